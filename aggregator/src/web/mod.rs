@@ -1,0 +1,1 @@
+//! The web side: the page, its JSON, and the health endpoints.

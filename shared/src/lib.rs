@@ -1,0 +1,30 @@
+//! The words rta is written in, shared by the agent, the aggregator and the command.
+//!
+//! Nothing here does I/O except [`config::load_folder`], which reads the configuration, and nothing has a
+//! clock: every function takes values and returns values. Each module imports only those above it:
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`text`] | foreign text made safe to show; the nearest word to a misspelt one |
+//! | [`name`] | names compared without regard to case |
+//! | [`process`] | a process as the matcher sees it |
+//! | [`matching`] | criteria against one process |
+//! | [`config`] | the platform's configuration: decoded, checked, loaded |
+//! | [`dependency`] | which instance needs which, across hosts |
+//! | [`report`] | what one agent says of its host |
+//! | [`overview`] | what the aggregator concludes of the platform |
+//! | [`control`] | how a start or stop ended |
+//! | [`proto`] | the gRPC types, and their conversions to and from the above |
+//! | [`logging`] | how every rta program writes its log |
+
+//pub mod config;
+pub mod control;
+//pub mod dependency;
+pub mod logging;
+pub mod matching;
+pub mod name;
+pub mod overview;
+pub mod process;
+pub mod proto;
+pub mod report;
+pub mod text;

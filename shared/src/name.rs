@@ -1,0 +1,128 @@
+//! Names of components, hosts, roles and environments.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+/// A name that is shown as it was written and compared without regard to case or to the width of its spaces:
+/// `Kafka  Server` is `kafka server`.
+///
+/// Clones share the text.
+#[derive(Clone)]
+pub struct Name {
+    shown: Arc<str>,
+    folded: Arc<str>,
+}
+
+impl Name {
+    /// The name as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.shown
+    }
+
+    /// What comparisons look at: lower case, single spaces.
+    pub fn folded(&self) -> &str {
+        &self.folded
+    }
+}
+
+/// `text` as [`Name`] compares it.
+pub fn fold(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !folded.is_empty() {
+            folded.push(' ');
+        }
+        folded.push_str(&word.to_lowercase());
+    }
+    folded
+}
+
+impl From<&str> for Name {
+    fn from(text: &str) -> Self {
+        let folded: Arc<str> = fold(text).into();
+        let shown = if *folded == *text { Arc::clone(&folded) } else { text.into() };
+        Self { shown, folded }
+    }
+}
+
+impl From<String> for Name {
+    fn from(text: String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.shown)
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.shown, f)
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.folded == other.folded
+    }
+}
+
+impl Eq for Name {}
+
+impl PartialEq<str> for Name {
+    fn eq(&self, other: &str) -> bool {
+        *self.folded == *fold(other)
+    }
+}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Name {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.folded.cmp(&other.folded)
+    }
+}
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.folded.hash(state);
+    }
+}
+
+/// A map with `Name` keys is searched with a [`fold`]ed text.
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.folded
+    }
+}
+
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.shown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_shown_as_written_and_compared_folded() {
+        let name = Name::from("kairosDb  Server");
+        assert_eq!(name.as_str(), "kairosDb  Server");
+        assert_eq!(name, Name::from("KAIROSDB server"));
+        assert_eq!(name, *"kairosdb server ");
+        assert_ne!(name, Name::from("kairosDbserver"));
+    }
+}

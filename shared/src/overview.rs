@@ -1,0 +1,312 @@
+//! What the aggregator concludes of the platform: the words the page, the command and the JSON share.
+//!
+//! Serialized with serde these types are the JSON of `GET /api/v1/overview`; field names are its contract.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::name::Name;
+use crate::process::Process;
+use crate::report::State;
+
+/// What the aggregator concludes of an instance, a host or an environment.
+///
+/// Ordered from good to bad, so that the worst of several is their maximum. Unknown stands above degraded and
+/// below down: a certain failure is the more urgent news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// It runs, and so does everything it needs.
+    Up,
+    /// It runs, but something it needs does not, or it runs twice.
+    Degraded,
+    /// Nothing certain is known. Never shown as up, nor as down.
+    Unknown,
+    /// It does not run.
+    Down,
+}
+
+impl Health {
+    /// Every value, from good to bad.
+    pub const ALL: [Self; 4] = [Self::Up, Self::Degraded, Self::Unknown, Self::Down];
+
+    /// The word shown to people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Degraded => "degraded",
+            Self::Unknown => "unknown",
+            Self::Down => "down",
+        }
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// One component on one host.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct InstanceId {
+    /// The host's environment.
+    pub environment: Name,
+    /// The host.
+    pub host: Name,
+    /// The component.
+    pub component: Name,
+}
+
+impl fmt::Display for InstanceId {
+    /// `ITG/c9t17308/kafka server`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.environment, self.host, self.component)
+    }
+}
+
+/// One instance at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InstanceOverview {
+    /// The component's canonical name.
+    pub component: Name,
+    /// What its agent saw; `None` (in JSON `null`) where the host is unknown.
+    pub state: Option<State>,
+    /// What follows for it.
+    pub health: Health,
+    /// The matched processes.
+    #[serde(rename = "pids", serialize_with = "pids_only")]
+    pub processes: Vec<Process>,
+    /// Why the health is not up, as a sentence for a person; empty when up.
+    pub reason: String,
+    /// The instance that explains a bad health: the root, not the symptom. `None` when up, and when the
+    /// trouble is this instance's own.
+    pub cause: Option<InstanceId>,
+    /// The configuration has a start command for it.
+    pub startable: bool,
+}
+
+fn pids_only<S: serde::Serializer>(processes: &[Process], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(processes.iter().map(|process| process.id.pid))
+}
+
+/// One host at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HostOverview {
+    /// The host's name.
+    pub name: Name,
+    /// Its role; `None` for a host that lists components without a role.
+    pub role: Option<Name>,
+    /// The worst of its instances.
+    pub health: Health,
+    /// Its agent answers and its report is fresh.
+    pub reachable: bool,
+    /// When the last scan heard of ended, by the host's clock; `None` before the first.
+    pub scanned_at: Option<Timestamp>,
+    /// Why the host is unknown, as a sentence.
+    pub error: Option<String>,
+    /// Its components, in the configuration's order.
+    pub instances: Vec<InstanceOverview>,
+}
+
+/// One environment at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EnvironmentOverview {
+    /// The environment's name.
+    pub name: Name,
+    /// The worst of its hosts.
+    pub health: Health,
+    /// Its hosts, in the configuration's order.
+    pub hosts: Vec<HostOverview>,
+}
+
+/// Every environment, host and instance at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Overview {
+    /// The moment, by the aggregator's clock.
+    pub generated_at: Timestamp,
+    /// The environments, in the configuration's order.
+    pub environments: Vec<EnvironmentOverview>,
+}
+
+/// How many instances have which health.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// [`Health::Up`].
+    pub up: usize,
+    /// [`Health::Degraded`].
+    pub degraded: usize,
+    /// [`Health::Unknown`].
+    pub unknown: usize,
+    /// [`Health::Down`].
+    pub down: usize,
+}
+
+impl Counts {
+    /// The number for one health.
+    pub fn of(&self, health: Health) -> usize {
+        match health {
+            Health::Up => self.up,
+            Health::Degraded => self.degraded,
+            Health::Unknown => self.unknown,
+            Health::Down => self.down,
+        }
+    }
+
+    /// All of them.
+    pub fn total(&self) -> usize {
+        Health::ALL.iter().map(|health| self.of(*health)).sum()
+    }
+
+    /// The worst health that occurs; `None` when nothing is counted.
+    pub fn worst(&self) -> Option<Health> {
+        Health::ALL.into_iter().rfind(|health| self.of(*health) > 0)
+    }
+}
+
+impl FromIterator<Health> for Counts {
+    fn from_iter<I: IntoIterator<Item = Health>>(healths: I) -> Self {
+        let mut counts = Self::default();
+        for health in healths {
+            match health {
+                Health::Up => counts.up += 1,
+                Health::Degraded => counts.degraded += 1,
+                Health::Unknown => counts.unknown += 1,
+                Health::Down => counts.down += 1,
+            }
+        }
+        counts
+    }
+}
+
+/// One instance of an overview with where it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Located<'o> {
+    /// Its environment.
+    pub environment: &'o EnvironmentOverview,
+    /// Its host.
+    pub host: &'o HostOverview,
+    /// Itself.
+    pub instance: &'o InstanceOverview,
+}
+
+impl Located<'_> {
+    /// Its full name.
+    pub fn id(&self) -> InstanceId {
+        InstanceId {
+            environment: self.environment.name.clone(),
+            host: self.host.name.clone(),
+            component: self.instance.component.clone(),
+        }
+    }
+}
+
+impl Overview {
+    /// Every instance, in the configuration's order.
+    pub fn instances(&self) -> impl Iterator<Item = Located<'_>> {
+        self.environments.iter().flat_map(|environment| {
+            environment.hosts.iter().flat_map(move |host| {
+                host.instances.iter().map(move |instance| Located { environment, host, instance })
+            })
+        })
+    }
+
+    /// How many instances have which health.
+    pub fn counts(&self) -> Counts {
+        self.instances().map(|located| located.instance.health).collect()
+    }
+
+    /// Whether `other` says the same of everything, the times apart.
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        self.environments.len() == other.environments.len()
+            && self.environments.iter().zip(&other.environments).all(|(a, b)| {
+                a.name == b.name
+                    && a.hosts.len() == b.hosts.len()
+                    && a.hosts.iter().zip(&b.hosts).all(|(a, b)| a.says_the_same_as(b))
+            })
+    }
+}
+
+impl EnvironmentOverview {
+    /// How many of its instances have which health.
+    pub fn counts(&self) -> Counts {
+        self.hosts.iter().flat_map(|host| &host.instances).map(|instance| instance.health).collect()
+    }
+}
+
+impl HostOverview {
+    fn says_the_same_as(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.reachable == other.reachable
+            && self.error == other.error
+            && self.instances == other.instances
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::ProcessId;
+
+    #[test]
+    fn the_worst_health_is_down_then_unknown_then_degraded() {
+        let counts: Counts = [Health::Up, Health::Unknown, Health::Degraded].into_iter().collect();
+        assert_eq!(counts.worst(), Some(Health::Unknown));
+        assert_eq!(counts.total(), 3);
+        assert_eq!(Counts::default().worst(), None);
+        assert_eq!([Health::Down, Health::Unknown].into_iter().max(), Some(Health::Down));
+    }
+
+    #[test]
+    fn the_json_is_the_contract() {
+        let id = InstanceId {
+            environment: "DEV".into(),
+            host: "c9t21193".into(),
+            component: "kafka server".into(),
+        };
+        let overview = Overview {
+            generated_at: Timestamp::UNIX_EPOCH,
+            environments: vec![EnvironmentOverview {
+                name: "DEV".into(),
+                health: Health::Degraded,
+                hosts: vec![HostOverview {
+                    name: "c9t21193".into(),
+                    role: Some("main-analytic".into()),
+                    health: Health::Degraded,
+                    reachable: true,
+                    scanned_at: Some(Timestamp::UNIX_EPOCH),
+                    error: None,
+                    instances: vec![InstanceOverview {
+                        component: "processor gyroscope".into(),
+                        state: Some(State::Running),
+                        health: Health::Degraded,
+                        processes: vec![Process {
+                            id: ProcessId { pid: 4242, start_ticks: 7 },
+                            parent_pid: 1,
+                            started_at: None,
+                        }],
+                        reason: "kafka server is down".to_owned(),
+                        cause: Some(id),
+                        startable: true,
+                    }],
+                }],
+            }],
+        };
+        let expected = serde_json::json!({
+            "generated_at": "1970-01-01T00:00:00Z",
+            "environments": [{"name": "DEV", "health": "degraded", "hosts": [{
+                "name": "c9t21193", "role": "main-analytic", "health": "degraded", "reachable": true,
+                "scanned_at": "1970-01-01T00:00:00Z", "error": null,
+                "instances": [{
+                    "component": "processor gyroscope", "state": "running", "health": "degraded", "pids": [4242],
+                    "reason": "kafka server is down",
+                    "cause": {"environment": "DEV", "host": "c9t21193", "component": "kafka server"},
+                    "startable": true
+                }]
+            }]}]
+        });
+        assert_eq!(serde_json::to_value(&overview).unwrap(), expected);
+    }
+}

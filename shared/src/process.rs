@@ -1,0 +1,194 @@
+//! A process as the matcher sees it: an identity and a command line.
+
+use jiff::Timestamp;
+
+/// What tells one process from every other of one boot, also from a later one with the same PID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProcessId {
+    /// The process ID in the agent's own PID namespace.
+    pub pid: u32,
+    /// Clock ticks from boot to the process's start: field 22 of `/proc/PID/stat` (proc_pid_stat(5)).
+    pub start_ticks: u64,
+}
+
+/// A process that matched a component's criteria.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Who it is.
+    pub id: ProcessId,
+    /// Its parent's process ID; 0 where the parent is outside the PID namespace.
+    pub parent_pid: u32,
+    /// When it started, by the host's wall clock; `None` where the host did not tell.
+    pub started_at: Option<Timestamp>,
+}
+
+/// A process's arguments, as `/proc/PID/cmdline` holds them (proc_pid_cmdline(5)): bytes, not text, each
+/// argument ended by a NUL. An empty argument is an argument and keeps its index.
+///
+/// One value is reused for a whole scan, so that reading a process allocates nothing once the buffers have grown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommandLine {
+    bytes: Vec<u8>,
+    /// Where each argument ends in `bytes`, exclusive; the next one begins one NUL later.
+    ends: Vec<usize>,
+}
+
+impl CommandLine {
+    /// Without arguments, as a zombie's and a kernel thread's are.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The command line that a `/proc/PID/cmdline` with this content stands for.
+    pub fn parse(content: &[u8]) -> Self {
+        let mut line = Self::new();
+        line.bytes.extend_from_slice(content);
+        line.split();
+        line
+    }
+
+    /// The command line of a process that was executed with `arguments`.
+    pub fn from_arguments<A: AsRef<[u8]>>(arguments: impl IntoIterator<Item = A>) -> Self {
+        let mut line = Self::new();
+        for argument in arguments {
+            line.bytes.extend_from_slice(argument.as_ref());
+            line.bytes.push(0);
+        }
+        line.split();
+        line
+    }
+
+    /// Replaces the content by what `read` puts into the empty buffer it is given.
+    ///
+    /// # Errors
+    /// Those of `read`; the command line is empty then.
+    pub fn replace_with<E>(&mut self, read: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+        self.bytes.clear();
+        self.ends.clear();
+        let outcome = read(&mut self.bytes);
+        if outcome.is_err() {
+            self.bytes.clear();
+        }
+        self.split();
+        outcome
+    }
+
+    fn split(&mut self) {
+        self.ends.clear();
+        let bytes = &self.bytes;
+        self.ends.extend(bytes.iter().enumerate().filter(|(_, byte)| **byte == 0).map(|(at, _)| at));
+        // A process that rewrote its title may leave no NUL at the end.
+        if bytes.last().is_some_and(|byte| *byte != 0) {
+            self.ends.push(bytes.len());
+        }
+    }
+
+    /// How many arguments there are, the program's own name among them.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// True for a zombie or a kernel thread.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The argument at `index`: from 0, or from the end when negative (-1 is the last).
+    pub fn argument(&self, index: i32) -> Option<&[u8]> {
+        let at = match usize::try_from(index) {
+            Ok(from_start) => from_start,
+            Err(_) => self.len().checked_sub(index.unsigned_abs() as usize)?,
+        };
+        let end = *self.ends.get(at)?;
+        let start = match at.checked_sub(1) {
+            Some(before) => self.ends.get(before)? + 1,
+            None => 0,
+        };
+        self.bytes.get(start..end)
+    }
+
+    /// Every argument in order.
+    pub fn arguments(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |end| {
+            let argument = &self.bytes[start..*end];
+            start = end + 1;
+            argument
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn arguments(content: &[u8]) -> Vec<Vec<u8>> {
+        CommandLine::parse(content).arguments().map(<[u8]>::to_vec).collect()
+    }
+
+    #[test]
+    fn an_empty_argument_keeps_its_index() {
+        let line = CommandLine::parse(b"java\0\0-cp\0");
+        assert_eq!(line.len(), 3);
+        assert_eq!(line.argument(1), Some(&b""[..]));
+        assert_eq!(line.argument(2), Some(&b"-cp"[..]));
+    }
+
+    #[test]
+    fn a_title_without_a_nul_is_one_argument() {
+        assert_eq!(arguments(b"nginx: master process"), [b"nginx: master process".to_vec()]);
+    }
+
+    #[test]
+    fn a_zombie_has_no_arguments() {
+        let line = CommandLine::parse(b"");
+        assert!(line.is_empty());
+        assert_eq!(line.argument(0), None);
+        assert_eq!(line.argument(-1), None);
+    }
+
+    #[test]
+    fn negative_indexes_count_from_the_end() {
+        let line = CommandLine::parse(b"a\0b\0c\0");
+        assert_eq!(line.argument(-1), Some(&b"c"[..]));
+        assert_eq!(line.argument(-3), Some(&b"a"[..]));
+        assert_eq!(line.argument(-4), None);
+        assert_eq!(line.argument(3), None);
+        assert_eq!(line.argument(i32::MIN), None);
+    }
+
+    #[test]
+    fn a_failed_read_leaves_nothing_of_the_last_process() {
+        let mut line = CommandLine::parse(b"java\0");
+        let outcome = line.replace_with(|buffer| {
+            buffer.extend_from_slice(b"half");
+            Err(())
+        });
+        assert!(outcome.is_err());
+        assert!(line.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn any_arguments_without_nul_come_back(
+            given in proptest::collection::vec(proptest::collection::vec(1_u8..=255, 0..20), 0..20)
+        ) {
+            let line = CommandLine::from_arguments(&given);
+            prop_assert_eq!(line.arguments().map(<[u8]>::to_vec).collect::<Vec<_>>(), given.clone());
+            for (at, argument) in given.iter().enumerate() {
+                let index = i32::try_from(at).unwrap();
+                prop_assert_eq!(line.argument(index), Some(argument.as_slice()));
+                let from_end = index - i32::try_from(given.len()).unwrap();
+                prop_assert_eq!(line.argument(from_end), Some(argument.as_slice()));
+            }
+        }
+
+        #[test]
+        fn no_content_of_proc_breaks_the_parser(content in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let line = CommandLine::parse(&content);
+            prop_assert_eq!(line.arguments().count(), line.len());
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Overviews on the wire.
+
+use super::report::state_from_wire;
+use super::{ProtocolError, from_wire_time, to_wire_time, v1};
+use crate::name::Name;
+use crate::overview::{EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview, Overview};
+use crate::process::Process;
+
+impl From<Health> for v1::Health {
+    fn from(health: Health) -> Self {
+        match health {
+            Health::Up => Self::Up,
+            Health::Degraded => Self::Degraded,
+            Health::Unknown => Self::Unknown,
+            Health::Down => Self::Down,
+        }
+    }
+}
+
+fn health_from_wire(health: i32) -> Result<Health, ProtocolError> {
+    match v1::Health::try_from(health) {
+        Ok(v1::Health::Up) => Ok(Health::Up),
+        Ok(v1::Health::Degraded) => Ok(Health::Degraded),
+        Ok(v1::Health::Down) => Ok(Health::Down),
+        Ok(v1::Health::Unknown | v1::Health::Unspecified) => Ok(Health::Unknown),
+        Err(_) => Err(ProtocolError::unknown("health", health)),
+    }
+}
+
+impl From<&InstanceId> for v1::InstanceId {
+    fn from(id: &InstanceId) -> Self {
+        Self {
+            environment: id.environment.as_str().to_owned(),
+            host: id.host.as_str().to_owned(),
+            component: id.component.as_str().to_owned(),
+        }
+    }
+}
+
+impl From<v1::InstanceId> for InstanceId {
+    fn from(id: v1::InstanceId) -> Self {
+        Self {
+            environment: Name::from(id.environment),
+            host: Name::from(id.host),
+            component: Name::from(id.component),
+        }
+    }
+}
+
+impl From<&InstanceOverview> for v1::InstanceOverview {
+    fn from(instance: &InstanceOverview) -> Self {
+        Self {
+            component: instance.component.as_str().to_owned(),
+            state: instance.state.map(|state| v1::State::from(state).into()),
+            health: v1::Health::from(instance.health).into(),
+            processes: instance.processes.iter().map(Into::into).collect(),
+            reason: instance.reason.clone(),
+            cause: instance.cause.as_ref().map(Into::into),
+            startable: instance.startable,
+        }
+    }
+}
+
+impl TryFrom<v1::InstanceOverview> for InstanceOverview {
+    type Error = ProtocolError;
+
+    fn try_from(instance: v1::InstanceOverview) -> Result<Self, ProtocolError> {
+        Ok(Self {
+            component: Name::from(instance.component),
+            state: instance.state.map(state_from_wire).transpose()?,
+            health: health_from_wire(instance.health)?,
+            processes: instance.processes.into_iter().map(Process::try_from).collect::<Result<_, _>>()?,
+            reason: instance.reason,
+            cause: instance.cause.map(Into::into),
+            startable: instance.startable,
+        })
+    }
+}
+
+impl From<&HostOverview> for v1::HostOverview {
+    fn from(host: &HostOverview) -> Self {
+        Self {
+            name: host.name.as_str().to_owned(),
+            role: host.role.as_ref().map(|role| role.as_str().to_owned()).unwrap_or_default(),
+            health: v1::Health::from(host.health).into(),
+            reachable: host.reachable,
+            scanned_at: host.scanned_at.map(to_wire_time),
+            error: host.error.clone().unwrap_or_default(),
+            instances: host.instances.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::HostOverview> for HostOverview {
+    type Error = ProtocolError;
+
+    fn try_from(host: v1::HostOverview) -> Result<Self, ProtocolError> {
+        Ok(Self {
+            name: Name::from(host.name),
+            role: (!host.role.is_empty()).then(|| Name::from(host.role)),
+            health: health_from_wire(host.health)?,
+            reachable: host.reachable,
+            scanned_at: host.scanned_at.map(from_wire_time).transpose()?,
+            error: (!host.error.is_empty()).then_some(host.error),
+            instances: host
+                .instances
+                .into_iter()
+                .map(InstanceOverview::try_from)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl From<&Overview> for v1::Overview {
+    fn from(overview: &Overview) -> Self {
+        Self {
+            generated_at: Some(to_wire_time(overview.generated_at)),
+            environments: overview
+                .environments
+                .iter()
+                .map(|environment| v1::EnvironmentOverview {
+                    name: environment.name.as_str().to_owned(),
+                    health: v1::Health::from(environment.health).into(),
+                    hosts: environment.hosts.iter().map(Into::into).collect(),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::Overview> for Overview {
+    type Error = ProtocolError;
+
+    fn try_from(overview: v1::Overview) -> Result<Self, ProtocolError> {
+        let environments = overview.environments.into_iter().map(|environment| {
+            Ok(EnvironmentOverview {
+                name: Name::from(environment.name),
+                health: health_from_wire(environment.health)?,
+                hosts: environment.hosts.into_iter().map(HostOverview::try_from).collect::<Result<_, _>>()?,
+            })
+        });
+        Ok(Self {
+            generated_at: from_wire_time(
+                overview.generated_at.ok_or(ProtocolError::Missing("generated_at"))?,
+            )?,
+            environments: environments.collect::<Result<_, ProtocolError>>()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::process::ProcessId;
+    use crate::report::State;
+
+    fn overview() -> Overview {
+        let running = InstanceOverview {
+            component: "novelty detector".into(),
+            state: Some(State::Running),
+            health: Health::Degraded,
+            processes: vec![Process {
+                id: ProcessId { pid: 9, start_ticks: 8 },
+                parent_pid: 7,
+                started_at: None,
+            }],
+            reason: "kafka server on c9t21193 is down".to_owned(),
+            cause: Some(InstanceId {
+                environment: "DEV".into(),
+                host: "c9t21193".into(),
+                component: "kafka server".into(),
+            }),
+            startable: false,
+        };
+        let unknown =
+            InstanceOverview { state: None, health: Health::Unknown, cause: None, ..running.clone() };
+        let host = |name: &str, instance: InstanceOverview| HostOverview {
+            name: name.into(),
+            role: None,
+            health: instance.health,
+            reachable: instance.state.is_some(),
+            scanned_at: Some(Timestamp::UNIX_EPOCH),
+            error: instance.state.is_none().then(|| "connection refused".to_owned()),
+            instances: vec![instance],
+        };
+        Overview {
+            generated_at: Timestamp::UNIX_EPOCH,
+            environments: vec![EnvironmentOverview {
+                name: "DEV".into(),
+                health: Health::Unknown,
+                hosts: vec![host("c2t08978", running), host("c9t21193", unknown)],
+            }],
+        }
+    }
+
+    #[test]
+    fn an_overview_comes_back() {
+        let overview = overview();
+        assert_eq!(Overview::try_from(v1::Overview::from(&overview)), Ok(overview));
+    }
+
+    #[test]
+    fn an_unspecified_health_is_unknown_never_up() {
+        let mut wire = v1::Overview::from(&overview());
+        wire.environments[0].health = 0;
+        assert_eq!(Overview::try_from(wire).unwrap().environments[0].health, Health::Unknown);
+    }
+}
