@@ -17,7 +17,7 @@
 //! | [`proto`] | the gRPC types, and their conversions to and from the above |
 //! | [`logging`] | how every rta program writes its log |
 
-//pub mod config;
+pub mod config;
 pub mod control;
 //pub mod dependency;
 pub mod logging;
