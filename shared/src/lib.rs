@@ -19,7 +19,7 @@
 
 pub mod config;
 pub mod control;
-//pub mod dependency;
+pub mod dependency;
 pub mod logging;
 pub mod matching;
 pub mod name;

@@ -62,7 +62,7 @@ pub struct ComponentReport {
     pub state: State,
     /// The matched processes, sorted by PID.
     pub processes: Vec<Process>,
-    /// It runs more than once: see [`is_doubled`].
+    /// It runs more than once: its matches are more than one tree of processes.
     pub doubled: bool,
     /// When the action behind [`State::Starting`] or [`State::Stopping`] began.
     pub action_since: Option<Timestamp>,

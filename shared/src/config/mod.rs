@@ -1,5 +1,23 @@
-//! The platform's configuration.
+//! The platform's configuration: a folder of TOML files, the same on every host.
+//!
+//! Files are read as texts ([`Source`]), understood one by one, then checked together. All that is wrong is
+//! told at once ([`LoadError`]); what comes out ([`Platform`]) has no loose end. [`Platform::host_config`]
+//! gives one host's share with every variable replaced ([`HostConfig`]).
 
+mod check;
+mod fields;
 mod host;
+mod load;
+mod platform;
+mod raw;
+mod source;
+mod template;
 
 pub use host::{HostComponent, HostConfig, StartRule, StopRule, StopSignal};
+pub use load::{load_folder, load_sources};
+pub use platform::{
+    Component, CriterionTemplate, Dependency, DependencyPlace, Environment, Host, Platform, Role,
+    StartTemplate,
+};
+pub use source::{LoadError, Problem, Source};
+pub use template::{CompileError, RegexTemplate, Template, UnknownVariable};

@@ -1,0 +1,274 @@
+//! From what was written to a platform in which every name leads somewhere.
+
+mod cycle;
+mod names;
+mod requirements;
+mod variables;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use tonic::transport::Uri;
+
+use self::names::{Alphabet, Names};
+use super::platform::{
+    Component, CriterionTemplate, Dependency, DependencyPlace, Environment, Host, Platform, Role,
+    StartTemplate,
+};
+use super::raw::{RawComponent, RawConfig, RawDependency, RawEnvironment, RawHost, RawRole, RawStart};
+use super::source::{At, Problems};
+use crate::name::Name;
+use crate::text::printable;
+
+/// The port of an agent whose address names none.
+const AGENT_PORT: u16 = 7601;
+
+/// The platform that `raw` describes. It is complete only if no problem was noted.
+pub(super) fn check(raw: &RawConfig, problems: &mut Problems<'_>) -> Platform {
+    let mut names = AllNames {
+        components: Names::new("component", Alphabet::Words),
+        roles: Names::new("role", Alphabet::Words),
+        environments: Names::new("environment", Alphabet::Words),
+        hosts: Names::new("host", Alphabet::HostName),
+    };
+    for component in &raw.components {
+        names.components.declare(&component.name, &component.name.value, problems);
+        for alias in &component.aliases {
+            names.components.declare(alias, &component.name.value, problems);
+        }
+    }
+    for role in &raw.roles {
+        names.roles.declare(&role.name, &role.name.value, problems);
+    }
+    for environment in &raw.environments {
+        names.environments.declare(&environment.name, &environment.name.value, problems);
+        for host in &environment.hosts {
+            names.hosts.declare(&host.name, &host.name.value, problems);
+        }
+    }
+
+    let components = raw.components.iter().map(|raw| component(raw, &names, problems)).collect();
+    let roles: Vec<_> = raw.roles.iter().map(|raw| role(raw, &names, problems)).collect();
+    let mut agents = Vec::new();
+    let environments =
+        raw.environments.iter().map(|raw| environment(raw, &roles, &names, &mut agents, problems)).collect();
+    let platform = Platform { components, roles, environments };
+
+    cycle::check(&platform, raw, problems);
+    variables::check(&platform, raw, problems);
+    requirements::check(&platform, raw, problems);
+    platform
+}
+
+/// Every name that the configuration gives to something.
+struct AllNames {
+    components: Names,
+    roles: Names,
+    environments: Names,
+    hosts: Names,
+}
+
+fn component(raw: &RawComponent, names: &AllNames, problems: &mut Problems<'_>) -> Component {
+    let owner = format!("component \"{}\"", printable(&raw.name.value));
+    let mut depends_on: Vec<Dependency> = Vec::new();
+    for needed in &raw.depends_on {
+        if let Some(dependency) = dependency(needed, &owner, names, problems) {
+            if depends_on.contains(&dependency) {
+                let name = &dependency.component;
+                problems.report(needed.component.place, format!("{owner}: depends on \"{name}\" twice"));
+            } else {
+                depends_on.push(dependency);
+            }
+        }
+    }
+    Component {
+        name: Name::from(raw.name.value.as_str()),
+        aliases: raw.aliases.iter().map(|alias| Name::from(alias.value.as_str())).collect(),
+        criteria: raw
+            .criteria
+            .iter()
+            .map(|criterion| CriterionTemplate {
+                index: criterion.index,
+                regex: criterion.regex.value.clone(),
+            })
+            .collect(),
+        depends_on,
+        start: raw.start.as_ref().map(start),
+        stop: raw.stop.clone(),
+    }
+}
+
+fn dependency(
+    raw: &RawDependency,
+    owner: &str,
+    names: &AllNames,
+    problems: &mut Problems<'_>,
+) -> Option<Dependency> {
+    let component = names.components.resolve(&raw.component, owner, problems);
+    let place = match &raw.host {
+        None => Some(DependencyPlace::Nearest),
+        Some(host) => match host.value.as_str() {
+            "same" => Some(DependencyPlace::Same),
+            "any" => Some(DependencyPlace::Any),
+            _ => names.hosts.resolve_or(host, &["same", "any"], owner, problems).map(DependencyPlace::Host),
+        },
+    };
+    Some(Dependency { component: component?, place: place? })
+}
+
+fn start(raw: &RawStart) -> StartTemplate {
+    StartTemplate {
+        command: raw.command.iter().map(|argument| argument.value.clone()).collect(),
+        directory: raw.directory.as_ref().map(|directory| directory.value.clone()),
+        user: raw.user.clone(),
+        environment: raw
+            .environment
+            .iter()
+            .map(|(name, value)| (name.clone(), value.value.clone()))
+            .collect(),
+        log: raw.log.as_ref().map(|log| log.value.clone()),
+        timeout: raw.timeout,
+        settle: raw.settle,
+    }
+}
+
+fn role(raw: &RawRole, names: &AllNames, problems: &mut Problems<'_>) -> Role {
+    let owner = format!("role \"{}\"", printable(&raw.name.value));
+    let components = listed(&raw.components, &owner, names, problems);
+    Role { name: Name::from(raw.name.value.as_str()), components }
+}
+
+/// The components that a role or a host lists.
+fn listed(written: &[At<String>], owner: &str, names: &AllNames, problems: &mut Problems<'_>) -> Vec<Name> {
+    let mut components = Vec::new();
+    for name in written {
+        if let Some(component) = names.components.resolve(name, owner, problems) {
+            if components.contains(&component) {
+                problems.report(name.place, format!("{owner}: component \"{component}\" is listed twice"));
+            } else {
+                components.push(component);
+            }
+        }
+    }
+    components
+}
+
+fn environment(
+    raw: &RawEnvironment,
+    roles: &[Role],
+    names: &AllNames,
+    agents: &mut Vec<(String, Name)>,
+    problems: &mut Problems<'_>,
+) -> Environment {
+    let name = Name::from(raw.name.value.as_str());
+    let owner = format!("environment \"{}\"", printable(&raw.name.value));
+    let variables = variables::declared(&raw.variables, &owner, problems);
+    let hosts =
+        raw.hosts.iter().map(|raw| host(raw, &name, &variables, roles, names, agents, problems)).collect();
+    Environment { name, hosts }
+}
+
+fn host(
+    raw: &RawHost,
+    environment: &Name,
+    inherited: &BTreeMap<String, String>,
+    roles: &[Role],
+    names: &AllNames,
+    agents: &mut Vec<(String, Name)>,
+    problems: &mut Problems<'_>,
+) -> Host {
+    let name = Name::from(raw.name.value.as_str());
+    let owner = format!("host \"{}\"", printable(&raw.name.value));
+    if raw.role.is_none() && raw.components.is_empty() {
+        problems.report(raw.name.place, format!("{owner}: it needs a \"role\", \"components\", or both"));
+    }
+    let role = raw.role.as_ref().and_then(|role| names.roles.resolve(role, &owner, problems));
+    let mut components = match roles.iter().find(|known| Some(&known.name) == role.as_ref()) {
+        Some(role) => role.components.clone(),
+        None => Vec::new(),
+    };
+    for own in listed(&raw.components, &owner, names, problems) {
+        if !components.contains(&own) {
+            components.push(own);
+        }
+    }
+    let agent = match &raw.agent {
+        Some(written) => agent_address(&written.value).map_err(|reason| {
+            let shown = printable(&written.value);
+            problems.report(written.place, format!("{owner}: key \"agent\": \"{shown}\" {reason}"));
+        }),
+        None => Ok(format!("http://{}:{AGENT_PORT}", name.folded())),
+    };
+    let agent = agent.unwrap_or_default();
+    if let Some((_, other)) = agents.iter().find(|(address, _)| !agent.is_empty() && *address == agent) {
+        let place = raw.agent.as_ref().map_or(raw.name.place, |agent| agent.place);
+        problems.report(place, format!("{owner}: the agent {agent} is already that of host \"{other}\""));
+    }
+    agents.push((agent.clone(), name.clone()));
+    let mut variables = inherited.clone();
+    variables.extend(variables::declared(&raw.variables, &owner, problems));
+    Host {
+        environment: environment.clone(),
+        role,
+        components,
+        agent,
+        ip: addresses(raw, &owner, problems),
+        variables,
+        name,
+    }
+}
+
+fn addresses(raw: &RawHost, owner: &str, problems: &mut Problems<'_>) -> Vec<IpAddr> {
+    if let (Some(place), []) = (raw.ip_given, raw.ip.as_slice()) {
+        problems.report(
+            place,
+            format!("{owner}: key \"ip\" is an array of addresses, such as [\"15.0.0.1\"]; leave it out for those of the interfaces"),
+        );
+    }
+    let mut addresses = Vec::new();
+    for written in &raw.ip {
+        match written.value.parse() {
+            Ok(address) => addresses.push(address),
+            Err(_) => {
+                let shown = printable(&written.value);
+                problems.report(written.place, format!("{owner}: key \"ip\": \"{shown}\" is no IP address"));
+            }
+        }
+    }
+    addresses
+}
+
+/// `http://host:port` in lower case, the port filled in.
+fn agent_address(written: &str) -> Result<String, &'static str> {
+    const SHAPE: &str = "is no agent address; write for example \"http://c9t21193:7601\"";
+    let uri: Uri = written.parse().map_err(|_| SHAPE)?;
+    if uri.scheme_str() == Some("https") {
+        return Err("asks for TLS, which this version does not have; write \"http://\"");
+    }
+    let host = uri.host().filter(|host| !host.is_empty()).ok_or(SHAPE)?;
+    if uri.scheme_str() != Some("http") || !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+        return Err(SHAPE);
+    }
+    let port = match uri.port_u16() {
+        Some(port) => port,
+        None if uri.authority().is_some_and(|authority| authority.as_str() == host) => AGENT_PORT,
+        None => return Err(SHAPE),
+    };
+    Ok(format!("http://{}:{port}", host.to_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::agent_address;
+
+    #[test]
+    fn agent_addresses_are_made_alike() {
+        assert_eq!(agent_address("http://C9t21193:7601/").as_deref(), Ok("http://c9t21193:7601"));
+        assert_eq!(agent_address("http://127.0.0.1").as_deref(), Ok("http://127.0.0.1:7601"));
+        assert_eq!(agent_address("http://[::1]:1").as_deref(), Ok("http://[::1]:1"));
+        assert!(agent_address("https://h:1").unwrap_err().contains("TLS"));
+        for wrong in ["h:7601", "h", "", "http://", "http://h:1/x", "ftp://h", "http://h:99999"] {
+            assert!(agent_address(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Names that are given, and names that refer to them.
+
+use super::super::source::{At, Place, Problems};
+use crate::name::Name;
+use crate::text::{did_you_mean, printable};
+
+/// What a kind of name may consist of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Alphabet {
+    /// Anything printable but `/`, which separates names, and not `-` at the beginning, which begins options.
+    Words,
+    /// What a host name may have (RFC 1123), and `_`, which some sites use.
+    HostName,
+}
+
+/// The names given to one kind of thing, aliases among them.
+#[derive(Debug)]
+pub(super) struct Names {
+    kind: &'static str,
+    alphabet: Alphabet,
+    given: Vec<(Name, Name, Place)>,
+}
+
+impl Names {
+    pub(super) fn new(kind: &'static str, alphabet: Alphabet) -> Self {
+        Self { kind, alphabet, given: Vec::new() }
+    }
+
+    /// Notes that `written` names the thing whose canonical name is `canonical`.
+    pub(super) fn declare(&mut self, written: &At<String>, canonical: &str, problems: &mut Problems<'_>) {
+        let kind = self.kind;
+        let shown = printable(&written.value);
+        if let Some(reason) = self.alphabet.objection(&written.value) {
+            problems.report(written.place, format!("{kind} \"{shown}\": {reason}"));
+        }
+        let name = Name::from(written.value.as_str());
+        if let Some((_, _, first)) = self.given.iter().find(|(given, _, _)| *given == name) {
+            let first = problems.describe(*first);
+            let sentence = format!("{kind} \"{shown}\": the name is already taken, at {first}");
+            problems.report(written.place, sentence);
+            return;
+        }
+        self.given.push((name, Name::from(canonical), written.place));
+    }
+
+    /// The canonical name behind `written`, or a problem that proposes the nearest.
+    pub(super) fn resolve(
+        &self,
+        written: &At<String>,
+        owner: &str,
+        problems: &mut Problems<'_>,
+    ) -> Option<Name> {
+        self.resolve_or(written, &[], owner, problems)
+    }
+
+    /// As [`Names::resolve`], where `words` would have been right too.
+    pub(super) fn resolve_or(
+        &self,
+        written: &At<String>,
+        words: &[&str],
+        owner: &str,
+        problems: &mut Problems<'_>,
+    ) -> Option<Name> {
+        let name = Name::from(written.value.as_str());
+        let found =
+            self.given.iter().find(|(given, _, _)| *given == name).map(|(_, canonical, _)| canonical.clone());
+        if found.is_none() {
+            let candidates =
+                words.iter().copied().chain(self.given.iter().map(|(given, _, _)| given.as_str()));
+            let hint = did_you_mean(&written.value, candidates);
+            let shown = printable(&written.value);
+            problems.report(written.place, format!("{owner}: {} \"{shown}\" is not known{hint}", self.kind));
+        }
+        found
+    }
+}
+
+impl Alphabet {
+    fn objection(self, name: &str) -> Option<&'static str> {
+        if name.trim().is_empty() {
+            return Some("a name cannot be empty");
+        }
+        match self {
+            Self::Words if name.contains('/') => Some("a name cannot contain \"/\", which separates names"),
+            Self::Words if name.starts_with('-') => Some("a name cannot begin with \"-\", as options do"),
+            Self::Words if printable(name) != name => Some("a name cannot contain control characters"),
+            Self::HostName if name == "same" || name == "any" => {
+                Some("a host cannot have this name, which has a meaning in depends_on")
+            }
+            Self::HostName
+                if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) =>
+            {
+                Some("a host name has letters, digits, \"-\", \"_\" and \".\" only")
+            }
+            Self::HostName if name.starts_with('-') => Some("a name cannot begin with \"-\", as options do"),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Variables: given once, known on every host that needs them.
+
+use std::collections::BTreeMap;
+
+use super::super::platform::{BUILT_IN_VARIABLES, Host, Platform};
+use super::super::raw::{RawComponent, RawConfig, RawStart};
+use super::super::source::{At, Place, Problems};
+use super::super::template::is_variable_name;
+use crate::text::{did_you_mean, printable};
+
+/// The variables that an environment or a host gives.
+pub(super) fn declared(
+    written: &[(At<String>, At<String>)],
+    owner: &str,
+    problems: &mut Problems<'_>,
+) -> BTreeMap<String, String> {
+    for (name, _) in written {
+        let shown = printable(&name.value);
+        if BUILT_IN_VARIABLES.contains(&name.value.as_str()) {
+            let hint = if name.value == "ip" { "; the key \"ip\" of a host sets it" } else { "" };
+            problems.report(name.place, format!("{owner}: variable \"{shown}\" is the host's own{hint}"));
+        } else if !is_variable_name(&name.value) {
+            problems.report(
+                name.place,
+                format!("{owner}: variable \"{shown}\": a name has letters, digits, \"_\" and \"-\" only"),
+            );
+        }
+    }
+    written.iter().map(|(name, value)| (name.value.clone(), value.value.clone())).collect()
+}
+
+/// Notes every variable that a component uses and that a host which carries it does not have.
+pub(super) fn check(platform: &Platform, raw: &RawConfig, problems: &mut Problems<'_>) {
+    for (component, written) in platform.components.iter().zip(&raw.components) {
+        let carriers: Vec<_> = platform.hosts().filter(|host| host.carries(&component.name)).collect();
+        for (name, place) in used(written) {
+            if BUILT_IN_VARIABLES.contains(&name) {
+                continue;
+            }
+            let lacking: Vec<_> = carriers
+                .iter()
+                .filter(|host| !host.variables.contains_key(name))
+                .map(|host| full_name(host))
+                .collect();
+            let known_somewhere = platform.hosts().any(|host| host.variables.contains_key(name));
+            if lacking.is_empty() && (known_somewhere || !carriers.is_empty()) {
+                continue;
+            }
+            let owner = format!("component \"{}\": variable \"{name}\"", component.name);
+            if known_somewhere {
+                let hosts = lacking.join(", ");
+                let sentence = format!(
+                    "{owner} has no value on {hosts}; set it in \"variables\" of the host or its environment"
+                );
+                problems.report(place, sentence);
+            } else {
+                let known = platform.hosts().flat_map(|host| host.variables.keys().map(String::as_str));
+                let mut candidates: Vec<_> = known.chain(BUILT_IN_VARIABLES).collect();
+                candidates.sort_unstable();
+                candidates.dedup();
+                let hint = did_you_mean(name, candidates.iter().copied());
+                problems.report(place, format!("{owner} is not known{hint}"));
+            }
+        }
+    }
+}
+
+/// Every variable of a component, and where it is used.
+fn used(written: &RawComponent) -> impl Iterator<Item = (&str, Place)> {
+    let in_criteria = written
+        .criteria
+        .iter()
+        .flat_map(|criterion| criterion.regex.value.variables().map(|name| (name, criterion.regex.place)));
+    let in_start = written
+        .start
+        .iter()
+        .flat_map(RawStart::templates)
+        .flat_map(|template| template.value.variables().map(|name| (name, template.place)));
+    in_criteria.chain(in_start)
+}
+
+fn full_name(host: &Host) -> String {
+    format!("{}/{}", host.environment, host.name)
+}

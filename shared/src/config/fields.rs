@@ -1,0 +1,217 @@
+//! Reading the keys of one TOML table, noting every problem instead of stopping at the first.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::source::{At, Place, Problems};
+use crate::text::{did_you_mean, printable};
+
+/// Longer times in a configuration are taken for mistakes.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A TOML value and where it stands.
+pub(super) type Value<'t, 'i> = At<&'t DeValue<'i>>;
+
+/// One table while its keys are read. Each key that is asked for is known; [`Fields::finish`] reports the others.
+pub(super) struct Fields<'t, 'i> {
+    table: &'t DeTable<'i>,
+    /// Where the table begins.
+    pub(super) place: Place,
+    /// What messages call the table: `component "kafka server"`.
+    pub(super) owner: String,
+    known: Vec<&'static str>,
+}
+
+impl<'t, 'i> Fields<'t, 'i> {
+    pub(super) fn new(table: &'t DeTable<'i>, place: Place, owner: impl Into<String>) -> Self {
+        Self { table, place, owner: owner.into(), known: Vec::new() }
+    }
+
+    /// The value of `key`, if it is there.
+    pub(super) fn value(&mut self, key: &'static str) -> Option<Value<'t, 'i>> {
+        self.known.push(key);
+        self.table.get(key).map(|value| at(self.place.source, value))
+    }
+
+    /// Reports a missing key.
+    pub(super) fn missing(&self, key: &str, problems: &mut Problems<'_>) {
+        problems.report(self.place, format!("{}: key \"{key}\" is missing", self.owner));
+    }
+
+    pub(super) fn text(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<At<String>> {
+        let value = self.value(key)?;
+        text_of(&value, &self.owner, key, problems)
+    }
+
+    pub(super) fn required_text(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems<'_>,
+    ) -> Option<At<String>> {
+        if !self.table.contains_key(key) {
+            self.known.push(key);
+            self.missing(key, problems);
+            return None;
+        }
+        self.text(key, problems)
+    }
+
+    pub(super) fn boolean(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<bool> {
+        let value = self.value(key)?;
+        value.value.as_bool().or_else(|| {
+            wrong_type(&value, &self.owner, key, "true or false", problems);
+            None
+        })
+    }
+
+    /// A whole number, if the key is there and right.
+    pub(super) fn integer(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<i32> {
+        let value = self.value(key)?;
+        let Some(integer) = value.value.as_integer() else {
+            wrong_type(&value, &self.owner, key, "a whole number", problems);
+            return None;
+        };
+        let parsed = i32::from_str_radix(integer.as_str(), integer.radix());
+        if parsed.is_err() {
+            problems.report(value.place, format!("{}: key \"{key}\" is out of range", self.owner));
+        }
+        parsed.ok()
+    }
+
+    /// A time such as "30s" or "2m 30s", from `shortest` up to a day.
+    pub(super) fn duration(
+        &mut self,
+        key: &'static str,
+        shortest: Duration,
+        problems: &mut Problems<'_>,
+    ) -> Option<Duration> {
+        let text = self.text(key, problems)?;
+        let parsed = text
+            .value
+            .parse::<SignedDuration>()
+            .ok()
+            .and_then(|duration| Duration::try_from(duration).ok())
+            .filter(|duration| (shortest..=LONGEST).contains(duration));
+        if parsed.is_none() {
+            problems.report(
+                text.place,
+                format!(
+                    "{}: key \"{key}\": \"{}\" is no time between {}s and 24h; write for example \"30s\" or \"2m\"",
+                    self.owner,
+                    printable(&text.value),
+                    shortest.as_secs()
+                ),
+            );
+        }
+        parsed
+    }
+
+    /// The elements of an array; empty where the key is absent.
+    pub(super) fn array(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Vec<Value<'t, 'i>> {
+        let Some(value) = self.value(key) else { return Vec::new() };
+        match value.value.as_array() {
+            Some(array) => array.iter().map(|element| at(self.place.source, element)).collect(),
+            None => {
+                wrong_type(&value, &self.owner, key, "an array", problems);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The texts of an array of strings; empty where the key is absent.
+    pub(super) fn texts(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Vec<At<String>> {
+        let elements = self.array(key, problems);
+        elements.iter().filter_map(|element| text_of(element, &self.owner, key, problems)).collect()
+    }
+
+    /// A table under this one.
+    pub(super) fn table(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<Fields<'t, 'i>> {
+        let value = self.value(key)?;
+        let owner = format!("{}: {key}", self.owner);
+        fields_of(&value, owner, key, problems)
+    }
+
+    /// The tables of an array of tables.
+    pub(super) fn tables(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Vec<Fields<'t, 'i>> {
+        let elements = self.array(key, problems);
+        elements.iter().filter_map(|element| fields_of(element, key, key, problems)).collect()
+    }
+
+    /// The keys and texts of a table that has keys of the writer's own choice, such as `variables`.
+    pub(super) fn text_map(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems<'_>,
+    ) -> Vec<(At<String>, At<String>)> {
+        let Some(fields) = self.table(key, problems) else { return Vec::new() };
+        fields
+            .table
+            .iter()
+            .filter_map(|(name, value)| {
+                let name = At {
+                    value: name.get_ref().to_string(),
+                    place: Place { source: self.place.source, offset: name.span().start },
+                };
+                let value = text_of(&at(self.place.source, value), &fields.owner, &name.value, problems)?;
+                Some((name, value))
+            })
+            .collect()
+    }
+
+    /// Reports every key that was never asked for.
+    pub(super) fn finish(self, problems: &mut Problems<'_>) {
+        for key in self.table.keys() {
+            let name: &str = key.get_ref();
+            if !self.known.contains(&name) {
+                let place = Place { source: self.place.source, offset: key.span().start };
+                let hint = did_you_mean(name, self.known.iter().copied());
+                let name = printable(name);
+                let sentence = match self.owner.as_str() {
+                    "" => format!("key \"{name}\" is not known{hint}"),
+                    owner => format!("{owner}: key \"{name}\" is not known{hint}"),
+                };
+                problems.report(place, sentence);
+            }
+        }
+    }
+}
+
+fn at<'t, 'i>(source: usize, value: &'t Spanned<DeValue<'i>>) -> Value<'t, 'i> {
+    At { value: value.get_ref(), place: Place { source, offset: value.span().start } }
+}
+
+/// `value` as a table, with its fields.
+pub(super) fn fields_of<'t, 'i>(
+    value: &Value<'t, 'i>,
+    owner: impl Into<String>,
+    key: &str,
+    problems: &mut Problems<'_>,
+) -> Option<Fields<'t, 'i>> {
+    let owner = owner.into();
+    match value.value.as_table() {
+        Some(table) => Some(Fields::new(table, value.place, owner)),
+        None => {
+            wrong_type(value, &owner, key, "a table", problems);
+            None
+        }
+    }
+}
+
+fn text_of(value: &Value<'_, '_>, owner: &str, key: &str, problems: &mut Problems<'_>) -> Option<At<String>> {
+    match value.value.as_str() {
+        Some(text) => Some(At { value: text.to_owned(), place: value.place }),
+        None => {
+            wrong_type(value, owner, key, "a text in quotes", problems);
+            None
+        }
+    }
+}
+
+fn wrong_type(value: &Value<'_, '_>, owner: &str, key: &str, expected: &str, problems: &mut Problems<'_>) {
+    let found = value.value.type_str();
+    let article = if found.starts_with(['a', 'i', 'o']) { "an" } else { "a" };
+    problems.report(value.place, format!("{owner}: key \"{key}\" must be {expected}, not {article} {found}"));
+}

@@ -1,0 +1,65 @@
+//! From the files of a folder to the platform.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::check::check;
+use super::platform::Platform;
+use super::raw::RawConfig;
+use super::source::{LoadError, Problem, Problems, Source};
+
+/// Reads every `*.toml` file of `folder`, those in subfolders and hidden ones apart, as one configuration.
+///
+/// # Errors
+/// Everything that is wrong with it: files that cannot be read, then what stands in them.
+pub fn load_folder(folder: &Path) -> Result<Platform, LoadError> {
+    load_sources(&read_folder(folder)?)
+}
+
+/// Loads a configuration from texts in memory.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load_sources(sources: &[Source]) -> Result<Platform, LoadError> {
+    let mut problems = Problems::new(sources);
+    let mut raw = RawConfig::default();
+    for (index, source) in sources.iter().enumerate() {
+        raw.add(index, source, &mut problems);
+    }
+    let platform = check(&raw, &mut problems);
+    problems.into_result()?;
+    Ok(platform)
+}
+
+fn read_folder(folder: &Path) -> Result<Vec<Source>, LoadError> {
+    let told =
+        |path: &Path, message: String| Problem { file: path.display().to_string(), position: None, message };
+    if folder.is_file() {
+        return Err(told(folder, "this is a file; give the folder that holds it".to_owned()).into());
+    }
+    let entries = fs::read_dir(folder)
+        .and_then(|entries| {
+            entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()
+        })
+        .map_err(|error| told(folder, format!("the folder cannot be read: {error}")))?;
+    let mut paths: Vec<PathBuf> = entries.into_iter().filter(|path| is_configuration(path)).collect();
+    paths.sort();
+    if paths.is_empty() {
+        return Err(told(folder, "the folder holds no .toml file".to_owned()).into());
+    }
+    let mut sources = Vec::new();
+    let mut problems = Vec::new();
+    for path in paths {
+        match fs::read_to_string(&path) {
+            Ok(text) => sources.push(Source { name: path.display().to_string(), text }),
+            Err(error) => problems.push(told(&path, format!("the file cannot be read: {error}"))),
+        }
+    }
+    if problems.is_empty() { Ok(sources) } else { Err(LoadError { problems }) }
+}
+
+/// Editors leave hidden files beside the one that is being edited.
+fn is_configuration(path: &Path) -> bool {
+    let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    path.extension().is_some_and(|extension| extension == "toml") && !hidden && !path.is_dir()
+}

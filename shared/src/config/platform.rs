@@ -1,0 +1,259 @@
+//! The whole platform as the configuration describes it: checked, with its variables not yet replaced.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::host::{HostComponent, HostConfig, StartRule, StopRule};
+use super::template::{CompileError, RegexTemplate, Template, UnknownVariable};
+use crate::matching::Criterion;
+use crate::name::Name;
+
+/// Every component, role and environment. Each reference in it is known to lead somewhere.
+#[derive(Clone, Debug, Default)]
+pub struct Platform {
+    /// In the order of the files.
+    pub components: Vec<Component>,
+    /// In the order of the files.
+    pub roles: Vec<Role>,
+    /// In the order of the files.
+    pub environments: Vec<Environment>,
+}
+
+/// A thing that the platform needs.
+#[derive(Clone, Debug)]
+pub struct Component {
+    /// The canonical name.
+    pub name: Name,
+    /// Other names it is found by.
+    pub aliases: Vec<Name>,
+    /// All must hold on one process; never empty.
+    pub criteria: Vec<CriterionTemplate>,
+    /// What must be up for it to be up.
+    pub depends_on: Vec<Dependency>,
+    /// How to start it; `None`: it is watched, not started.
+    pub start: Option<StartTemplate>,
+    /// How to stop it.
+    pub stop: StopRule,
+}
+
+impl Component {
+    /// Whether `name` is its name or an alias.
+    pub fn is_called(&self, name: &Name) -> bool {
+        self.name == *name || self.aliases.contains(name)
+    }
+}
+
+/// A criterion with variables.
+#[derive(Clone, Debug)]
+pub struct CriterionTemplate {
+    /// See [`Criterion::index`].
+    pub index: Option<i32>,
+    /// See [`Criterion::regex`].
+    pub regex: RegexTemplate,
+}
+
+/// What a component needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dependency {
+    /// The canonical name of the component needed.
+    pub component: Name,
+    /// Which of its instances.
+    pub place: DependencyPlace,
+}
+
+/// Where the instance stands that a component needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DependencyPlace {
+    /// On the same host where that host carries the component, else any of the environment.
+    Nearest,
+    /// On the same host.
+    Same,
+    /// On any host of the environment.
+    Any,
+    /// On this host.
+    Host(Name),
+}
+
+/// A start rule with variables; see [`StartRule`] for the fields.
+#[derive(Clone, Debug)]
+pub struct StartTemplate {
+    /// Never empty.
+    pub command: Vec<Template>,
+    /// The working directory.
+    pub directory: Option<Template>,
+    /// The user to run as.
+    pub user: Option<String>,
+    /// Variables of the process, not of the configuration.
+    pub environment: Vec<(String, Template)>,
+    /// Where the output goes.
+    pub log: Option<Template>,
+    /// See [`StartRule::timeout`].
+    pub timeout: Duration,
+    /// See [`StartRule::settle`].
+    pub settle: Duration,
+}
+
+impl StartTemplate {
+    fn expand(&self, value: impl Fn(&str) -> Option<String>) -> Result<StartRule, UnknownVariable> {
+        let text = |template: &Template| template.expand(&value);
+        let path = |template: &Option<Template>| template.as_ref().map(text).transpose();
+        Ok(StartRule {
+            command: self.command.iter().map(text).collect::<Result<_, _>>()?,
+            directory: path(&self.directory)?.map(Into::into),
+            user: self.user.clone(),
+            environment: self
+                .environment
+                .iter()
+                .map(|(name, value)| Ok((name.clone(), text(value)?)))
+                .collect::<Result<_, _>>()?,
+            log: path(&self.log)?.map(Into::into),
+            timeout: self.timeout,
+            settle: self.settle,
+        })
+    }
+}
+
+/// A named list of components that a host carries.
+#[derive(Clone, Debug)]
+pub struct Role {
+    /// Its name.
+    pub name: Name,
+    /// Canonical names, in the order written.
+    pub components: Vec<Name>,
+}
+
+/// A set of hosts run as one platform.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// Its name.
+    pub name: Name,
+    /// In the order written.
+    pub hosts: Vec<Host>,
+}
+
+/// One machine.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Its name; no other host of the platform has it.
+    pub name: Name,
+    /// The name of its environment.
+    pub environment: Name,
+    /// Its role, if it has one.
+    pub role: Option<Name>,
+    /// The canonical names of the components it carries: its role's, then its own.
+    pub components: Vec<Name>,
+    /// Its agent's address, `http://name:port`.
+    pub agent: String,
+    /// What `${ip}` stands for; empty: every address of its interfaces, which only itself knows.
+    pub ip: Vec<IpAddr>,
+    /// The environment's variables, overridden by the host's own.
+    pub variables: BTreeMap<String, String>,
+}
+
+impl Host {
+    /// Whether it carries the component of this canonical name.
+    pub fn carries(&self, component: &Name) -> bool {
+        self.components.contains(component)
+    }
+}
+
+/// The variables that every host has: its name in the configuration, and its addresses.
+pub(super) const BUILT_IN_VARIABLES: [&str; 2] = ["hostname", "ip"];
+
+impl Platform {
+    /// The component with this name or alias.
+    pub fn component(&self, name: &str) -> Option<&Component> {
+        let name = Name::from(name);
+        self.components.iter().find(|component| component.is_called(&name))
+    }
+
+    /// Every host of every environment.
+    pub fn hosts(&self) -> impl Iterator<Item = &Host> {
+        self.environments.iter().flat_map(|environment| &environment.hosts)
+    }
+
+    /// The host with this name. A full domain name also finds the host that is configured by its short name,
+    /// and a short name the one that is configured by its full domain name, if it is the only one.
+    pub fn find_host(&self, name: &str) -> Option<&Host> {
+        let name = crate::name::fold(name.trim_end_matches('.'));
+        if let Some(host) = self.hosts().find(|host| host.name.folded() == name) {
+            return Some(host);
+        }
+        let short = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+        if name.contains('.') {
+            return self.hosts().find(|host| host.name.folded() == short(&name));
+        }
+        let mut candidates = self.hosts().filter(|host| short(host.name.folded()) == name);
+        candidates.next().filter(|_| candidates.next().is_none())
+    }
+
+    /// The hosts that carry what `dependency` of a component on `host` needs; any one of them will do. The
+    /// host itself stands alone where the rule prefers it.
+    pub fn providers(&self, host: &Host, dependency: &Dependency) -> Vec<&Host> {
+        let carriers = |same_host: bool| {
+            self.hosts()
+                .filter(|other| {
+                    other.environment == host.environment && (!same_host || other.name == host.name)
+                })
+                .filter(|other| other.carries(&dependency.component))
+                .collect::<Vec<_>>()
+        };
+        match &dependency.place {
+            DependencyPlace::Same => carriers(true),
+            DependencyPlace::Any => carriers(false),
+            DependencyPlace::Nearest if host.carries(&dependency.component) => carriers(true),
+            DependencyPlace::Nearest => carriers(false),
+            DependencyPlace::Host(name) => self
+                .hosts()
+                .filter(|other| other.name == *name && other.carries(&dependency.component))
+                .collect(),
+        }
+    }
+
+    /// One host's share, with every variable replaced.
+    ///
+    /// `addresses` are those of the host's interfaces, the one to prefer first. They stand for `${ip}` where
+    /// the configuration names none: a regex then matches any of them, and a command gets the first.
+    ///
+    /// # Errors
+    /// A sentence that names the component, where `${ip}` is used and there is no address at all.
+    pub fn host_config(&self, host: &Host, addresses: &[IpAddr]) -> Result<HostConfig, String> {
+        let addresses = if host.ip.is_empty() { addresses } else { &host.ip };
+        let values = |name: &str| match name {
+            "hostname" => Some(vec![host.name.as_str().to_owned()]),
+            "ip" => Some(addresses.iter().map(IpAddr::to_string).collect()),
+            _ => host.variables.get(name).map(|value| vec![value.clone()]),
+        };
+        let components = host
+            .components
+            .iter()
+            .filter_map(|name| self.components.iter().find(|component| component.name == *name))
+            .map(|component| {
+                let told = |error: &dyn std::fmt::Display| {
+                    format!("component \"{}\" on host {}: {error}", component.name, host.name)
+                };
+                Ok(HostComponent {
+                    name: component.name.clone(),
+                    aliases: component.aliases.clone(),
+                    criteria: component
+                        .criteria
+                        .iter()
+                        .map(|criterion| {
+                            Ok(Criterion { index: criterion.index, regex: criterion.regex.compile(values)? })
+                        })
+                        .collect::<Result<_, CompileError>>()
+                        .map_err(|error| told(&error))?,
+                    start: component
+                        .start
+                        .as_ref()
+                        .map(|start| start.expand(|name| values(name)?.into_iter().next()))
+                        .transpose()
+                        .map_err(|error| told(&error))?,
+                    stop: component.stop.clone(),
+                })
+            })
+            .collect::<Result<_, String>>()?;
+        Ok(HostConfig { environment: host.environment.clone(), host: host.name.clone(), components })
+    }
+}

@@ -1,0 +1,169 @@
+//! Where in which file a thing stands, and the problems found there.
+
+use std::fmt;
+
+/// One configuration file's text.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// What messages call it: its path.
+    pub name: String,
+    /// Its content.
+    pub text: String,
+}
+
+/// A spot in one of the sources of a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    /// Which source, by its position in the list.
+    pub(super) source: usize,
+    /// How many bytes precede the spot.
+    pub(super) offset: usize,
+}
+
+/// A value and where it was written.
+#[derive(Clone, Debug)]
+pub(super) struct At<T> {
+    pub(super) value: T,
+    pub(super) place: Place,
+}
+
+/// One thing that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file.
+    pub file: String,
+    /// The line, from 1, and the column in characters, from 1; `None` where the file as a whole is meant.
+    pub position: Option<(usize, usize)>,
+    /// What is wrong, and what to do, as one sentence.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    /// `platform/dev.toml:12:3: component "kafka server": ...`, as compilers do, so that editors can jump there.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file)?;
+        if let Some((line, column)) = self.position {
+            write!(f, "{line}:{column}:")?;
+        }
+        write!(f, " {}", self.message)
+    }
+}
+
+/// Everything that is wrong with a configuration, in the order of files and lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadError {
+    /// Never empty.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for LoadError {
+    /// One problem a line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, problem) in self.problems.iter().enumerate() {
+            if at > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+impl From<Problem> for LoadError {
+    fn from(problem: Problem) -> Self {
+        Self { problems: vec![problem] }
+    }
+}
+
+/// Collects the problems of a load, so that all are told at once.
+#[derive(Debug)]
+pub(super) struct Problems<'s> {
+    sources: &'s [Source],
+    found: Vec<(Place, String)>,
+}
+
+impl<'s> Problems<'s> {
+    pub(super) fn new(sources: &'s [Source]) -> Self {
+        Self { sources, found: Vec::new() }
+    }
+
+    /// Notes one problem. The same one is noted once.
+    pub(super) fn report(&mut self, place: Place, message: impl Into<String>) {
+        let problem = (place, message.into());
+        if !self.found.contains(&problem) {
+            self.found.push(problem);
+        }
+    }
+
+    /// `file:line` of a place, for a problem that points to a second one.
+    pub(super) fn describe(&self, place: Place) -> String {
+        let (source, (line, _)) = self.locate(place);
+        format!("{source}:{line}")
+    }
+
+    fn locate(&self, place: Place) -> (&'s str, (usize, usize)) {
+        match self.sources.get(place.source) {
+            Some(source) => (&source.name, position(&source.text, place.offset)),
+            None => ("", (1, 1)),
+        }
+    }
+
+    /// Nothing, or the error that holds all that was noted.
+    pub(super) fn into_result(mut self) -> Result<(), LoadError> {
+        if self.found.is_empty() {
+            return Ok(());
+        }
+        self.found.sort_by_key(|(place, _)| *place);
+        let problems = self
+            .found
+            .iter()
+            .map(|(place, message)| {
+                let (file, position) = self.locate(*place);
+                Problem { file: file.to_owned(), position: Some(position), message: message.clone() }
+            })
+            .collect();
+        Err(LoadError { problems })
+    }
+}
+
+/// Line and column of the byte at `offset`, both from 1, the column in characters.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let mut end = offset.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let before = &text[..end];
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_lines_and_characters_from_one() {
+        let text = "a = 1\nbä = 2\n";
+        assert_eq!(position(text, 0), (1, 1));
+        assert_eq!(position(text, 6), (2, 1));
+        assert_eq!(position(text, 10), (2, 4));
+        // In the middle of a character, and past the end.
+        assert_eq!(position(text, 8), (2, 2));
+        assert_eq!(position(text, 99), (3, 1));
+    }
+
+    #[test]
+    fn problems_come_in_the_order_of_the_files_and_once() {
+        let sources =
+            ["a.toml", "b.toml"].map(|name| Source { name: name.to_owned(), text: "x\ny".to_owned() });
+        let mut problems = Problems::new(&sources);
+        problems.report(Place { source: 1, offset: 0 }, "third");
+        problems.report(Place { source: 0, offset: 2 }, "second");
+        problems.report(Place { source: 0, offset: 0 }, "first");
+        problems.report(Place { source: 0, offset: 0 }, "first");
+        let error = problems.into_result().unwrap_err();
+        assert_eq!(error.to_string(), "a.toml:1:1: first\na.toml:2:1: second\nb.toml:1:1: third");
+    }
+}

@@ -1,0 +1,348 @@
+//! What is wrong with a configuration is told with its place and the nearest valid word, all of it at once.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::path::Path;
+
+use rta_shared::config::{HostConfig, Source, StopSignal, load_folder, load_sources};
+
+const SOUND: &str = r#"
+[[component]]
+name = "kafka server"
+criteria = [{ index = 0, regex = 'java' }]
+[[component]]
+name = "app"
+criteria = [{ regex = 'app' }]
+depends_on = ["kafka server"]
+[[role]]
+name = "main"
+components = ["kafka server", "app"]
+[[environment]]
+name = "DEV"
+variables = { home = "/opt/k" }
+[[environment.host]]
+name = "h1"
+role = "main"
+"#;
+
+fn source(text: &str) -> Source {
+    Source { name: "x.toml".to_owned(), text: text.to_owned() }
+}
+
+fn problems(text: &str) -> Vec<String> {
+    match load_sources(&[source(text)]) {
+        Ok(_) => Vec::new(),
+        Err(error) => error.problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// The only problem of the sound configuration with one text replaced by another.
+#[track_caller]
+fn problem_with(from: &str, to: &str) -> String {
+    assert!(SOUND.contains(from), "{from}");
+    let problems = problems(&SOUND.replacen(from, to, 1));
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    problems.into_iter().next().unwrap()
+}
+
+#[test]
+fn a_sound_configuration_has_no_problem() {
+    assert_eq!(problems(SOUND), Vec::<String>::new());
+}
+
+#[test]
+fn each_problem_has_its_place_and_its_hint() {
+    let rows = [
+        (
+            "index = 0",
+            "indx = 0",
+            "x.toml:4:15: component \"kafka server\": key \"indx\" is not known; did you mean \"index\"?",
+        ),
+        (
+            "index = 0",
+            "index = \"0\"",
+            "x.toml:4:23: component \"kafka server\": key \"index\" must be a whole number, not a string",
+        ),
+        (
+            "index = 0",
+            "index = 99999999999",
+            "x.toml:4:23: component \"kafka server\": key \"index\" is out of range",
+        ),
+        (
+            "'java'",
+            "'ja(va'",
+            "x.toml:4:34: component \"kafka server\": key \"regex\": \"ja(va\": not a regex: unclosed group",
+        ),
+        (
+            "'java'",
+            "'${hme}'",
+            "x.toml:4:34: component \"kafka server\": variable \"hme\" is not known; did you mean \"home\"?",
+        ),
+        (
+            "'java'",
+            "'${hme'",
+            "x.toml:4:34: component \"kafka server\": key \"regex\": \"${hme\": \"${\" is not closed by \"}\"; write \"$${\" for the two characters",
+        ),
+        (
+            "depends_on = [\"kafka server\"]",
+            "depends_on = [\"kafka sever\"]",
+            "x.toml:8:15: component \"app\": component \"kafka sever\" is not known; did you mean \"kafka server\"?",
+        ),
+        (
+            "depends_on = [\"kafka server\"]",
+            "depends_on = [\"app\"]",
+            "x.toml:6:8: component \"app\" depends on itself: \"app\" -> \"app\"",
+        ),
+        (
+            "depends_on = [\"kafka server\"]",
+            "depends_on = [{ component = \"kafka server\", host = \"sam\" }]",
+            "x.toml:8:52: component \"app\": host \"sam\" is not known; did you mean \"same\"?",
+        ),
+        (
+            "depends_on = [\"kafka server\"]",
+            "depend_on = []",
+            "x.toml:8:1: component \"app\": key \"depend_on\" is not known; did you mean \"depends_on\"?",
+        ),
+        (
+            "name = \"app\"",
+            "name = \"Kafka  Server\"",
+            "x.toml:6:8: component \"Kafka  Server\": the name is already taken, at x.toml:3",
+        ),
+        (
+            "name = \"main\"",
+            "name = \"a/b\"",
+            "x.toml:10:8: role \"a/b\": a name cannot contain \"/\", which separates names",
+        ),
+        (
+            "role = \"main\"",
+            "role = \"mian\"",
+            "x.toml:17:8: host \"h1\": role \"mian\" is not known; did you mean \"main\"?",
+        ),
+        ("role = \"main\"", "", "x.toml:16:8: host \"h1\": it needs a \"role\", \"components\", or both"),
+        (
+            "role = \"main\"",
+            "role = \"main\"\nagent = \"h1:7601\"",
+            "x.toml:18:9: host \"h1\": key \"agent\": \"h1:7601\" is no agent address; write for example \"http://c9t21193:7601\"",
+        ),
+        (
+            "role = \"main\"",
+            "role = \"main\"\nip = [\"15.0.0\"]",
+            "x.toml:18:7: host \"h1\": key \"ip\": \"15.0.0\" is no IP address",
+        ),
+        (
+            "role = \"main\"",
+            "role = \"main\"\nip = []",
+            "x.toml:18:6: host \"h1\": key \"ip\" is an array of addresses, such as [\"15.0.0.1\"]; leave it out for those of the interfaces",
+        ),
+        (
+            "role = \"main\"",
+            "components = [\"app\"]",
+            "x.toml:16:8: host \"h1\": component \"app\" depends on \"kafka server\", but no host of environment DEV carries it",
+        ),
+        (
+            "role = \"main\"",
+            "role = \"main\"\n[[environment.host]]\nname = \"H1\"\nrole = \"main\"\nagent = \"http://h2:1\"",
+            "x.toml:19:8: host \"H1\": the name is already taken, at x.toml:16",
+        ),
+        (
+            "role = \"main\"",
+            "role = \"main\"\n[[environment.host]]\nname = \"h2\"\nrole = \"main\"\nagent = \"http://H1:7601\"",
+            "x.toml:21:9: host \"h2\": the agent http://h1:7601 is already that of host \"h1\"",
+        ),
+        (
+            "home = \"/opt/k\"",
+            "hostname = \"x\"",
+            "x.toml:14:15: environment \"DEV\": variable \"hostname\" is the host's own",
+        ),
+        ("[[role]]", "[[rol]]", "x.toml:9:3: key \"rol\" is not known; did you mean \"role\"?"),
+        (
+            "criteria = [{ regex = 'app' }]",
+            "criteria = []",
+            "x.toml:5:1: component \"app\": key \"criteria\" needs at least one criterion",
+        ),
+        (
+            "criteria = [{ regex = 'app' }]",
+            "criteria = [{ regex = 'app' }",
+            "x.toml:8:1: not TOML: missing comma between array elements, expected `,`",
+        ),
+    ];
+    for (from, to, expected) in rows {
+        // A broken name breaks what refers to it, too.
+        let problems = problems(&SOUND.replacen(from, to, 1));
+        assert!(problems.iter().any(|problem| problem == expected), "{expected}\n{problems:#?}");
+    }
+}
+
+#[test]
+fn start_and_stop_are_checked() {
+    let rows = [
+        (
+            "[component.start]\ncommand = []",
+            "component \"app\": start: key \"command\" needs at least a program",
+        ),
+        (
+            "[component.start]\ncommand = [\"x\"]\ntimeout = \"60\"",
+            "component \"app\": start: key \"timeout\": \"60\" is no time between 1s and 24h; write for example \"30s\" or \"2m\"",
+        ),
+        (
+            "[component.start]\ncommand = [\"${hoem}/x\"]",
+            "component \"app\": variable \"hoem\" is not known; did you mean \"home\"?",
+        ),
+        (
+            "[component.start]\ncommand = [\"x\"]\nusr = \"kafka\"",
+            "component \"app\": start: key \"usr\" is not known; did you mean \"user\"?",
+        ),
+        (
+            "[component.stop]\nsignal = \"TREM\"",
+            "component \"app\": stop: signal \"TREM\" is not known; did you mean \"TERM\"?",
+        ),
+        (
+            "[component.stop]\nkill = \"yes\"",
+            "component \"app\": stop: key \"kill\" must be true or false, not a string",
+        ),
+    ];
+    for (section, expected) in rows {
+        let problem = problem_with("[[role]]", &format!("{section}\n[[role]]"));
+        assert!(problem.ends_with(expected), "{problem}");
+    }
+}
+
+#[test]
+fn a_cycle_is_told_with_its_way() {
+    let text = r#"
+[[component]]
+name = "a"
+criteria = [{ regex = 'a' }]
+depends_on = ["b"]
+[[component]]
+name = "b"
+criteria = [{ regex = 'b' }]
+depends_on = ["c"]
+[[component]]
+name = "c"
+criteria = [{ regex = 'c' }]
+depends_on = ["a"]
+"#;
+    assert_eq!(
+        problems(text),
+        ["x.toml:3:8: component \"a\" depends on itself: \"a\" -> \"b\" -> \"c\" -> \"a\""]
+    );
+}
+
+#[test]
+fn all_problems_are_told_in_one_run() {
+    let text = SOUND
+        .replace("index = 0", "indx = 0")
+        .replace("'app'", "'a)pp'")
+        .replace("role = \"main\"", "role = \"mian\"");
+    assert_eq!(problems(&text).len(), 3, "{:#?}", problems(&text));
+}
+
+#[test]
+fn a_variable_without_a_value_on_one_host_names_the_host() {
+    let text = SOUND.replace("'java'", "'${home}'")
+        + "[[environment]]\nname = \"ITG\"\n[[environment.host]]\nname = \"h2\"\nrole = \"main\"\n";
+    assert_eq!(
+        problems(&text),
+        ["x.toml:4:34: component \"kafka server\": variable \"home\" has no value on ITG/h2; set it in \
+          \"variables\" of the host or its environment"]
+    );
+}
+
+#[test]
+fn problems_of_several_files_name_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.toml"), SOUND).unwrap();
+    std::fs::write(folder.path().join("b.toml"), "[[environment]]\nname = \"dev\"\n").unwrap();
+    std::fs::write(folder.path().join(".#b.toml"), "left by an editor").unwrap();
+    std::fs::write(folder.path().join("README.md"), "not a configuration").unwrap();
+    let error = load_folder(folder.path()).unwrap_err().to_string();
+    let b = folder.path().join("b.toml").display().to_string();
+    let a = folder.path().join("a.toml").display().to_string();
+    assert_eq!(
+        error,
+        format!(
+            "{b}:1:1: environment \"dev\": it has no [[environment.host]]\n\
+             {b}:2:8: environment \"dev\": the name is already taken, at {a}:13"
+        )
+    );
+}
+
+#[test]
+fn a_folder_that_holds_nothing_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(load_folder(folder.path()).unwrap_err().to_string().ends_with("the folder holds no .toml file"));
+    let missing = load_folder(&folder.path().join("none")).unwrap_err().to_string();
+    assert!(missing.contains("cannot be read"), "{missing}");
+    let file = folder.path().join("x.toml");
+    std::fs::write(&file, SOUND).unwrap();
+    assert!(load_folder(&file).unwrap_err().to_string().contains("this is a file"));
+    std::fs::write(&file, b"name = \"\xff\"").unwrap();
+    assert!(load_folder(folder.path()).unwrap_err().to_string().contains("the file cannot be read"));
+}
+
+/// The solution center of the README: a new environment is one new file.
+#[test]
+fn a_new_environment_is_one_new_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let shipped = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../config/platform"));
+    for entry in std::fs::read_dir(shipped).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let example = readme
+        .split("```toml\n")
+        .filter_map(|block| block.split("```").next())
+        .find(|block| block.contains("name = \"SOLUTION-CENTER\""))
+        .expect("the README shows a solution center");
+    std::fs::write(folder.path().join("solution-center.toml"), example).unwrap();
+    let platform = load_folder(folder.path()).unwrap();
+    let environment =
+        platform.environments.iter().find(|environment| environment.name == *"solution-center").unwrap();
+    assert_eq!(environment.hosts.len(), 2);
+    assert!(environment.hosts.iter().all(|host| host.components.len() == 8));
+}
+
+fn host_config(text: &str) -> HostConfig {
+    let platform = load_sources(&[source(text)]).unwrap();
+    let host = platform.find_host("h1").unwrap();
+    platform.host_config(host, &["192.0.2.7".parse().unwrap(), "fe80::1".parse().unwrap()]).unwrap()
+}
+
+#[test]
+fn variables_are_replaced_for_the_host() {
+    let text = SOUND
+        .replace("'app'", "'^${hostname} ${ip} ${home}$'")
+        .replace(
+            "[[role]]",
+            "[component.start]\ncommand = [\"${home}/run\", \"--on=${ip}\"]\ndirectory = \"${home}\"\n\
+             log = \"/var/log/${hostname}.log\"\nenvironment = { LOGS = \"${home}/logs\", RAW = \"$${x}\" }\n\
+             [component.stop]\nsignal = \"sigint\"\ntimeout = \"1m 30s\"\nkill = false\n[[role]]",
+        )
+        .replace("role = \"main\"", "role = \"main\"\nvariables = { home = \"/opt/own.1\" }");
+    let config = host_config(&text);
+    let app = config.find("APP").unwrap();
+    assert!(app.criteria[0].regex.is_match(b"h1 192.0.2.7 /opt/own.1"));
+    assert!(app.criteria[0].regex.is_match(b"h1 fe80::1 /opt/own.1"));
+    assert!(!app.criteria[0].regex.is_match(b"h1 192.0.2.7 /opt/ownx1"));
+    let start = app.start.as_ref().unwrap();
+    assert_eq!(start.command, ["/opt/own.1/run", "--on=192.0.2.7"]);
+    assert_eq!(start.directory.as_deref(), Some(Path::new("/opt/own.1")));
+    assert_eq!(start.log.as_deref(), Some(Path::new("/var/log/h1.log")));
+    assert!(start.environment.contains(&("LOGS".to_owned(), "/opt/own.1/logs".to_owned())));
+    assert!(start.environment.contains(&("RAW".to_owned(), "${x}".to_owned())));
+    assert_eq!((start.timeout.as_secs(), start.settle.as_secs()), (60, 2));
+    assert_eq!((app.stop.signal, app.stop.timeout.as_secs(), app.stop.kill), (StopSignal::Int, 90, false));
+}
+
+#[test]
+fn a_configured_address_is_the_only_one() {
+    let text = SOUND
+        .replace("'app'", "'^${ip}$'")
+        .replace("role = \"main\"", "role = \"main\"\nip = [\"15.0.0.1\"]");
+    let config = host_config(&text);
+    let regex = &config.find("app").unwrap().criteria[0].regex;
+    assert!(regex.is_match(b"15.0.0.1"));
+    assert!(!regex.is_match(b"192.0.2.7"));
+}
