@@ -1,0 +1,74 @@
+//! The aggregator's two servers: the page, and gRPC.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rta_shared::config::Platform;
+use rta_shared::proto::FILE_DESCRIPTOR_SET;
+use rta_shared::proto::v1::aggregator_service_server::AggregatorServiceServer;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use crate::operations::Operations;
+use crate::service::Service;
+use crate::web::{HostPolicy, router};
+
+/// What is still being answered at shutdown has this long to end.
+const GRACE: Duration = Duration::from_secs(3);
+/// HTTP/2 pings end the connections of clients that vanished.
+const PING: Duration = Duration::from_secs(20);
+
+/// Follows every agent of `platform` and serves the page on `web` and gRPC on `grpc`, until `shutdown`.
+///
+/// # Errors
+/// A server that fails.
+pub async fn serve(
+    platform: Platform,
+    web: TcpListener,
+    grpc: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let hosts = HostPolicy::for_listener(web.local_addr().context("the web listener has no address")?);
+    // Whatever ends one server ends the other, and the followers.
+    let _all_end_together = shutdown.clone().drop_guard();
+    let operations = Operations::start(platform, &shutdown)?;
+
+    let page = axum::serve(web, router(operations.clone(), hosts))
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<AggregatorServiceServer<Service>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .context("the protocol's descriptors are broken")?;
+    let service = Service { operations, shutdown: shutdown.clone() };
+    let calls = Server::builder()
+        .http2_keepalive_interval(Some(PING))
+        .http2_keepalive_timeout(Some(PING))
+        .max_concurrent_streams(Some(64))
+        .add_service(AggregatorServiceServer::new(service))
+        .add_service(health_service)
+        .add_service(reflection)
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(grpc).with_nodelay(Some(true)),
+            shutdown.clone().cancelled_owned(),
+        );
+    let both = async {
+        tokio::try_join!(async { page.await.context("the web server failed") }, async {
+            calls.await.context("the gRPC server failed")
+        },)
+    };
+    let grace = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        result = both => result.map(|_| ()),
+        () = grace => {
+            tracing::warn!("connections were still open after {} s and are cut", GRACE.as_secs());
+            Ok(())
+        }
+    }
+}

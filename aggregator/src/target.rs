@@ -1,0 +1,206 @@
+//! From a person's words to the one instance they mean.
+
+use rta_shared::config::{Component, Host, Platform};
+use rta_shared::name::Name;
+use rta_shared::overview::InstanceId;
+use rta_shared::text::{did_you_mean, printable};
+
+/// A person's words for an instance: a name, narrowed or not.
+#[derive(Clone, Debug, Default)]
+pub struct Target {
+    /// Name or alias.
+    pub component: String,
+    /// Empty: any.
+    pub environment: String,
+    /// Empty: any.
+    pub host: String,
+}
+
+/// Why an operation was not done, as a sentence for a person.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct OperationError {
+    /// The gRPC code that stands for it.
+    pub code: tonic::Code,
+    /// The sentence.
+    pub message: String,
+}
+
+impl OperationError {
+    pub(crate) fn new(code: tonic::Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// The instance that a target means.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found<'p> {
+    /// The position of its host among [`Platform::hosts`].
+    pub(crate) host_at: usize,
+    pub(crate) host: &'p Host,
+    pub(crate) component: &'p Component,
+}
+
+impl Found<'_> {
+    pub(crate) fn id(&self) -> InstanceId {
+        InstanceId {
+            environment: self.host.environment.clone(),
+            host: self.host.name.clone(),
+            component: self.component.name.clone(),
+        }
+    }
+}
+
+/// The one instance that `target` means.
+///
+/// # Errors
+/// Not found, with the nearest word; or several found, with their full names.
+pub(crate) fn resolve<'p>(platform: &'p Platform, target: &Target) -> Result<Found<'p>, OperationError> {
+    let not_found = |message: String| OperationError::new(tonic::Code::NotFound, message);
+    if !target.environment.is_empty()
+        && !platform.environments.iter().any(|environment| environment.name == *target.environment.as_str())
+    {
+        let hint =
+            did_you_mean(&target.environment, platform.environments.iter().map(|known| known.name.as_str()));
+        return Err(not_found(format!(
+            "environment \"{}\" is not known{hint}",
+            printable(&target.environment)
+        )));
+    }
+    let host_name = match target.host.as_str() {
+        "" => None,
+        written => Some(&platform.find_host(written).ok_or_else(|| unknown_host(platform, written))?.name),
+    };
+    let component = platform.component(&target.component).ok_or_else(|| {
+        let names: Vec<&str> = platform
+            .components
+            .iter()
+            .flat_map(|known| std::iter::once(&known.name).chain(&known.aliases))
+            .map(Name::as_str)
+            .collect();
+        let hint = did_you_mean(&target.component, names.iter().copied());
+        not_found(format!("component \"{}\" is not known{hint}", printable(&target.component)))
+    })?;
+    let carriers: Vec<Found<'p>> = platform
+        .hosts()
+        .enumerate()
+        .filter(|(_, host)| host.carries(&component.name))
+        .map(|(host_at, host)| Found { host_at, host, component })
+        .collect();
+    let wanted: Vec<&Found<'p>> = carriers
+        .iter()
+        .filter(|found| {
+            (target.environment.is_empty() || found.host.environment == *target.environment.as_str())
+                && host_name.is_none_or(|name| found.host.name == *name)
+        })
+        .collect();
+    match wanted.as_slice() {
+        [one] => Ok(**one),
+        [] => {
+            let place = match (host_name, target.environment.as_str()) {
+                (Some(host), "") => format!("host {host}"),
+                (Some(host), environment) => format!("host {host} in environment {}", printable(environment)),
+                (None, "") => "any host".to_owned(),
+                (None, environment) => format!("any host of environment {}", printable(environment)),
+            };
+            Err(not_found(format!(
+                "\"{}\" is not on {place}; there is {}",
+                component.name,
+                listed(carriers.iter())
+            )))
+        }
+        several => Err(OperationError::new(
+            tonic::Code::InvalidArgument,
+            format!(
+                "\"{}\" is on several hosts, name the environment or the host: {}",
+                component.name,
+                listed(several.iter().copied())
+            ),
+        )),
+    }
+}
+
+fn unknown_host(platform: &Platform, written: &str) -> OperationError {
+    let hint = did_you_mean(written, platform.hosts().map(|host| host.name.as_str()).collect::<Vec<_>>());
+    OperationError::new(tonic::Code::NotFound, format!("host \"{}\" is not known{hint}", printable(written)))
+}
+
+fn listed<'f, 'p: 'f>(found: impl Iterator<Item = &'f Found<'p>>) -> String {
+    let names: Vec<String> = found.map(|found| found.id().to_string()).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::config::{Source, load_sources};
+
+    use super::*;
+
+    fn resolved(component: &str, environment: &str, host: &str) -> Result<String, OperationError> {
+        let text = r#"
+            [[component]]
+            name = "kafka server"
+            criteria = [{ regex = 'kafka' }]
+            [[component]]
+            name = "raw writer"
+            aliases = ["raw writter"]
+            criteria = [{ regex = 'raw' }]
+            [[component]]
+            name = "unused"
+            criteria = [{ regex = 'x' }]
+            [[environment]]
+            name = "DEV"
+            host = [{ name = "d1", components = ["kafka server", "raw writer"] }]
+            [[environment]]
+            name = "ITG"
+            host = [{ name = "i1", components = ["kafka server"] }]
+        "#;
+        let platform = load_sources(&[Source { name: "x".to_owned(), text: text.to_owned() }]).unwrap();
+        let target = Target {
+            component: component.to_owned(),
+            environment: environment.to_owned(),
+            host: host.to_owned(),
+        };
+        resolve(&platform, &target).map(|found| found.id().to_string())
+    }
+
+    #[test]
+    fn names_are_found_alone_or_narrowed() {
+        assert_eq!(resolved("Raw  Writter", "", "").as_deref(), Ok("DEV/d1/raw writer"));
+        assert_eq!(resolved("kafka server", "itg", "").as_deref(), Ok("ITG/i1/kafka server"));
+        assert_eq!(resolved("kafka server", "", "D1.example.net").as_deref(), Ok("DEV/d1/kafka server"));
+    }
+
+    #[test]
+    fn several_are_listed() {
+        let error = resolved("kafka server", "", "").unwrap_err();
+        assert_eq!(error.code, tonic::Code::InvalidArgument);
+        assert!(error.message.ends_with("DEV/d1/kafka server, ITG/i1/kafka server"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_with_the_nearest_word() {
+        let rows = [
+            ("kafka sever", "", "", "component \"kafka sever\" is not known; did you mean \"kafka server\"?"),
+            ("kafka server", "DVE", "", "environment \"DVE\" is not known; did you mean \"DEV\"?"),
+            ("kafka server", "", "d2", "host \"d2\" is not known; known: d1, i1"),
+            (
+                "raw writer",
+                "ITG",
+                "",
+                "\"raw writer\" is not on any host of environment ITG; there is DEV/d1/raw writer",
+            ),
+            (
+                "kafka server",
+                "DEV",
+                "i1",
+                "\"kafka server\" is not on host i1 in environment DEV; there is DEV/d1/kafka server, ITG/i1/kafka server",
+            ),
+            ("unused", "", "", "\"unused\" is not on any host; there is none"),
+        ];
+        for (component, environment, host, expected) in rows {
+            let error = resolved(component, environment, host).unwrap_err();
+            assert_eq!((error.code, error.message.as_str()), (tonic::Code::NotFound, expected));
+        }
+    }
+}
