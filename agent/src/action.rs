@@ -1,0 +1,155 @@
+//! What start and stop share: who may act, and why an action was not done.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rta_shared::config::{HostComponent, HostConfig};
+use rta_shared::control::Done;
+use rta_shared::name::Name;
+use rta_shared::process::Process;
+use rta_shared::report::{ActionKind, Report};
+use rta_shared::text::{did_you_mean, printable};
+use tonic::{Code, Status};
+
+use crate::worker::{Gone, Worker};
+use crate::{start, stop};
+
+/// Why an action was not done.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) code: Code,
+    /// A sentence without the component and the host, which [`Refusal::told`] adds.
+    pub(crate) reason: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: Code, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into() }
+    }
+
+    fn told(self, kind: ActionKind, component: &Name, host: &Name) -> Status {
+        Status::new(self.code, format!("{} of {component} on {host}: {}", Verb(kind), self.reason))
+    }
+}
+
+impl From<Gone> for Refusal {
+    fn from(_: Gone) -> Self {
+        Self::new(Code::Unavailable, "the agent is shutting down")
+    }
+}
+
+/// `start` or `stop`.
+struct Verb(ActionKind);
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            ActionKind::Start => "start",
+            ActionKind::Stop => "stop",
+        })
+    }
+}
+
+/// Performs actions. One at a time works on a component; each goes on if its caller goes away.
+#[derive(Clone)]
+pub(crate) struct Actions {
+    pub(crate) config: Arc<HostConfig>,
+    pub(crate) worker: Worker,
+}
+
+impl Actions {
+    /// Starts or stops the component of this name or alias, and waits until that is done.
+    ///
+    /// # Errors
+    /// A sentence; the codes are those that `proto/rta/v1/agent.proto` lists.
+    pub(crate) async fn perform(&self, kind: ActionKind, name: &str) -> Result<Done, Status> {
+        let Some(component) = self.config.find(name).cloned() else {
+            let hint = did_you_mean(name, self.config.components.iter().map(|known| known.name.as_str()));
+            let (host, name) = (&self.config.host, printable(name));
+            return Err(Status::not_found(format!(
+                "host {host} does not carry a component \"{name}\"{hint}"
+            )));
+        };
+        let at =
+            self.config.components.iter().position(|known| known.name == component.name).unwrap_or_default();
+        let told = |refusal: Refusal| refusal.told(kind, &component.name, &self.config.host);
+        if let Err((held, since)) = self.worker.begin(at, kind).await.map_err(|gone| told(gone.into()))? {
+            let reason = format!("a {} of it is under way, since {}", Verb(held), clock(since));
+            return Err(told(Refusal::new(Code::Aborted, reason)));
+        }
+        let action = tokio::spawn(Self::act(self.worker.clone(), kind, at, component.clone()));
+        let outcome = match action.await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(Refusal::new(Code::Internal, format!("the agent failed: {error}"))),
+        };
+        outcome.map_err(told)
+    }
+
+    async fn act(
+        worker: Worker,
+        kind: ActionKind,
+        at: usize,
+        component: HostComponent,
+    ) -> Result<Done, Refusal> {
+        // In a task of its own, so that the component is freed whatever becomes of the action.
+        let eyes = Eyes { worker: worker.clone(), at };
+        let name = component.name.clone();
+        let work = tokio::spawn(async move {
+            match kind {
+                ActionKind::Start => start::start(&component, &eyes).await,
+                ActionKind::Stop => stop::stop(&component, &eyes).await,
+            }
+        });
+        let outcome = match work.await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(Refusal::new(Code::Internal, format!("the agent failed: {error}"))),
+        };
+        worker.end(at).await;
+        match &outcome {
+            Ok(done) => tracing::info!(component = %name, action = %Verb(kind), %done, "done"),
+            Err(refusal) => {
+                tracing::warn!(component = %name, action = %Verb(kind), reason = refusal.reason, "not done");
+            }
+        }
+        outcome
+    }
+}
+
+/// An action's view of its own component.
+pub(crate) struct Eyes {
+    worker: Worker,
+    at: usize,
+}
+
+impl Eyes {
+    /// The processes that match now, by a scan that begins now.
+    ///
+    /// # Errors
+    /// The processes cannot be seen, or the agent is shutting down.
+    pub(crate) async fn look(&self) -> Result<Vec<Process>, Refusal> {
+        let report: Arc<Report> = self.worker.scan().await?;
+        match &report.components {
+            Ok(components) => {
+                Ok(components.get(self.at).map(|component| component.processes.clone()).unwrap_or_default())
+            }
+            Err(reason) => Err(Refusal::new(Code::Unavailable, reason.clone())),
+        }
+    }
+}
+
+/// The PIDs of `processes`.
+pub(crate) fn pids(processes: &[Process]) -> Vec<u32> {
+    processes.iter().map(|process| process.id.pid).collect()
+}
+
+/// `pid 7` or `pids 7, 8`.
+pub(crate) fn pids_text(pids: &[u32]) -> String {
+    let list: Vec<String> = pids.iter().map(u32::to_string).collect();
+    format!("{} {}", if pids.len() == 1 { "pid" } else { "pids" }, list.join(", "))
+}
+
+/// The time of day in UTC, which is what logs have.
+fn clock(time: Timestamp) -> String {
+    time.strftime("%H:%M:%S UTC").to_string()
+}

@@ -1,0 +1,156 @@
+//! Raw reading of /proc: one openat and one or two reads a process, into buffers that are reused.
+
+use std::fmt::Write as _;
+use std::mem::MaybeUninit;
+
+use rta_shared::process::CommandLine;
+use rustix::buffer::spare_capacity;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags, RawDir, SeekFrom};
+use rustix::io::Errno;
+
+/// A buffer of this size takes some 1,300 directory entries at once.
+const DIRECTORY_BUFFER: usize = 32 * 1024;
+/// A command line is at least given this much room; most fit.
+const COMMAND_LINE_ROOM: usize = 4 * 1024;
+
+/// An open /proc.
+#[derive(Debug)]
+pub(crate) struct Proc {
+    root: OwnedFd,
+    /// Reused for every path.
+    path: String,
+    entries: Vec<MaybeUninit<u8>>,
+}
+
+impl Proc {
+    pub(crate) fn open() -> Result<Self, Errno> {
+        let root = rustix::fs::openat(
+            CWD,
+            "/proc",
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        Ok(Self { root, path: String::new(), entries: vec![MaybeUninit::uninit(); DIRECTORY_BUFFER] })
+    }
+
+    /// Replaces `pids` by every process that is listed now.
+    pub(crate) fn list(&mut self, pids: &mut Vec<u32>) -> Result<(), Errno> {
+        pids.clear();
+        rustix::fs::seek(&self.root, SeekFrom::Start(0))?;
+        let mut entries = RawDir::new(&self.root, &mut self.entries);
+        while let Some(entry) = entries.next() {
+            if let Some(pid) = entry?.file_name().to_str().ok().and_then(|name| name.parse().ok()) {
+                pids.push(pid);
+            }
+        }
+        Ok(())
+    }
+
+    /// The command line of a process; empty for a zombie and a kernel thread.
+    pub(crate) fn command_line(&mut self, pid: u32, line: &mut CommandLine) -> Result<(), Errno> {
+        self.path.clear();
+        // Writing to a String cannot fail.
+        let _ = write!(self.path, "{pid}/cmdline");
+        let file = open_file(self.root.as_fd(), &self.path)?;
+        line.replace_with(|buffer| read_all(&file, buffer))
+    }
+
+    /// A hold on one process: everything read through it is of this process, whoever gets its PID next.
+    pub(crate) fn process(&self, pid: u32) -> Result<ProcessFolder, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.root, pid.to_string(), flags, Mode::empty()).map(ProcessFolder)
+    }
+}
+
+/// An open /proc/PID. Reading through it fails with ESRCH once the process is gone.
+#[derive(Debug)]
+pub(crate) struct ProcessFolder(OwnedFd);
+
+impl ProcessFolder {
+    pub(crate) fn command_line(&self, line: &mut CommandLine) -> Result<(), Errno> {
+        let file = open_file(self.0.as_fd(), "cmdline")?;
+        line.replace_with(|buffer| read_all(&file, buffer))
+    }
+
+    pub(crate) fn stat(&self) -> Result<Stat, Errno> {
+        let file = open_file(self.0.as_fd(), "stat")?;
+        let mut content = Vec::new();
+        read_all(&file, &mut content)?;
+        // A stat that is cut short is that of a process which is just going.
+        Stat::parse(&content).ok_or(Errno::SRCH)
+    }
+}
+
+fn open_file(folder: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(folder, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Appends all that is left of `file`.
+fn read_all(file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
+    loop {
+        if buffer.capacity() - buffer.len() < COMMAND_LINE_ROOM / 4 {
+            buffer.reserve(COMMAND_LINE_ROOM.max(buffer.len()));
+        }
+        match rustix::io::read(file, spare_capacity(buffer)) {
+            Ok(0) => return Ok(()),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// What is used of /proc/PID/stat (proc_pid_stat(5)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stat {
+    /// Field 4.
+    pub(crate) parent_pid: u32,
+    /// Field 22: clock ticks after boot.
+    pub(crate) start_ticks: u64,
+}
+
+impl Stat {
+    fn parse(content: &[u8]) -> Option<Self> {
+        // Field 2, the program's name in parentheses, may itself hold spaces and parentheses.
+        let after_name = content.iter().rposition(|byte| *byte == b')')? + 1;
+        let mut fields = std::str::from_utf8(content.get(after_name..)?).ok()?.split_ascii_whitespace();
+        // The first field after the name is number 3.
+        let parent_pid = fields.nth(1)?.parse().ok()?;
+        let start_ticks = fields.nth(22 - 5)?.parse().ok()?;
+        Some(Self { parent_pid, start_ticks })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_shift_the_fields() {
+        let line = b"42 (a) b) (c) S 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1 1\n";
+        assert_eq!(Stat::parse(line), Some(Stat { parent_pid: 7, start_ticks: 987_654 }));
+        assert_eq!(Stat::parse(b"42 (sh) S 7"), None);
+        assert_eq!(Stat::parse(b""), None);
+    }
+
+    #[test]
+    fn this_very_process_is_read() {
+        let mut proc = Proc::open().unwrap();
+        let pid = std::process::id();
+        let mut pids = Vec::new();
+        proc.list(&mut pids).unwrap();
+        assert!(pids.contains(&pid));
+        let mut line = CommandLine::new();
+        proc.command_line(pid, &mut line).unwrap();
+        let own: Vec<_> = std::env::args_os().map(|argument| argument.into_encoded_bytes()).collect();
+        assert_eq!(line.arguments().map(<[u8]>::to_vec).collect::<Vec<_>>(), own);
+        let mut again = CommandLine::new();
+        let folder = proc.process(pid).unwrap();
+        folder.command_line(&mut again).unwrap();
+        assert_eq!(line, again);
+        assert_ne!(folder.stat().unwrap().start_ticks, 0);
+        // A second listing starts anew.
+        proc.list(&mut pids).unwrap();
+        assert!(pids.contains(&pid));
+    }
+}

@@ -1,0 +1,174 @@
+//! A full scan of the host: every process against every component.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use rta_shared::config::HostConfig;
+use rta_shared::matching::matches;
+use rta_shared::process::{CommandLine, Process, ProcessId};
+use rta_shared::report::{ActionKind, ComponentReport, Report, ScanFigures};
+use rustix::io::Errno;
+
+use crate::procfs::Proc;
+use crate::visibility;
+
+/// Scans a host for its components. Buffers are kept from scan to scan.
+#[derive(Debug)]
+pub struct Scanner {
+    config: HostConfig,
+    boot_id: String,
+    /// Seconds after 1970; `None` where the host does not tell.
+    booted_at: Option<u64>,
+    ticks_per_second: u64,
+    /// Opened by the first scan, and again after a failure.
+    proc: Option<Proc>,
+    pids: Vec<u32>,
+    line: CommandLine,
+}
+
+/// What one scan saw.
+#[derive(Clone, Debug)]
+pub(crate) struct Sight {
+    pub(crate) figures: ScanFigures,
+    /// For each component of the configuration the processes that match; or why they cannot be seen.
+    pub(crate) processes: Result<Vec<Vec<Process>>, String>,
+}
+
+impl Scanner {
+    /// A scanner for the components of `config`.
+    pub fn new(config: HostConfig) -> Self {
+        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Self {
+            config,
+            boot_id: boot_id.trim().to_owned(),
+            booted_at: sysinfo::System::boot_time().ok(),
+            ticks_per_second: rustix::param::clock_ticks_per_second(),
+            proc: None,
+            pids: Vec::new(),
+            line: CommandLine::new(),
+        }
+    }
+
+    /// Scans now.
+    pub fn scan(&mut self) -> Report {
+        let sight = self.look();
+        self.report(&sight, |_| None)
+    }
+
+    /// What a report says of `sight`, where `action` tells what is under way on the component at a position.
+    pub(crate) fn report(
+        &self,
+        sight: &Sight,
+        action: impl Fn(usize) -> Option<(ActionKind, Timestamp)>,
+    ) -> Report {
+        let components = sight.processes.as_ref().map_err(Clone::clone).map(|processes| {
+            self.config
+                .components
+                .iter()
+                .zip(processes)
+                .enumerate()
+                .map(|(at, (component, processes))| {
+                    ComponentReport::new(component.name.clone(), processes.clone(), action(at))
+                })
+                .collect()
+        });
+        Report {
+            host: self.config.host.clone(),
+            boot_id: self.boot_id.clone(),
+            scan: sight.figures,
+            components,
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    pub(crate) fn look(&mut self) -> Sight {
+        let began = Instant::now();
+        let processes = match visibility::problem() {
+            Some(problem) => Err(problem),
+            None => self.match_all(),
+        };
+        if processes.is_err() {
+            self.proc = None;
+        }
+        Sight {
+            figures: ScanFigures {
+                scanned_at: Timestamp::now(),
+                duration: began.elapsed(),
+                processes_seen: u32::try_from(self.pids.len()).unwrap_or(u32::MAX),
+            },
+            processes,
+        }
+    }
+
+    fn match_all(&mut self) -> Result<Vec<Vec<Process>>, String> {
+        let told = |error: Errno| format!("cannot see the processes: /proc cannot be read: {error}");
+        let mut proc = match self.proc.take() {
+            Some(proc) => proc,
+            None => Proc::open().map_err(told)?,
+        };
+        proc.list(&mut self.pids).map_err(told)?;
+        let own = std::process::id();
+        let mut matched: Vec<Vec<Process>> = vec![Vec::new(); self.config.components.len()];
+        for pid in self.pids.iter().copied().filter(|pid| *pid != own) {
+            match proc.command_line(pid, &mut self.line) {
+                Ok(()) => {}
+                Err(error) if is_gone(error) => continue,
+                // A process that cannot be read may be any component: to call one stopped would be a guess.
+                Err(error) => {
+                    return Err(format!(
+                        "cannot see every process: the command line of pid {pid} cannot be read: {error}; \
+                         run the agent as root or give it CAP_SYS_PTRACE"
+                    ));
+                }
+            }
+            if self.line.is_empty() {
+                continue;
+            }
+            if self.config.components.iter().any(|component| matches(&component.criteria, &self.line)) {
+                self.confirm(&proc, pid, &mut matched)?;
+            }
+        }
+        self.proc = Some(proc);
+        Ok(matched)
+    }
+
+    /// Reads a matching process again through one hold on it, so that its identity and its command line are of
+    /// the same process, and notes it where it still matches.
+    fn confirm(&self, proc: &Proc, pid: u32, matched: &mut [Vec<Process>]) -> Result<(), String> {
+        let mut line = CommandLine::new();
+        let read = proc.process(pid).and_then(|folder| {
+            let stat = folder.stat()?;
+            folder.command_line(&mut line)?;
+            Ok(stat)
+        });
+        let stat = match read {
+            Ok(stat) => stat,
+            Err(error) if is_gone(error) => return Ok(()),
+            Err(error) => return Err(format!("cannot see every process: pid {pid} cannot be read: {error}")),
+        };
+        let process = Process {
+            id: ProcessId { pid, start_ticks: stat.start_ticks },
+            parent_pid: stat.parent_pid,
+            started_at: self.started_at(stat.start_ticks),
+        };
+        for (component, processes) in self.config.components.iter().zip(matched) {
+            if matches(&component.criteria, &line) {
+                processes.push(process);
+            }
+        }
+        Ok(())
+    }
+
+    fn started_at(&self, ticks: u64) -> Option<Timestamp> {
+        let millis = self
+            .booted_at?
+            .checked_mul(1000)?
+            .checked_add(ticks.checked_mul(1000)? / self.ticks_per_second)?;
+        Timestamp::from_millisecond(i64::try_from(millis).ok()?).ok()
+    }
+}
+
+/// Whether a process ended while it was looked at.
+fn is_gone(error: Errno) -> bool {
+    matches!(error, Errno::NOENT | Errno::SRCH)
+}

@@ -1,0 +1,77 @@
+//! The agent's server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rta_shared::config::HostConfig;
+use rta_shared::proto::FILE_DESCRIPTOR_SET;
+use rta_shared::proto::v1::agent_service_server::AgentServiceServer;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use crate::action::Actions;
+use crate::service::Service;
+use crate::worker::Worker;
+
+/// What is still being answered at shutdown has this long to end.
+const GRACE: Duration = Duration::from_secs(3);
+/// HTTP/2 pings end the connections of clients that vanished.
+const PING: Duration = Duration::from_secs(20);
+
+/// Watches and controls the components of `config`, and serves that on `listener`, until `shutdown`. What it
+/// started goes on.
+///
+/// # Errors
+/// A server that fails.
+pub async fn serve(
+    listener: TcpListener,
+    config: HostConfig,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    // Whatever ends the server ends the worker.
+    let _all_end_together = shutdown.clone().drop_guard();
+    let (worker, task) = Worker::new(config.clone(), shutdown.clone());
+    let worker_task = tokio::spawn(task);
+    let actions = Actions { config: Arc::new(config), worker };
+
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<AgentServiceServer<Service>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .context("the protocol's descriptors are broken")?;
+    let service = Service { actions, shutdown: shutdown.clone() };
+    let calls = Server::builder()
+        .http2_keepalive_interval(Some(PING))
+        .http2_keepalive_timeout(Some(PING))
+        .max_concurrent_streams(Some(64))
+        .add_service(AgentServiceServer::new(service))
+        .add_service(health_service)
+        .add_service(reflection)
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            shutdown.clone().cancelled_owned(),
+        );
+    let grace = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        result = calls => result.context("the gRPC server failed"),
+        () = grace => {
+            tracing::warn!("connections were still open after {} s and are cut", GRACE.as_secs());
+            Ok(())
+        }
+        // It ends before the shutdown only if a scan failed; an agent that is blind for good must not look alive.
+        ended = worker_task, if !shutdown.is_cancelled() => {
+            if shutdown.is_cancelled() {
+                return Ok(());
+            }
+            ended.context("the scanner failed")?;
+            anyhow::bail!("the scanner ended")
+        }
+    }
+}

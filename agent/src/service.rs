@@ -1,0 +1,71 @@
+//! The gRPC service of one host's agent.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt as _};
+use rta_shared::proto::v1;
+use rta_shared::proto::v1::agent_service_server::AgentService;
+use rta_shared::proto::v1::watch_report_response::Event;
+use rta_shared::report::{ActionKind, Report};
+use tokio_stream::wrappers::WatchStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use crate::action::Actions;
+
+/// The agent as `proto/rta/v1/agent.proto` offers it.
+pub(crate) struct Service {
+    pub(crate) actions: Actions,
+    /// Ends the streams.
+    pub(crate) shutdown: CancellationToken,
+}
+
+#[tonic::async_trait]
+impl AgentService for Service {
+    async fn get_report(
+        &self,
+        _: Request<v1::GetReportRequest>,
+    ) -> Result<Response<v1::GetReportResponse>, Status> {
+        let report = self.actions.worker.scan().await;
+        let report = report.map_err(|_| Status::unavailable("the agent is shutting down"))?;
+        Ok(Response::new(v1::GetReportResponse { report: Some(report.as_ref().into()) }))
+    }
+
+    type WatchReportStream = Pin<Box<dyn Stream<Item = Result<v1::WatchReportResponse, Status>> + Send>>;
+
+    async fn watch_report(
+        &self,
+        _: Request<v1::WatchReportRequest>,
+    ) -> Result<Response<Self::WatchReportStream>, Status> {
+        let mut sent: Option<Arc<Report>> = None;
+        let events = WatchStream::new(self.actions.worker.reports())
+            .filter_map(std::future::ready)
+            .map(move |report| {
+                let event = match &sent {
+                    Some(sent) if sent.says_the_same_as(&report) => Event::Heartbeat((&report.scan).into()),
+                    _ => Event::Report(report.as_ref().into()),
+                };
+                sent = Some(report);
+                Ok(v1::WatchReportResponse { event: Some(event) })
+            })
+            .take_until(self.shutdown.clone().cancelled_owned());
+        Ok(Response::new(Box::pin(events)))
+    }
+
+    async fn start(
+        &self,
+        request: Request<v1::AgentServiceStartRequest>,
+    ) -> Result<Response<v1::AgentServiceStartResponse>, Status> {
+        let component = request.into_inner().component;
+        Ok(Response::new(self.actions.perform(ActionKind::Start, &component).await?.into()))
+    }
+
+    async fn stop(
+        &self,
+        request: Request<v1::AgentServiceStopRequest>,
+    ) -> Result<Response<v1::AgentServiceStopResponse>, Status> {
+        let component = request.into_inner().component;
+        Ok(Response::new(self.actions.perform(ActionKind::Stop, &component).await?.into()))
+    }
+}

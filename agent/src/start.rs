@@ -1,0 +1,105 @@
+//! Starting a component: launch, wait until it matches, wait until it stays.
+
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use rta_shared::config::HostComponent;
+use rta_shared::control::{Done, Outcome};
+use rta_shared::process::Process;
+use tokio::time::Instant;
+use tonic::Code;
+
+use crate::action::{Eyes, Refusal, pids, pids_text};
+use crate::launch::{Launched, launch};
+
+/// How often the processes are looked at in the meantime.
+const PACE: Duration = Duration::from_millis(100);
+
+/// Starts `component`. Where it runs, nothing is launched.
+pub(crate) async fn start(component: &HostComponent, eyes: &Eyes) -> Result<Done, Refusal> {
+    let began = Instant::now();
+    let Some(rule) = &component.start else {
+        let reason = "the configuration has no start command for it; it is watched only";
+        return Err(Refusal::new(Code::FailedPrecondition, reason));
+    };
+    let running = eyes.look().await?;
+    if !running.is_empty() {
+        let pids = pids(&running);
+        return Ok(Done { outcome: Outcome::AlreadyRunning, pids, took: began.elapsed() });
+    }
+    let launched = launch(rule)?;
+    tracing::info!(component = %component.name, pid = launched.pid, command = ?rule.command, "launched");
+
+    let deadline = Instant::now() + rule.timeout;
+    let mut matched: Vec<Process> = Vec::new();
+    let mut settled_at = deadline;
+    loop {
+        // Looked at in this order: a launcher that has just become the component has not ended.
+        let exit = launched.exit();
+        let now = eyes.look().await.map_err(|refusal| left_behind(refusal, &launched))?;
+        let stays = now.iter().any(|process| matched.iter().any(|before| before.id == process.id));
+        if stays {
+            if Instant::now() >= settled_at {
+                return Ok(Done { outcome: Outcome::Started, pids: pids(&now), took: began.elapsed() });
+            }
+        } else if !matched.is_empty() && now.is_empty() {
+            return Err(died(&matched, &launched).await);
+        } else if !now.is_empty() {
+            // It matches for the first time, or one process handed over to another: the wait begins anew.
+            settled_at = Instant::now() + rule.settle;
+        } else if let Some(status) = exit.filter(|status| !status.success()) {
+            let reason = format!(
+                "the command ended with {} before the criteria matched{}",
+                ending(status),
+                launched.last_words()
+            );
+            return Err(Refusal::new(Code::Internal, reason));
+        }
+        matched = now;
+        if Instant::now() >= deadline && matched.is_empty() {
+            return Err(too_late(rule.timeout, launched).await);
+        }
+        tokio::time::sleep(PACE).await;
+    }
+}
+
+/// It matched, and then ended within its settle time.
+async fn died(matched: &[Process], launched: &Launched) -> Refusal {
+    // What was matched is often the launched process itself, which is being reaped just now.
+    tokio::time::sleep(PACE).await;
+    let how = launched.exit().map(|status| format!(" with {}", ending(status))).unwrap_or_default();
+    let who = pids_text(&pids(matched));
+    let reason = format!("it started ({who}) and ended again{how}{}", launched.last_words());
+    Refusal::new(Code::Internal, reason)
+}
+
+/// It did not match in time.
+async fn too_late(timeout: Duration, launched: Launched) -> Refusal {
+    let seconds = timeout.as_secs();
+    let words = launched.last_words();
+    let pid = launched.pid;
+    let rest = match launched.give_up().await {
+        true => format!("the command (pid {pid}) was still running and has been ended"),
+        false => format!("the command (pid {pid}) had ended without an error"),
+    };
+    Refusal::new(
+        Code::DeadlineExceeded,
+        format!("no process matched its criteria within {seconds} s; {rest}; check the criteria{words}"),
+    )
+}
+
+/// The action cannot be watched to its end.
+fn left_behind(refusal: Refusal, launched: &Launched) -> Refusal {
+    let reason = format!("{}; what was launched (pid {}) goes on", refusal.reason, launched.pid);
+    Refusal::new(refusal.code, reason)
+}
+
+/// `exit status 1` or `signal 9 (SIGKILL)`.
+fn ending(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => status.to_string(),
+    }
+}

@@ -1,0 +1,123 @@
+//! `rta-aggregator`: follows every agent, renders the page, passes on starts and stops.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser;
+use rta_shared::config::{Platform, load_folder};
+use rta_shared::logging;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Follows the agents of every environment, shows the platform on one page, and passes on starts and stops.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "\
+Exit codes:
+  0  ended by SIGTERM or SIGINT
+  1  it could not go on; the reason is on standard error
+  2  wrong usage, or a broken configuration
+
+The variable RTA_LOG chooses what is logged: warn, info, debug."
+)]
+struct Arguments {
+    /// The folder of the platform's configuration
+    #[arg(long, value_name = "DIR")]
+    config: PathBuf,
+    /// Where to serve the page
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    web: SocketAddr,
+    /// Where to serve the rta command
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7600")]
+    grpc: SocketAddr,
+    /// Listen beyond loopback although connections are neither encrypted nor authenticated: whoever
+    /// reaches a port can stop the platform
+    #[arg(long)]
+    insecure: bool,
+    /// How log lines are written
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum LogFormat {
+    /// For people
+    #[default]
+    Plain,
+    /// One JSON object a line
+    Json,
+}
+
+/// What is wrong with how the aggregator was called or configured: exit code 2.
+const WRONG: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    logging::init(match arguments.log_format {
+        LogFormat::Plain => logging::LogFormat::Plain,
+        LogFormat::Json => logging::LogFormat::Json,
+    });
+    let platform = match prepare(&arguments) {
+        Ok(platform) => platform,
+        Err(message) => {
+            complain(&message);
+            return ExitCode::from(WRONG);
+        }
+    };
+    match run(&arguments, platform) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where the program tells why it ends")]
+fn complain(message: &str) {
+    eprintln!("rta-aggregator: {message}");
+}
+
+fn prepare(arguments: &Arguments) -> Result<Platform, String> {
+    for address in [arguments.web, arguments.grpc] {
+        if !address.ip().is_loopback() && !arguments.insecure {
+            return Err(format!(
+                "{address} is beyond loopback, where connections would be neither encrypted nor authenticated; \
+                 add --insecure to listen there all the same"
+            ));
+        }
+    }
+    load_folder(&arguments.config).map_err(|error| error.to_string())
+}
+
+#[tokio::main]
+async fn run(arguments: &Arguments, platform: Platform) -> anyhow::Result<()> {
+    let listen = async |address: SocketAddr| {
+        TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+    };
+    let web = listen(arguments.web).await?;
+    let grpc = listen(arguments.grpc).await?;
+    tracing::info!(
+        web = %web.local_addr()?,
+        grpc = %grpc.local_addr()?,
+        hosts = platform.hosts().count(),
+        "listening"
+    );
+    let shutdown = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let asked = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("shutting down");
+        asked.cancel();
+    });
+    rta_aggregator::serve(platform, web, grpc, shutdown).await
+}
