@@ -1,0 +1,30 @@
+//! A process that stands for a component in a test: it does nothing, under whatever command line it was given.
+//!
+//! It ends when the test process ends whose PID is in `STAND_IN_LEASE`, so that no test leaves anything behind.
+//! `STAND_IN_IGNORES` may hold `TERM`: then only SIGKILL ends it.
+
+use std::process::ExitCode;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+fn main() -> ExitCode {
+    let lease = std::env::var("STAND_IN_LEASE").ok().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
+    let Some(Ok(lease)) = lease.map(|pid| pidfd_open(pid, PidfdFlags::empty())) else {
+        return ExitCode::FAILURE;
+    };
+    if std::env::var("STAND_IN_IGNORES").is_ok_and(|signal| signal == "TERM") {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let Ok(runtime) = runtime else { return ExitCode::FAILURE };
+        // A signal that is listened for does not end the process; the listener goes on without its runtime.
+        let listener = runtime
+            .block_on(async { tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) });
+        if listener.is_err() {
+            return ExitCode::FAILURE;
+        }
+    }
+    println!("stand-in ready");
+    let mut watched = [PollFd::new(&lease, PollFlags::IN)];
+    while poll(&mut watched, None).is_err() {}
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,33 @@
+//! The binaries under test, built as the tests themselves are.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The path of one of the workspace's binaries.
+///
+/// # Panics
+/// Where the workspace does not build.
+pub fn binary(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(build).join(name)
+}
+
+fn build() -> PathBuf {
+    let own = std::env::current_exe().expect("a test has a path");
+    // target/debug/deps/test
+    let folder = own.ancestors().nth(2).expect("a test is two folders deep").to_owned();
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--workspace", "--bins"]);
+    command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    if folder.file_name().is_some_and(|name| name == "release") {
+        command.arg("--release");
+    }
+    if let Some(target) = folder.parent() {
+        command.env("CARGO_TARGET_DIR", target);
+    }
+    let status = command.status().expect("cargo can be run");
+    assert!(status.success(), "the binaries do not build");
+    folder
+}

@@ -1,0 +1,110 @@
+//! Programs that serve until they are ended, and programs that run to their end.
+
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{Lines, binary};
+
+/// Nothing in a test takes this long unless it is broken.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Calls `attempt` until it gives something.
+///
+/// # Panics
+/// When it has not after a minute; `what` says what was waited for.
+pub fn patiently<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = attempt() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Runs one of the binaries to its end, without input.
+///
+/// # Panics
+/// Where it cannot be run.
+pub fn run<A: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = A>) -> Output {
+    let mut command = Command::new(binary(name));
+    command.args(arguments).stdin(Stdio::null()).env_remove("RTA_AGGREGATOR").env_remove("RTA_LOG");
+    command.output().expect("the binary can be run")
+}
+
+/// A binary that serves; it is killed when this is dropped.
+#[derive(Debug)]
+pub struct Program {
+    child: Child,
+    log: Lines,
+}
+
+impl Program {
+    /// Starts one of the binaries, with its log as JSON.
+    ///
+    /// # Panics
+    /// Where it cannot be run.
+    pub fn start<A: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = A>) -> Self {
+        let mut command = Command::new(binary(name));
+        command.args(arguments).args(["--log-format", "json"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).env("RTA_LOG", "info");
+        let mut child = command.spawn().expect("the binary can be run");
+        let log = Lines::collect(child.stderr.take().expect("the log is piped"));
+        Self { child, log }
+    }
+
+    /// The address that it told with its "listening" under this key.
+    ///
+    /// # Panics
+    /// When it never tells, or ends.
+    pub fn address(&mut self, key: &str) -> SocketAddr {
+        patiently("a program to listen", || {
+            let ended = self.child.try_wait().expect("a child can be asked");
+            assert!(ended.is_none(), "it ended: {:#?}", self.log.all());
+            self.log.all().iter().find_map(|line| {
+                let event: serde_json::Value = serde_json::from_str(line).ok()?;
+                (event["message"] == "listening").then(|| event[key].as_str()?.parse().ok()).flatten()
+            })
+        })
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.all()
+    }
+
+    /// Its process ID.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// Where it is gone.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a child has a PID");
+        kill_process(pid, signal).expect("a child can be signalled");
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn ended(&mut self) -> ExitStatus {
+        patiently("a program to end", || self.child.try_wait().expect("a child can be asked"))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // An error says that it has ended, and was waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,147 @@
+//! A configuration of a test's own, whose components match no other test's processes.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::{Program, binary};
+
+/// A configuration folder with components that stand-ins play, on hosts of the environment TEST.
+///
+/// Every component's process has an argument `--token=<component>-<token>`; the token is the test's own.
+#[derive(Debug)]
+pub struct Site {
+    folder: TempDir,
+    token: String,
+}
+
+impl Site {
+    /// A folder without any component or host yet.
+    ///
+    /// # Panics
+    /// Where no temporary folder can be made.
+    #[expect(clippy::new_without_default, reason = "it makes a folder")]
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let token = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let site = Self { folder: tempfile::tempdir().expect("a folder can be made"), token };
+        std::fs::create_dir(site.config()).expect("a folder can be made");
+        site
+    }
+
+    /// The configuration folder.
+    pub fn config(&self) -> PathBuf {
+        self.folder.path().join("config")
+    }
+
+    /// A path in the test's own folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// What tells this test's processes from all others.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Writes a file into the configuration folder.
+    ///
+    /// # Panics
+    /// Where it cannot be written.
+    pub fn write(&self, name: &str, content: &str) {
+        std::fs::write(self.config().join(name), content).expect("the configuration can be written");
+    }
+
+    /// The TOML of a component that a stand-in plays; `more` is added to its `[component.start]` table, or
+    /// follows it.
+    pub fn component(&self, name: &str, depends_on: &str, more: &str) -> String {
+        let stand_in = binary("stand-in");
+        format!(
+            "[[component]]\nname = \"{name}\"\ncriteria = [{{ regex = '^--token={name}-{token}$' }}]\n\
+             depends_on = [{depends_on}]\n\
+             [component.start]\ncommand = [\"{stand_in}\", \"--token={name}-{token}\"]\nsettle = \"0s\"\n\
+             timeout = \"20s\"\nenvironment.STAND_IN_LEASE = \"{lease}\"\nlog = \"{log}\"\n{more}\n",
+            token = self.token,
+            stand_in = stand_in.display(),
+            lease = std::process::id(),
+            log = self.log(name).display(),
+        )
+    }
+
+    /// The log of a component.
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.path(&format!("log/{name}.log"))
+    }
+
+    /// An agent for one host of the configuration, on a free port.
+    pub fn agent(&self, host: &str) -> (Program, SocketAddr) {
+        self.agent_at(host, "127.0.0.1:0")
+    }
+
+    /// An agent for one host of the configuration.
+    pub fn agent_at(&self, host: &str, address: &str) -> (Program, SocketAddr) {
+        let config = self.config();
+        let mut agent = Program::start(
+            "rta-agent",
+            [
+                Path::new("--config"),
+                &config,
+                Path::new("--host"),
+                Path::new(host),
+                Path::new("--listen"),
+                Path::new(address),
+            ],
+        );
+        let address = agent.address("address");
+        (agent, address)
+    }
+
+    /// A stand-in with the command line of `component`, started behind the agent's back.
+    ///
+    /// # Panics
+    /// Where it cannot be run.
+    pub fn play(&self, component: &str) -> Child {
+        let mut command = Command::new(binary("stand-in"));
+        command
+            .arg(format!("--token={component}-{}", self.token))
+            .env("STAND_IN_LEASE", std::process::id().to_string());
+        command.stdout(Stdio::null()).spawn().expect("a stand-in can be run")
+    }
+
+    /// The processes that carry this test's token, by the kernel's own account.
+    ///
+    /// # Panics
+    /// Where /proc cannot be read.
+    pub fn processes(&self) -> Vec<u32> {
+        let needle = format!("-{}", self.token);
+        let mut pids: Vec<u32> = std::fs::read_dir("/proc")
+            .expect("/proc can be read")
+            .filter_map(|entry| {
+                let entry = entry.ok()?;
+                let pid = entry.file_name().to_str()?.parse().ok()?;
+                let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+                let is_it = |argument: &[u8]| {
+                    argument.starts_with(b"--token=") && argument.ends_with(needle.as_bytes())
+                };
+                line.split(|byte| *byte == 0).any(is_it).then_some(pid)
+            })
+            .collect();
+        pids.sort_unstable();
+        pids
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        for pid in self.processes() {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                // An error says that it has ended by itself.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! The agent's binary: what it sees, starts and stops.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+
+use rta_shared::proto::v1;
+use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
+use rta_shared::proto::v1::watch_report_response::Event;
+use rta_tests::{Program, Site, binary, patiently, run};
+use rustix::process::Signal;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+type Client = AgentServiceClient<Channel>;
+
+/// A site with one host `h` that carries what `components` says.
+fn site(components: impl FnOnce(&Site) -> String) -> Site {
+    let site = Site::new();
+    let text = components(&site);
+    let names: Vec<String> =
+        text.lines().filter_map(|line| line.strip_prefix("name = ")).map(str::to_owned).collect();
+    let host = format!(
+        "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [{}] }}]\n",
+        names.join(", ")
+    );
+    site.write("site.toml", &(text + &host));
+    site
+}
+
+async fn connect(address: SocketAddr) -> Client {
+    Client::connect(format!("http://{address}")).await.unwrap()
+}
+
+async fn state(client: &mut Client, component: &str) -> (v1::State, Vec<u32>) {
+    let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
+    assert_eq!(report.error, "");
+    let component = report.components.into_iter().find(|seen| seen.component == component).unwrap();
+    let pids = component.processes.iter().map(|process| process.pid).collect();
+    (component.state.try_into().unwrap(), pids)
+}
+
+async fn start(client: &mut Client, component: &str) -> Result<v1::AgentServiceStartResponse, Status> {
+    let component = component.to_owned();
+    client.start(v1::AgentServiceStartRequest { component }).await.map(tonic::Response::into_inner)
+}
+
+async fn stop(client: &mut Client, component: &str) -> Result<v1::AgentServiceStopResponse, Status> {
+    let component = component.to_owned();
+    client.stop(v1::AgentServiceStopRequest { component }).await.map(tonic::Response::into_inner)
+}
+
+/// Whether a process is there and no zombie.
+fn lives(pid: u32) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
+}
+
+#[tokio::test]
+async fn start_and_stop_do_what_they_say_and_are_idempotent() {
+    let site = site(|site| site.component("app", "", ""));
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    assert_eq!(state(&mut client, "app").await, (v1::State::Stopped, vec![]));
+
+    let started = start(&mut client, "APP").await.unwrap();
+    assert_eq!(started.outcome(), v1::StartOutcome::Started);
+    assert_eq!(started.pids, site.processes());
+    assert_eq!(state(&mut client, "app").await, (v1::State::Running, site.processes()));
+    let again = start(&mut client, "app").await.unwrap();
+    assert_eq!((again.outcome(), again.pids), (v1::StartOutcome::AlreadyRunning, started.pids.clone()));
+    assert_eq!(site.processes(), started.pids);
+
+    let stopped = stop(&mut client, "app").await.unwrap();
+    assert_eq!((stopped.outcome(), stopped.pids), (v1::StopOutcome::Stopped, started.pids));
+    assert!(site.processes().is_empty());
+    assert_eq!(stop(&mut client, "app").await.unwrap().outcome(), v1::StopOutcome::AlreadyStopped);
+}
+
+#[tokio::test]
+async fn a_started_process_is_detached_and_leaves_no_zombie() {
+    let site = site(|site| site.component("app", "", ""));
+    let (agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    let pid = start(&mut client, "app").await.unwrap().pids[0];
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    // Fields 4 to 7 of proc_pid_stat(5): parent, group, session, terminal.
+    assert_eq!(fields[1], agent.pid().to_string());
+    assert_eq!((fields[2], fields[3], fields[4]), (&*pid.to_string(), &*pid.to_string(), "0"));
+    assert_eq!(std::fs::read_link(format!("/proc/{pid}/fd/0")).unwrap().as_os_str(), "/dev/null");
+    assert_eq!(std::fs::read_link(format!("/proc/{pid}/fd/1")).unwrap(), site.log("app"));
+    let said = patiently("the stand-in's output", || {
+        std::fs::read_to_string(site.log("app")).ok().filter(|said| !said.is_empty())
+    });
+    assert_eq!(said, "stand-in ready\n");
+    stop(&mut client, "app").await.unwrap();
+    patiently("the zombie to be reaped", || {
+        (!std::path::Path::new(&format!("/proc/{pid}")).exists()).then_some(())
+    });
+}
+
+#[tokio::test]
+async fn two_concurrent_starts_start_one_process() {
+    let site = site(|site| site.component("app", "", ""));
+    let (_agent, address) = site.agent("h");
+    let client = connect(address).await;
+    let calls: Vec<_> = (0..20)
+        .map(|_| {
+            let mut client = client.clone();
+            tokio::spawn(async move { start(&mut client, "app").await })
+        })
+        .collect();
+    let mut started = 0;
+    for call in calls {
+        match call.await.unwrap() {
+            Ok(response) if response.outcome() == v1::StartOutcome::Started => started += 1,
+            Ok(response) => assert_eq!(response.outcome(), v1::StartOutcome::AlreadyRunning),
+            Err(status) => {
+                assert_eq!(status.code(), Code::Aborted);
+                assert!(status.message().contains("a start of it is under way, since"), "{status}");
+            }
+        }
+    }
+    assert_eq!(started, 1);
+    assert_eq!(site.processes().len(), 1);
+}
+
+#[tokio::test]
+async fn a_command_that_fails_is_told_with_its_status_and_its_last_output() {
+    let site = site(|site| {
+        site.component("app", "", "")
+            .replace(
+                &format!("\"{}\", ", binary("stand-in").display()),
+                "\"/bin/sh\", \"-c\", \"echo no such topic; exit 3\", ",
+            )
+            .replace("'^--token", "'^--never")
+    });
+    let (_agent, address) = site.agent("h");
+    let status = start(&mut connect(address).await, "app").await.unwrap_err();
+    assert_eq!(status.code(), Code::Internal);
+    assert_eq!(
+        status.message(),
+        "start of app on h: the command ended with exit status 3 before the criteria matched; its last output: no such topic"
+    );
+}
+
+#[tokio::test]
+async fn a_process_that_matches_and_dies_is_a_failed_start() {
+    let site = site(|site| {
+        let token = format!("--token=app-{}", site.token());
+        site.component("app", "", "").replace("settle = \"0s\"", "settle = \"20s\"").replace(
+            &format!("\"{}\", ", binary("stand-in").display()),
+            &format!("\"/bin/sh\", \"-c\", \"sleep 0.4; echo out of memory; exit 9\", \"{token}\", "),
+        )
+    });
+    let (_agent, address) = site.agent("h");
+    let status = start(&mut connect(address).await, "app").await.unwrap_err();
+    assert!(
+        status.message().contains("and ended again with exit status 9; its last output: out of memory"),
+        "{status}"
+    );
+}
+
+#[tokio::test]
+async fn a_command_that_never_matches_is_ended_and_told() {
+    let site = site(|site| {
+        site.component("app", "", "")
+            .replace("timeout = \"20s\"", "timeout = \"1s\"")
+            .replace("'^--token", "'^--never")
+    });
+    let (_agent, address) = site.agent("h");
+    let status = start(&mut connect(address).await, "app").await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert!(status.message().contains("no process matched its criteria within 1 s"), "{status}");
+    assert!(site.processes().is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_launched_is_refused_with_the_reason() {
+    let watched = "[[component]]\nname = \"watched\"\ncriteria = [{ regex = '^--no-such$' }]\n";
+    let site = site(|site| {
+        site.component("no program", "", "")
+            .replace(&binary("stand-in").display().to_string(), "/no/such/program")
+            + &site.component("no folder", "", "directory = \"/no/such/folder\"")
+            + &site.component("no user", "", "user = \"no-such-user\"")
+            + &site.component("no log", "", "").replace("log/no log.log", "config/site.toml/x")
+            + watched
+    });
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    for (component, reason) in [
+        ("no program", "\"/no/such/program\" cannot be run: No such file"),
+        ("no folder", "the directory /no/such/folder does not exist"),
+        ("no user", "there is no user \"no-such-user\" on this host"),
+        ("no log", "cannot be written"),
+        ("watched", "the configuration has no start command for it"),
+    ] {
+        let status = start(&mut client, component).await.unwrap_err();
+        assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
+        assert!(status.message().starts_with(&format!("start of {component} on h: ")), "{status}");
+        assert!(status.message().contains(reason), "{status}");
+    }
+    let status = start(&mut client, "watchd").await.unwrap_err();
+    assert_eq!(status.message(), "host h does not carry a component \"watchd\"; did you mean \"watched\"?");
+    assert_eq!(status.code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_launcher_that_becomes_the_component_under_the_same_pid_is_found() {
+    let site = site(|site| {
+        let script = site.path("launcher.sh");
+        let token = format!("--token=app-{}", site.token());
+        let stand_in = binary("stand-in");
+        std::fs::write(&script, format!("sleep 2\nexec -a java '{}' {token}\n", stand_in.display())).unwrap();
+        site.component("app", "", "")
+            .replace(
+                &format!("\"{}\", \"{token}\"", stand_in.display()),
+                &format!("\"/bin/bash\", \"{}\"", script.display()),
+            )
+            .replace("[{ regex", "[{ index = 0, regex = '^java$' }, { regex")
+    });
+    let (_agent, address) = site.agent("h");
+    let started = start(&mut connect(address).await, "app").await.unwrap();
+    assert_eq!(started.outcome(), v1::StartOutcome::Started);
+    assert_eq!(started.pids, site.processes());
+}
+
+#[tokio::test]
+async fn hostile_command_lines_are_matched_like_any_other() {
+    let site = site(|site| {
+        let rule = |name: &str, criteria: &str| {
+            format!(
+                "[[component]]\nname = \"{name}\"\ncriteria = [{{ index = 1, regex = '^--token={name}-{}$' }}, {criteria}]\n",
+                site.token()
+            )
+        };
+        rule("bytes", "{ index = 2, regex = 'end' }")
+            + &rule("empty", "{ index = 2, regex = '^$' }, { index = 3, regex = '^last$' }")
+            + &rule("long", "{ index = -1, regex = '^after$' }, { index = 2, regex = '^x{1000}' }")
+    });
+    let play = |name: &str, arguments: &[&[u8]]| {
+        Command::new(binary("stand-in"))
+            .arg0("java")
+            .arg(format!("--token={name}-{}", site.token()))
+            .args(arguments.iter().map(|argument| std::ffi::OsStr::from_bytes(argument)))
+            .env("STAND_IN_LEASE", std::process::id().to_string())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    // 128 KiB is the kernel's limit for one argument (execve(2)); two make more than 200 kB.
+    let long = vec![b'x'; 120_000];
+    let mut children = [
+        play("bytes", &[b"\xff\xfe<script>\x1b[31m\xffend"]),
+        play("empty", &[b"", b"last"]),
+        play("long", &[&long, &long, b"after"]),
+    ];
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    for (name, child) in ["bytes", "empty", "long"].iter().zip(&mut children) {
+        assert_eq!(state(&mut client, name).await, (v1::State::Running, vec![child.id()]), "{name}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(state(&mut client, name).await, (v1::State::Stopped, vec![]), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn one_that_ignores_the_signal_is_killed_or_reported_as_configured() {
+    let site = site(|site| {
+        let ignoring = "environment.STAND_IN_IGNORES = \"TERM\"\n[component.stop]\ntimeout = \"1s\"\n";
+        site.component("killed", "", ignoring)
+            + &site.component("kept", "", &format!("{ignoring}kill = false"))
+    });
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    let ready = |name: &str| {
+        let log = site.log(name);
+        patiently("the stand-in to ignore SIGTERM", || {
+            std::fs::read_to_string(&log).is_ok_and(|said| said.contains("ready")).then_some(())
+        });
+    };
+    start(&mut client, "killed").await.unwrap();
+    ready("killed");
+    assert_eq!(stop(&mut client, "killed").await.unwrap().outcome(), v1::StopOutcome::Killed);
+    let pid = start(&mut client, "kept").await.unwrap().pids[0];
+    ready("kept");
+    let status = stop(&mut client, "kept").await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert!(status.message().contains(&format!("pid {pid} did not end within 1 s of SIGTERM")), "{status}");
+    assert!(lives(pid));
+}
+
+#[tokio::test]
+async fn the_stream_tells_changes_and_beats() {
+    let site = site(|site| site.component("app", "", ""));
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    let mut stream = client.watch_report(v1::WatchReportRequest {}).await.unwrap().into_inner();
+    let first = stream.message().await.unwrap().unwrap().event.unwrap();
+    assert!(matches!(first, Event::Report(_)));
+    let second = stream.message().await.unwrap().unwrap().event.unwrap();
+    assert!(matches!(second, Event::Heartbeat(_)));
+    let mut child = site.play("app");
+    let states = async |stream: &mut tonic::Streaming<v1::WatchReportResponse>| loop {
+        if let Some(Event::Report(report)) = stream.message().await.unwrap().unwrap().event {
+            return (report.components[0].state(), report.components[0].processes.clone());
+        }
+    };
+    let (state, processes) = states(&mut stream).await;
+    assert_eq!((state, processes[0].pid), (v1::State::Running, child.id()));
+    assert!(processes[0].started_at.is_some());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(states(&mut stream).await.0, v1::State::Stopped);
+}
+
+#[tokio::test]
+async fn what_it_started_outlives_it_and_is_found_again() {
+    let site = site(|site| site.component("app", "", ""));
+    let (mut agent, address) = site.agent("h");
+    let pids = start(&mut connect(address).await, "app").await.unwrap().pids;
+    agent.signal(Signal::KILL);
+    agent.ended();
+    assert_eq!(site.processes(), pids);
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    assert_eq!(state(&mut client, "app").await, (v1::State::Running, pids.clone()));
+    assert_eq!(start(&mut client, "app").await.unwrap().outcome(), v1::StartOutcome::AlreadyRunning);
+    assert_eq!(stop(&mut client, "app").await.unwrap().pids, pids);
+}
+
+#[tokio::test]
+async fn sigterm_ends_it_cleanly_with_a_stream_open() {
+    let site = site(|site| site.component("app", "", ""));
+    let (mut agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    let mut stream = client.watch_report(v1::WatchReportRequest {}).await.unwrap().into_inner();
+    stream.message().await.unwrap();
+    agent.signal(Signal::TERM);
+    while let Ok(Some(_)) = stream.message().await {}
+    assert_eq!(agent.ended().code(), Some(0));
+}
+
+#[tokio::test]
+async fn health_and_reflection_are_served() {
+    let site = site(|site| site.component("app", "", ""));
+    let (_agent, address) = site.agent("h");
+    let channel = connect(address).await;
+    drop(channel);
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
+    let mut health = tonic_health::pb::health_client::HealthClient::new(endpoint.connect().await.unwrap());
+    let service = "rta.v1.AgentService".to_owned();
+    let response = health.check(tonic_health::pb::HealthCheckRequest { service }).await.unwrap().into_inner();
+    assert_eq!(response.status(), tonic_health::pb::health_check_response::ServingStatus::Serving);
+}
+
+#[test]
+fn an_unknown_host_ends_with_2_and_the_supported_hosts() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/platform");
+    let output = run("rta-agent", ["--config", shipped, "--host", "c9t99999"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said.contains("host \"c9t99999\" is not in the configuration"), "{said}");
+    assert!(said.contains("DEV: c9t21193, c2t08978") && said.contains("ITG: c9t17308, c2t08977"), "{said}");
+}
+
+#[test]
+fn beyond_loopback_it_listens_only_when_told_to() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/platform");
+    let output = run("rta-agent", ["--config", shipped, "--host", "c9t17308", "--listen", "0.0.0.0:0"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("add --insecure"));
+}
+
+#[test]
+fn a_taken_port_is_told_in_one_sentence() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/platform");
+    let output = run("rta-agent", ["--config", shipped, "--host", "c9t17308", "--listen", &address]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.ends_with(&format!(
+            "rta-agent: cannot listen on {address}: Address already in use (os error 98)\n"
+        )),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_broken_configuration_is_told_whole() {
+    let site = Site::new();
+    site.write("a.toml", "[[component]]\nname = \"x\"\ncriteria = [{ indx = 1, regex = 'a(' }]\n");
+    let config = site.config();
+    let output = run("rta-agent", ["--config", config.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("a.toml:3:15: component \"x\": key \"indx\" is not known"), "{said}");
+    assert!(said.contains("not a regex: unclosed group"), "{said}");
+}
+
+/// Its own command line holds what its criteria look for, and yet it does not see itself.
+#[tokio::test]
+async fn the_agent_does_not_match_itself() {
+    let site = Site::new();
+    let folder = site.config();
+    site.write(
+        "a.toml",
+        &format!(
+            "[[component]]\nname = \"app\"\ncriteria = [{{ regex = '{}' }}, {{ regex = 'rta-agent' }}]\n[[environment]]\nname = \"T\"\nhost = [{{ name = \"h\", components = [\"app\"] }}]\n",
+            folder.display()
+        ),
+    );
+    let mut agent = Program::start(
+        "rta-agent",
+        ["--config", folder.to_str().unwrap(), "--host", "h", "--listen", "127.0.0.1:0"],
+    );
+    let address = agent.address("address");
+    assert_eq!(state(&mut connect(address).await, "app").await, (v1::State::Stopped, vec![]));
+}
