@@ -62,10 +62,11 @@ const LAST_SCAN: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    logging::init(match arguments.log_format {
+    let format = match arguments.log_format {
         LogFormat::Plain => logging::LogFormat::Plain,
         LogFormat::Json => logging::LogFormat::Json,
-    });
+    };
+    logging::init(format, "info");
     let config = match prepare(&arguments) {
         Ok(config) => config,
         Err(message) => {

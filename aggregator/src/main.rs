@@ -57,10 +57,11 @@ const WRONG: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    logging::init(match arguments.log_format {
+    let format = match arguments.log_format {
         LogFormat::Plain => logging::LogFormat::Plain,
         LogFormat::Json => logging::LogFormat::Json,
-    });
+    };
+    logging::init(format, "info");
     let platform = match prepare(&arguments) {
         Ok(platform) => platform,
         Err(message) => {

@@ -13,6 +13,7 @@
 //! | [`dependency`] | which instance needs which, across hosts |
 //! | [`report`] | what one agent says of its host |
 //! | [`overview`] | what the aggregator concludes of the platform |
+//! | [`trouble`] | the root causes in an overview, with what each takes down |
 //! | [`control`] | how a start or stop ended |
 //! | [`proto`] | the gRPC types, and their conversions to and from the above |
 //! | [`logging`] | how every rta program writes its log |
@@ -28,3 +29,4 @@ pub mod process;
 pub mod proto;
 pub mod report;
 pub mod text;
+pub mod trouble;

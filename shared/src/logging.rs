@@ -15,11 +15,11 @@ pub enum LogFormat {
 }
 
 /// Sends the program's events to standard error. The variable `RTA_LOG` chooses what is logged, in the syntax
-/// of tracing-subscriber's `EnvFilter` (`debug`, `rta_agent=trace`); `info` where it is unset or wrong.
+/// of tracing-subscriber's `EnvFilter` (`debug`, `rta_agent=trace`); `level` where it is unset or wrong.
 ///
 /// Call it once; a later call changes nothing.
-pub fn init(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("RTA_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+pub fn init(format: LogFormat, level: &str) {
+    let filter = EnvFilter::try_from_env("RTA_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // An error says that a subscriber is set already; that one stays.
     let _ = match format {

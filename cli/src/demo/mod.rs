@@ -1,0 +1,174 @@
+//! `rta demo`: the aggregator, two agents and a stand-in for every component, in and under this process.
+
+mod command_lines;
+mod platform;
+pub(crate) mod stand_in;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures::future::join_all;
+use rta_shared::config::Platform;
+use rta_shared::logging::{self, LogFormat};
+use rta_shared::report::ActionKind;
+use rta_shared::text::counted;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::client::Client;
+use crate::exit::{FAILED, Failure, OK, Outcome};
+
+/// How long the stand-ins have to end; those that have not end with this process.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// Serves the demo until Ctrl-C or SIGTERM.
+pub(crate) async fn demo(web: SocketAddr, grpc: SocketAddr, out: &mut dyn Write) -> Outcome {
+    logging::init(LogFormat::Plain, "error");
+    for (flag, address) in [("--web", web), ("--grpc", grpc)] {
+        if !address.ip().is_loopback() {
+            return Err(Failure::new(
+                FAILED,
+                format!(
+                    "{flag} {address} is beyond loopback; the demo lets anybody stop things and stays on loopback"
+                ),
+            ));
+        }
+    }
+    let shutdown = CancellationToken::new();
+    let demo = async {
+        let web = listen("--web", web).await?;
+        let grpc = listen("--grpc", grpc).await?;
+        run(web, grpc, &shutdown, out).await
+    };
+    let outcome = demo.await;
+    shutdown.cancel();
+    match outcome {
+        Ok(()) => Ok(OK),
+        Err(error) => match error.downcast::<std::io::Error>() {
+            Ok(error) => Err(Failure::Output(error)),
+            Err(error) => Err(Failure::new(FAILED, format!("demo: {error:#}"))),
+        },
+    }
+}
+
+async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        anyhow::anyhow!("cannot listen on {address}: {error}; choose another address with {flag}")
+    })
+}
+
+async fn run(
+    web: TcpListener,
+    grpc: TcpListener,
+    shutdown: &CancellationToken,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let (page, calls) = (web.local_addr()?, grpc.local_addr()?);
+    let folder = tempfile::Builder::new().prefix("rta-demo-").tempdir().context("no temporary folder")?;
+    let programs = folder.path().join("bin");
+    make_programs(&programs).context("the stand-ins cannot be made")?;
+
+    let mut platform = platform::platform()?;
+    let mut servers = Vec::new();
+    let hosts: Vec<_> = platform.hosts().cloned().collect();
+    for host in &hosts {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        set_agent(&mut platform, host.name.as_str(), listener.local_addr()?);
+        let config = platform::host_config(&platform, host, &programs)?;
+        servers.push(tokio::spawn(rta_agent::serve(listener, config, shutdown.clone())));
+    }
+    servers.push(tokio::spawn(rta_aggregator::serve(platform, web, grpc, shutdown.clone())));
+
+    let client = Client::new(&calls.to_string()).map_err(|_| anyhow::anyhow!("no client for {calls}"))?;
+    let greeting = greet(&client, page, calls, out);
+    tokio::select! {
+        greeted = greeting => {
+            greeted?;
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    // One that does not end in time ends with this process.
+    let _ = tokio::time::timeout(FAREWELL, control_all(&client, ActionKind::Stop)).await;
+    shutdown.cancel();
+    for server in servers {
+        server.await.context("a server failed")??;
+    }
+    Ok(())
+}
+
+/// Starts everything, and says what to do with it.
+async fn greet(
+    client: &Client,
+    page: SocketAddr,
+    calls: SocketAddr,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    writeln!(out, "rta demo: two hosts of a platform, played on this machine\n")?;
+    writeln!(out, "  the page     http://{page}")?;
+    let aggregator =
+        if calls.port() == 7600 { String::new() } else { format!(" --aggregator http://{calls}") };
+    writeln!(out, "  the prompt   rta{aggregator} shell\n")?;
+    out.flush()?;
+    let failures = control_all(client, ActionKind::Start).await;
+    for failure in &failures {
+        writeln!(out, "{failure}")?;
+    }
+    let overview = client.overview().await;
+    let running = overview.map(|overview| overview.counts().up).unwrap_or_default();
+    writeln!(
+        out,
+        "{} up. Stop \"kafka server\" on the page, see what breaks, start it again.",
+        counted(running, "component")
+    )?;
+    writeln!(out, "Ctrl-C ends all of it.")?;
+    Ok(out.flush()?)
+}
+
+/// Starts or stops every instance, all at once; what went wrong, as sentences.
+async fn control_all(client: &Client, kind: ActionKind) -> Vec<String> {
+    let overview = match client.refresh().await {
+        Ok(overview) => overview,
+        Err(failure) => return vec![sentence(failure)],
+    };
+    let calls = overview.instances().map(|located| {
+        let id = located.id();
+        client.control(kind, (id.environment.to_string(), id.host.to_string(), id.component.to_string()))
+    });
+    join_all(calls).await.into_iter().filter_map(Result::err).map(sentence).collect()
+}
+
+fn sentence(failure: Failure) -> String {
+    match failure {
+        Failure::Told(_, message) => message,
+        Failure::Output(error) => error.to_string(),
+    }
+}
+
+/// A folder with this program under the names that the components' programs have.
+fn make_programs(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir(folder)?;
+    let own = std::env::current_exe()?;
+    for name in ["java", "grafana-server"] {
+        std::os::unix::fs::symlink(&own, folder.join(name))?;
+    }
+    Ok(())
+}
+
+fn set_agent(platform: &mut Platform, name: &str, address: SocketAddr) {
+    for host in platform.environments.iter_mut().flat_map(|environment| &mut environment.hosts) {
+        if host.name == *name {
+            host.agent = format!("http://{address}");
+        }
+    }
+}

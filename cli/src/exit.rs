@@ -1,0 +1,38 @@
+//! How commands end.
+
+use std::io;
+
+/// All is well.
+pub(crate) const OK: u8 = 0;
+/// A start or stop was refused or failed; in a pipe-driven shell: one of the commands failed.
+pub(crate) const FAILED: u8 = 1;
+/// Wrong usage, or a broken configuration. clap ends with it too.
+pub(crate) const USAGE: u8 = 2;
+/// `status`: something is not up.
+pub(crate) const NOT_UP: u8 = 3;
+/// The aggregator did not answer, or does not know a name.
+pub(crate) const CANNOT_TELL: u8 = 4;
+
+/// Why a command was not done.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// A sentence for standard error, and the exit code.
+    Told(u8, String),
+    /// The output cannot be written; a reader that has seen enough is no error.
+    Output(io::Error),
+}
+
+impl Failure {
+    pub(crate) fn new(code: u8, message: impl Into<String>) -> Self {
+        Self::Told(code, message.into())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// An exit code, or why there is none.
+pub(crate) type Outcome = Result<u8, Failure>;

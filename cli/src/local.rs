@@ -1,0 +1,76 @@
+//! `rta local`: this machine alone, without agent and aggregator.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::Path;
+
+use jiff::Timestamp;
+use rta_agent::scan::Scanner;
+use rta_shared::config::load_folder;
+use rta_shared::overview::{EnvironmentOverview, Health, HostOverview, InstanceOverview, Overview};
+use rta_shared::report::{ComponentReport, State};
+use rta_shared::text::printable;
+
+use crate::exit::{CANNOT_TELL, Failure, NOT_UP, OK, Outcome, USAGE};
+use crate::render::Style;
+use crate::render::table::table;
+
+/// Scans this machine for the components of `host`, and writes the table to `out`. Dependencies are not
+/// looked at: those on other hosts cannot be seen from here.
+pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut dyn Write) -> Outcome {
+    let platform = load_folder(folder).map_err(|error| Failure::new(USAGE, error.to_string()))?;
+    let name = host.map_or_else(rta_agent::machine_name, str::to_owned);
+    let Some(host) = platform.find_host(&name) else {
+        let mut message =
+            format!("host \"{}\" is not in the configuration; supported hosts:", printable(&name));
+        for environment in &platform.environments {
+            let hosts: Vec<_> = environment.hosts.iter().map(|host| host.name.as_str()).collect();
+            // Writing to a String cannot fail.
+            let _ = write!(message, "\n  {}: {}", environment.name, hosts.join(", "));
+        }
+        return Err(Failure::new(CANNOT_TELL, message));
+    };
+    let config = platform
+        .host_config(host, &rta_agent::interface_addresses())
+        .map_err(|reason| Failure::new(USAGE, reason))?;
+    let startable = |seen: &ComponentReport| {
+        config.components.iter().any(|known| known.name == seen.component && known.start.is_some())
+    };
+    let report = Scanner::new(config.clone()).scan();
+    let components = report
+        .components
+        .map_err(|reason| Failure::new(CANNOT_TELL, format!("host {}: {reason}", host.name)))?;
+    let instances: Vec<InstanceOverview> = components
+        .iter()
+        .map(|seen| {
+            let (health, reason) = match (seen.state, seen.doubled) {
+                (State::Running, false) => (Health::Up, ""),
+                (State::Running, true) => (Health::Degraded, "it runs more than once"),
+                _ => (Health::Down, "it is not running"),
+            };
+            InstanceOverview {
+                component: seen.component.clone(),
+                state: Some(seen.state),
+                health,
+                processes: seen.processes.clone(),
+                reason: reason.to_owned(),
+                cause: None,
+                startable: startable(seen),
+            }
+        })
+        .collect();
+    let health = instances.iter().map(|instance| instance.health).max().unwrap_or(Health::Unknown);
+    let host = HostOverview {
+        name: host.name.clone(),
+        role: host.role.clone(),
+        health,
+        reachable: true,
+        scanned_at: Some(report.scan.scanned_at),
+        error: None,
+        instances,
+    };
+    let environment = EnvironmentOverview { name: config.environment.clone(), health, hosts: vec![host] };
+    let overview = Overview { generated_at: Timestamp::now(), environments: vec![environment] };
+    write!(out, "{}", table(&overview, style))?;
+    Ok(if health == Health::Up { OK } else { NOT_UP })
+}

@@ -1,0 +1,90 @@
+//! The commands that ask the aggregator.
+
+use std::io::Write;
+
+use jiff::Timestamp;
+use rta_shared::overview::{Health, Overview};
+use rta_shared::report::ActionKind;
+
+use crate::client::Client;
+use crate::command::{Place, Remote, Target};
+use crate::exit::{CANNOT_TELL, Failure, NOT_UP, OK, Outcome};
+use crate::render::Style;
+use crate::render::summary::summary;
+use crate::render::table::table;
+use crate::select::select;
+
+/// Does what `command` says, writing to `out`.
+pub(crate) async fn remote(
+    command: &Remote,
+    client: &Client,
+    style: Style,
+    out: &mut (dyn Write + Send),
+) -> Outcome {
+    match command {
+        Remote::Status { name, place, json } => {
+            let overview = select(client.overview().await?, place, &name.join(" "))?;
+            if *json {
+                write_json(&overview, out)?;
+            } else {
+                write!(out, "{}\n{}", summary(&overview, Timestamp::now()), table(&overview, style))?;
+            }
+            Ok(if overview.counts().worst() == Some(Health::Up) { OK } else { NOT_UP })
+        }
+        Remote::List { place, json } => {
+            let overview = select(client.overview().await?, place, "")?;
+            show(&overview, *json, style, out)?;
+            Ok(OK)
+        }
+        Remote::Start(target) => control(ActionKind::Start, target, client, style, out).await,
+        Remote::Stop(target) => control(ActionKind::Stop, target, client, style, out).await,
+        Remote::Refresh => {
+            let overview = client.refresh().await?;
+            write!(out, "{}\n{}", summary(&overview, Timestamp::now()), table(&overview, style))?;
+            Ok(OK)
+        }
+    }
+}
+
+fn show(overview: &Overview, json: bool, style: Style, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
+    match json {
+        true => write_json(overview, out),
+        false => Ok(write!(out, "{}", table(overview, style))?),
+    }
+}
+
+fn write_json(overview: &Overview, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
+    let json = serde_json::to_string_pretty(overview).map_err(|error| {
+        Failure::new(CANNOT_TELL, format!("the overview cannot be written as JSON: {error}"))
+    })?;
+    Ok(writeln!(out, "{json}")?)
+}
+
+async fn control(
+    kind: ActionKind,
+    target: &Target,
+    client: &Client,
+    style: Style,
+    out: &mut (dyn Write + Send),
+) -> Outcome {
+    if style.terminal {
+        let verb = if kind == ActionKind::Start { "starting" } else { "stopping" };
+        writeln!(out, "{verb} {} ...", target.name.join(" "))?;
+        out.flush()?;
+    }
+    let (instance, done) = client.control(kind, target.parts()).await?;
+    writeln!(out, "{instance}: {done}")?;
+    Ok(OK)
+}
+
+/// The one line of `rta check`; whatever goes wrong is a line too.
+pub(crate) async fn check(client: Result<Client, Failure>, place: &Place, out: &mut dyn Write) -> Outcome {
+    let overview = async { select(client?.overview().await?, place, "") }.await;
+    let (code, line) = match overview {
+        Ok(overview) => crate::render::check::check(&overview),
+        Err(Failure::Told(_, reason)) => (3, crate::render::check::unknown(&reason)),
+        Err(error @ Failure::Output(_)) => return Err(error),
+    };
+    writeln!(out, "{line}")?;
+    Ok(code)
+}

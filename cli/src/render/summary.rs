@@ -1,0 +1,67 @@
+//! A verdict for each environment, and the root causes.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use rta_shared::overview::{Located, Overview};
+use rta_shared::text::{counted, printable};
+use rta_shared::trouble::{Trouble, consequence, troubles, verdict};
+
+/// Some lines for each environment of `overview`, at the moment `now`.
+pub(crate) fn summary(overview: &Overview, now: Timestamp) -> String {
+    let mut text = String::new();
+    let troubles = troubles(overview);
+    for environment in &overview.environments {
+        let counts = environment.counts();
+        let name = printable(environment.name.as_str());
+        // Writing to a String cannot fail, here and below.
+        let _ = writeln!(text, "{name}: {} of {}", verdict(counts), counted(counts.total(), "instance"));
+        for trouble in troubles.iter().filter(|trouble| trouble.environment.name == environment.name) {
+            let _ = writeln!(text, "  {}", line(trouble, now));
+        }
+    }
+    text
+}
+
+fn line(trouble: &Trouble<'_>, now: Timestamp) -> String {
+    let host = printable(trouble.host.name.as_str());
+    let mut line = match trouble.instance {
+        Some(instance) => {
+            let component = printable(instance.component.as_str());
+            format!("{component} on {host} is {}: {}", instance.health, printable(&instance.reason))
+        }
+        None => {
+            let error = trouble.host.error.as_deref().unwrap_or("its agent has not answered yet");
+            let seen = trouble
+                .host
+                .scanned_at
+                .map_or_else(|| "never seen".to_owned(), |at| format!("last seen {} ago", ago(at, now)));
+            format!("host {host} is unknown ({seen}): {}", printable(error))
+        }
+    };
+    let consequence = consequence(trouble);
+    if !consequence.is_empty() {
+        let names: Vec<String> = trouble.affected.iter().map(|other| short_name(other, trouble)).collect();
+        let _ = write!(line, "; {consequence}: {}", names.join(", "));
+    }
+    line
+}
+
+fn short_name(other: &Located<'_>, trouble: &Trouble<'_>) -> String {
+    let component = printable(other.instance.component.as_str());
+    match other.host.name == trouble.host.name {
+        true => component.into_owned(),
+        false => format!("{component} on {}", printable(other.host.name.as_str())),
+    }
+}
+
+/// A rough time: `3 s`, `5 min`, `2 h`, `4 d`.
+fn ago(then: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(then).as_secs().max(0);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}

@@ -1,0 +1,174 @@
+//! What is wrong with the platform, root causes first, each with what it takes down: what an operator asks first.
+
+use crate::overview::{
+    Counts, EnvironmentOverview, Health, HostOverview, InstanceOverview, Located, Overview,
+};
+use crate::text::counted;
+
+/// One root cause.
+#[derive(Clone, Debug)]
+pub struct Trouble<'o> {
+    /// Its environment.
+    pub environment: &'o EnvironmentOverview,
+    /// Its host.
+    pub host: &'o HostOverview,
+    /// The instance that is in trouble by itself; `None` where the whole host is unknown.
+    pub instance: Option<&'o InstanceOverview>,
+    /// Every instance elsewhere whose bad health it explains.
+    pub affected: Vec<Located<'o>>,
+}
+
+impl Trouble<'_> {
+    /// How bad it is by itself.
+    pub fn health(&self) -> Health {
+        self.instance.map_or(Health::Unknown, |instance| instance.health)
+    }
+}
+
+/// Every root cause: what is down first, then what is unknown, then what is degraded by itself; of the same
+/// health that which takes down most first.
+pub fn troubles(overview: &Overview) -> Vec<Trouble<'_>> {
+    let mut troubles = Vec::new();
+    for environment in &overview.environments {
+        for host in &environment.hosts {
+            if !host.reachable || host.error.is_some() {
+                let affected = overview
+                    .instances()
+                    .filter(|other| {
+                        other.host.name != host.name
+                            && other.instance.cause.as_ref().is_some_and(|cause| cause.host == host.name)
+                    })
+                    .collect();
+                troubles.push(Trouble { environment, host, instance: None, affected });
+                continue;
+            }
+            for instance in &host.instances {
+                if instance.health == Health::Up || instance.cause.is_some() {
+                    continue;
+                }
+                let id = Located { environment, host, instance }.id();
+                let affected =
+                    overview.instances().filter(|other| other.instance.cause.as_ref() == Some(&id)).collect();
+                troubles.push(Trouble { environment, host, instance: Some(instance), affected });
+            }
+        }
+    }
+    troubles.sort_by_key(|trouble| {
+        (std::cmp::Reverse(trouble.health()), std::cmp::Reverse(trouble.affected.len()))
+    });
+    troubles
+}
+
+/// `all 16 up`, or `2 down, 5 degraded`: the worst first.
+pub fn verdict(counts: Counts) -> String {
+    match (counts.total(), counts.worst()) {
+        (0, _) | (_, None) => "nothing to watch".to_owned(),
+        (total, Some(Health::Up)) => format!("all {total} up"),
+        _ => {
+            let bad = Health::ALL.into_iter().rev().filter(|health| *health != Health::Up);
+            let parts: Vec<String> = bad
+                .filter(|health| counts.of(*health) > 0)
+                .map(|health| format!("{} {health}", counts.of(health)))
+                .collect();
+            parts.join(", ")
+        }
+    }
+}
+
+/// `5 instances degraded by it`; empty where there are none.
+pub fn consequence(trouble: &Trouble<'_>) -> String {
+    let of = |health| trouble.affected.iter().filter(|located| located.instance.health == health).count();
+    let parts: Vec<String> = [Health::Degraded, Health::Unknown]
+        .into_iter()
+        .filter(|health| of(*health) > 0)
+        .map(|health| format!("{} {health}", counted(of(health), "instance")))
+        .collect();
+    if parts.is_empty() { String::new() } else { format!("{} by it", parts.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::overview::InstanceId;
+
+    fn instance(component: &str, health: Health, cause: Option<(&str, &str)>) -> InstanceOverview {
+        InstanceOverview {
+            component: component.into(),
+            state: None,
+            health,
+            processes: vec![],
+            reason: String::new(),
+            cause: cause.map(|(host, component)| InstanceId {
+                environment: "DEV".into(),
+                host: host.into(),
+                component: component.into(),
+            }),
+            startable: false,
+        }
+    }
+
+    fn host(name: &str, reachable: bool, instances: Vec<InstanceOverview>) -> HostOverview {
+        let error = (!reachable).then(|| "gone".to_owned());
+        HostOverview {
+            name: name.into(),
+            role: None,
+            health: Health::Up,
+            reachable,
+            scanned_at: None,
+            error,
+            instances,
+        }
+    }
+
+    fn overview(hosts: Vec<HostOverview>) -> Overview {
+        let environment = EnvironmentOverview { name: "DEV".into(), health: Health::Up, hosts };
+        Overview { generated_at: Timestamp::UNIX_EPOCH, environments: vec![environment] }
+    }
+
+    #[test]
+    fn causes_come_with_what_they_explain_and_the_worst_first() {
+        let overview = overview(vec![
+            host(
+                "s",
+                true,
+                vec![
+                    instance("twice", Health::Degraded, None),
+                    instance("detector", Health::Degraded, Some(("a", "kafka"))),
+                    instance("writer", Health::Unknown, Some(("b", "spark"))),
+                ],
+            ),
+            host("a", true, vec![instance("kafka", Health::Down, None), instance("fine", Health::Up, None)]),
+            host("b", false, vec![instance("spark", Health::Unknown, None)]),
+        ]);
+        let troubles = troubles(&overview);
+        let told: Vec<_> = troubles
+            .iter()
+            .map(|trouble| {
+                let component = trouble.instance.map_or("", |instance| instance.component.as_str());
+                (trouble.host.name.as_str(), component, consequence(trouble))
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("a", "kafka", "1 instance degraded by it".to_owned()),
+                ("b", "", "1 instance unknown by it".to_owned()),
+                ("s", "twice", String::new()),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_verdict_names_the_worst_first_and_never_calls_the_unknown_up() {
+        let of = |healths: &[Health]| verdict(healths.iter().copied().collect());
+        assert_eq!(of(&[Health::Up, Health::Up]), "all 2 up");
+        assert_eq!(
+            of(&[Health::Up, Health::Degraded, Health::Unknown, Health::Down]),
+            "1 down, 1 unknown, 1 degraded"
+        );
+        assert_eq!(of(&[Health::Up, Health::Unknown]), "1 unknown");
+        assert_eq!(of(&[]), "nothing to watch");
+    }
+}
