@@ -1,23 +1,18 @@
-//! The page, its JSON and its forms.
+//! The page, its JSON and its forms. No script: the page is complete as HTML, and forms do the rest.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`guard`] | who may ask: host names, origins, headers |
+//! | `actions` | the starts and stops of late, and how they ended |
+//! | `assets` | the stylesheet and the icon, named by their content |
+//! | `page` | the page: pure functions from an overview to HTML |
+//! | `routes` | what is answered under which path |
 
-use std::net::SocketAddr;
+mod actions;
+mod assets;
+pub mod guard;
+mod page;
+mod routes;
 
-use axum::Router;
-
-use crate::operations::Operations;
-
-/// Which values of the `Host` header are answered.
-#[derive(Clone, Debug)]
-pub struct HostPolicy;
-
-impl HostPolicy {
-    /// The policy of a listener at `address`.
-    pub fn for_listener(_address: SocketAddr) -> Self {
-        Self
-    }
-}
-
-/// The web server's routes.
-pub fn router(_operations: Operations, _hosts: HostPolicy) -> Router {
-    Router::new()
-}
+pub use guard::HostPolicy;
+pub use routes::router;

@@ -1,0 +1,271 @@
+//! The page: pure functions from an overview to HTML.
+
+mod environment;
+mod health;
+mod host;
+mod layout;
+mod notice;
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+use rta_shared::overview::{Counts, Health, InstanceId, Overview};
+use rta_shared::report::State;
+use rta_shared::text::counted;
+use rta_shared::trouble::{troubles, verdict};
+
+use super::actions::{Action, Progress};
+
+pub(super) use layout::message;
+
+/// The page of `overview` at the moment `now`, with the `actions` of late; the one numbered `shown` stands out.
+pub(super) fn overview(
+    overview: &Overview,
+    actions: &[Action],
+    shown: Option<u64>,
+    now: Timestamp,
+) -> Markup {
+    let counts = overview.counts();
+    let troubles = troubles(overview);
+    let body = html! {
+        header.top {
+            div.top-line {
+                span.brand { "rta" }
+                @if overview.environments.len() > 1 {
+                    nav aria-label="Environments" {
+                        @for environment in &overview.environments {
+                            a href={ "#" (slug(environment.name.as_str())) } {
+                                (health::mark(environment.health)) (health::text(environment.name.as_str()))
+                            }
+                        }
+                    }
+                }
+                form.refresh method="post" action="/refresh" {
+                    span.as-of { "as of " (health::clock(overview.generated_at)) }
+                    button.primary type="submit" { "Refresh" }
+                }
+            }
+            div.verdict class=(counts.worst().unwrap_or(Health::Unknown)) {
+                h1 { (headline(counts)) }
+                p { (subline(overview, counts)) }
+            }
+            (chips(counts))
+        }
+        main {
+            @if let Some(action) = actions.iter().find(|action| Some(action.id) == shown) {
+                (notice::notice(action))
+            }
+            @if overview.environments.is_empty() {
+                p.empty { "The configuration names no environment yet. Add one as a file of its folder, and restart." }
+            }
+            @for environment in &overview.environments {
+                (environment::environment(environment, &troubles, now))
+            }
+            (notice::recent(actions))
+        }
+    };
+    layout::layout(&title(counts), is_under_way(overview, actions), &body)
+}
+
+/// What the browser's tab shows.
+fn title(counts: Counts) -> String {
+    format!("{} - rta", verdict(counts))
+}
+
+fn headline(counts: Counts) -> String {
+    match counts.worst() {
+        None => "Nothing to watch".to_owned(),
+        Some(Health::Up) => "Everything is up".to_owned(),
+        Some(_) => {
+            let verdict = verdict(counts);
+            let only_unknown = counts.down == 0 && counts.degraded == 0;
+            if only_unknown {
+                format!("{verdict}: no certain failure, but not all is known")
+            } else {
+                verdict
+            }
+        }
+    }
+}
+
+fn subline(overview: &Overview, counts: Counts) -> String {
+    let hosts = overview.environments.iter().map(|environment| environment.hosts.len()).sum();
+    format!(
+        "{} on {} in {}",
+        counted(counts.total(), "instance"),
+        counted(hosts, "host"),
+        counted(overview.environments.len(), "environment")
+    )
+}
+
+fn chips(counts: Counts) -> Markup {
+    html! {
+        ul.chips aria-label="Instances by health" {
+            @for health in Health::ALL.into_iter().rev() {
+                li.chip.none[counts.of(health) == 0] class=(health) {
+                    (health::icon(health)) strong { (counts.of(health)) } " " (health)
+                }
+            }
+        }
+    }
+}
+
+/// While something changes, the page looks again by itself.
+fn is_under_way(overview: &Overview, actions: &[Action]) -> bool {
+    actions.iter().any(|action| action.progress == Progress::UnderWay)
+        || overview
+            .instances()
+            .any(|located| matches!(located.instance.state, Some(State::Starting | State::Stopping)))
+}
+
+/// The anchor of an instance's row.
+fn anchor(id: &InstanceId) -> String {
+    format!("{}.{}.{}", slug(id.environment.as_str()), slug(id.host.as_str()), slug(id.component.as_str()))
+}
+
+/// A name as part of an address: lower-case letters, digits and `-`.
+fn slug(name: &str) -> String {
+    let lower = name.to_lowercase();
+    lower.chars().map(|letter| if letter.is_alphanumeric() { letter } else { '-' }).collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview};
+    use rta_shared::process::{Process, ProcessId};
+
+    use super::*;
+
+    pub(in crate::web) fn instance(
+        component: &str,
+        state: Option<State>,
+        health: Health,
+    ) -> InstanceOverview {
+        let running = matches!(state, Some(State::Running));
+        let process =
+            Process { id: ProcessId { pid: 4242, start_ticks: 1 }, parent_pid: 1, started_at: None };
+        InstanceOverview {
+            component: component.into(),
+            state,
+            health,
+            processes: if running { vec![process] } else { vec![] },
+            reason: String::new(),
+            cause: None,
+            startable: true,
+        }
+    }
+
+    /// Kafka is down, the detector on another host suffers, and one host is unknown.
+    pub(in crate::web) fn sample() -> Overview {
+        let kafka = InstanceOverview {
+            reason: "it is not running".to_owned(),
+            ..instance("kafka server", Some(State::Stopped), Health::Down)
+        };
+        let detector = InstanceOverview {
+            reason: "kafka server on c9t21193 is down".to_owned(),
+            cause: Some(InstanceId {
+                environment: "DEV".into(),
+                host: "c9t21193".into(),
+                component: "kafka server".into(),
+            }),
+            ..instance("novelty detector", Some(State::Running), Health::Degraded)
+        };
+        let host = |name: &str, health, instances| HostOverview {
+            name: name.into(),
+            role: Some("main-analytic".into()),
+            health,
+            reachable: true,
+            scanned_at: Some(Timestamp::UNIX_EPOCH),
+            error: None,
+            instances,
+        };
+        let lost = HostOverview {
+            reachable: false,
+            error: Some("no connection".to_owned()),
+            ..host("c2t08979", Health::Unknown, vec![instance("cassandra", None, Health::Unknown)])
+        };
+        Overview {
+            generated_at: Timestamp::UNIX_EPOCH,
+            environments: vec![EnvironmentOverview {
+                name: "DEV".into(),
+                health: Health::Down,
+                hosts: vec![
+                    host("c9t21193", Health::Down, vec![kafka]),
+                    host("c2t08978", Health::Degraded, vec![detector]),
+                    lost,
+                ],
+            }],
+        }
+    }
+
+    fn html_of(overview_shown: &Overview) -> String {
+        overview(overview_shown, &[], None, Timestamp::UNIX_EPOCH).into_string()
+    }
+
+    #[test]
+    fn the_cause_comes_first_with_what_it_takes_down() {
+        let html = html_of(&sample());
+        assert!(html.contains("<h1>1 down, 1 unknown, 1 degraded</h1>"));
+        let causes = html.find("What is wrong").unwrap();
+        let hosts = html.find("class=\"hosts\"").unwrap();
+        assert!(causes < hosts);
+        let listed = &html[causes..hosts];
+        assert!(listed.contains("kafka server") && listed.contains("1 instance degraded by it"));
+        assert!(
+            listed.contains("href=\"#dev.c2t08978.novelty-detector\"")
+                && html.contains("id=\"dev.c2t08978.novelty-detector\"")
+        );
+    }
+
+    #[test]
+    fn what_is_unknown_is_never_green_and_has_no_buttons() {
+        let mut overview = sample();
+        overview.environments[0].hosts.drain(..2);
+        let html = html_of(&overview);
+        assert!(!html.contains("class=\"health up\"") && !html.contains("Everything is up"));
+        assert!(html.contains("1 unknown: no certain failure"));
+        assert!(!html.contains("action=\"/stop\"") && !html.contains("action=\"/start\""));
+    }
+
+    #[test]
+    fn buttons_fit_the_state() {
+        let html = html_of(&sample());
+        assert!(html.contains("aria-label=\"Start kafka server on c9t21193\""));
+        assert!(html.contains("aria-label=\"Stop novelty detector on c2t08978\""));
+        assert!(!html.contains("aria-label=\"Stop kafka server on c9t21193\""));
+        let mut overview = sample();
+        overview.environments[0].hosts[0].instances[0].startable = false;
+        let html = html_of(&overview);
+        assert!(!html.contains("aria-label=\"Start kafka server") && html.contains("watched only"));
+    }
+
+    #[test]
+    fn all_up_is_calm() {
+        let mut overview = sample();
+        let hosts = &mut overview.environments[0].hosts;
+        hosts.truncate(1);
+        hosts[0].instances = vec![instance("kafka server", Some(State::Running), Health::Up)];
+        let html = html_of(&overview);
+        assert!(html.contains("<h1>Everything is up</h1>") && !html.contains("What is wrong"));
+        assert!(!html.contains("http-equiv"));
+    }
+
+    #[test]
+    fn the_page_looks_again_only_while_something_changes() {
+        let mut overview = sample();
+        overview.environments[0].hosts[0].instances[0].state = Some(State::Starting);
+        assert!(html_of(&overview).contains("http-equiv=\"refresh\""));
+        assert!(!html_of(&sample()).contains("http-equiv=\"refresh\""));
+    }
+
+    #[test]
+    fn hostile_text_stays_text() {
+        let mut shown = sample();
+        let instance = &mut shown.environments[0].hosts[0].instances[0];
+        instance.component = "<script>alert(1)</script>".into();
+        instance.reason = "\u{1b}[31m\u{202e}\"><img src=x onerror=y>".to_owned();
+        let html = html_of(&shown);
+        assert!(
+            !html.contains("<script") && !html.contains("<img") && !html.contains(['\u{1b}', '\u{202e}'])
+        );
+    }
+}

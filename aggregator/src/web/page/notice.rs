@@ -1,0 +1,54 @@
+//! What became of a button that was pressed.
+
+use maud::{Markup, html};
+use rta_shared::report::ActionKind;
+
+use super::health::{clock, text};
+use crate::web::actions::{Action, Progress};
+
+/// How many of the actions of late are listed.
+const LISTED: usize = 8;
+
+/// The action that was just asked for.
+pub(super) fn notice(action: &Action) -> Markup {
+    let class = match action.progress {
+        Progress::UnderWay => "under-way",
+        Progress::Done(_) => "done",
+        Progress::Failed(_) => "failed",
+    };
+    html! {
+        div class={ "notice " (class) } role="status" {
+            p { (sentence(action)) }
+            a.dismiss href="/" aria-label="Close this message" { "Close" }
+        }
+    }
+}
+
+/// The actions of late, the newest first.
+pub(super) fn recent(actions: &[Action]) -> Markup {
+    html! {
+        @if !actions.is_empty() {
+            section.recent aria-labelledby="recent" {
+                h2 #recent { "Actions of late" }
+                ol {
+                    @for action in actions.iter().take(LISTED) {
+                        li { (clock(action.since)) " " (sentence(action)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn sentence(action: &Action) -> Markup {
+    let instance = text(&action.instance);
+    html! {
+        @match (&action.progress, action.kind) {
+            (Progress::UnderWay, ActionKind::Start) => { strong { (instance) } " is being started ..." }
+            (Progress::UnderWay, ActionKind::Stop) => { strong { (instance) } " is being stopped ..." }
+            (Progress::Done(done), _) => { strong { (instance) } ": " (text(done)) }
+            (Progress::Failed(reason), ActionKind::Start) => { strong { (instance) } " was not started: " (text(reason)) }
+            (Progress::Failed(reason), ActionKind::Stop) => { strong { (instance) } " was not stopped: " (text(reason)) }
+        }
+    }
+}
