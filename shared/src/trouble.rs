@@ -59,18 +59,18 @@ pub fn troubles(overview: &Overview) -> Vec<Trouble<'_>> {
     troubles
 }
 
-/// `all 16 up`, or `2 down, 5 degraded`: the worst first.
+/// `all 16 instances up`, or `2 down, 5 degraded of 16 instances`: the worst first.
 pub fn verdict(counts: Counts) -> String {
     match (counts.total(), counts.worst()) {
         (0, _) | (_, None) => "nothing to watch".to_owned(),
-        (total, Some(Health::Up)) => format!("all {total} up"),
+        (total, Some(Health::Up)) => format!("all {} up", counted(total, "instance")),
         _ => {
             let bad = Health::ALL.into_iter().rev().filter(|health| *health != Health::Up);
             let parts: Vec<String> = bad
                 .filter(|health| counts.of(*health) > 0)
                 .map(|health| format!("{} {health}", counts.of(health)))
                 .collect();
-            parts.join(", ")
+            format!("{} of {}", parts.join(", "), counted(counts.total(), "instance"))
         }
     }
 }
@@ -163,12 +163,12 @@ mod tests {
     #[test]
     fn a_verdict_names_the_worst_first_and_never_calls_the_unknown_up() {
         let of = |healths: &[Health]| verdict(healths.iter().copied().collect());
-        assert_eq!(of(&[Health::Up, Health::Up]), "all 2 up");
+        assert_eq!(of(&[Health::Up, Health::Up]), "all 2 instances up");
         assert_eq!(
             of(&[Health::Up, Health::Degraded, Health::Unknown, Health::Down]),
-            "1 down, 1 unknown, 1 degraded"
+            "1 down, 1 unknown, 1 degraded of 4 instances"
         );
-        assert_eq!(of(&[Health::Up, Health::Unknown]), "1 unknown");
+        assert_eq!(of(&[Health::Up, Health::Unknown]), "1 unknown of 2 instances");
         assert_eq!(of(&[]), "nothing to watch");
     }
 }

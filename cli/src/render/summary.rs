@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use rta_shared::overview::{Located, Overview};
-use rta_shared::text::{counted, printable};
+use rta_shared::text::printable;
 use rta_shared::trouble::{Trouble, consequence, troubles, verdict};
 
 /// Some lines for each environment of `overview`, at the moment `now`.
@@ -15,7 +15,7 @@ pub(crate) fn summary(overview: &Overview, now: Timestamp) -> String {
         let counts = environment.counts();
         let name = printable(environment.name.as_str());
         // Writing to a String cannot fail, here and below.
-        let _ = writeln!(text, "{name}: {} of {}", verdict(counts), counted(counts.total(), "instance"));
+        let _ = writeln!(text, "{name}: {}", verdict(counts));
         for trouble in troubles.iter().filter(|trouble| trouble.environment.name == environment.name) {
             let _ = writeln!(text, "  {}", line(trouble, now));
         }

@@ -40,6 +40,11 @@ pub(crate) fn table(overview: &Overview, style: Style) -> String {
             Cell::new(or_dash(printable(&instance.reason).into_owned())),
         ]);
     }
+    if !style.terminal {
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+    }
     let mut text = String::new();
     for line in table.lines() {
         text.push_str(line.trim_end());

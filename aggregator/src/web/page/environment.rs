@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 use rta_shared::overview::{Counts, EnvironmentOverview, Health, Located};
-use rta_shared::text::counted;
 use rta_shared::trouble::{Trouble, consequence, verdict};
 
 use super::health::{ago, badge, icon, text};
@@ -24,7 +23,7 @@ pub(super) fn environment(
             div.environment-head {
                 h2 id={ (id) "-title" } { (text(environment.name.as_str())) }
                 (badge(environment.health))
-                p { (verdict(counts)) " of " (counted(counts.total(), "instance")) }
+                p { (verdict(counts)) }
                 (bar(counts))
             }
             @if !own.is_empty() {
@@ -45,7 +44,7 @@ fn cause(trouble: &Trouble<'_>, now: Timestamp) -> Markup {
     let host_name = text(trouble.host.name.as_str());
     let consequence = consequence(trouble);
     html! {
-        li.trouble class=(trouble.health()) {
+        li class={ "trouble " (trouble.health()) } {
             (icon(trouble.health()))
             div {
                 @match trouble.instance {

@@ -11,7 +11,7 @@ use super::health::{ago, badge, text};
 /// The host's card.
 pub(super) fn host(environment: &EnvironmentOverview, host: &HostOverview, now: Timestamp) -> Markup {
     html! {
-        article.host class=(host.health) {
+        article class={ "host " (host.health) } {
             header {
                 h3 { (text(host.name.as_str())) }
                 @if let Some(role) = &host.role { span.role { (text(role.as_str())) } }
@@ -36,7 +36,7 @@ fn row(located: Located<'_>) -> Markup {
     let instance = located.instance;
     let pids: Vec<String> = instance.processes.iter().map(|process| process.id.pid.to_string()).collect();
     html! {
-        li.instance class=(instance.health) id=(anchor(&located.id())) {
+        li class={ "instance " (instance.health) } id=(anchor(&located.id())) {
             span.what {
                 span.component { (text(instance.component.as_str())) }
                 @if !instance.reason.is_empty() {

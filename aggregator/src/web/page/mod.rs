@@ -44,7 +44,7 @@ pub(super) fn overview(
                     button.primary type="submit" { "Refresh" }
                 }
             }
-            div.verdict class=(counts.worst().unwrap_or(Health::Unknown)) {
+            div class={ "verdict " (counts.worst().unwrap_or(Health::Unknown)) } {
                 h1 { (headline(counts)) }
                 p { (subline(overview, counts)) }
             }
@@ -76,13 +76,14 @@ fn headline(counts: Counts) -> String {
         None => "Nothing to watch".to_owned(),
         Some(Health::Up) => "Everything is up".to_owned(),
         Some(_) => {
-            let verdict = verdict(counts);
-            let only_unknown = counts.down == 0 && counts.degraded == 0;
-            if only_unknown {
-                format!("{verdict}: no certain failure, but not all is known")
-            } else {
-                verdict
-            }
+            let is_bad = |health: &Health| *health != Health::Up && counts.of(*health) > 0;
+            let parts: Vec<String> = Health::ALL
+                .into_iter()
+                .rev()
+                .filter(is_bad)
+                .map(|health| format!("{} {health}", counts.of(health)))
+                .collect();
+            parts.join(", ")
         }
     }
 }
@@ -101,7 +102,7 @@ fn chips(counts: Counts) -> Markup {
     html! {
         ul.chips aria-label="Instances by health" {
             @for health in Health::ALL.into_iter().rev() {
-                li.chip.none[counts.of(health) == 0] class=(health) {
+                li class={ "chip " (health) (if counts.of(health) == 0 { " none" } else { "" }) } {
                     (health::icon(health)) strong { (counts.of(health)) } " " (health)
                 }
             }
@@ -222,7 +223,7 @@ pub(super) mod tests {
         overview.environments[0].hosts.drain(..2);
         let html = html_of(&overview);
         assert!(!html.contains("class=\"health up\"") && !html.contains("Everything is up"));
-        assert!(html.contains("1 unknown: no certain failure"));
+        assert!(html.contains("<h1>1 unknown</h1>"));
         assert!(!html.contains("action=\"/stop\"") && !html.contains("action=\"/start\""));
     }
 

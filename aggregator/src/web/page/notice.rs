@@ -29,7 +29,7 @@ pub(super) fn recent(actions: &[Action]) -> Markup {
     html! {
         @if !actions.is_empty() {
             section.recent aria-labelledby="recent" {
-                h2 #recent { "Actions of late" }
+                h2 #recent { "Recent actions" }
                 ol {
                     @for action in actions.iter().take(LISTED) {
                         li { (clock(action.since)) " " (sentence(action)) }
