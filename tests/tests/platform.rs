@@ -1,0 +1,399 @@
+//! The whole way: processes, agents, the aggregator, its page, its JSON and the command.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::net::SocketAddr;
+use std::process::{Output, Stdio};
+
+use rta_tests::{Lines, Program, Site, binary, patiently, run};
+use rustix::process::Signal;
+use serde_json::Value;
+
+/// Two hosts: Kafka on one, and a detector that needs it on the other; with their agents and an aggregator.
+struct World {
+    site: Site,
+    agents: Vec<Program>,
+    aggregator: Program,
+    web: SocketAddr,
+    grpc: SocketAddr,
+}
+
+impl World {
+    fn new() -> Self {
+        let site = Site::new();
+        let components = site.component("kafka server", "", "")
+            + &site.component("detector", "\"kafka server\"", "")
+            + "[[component]]\nname = \"watched\"\naliases = [\"wached\"]\ncriteria = [{ regex = '^--token=watched-"
+            + site.token()
+            + "$' }]\n";
+        site.write("components.toml", &components);
+        let host = |name: &str, components: &str, agent: SocketAddr| {
+            format!(
+                "[[environment.host]]\nname = \"{name}\"\ncomponents = [{components}]\nagent = \"http://{agent}\"\n"
+            )
+        };
+        let hosts = |one: SocketAddr, two: SocketAddr| {
+            "[[environment]]\nname = \"TEST\"\n".to_owned()
+                + &host("analytic", "\"kafka server\"", one)
+                + &host("storage", "\"detector\", \"watched\"", two)
+        };
+        // The agents' ports are free ones, and known only when they listen.
+        site.write("hosts.toml", &hosts("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()));
+        let (analytic, one) = site.agent("analytic");
+        let (storage, two) = site.agent("storage");
+        site.write("hosts.toml", &hosts(one, two));
+        let config = site.config();
+        let mut aggregator = Program::start(
+            "rta-aggregator",
+            ["--config", config.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
+        );
+        let (web, grpc) = (aggregator.address("web"), aggregator.address("grpc"));
+        Self { site, agents: vec![analytic, storage], aggregator, web, grpc }
+    }
+
+    /// Runs the command against this aggregator.
+    fn rta(&self, arguments: &[&str]) -> Output {
+        let aggregator = self.grpc.to_string();
+        run("rta", ["--aggregator", &aggregator].iter().chain(arguments))
+    }
+
+    fn get(&self, path: &str) -> (u16, String) {
+        http(self.web, &format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.web))
+    }
+
+    fn post(&self, path: &str, form: &str) -> (u16, String) {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+            self.web,
+            form.len()
+        );
+        http(self.web, &request)
+    }
+
+    fn overview(&self) -> Value {
+        serde_json::from_str(&self.get("/api/v1/overview").1).unwrap()
+    }
+
+    fn instance(&self, component: &str) -> Value {
+        let overview = self.overview();
+        let hosts = overview["environments"][0]["hosts"].as_array().unwrap();
+        let mut instances = hosts.iter().flat_map(|host| host["instances"].as_array().unwrap());
+        instances.find(|instance| instance["component"] == component).unwrap().clone()
+    }
+
+    /// Waits until an instance has this health.
+    fn until(&self, component: &str, health: &str) -> Value {
+        patiently(&format!("{component} to be {health}"), || {
+            Some(self.instance(component)).filter(|instance| instance["health"] == health)
+        })
+    }
+
+    fn start_all(&self) {
+        for component in ["kafka server", "detector"] {
+            let output = self.rta(&["start", component]);
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+        }
+    }
+}
+
+/// Status code and body of a request.
+fn http(address: SocketAddr, request: &str) -> (u16, String) {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    let code = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    (code, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn a_dead_kafka_is_named_as_the_cause_on_every_surface() {
+    let world = World::new();
+    world.start_all();
+    world.until("detector", "up");
+    let (code, page) = world.get("/");
+    assert_eq!(code, 200);
+    assert!(page.contains("1 down"), "watched does not run: {page}");
+
+    let pid = world.instance("kafka server")["pids"][0].as_u64().unwrap();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    let detector = world.until("detector", "degraded");
+    assert_eq!(detector["reason"], "kafka server on analytic is down");
+    let cause = serde_json::json!({"environment": "TEST", "host": "analytic", "component": "kafka server"});
+    assert_eq!(detector["cause"], cause);
+    assert_eq!(detector["state"], "running");
+    let kafka = world.instance("kafka server");
+    assert_eq!(
+        (&kafka["state"], &kafka["health"], &kafka["cause"]),
+        (&"stopped".into(), &"down".into(), &Value::Null)
+    );
+
+    let page = world.get("/").1;
+    assert!(page.contains("kafka server on analytic is down") && page.contains("1 instance degraded by it"));
+    let status = world.rta(&["status"]);
+    assert_eq!(status.status.code(), Some(3));
+    assert!(text(&status.stdout).contains(
+        "kafka server on analytic is down: it is not running; 1 instance degraded by it: detector on storage"
+    ));
+    let check = world.rta(&["check"]);
+    assert_eq!(check.status.code(), Some(2));
+    let line = text(&check.stdout);
+    assert!(line.starts_with("RTA CRITICAL - 2 down, 1 degraded of 3 instances: "), "{line}");
+    assert!(
+        line.contains("kafka server on TEST/analytic is down")
+            && line.ends_with("| up=0 degraded=1 unknown=0 down=2\n"),
+        "{line}"
+    );
+    assert_eq!(line.lines().count(), 1);
+}
+
+#[test]
+fn a_killed_agent_turns_its_host_unknown_and_a_new_one_finds_its_processes() {
+    let mut world = World::new();
+    world.start_all();
+    let before = world.until("kafka server", "up");
+    let address = world.overview()["environments"][0]["hosts"][0]["name"].clone();
+    assert_eq!(address, "analytic");
+    world.agents[0].signal(Signal::KILL);
+    world.agents[0].ended();
+    let kafka = world.until("kafka server", "unknown");
+    assert_eq!((&kafka["state"], kafka["pids"].as_array().unwrap().len()), (&Value::Null, 0));
+    let host = &world.overview()["environments"][0]["hosts"][0];
+    assert_eq!((&host["health"], &host["reachable"]), (&"unknown".into(), &false.into()));
+    assert!(host["error"].as_str().unwrap().contains("is rta-agent running on analytic?"), "{host}");
+    assert!(!host["scanned_at"].is_null());
+    let detector = world.until("detector", "unknown");
+    assert_eq!(
+        (&detector["state"], &detector["cause"]["component"]),
+        (&"running".into(), &"kafka server".into())
+    );
+    assert_eq!(world.rta(&["check"]).status.code(), Some(2), "watched is down for certain");
+    let refused = world.rta(&["stop", "kafka server"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("no connection to the agent at"), "{refused:?}");
+
+    let hosts = std::fs::read_to_string(world.site.config().join("hosts.toml")).unwrap();
+    let address = hosts.split("http://").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let (_agent, _) = world.site.agent_at("analytic", &address);
+    let after = world.until("kafka server", "up");
+    assert_eq!(after["pids"], before["pids"]);
+    world.until("detector", "up");
+}
+
+#[test]
+fn a_silent_agent_is_unknown_and_back_when_it_speaks() {
+    let world = World::new();
+    world.start_all();
+    world.until("kafka server", "up");
+    world.agents[0].signal(Signal::STOP);
+    world.until("kafka server", "unknown");
+    let host = world.overview()["environments"][0]["hosts"][0].clone();
+    assert!(host["error"].as_str().unwrap().contains("silent for 3 s"), "{host}");
+    world.agents[0].signal(Signal::CONT);
+    world.until("kafka server", "up");
+}
+
+#[test]
+fn start_and_stop_by_the_command_and_by_the_page() {
+    let world = World::new();
+    let output = world.rta(&["start", "Kafka", "Server"]);
+    let said = text(&output.stdout);
+    assert!(
+        said.starts_with("TEST/analytic/kafka server: started in") && said.contains("(pid "),
+        "{output:?}"
+    );
+    assert!(
+        text(&world.rta(&["start", "kafka server"]).stdout).contains("already running, nothing was started")
+    );
+
+    let (code, _) = world.post("/stop", "environment=TEST&host=analytic&component=kafka+server");
+    assert_eq!(code, 303);
+    assert_eq!(world.instance("kafka server")["state"], "stopped");
+    assert!(world.get("/?action=1").1.contains("<strong>TEST/analytic/kafka server</strong>: stopped in"));
+    world.post("/start", "environment=TEST&host=analytic&component=kafka+server");
+    assert_eq!(world.instance("kafka server")["state"], "running");
+    world.post("/start", "environment=TEST&host=storage&component=watched");
+    assert!(world.get("/?action=3").1.contains("the configuration has no start command for it"));
+
+    let unknown = world.rta(&["start", "kafka", "sever"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert_eq!(
+        text(&unknown.stderr),
+        "rta: component \"kafka sever\" is not known; did you mean \"kafka server\"?\n"
+    );
+    let elsewhere = world.rta(&["stop", "kafka server", "--host", "storage"]);
+    assert_eq!(
+        text(&elsewhere.stderr),
+        "rta: \"kafka server\" is not on host storage; there is TEST/analytic/kafka server\n"
+    );
+    assert!(world.rta(&["stop", "TEST/analytic/kafka server"]).status.success());
+}
+
+#[test]
+fn refresh_shows_what_is_there_now() {
+    let world = World::new();
+    world.until("watched", "down");
+    let mut child = world.site.play("watched");
+    assert_eq!(world.post("/refresh", "").0, 303);
+    let watched = world.instance("watched");
+    assert_eq!((&watched["health"], &watched["pids"][0]), (&"up".into(), &child.id().into()));
+    assert_eq!(watched["startable"], false);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(world.rta(&["refresh"]).status.success());
+    assert_eq!(world.instance("watched")["health"], "down");
+}
+
+#[test]
+fn list_and_status_are_for_people_and_for_programs() {
+    let world = World::new();
+    world.start_all();
+    let json: Value =
+        serde_json::from_slice(&world.rta(&["list", "--json", "--host", "storage"]).stdout).unwrap();
+    let hosts = json["environments"][0]["hosts"].as_array().unwrap();
+    assert_eq!((hosts.len(), &hosts[0]["name"]), (1, &"storage".into()));
+    let list = text(&world.rta(&["list", "--env", "test"]).stdout);
+    assert_eq!(list.lines().count(), 4);
+    assert!(
+        list.lines().nth(1).unwrap().starts_with("TEST         analytic  kafka server  running  up"),
+        "{list}"
+    );
+    assert!(!list.contains('\u{1b}'), "no colours in a pipe");
+    assert_eq!(world.rta(&["status", "detector"]).status.code(), Some(0));
+    let unknown = world.rta(&["list", "--env", "TSET"]);
+    assert_eq!(unknown.status.code(), Some(4));
+    assert_eq!(text(&unknown.stderr), "rta: environment \"TSET\" is not known; did you mean \"TEST\"?\n");
+}
+
+#[test]
+fn the_shell_reads_a_pipe_and_survives_failures() {
+    let world = World::new();
+    let mut shell = std::process::Command::new(binary("rta"))
+        .args(["--aggregator", &world.grpc.to_string(), "shell"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (out, errors) =
+        (Lines::collect(shell.stdout.take().unwrap()), Lines::collect(shell.stderr.take().unwrap()));
+    use std::io::Write as _;
+    let mut input = shell.stdin.take().unwrap();
+    input.write_all(b"# a comment\n\nfly\nstart nothing\nstart \"kafka server\nlist --host analytic\nstart kafka server\nexit\nstop kafka server\n").unwrap();
+    drop(input);
+    let status = patiently("the shell to end", || shell.try_wait().unwrap());
+    assert_eq!(status.code(), Some(1));
+    let all = |lines: &Lines, marker: &str| {
+        patiently(marker, || Some(lines.all().join("\n")).filter(|all| all.contains(marker)))
+    };
+    let said = all(&out, "TEST/analytic/kafka server: started in");
+    assert!(said.contains("kafka server  stopped  down"), "{said}");
+    let errors = all(&errors, "a quote is not closed");
+    assert!(errors.contains("\"fly\" is no command; known:"), "{errors}");
+    assert!(errors.contains("component \"nothing\" is not known"), "{errors}");
+    assert_eq!(world.instance("kafka server")["state"], "running", "exit ends the shell");
+}
+
+#[test]
+fn an_aggregator_that_is_not_there_is_told() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for (command, code) in [("status", 4), ("list", 4), ("check", 3)] {
+        let output = run("rta", ["--aggregator", &nobody, command]);
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let said = text(&output.stderr) + &text(&output.stdout);
+        assert!(said.contains("is rta-aggregator running there?"), "{said}");
+    }
+    assert!(
+        text(&run("rta", ["--aggregator", &nobody, "check"]).stdout)
+            .starts_with("RTA UNKNOWN - no connection")
+    );
+}
+
+#[test]
+fn probes_answer_and_sigterm_ends_the_aggregator_cleanly() {
+    let mut world = World::new();
+    assert_eq!(world.get("/healthz"), (200, "ok\n".to_owned()));
+    patiently("the aggregator to have heard of every host", || (world.get("/readyz").0 == 200).then_some(()));
+    // A connection that is held open and says nothing, and one that watches.
+    let _idle = std::net::TcpStream::connect(world.web).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut stream = runtime.block_on(async {
+        let address = format!("http://{}", world.grpc);
+        let mut client =
+            rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient::connect(address)
+                .await
+                .unwrap();
+        client.watch_overview(rta_shared::proto::v1::WatchOverviewRequest {}).await.unwrap().into_inner()
+    });
+    assert!(runtime.block_on(stream.message()).unwrap().is_some());
+    world.aggregator.signal(Signal::TERM);
+    assert_eq!(world.aggregator.ended().code(), Some(0));
+}
+
+#[test]
+fn hostile_command_lines_reach_neither_page_nor_terminal() {
+    let world = World::new();
+    let mut child = std::process::Command::new(binary("stand-in"))
+        .arg(format!("--token=watched-{}", world.site.token()))
+        .arg("<script>alert(1)</script>\u{1b}[31m")
+        .env("STAND_IN_LEASE", std::process::id().to_string())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    world.until("watched", "up");
+    let page = world.get("/").1;
+    let status = text(&world.rta(&["status"]).stdout);
+    for shown in [page, status] {
+        assert!(!shown.contains("<script>alert") && !shown.contains('\u{1b}'));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn local_scans_without_any_server() {
+    let world = World::new();
+    let config = world.site.config();
+    let local = |host: &str| run("rta", ["local", host, "--config", config.to_str().unwrap()]);
+    world.start_all();
+    let analytic = local("ANALYTIC.example.net");
+    assert_eq!(analytic.status.code(), Some(0), "{analytic:?}");
+    assert!(text(&analytic.stdout).contains("kafka server  running  up"));
+    let storage = local("storage");
+    assert_eq!(storage.status.code(), Some(3));
+    assert!(text(&storage.stdout).contains("watched    stopped  down"), "{storage:?}");
+    let unknown = local("nowhere");
+    assert_eq!(unknown.status.code(), Some(4));
+    assert!(text(&unknown.stderr).contains("supported hosts:\n  TEST: analytic, storage"));
+}
+
+#[test]
+fn config_check_tells_all_or_sums_up() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/platform");
+    let sound = run("rta", ["config", "check", shipped]);
+    assert_eq!(sound.status.code(), Some(0));
+    assert!(text(&sound.stdout).contains("2 environments, 4 hosts, 2 roles, 14 components"), "{sound:?}");
+    let site = Site::new();
+    site.write(
+        "a.toml",
+        "[[role]]\nnam = \"x\"\n[[environment]]\nname = \"E\"\nhost = [{ name = \"h\", role = \"y\" }]\n",
+    );
+    let broken = run("rta", ["config", "check", site.config().to_str().unwrap()]);
+    assert_eq!(broken.status.code(), Some(2));
+    let said = text(&broken.stderr);
+    for expected in [
+        "a.toml:2:1: role: key \"nam\" is not known; did you mean \"name\"?",
+        "role: key \"name\" is missing",
+        "a.toml:5:30: host \"h\": role \"y\" is not known",
+    ] {
+        assert!(said.contains(expected), "{expected}\n{said}");
+    }
+}
