@@ -25,7 +25,7 @@ pub(crate) fn log_tail(path: &Path, from: u64) -> String {
     match read() {
         Ok(content) => {
             let content = String::from_utf8_lossy(&content);
-            let lines: Vec<_> = content.lines().filter(|line| !line.trim().is_empty()).collect();
+            let lines: Vec<_> = content.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
             let last = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default();
             last.iter().map(|line| printable(line).into_owned()).collect::<Vec<_>>().join(" | ")
         }

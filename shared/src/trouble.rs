@@ -63,6 +63,7 @@ pub fn troubles(overview: &Overview) -> Vec<Trouble<'_>> {
 pub fn verdict(counts: Counts) -> String {
     match (counts.total(), counts.worst()) {
         (0, _) | (_, None) => "nothing to watch".to_owned(),
+        (1, Some(Health::Up)) => "1 instance up".to_owned(),
         (total, Some(Health::Up)) => format!("all {} up", counted(total, "instance")),
         _ => {
             let bad = Health::ALL.into_iter().rev().filter(|health| *health != Health::Up);
@@ -163,6 +164,7 @@ mod tests {
     #[test]
     fn a_verdict_names_the_worst_first_and_never_calls_the_unknown_up() {
         let of = |healths: &[Health]| verdict(healths.iter().copied().collect());
+        assert_eq!(of(&[Health::Up]), "1 instance up");
         assert_eq!(of(&[Health::Up, Health::Up]), "all 2 instances up");
         assert_eq!(
             of(&[Health::Up, Health::Degraded, Health::Unknown, Health::Down]),
