@@ -55,3 +55,63 @@ fn performance(counts: Counts) -> String {
         Health::ALL.iter().map(|health| format!("{health}={}", counts.of(*health))).collect();
     parts.join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview};
+
+    use super::*;
+
+    fn overview(healths: &[Health]) -> Overview {
+        let instance = |health: &Health| InstanceOverview {
+            component: "a|b".into(),
+            state: None,
+            health: *health,
+            processes: vec![],
+            reason: String::new(),
+            cause: None,
+            startable: false,
+        };
+        let host = HostOverview {
+            name: "h".into(),
+            role: None,
+            health: Health::Up,
+            reachable: true,
+            scanned_at: None,
+            error: None,
+            instances: healths.iter().map(instance).collect(),
+        };
+        let environment = EnvironmentOverview { name: "DEV".into(), health: Health::Up, hosts: vec![host] };
+        Overview { generated_at: Timestamp::UNIX_EPOCH, environments: vec![environment] }
+    }
+
+    #[test]
+    fn exit_codes_are_those_of_nagios_plugins() {
+        use Health::{Degraded, Down, Unknown, Up};
+        let rows: [(&[Health], u8, &str); 6] = [
+            (&[Up, Up], 0, "RTA OK - 2 instances up | up=2 degraded=0 unknown=0 down=0"),
+            (&[Up, Degraded], 1, "RTA WARNING - "),
+            (&[Degraded, Unknown], 3, "RTA UNKNOWN - "),
+            (&[Unknown, Down], 2, "RTA CRITICAL - "),
+            (
+                &[Down, Up],
+                2,
+                "RTA CRITICAL - 1 down of 2 instances: a/b on DEV/h is down | up=1 degraded=0 unknown=0 down=1",
+            ),
+            (&[], 3, "RTA UNKNOWN - nothing to watch"),
+        ];
+        for (healths, code, begin) in rows {
+            let (found, line) = check(&overview(healths));
+            assert_eq!(found, code, "{line}");
+            assert!(line.starts_with(begin), "{line}");
+            assert_eq!(line.matches('|').count(), 1, "{line}");
+        }
+    }
+
+    #[test]
+    fn many_causes_stay_one_line() {
+        let (_, line) = check(&overview(&[Health::Down; 40]));
+        assert!(line.contains("; and 35 more |") && !line.contains('\n'), "{line}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Every instance in one table.
 
-use comfy_table::presets::{NOTHING, UTF8_HORIZONTAL_ONLY};
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
+use comfy_table::presets::NOTHING;
+use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, Width};
 use rta_shared::overview::{Health, Overview};
 use rta_shared::text::printable;
 
@@ -16,11 +16,11 @@ pub(crate) fn table(overview: &Overview, style: Style) -> String {
         true => Cell::new(title).add_attribute(Attribute::Bold),
         false => Cell::new(title),
     }));
+    table.load_style(NOTHING);
     if style.terminal {
-        table.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_content_arrangement(ContentArrangement::Dynamic);
     } else {
-        table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-        table.force_no_tty();
+        table.set_content_arrangement(ContentArrangement::Disabled).force_no_tty();
     }
     if style.colour {
         table.enforce_styling();
@@ -40,10 +40,13 @@ pub(crate) fn table(overview: &Overview, style: Style) -> String {
             Cell::new(or_dash(printable(&instance.reason).into_owned())),
         ]);
     }
-    if !style.terminal {
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
-        }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+        // However narrow the terminal, names stay whole; only the reason is wrapped.
+        column.set_constraint(match column.index + 1 == HEADER.len() {
+            true => ColumnConstraint::LowerBoundary(Width::Fixed(24)),
+            false => ColumnConstraint::ContentWidth,
+        });
     }
     let mut text = String::new();
     for line in table.lines() {
@@ -67,4 +70,66 @@ fn health_cell(health: Health, style: Style) -> Cell {
         Health::Unknown => Color::Magenta,
         Health::Down => Color::Red,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview};
+    use rta_shared::report::State;
+
+    use super::*;
+
+    fn overview(component: &str, reason: &str) -> Overview {
+        let instance = InstanceOverview {
+            component: component.into(),
+            state: Some(State::Stopped),
+            health: Health::Down,
+            processes: vec![],
+            reason: reason.to_owned(),
+            cause: None,
+            startable: false,
+        };
+        let host = HostOverview {
+            name: "h".into(),
+            role: None,
+            health: Health::Down,
+            reachable: true,
+            scanned_at: None,
+            error: None,
+            instances: vec![instance],
+        };
+        let environment = EnvironmentOverview { name: "DEV".into(), health: Health::Down, hosts: vec![host] };
+        Overview { generated_at: Timestamp::UNIX_EPOCH, environments: vec![environment] }
+    }
+
+    const PIPE: Style = Style { terminal: false, colour: false };
+
+    #[test]
+    fn a_pipe_gets_one_plain_line_an_instance_however_long() {
+        let reason = "because ".repeat(100);
+        let text = table(&overview("kafka server", reason.trim()), PIPE);
+        assert_eq!(text.lines().count(), 2);
+        assert!(
+            text.lines()
+                .nth(1)
+                .is_some_and(|line| line.starts_with("DEV          h     kafka server  stopped  down    -"))
+        );
+        assert!(text.contains(reason.trim()) && !text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn colour_adds_nothing_but_colour() {
+        let style = Style { terminal: true, colour: true };
+        let text = table(&overview("kafka server", "x"), style);
+        assert!(text.contains("\u{1b}[") && text.contains("✖ down"));
+    }
+
+    #[test]
+    fn foreign_text_cannot_steer_the_terminal() {
+        for style in [PIPE, Style { terminal: true, colour: false }] {
+            let text = table(&overview("a\u{1b}[31mb", "c\u{202e}\r\nd"), style);
+            assert!(!text.contains(['\u{1b}', '\u{202e}', '\r']), "{text:?}");
+        }
+    }
 }
