@@ -71,19 +71,29 @@ impl Actions {
                 "host {host} does not carry a component \"{name}\"{hint}"
             )));
         };
-        let at =
-            self.config.components.iter().position(|known| known.name == component.name).unwrap_or_default();
-        let told = |refusal: Refusal| refusal.told(kind, &component.name, &self.config.host);
-        if let Err((held, since)) = self.worker.begin(at, kind).await.map_err(|gone| told(gone.into()))? {
-            let reason = format!("a {} of it is under way, since {}", Verb(held), clock(since));
-            return Err(told(Refusal::new(Code::Aborted, reason)));
-        }
-        let action = tokio::spawn(Self::act(self.worker.clone(), kind, at, component.clone()));
+        let position = self.config.components.iter().position(|known| known.name == component.name);
+        let at = position.unwrap_or_default();
+        // In a task of its own: it goes on, and frees the component in the end, if the caller goes away.
+        let action = tokio::spawn(Self::reserved(self.worker.clone(), kind, at, component.clone()));
         let outcome = match action.await {
             Ok(outcome) => outcome,
             Err(error) => Err(Refusal::new(Code::Internal, format!("the agent failed: {error}"))),
         };
-        outcome.map_err(told)
+        outcome.map_err(|refusal| refusal.told(kind, &component.name, &self.config.host))
+    }
+
+    /// Acts while the component is reserved for it.
+    async fn reserved(
+        worker: Worker,
+        kind: ActionKind,
+        at: usize,
+        component: HostComponent,
+    ) -> Result<Done, Refusal> {
+        if let Err((held, since)) = worker.begin(at, kind).await? {
+            let reason = format!("a {} of it is under way, since {}", Verb(held), clock(since));
+            return Err(Refusal::new(Code::Aborted, reason));
+        }
+        Self::act(worker, kind, at, component).await
     }
 
     async fn act(
@@ -92,7 +102,7 @@ impl Actions {
         at: usize,
         component: HostComponent,
     ) -> Result<Done, Refusal> {
-        // In a task of its own, so that the component is freed whatever becomes of the action.
+        // In yet another task, so that the component is freed even if the action panics.
         let eyes = Eyes { worker: worker.clone(), at };
         let name = component.name.clone();
         let work = tokio::spawn(async move {

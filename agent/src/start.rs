@@ -59,6 +59,15 @@ pub(crate) async fn start(component: &HostComponent, eyes: &Eyes) -> Result<Done
         if Instant::now() >= deadline && matched.is_empty() {
             return Err(too_late(rule.timeout, launched).await);
         }
+        if Instant::now() >= deadline + rule.settle + PACE && settled_at > Instant::now() {
+            let seconds = (rule.timeout + rule.settle).as_secs();
+            let who = pids_text(&pids(&matched));
+            let reason = format!(
+                "its processes keep changing: after {seconds} s none had stayed for its settle time (now {who}){}",
+                launched.last_words()
+            );
+            return Err(Refusal::new(Code::Aborted, reason));
+        }
         tokio::time::sleep(PACE).await;
     }
 }

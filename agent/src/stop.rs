@@ -18,6 +18,9 @@ use crate::procfs::Proc;
 
 /// How long a process may take to end after SIGKILL. One in uninterruptible sleep may take longer.
 const KILLED: Duration = Duration::from_secs(5);
+/// A component that matches again after being ended this often has something else that starts it. Several
+/// rounds are normal: a launcher's children may appear while the launcher ends.
+const ROUNDS: u32 = 10;
 /// How often it is asked whether the processes have ended.
 const PACE: Duration = Duration::from_millis(20);
 
@@ -28,6 +31,7 @@ pub(crate) async fn stop(component: &HostComponent, eyes: &Eyes) -> Result<Done,
     let deadline = began + rule.timeout;
     let mut ended: Vec<u32> = Vec::new();
     let mut killed = false;
+    let mut rounds = 0;
     loop {
         let running = eyes.look().await?;
         if running.is_empty() {
@@ -39,17 +43,19 @@ pub(crate) async fn stop(component: &HostComponent, eyes: &Eyes) -> Result<Done,
             return Ok(Done { outcome, pids: ended, took: began.elapsed() });
         }
         // Those that a round ended do not match any more: what does was started in the meantime.
-        if !ended.is_empty() && Instant::now() >= deadline {
+        rounds += 1;
+        if rounds > ROUNDS || (!ended.is_empty() && Instant::now() >= deadline) {
             return Err(Refusal::new(
                 Code::Aborted,
                 format!(
-                    "{} ended, but {} came in its place: something else starts it",
+                    "it was ended ({}), but {} came in its place: something else starts it",
                     pids_text(&ended),
                     pids_text(&pids(&running))
                 ),
             ));
         }
         let held = signal_all(component, &running, rule.signal)?;
+        let signalled: Vec<u32> = held.iter().map(|held| held.pid).collect();
         let mut stubborn = wait_all(held, deadline).await?;
         if !stubborn.is_empty() {
             let who: Vec<u32> = stubborn.iter().map(|held| held.pid).collect();
@@ -75,7 +81,7 @@ pub(crate) async fn stop(component: &HostComponent, eyes: &Eyes) -> Result<Done,
                 return Err(Refusal::new(Code::DeadlineExceeded, reason));
             }
         }
-        ended.extend(pids(&running));
+        ended.extend(signalled);
     }
 }
 

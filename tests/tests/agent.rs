@@ -423,3 +423,51 @@ async fn the_agent_does_not_match_itself() {
     let address = agent.address("address");
     assert_eq!(state(&mut connect(address).await, "app").await, (v1::State::Stopped, vec![]));
 }
+
+/// What a supervisor of another kind brings back is not reported as stopped.
+#[tokio::test]
+async fn a_component_that_something_else_restarts_is_told_so() {
+    let site = site(|site| site.component("app", "", "[component.stop]\ntimeout = \"2s\""));
+    let script = format!(
+        "while :; do '{}' --token=app-{} >/dev/null; done",
+        binary("stand-in").display(),
+        site.token()
+    );
+    let mut supervisor = Command::new("/bin/bash")
+        .args(["-c", &script])
+        .env("STAND_IN_LEASE", std::process::id().to_string())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    patiently("the supervised process", || (!site.processes().is_empty()).then_some(()));
+    let status = stop(&mut client, "app").await.unwrap_err();
+    supervisor.kill().unwrap();
+    supervisor.wait().unwrap();
+    assert_eq!(status.code(), Code::Aborted, "{status}");
+    assert!(status.message().contains("something else starts it"), "{status}");
+    // The component is free again.
+    assert_eq!(stop(&mut client, "app").await.unwrap().outcome(), v1::StopOutcome::Stopped);
+}
+
+/// A caller that goes away at once leaves nothing reserved.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abandoned_start_goes_on_and_frees_the_component() {
+    let site = site(|site| site.component("app", "", ""));
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    let mut abandoned = client.clone();
+    let call = tokio::spawn(async move { start(&mut abandoned, "app").await });
+    patiently("the start to be under way", || (!site.processes().is_empty()).then_some(()));
+    call.abort();
+    let mut stream = client.watch_report(v1::WatchReportRequest {}).await.unwrap().into_inner();
+    loop {
+        if let Some(Event::Report(report)) = stream.message().await.unwrap().unwrap().event
+            && report.components[0].state() == v1::State::Running
+        {
+            break;
+        }
+    }
+    assert_eq!(stop(&mut client, "app").await.unwrap().outcome(), v1::StopOutcome::Stopped);
+}

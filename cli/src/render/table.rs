@@ -44,7 +44,7 @@ pub(crate) fn table(overview: &Overview, style: Style) -> String {
         column.set_padding((0, 2));
         // However narrow the terminal, names stay whole; only the reason is wrapped.
         column.set_constraint(match column.index + 1 == HEADER.len() {
-            true => ColumnConstraint::LowerBoundary(Width::Fixed(24)),
+            true => ColumnConstraint::LowerBoundary(Width::Fixed(12)),
             false => ColumnConstraint::ContentWidth,
         });
     }

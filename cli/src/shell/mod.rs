@@ -81,7 +81,10 @@ fn prompt(runtime: &Runtime, client: &Client, style: Style) -> Outcome {
                 }
             }
             Err(ReadlineError::Interrupted) => {}
-            Err(ReadlineError::Eof) => break,
+            Err(ReadlineError::Eof) => {
+                print("\n")?;
+                break;
+            }
             Err(error) => return Err(told(error)),
         }
     }
