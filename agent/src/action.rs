@@ -1,55 +1,18 @@
-//! What start and stop share: who may act, and why an action was not done.
+//! Starts and stops: one at a time works on a component, and each goes on if its caller goes away.
 
-use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use rta_shared::config::{HostComponent, HostConfig};
 use rta_shared::control::Done;
-use rta_shared::name::Name;
-use rta_shared::process::Process;
-use rta_shared::report::{ActionKind, Report};
+use rta_shared::report::ActionKind;
 use rta_shared::text::{did_you_mean, printable};
 use tonic::{Code, Status};
 
-use crate::worker::{Gone, Worker};
+use crate::eyes::Eyes;
+use crate::refusal::{Refusal, Verb};
+use crate::worker::Worker;
 use crate::{start, stop};
-
-/// Why an action was not done.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    pub(crate) code: Code,
-    /// A sentence without the component and the host, which [`Refusal::told`] adds.
-    pub(crate) reason: String,
-}
-
-impl Refusal {
-    pub(crate) fn new(code: Code, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into() }
-    }
-
-    fn told(self, kind: ActionKind, component: &Name, host: &Name) -> Status {
-        Status::new(self.code, format!("{} of {component} on {host}: {}", Verb(kind), self.reason))
-    }
-}
-
-impl From<Gone> for Refusal {
-    fn from(_: Gone) -> Self {
-        Self::new(Code::Unavailable, "the agent is shutting down")
-    }
-}
-
-/// `start` or `stop`.
-struct Verb(ActionKind);
-
-impl fmt::Display for Verb {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            ActionKind::Start => "start",
-            ActionKind::Stop => "stop",
-        })
-    }
-}
 
 /// Performs actions. One at a time works on a component; each goes on if its caller goes away.
 #[derive(Clone)]
@@ -103,7 +66,7 @@ impl Actions {
         component: HostComponent,
     ) -> Result<Done, Refusal> {
         // In yet another task, so that the component is freed even if the action panics.
-        let eyes = Eyes { worker: worker.clone(), at };
+        let eyes = Eyes::new(worker.clone(), at);
         let name = component.name.clone();
         let work = tokio::spawn(async move {
             match kind {
@@ -124,39 +87,6 @@ impl Actions {
         }
         outcome
     }
-}
-
-/// An action's view of its own component.
-pub(crate) struct Eyes {
-    worker: Worker,
-    at: usize,
-}
-
-impl Eyes {
-    /// The processes that match now, by a scan that begins now.
-    ///
-    /// # Errors
-    /// The processes cannot be seen, or the agent is shutting down.
-    pub(crate) async fn look(&self) -> Result<Vec<Process>, Refusal> {
-        let report: Arc<Report> = self.worker.scan().await?;
-        match &report.components {
-            Ok(components) => {
-                Ok(components.get(self.at).map(|component| component.processes.clone()).unwrap_or_default())
-            }
-            Err(reason) => Err(Refusal::new(Code::Unavailable, reason.clone())),
-        }
-    }
-}
-
-/// The PIDs of `processes`.
-pub(crate) fn pids(processes: &[Process]) -> Vec<u32> {
-    processes.iter().map(|process| process.id.pid).collect()
-}
-
-/// `pid 7` or `pids 7, 8`.
-pub(crate) fn pids_text(pids: &[u32]) -> String {
-    let list: Vec<String> = pids.iter().map(u32::to_string).collect();
-    format!("{} {}", if pids.len() == 1 { "pid" } else { "pids" }, list.join(", "))
 }
 
 /// The time of day in UTC, which is what logs have.

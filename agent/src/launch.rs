@@ -13,8 +13,8 @@ use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, watch};
 use tonic::Code;
 
-use crate::action::Refusal;
 use crate::log_tail::log_tail;
+use crate::refusal::Refusal;
 
 /// How long a launch that is given up has to end before it is killed.
 const LAST_CHANCE: Duration = Duration::from_secs(5);

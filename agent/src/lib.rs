@@ -6,18 +6,22 @@
 //! | `visibility` | whether /proc shows other users' processes at all |
 //! | [`scan`] | a full scan: every process against every component |
 //! | `worker` | the one owner of the scanner and of what is under way |
-//! | `action` | what start and stop share: one at a time, refusals, waiting |
+//! | `refusal` | why an action was not done |
+//! | `eyes` | an action's view of its component |
 //! | `start`, `launch`, `log_tail` | starting a component |
 //! | `stop` | stopping a component |
+//! | `action` | starts and stops, one at a time for a component |
 //! | `service` | the gRPC service |
 //! | `serve` | the server |
 //! | `machine` | this machine's name and addresses |
 
 mod action;
+mod eyes;
 mod launch;
 mod log_tail;
 mod machine;
 mod procfs;
+mod refusal;
 pub mod scan;
 mod serve;
 mod service;

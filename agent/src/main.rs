@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use rta_shared::config::{HostConfig, Platform, load_folder};
-use rta_shared::logging;
+use rta_shared::logging::{self, LogFormat};
 use rta_shared::text::printable;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -40,18 +40,9 @@ struct Arguments {
     /// reaches the port can stop the platform
     #[arg(long)]
     insecure: bool,
-    /// How log lines are written
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    /// How log lines are written: plain for people, json for collectors
+    #[arg(long, value_name = "plain|json", default_value_t)]
     log_format: LogFormat,
-}
-
-#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
-enum LogFormat {
-    /// For people
-    #[default]
-    Plain,
-    /// One JSON object a line
-    Json,
 }
 
 /// What is wrong with how the agent was called or configured: exit code 2.
@@ -62,11 +53,7 @@ const LAST_SCAN: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let format = match arguments.log_format {
-        LogFormat::Plain => logging::LogFormat::Plain,
-        LogFormat::Json => logging::LogFormat::Json,
-    };
-    logging::init(format, "info");
+    logging::init(arguments.log_format, "info");
     let config = match prepare(&arguments) {
         Ok(config) => config,
         Err(message) => {

@@ -9,8 +9,9 @@ use rta_shared::process::Process;
 use tokio::time::Instant;
 use tonic::Code;
 
-use crate::action::{Eyes, Refusal, pids, pids_text};
+use crate::eyes::{Eyes, pids, pids_text};
 use crate::launch::{Launched, launch};
+use crate::refusal::Refusal;
 
 /// How often the processes are looked at in the meantime.
 const PACE: Duration = Duration::from_millis(100);

@@ -13,8 +13,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::time::Instant;
 use tonic::Code;
 
-use crate::action::{Eyes, Refusal, pids, pids_text};
+use crate::eyes::{Eyes, pids, pids_text};
 use crate::procfs::Proc;
+use crate::refusal::Refusal;
 
 /// How long a process may take to end after SIGKILL. One in uninterruptible sleep may take longer.
 const KILLED: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser;
 use rta_shared::config::{Platform, load_folder};
-use rta_shared::logging;
+use rta_shared::logging::{self, LogFormat};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -38,18 +38,9 @@ struct Arguments {
     /// reaches a port can stop the platform
     #[arg(long)]
     insecure: bool,
-    /// How log lines are written
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    /// How log lines are written: plain for people, json for collectors
+    #[arg(long, value_name = "plain|json", default_value_t)]
     log_format: LogFormat,
-}
-
-#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
-enum LogFormat {
-    /// For people
-    #[default]
-    Plain,
-    /// One JSON object a line
-    Json,
 }
 
 /// What is wrong with how the aggregator was called or configured: exit code 2.
@@ -57,11 +48,7 @@ const WRONG: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let format = match arguments.log_format {
-        LogFormat::Plain => logging::LogFormat::Plain,
-        LogFormat::Json => logging::LogFormat::Json,
-    };
-    logging::init(format, "info");
+    logging::init(arguments.log_format, "info");
     let platform = match prepare(&arguments) {
         Ok(platform) => platform,
         Err(message) => {

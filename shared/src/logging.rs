@@ -1,6 +1,8 @@
 //! How every rta program writes its log: to standard error, plain for people or JSON for collectors.
 
+use std::fmt;
 use std::io::IsTerminal as _;
+use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
 
@@ -12,6 +14,27 @@ pub enum LogFormat {
     Plain,
     /// For collectors: one JSON object a line.
     Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "plain" => Ok(Self::Plain),
+            "json" => Ok(Self::Json),
+            _ => Err("it is \"plain\" for people or \"json\" for collectors".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "plain",
+            Self::Json => "json",
+        })
+    }
 }
 
 /// Sends the program's events to standard error. The variable `RTA_LOG` chooses what is logged, in the syntax

@@ -1,0 +1,253 @@
+//! Every rule on a small platform, in which everything runs until a test says otherwise.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rta_shared::config::{Source, load_sources};
+use rta_shared::name::Name;
+use rta_shared::overview::Overview;
+use rta_shared::process::{Process, ProcessId};
+use rta_shared::report::{ActionKind, Report, ScanFigures};
+
+use super::*;
+use crate::knowledge::News;
+
+const PLATFORM: &str = r#"
+    [[component]]
+    name = "kafka"
+    criteria = [{ regex = 'kafka' }]
+    [[component]]
+    name = "cassandra"
+    criteria = [{ regex = 'cassandra' }]
+    [[component]]
+    name = "kairos"
+    criteria = [{ regex = 'kairos' }]
+    depends_on = ["cassandra"]
+    [[component]]
+    name = "grafana"
+    criteria = [{ regex = 'grafana' }]
+    depends_on = ["kairos"]
+    [[component]]
+    name = "detector"
+    criteria = [{ regex = 'detector' }]
+    depends_on = ["kafka", "cassandra"]
+    [[environment]]
+    name = "DEV"
+    host = [{ name = "a", components = ["kafka"] },
+            { name = "s", components = ["cassandra", "kairos", "grafana", "detector"] }]
+    [[environment]]
+    name = "ITG"
+    host = [{ name = "a1", components = ["kafka"] },
+            { name = "a2", components = ["kafka"] },
+            { name = "s1", components = ["cassandra", "detector"] }]
+"#;
+
+/// A platform in which everything runs, until a test says otherwise.
+struct World {
+    platform: Platform,
+    graph: DependencyGraph,
+    knowledge: Vec<HostKnowledge>,
+}
+
+impl World {
+    fn new() -> Self {
+        let source = Source { name: "x.toml".to_owned(), text: PLATFORM.to_owned() };
+        let platform = load_sources(&[source]).unwrap();
+        let graph = DependencyGraph::new(&platform);
+        let knowledge = platform.hosts().map(|_| HostKnowledge::default()).collect();
+        let mut world = Self { platform, graph, knowledge };
+        for host in ["a", "s", "a1", "a2", "s1"] {
+            world.report(host, |_| {});
+        }
+        world
+    }
+
+    fn known(&mut self, host: &str) -> &mut HostKnowledge {
+        let at = self.platform.hosts().position(|other| other.name == *host).unwrap();
+        &mut self.knowledge[at]
+    }
+
+    /// A report that everything runs, changed by `change`.
+    fn report(&mut self, host: &str, change: impl FnOnce(&mut Vec<ComponentReport>)) {
+        let names = self.platform.find_host(host).unwrap().components.clone();
+        let mut components: Vec<_> =
+            names.into_iter().map(|name| ComponentReport::new(name, vec![process(7, 1)], None)).collect();
+        change(&mut components);
+        let news = News::Report(report(host, Ok(components)));
+        self.known(host).learn(news);
+    }
+
+    fn stop(&mut self, host: &str, component: &str) {
+        self.report(host, |components| {
+            for seen in components.iter_mut().filter(|seen| seen.component == *component) {
+                *seen = ComponentReport::new(seen.component.clone(), vec![], None);
+            }
+        });
+    }
+
+    /// Health, reason and cause of an instance.
+    fn verdict(&self, id: &str) -> (Health, String, Option<String>) {
+        let environments = conclude(&self.platform, &self.graph, &self.knowledge);
+        let overview = Overview { generated_at: Timestamp::UNIX_EPOCH, environments };
+        let located = overview.instances().find(|located| located.id().to_string() == id).unwrap();
+        let instance = located.instance;
+        (instance.health, instance.reason.clone(), instance.cause.as_ref().map(ToString::to_string))
+    }
+
+    fn hosts(&self) -> Vec<HostOverview> {
+        conclude(&self.platform, &self.graph, &self.knowledge)
+            .into_iter()
+            .flat_map(|environment| environment.hosts)
+            .collect()
+    }
+}
+
+fn process(pid: u32, parent_pid: u32) -> Process {
+    Process { id: ProcessId { pid, start_ticks: 1 }, parent_pid, started_at: None }
+}
+
+fn report(host: &str, components: Result<Vec<ComponentReport>, String>) -> Report {
+    Report {
+        host: Name::from(host),
+        boot_id: String::new(),
+        scan: scan(),
+        components,
+        agent_version: String::new(),
+    }
+}
+
+fn scan() -> ScanFigures {
+    ScanFigures { scanned_at: Timestamp::UNIX_EPOCH, duration: Duration::ZERO, processes_seen: 1 }
+}
+
+fn up() -> (Health, String, Option<String>) {
+    (Health::Up, String::new(), None)
+}
+
+fn because(health: Health, reason: &str, cause: &str) -> (Health, String, Option<String>) {
+    (health, reason.to_owned(), (!cause.is_empty()).then(|| cause.to_owned()))
+}
+
+#[test]
+fn all_that_runs_with_its_needs_is_up() {
+    let world = World::new();
+    for host in world.hosts() {
+        assert_eq!((host.health, host.reachable, &host.error), (Health::Up, true, &None));
+        assert!(host.instances.iter().all(|instance| instance.health == Health::Up));
+    }
+}
+
+#[test]
+fn a_dead_kafka_degrades_the_detector_on_another_host_and_is_named() {
+    let mut world = World::new();
+    world.stop("a", "kafka");
+    assert_eq!(world.verdict("DEV/a/kafka"), because(Health::Down, "it is not running", ""));
+    let reason = "kafka on a is down";
+    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Degraded, reason, "DEV/a/kafka"));
+    assert_eq!(world.verdict("ITG/s1/detector"), up());
+}
+
+#[test]
+fn the_root_is_named_not_the_symptom() {
+    let mut world = World::new();
+    world.stop("s", "cassandra");
+    let reason = "cassandra is down, which kairos needs";
+    assert_eq!(world.verdict("DEV/s/grafana"), because(Health::Degraded, reason, "DEV/s/cassandra"));
+}
+
+#[test]
+fn any_one_provider_will_do() {
+    let mut world = World::new();
+    world.stop("a1", "kafka");
+    assert_eq!(world.verdict("ITG/s1/detector"), up());
+    world.stop("a2", "kafka");
+    let reason = "none of 2 kafka is known to be up (a1 down, a2 down)";
+    assert_eq!(world.verdict("ITG/s1/detector"), because(Health::Degraded, reason, "ITG/a1/kafka"));
+}
+
+#[test]
+fn a_lost_host_is_unknown_and_so_is_what_needs_it() {
+    let mut world = World::new();
+    world.known("a").learn(News::Lost("no route to host".to_owned()));
+    let host = &world.hosts()[0];
+    assert_eq!((host.health, host.reachable), (Health::Unknown, false));
+    assert_eq!(host.error.as_deref(), Some("no route to host"));
+    assert_eq!((host.instances[0].state, host.instances[0].processes.len()), (None, 0));
+    assert!(host.scanned_at.is_some());
+    let reason = "kafka on a is unknown";
+    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Unknown, reason, "DEV/a/kafka"));
+}
+
+#[test]
+fn a_certain_failure_outweighs_an_unknown() {
+    let mut world = World::new();
+    world.known("a").learn(News::Lost("gone".to_owned()));
+    world.stop("s", "cassandra");
+    let reason = "kafka on a is unknown; cassandra is down";
+    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Degraded, reason, "DEV/s/cassandra"));
+    // And its own death outweighs everything.
+    world.stop("s", "detector");
+    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Down, "it is not running", ""));
+}
+
+#[test]
+fn a_heartbeat_brings_a_lost_host_back() {
+    let mut world = World::new();
+    world.known("a").learn(News::Lost("gone".to_owned()));
+    assert!(world.known("a").learn(News::Heartbeat(scan())));
+    assert_eq!(world.verdict("DEV/a/kafka"), up());
+    assert!(!world.known("a").learn(News::Heartbeat(scan())));
+}
+
+#[test]
+fn before_the_first_report_nothing_is_known() {
+    let mut world = World::new();
+    *world.known("a") = HostKnowledge::default();
+    world.known("a").learn(News::Heartbeat(scan()));
+    let reason = "the agent on a has not answered yet";
+    assert_eq!(world.verdict("DEV/a/kafka"), because(Health::Unknown, reason, ""));
+    assert_eq!(world.verdict("DEV/s/detector").0, Health::Unknown);
+}
+
+#[test]
+fn cannot_see_is_not_stopped() {
+    let mut world = World::new();
+    world.known("a").learn(News::Report(report("a", Err("/proc hides processes".to_owned()))));
+    let host = &world.hosts()[0];
+    assert_eq!((host.health, host.error.as_deref()), (Health::Unknown, Some("/proc hides processes")));
+}
+
+#[test]
+fn a_component_that_the_agent_does_not_know_is_unknown() {
+    let mut world = World::new();
+    world.report("a", Vec::clear);
+    assert_eq!(world.verdict("DEV/a/kafka").0, Health::Unknown);
+}
+
+#[test]
+fn doubled_and_partial_components_are_degraded_and_so_is_what_needs_them() {
+    let mut world = World::new();
+    world.report("a", |components| {
+        components[0] = ComponentReport::new("kafka".into(), vec![process(7, 1), process(8, 1)], None);
+    });
+    let reason = "it runs more than once: pids 7, 8";
+    assert_eq!(world.verdict("DEV/a/kafka"), because(Health::Degraded, reason, ""));
+    let reason = "kafka on a is degraded";
+    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Degraded, reason, "DEV/a/kafka"));
+    world.report("a", |components| components[0].state = State::Partial);
+    assert_eq!(world.verdict("DEV/a/kafka").0, Health::Degraded);
+}
+
+#[test]
+fn what_is_starting_or_stopping_is_not_up() {
+    for (kind, reason) in
+        [(ActionKind::Start, "it is being started"), (ActionKind::Stop, "it is being stopped")]
+    {
+        let mut world = World::new();
+        world.report("a", |components| {
+            let action = Some((kind, Timestamp::UNIX_EPOCH));
+            components[0] = ComponentReport::new("kafka".into(), vec![process(7, 1)], action);
+        });
+        assert_eq!(world.verdict("DEV/a/kafka"), because(Health::Down, reason, ""));
+    }
+}
