@@ -349,13 +349,27 @@ async fn sigterm_ends_it_cleanly_with_a_stream_open() {
 async fn health_and_reflection_are_served() {
     let site = site(|site| site.component("app", "", ""));
     let (_agent, address) = site.agent("h");
-    let channel = connect(address).await;
-    drop(channel);
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
     let mut health = tonic_health::pb::health_client::HealthClient::new(endpoint.connect().await.unwrap());
     let service = "rta.v1.AgentService".to_owned();
     let response = health.check(tonic_health::pb::HealthCheckRequest { service }).await.unwrap().into_inner();
     assert_eq!(response.status(), tonic_health::pb::health_check_response::ServingStatus::Serving);
+
+    use tonic_reflection::pb::v1::ServerReflectionRequest;
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+    let mut reflection = ServerReflectionClient::new(endpoint.connect().await.unwrap());
+    let message_request = Some(MessageRequest::ListServices(String::new()));
+    let request = ServerReflectionRequest { host: String::new(), message_request };
+    let mut answers =
+        reflection.server_reflection_info(tokio_stream::once(request)).await.unwrap().into_inner();
+    let Some(MessageResponse::ListServicesResponse(listed)) =
+        answers.message().await.unwrap().unwrap().message_response
+    else {
+        panic!("no list of services")
+    };
+    assert!(listed.service.iter().any(|service| service.name == "rta.v1.AgentService"), "{listed:?}");
 }
 
 #[test]
