@@ -30,6 +30,9 @@ impl Name {
     }
 }
 
+/// The longest name that a configuration may give, in bytes.
+pub const LONGEST: usize = 255;
+
 /// `text` as [`Name`] compares it.
 pub fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());

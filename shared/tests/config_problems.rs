@@ -230,6 +230,12 @@ depends_on = ["a"]
 }
 
 #[test]
+fn a_name_that_no_form_takes_is_refused() {
+    let problems = problems(&SOUND.replace("name = \"h1\"", &format!("name = \"{}\"", "h".repeat(256))));
+    assert!(problems[0].ends_with("a name cannot be longer than 255 bytes"), "{problems:?}");
+}
+
+#[test]
 fn all_problems_are_told_in_one_run() {
     let text = SOUND
         .replace("index = 0", "indx = 0")

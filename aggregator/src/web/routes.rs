@@ -11,6 +11,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use jiff::Timestamp;
 use maud::Markup;
+use rta_shared::name::LONGEST;
 use rta_shared::report::ActionKind;
 use serde::Deserialize;
 
@@ -23,8 +24,6 @@ use crate::target::Target;
 
 /// No form of the page is anywhere near as large.
 const LARGEST_BODY: usize = 64 * 1024;
-/// No name is as long.
-const LONGEST_NAME: usize = 255;
 /// After this time an action's result is no longer waited for; the page then shows it when it comes.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -100,7 +99,7 @@ async fn stop(State(site): State<Site>, Form(pressed): Form<Pressed>) -> Respons
 
 async fn act(site: Site, kind: ActionKind, pressed: Pressed) -> Response {
     let Pressed { environment, host, component } = pressed;
-    if [&environment, &host, &component].iter().any(|name| name.is_empty() || name.len() > LONGEST_NAME) {
+    if [&environment, &host, &component].iter().any(|name| name.is_empty() || name.len() > LONGEST) {
         let markup = page::message(
             "Nothing was done",
             "The form does not name an environment, a host and a component.",

@@ -1,7 +1,7 @@
 //! Names that are given, and names that refer to them.
 
 use super::super::source::{At, Place, Problems};
-use crate::name::Name;
+use crate::name::{LONGEST, Name};
 use crate::text::{did_you_mean, printable};
 
 /// What a kind of name may consist of.
@@ -79,6 +79,9 @@ impl Alphabet {
     fn objection(self, name: &str) -> Option<&'static str> {
         if name.trim().is_empty() {
             return Some("a name cannot be empty");
+        }
+        if name.len() > LONGEST {
+            return Some("a name cannot be longer than 255 bytes");
         }
         match self {
             Self::Words if name.contains('/') => Some("a name cannot contain \"/\", which separates names"),
