@@ -397,3 +397,69 @@ fn config_check_tells_all_or_sums_up() {
         assert!(said.contains(expected), "{expected}\n{said}");
     }
 }
+
+/// One agent hangs, one is another host's, one answers nonsense: each is unknown with its reason, and the one that
+/// is well is seen all the same.
+#[test]
+fn agents_that_misbehave_are_unknown_and_delay_nobody() {
+    use std::io::Write as _;
+    let site = Site::new();
+    let hung = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let babbling = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let babble = babbling.local_addr().unwrap();
+    std::thread::spawn(move || {
+        // It ends when the test does.
+        for stream in babbling.incoming().flatten() {
+            let mut stream = stream;
+            let _ = stream.write_all(&[0xff; 512]);
+        }
+    });
+    site.write("components.toml", &site.component("app", "", ""));
+    let hosts = |well: SocketAddr, other: SocketAddr| {
+        let hung = hung.local_addr().unwrap();
+        let host = |name: &str, agent: SocketAddr| {
+            format!(
+                "[[environment.host]]\nname = \"{name}\"\ncomponents = [\"app\"]\nagent = \"http://{agent}\"\n"
+            )
+        };
+        "[[environment]]\nname = \"TEST\"\n".to_owned()
+            + &host("well", well)
+            + &host("hung", hung)
+            + &host("babbling", babble)
+            + &host("swapped", other)
+            + &host("spare", "127.0.0.1:9".parse().unwrap())
+    };
+    site.write("hosts.toml", &hosts("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()));
+    let (_well, one) = site.agent("well");
+    let (_spare, two) = site.agent("spare");
+    site.write("hosts.toml", &hosts(one, two));
+    let config = site.config();
+    let mut aggregator = Program::start(
+        "rta-aggregator",
+        ["--config", config.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
+    );
+    let (web, grpc) = (aggregator.address("web"), aggregator.address("grpc").to_string());
+    patiently("every host to be heard of or given up on", || {
+        (http(web, "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").0 == 200)
+            .then_some(())
+    });
+    let output = run("rta", ["--aggregator", &grpc, "list", "--json"]);
+    let overview: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let hosts = overview["environments"][0]["hosts"].as_array().unwrap();
+    let error = |at: usize| hosts[at]["error"].as_str().unwrap_or_default();
+    assert_eq!((&hosts[0]["reachable"], &hosts[0]["health"]), (&true.into(), &"down".into()));
+    for unknown in &hosts[1..] {
+        assert_eq!(
+            (&unknown["reachable"], &unknown["health"]),
+            (&false.into(), &"unknown".into()),
+            "{unknown}"
+        );
+        assert_eq!(unknown["instances"][0]["state"], Value::Null);
+    }
+    assert!(error(1).contains("silent for 3 s"), "{}", error(1));
+    assert!(error(2).contains("no connection to the agent"), "{}", error(2));
+    assert!(error(3).contains("is that of host spare, not of swapped"), "{}", error(3));
+    // A start on the one that is well is not held up by the others, nor is a refresh for ever.
+    assert!(run("rta", ["--aggregator", &grpc, "start", "app", "--host", "well"]).status.success());
+    assert!(run("rta", ["--aggregator", &grpc, "refresh"]).status.success());
+}
