@@ -3,9 +3,10 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "rta/v1/process.proto",
     "rta/v1/control.proto",
+    "rta/v1/explain.proto",
     "rta/v1/agent.proto",
     "rta/v1/overview.proto",
     "rta/v1/aggregator.proto",

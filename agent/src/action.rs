@@ -5,12 +5,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rta_shared::config::{HostComponent, HostConfig};
 use rta_shared::control::Done;
+use rta_shared::explain::ExplainedProcess;
 use rta_shared::report::ActionKind;
 use rta_shared::text::{did_you_mean, printable};
 use tonic::{Code, Status};
 
 use crate::eyes::Eyes;
 use crate::refusal::{Refusal, Verb};
+use crate::scan::Scanner;
 use crate::worker::Worker;
 use crate::{start, stop};
 
@@ -27,13 +29,7 @@ impl Actions {
     /// # Errors
     /// A sentence; the codes are those that `proto/rta/v1/agent.proto` lists.
     pub(crate) async fn perform(&self, kind: ActionKind, name: &str) -> Result<Done, Status> {
-        let Some(component) = self.config.find(name).cloned() else {
-            let hint = did_you_mean(name, self.config.components.iter().map(|known| known.name.as_str()));
-            let (host, name) = (&self.config.host, printable(name));
-            return Err(Status::not_found(format!(
-                "host {host} does not carry a component \"{name}\"{hint}"
-            )));
-        };
+        let component = self.find(name)?;
         let position = self.config.components.iter().position(|known| known.name == component.name);
         let at = position.unwrap_or_default();
         // In a task of its own: it goes on, and frees the component in the end, if the caller goes away.
@@ -43,6 +39,28 @@ impl Actions {
             Err(error) => Err(Refusal::new(Code::Internal, format!("the agent failed: {error}"))),
         };
         outcome.map_err(|refusal| refusal.told(kind, &component.name, &self.config.host))
+    }
+
+    /// The component of this name or alias.
+    fn find(&self, name: &str) -> Result<HostComponent, Status> {
+        self.config.find(name).cloned().ok_or_else(|| {
+            let hint = did_you_mean(name, self.config.components.iter().map(|known| known.name.as_str()));
+            let (host, name) = (&self.config.host, printable(name));
+            Status::not_found(format!("host {host} does not carry a component \"{name}\"{hint}"))
+        })
+    }
+
+    /// The processes that come nearest to the criteria of the component of this name or alias.
+    ///
+    /// # Errors
+    /// A sentence: no such component, or the processes cannot be seen.
+    pub(crate) async fn explain(&self, name: &str) -> Result<Vec<ExplainedProcess>, Status> {
+        let component = self.find(name)?;
+        let mut scanner = Scanner::new(HostConfig::clone(&self.config));
+        // With a scanner of its own, so that it holds up no scan.
+        let explained = tokio::task::spawn_blocking(move || scanner.explain(&component)).await;
+        let explained = explained.map_err(|error| Status::internal(format!("the agent failed: {error}")))?;
+        explained.map_err(|reason| Status::unavailable(format!("host {}: {reason}", self.config.host)))
     }
 
     /// Acts while the component is reserved for it.

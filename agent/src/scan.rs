@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use jiff::Timestamp;
-use rta_shared::config::HostConfig;
+use rta_shared::config::{HostComponent, HostConfig};
+use rta_shared::explain::{ExplainedProcess, nearest};
 use rta_shared::matching::matches;
 use rta_shared::process::{CommandLine, Process, ProcessId};
 use rta_shared::report::{ActionKind, ComponentReport, Report, ScanFigures};
@@ -11,6 +12,9 @@ use rustix::io::Errno;
 
 use crate::procfs::Proc;
 use crate::visibility;
+
+/// How many processes an explanation shows.
+const NEAREST: usize = 5;
 
 /// Scans a host for its components. Buffers are kept from scan to scan.
 #[derive(Debug)]
@@ -81,6 +85,22 @@ impl Scanner {
         }
     }
 
+    /// The processes that come nearest to a component's criteria, the nearest first.
+    ///
+    /// # Errors
+    /// Why the processes cannot be seen.
+    pub fn explain(&mut self, component: &HostComponent) -> Result<Vec<ExplainedProcess>, String> {
+        if let Some(problem) = visibility::problem() {
+            return Err(problem);
+        }
+        let mut explained = Vec::new();
+        self.each_process(|_, _, pid, line| {
+            explained.push(ExplainedProcess::new(pid, &component.criteria, line));
+            Ok(())
+        })?;
+        Ok(nearest(explained, NEAREST))
+    }
+
     pub(crate) fn look(&mut self) -> Sight {
         let began = Instant::now();
         let processes = match visibility::problem() {
@@ -101,6 +121,21 @@ impl Scanner {
     }
 
     fn match_all(&mut self) -> Result<Vec<Vec<Process>>, String> {
+        let mut matched: Vec<Vec<Process>> = vec![Vec::new(); self.config.components.len()];
+        self.each_process(|scanner, proc, pid, line| {
+            if scanner.config.components.iter().any(|component| matches(&component.criteria, line)) {
+                scanner.confirm(proc, pid, &mut matched)?;
+            }
+            Ok(())
+        })?;
+        Ok(matched)
+    }
+
+    /// Shows every process that has a command line to `visit`, this one apart.
+    fn each_process(
+        &mut self,
+        mut visit: impl FnMut(&Self, &Proc, u32, &CommandLine) -> Result<(), String>,
+    ) -> Result<(), String> {
         let told = |error: Errno| format!("cannot see the processes: /proc cannot be read: {error}");
         let mut proc = match self.proc.take() {
             Some(proc) => proc,
@@ -108,9 +143,9 @@ impl Scanner {
         };
         proc.list(&mut self.pids).map_err(told)?;
         let own = std::process::id();
-        let mut matched: Vec<Vec<Process>> = vec![Vec::new(); self.config.components.len()];
+        let mut line = std::mem::take(&mut self.line);
         for pid in self.pids.iter().copied().filter(|pid| *pid != own) {
-            match proc.command_line(pid, &mut self.line) {
+            match proc.command_line(pid, &mut line) {
                 Ok(()) => {}
                 Err(error) if is_gone(error) => continue,
                 // A process that cannot be read may be any component: to call one stopped would be a guess.
@@ -121,15 +156,13 @@ impl Scanner {
                     ));
                 }
             }
-            if self.line.is_empty() {
-                continue;
-            }
-            if self.config.components.iter().any(|component| matches(&component.criteria, &self.line)) {
-                self.confirm(&proc, pid, &mut matched)?;
+            if !line.is_empty() {
+                visit(self, &proc, pid, &line)?;
             }
         }
+        self.line = line;
         self.proc = Some(proc);
-        Ok(matched)
+        Ok(())
     }
 
     /// Reads a matching process again through one hold on it, so that its identity and its command line are of

@@ -68,4 +68,13 @@ impl AgentService for Service {
         let component = request.into_inner().component;
         Ok(Response::new(self.actions.perform(ActionKind::Stop, &component).await?.into()))
     }
+
+    async fn explain(
+        &self,
+        request: Request<v1::AgentServiceExplainRequest>,
+    ) -> Result<Response<v1::AgentServiceExplainResponse>, Status> {
+        let processes = self.actions.explain(&request.into_inner().component).await?;
+        let processes = processes.into_iter().map(Into::into).collect();
+        Ok(Response::new(v1::AgentServiceExplainResponse { processes }))
+    }
 }

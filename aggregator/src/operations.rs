@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use rta_shared::config::Platform;
 use rta_shared::control::Done;
+use rta_shared::explain::ExplainedProcess;
 use rta_shared::overview::{InstanceId, Overview};
 use rta_shared::report::ActionKind;
 use tokio::sync::{oneshot, watch};
@@ -103,9 +104,7 @@ impl Operations {
     ) -> Result<(InstanceId, Done), OperationError> {
         let found = resolve(&self.platform, target)?;
         let id = found.id();
-        let agent = self.agents.get(found.host_at).ok_or_else(|| {
-            OperationError::new(tonic::Code::Internal, format!("host {} has no agent", found.host.name))
-        })?;
+        let agent = self.agent(&found)?;
         tracing::info!(instance = %id, ?kind, "asking the agent");
         let outcome = agent.control(kind, &found.component.name, patience(kind, &found)).await;
         match &outcome {
@@ -115,6 +114,25 @@ impl Operations {
         self.refresh_host(found.host_at).await;
         self.flushed().await;
         Ok((id, outcome?))
+    }
+
+    /// Why an instance is or is not matched: the processes that come nearest, the nearest first.
+    ///
+    /// # Errors
+    /// An unknown or ambiguous target, an agent that does not answer, and the agent's own refusals.
+    pub async fn explain(
+        &self,
+        target: &Target,
+    ) -> Result<(InstanceId, Vec<ExplainedProcess>), OperationError> {
+        let found = resolve(&self.platform, target)?;
+        let agent = self.agent(&found)?;
+        Ok((found.id(), agent.explain(&found.component.name).await?))
+    }
+
+    fn agent(&self, found: &Found<'_>) -> Result<&Agent, OperationError> {
+        self.agents.get(found.host_at).ok_or_else(|| {
+            OperationError::new(tonic::Code::Internal, format!("host {} has no agent", found.host.name))
+        })
     }
 }
 

@@ -66,6 +66,18 @@ impl AggregatorService for Service {
         let (id, done) = self.operations.control(ActionKind::Stop, &target).await?;
         Ok(Response::new((&id, done).into()))
     }
+
+    async fn explain(
+        &self,
+        request: Request<v1::AggregatorServiceExplainRequest>,
+    ) -> Result<Response<v1::AggregatorServiceExplainResponse>, Status> {
+        let v1::AggregatorServiceExplainRequest { component, environment, host } = request.into_inner();
+        let (id, processes) = self.operations.explain(&Target { component, environment, host }).await?;
+        Ok(Response::new(v1::AggregatorServiceExplainResponse {
+            instance: Some((&id).into()),
+            processes: processes.into_iter().map(Into::into).collect(),
+        }))
+    }
 }
 
 impl From<OperationError> for Status {

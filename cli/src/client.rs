@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use rta_shared::control::Done;
+use rta_shared::explain::ExplainedProcess;
 use rta_shared::overview::{InstanceId, Overview};
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
 use rta_shared::proto::{ProtocolError, v1};
@@ -74,6 +75,18 @@ impl Client {
             }
         };
         done.map_err(|error| self.misunderstood(&error))
+    }
+
+    pub(crate) async fn explain(
+        &self,
+        (environment, host, component): (String, String, String),
+    ) -> Result<(InstanceId, Vec<ExplainedProcess>), Failure> {
+        let mut calls = self.calls.clone();
+        let request = v1::AggregatorServiceExplainRequest { component, environment, host };
+        let response = self.within(ANSWER, calls.explain(request)).await?;
+        let missing = || self.misunderstood(&ProtocolError::Missing("instance"));
+        let instance = response.instance.ok_or_else(missing)?.into();
+        Ok((instance, response.processes.into_iter().map(Into::into).collect()))
     }
 
     fn understood(&self, overview: Option<v1::Overview>) -> Result<Overview, Failure> {

@@ -15,7 +15,7 @@ Exit codes:
   0  done; for status: everything is up
   1  a start or stop was refused or failed; in a shell that reads a pipe: one of the commands failed
   2  wrong usage, or a broken configuration
-  3  status and local: something is not up
+  3  status and local: something is not up; explain: no process matches
   4  the aggregator does not answer, or a name is not known
 check has the exit codes of Nagios plugins: 0 ok, 1 warning, 2 critical, 3 unknown.
 
@@ -48,6 +48,20 @@ pub(crate) enum Command {
     /// One line and an exit code for cron and Nagios: down is critical (2), else unknown is unknown (3), else
     /// degraded is a warning (1)
     Check(Place),
+    /// Why a component is or is not matched: the processes that come nearest to its criteria
+    Explain {
+        #[command(flatten)]
+        target: Target,
+        /// Look at this machine, without agent and aggregator
+        #[arg(long, requires = "config")]
+        local: bool,
+        /// With --local: the folder of the platform's configuration
+        #[arg(long, value_name = "DIR", requires = "local")]
+        config: Option<PathBuf>,
+        /// The explanation as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Scan this machine alone: no agent, no aggregator
     Local {
         /// The host whose components are looked for [default: the machine's host name]

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use rta_agent::scan::Scanner;
-use rta_shared::config::load_folder;
+use rta_shared::config::{HostConfig, load_folder};
+use rta_shared::name::Name;
 use rta_shared::overview::{EnvironmentOverview, Health, HostOverview, InstanceOverview, Overview};
 use rta_shared::report::{ComponentReport, State};
 use rta_shared::text::printable;
@@ -18,28 +19,14 @@ use crate::render::table::table;
 /// Scans this machine for the components of `host`, and writes the table to `out`. Dependencies are not
 /// looked at: those on other hosts cannot be seen from here.
 pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut dyn Write) -> Outcome {
-    let platform = load_folder(folder).map_err(|error| Failure::new(USAGE, error.to_string()))?;
-    let name = host.map_or_else(rta_agent::machine_name, str::to_owned);
-    let Some(host) = platform.find_host(&name) else {
-        let mut message =
-            format!("host \"{}\" is not in the configuration; supported hosts:", printable(&name));
-        for environment in &platform.environments {
-            let hosts: Vec<_> = environment.hosts.iter().map(|host| host.name.as_str()).collect();
-            // Writing to a String cannot fail.
-            let _ = write!(message, "\n  {}: {}", environment.name, hosts.join(", "));
-        }
-        return Err(Failure::new(CANNOT_TELL, message));
-    };
-    let config = platform
-        .host_config(host, &rta_agent::interface_addresses())
-        .map_err(|reason| Failure::new(USAGE, reason))?;
+    let (config, role) = host_config(host, folder)?;
     let startable = |seen: &ComponentReport| {
         config.components.iter().any(|known| known.name == seen.component && known.start.is_some())
     };
     let report = Scanner::new(config.clone()).scan();
     let components = report
         .components
-        .map_err(|reason| Failure::new(CANNOT_TELL, format!("host {}: {reason}", host.name)))?;
+        .map_err(|reason| Failure::new(CANNOT_TELL, format!("host {}: {reason}", config.host)))?;
     let instances: Vec<InstanceOverview> = components
         .iter()
         .map(|seen| {
@@ -61,8 +48,8 @@ pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut d
         .collect();
     let health = instances.iter().map(|instance| instance.health).max().unwrap_or(Health::Unknown);
     let host = HostOverview {
-        name: host.name.clone(),
-        role: host.role.clone(),
+        name: config.host.clone(),
+        role,
         health,
         reachable: true,
         scanned_at: Some(report.scan.scanned_at),
@@ -73,4 +60,24 @@ pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut d
     let overview = Overview { generated_at: Timestamp::now(), environments: vec![environment] };
     write!(out, "{}", table(&overview, style))?;
     Ok(if health == Health::Up { OK } else { NOT_UP })
+}
+
+/// The share of `host`, or of this machine, in the configuration in `folder`, and its role.
+pub(crate) fn host_config(host: Option<&str>, folder: &Path) -> Result<(HostConfig, Option<Name>), Failure> {
+    let platform = load_folder(folder).map_err(|error| Failure::new(USAGE, error.to_string()))?;
+    let name = host.map_or_else(rta_agent::machine_name, str::to_owned);
+    let Some(host) = platform.find_host(&name) else {
+        let mut message =
+            format!("host \"{}\" is not in the configuration; supported hosts:", printable(&name));
+        for environment in &platform.environments {
+            let hosts: Vec<_> = environment.hosts.iter().map(|host| host.name.as_str()).collect();
+            // Writing to a String cannot fail.
+            let _ = write!(message, "\n  {}: {}", environment.name, hosts.join(", "));
+        }
+        return Err(Failure::new(CANNOT_TELL, message));
+    };
+    let config = platform
+        .host_config(host, &rta_agent::interface_addresses())
+        .map_err(|reason| Failure::new(USAGE, reason))?;
+    Ok((config, host.role.clone()))
 }

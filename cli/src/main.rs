@@ -5,6 +5,7 @@ mod command;
 mod config_check;
 mod demo;
 mod exit;
+mod explain;
 mod local;
 mod remote;
 mod render;
@@ -68,6 +69,9 @@ fn run(arguments: &Arguments) -> Outcome {
     let style = Style { terminal, colour: terminal && !no_colour };
     match &arguments.command {
         Command::Local { host, config } => return local::local(host.as_deref(), config, style, out),
+        Command::Explain { target, config: Some(folder), json, .. } => {
+            return explain::local(target, folder, *json, out);
+        }
         Command::Config(Config::Check { folder }) => return config_check::config_check(folder, out),
         _ => {}
     }
@@ -78,6 +82,9 @@ fn run(arguments: &Arguments) -> Outcome {
     match &arguments.command {
         Command::Remote(command) => runtime.block_on(remote::remote(command, &client?, style, out)),
         Command::Check(place) => runtime.block_on(remote::check(client, place, out)),
+        Command::Explain { target, json, .. } => {
+            runtime.block_on(explain::remote(&client?, target, *json, out))
+        }
         Command::Shell => shell::shell(&runtime, &client?, style),
         Command::Demo { web, grpc } => runtime.block_on(demo::demo(*web, *grpc, out)),
         Command::Local { .. } | Command::Config(_) => Ok(OK),

@@ -9,6 +9,7 @@
 //! | [`name`] | names compared without regard to case |
 //! | [`process`] | a process as the matcher sees it |
 //! | [`matching`] | criteria against one process |
+//! | [`explain`] | why a process is or is not matched |
 //! | [`config`] | the platform's configuration: decoded, checked, loaded |
 //! | [`dependency`] | which instance needs which, across hosts |
 //! | [`report`] | what one agent says of its host |
@@ -21,6 +22,7 @@
 pub mod config;
 pub mod control;
 pub mod dependency;
+pub mod explain;
 pub mod logging;
 pub mod matching;
 pub mod name;

@@ -463,3 +463,43 @@ fn agents_that_misbehave_are_unknown_and_delay_nobody() {
     assert!(run("rta", ["--aggregator", &grpc, "start", "app", "--host", "well"]).status.success());
     assert!(run("rta", ["--aggregator", &grpc, "refresh"]).status.success());
 }
+
+#[test]
+fn explain_says_why_a_process_is_not_matched() {
+    let world = World::new();
+    let output = world.rta(&["explain", "kafka", "server"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(
+        text(&output.stdout),
+        "TEST/analytic/kafka server is matched by no process, and none comes near\n"
+    );
+
+    // An index that is one off, as a new version of a launcher makes it.
+    let token = world.site.token();
+    let site = Site::new();
+    site.write(
+        "a.toml",
+        &format!(
+            "[[component]]\nname = \"app\"\ncriteria = [{{ index = 0, regex = 'stand-in' }}, {{ index = 2, regex = '^--token=watched-{token}$' }}]\n\
+             [[environment]]\nname = \"T\"\nhost = [{{ name = \"h\", components = [\"app\"] }}]\n"
+        ),
+    );
+    let mut child = world.site.play("watched");
+    let config = site.config();
+    let local = ["explain", "app", "--host", "h", "--local", "--config", config.to_str().unwrap()];
+    let output = run("rta", local);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(said.starts_with("T/h/app is matched by no process; the nearest:\n"), "{said}");
+    let expected =
+        format!("there is no argument 2; '^--token=watched-{token}$' is at index 1, you ask for 2");
+    assert!(said.contains(&format!("pid {} ", child.id())) && said.contains(&expected), "{said}");
+
+    let output = world.rta(&["explain", "watched", "--json"]);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!((&json["matched"], &json["processes"][0]["pid"]), (&true.into(), &child.id().into()));
+    assert_eq!(json["instance"]["host"], "storage");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

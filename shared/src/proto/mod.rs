@@ -4,6 +4,7 @@
 //! newer or hostile.
 
 mod control;
+mod explain;
 mod overview;
 mod report;
 
