@@ -3,8 +3,9 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "rta/v1/process.proto",
+    "rta/v1/usage.proto",
     "rta/v1/control.proto",
     "rta/v1/explain.proto",
     "rta/v1/agent.proto",

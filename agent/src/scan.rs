@@ -7,7 +7,9 @@ use rta_shared::config::{HostComponent, HostConfig};
 use rta_shared::explain::{ExplainedProcess, nearest};
 use rta_shared::matching::matches;
 use rta_shared::process::{CommandLine, Process, ProcessId};
-use rta_shared::report::{ActionKind, ComponentReport, Report, ScanFigures};
+use rta_shared::report::{
+    ActionKind, Circumstances, ComponentReport, ConfigStanding, Report, ScanFigures, Watch, WatchMode,
+};
 use rustix::io::Errno;
 
 use crate::procfs::Proc;
@@ -34,8 +36,8 @@ pub struct Scanner {
 #[derive(Clone, Debug)]
 pub(crate) struct Sight {
     pub(crate) figures: ScanFigures,
-    /// For each component of the configuration the processes that match; or why they cannot be seen.
-    pub(crate) processes: Result<Vec<Vec<Process>>, String>,
+    /// For each part of each component the processes that match; or why they cannot be seen.
+    pub(crate) processes: Result<Vec<Vec<Vec<Process>>>, String>,
 }
 
 impl Scanner {
@@ -72,7 +74,8 @@ impl Scanner {
                 .zip(processes)
                 .enumerate()
                 .map(|(at, (component, processes))| {
-                    ComponentReport::new(component.name.clone(), processes.clone(), action(at))
+                    let circumstances = Circumstances { action: action(at), ..Circumstances::default() };
+                    ComponentReport::new(component, processes, circumstances)
                 })
                 .collect()
         });
@@ -81,6 +84,8 @@ impl Scanner {
             boot_id: self.boot_id.clone(),
             scan: sight.figures,
             components,
+            watch: Watch { mode: WatchMode::Scans, fallback: None, overruns: 0, differences: 0 },
+            config: ConfigStanding { digest: self.config.digest.clone(), error: None },
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -95,7 +100,7 @@ impl Scanner {
         }
         let mut explained = Vec::new();
         self.each_process(|_, _, pid, line| {
-            explained.push(ExplainedProcess::new(pid, &component.criteria, line));
+            explained.extend(component.parts.iter().map(|part| ExplainedProcess::new(pid, part, line)));
             Ok(())
         })?;
         Ok(nearest(explained, NEAREST))
@@ -113,6 +118,7 @@ impl Scanner {
         Sight {
             figures: ScanFigures {
                 scanned_at: Timestamp::now(),
+                seen_at: Timestamp::now(),
                 duration: began.elapsed(),
                 processes_seen: u32::try_from(self.pids.len()).unwrap_or(u32::MAX),
             },
@@ -120,10 +126,11 @@ impl Scanner {
         }
     }
 
-    fn match_all(&mut self) -> Result<Vec<Vec<Process>>, String> {
-        let mut matched: Vec<Vec<Process>> = vec![Vec::new(); self.config.components.len()];
+    fn match_all(&mut self) -> Result<Vec<Vec<Vec<Process>>>, String> {
+        let mut matched: Vec<Vec<Vec<Process>>> =
+            self.config.components.iter().map(|component| vec![Vec::new(); component.parts.len()]).collect();
         self.each_process(|scanner, proc, pid, line| {
-            if scanner.config.components.iter().any(|component| matches(&component.criteria, line)) {
+            if scanner.config.components.iter().any(|component| component.claims(line)) {
                 scanner.confirm(proc, pid, &mut matched)?;
             }
             Ok(())
@@ -167,7 +174,7 @@ impl Scanner {
 
     /// Reads a matching process again through one hold on it, so that its identity and its command line are of
     /// the same process, and notes it where it still matches.
-    fn confirm(&self, proc: &Proc, pid: u32, matched: &mut [Vec<Process>]) -> Result<(), String> {
+    fn confirm(&self, proc: &Proc, pid: u32, matched: &mut [Vec<Vec<Process>>]) -> Result<(), String> {
         let mut line = CommandLine::new();
         let read = proc.process(pid).and_then(|folder| {
             let stat = folder.stat()?;
@@ -185,8 +192,10 @@ impl Scanner {
             started_at: self.started_at(stat.start_ticks),
         };
         for (component, processes) in self.config.components.iter().zip(matched) {
-            if matches(&component.criteria, &line) {
-                processes.push(process);
+            for (part, processes) in component.parts.iter().zip(processes) {
+                if matches(&part.criteria, &line) {
+                    processes.push(process);
+                }
             }
         }
         Ok(())

@@ -69,6 +69,13 @@ impl AgentService for Service {
         Ok(Response::new(self.actions.perform(ActionKind::Stop, &component).await?.into()))
     }
 
+    async fn reload_config(
+        &self,
+        _: Request<v1::AgentServiceReloadConfigRequest>,
+    ) -> Result<Response<v1::AgentServiceReloadConfigResponse>, Status> {
+        Err(Status::unimplemented("this agent has no configuration folder"))
+    }
+
     async fn explain(
         &self,
         request: Request<v1::AgentServiceExplainRequest>,

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use rta_shared::config::{HostComponent, StopSignal};
 use rta_shared::control::{Done, Outcome};
-use rta_shared::matching::matches;
 use rta_shared::process::{CommandLine, Process};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -144,7 +143,7 @@ fn hold(proc: &Proc, component: &HostComponent, process: &Process) -> Result<Opt
     let still_it = proc.process(pid).and_then(|folder| {
         let stat = folder.stat()?;
         folder.command_line(&mut line)?;
-        Ok(stat.start_ticks == process.id.start_ticks && matches(&component.criteria, &line))
+        Ok(stat.start_ticks == process.id.start_ticks && component.claims(&line))
     });
     if !matches!(still_it, Ok(true)) {
         return Ok(None);

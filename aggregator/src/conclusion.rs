@@ -3,10 +3,11 @@
 //! An instance is up only if it runs, once, and everything it needs is up. What is not known is unknown, and
 //! nothing that needs it is called up; but a certain failure outweighs what is not known.
 
+use rta_shared::alone::alone;
 use rta_shared::config::Platform;
 use rta_shared::dependency::{DependencyGraph, Requirement};
 use rta_shared::overview::{EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview};
-use rta_shared::report::{ComponentReport, State};
+use rta_shared::report::ComponentReport;
 
 use crate::knowledge::HostKnowledge;
 
@@ -43,6 +44,8 @@ pub(crate) fn conclude(
                                 startable: platform
                                     .component(name.as_str())
                                     .is_some_and(|component| component.start.is_some()),
+                                parts: seen.map(|seen| seen.parts.clone()).unwrap_or_default(),
+                                probe: seen.and_then(|seen| seen.probe.clone()),
                             }
                         })
                         .collect();
@@ -54,6 +57,8 @@ pub(crate) fn conclude(
                         scanned_at: known.scanned_at(),
                         error: known.error().map(str::to_owned),
                         instances,
+                        agent: known.agent(&platform.digest),
+                        usage: known.usage().cloned(),
                     }
                 })
                 .collect();
@@ -97,28 +102,16 @@ fn verdicts(platform: &Platform, graph: &DependencyGraph, knowledge: &[HostKnowl
     // What an instance needs comes before it, so that its verdict stands when it is asked for.
     for at in graph.prerequisites_first() {
         let own = match sights.get(*at) {
-            Some(Ok(seen)) => on_its_own(seen),
+            Some(Ok(seen)) => {
+                let (health, reason) = alone(seen);
+                Verdict::own(health, reason)
+            }
             Some(Err(reason)) => Verdict::own(Health::Unknown, reason.clone()),
             None => continue,
         };
         verdicts[*at] = if own.health == Health::Up { with_its_needs(graph, *at, &verdicts) } else { own };
     }
     verdicts
-}
-
-/// What its processes alone say.
-fn on_its_own(seen: &ComponentReport) -> Verdict {
-    match seen.state {
-        State::Stopped => Verdict::own(Health::Down, "it is not running"),
-        State::Starting => Verdict::own(Health::Down, "it is being started"),
-        State::Stopping => Verdict::own(Health::Down, "it is being stopped"),
-        State::Partial => Verdict::own(Health::Degraded, "only some of its processes run"),
-        State::Running if seen.doubled => {
-            let pids: Vec<_> = seen.processes.iter().map(|process| process.id.pid.to_string()).collect();
-            Verdict::own(Health::Degraded, format!("it runs more than once: pids {}", pids.join(", ")))
-        }
-        State::Running => Verdict::own(Health::Up, ""),
-    }
 }
 
 /// What follows for a running instance from those that it needs.

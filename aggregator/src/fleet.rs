@@ -104,11 +104,15 @@ impl Agent {
             };
             let news = match event {
                 Some(Event::Report(report)) => match self.checked(report) {
-                    Ok(report) => News::Report(report),
+                    Ok(report) => News::Report(Box::new(report)),
                     Err(reason) => return reason,
                 },
                 Some(Event::Heartbeat(heartbeat)) => match heartbeat.try_into() {
                     Ok(scan) => News::Heartbeat(scan),
+                    Err(error) => return format!("the agent at {}: {error}", self.address),
+                },
+                Some(Event::Usage(usage)) => match usage.try_into() {
+                    Ok(usage) => News::Usage(usage),
                     Err(error) => return format!("the agent at {}: {error}", self.address),
                 },
                 // An event of a later version: not understood, but a sign of life.

@@ -58,6 +58,8 @@ impl Hub {
         Overview {
             generated_at: Timestamp::now(),
             environments: conclude(&self.platform, &self.graph, &self.knowledge),
+            config_digest: self.platform.digest.clone(),
+            config_error: None,
         }
     }
 

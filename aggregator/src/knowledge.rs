@@ -2,15 +2,19 @@
 
 use jiff::Timestamp;
 use rta_shared::name::Name;
+use rta_shared::overview::AgentOverview;
 use rta_shared::report::{ComponentReport, Report, ScanFigures};
+use rta_shared::usage::Usage;
 
 /// What one follower tells.
 #[derive(Clone, Debug)]
 pub(crate) enum News {
     /// The agent answered with a report.
-    Report(Report),
-    /// The agent scanned, and its last report is still true.
+    Report(Box<Report>),
+    /// The agent's last report is still true.
     Heartbeat(ScanFigures),
+    /// What the host and its matched processes use.
+    Usage(Usage),
     /// The agent does not answer, or answers nonsense: why, as a sentence.
     Lost(String),
 }
@@ -20,6 +24,7 @@ pub(crate) enum News {
 pub(crate) struct HostKnowledge {
     report: Option<Report>,
     standing: Standing,
+    usage: Option<Usage>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -34,13 +39,13 @@ enum Standing {
 }
 
 impl HostKnowledge {
-    /// Takes in what a follower tells. True where it may change anything but the scan's time.
+    /// Takes in what a follower tells. True where it may change anything but times and what is used.
     pub(crate) fn learn(&mut self, news: News) -> bool {
         match news {
             News::Report(report) => {
                 let same = matches!(self.standing, Standing::Fresh)
                     && self.report.as_ref().is_some_and(|old| old.says_the_same_as(&report));
-                self.report = Some(report);
+                self.report = Some(*report);
                 self.standing = Standing::Fresh;
                 !same
             }
@@ -54,6 +59,10 @@ impl HostKnowledge {
                     !was_fresh
                 }
             },
+            News::Usage(usage) => {
+                self.usage = Some(usage);
+                false
+            }
             News::Lost(reason) => {
                 let same = matches!(&self.standing, Standing::Lost(old) if *old == reason);
                 self.standing = Standing::Lost(reason);
@@ -67,7 +76,27 @@ impl HostKnowledge {
         matches!(self.standing, Standing::Fresh)
     }
 
-    /// When the last scan heard of ended.
+    /// What the agent said last of itself; `digest` is that of the aggregator's configuration.
+    pub(crate) fn agent(&self, digest: &str) -> Option<AgentOverview> {
+        let report = self.report.as_ref()?;
+        Some(AgentOverview {
+            version: report.agent_version.clone(),
+            watch: report.watch.clone(),
+            seen_at: report.scan.seen_at,
+            scan_micros: u64::try_from(report.scan.duration.as_micros()).unwrap_or(u64::MAX),
+            processes_seen: report.scan.processes_seen,
+            config_digest: report.config.digest.clone(),
+            config_error: report.config.error.clone(),
+            config_differs: report.config.digest != digest,
+        })
+    }
+
+    /// What the host uses; `None` where it is not known to be so still.
+    pub(crate) fn usage(&self) -> Option<&Usage> {
+        self.usage.as_ref().filter(|_| self.is_reachable())
+    }
+
+    /// When the last full scan heard of ended.
     pub(crate) fn scanned_at(&self) -> Option<Timestamp> {
         self.report.as_ref().map(|report| report.scan.scanned_at)
     }

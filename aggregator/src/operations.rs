@@ -76,7 +76,7 @@ impl Operations {
     async fn refresh_host(&self, at: usize) {
         let Some(agent) = self.agents.get(at) else { return };
         let news = match agent.report().await {
-            Ok(report) => News::Report(report),
+            Ok(report) => News::Report(Box::new(report)),
             Err(reason) => News::Lost(reason),
         };
         // The hub ends only at shutdown.

@@ -67,6 +67,13 @@ impl AggregatorService for Service {
         Ok(Response::new((&id, done).into()))
     }
 
+    async fn reload_config(
+        &self,
+        _: Request<v1::ReloadConfigRequest>,
+    ) -> Result<Response<v1::ReloadConfigResponse>, Status> {
+        Err(Status::unimplemented("this aggregator has no configuration folder"))
+    }
+
     async fn explain(
         &self,
         request: Request<v1::AggregatorServiceExplainRequest>,

@@ -66,10 +66,11 @@ fn show(instance: &InstanceId, processes: &[ExplainedProcess], json: bool, out: 
         let held = process.criteria.iter().filter(|criterion| criterion.holds).count();
         writeln!(
             out,
-            "\npid {} ({}, {} arguments): {held} of {} criteria hold",
+            "\npid {} ({}, {} arguments){}: {held} of {} criteria hold",
             process.pid,
             printable(&process.program),
             process.arguments,
+            process.part.as_ref().map(|part| format!(" as {}", printable(part.as_str()))).unwrap_or_default(),
             process.criteria.len()
         )?;
         for criterion in &process.criteria {

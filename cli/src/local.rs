@@ -6,10 +6,11 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use rta_agent::scan::Scanner;
+use rta_shared::alone::alone;
 use rta_shared::config::{HostConfig, load_folder};
 use rta_shared::name::Name;
 use rta_shared::overview::{EnvironmentOverview, Health, HostOverview, InstanceOverview, Overview};
-use rta_shared::report::{ComponentReport, State};
+use rta_shared::report::ComponentReport;
 use rta_shared::text::printable;
 
 use crate::exit::{CANNOT_TELL, Failure, NOT_UP, OK, Outcome, USAGE};
@@ -30,19 +31,17 @@ pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut d
     let instances: Vec<InstanceOverview> = components
         .iter()
         .map(|seen| {
-            let (health, reason) = match (seen.state, seen.doubled) {
-                (State::Running, false) => (Health::Up, ""),
-                (State::Running, true) => (Health::Degraded, "it runs more than once"),
-                _ => (Health::Down, "it is not running"),
-            };
+            let (health, reason) = alone(seen);
             InstanceOverview {
                 component: seen.component.clone(),
                 state: Some(seen.state),
                 health,
                 processes: seen.processes.clone(),
-                reason: reason.to_owned(),
+                reason,
                 cause: None,
                 startable: startable(seen),
+                parts: seen.parts.clone(),
+                probe: None,
             }
         })
         .collect();
@@ -55,9 +54,16 @@ pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut d
         scanned_at: Some(report.scan.scanned_at),
         error: None,
         instances,
+        agent: None,
+        usage: None,
     };
     let environment = EnvironmentOverview { name: config.environment.clone(), health, hosts: vec![host] };
-    let overview = Overview { generated_at: Timestamp::now(), environments: vec![environment] };
+    let overview = Overview {
+        generated_at: Timestamp::now(),
+        environments: vec![environment],
+        config_digest: config.digest.clone(),
+        config_error: None,
+    };
     write!(out, "{}", table(&overview, style))?;
     Ok(if health == Health::Up { OK } else { NOT_UP })
 }

@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::config::Part;
 use crate::matching::Criterion;
+use crate::name::Name;
 use crate::process::CommandLine;
 use crate::text::printable;
 
@@ -22,6 +24,9 @@ pub struct ExplainedProcess {
     pub arguments: u32,
     /// Each criterion, in the configuration's order.
     pub criteria: Vec<ExplainedCriterion>,
+    /// The part of the component whose criteria these are; `None` for the only one of a component that is not
+    /// divided.
+    pub part: Option<Name>,
 }
 
 /// One criterion held against one process.
@@ -40,13 +45,15 @@ pub struct ExplainedCriterion {
 }
 
 impl ExplainedProcess {
-    /// Holds `line` against `criteria`.
-    pub fn new(pid: u32, criteria: &[Criterion], line: &CommandLine) -> Self {
+    /// Holds `line` against the criteria of `part`.
+    pub fn new(pid: u32, part: &Part, line: &CommandLine) -> Self {
+        let criteria = &part.criteria;
         Self {
             pid,
             program: line.argument(0).map(shortened).unwrap_or_default(),
             arguments: u32::try_from(line.len()).unwrap_or(u32::MAX),
             criteria: criteria.iter().map(|criterion| ExplainedCriterion::new(criterion, line)).collect(),
+            part: part.name.clone(),
         }
     }
 
@@ -133,11 +140,13 @@ mod tests {
     use regex::bytes::Regex;
 
     use super::*;
+    use crate::config::Count;
 
     fn explained(arguments: &[&str]) -> ExplainedProcess {
         let criteria = [(Some(0), "java"), (Some(2), r"config/server\.properties"), (None, "kafka")]
             .map(|(index, regex)| Criterion { index, regex: Regex::new(regex).unwrap() });
-        ExplainedProcess::new(7, &criteria, &CommandLine::from_arguments(arguments))
+        let part = Part { name: None, criteria: criteria.into(), count: Count::ONE };
+        ExplainedProcess::new(7, &part, &CommandLine::from_arguments(arguments))
     }
 
     fn told(process: &ExplainedProcess) -> Vec<String> {

@@ -9,16 +9,19 @@
 //! | [`name`] | names compared without regard to case |
 //! | [`process`] | a process as the matcher sees it |
 //! | [`matching`] | criteria against one process |
-//! | [`explain`] | why a process is or is not matched |
 //! | [`config`] | the platform's configuration: decoded, checked, loaded |
+//! | [`explain`] | why a process is or is not matched |
 //! | [`dependency`] | which instance needs which, across hosts |
+//! | [`probe`], [`usage`] | how a component's probe fares; what a host and its processes use |
 //! | [`report`] | what one agent says of its host |
 //! | [`overview`] | what the aggregator concludes of the platform |
+//! | [`alone`] | what a component's own processes say of its health |
 //! | [`trouble`] | the root causes in an overview, with what each takes down |
 //! | [`control`] | how a start or stop ended |
 //! | [`proto`] | the gRPC types, and their conversions to and from the above |
 //! | [`logging`] | how every rta program writes its log |
 
+pub mod alone;
 pub mod config;
 pub mod control;
 pub mod dependency;
@@ -27,8 +30,10 @@ pub mod logging;
 pub mod matching;
 pub mod name;
 pub mod overview;
+pub mod probe;
 pub mod process;
 pub mod proto;
 pub mod report;
 pub mod text;
 pub mod trouble;
+pub mod usage;

@@ -8,8 +8,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::name::Name;
+use crate::probe::ProbeReport;
 use crate::process::Process;
-use crate::report::State;
+use crate::report::{PartReport, State, Watch};
+use crate::usage::Usage;
 
 /// What the aggregator concludes of an instance, a host or an environment.
 ///
@@ -86,14 +88,49 @@ pub struct InstanceOverview {
     pub cause: Option<InstanceId>,
     /// The configuration has a start command for it.
     pub startable: bool,
+    /// Its parts as its agent saw them; empty where the host is unknown.
+    pub parts: Vec<PartReport>,
+    /// `None` where it has no probe, or is not known to run.
+    pub probe: Option<ProbeReport>,
 }
 
 fn pids_only<S: serde::Serializer>(processes: &[Process], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(processes.iter().map(|process| process.id.pid))
 }
 
-/// One host at one moment.
+/// What an agent says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AgentOverview {
+    /// Its version.
+    pub version: String,
+    /// How well it follows its host.
+    pub watch: Watch,
+    /// Until when it followed its host without a gap, by the host's clock.
+    pub seen_at: Timestamp,
+    /// How long its last full scan took, in microseconds.
+    pub scan_micros: u64,
+    /// How many processes that scan looked at.
+    pub processes_seen: u32,
+    /// What tells its configuration from every other one.
+    pub config_digest: String,
+    /// Why a configuration that was to replace it was refused.
+    pub config_error: Option<String>,
+    /// It works by another configuration than the aggregator.
+    pub config_differs: bool,
+}
+
+impl AgentOverview {
+    fn says_the_same_as(&self, other: &Self) -> bool {
+        self.version == other.version
+            && self.watch == other.watch
+            && self.config_digest == other.config_digest
+            && self.config_error == other.config_error
+            && self.config_differs == other.config_differs
+    }
+}
+
+/// One host at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HostOverview {
     /// The host's name.
     pub name: Name,
@@ -103,16 +140,20 @@ pub struct HostOverview {
     pub health: Health,
     /// Its agent answers and its report is fresh.
     pub reachable: bool,
-    /// When the last scan heard of ended, by the host's clock; `None` before the first.
+    /// When the last full scan heard of ended, by the host's clock; `None` before the first.
     pub scanned_at: Option<Timestamp>,
     /// Why the host is unknown, as a sentence.
     pub error: Option<String>,
     /// Its components, in the configuration's order.
     pub instances: Vec<InstanceOverview>,
+    /// What its agent says of itself; `None` before the first report.
+    pub agent: Option<AgentOverview>,
+    /// What it uses; `None` before the first measurement, and while the host is unknown.
+    pub usage: Option<Usage>,
 }
 
 /// One environment at one moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EnvironmentOverview {
     /// The environment's name.
     pub name: Name,
@@ -123,12 +164,16 @@ pub struct EnvironmentOverview {
 }
 
 /// Every environment, host and instance at one moment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Overview {
     /// The moment, by the aggregator's clock.
     pub generated_at: Timestamp,
     /// The environments, in the configuration's order.
     pub environments: Vec<EnvironmentOverview>,
+    /// What tells the aggregator's configuration from every other one.
+    pub config_digest: String,
+    /// Why a configuration that was to replace it was refused, every problem on a line.
+    pub config_error: Option<String>,
 }
 
 /// How many instances have which health.
@@ -218,9 +263,11 @@ impl Overview {
         self.instances().map(|located| located.instance.health).collect()
     }
 
-    /// Whether `other` says the same of everything, the times apart.
+    /// Whether `other` says the same of everything, the times and what is used apart.
     pub fn says_the_same_as(&self, other: &Self) -> bool {
-        self.environments.len() == other.environments.len()
+        self.config_digest == other.config_digest
+            && self.config_error == other.config_error
+            && self.environments.len() == other.environments.len()
             && self.environments.iter().zip(&other.environments).all(|(a, b)| {
                 a.name == b.name
                     && a.hosts.len() == b.hosts.len()
@@ -242,13 +289,21 @@ impl HostOverview {
             && self.reachable == other.reachable
             && self.error == other.error
             && self.instances == other.instances
+            && match (&self.agent, &other.agent) {
+                (Some(own), Some(other)) => own.says_the_same_as(other),
+                (own, other) => own.is_none() && other.is_none(),
+            }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Count;
+    use crate::probe::ProbeState;
     use crate::process::ProcessId;
+    use crate::report::WatchMode;
+    use crate::usage::ProcessUsage;
 
     #[test]
     fn the_worst_health_is_down_then_unknown_then_degraded() {
@@ -290,9 +345,47 @@ mod tests {
                         reason: "kafka server is down".to_owned(),
                         cause: Some(id),
                         startable: true,
+                        parts: vec![PartReport {
+                            name: None,
+                            count: Count::ONE,
+                            running: 1,
+                            pids: vec![4242],
+                        }],
+                        probe: Some(ProbeReport {
+                            state: ProbeState::Failing,
+                            since: Timestamp::UNIX_EPOCH,
+                            reason: "no answer".to_owned(),
+                        }),
                     }],
+                    agent: Some(AgentOverview {
+                        version: "0.1.0".to_owned(),
+                        watch: Watch { mode: WatchMode::Events, fallback: None, overruns: 0, differences: 0 },
+                        seen_at: Timestamp::UNIX_EPOCH,
+                        scan_micros: 900,
+                        processes_seen: 300,
+                        config_digest: "abc".to_owned(),
+                        config_error: None,
+                        config_differs: false,
+                    }),
+                    usage: Some(Usage {
+                        measured_at: Timestamp::UNIX_EPOCH,
+                        cpus: 2,
+                        load: [0.5, 0.25, 0.0],
+                        memory_total_bytes: 2048,
+                        memory_available_bytes: 1024,
+                        booted_at: None,
+                        processes: vec![ProcessUsage {
+                            pid: 4242,
+                            cpu_percent: 12.5,
+                            resident_bytes: 512,
+                            threads: 30,
+                            open_files: Some(7),
+                        }],
+                    }),
                 }],
             }],
+            config_digest: "abc".to_owned(),
+            config_error: None,
         };
         let expected = serde_json::json!({
             "generated_at": "1970-01-01T00:00:00Z",
@@ -303,9 +396,25 @@ mod tests {
                     "component": "processor gyroscope", "state": "running", "health": "degraded", "pids": [4242],
                     "reason": "kafka server is down",
                     "cause": {"environment": "DEV", "host": "c9t21193", "component": "kafka server"},
-                    "startable": true
-                }]
-            }]}]
+                    "startable": true,
+                    "parts": [{"name": null, "count": {"min": 1, "max": 1}, "running": 1, "pids": [4242]}],
+                    "probe": {"state": "failing", "since": "1970-01-01T00:00:00Z", "reason": "no answer"}
+                }],
+                "agent": {
+                    "version": "0.1.0",
+                    "watch": {"mode": "events", "fallback": null, "overruns": 0, "differences": 0},
+                    "seen_at": "1970-01-01T00:00:00Z", "scan_micros": 900, "processes_seen": 300,
+                    "config_digest": "abc", "config_error": null, "config_differs": false
+                },
+                "usage": {
+                    "measured_at": "1970-01-01T00:00:00Z", "cpus": 2, "load": [0.5, 0.25, 0.0],
+                    "memory_total_bytes": 2048, "memory_available_bytes": 1024, "booted_at": null,
+                    "processes": [{
+                        "pid": 4242, "cpu_percent": 12.5, "resident_bytes": 512, "threads": 30, "open_files": 7
+                    }]
+                }
+            }]}],
+            "config_digest": "abc", "config_error": null
         });
         assert_eq!(serde_json::to_value(&overview).unwrap(), expected);
     }

@@ -76,7 +76,7 @@ impl CommandLine {
     fn split(&mut self) {
         self.ends.clear();
         let bytes = &self.bytes;
-        self.ends.extend(bytes.iter().enumerate().filter(|(_, byte)| **byte == 0).map(|(at, _)| at));
+        self.ends.extend(memchr::memchr_iter(0, bytes));
         // A process that rewrote its title may leave no NUL at the end.
         if bytes.last().is_some_and(|byte| *byte != 0) {
             self.ends.push(bytes.len());

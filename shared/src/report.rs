@@ -6,7 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::config::{Count, HostComponent, Part};
 use crate::name::Name;
+use crate::probe::ProbeReport;
 use crate::process::Process;
 
 /// What the agent saw of one component.
@@ -23,6 +25,8 @@ pub enum State {
     Starting,
     /// The agent signalled it, and it is not yet gone.
     Stopping,
+    /// It was not found, and may be one of the processes that cannot be read.
+    Unknown,
 }
 
 impl State {
@@ -34,6 +38,7 @@ impl State {
             Self::Stopped => "stopped",
             Self::Starting => "starting",
             Self::Stopping => "stopping",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -53,6 +58,66 @@ pub enum ActionKind {
     Stop,
 }
 
+/// One part of a component as its agent saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PartReport {
+    /// `None` for the only part of a component that is not divided.
+    pub name: Option<Name>,
+    /// How many processes it is to have.
+    pub count: Count,
+    /// How many it has; a match whose parent matches too is no further one.
+    pub running: u32,
+    /// Every matched process, sorted.
+    pub pids: Vec<u32>,
+}
+
+impl PartReport {
+    fn new(part: &Part, processes: &[Process]) -> Self {
+        let mut pids: Vec<u32> = processes.iter().map(|process| process.id.pid).collect();
+        pids.sort_unstable();
+        Self {
+            name: part.name.clone(),
+            count: part.count,
+            running: u32::try_from(trees(processes)).unwrap_or(u32::MAX),
+            pids,
+        }
+    }
+
+    /// What of it is missing: `driver`, or `worker (1 of 2)`; `None` where nothing is.
+    pub fn missing(&self) -> Option<String> {
+        let Count { min, .. } = self.count;
+        let name = self.name.as_ref().map_or("its process", Name::as_str);
+        match self.running {
+            running if running >= min => None,
+            0 if min == 1 => Some(name.to_owned()),
+            running => Some(format!("{name} ({running} of {min})")),
+        }
+    }
+
+    /// How far it runs too often, as a sentence; `None` where it does not.
+    pub fn surplus(&self) -> Option<String> {
+        let max = self.count.max.filter(|max| self.running > *max)?;
+        let pids: Vec<String> = self.pids.iter().map(u32::to_string).collect();
+        let pids = pids.join(", ");
+        Some(match (&self.name, max) {
+            (None, 1) => format!("it runs more than once: pids {pids}"),
+            (None, _) => format!("it runs {} times, at most {max} are right: pids {pids}", self.running),
+            (Some(name), _) => {
+                format!("{name} runs {} times, at most {max} is right: pids {pids}", self.running)
+            }
+        })
+    }
+}
+
+/// How many trees of processes `processes` are, all of them matches of one part.
+///
+/// A match whose parent matches too is part of its parent's tree: a child that has not yet called exec shows
+/// its parent's command line (process-exporter issue 191), and pre-forked workers keep it for life.
+fn trees(processes: &[Process]) -> usize {
+    let is_match = |pid| processes.iter().any(|process| process.id.pid == pid);
+    processes.iter().filter(|process| !is_match(process.parent_pid)).count()
+}
+
 /// One component of a host as its agent saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComponentReport {
@@ -60,45 +125,105 @@ pub struct ComponentReport {
     pub component: Name,
     /// What was seen.
     pub state: State,
-    /// The matched processes, sorted by PID.
+    /// The matched processes of all parts, sorted by PID.
     pub processes: Vec<Process>,
-    /// It runs more than once: its matches are more than one tree of processes.
+    /// Its parts, in the configuration's order.
+    pub parts: Vec<PartReport>,
+    /// A part runs more often than it should.
     pub doubled: bool,
+    /// Why its processes may not all be seen, as a sentence.
+    pub unseen: Option<String>,
     /// When the action behind [`State::Starting`] or [`State::Stopping`] began.
     pub action_since: Option<Timestamp>,
+    /// `None` where it has no probe, or does not run.
+    pub probe: Option<ProbeReport>,
+}
+
+/// What an agent knows of a component beside its processes.
+#[derive(Clone, Debug, Default)]
+pub struct Circumstances {
+    /// What is under way on it.
+    pub action: Option<(ActionKind, Timestamp)>,
+    /// See [`ComponentReport::unseen`].
+    pub unseen: Option<String>,
+    /// See [`ComponentReport::probe`].
+    pub probe: Option<ProbeReport>,
 }
 
 impl ComponentReport {
-    /// The report on a component with these matched `processes` and, where one is under way, this action.
-    pub fn new(
-        component: Name,
-        mut processes: Vec<Process>,
-        action: Option<(ActionKind, Timestamp)>,
-    ) -> Self {
+    /// The report on a component: `matches` are the processes of each of its parts.
+    pub fn new(component: &HostComponent, matches: &[Vec<Process>], circumstances: Circumstances) -> Self {
+        let Circumstances { action, unseen, probe } = circumstances;
+        let parts: Vec<PartReport> = component
+            .parts
+            .iter()
+            .zip(matches)
+            .map(|(part, processes)| PartReport::new(part, processes))
+            .collect();
+        let mut processes: Vec<Process> = matches.iter().flatten().copied().collect();
         processes.sort_by_key(|process| process.id);
+        processes.dedup_by_key(|process| process.id);
+        let is_missing = parts.iter().any(|part| part.missing().is_some());
         let state = match action {
             Some((ActionKind::Start, _)) => State::Starting,
             Some((ActionKind::Stop, _)) => State::Stopping,
+            None if !is_missing => State::Running,
+            None if unseen.is_some() => State::Unknown,
             None if processes.is_empty() => State::Stopped,
-            None => State::Running,
+            None => State::Partial,
         };
         Self {
-            component,
+            component: component.name.clone(),
             state,
-            doubled: is_doubled(&processes),
             processes,
+            doubled: parts.iter().any(|part| part.surplus().is_some()),
+            parts,
+            unseen,
             action_since: action.map(|(_, since)| since),
+            probe,
         }
     }
 }
 
-/// Whether `processes`, all matches of one component, are more than one tree of processes.
-///
-/// A match whose parent matches too is part of its parent's tree: a child that has not yet called exec shows
-/// its parent's command line (process-exporter issue 191), and pre-forked workers keep it for life.
-fn is_doubled(processes: &[Process]) -> bool {
-    let is_match = |pid| processes.iter().any(|process| process.id.pid == pid);
-    processes.iter().filter(|process| !is_match(process.parent_pid)).count() > 1
+/// How an agent learns of processes between two full scans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WatchMode {
+    /// The kernel tells of each fork, exec and exit (its process connector).
+    Events,
+    /// Deaths are told by pidfds; new processes are looked for every second.
+    Scans,
+}
+
+impl fmt::Display for WatchMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Events => "kernel events",
+            Self::Scans => "scans",
+        })
+    }
+}
+
+/// How well an agent follows its host's processes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Watch {
+    /// How it learns of them.
+    pub mode: WatchMode,
+    /// Why the kernel's events are not used; `None` where they are.
+    pub fallback: Option<String>,
+    /// How often events were lost; each time a full scan answered that.
+    pub overruns: u64,
+    /// What full scans found that should have been known before, since the agent began.
+    pub differences: u64,
+}
+
+/// The configuration that an agent works by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigStanding {
+    /// What tells it from every other one.
+    pub digest: String,
+    /// Why one that was to replace it was refused.
+    pub error: Option<String>,
 }
 
 /// What one agent says of its host at one moment.
@@ -108,43 +233,70 @@ pub struct Report {
     pub host: Name,
     /// `/proc/sys/kernel/random/boot_id`: changes with every boot.
     pub boot_id: String,
-    /// The scan that this report rests on.
+    /// How far the agent has followed the host.
     pub scan: ScanFigures,
     /// Every component of the host in the configuration's order, or why none can be seen.
     pub components: Result<Vec<ComponentReport>, String>,
+    /// How well the agent follows its host.
+    pub watch: Watch,
+    /// What it works by.
+    pub config: ConfigStanding,
     /// The agent's version.
     pub agent_version: String,
 }
 
 impl Report {
-    /// Whether `other` says the same of the host, its scan's time apart.
+    /// Whether `other` says the same of the host, the times apart.
     pub fn says_the_same_as(&self, other: &Self) -> bool {
-        self.host == other.host && self.boot_id == other.boot_id && self.components == other.components
+        self.host == other.host
+            && self.boot_id == other.boot_id
+            && self.components == other.components
+            && self.watch == other.watch
+            && self.config == other.config
     }
 }
 
-/// When a scan ended, and what it cost.
+/// The last full scan, and how far the host was followed since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScanFigures {
-    /// When it ended, by the host's own clock.
+    /// When the last full scan ended, by the host's own clock.
     pub scanned_at: Timestamp,
     /// How long it took.
     pub duration: Duration,
     /// How many processes it looked at.
     pub processes_seen: u32,
+    /// Until when the host was followed without a gap: what the report says held then.
+    pub seen_at: Timestamp,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::StopRule;
     use crate::process::ProcessId;
 
     fn process(pid: u32, parent_pid: u32) -> Process {
         Process { id: ProcessId { pid, start_ticks: 1 }, parent_pid, started_at: None }
     }
 
+    fn component(parts: &[(Option<&str>, u32, Option<u32>)]) -> HostComponent {
+        let parts = parts.iter().map(|(name, min, max)| Part {
+            name: name.map(Name::from),
+            criteria: vec![],
+            count: Count { min: *min, max: *max },
+        });
+        HostComponent {
+            name: "kafka server".into(),
+            aliases: vec![],
+            parts: parts.collect(),
+            start: None,
+            stop: StopRule::default(),
+            probe: None,
+        }
+    }
+
     fn report(processes: Vec<Process>) -> ComponentReport {
-        ComponentReport::new(Name::from("kafka server"), processes, None)
+        ComponentReport::new(&component(&[(None, 1, Some(1))]), &[processes], Circumstances::default())
     }
 
     #[test]
@@ -160,6 +312,7 @@ mod tests {
         assert_eq!(report.state, State::Running);
         assert!(report.doubled);
         assert_eq!(report.processes.iter().map(|process| process.id.pid).collect::<Vec<_>>(), [10, 20]);
+        assert_eq!(report.parts[0].surplus().as_deref(), Some("it runs more than once: pids 10, 20"));
     }
 
     #[test]
@@ -170,11 +323,49 @@ mod tests {
     #[test]
     fn an_action_under_way_is_the_state() {
         let since = Timestamp::UNIX_EPOCH;
-        let name = Name::from("kafka server");
-        let starting =
-            ComponentReport::new(name.clone(), vec![process(1, 0)], Some((ActionKind::Start, since)));
+        let component = component(&[(None, 1, Some(1))]);
+        let acting = |kind| Circumstances { action: Some((kind, since)), ..Circumstances::default() };
+        let starting = ComponentReport::new(&component, &[vec![process(1, 0)]], acting(ActionKind::Start));
         assert_eq!(starting.state, State::Starting);
-        let stopping = ComponentReport::new(name, vec![], Some((ActionKind::Stop, since)));
+        let stopping = ComponentReport::new(&component, &[vec![]], acting(ActionKind::Stop));
         assert_eq!((stopping.state, stopping.action_since), (State::Stopping, Some(since)));
+    }
+
+    #[test]
+    fn a_component_of_parts_runs_with_all_of_them_and_names_what_is_missing() {
+        let component = component(&[
+            (Some("launcher"), 1, Some(1)),
+            (Some("driver"), 1, Some(1)),
+            (Some("worker"), 2, None),
+        ]);
+        let seen = |launchers: &[u32], drivers: &[u32], workers: &[u32]| {
+            let matches = [launchers, drivers, workers]
+                .map(|pids| pids.iter().map(|pid| process(*pid, 1)).collect::<Vec<_>>());
+            ComponentReport::new(&component, &matches, Circumstances::default())
+        };
+        let missing = |report: &ComponentReport| -> Vec<String> {
+            report.parts.iter().filter_map(PartReport::missing).collect()
+        };
+        let whole = seen(&[11], &[2], &[3, 4, 5]);
+        assert_eq!((whole.state, whole.doubled, whole.processes.len()), (State::Running, false, 5));
+        let partial = seen(&[11], &[], &[3]);
+        assert_eq!(partial.state, State::Partial);
+        assert_eq!(missing(&partial), ["driver", "worker (1 of 2)"]);
+        let doubled = seen(&[11], &[2, 6], &[3, 4]);
+        assert_eq!((doubled.state, doubled.doubled), (State::Running, true));
+        assert_eq!(
+            doubled.parts[1].surplus().as_deref(),
+            Some("driver runs 2 times, at most 1 is right: pids 2, 6")
+        );
+        assert_eq!(seen(&[], &[], &[]).state, State::Stopped);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_called_stopped() {
+        let component = component(&[(None, 1, Some(1))]);
+        let blind = || Circumstances { unseen: Some("pid 7".to_owned()), ..Circumstances::default() };
+        let report = ComponentReport::new(&component, &[vec![]], blind());
+        assert_eq!((report.state, report.unseen.as_deref()), (State::Unknown, Some("pid 7")));
+        assert_eq!(ComponentReport::new(&component, &[vec![process(1, 0)]], blind()).state, State::Running);
     }
 }

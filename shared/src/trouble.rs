@@ -107,6 +107,8 @@ mod tests {
                 component: component.into(),
             }),
             startable: false,
+            parts: vec![],
+            probe: None,
         }
     }
 
@@ -120,12 +122,19 @@ mod tests {
             scanned_at: None,
             error,
             instances,
+            agent: None,
+            usage: None,
         }
     }
 
     fn overview(hosts: Vec<HostOverview>) -> Overview {
         let environment = EnvironmentOverview { name: "DEV".into(), health: Health::Up, hosts };
-        Overview { generated_at: Timestamp::UNIX_EPOCH, environments: vec![environment] }
+        Overview {
+            generated_at: Timestamp::UNIX_EPOCH,
+            environments: vec![environment],
+            config_digest: String::new(),
+            config_error: None,
+        }
     }
 
     #[test]

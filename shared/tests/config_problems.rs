@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use rta_shared::config::{HostConfig, Source, StopSignal, load_folder, load_sources};
+use rta_shared::config::{HostConfig, Question, Source, StopSignal, load_folder, load_sources};
 
 const SOUND: &str = r#"
 [[component]]
@@ -329,9 +329,9 @@ fn variables_are_replaced_for_the_host() {
         .replace("role = \"main\"", "role = \"main\"\nvariables = { home = \"/opt/own.1\" }");
     let config = host_config(&text);
     let app = config.find("APP").unwrap();
-    assert!(app.criteria[0].regex.is_match(b"h1 192.0.2.7 /opt/own.1"));
-    assert!(app.criteria[0].regex.is_match(b"h1 fe80::1 /opt/own.1"));
-    assert!(!app.criteria[0].regex.is_match(b"h1 192.0.2.7 /opt/ownx1"));
+    assert!(app.parts[0].criteria[0].regex.is_match(b"h1 192.0.2.7 /opt/own.1"));
+    assert!(app.parts[0].criteria[0].regex.is_match(b"h1 fe80::1 /opt/own.1"));
+    assert!(!app.parts[0].criteria[0].regex.is_match(b"h1 192.0.2.7 /opt/ownx1"));
     let start = app.start.as_ref().unwrap();
     assert_eq!(start.command, ["/opt/own.1/run", "--on=192.0.2.7"]);
     assert_eq!(start.directory.as_deref(), Some(Path::new("/opt/own.1")));
@@ -348,7 +348,118 @@ fn a_configured_address_is_the_only_one() {
         .replace("'app'", "'^${ip}$'")
         .replace("role = \"main\"", "role = \"main\"\nip = [\"15.0.0.1\"]");
     let config = host_config(&text);
-    let regex = &config.find("app").unwrap().criteria[0].regex;
+    let regex = &config.find("app").unwrap().parts[0].criteria[0].regex;
     assert!(regex.is_match(b"15.0.0.1"));
     assert!(!regex.is_match(b"192.0.2.7"));
+}
+
+#[test]
+fn parts_have_names_criteria_and_a_count() {
+    let parts = |text: &str| SOUND.replace("criteria = [{ regex = 'app' }]\n", "").replace("[[role]]", text);
+    let sound = parts(
+        "[[component.process]]\nname = \"launcher\"\ncriteria = [{ regex = 'launcher' }]\n\
+         [[component.process]]\nname = \"worker\"\ncriteria = [{ regex = '${hostname}' }]\ncount = { min = 0, max = 3 }\n\
+         [[component.process]]\nname = \"driver\"\ncriteria = [{ regex = 'driver' }]\ncount = 2\n[[role]]",
+    );
+    let config = host_config(&sound.replace("depends_on = [\"kafka server\"]\n", ""));
+    let app = config.find("app").unwrap();
+    let seen: Vec<_> = app
+        .parts
+        .iter()
+        .map(|part| (part.name.as_ref().unwrap().as_str(), part.count.min, part.count.max))
+        .collect();
+    assert_eq!(seen, [("launcher", 1, Some(1)), ("worker", 0, Some(3)), ("driver", 2, Some(2))]);
+    assert!(app.parts[1].criteria[0].regex.is_match(b"h1"));
+
+    let part = |more: &str| {
+        problems(&parts(&format!(
+            "[[component.process]]\nname = \"a\"\ncriteria = [{{ regex = 'a' }}]\n{more}\n[[role]]"
+        )))
+    };
+    let rows = [
+        ("count = 0", "process \"a\": count: it is at least 1, or { min = 0, max = 1 }"),
+        ("count = -1", "process \"a\": count: it is at least 1"),
+        ("count = { min = 3, max = 2 }", "count: \"max\" is at least 1, and at least \"min\""),
+        ("count = { mx = 2 }", "key \"mx\" is not known; did you mean \"max\"?"),
+        ("count = { min = 0 }", "one of its processes must be needed"),
+        ("count = \"two\"", "key \"count\" must be a whole number, not a string"),
+        (
+            "[[component.process]]\nname = \"A\"\ncriteria = [{ regex = 'b' }]",
+            "two of its processes are called \"A\"",
+        ),
+        ("[[component.process]]\ncriteria = [{ regex = 'b' }]", "process: key \"name\" is missing"),
+        (
+            "[[component.process]]\nname = \"b\"",
+            "process \"b\": key \"criteria\" needs at least one criterion",
+        ),
+    ];
+    for (more, expected) in rows {
+        let problems = part(more);
+        assert_eq!(problems.len(), 1, "{more}: {problems:#?}");
+        assert!(problems[0].contains("component \"app\"") && problems[0].contains(expected), "{problems:#?}");
+    }
+    let both =
+        problems(&SOUND.replace(
+            "[[role]]",
+            "[[component.process]]\nname = \"a\"\ncriteria = [{ regex = 'a' }]\n[[role]]",
+        ));
+    assert!(
+        both.len() == 1 && both[0].contains("it has both \"criteria\" and [[component.process]]"),
+        "{both:#?}"
+    );
+}
+
+#[test]
+fn a_probe_asks_one_thing_that_can_be_asked() {
+    let probe = |text: &str| SOUND.replace("[[role]]", &format!("probe = {{ {text} }}\n[[role]]"));
+    let rule = |text: &str| host_config(&probe(text)).find("app").unwrap().probe.clone().unwrap();
+    let tcp = rule("tcp = \"${ip}:9092\"");
+    assert_eq!(tcp.question, Question::Tcp("192.0.2.7:9092".to_owned()));
+    assert_eq!(
+        (tcp.interval.as_secs(), tcp.timeout.as_secs(), tcp.failures, tcp.grace.as_secs()),
+        (10, 5, 3, 30)
+    );
+    let http = rule(
+        "http = \"http://127.0.0.1:3000/api/health\", status = 204, interval = \"2s\", timeout = \"1s\", failures = 1, grace = \"0s\"",
+    );
+    assert!(matches!(http.question, Question::Http { status: 204, .. }), "{http:?}");
+    assert_eq!(
+        (http.interval.as_secs(), http.timeout.as_secs(), http.failures, http.grace.as_secs()),
+        (2, 1, 1, 0)
+    );
+    let command = rule("command = [\"nodetool\", \"-h\", \"${hostname}\", \"status\"]");
+    let words = ["nodetool", "-h", "h1", "status"].map(str::to_owned);
+    assert_eq!(command.question, Question::Command(words.into()));
+
+    let rows = [
+        ("tcp = \"a:1\", http = \"http://h\"", "probe: it asks one thing: \"tcp\", \"http\" or \"command\""),
+        ("interval = \"1s\"", "it asks one thing"),
+        ("tcp = \"9092\"", "\"9092\" is no address to connect to"),
+        ("tcp = \"h:99999\"", "is no address to connect to"),
+        ("http = \"https://h/\"", "asks for TLS, which probes do not have"),
+        ("http = \"h/x\"", "is no URL"),
+        ("tcp = \"h:1\", status = 200", "key \"status\" belongs to \"http\""),
+        ("http = \"http://h\", status = 99", "key \"status\" is an HTTP status"),
+        ("tcp = \"h:1\", failures = 0", "key \"failures\" is at least 1"),
+        ("tcp = \"h:1\", interval = \"0s\"", "is no time between 1s and 24h"),
+        ("command = []", "key \"command\" needs at least a program"),
+        ("tcp = \"${nowhere}:1\"", "variable \"nowhere\" is not known"),
+        ("command = [\"check\", \"app\"]", "its command fits the component's own criteria"),
+    ];
+    for (text, expected) in rows {
+        let problems = problems(&probe(text));
+        assert_eq!(problems.len(), 1, "{text}: {problems:#?}");
+        assert!(problems[0].contains("component \"app\"") && problems[0].contains(expected), "{problems:#?}");
+    }
+}
+
+#[test]
+fn a_digest_tells_configurations_apart_but_not_their_folders() {
+    let digest = |name: &str, text: &str| {
+        load_sources(&[Source { name: name.to_owned(), text: text.to_owned() }]).unwrap().digest
+    };
+    let one = digest("/etc/rta/x.toml", SOUND);
+    assert_eq!(one.len(), 12);
+    assert_eq!(one, digest("config/x.toml", SOUND));
+    assert_ne!(one, digest("/etc/rta/x.toml", &SOUND.replace("/opt/k", "/opt/l")));
 }

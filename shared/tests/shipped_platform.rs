@@ -181,7 +181,7 @@ fn criteria_match_where_the_tables_say_and_nowhere_else() {
     for (component, rows) in CRITERIA {
         let carrier = platform.hosts().find(|host| host.carries(&component.into())).unwrap();
         let config = platform.host_config(carrier, &[address]).unwrap();
-        let criteria = &config.find(component).unwrap().criteria;
+        let criteria = &config.find(component).unwrap().parts[0].criteria;
         let indexes: Vec<_> = criteria.iter().map(|criterion| criterion.index).collect();
         assert_eq!(indexes, rows.iter().map(|(index, _)| *index).collect::<Vec<_>>(), "{component}");
 
@@ -249,7 +249,7 @@ fn the_specifications_own_zookeeper_is_matched() {
     let matched: Vec<_> = config
         .components
         .iter()
-        .filter(|component| matching::matches(&component.criteria, &line))
+        .filter(|component| component.claims(&line))
         .map(|component| component.name.as_str())
         .collect();
     assert_eq!(matched, ["kafka zookeeper server"]);

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rta_shared::config::{Source, load_sources};
+use rta_shared::config::{Count, HostComponent, Part, Source, StopRule, load_sources};
 use rta_shared::name::Name;
 use rta_shared::overview::Overview;
 use rta_shared::process::{Process, ProcessId};
-use rta_shared::report::{ActionKind, Report, ScanFigures};
+use rta_shared::report::{
+    ActionKind, Circumstances, ConfigStanding, Report, ScanFigures, State, Watch, WatchMode,
+};
 
 use super::*;
 use crate::knowledge::News;
@@ -71,16 +73,16 @@ impl World {
     fn report(&mut self, host: &str, change: impl FnOnce(&mut Vec<ComponentReport>)) {
         let names = self.platform.find_host(host).unwrap().components.clone();
         let mut components: Vec<_> =
-            names.into_iter().map(|name| ComponentReport::new(name, vec![process(7, 1)], None)).collect();
+            names.iter().map(|name| seen_as(name, vec![process(7, 1)], None)).collect();
         change(&mut components);
-        let news = News::Report(report(host, Ok(components)));
+        let news = News::Report(Box::new(report(host, Ok(components))));
         self.known(host).learn(news);
     }
 
     fn stop(&mut self, host: &str, component: &str) {
         self.report(host, |components| {
             for seen in components.iter_mut().filter(|seen| seen.component == *component) {
-                *seen = ComponentReport::new(seen.component.clone(), vec![], None);
+                *seen = seen_as(&seen.component, vec![], None);
             }
         });
     }
@@ -88,7 +90,12 @@ impl World {
     /// Health, reason and cause of an instance.
     fn verdict(&self, id: &str) -> (Health, String, Option<String>) {
         let environments = conclude(&self.platform, &self.graph, &self.knowledge);
-        let overview = Overview { generated_at: Timestamp::UNIX_EPOCH, environments };
+        let overview = Overview {
+            generated_at: Timestamp::UNIX_EPOCH,
+            environments,
+            config_digest: String::new(),
+            config_error: None,
+        };
         let located = overview.instances().find(|located| located.id().to_string() == id).unwrap();
         let instance = located.instance;
         (instance.health, instance.reason.clone(), instance.cause.as_ref().map(ToString::to_string))
@@ -106,18 +113,34 @@ fn process(pid: u32, parent_pid: u32) -> Process {
     Process { id: ProcessId { pid, start_ticks: 1 }, parent_pid, started_at: None }
 }
 
+/// What an agent says of a component that is not divided, with these processes.
+fn seen_as(name: &Name, processes: Vec<Process>, action: Option<(ActionKind, Timestamp)>) -> ComponentReport {
+    let component = HostComponent {
+        name: name.clone(),
+        aliases: vec![],
+        parts: vec![Part { name: None, criteria: vec![], count: Count::ONE }],
+        start: None,
+        stop: StopRule::default(),
+        probe: None,
+    };
+    ComponentReport::new(&component, &[processes], Circumstances { action, ..Circumstances::default() })
+}
+
 fn report(host: &str, components: Result<Vec<ComponentReport>, String>) -> Report {
     Report {
         host: Name::from(host),
         boot_id: String::new(),
         scan: scan(),
         components,
+        watch: Watch { mode: WatchMode::Events, fallback: None, overruns: 0, differences: 0 },
+        config: ConfigStanding::default(),
         agent_version: String::new(),
     }
 }
 
 fn scan() -> ScanFigures {
-    ScanFigures { scanned_at: Timestamp::UNIX_EPOCH, duration: Duration::ZERO, processes_seen: 1 }
+    let at = Timestamp::UNIX_EPOCH;
+    ScanFigures { scanned_at: at, duration: Duration::ZERO, processes_seen: 1, seen_at: at }
 }
 
 fn up() -> (Health, String, Option<String>) {
@@ -212,7 +235,7 @@ fn before_the_first_report_nothing_is_known() {
 #[test]
 fn cannot_see_is_not_stopped() {
     let mut world = World::new();
-    world.known("a").learn(News::Report(report("a", Err("/proc hides processes".to_owned()))));
+    world.known("a").learn(News::Report(Box::new(report("a", Err("/proc hides processes".to_owned())))));
     let host = &world.hosts()[0];
     assert_eq!((host.health, host.error.as_deref()), (Health::Unknown, Some("/proc hides processes")));
 }
@@ -228,7 +251,7 @@ fn a_component_that_the_agent_does_not_know_is_unknown() {
 fn doubled_and_partial_components_are_degraded_and_so_is_what_needs_them() {
     let mut world = World::new();
     world.report("a", |components| {
-        components[0] = ComponentReport::new("kafka".into(), vec![process(7, 1), process(8, 1)], None);
+        components[0] = seen_as(&"kafka".into(), vec![process(7, 1), process(8, 1)], None);
     });
     let reason = "it runs more than once: pids 7, 8";
     assert_eq!(world.verdict("DEV/a/kafka"), because(Health::Degraded, reason, ""));
@@ -246,7 +269,7 @@ fn what_is_starting_or_stopping_is_not_up() {
         let mut world = World::new();
         world.report("a", |components| {
             let action = Some((kind, Timestamp::UNIX_EPOCH));
-            components[0] = ComponentReport::new("kafka".into(), vec![process(7, 1)], action);
+            components[0] = seen_as(&"kafka".into(), vec![process(7, 1)], action);
         });
         assert_eq!(world.verdict("DEV/a/kafka"), because(Health::Down, reason, ""));
     }

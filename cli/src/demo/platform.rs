@@ -54,7 +54,9 @@ pub(super) fn host_config(platform: &Platform, host: &Host, programs: &Path) -> 
             .ok_or_else(|| {
                 anyhow::anyhow!("the demo has no stand-in for component \"{}\"", component.name)
             })?;
-        component.criteria.push(Criterion { index: Some(0), regex: only_ours.clone() });
+        for part in &mut component.parts {
+            part.criteria.push(Criterion { index: Some(0), regex: only_ours.clone() });
+        }
         let mut command = vec![programs.join(program).to_string_lossy().into_owned()];
         command.extend(arguments);
         component.start = Some(StartRule {
@@ -72,7 +74,6 @@ pub(super) fn host_config(platform: &Platform, host: &Host, programs: &Path) -> 
 
 #[cfg(test)]
 mod tests {
-    use rta_shared::matching::matches;
     use rta_shared::process::CommandLine;
 
     use super::*;
@@ -89,7 +90,7 @@ mod tests {
                 let matched: Vec<_> = configs
                     .iter()
                     .flat_map(|config| config.components.iter().map(move |other| (&config.host, other)))
-                    .filter(|(_, other)| matches(&other.criteria, &line))
+                    .filter(|(_, other)| other.claims(&line))
                     .map(|(host, other)| (host.as_str(), other.name.as_str()))
                     .collect();
                 assert_eq!(matched, [(config.host.as_str(), component.name.as_str())]);
@@ -105,7 +106,7 @@ mod tests {
         for component in &config.components {
             let mut command = component.start.as_ref().unwrap().command.clone();
             command[0] = "/usr/bin/java".to_owned();
-            assert!(!matches(&component.criteria, &CommandLine::from_arguments(&command)));
+            assert!(!component.claims(&CommandLine::from_arguments(&command)));
         }
     }
 }

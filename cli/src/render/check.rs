@@ -72,6 +72,8 @@ mod tests {
             reason: String::new(),
             cause: None,
             startable: false,
+            parts: vec![],
+            probe: None,
         };
         let host = HostOverview {
             name: "h".into(),
@@ -81,9 +83,16 @@ mod tests {
             scanned_at: None,
             error: None,
             instances: healths.iter().map(instance).collect(),
+            agent: None,
+            usage: None,
         };
         let environment = EnvironmentOverview { name: "DEV".into(), health: Health::Up, hosts: vec![host] };
-        Overview { generated_at: Timestamp::UNIX_EPOCH, environments: vec![environment] }
+        Overview {
+            generated_at: Timestamp::UNIX_EPOCH,
+            environments: vec![environment],
+            config_digest: String::new(),
+            config_error: None,
+        }
     }
 
     #[test]

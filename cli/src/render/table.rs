@@ -89,6 +89,8 @@ mod tests {
             reason: reason.to_owned(),
             cause: None,
             startable: false,
+            parts: vec![],
+            probe: None,
         };
         let host = HostOverview {
             name: "h".into(),
@@ -98,9 +100,16 @@ mod tests {
             scanned_at: None,
             error: None,
             instances: vec![instance],
+            agent: None,
+            usage: None,
         };
         let environment = EnvironmentOverview { name: "DEV".into(), health: Health::Down, hosts: vec![host] };
-        Overview { generated_at: Timestamp::UNIX_EPOCH, environments: vec![environment] }
+        Overview {
+            generated_at: Timestamp::UNIX_EPOCH,
+            environments: vec![environment],
+            config_digest: String::new(),
+            config_error: None,
+        }
     }
 
     const PIPE: Style = Style { terminal: false, colour: false };

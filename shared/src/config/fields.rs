@@ -36,6 +36,11 @@ impl<'t, 'i> Fields<'t, 'i> {
         self.table.get(key).map(|value| at(self.place.source, value))
     }
 
+    /// Whether `key` is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// Reports a missing key.
     pub(super) fn missing(&self, key: &str, problems: &mut Problems<'_>) {
         problems.report(self.place, format!("{}: key \"{key}\" is missing", self.owner));

@@ -4,8 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::matching::Criterion;
+use serde::Serialize;
+use tonic::transport::Uri;
+
+use crate::matching::{Criterion, matches};
 use crate::name::Name;
+use crate::process::CommandLine;
 
 /// One host's share of the configuration, ready to use.
 #[derive(Clone, Debug)]
@@ -16,6 +20,8 @@ pub struct HostConfig {
     pub host: Name,
     /// Its components, in the configuration's order.
     pub components: Vec<HostComponent>,
+    /// That of the whole configuration.
+    pub digest: String,
 }
 
 impl HostConfig {
@@ -33,12 +39,46 @@ pub struct HostComponent {
     pub name: Name,
     /// Other names it is found by.
     pub aliases: Vec<Name>,
-    /// All must hold on one process.
-    pub criteria: Vec<Criterion>,
+    /// The processes it consists of; never empty.
+    pub parts: Vec<Part>,
     /// How to start it; `None`: it is watched, not started.
     pub start: Option<StartRule>,
     /// How to stop it.
     pub stop: StopRule,
+    /// How to ask it whether it is well; `None`: that it runs is enough.
+    pub probe: Option<ProbeRule>,
+}
+
+impl HostComponent {
+    /// Whether a process with this command line is one of its parts.
+    pub fn claims(&self, line: &CommandLine) -> bool {
+        self.parts.iter().any(|part| matches(&part.criteria, line))
+    }
+}
+
+/// One set of criteria, and how many processes are to hold them.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// `None` for the only part of a component that is not divided.
+    pub name: Option<Name>,
+    /// All must hold on one process.
+    pub criteria: Vec<Criterion>,
+    /// How many processes are to hold them.
+    pub count: Count,
+}
+
+/// How many processes a part is to have. A match whose parent matches too is no further one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// With fewer it is missing.
+    pub min: u32,
+    /// With more it runs too often; `None`: any number is right.
+    pub max: Option<u32>,
+}
+
+impl Count {
+    /// One process.
+    pub const ONE: Self = Self { min: 1, max: Some(1) };
 }
 
 /// How a component is started.
@@ -59,6 +99,48 @@ pub struct StartRule {
     pub timeout: Duration,
     /// For this long the same process must then go on matching.
     pub settle: Duration,
+}
+
+/// How a component is asked whether it is well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeRule {
+    /// What is asked.
+    pub question: Question,
+    /// From the end of one attempt to the next.
+    pub interval: Duration,
+    /// An attempt that takes longer has failed.
+    pub timeout: Duration,
+    /// How many attempts in a row must fail before that counts; never 0.
+    pub failures: u32,
+    /// For so long after its start failures do not count.
+    pub grace: Duration,
+}
+
+/// What a probe asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Can a connection be made to this `host:port`?
+    Tcp(String),
+    /// Does a GET of this URL, whose scheme is `http`, answer with this status?
+    Http {
+        /// The URL.
+        url: Uri,
+        /// The status code that is right.
+        status: u16,
+    },
+    /// Does this command end with exit status 0? Never empty; looked up as that of a [`StartRule`] is.
+    Command(Vec<String>),
+}
+
+impl fmt::Display for Question {
+    /// `tcp 127.0.0.1:9092`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "tcp {address}"),
+            Self::Http { url, .. } => write!(f, "GET {url}"),
+            Self::Command(command) => write!(f, "command {}", command.join(" ")),
+        }
+    }
 }
 
 /// How a component is stopped.

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use super::check::check;
 use super::platform::Platform;
 use super::raw::RawConfig;
@@ -26,9 +28,24 @@ pub fn load_sources(sources: &[Source]) -> Result<Platform, LoadError> {
     for (index, source) in sources.iter().enumerate() {
         raw.add(index, source, &mut problems);
     }
-    let platform = check(&raw, &mut problems);
+    let mut platform = check(&raw, &mut problems);
     problems.into_result()?;
+    platform.digest = digest(sources);
     Ok(platform)
+}
+
+/// The folder's own path does not count: it differs from host to host.
+fn digest(sources: &[Source]) -> String {
+    let mut hasher = Sha256::new();
+    for source in sources {
+        let name = Path::new(&source.name).file_name().unwrap_or_default();
+        // Each with its length, so that no other split of the same bytes is the same.
+        for part in [name.as_encoded_bytes(), source.text.as_bytes()] {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+    }
+    hasher.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn read_folder(folder: &Path) -> Result<Vec<Source>, LoadError> {

@@ -13,11 +13,13 @@ mod raw;
 mod source;
 mod template;
 
-pub use host::{HostComponent, HostConfig, StartRule, StopRule, StopSignal};
+pub use host::{
+    Count, HostComponent, HostConfig, Part, ProbeRule, Question, StartRule, StopRule, StopSignal,
+};
 pub use load::{load_folder, load_sources};
 pub use platform::{
-    Component, CriterionTemplate, Dependency, DependencyPlace, Environment, Host, Platform, Role,
-    StartTemplate,
+    Component, CriterionTemplate, Dependency, DependencyPlace, Environment, Host, PartTemplate, Platform,
+    ProbeTemplate, QuestionTemplate, Role, StartTemplate,
 };
 pub use source::{LoadError, Problem, Source};
 pub use template::{CompileError, RegexTemplate, Template, UnknownVariable};

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::host::{HostComponent, HostConfig, StartRule, StopRule};
+use tonic::transport::Uri;
+
+use super::host::{Count, HostComponent, HostConfig, Part, ProbeRule, Question, StartRule, StopRule};
 use super::template::{CompileError, RegexTemplate, Template, UnknownVariable};
 use crate::matching::Criterion;
 use crate::name::Name;
+use crate::text::printable;
 
 /// Every component, role and environment. Each reference in it is known to lead somewhere.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +21,8 @@ pub struct Platform {
     pub roles: Vec<Role>,
     /// In the order of the files.
     pub environments: Vec<Environment>,
+    /// What tells this configuration from every other: the beginning of the SHA-256 of its files.
+    pub digest: String,
 }
 
 /// A thing that the platform needs.
@@ -27,20 +32,46 @@ pub struct Component {
     pub name: Name,
     /// Other names it is found by.
     pub aliases: Vec<Name>,
-    /// All must hold on one process; never empty.
-    pub criteria: Vec<CriterionTemplate>,
+    /// The processes it consists of; never empty.
+    pub parts: Vec<PartTemplate>,
     /// What must be up for it to be up.
     pub depends_on: Vec<Dependency>,
     /// How to start it; `None`: it is watched, not started.
     pub start: Option<StartTemplate>,
     /// How to stop it.
     pub stop: StopRule,
+    /// How to ask it whether it is well; `None`: that it runs is enough.
+    pub probe: Option<ProbeTemplate>,
 }
 
 impl Component {
     /// Whether `name` is its name or an alias.
     pub fn is_called(&self, name: &Name) -> bool {
         self.name == *name || self.aliases.contains(name)
+    }
+}
+
+/// A part with variables; see [`Part`] for the fields.
+#[derive(Clone, Debug)]
+pub struct PartTemplate {
+    /// `None` for the only part of a component that is not divided.
+    pub name: Option<Name>,
+    /// All must hold on one process; never empty.
+    pub criteria: Vec<CriterionTemplate>,
+    /// How many processes are to hold them.
+    pub count: Count,
+}
+
+impl PartTemplate {
+    fn expand(&self, values: impl Fn(&str) -> Option<Vec<String>>) -> Result<Part, CompileError> {
+        let criteria = self.criteria.iter().map(|criterion| {
+            Ok(Criterion { index: criterion.index, regex: criterion.regex.compile(&values)? })
+        });
+        Ok(Part {
+            name: self.name.clone(),
+            criteria: criteria.collect::<Result<_, CompileError>>()?,
+            count: self.count,
+        })
     }
 }
 
@@ -111,6 +142,83 @@ impl StartTemplate {
             timeout: self.timeout,
             settle: self.settle,
         })
+    }
+}
+
+/// A probe rule with variables; see [`ProbeRule`] for the fields.
+#[derive(Clone, Debug)]
+pub struct ProbeTemplate {
+    /// What is asked.
+    pub question: QuestionTemplate,
+    /// See [`ProbeRule::interval`].
+    pub interval: Duration,
+    /// See [`ProbeRule::timeout`].
+    pub timeout: Duration,
+    /// See [`ProbeRule::failures`].
+    pub failures: u32,
+    /// See [`ProbeRule::grace`].
+    pub grace: Duration,
+}
+
+/// A question with variables; see [`Question`].
+#[derive(Clone, Debug)]
+pub enum QuestionTemplate {
+    /// See [`Question::Tcp`].
+    Tcp(Template),
+    /// See [`Question::Http`].
+    Http {
+        /// The URL.
+        url: Template,
+        /// The status code that is right.
+        status: u16,
+    },
+    /// See [`Question::Command`].
+    Command(Vec<Template>),
+}
+
+impl QuestionTemplate {
+    /// Every text that may hold variables.
+    pub fn templates(&self) -> &[Template] {
+        match self {
+            Self::Tcp(text) | Self::Http { url: text, .. } => std::slice::from_ref(text),
+            Self::Command(command) => command,
+        }
+    }
+
+    /// The question with its variables replaced, or a sentence that says why it is none then.
+    ///
+    /// # Errors
+    /// The sentence.
+    pub fn expand(&self, value: impl Fn(&str) -> Option<String>) -> Result<Question, String> {
+        let text = |template: &Template| template.expand(&value).map_err(|error| error.to_string());
+        match self {
+            Self::Tcp(address) => {
+                let address = text(address)?;
+                let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+                match port.and_then(|(_, port)| port.parse::<u16>().ok()) {
+                    Some(1..) => Ok(Question::Tcp(address)),
+                    _ => Err(format!(
+                        "\"{}\" is no address to connect to; write for example \"127.0.0.1:9092\"",
+                        printable(&address)
+                    )),
+                }
+            }
+            Self::Http { url, status } => {
+                let written = text(url)?;
+                let told = |reason: &str| format!("\"{}\" {reason}", printable(&written));
+                let url: Uri = written.parse().map_err(|_| told("is no URL"))?;
+                match (url.scheme_str(), url.host().filter(|host| !host.is_empty())) {
+                    (Some("http"), Some(_)) => Ok(Question::Http { url, status: *status }),
+                    (Some("https"), _) => {
+                        Err(told("asks for TLS, which probes do not have; use a command such as curl"))
+                    }
+                    _ => Err(told("is no URL; write for example \"http://127.0.0.1:3000/api/health\"")),
+                }
+            }
+            Self::Command(command) => {
+                Ok(Question::Command(command.iter().map(text).collect::<Result<_, _>>()?))
+            }
+        }
     }
 }
 
@@ -219,41 +327,66 @@ impl Platform {
     /// # Errors
     /// A sentence that names the component, where `${ip}` is used and there is no address at all.
     pub fn host_config(&self, host: &Host, addresses: &[IpAddr]) -> Result<HostConfig, String> {
+        let components = host
+            .components
+            .iter()
+            .filter_map(|name| self.components.iter().find(|component| component.name == *name))
+            .map(|component| self.component_config(component, host, addresses))
+            .collect::<Result<_, String>>()?;
+        Ok(HostConfig {
+            environment: host.environment.clone(),
+            host: host.name.clone(),
+            components,
+            digest: self.digest.clone(),
+        })
+    }
+
+    /// One component as it is on `host`; see [`Platform::host_config`].
+    pub(super) fn component_config(
+        &self,
+        component: &Component,
+        host: &Host,
+        addresses: &[IpAddr],
+    ) -> Result<HostComponent, String> {
         let addresses = if host.ip.is_empty() { addresses } else { &host.ip };
         let values = |name: &str| match name {
             "hostname" => Some(vec![host.name.as_str().to_owned()]),
             "ip" => Some(addresses.iter().map(IpAddr::to_string).collect()),
             _ => host.variables.get(name).map(|value| vec![value.clone()]),
         };
-        let components = host
-            .components
-            .iter()
-            .filter_map(|name| self.components.iter().find(|component| component.name == *name))
-            .map(|component| {
-                let told = |error: &dyn std::fmt::Display| {
-                    format!("component \"{}\" on host {}: {error}", component.name, host.name)
-                };
-                Ok(HostComponent {
-                    name: component.name.clone(),
-                    aliases: component.aliases.clone(),
-                    criteria: component
-                        .criteria
-                        .iter()
-                        .map(|criterion| {
-                            Ok(Criterion { index: criterion.index, regex: criterion.regex.compile(values)? })
-                        })
-                        .collect::<Result<_, CompileError>>()
-                        .map_err(|error| told(&error))?,
-                    start: component
-                        .start
-                        .as_ref()
-                        .map(|start| start.expand(|name| values(name)?.into_iter().next()))
-                        .transpose()
-                        .map_err(|error| told(&error))?,
-                    stop: component.stop.clone(),
+        let told = |error: &dyn std::fmt::Display| {
+            format!("component \"{}\" on host {}: {error}", component.name, host.name)
+        };
+        Ok(HostComponent {
+            name: component.name.clone(),
+            aliases: component.aliases.clone(),
+            parts: component
+                .parts
+                .iter()
+                .map(|part| part.expand(values))
+                .collect::<Result<_, CompileError>>()
+                .map_err(|error| told(&error))?,
+            start: component
+                .start
+                .as_ref()
+                .map(|start| start.expand(|name| values(name)?.into_iter().next()))
+                .transpose()
+                .map_err(|error| told(&error))?,
+            stop: component.stop.clone(),
+            probe: component
+                .probe
+                .as_ref()
+                .map(|probe| {
+                    Ok(ProbeRule {
+                        question: probe.question.expand(|name| values(name)?.into_iter().next())?,
+                        interval: probe.interval,
+                        timeout: probe.timeout,
+                        failures: probe.failures,
+                        grace: probe.grace,
+                    })
                 })
-            })
-            .collect::<Result<_, String>>()?;
-        Ok(HostConfig { environment: host.environment.clone(), host: host.name.clone(), components })
+                .transpose()
+                .map_err(|error: String| told(&format!("probe: {error}")))?,
+        })
     }
 }

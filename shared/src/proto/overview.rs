@@ -1,10 +1,14 @@
 //! Overviews on the wire.
 
 use super::report::state_from_wire;
-use super::{ProtocolError, from_wire_time, to_wire_time, v1};
+use super::{ProtocolError, from_wire_time, optional, optional_name, to_wire_time, v1};
 use crate::name::Name;
-use crate::overview::{EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview, Overview};
+use crate::overview::{
+    AgentOverview, EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview, Overview,
+};
+use crate::probe::ProbeReport;
 use crate::process::Process;
+use crate::usage::Usage;
 
 impl From<Health> for v1::Health {
     fn from(health: Health) -> Self {
@@ -57,6 +61,8 @@ impl From<&InstanceOverview> for v1::InstanceOverview {
             reason: instance.reason.clone(),
             cause: instance.cause.as_ref().map(Into::into),
             startable: instance.startable,
+            parts: instance.parts.iter().map(Into::into).collect(),
+            probe: instance.probe.as_ref().map(Into::into),
         }
     }
 }
@@ -73,6 +79,40 @@ impl TryFrom<v1::InstanceOverview> for InstanceOverview {
             reason: instance.reason,
             cause: instance.cause.map(Into::into),
             startable: instance.startable,
+            parts: instance.parts.into_iter().map(Into::into).collect(),
+            probe: instance.probe.map(ProbeReport::try_from).transpose()?,
+        })
+    }
+}
+
+impl From<&AgentOverview> for v1::AgentOverview {
+    fn from(agent: &AgentOverview) -> Self {
+        Self {
+            version: agent.version.clone(),
+            watch: Some((&agent.watch).into()),
+            seen_at: Some(to_wire_time(agent.seen_at)),
+            scan_duration_micros: agent.scan_micros,
+            processes_seen: agent.processes_seen,
+            config_digest: agent.config_digest.clone(),
+            config_error: agent.config_error.clone().unwrap_or_default(),
+            config_differs: agent.config_differs,
+        }
+    }
+}
+
+impl TryFrom<v1::AgentOverview> for AgentOverview {
+    type Error = ProtocolError;
+
+    fn try_from(agent: v1::AgentOverview) -> Result<Self, ProtocolError> {
+        Ok(Self {
+            version: agent.version,
+            watch: agent.watch.ok_or(ProtocolError::Missing("watch"))?.try_into()?,
+            seen_at: from_wire_time(agent.seen_at.ok_or(ProtocolError::Missing("seen_at"))?)?,
+            scan_micros: agent.scan_duration_micros,
+            processes_seen: agent.processes_seen,
+            config_digest: agent.config_digest,
+            config_error: optional(agent.config_error),
+            config_differs: agent.config_differs,
         })
     }
 }
@@ -87,6 +127,8 @@ impl From<&HostOverview> for v1::HostOverview {
             scanned_at: host.scanned_at.map(to_wire_time),
             error: host.error.clone().unwrap_or_default(),
             instances: host.instances.iter().map(Into::into).collect(),
+            agent: host.agent.as_ref().map(Into::into),
+            usage: host.usage.as_ref().map(Into::into),
         }
     }
 }
@@ -97,16 +139,18 @@ impl TryFrom<v1::HostOverview> for HostOverview {
     fn try_from(host: v1::HostOverview) -> Result<Self, ProtocolError> {
         Ok(Self {
             name: Name::from(host.name),
-            role: (!host.role.is_empty()).then(|| Name::from(host.role)),
+            role: optional_name(host.role),
             health: health_from_wire(host.health)?,
             reachable: host.reachable,
             scanned_at: host.scanned_at.map(from_wire_time).transpose()?,
-            error: (!host.error.is_empty()).then_some(host.error),
+            error: optional(host.error),
             instances: host
                 .instances
                 .into_iter()
                 .map(InstanceOverview::try_from)
                 .collect::<Result<_, _>>()?,
+            agent: host.agent.map(AgentOverview::try_from).transpose()?,
+            usage: host.usage.map(Usage::try_from).transpose()?,
         })
     }
 }
@@ -124,6 +168,8 @@ impl From<&Overview> for v1::Overview {
                     hosts: environment.hosts.iter().map(Into::into).collect(),
                 })
                 .collect(),
+            config_digest: overview.config_digest.clone(),
+            config_error: overview.config_error.clone().unwrap_or_default(),
         }
     }
 }
@@ -144,6 +190,8 @@ impl TryFrom<v1::Overview> for Overview {
                 overview.generated_at.ok_or(ProtocolError::Missing("generated_at"))?,
             )?,
             environments: environments.collect::<Result<_, ProtocolError>>()?,
+            config_digest: overview.config_digest,
+            config_error: optional(overview.config_error),
         })
     }
 }
@@ -154,7 +202,7 @@ mod tests {
 
     use super::*;
     use crate::process::ProcessId;
-    use crate::report::State;
+    use crate::report::{State, Watch, WatchMode};
 
     fn overview() -> Overview {
         let running = InstanceOverview {
@@ -173,6 +221,8 @@ mod tests {
                 component: "kafka server".into(),
             }),
             startable: false,
+            parts: vec![],
+            probe: None,
         };
         let unknown =
             InstanceOverview { state: None, health: Health::Unknown, cause: None, ..running.clone() };
@@ -184,6 +234,22 @@ mod tests {
             scanned_at: Some(Timestamp::UNIX_EPOCH),
             error: instance.state.is_none().then(|| "connection refused".to_owned()),
             instances: vec![instance],
+            agent: Some(AgentOverview {
+                version: "0.1.0".to_owned(),
+                watch: Watch {
+                    mode: WatchMode::Scans,
+                    fallback: Some("no".to_owned()),
+                    overruns: 1,
+                    differences: 2,
+                },
+                seen_at: Timestamp::UNIX_EPOCH,
+                scan_micros: 5,
+                processes_seen: 6,
+                config_digest: "abc".to_owned(),
+                config_error: Some("wrong".to_owned()),
+                config_differs: true,
+            }),
+            usage: None,
         };
         Overview {
             generated_at: Timestamp::UNIX_EPOCH,
@@ -192,6 +258,8 @@ mod tests {
                 health: Health::Unknown,
                 hosts: vec![host("c2t08978", running), host("c9t21193", unknown)],
             }],
+            config_digest: "abd".to_owned(),
+            config_error: Some("wrong".to_owned()),
         }
     }
 

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use super::{ProtocolError, from_wire_time, to_wire_time, v1};
+use super::{ProtocolError, from_wire_time, optional, optional_name, to_wire_time, v1};
+use crate::config::Count;
 use crate::name::Name;
+use crate::probe::{ProbeReport, ProbeState};
 use crate::process::{Process, ProcessId};
-use crate::report::{ComponentReport, Report, ScanFigures, State};
+use crate::report::{
+    ComponentReport, ConfigStanding, PartReport, Report, ScanFigures, State, Watch, WatchMode,
+};
 
 impl From<State> for v1::State {
     fn from(state: State) -> Self {
@@ -15,6 +19,7 @@ impl From<State> for v1::State {
             State::Stopped => Self::Stopped,
             State::Starting => Self::Starting,
             State::Stopping => Self::Stopping,
+            State::Unknown => Self::Unknown,
         }
     }
 }
@@ -26,6 +31,7 @@ pub(super) fn state_from_wire(state: i32) -> Result<State, ProtocolError> {
         Ok(v1::State::Stopped) => Ok(State::Stopped),
         Ok(v1::State::Starting) => Ok(State::Starting),
         Ok(v1::State::Stopping) => Ok(State::Stopping),
+        Ok(v1::State::Unknown) => Ok(State::Unknown),
         Ok(v1::State::Unspecified) | Err(_) => Err(ProtocolError::unknown("state", state)),
     }
 }
@@ -53,6 +59,84 @@ impl TryFrom<v1::Process> for Process {
     }
 }
 
+impl From<&PartReport> for v1::PartReport {
+    fn from(part: &PartReport) -> Self {
+        Self {
+            name: part.name.as_ref().map(ToString::to_string).unwrap_or_default(),
+            count: Some(v1::PartCount { min: part.count.min, max: part.count.max }),
+            running: part.running,
+            pids: part.pids.clone(),
+        }
+    }
+}
+
+impl From<v1::PartReport> for PartReport {
+    fn from(part: v1::PartReport) -> Self {
+        let v1::PartReport { name, count, running, pids } = part;
+        let v1::PartCount { min, max } = count.unwrap_or_default();
+        Self { name: optional_name(name), count: Count { min, max }, running, pids }
+    }
+}
+
+impl From<&ProbeReport> for v1::ProbeReport {
+    fn from(probe: &ProbeReport) -> Self {
+        let state = match probe.state {
+            ProbeState::Pending => v1::ProbeState::Pending,
+            ProbeState::Passing => v1::ProbeState::Passing,
+            ProbeState::Failing => v1::ProbeState::Failing,
+        };
+        Self { state: state.into(), since: Some(to_wire_time(probe.since)), reason: probe.reason.clone() }
+    }
+}
+
+impl TryFrom<v1::ProbeReport> for ProbeReport {
+    type Error = ProtocolError;
+
+    fn try_from(probe: v1::ProbeReport) -> Result<Self, ProtocolError> {
+        let state = match v1::ProbeState::try_from(probe.state) {
+            Ok(v1::ProbeState::Pending) => ProbeState::Pending,
+            Ok(v1::ProbeState::Passing) => ProbeState::Passing,
+            Ok(v1::ProbeState::Failing) => ProbeState::Failing,
+            Ok(v1::ProbeState::Unspecified) | Err(_) => {
+                return Err(ProtocolError::unknown("probe.state", probe.state));
+            }
+        };
+        let since = from_wire_time(probe.since.ok_or(ProtocolError::Missing("probe.since"))?)?;
+        Ok(Self { state, since, reason: probe.reason })
+    }
+}
+
+impl From<&Watch> for v1::Watch {
+    fn from(watch: &Watch) -> Self {
+        let mode = match watch.mode {
+            WatchMode::Events => v1::WatchMode::Events,
+            WatchMode::Scans => v1::WatchMode::Scans,
+        };
+        Self {
+            mode: mode.into(),
+            fallback: watch.fallback.clone().unwrap_or_default(),
+            overruns: watch.overruns,
+            differences: watch.differences,
+        }
+    }
+}
+
+impl TryFrom<v1::Watch> for Watch {
+    type Error = ProtocolError;
+
+    fn try_from(watch: v1::Watch) -> Result<Self, ProtocolError> {
+        let mode = match v1::WatchMode::try_from(watch.mode) {
+            Ok(v1::WatchMode::Events) => WatchMode::Events,
+            Ok(v1::WatchMode::Scans) => WatchMode::Scans,
+            Ok(v1::WatchMode::Unspecified) | Err(_) => {
+                return Err(ProtocolError::unknown("watch.mode", watch.mode));
+            }
+        };
+        let v1::Watch { fallback, overruns, differences, .. } = watch;
+        Ok(Self { mode, fallback: optional(fallback), overruns, differences })
+    }
+}
+
 impl From<&ComponentReport> for v1::ComponentReport {
     fn from(report: &ComponentReport) -> Self {
         Self {
@@ -61,6 +145,9 @@ impl From<&ComponentReport> for v1::ComponentReport {
             processes: report.processes.iter().map(Into::into).collect(),
             doubled: report.doubled,
             action_since: report.action_since.map(to_wire_time),
+            parts: report.parts.iter().map(Into::into).collect(),
+            unseen: report.unseen.clone().unwrap_or_default(),
+            probe: report.probe.as_ref().map(Into::into),
         }
     }
 }
@@ -75,6 +162,9 @@ impl TryFrom<v1::ComponentReport> for ComponentReport {
             processes: report.processes.into_iter().map(Process::try_from).collect::<Result<_, _>>()?,
             doubled: report.doubled,
             action_since: report.action_since.map(from_wire_time).transpose()?,
+            parts: report.parts.into_iter().map(Into::into).collect(),
+            unseen: optional(report.unseen),
+            probe: report.probe.map(ProbeReport::try_from).transpose()?,
         })
     }
 }
@@ -85,6 +175,7 @@ impl From<&ScanFigures> for v1::Heartbeat {
             scanned_at: Some(to_wire_time(scan.scanned_at)),
             scan_duration_micros: micros(scan.duration),
             processes_seen: scan.processes_seen,
+            seen_at: Some(to_wire_time(scan.seen_at)),
         }
     }
 }
@@ -97,6 +188,7 @@ impl TryFrom<v1::Heartbeat> for ScanFigures {
             scanned_at: from_wire_time(heartbeat.scanned_at.ok_or(ProtocolError::Missing("scanned_at"))?)?,
             duration: Duration::from_micros(heartbeat.scan_duration_micros),
             processes_seen: heartbeat.processes_seen,
+            seen_at: from_wire_time(heartbeat.seen_at.ok_or(ProtocolError::Missing("seen_at"))?)?,
         })
     }
 }
@@ -116,6 +208,10 @@ impl From<&Report> for v1::Report {
             components,
             error,
             agent_version: report.agent_version.clone(),
+            seen_at: Some(to_wire_time(report.scan.seen_at)),
+            watch: Some((&report.watch).into()),
+            config_digest: report.config.digest.clone(),
+            config_error: report.config.error.clone().unwrap_or_default(),
         }
     }
 }
@@ -136,8 +232,11 @@ impl TryFrom<v1::Report> for Report {
                 scanned_at: from_wire_time(report.scanned_at.ok_or(ProtocolError::Missing("scanned_at"))?)?,
                 duration: Duration::from_micros(report.scan_duration_micros),
                 processes_seen: report.processes_seen,
+                seen_at: from_wire_time(report.seen_at.ok_or(ProtocolError::Missing("seen_at"))?)?,
             },
             components,
+            watch: report.watch.ok_or(ProtocolError::Missing("watch"))?.try_into()?,
+            config: ConfigStanding { digest: report.config_digest, error: optional(report.config_error) },
             agent_version: report.agent_version,
         })
     }
@@ -159,6 +258,7 @@ mod tests {
                 scanned_at: "2026-11-24T09:30:00Z".parse().unwrap(),
                 duration: Duration::from_micros(1234),
                 processes_seen: 77,
+                seen_at: "2026-11-24T09:30:01Z".parse().unwrap(),
             },
             components: Ok(vec![ComponentReport {
                 component: Name::from("kafka server"),
@@ -170,7 +270,26 @@ mod tests {
                 }],
                 doubled: true,
                 action_since: Some("2026-11-24T09:29:59Z".parse().unwrap()),
+                parts: vec![PartReport {
+                    name: Some("driver".into()),
+                    count: Count { min: 0, max: None },
+                    running: 1,
+                    pids: vec![3],
+                }],
+                unseen: Some("pid 9 cannot be read".to_owned()),
+                probe: Some(ProbeReport {
+                    state: ProbeState::Failing,
+                    since: "2026-11-24T09:29:00Z".parse().unwrap(),
+                    reason: "refused".to_owned(),
+                }),
             }]),
+            watch: Watch {
+                mode: WatchMode::Scans,
+                fallback: Some("no".to_owned()),
+                overruns: 1,
+                differences: 2,
+            },
+            config: ConfigStanding { digest: "abc".to_owned(), error: Some("wrong".to_owned()) },
             agent_version: "0.1.0".to_owned(),
         }
     }

@@ -75,7 +75,7 @@ fn control(located: Located<'_>) -> Markup {
                 (button("/stop", "Stop", located))
             }
             (Some(State::Partial), false) => (button("/stop", "Stop", located)),
-            (Some(State::Starting | State::Stopping) | None, _) => {}
+            (Some(State::Starting | State::Stopping | State::Unknown) | None, _) => {}
         }
     }
 }

@@ -152,6 +152,8 @@ pub(super) mod tests {
             reason: String::new(),
             cause: None,
             startable: true,
+            parts: vec![],
+            probe: None,
         }
     }
 
@@ -178,6 +180,8 @@ pub(super) mod tests {
             scanned_at: Some(Timestamp::UNIX_EPOCH),
             error: None,
             instances,
+            agent: None,
+            usage: None,
         };
         let lost = HostOverview {
             reachable: false,
@@ -195,6 +199,8 @@ pub(super) mod tests {
                     lost,
                 ],
             }],
+            config_digest: "abc".to_owned(),
+            config_error: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod cycle;
 mod names;
+mod probes;
 mod requirements;
 mod variables;
 
@@ -12,10 +13,12 @@ use tonic::transport::Uri;
 
 use self::names::{Alphabet, Names};
 use super::platform::{
-    Component, CriterionTemplate, Dependency, DependencyPlace, Environment, Host, Platform, Role,
-    StartTemplate,
+    Component, CriterionTemplate, Dependency, DependencyPlace, Environment, Host, PartTemplate, Platform,
+    Role, StartTemplate,
 };
-use super::raw::{RawComponent, RawConfig, RawDependency, RawEnvironment, RawHost, RawRole, RawStart};
+use super::raw::{
+    RawComponent, RawConfig, RawDependency, RawEnvironment, RawHost, RawPart, RawRole, RawStart,
+};
 use super::source::{At, Problems};
 use crate::name::Name;
 use crate::text::printable;
@@ -52,10 +55,11 @@ pub(super) fn check(raw: &RawConfig, problems: &mut Problems<'_>) -> Platform {
     let mut agents = Vec::new();
     let environments =
         raw.environments.iter().map(|raw| environment(raw, &roles, &names, &mut agents, problems)).collect();
-    let platform = Platform { components, roles, environments };
+    let platform = Platform { components, roles, environments, digest: String::new() };
 
     cycle::check(&platform, raw, problems);
     variables::check(&platform, raw, problems);
+    probes::check(&platform, raw, problems);
     requirements::check(&platform, raw, problems);
     platform
 }
@@ -84,17 +88,23 @@ fn component(raw: &RawComponent, names: &AllNames, problems: &mut Problems<'_>) 
     Component {
         name: Name::from(raw.name.value.as_str()),
         aliases: raw.aliases.iter().map(|alias| Name::from(alias.value.as_str())).collect(),
-        criteria: raw
-            .criteria
-            .iter()
-            .map(|criterion| CriterionTemplate {
-                index: criterion.index,
-                regex: criterion.regex.value.clone(),
-            })
-            .collect(),
+        parts: raw.parts.iter().map(part).collect(),
         depends_on,
         start: raw.start.as_ref().map(start),
         stop: raw.stop.clone(),
+        probe: raw.probe.as_ref().map(|probe| probe.template.clone()),
+    }
+}
+
+fn part(raw: &RawPart) -> PartTemplate {
+    let criteria = raw
+        .criteria
+        .iter()
+        .map(|criterion| CriterionTemplate { index: criterion.index, regex: criterion.regex.value.clone() });
+    PartTemplate {
+        name: raw.name.as_ref().map(|name| Name::from(name.value.as_str())),
+        criteria: criteria.collect(),
+        count: raw.count,
     }
 }
 

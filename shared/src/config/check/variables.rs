@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::platform::{BUILT_IN_VARIABLES, Host, Platform};
 use super::super::raw::{RawComponent, RawConfig, RawStart};
 use super::super::source::{At, Place, Problems};
-use super::super::template::is_variable_name;
+use super::super::template::{Template, is_variable_name};
 use crate::text::{did_you_mean, printable};
 
 /// The variables that an environment or a host gives.
@@ -67,16 +67,20 @@ pub(super) fn check(platform: &Platform, raw: &RawConfig, problems: &mut Problem
 
 /// Every variable of a component, and where it is used.
 fn used(written: &RawComponent) -> impl Iterator<Item = (&str, Place)> {
-    let in_criteria = written
-        .criteria
-        .iter()
-        .flat_map(|criterion| criterion.regex.value.variables().map(|name| (name, criterion.regex.place)));
+    let in_criteria =
+        written.parts.iter().flat_map(|part| &part.criteria).flat_map(|criterion| {
+            criterion.regex.value.variables().map(|name| (name, criterion.regex.place))
+        });
     let in_start = written
         .start
         .iter()
         .flat_map(RawStart::templates)
         .flat_map(|template| template.value.variables().map(|name| (name, template.place)));
-    in_criteria.chain(in_start)
+    let in_probe = written.probe.iter().flat_map(|probe| {
+        let names = probe.template.question.templates().iter().flat_map(Template::variables);
+        names.map(|name| (name, probe.place))
+    });
+    in_criteria.chain(in_start).chain(in_probe)
 }
 
 fn full_name(host: &Host) -> String {

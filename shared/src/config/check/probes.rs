@@ -1,0 +1,46 @@
+//! Probes that ask nothing, or that would be taken for what they ask after.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::super::host::Question;
+use super::super::platform::{BUILT_IN_VARIABLES, Platform};
+use super::super::raw::RawConfig;
+use super::super::source::Problems;
+use super::super::template::Template;
+use crate::process::CommandLine;
+
+/// Stands for the address of a host that only itself knows.
+const SOME_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Notes, for every host, each probe that is none with the host's variables.
+pub(super) fn check(platform: &Platform, raw: &RawConfig, problems: &mut Problems<'_>) {
+    for (component, written) in platform.components.iter().zip(&raw.components) {
+        let Some(probe) = &written.probe else { continue };
+        for host in platform.hosts().filter(|host| host.carries(&component.name)) {
+            let mut variables = probe.template.question.templates().iter().flat_map(Template::variables);
+            let is_known = |name| BUILT_IN_VARIABLES.contains(&name) || host.variables.contains_key(name);
+            // A variable without a value is told elsewhere.
+            if !variables.all(is_known) {
+                continue;
+            }
+            let owner = format!("component \"{}\": probe", component.name);
+            let config = match platform.component_config(component, host, &[SOME_ADDRESS]) {
+                Ok(config) => config,
+                Err(reason) => {
+                    problems.report(probe.place, reason);
+                    continue;
+                }
+            };
+            if let Some(Question::Command(command)) = config.probe.as_ref().map(|probe| &probe.question)
+                && config.claims(&CommandLine::from_arguments(command))
+            {
+                problems.report(
+                    probe.place,
+                    format!(
+                        "{owner}: its command fits the component's own criteria and would be taken for it"
+                    ),
+                );
+            }
+        }
+    }
+}

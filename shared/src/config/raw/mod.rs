@@ -1,0 +1,176 @@
+//! The configuration as it was written: each value with its place, nothing yet compared with anything else.
+
+mod component;
+mod probe;
+
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use super::fields::Fields;
+use super::host::{Count, StopRule};
+use super::platform::ProbeTemplate;
+use super::source::{At, Place, Problems, Source};
+use super::template::{RegexTemplate, Template};
+use crate::text::printable;
+
+/// What all files of a configuration say together.
+#[derive(Debug, Default)]
+pub(super) struct RawConfig {
+    pub(super) components: Vec<RawComponent>,
+    pub(super) roles: Vec<RawRole>,
+    pub(super) environments: Vec<RawEnvironment>,
+}
+
+#[derive(Debug)]
+pub(super) struct RawComponent {
+    pub(super) name: At<String>,
+    pub(super) aliases: Vec<At<String>>,
+    pub(super) parts: Vec<RawPart>,
+    pub(super) depends_on: Vec<RawDependency>,
+    pub(super) start: Option<RawStart>,
+    pub(super) stop: StopRule,
+    pub(super) probe: Option<RawProbe>,
+}
+
+#[derive(Debug)]
+pub(super) struct RawPart {
+    /// `None` in the short form.
+    pub(super) name: Option<At<String>>,
+    pub(super) criteria: Vec<RawCriterion>,
+    pub(super) count: Count,
+}
+
+#[derive(Debug)]
+pub(super) struct RawCriterion {
+    pub(super) index: Option<i32>,
+    pub(super) regex: At<RegexTemplate>,
+}
+
+#[derive(Debug)]
+pub(super) struct RawDependency {
+    pub(super) component: At<String>,
+    pub(super) host: Option<At<String>>,
+}
+
+#[derive(Debug)]
+pub(super) struct RawStart {
+    pub(super) command: Vec<At<Template>>,
+    pub(super) directory: Option<At<Template>>,
+    pub(super) user: Option<String>,
+    pub(super) environment: Vec<(String, At<Template>)>,
+    pub(super) log: Option<At<Template>>,
+    pub(super) timeout: Duration,
+    pub(super) settle: Duration,
+}
+
+impl RawStart {
+    /// Every text that may hold variables.
+    pub(super) fn templates(&self) -> impl Iterator<Item = &At<Template>> {
+        self.command
+            .iter()
+            .chain(&self.directory)
+            .chain(self.environment.iter().map(|(_, value)| value))
+            .chain(&self.log)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct RawProbe {
+    /// Where the table begins.
+    pub(super) place: Place,
+    pub(super) template: ProbeTemplate,
+}
+
+#[derive(Debug)]
+pub(super) struct RawRole {
+    pub(super) name: At<String>,
+    pub(super) components: Vec<At<String>>,
+}
+
+#[derive(Debug)]
+pub(super) struct RawEnvironment {
+    pub(super) name: At<String>,
+    pub(super) variables: Vec<(At<String>, At<String>)>,
+    pub(super) hosts: Vec<RawHost>,
+}
+
+#[derive(Debug)]
+pub(super) struct RawHost {
+    pub(super) name: At<String>,
+    pub(super) role: Option<At<String>>,
+    pub(super) components: Vec<At<String>>,
+    pub(super) agent: Option<At<String>>,
+    pub(super) ip: Vec<At<String>>,
+    /// `ip` was written, though perhaps without an address.
+    pub(super) ip_given: Option<Place>,
+    pub(super) variables: Vec<(At<String>, At<String>)>,
+}
+
+impl RawConfig {
+    /// Adds what one file says.
+    pub(super) fn add(&mut self, index: usize, source: &Source, problems: &mut Problems<'_>) {
+        let (document, errors) = DeTable::parse_recoverable(&source.text);
+        for error in &errors {
+            let offset = error.span().map_or(0, |span| span.start);
+            problems.report(Place { source: index, offset }, format!("not TOML: {}", error.message()));
+        }
+        // Of a file that is no TOML only part is understood; more messages about it would mislead.
+        if !errors.is_empty() {
+            return;
+        }
+        let mut fields = Fields::new(document.get_ref(), Place { source: index, offset: 0 }, "");
+        let components = fields.tables("component", problems);
+        self.components
+            .extend(components.into_iter().filter_map(|table| component::component(table, problems)));
+        let roles = fields.tables("role", problems);
+        self.roles.extend(roles.into_iter().filter_map(|table| role(table, problems)));
+        let environments = fields.tables("environment", problems);
+        self.environments.extend(environments.into_iter().filter_map(|table| environment(table, problems)));
+        fields.finish(problems);
+    }
+}
+
+/// Reads the name, and lets the table's messages carry it.
+fn named(fields: &mut Fields<'_, '_>, kind: &str, problems: &mut Problems<'_>) -> Option<At<String>> {
+    let name = fields.required_text("name", problems);
+    if let Some(name) = &name {
+        fields.owner = format!("{kind} \"{}\"", printable(&name.value));
+    }
+    name
+}
+
+fn role(mut fields: Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<RawRole> {
+    let name = named(&mut fields, "role", problems);
+    let components = fields.texts("components", problems);
+    if components.is_empty() {
+        problems
+            .report(fields.place, format!("{}: key \"components\" needs at least one name", fields.owner));
+    }
+    fields.finish(problems);
+    Some(RawRole { name: name?, components })
+}
+
+fn environment(mut fields: Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<RawEnvironment> {
+    let name = named(&mut fields, "environment", problems);
+    let variables = fields.text_map("variables", problems);
+    let tables = fields.tables("host", problems);
+    if tables.is_empty() {
+        problems.report(fields.place, format!("{}: it has no [[environment.host]]", fields.owner));
+    }
+    let hosts = tables.into_iter().filter_map(|table| host(table, problems)).collect();
+    fields.finish(problems);
+    Some(RawEnvironment { name: name?, variables, hosts })
+}
+
+fn host(mut fields: Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<RawHost> {
+    let name = named(&mut fields, "host", problems);
+    let role = fields.text("role", problems);
+    let components = fields.texts("components", problems);
+    let agent = fields.text("agent", problems);
+    let ip_given = fields.value("ip").map(|value| value.place);
+    let ip = fields.texts("ip", problems);
+    let variables = fields.text_map("variables", problems);
+    fields.finish(problems);
+    Some(RawHost { name: name?, role, components, agent, ip, ip_given, variables })
+}

@@ -1,0 +1,46 @@
+//! How a component's probe fares.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// What the last attempts say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProbeState {
+    /// Not asked yet, or still in its start grace without having passed.
+    Pending,
+    /// The last attempt passed, or too few in a row have failed since.
+    Passing,
+    /// As many attempts in a row failed as its configuration lets it.
+    Failing,
+}
+
+impl ProbeState {
+    /// The word shown to people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Passing => "passing",
+            Self::Failing => "failing",
+        }
+    }
+}
+
+impl fmt::Display for ProbeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// How a component's probe fares.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProbeReport {
+    /// What the last attempts say.
+    pub state: ProbeState,
+    /// Since when they say so, by the host's clock.
+    pub since: Timestamp,
+    /// Why it fails, as a sentence; empty in the other states.
+    pub reason: String,
+}
