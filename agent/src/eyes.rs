@@ -1,37 +1,56 @@
 //! An action's view of its component's processes.
 
-use std::sync::Arc;
-
+use rta_shared::config::HostComponent;
 use rta_shared::process::Process;
-use rta_shared::report::Report;
+use rta_shared::report::{Circumstances, ComponentReport, State};
 use tonic::Code;
 
 use crate::refusal::Refusal;
+use crate::watch::Sight;
 use crate::worker::Worker;
 
 /// An action's view of its own component.
 pub(crate) struct Eyes {
     worker: Worker,
-    /// The component's position in the configuration.
-    at: usize,
+    component: HostComponent,
 }
 
 impl Eyes {
-    pub(crate) fn new(worker: Worker, at: usize) -> Self {
-        Self { worker, at }
+    pub(crate) fn new(worker: Worker, component: HostComponent) -> Self {
+        Self { worker, component }
     }
 
-    /// The processes that match now, by a scan that begins now.
+    /// What matches now, by a full scan that begins now.
     ///
     /// # Errors
     /// The processes cannot be seen, or the agent is shutting down.
-    pub(crate) async fn look(&self) -> Result<Vec<Process>, Refusal> {
-        let report: Arc<Report> = self.worker.scan().await?;
-        match &report.components {
-            Ok(components) => {
-                Ok(components.get(self.at).map(|component| component.processes.clone()).unwrap_or_default())
-            }
-            Err(reason) => Err(Refusal::new(Code::Unavailable, reason.clone())),
+    pub(crate) async fn look(&self) -> Result<ComponentReport, Refusal> {
+        self.of(&*self.worker.look().await?)
+    }
+
+    /// What matches now, without a full scan.
+    ///
+    /// # Errors
+    /// As for [`Eyes::look`].
+    pub(crate) async fn glance(&self) -> Result<ComponentReport, Refusal> {
+        self.of(&*self.worker.glance().await?)
+    }
+
+    fn of(&self, sight: &Sight) -> Result<ComponentReport, Refusal> {
+        let unavailable = |reason: &str| Refusal::new(Code::Unavailable, reason);
+        let matches = sight.matches.as_ref().map_err(|reason| unavailable(reason))?;
+        // A reload may have moved it, or taken it away.
+        let name = &self.component.name;
+        let at = sight.config.components.iter().position(|known| known.name == *name);
+        let found = at.and_then(|at| Some((sight.config.components.get(at)?, matches.get(at)?)));
+        let (component, matches) = found
+            .ok_or_else(|| unavailable("a new configuration has taken it from this host in the meantime"))?;
+        let circumstances = Circumstances { unseen: sight.unseen.clone(), ..Circumstances::default() };
+        let report = ComponentReport::new(component, matches, circumstances);
+        match (&report.unseen, report.state) {
+            // Whether it runs is not known: to start or stop it would be a guess.
+            (Some(reason), State::Unknown) => Err(unavailable(reason)),
+            _ => Ok(report),
         }
     }
 }

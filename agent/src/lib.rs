@@ -4,31 +4,41 @@
 //! |---|---|
 //! | `procfs` | raw, allocation-free reading of /proc |
 //! | `visibility` | whether /proc shows other users' processes at all |
-//! | [`scan`] | a full scan: every process against every component |
-//! | `worker` | the one owner of the scanner and of what is under way |
+//! | `inspect` | whether one process is one of the components' |
+//! | [`scan`] | a full scan on its own: every process against every component |
+//! | [`watch`] | following the host's processes by events or scans |
+//! | `probe` | asking components whether they are well |
+//! | `usage` | what the host and the matched processes use |
+//! | `worker` | the one owner of what is said of the host and of what is under way |
 //! | `refusal` | why an action was not done |
 //! | `eyes` | an action's view of its component |
 //! | `start`, `launch`, `log_tail` | starting a component |
 //! | `stop` | stopping a component |
 //! | `action` | starts and stops, one at a time for a component |
+//! | [`reload`] | reading the configuration anew |
 //! | `service` | the gRPC service |
 //! | `serve` | the server |
 //! | `machine` | this machine's name and addresses |
 
 mod action;
 mod eyes;
+mod inspect;
 mod launch;
 mod log_tail;
 mod machine;
+mod probe;
 mod procfs;
 mod refusal;
+pub mod reload;
 pub mod scan;
 mod serve;
 mod service;
 mod start;
 mod stop;
+mod usage;
 mod visibility;
+pub mod watch;
 mod worker;
 
 pub use machine::{interface_addresses, machine_name};
-pub use serve::serve;
+pub use serve::{Options, serve};

@@ -1,15 +1,18 @@
 //! `rta-agent`: sees and controls the components of one host.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
-use rta_shared::config::{HostConfig, Platform, load_folder};
+use jiff::SignedDuration;
+use rta_agent::Options;
+use rta_agent::reload::ConfigFolder;
+use rta_agent::watch::WatchOptions;
+use rta_shared::config::HostConfig;
 use rta_shared::logging::{self, LogFormat};
-use rta_shared::text::printable;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +27,7 @@ Exit codes:
   1  it could not go on; the reason is on standard error
   2  wrong usage, a broken configuration, or a host that the configuration does not know
 
-What it started goes on when it ends. The variable RTA_LOG chooses what is logged: warn, info, debug."
+SIGHUP reads the configuration anew. What it started goes on when it ends. The variable RTA_LOG chooses what is logged: warn, info, debug."
 )]
 struct Arguments {
     /// The folder of the platform's configuration
@@ -40,6 +43,12 @@ struct Arguments {
     /// reaches the port can stop the platform
     #[arg(long)]
     insecure: bool,
+    /// From one full scan to the next; what happens in between is told by the kernel, or looked for each second
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = period)]
+    scan_period: Duration,
+    /// Do without the kernel's process events, even where they can be had
+    #[arg(long)]
+    no_events: bool,
     /// How log lines are written: plain for people, json for collectors
     #[arg(long, value_name = "plain|json", default_value_t)]
     log_format: LogFormat,
@@ -51,18 +60,26 @@ const WRONG: u8 = 2;
 /// How long a scan that is under way at the end is waited for.
 const LAST_SCAN: Duration = Duration::from_secs(1);
 
+/// A time such as "30s" or "2m", from a second to an hour.
+fn period(text: &str) -> Result<Duration, String> {
+    let period = text.parse::<SignedDuration>().ok().and_then(|period| Duration::try_from(period).ok());
+    period
+        .filter(|period| (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(period))
+        .ok_or_else(|| "write a time from 1s to 1h, for example \"30s\"".to_owned())
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::init(arguments.log_format, "info");
-    let config = match prepare(&arguments) {
-        Ok(config) => config,
+    let (config, folder) = match prepare(&arguments) {
+        Ok(prepared) => prepared,
         Err(message) => {
             complain(&message);
             return ExitCode::from(WRONG);
         }
     };
     let outcome = tokio::runtime::Runtime::new().context("no runtime").and_then(|runtime| {
-        let outcome = runtime.block_on(run(&arguments, config));
+        let outcome = runtime.block_on(run(&arguments, config, folder));
         // A scan that hangs in the kernel must not hold up the end.
         runtime.shutdown_timeout(LAST_SCAN);
         outcome
@@ -82,7 +99,7 @@ fn complain(message: &str) {
 }
 
 /// This host's share of the configuration, or why there is none.
-fn prepare(arguments: &Arguments) -> Result<HostConfig, String> {
+fn prepare(arguments: &Arguments) -> Result<(HostConfig, ConfigFolder), String> {
     if !arguments.listen.ip().is_loopback() && !arguments.insecure {
         return Err(format!(
             "{} is beyond loopback, where connections would be neither encrypted nor authenticated; \
@@ -90,26 +107,12 @@ fn prepare(arguments: &Arguments) -> Result<HostConfig, String> {
             arguments.listen
         ));
     }
-    let platform = load_folder(&arguments.config).map_err(|error| error.to_string())?;
-    let name = arguments.host.clone().unwrap_or_else(rta_agent::machine_name);
-    let host = platform.find_host(&name).ok_or_else(|| unknown_host(&name, &arguments.config, &platform))?;
-    platform.host_config(host, &rta_agent::interface_addresses())
+    let host = arguments.host.clone().unwrap_or_else(rta_agent::machine_name);
+    let folder = ConfigFolder { folder: arguments.config.clone(), host };
+    Ok((folder.load()?, folder))
 }
 
-fn unknown_host(name: &str, folder: &Path, platform: &Platform) -> String {
-    let mut message = format!(
-        "host \"{}\" is not in the configuration {}; give one with --host. Supported hosts:",
-        printable(name),
-        folder.display()
-    );
-    for environment in &platform.environments {
-        let hosts: Vec<_> = environment.hosts.iter().map(|host| host.name.as_str()).collect();
-        message.push_str(&format!("\n  {}: {}", environment.name, hosts.join(", ")));
-    }
-    message
-}
-
-async fn run(arguments: &Arguments, config: HostConfig) -> anyhow::Result<()> {
+async fn run(arguments: &Arguments, config: HostConfig, folder: ConfigFolder) -> anyhow::Result<()> {
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
@@ -132,5 +135,6 @@ async fn run(arguments: &Arguments, config: HostConfig) -> anyhow::Result<()> {
         tracing::info!("shutting down");
         asked.cancel();
     });
-    rta_agent::serve(listener, config, shutdown).await
+    let watch = WatchOptions { period: arguments.scan_period, events: !arguments.no_events };
+    rta_agent::serve(listener, config, Options { watch, folder: Some(folder) }, shutdown).await
 }

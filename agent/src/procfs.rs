@@ -1,6 +1,7 @@
-//! Raw reading of /proc: one openat and one or two reads a process, into buffers that are reused.
+//! Raw reading of /proc: one openat and one read a process, into buffers that are reused.
 
-use std::fmt::Write as _;
+use std::ffi::CStr;
+use std::io::Write as _;
 use std::mem::MaybeUninit;
 
 use rta_shared::process::CommandLine;
@@ -11,16 +12,24 @@ use rustix::io::Errno;
 
 /// A buffer of this size takes some 1,300 directory entries at once.
 const DIRECTORY_BUFFER: usize = 32 * 1024;
-/// A command line is at least given this much room; most fit.
-const COMMAND_LINE_ROOM: usize = 4 * 1024;
+/// A file is at least given this much room; most fit, and are read at once.
+const ROOM: usize = 8 * 1024;
+/// The longest path: ten digits, `/cmdline`, and the NUL.
+const LONGEST_PATH: usize = 24;
 
 /// An open /proc.
 #[derive(Debug)]
 pub(crate) struct Proc {
     root: OwnedFd,
-    /// Reused for every path.
-    path: String,
     entries: Vec<MaybeUninit<u8>>,
+}
+
+/// One process in a listing of /proc.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) pid: u32,
+    /// The inode of its folder. The kernel makes a new one for each process, so that a reused PID differs.
+    pub(crate) inode: u64,
 }
 
 impl Proc {
@@ -31,28 +40,35 @@ impl Proc {
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
-        Ok(Self { root, path: String::new(), entries: vec![MaybeUninit::uninit(); DIRECTORY_BUFFER] })
+        Ok(Self { root, entries: vec![MaybeUninit::uninit(); DIRECTORY_BUFFER] })
     }
 
-    /// Replaces `pids` by every process that is listed now.
-    pub(crate) fn list(&mut self, pids: &mut Vec<u32>) -> Result<(), Errno> {
-        pids.clear();
+    /// Replaces `listed` by every process that is there now, in the order of their PIDs.
+    pub(crate) fn list(&mut self, listed: &mut Vec<Listed>) -> Result<(), Errno> {
+        listed.clear();
         rustix::fs::seek(&self.root, SeekFrom::Start(0))?;
         let mut entries = RawDir::new(&self.root, &mut self.entries);
         while let Some(entry) = entries.next() {
-            if let Some(pid) = entry?.file_name().to_str().ok().and_then(|name| name.parse().ok()) {
-                pids.push(pid);
+            let entry = entry?;
+            if let Some(pid) = entry.file_name().to_str().ok().and_then(|name| name.parse().ok()) {
+                listed.push(Listed { pid, inode: entry.ino() });
             }
+        }
+        // The kernel lists them in this order; what compares listings relies on it.
+        if !listed.is_sorted_by_key(|listed| listed.pid) {
+            listed.sort_by_key(|listed| listed.pid);
         }
         Ok(())
     }
 
     /// The command line of a process; empty for a zombie and a kernel thread.
-    pub(crate) fn command_line(&mut self, pid: u32, line: &mut CommandLine) -> Result<(), Errno> {
-        self.path.clear();
-        // Writing to a String cannot fail.
-        let _ = write!(self.path, "{pid}/cmdline");
-        let file = open_file(self.root.as_fd(), &self.path)?;
+    pub(crate) fn command_line(&self, pid: u32, line: &mut CommandLine) -> Result<(), Errno> {
+        let mut path = [0; LONGEST_PATH];
+        let mut rest = path.as_mut_slice();
+        // It fits: a PID has at most ten digits.
+        let _ = write!(rest, "{pid}/cmdline");
+        let path = CStr::from_bytes_until_nul(&path).map_err(|_| Errno::NAMETOOLONG)?;
+        let file = rustix::fs::openat(&self.root, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         line.replace_with(|buffer| read_all(&file, buffer))
     }
 
@@ -86,14 +102,17 @@ fn open_file(folder: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
     rustix::fs::openat(folder, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Appends all that is left of `file`.
+/// Appends all that is left of `file`, a file of /proc.
 fn read_all(file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
     loop {
-        if buffer.capacity() - buffer.len() < COMMAND_LINE_ROOM / 4 {
-            buffer.reserve(COMMAND_LINE_ROOM.max(buffer.len()));
+        if buffer.capacity() - buffer.len() < ROOM / 2 {
+            buffer.reserve(ROOM.max(buffer.len()));
         }
+        let room = buffer.capacity() - buffer.len();
         match rustix::io::read(file, spare_capacity(buffer)) {
-            Ok(0) => return Ok(()),
+            // The kernel fills what it is given as long as there is more (get_mm_cmdline in fs/proc/base.c,
+            // seq_read_iter for the others): less is the end, and asking again for nothing is half of the cost.
+            Ok(read) if read < room => return Ok(()),
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error),
         }
@@ -137,9 +156,9 @@ mod tests {
     fn this_very_process_is_read() {
         let mut proc = Proc::open().unwrap();
         let pid = std::process::id();
-        let mut pids = Vec::new();
-        proc.list(&mut pids).unwrap();
-        assert!(pids.contains(&pid));
+        let mut listed = Vec::new();
+        proc.list(&mut listed).unwrap();
+        let own_entry = *listed.iter().find(|listed| listed.pid == pid).unwrap();
         let mut line = CommandLine::new();
         proc.command_line(pid, &mut line).unwrap();
         let own: Vec<_> = std::env::args_os().map(|argument| argument.into_encoded_bytes()).collect();
@@ -150,7 +169,7 @@ mod tests {
         assert_eq!(line, again);
         assert_ne!(folder.stat().unwrap().start_ticks, 0);
         // A second listing starts anew.
-        proc.list(&mut pids).unwrap();
-        assert!(pids.contains(&pid));
+        proc.list(&mut listed).unwrap();
+        assert!(listed.contains(&own_entry), "the folder of a process that lives keeps its inode");
     }
 }

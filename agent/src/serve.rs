@@ -1,6 +1,5 @@
 //! The agent's server.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -8,18 +7,30 @@ use rta_shared::config::HostConfig;
 use rta_shared::proto::FILE_DESCRIPTOR_SET;
 use rta_shared::proto::v1::agent_service_server::AgentServiceServer;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
 use crate::action::Actions;
+use crate::reload::{ConfigFolder, Reloader};
 use crate::service::Service;
+use crate::watch::WatchOptions;
 use crate::worker::Worker;
 
 /// What is still being answered at shutdown has this long to end.
 const GRACE: Duration = Duration::from_secs(3);
 /// HTTP/2 pings end the connections of clients that vanished.
 const PING: Duration = Duration::from_secs(20);
+
+/// How an agent is to be.
+#[derive(Debug)]
+pub struct Options {
+    /// How it follows its host.
+    pub watch: WatchOptions,
+    /// Where its configuration is read anew, on SIGHUP and when asked; `None`: never.
+    pub folder: Option<ConfigFolder>,
+}
 
 /// Watches and controls the components of `config`, and serves that on `listener`, until `shutdown`. What it
 /// started goes on.
@@ -29,13 +40,20 @@ const PING: Duration = Duration::from_secs(20);
 pub async fn serve(
     listener: TcpListener,
     config: HostConfig,
+    options: Options,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     // Whatever ends the server ends the worker.
     let _all_end_together = shutdown.clone().drop_guard();
-    let (worker, task) = Worker::new(config.clone(), shutdown.clone());
+    let (worker, task) =
+        Worker::new(config, options.watch, shutdown.clone()).context("the host cannot be followed")?;
     let worker_task = tokio::spawn(task);
-    let actions = Actions { config: Arc::new(config), worker };
+    let reloader = options.folder.map(|folder| Reloader::new(folder, worker.clone()));
+    if let Some(reloader) = &reloader {
+        let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be listened for")?;
+        tokio::spawn(shutdown.clone().run_until_cancelled_owned(obey_hangups(hangup, reloader.clone())));
+    }
+    let actions = Actions { worker };
 
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AgentServiceServer<Service>>().await;
@@ -43,7 +61,7 @@ pub async fn serve(
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .build_v1()
         .context("the protocol's descriptors are broken")?;
-    let service = Service { actions, shutdown: shutdown.clone() };
+    let service = Service { actions, reloader, shutdown: shutdown.clone() };
     let calls = Server::builder()
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PING))
@@ -73,5 +91,13 @@ pub async fn serve(
             ended.context("the scanner failed")?;
             anyhow::bail!("the scanner ended")
         }
+    }
+}
+
+/// Reads the configuration anew at every SIGHUP, as daemons do.
+async fn obey_hangups(mut hangup: Signal, reloader: Reloader) {
+    while hangup.recv().await.is_some() {
+        // How it went is logged, and told to the aggregator.
+        let _ = reloader.reload().await;
     }
 }

@@ -13,10 +13,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::action::Actions;
+use crate::reload::Reloader;
 
 /// The agent as `proto/rta/v1/agent.proto` offers it.
 pub(crate) struct Service {
     pub(crate) actions: Actions,
+    /// `None`: there is no folder to read anew.
+    pub(crate) reloader: Option<Reloader>,
     /// Ends the streams.
     pub(crate) shutdown: CancellationToken,
 }
@@ -39,16 +42,19 @@ impl AgentService for Service {
         _: Request<v1::WatchReportRequest>,
     ) -> Result<Response<Self::WatchReportStream>, Status> {
         let mut sent: Option<Arc<Report>> = None;
-        let events = WatchStream::new(self.actions.worker.reports())
-            .filter_map(std::future::ready)
-            .map(move |report| {
-                let event = match &sent {
-                    Some(sent) if sent.says_the_same_as(&report) => Event::Heartbeat((&report.scan).into()),
-                    _ => Event::Report(report.as_ref().into()),
-                };
-                sent = Some(report);
-                Ok(v1::WatchReportResponse { event: Some(event) })
-            })
+        let reports = WatchStream::new(self.actions.worker.reports()).filter_map(std::future::ready);
+        let reports = reports.map(move |report| {
+            let event = match &sent {
+                Some(sent) if sent.says_the_same_as(&report) => Event::Heartbeat((&report.scan).into()),
+                _ => Event::Report(report.as_ref().into()),
+            };
+            sent = Some(report);
+            event
+        });
+        let usage = WatchStream::new(self.actions.worker.usage()).filter_map(std::future::ready);
+        let usage = usage.map(|usage| Event::Usage(usage.as_ref().into()));
+        let events = futures::stream::select(reports, usage)
+            .map(|event| Ok(v1::WatchReportResponse { event: Some(event) }))
             .take_until(self.shutdown.clone().cancelled_owned());
         Ok(Response::new(Box::pin(events)))
     }
@@ -73,7 +79,12 @@ impl AgentService for Service {
         &self,
         _: Request<v1::AgentServiceReloadConfigRequest>,
     ) -> Result<Response<v1::AgentServiceReloadConfigResponse>, Status> {
-        Err(Status::unimplemented("this agent has no configuration folder"))
+        let reloader = self.reloader.as_ref();
+        let reloader =
+            reloader.ok_or_else(|| Status::unimplemented("this agent has no configuration folder"))?;
+        let changes = reloader.reload().await?;
+        let config_digest = self.actions.worker.config().digest.clone();
+        Ok(Response::new(v1::AgentServiceReloadConfigResponse { config_digest, changes }))
     }
 
     async fn explain(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rta_shared::config::HostComponent;
 use rta_shared::control::{Done, Outcome};
 use rta_shared::process::Process;
+use rta_shared::report::{ComponentReport, PartReport, State};
 use tokio::time::Instant;
 use tonic::Code;
 
@@ -23,32 +24,43 @@ pub(crate) async fn start(component: &HostComponent, eyes: &Eyes) -> Result<Done
         let reason = "the configuration has no start command for it; it is watched only";
         return Err(Refusal::new(Code::FailedPrecondition, reason));
     };
-    let running = eyes.look().await?;
-    if !running.is_empty() {
-        let pids = pids(&running);
-        return Ok(Done { outcome: Outcome::AlreadyRunning, pids, took: began.elapsed() });
+    let found = eyes.look().await?;
+    match found.state {
+        State::Running => {
+            let pids = pids(&found.processes);
+            return Ok(Done { outcome: Outcome::AlreadyRunning, pids, took: began.elapsed() });
+        }
+        State::Partial => {
+            let reason =
+                format!("some of its processes run already, missing: {}; stop it first", missing(&found));
+            return Err(Refusal::new(Code::FailedPrecondition, reason));
+        }
+        State::Stopped | State::Starting | State::Stopping | State::Unknown => {}
     }
     let launched = launch(rule)?;
     tracing::info!(component = %component.name, pid = launched.pid, command = ?rule.command, "launched");
 
     let deadline = Instant::now() + rule.timeout;
     let mut matched: Vec<Process> = Vec::new();
+    let mut was_whole = false;
     let mut settled_at = deadline;
     loop {
         // Looked at in this order: a launcher that has just become the component has not ended.
         let exit = launched.exit();
-        let now = eyes.look().await.map_err(|refusal| left_behind(refusal, &launched))?;
+        let found = eyes.glance().await.map_err(|refusal| left_behind(refusal, &launched))?;
+        let is_whole = found.state == State::Running;
+        let now = &found.processes;
         let stays = now.iter().any(|process| matched.iter().any(|before| before.id == process.id));
-        if stays {
+        if is_whole && was_whole && stays {
             if Instant::now() >= settled_at {
-                return Ok(Done { outcome: Outcome::Started, pids: pids(&now), took: began.elapsed() });
+                return Ok(Done { outcome: Outcome::Started, pids: pids(now), took: began.elapsed() });
             }
         } else if !matched.is_empty() && now.is_empty() {
             return Err(died(&matched, &launched).await);
-        } else if !now.is_empty() {
+        } else if is_whole {
             // It matches for the first time, or one process handed over to another: the wait begins anew.
             settled_at = Instant::now() + rule.settle;
-        } else if let Some(status) = exit.filter(|status| !status.success()) {
+        } else if let Some(status) = exit.filter(|status| !status.success() && now.is_empty()) {
             let reason = format!(
                 "the command ended with {} before the criteria matched{}",
                 ending(status),
@@ -56,10 +68,11 @@ pub(crate) async fn start(component: &HostComponent, eyes: &Eyes) -> Result<Done
             );
             return Err(Refusal::new(Code::Internal, reason));
         }
-        matched = now;
-        if Instant::now() >= deadline && matched.is_empty() {
-            return Err(too_late(rule.timeout, launched).await);
+        if Instant::now() >= deadline && !is_whole {
+            return Err(too_late(rule.timeout, &found, launched).await);
         }
+        matched.clone_from(&found.processes);
+        was_whole = is_whole;
         if Instant::now() >= deadline + rule.settle + PACE && settled_at > Instant::now() {
             let seconds = (rule.timeout + rule.settle).as_secs();
             let who = pids_text(&pids(&matched));
@@ -83,8 +96,14 @@ async fn died(matched: &[Process], launched: &Launched) -> Refusal {
     Refusal::new(Code::Internal, reason)
 }
 
+/// What of it is missing: `driver, worker (1 of 2)`.
+fn missing(found: &ComponentReport) -> String {
+    let missing: Vec<String> = found.parts.iter().filter_map(PartReport::missing).collect();
+    missing.join(", ")
+}
+
 /// It did not match in time.
-async fn too_late(timeout: Duration, launched: Launched) -> Refusal {
+async fn too_late(timeout: Duration, found: &ComponentReport, launched: Launched) -> Refusal {
     let seconds = timeout.as_secs();
     let words = launched.last_words();
     let pid = launched.pid;
@@ -92,10 +111,13 @@ async fn too_late(timeout: Duration, launched: Launched) -> Refusal {
         true => format!("the command (pid {pid}) was still running and has been ended"),
         false => format!("the command (pid {pid}) had ended without an error"),
     };
-    Refusal::new(
-        Code::DeadlineExceeded,
-        format!("no process matched its criteria within {seconds} s; {rest}; check the criteria{words}"),
-    )
+    let what = match found.state {
+        State::Partial => {
+            format!("within {seconds} s only some of its processes ran, missing: {}", missing(found))
+        }
+        _ => format!("no process matched its criteria within {seconds} s"),
+    };
+    Refusal::new(Code::DeadlineExceeded, format!("{what}; {rest}; check the criteria{words}"))
 }
 
 /// The action cannot be watched to its end.

@@ -33,7 +33,7 @@ pub(crate) async fn stop(component: &HostComponent, eyes: &Eyes) -> Result<Done,
     let mut killed = false;
     let mut rounds = 0;
     loop {
-        let running = eyes.look().await?;
+        let running = eyes.look().await?.processes;
         if running.is_empty() {
             let outcome = match (ended.is_empty(), killed) {
                 (true, _) => Outcome::AlreadyStopped,

@@ -1,42 +1,52 @@
-//! The one owner of the scanner and of what is under way: scans each second and whenever asked, publishes
-//! every report, and lets one action at a time work on a component.
+//! The one owner of what is said of the host: puts together what is seen, what is under way and what the
+//! configuration says, publishes every report, and lets one action at a time work on a component.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rta_shared::config::HostConfig;
-use rta_shared::report::{ActionKind, Report, State};
+use rta_shared::config::{HostConfig, host_changes};
+use rta_shared::name::Name;
+use rta_shared::report::{ActionKind, Circumstances, ComponentReport, ConfigStanding, Report, State};
+use rta_shared::usage::Usage;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::scan::{Scanner, Sight};
+use crate::probe::Probes;
+use crate::usage::Gauge;
+use crate::watch::{Sight, WatchOptions, Watcher};
 
-/// From the end of one scan to the next that nobody asked for.
-const REST: Duration = Duration::from_secs(1);
 /// How many requests may wait.
 const INBOX: usize = 128;
+/// From one measurement of what is used to the next.
+const MEASURED: Duration = Duration::from_secs(5);
+/// From one sign of life to the next.
+const BEAT: Duration = Duration::from_secs(1);
+/// The watcher speaks each second. If it has not for this long, a read of /proc hangs.
+const HUNG: Duration = Duration::from_secs(5);
 
 /// What is under way on a component.
 pub(crate) type Action = (ActionKind, Timestamp);
 
 enum Request {
-    /// A scan that begins after the request.
-    Scan(oneshot::Sender<Arc<Report>>),
     /// Reserves a component, or tells what holds it.
-    Begin(usize, ActionKind, oneshot::Sender<Result<(), Action>>),
+    Begin(Name, ActionKind, oneshot::Sender<Result<(), Action>>),
     /// Frees a component.
-    End(usize),
+    End(Name),
+    /// Works by another configuration, or tells why one was refused.
+    Configure(Result<HostConfig, String>, oneshot::Sender<Vec<String>>),
 }
 
 /// A handle on the worker; clones share it.
 #[derive(Clone)]
 pub(crate) struct Worker {
+    watcher: Watcher,
     requests: mpsc::Sender<Request>,
     reports: watch::Receiver<Option<Arc<Report>>>,
+    usage: watch::Receiver<Option<Arc<Usage>>>,
+    config: watch::Receiver<Arc<HostConfig>>,
 }
 
 /// The worker is gone, since the agent is shutting down.
@@ -45,22 +55,41 @@ pub(crate) struct Gone;
 
 impl Worker {
     /// A worker for `config`, and the task that must run.
+    ///
+    /// # Errors
+    /// The thread that follows the host cannot be made.
     pub(crate) fn new(
         config: HostConfig,
+        options: WatchOptions,
         shutdown: CancellationToken,
-    ) -> (Self, impl Future<Output = ()> + Send) {
+    ) -> std::io::Result<(Self, impl Future<Output = ()> + Send)> {
+        let config = Arc::new(config);
         let (requests, inbox) = mpsc::channel(INBOX);
         let (publisher, reports) = watch::channel(None);
+        let (usage_publisher, usage) = watch::channel(None);
+        let (config_publisher, config_reader) = watch::channel(Arc::clone(&config));
+        let (watcher, sights) = Watcher::start(Arc::clone(&config), options)?;
+        let mut probes = Probes::new();
+        probes.configure(&config.components);
         let owner = Owner {
-            rest: Rest::Scanner(Box::new(Scanner::new(config))),
+            boot_id: boot_id(),
+            config: config_publisher,
+            config_error: None,
+            watcher: watcher.clone(),
             actions: HashMap::new(),
-            last: None,
+            probes,
+            sight: None,
+            is_hung: None,
             publisher,
         };
+        let measuring = measure(reports.clone(), usage_publisher);
         let task = async move {
-            shutdown.run_until_cancelled_owned(owner.run(inbox)).await;
+            let both = async {
+                tokio::select! { () = owner.run(sights, inbox) => {} () = measuring => {} }
+            };
+            shutdown.run_until_cancelled_owned(both).await;
         };
-        (Self { requests, reports }, task)
+        Ok((Self { watcher, requests, reports, usage, config: config_reader }, task))
     }
 
     /// Every report as it is published; `None` before the first.
@@ -68,116 +97,237 @@ impl Worker {
         self.reports.clone()
     }
 
-    /// The report of a scan that begins now.
-    pub(crate) async fn scan(&self) -> Result<Arc<Report>, Gone> {
-        let (answer, report) = oneshot::channel();
-        self.requests.send(Request::Scan(answer)).await.map_err(|_| Gone)?;
-        report.await.map_err(|_| Gone)
+    /// What is used, as it is measured; `None` before the first time.
+    pub(crate) fn usage(&self) -> watch::Receiver<Option<Arc<Usage>>> {
+        self.usage.clone()
     }
 
-    /// Reserves the component at a position for an action, or tells what holds it.
-    pub(crate) async fn begin(&self, component: usize, kind: ActionKind) -> Result<Result<(), Action>, Gone> {
+    /// The configuration that is worked by now.
+    pub(crate) fn config(&self) -> Arc<HostConfig> {
+        Arc::clone(&self.config.borrow())
+    }
+
+    /// The report of a full scan that begins now.
+    pub(crate) async fn scan(&self) -> Result<Arc<Report>, Gone> {
+        let sight = self.watcher.scan().await?;
+        self.report_of(&sight).await
+    }
+
+    /// What a full scan that begins now sees.
+    pub(crate) async fn look(&self) -> Result<Arc<Sight>, Gone> {
+        self.watcher.scan().await
+    }
+
+    /// What is true now of all that matched a moment ago, and of all that is new.
+    pub(crate) async fn glance(&self) -> Result<Arc<Sight>, Gone> {
+        self.watcher.glance().await
+    }
+
+    /// The first report that rests on `sight` or on a later one.
+    async fn report_of(&self, sight: &Sight) -> Result<Arc<Report>, Gone> {
+        let mut reports = self.reports.clone();
+        let is_it = |report: &Option<Arc<Report>>| {
+            report.as_ref().is_some_and(|report| report.scan.seen_at >= sight.figures.seen_at)
+        };
+        let report = reports.wait_for(is_it).await.map_err(|_| Gone)?;
+        report.clone().ok_or(Gone)
+    }
+
+    /// Reserves a component for an action, or tells what holds it.
+    pub(crate) async fn begin(&self, component: &Name, kind: ActionKind) -> Result<Result<(), Action>, Gone> {
         let (answer, reserved) = oneshot::channel();
-        self.requests.send(Request::Begin(component, kind, answer)).await.map_err(|_| Gone)?;
+        let request = Request::Begin(component.clone(), kind, answer);
+        self.requests.send(request).await.map_err(|_| Gone)?;
         reserved.await.map_err(|_| Gone)
     }
 
     /// Frees a component again.
-    pub(crate) async fn end(&self, component: usize) {
+    pub(crate) async fn end(&self, component: &Name) {
         // Where the worker is gone, so is the reservation.
-        let _ = self.requests.send(Request::End(component)).await;
+        let _ = self.requests.send(Request::End(component.clone())).await;
+    }
+
+    /// Works by another configuration from now on, and says what changed; or notes why one was refused.
+    pub(crate) async fn configure(&self, config: Result<HostConfig, String>) -> Result<Vec<String>, Gone> {
+        let (answer, changes) = oneshot::channel();
+        self.requests.send(Request::Configure(config, answer)).await.map_err(|_| Gone)?;
+        changes.await.map_err(|_| Gone)
     }
 }
 
-/// Where the scanner is: a scan takes it along to a thread that may block.
-enum Rest {
-    Scanner(Box<Scanner>),
-    Scanning(JoinHandle<(Box<Scanner>, Sight)>),
-}
-
 struct Owner {
-    rest: Rest,
-    actions: HashMap<usize, Action>,
-    last: Option<Sight>,
+    boot_id: String,
+    config: watch::Sender<Arc<HostConfig>>,
+    /// Why a configuration that was to replace it was refused.
+    config_error: Option<String>,
+    watcher: Watcher,
+    actions: HashMap<Name, Action>,
+    probes: Probes,
+    sight: Option<Arc<Sight>>,
+    /// Since when the watcher has been silent, where it has for too long.
+    is_hung: Option<Timestamp>,
     publisher: watch::Sender<Option<Arc<Report>>>,
 }
 
 impl Owner {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Request>) {
-        let mut next = Instant::now();
-        // Those that wait for the scan after the one that runs, and for the one that runs.
-        let mut waiting: Vec<oneshot::Sender<Arc<Report>>> = Vec::new();
-        let mut served: Vec<oneshot::Sender<Arc<Report>>> = Vec::new();
+    async fn run(
+        mut self,
+        mut sights: watch::Receiver<Option<Arc<Sight>>>,
+        mut inbox: mpsc::Receiver<Request>,
+    ) {
+        let mut beat = tokio::time::interval(BEAT);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let due = !waiting.is_empty() || Instant::now() >= next;
-            self.rest = match self.rest {
-                Rest::Scanner(mut scanner) if due => {
-                    served.append(&mut waiting);
-                    Rest::Scanning(tokio::task::spawn_blocking(move || {
-                        let sight = scanner.look();
-                        (scanner, sight)
-                    }))
-                }
-                rest => rest,
-            };
-            let idle = matches!(self.rest, Rest::Scanner(_));
-            let scanned = async {
-                match &mut self.rest {
-                    Rest::Scanning(task) => task.await,
-                    Rest::Scanner(_) => std::future::pending().await,
-                }
-            };
             tokio::select! {
-                done = scanned => match done {
-                    Ok((scanner, sight)) => {
-                        self.rest = Rest::Scanner(scanner);
-                        self.last = Some(sight);
-                        next = Instant::now() + REST;
-                        if let Some(report) = self.publish() {
-                            for answer in served.drain(..) {
-                                // Whoever asked may have gone.
-                                let _ = answer.send(Arc::clone(&report));
-                            }
-                        }
-                    }
-                    Err(error) => {
-                        // Without its scanner the agent is blind; its silence says so to the aggregator.
-                        tracing::error!(%error, "a scan failed");
+                changed = sights.changed() => {
+                    if changed.is_err() {
+                        // Without its eyes the agent is blind; its silence says so to the aggregator.
+                        tracing::error!("the thread that follows the host ended");
                         return;
                     }
-                },
-                () = tokio::time::sleep_until(next), if idle => {}
+                    let sight = sights.borrow_and_update().clone();
+                    self.sight = sight.or(self.sight);
+                }
                 request = inbox.recv() => match request {
                     None => return,
-                    Some(Request::Scan(answer)) => waiting.push(answer),
-                    Some(Request::Begin(component, kind, answer)) => {
-                        let reserved = match self.actions.get(&component) {
-                            Some(held) => Err(*held),
-                            None => Ok(()),
-                        };
-                        if answer.send(reserved).is_ok() && reserved.is_ok() {
-                            self.actions.insert(component, (kind, Timestamp::now()));
-                            self.publish();
-                        }
-                    }
-                    Some(Request::End(component)) => {
-                        self.actions.remove(&component);
-                        self.publish();
-                    }
+                    Some(request) => self.obey(request).await,
                 },
+                () = self.probes.changed() => {}
+                _ = beat.tick() => {}
+            }
+            self.publish();
+        }
+    }
+
+    async fn obey(&mut self, request: Request) {
+        match request {
+            Request::Begin(component, kind, answer) => {
+                let reserved = match self.actions.get(&component) {
+                    Some(held) => Err(*held),
+                    None => Ok(()),
+                };
+                if answer.send(reserved).is_ok() && reserved.is_ok() {
+                    self.actions.insert(component, (kind, Timestamp::now()));
+                }
+            }
+            Request::End(component) => drop(self.actions.remove(&component)),
+            Request::Configure(Err(reason), answer) => {
+                tracing::error!(reason, "the new configuration is refused, the old one goes on");
+                self.config_error = Some(reason);
+                // Whoever asked may have gone.
+                let _ = answer.send(Vec::new());
+            }
+            Request::Configure(Ok(config), answer) => {
+                let config = Arc::new(config);
+                let changes = host_changes(&self.config.borrow(), &config);
+                for change in &changes {
+                    tracing::info!(change, "the configuration changes");
+                }
+                tracing::info!(digest = config.digest, "the configuration is read anew");
+                self.config_error = None;
+                self.probes.configure(&config.components);
+                // Together with the first sight by it: no report mixes the two.
+                if let Ok(sight) = self.watcher.configure(Arc::clone(&config)).await {
+                    self.sight = Some(sight);
+                }
+                self.config.send_replace(config);
+                // Whoever asked may have gone.
+                let _ = answer.send(changes);
             }
         }
     }
 
-    /// Publishes what the last scan and the actions say; `None` before the first scan and while one runs.
-    fn publish(&self) -> Option<Arc<Report>> {
-        let Rest::Scanner(scanner) = &self.rest else { return None };
-        let sight = self.last.as_ref()?;
-        let report = Arc::new(scanner.report(sight, |at| self.actions.get(&at).copied()));
+    /// Publishes what is seen and under way; nothing before the first sight.
+    fn publish(&mut self) {
+        let Some(sight) = self.sight.clone() else { return };
+        let silent = sight.told_at.elapsed();
+        self.is_hung = match self.is_hung {
+            _ if silent < HUNG => None,
+            Some(since) => Some(since),
+            None => Some(Timestamp::now()),
+        };
+        let report = Arc::new(Report {
+            host: sight.config.host.clone(),
+            boot_id: self.boot_id.clone(),
+            scan: sight.figures,
+            components: match (&sight.matches, self.is_hung) {
+                (_, Some(since)) => Err(format!(
+                    "cannot see the processes: a read of /proc has been hanging since {}",
+                    since.strftime("%H:%M:%S UTC")
+                )),
+                (Err(reason), None) => Err(reason.clone()),
+                (Ok(matches), None) => Ok(self.components(&sight, matches)),
+            },
+            watch: sight.watch.clone(),
+            config: ConfigStanding { digest: sight.config.digest.clone(), error: self.config_error.clone() },
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        });
         log_changes(self.publisher.borrow().as_deref(), &report);
-        self.publisher.send_replace(Some(Arc::clone(&report)));
-        Some(report)
+        self.publisher.send_replace(Some(report));
     }
+
+    fn components(&mut self, sight: &Sight, matches: &crate::watch::Matches) -> Vec<ComponentReport> {
+        let components = sight.config.components.iter().zip(matches);
+        let report = |(component, matches): (&rta_shared::config::HostComponent, &Vec<Vec<_>>)| {
+            let mut report = ComponentReport::new(
+                component,
+                matches,
+                Circumstances {
+                    action: self.actions.get(&component.name).copied(),
+                    unseen: sight.unseen.clone(),
+                    probe: None,
+                },
+            );
+            let youngest = report.processes.iter().map(|process| process.id).max_by_key(|id| id.start_ticks);
+            let running = youngest.filter(|_| report.state == State::Running);
+            self.probes.follow(&component.name, running);
+            report.probe = self.probes.report(&component.name);
+            report
+        };
+        components.map(report).collect()
+    }
+}
+
+/// Measures what is used, as long as somebody is there to be told.
+async fn measure(
+    mut reports: watch::Receiver<Option<Arc<Report>>>,
+    publisher: watch::Sender<Option<Arc<Usage>>>,
+) {
+    let mut gauge = Some(Gauge::new());
+    let mut pace = tokio::time::interval(MEASURED);
+    pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    if reports.wait_for(Option::is_some).await.is_err() {
+        return;
+    }
+    while let Some(mut used) = gauge.take() {
+        pace.tick().await;
+        let pids: Vec<u32> = match reports.borrow().as_deref().map(|report| &report.components) {
+            Some(Ok(components)) => components
+                .iter()
+                .flat_map(|component| component.processes.iter().map(|process| process.id.pid))
+                .collect(),
+            _ => Vec::new(),
+        };
+        let measured: JoinHandle<_> = tokio::task::spawn_blocking(move || {
+            let usage = used.measure(&pids);
+            (used, usage)
+        });
+        match measured.await {
+            Ok((used, usage)) => {
+                gauge = Some(used);
+                publisher.send_replace(Some(Arc::new(usage)));
+            }
+            Err(error) => {
+                tracing::error!(%error, "what is used cannot be measured any more");
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+fn boot_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
 }
 
 /// One line in the log for each component that changed.
@@ -192,12 +342,18 @@ fn log_changes(before: Option<&Report>, after: &Report) {
         }
     };
     let old = before.and_then(|before| before.components.as_ref().ok());
-    for (at, new) in components.iter().enumerate() {
-        let from = old.and_then(|old| old.get(at)).map(|old| old.state);
+    for new in components {
+        let old = old.and_then(|old| old.iter().find(|old| old.component == new.component));
+        let from = old.map(|old| old.state);
         if from != Some(new.state) && !(from.is_none() && new.state == State::Stopped) {
             let pids: Vec<u32> = new.processes.iter().map(|process| process.id.pid).collect();
             let from = from.map_or("unseen", State::word);
             tracing::info!(component = %new.component, from, to = new.state.word(), ?pids, "state changed");
+        }
+        let probe = |report: &ComponentReport| report.probe.as_ref().map(|probe| probe.state);
+        if let Some(state) = probe(new).filter(|state| Some(*state) != old.and_then(probe)) {
+            let reason = new.probe.as_ref().map(|probe| probe.reason.as_str()).unwrap_or_default();
+            tracing::info!(component = %new.component, probe = state.word(), reason, "probe changed");
         }
     }
 }

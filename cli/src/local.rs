@@ -24,8 +24,8 @@ pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut d
     let startable = |seen: &ComponentReport| {
         config.components.iter().any(|known| known.name == seen.component && known.start.is_some())
     };
-    let report = Scanner::new(config.clone()).scan();
-    let components = report
+    let scan = Scanner::new(config.clone()).scan();
+    let components = scan
         .components
         .map_err(|reason| Failure::new(CANNOT_TELL, format!("host {}: {reason}", config.host)))?;
     let instances: Vec<InstanceOverview> = components
@@ -51,7 +51,7 @@ pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut d
         role,
         health,
         reachable: true,
-        scanned_at: Some(report.scan.scanned_at),
+        scanned_at: Some(scan.figures.scanned_at),
         error: None,
         instances,
         agent: None,

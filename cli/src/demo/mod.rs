@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::future::join_all;
+use rta_agent::watch::WatchOptions;
 use rta_shared::config::Platform;
 use rta_shared::logging::{self, LogFormat};
 use rta_shared::report::ActionKind;
@@ -81,7 +82,8 @@ async fn run(
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         set_agent(&mut platform, host.name.as_str(), listener.local_addr()?);
         let config = platform::host_config(&platform, host, &programs)?;
-        servers.push(tokio::spawn(rta_agent::serve(listener, config, shutdown.clone())));
+        let options = rta_agent::Options { watch: WatchOptions::default(), folder: None };
+        servers.push(tokio::spawn(rta_agent::serve(listener, config, options, shutdown.clone())));
     }
     servers.push(tokio::spawn(rta_aggregator::serve(platform, web, grpc, shutdown.clone())));
 

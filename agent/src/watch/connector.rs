@@ -1,0 +1,230 @@
+//! The kernel's process connector: a netlink socket that tells of each fork, exec and exit on the host.
+
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::netlink::{self, SocketAddrNetlink};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recvfrom, send, socket_with, sockopt,
+};
+use socket2::{SockFilter, SockRef};
+
+use super::event::{
+    CONNECTOR_HEADER, EXEC, EXIT, FORK, LISTEN, NETLINK_HEADER, NONE, PROC_INDEX, PROC_VALUE, ProcessEvent,
+    decode,
+};
+
+/// The group that the kernel sends process events to: `CN_IDX_PROC`.
+const GROUP: u32 = PROC_INDEX;
+/// How much the kernel keeps for us before it drops events: some 6,000 of them.
+const KEPT: usize = 8 * 1024 * 1024;
+/// Room for one datagram; an event has 76 bytes.
+const DATAGRAM: usize = 4 * 1024;
+/// How long the kernel has to answer. It answers at once or never.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// `NLMSG_DONE` (linux/netlink.h), which the connector's messages have as their type.
+const DONE: u16 = 3;
+
+/// A socket on which events arrive.
+#[derive(Debug)]
+pub(super) struct Connector {
+    socket: OwnedFd,
+    buffer: Vec<u8>,
+    /// How many of the kernel's datagrams were read.
+    received: u64,
+}
+
+/// What one reading of the socket gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// All that was there.
+    All,
+    /// All that was there, but the kernel dropped some before.
+    Lost,
+}
+
+impl Connector {
+    /// Asks the kernel for events, and makes sure that they come.
+    ///
+    /// # Errors
+    /// Why none can be had, as a sentence.
+    pub(super) fn open() -> Result<Self, String> {
+        let told = |error: Errno| {
+            match error {
+            Errno::PERM | Errno::ACCESS => {
+                "the kernel does not let the agent have its process events; run it as root or give it CAP_NET_ADMIN"
+                    .to_owned()
+            }
+            Errno::PROTONOSUPPORT => "the kernel has no process connector (CONFIG_PROC_EVENTS)".to_owned(),
+            Errno::CONNREFUSED => {
+                "the kernel's process events reach the host's own network namespace only; the agent runs in another"
+                    .to_owned()
+            }
+            error => format!("the kernel's process events cannot be had: {error}"),
+        }
+        };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(netlink::CONNECTOR))
+            .map_err(told)?;
+        // The kernel chooses the address; 0 would be its own.
+        bind(&socket, &SocketAddrNetlink::new(0, GROUP)).map_err(told)?;
+        // Without CAP_NET_ADMIN the usual size stays; an overrun is noticed either way.
+        let _ = sockopt::set_socket_recv_buffer_size_force(&socket, KEPT);
+        let sequence = std::process::id();
+        send(&socket, &listen_request(sequence), SendFlags::empty()).map_err(told)?;
+        let mut connector = Self { socket, buffer: Vec::with_capacity(DATAGRAM), received: 0 };
+        connector.await_answer(sequence).map_err(|error| error.map_or_else(silent, told))?;
+        connector.await_event().map_err(|error| error.map_or_else(silent, told))?;
+        connector.leave_out_threads().map_err(told)?;
+        Ok(connector)
+    }
+
+    /// Calls `tell` with every event that has arrived.
+    ///
+    /// # Errors
+    /// The socket is broken.
+    pub(super) fn read(&mut self, mut tell: impl FnMut(ProcessEvent)) -> Result<Read, Errno> {
+        let mut outcome = Read::All;
+        loop {
+            self.buffer.clear();
+            match recvfrom(&self.socket, spare_capacity(&mut self.buffer), RecvFlags::empty()) {
+                Ok((_, _, sender)) => {
+                    let sender = sender.and_then(|sender| SocketAddrNetlink::try_from(sender).ok());
+                    // Any process may send to a netlink address; the kernel's own is 0.
+                    if sender.is_some_and(|sender| sender.pid() == 0) {
+                        self.received += 1;
+                        decode(&self.buffer, &mut tell);
+                    }
+                }
+                Err(Errno::AGAIN) => return Ok(outcome),
+                Err(Errno::INTR) => {}
+                // The socket's buffer overran (netlink(7)); what follows is whole again.
+                Err(Errno::NOBUFS) => outcome = Read::Lost,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits for the kernel's answer to the request. `None`: it does not answer, as in a container.
+    fn await_answer(&mut self, wanted: u32) -> Result<(), Option<Errno>> {
+        let mut answer = None;
+        self.await_that(|_, events| {
+            answer = events.iter().find_map(|event| match event {
+                ProcessEvent::Answer { sequence, error } if *sequence == wanted => Some(*error),
+                _ => None,
+            });
+            answer.is_some()
+        })?;
+        match answer.and_then(|error| i32::try_from(error).ok()) {
+            Some(0) => Ok(()),
+            Some(error) => Err(Some(Errno::from_raw_os_error(error))),
+            None => Err(None),
+        }
+    }
+
+    /// Makes something happen, and waits until something is told: where the agent has a PID namespace of its
+    /// own, the kernel may answer and yet tell nothing.
+    fn await_event(&mut self) -> Result<(), Option<Errno>> {
+        let before = self.received;
+        // The beginning and the end of a thread are events too, as long as they are not filtered.
+        let thread = std::thread::Builder::new().spawn(|| {});
+        thread.map_err(|error| Errno::from_io_error(&error))?.join().map_err(|_| None)?;
+        self.await_that(|connector, _| connector.received > before)
+    }
+
+    /// Reads until `is_it`; `None` where it never is.
+    fn await_that(
+        &mut self,
+        mut is_it: impl FnMut(&Self, &[ProcessEvent]) -> bool,
+    ) -> Result<(), Option<Errno>> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut events = Vec::new();
+            self.read(|event| events.push(event)).map_err(Some)?;
+            if is_it(self, &events) {
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(None);
+            }
+            let timeout = Timespec::try_from(left).ok();
+            match poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], timeout.as_ref()) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(Some(error)),
+            }
+        }
+    }
+
+    /// Has the kernel leave out what is not about whole processes: a JVM begins and ends threads all the time,
+    /// and each would wake the agent.
+    fn leave_out_threads(&self) -> Result<(), Errno> {
+        let filter = SockRef::from(&self.socket).attach_filter(&thread_filter());
+        filter.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    }
+}
+
+impl AsFd for Connector {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn silent() -> String {
+    "the kernel does not tell its process events here, as in a container or a PID namespace of its own"
+        .to_owned()
+}
+
+/// A netlink message with a connector message with the one word that asks for events.
+fn listen_request(sequence: u32) -> Vec<u8> {
+    let mut request = Vec::with_capacity(NETLINK_HEADER + CONNECTOR_HEADER + 4);
+    let length = u32::try_from(NETLINK_HEADER + CONNECTOR_HEADER + 4).unwrap_or_default();
+    // struct nlmsghdr: length, type and flags, sequence, sender (0: the kernel fills it in).
+    request.extend(length.to_ne_bytes());
+    request.extend(DONE.to_ne_bytes());
+    request.extend(0_u16.to_ne_bytes());
+    request.extend([0_u32, 0].iter().flat_map(|word| word.to_ne_bytes()));
+    // struct cn_msg: address, sequence, acknowledgement, length and flags; then the data.
+    request.extend([PROC_INDEX, PROC_VALUE, sequence, 0].iter().flat_map(|word| word.to_ne_bytes()));
+    request.extend(4_u16.to_ne_bytes());
+    request.extend(0_u16.to_ne_bytes());
+    request.extend(LISTEN.to_ne_bytes());
+    request
+}
+
+/// A classic BPF program (linux/filter.h) that admits answers, execs, and the forks and exits of processes.
+fn thread_filter() -> [SockFilter; 15] {
+    // BPF_LD | BPF_W | BPF_ABS, BPF_MISC | BPF_TAX, BPF_JMP | BPF_JEQ with a constant and with X, BPF_RET | BPF_K.
+    const LOAD: u16 = 0x20;
+    const TO_X: u16 = 0x07;
+    const IS: u16 = 0x15;
+    const IS_X: u16 = 0x1d;
+    const RETURN: u16 = 0x06;
+    const EVENT: u32 = 16 + 20;
+    const DATA: u32 = EVENT + 16;
+    // BPF loads in network byte order.
+    let of = |what: u32| what.to_be();
+    let op = SockFilter::new;
+    [
+        op(LOAD, 0, 0, EVENT),
+        op(IS, 3, 0, of(FORK)),
+        op(IS, 6, 0, of(EXIT)),
+        op(IS, 9, 0, of(EXEC)),
+        op(IS, 8, 9, of(NONE)),
+        // A fork: child_pid and child_tgid are the same.
+        op(LOAD, 0, 0, DATA + 8),
+        op(TO_X, 0, 0, 0),
+        op(LOAD, 0, 0, DATA + 12),
+        op(IS_X, 4, 5, 0),
+        // An exit: process_pid and process_tgid are the same.
+        op(LOAD, 0, 0, DATA),
+        op(TO_X, 0, 0, 0),
+        op(LOAD, 0, 0, DATA + 4),
+        op(IS_X, 0, 1, 0),
+        op(RETURN, 0, 0, u32::MAX),
+        op(RETURN, 0, 0, 0),
+    ]
+}

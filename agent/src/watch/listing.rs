@@ -1,0 +1,105 @@
+//! Which processes a listing of /proc shows that may have become a component's since the one before. Pure.
+
+use std::time::{Duration, Instant};
+
+use crate::procfs::Listed;
+
+/// A process may call exec some time after it began, as launchers do. Until this age it is looked at each time;
+/// one that is older is left to the next full scan.
+const YOUNG: Duration = Duration::from_secs(10);
+
+/// The processes of the last listing.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// By PID.
+    known: Vec<Known>,
+    /// Reused.
+    next: Vec<Known>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    listed: Listed,
+    /// When it was listed first.
+    since: Instant,
+}
+
+impl Listing {
+    /// Takes in a listing, in the order of PIDs; calls `new_or_young` with each process that is worth a look.
+    pub(super) fn update(&mut self, listed: &[Listed], now: Instant, mut new_or_young: impl FnMut(u32)) {
+        self.next.clear();
+        let mut old = self.known.iter().peekable();
+        for listed in listed {
+            while old.next_if(|old| old.listed.pid < listed.pid).is_some() {}
+            let known = old.next_if(|old| old.listed == *listed).copied();
+            let known = known.unwrap_or(Known { listed: *listed, since: now });
+            if known.is_young(now) {
+                new_or_young(listed.pid);
+            }
+            self.next.push(known);
+        }
+        std::mem::swap(&mut self.known, &mut self.next);
+    }
+
+    /// Whether a process was listed long ago, so that it is left to full scans.
+    pub(super) fn is_settled(&self, listed: Listed, now: Instant) -> bool {
+        let found = self.known.binary_search_by_key(&listed.pid, |known| known.listed.pid);
+        let known = found.ok().and_then(|at| self.known.get(at));
+        known.is_some_and(|known| known.listed == listed && !known.is_young(now))
+    }
+}
+
+impl Known {
+    fn is_young(&self, now: Instant) -> bool {
+        now.duration_since(self.since) < YOUNG
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(pid: u32, inode: u64) -> Listed {
+        Listed { pid, inode }
+    }
+
+    fn worth_a_look(listing: &mut Listing, now: Instant, listed: &[Listed]) -> Vec<u32> {
+        let mut pids = Vec::new();
+        listing.update(listed, now, |pid| pids.push(pid));
+        pids
+    }
+
+    #[test]
+    fn the_new_and_the_young_are_worth_a_look_and_the_old_are_not() {
+        let mut listing = Listing::default();
+        let start = Instant::now();
+        let first = [listed(1, 11), listed(5, 15)];
+        assert_eq!(worth_a_look(&mut listing, start, &first), [1, 5]);
+        assert_eq!(worth_a_look(&mut listing, start + YOUNG / 2, &first), [1, 5]);
+        let later = start + YOUNG;
+        assert_eq!(worth_a_look(&mut listing, later, &first), [] as [u32; 0]);
+        assert!(listing.is_settled(listed(5, 15), later) && !listing.is_settled(listed(6, 16), later));
+        let more = [listed(1, 11), listed(3, 13), listed(5, 15), listed(9, 19)];
+        assert_eq!(worth_a_look(&mut listing, later, &more), [3, 9]);
+    }
+
+    #[test]
+    fn a_reused_pid_is_new() {
+        let mut listing = Listing::default();
+        let start = Instant::now();
+        worth_a_look(&mut listing, start, &[listed(5, 15)]);
+        assert_eq!(worth_a_look(&mut listing, start + YOUNG, &[listed(5, 99)]), [5]);
+        assert!(!listing.is_settled(listed(5, 99), start + YOUNG));
+    }
+
+    #[test]
+    fn what_ended_is_forgotten() {
+        let mut listing = Listing::default();
+        let start = Instant::now();
+        let all = [listed(1, 11), listed(2, 12), listed(3, 13)];
+        worth_a_look(&mut listing, start, &all);
+        let later = start + YOUNG;
+        assert_eq!(worth_a_look(&mut listing, later, &[listed(2, 12)]), [] as [u32; 0]);
+        assert_eq!(worth_a_look(&mut listing, later, &all), [1, 3]);
+    }
+}

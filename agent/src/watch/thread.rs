@@ -1,0 +1,396 @@
+//! The loop that keeps the table true: it waits for events, scans, answers, and publishes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use rta_shared::config::HostConfig;
+use rta_shared::report::{ScanFigures, Watch, WatchMode};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::OwnedFd;
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{mpsc, watch};
+
+use super::connector::{Connector, Read};
+use super::deaths::Deaths;
+use super::event::ProcessEvent;
+use super::listing::Listing;
+use super::tracker::{Occasion, Tracker};
+use super::{Command, Matches, Sight, WatchOptions};
+use crate::inspect::Inspector;
+use crate::procfs::Listed;
+use crate::visibility;
+
+/// From one sign of life to the next; without events also from one look for new processes to the next.
+const BEAT: Duration = Duration::from_secs(1);
+/// After events were lost, or nothing could be seen, this long passes before the next full scan at least.
+const REST: Duration = Duration::from_secs(1);
+/// How many processes a full scan looks at before it takes in events: some tenths of a millisecond.
+const CHUNK: usize = 64;
+
+pub(super) struct Thread {
+    config: Arc<HostConfig>,
+    period: Duration,
+    commands: mpsc::Receiver<Command>,
+    bell: Arc<OwnedFd>,
+    publisher: watch::Sender<Option<Arc<Sight>>>,
+    /// `None` where /proc could not be opened.
+    inspector: Option<Inspector>,
+    tracker: Tracker,
+    source: Source,
+    /// Why the source is not events.
+    fallback: Option<String>,
+    /// Reused.
+    listed: Vec<Listed>,
+    /// Why nothing can be seen; `None` where it can.
+    blind: Option<String>,
+    figures: ScanFigures,
+    overruns: u64,
+    differences: u64,
+    /// When the last full scan ended.
+    last_scan: Instant,
+    /// Events were lost since it began.
+    is_lost: bool,
+    /// What the full scan finds that is under way was lost, not missed.
+    is_excused: bool,
+    next_scan: Instant,
+    next_beat: Instant,
+    /// While the table is being filled for the first time it is not published.
+    is_filled: bool,
+}
+
+/// Where news of processes come from between full scans.
+enum Source {
+    Events(Connector),
+    Scans { listing: Listing, deaths: Deaths },
+}
+
+impl Thread {
+    pub(super) fn new(
+        config: Arc<HostConfig>,
+        options: WatchOptions,
+        commands: mpsc::Receiver<Command>,
+        bell: Arc<OwnedFd>,
+        publisher: watch::Sender<Option<Arc<Sight>>>,
+    ) -> Self {
+        let opened = match options.events {
+            true => Connector::open(),
+            false => Err("the agent was told to scan".to_owned()),
+        };
+        let (source, fallback) = match opened {
+            Ok(connector) => (Source::Events(connector), None),
+            Err(reason) => (Source::scans(), Some(reason)),
+        };
+        match &fallback {
+            None => tracing::info!("following the host by the kernel's process events"),
+            Some(reason) => tracing::info!(reason, "following the host by scans"),
+        }
+        let now = Instant::now();
+        let zero = Timestamp::UNIX_EPOCH;
+        Self {
+            config,
+            period: options.period,
+            commands,
+            bell,
+            publisher,
+            inspector: None,
+            tracker: Tracker::default(),
+            source,
+            fallback,
+            listed: Vec::new(),
+            blind: None,
+            figures: ScanFigures {
+                scanned_at: zero,
+                duration: Duration::ZERO,
+                processes_seen: 0,
+                seen_at: zero,
+            },
+            overruns: 0,
+            differences: 0,
+            last_scan: now,
+            is_lost: false,
+            is_excused: false,
+            next_scan: now,
+            next_beat: now,
+            is_filled: false,
+        }
+    }
+
+    /// Follows the host until nobody is left to tell.
+    pub(super) fn run(mut self) {
+        loop {
+            if Instant::now() >= self.next_scan {
+                self.scan();
+            }
+            let now = Instant::now();
+            if now >= self.next_beat {
+                self.next_beat = now + BEAT;
+                self.pass();
+                self.publish();
+            }
+            self.settle_due();
+            self.publish_changes();
+            self.wait();
+            self.take_in();
+            loop {
+                match self.commands.try_recv() {
+                    Ok(command) => self.obey(command),
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return,
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        let answer = match command {
+            Command::Scan(answer) => {
+                self.scan();
+                answer
+            }
+            Command::Glance(answer) => {
+                self.pass();
+                if let Some(inspector) = &mut self.inspector {
+                    self.tracker.review(inspector);
+                }
+                answer
+            }
+            Command::Configure(config, answer) => {
+                if let Some(inspector) = &mut self.inspector {
+                    inspector.configure(&config);
+                }
+                self.config = config;
+                self.tracker.clear();
+                self.is_filled = false;
+                self.scan();
+                answer
+            }
+        };
+        let sight = self.publish();
+        // Whoever asked may have gone.
+        let _ = answer.send(sight);
+    }
+
+    /// Waits until something happens, or is to be done.
+    fn wait(&mut self) {
+        let next = self.next_scan.min(self.next_beat);
+        let next = self.tracker.next_due().map_or(next, |due| due.min(next));
+        let Ok(timeout) = Timespec::try_from(next.saturating_duration_since(Instant::now())) else { return };
+        let mut watched = vec![PollFd::new(&self.bell, PollFlags::IN)];
+        match &self.source {
+            Source::Events(connector) => watched.push(PollFd::new(connector, PollFlags::IN)),
+            Source::Scans { deaths, .. } => {
+                watched.extend(deaths.pidfds().map(|pidfd| PollFd::new(pidfd, PollFlags::IN)));
+            }
+        }
+        // An error, such as EINTR, is a wait that ended early.
+        let _ = poll(&mut watched, Some(&timeout));
+        // It fails where nobody rang.
+        let _ = rustix::io::read(&*self.bell, &mut [0; 8]);
+    }
+
+    /// Takes in all that was told in the meantime.
+    fn take_in(&mut self) {
+        let now = Instant::now();
+        let Self { tracker, inspector, .. } = self;
+        // Where nothing can be seen, what is told is read all the same, and forgotten.
+        let mut take = |event| {
+            if let Some(inspector) = inspector {
+                tracker.event(event, now, inspector);
+            }
+        };
+        match &mut self.source {
+            Source::Events(connector) => match connector.read(take) {
+                Ok(Read::All) => {}
+                Ok(Read::Lost) => {
+                    self.overruns += 1;
+                    self.is_lost = true;
+                    self.is_excused = true;
+                    self.tracker.excuse();
+                    self.next_scan = self.next_scan.min(now.max(self.last_scan + REST));
+                    tracing::warn!(
+                        "the kernel's events came too fast and some were lost; a full scan follows"
+                    );
+                }
+                Err(error) => {
+                    let reason = format!("the kernel's process events broke off: {error}");
+                    tracing::error!(reason, "following the host by scans");
+                    self.source = Source::scans();
+                    self.fallback = Some(reason);
+                    self.next_scan = now;
+                }
+            },
+            Source::Scans { deaths, .. } => {
+                deaths.take().into_iter().for_each(|pid| take(ProcessEvent::Exit(pid)));
+            }
+        }
+    }
+
+    /// Looks at every process.
+    fn scan(&mut self) {
+        let began = Instant::now();
+        self.is_excused = std::mem::take(&mut self.is_lost);
+        self.blind = visibility::problem().or_else(|| self.look_at_all().err());
+        if self.blind.is_some() {
+            self.inspector = None;
+            self.tracker.clear();
+            self.is_filled = false;
+            if let Source::Scans { listing, deaths } = &mut self.source {
+                (*listing, *deaths) = (Listing::default(), Deaths::default());
+            }
+        }
+        let ended = Instant::now();
+        self.figures.duration = ended - began;
+        self.figures.scanned_at = Timestamp::now();
+        self.figures.seen_at = self.figures.scanned_at;
+        self.last_scan = ended;
+        // What was lost while it went on calls for another one.
+        let soon = self.is_lost || self.blind.is_some();
+        self.next_scan = ended + if soon { REST } else { self.period };
+    }
+
+    fn look_at_all(&mut self) -> Result<(), String> {
+        let told = |error| format!("cannot see the processes: /proc cannot be read: {error}");
+        if self.inspector.is_none() {
+            self.inspector = Some(Inspector::new(&self.config).map_err(told)?);
+        }
+        // What is known to be new is no wonder to the scan.
+        self.pass();
+        let mut listed = std::mem::take(&mut self.listed);
+        let outcome = self.inspector.as_mut().map_or(Ok(()), |inspector| inspector.list(&mut listed));
+        self.figures.processes_seen = u32::try_from(listed.len()).unwrap_or(u32::MAX);
+        self.tracker.begin_scan();
+        for chunk in listed.chunks(CHUNK) {
+            let now = Instant::now();
+            for listed in chunk {
+                let occasion = self.occasion(*listed, now);
+                if let Some(inspector) = &mut self.inspector {
+                    self.tracker.see(listed.pid, occasion, inspector);
+                }
+            }
+            // A death is told at once, and the kernel's buffer does not fill.
+            self.take_in();
+            self.publish_changes();
+        }
+        let now = Instant::now();
+        let occasion = match &mut self.source {
+            Source::Events(_) if self.is_filled && !self.is_excused => Occasion::Scan(now),
+            Source::Events(_) => Occasion::News,
+            Source::Scans { listing, .. } => {
+                if !self.is_filled {
+                    listing.update(&listed, now, |_| {});
+                }
+                // Deaths are told by pidfds, perhaps a moment later.
+                Occasion::News
+            }
+        };
+        if let Some(inspector) = &mut self.inspector {
+            self.tracker.end_scan(occasion, inspector);
+        }
+        self.listed = listed;
+        outcome.map_err(told)?;
+        self.hold_matched();
+        self.is_filled = true;
+        Ok(())
+    }
+
+    /// Whether a change that a full scan finds on this process should have been known.
+    fn occasion(&self, listed: Listed, now: Instant) -> Occasion {
+        let is_known = match &self.source {
+            Source::Events(_) => true,
+            Source::Scans { listing, .. } => {
+                self.tracker.process(listed.pid).is_none() && listing.is_settled(listed, now)
+            }
+        };
+        if self.is_filled && !self.is_excused && is_known { Occasion::Scan(now) } else { Occasion::News }
+    }
+
+    /// Without events: looks at all that is new, young or matched.
+    fn pass(&mut self) {
+        let Source::Scans { listing, .. } = &mut self.source else { return };
+        let Some(inspector) = self.inspector.as_mut().filter(|_| self.is_filled) else { return };
+        if let Err(error) = inspector.list(&mut self.listed) {
+            tracing::error!(%error, "/proc cannot be read");
+            self.next_scan = Instant::now();
+            return;
+        }
+        listing.update(&self.listed, Instant::now(), |pid| self.tracker.see(pid, Occasion::News, inspector));
+        self.tracker.review(inspector);
+        self.figures.seen_at = Timestamp::now();
+        self.hold_matched();
+    }
+
+    /// Without events: holds a pidfd on each matched process.
+    fn hold_matched(&mut self) {
+        let Source::Scans { deaths, .. } = &mut self.source else { return };
+        let Some(inspector) = &mut self.inspector else { return };
+        let matched =
+            self.tracker.watched().filter_map(|pid| self.tracker.process(pid)).map(|process| process.id);
+        for pid in deaths.hold(matched) {
+            self.tracker.see(pid, Occasion::News, inspector);
+        }
+    }
+
+    fn settle_due(&mut self) {
+        let Some(inspector) = &mut self.inspector else { return };
+        for pid in self.tracker.due(Instant::now(), inspector) {
+            self.differences += 1;
+            let matched = self.tracker.process(pid).is_some();
+            tracing::warn!(pid, matched, "a full scan found a change that nothing had told");
+        }
+    }
+
+    fn publish_changes(&mut self) {
+        if self.is_filled && self.tracker.take_change() {
+            self.publish();
+        }
+    }
+
+    fn publish(&mut self) -> Arc<Sight> {
+        self.tracker.take_change();
+        let mode = match &self.source {
+            Source::Events(_) => WatchMode::Events,
+            Source::Scans { .. } => WatchMode::Scans,
+        };
+        if mode == WatchMode::Events && self.blind.is_none() {
+            self.figures.seen_at = Timestamp::now();
+        }
+        let sight = Arc::new(Sight {
+            config: Arc::clone(&self.config),
+            matches: match &self.blind {
+                Some(reason) => Err(reason.clone()),
+                None => Ok(Arc::new(self.matches())),
+            },
+            unseen: self.tracker.unseen(),
+            figures: self.figures,
+            watch: Watch {
+                mode,
+                fallback: self.fallback.clone(),
+                overruns: self.overruns,
+                differences: self.differences,
+            },
+            told_at: Instant::now(),
+        });
+        self.publisher.send_replace(Some(Arc::clone(&sight)));
+        sight
+    }
+
+    fn matches(&self) -> Matches {
+        let components = &self.config.components;
+        let mut matches: Matches =
+            components.iter().map(|component| vec![Vec::new(); component.parts.len()]).collect();
+        for (process, parts) in self.tracker.matches() {
+            for id in parts {
+                let part = matches.get_mut(id.component).and_then(|component| component.get_mut(id.part));
+                part.into_iter().for_each(|part| part.push(process));
+            }
+        }
+        matches
+    }
+}
+
+impl Source {
+    fn scans() -> Self {
+        Self::Scans { listing: Listing::default(), deaths: Deaths::default() }
+    }
+}

@@ -1,0 +1,222 @@
+//! Which processes are the components': kept true by events and by scans. Pure: it looks through
+//! [`Look`], and has no clock of its own.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use rta_shared::matching::PartId;
+use rta_shared::process::Process;
+use rustix::io::Errno;
+
+use super::event::ProcessEvent;
+use crate::inspect::{Look, Seen};
+
+/// A child of a matched process shows its parent's command line until it calls exec, which most do at once: it is
+/// looked at only after this time.
+const UNBORN: Duration = Duration::from_millis(100);
+/// When a scan finds what no event has told, the event may be on its way: it counts as missed after this time.
+const EXCUSED: Duration = Duration::from_millis(500);
+
+/// The table of matched processes.
+#[derive(Debug, Default)]
+pub(super) struct Tracker {
+    matched: HashMap<u32, Matched>,
+    unreadable: BTreeMap<u32, Errno>,
+    /// Children of matched processes that may be about to call exec, with the time to look at them.
+    unborn: BTreeMap<u32, Unborn>,
+    /// What a scan found and no event has told yet, with the time it was found.
+    suspects: BTreeMap<u32, Instant>,
+    scan: u64,
+    changed: bool,
+}
+
+#[derive(Debug)]
+struct Matched {
+    process: Process,
+    parts: Vec<PartId>,
+    /// The scan that confirmed it last.
+    scan: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Unborn {
+    parent: u32,
+    due: Instant,
+}
+
+/// What makes the tracker look at a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// Something was told of it, or it is new: a change is no wonder.
+    News,
+    /// A full scan: a change that nothing explains should have been known before.
+    Scan(Instant),
+}
+
+impl Tracker {
+    /// Takes in one event.
+    pub(super) fn event(&mut self, event: ProcessEvent, now: Instant, look: &mut impl Look) {
+        match event {
+            ProcessEvent::Fork { parent, child } => {
+                self.suspects.remove(&child);
+                if self.matched.contains_key(&child) || self.unreadable.contains_key(&child) {
+                    // The end of the one that had this PID before was not told.
+                    self.see(child, Occasion::News, look);
+                }
+                if self.matched.contains_key(&parent) || self.unborn.contains_key(&parent) {
+                    self.unborn.insert(child, Unborn { parent, due: now + UNBORN });
+                }
+            }
+            ProcessEvent::Exec(pid) => {
+                self.unborn.remove(&pid);
+                self.suspects.remove(&pid);
+                self.see(pid, Occasion::News, look);
+            }
+            ProcessEvent::Exit(pid) => {
+                self.unborn.remove(&pid);
+                self.suspects.remove(&pid);
+                if self.matched.contains_key(&pid) || self.unreadable.contains_key(&pid) {
+                    // A child may have been left to go on in its place, as daemons do.
+                    let children: Vec<u32> = self
+                        .unborn
+                        .iter()
+                        .filter(|(_, unborn)| unborn.parent == pid)
+                        .map(|(pid, _)| *pid)
+                        .collect();
+                    for child in children {
+                        self.unborn.remove(&child);
+                        self.see(child, Occasion::News, look);
+                    }
+                    // Looked at, not just forgotten: the PID may be another matching process's by now.
+                    self.see(pid, Occasion::News, look);
+                }
+            }
+            ProcessEvent::Answer { .. } => {}
+        }
+    }
+
+    /// Does what has become due; what scans found and nothing has explained since.
+    pub(super) fn due(&mut self, now: Instant, look: &mut impl Look) -> Vec<u32> {
+        let born: Vec<u32> =
+            self.unborn.iter().filter(|(_, unborn)| unborn.due <= now).map(|(pid, _)| *pid).collect();
+        for pid in born {
+            self.unborn.remove(&pid);
+            self.see(pid, Occasion::News, look);
+        }
+        let missed: Vec<u32> =
+            self.suspects.iter().filter(|(_, found)| now >= **found + EXCUSED).map(|(pid, _)| *pid).collect();
+        for pid in &missed {
+            self.suspects.remove(pid);
+        }
+        missed
+    }
+
+    /// What scans found and nothing has explained yet is explained: events were lost.
+    pub(super) fn excuse(&mut self) {
+        self.suspects.clear();
+    }
+
+    /// When [`Tracker::due`] has something to do next.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let born = self.unborn.values().map(|unborn| unborn.due);
+        born.chain(self.suspects.values().map(|found| *found + EXCUSED)).min()
+    }
+
+    /// Begins a full scan: [`Tracker::see`] follows for each process that is listed, then [`Tracker::end_scan`].
+    pub(super) fn begin_scan(&mut self) {
+        self.scan += 1;
+    }
+
+    /// Looks again at what the scan has not met: it has ended, or gets its PID just now.
+    pub(super) fn end_scan(&mut self, occasion: Occasion, look: &mut impl Look) {
+        let unmet = self.matched.iter().filter(|(_, matched)| matched.scan < self.scan).map(|(pid, _)| *pid);
+        let unmet: Vec<u32> = unmet.chain(self.unreadable.keys().copied()).collect();
+        for pid in unmet {
+            self.see(pid, occasion, look);
+        }
+    }
+
+    /// Looks again at all that is matched, not yet born, or unreadable.
+    pub(super) fn review(&mut self, look: &mut impl Look) {
+        let unborn = std::mem::take(&mut self.unborn).into_keys();
+        let known: Vec<u32> = self.watched().chain(unborn).collect();
+        for pid in known {
+            self.see(pid, Occasion::News, look);
+        }
+    }
+
+    /// Looks at one process, and notes what it is.
+    pub(super) fn see(&mut self, pid: u32, occasion: Occasion, look: &mut impl Look) {
+        let seen = look.look(pid);
+        let reads_alike = match &seen {
+            Seen::Unreadable(error) => self.unreadable.insert(pid, *error) == Some(*error),
+            Seen::Other | Seen::Match(..) => self.unreadable.remove(&pid).is_none(),
+        };
+        let matches_alike = match seen {
+            Seen::Match(process, parts) => {
+                let scan = self.scan;
+                let new = Matched { process, parts, scan };
+                let old = self.matched.insert(pid, new);
+                let new = &self.matched[&pid];
+                old.is_some_and(|old| old.process.id == new.process.id && old.parts == new.parts)
+            }
+            Seen::Other | Seen::Unreadable(_) => self.matched.remove(&pid).is_none(),
+        };
+        if matches_alike && reads_alike {
+            return;
+        }
+        self.changed = true;
+        if let (Occasion::Scan(now), false) = (occasion, matches_alike) {
+            self.suspects.insert(pid, now);
+        }
+    }
+
+    /// Forgets everything; the next scan finds it again.
+    pub(super) fn clear(&mut self) {
+        *self = Self { scan: self.scan, changed: true, ..Self::default() };
+    }
+
+    /// Whether anything has changed since this was asked last.
+    pub(super) fn take_change(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Every process whose end matters.
+    pub(super) fn watched(&self) -> impl Iterator<Item = u32> {
+        self.matched.keys().chain(self.unreadable.keys()).copied()
+    }
+
+    /// Who has this PID, as far as it is known to be matched.
+    pub(super) fn process(&self, pid: u32) -> Option<&Process> {
+        self.matched.get(&pid).map(|matched| &matched.process)
+    }
+
+    /// Every matched process with its parts, by PID.
+    pub(super) fn matches(&self) -> Vec<(Process, Vec<PartId>)> {
+        let mut matches: Vec<_> =
+            self.matched.values().map(|matched| (matched.process, matched.parts.clone())).collect();
+        matches.sort_by_key(|(process, _)| process.id);
+        matches
+    }
+
+    /// Why not every process is seen, as a sentence; `None` where each is.
+    pub(super) fn unseen(&self) -> Option<String> {
+        unseen(&self.unreadable)
+    }
+}
+
+/// What it means that these processes cannot be read, as a sentence; `None` where there are none.
+pub(crate) fn unseen(unreadable: &BTreeMap<u32, Errno>) -> Option<String> {
+    let (pid, error) = unreadable.first_key_value()?;
+    let others = match unreadable.len() - 1 {
+        0 => String::new(),
+        1 => ", nor that of another one".to_owned(),
+        others => format!(", nor those of {others} others"),
+    };
+    Some(format!(
+        "the command line of pid {pid} cannot be read{others}: {error}; run the agent as root or give it CAP_SYS_PTRACE"
+    ))
+}
+
+#[cfg(test)]
+mod tests;

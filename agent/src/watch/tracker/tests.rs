@@ -1,0 +1,211 @@
+//! Each way in which a process comes, changes and goes, on a host that a test plays.
+
+use rta_shared::process::ProcessId;
+
+use super::*;
+
+const KAFKA: PartId = PartId { component: 0, part: 0 };
+const SPARK: PartId = PartId { component: 1, part: 0 };
+
+/// The processes of a host.
+#[derive(Default)]
+struct Host(HashMap<u32, Seen>);
+
+impl Host {
+    fn matched(&mut self, pid: u32, parent_pid: u32, start_ticks: u64, part: PartId) {
+        let process = Process { id: ProcessId { pid, start_ticks }, parent_pid, started_at: None };
+        self.0.insert(pid, Seen::Match(process, vec![part]));
+    }
+}
+
+impl Look for Host {
+    fn look(&mut self, pid: u32) -> Seen {
+        self.0.get(&pid).cloned().unwrap_or(Seen::Other)
+    }
+}
+
+struct World {
+    host: Host,
+    tracker: Tracker,
+    now: Instant,
+}
+
+impl World {
+    /// A host on which Kafka runs as PID 10.
+    fn new() -> Self {
+        let mut world = Self { host: Host::default(), tracker: Tracker::default(), now: Instant::now() };
+        world.host.matched(10, 1, 100, KAFKA);
+        world.scan(Occasion::News);
+        assert_eq!(world.matched(), [(10, 100)]);
+        world.tracker.take_change();
+        world
+    }
+
+    fn event(&mut self, event: ProcessEvent) {
+        self.tracker.event(event, self.now, &mut self.host);
+    }
+
+    fn scan(&mut self, occasion: Occasion) {
+        self.tracker.begin_scan();
+        let pids: Vec<u32> = self.host.0.keys().copied().collect();
+        for pid in pids {
+            self.tracker.see(pid, occasion, &mut self.host);
+        }
+        self.tracker.end_scan(occasion, &mut self.host);
+    }
+
+    /// Lets time go by; what was missed.
+    fn after(&mut self, time: Duration) -> Vec<u32> {
+        self.now += time;
+        self.tracker.due(self.now, &mut self.host)
+    }
+
+    fn matched(&self) -> Vec<(u32, u64)> {
+        self.tracker.matches().iter().map(|(process, _)| (process.id.pid, process.id.start_ticks)).collect()
+    }
+}
+
+#[test]
+fn an_exit_takes_a_process_out_at_once() {
+    let mut world = World::new();
+    world.host.0.clear();
+    world.event(ProcessEvent::Exit(10));
+    assert_eq!(world.matched(), []);
+    assert!(world.tracker.take_change());
+}
+
+#[test]
+fn an_exec_into_a_component_and_out_of_it_is_noticed_under_the_same_pid() {
+    let mut world = World::new();
+    // bash, bash, java: one PID and one start time.
+    world.event(ProcessEvent::Exec(20));
+    assert_eq!(world.matched(), [(10, 100)]);
+    world.host.matched(20, 1, 200, SPARK);
+    world.event(ProcessEvent::Exec(20));
+    assert_eq!(world.matched(), [(10, 100), (20, 200)]);
+    world.host.0.remove(&20);
+    world.event(ProcessEvent::Exec(20));
+    assert_eq!(world.matched(), [(10, 100)]);
+}
+
+#[test]
+fn a_child_that_is_about_to_exec_never_shows() {
+    let mut world = World::new();
+    world.host.matched(11, 10, 150, KAFKA);
+    world.event(ProcessEvent::Fork { parent: 10, child: 11 });
+    assert_eq!(world.matched(), [(10, 100)]);
+    world.host.0.remove(&11);
+    world.event(ProcessEvent::Exec(11));
+    world.after(Duration::from_secs(1));
+    assert_eq!(world.matched(), [(10, 100)]);
+    assert!(!world.tracker.take_change(), "nothing was ever different");
+}
+
+#[test]
+fn a_forked_worker_shows_when_it_has_not_called_exec() {
+    let mut world = World::new();
+    world.host.matched(11, 10, 150, KAFKA);
+    world.event(ProcessEvent::Fork { parent: 10, child: 11 });
+    assert!(world.tracker.next_due().is_some());
+    world.after(UNBORN);
+    assert_eq!(world.matched(), [(10, 100), (11, 150)]);
+    // Its own children are looked for as well.
+    world.host.matched(12, 11, 160, KAFKA);
+    world.event(ProcessEvent::Fork { parent: 11, child: 12 });
+    world.after(UNBORN);
+    assert_eq!(world.matched().len(), 3);
+    assert_eq!(world.tracker.next_due(), None);
+}
+
+#[test]
+fn a_process_that_becomes_a_daemon_never_seems_stopped() {
+    let mut world = World::new();
+    world.host.matched(11, 1, 150, KAFKA);
+    world.event(ProcessEvent::Fork { parent: 10, child: 11 });
+    world.host.0.remove(&10);
+    world.event(ProcessEvent::Exit(10));
+    assert_eq!(world.matched(), [(11, 150)]);
+}
+
+#[test]
+fn a_reused_pid_is_another_process() {
+    let mut world = World::new();
+    // The exit of the old one is told only when the new one is there and matches.
+    world.host.matched(10, 1, 900, KAFKA);
+    world.event(ProcessEvent::Exit(10));
+    assert_eq!(world.matched(), [(10, 900)]);
+    assert!(world.tracker.take_change());
+    // The exit was lost: the fork of a process with that PID tells it.
+    world.host.0.remove(&10);
+    world.event(ProcessEvent::Fork { parent: 1, child: 10 });
+    assert_eq!(world.matched(), []);
+}
+
+#[test]
+fn what_a_scan_finds_counts_as_missed_unless_an_event_explains_it() {
+    let mut world = World::new();
+    world.host.matched(20, 1, 200, SPARK);
+    world.scan(Occasion::Scan(world.now));
+    assert_eq!(world.matched().len(), 2, "the scan is the truth");
+    assert_eq!(world.after(EXCUSED), [20]);
+    assert_eq!(world.after(EXCUSED), [] as [u32; 0], "it is counted once");
+
+    world.host.matched(30, 1, 300, SPARK);
+    world.scan(Occasion::Scan(world.now));
+    world.event(ProcessEvent::Exec(30));
+    assert_eq!(world.after(EXCUSED), [] as [u32; 0]);
+
+    world.host.0.remove(&10);
+    world.scan(Occasion::Scan(world.now));
+    assert_eq!(world.after(EXCUSED), [10], "a death that was not told");
+    world.scan(Occasion::Scan(world.now));
+    assert_eq!(world.after(EXCUSED), [] as [u32; 0]);
+}
+
+#[test]
+fn one_that_cannot_be_read_is_told_until_it_can_or_ends() {
+    let mut world = World::new();
+    world.host.0.insert(7, Seen::Unreadable(Errno::ACCESS));
+    world.event(ProcessEvent::Exec(7));
+    assert!(world.tracker.take_change());
+    assert!(
+        world
+            .tracker
+            .unseen()
+            .is_some_and(|told| told.starts_with("the command line of pid 7 cannot be read: "))
+    );
+    world.scan(Occasion::News);
+    assert!(!world.tracker.take_change());
+    world.host.0.insert(9, Seen::Unreadable(Errno::ACCESS));
+    world.event(ProcessEvent::Exec(9));
+    assert!(
+        world
+            .tracker
+            .unseen()
+            .is_some_and(|told| told.contains("pid 7 cannot be read, nor that of another one: "))
+    );
+    world.host.0.remove(&7);
+    world.event(ProcessEvent::Exit(7));
+    world.host.0.remove(&9);
+    world.scan(Occasion::News);
+    assert_eq!(world.tracker.unseen(), None);
+}
+
+#[test]
+fn a_matched_process_that_becomes_unreadable_is_matched_no_more() {
+    let mut world = World::new();
+    world.host.0.insert(10, Seen::Unreadable(Errno::ACCESS));
+    world.tracker.review(&mut world.host);
+    assert_eq!(world.matched(), []);
+    assert!(world.tracker.unseen().is_some());
+}
+
+#[test]
+fn a_review_notices_deaths_and_births() {
+    let mut world = World::new();
+    world.host.matched(11, 10, 150, KAFKA);
+    world.event(ProcessEvent::Fork { parent: 10, child: 11 });
+    world.host.0.remove(&10);
+    world.tracker.review(&mut world.host);
+    assert_eq!(world.matched(), [(11, 150)]);
+}
