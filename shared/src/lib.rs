@@ -11,6 +11,7 @@
 //! | [`matching`] | criteria against one process |
 //! | [`explain`] | why a process is or is not matched |
 //! | [`config`] | the platform's configuration: decoded, checked, loaded |
+//! | [`learn`] | from a running process to the criteria that tell it from all others |
 //! | [`dependency`] | which instance needs which, across hosts |
 //! | [`report`] | what one agent says of its host |
 //! | [`overview`] | what the aggregator concludes of the platform |
@@ -23,6 +24,7 @@ pub mod config;
 pub mod control;
 pub mod dependency;
 pub mod explain;
+pub mod learn;
 pub mod logging;
 pub mod matching;
 pub mod name;
