@@ -5,6 +5,7 @@
 //! | `procfs` | raw, allocation-free reading of /proc |
 //! | `visibility` | whether /proc shows other users' processes at all |
 //! | [`scan`] | a full scan: every process against every component |
+//! | [`survey`] | every process with its command line, and who listens where, for learning |
 //! | `worker` | the one owner of the scanner and of what is under way |
 //! | `refusal` | why an action was not done |
 //! | `eyes` | an action's view of its component |
@@ -27,6 +28,7 @@ mod serve;
 mod service;
 mod start;
 mod stop;
+pub mod survey;
 mod visibility;
 mod worker;
 
