@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 
 /// What runs on the platform, what does not, what that breaks; and start and stop.
 #[derive(Debug, Parser)]
@@ -102,12 +102,13 @@ pub(crate) enum Config {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("process").required(true).args(["pid", "text"])))]
 pub(crate) struct Learn {
     /// The process
-    #[arg(value_name = "PID", required_unless_present = "text")]
+    #[arg(value_name = "PID")]
     pub(crate) pid: Option<u32>,
     /// The process whose command line, its arguments parted by spaces, contains this
-    #[arg(long = "match", value_name = "TEXT", conflicts_with = "pid", allow_hyphen_values = true)]
+    #[arg(long = "match", value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) text: Option<String>,
     /// What to call the component [default: made of its main class, script or configuration file]
     #[arg(long, value_name = "NAME")]

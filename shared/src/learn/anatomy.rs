@@ -51,6 +51,8 @@ pub(super) struct Anatomy {
     pub(super) own: usize,
     /// Whether the program is a Java virtual machine.
     pub(super) is_java: bool,
+    /// Whether the program runs whatever it is given, and so says nothing alone.
+    pub(super) is_general: bool,
     /// Whether what runs is a script or a job, and files before it configure the launcher.
     pub(super) is_script: bool,
 }
@@ -122,6 +124,7 @@ fn java(arguments: &[&[u8]]) -> Anatomy {
         mains: vec![(at, naming)],
         own,
         is_java: true,
+        is_general: true,
         ..Anatomy::default()
     };
     let mut file_of_arguments = None;
@@ -145,7 +148,9 @@ fn java(arguments: &[&[u8]]) -> Anatomy {
     match file_of_arguments {
         // The main class stands in the file.
         Some(file) => found(file, Naming::FileName, file + 1),
-        None => Anatomy { own: at.min(arguments.len()), is_java: true, ..Anatomy::default() },
+        None => {
+            Anatomy { own: at.min(arguments.len()), is_java: true, is_general: true, ..Anatomy::default() }
+        }
     }
 }
 
@@ -175,7 +180,7 @@ fn spark(arguments: &[&[u8]], submit: usize) -> Anatomy {
         at += 1;
     }
     let words = words(arguments, at);
-    Anatomy { mains, words, own: at.min(arguments.len()), is_java: true, is_script }
+    Anatomy { mains, words, own: at.min(arguments.len()), is_java: true, is_general: true, is_script }
 }
 
 fn script(arguments: &[&[u8]], interpreter: &Interpreter) -> Anatomy {
@@ -184,6 +189,7 @@ fn script(arguments: &[&[u8]], interpreter: &Interpreter) -> Anatomy {
         words: words(arguments, at + 1),
         own: at + 1,
         is_java: false,
+        is_general: true,
         is_script: true,
     };
     let mut at = 1;
@@ -198,7 +204,7 @@ fn script(arguments: &[&[u8]], interpreter: &Interpreter) -> Anatomy {
             _ => return found(at, Naming::FileName),
         }
     }
-    Anatomy { own: 1, ..Anatomy::default() }
+    Anatomy { own: 1, is_general: true, ..Anatomy::default() }
 }
 
 fn words(arguments: &[&[u8]], from: usize) -> Vec<usize> {

@@ -28,7 +28,7 @@ pub(super) enum Rank {
     Configuration,
     /// An argument of what it runs, wherever it stands.
     Own,
-    /// An option of the virtual machine, interpreter or launcher.
+    /// An option of the virtual machine, interpreter or launcher, or one without a value.
     Option,
     /// An argument at its position.
     Place,
@@ -231,7 +231,10 @@ impl Candidates<'_> {
         let doubtful = is_volatile(argument);
         let or_volatile = |rank| if doubtful { Rank::Volatile } else { rank };
         if at > 0 && !argument.is_empty() && !is_long {
-            self.add(or_volatile(if is_own { Rank::Own } else { Rank::Option }), None, regex.clone());
+            // A bare option says little: what follows it does.
+            let is_bare = argument.starts_with(b"-") && !argument.contains(&b'=');
+            let rank = if is_own && !is_bare { Rank::Own } else { Rank::Option };
+            self.add(or_volatile(rank), None, regex.clone());
         }
         let place = or_volatile(if at > 0 && !is_long { Rank::Place } else { Rank::Exact });
         let from_start = i32::try_from(at).ok();

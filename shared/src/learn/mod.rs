@@ -93,14 +93,19 @@ pub fn learn(
         of_rank.filter_map(|candidate| Asked::new(candidate, target, variables)).collect()
     };
     let mut kept: Vec<Asked> = offered(Rank::Program);
-    kept.extend(offered(Rank::Identity));
+    let identity = offered(Rank::Identity);
+    // Something must say what it is: an interpreter alone does not.
+    let needs_more = kept.is_empty() || offer.anatomy.is_general && identity.is_empty() && target.len() > 1;
+    kept.extend(identity);
     let meets_kept = |line: &CommandLine| kept.iter().all(|asked| asked.criterion.holds(line));
     let mut left: Vec<usize> = (0..others.len()).filter(|at| meets_kept(others[*at])).collect();
     let alike = left.clone();
     let mut added: Vec<Asked> = Vec::new();
+    let is_open = |left: &[usize], added: &[Asked]| !left.is_empty() || needs_more && added.is_empty();
     for rank in Rank::ADDED {
-        let mut more = offered(rank);
-        while !left.is_empty() || kept.len() + added.len() == 0 {
+        // To compile them all takes its time.
+        let mut more = if is_open(&left, &added) { offered(rank) } else { break };
+        while is_open(&left, &added) {
             let excluded =
                 |asked: &Asked| left.iter().filter(|at| !asked.criterion.holds(others[**at])).count();
             let best = more.iter().map(excluded).enumerate().min_by_key(|(_, count)| Reverse(*count));
@@ -116,7 +121,7 @@ pub fn learn(
     if !left.is_empty() || kept.len() + added.len() == 0 {
         return Err(Inseparable { others: left, has_secret: offer.has_secret });
     }
-    drop_redundant(&mut added, kept.is_empty(), |added| {
+    drop_redundant(&mut added, needs_more, |added| {
         alike.iter().all(|at| added.iter().any(|asked| !asked.criterion.holds(others[*at])))
     });
     kept.extend(added);

@@ -104,6 +104,14 @@ fn positions_and_passing_values_are_the_last_resort() {
 }
 
 #[test]
+fn an_interpreter_alone_says_nothing() {
+    let said = learnt("/usr/bin/perl -e run", &[]);
+    assert!(said.contains("'(^|/)perl$'") && said.contains("{ regex = '^run$' }"), "{said}");
+    assert_eq!(learnt("bash", &[]).matches("regex").count(), 1);
+    assert_eq!(learnt("sleep 900", &[]).matches("regex").count(), 1);
+}
+
+#[test]
 fn what_was_added_and_proves_needless_is_left_out() {
     // "w" excludes most at first; "x" and "y", which the rest needs, exclude those too.
     let others = ["app x q q", "app x q p", "app q y q", "app q y p", "app x y w q"];
