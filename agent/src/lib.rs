@@ -10,6 +10,7 @@
 //! | `probe` | asking components whether they are well |
 //! | `usage` | what the host and the matched processes use |
 //! | `worker` | the one owner of what is said of the host and of what is under way |
+//! | [`survey`] | every process with its command line, and who listens where, for learning |
 //! | `refusal` | why an action was not done |
 //! | `eyes` | an action's view of its component |
 //! | `start`, `launch`, `log_tail` | starting a component |
@@ -35,6 +36,7 @@ mod serve;
 mod service;
 mod start;
 mod stop;
+pub mod survey;
 mod usage;
 mod visibility;
 pub mod watch;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 
 /// What runs on the platform, what does not, what that breaks; and start and stop.
 #[derive(Debug, Parser)]
@@ -13,16 +13,18 @@ use clap::{Args, Parser, Subcommand};
     after_help = "\
 Exit codes:
   0  done; for status: everything is up
-  1  a start or stop was refused or failed; in a shell that reads a pipe: one of the commands failed
-  2  wrong usage, or a broken configuration
+  1  a start or stop was refused or failed; in a shell that reads a pipe: one of the commands failed;
+     learn: the process cannot be told from others
+  2  wrong usage, or a broken configuration; learn: the text is that of several processes
   3  status and local: something is not up; explain: no process matches
-  4  the aggregator does not answer, or a name is not known
+  4  the aggregator does not answer, or a name or process is not known
 check has the exit codes of Nagios plugins: 0 ok, 1 warning, 2 critical, 3 unknown.
 
 Examples:
   rta demo                          the whole system on this machine, with stand-ins
   rta status --env DEV              what is up in DEV, what is not, and why
   rta stop kafka server --env DEV   names with spaces need no quotes
+  rta learn --match kafka.Kafka     a component for the configuration, from the process that runs
   rta shell                         the prompt"
 )]
 pub(crate) struct Arguments {
@@ -71,6 +73,10 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR")]
         config: PathBuf,
     },
+    /// Propose a component for a running process: the criteria that tell it from all others of this machine
+    Learn(Learn),
+    /// List the processes of this machine that look like services: they listen, or are Java programs
+    Discover(Discover),
     /// The platform's configuration
     #[command(subcommand)]
     Config(Config),
@@ -93,6 +99,45 @@ pub(crate) enum Config {
         #[arg(value_name = "DIR", default_value = "config/platform")]
         folder: PathBuf,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("process").required(true).args(["pid", "text"])))]
+pub(crate) struct Learn {
+    /// The process
+    #[arg(value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+    /// The process whose command line, its arguments parted by spaces, contains this
+    #[arg(long = "match", value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) text: Option<String>,
+    /// What to call the component [default: made of its main class, script or configuration file]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) here: Here,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Discover {
+    #[command(flatten)]
+    pub(crate) here: Here,
+    /// The list as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Only what has run for so long
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub(crate) min_age: jiff::SignedDuration,
+}
+
+/// What is known of this machine.
+#[derive(Debug, Args)]
+pub(crate) struct Here {
+    /// The folder of the platform's configuration: its variables are used, its components' processes known
+    #[arg(long, value_name = "DIR")]
+    pub(crate) config: Option<PathBuf>,
+    /// With --config: the host that this machine is [default: the machine's host name]
+    #[arg(long, value_name = "NAME", requires = "config")]
+    pub(crate) host: Option<String>,
 }
 
 /// What is asked of the aggregator, from the command line and at the prompt alike.

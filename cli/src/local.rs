@@ -7,7 +7,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use rta_agent::scan::Scanner;
 use rta_shared::alone::alone;
-use rta_shared::config::{HostConfig, load_folder};
+use rta_shared::config::{Host, HostConfig, Platform, load_folder};
 use rta_shared::name::Name;
 use rta_shared::overview::{EnvironmentOverview, Health, HostOverview, InstanceOverview, Overview};
 use rta_shared::report::ComponentReport;
@@ -71,8 +71,17 @@ pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut d
 /// The share of `host`, or of this machine, in the configuration in `folder`, and its role.
 pub(crate) fn host_config(host: Option<&str>, folder: &Path) -> Result<(HostConfig, Option<Name>), Failure> {
     let platform = load_folder(folder).map_err(|error| Failure::new(USAGE, error.to_string()))?;
+    let host = find_host(&platform, host)?;
+    let config = platform
+        .host_config(host, &rta_agent::interface_addresses())
+        .map_err(|reason| Failure::new(USAGE, reason))?;
+    Ok((config, host.role.clone()))
+}
+
+/// The host of this name, or this machine, in the configuration.
+pub(crate) fn find_host<'p>(platform: &'p Platform, host: Option<&str>) -> Result<&'p Host, Failure> {
     let name = host.map_or_else(rta_agent::machine_name, str::to_owned);
-    let Some(host) = platform.find_host(&name) else {
+    platform.find_host(&name).ok_or_else(|| {
         let mut message =
             format!("host \"{}\" is not in the configuration; supported hosts:", printable(&name));
         for environment in &platform.environments {
@@ -80,10 +89,6 @@ pub(crate) fn host_config(host: Option<&str>, folder: &Path) -> Result<(HostConf
             // Writing to a String cannot fail.
             let _ = write!(message, "\n  {}: {}", environment.name, hosts.join(", "));
         }
-        return Err(Failure::new(CANNOT_TELL, message));
-    };
-    let config = platform
-        .host_config(host, &rta_agent::interface_addresses())
-        .map_err(|reason| Failure::new(USAGE, reason))?;
-    Ok((config, host.role.clone()))
+        Failure::new(CANNOT_TELL, message)
+    })
 }

@@ -4,8 +4,11 @@ mod client;
 mod command;
 mod config_check;
 mod demo;
+mod discover;
 mod exit;
 mod explain;
+mod here;
+mod learn;
 mod local;
 mod remote;
 mod render;
@@ -72,6 +75,8 @@ fn run(arguments: &Arguments) -> Outcome {
         Command::Explain { target, config: Some(folder), json, .. } => {
             return explain::local(target, folder, *json, out);
         }
+        Command::Learn(wish) => return learn::learn(wish, out, &mut io::stderr()),
+        Command::Discover(wish) => return discover::discover(wish, style, out, &mut io::stderr()),
         Command::Config(Config::Check { folder }) => return config_check::config_check(folder, out),
         _ => {}
     }
@@ -87,6 +92,6 @@ fn run(arguments: &Arguments) -> Outcome {
         }
         Command::Shell => shell::shell(&runtime, &client?, style),
         Command::Demo { web, grpc } => runtime.block_on(demo::demo(*web, *grpc, out)),
-        Command::Local { .. } | Command::Config(_) => Ok(OK),
+        Command::Local { .. } | Command::Learn(_) | Command::Discover(_) | Command::Config(_) => Ok(OK),
     }
 }

@@ -11,6 +11,7 @@
 //! | [`matching`] | criteria against one process |
 //! | [`config`] | the platform's configuration: decoded, checked, loaded |
 //! | [`explain`] | why a process is or is not matched |
+//! | [`learn`] | from a running process to the criteria that tell it from all others |
 //! | [`dependency`] | which instance needs which, across hosts |
 //! | [`probe`], [`usage`] | how a component's probe fares; what a host and its processes use |
 //! | [`report`] | what one agent says of its host |
@@ -26,6 +27,7 @@ pub mod config;
 pub mod control;
 pub mod dependency;
 pub mod explain;
+pub mod learn;
 pub mod logging;
 pub mod matching;
 pub mod name;

@@ -1,5 +1,6 @@
 //! Texts for a terminal or a pipe, from values alone.
 
+pub(crate) mod candidates;
 pub(crate) mod check;
 pub(crate) mod summary;
 pub(crate) mod table;

@@ -55,9 +55,12 @@ fn short_name(other: &Located<'_>, trouble: &Trouble<'_>) -> String {
     }
 }
 
-/// A rough time: `3 s`, `5 min`, `2 h`, `4 d`.
 fn ago(then: Timestamp, now: Timestamp) -> String {
-    let seconds = now.duration_since(then).as_secs().max(0);
+    rough(now.duration_since(then).as_secs().max(0).unsigned_abs())
+}
+
+/// A rough time: `3 s`, `5 min`, `2 h`, `4 d`.
+pub(super) fn rough(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),
         60..3600 => format!("{} min", seconds / 60),

@@ -1,0 +1,118 @@
+//! `rta discover`: the processes that look like services and belong to no component.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rta_agent::survey::{Listeners, Survey, Surveyed};
+use rta_shared::learn::identify;
+use rta_shared::text::counted;
+use serde_json::json;
+
+use crate::command::{Discover, Here};
+use crate::exit::{CANNOT_TELL, Failure, OK, Outcome, USAGE};
+use crate::here::Known;
+use crate::render::Style;
+use crate::render::candidates::{Candidate, table};
+
+/// Writes the list to `out`, and what could not be seen to `notes`.
+pub(crate) fn discover(wish: &Discover, style: Style, out: &mut dyn Write, notes: &mut dyn Write) -> Outcome {
+    let min_age =
+        Duration::try_from(wish.min_age).map_err(|_| Failure::new(USAGE, "--min-age cannot be negative"))?;
+    let known = Known::new(&wish.here)?;
+    let survey = Survey::take().map_err(|reason| Failure::new(CANNOT_TELL, reason))?;
+    let listeners = survey.listeners();
+    let candidates: Vec<Candidate> = services(&survey, &listeners)
+        .into_iter()
+        .filter(|(process, _)| process.age >= min_age && known.claimant(&process.line).is_none())
+        .map(|(process, addresses)| candidate(process, &addresses, &listeners, &wish.here))
+        .collect();
+    if wish.json {
+        let list: Vec<_> = candidates.iter().map(Candidate::to_json).collect();
+        let unseen = listeners.unseen.len();
+        let answer = json!({ "candidates": list, "unseen_sockets_of": unseen, "problem": survey.problem });
+        writeln!(out, "{answer:#}")?;
+        return Ok(OK);
+    }
+    match candidates.is_empty() {
+        true => writeln!(out, "no process that looks like a service belongs to no component")?,
+        false => write!(out, "{}", table(&candidates, style))?,
+    }
+    if let Some(problem) = &survey.problem {
+        writeln!(notes, "rta: {problem}")?;
+    }
+    if !listeners.unseen.is_empty() {
+        let count = counted(listeners.unseen.len(), "process");
+        writeln!(notes, "rta: what {count} of other users listen on cannot be seen; run this as root")?;
+    }
+    Ok(OK)
+}
+
+/// The processes that listen or are Java programs, with where they listen; forks as their original. This command
+/// and what led to it are none.
+fn services<'s>(survey: &'s Survey, listeners: &Listeners) -> Vec<(&'s Surveyed, BTreeSet<SocketAddr>)> {
+    let lineage = survey.lineage(std::process::id());
+    let mut listening: BTreeMap<u32, BTreeSet<SocketAddr>> = BTreeMap::new();
+    for process in survey.processes() {
+        let addresses = listeners.addresses.get(&process.pid).into_iter().flatten().copied();
+        listening.entry(survey.original(process.pid)).or_default().extend(addresses);
+    }
+    listening
+        .into_iter()
+        .filter(|(pid, _)| !lineage.contains(pid))
+        .filter_map(|(pid, addresses)| Some((survey.find(pid)?, addresses)))
+        .filter(|(process, addresses)| !addresses.is_empty() || identify(&process.line).is_java_program)
+        .collect()
+}
+
+fn candidate(
+    process: &Surveyed,
+    addresses: &BTreeSet<SocketAddr>,
+    listeners: &Listeners,
+    here: &Here,
+) -> Candidate {
+    let may_be_seen = !addresses.is_empty() || !listeners.unseen.contains(&process.pid);
+    let places: BTreeSet<(u16, String)> =
+        addresses.iter().map(|address| (address.port(), place(address))).collect();
+    Candidate {
+        pid: process.pid,
+        age: process.age.as_secs(),
+        listens: may_be_seen.then(|| places.into_iter().map(|(_, place)| place).collect()),
+        what: identify(&process.line).what,
+        command: command(process.pid, here),
+    }
+}
+
+/// The port alone where everybody may connect.
+fn place(address: &SocketAddr) -> String {
+    match address.ip().is_unspecified() {
+        true => address.port().to_string(),
+        false => address.to_string(),
+    }
+}
+
+/// What to type in a shell.
+fn command(pid: u32, here: &Here) -> String {
+    let mut command = format!("rta learn {pid}");
+    let folder = here.config.as_ref().map(|folder| folder.display().to_string());
+    for (flag, value) in [("--config", folder.as_ref()), ("--host", here.host.as_ref())] {
+        if let Some(quoted) = value.and_then(|value| shlex::try_quote(value).ok()) {
+            command.push_str(&format!(" {flag} {quoted}"));
+        }
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_can_be_typed_as_it_is_shown() {
+        let here = |config: Option<&str>| Here { config: config.map(Into::into), host: Some("h".to_owned()) };
+        assert_eq!(command(7, &here(Some("/etc/my rta"))), "rta learn 7 --config '/etc/my rta' --host h");
+        assert_eq!(place(&"0.0.0.0:80".parse().unwrap()), "80");
+        assert_eq!(place(&"[::1]:80".parse().unwrap()), "[::1]:80");
+    }
+}

@@ -1,0 +1,47 @@
+//! What is known of this machine when its processes are looked at.
+
+use rta_shared::config::{HostConfig, Platform, load_folder};
+use rta_shared::name::Name;
+use rta_shared::process::CommandLine;
+
+use crate::command::Here;
+use crate::exit::{Failure, USAGE};
+use crate::local::find_host;
+
+/// This machine, with or without a configuration.
+pub(crate) struct Known {
+    /// The configuration, and this machine's share.
+    pub(crate) config: Option<(Platform, HostConfig)>,
+    /// Names and values, a name once for each of its values.
+    pub(crate) variables: Vec<(String, String)>,
+}
+
+impl Known {
+    /// Reads the configuration, where there is one.
+    pub(crate) fn new(here: &Here) -> Result<Self, Failure> {
+        let addresses = rta_agent::interface_addresses();
+        let named = |name: &str, value: String| (name.to_owned(), value);
+        let Some(folder) = &here.config else {
+            let mut variables = vec![named("hostname", rta_agent::machine_name())];
+            variables.extend(addresses.iter().map(|address| named("ip", address.to_string())));
+            return Ok(Self { config: None, variables });
+        };
+        let platform = load_folder(folder).map_err(|error| Failure::new(USAGE, error.to_string()))?;
+        let host = find_host(&platform, here.host.as_deref())?;
+        let config = platform.host_config(host, &addresses).map_err(|reason| Failure::new(USAGE, reason))?;
+        let addresses = if host.ip.is_empty() { &addresses } else { &host.ip };
+        // What the configuration names itself is preferred to what the machine is called.
+        let mut variables: Vec<_> =
+            host.variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        variables.push(named("hostname", host.name.as_str().to_owned()));
+        variables.extend(addresses.iter().map(|address| named("ip", address.to_string())));
+        Ok(Self { config: Some((platform, config)), variables })
+    }
+
+    /// The component of this machine that a process with this command line belongs to.
+    pub(crate) fn claimant(&self, line: &CommandLine) -> Option<&Name> {
+        let (_, config) = self.config.as_ref()?;
+        let component = config.components.iter().find(|component| component.claims(line))?;
+        Some(&component.name)
+    }
+}

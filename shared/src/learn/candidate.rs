@@ -1,0 +1,334 @@
+//! The criteria that a command line offers, the best first.
+
+use super::anatomy::{Anatomy, Naming, base_name, dissect, is_interpreter, language};
+use super::doubt::{is_secret, is_volatile};
+use super::pattern::{Variables, pattern};
+use crate::process::CommandLine;
+
+/// What configuration files end with.
+const CONFIGURATION: [&[u8]; 10] =
+    [b".properties", b".conf", b".cfg", b".config", b".yaml", b".yml", b".ini", b".xml", b".json", b".toml"];
+/// Files that say how a program writes its log do not say which program it is.
+const LOGGING: [&str; 3] = ["log4j", "logback", "logging"];
+/// Longer arguments (a class path may have 100 kB) are offered in pieces.
+const LONGEST: usize = 200;
+/// So many pieces at most.
+const PIECES: usize = 64;
+/// Of a very long command line so many arguments are looked at, from its beginning and from its end.
+const ARGUMENTS: usize = 256;
+
+/// How good a criterion is, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// The program: argument 0.
+    Program,
+    /// What it runs, and with which configuration.
+    Identity,
+    /// Another configuration file, or the whole path of one.
+    Configuration,
+    /// An argument of what it runs, wherever it stands.
+    Own,
+    /// An option of the virtual machine, interpreter or launcher, or one without a value.
+    Option,
+    /// An argument at its position.
+    Place,
+    /// Text that varies between hosts or versions, as it stands; or a piece of a long argument.
+    Exact,
+    /// What the next start may change.
+    Volatile,
+}
+
+impl Rank {
+    /// Those that are added until a process is told from the others.
+    pub(super) const ADDED: [Self; 6] =
+        [Self::Configuration, Self::Own, Self::Option, Self::Place, Self::Exact, Self::Volatile];
+}
+
+/// A criterion that the command line meets, as the configuration would have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) rank: Rank,
+    pub(super) index: Option<i32>,
+    pub(super) regex: String,
+}
+
+/// What a command line offers.
+#[derive(Clone, Debug)]
+pub(super) struct Offer {
+    pub(super) anatomy: Anatomy,
+    pub(super) candidates: Vec<Candidate>,
+    /// The argument with the configuration file that is part of the identity.
+    pub(super) configuration: Option<usize>,
+    /// Whether an argument was left out because it looks secret.
+    pub(super) has_secret: bool,
+}
+
+/// Everything that could be asked of `line`.
+pub(super) fn offer(line: &CommandLine, variables: &Variables<'_>) -> Offer {
+    let arguments: Vec<&[u8]> = line.arguments().collect();
+    let anatomy = dissect(line);
+    let secret = |at: usize| {
+        let previous = at.checked_sub(1).map(|before| arguments[before]);
+        let names_what_runs = at > 0 && anatomy.mains.iter().any(|(main, _)| *main == at);
+        !names_what_runs && is_secret(previous, arguments[at])
+    };
+    let configuration = configuration(&arguments, &anatomy, secret);
+    let mut candidates = Candidates { variables, list: Vec::new() };
+    let mut has_secret = false;
+    for (at, argument) in arguments.iter().enumerate() {
+        if at >= ARGUMENTS && at + ARGUMENTS < arguments.len() {
+            continue;
+        }
+        if secret(at) {
+            has_secret = true;
+            continue;
+        }
+        if at == 0 {
+            candidates.program(argument);
+        }
+        let naming = anatomy.mains.iter().find(|(main, _)| *main == at).map(|(_, naming)| *naming);
+        if let Some(naming) = naming {
+            candidates.main(argument, naming);
+        }
+        if anatomy.words.contains(&at) && !is_volatile(argument) {
+            candidates.add(Rank::Identity, None, whole(argument, &Variables::none()));
+        }
+        if naming.is_none() && at > 0 && is_configuration(argument) {
+            let rank = if configuration == Some(at) { Rank::Identity } else { Rank::Configuration };
+            let rank = if is_logging(argument) { Rank::Option } else { rank };
+            candidates.configuration(rank, argument);
+        }
+        candidates.argument(at, argument, at >= anatomy.own, arguments.len());
+    }
+    Offer { anatomy, candidates: candidates.list, configuration, has_secret }
+}
+
+/// The configuration file that says which of several it is: the first of the arguments that what runs has of its
+/// own; else one that an option before them calls so. A script's launcher has files too, which say nothing of it.
+fn configuration(arguments: &[&[u8]], anatomy: &Anatomy, secret: impl Fn(usize) -> bool) -> Option<usize> {
+    let fits = |at: &usize| {
+        let argument = arguments[*at];
+        let is_main = anatomy.mains.iter().any(|(main, _)| main == at);
+        let name = file_tail(value(argument).1);
+        is_configuration(argument)
+            && !is_main
+            && !is_logging(argument)
+            && !is_volatile(name)
+            && argument.len() <= LONGEST
+            && !secret(*at)
+    };
+    let is_called_so = |at: &usize| {
+        String::from_utf8_lossy(value(arguments[*at]).0).to_lowercase().contains("conf") && !anatomy.is_script
+    };
+    let own = (anatomy.own..arguments.len()).find(fits);
+    own.or_else(|| (1..anatomy.own.min(arguments.len())).filter(is_called_so).find(fits))
+}
+
+fn is_configuration(argument: &[u8]) -> bool {
+    let lower = argument.to_ascii_lowercase();
+    CONFIGURATION.iter().any(|ending| {
+        lower
+            .strip_suffix(*ending)
+            .and_then(<[u8]>::last)
+            .is_some_and(|before| !matches!(before, b'/' | b'='))
+    }) && !lower.iter().any(u8::is_ascii_whitespace)
+}
+
+fn is_logging(argument: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(argument).to_lowercase();
+    LOGGING.iter().any(|word| text.contains(word))
+}
+
+/// `--config=` and its value; the first part is empty where there is no `=`.
+fn value(argument: &[u8]) -> (&[u8], &[u8]) {
+    let at = argument.iter().position(|byte| *byte == b'=').map_or(0, |at| at + 1);
+    argument.split_at(at)
+}
+
+/// The last segment of a path, with the folder it is in where that is given and says something.
+pub(super) fn file_tail(path: &[u8]) -> &[u8] {
+    let name = base_name(path);
+    let Some(folder) = path.get(..path.len() - name.len()).and_then(|folder| folder.strip_suffix(b"/"))
+    else {
+        return path;
+    };
+    let folder = base_name(folder);
+    let says_nothing = folder.is_empty() || folder == b"." || folder == b".." || folder.contains(&b':');
+    if says_nothing || is_volatile(folder) {
+        name
+    } else {
+        &path[path.len() - name.len() - folder.len() - 1..]
+    }
+}
+
+/// A regex that an argument meets which is `text` and nothing more.
+fn whole(text: &[u8], variables: &Variables<'_>) -> String {
+    format!("^{}$", pattern(text, variables))
+}
+
+struct Candidates<'v> {
+    variables: &'v Variables<'v>,
+    list: Vec<Candidate>,
+}
+
+impl Candidates<'_> {
+    fn add(&mut self, rank: Rank, index: Option<i32>, regex: String) {
+        let is_new = !self.list.iter().any(|known| known.index == index && known.regex == regex);
+        if is_new {
+            self.list.push(Candidate { rank, index, regex });
+        }
+    }
+
+    fn program(&mut self, argument: &[u8]) {
+        let name = base_name(argument);
+        let language = language(argument);
+        let regex = if argument.iter().any(u8::is_ascii_whitespace) || name.len() > LONGEST {
+            // A title that the process gave itself: "nginx: master process /usr/sbin/nginx".
+            begin(argument)
+        } else if is_interpreter(language) && language.len() < name.len() {
+            format!("(^|/){language}[0-9.]*$")
+        } else {
+            format!("(^|/){}$", pattern(name, &Variables::none()))
+        };
+        self.add(Rank::Program, Some(0), regex);
+    }
+
+    fn main(&mut self, argument: &[u8], naming: Naming) {
+        let regex = match naming {
+            _ if argument.len() > LONGEST => return,
+            Naming::Whole => whole(argument, &Variables::none()),
+            Naming::FileName => {
+                let name = base_name(argument);
+                let before = if name.starts_with(b"@") { "^" } else { "(^|/)" };
+                format!("{before}{}$", pattern(name, &Variables::none()))
+            }
+        };
+        self.add(Rank::Identity, None, regex);
+    }
+
+    fn configuration(&mut self, rank: Rank, argument: &[u8]) {
+        if argument.len() > LONGEST {
+            return;
+        }
+        let (key, path) = value(argument);
+        let tail = file_tail(path);
+        let rank = if is_volatile(tail) { Rank::Volatile } else { rank };
+        let (key, tail) = (pattern(key, self.variables), pattern(tail, self.variables));
+        let regex = match key.is_empty() {
+            true => format!("(^|/){tail}$"),
+            false => format!("^{key}(.*[/:])?{tail}$"),
+        };
+        self.add(rank, None, regex);
+        if !is_volatile(argument) && !is_logging(argument) {
+            self.add(Rank::Configuration, None, whole(argument, self.variables));
+        }
+    }
+
+    /// What every argument offers: itself, wherever it stands and at its place, from either end.
+    fn argument(&mut self, at: usize, argument: &[u8], is_own: bool, count: usize) {
+        let is_long = argument.len() > LONGEST;
+        let regex = if is_long { begin(argument) } else { whole(argument, self.variables) };
+        let doubtful = is_volatile(argument);
+        let or_volatile = |rank| if doubtful { Rank::Volatile } else { rank };
+        if at > 0 && !argument.is_empty() && !is_long {
+            // A bare option says little: what follows it does.
+            let is_bare = argument.starts_with(b"-") && !argument.contains(&b'=');
+            let rank = if is_own && !is_bare { Rank::Own } else { Rank::Option };
+            self.add(or_volatile(rank), None, regex.clone());
+        }
+        let place = or_volatile(if at > 0 && !is_long { Rank::Place } else { Rank::Exact });
+        let from_start = i32::try_from(at).ok();
+        let from_end = i32::try_from(count - at).ok().map(|from_end| -from_end);
+        // What stands near the end keeps its place there when options are added before it.
+        let both = if at * 2 < count { [from_start, from_end] } else { [from_end, from_start] };
+        for index in both.into_iter().flatten() {
+            self.add(place, Some(index), regex.clone());
+        }
+        let literal = if is_long { begin(argument) } else { whole(argument, &Variables::none()) };
+        if literal != regex {
+            self.add(or_volatile(Rank::Exact), from_start, literal);
+        }
+        if is_long {
+            for piece in
+                argument.split(|byte| *byte == b':').filter(|piece| piece.len() <= LONGEST).take(PIECES)
+            {
+                let regex = format!("(^|:){}(:|$)", pattern(piece, self.variables));
+                self.add(or_volatile(Rank::Exact), from_start, regex);
+            }
+        }
+    }
+}
+
+/// A regex that an argument meets which begins like `text`, or is it where it is not long.
+fn begin(text: &[u8]) -> String {
+    match text.get(..LONGEST) {
+        Some(first) => format!("^{}", pattern(first, &Variables::none())),
+        None => whole(text, &Variables::none()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offered(line: &str, rank: Rank) -> Vec<String> {
+        let line = CommandLine::from_arguments(line.split(' '));
+        let candidates = offer(&line, &Variables::none()).candidates;
+        candidates.into_iter().filter(|one| one.rank == rank).map(|one| one.regex).collect()
+    }
+
+    #[test]
+    fn the_identity_is_the_main_class_and_its_configuration() {
+        let rows: &[(&str, &str, &[&str])] = &[
+            (
+                "/opt/jdk/bin/java -Dlog4j.configuration=file:x/log4j.properties -cp :libs/* kafka.Kafka config/server.properties",
+                "(^|/)java$",
+                &[r"^kafka\.Kafka$", r"(^|/)config/server\.properties$"],
+            ),
+            (
+                "grafana-server --config=/etc/grafana/grafana.ini",
+                "(^|/)grafana-server$",
+                &[r"^--config=(.*[/:])?grafana/grafana\.ini$"],
+            ),
+            ("java -jar /opt/app-1.2/app.jar", "(^|/)java$", &[r"(^|/)app\.jar$"]),
+            ("python3.11 /srv/x.py serve", "(^|/)python[0-9.]*$", &[r"(^|/)x\.py$", "^serve$"]),
+            (
+                "java org.apache.spark.deploy.SparkSubmit --properties-file a/b.conf novelty_detect.py 5",
+                "(^|/)java$",
+                &[r"^org\.apache\.spark\.deploy\.SparkSubmit$", r"(^|/)novelty_detect\.py$"],
+            ),
+            ("redis-server /tmp/run-12345678/redis.conf", "(^|/)redis-server$", &[r"(^|/)redis\.conf$"]),
+        ];
+        for (line, program, identity) in rows {
+            assert_eq!(offered(line, Rank::Program), [*program], "{line}");
+            assert_eq!(offered(line, Rank::Identity), *identity, "{line}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_never_offered() {
+        let line =
+            CommandLine::from_arguments(["app", "--password", "hunter2", "--token=abc", "--port", "1"]);
+        let offer = offer(&line, &Variables::none());
+        assert!(offer.has_secret);
+        assert!(
+            offer.candidates.iter().all(|one| !one.regex.contains("hunter2") && !one.regex.contains("abc"))
+        );
+        assert!(offer.candidates.iter().any(|one| one.regex == "^--port$"));
+    }
+
+    #[test]
+    fn a_title_is_taken_as_a_whole() {
+        let line = CommandLine::parse(b"nginx: master process /usr/sbin/nginx");
+        let first = offer(&line, &Variables::none()).candidates.remove(0);
+        assert_eq!(first.regex, "^nginx: master process /usr/sbin/nginx$");
+    }
+
+    #[test]
+    fn huge_arguments_are_offered_in_pieces() {
+        let line = CommandLine::from_arguments(["java", "-cp", &"/opt/libs/a.jar:".repeat(10_000), "x.Main"]);
+        let offer = offer(&line, &Variables::none());
+        assert!(offer.candidates.iter().all(|one| one.regex.len() < 1000));
+        assert!(offer.candidates.iter().any(|one| one.regex == r"(^|:)/opt/libs/a\.jar(:|$)"));
+    }
+}

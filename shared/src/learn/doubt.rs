@@ -1,0 +1,129 @@
+//! Arguments that make bad criteria: secrets, which belong in no file, and values that the next start changes.
+
+/// Words in a key whose value is nobody's business.
+const SECRET_WORDS: [&str; 10] =
+    ["password", "passwd", "passphrase", "pass", "pwd", "secret", "token", "credential", "apikey", "auth"];
+/// Words before `key` that make it one which opens something.
+const KEY_WORDS: [&str; 5] = ["api", "access", "private", "encryption", "signing"];
+/// Where things lie that do not stay.
+const PASSING_FOLDERS: [&str; 4] = ["/tmp/", "/var/tmp/", "/dev/shm/", "/run/user/"];
+/// The ports that Linux hands out by itself (`ip_local_port_range` in ip(7)).
+const EPHEMERAL_PORTS: std::ops::RangeInclusive<u32> = 32_768..=60_999;
+/// So many digits in a row are a time, a count of bytes or an identifier.
+const LONG_NUMBER: usize = 6;
+/// So many hexadecimal digits in a row are a hash, or the end of a UUID.
+const LONG_HEX: usize = 12;
+
+/// Whether `argument` may hold a secret: by a key of its own (`--token=x`), by the option before it
+/// (`--password x`), or as a URL with a password in it.
+pub(super) fn is_secret(previous: Option<&[u8]>, argument: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(argument).to_lowercase();
+    let has_key = text.match_indices(['=', ':']).any(|(at, _)| {
+        let before = &text[..at];
+        let start = before
+            .rfind(|c: char| !is_key_character(c))
+            .map_or(0, |at| at + before[at..].chars().next().map_or(0, char::len_utf8));
+        names_a_secret(&before[start..])
+    });
+    let has_url_password = text.split("://").skip(1).any(|rest| {
+        let authority = rest.split('/').next().unwrap_or_default();
+        authority.split_once('@').is_some_and(|(user, _)| user.contains(':'))
+    });
+    let follows_key = previous.is_some_and(|previous| {
+        let previous = String::from_utf8_lossy(previous).to_lowercase();
+        previous.starts_with('-') && !previous.contains(['=', ':', ' ']) && names_a_secret(&previous)
+    });
+    has_key || has_url_password || follows_key
+}
+
+fn is_key_character(character: char) -> bool {
+    character.is_alphanumeric() || matches!(character, '-' | '_' | '.')
+}
+
+fn names_a_secret(key: &str) -> bool {
+    let mut words = key.split(['-', '_', '.']).filter(|word| !word.is_empty()).rev();
+    // "keyStorePassword" has its word at the end, "token-file" in the middle; "pass" is a word of its own only.
+    let named = key.split(['-', '_', '.']).any(|word| {
+        SECRET_WORDS.iter().any(|secret| match secret.len() {
+            0..=4 => word == *secret,
+            _ => word.contains(secret),
+        })
+    });
+    let last = words.next().unwrap_or_default();
+    let is_key = last == "key" || KEY_WORDS.iter().any(|word| last.strip_suffix("key") == Some(word));
+    named || is_key
+}
+
+/// Whether `text` looks like something that another start of the same program would not have: an identifier, a
+/// time, a temporary file, a port that the kernel chose.
+pub(super) fn is_volatile(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text).to_lowercase();
+    let words = || text.split(|character: char| !character.is_ascii_alphanumeric());
+    let digits = |word: &str| word.chars().filter(char::is_ascii_digit).count();
+    let has_long_number =
+        text.split(|character: char| !character.is_ascii_digit()).any(|run| run.len() >= LONG_NUMBER);
+    let has_hash = words().any(|word| {
+        word.len() >= LONG_HEX && digits(word) > 0 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
+    });
+    let has_date =
+        text.split(|character: char| !(character.is_ascii_digit() || "-_".contains(character))).any(|run| {
+            let mut parts = run.trim_matches(['-', '_']).split(['-', '_']).map(str::len);
+            (parts.next(), parts.next(), parts.next()) == (Some(4), Some(2), Some(2))
+        });
+    let has_passing_folder = PASSING_FOLDERS.iter().any(|folder| text.contains(folder));
+    let has_pid = words().any(|word| word == "pid") && digits(&text) > 0;
+    let has_port =
+        words().any(|word| word.len() == 5 && word.parse().is_ok_and(|port| EPHEMERAL_PORTS.contains(&port)));
+    has_long_number || has_hash || has_date || has_passing_folder || has_pid || has_port
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_known_by_their_key() {
+        for argument in [
+            "--token=abc",
+            "-Djavax.net.ssl.keyStorePassword=x",
+            "API_KEY=1",
+            "--api-key=1",
+            "--apiKey=1",
+            "key=1",
+            "--pass=x",
+            "--secret:x",
+            "postgres://app:hunter2@db/metrics",
+            "export DB_PASSWORD=x; exec app",
+        ] {
+            assert!(is_secret(None, argument.as_bytes()), "{argument}");
+        }
+        assert!(is_secret(Some(b"--password"), b"hunter2"));
+        for argument in
+            ["token-service", "com.example.TokenService", "--class-path=x", "--bypass=1", "--monkey=1"]
+        {
+            assert!(!is_secret(Some(b"--config"), argument.as_bytes()), "{argument}");
+        }
+        assert!(!is_secret(None, b"http://app@db/metrics") && !is_secret(None, b"\xff\xfe=\xff"));
+    }
+
+    #[test]
+    fn what_the_next_start_changes_is_volatile() {
+        for text in [
+            "app-20261010101010-0001",
+            "app-2026-10-10",
+            "550e8400-e29b-41d4-a716-446655440000",
+            "/tmp/spark-x/y",
+            "--parent-pid=42",
+            "--port=45123",
+            "localhost:40000",
+            "-XX:MaxMetaspaceSize=268435456",
+        ] {
+            assert!(is_volatile(text.as_bytes()), "{text}");
+        }
+        for text in
+            ["config/server-1.properties", "kafka_2.10-0.9.0.0", "--port=9092", "10.0.0.11", "accelerometer"]
+        {
+            assert!(!is_volatile(text.as_bytes()), "{text}");
+        }
+    }
+}
