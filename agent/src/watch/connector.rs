@@ -73,10 +73,10 @@ impl Connector {
         bind(&socket, &SocketAddrNetlink::new(0, GROUP)).map_err(told)?;
         // Without CAP_NET_ADMIN the usual size stays; an overrun is noticed either way.
         let _ = sockopt::set_socket_recv_buffer_size_force(&socket, KEPT);
-        let sequence = std::process::id();
-        send(&socket, &listen_request(sequence), SendFlags::empty()).map_err(told)?;
+        let token = std::process::id();
+        send(&socket, &listen_request(token), SendFlags::empty()).map_err(told)?;
         let mut connector = Self { socket, buffer: Vec::with_capacity(DATAGRAM), received: 0 };
-        connector.await_answer(sequence).map_err(|error| error.map_or_else(silent, told))?;
+        connector.await_answer(token).map_err(|error| error.map_or_else(silent, told))?;
         connector.await_event().map_err(|error| error.map_or_else(silent, told))?;
         connector.leave_out_threads().map_err(told)?;
         Ok(connector)
@@ -109,11 +109,11 @@ impl Connector {
     }
 
     /// Waits for the kernel's answer to the request. `None`: it does not answer, as in a container.
-    fn await_answer(&mut self, wanted: u32) -> Result<(), Option<Errno>> {
+    fn await_answer(&mut self, own: u32) -> Result<(), Option<Errno>> {
         let mut answer = None;
         self.await_that(|_, events| {
             answer = events.iter().find_map(|event| match event {
-                ProcessEvent::Answer { sequence, error } if *sequence == wanted => Some(*error),
+                ProcessEvent::Answer { token, error } if *token == own => Some(*error),
                 _ => None,
             });
             answer.is_some()
@@ -179,7 +179,7 @@ fn silent() -> String {
 }
 
 /// A netlink message with a connector message with the one word that asks for events.
-fn listen_request(sequence: u32) -> Vec<u8> {
+fn listen_request(token: u32) -> Vec<u8> {
     let mut request = Vec::with_capacity(NETLINK_HEADER + CONNECTOR_HEADER + 4);
     let length = u32::try_from(NETLINK_HEADER + CONNECTOR_HEADER + 4).unwrap_or_default();
     // struct nlmsghdr: length, type and flags, sequence, sender (0: the kernel fills it in).
@@ -188,7 +188,7 @@ fn listen_request(sequence: u32) -> Vec<u8> {
     request.extend(0_u16.to_ne_bytes());
     request.extend([0_u32, 0].iter().flat_map(|word| word.to_ne_bytes()));
     // struct cn_msg: address, sequence, acknowledgement, length and flags; then the data.
-    request.extend([PROC_INDEX, PROC_VALUE, sequence, 0].iter().flat_map(|word| word.to_ne_bytes()));
+    request.extend([PROC_INDEX, PROC_VALUE, 0, token].iter().flat_map(|word| word.to_ne_bytes()));
     request.extend(4_u16.to_ne_bytes());
     request.extend(0_u16.to_ne_bytes());
     request.extend(LISTEN.to_ne_bytes());
@@ -227,4 +227,43 @@ fn thread_filter() -> [SockFilter; 15] {
         op(RETURN, 0, 0, u32::MAX),
         op(RETURN, 0, 0, 0),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where this machine tells its events, those of processes come and those of threads do not.
+    #[test]
+    fn the_kernel_tells_of_processes_and_not_of_threads() {
+        let Ok(mut connector) = Connector::open() else {
+            // A container, or no right to listen: what the agent does then is tested with the agent.
+            return;
+        };
+        let before = connector.received;
+        std::thread::spawn(|| {}).join().unwrap();
+        let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+        let own = std::process::id();
+        let pid = child.id();
+        child.wait().unwrap();
+        let mut events = Vec::new();
+        let last = ProcessEvent::Exit(pid);
+        connector
+            .await_that(|_, read| {
+                events.extend_from_slice(read);
+                events.contains(&last)
+            })
+            .unwrap();
+        let of_child: Vec<_> = events
+            .iter()
+            .filter(|event| match event {
+                ProcessEvent::Fork { child, .. } => *child == pid,
+                ProcessEvent::Exec(one) | ProcessEvent::Exit(one) => *one == pid,
+                ProcessEvent::Answer { .. } => false,
+            })
+            .collect();
+        // The standard library may vfork: its child is then that of this very process all the same.
+        assert_eq!(of_child, [&ProcessEvent::Fork { parent: own, child: pid }, &ProcessEvent::Exec(pid), &last]);
+        assert_eq!(connector.received - before, u64::try_from(events.len()).unwrap());
+    }
 }

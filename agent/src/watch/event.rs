@@ -35,8 +35,9 @@ pub enum ProcessEvent {
     Exit(u32),
     /// The answer to a request to listen.
     Answer {
-        /// The request's sequence number.
-        sequence: u32,
+        /// What the request gave as its acknowledgement number. (Its sequence number does not come back: the
+        /// kernel counts its own messages there.)
+        token: u32,
         /// 0, or an error's number (errno(3)).
         error: u32,
     },
@@ -65,11 +66,15 @@ fn connector_message(message: &[u8]) -> Option<ProcessEvent> {
     if (word(message, 0)?, word(message, 4)?) != (PROC_INDEX, PROC_VALUE) {
         return None;
     }
-    let sequence = word(message, 8)?;
+    let acknowledgement = word(message, 12)?;
     let event = message.get(CONNECTOR_HEADER..)?;
     let data = event.get(EVENT_DATA..)?;
     match word(event, 0)? {
-        NONE => Some(ProcessEvent::Answer { sequence, error: word(data, 0)? }),
+        NONE => {
+            // cn_proc_ack in drivers/connector/cn_proc.c adds one.
+            let token = acknowledgement.wrapping_sub(1);
+            Some(ProcessEvent::Answer { token, error: word(data, 0)? })
+        }
         FORK => {
             // parent_pid, parent_tgid, child_pid, child_tgid: a thread's own number is not that of its process.
             let (parent, thread, child) = (word(data, 4)?, word(data, 8)?, word(data, 12)?);
@@ -99,7 +104,7 @@ mod tests {
         let event: Vec<u32> = [what, 1, 0, 0].iter().chain(data).copied().collect();
         let size = u32::try_from(event.len() * 4).unwrap();
         let mut words = vec![16 + 20 + size, 3, 9, 0];
-        words.extend([PROC_INDEX, PROC_VALUE, 42, 0, size]);
+        words.extend([PROC_INDEX, PROC_VALUE, 7, 42 + 1, size]);
         words.extend(event);
         words.iter().flat_map(|word| word.to_ne_bytes()).collect()
     }
@@ -113,7 +118,7 @@ mod tests {
     #[test]
     fn the_kernels_events_are_understood() {
         let rows: [(u32, &[u32], Option<ProcessEvent>); 7] = [
-            (NONE, &[13, 0], Some(ProcessEvent::Answer { sequence: 42, error: 13 })),
+            (NONE, &[13, 0], Some(ProcessEvent::Answer { token: 42, error: 13 })),
             (FORK, &[10, 10, 20, 20], Some(ProcessEvent::Fork { parent: 10, child: 20 })),
             // A new thread of process 10, and the end of one.
             (FORK, &[10, 10, 21, 10], None),
