@@ -24,8 +24,9 @@ const INBOX: usize = 128;
 const MEASURED: Duration = Duration::from_secs(5);
 /// From one sign of life to the next.
 const BEAT: Duration = Duration::from_secs(1);
-/// The watcher speaks each second. If it has not for this long, a read of /proc hangs.
-const HUNG: Duration = Duration::from_secs(5);
+/// The watcher speaks each second. If it has not for so many of our own beats, a read of /proc hangs. Beats, not
+/// seconds: while the agent itself is stopped, nobody is late.
+const HUNG: u32 = 5;
 
 /// What is under way on a component.
 pub(crate) type Action = (ActionKind, Timestamp);
@@ -79,6 +80,7 @@ impl Worker {
             actions: HashMap::new(),
             probes,
             sight: None,
+            silence: 0,
             is_hung: None,
             publisher,
         };
@@ -164,7 +166,9 @@ struct Owner {
     actions: HashMap<Name, Action>,
     probes: Probes,
     sight: Option<Arc<Sight>>,
-    /// Since when the watcher has been silent, where it has for too long.
+    /// How many beats have passed since the watcher spoke last.
+    silence: u32,
+    /// Since when it has been silent, where it has for too long.
     is_hung: Option<Timestamp>,
     publisher: watch::Sender<Option<Arc<Report>>>,
 }
@@ -187,13 +191,14 @@ impl Owner {
                     }
                     let sight = sights.borrow_and_update().clone();
                     self.sight = sight.or(self.sight);
+                    self.silence = 0;
                 }
                 request = inbox.recv() => match request {
                     None => return,
                     Some(request) => self.obey(request).await,
                 },
                 () = self.probes.changed() => {}
-                _ = beat.tick() => {}
+                _ = beat.tick() => self.silence += 1,
             }
             self.publish();
         }
@@ -240,9 +245,8 @@ impl Owner {
     /// Publishes what is seen and under way; nothing before the first sight.
     fn publish(&mut self) {
         let Some(sight) = self.sight.clone() else { return };
-        let silent = sight.told_at.elapsed();
         self.is_hung = match self.is_hung {
-            _ if silent < HUNG => None,
+            _ if self.silence < HUNG => None,
             Some(since) => Some(since),
             None => Some(Timestamp::now()),
         };

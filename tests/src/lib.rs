@@ -9,4 +9,4 @@ mod site;
 pub use binaries::binary;
 pub use lines::Lines;
 pub use program::{Program, patiently, run};
-pub use site::Site;
+pub use site::{Children, Site};

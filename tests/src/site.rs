@@ -1,7 +1,7 @@
 //! A configuration of a test's own, whose components match no other test's processes.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -84,18 +84,18 @@ impl Site {
 
     /// An agent for one host of the configuration.
     pub fn agent_at(&self, host: &str, address: &str) -> (Program, SocketAddr) {
+        self.agent_with(host, &["--listen", address])
+    }
+
+    /// An agent for one host of the configuration, with these arguments too.
+    pub fn agent_with(&self, host: &str, more: &[&str]) -> (Program, SocketAddr) {
         let config = self.config();
-        let mut agent = Program::start(
-            "rta-agent",
-            [
-                Path::new("--config"),
-                &config,
-                Path::new("--host"),
-                Path::new(host),
-                Path::new("--listen"),
-                Path::new(address),
-            ],
-        );
+        let config = config.to_str().expect("temporary folders have plain names");
+        let mut arguments = vec!["--config", config, "--host", host];
+        if !more.contains(&"--listen") {
+            arguments.extend(["--listen", "127.0.0.1:0"]);
+        }
+        let mut agent = Program::start("rta-agent", arguments.iter().chain(more));
         let address = agent.address("address");
         (agent, address)
     }
@@ -133,6 +133,45 @@ impl Site {
         pids.sort_unstable();
         pids
     }
+}
+
+/// Processes that a test began; they are killed and waited for when this is dropped.
+#[derive(Debug, Default)]
+pub struct Children(Vec<Child>);
+
+impl Children {
+    /// Begins one, and gives its PID.
+    ///
+    /// # Panics
+    /// Where it cannot be run.
+    pub fn begin(&mut self, command: &mut Command) -> u32 {
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = child.expect("the program can be run");
+        let pid = child.id();
+        self.0.push(child);
+        pid
+    }
+
+    /// Ends one, and waits for it.
+    ///
+    /// # Panics
+    /// Where there is no such.
+    pub fn end(&mut self, pid: u32) {
+        let at = self.0.iter().position(|child| child.id() == pid).expect("it was begun");
+        end(self.0.remove(at));
+    }
+}
+
+impl Drop for Children {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(end);
+    }
+}
+
+fn end(mut child: Child) {
+    // Errors say that it has ended, and was waited for.
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 impl Drop for Site {

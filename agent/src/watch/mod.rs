@@ -18,7 +18,7 @@ mod thread;
 mod tracker;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rta_shared::config::HostConfig;
 use rta_shared::process::Process;
@@ -63,8 +63,6 @@ pub(crate) struct Sight {
     pub(crate) unseen: Option<String>,
     pub(crate) figures: ScanFigures,
     pub(crate) watch: Watch,
-    /// When the thread said so.
-    pub(crate) told_at: Instant,
 }
 
 /// What the thread is asked.

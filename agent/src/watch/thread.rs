@@ -13,7 +13,6 @@ use tokio::sync::{mpsc, watch};
 
 use super::connector::{Connector, Read};
 use super::deaths::Deaths;
-use super::event::ProcessEvent;
 use super::listing::Listing;
 use super::tracker::{Occasion, Tracker};
 use super::{Command, Matches, Sight, WatchOptions};
@@ -191,38 +190,47 @@ impl Thread {
 
     /// Takes in all that was told in the meantime.
     fn take_in(&mut self) {
+        match self.source {
+            Source::Events(_) => self.take_in_events(),
+            Source::Scans { .. } => self.take_in_deaths(),
+        }
+    }
+
+    fn take_in_events(&mut self) {
         let now = Instant::now();
         let Self { tracker, inspector, .. } = self;
+        let Source::Events(connector) = &mut self.source else { return };
         // Where nothing can be seen, what is told is read all the same, and forgotten.
-        let mut take = |event| {
+        let read = connector.read(|event| {
             if let Some(inspector) = inspector {
                 tracker.event(event, now, inspector);
             }
-        };
-        match &mut self.source {
-            Source::Events(connector) => match connector.read(take) {
-                Ok(Read::All) => {}
-                Ok(Read::Lost) => {
-                    self.overruns += 1;
-                    self.is_lost = true;
-                    self.is_excused = true;
-                    self.tracker.excuse();
-                    self.next_scan = self.next_scan.min(now.max(self.last_scan + REST));
-                    tracing::warn!(
-                        "the kernel's events came too fast and some were lost; a full scan follows"
-                    );
-                }
-                Err(error) => {
-                    let reason = format!("the kernel's process events broke off: {error}");
-                    tracing::error!(reason, "following the host by scans");
-                    self.source = Source::scans();
-                    self.fallback = Some(reason);
-                    self.next_scan = now;
-                }
-            },
-            Source::Scans { deaths, .. } => {
-                deaths.take().into_iter().for_each(|pid| take(ProcessEvent::Exit(pid)));
+        });
+        match read {
+            Ok(Read::All) => {}
+            Ok(Read::Lost) => {
+                self.overruns += 1;
+                self.is_lost = true;
+                self.is_excused = true;
+                self.tracker.excuse();
+                self.next_scan = self.next_scan.min(now.max(self.last_scan + REST));
+                tracing::warn!("the kernel's events came too fast and some were lost; a full scan follows");
             }
+            Err(error) => {
+                let reason = format!("the kernel's process events broke off: {error}");
+                tracing::error!(reason, "following the host by scans");
+                self.source = Source::scans();
+                self.fallback = Some(reason);
+                self.next_scan = now;
+            }
+        }
+    }
+
+    fn take_in_deaths(&mut self) {
+        let Source::Scans { deaths, .. } = &mut self.source else { return };
+        // A child may have been left to go on in its place, as daemons do: what is new is looked for first.
+        if !deaths.take().is_empty() {
+            self.pass();
         }
     }
 
@@ -369,7 +377,6 @@ impl Thread {
                 overruns: self.overruns,
                 differences: self.differences,
             },
-            told_at: Instant::now(),
         });
         self.publisher.send_replace(Some(Arc::clone(&sight)));
         sight

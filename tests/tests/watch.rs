@@ -1,0 +1,420 @@
+//! How an agent follows processes: each trap of the field, with the kernel's events and without them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+
+use rta_shared::proto::v1;
+use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
+use rta_shared::proto::v1::watch_report_response::Event;
+use rta_tests::{Children, Program, Site, binary, patiently};
+use rustix::process::{Pid, Signal, kill_process};
+use tonic::Streaming;
+use tonic::transport::Channel;
+
+/// An agent of a host that carries `app`, and the stream of its reports.
+struct World {
+    site: Site,
+    children: Children,
+    agent: Program,
+    client: AgentServiceClient<Channel>,
+    stream: Streaming<v1::WatchReportResponse>,
+}
+
+impl World {
+    /// A world whose agent has these arguments; `components` gives the TOML.
+    async fn with(arguments: &[&str], components: impl FnOnce(&Site) -> String) -> Self {
+        let site = Site::new();
+        let text = components(&site);
+        site.write("site.toml", &(text + HOST));
+        let (agent, address) = site.agent_with("h", arguments);
+        let mut client = AgentServiceClient::connect(format!("http://{address}")).await.unwrap();
+        let stream = client.watch_report(v1::WatchReportRequest {}).await.unwrap().into_inner();
+        Self { site, children: Children::default(), agent, client, stream }
+    }
+
+    async fn new(arguments: &[&str]) -> Self {
+        Self::with(arguments, |site| site.component("app", "", "")).await
+    }
+
+    /// The next report that is a change.
+    async fn next(&mut self) -> v1::Report {
+        loop {
+            // Nothing takes this long unless it is broken.
+            let message = tokio::time::timeout(std::time::Duration::from_secs(60), self.stream.message());
+            let Ok(message) = message.await else { panic!("waited in vain for a change") };
+            if let Some(Event::Report(report)) = message.unwrap().unwrap().event {
+                assert_eq!(report.error, "");
+                return report;
+            }
+        }
+    }
+
+    /// Follows the reports until `app` is as wanted; every one on the way.
+    async fn until(&mut self, wanted: impl Fn(&v1::ComponentReport) -> bool) -> Vec<v1::ComponentReport> {
+        let mut way = Vec::new();
+        loop {
+            let report = self.next().await.components.remove(0);
+            way.push(report);
+            if way.last().is_some_and(&wanted) {
+                return way;
+            }
+        }
+    }
+
+    /// What a full scan says of `app`.
+    async fn scanned(&mut self) -> (v1::State, Vec<u32>) {
+        let response = self.client.get_report(v1::GetReportRequest {}).await.unwrap();
+        let component = response.into_inner().report.unwrap().components.remove(0);
+        (component.state(), pids(&component))
+    }
+
+    /// What tells `app`'s processes.
+    fn token(&self) -> String {
+        format!("--token=app-{}", self.site.token())
+    }
+
+    /// A stand-in of `app` under this name.
+    fn stand_in(&self, name: &str) -> Command {
+        let mut command = Command::new(binary("stand-in"));
+        command.arg0(name).arg(self.token()).env("STAND_IN_LEASE", std::process::id().to_string());
+        command
+    }
+
+    /// A Perl program with `app`'s token among its arguments. It ends with the test.
+    fn perl(&self, program: &str) -> Command {
+        let mut command = Command::new("perl");
+        command.args(["-e", program, "--", &self.token()]).stdin(Stdio::piped());
+        command
+    }
+}
+
+const HOST: &str = "[[environment]]\nname = \"TEST\"\nhost = [{ name = \"h\", components = [\"app\"] }]\n";
+
+/// Both ways to follow a host. Where the kernel tells no events here, the first is the second.
+const MODES: [&[&str]; 2] = [&[], &["--no-events"]];
+
+fn pids(component: &v1::ComponentReport) -> Vec<u32> {
+    component.processes.iter().map(|process| process.pid).collect()
+}
+
+fn running_as(pids_wanted: &[u32]) -> impl Fn(&v1::ComponentReport) -> bool + '_ {
+    move |component| component.state() == v1::State::Running && pids(component) == pids_wanted
+}
+
+fn stopped(component: &v1::ComponentReport) -> bool {
+    component.state() == v1::State::Stopped
+}
+
+fn signal(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[tokio::test]
+async fn the_mode_is_told_with_its_reason() {
+    let mut world = World::new(&["--no-events"]).await;
+    let watch = world.next().await.watch.unwrap();
+    assert_eq!(watch.mode(), v1::WatchMode::Scans);
+    assert_eq!((watch.fallback.as_str(), watch.differences), ("the agent was told to scan", 0));
+    let mut world = World::new(&[]).await;
+    let watch = world.next().await.watch.unwrap();
+    assert_eq!(watch.mode() == v1::WatchMode::Events, watch.fallback.is_empty());
+}
+
+#[tokio::test]
+async fn a_death_and_a_birth_are_told() {
+    for mode in MODES {
+        let mut world = World::new(mode).await;
+        for _ in 0..3 {
+            let mut command = world.stand_in("java");
+            let pid = world.children.begin(&mut command);
+            world.until(running_as(&[pid])).await;
+            signal(pid, Signal::KILL);
+            world.until(stopped).await;
+            world.children.end(pid);
+        }
+    }
+}
+
+/// bash, bash and java are one process: a command line that is remembered stays wrong for ever.
+#[tokio::test]
+async fn a_launcher_that_calls_exec_twice_is_one_process_from_beginning_to_end() {
+    for mode in MODES {
+        let mut world = World::with(mode, |site| {
+            site.component("app", "", "").replace("[{ regex", "[{ index = 0, regex = '^java$' }, { regex")
+        })
+        .await;
+        let script = format!(
+            "read line; exec bash -c 'read line; exec -a java \"{}\" {}'",
+            binary("stand-in").display(),
+            world.token()
+        );
+        let mut launcher = Command::new("bash");
+        launcher.args(["-c", &script]).env("STAND_IN_LEASE", std::process::id().to_string());
+        let mut launcher = launcher.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut input = launcher.stdin.take().unwrap();
+        assert_eq!(world.scanned().await, (v1::State::Stopped, vec![]));
+        input.write_all(b"\n").unwrap();
+        assert_eq!(world.scanned().await, (v1::State::Stopped, vec![]));
+        input.write_all(b"\n").unwrap();
+        let way = world.until(running_as(&[launcher.id()])).await;
+        assert!(way.iter().all(|component| !component.doubled));
+        launcher.kill().unwrap();
+        launcher.wait().unwrap();
+        world.until(stopped).await;
+    }
+}
+
+/// And one that becomes something else is the component no more, though its PID lives.
+#[tokio::test]
+async fn a_process_that_becomes_another_program_is_not_running() {
+    for mode in MODES {
+        let mut world = World::new(mode).await;
+        let script = format!("read line; exec -a other '{}' other", binary("stand-in").display());
+        let mut command = Command::new("bash");
+        command.args(["-c", &script, "bash", &world.token()]);
+        command.env("STAND_IN_LEASE", std::process::id().to_string()).stdin(Stdio::piped());
+        let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+        world.until(running_as(&[child.id()])).await;
+        child.stdin.take().unwrap().write_all(b"\n").unwrap();
+        world.until(stopped).await;
+        assert_eq!(child.try_wait().unwrap(), None);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+/// A child shows its parent's command line until it calls exec; a pre-forked worker for life.
+#[tokio::test]
+async fn a_forked_copy_is_no_double() {
+    for mode in MODES {
+        let mut world = World::new(mode).await;
+        // A short-lived child, one that calls exec at once, and one that stays.
+        let program = "if (!fork) { exit } if (!fork) { exec 'true' } if (!fork) { <STDIN>; exit } <STDIN>";
+        let mut command = world.perl(program);
+        let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+        let way = world.until(|component| component.processes.len() == 2).await;
+        assert!(way.iter().all(|component| !component.doubled), "{way:#?}");
+        let last = way.last().unwrap();
+        assert_eq!((last.parts[0].running, last.parts[0].pids.len()), (1, 2));
+        assert_eq!(last.processes.iter().filter(|process| process.parent_pid == child.id()).count(), 1);
+        drop(child.stdin.take());
+        world.until(stopped).await;
+        child.wait().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_becomes_a_daemon_goes_on() {
+    for mode in MODES {
+        let mut world = World::new(mode).await;
+        let program = "$x = <STDIN>; if (fork) { exit } <STDIN>";
+        let mut child = world.perl(program).stdout(Stdio::null()).spawn().unwrap();
+        world.until(running_as(&[child.id()])).await;
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(b"\n").unwrap();
+        child.wait().unwrap();
+        let parent = child.id();
+        let way = world.until(|component| !pids(component).contains(&parent)).await;
+        let is_well =
+            |component: &v1::ComponentReport| component.state() == v1::State::Running && !component.doubled;
+        assert!(way.iter().all(is_well), "{mode:?} {way:#?}");
+        drop(input);
+        world.until(stopped).await;
+    }
+}
+
+/// PID 1 may reap late, and so may a parent: a zombie is gone.
+#[tokio::test]
+async fn a_zombie_is_gone() {
+    for mode in MODES {
+        let mut world = World::new(mode).await;
+        let mut command = world.stand_in("java");
+        let pid = world.children.begin(&mut command);
+        world.until(running_as(&[pid])).await;
+        signal(pid, Signal::KILL);
+        world.until(stopped).await;
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        assert!(stat.contains(") Z "), "{stat}");
+        assert_eq!(world.scanned().await, (v1::State::Stopped, vec![]));
+    }
+}
+
+/// A helper of a launcher may match for a moment, as Spark's does.
+#[tokio::test]
+async fn a_helper_that_matches_for_a_moment_leaves_no_trace() {
+    for mode in MODES {
+        let mut world = World::new(mode).await;
+        let mut helper = world.stand_in("java");
+        let helper = world.children.begin(&mut helper);
+        world.until(running_as(&[helper])).await;
+        let mut real = world.stand_in("java");
+        let real = world.children.begin(&mut real);
+        world.until(|component| component.doubled && component.processes.len() == 2).await;
+        world.children.end(helper);
+        world.until(|component| !component.doubled && running_as(&[real])(component)).await;
+    }
+}
+
+/// Titles that processes give themselves are no events: the next full scan finds them, and says that it did.
+#[tokio::test]
+async fn a_title_that_a_process_gives_itself_is_found_by_the_full_scan_and_counted() {
+    let mut world = World::with(&["--scan-period", "1s"], |site| {
+        site.component("app", "", "").replace("'^--token=", "'^worker: --token=")
+    })
+    .await;
+    let title = format!("worker: {}", world.token());
+    let mut command = Command::new("perl");
+    let program = "<STDIN>; $0 = $ARGV[0]; <STDIN>";
+    command.args(["-e", program, "--", &title]).stdin(Stdio::piped());
+    // The argument itself matches too; what counts is what stands there once it has a title.
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    world.until(running_as(&[child.id()])).await;
+    child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    patiently("the title", || {
+        let line = std::fs::read(format!("/proc/{}/cmdline", child.id())).ok()?;
+        line.starts_with(title.as_bytes()).then_some(())
+    });
+    assert_eq!(world.scanned().await, (v1::State::Running, vec![child.id()]));
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
+
+/// What no event has told is found by the full scan, and counted.
+#[tokio::test]
+async fn a_difference_that_a_full_scan_finds_is_counted() {
+    let mut world = World::with(&["--scan-period", "1s"], |site| {
+        site.component("app", "", "").replace("'^--token=", "'^worker: --token=")
+    })
+    .await;
+    // The title is put together: before, nothing of the command line matches.
+    let program = "<STDIN>; $0 = 'worker: ' . $ARGV[0]; <STDIN>";
+    let mut child = world.perl(program).stdout(Stdio::null()).spawn().unwrap();
+    assert_eq!(world.scanned().await, (v1::State::Stopped, vec![]));
+    if world.next().await.watch.unwrap().mode() == v1::WatchMode::Events {
+        child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        world.until(running_as(&[child.id()])).await;
+        loop {
+            if world.next().await.watch.unwrap().differences == 1 {
+                break;
+            }
+        }
+    }
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
+
+/// The kernel drops events that are not read in time. That is noticed, and answered with a full scan.
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_events_are_answered_with_a_full_scan() {
+    let mut world = World::new(&[]).await;
+    if world.next().await.watch.unwrap().mode() != v1::WatchMode::Events {
+        return;
+    }
+    let mut command = world.stand_in("java");
+    let before = world.children.begin(&mut command);
+    world.until(running_as(&[before])).await;
+    world.agent.signal(Signal::STOP);
+    let mut storm = Command::new("bash");
+    storm.args(["-c", "for ((i = 0; i < 12000; i++)); do (:); done"]);
+    assert!(storm.status().unwrap().success());
+    world.children.end(before);
+    let mut command = world.stand_in("java");
+    let after = world.children.begin(&mut command);
+    world.agent.signal(Signal::CONT);
+    world.until(running_as(&[after])).await;
+    let report = world.client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
+    let watch = report.watch.unwrap();
+    assert_ne!(watch.overruns, 0);
+    assert_eq!(watch.differences, 0, "what was lost is not what was missed");
+}
+
+/// The kernel tells its events to the first PID namespace alone.
+#[tokio::test]
+async fn in_a_pid_namespace_of_its_own_the_agent_scans_and_says_why() {
+    if !is_root() {
+        return;
+    }
+    let site = Site::new();
+    site.write("site.toml", &(site.component("app", "", "") + HOST));
+    let config = site.config();
+    let agent = binary("rta-agent");
+    let mut children = Children::default();
+    let log = site.path("agent.log");
+    let mut command = Command::new("unshare");
+    command
+        .args(["--pid", "--fork", "--mount-proc", "--kill-child"])
+        .arg(&agent)
+        .arg("--config")
+        .arg(&config);
+    command.args(["--host", "h", "--listen", "127.0.0.1:0", "--log-format", "json"]);
+    let out = std::fs::File::create(&log).unwrap();
+    let mut child = command.stdout(Stdio::null()).stderr(out).spawn().unwrap();
+    let (address, reason) = patiently("the agent to listen and to say how it follows", || {
+        let log = std::fs::read_to_string(&log).unwrap();
+        let events: Vec<serde_json::Value> =
+            log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let address = events.iter().find_map(|event| Some(event["address"].as_str()?.to_owned()))?;
+        let reason = events.iter().find_map(|event| Some(event["reason"].as_str()?.to_owned()))?;
+        Some((address, reason))
+    });
+    assert!(reason.contains("a PID namespace of its own"), "{reason}");
+    let mut client = AgentServiceClient::connect(format!("http://{address}")).await.unwrap();
+    let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
+    assert_eq!(report.watch.unwrap().mode(), v1::WatchMode::Scans);
+    // It sees its own namespace only.
+    let mut outside = Command::new(binary("stand-in"));
+    outside.arg(format!("--token=app-{}", site.token()));
+    children.begin(outside.env("STAND_IN_LEASE", std::process::id().to_string()));
+    let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
+    assert_eq!(report.components[0].state(), v1::State::Stopped);
+    signal(child.id(), Signal::KILL);
+    child.wait().unwrap();
+}
+
+/// `hidepid` hides the processes of others: they are not stopped, they cannot be seen.
+#[tokio::test]
+async fn what_hidepid_hides_is_unknown_and_not_stopped() {
+    if !is_root() {
+        return;
+    }
+    let site = Site::new();
+    site.write("site.toml", &(site.component("app", "", "") + HOST));
+    let mut hidden = site.play("app");
+    let nobody = "mount -t proc -o hidepid=2 proc /proc && \
+                  exec setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", nobody, "sh"]);
+    command.arg(binary("rta-agent")).arg("--config").arg(site.config());
+    command.args(["--host", "h", "--listen", "127.0.0.1:0", "--log-format", "json"]);
+    for folder in [site.path(""), site.config()] {
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(folder, open).unwrap();
+    }
+    let log = site.path("agent.log");
+    let out = std::fs::File::create(&log).unwrap();
+    let mut child = command.stdout(Stdio::null()).stderr(out).spawn().unwrap();
+    let address = patiently("the agent to listen", || {
+        let log = std::fs::read_to_string(&log).unwrap();
+        let mut events = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        events.find_map(|event| Some(event["address"].as_str()?.to_owned()))
+    });
+    let mut client = AgentServiceClient::connect(format!("http://{address}")).await.unwrap();
+    let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
+    assert!(report.error.contains("/proc is mounted with hidepid="), "{}", report.error);
+    assert!(report.components.is_empty());
+    let component = "app".to_owned();
+    let refused = client.start(v1::AgentServiceStartRequest { component }).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused}");
+    for child in [&mut child, &mut hidden] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
