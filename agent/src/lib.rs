@@ -11,6 +11,7 @@
 //! | `start`, `launch`, `log_tail` | starting a component |
 //! | `stop` | stopping a component |
 //! | `action` | starts and stops, one at a time for a component |
+//! | `probe` | asking running components whether they are well |
 //! | `service` | the gRPC service |
 //! | `serve` | the server |
 //! | `machine` | this machine's name and addresses |
@@ -20,6 +21,8 @@ mod eyes;
 mod launch;
 mod log_tail;
 mod machine;
+#[cfg_attr(not(test), expect(dead_code, reason = "not called yet"))]
+mod probe;
 mod procfs;
 mod refusal;
 pub mod scan;
