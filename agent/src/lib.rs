@@ -12,6 +12,7 @@
 //! | `stop` | stopping a component |
 //! | `action` | starts and stops, one at a time for a component |
 //! | `probe` | asking running components whether they are well |
+//! | `usage` | what the host and the matched processes use |
 //! | `service` | the gRPC service |
 //! | `serve` | the server |
 //! | `machine` | this machine's name and addresses |
@@ -30,6 +31,8 @@ mod serve;
 mod service;
 mod start;
 mod stop;
+#[cfg_attr(not(test), expect(dead_code, reason = "not called yet"))]
+mod usage;
 mod visibility;
 mod worker;
 
