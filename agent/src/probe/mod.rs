@@ -1,19 +1,205 @@
-//! stub
-use rta_shared::config::HostComponent;
+//! Probes: the questions by which a component that runs is asked whether it is well. One task for each puts its
+//! question again and again; what the answers add up to is kept here.
+
+mod attempt;
+mod command;
+mod http;
+mod state;
+mod tcp;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use rta_shared::config::{HostComponent, ProbeRule};
 use rta_shared::name::Name;
-use rta_shared::probe::ProbeReport;
+use rta_shared::probe::{ProbeReport, ProbeState};
 use rta_shared::process::ProcessId;
-pub(crate) struct Probes;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::time::{Duration, Instant, sleep};
+
+use self::attempt::{Asker, shortened};
+use self::state::Fare;
+
+/// How many answers may wait to be taken. A task whose answer finds no room waits, and asks the less often.
+const INBOX: usize = 64;
+
+/// The probes of a host. When this is dropped they end, and what they run ends with them.
+pub(crate) struct Probes {
+    components: HashMap<Name, Probed>,
+    tasks: JoinSet<()>,
+    /// Cloned for each task; held, so that the inbox never closes.
+    answers: mpsc::Sender<Answer>,
+    inbox: mpsc::Receiver<Answer>,
+    /// How many series of attempts have begun.
+    series: u64,
+}
+
+/// A configured component.
+struct Probed {
+    /// `None`: that it runs is enough.
+    rule: Option<ProbeRule>,
+    run: Option<Run>,
+}
+
+/// One run of a component, from a start to the next.
+struct Run {
+    id: ProcessId,
+    /// When it was first seen to run. Wall clocks step; this one does not.
+    seen: Instant,
+    series: Option<Series>,
+}
+
+/// The attempts of one rule on one run.
+struct Series {
+    number: u64,
+    fare: Fare,
+    task: AbortHandle,
+}
+
+impl Drop for Series {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The result of one attempt.
+struct Answer {
+    component: Name,
+    /// Which series it belongs to: the answer of one that has ended counts for nothing.
+    series: u64,
+    /// How long the component had been running when it was asked.
+    running: Duration,
+    result: Result<(), String>,
+}
+
 impl Probes {
+    /// Without components.
     pub(crate) fn new() -> Self {
-        Self
+        let (answers, inbox) = mpsc::channel(INBOX);
+        Self { components: HashMap::new(), tasks: JoinSet::new(), answers, inbox, series: 0 }
     }
-    pub(crate) fn configure(&mut self, _: &[HostComponent]) {}
-    pub(crate) fn follow(&mut self, _: &Name, _: Option<ProcessId>) {}
-    pub(crate) fn report(&self, _: &Name) -> Option<ProbeReport> {
-        None
+
+    /// The components to be probed from now on. A probe whose rule is unchanged goes on undisturbed, with its
+    /// state; one whose rule changed begins anew, with the grace counted from when the component was first seen
+    /// to run. Must be called within a runtime.
+    pub(crate) fn configure(&mut self, components: &[HostComponent]) {
+        self.components.retain(|name, _| components.iter().any(|component| component.name == *name));
+        for component in components {
+            let rule = component.probe.clone();
+            match self.components.get_mut(&component.name) {
+                Some(probed) if probed.rule == rule => {}
+                Some(probed) => {
+                    probed.rule = rule;
+                    self.begin(&component.name);
+                }
+                None => drop(self.components.insert(component.name.clone(), Probed { rule, run: None })),
+            }
+        }
     }
+
+    /// Whether a configured component runs, and since when by its youngest needed process. Its probing begins
+    /// with that, begins anew with another process, and ends with `None`; what is known already changes nothing.
+    /// Must be called within a runtime.
+    pub(crate) fn follow(&mut self, component: &Name, running: Option<ProcessId>) {
+        let Some(probed) = self.components.get_mut(component) else { return };
+        if probed.run.as_ref().map(|run| run.id) == running {
+            return;
+        }
+        probed.run = running.map(|id| Run { id, seen: Instant::now(), series: None });
+        self.begin(component);
+    }
+
+    /// Begins a new series for a component, if it runs and has a rule, in place of the one it has.
+    fn begin(&mut self, component: &Name) {
+        let Some(probed) = self.components.get_mut(component) else { return };
+        let Some(run) = &mut probed.run else { return };
+        run.series = probed.rule.clone().map(|rule| {
+            self.series += 1;
+            let (component, answers) = (component.clone(), self.answers.clone());
+            let attempts = Attempts { component, series: self.series, rule, seen: run.seen, answers };
+            Series {
+                number: self.series,
+                fare: Fare::new(Timestamp::now()),
+                task: self.tasks.spawn(attempts.run()),
+            }
+        });
+    }
+
+    /// How a component's probe fares; `None` where it has none, or does not run.
+    pub(crate) fn report(&self, component: &Name) -> Option<ProbeReport> {
+        let series = self.components.get(component)?.run.as_ref()?.series.as_ref()?;
+        Some(series.fare.report().clone())
+    }
+
+    /// Resolves when a report may have changed by an answer. Dropping it before loses nothing.
     pub(crate) async fn changed(&mut self) {
-        std::future::pending().await
+        loop {
+            let changed = tokio::select! {
+                Some(answer) = self.inbox.recv() => self.take(answer),
+                Some(ended) = self.tasks.join_next() => ended.is_err_and(|error| self.broken(&error)),
+            };
+            if changed {
+                return;
+            }
+        }
+    }
+
+    /// Takes an answer. True where it changed its component's report.
+    fn take(&mut self, answer: Answer) -> bool {
+        let Answer { component, series: number, running, result } = answer;
+        let Some(Probed { rule: Some(rule), run: Some(run) }) = self.components.get_mut(&component) else {
+            return false;
+        };
+        let Some(series) = run.series.as_mut().filter(|series| series.number == number) else { return false };
+        let before = series.fare.report().state;
+        let changed = series.fare.take(rule, running, result, Timestamp::now());
+        let ProbeReport { state, reason, .. } = series.fare.report();
+        match state {
+            ProbeState::Failing if changed => tracing::warn!(%component, reason, "its probe fails"),
+            ProbeState::Passing if changed => tracing::info!(%component, from = %before, "its probe passes"),
+            _ => {}
+        }
+        changed
+    }
+
+    /// A task that panicked asks no more: whatever it said last must not go on being believed.
+    fn broken(&mut self, error: &JoinError) -> bool {
+        if !error.is_panic() {
+            return false;
+        }
+        tracing::error!(%error, "a probe failed");
+        let runs = self.components.values_mut().filter_map(|probed| probed.run.as_mut());
+        let mut series = runs.filter_map(|run| run.series.as_mut());
+        series.find(|series| series.task.id() == error.id()).is_some_and(|series| {
+            let reason = format!("the agent failed: {}", shortened(&error.to_string()));
+            series.fare.fail(reason, Timestamp::now())
+        })
+    }
+}
+
+/// What a probe's task does.
+struct Attempts {
+    component: Name,
+    series: u64,
+    rule: ProbeRule,
+    seen: Instant,
+    answers: mpsc::Sender<Answer>,
+}
+
+impl Attempts {
+    async fn run(self) {
+        let mut asker = Asker::new(self.rule.question.clone(), self.rule.timeout);
+        loop {
+            let running = self.seen.elapsed();
+            let result = asker.ask().await;
+            let answer = Answer { component: self.component.clone(), series: self.series, running, result };
+            if self.answers.send(answer).await.is_err() {
+                return;
+            }
+            sleep(self.rule.interval).await;
+        }
     }
 }

@@ -1,0 +1,112 @@
+//! One attempt of a probe: the question put, and the answer as a yes or a sentence.
+
+use std::io;
+use std::time::Duration;
+
+use rta_shared::config::Question;
+use rta_shared::text::printable;
+use tokio::process::Child;
+
+use super::{command, http, tcp};
+
+/// Longer texts of others are cut to this many characters: a reason is one line of a page.
+const TEXT: usize = 200;
+
+/// Puts one question, attempt by attempt.
+#[derive(Debug)]
+pub(super) struct Asker {
+    question: Question,
+    timeout: Duration,
+    /// The command of an earlier attempt that was killed and has not ended. As long as there is one, no other is
+    /// run: a disk that hangs would gather one more process with every attempt.
+    stuck: Option<Child>,
+}
+
+impl Asker {
+    pub(super) fn new(question: Question, timeout: Duration) -> Self {
+        Self { question, timeout, stuck: None }
+    }
+
+    /// One attempt. Where it is dropped, nothing is left of it.
+    ///
+    /// # Errors
+    /// Why it failed, as a sentence that begins with the question.
+    pub(super) async fn ask(&mut self) -> Result<(), String> {
+        let result = match &self.question {
+            Question::Tcp(address) => in_time(self.timeout, tcp::ask(address)).await,
+            Question::Http { url, status } => in_time(self.timeout, http::ask(url, *status)).await,
+            Question::Command(words) => command::ask(words, self.timeout, &mut self.stuck).await,
+        };
+        result.map_err(|reason| format!("{}: {reason}", told(&self.question)))
+    }
+}
+
+async fn in_time(timeout: Duration, attempt: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    tokio::time::timeout(timeout, attempt).await.unwrap_or_else(|_| Err(too_late(timeout)))
+}
+
+/// The question for a person: one line, and without the password that a URL may hold.
+fn told(question: &Question) -> String {
+    match question {
+        Question::Http { url, .. } => {
+            let authority = url.authority().map_or("", |authority| authority.as_str());
+            let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+            let path = url.path_and_query().map_or("/", |path| path.as_str());
+            shortened(&format!("GET http://{place}{path}"))
+        }
+        question => shortened(&question.to_string()),
+    }
+}
+
+/// That no answer came within this time.
+pub(super) fn too_late(timeout: Duration) -> String {
+    format!("no answer within {} s", timeout.as_secs_f64())
+}
+
+/// Foreign text, safe to show and not too long.
+pub(super) fn shortened(text: &str) -> String {
+    // What is cut off need not be looked at.
+    let end = text.char_indices().nth(TEXT).map_or(text.len(), |(end, _)| end);
+    let (shown, rest) = text.split_at(end);
+    let shown = printable(shown);
+    if rest.is_empty() { shown.into_owned() } else { format!("{shown}…") }
+}
+
+/// An error as a part of a sentence: `connection refused` for `Connection refused (os error 111)`.
+pub(super) fn io_reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    let mut reason: String = letters.next().map(|first| first.to_ascii_lowercase()).into_iter().collect();
+    reason.push_str(letters.as_str());
+    shortened(&reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_are_told_on_one_short_line_without_passwords() {
+        let http = |url: &str| Question::Http { url: url.parse().unwrap(), status: 200 };
+        let command = |words: &[&str]| Question::Command(words.iter().map(ToString::to_string).collect());
+        let rows = [
+            (Question::Tcp("127.0.0.1:9092".to_owned()), "tcp 127.0.0.1:9092"),
+            (http("http://127.0.0.1:3000/api/health?x=1"), "GET http://127.0.0.1:3000/api/health?x=1"),
+            (http("http://admin:secret@[::1]"), "GET http://[::1]/"),
+            (command(&["nodetool", "a\nb"]), r"command nodetool a\nb"),
+        ];
+        for (question, expected) in rows {
+            assert_eq!(told(&question), expected);
+        }
+        let long = told(&command(&[&"é".repeat(5_000)]));
+        assert_eq!((long.chars().count(), long.ends_with('…')), (TEXT + 1, true));
+    }
+
+    #[test]
+    fn errors_become_parts_of_a_sentence() {
+        let refused = rustix::io::Errno::CONNREFUSED.into();
+        assert_eq!(io_reason(&refused), "connection refused");
+        assert_eq!(io_reason(&io::Error::other("")), "");
+    }
+}

@@ -1,0 +1,359 @@
+//! Asking with a command: passes where it ends with exit status 0. Nothing of it outlives the attempt.
+
+use std::os::fd::AsFd as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use tokio::net::unix::pipe;
+use tokio::process::{Child, Command};
+use tokio::signal::unix;
+
+use super::attempt::{io_reason, shortened, too_late};
+
+/// How much of the end of its output is kept.
+const TAIL: usize = 4 * 1024;
+/// What a pipe holds unless it is told otherwise (pipe(7)): no more can be left in it when the command has ended.
+const PIPE: usize = 64 * 1024;
+/// How long a killed command is waited for. One in uninterruptible sleep may take longer.
+const KILLED: Duration = Duration::from_secs(1);
+
+/// Runs the command of `words`. One that was killed and does not end is left in `stuck`; while it is there, no
+/// other is run.
+///
+/// # Errors
+/// Why it did not pass, as a part of a sentence.
+pub(super) async fn ask(
+    words: &[String],
+    timeout: Duration,
+    stuck: &mut Option<Child>,
+) -> Result<(), String> {
+    if let Some(child) = stuck
+        && let (Ok(None), Some(pid)) = (child.try_wait(), child.id())
+    {
+        return Err(format!(
+            "pid {pid} of an earlier attempt was killed and does not end; the kernel holds it, perhaps on a disk"
+        ));
+    }
+    *stuck = None;
+    let mut run = Run::new(words)?;
+    let ended = tokio::time::timeout(timeout, run.read_to_its_end()).await;
+    // It has not been waited for: its process group cannot be another's. What it left running goes too.
+    run.group.kill();
+    let Ok(status) = tokio::time::timeout(KILLED, run.child.wait()).await else {
+        *stuck = Some(run.child);
+        return Err(too_late(timeout));
+    };
+    ended.unwrap_or_else(|_| Err(too_late(timeout)))?;
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{}{}", ending(status), run.tail.last_line())),
+        Err(error) => Err(not_waited_for(&error)),
+    }
+}
+
+fn not_waited_for(error: &std::io::Error) -> String {
+    format!("it cannot be waited for: {}", io_reason(error))
+}
+
+/// A command that runs. Dropping it kills its process group; the runtime then waits for it.
+struct Run {
+    // Dropped first: as long as the child was not waited for, its PID and its group are its own.
+    group: Group,
+    leader: Pid,
+    child: Child,
+    /// Tells that some child of the agent ended.
+    exits: unix::Signal,
+    output: pipe::Receiver,
+    tail: Tail,
+}
+
+impl Run {
+    fn new(words: &[String]) -> Result<Self, String> {
+        let told = |error: std::io::Error| format!("it cannot be run: {}", io_reason(&error));
+        let Some((program, arguments)) = words.split_first() else {
+            return Err("the configured command is empty".to_owned());
+        };
+        // One pipe for both, so that the last line is the last one written.
+        let (output, input) = std::io::pipe().map_err(told)?;
+        let output = pipe::Receiver::from_owned_fd(output.into()).map_err(told)?;
+        // Before it runs, so that its end is not missed.
+        let exits = unix::signal(unix::SignalKind::child()).map_err(told)?;
+        let child = Command::new(program)
+            .args(arguments)
+            .env_remove("NOTIFY_SOCKET")
+            .stdin(Stdio::null())
+            .stdout(input.try_clone().map_err(told)?)
+            .stderr(input)
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(told)?;
+        let leader = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let leader = leader.ok_or("it has no PID")?;
+        let group = Group(Some(leader));
+        Ok(Self { leader, group, child, exits, output, tail: Tail::default() })
+    }
+
+    /// Reads what it writes until it has ended. It is not waited for yet.
+    async fn read_to_its_end(&mut self) -> Result<(), String> {
+        let mut buffer = [0; TAIL];
+        let mut open = true;
+        loop {
+            tokio::select! {
+                // Its end counts, not that of its output: what it left running may keep the pipe open.
+                biased;
+                _ = self.exits.recv() => if self.has_ended()? {
+                    break;
+                },
+                ready = self.output.readable(), if open => match ready
+                    .and_then(|()| self.output.try_read(&mut buffer))
+                {
+                    Ok(0) => open = false,
+                    Ok(length) => self.tail.push(buffer.get(..length).unwrap_or_default()),
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                    Err(_) => open = false,
+                },
+            }
+        }
+        // What is left in the pipe, and no more: someone else may still write.
+        for _ in 0..PIPE.div_ceil(TAIL) {
+            match rustix::io::read(self.output.as_fd(), &mut buffer) {
+                Ok(0) => break,
+                Ok(length) => self.tail.push(buffer.get(..length).unwrap_or_default()),
+                Err(Errno::INTR) => {}
+                // It does not block, and nothing is there.
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it has ended; it stays to be waited for.
+    fn has_ended(&self) -> Result<bool, String> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        match waitid(WaitId::Pid(self.leader), options) {
+            Ok(status) => Ok(status.is_some()),
+            Err(Errno::INTR) => Ok(false),
+            Err(error) => Err(not_waited_for(&error.into())),
+        }
+    }
+}
+
+/// A process group that is killed when this is dropped; `None`: it was.
+struct Group(Option<Pid>);
+
+impl Group {
+    /// Kills it, once.
+    fn kill(&mut self) {
+        if let Some(leader) = self.0.take() {
+            // An error says that the group is gone, which is what is wanted.
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// `exit status 1`, or the signal that ended it.
+fn ending(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => format!("ended by signal {signal}"),
+        (None, None) => status.to_string(),
+    }
+}
+
+/// The last [`TAIL`] bytes of an output.
+#[derive(Default)]
+struct Tail(Vec<u8>);
+
+impl Tail {
+    fn push(&mut self, output: &[u8]) {
+        self.0.extend_from_slice(output);
+        self.0.drain(..self.0.len().saturating_sub(TAIL));
+    }
+
+    /// `: <the last line>`, or nothing where there is none.
+    fn last_line(&self) -> String {
+        let text = String::from_utf8_lossy(&self.0);
+        let line = text.lines().map(str::trim).rfind(|line| !line.is_empty());
+        line.map(|line| format!(": {}", shortened(line))).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tokio::time::{advance, pause, resume, sleep};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn shell(script: &str) -> Vec<String> {
+        ["sh", "-c", script].map(str::to_owned).into()
+    }
+
+    async fn asked(words: &[String]) -> Result<(), String> {
+        let mut stuck = None;
+        let result = ask(words, PATIENCE, &mut stuck).await;
+        assert!(stuck.is_none());
+        result
+    }
+
+    /// The PIDs that a script wrote to the file `path`, once `count` are there.
+    async fn pids(path: &Path, count: usize) -> Vec<u32> {
+        loop {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            let pids: Vec<u32> = lines.map(|line| line.trim().parse().unwrap()).collect();
+            if pids.len() == count {
+                return pids;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until a process has ended: its command line is gone, or it is a zombie, whose line is empty.
+    async fn ended(pid: u32) {
+        while std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty()) {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until a child was waited for.
+    async fn reaped(pid: u32) {
+        while Path::new(&format!("/proc/{pid}")).exists() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_exit_status_decides_and_the_last_line_says_why() {
+        let rows = [
+            ("true", Ok(())),
+            ("echo fine; echo better >&2", Ok(())),
+            ("exit 3", Err("exit status 3")),
+            ("echo first; echo 'second ' >&2; echo; exit 1", Err("exit status 1: second")),
+            (r"printf '\033[31mred\377'; exit 1", Err("exit status 1: \\u{1b}[31mred\u{fffd}")),
+            ("kill -9 $$", Err("ended by signal 9")),
+            // It has no input, and is not told where the agent's service manager listens.
+            ("read line || test -z \"$NOTIFY_SOCKET\"", Ok(())),
+        ];
+        for (script, expected) in rows {
+            assert_eq!(asked(&shell(script)).await, expected.map_err(str::to_owned), "{script}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_run_says_so() {
+        let words = ["/does/not/exist".to_owned()];
+        assert_eq!(asked(&words).await, Err("it cannot be run: no such file or directory".to_owned()));
+        let words = ["/dev/null".to_owned()];
+        assert_eq!(asked(&words).await, Err("it cannot be run: permission denied".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn much_output_blocks_nobody_and_its_end_is_kept() {
+        let script = "dd if=/dev/zero bs=1024 count=2048 2>&1; echo; echo the end; exit 1";
+        assert_eq!(asked(&shell(script)).await, Err("exit status 1: the end".to_owned()));
+        let script = "dd if=/dev/zero bs=1024 count=2048 2>/dev/null | tr '\\0' x; exit 1";
+        let reason = asked(&shell(script)).await.unwrap_err();
+        assert!(reason.starts_with("exit status 1: xxx") && reason.ends_with("x…"), "{reason}");
+        assert!(reason.len() < 300, "{}", reason.len());
+    }
+
+    #[tokio::test]
+    async fn what_the_command_leaves_running_goes_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pids");
+        // It holds the pipe, and ends neither by itself nor by a signal that can be caught.
+        let script = format!("(trap '' TERM HUP; sleep 1000) & echo $! > '{}'; exit 1", file.display());
+        assert_eq!(asked(&shell(&script)).await, Err("exit status 1".to_owned()));
+        ended(pids(&file, 1).await[0]).await;
+    }
+
+    #[tokio::test]
+    async fn one_that_left_the_group_does_not_hold_up_the_attempt() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pids");
+        // The shell waits for the PID, so that the escape is complete before it ends.
+        let script = format!(
+            "setsid sh -c 'echo $$ > \"{0}\"; exec sleep 1000' & until test -s '{0}'; do :; done; exit 1",
+            file.display()
+        );
+        assert_eq!(asked(&shell(&script)).await, Err("exit status 1".to_owned()));
+        let escaped = pids(&file, 1).await[0];
+        let escaped = Pid::from_raw(i32::try_from(escaped).unwrap()).unwrap();
+        rustix::process::kill_process(escaped, Signal::KILL).unwrap();
+    }
+
+    /// A command that hangs, with a child of its own that hangs too; both PIDs go to `file`.
+    fn hanging(file: &Path) -> Vec<String> {
+        let file = file.display();
+        shell(&format!("trap '' TERM; echo $$ >> '{file}'; sleep 1000 & echo $! >> '{file}'; wait"))
+    }
+
+    #[tokio::test]
+    async fn one_that_hangs_is_ended_in_time_with_its_group() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pids");
+        let words = hanging(&file);
+        let attempt = tokio::spawn(async move { asked(&words).await });
+        let pids = pids(&file, 2).await;
+        pause();
+        advance(PATIENCE).await;
+        resume();
+        assert_eq!(attempt.await.unwrap(), Err("no answer within 60 s".to_owned()));
+        // The command itself was waited for: it is not even a zombie.
+        assert!(!Path::new(&format!("/proc/{}", pids[0])).exists());
+        ended(pids[1]).await;
+    }
+
+    #[tokio::test]
+    async fn one_whose_attempt_is_given_up_is_ended_with_its_group() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pids");
+        let words = hanging(&file);
+        let attempt = tokio::spawn(async move { asked(&words).await });
+        let pids = pids(&file, 2).await;
+        attempt.abort();
+        assert!(attempt.await.unwrap_err().is_cancelled());
+        reaped(pids[0]).await;
+        ended(pids[1]).await;
+    }
+
+    #[tokio::test]
+    async fn while_an_earlier_one_does_not_end_no_other_is_run() {
+        let child = Command::new("sleep").arg("1000").kill_on_drop(true).spawn().unwrap();
+        let pid = child.id().unwrap();
+        let mut stuck = Some(child);
+        for _ in 0..2 {
+            let reason = ask(&shell("true"), PATIENCE, &mut stuck).await.unwrap_err();
+            let expected = format!("pid {pid} of an earlier attempt was killed and does not end; ");
+            assert!(reason.starts_with(&expected), "{reason}");
+        }
+        stuck.as_mut().unwrap().kill().await.unwrap();
+        assert_eq!(ask(&shell("true"), PATIENCE, &mut stuck).await, Ok(()));
+        assert!(stuck.is_none());
+    }
+
+    #[test]
+    fn the_tail_is_bounded() {
+        let mut tail = Tail::default();
+        assert_eq!(tail.last_line(), "");
+        for line in 0..10_000 {
+            tail.push(format!("line {line}\r\n \n").as_bytes());
+            assert!(tail.0.len() <= TAIL);
+        }
+        assert_eq!(tail.last_line(), ": line 9999");
+    }
+}

@@ -1,0 +1,140 @@
+//! How one probe fares: what the results of its attempts add up to. Pure; times are values.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rta_shared::config::ProbeRule;
+use rta_shared::probe::{ProbeReport, ProbeState};
+
+/// How the probe of one run of a component fares.
+#[derive(Clone, Debug)]
+pub(super) struct Fare {
+    report: ProbeReport,
+    /// Failures in a row that count.
+    failures: u32,
+}
+
+impl Fare {
+    /// Not asked yet.
+    pub(super) fn new(at: Timestamp) -> Self {
+        let report = ProbeReport { state: ProbeState::Pending, since: at, reason: String::new() };
+        Self { report, failures: 0 }
+    }
+
+    pub(super) fn report(&self) -> &ProbeReport {
+        &self.report
+    }
+
+    /// Takes the result of an attempt that began when the component had been running for `running`. True where
+    /// the report changed.
+    pub(super) fn take(
+        &mut self,
+        rule: &ProbeRule,
+        running: Duration,
+        result: Result<(), String>,
+        at: Timestamp,
+    ) -> bool {
+        match result {
+            Ok(()) => {
+                self.failures = 0;
+                self.enter(ProbeState::Passing, String::new(), at)
+            }
+            Err(_) if running < rule.grace => false,
+            Err(reason) => {
+                self.failures = self.failures.saturating_add(1);
+                self.failures >= rule.failures && self.fail(reason, at)
+            }
+        }
+    }
+
+    /// Fails at once, whatever the attempts said.
+    pub(super) fn fail(&mut self, reason: String, at: Timestamp) -> bool {
+        self.enter(ProbeState::Failing, reason, at)
+    }
+
+    fn enter(&mut self, state: ProbeState, reason: String, at: Timestamp) -> bool {
+        if self.report.state != state {
+            self.report = ProbeReport { state, since: at, reason };
+            return true;
+        }
+        // The time of the change stays; the reason is the newest one.
+        let changed = self.report.reason != reason;
+        self.report.reason = reason;
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::config::Question;
+
+    use super::*;
+
+    fn rule(failures: u32, grace: u64) -> ProbeRule {
+        ProbeRule {
+            question: Question::Tcp("127.0.0.1:1".to_owned()),
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            failures,
+            grace: Duration::from_secs(grace),
+        }
+    }
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp::from_second(i64::try_from(second).unwrap()).unwrap()
+    }
+
+    /// Takes one attempt a second, `+` passing and another letter failing for that reason, and writes down the
+    /// state after each: `p`ending, `+` or the reason, upper case where the report changed.
+    fn trace(rule: &ProbeRule, attempts: &str) -> String {
+        let mut fare = Fare::new(at(0));
+        let mut trace = String::new();
+        for (second, attempt) in (0..).zip(attempts.chars()) {
+            let result = if attempt == '+' { Ok(()) } else { Err(attempt.to_string()) };
+            let before = fare.report().clone();
+            let changed = fare.take(rule, Duration::from_secs(second), result, at(second));
+            let report = fare.report();
+            assert_eq!(changed, before != *report, "{attempts} at {second}");
+            let same_state = before.state == report.state;
+            assert_eq!(report.since, if same_state { before.since } else { at(second) });
+            let shown = match report.state {
+                ProbeState::Pending => "p",
+                ProbeState::Passing => "+",
+                ProbeState::Failing => &report.reason,
+            };
+            assert_eq!(report.reason.is_empty(), report.state != ProbeState::Failing);
+            trace.push_str(&if changed { shown.to_uppercase() } else { shown.to_owned() });
+        }
+        trace
+    }
+
+    #[test]
+    fn failures_count_after_the_grace_and_in_a_row() {
+        let rows = [
+            // Rule, attempts, states.
+            (rule(3, 0), "xxxxx", "ppXxx"),
+            (rule(1, 0), "x", "X"),
+            (rule(3, 4), "xxxxxxxx", "ppppppXx"),
+            // One pass ends the counting, and heals.
+            (rule(3, 0), "xx+xx+xxx+", "pp++++++X+"),
+            (rule(2, 0), "+x+x+x", "++++++"),
+            // A pass counts in the grace too; failures in it still do not.
+            (rule(2, 5), "x+xxxxxx", "p+++++Xx"),
+            // The newest reason is told; the same one again is no change.
+            (rule(2, 0), "xyyzz+", "pYyZz+"),
+        ];
+        for (rule, attempts, expected) in rows {
+            assert_eq!(trace(&rule, attempts), expected, "{attempts} with {rule:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_moment_after_the_grace_counts() {
+        let rule = rule(1, 2);
+        let mut fare = Fare::new(at(0));
+        let failed = || Err("x".to_owned());
+        assert!(!fare.take(&rule, Duration::from_millis(1_999), failed(), at(2)));
+        assert!(fare.take(&rule, Duration::from_secs(2), failed(), at(2)));
+        assert_eq!(fare.report().state, ProbeState::Failing);
+    }
+}

@@ -1,0 +1,83 @@
+//! Asking whether a connection can be made.
+
+use futures::future::select_ok;
+use tokio::net::{TcpStream, lookup_host};
+
+use super::attempt::io_reason;
+
+/// More addresses than this of one name are not tried.
+const ADDRESSES: usize = 16;
+
+/// Passes where `address` accepts a connection.
+pub(super) async fn ask(address: &str) -> Result<(), String> {
+    connect(address).await.map(drop)
+}
+
+/// A connection to `address`, a `host:port`.
+///
+/// # Errors
+/// Why there is none, as a part of a sentence.
+pub(super) async fn connect(address: &str) -> Result<TcpStream, String> {
+    // A look-up that hangs goes on in its thread after this is dropped, until the resolver gives up; there are
+    // no more of those than attempts within that time.
+    let found = lookup_host(address).await;
+    let addresses = found.map_err(|error| format!("its name cannot be resolved: {}", io_reason(&error)))?;
+    // All at once: an address that never answers must not take the time of one that would.
+    let connections: Vec<_> = addresses
+        .take(ADDRESSES)
+        .map(|address| Box::pin(async move { refuse_itself(TcpStream::connect(address).await?) }))
+        .collect();
+    if connections.is_empty() {
+        return Err("its name has no address".to_owned());
+    }
+    select_ok(connections).await.map(|(stream, _)| stream).map_err(|error| io_reason(&error))
+}
+
+/// A connection to a free local port whose own port happens to be the same one is connected to itself: TCP's
+/// simultaneous open. Nobody listens there.
+fn refuse_itself(stream: TcpStream) -> std::io::Result<TcpStream> {
+    if stream.local_addr()? == stream.peer_addr()? {
+        return Err(std::io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::{AddressFamily, SocketType, bind, connect as connect_raw, getsockname, socket};
+    use tokio::net::TcpSocket;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_open_port_passes_and_a_closed_one_says_why() {
+        // Bound, so that nobody else gets the port, and not yet listening.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let address = format!("127.0.0.1:{port}");
+        assert_eq!(ask(&address).await, Err("connection refused".to_owned()));
+        let _listener = socket.listen(8).unwrap();
+        assert_eq!(ask(&address).await, Ok(()));
+        // The name has an IPv6 address too on most machines, where nobody listens.
+        assert_eq!(ask(&format!("localhost:{port}")).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_address_says_so() {
+        let reason = ask("[::1:80").await.unwrap_err();
+        assert!(reason.starts_with("its name cannot be resolved: "), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_to_itself_is_none() {
+        let own = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&own, &std::net::SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = std::net::SocketAddr::try_from(getsockname(&own).unwrap()).unwrap();
+        connect_raw(&own, &address).unwrap();
+        let stream = std::net::TcpStream::from(own);
+        stream.set_nonblocking(true).unwrap();
+        let error = refuse_itself(TcpStream::from_std(stream).unwrap()).unwrap_err();
+        assert_eq!(io_reason(&error), "connection refused");
+    }
+}

@@ -1,0 +1,217 @@
+//! Probes of real sockets and processes. A probe's changes are waited for; nothing is timed.
+
+use rta_shared::config::{Count, Part, Question, StopRule};
+use tokio::net::TcpSocket;
+
+use super::*;
+
+/// Nothing in a test takes this long unless it is broken.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const ID: ProcessId = ProcessId { pid: 42, start_ticks: 7 };
+const RESTARTED: ProcessId = ProcessId { pid: 43, start_ticks: 8 };
+
+fn rule(question: Question) -> ProbeRule {
+    let interval = Duration::from_millis(5);
+    ProbeRule { question, interval, timeout: PATIENCE, failures: 2, grace: Duration::ZERO }
+}
+
+fn shell(script: &str) -> Question {
+    Question::Command(["sh", "-c", script].map(str::to_owned).into())
+}
+
+fn component(name: &str, probe: Option<ProbeRule>) -> HostComponent {
+    HostComponent {
+        name: name.into(),
+        aliases: vec![],
+        parts: vec![Part { name: None, criteria: vec![], count: Count::ONE }],
+        start: None,
+        stop: StopRule::default(),
+        probe,
+    }
+}
+
+fn state(probes: &Probes, name: &str) -> Option<ProbeState> {
+    probes.report(&name.into()).map(|report| report.state)
+}
+
+/// As the future of a task that may move between threads must be.
+fn sendable<F: Send>(future: F) -> F {
+    future
+}
+
+/// The report of a component, once it is in `state`.
+async fn reach(probes: &mut Probes, name: &str, expected: ProbeState) -> ProbeReport {
+    let reached = tokio::time::timeout(PATIENCE, async {
+        while state(probes, name) != Some(expected) {
+            sendable(probes.changed()).await;
+        }
+    });
+    assert!(reached.await.is_ok(), "{name} is {:?}, not {expected}", probes.report(&name.into()));
+    probes.report(&name.into()).unwrap()
+}
+
+#[tokio::test]
+async fn a_probe_fails_and_heals_while_its_component_runs() {
+    // Bound, so that nobody else gets the port, and not yet listening.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    let mut probes = Probes::new();
+    let tcp = Question::Tcp(address.to_string());
+    probes.configure(&[component("kafka", Some(rule(tcp))), component("plain", None)]);
+    let name = Name::from("Kafka");
+    assert_eq!(probes.report(&name), None);
+    probes.follow(&name, Some(ID));
+    probes.follow(&"plain".into(), Some(ID));
+    probes.follow(&"unknown".into(), Some(ID));
+    assert_eq!(state(&probes, "kafka"), Some(ProbeState::Pending));
+    assert_eq!((state(&probes, "plain"), state(&probes, "unknown")), (None, None));
+
+    let failing = reach(&mut probes, "kafka", ProbeState::Failing).await;
+    assert_eq!(failing.reason, format!("tcp {address}: connection refused"));
+    let listener = socket.listen(8).unwrap();
+    // What is known already disturbs nothing.
+    probes.follow(&name, Some(ID));
+    assert_eq!(probes.report(&name), Some(failing));
+    let passing = reach(&mut probes, "kafka", ProbeState::Passing).await;
+    assert_eq!(passing.reason, "");
+    drop(listener);
+    reach(&mut probes, "kafka", ProbeState::Failing).await;
+
+    probes.follow(&name, None);
+    assert_eq!(probes.report(&name), None);
+}
+
+#[tokio::test]
+async fn a_restart_begins_anew_and_old_answers_count_for_nothing() {
+    let mut probes = Probes::new();
+    probes.configure(&[component("app", Some(rule(shell("exit 1"))))]);
+    let name = Name::from("app");
+    probes.follow(&name, Some(ID));
+    reach(&mut probes, "app", ProbeState::Failing).await;
+    probes.follow(&name, Some(RESTARTED));
+    assert_eq!(state(&probes, "app"), Some(ProbeState::Pending));
+
+    // Answers that were on their way when the new series began.
+    let current = probes.series;
+    let mut answer = |series, result| {
+        let running = Duration::ZERO;
+        probes.take(Answer { component: name.clone(), series, running, result })
+    };
+    assert!(!answer(current - 1, Ok(())));
+    assert!(!answer(current - 1, Err("old".to_owned())));
+    assert!(!answer(current - 1, Err("old".to_owned())));
+    assert!(answer(current, Ok(())));
+    assert_eq!(state(&probes, "app"), Some(ProbeState::Passing));
+    reach(&mut probes, "app", ProbeState::Failing).await;
+}
+
+#[tokio::test]
+async fn a_new_configuration_disturbs_only_what_it_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("asked");
+    // Passes the first time it is asked, and hangs the second time.
+    let once = shell(&format!("mkdir '{0}' 2>/dev/null || exec sleep 1000", file.display()));
+    let mut probes = Probes::new();
+    let kept = component("kept", Some(rule(once)));
+    probes.configure(&[
+        kept.clone(),
+        component("changed", Some(rule(shell("true")))),
+        component("bare", None),
+    ]);
+    for name in ["kept", "changed", "bare"] {
+        probes.follow(&name.into(), Some(ID));
+    }
+    let before = reach(&mut probes, "kept", ProbeState::Passing).await;
+    reach(&mut probes, "changed", ProbeState::Passing).await;
+    let seen = probes.components[&Name::from("changed")].run.as_ref().unwrap().seen;
+
+    // The one that is asked again would hang, and stay pending.
+    let changed = component("changed", Some(rule(shell("echo no; exit 1"))));
+    probes.configure(&[kept.clone(), changed, component("bare", Some(rule(shell("true"))))]);
+    assert_eq!(state(&probes, "changed"), Some(ProbeState::Pending));
+    assert_eq!(state(&probes, "bare"), Some(ProbeState::Pending));
+    let failing = reach(&mut probes, "changed", ProbeState::Failing).await;
+    assert_eq!(failing.reason, "command sh -c echo no; exit 1: exit status 1: no");
+    reach(&mut probes, "bare", ProbeState::Passing).await;
+    assert_eq!(probes.report(&"kept".into()), Some(before));
+    let run = probes.components[&Name::from("changed")].run.as_ref().unwrap();
+    assert_eq!(run.seen, seen, "its grace counts from its start");
+
+    probes.configure(&[component("changed", None), kept]);
+    assert_eq!((state(&probes, "changed"), state(&probes, "bare")), (None, None));
+    assert_eq!(state(&probes, "kept"), Some(ProbeState::Passing));
+    probes.configure(&[]);
+    assert_eq!(state(&probes, "kept"), None);
+}
+
+#[tokio::test]
+async fn probes_that_are_dropped_leave_no_task_and_no_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pid");
+    let mut probes = Probes::new();
+    let hanging = shell(&format!("echo $$ > '{}'; exec sleep 1000", file.display()));
+    probes.configure(&[component("app", Some(rule(hanging)))]);
+    probes.follow(&"app".into(), Some(ID));
+    let pause = Duration::from_millis(5);
+    let pid: u32 = loop {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        if let Some(pid) = text.strip_suffix('\n') {
+            break pid.parse().unwrap();
+        }
+        sleep(pause).await;
+    };
+    drop(probes);
+    while std::path::Path::new(&format!("/proc/{pid}")).exists() {
+        sleep(pause).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_in_the_grace_do_not_count() {
+    let mut probes = Probes::new();
+    let minute = Duration::from_secs(60);
+    let rule = ProbeRule {
+        question: Question::Tcp("127.0.0.1:0".to_owned()),
+        interval: Duration::from_secs(7),
+        timeout: Duration::from_secs(5),
+        failures: 3,
+        grace: minute,
+    };
+    probes.configure(&[component("app", Some(rule))]);
+    let began = Instant::now();
+    probes.follow(&"app".into(), Some(ID));
+    probes.changed().await;
+    assert_eq!(state(&probes, "app"), Some(ProbeState::Failing));
+    // The first attempt after the grace, and two more.
+    let at_least = minute + 2 * Duration::from_secs(7);
+    assert!(began.elapsed() >= at_least, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_task_that_panics_is_not_believed() {
+    let mut probes = Probes::new();
+    probes.configure(&[component("app", Some(rule(shell("true"))))]);
+    let name = Name::from("app");
+    probes.follow(&name, Some(ID));
+    reach(&mut probes, "app", ProbeState::Passing).await;
+    let task = probes.tasks.spawn(async { panic!("oh") });
+    let series = probes.components.get_mut(&name).unwrap().run.as_mut().unwrap().series.as_mut().unwrap();
+    std::mem::replace(&mut series.task, task).abort();
+    let reason = reach(&mut probes, "app", ProbeState::Failing).await.reason;
+    assert!(reason.starts_with("the agent failed: ") && reason.contains("oh"), "{reason}");
+}
+
+#[tokio::test]
+async fn ended_tasks_are_not_gathered() {
+    let mut probes = Probes::new();
+    probes.configure(&[component("app", Some(rule(shell("true"))))]);
+    for start_ticks in 0..100 {
+        probes.follow(&"app".into(), Some(ProcessId { pid: 1, start_ticks }));
+    }
+    reach(&mut probes, "app", ProbeState::Passing).await;
+    while probes.tasks.len() > 1 {
+        let _ = tokio::time::timeout(Duration::from_millis(5), probes.changed()).await;
+    }
+}
