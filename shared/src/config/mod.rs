@@ -5,6 +5,7 @@
 //! gives one host's share with every variable replaced ([`HostConfig`]).
 
 mod check;
+mod diff;
 mod fields;
 mod host;
 mod load;
@@ -13,6 +14,7 @@ mod raw;
 mod source;
 mod template;
 
+pub use diff::{host_changes, platform_changes};
 pub use host::{
     Count, HostComponent, HostConfig, Part, ProbeRule, Question, StartRule, StopRule, StopSignal,
 };

@@ -52,7 +52,7 @@ impl Component {
 }
 
 /// A part with variables; see [`Part`] for the fields.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartTemplate {
     /// `None` for the only part of a component that is not divided.
     pub name: Option<Name>,
@@ -76,7 +76,7 @@ impl PartTemplate {
 }
 
 /// A criterion with variables.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CriterionTemplate {
     /// See [`Criterion::index`].
     pub index: Option<i32>,
@@ -107,7 +107,7 @@ pub enum DependencyPlace {
 }
 
 /// A start rule with variables; see [`StartRule`] for the fields.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartTemplate {
     /// Never empty.
     pub command: Vec<Template>,
@@ -146,7 +146,7 @@ impl StartTemplate {
 }
 
 /// A probe rule with variables; see [`ProbeRule`] for the fields.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeTemplate {
     /// What is asked.
     pub question: QuestionTemplate,
@@ -161,7 +161,7 @@ pub struct ProbeTemplate {
 }
 
 /// A question with variables; see [`Question`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QuestionTemplate {
     /// See [`Question::Tcp`].
     Tcp(Template),
