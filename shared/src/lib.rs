@@ -18,6 +18,7 @@
 //! | [`alone`] | what a component's own processes say of its health |
 //! | [`trouble`] | the root causes in an overview, with what each takes down |
 //! | [`control`] | how a start or stop ended |
+//! | [`reload`] | how a reload of the configuration ended |
 //! | [`proto`] | the gRPC types, and their conversions to and from the above |
 //! | [`logging`] | how every rta program writes its log |
 
@@ -33,6 +34,7 @@ pub mod overview;
 pub mod probe;
 pub mod process;
 pub mod proto;
+pub mod reload;
 pub mod report;
 pub mod text;
 pub mod trouble;

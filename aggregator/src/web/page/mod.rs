@@ -55,7 +55,7 @@ pub(super) fn overview(
                 (notice::notice(action))
             }
             @if overview.environments.is_empty() {
-                p.empty { "The configuration names no environment yet. Add one as a file of its folder, and restart." }
+                p.empty { "The configuration names no environment yet. Add one as a file of its folder, then run \"rta config reload\"." }
             }
             @for environment in &overview.environments {
                 (environment::environment(environment, &troubles, now))
@@ -130,7 +130,7 @@ fn slug(name: &str) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview};
     use rta_shared::process::{Process, ProcessId};
 
@@ -158,7 +158,7 @@ pub(super) mod tests {
     }
 
     /// Kafka is down, the detector on another host suffers, and one host is unknown.
-    pub(in crate::web) fn sample() -> Overview {
+    pub(crate) fn sample() -> Overview {
         let kafka = InstanceOverview {
             reason: "it is not running".to_owned(),
             ..instance("kafka server", Some(State::Stopped), Health::Down)
