@@ -129,7 +129,8 @@ impl HostKnowledge {
             processes_seen: report.scan.processes_seen,
             config_digest: report.config.digest.clone(),
             config_error: report.config.error.clone(),
-            config_differs: report.config.digest != digest,
+            // An older agent does not tell; that is no difference.
+            config_differs: !report.config.digest.is_empty() && report.config.digest != digest,
         })
     }
 

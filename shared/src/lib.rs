@@ -6,6 +6,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`text`] | foreign text made safe to show; the nearest word to a misspelt one |
+//! | [`human`] | times and amounts as people say them |
 //! | [`name`] | names compared without regard to case |
 //! | [`process`] | a process as the matcher sees it |
 //! | [`matching`] | criteria against one process |
@@ -27,6 +28,7 @@ pub mod config;
 pub mod control;
 pub mod dependency;
 pub mod explain;
+pub mod human;
 pub mod logging;
 pub mod matching;
 pub mod name;
