@@ -1,8 +1,11 @@
 //! Texts for a terminal or a pipe, from values alone.
 
 pub(crate) mod check;
+pub(crate) mod reload;
 pub(crate) mod summary;
 pub(crate) mod table;
+pub(crate) mod verbose;
+mod warning;
 
 use rta_shared::overview::Health;
 
