@@ -37,7 +37,7 @@ fn line(trouble: &Trouble<'_>, now: Timestamp) -> String {
             let error = trouble.host.error.as_deref().unwrap_or("its agent has not answered yet");
             let seen = trouble
                 .host
-                .scanned_at
+                .seen_at()
                 .map_or_else(|| "never seen".to_owned(), |at| format!("last seen {} ago", elapsed(at, now)));
             format!("host {host} is unknown ({seen}): {}", printable(error))
         }
