@@ -286,3 +286,67 @@ impl Agent {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::Router;
+    use axum::routing::post;
+    use tokio::net::TcpListener;
+    use tokio_util::sync::CancellationToken;
+    use tonic::service::Routes;
+    use tonic::transport::Server;
+    use tonic::transport::server::TcpIncoming;
+
+    use super::*;
+
+    /// What the reload of an agent comes to which answers it with this status; `None`: it does not know the call.
+    async fn reload_answered_by(status: Option<Status>) -> Reload {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = Host {
+            name: "h".into(),
+            environment: "E".into(),
+            role: None,
+            components: vec![],
+            agent: format!("http://{}", listener.local_addr().unwrap()),
+            ip: vec![],
+            variables: std::collections::BTreeMap::new(),
+        };
+        let routes = match status.map(Arc::new) {
+            Some(status) => Routes::from(Router::new().route(
+                "/rta.v1.AgentService/ReloadConfig",
+                post(async move || Status::clone(&status).into_http::<axum::body::Body>()),
+            )),
+            None => Routes::default(),
+        };
+        let ended = CancellationToken::new();
+        let server = Server::builder()
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(TcpIncoming::from(listener), ended.clone().cancelled_owned());
+        let server = tokio::spawn(server);
+        let reload = Agent::new(&host).unwrap().reload_config().await;
+        ended.cancel();
+        server.await.unwrap().unwrap();
+        reload
+    }
+
+    #[tokio::test]
+    async fn a_refused_reload_comes_with_every_problem_however_many() {
+        let problem =
+            "/etc/rta/platform/dev.toml:12:3: component \"kafka server\": criteria: key is not known";
+        let problems = vec![problem; 1_000].join("\n");
+        let reload = reload_answered_by(Some(Status::failed_precondition(&problems))).await;
+        assert_eq!(reload.error, Some(problems));
+        let steering = reload_answered_by(Some(Status::failed_precondition("a\u{1b}[31m\nb"))).await;
+        assert_eq!(steering.error.as_deref(), Some("a\\u{1b}[31m\nb"));
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_cannot_reload_is_told_with_the_reason() {
+        let demo = reload_answered_by(Some(Status::unimplemented("this agent has no folder"))).await;
+        assert_eq!(demo.error.as_deref(), Some("this agent has no folder"));
+        let error = reload_answered_by(None).await.error.unwrap();
+        assert!(error.ends_with("is of a version that cannot reload; restart rta-agent on h"), "{error}");
+    }
+}

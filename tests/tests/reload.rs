@@ -177,6 +177,27 @@ fn a_reload_by_the_command_tells_each_place_what_changed() {
 }
 
 #[test]
+fn two_reloads_at_once_are_done_one_after_the_other() {
+    let world = World::new();
+    world.site.write("more.toml", "# one more file\n");
+    let aggregator = world.grpc.to_string();
+    let reloads: Vec<_> = (0..2)
+        .map(|_| {
+            std::process::Command::new(binary("rta"))
+                .args(["--aggregator", &aggregator, "config", "reload"])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    let mut said: Vec<String> =
+        reloads.into_iter().map(|reload| text(&reload.wait_with_output().unwrap().stdout)).collect();
+    said.sort();
+    assert!(said[0].starts_with("aggregator: reloaded\n  only how it is written changed"), "{said:?}");
+    assert!(said[1].starts_with("aggregator: unchanged\n"), "{said:?}");
+}
+
+#[test]
 fn a_broken_configuration_keeps_the_old_one_and_is_told_on_every_surface() {
     let world = World::new();
     let before = world.start();
