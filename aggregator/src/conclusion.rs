@@ -109,23 +109,33 @@ fn verdicts(platform: &Platform, graph: &DependencyGraph, knowledge: &[HostKnowl
             Some(Err(reason)) => Verdict::own(Health::Unknown, reason.clone()),
             None => continue,
         };
-        verdicts[*at] = if own.health == Health::Up { with_its_needs(graph, *at, &verdicts) } else { own };
+        verdicts[*at] = match own.health {
+            Health::Up | Health::Degraded => with_its_needs(graph, *at, own, &verdicts),
+            Health::Unknown | Health::Down => own,
+        };
     }
     verdicts
 }
 
-/// What follows for a running instance from those that it needs.
-fn with_its_needs(graph: &DependencyGraph, at: usize, verdicts: &[Verdict]) -> Verdict {
-    let unmet: Vec<Unmet> = graph
+/// What follows for a running instance from those that it needs. One in trouble of its own is so for certain,
+/// whatever is not known; but what certainly is not up is likely to be why.
+fn with_its_needs(graph: &DependencyGraph, at: usize, own: Verdict, verdicts: &[Verdict]) -> Verdict {
+    let mut unmet: Vec<Unmet> = graph
         .requirements(at)
         .iter()
         .filter_map(|requirement| unmet(graph, graph.id(at), requirement, verdicts))
         .collect();
+    if own.health == Health::Degraded {
+        unmet.retain(|unmet| unmet.certain);
+    }
     // The first certain failure explains; what is merely unknown explains only in the absence of one.
     let Some(chief) = unmet.iter().find(|unmet| unmet.certain).or(unmet.first()) else {
-        return Verdict::own(Health::Up, "");
+        return own;
     };
-    let sentences: Vec<&str> = unmet.iter().map(|unmet| unmet.sentence.as_str()).collect();
+    let sentences: Vec<&str> = std::iter::once(own.reason.as_str())
+        .filter(|reason| !reason.is_empty())
+        .chain(unmet.iter().map(|unmet| unmet.sentence.as_str()))
+        .collect();
     Verdict {
         health: if chief.certain { Health::Degraded } else { Health::Unknown },
         reason: sentences.join("; "),

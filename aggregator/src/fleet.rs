@@ -1,229 +1,134 @@
-//! The agents: one task follows each, and tells what it hears.
+//! The platform with its agents, and the tasks that follow them.
 
-use std::error::Error as _;
-use std::time::Duration;
+use std::collections::{HashMap, HashSet};
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
-use rta_shared::config::Host;
-use rta_shared::control::Done;
-use rta_shared::explain::ExplainedProcess;
-use rta_shared::name::Name;
-use rta_shared::proto::v1;
-use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
-use rta_shared::proto::v1::watch_report_response::Event;
-use rta_shared::report::{ActionKind, Report};
-use rta_shared::text::printable;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Status};
+use rta_shared::config::Platform;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
-use crate::knowledge::News;
-use crate::target::OperationError;
+use crate::agent::{Agent, AgentId};
+use crate::hub::{Inbox, Message};
 
-/// How long a connection may take to be made.
-const CONNECT: Duration = Duration::from_secs(2);
-/// An agent speaks at least every 2 seconds; one that is silent for longer than this is lost. Together with the
-/// time until the page is told, a lost host is unknown within 5 seconds.
-const SILENCE: Duration = Duration::from_secs(3);
-/// How long one fresh scan may take.
-const SCAN: Duration = Duration::from_secs(4);
-/// HTTP/2 pings find a connection that a cut network left dangling, so that the next call makes a new one.
-const PING: Duration = Duration::from_secs(2);
-/// The waits between attempts to reach a lost agent: up to a second, so that it is back soon after it answers.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
-
-/// One host's agent.
-#[derive(Clone, Debug)]
-pub(crate) struct Agent {
-    host: Name,
-    address: String,
-    client: AgentServiceClient<Channel>,
+/// A platform and its agents, which were loaded together and are replaced together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fleet {
+    pub(crate) platform: Platform,
+    /// One for each of [`Platform::hosts`], in its order.
+    pub(crate) agents: Vec<Agent>,
 }
 
-impl Agent {
-    /// The agent of `host`. No connection is made before the first call.
+impl Fleet {
+    /// The fleet of `platform`. An agent that is `before` of the same host and address stays the same one, with
+    /// its connection and with what is known by its ID.
     ///
     /// # Errors
-    /// An address that is none; a checked configuration has no such.
-    pub(crate) fn new(host: &Host) -> Result<Self, tonic::transport::Error> {
-        let channel = Endpoint::from_shared(host.agent.clone())?
-            .connect_timeout(CONNECT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(PING)
-            .keep_alive_timeout(PING)
-            .connect_lazy();
-        Ok(Self {
-            host: host.name.clone(),
-            address: host.agent.clone(),
-            client: AgentServiceClient::new(channel),
-        })
-    }
-
-    /// Follows the agent for ever, telling `tell` what it hears. Never two sentences for one silence.
-    pub(crate) async fn follow<F: Future<Output = ()>>(&self, tell: impl Fn(News) -> F) {
-        let waits = ExponentialBuilder::default()
-            .with_min_delay(FIRST_WAIT)
-            .with_max_delay(LONGEST_WAIT)
-            .with_jitter()
-            .without_max_times();
-        let mut wait = waits.build();
-        loop {
-            let mut heard = false;
-            let reason = self.listen(&mut heard, &tell).await;
-            tracing::debug!(host = %self.host, agent = self.address, reason, "agent lost");
-            tell(News::Lost(reason)).await;
-            if heard {
-                wait = waits.build();
-            }
-            tokio::time::sleep(wait.next().unwrap_or(LONGEST_WAIT)).await;
-        }
-    }
-
-    /// Passes on what one stream says, until it ends; why it did.
-    async fn listen<F: Future<Output = ()>>(&self, heard: &mut bool, tell: impl Fn(News) -> F) -> String {
-        let silent = || {
-            let seconds = SILENCE.as_secs();
-            format!(
-                "the agent at {} has been silent for {seconds} s: it hangs, or the network is cut",
-                self.address
-            )
-        };
-        let mut client = self.client.clone();
-        let opening = client.watch_report(v1::WatchReportRequest {});
-        let mut stream = match tokio::time::timeout(SILENCE, opening).await {
-            Err(_) => return silent(),
-            Ok(Err(status)) => return self.sentence(&status),
-            Ok(Ok(response)) => response.into_inner(),
-        };
-        loop {
-            let event = match tokio::time::timeout(SILENCE, stream.message()).await {
-                Err(_) => return silent(),
-                Ok(Err(status)) => return self.sentence(&status),
-                Ok(Ok(None)) => return format!("the agent at {} ended", self.address),
-                Ok(Ok(Some(message))) => message.event,
-            };
-            let news = match event {
-                Some(Event::Report(report)) => match self.checked(report) {
-                    Ok(report) => News::Report(Box::new(report)),
-                    Err(reason) => return reason,
-                },
-                Some(Event::Heartbeat(heartbeat)) => match heartbeat.try_into() {
-                    Ok(scan) => News::Heartbeat(scan),
-                    Err(error) => return format!("the agent at {}: {error}", self.address),
-                },
-                Some(Event::Usage(usage)) => match usage.try_into() {
-                    Ok(usage) => News::Usage(usage),
-                    Err(error) => return format!("the agent at {}: {error}", self.address),
-                },
-                // An event of a later version: not understood, but a sign of life.
-                None => continue,
-            };
-            *heard = true;
-            tell(news).await;
-        }
-    }
-
-    /// A fresh scan's report, or a sentence that says why there is none.
-    pub(crate) async fn report(&self) -> Result<Report, String> {
-        let mut client = self.client.clone();
-        match tokio::time::timeout(SCAN, client.get_report(v1::GetReportRequest {})).await {
-            Err(_) => {
-                Err(format!("the agent at {} took longer than {} s to scan", self.address, SCAN.as_secs()))
-            }
-            Ok(Err(status)) => Err(self.sentence(&status)),
-            Ok(Ok(response)) => {
-                let report = response.into_inner().report;
-                self.checked(
-                    report
-                        .ok_or_else(|| format!("the agent at {} answered without a report", self.address))?,
-                )
-            }
-        }
-    }
-
-    /// Starts or stops a component of this host, waiting no longer than `patience`.
-    ///
-    /// # Errors
-    /// The agent's own refusals, and an agent that does not answer.
-    pub(crate) async fn control(
-        &self,
-        kind: ActionKind,
-        component: &Name,
-        patience: Duration,
-    ) -> Result<Done, OperationError> {
-        let component = component.as_str().to_owned();
-        let mut client = self.client.clone();
-        let call = async {
-            Ok::<_, Status>(match kind {
-                ActionKind::Start => {
-                    let request = Request::new(v1::AgentServiceStartRequest { component });
-                    Done::try_from(client.start(request).await?.into_inner())
-                }
-                ActionKind::Stop => {
-                    let request = Request::new(v1::AgentServiceStopRequest { component });
-                    Done::try_from(client.stop(request).await?.into_inner())
-                }
+    /// An agent's address that is none; a checked configuration has no such.
+    pub(crate) fn new(platform: Platform, before: &[Agent]) -> Result<Self, tonic::transport::Error> {
+        let known: HashMap<_, _> = before.iter().map(|agent| (agent.host(), agent)).collect();
+        let agents = platform
+            .hosts()
+            .map(|host| match known.get(&host.name).filter(|agent| agent.is_of(host)) {
+                Some(agent) => Ok((*agent).clone()),
+                None => Agent::new(host),
             })
-        };
-        match tokio::time::timeout(patience, call).await {
-            Err(_) => Err(OperationError::new(
-                Code::DeadlineExceeded,
-                format!(
-                    "the agent on {} has not said within {} s how it ended; look at the status",
-                    self.host,
-                    patience.as_secs()
-                ),
-            )),
-            Ok(Err(status)) => Err(OperationError::new(status.code(), self.sentence(&status))),
-            Ok(Ok(Err(error))) => {
-                Err(OperationError::new(Code::Internal, format!("the agent on {}: {error}", self.host)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { platform, agents })
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = AgentId> {
+        self.agents.iter().map(Agent::id)
+    }
+}
+
+/// One task for each agent of a fleet.
+#[derive(Debug)]
+pub(crate) struct Followers {
+    inbox: Inbox,
+    /// Each with what ends it.
+    tasks: HashMap<AgentId, (CancellationToken, JoinHandle<Option<()>>)>,
+}
+
+impl Followers {
+    /// Nobody is followed yet; what will be heard goes to `inbox`.
+    pub(crate) fn new(inbox: Inbox) -> Self {
+        Self { inbox, tasks: HashMap::new() }
+    }
+
+    /// Follows the agents of `fleet` and no others; those that are followed go on undisturbed. The hub must
+    /// have been told of the fleet before: it drops news of agents that it does not know.
+    pub(crate) async fn follow(&mut self, fleet: &Fleet) {
+        let wanted: HashSet<AgentId> = fleet.ids().collect();
+        self.end(|id| !wanted.contains(id)).await;
+        for agent in &fleet.agents {
+            self.tasks.entry(agent.id()).or_insert_with(|| {
+                let cancelled = CancellationToken::new();
+                let (agent, inbox) = (agent.clone(), self.inbox.clone());
+                let follow = async move {
+                    // The hub ends only with everything else: a message that finds it gone is lost with it.
+                    agent.follow(async |news| drop(inbox.send(Message::News(agent.id(), news)).await)).await;
+                };
+                let task = cancelled.clone().run_until_cancelled_owned(follow);
+                (cancelled, tokio::spawn(task))
+            });
+        }
+    }
+
+    /// Ends the tasks of the agents for which `is_gone` holds, and waits until they have ended.
+    pub(crate) async fn end(&mut self, is_gone: impl Fn(&AgentId) -> bool) {
+        let gone: Vec<_> = self.tasks.extract_if(|id, _| is_gone(id)).map(|(_, task)| task).collect();
+        for (cancelled, _) in &gone {
+            cancelled.cancel();
+        }
+        for (_, task) in gone {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a follower failed");
             }
-            Ok(Ok(Ok(done))) => Ok(done),
         }
     }
+}
 
-    /// The processes that come nearest to a component's criteria.
-    ///
-    /// # Errors
-    /// The agent's own refusals, and an agent that does not answer.
-    pub(crate) async fn explain(&self, component: &Name) -> Result<Vec<ExplainedProcess>, OperationError> {
-        let mut client = self.client.clone();
-        let request = v1::AgentServiceExplainRequest { component: component.as_str().to_owned() };
-        match tokio::time::timeout(SCAN, client.explain(request)).await {
-            Err(_) => Err(OperationError::new(
-                Code::DeadlineExceeded,
-                format!("the agent at {} took longer than {} s to look", self.address, SCAN.as_secs()),
-            )),
-            Ok(Err(status)) => Err(OperationError::new(status.code(), self.sentence(&status))),
-            Ok(Ok(response)) => Ok(response.into_inner().processes.into_iter().map(Into::into).collect()),
-        }
+#[cfg(test)]
+mod tests {
+    use rta_shared::config::{Source, load_sources};
+
+    use super::*;
+
+    fn platform(hosts: &str) -> Platform {
+        let text = format!(
+            "[[component]]\nname = \"c\"\ncriteria = [{{ regex = 'c' }}]\n[[environment]]\nname = \"E\"\nhost = [{hosts}]\n"
+        );
+        load_sources(&[Source { name: "x.toml".to_owned(), text }]).unwrap()
     }
 
-    /// A report that can be understood and is of the right host.
-    fn checked(&self, report: v1::Report) -> Result<Report, String> {
-        let report =
-            Report::try_from(report).map_err(|error| format!("the agent at {}: {error}", self.address))?;
-        if report.host != self.host {
-            return Err(format!(
-                "the agent at {} is that of host {}, not of {}; correct the agent's address in the configuration",
-                self.address,
-                printable(report.host.as_str()),
-                self.host
-            ));
-        }
-        Ok(report)
+    fn host(name: &str, port: u16) -> String {
+        format!("{{ name = \"{name}\", components = [\"c\"], agent = \"http://127.0.0.1:{port}\" }}, ")
     }
 
-    /// What a failed call means to a person.
-    fn sentence(&self, status: &Status) -> String {
-        // A status that has a source did not come from the agent: the call never got there, or was cut.
-        let Some(mut source) = status.source() else { return printable(status.message()).into_owned() };
-        while let Some(deeper) = source.source() {
-            source = deeper;
-        }
-        format!(
-            "no connection to the agent at {}: {source}; is rta-agent running on {}?",
-            self.address, self.host
-        )
+    #[tokio::test]
+    async fn the_same_host_at_the_same_address_keeps_its_agent_wherever_it_stands() {
+        let before = Fleet::new(platform(&(host("a", 1) + &host("b", 2) + &host("c", 3))), &[]).unwrap();
+        let [a, b, c] = before.ids().collect::<Vec<_>>()[..] else { panic!("three hosts") };
+        // `a` goes, `c` moves to the front, `b` gets another address, and a new host gets a's old one.
+        let after = platform(&(host("C", 3) + &host("b", 4) + &host("d", 1)));
+        let after = Fleet::new(after, &before.agents).unwrap();
+        let [first, second, third] = after.ids().collect::<Vec<_>>()[..] else { panic!("three hosts") };
+        assert_eq!(first, c);
+        assert!([a, b, c].iter().all(|old| *old != second && *old != third) && second != third);
+    }
+
+    #[tokio::test]
+    async fn followers_come_and_go_with_the_fleet_and_none_is_left() {
+        let (inbox, mut messages) = tokio::sync::mpsc::channel(8);
+        let mut followers = Followers::new(inbox);
+        let before = Fleet::new(platform(&(host("a", 1) + &host("b", 2))), &[]).unwrap();
+        followers.follow(&before).await;
+        let after = Fleet::new(platform(&(host("b", 2) + &host("c", 3))), &before.agents).unwrap();
+        followers.follow(&after).await;
+        let followed: HashSet<AgentId> = followers.tasks.keys().copied().collect();
+        assert_eq!(followed, after.ids().collect());
+        followers.end(|_| true).await;
+        drop(followers);
+        // Every task has dropped its way to the hub.
+        while messages.recv().await.is_some() {}
     }
 }

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rta_shared::config::Platform;
 use rta_shared::dependency::DependencyGraph;
 use rta_shared::overview::Overview;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
+use crate::agent::AgentId;
+use crate::changes::log_changes;
 use crate::conclusion::conclude;
-use crate::knowledge::{HostKnowledge, News};
+use crate::fleet::Fleet;
+use crate::knowledge::{Knowledge, News};
 
 /// A change is published at once; mere scan times wait this long, so that a thousand heartbeats a second do not
 /// make a thousand overviews.
@@ -24,8 +26,12 @@ const BATCH: usize = 256;
 /// What the hub is told.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// News of the host at this position among [`Platform::hosts`].
-    News(usize, News),
+    /// News from this agent.
+    News(AgentId, News),
+    /// From now on this is the platform.
+    Replace(Arc<Fleet>),
+    /// A configuration that was to replace the platform's is not right: every problem, one a line.
+    Refused(String),
     /// Answered when everything told before is in the published overview.
     Flush(oneshot::Sender<()>),
 }
@@ -33,34 +39,53 @@ pub(crate) enum Message {
 /// A place to leave messages for the hub.
 pub(crate) type Inbox = mpsc::Sender<Message>;
 
-/// The hub of `platform`: where to leave messages, where to read the overview, and the task that must run.
+/// Returns when everything that was told before is in the published overview, or the hub has ended.
+pub(crate) async fn flush(inbox: &Inbox) {
+    let (done, published) = oneshot::channel();
+    if inbox.send(Message::Flush(done)).await.is_ok() {
+        // An error says that the hub ended; what it published last is all there is.
+        let _ = published.await;
+    }
+}
+
+/// The hub of `fleet`: where to leave messages, where to read the overview, and the task that must run.
 pub(crate) fn hub(
-    platform: Arc<Platform>,
+    fleet: Arc<Fleet>,
 ) -> (Inbox, watch::Receiver<Arc<Overview>>, impl Future<Output = ()> + Send) {
     let (inbox, messages) = mpsc::channel(INBOX);
     let hub = Hub {
-        graph: DependencyGraph::new(&platform),
-        knowledge: platform.hosts().map(|_| HostKnowledge::default()).collect(),
-        platform,
+        graph: DependencyGraph::new(&fleet.platform),
+        knowledge: Knowledge::of(fleet.ids()),
+        fleet,
+        config_error: None,
     };
     let (publisher, overview) = watch::channel(Arc::new(hub.overview()));
     (inbox, overview, hub.run(messages, publisher))
 }
 
 struct Hub {
-    platform: Arc<Platform>,
+    fleet: Arc<Fleet>,
     graph: DependencyGraph,
-    knowledge: Vec<HostKnowledge>,
+    knowledge: Knowledge,
+    config_error: Option<String>,
 }
 
 impl Hub {
     fn overview(&self) -> Overview {
+        let platform = &self.fleet.platform;
         Overview {
             generated_at: Timestamp::now(),
-            environments: conclude(&self.platform, &self.graph, &self.knowledge),
-            config_digest: self.platform.digest.clone(),
-            config_error: None,
+            environments: conclude(platform, &self.graph, self.knowledge.hosts()),
+            config_digest: platform.digest.clone(),
+            config_error: self.config_error.clone(),
         }
+    }
+
+    fn replace(&mut self, fleet: Arc<Fleet>) {
+        self.graph = DependencyGraph::new(&fleet.platform);
+        self.knowledge = std::mem::take(&mut self.knowledge).carried_over(fleet.ids());
+        self.fleet = fleet;
+        self.config_error = None;
     }
 
     async fn run(mut self, mut messages: mpsc::Receiver<Message>, publisher: watch::Sender<Arc<Overview>>) {
@@ -78,9 +103,17 @@ impl Hub {
                     let mut flushed = Vec::new();
                     for message in batch.drain(..) {
                         match message {
-                            Message::News(at, news) => {
-                                changed |= self.knowledge.get_mut(at).is_some_and(|known| known.learn(news));
+                            Message::News(agent, news) => {
+                                changed |= self.knowledge.learn(agent, news);
                                 only_times_changed = true;
+                            }
+                            Message::Replace(fleet) => {
+                                self.replace(fleet);
+                                changed = true;
+                            }
+                            Message::Refused(problems) => {
+                                self.config_error = Some(problems);
+                                changed = true;
                             }
                             Message::Flush(done) => flushed.push(done),
                         }
@@ -106,27 +139,5 @@ impl Hub {
         let overview = Arc::new(self.overview());
         log_changes(&publisher.borrow(), &overview);
         publisher.send_replace(overview);
-    }
-}
-
-/// One line in the log for each instance and host that changed.
-fn log_changes(before: &Overview, after: &Overview) {
-    for (old, new) in before.instances().zip(after.instances()) {
-        if old.instance.health != new.instance.health {
-            let (from, to) = (old.instance.health.word(), new.instance.health.word());
-            let reason = new.instance.reason.as_str();
-            tracing::info!(instance = %new.id(), from, to, reason, "health changed");
-        }
-    }
-    let hosts = |overview: &'_ Overview| -> Vec<_> {
-        overview.environments.iter().flat_map(|environment| environment.hosts.clone()).collect()
-    };
-    for (old, new) in hosts(before).iter().zip(hosts(after)) {
-        if old.reachable != new.reachable || old.error != new.error {
-            match &new.error {
-                Some(error) => tracing::warn!(host = %new.name, error, "host unknown"),
-                None => tracing::info!(host = %new.name, "host reachable"),
-            }
-        }
     }
 }

@@ -1,10 +1,14 @@
-//! What the aggregator has heard of one host.
+//! What the aggregator has heard of the hosts.
+
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 use rta_shared::name::Name;
 use rta_shared::overview::AgentOverview;
 use rta_shared::report::{ComponentReport, Report, ScanFigures};
 use rta_shared::usage::Usage;
+
+use crate::agent::AgentId;
 
 /// What one follower tells.
 #[derive(Clone, Debug)]
@@ -17,6 +21,44 @@ pub(crate) enum News {
     Usage(Usage),
     /// The agent does not answer, or answers nonsense: why, as a sentence.
     Lost(String),
+}
+
+/// What is known of every host. News is addressed by the agent it comes from: positions shift and names move
+/// from one machine to another when the configuration changes.
+#[derive(Debug, Default)]
+pub(crate) struct Knowledge {
+    positions: HashMap<AgentId, usize>,
+    hosts: Vec<HostKnowledge>,
+}
+
+impl Knowledge {
+    /// Nothing is known yet of the hosts with these agents.
+    pub(crate) fn of(agents: impl Iterator<Item = AgentId>) -> Self {
+        Self::default().carried_over(agents)
+    }
+
+    /// The same knowledge of the hosts with these agents: new ones are unheard, others are forgotten.
+    pub(crate) fn carried_over(mut self, agents: impl Iterator<Item = AgentId>) -> Self {
+        let mut after = Self::default();
+        for (at, agent) in agents.enumerate() {
+            let known = self.positions.get(&agent).and_then(|at| self.hosts.get_mut(*at));
+            after.hosts.push(known.map(std::mem::take).unwrap_or_default());
+            after.positions.insert(agent, at);
+        }
+        after
+    }
+
+    /// Takes in what an agent's follower tells; that of an agent whose host is gone is dropped. True where it
+    /// may change anything but times and what is used.
+    pub(crate) fn learn(&mut self, agent: AgentId, news: News) -> bool {
+        let known = self.positions.get(&agent).and_then(|at| self.hosts.get_mut(*at));
+        known.is_some_and(|known| known.learn(news))
+    }
+
+    /// What is known of each host, in the order in which the agents were given.
+    pub(crate) fn hosts(&self) -> &[HostKnowledge] {
+        &self.hosts
+    }
 }
 
 /// What is known of one host at one moment.
@@ -87,7 +129,8 @@ impl HostKnowledge {
             processes_seen: report.scan.processes_seen,
             config_digest: report.config.digest.clone(),
             config_error: report.config.error.clone(),
-            config_differs: report.config.digest != digest,
+            // An older agent does not tell; that is no difference.
+            config_differs: !report.config.digest.is_empty() && report.config.digest != digest,
         })
     }
 
@@ -124,5 +167,36 @@ impl HostKnowledge {
                 }),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost(reason: &str) -> News {
+        News::Lost(reason.to_owned())
+    }
+
+    fn errors(knowledge: &Knowledge) -> Vec<Option<&str>> {
+        knowledge.hosts().iter().map(HostKnowledge::error).collect()
+    }
+
+    #[test]
+    fn knowledge_moves_with_its_agent_and_late_news_reaches_nobody_else() {
+        let [a, b, c, replaced] = [(); 4].map(|()| AgentId::fresh());
+        let mut knowledge = Knowledge::of([a, b, c].into_iter());
+        for (agent, reason) in [(a, "a"), (b, "b"), (c, "c")] {
+            assert!(knowledge.learn(agent, lost(reason)));
+        }
+        // a's host is removed, b's is given another address, c's moves to the front.
+        let mut knowledge = knowledge.carried_over([c, replaced].into_iter());
+        assert_eq!(errors(&knowledge), [Some("c"), None]);
+        for gone in [a, b] {
+            assert!(!knowledge.learn(gone, lost("late")));
+        }
+        assert_eq!(errors(&knowledge), [Some("c"), None]);
+        assert!(knowledge.learn(replaced, lost("new")));
+        assert_eq!(errors(&knowledge), [Some("c"), Some("new")]);
     }
 }

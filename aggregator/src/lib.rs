@@ -2,19 +2,25 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `knowledge` | what was heard of one host |
+//! | `agent` | one host's agent, as it is asked and followed |
+//! | `knowledge` | what was heard of the hosts |
 //! | `conclusion` | from reports to health: the rules |
 //! | [`target`] | from a person's words to an instance |
-//! | `fleet` | the agents: one task follows each |
+//! | `changes` | what differs between two overviews, for the log |
+//! | `fleet` | the platform with its agents: one task follows each |
 //! | `hub` | the one owner of what is known; publishes the overview |
+//! | `keeper` | the one owner of the configuration; reloads it |
 //! | [`operations`] | what the page and the gRPC service can ask |
 //! | `service` | the gRPC service |
 //! | [`web`] | the page |
 //! | `serve` | both servers together |
 
+mod agent;
+mod changes;
 mod conclusion;
 mod fleet;
 mod hub;
+mod keeper;
 mod knowledge;
 pub mod operations;
 mod serve;
@@ -22,4 +28,5 @@ mod service;
 pub mod target;
 pub mod web;
 
+pub use keeper::Configuration;
 pub use serve::serve;

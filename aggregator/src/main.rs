@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
+use rta_aggregator::Configuration;
 use rta_shared::config::{Platform, load_folder};
 use rta_shared::logging::{self, LogFormat};
 use tokio::net::TcpListener;
@@ -22,6 +23,7 @@ Exit codes:
   1  it could not go on; the reason is on standard error
   2  wrong usage, or a broken configuration
 
+SIGHUP makes it read its configuration anew; one that is not right changes nothing, and is told on the page.
 The variable RTA_LOG chooses what is logged: warn, info, debug."
 )]
 struct Arguments {
@@ -89,6 +91,10 @@ async fn run(arguments: &Arguments, platform: Platform) -> anyhow::Result<()> {
     };
     let web = listen(arguments.web).await?;
     let grpc = listen(arguments.grpc).await?;
+    // Before anybody is told that it listens: from then on it may be signalled.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let asked = signal(SignalKind::hangup())?;
     tracing::info!(
         web = %web.local_addr()?,
         grpc = %grpc.local_addr()?,
@@ -96,16 +102,15 @@ async fn run(arguments: &Arguments, platform: Platform) -> anyhow::Result<()> {
         "listening"
     );
     let shutdown = CancellationToken::new();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let asked = shutdown.clone();
+    let ending = shutdown.clone();
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         tracing::info!("shutting down");
-        asked.cancel();
+        ending.cancel();
     });
-    rta_aggregator::serve(platform, web, grpc, shutdown).await
+    let configuration = Configuration::Folder { platform, folder: arguments.config.clone(), asked };
+    rta_aggregator::serve(configuration, web, grpc, shutdown).await
 }

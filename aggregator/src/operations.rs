@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use rta_shared::config::Platform;
 use rta_shared::control::Done;
 use rta_shared::explain::ExplainedProcess;
 use rta_shared::overview::{InstanceId, Overview};
+use rta_shared::reload::PlatformReload;
 use rta_shared::report::ActionKind;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use tonic::Code;
 
-use crate::fleet::Agent;
-use crate::hub::{Inbox, Message, hub};
+use crate::agent::Agent;
+use crate::fleet::{Fleet, Followers};
+use crate::hub::{Inbox, Message, flush, hub};
+use crate::keeper::{Configuration, Keeper, REQUESTS, Request, Source};
 use crate::knowledge::News;
 use crate::target::{Found, OperationError, Target, resolve};
 
@@ -23,31 +26,45 @@ const MARGIN: Duration = Duration::from_secs(20);
 /// A handle on the running aggregator; clones share it.
 #[derive(Clone)]
 pub struct Operations {
-    platform: Arc<Platform>,
-    agents: Arc<[Agent]>,
+    fleet: watch::Receiver<Arc<Fleet>>,
     inbox: Inbox,
     overview: watch::Receiver<Arc<Overview>>,
+    /// `None` where the configuration stands in no folder.
+    reloads: Option<mpsc::Sender<Request>>,
 }
 
 impl Operations {
-    /// Follows every agent of `platform` until `shutdown`.
+    /// Operations on the platform of `configuration`, and the task that follows its agents until `shutdown`.
     ///
     /// # Errors
     /// An agent's address that is none; a checked configuration has no such.
-    pub fn start(platform: Platform, shutdown: &CancellationToken) -> anyhow::Result<Self> {
-        let platform = Arc::new(platform);
-        let agents: Arc<[Agent]> = platform.hosts().map(Agent::new).collect::<Result<Vec<_>, _>>()?.into();
-        let (inbox, overview, hub) = hub(Arc::clone(&platform));
-        tokio::spawn(shutdown.clone().run_until_cancelled_owned(hub));
-        for (at, agent) in agents.iter().cloned().enumerate() {
-            let inbox = inbox.clone();
-            let follow = async move {
-                // The hub ends only with everything else: a message that finds it gone is lost with it.
-                agent.follow(async |news| drop(inbox.send(Message::News(at, news)).await)).await;
-            };
-            tokio::spawn(shutdown.clone().run_until_cancelled_owned(follow));
-        }
-        Ok(Self { platform, agents, inbox, overview })
+    pub fn start(
+        configuration: Configuration,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
+        let (platform, source, reloads) = match configuration {
+            Configuration::Fixed(platform) => (platform, None, None),
+            Configuration::Folder { platform, folder, asked } => {
+                let (reloads, requests) = mpsc::channel(REQUESTS);
+                (platform, Some(Source { folder, asked, requests }), Some(reloads))
+            }
+        };
+        let fleet = Arc::new(Fleet::new(platform, &[])?);
+        let (inbox, overview, hub) = hub(Arc::clone(&fleet));
+        let (publisher, fleet) = watch::channel(fleet);
+        let keeper =
+            Keeper { fleet: publisher, followers: Followers::new(inbox.clone()), inbox: inbox.clone() };
+        let hub = shutdown.clone().run_until_cancelled_owned(hub);
+        let keeper = keeper.run(source, shutdown.clone());
+        let task = async move {
+            tokio::join!(hub, keeper);
+        };
+        Ok((Self { fleet, inbox, overview, reloads }, task))
+    }
+
+    /// The platform and its agents as they are now, for one operation from its beginning to its end.
+    fn fleet(&self) -> Arc<Fleet> {
+        Arc::clone(&self.fleet.borrow())
     }
 
     /// The overview as it stands.
@@ -69,27 +86,23 @@ impl Operations {
 
     /// Makes every agent scan now; returns within 5 seconds.
     pub async fn refresh(&self) -> Arc<Overview> {
-        join_all((0..self.agents.len()).map(|at| self.refresh_host(at))).await;
+        let fleet = self.fleet();
+        join_all(fleet.agents.iter().map(|agent| self.refresh_host(agent))).await;
         self.flushed().await
     }
 
-    async fn refresh_host(&self, at: usize) {
-        let Some(agent) = self.agents.get(at) else { return };
+    async fn refresh_host(&self, agent: &Agent) {
         let news = match agent.report().await {
             Ok(report) => News::Report(Box::new(report)),
             Err(reason) => News::Lost(reason),
         };
         // The hub ends only at shutdown.
-        let _ = self.inbox.send(Message::News(at, news)).await;
+        let _ = self.inbox.send(Message::News(agent.id(), news)).await;
     }
 
     /// The overview in which everything told so far is contained.
     async fn flushed(&self) -> Arc<Overview> {
-        let (done, published) = oneshot::channel();
-        if self.inbox.send(Message::Flush(done)).await.is_ok() {
-            // An error says that the hub ended; what it published last is all there is.
-            let _ = published.await;
-        }
+        flush(&self.inbox).await;
         self.overview()
     }
 
@@ -102,16 +115,17 @@ impl Operations {
         kind: ActionKind,
         target: &Target,
     ) -> Result<(InstanceId, Done), OperationError> {
-        let found = resolve(&self.platform, target)?;
+        let fleet = self.fleet();
+        let found = resolve(&fleet.platform, target)?;
         let id = found.id();
-        let agent = self.agent(&found)?;
+        let agent = agent(&fleet, &found)?;
         tracing::info!(instance = %id, ?kind, "asking the agent");
         let outcome = agent.control(kind, &found.component.name, patience(kind, &found)).await;
         match &outcome {
             Ok(done) => tracing::info!(instance = %id, ?kind, %done, "the agent answered"),
             Err(error) => tracing::warn!(instance = %id, ?kind, %error, "the agent did not do it"),
         }
-        self.refresh_host(found.host_at).await;
+        self.refresh_host(agent).await;
         self.flushed().await;
         Ok((id, outcome?))
     }
@@ -124,16 +138,36 @@ impl Operations {
         &self,
         target: &Target,
     ) -> Result<(InstanceId, Vec<ExplainedProcess>), OperationError> {
-        let found = resolve(&self.platform, target)?;
-        let agent = self.agent(&found)?;
+        let fleet = self.fleet();
+        let found = resolve(&fleet.platform, target)?;
+        let agent = agent(&fleet, &found)?;
         Ok((found.id(), agent.explain(&found.component.name).await?))
     }
 
-    fn agent(&self, found: &Found<'_>) -> Result<&Agent, OperationError> {
-        self.agents.get(found.host_at).ok_or_else(|| {
-            OperationError::new(tonic::Code::Internal, format!("host {} has no agent", found.host.name))
-        })
+    /// Reads the configuration anew, here and then on every host, and waits until that is done. It goes on if
+    /// the caller goes away.
+    ///
+    /// # Errors
+    /// A configuration that stands in no folder.
+    pub async fn reload(&self) -> Result<PlatformReload, OperationError> {
+        let Some(reloads) = &self.reloads else {
+            return Err(OperationError::new(
+                Code::Unimplemented,
+                "this aggregator has no configuration folder that it could read anew; it plays the demo",
+            ));
+        };
+        let ended = || OperationError::new(Code::Unavailable, "the aggregator is shutting down");
+        let (request, done) = oneshot::channel();
+        reloads.send(request).await.map_err(|_| ended())?;
+        done.await.map_err(|_| ended())
     }
+}
+
+fn agent<'f>(fleet: &'f Fleet, found: &Found<'_>) -> Result<&'f Agent, OperationError> {
+    fleet
+        .agents
+        .get(found.host_at)
+        .ok_or_else(|| OperationError::new(Code::Internal, format!("host {} has no agent", found.host.name)))
 }
 
 /// How long the agent may take by the configuration.
@@ -149,8 +183,9 @@ fn patience(kind: ActionKind, found: &Found<'_>) -> Duration {
 impl Operations {
     /// Operations that show `overview` for ever, with no agent behind them.
     pub(crate) fn showing(overview: Overview) -> Self {
-        let (inbox, _) = tokio::sync::mpsc::channel(1);
+        let (inbox, _) = mpsc::channel(1);
         let (_, overview) = watch::channel(Arc::new(overview));
-        Self { platform: Arc::default(), agents: Arc::new([]), inbox, overview }
+        let (_, fleet) = watch::channel(Arc::default());
+        Self { fleet, inbox, overview, reloads: None }
     }
 }

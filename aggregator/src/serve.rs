@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use rta_shared::config::Platform;
 use rta_shared::proto::FILE_DESCRIPTOR_SET;
 use rta_shared::proto::v1::aggregator_service_server::AggregatorServiceServer;
 use tokio::net::TcpListener;
@@ -11,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
+use crate::keeper::Configuration;
 use crate::operations::Operations;
 use crate::service::Service;
 use crate::web::{HostPolicy, router};
@@ -20,20 +20,21 @@ const GRACE: Duration = Duration::from_secs(3);
 /// HTTP/2 pings end the connections of clients that vanished.
 const PING: Duration = Duration::from_secs(20);
 
-/// Follows every agent of `platform` and serves the page on `web` and gRPC on `grpc`, until `shutdown`.
+/// Follows every agent of the platform of `configuration` and serves the page on `web` and gRPC on `grpc`, until `shutdown`.
 ///
 /// # Errors
 /// A server that fails.
 pub async fn serve(
-    platform: Platform,
+    configuration: Configuration,
     web: TcpListener,
     grpc: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let hosts = HostPolicy::for_listener(web.local_addr().context("the web listener has no address")?);
     // Whatever ends one server ends the other, and the followers.
-    let _all_end_together = shutdown.clone().drop_guard();
-    let operations = Operations::start(platform, &shutdown)?;
+    let all_end_together = shutdown.clone().drop_guard();
+    let (operations, followers) = Operations::start(configuration, &shutdown)?;
+    let followers = tokio::spawn(followers);
 
     let page = axum::serve(web, router(operations.clone(), hosts))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
@@ -64,11 +65,14 @@ pub async fn serve(
         shutdown.cancelled().await;
         tokio::time::sleep(GRACE).await;
     };
-    tokio::select! {
+    let outcome = tokio::select! {
         result = both => result.map(|_| ()),
         () = grace => {
             tracing::warn!("connections were still open after {} s and are cut", GRACE.as_secs());
             Ok(())
         }
-    }
+    };
+    drop(all_end_together);
+    followers.await.context("what follows the agents failed")?;
+    outcome
 }

@@ -71,7 +71,7 @@ impl AggregatorService for Service {
         &self,
         _: Request<v1::ReloadConfigRequest>,
     ) -> Result<Response<v1::ReloadConfigResponse>, Status> {
-        Err(Status::unimplemented("this aggregator has no configuration folder"))
+        Ok(Response::new(self.operations.reload().await?.into()))
     }
 
     async fn explain(

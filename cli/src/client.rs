@@ -8,15 +8,18 @@ use rta_shared::explain::ExplainedProcess;
 use rta_shared::overview::{InstanceId, Overview};
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
 use rta_shared::proto::{ProtocolError, v1};
+use rta_shared::reload::PlatformReload;
 use rta_shared::report::ActionKind;
 use rta_shared::text::printable;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Response, Status};
+use tonic::{Code, Response, Status};
 
 use crate::exit::{CANNOT_TELL, FAILED, Failure, USAGE};
 
 const CONNECT: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(10);
+/// The aggregator gives every agent 10 s, and those that asked before come first.
+const RELOAD: Duration = Duration::from_secs(60);
 /// Longer than any configured start or stop should take; the aggregator has the exact deadline.
 const ACTION: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -89,6 +92,12 @@ impl Client {
         Ok((instance, response.processes.into_iter().map(Into::into).collect()))
     }
 
+    pub(crate) async fn reload(&self) -> Result<PlatformReload, Failure> {
+        let mut calls = self.calls.clone();
+        let response = self.within(RELOAD, calls.reload_config(v1::ReloadConfigRequest {})).await?;
+        response.try_into().map_err(|error| self.misunderstood(&error))
+    }
+
     fn understood(&self, overview: Option<v1::Overview>) -> Result<Overview, Failure> {
         let overview = overview.ok_or(ProtocolError::Missing("overview"));
         overview.and_then(Overview::try_from).map_err(|error| self.misunderstood(&error))
@@ -116,6 +125,13 @@ impl Client {
     fn sentence(&self, status: &Status) -> Failure {
         // A status that has a source did not come from the aggregator: the call never got there, or was cut.
         let Some(mut source) = status.source() else {
+            if status.code() == Code::Unimplemented && status.message().is_empty() {
+                let address = &self.address;
+                return Failure::new(
+                    FAILED,
+                    format!("the aggregator at {address} is of a version that does not know this command"),
+                );
+            }
             return Failure::new(FAILED, printable(status.message()));
         };
         while let Some(deeper) = source.source() {

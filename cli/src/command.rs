@@ -13,8 +13,8 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
     after_help = "\
 Exit codes:
   0  done; for status: everything is up
-  1  a start or stop was refused or failed; in a shell that reads a pipe: one of the commands failed;
-     learn: the process cannot be told from others
+  1  a start or stop was refused or failed, or not every place took a reload; in a shell that reads a pipe:
+     one of the commands failed; learn: the process cannot be told from others
   2  wrong usage, or a broken configuration; learn: the text is that of several processes
   3  status and local: something is not up; explain: no process matches
   4  the aggregator does not answer, or a name or process is not known
@@ -99,6 +99,16 @@ pub(crate) enum Config {
         #[arg(value_name = "DIR", default_value = "config/platform")]
         folder: PathBuf,
     },
+    #[command(flatten)]
+    Remote(RemoteConfig),
+}
+
+/// What of the configuration is asked of the aggregator, from the command line and at the prompt alike.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RemoteConfig {
+    /// Make the aggregator and every agent read its configuration anew; no process is touched, and what is not
+    /// right is told and changes nothing
+    Reload,
 }
 
 #[derive(Debug, Args)]
@@ -150,6 +160,9 @@ pub(crate) enum Remote {
         name: Vec<String>,
         #[command(flatten)]
         place: Place,
+        /// Also each agent, how it watches, and what its host and the processes use
+        #[arg(short, long, conflicts_with = "json")]
+        verbose: bool,
         /// The overview as JSON
         #[arg(long)]
         json: bool,

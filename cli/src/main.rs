@@ -22,7 +22,7 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 
 use crate::client::Client;
-use crate::command::{Arguments, Command, Config};
+use crate::command::{Arguments, Command, Config, RemoteConfig};
 use crate::exit::{CANNOT_TELL, FAILED, Failure, OK, Outcome};
 use crate::render::Style;
 
@@ -90,8 +90,14 @@ fn run(arguments: &Arguments) -> Outcome {
         Command::Explain { target, json, .. } => {
             runtime.block_on(explain::remote(&client?, target, *json, out))
         }
+        Command::Config(Config::Remote(RemoteConfig::Reload)) => {
+            runtime.block_on(remote::reload(&client?, out))
+        }
         Command::Shell => shell::shell(&runtime, &client?, style),
         Command::Demo { web, grpc } => runtime.block_on(demo::demo(*web, *grpc, out)),
-        Command::Local { .. } | Command::Learn(_) | Command::Discover(_) | Command::Config(_) => Ok(OK),
+        Command::Local { .. }
+        | Command::Learn(_)
+        | Command::Discover(_)
+        | Command::Config(Config::Check { .. }) => Ok(OK),
     }
 }

@@ -8,10 +8,11 @@ use rta_shared::report::ActionKind;
 
 use crate::client::Client;
 use crate::command::{Place, Remote, Target};
-use crate::exit::{CANNOT_TELL, Failure, NOT_UP, OK, Outcome};
+use crate::exit::{CANNOT_TELL, FAILED, Failure, NOT_UP, OK, Outcome};
 use crate::render::Style;
 use crate::render::summary::summary;
 use crate::render::table::table;
+use crate::render::verbose::verbose;
 use crate::select::select;
 
 /// Does what `command` says, writing to `out`.
@@ -22,12 +23,16 @@ pub(crate) async fn remote(
     out: &mut (dyn Write + Send),
 ) -> Outcome {
     match command {
-        Remote::Status { name, place, json } => {
+        Remote::Status { name, place, verbose: detailed, json } => {
             let overview = select(client.overview().await?, place, &name.join(" "))?;
             if *json {
                 write_json(&overview, out)?;
             } else {
-                write!(out, "{}\n{}", summary(&overview, Timestamp::now()), table(&overview, style))?;
+                let now = Timestamp::now();
+                write!(out, "{}\n{}", summary(&overview, now), table(&overview, style))?;
+                if *detailed {
+                    write!(out, "\n{}", verbose(&overview, now))?;
+                }
             }
             Ok(if overview.counts().worst() == Some(Health::Up) { OK } else { NOT_UP })
         }
@@ -75,6 +80,13 @@ async fn control(
     let (instance, done) = client.control(kind, target.parts()).await?;
     writeln!(out, "{instance}: {done}")?;
     Ok(OK)
+}
+
+/// Has the configuration read anew everywhere, and tells how that went at each place.
+pub(crate) async fn reload(client: &Client, out: &mut (dyn Write + Send)) -> Outcome {
+    let reload = client.reload().await?;
+    write!(out, "{}", crate::render::reload::reload(&reload))?;
+    Ok(if reload.is_complete() { OK } else { FAILED })
 }
 
 /// The one line of `rta check`; whatever goes wrong is a line too.

@@ -6,6 +6,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`text`] | foreign text made safe to show; the nearest word to a misspelt one |
+//! | [`human`] | times and amounts as people say them |
 //! | [`name`] | names compared without regard to case |
 //! | [`process`] | a process as the matcher sees it |
 //! | [`matching`] | criteria against one process |
@@ -19,6 +20,7 @@
 //! | [`alone`] | what a component's own processes say of its health |
 //! | [`trouble`] | the root causes in an overview, with what each takes down |
 //! | [`control`] | how a start or stop ended |
+//! | [`reload`] | how a reload of the configuration ended |
 //! | [`proto`] | the gRPC types, and their conversions to and from the above |
 //! | [`logging`] | how every rta program writes its log |
 
@@ -27,6 +29,7 @@ pub mod config;
 pub mod control;
 pub mod dependency;
 pub mod explain;
+pub mod human;
 pub mod learn;
 pub mod logging;
 pub mod matching;
@@ -35,6 +38,7 @@ pub mod overview;
 pub mod probe;
 pub mod process;
 pub mod proto;
+pub mod reload;
 pub mod report;
 pub mod text;
 pub mod trouble;

@@ -284,6 +284,12 @@ impl EnvironmentOverview {
 }
 
 impl HostOverview {
+    /// Until when it is known how the host was, by the host's clock; `None` before the first report. The last
+    /// full scan may be older: between two, its agent follows the host by other means.
+    pub fn seen_at(&self) -> Option<Timestamp> {
+        self.agent.as_ref().map(|agent| agent.seen_at).or(self.scanned_at)
+    }
+
     fn says_the_same_as(&self, other: &Self) -> bool {
         self.name == other.name
             && self.reachable == other.reachable

@@ -5,6 +5,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::human::elapsed;
+
 /// What the last attempts say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -43,4 +45,11 @@ pub struct ProbeReport {
     pub since: Timestamp,
     /// Why it fails, as a sentence; empty in the other states.
     pub reason: String,
+}
+
+impl ProbeReport {
+    /// `probe passing for 3 min`, at the moment `now` by the host's clock.
+    pub fn standing(&self, now: Timestamp) -> String {
+        format!("probe {} for {}", self.state, elapsed(self.since, now))
+    }
 }

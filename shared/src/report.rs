@@ -94,6 +94,12 @@ impl PartReport {
         }
     }
 
+    /// How many of how many run: `driver 0/1`, `worker 3/2+`; the only part of a component has no name.
+    pub fn tally(&self) -> String {
+        let name = self.name.as_ref().map_or("processes", Name::as_str);
+        format!("{name} {}/{}", self.running, self.count)
+    }
+
     /// How far it runs too often, as a sentence; `None` where it does not.
     pub fn surplus(&self) -> Option<String> {
         let max = self.count.max.filter(|max| self.running > *max)?;
@@ -215,6 +221,17 @@ pub struct Watch {
     pub overruns: u64,
     /// What full scans found that should have been known before, since the agent began.
     pub differences: u64,
+}
+
+impl fmt::Display for Watch {
+    /// `watching by kernel events`, or `watching by scans: <why not by events>`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "watching by {}", self.mode)?;
+        match &self.fallback {
+            Some(reason) => write!(f, ": {reason}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The configuration that an agent works by.
@@ -351,6 +368,8 @@ mod tests {
         let partial = seen(&[11], &[], &[3]);
         assert_eq!(partial.state, State::Partial);
         assert_eq!(missing(&partial), ["driver", "worker (1 of 2)"]);
+        let tallies: Vec<String> = partial.parts.iter().map(PartReport::tally).collect();
+        assert_eq!(tallies, ["launcher 1/1", "driver 0/1", "worker 1/2+"]);
         let doubled = seen(&[11], &[2, 6], &[3, 4]);
         assert_eq!((doubled.state, doubled.doubled), (State::Running, true));
         assert_eq!(

@@ -27,6 +27,11 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// [`printable`] for a text of several lines, which stay lines.
+pub fn printable_lines(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
+}
+
 fn is_steering(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}' | '\u{2029}')
@@ -82,6 +87,7 @@ mod tests {
         assert_eq!(printable("\u{9b}31m"), r"\u{9b}31m");
         assert_eq!(printable("abc\u{202e}def"), r"abc\u{202e}def");
         assert_eq!(printable("häuser <b>"), "häuser <b>");
+        assert_eq!(printable_lines("a\u{1b}\r\nb\tc\n"), "a\\u{1b}\nb\\tc");
     }
 
     #[test]

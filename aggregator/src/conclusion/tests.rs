@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use rta_shared::config::{Count, HostComponent, Part, Source, StopRule, load_sources};
 use rta_shared::name::Name;
 use rta_shared::overview::Overview;
+use rta_shared::probe::{ProbeReport, ProbeState};
 use rta_shared::process::{Process, ProcessId};
 use rta_shared::report::{
     ActionKind, Circumstances, ConfigStanding, Report, ScanFigures, State, Watch, WatchMode,
@@ -273,4 +274,25 @@ fn what_is_starting_or_stopping_is_not_up() {
         });
         assert_eq!(world.verdict("DEV/a/kafka"), because(Health::Down, reason, ""));
     }
+}
+
+#[test]
+fn an_instance_in_trouble_of_its_own_also_names_what_it_needs_and_lacks() {
+    let mut world = World::new();
+    let fail_probe = |components: &mut Vec<ComponentReport>| {
+        for seen in components.iter_mut().filter(|seen| seen.component == *"detector") {
+            let reason = "tcp h:1: refused".to_owned();
+            let since = Timestamp::UNIX_EPOCH;
+            seen.probe = Some(ProbeReport { state: ProbeState::Failing, since, reason });
+        }
+    };
+    world.report("s", fail_probe);
+    let own = "its probe fails: tcp h:1: refused";
+    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Degraded, own, ""));
+    // What is merely unknown explains nothing.
+    world.known("a").learn(News::Lost("gone".to_owned()));
+    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Degraded, own, ""));
+    world.stop("a", "kafka");
+    let both = "its probe fails: tcp h:1: refused; kafka on a is down";
+    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Degraded, both, "DEV/a/kafka"));
 }

@@ -11,7 +11,7 @@
 mod actions;
 mod assets;
 pub mod guard;
-mod page;
+pub(crate) mod page;
 mod routes;
 
 pub use guard::HostPolicy;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures::future::join_all;
 use rta_agent::watch::WatchOptions;
+use rta_aggregator::Configuration;
 use rta_shared::config::Platform;
 use rta_shared::logging::{self, LogFormat};
 use rta_shared::report::ActionKind;
@@ -85,7 +86,12 @@ async fn run(
         let options = rta_agent::Options { watch: WatchOptions::default(), folder: None };
         servers.push(tokio::spawn(rta_agent::serve(listener, config, options, shutdown.clone())));
     }
-    servers.push(tokio::spawn(rta_aggregator::serve(platform, web, grpc, shutdown.clone())));
+    servers.push(tokio::spawn(rta_aggregator::serve(
+        Configuration::Fixed(platform),
+        web,
+        grpc,
+        shutdown.clone(),
+    )));
 
     let client = Client::new(&calls.to_string()).map_err(|_| anyhow::anyhow!("no client for {calls}"))?;
     let greeting = greet(&client, page, calls, out);

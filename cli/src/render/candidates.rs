@@ -2,11 +2,11 @@
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table, Width};
+use rta_shared::human::rough;
 use rta_shared::text::printable;
 use serde_json::{Value, json};
 
 use super::Style;
-use super::summary::rough;
 
 const HEADER: [&str; 5] = ["PID", "AGE", "LISTENS", "WHAT", "COMMAND"];
 /// How much of a main class or program is shown, in characters.

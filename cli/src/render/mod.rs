@@ -2,8 +2,11 @@
 
 pub(crate) mod candidates;
 pub(crate) mod check;
+pub(crate) mod reload;
 pub(crate) mod summary;
 pub(crate) mod table;
+pub(crate) mod verbose;
+mod warning;
 
 use rta_shared::overview::Health;
 

@@ -1,13 +1,16 @@
-//! A verdict for each environment, and the root causes.
+//! A verdict for each environment, the root causes, and what is wrong with the configurations.
 
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use rta_shared::human::elapsed;
 use rta_shared::overview::{Located, Overview};
 use rta_shared::text::printable;
 use rta_shared::trouble::{Trouble, consequence, troubles, verdict};
 
-/// Some lines for each environment of `overview`, at the moment `now`.
+use super::warning::warnings;
+
+/// Some lines for each environment of `overview`, at the moment `now`; then what is wrong with configurations.
 pub(crate) fn summary(overview: &Overview, now: Timestamp) -> String {
     let mut text = String::new();
     let troubles = troubles(overview);
@@ -20,7 +23,7 @@ pub(crate) fn summary(overview: &Overview, now: Timestamp) -> String {
             let _ = writeln!(text, "  {}", line(trouble, now));
         }
     }
-    text
+    text + &warnings(overview)
 }
 
 fn line(trouble: &Trouble<'_>, now: Timestamp) -> String {
@@ -34,8 +37,8 @@ fn line(trouble: &Trouble<'_>, now: Timestamp) -> String {
             let error = trouble.host.error.as_deref().unwrap_or("its agent has not answered yet");
             let seen = trouble
                 .host
-                .scanned_at
-                .map_or_else(|| "never seen".to_owned(), |at| format!("last seen {} ago", ago(at, now)));
+                .seen_at()
+                .map_or_else(|| "never seen".to_owned(), |at| format!("last seen {} ago", elapsed(at, now)));
             format!("host {host} is unknown ({seen}): {}", printable(error))
         }
     };
@@ -52,19 +55,5 @@ fn short_name(other: &Located<'_>, trouble: &Trouble<'_>) -> String {
     match other.host.name == trouble.host.name {
         true => component.into_owned(),
         false => format!("{component} on {}", printable(other.host.name.as_str())),
-    }
-}
-
-fn ago(then: Timestamp, now: Timestamp) -> String {
-    rough(now.duration_since(then).as_secs().max(0).unsigned_abs())
-}
-
-/// A rough time: `3 s`, `5 min`, `2 h`, `4 d`.
-pub(super) fn rough(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..86_400 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
     }
 }

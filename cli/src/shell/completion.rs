@@ -3,7 +3,7 @@
 use rta_shared::name::fold;
 use rta_shared::overview::Overview;
 
-const COMMANDS: [&str; 8] = ["exit", "help", "list", "quit", "refresh", "start", "status", "stop"];
+const COMMANDS: [&str; 9] = ["config", "exit", "help", "list", "quit", "refresh", "start", "status", "stop"];
 
 /// The names that can be typed.
 #[derive(Clone, Debug, Default)]
@@ -37,19 +37,27 @@ impl Vocabulary {
             return (indent, beginning_with(&typed[indent..], COMMANDS));
         };
         let takes_name = matches!(command, "start" | "stop" | "status");
+        let last_at = typed.rfind(char::is_whitespace).map_or(0, |at| at + 1);
+        let last = &typed[last_at..];
+        if command == "config" {
+            let is_first = typed[indent + command.len()..last_at].trim().is_empty();
+            return (last_at, beginning_with(last, ["reload"].into_iter().filter(|_| is_first)));
+        }
         if !takes_name && command != "list" {
             return (typed.len(), Vec::new());
         }
-        let last_at = typed.rfind(char::is_whitespace).map_or(0, |at| at + 1);
-        let last = &typed[last_at..];
         let before = typed[..last_at].split_whitespace().next_back();
         let names = |names: &[String]| beginning_with(last, names.iter().map(String::as_str));
         match before {
             Some("--env") => return (last_at, names(&self.environments)),
             Some("--host") => return (last_at, names(&self.hosts)),
             _ if last.starts_with('-') => {
-                let json = ["--json"].into_iter().filter(|_| matches!(command, "status" | "list"));
-                return (last_at, beginning_with(last, ["--env", "--host"].into_iter().chain(json)));
+                let flags: &[&str] = match command {
+                    "status" => &["--env", "--host", "--json", "--verbose"],
+                    "list" => &["--env", "--host", "--json"],
+                    _ => &["--env", "--host"],
+                };
+                return (last_at, beginning_with(last, flags.iter().copied()));
             }
             _ => {}
         }
@@ -73,7 +81,7 @@ fn name_begins(typed: &str, behind_command: usize) -> usize {
         if word.is_empty() {
             continue;
         }
-        if (value_follows || word == "--json") && complete {
+        if (value_follows || matches!(word, "--json" | "--verbose" | "-v")) && complete {
             begins = at;
         }
         value_follows = matches!(word, "--env" | "--host");
@@ -120,6 +128,12 @@ mod tests {
             ("stop kafka server --env ", 24, &["DEV", "ITG"]),
             ("stop kafka server --host C9", 25, &["c9t1"]),
             ("list --", 5, &["--env", "--host", "--json"]),
+            ("status --v", 7, &["--verbose"]),
+            ("status --verbose raw", 17, &["raw writer"]),
+            ("conf", 0, &["config"]),
+            ("config ", 7, &["reload"]),
+            ("config  re", 8, &["reload"]),
+            ("config reload ", 14, &[]),
             ("list kaf", 8, &[]),
             ("exit x", 6, &[]),
         ];

@@ -15,9 +15,9 @@ use tokio::runtime::Runtime;
 use self::completion::Vocabulary;
 use self::editor::Prompt;
 use crate::client::Client;
-use crate::command::Remote;
+use crate::command::{Remote, RemoteConfig};
 use crate::exit::{FAILED, Failure, OK, Outcome};
-use crate::remote::remote;
+use crate::remote::{reload, remote};
 use crate::render::Style;
 use crate::render::summary::summary;
 
@@ -27,6 +27,9 @@ use crate::render::summary::summary;
 enum Line {
     #[command(flatten)]
     Remote(Remote),
+    /// The platform's configuration
+    #[command(subcommand)]
+    Config(RemoteConfig),
     /// Leave; Ctrl-D does too
     #[command(visible_alias = "quit")]
     Exit,
@@ -102,7 +105,7 @@ fn execute(line: &str, runtime: &Runtime, client: &Client, style: Style) -> Resu
     };
     let command = match Line::try_parse_from(words) {
         Ok(Line::Exit) => return Ok(Done::Leave),
-        Ok(Line::Remote(command)) => command,
+        Ok(line) => line,
         Err(error) if error.use_stderr() => {
             return badly(Failure::new(FAILED, wrong_line(line, &error)));
         }
@@ -114,17 +117,30 @@ fn execute(line: &str, runtime: &Runtime, client: &Client, style: Style) -> Resu
     let out = &mut io::stdout();
     let outcome = runtime.block_on(async {
         tokio::select! {
-            outcome = remote(&command, client, style, out) => outcome,
+            done = perform(&command, client, style, out) => done,
             _ = tokio::signal::ctrl_c() => Err(Failure::new(
                 FAILED,
                 "not waited for any longer; what was begun goes on, status shows how it ends",
             )),
         }
     });
-    match outcome {
+    outcome.or_else(badly)
+}
+
+async fn perform(
+    command: &Line,
+    client: &Client,
+    style: Style,
+    out: &mut (dyn Write + Send),
+) -> Result<Done, Failure> {
+    match command {
+        Line::Exit => Ok(Done::Leave),
         // To see that something is not up is no failure of the command.
-        Ok(_) => Ok(Done::Well),
-        Err(failure) => badly(failure),
+        Line::Remote(command) => remote(command, client, style, out).await.map(|_| Done::Well),
+        Line::Config(RemoteConfig::Reload) => {
+            let code = reload(client, out).await?;
+            Ok(if code == OK { Done::Well } else { Done::Badly })
+        }
     }
 }
 

@@ -81,6 +81,17 @@ impl Count {
     pub const ONE: Self = Self { min: 1, max: Some(1) };
 }
 
+impl fmt::Display for Count {
+    /// `1`, `2-3`, `2+`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.max {
+            Some(max) if max == self.min => write!(f, "{max}"),
+            Some(max) => write!(f, "{}-{max}", self.min),
+            None => write!(f, "{}+", self.min),
+        }
+    }
+}
+
 /// How a component is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartRule {

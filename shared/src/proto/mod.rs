@@ -6,6 +6,7 @@
 mod control;
 mod explain;
 mod overview;
+mod reload;
 mod report;
 mod usage;
 

@@ -8,10 +8,11 @@ use rta_shared::trouble::{Trouble, consequence, verdict};
 use super::health::{ago, badge, icon, text};
 use super::{anchor, host, slug};
 
-/// The environment's part of the page.
+/// The environment's part of the page; `digest` is that of the aggregator's configuration.
 pub(super) fn environment(
     environment: &EnvironmentOverview,
     troubles: &[Trouble<'_>],
+    digest: &str,
     now: Timestamp,
 ) -> Markup {
     let counts = environment.counts();
@@ -33,7 +34,7 @@ pub(super) fn environment(
                 }
             }
             div class="hosts" {
-                @for shown in &environment.hosts { (host::host(environment, shown, now)) }
+                @for shown in &environment.hosts { (host::host(environment, shown, digest, now)) }
             }
         }
     }
@@ -59,7 +60,7 @@ fn cause(trouble: &Trouble<'_>, now: Timestamp) -> Markup {
                     None => {
                         p {
                             "host " strong { (host_name) } " is " strong { "unknown" }
-                            @match trouble.host.scanned_at {
+                            @match trouble.host.seen_at() {
                                 Some(at) => { ", last seen " (ago(at, now)) }
                                 None => ", never seen",
                             }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
+use rta_shared::human;
 use rta_shared::overview::Health;
 use rta_shared::text::printable;
 
@@ -55,13 +56,5 @@ pub(super) fn clock(time: Timestamp) -> Markup {
 
 /// How long ago something was; a clock that is ahead of ours says "just now".
 pub(super) fn ago(then: Timestamp, now: Timestamp) -> Markup {
-    let seconds = now.duration_since(then).as_secs();
-    let words = match seconds {
-        ..=1 => "just now".to_owned(),
-        2..60 => format!("{seconds} s ago"),
-        60..3600 => format!("{} min ago", seconds / 60),
-        3600..86_400 => format!("{} h ago", seconds / 3600),
-        _ => format!("{} d ago", seconds / 86_400),
-    };
-    html! { time datetime=(then) title=(then.strftime("%F %H:%M:%S UTC")) { (words) } }
+    html! { time datetime=(then) title=(then.strftime("%F %H:%M:%S UTC")) { (human::ago(then, now)) } }
 }

@@ -1,8 +1,11 @@
 //! The page: pure functions from an overview to HTML.
 
+mod agent;
+mod config;
 mod environment;
 mod health;
 mod host;
+mod instance;
 mod layout;
 mod notice;
 
@@ -51,14 +54,15 @@ pub(super) fn overview(
             (chips(counts))
         }
         main {
+            @if let Some(problems) = &overview.config_error { (config::banner(problems)) }
             @if let Some(action) = actions.iter().find(|action| Some(action.id) == shown) {
                 (notice::notice(action))
             }
             @if overview.environments.is_empty() {
-                p.empty { "The configuration names no environment yet. Add one as a file of its folder, and restart." }
+                p.empty { "The configuration names no environment yet. Add one as a file of its folder, then run \"rta config reload\"." }
             }
             @for environment in &overview.environments {
-                (environment::environment(environment, &troubles, now))
+                (environment::environment(environment, &troubles, &overview.config_digest, now))
             }
             (notice::recent(actions))
         }
@@ -130,9 +134,13 @@ fn slug(name: &str) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview};
+pub(crate) mod tests {
+    use rta_shared::config::Count;
+    use rta_shared::overview::{AgentOverview, EnvironmentOverview, HostOverview, InstanceOverview};
+    use rta_shared::probe::{ProbeReport, ProbeState};
     use rta_shared::process::{Process, ProcessId};
+    use rta_shared::report::{PartReport, Watch, WatchMode};
+    use rta_shared::usage::{ProcessUsage, Usage};
 
     use super::*;
 
@@ -158,7 +166,7 @@ pub(super) mod tests {
     }
 
     /// Kafka is down, the detector on another host suffers, and one host is unknown.
-    pub(in crate::web) fn sample() -> Overview {
+    pub(crate) fn sample() -> Overview {
         let kafka = InstanceOverview {
             reason: "it is not running".to_owned(),
             ..instance("kafka server", Some(State::Stopped), Health::Down)
@@ -264,12 +272,106 @@ pub(super) mod tests {
         assert!(!html_of(&sample()).contains("http-equiv=\"refresh\""));
     }
 
+    /// The sample with an agent behind its second host, which says what agents can say.
+    fn told() -> Overview {
+        let mut overview = sample();
+        let host = &mut overview.environments[0].hosts[1];
+        host.agent = Some(AgentOverview {
+            version: "0.1.0".to_owned(),
+            watch: Watch {
+                mode: WatchMode::Scans,
+                fallback: Some("not permitted".to_owned()),
+                overruns: 2,
+                differences: 0,
+            },
+            seen_at: Timestamp::UNIX_EPOCH,
+            scan_micros: 25_000,
+            processes_seen: 300,
+            config_digest: "def".to_owned(),
+            config_error: None,
+            config_differs: false,
+        });
+        host.usage = Some(Usage {
+            measured_at: Timestamp::UNIX_EPOCH,
+            cpus: 8,
+            load: [0.5, 0.25, 0.0],
+            memory_total_bytes: 32_000_000_000,
+            memory_available_bytes: 19_500_000_000,
+            booted_at: None,
+            processes: vec![ProcessUsage {
+                pid: 4242,
+                cpu_percent: 12.5,
+                resident_bytes: 512_000_000,
+                threads: 3,
+                open_files: None,
+            }],
+        });
+        let part = |name: &str, running| PartReport {
+            name: Some(name.into()),
+            count: Count::ONE,
+            running,
+            pids: vec![],
+        };
+        host.instances[0].parts = vec![part("launcher", 1), part("driver", 0)];
+        host.instances[0].probe = Some(ProbeReport {
+            state: ProbeState::Failing,
+            since: Timestamp::UNIX_EPOCH,
+            reason: "refused".to_owned(),
+        });
+        overview
+    }
+
+    #[test]
+    fn a_card_tells_how_its_host_is_watched_and_what_is_used() {
+        let html = html_of(&told());
+        for expected in [
+            "seen <time",
+            "<li>watching by scans: not permitted</li>",
+            ": 300 processes in 25 ms</li>",
+            "<li>events lost: 2</li>",
+            "<li>agent 0.1.0</li>",
+            "<li>load 0.50 on 8 cores</li><li>memory 12 GB of 32 GB used</li>",
+            "<li>launcher 1/1</li><li class=\"lacking\">driver 0/1 missing</li>",
+            "<li class=\"lacking\">probe failing for 0 s</li><li>cpu 12.5 %</li><li>512 MB</li>",
+        ] {
+            assert!(html.contains(expected), "{expected}\n{html}");
+        }
+        assert!(!html.contains("class=\"banner\"") && !html.contains("class=\"warning\""));
+    }
+
+    #[test]
+    fn configurations_that_are_wrong_or_differ_are_told_where_they_are_worked_by() {
+        let mut shown = told();
+        shown.config_error = Some("a.toml:1:2: <b>one\nb.toml:3:4: two\u{1b}".to_owned());
+        let agent = shown.environments[0].hosts[1].agent.as_mut().unwrap();
+        agent.config_differs = true;
+        agent.config_error = Some("c.toml:5:6: three".to_owned());
+        let html = html_of(&shown);
+        for expected in [
+            "The configuration on disk is not right; the old one goes on:</h2>",
+            "<li>a.toml:1:2: &lt;b&gt;one</li><li>b.toml:3:4: two\\u{1b}</li>",
+            "Its agent refused a new configuration; the old one goes on:</p>",
+            "<li>c.toml:5:6: three</li>",
+            "another configuration (def) than the aggregator (abc)",
+        ] {
+            assert!(html.contains(expected), "{expected}\n{html}");
+        }
+        // A lost agent's last words on that are history.
+        shown.environments[0].hosts[1].reachable = false;
+        assert!(!html_of(&shown).contains("Its agent"));
+        shown.config_error = Some("x.toml: no\n".repeat(100));
+        assert!(html_of(&shown).contains("<li>and 80 more; "));
+    }
+
     #[test]
     fn hostile_text_stays_text() {
-        let mut shown = sample();
+        let mut shown = told();
         let instance = &mut shown.environments[0].hosts[0].instances[0];
         instance.component = "<script>alert(1)</script>".into();
         instance.reason = "\u{1b}[31m\u{202e}\"><img src=x onerror=y>".to_owned();
+        let agent = shown.environments[0].hosts[1].agent.as_mut().unwrap();
+        agent.version = "<img>\u{1b}".to_owned();
+        agent.watch.fallback = Some("<img>\u{202e}".to_owned());
         let html = html_of(&shown);
         assert!(
             !html.contains("<script") && !html.contains("<img") && !html.contains(['\u{1b}', '\u{202e}'])

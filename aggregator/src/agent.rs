@@ -1,0 +1,352 @@
+//! One host's agent, as the aggregator asks and follows it.
+
+use std::error::Error as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use rta_shared::config::Host;
+use rta_shared::control::Done;
+use rta_shared::explain::ExplainedProcess;
+use rta_shared::name::Name;
+use rta_shared::proto::v1;
+use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
+use rta_shared::proto::v1::watch_report_response::Event;
+use rta_shared::reload::Reload;
+use rta_shared::report::{ActionKind, Report};
+use rta_shared::text::{printable, printable_lines};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+
+use crate::knowledge::News;
+use crate::target::OperationError;
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(2);
+/// An agent speaks at least every 2 seconds; one that is silent for longer than this is lost. Together with the
+/// time until the page is told, a lost host is unknown within 5 seconds.
+const SILENCE: Duration = Duration::from_secs(3);
+/// How long one fresh scan may take.
+const SCAN: Duration = Duration::from_secs(4);
+/// How long an agent may take to read its configuration anew.
+const RELOAD: Duration = Duration::from_secs(10);
+/// A status is a header, and that of a refused configuration has a line for each problem.
+const LARGEST_STATUS: u32 = 256 * 1024;
+/// HTTP/2 pings find a connection that a cut network left dangling, so that the next call makes a new one.
+const PING: Duration = Duration::from_secs(2);
+/// The waits between attempts to reach a lost agent: up to a second, so that it is back soon after it answers.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Tells one agent from every other that there is or was, whatever the configuration calls its host and
+/// wherever it stands there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct AgentId(u64);
+
+impl AgentId {
+    /// One that no agent had before.
+    pub(crate) fn fresh() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// One host's agent.
+#[derive(Clone, Debug)]
+pub(crate) struct Agent {
+    id: AgentId,
+    host: Name,
+    address: String,
+    client: AgentServiceClient<Channel>,
+}
+
+impl Agent {
+    /// The agent of `host`. No connection is made before the first call.
+    ///
+    /// # Errors
+    /// An address that is none; a checked configuration has no such.
+    pub(crate) fn new(host: &Host) -> Result<Self, tonic::transport::Error> {
+        let channel = Endpoint::from_shared(host.agent.clone())?
+            .connect_timeout(CONNECT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(PING)
+            .keep_alive_timeout(PING)
+            .http2_max_header_list_size(LARGEST_STATUS)
+            .connect_lazy();
+        Ok(Self {
+            id: AgentId::fresh(),
+            host: host.name.clone(),
+            address: host.agent.clone(),
+            client: AgentServiceClient::new(channel),
+        })
+    }
+
+    pub(crate) fn id(&self) -> AgentId {
+        self.id
+    }
+
+    pub(crate) fn host(&self) -> &Name {
+        &self.host
+    }
+
+    /// Whether this is the agent that a configuration gives to `host`.
+    pub(crate) fn is_of(&self, host: &Host) -> bool {
+        self.host == host.name && self.address == host.agent
+    }
+
+    /// Follows the agent for ever, telling `tell` what it hears. Never two sentences for one silence.
+    pub(crate) async fn follow<F: Future<Output = ()>>(&self, tell: impl Fn(News) -> F) {
+        let waits = ExponentialBuilder::default()
+            .with_min_delay(FIRST_WAIT)
+            .with_max_delay(LONGEST_WAIT)
+            .with_jitter()
+            .without_max_times();
+        let mut wait = waits.build();
+        loop {
+            let mut heard = false;
+            let reason = self.listen(&mut heard, &tell).await;
+            tracing::debug!(host = %self.host, agent = self.address, reason, "agent lost");
+            tell(News::Lost(reason)).await;
+            if heard {
+                wait = waits.build();
+            }
+            tokio::time::sleep(wait.next().unwrap_or(LONGEST_WAIT)).await;
+        }
+    }
+
+    /// Passes on what one stream says, until it ends; why it did.
+    async fn listen<F: Future<Output = ()>>(&self, heard: &mut bool, tell: impl Fn(News) -> F) -> String {
+        let silent = || {
+            let seconds = SILENCE.as_secs();
+            format!(
+                "the agent at {} has been silent for {seconds} s: it hangs, or the network is cut",
+                self.address
+            )
+        };
+        let mut client = self.client.clone();
+        let opening = client.watch_report(v1::WatchReportRequest {});
+        let mut stream = match tokio::time::timeout(SILENCE, opening).await {
+            Err(_) => return silent(),
+            Ok(Err(status)) => return self.sentence(&status),
+            Ok(Ok(response)) => response.into_inner(),
+        };
+        loop {
+            let event = match tokio::time::timeout(SILENCE, stream.message()).await {
+                Err(_) => return silent(),
+                Ok(Err(status)) => return self.sentence(&status),
+                Ok(Ok(None)) => return format!("the agent at {} ended", self.address),
+                Ok(Ok(Some(message))) => message.event,
+            };
+            let news = match event {
+                Some(Event::Report(report)) => match self.checked(report) {
+                    Ok(report) => News::Report(Box::new(report)),
+                    Err(reason) => return reason,
+                },
+                Some(Event::Heartbeat(heartbeat)) => match heartbeat.try_into() {
+                    Ok(scan) => News::Heartbeat(scan),
+                    Err(error) => return format!("the agent at {}: {error}", self.address),
+                },
+                Some(Event::Usage(usage)) => match usage.try_into() {
+                    Ok(usage) => News::Usage(usage),
+                    Err(error) => return format!("the agent at {}: {error}", self.address),
+                },
+                // An event of a later version: not understood, but a sign of life.
+                None => continue,
+            };
+            *heard = true;
+            tell(news).await;
+        }
+    }
+
+    /// A fresh scan's report, or a sentence that says why there is none.
+    pub(crate) async fn report(&self) -> Result<Report, String> {
+        let mut client = self.client.clone();
+        match tokio::time::timeout(SCAN, client.get_report(v1::GetReportRequest {})).await {
+            Err(_) => {
+                Err(format!("the agent at {} took longer than {} s to scan", self.address, SCAN.as_secs()))
+            }
+            Ok(Err(status)) => Err(self.sentence(&status)),
+            Ok(Ok(response)) => {
+                let report = response.into_inner().report;
+                self.checked(
+                    report
+                        .ok_or_else(|| format!("the agent at {} answered without a report", self.address))?,
+                )
+            }
+        }
+    }
+
+    /// Starts or stops a component of this host, waiting no longer than `patience`.
+    ///
+    /// # Errors
+    /// The agent's own refusals, and an agent that does not answer.
+    pub(crate) async fn control(
+        &self,
+        kind: ActionKind,
+        component: &Name,
+        patience: Duration,
+    ) -> Result<Done, OperationError> {
+        let component = component.as_str().to_owned();
+        let mut client = self.client.clone();
+        let call = async {
+            Ok::<_, Status>(match kind {
+                ActionKind::Start => {
+                    let request = Request::new(v1::AgentServiceStartRequest { component });
+                    Done::try_from(client.start(request).await?.into_inner())
+                }
+                ActionKind::Stop => {
+                    let request = Request::new(v1::AgentServiceStopRequest { component });
+                    Done::try_from(client.stop(request).await?.into_inner())
+                }
+            })
+        };
+        match tokio::time::timeout(patience, call).await {
+            Err(_) => Err(OperationError::new(
+                Code::DeadlineExceeded,
+                format!(
+                    "the agent on {} has not said within {} s how it ended; look at the status",
+                    self.host,
+                    patience.as_secs()
+                ),
+            )),
+            Ok(Err(status)) => Err(OperationError::new(status.code(), self.sentence(&status))),
+            Ok(Ok(Err(error))) => {
+                Err(OperationError::new(Code::Internal, format!("the agent on {}: {error}", self.host)))
+            }
+            Ok(Ok(Ok(done))) => Ok(done),
+        }
+    }
+
+    /// The processes that come nearest to a component's criteria.
+    ///
+    /// # Errors
+    /// The agent's own refusals, and an agent that does not answer.
+    pub(crate) async fn explain(&self, component: &Name) -> Result<Vec<ExplainedProcess>, OperationError> {
+        let mut client = self.client.clone();
+        let request = v1::AgentServiceExplainRequest { component: component.as_str().to_owned() };
+        match tokio::time::timeout(SCAN, client.explain(request)).await {
+            Err(_) => Err(OperationError::new(
+                Code::DeadlineExceeded,
+                format!("the agent at {} took longer than {} s to look", self.address, SCAN.as_secs()),
+            )),
+            Ok(Err(status)) => Err(OperationError::new(status.code(), self.sentence(&status))),
+            Ok(Ok(response)) => Ok(response.into_inner().processes.into_iter().map(Into::into).collect()),
+        }
+    }
+
+    /// Has the agent read its own configuration anew.
+    pub(crate) async fn reload_config(&self) -> Reload {
+        let mut client = self.client.clone();
+        let call = client.reload_config(v1::AgentServiceReloadConfigRequest {});
+        let refused = |error: String| Reload { error: Some(error), ..Reload::default() };
+        match tokio::time::timeout(RELOAD, call).await {
+            Err(_) => refused(format!(
+                "the agent at {} has not said within {} s how its reload ended; look at the status",
+                self.address,
+                RELOAD.as_secs()
+            )),
+            Ok(Ok(response)) => response.into_inner().into(),
+            Ok(Err(status)) => refused(match (status.code(), status.message()) {
+                (Code::Unimplemented, "") => format!(
+                    "the agent at {} is of a version that cannot reload; restart rta-agent on {}",
+                    self.address, self.host
+                ),
+                // Every problem has its line.
+                (Code::FailedPrecondition, problems) => printable_lines(problems),
+                _ => self.sentence(&status),
+            }),
+        }
+    }
+
+    /// A report that can be understood and is of the right host.
+    fn checked(&self, report: v1::Report) -> Result<Report, String> {
+        let report =
+            Report::try_from(report).map_err(|error| format!("the agent at {}: {error}", self.address))?;
+        if report.host != self.host {
+            return Err(format!(
+                "the agent at {} is that of host {}, not of {}; correct the agent's address in the configuration",
+                self.address,
+                printable(report.host.as_str()),
+                self.host
+            ));
+        }
+        Ok(report)
+    }
+
+    /// What a failed call means to a person.
+    fn sentence(&self, status: &Status) -> String {
+        // A status that has a source did not come from the agent: the call never got there, or was cut.
+        let Some(mut source) = status.source() else { return printable(status.message()).into_owned() };
+        while let Some(deeper) = source.source() {
+            source = deeper;
+        }
+        format!(
+            "no connection to the agent at {}: {source}; is rta-agent running on {}?",
+            self.address, self.host
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::Router;
+    use axum::routing::post;
+    use tokio::net::TcpListener;
+    use tokio_util::sync::CancellationToken;
+    use tonic::service::Routes;
+    use tonic::transport::Server;
+    use tonic::transport::server::TcpIncoming;
+
+    use super::*;
+
+    /// What the reload of an agent comes to which answers it with this status; `None`: it does not know the call.
+    async fn reload_answered_by(status: Option<Status>) -> Reload {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = Host {
+            name: "h".into(),
+            environment: "E".into(),
+            role: None,
+            components: vec![],
+            agent: format!("http://{}", listener.local_addr().unwrap()),
+            ip: vec![],
+            variables: std::collections::BTreeMap::new(),
+        };
+        let routes = match status.map(Arc::new) {
+            Some(status) => Routes::from(Router::new().route(
+                "/rta.v1.AgentService/ReloadConfig",
+                post(async move || Status::clone(&status).into_http::<axum::body::Body>()),
+            )),
+            None => Routes::default(),
+        };
+        let ended = CancellationToken::new();
+        let server = Server::builder()
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(TcpIncoming::from(listener), ended.clone().cancelled_owned());
+        let server = tokio::spawn(server);
+        let reload = Agent::new(&host).unwrap().reload_config().await;
+        ended.cancel();
+        server.await.unwrap().unwrap();
+        reload
+    }
+
+    #[tokio::test]
+    async fn a_refused_reload_comes_with_every_problem_however_many() {
+        let problem =
+            "/etc/rta/platform/dev.toml:12:3: component \"kafka server\": criteria: key is not known";
+        let problems = vec![problem; 1_000].join("\n");
+        let reload = reload_answered_by(Some(Status::failed_precondition(&problems))).await;
+        assert_eq!(reload.error, Some(problems));
+        let steering = reload_answered_by(Some(Status::failed_precondition("a\u{1b}[31m\nb"))).await;
+        assert_eq!(steering.error.as_deref(), Some("a\\u{1b}[31m\nb"));
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_cannot_reload_is_told_with_the_reason() {
+        let demo = reload_answered_by(Some(Status::unimplemented("this agent has no folder"))).await;
+        assert_eq!(demo.error.as_deref(), Some("this agent has no folder"));
+        let error = reload_answered_by(None).await.error.unwrap();
+        assert!(error.ends_with("is of a version that cannot reload; restart rta-agent on h"), "{error}");
+    }
+}

@@ -1,0 +1,202 @@
+//! The one owner of the configuration: reads it anew when asked, and replaces the fleet.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::future::join_all;
+use rta_shared::config::{Platform, load_folder, platform_changes};
+use rta_shared::reload::{HostReload, PlatformReload, Reload};
+use tokio::signal::unix::Signal;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::fleet::{Fleet, Followers};
+use crate::hub::{Inbox, Message, flush};
+use crate::knowledge::News;
+
+/// What the aggregator works by, and where it gets a newer one.
+#[derive(Debug)]
+pub enum Configuration {
+    /// This one for as long as it runs: it stands in no folder.
+    Fixed(Platform),
+    /// One that stands in a folder.
+    Folder {
+        /// As it was read last.
+        platform: Platform,
+        /// Where to read it anew.
+        folder: PathBuf,
+        /// Each signal asks for that (SIGHUP); the agents are left alone then.
+        asked: Signal,
+    },
+}
+
+/// Where a reload that was asked for tells how it ended.
+pub(crate) type Request = oneshot::Sender<PlatformReload>;
+
+/// How many reloads may wait for the one that is under way; whoever asks for a further one waits to be noted.
+pub(crate) const REQUESTS: usize = 16;
+
+/// Where a newer configuration comes from, and who may ask for it.
+pub(crate) struct Source {
+    pub(crate) folder: PathBuf,
+    pub(crate) asked: Signal,
+    pub(crate) requests: mpsc::Receiver<Request>,
+}
+
+/// Owns the fleet and its followers.
+pub(crate) struct Keeper {
+    pub(crate) fleet: watch::Sender<Arc<Fleet>>,
+    pub(crate) followers: Followers,
+    pub(crate) inbox: Inbox,
+}
+
+impl Keeper {
+    /// Follows the fleet and does one reload after the other, until `shutdown`.
+    pub(crate) async fn run(mut self, source: Option<Source>, shutdown: CancellationToken) {
+        let fleet = self.current();
+        self.followers.follow(&fleet).await;
+        match source {
+            Some(source) => self.reload_when_asked(source, &shutdown).await,
+            None => shutdown.cancelled().await,
+        }
+        self.followers.end(|_| true).await;
+    }
+
+    async fn reload_when_asked(&mut self, source: Source, shutdown: &CancellationToken) {
+        let Source { folder, mut asked, mut requests } = source;
+        loop {
+            let request = tokio::select! {
+                () = shutdown.cancelled() => return,
+                Some(()) = asked.recv() => None,
+                Some(request) = requests.recv() => Some(request),
+            };
+            let Some(loaded) = shutdown.run_until_cancelled(load(&folder)).await else { return };
+            let aggregator = self.take(loaded).await;
+            let Some(request) = request else { continue };
+            let Some(hosts) = shutdown.run_until_cancelled(self.reload_agents()).await else { return };
+            // Whoever asked may have gone.
+            let _ = request.send(PlatformReload { aggregator, hosts });
+        }
+    }
+
+    /// Works by the configuration that was loaded, or by the old one where it is not right.
+    async fn take(&mut self, loaded: Result<Platform, String>) -> Reload {
+        let old = self.current();
+        let fleet = loaded.and_then(|platform| {
+            Fleet::new(platform, &old.agents).map_err(|error| format!("an agent's address is none: {error}"))
+        });
+        let reload = match fleet {
+            Err(problems) => {
+                for problem in problems.lines() {
+                    tracing::warn!(problem, "the new configuration is refused, the old one goes on");
+                }
+                self.tell(Message::Refused(problems.clone())).await;
+                Reload { digest: old.platform.digest.clone(), changes: Vec::new(), error: Some(problems) }
+            }
+            Ok(fleet) => {
+                let changes = platform_changes(&old.platform, &fleet.platform);
+                let digest = fleet.platform.digest.clone();
+                tracing::info!(digest, changes = changes.len(), "configuration loaded");
+                for change in &changes {
+                    tracing::info!(change, "configuration changed");
+                }
+                let fleet = Arc::new(fleet);
+                // First the hub, which drops news of agents that it does not know; then who makes news.
+                self.tell(Message::Replace(Arc::clone(&fleet))).await;
+                self.fleet.send_replace(Arc::clone(&fleet));
+                self.followers.follow(&fleet).await;
+                Reload { digest, changes, error: None }
+            }
+        };
+        flush(&self.inbox).await;
+        reload
+    }
+
+    /// Has every agent read its own configuration, all at once; the overview then shows what they work by.
+    async fn reload_agents(&self) -> Vec<HostReload> {
+        let fleet = self.current();
+        let reloads = fleet.platform.hosts().zip(&fleet.agents).map(async |(host, agent)| {
+            let outcome = agent.reload_config().await;
+            if outcome.error.is_none()
+                && let Ok(report) = agent.report().await
+            {
+                self.tell(Message::News(agent.id(), News::Report(Box::new(report)))).await;
+            }
+            HostReload { environment: host.environment.clone(), host: host.name.clone(), outcome }
+        });
+        let hosts = join_all(reloads).await;
+        flush(&self.inbox).await;
+        hosts
+    }
+
+    fn current(&self) -> Arc<Fleet> {
+        Arc::clone(&self.fleet.borrow())
+    }
+
+    async fn tell(&self, message: Message) {
+        // The hub ends only at shutdown.
+        let _ = self.inbox.send(message).await;
+    }
+}
+
+/// The configuration in `folder`, or every problem of it, one a line.
+async fn load(folder: &Path) -> Result<Platform, String> {
+    let folder = folder.to_owned();
+    match tokio::task::spawn_blocking(move || load_folder(&folder)).await {
+        Ok(loaded) => loaded.map_err(|error| error.to_string()),
+        Err(error) => Err(format!("the configuration could not be read: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::config::{Source as Text, load_sources};
+    use rta_shared::overview::Overview;
+
+    use super::*;
+    use crate::hub::hub;
+
+    fn platform(hosts: &[&str]) -> Platform {
+        let hosts: String = hosts
+            .iter()
+            .map(|host| format!("[[environment.host]]\nname = \"{host}\"\ncomponents = [\"c\"]\nagent = \"http://127.0.0.{}:1\"\n", host.as_bytes()[0]))
+            .collect();
+        let text = format!(
+            "[[component]]\nname = \"c\"\ncriteria = [{{ regex = 'c' }}]\n[[environment]]\nname = \"E\"\n{hosts}"
+        );
+        load_sources(&[Text { name: "x.toml".to_owned(), text }]).unwrap()
+    }
+
+    fn names(overview: &Overview) -> Vec<String> {
+        overview.instances().map(|located| located.id().to_string()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_wrong_configuration_changes_nothing_and_a_right_one_everything_at_once() {
+        let fleet = Arc::new(Fleet::new(platform(&["a", "b"]), &[]).unwrap());
+        let (inbox, overview, hub) = hub(Arc::clone(&fleet));
+        let hub = tokio::spawn(hub);
+        let (publisher, fleets) = watch::channel(Arc::clone(&fleet));
+        let mut keeper = Keeper { fleet: publisher, followers: Followers::new(inbox.clone()), inbox };
+
+        let refused = keeper.take(Err("x.toml:1:1: one\nx.toml:2:1: two".to_owned())).await;
+        assert_eq!(refused.error, overview.borrow().config_error);
+        assert!(refused.error.is_some_and(|error| error.lines().count() == 2));
+        assert_eq!(refused.digest, fleet.platform.digest);
+        assert_eq!(names(&overview.borrow()), ["E/a/c", "E/b/c"]);
+        assert_eq!(fleets.borrow().agents.len(), 2);
+
+        let taken = keeper.take(Ok(platform(&["b", "d"]))).await;
+        assert_eq!(taken.changes, ["environment \"E\": host d added", "environment \"E\": host a removed"]);
+        assert_eq!(overview.borrow().config_error, None);
+        assert_eq!(overview.borrow().config_digest, taken.digest);
+        assert_eq!(names(&overview.borrow()), ["E/b/c", "E/d/c"]);
+        let names: Vec<String> = fleets.borrow().platform.hosts().map(|host| host.name.to_string()).collect();
+        assert_eq!(names, ["b", "d"]);
+        assert_eq!(fleets.borrow().agents[0].id(), fleet.agents[1].id());
+
+        keeper.followers.end(|_| true).await;
+        drop(keeper);
+        hub.await.unwrap();
+    }
+}

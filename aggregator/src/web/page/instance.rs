@@ -1,0 +1,107 @@
+//! One instance: what is concluded, what was seen, and the buttons.
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+use rta_shared::human::{memory, percent};
+use rta_shared::overview::{InstanceOverview, Located};
+use rta_shared::probe::ProbeState;
+use rta_shared::report::{PartReport, State};
+
+use super::anchor;
+use super::health::{badge, text};
+
+/// The instance's row in its host's card.
+pub(super) fn row(located: Located<'_>, now: Timestamp) -> Markup {
+    let instance = located.instance;
+    let pids: Vec<String> = instance.processes.iter().map(|process| process.id.pid.to_string()).collect();
+    html! {
+        li class={ "instance " (instance.health) } id=(anchor(&located.id())) {
+            div.what {
+                span.component { (text(instance.component.as_str())) }
+                @if !instance.reason.is_empty() {
+                    span.reason {
+                        @match &instance.cause {
+                            Some(cause) => a href={ "#" (anchor(cause)) } { (text(&instance.reason)) },
+                            None => (text(&instance.reason)),
+                        }
+                    }
+                }
+                (details(located, now))
+            }
+            (badge(instance.health))
+            span.state {
+                (instance.state.map_or("-", State::word))
+                @if !pids.is_empty() {
+                    span.pids { (if pids.len() == 1 { "pid " } else { "pids " }) (pids.join(", ")) }
+                }
+            }
+            span.control { (control(located)) }
+        }
+    }
+}
+
+/// Parts, probe and use, where there are any.
+fn details(located: Located<'_>, now: Timestamp) -> Markup {
+    let instance = located.instance;
+    let is_divided = instance.parts.iter().any(|part| part.name.is_some());
+    let pids = instance.processes.iter().map(|process| process.id.pid);
+    let used = located.host.usage.as_ref().and_then(|usage| usage.together(pids));
+    html! {
+        @if is_divided || instance.probe.is_some() || used.is_some() {
+            ul.facts {
+                @if is_divided { @for part in &instance.parts { (tally(part)) } }
+                @if let Some(probe) = &instance.probe {
+                    li class=[(probe.state == ProbeState::Failing).then_some("lacking")] { (probe.standing(now)) }
+                }
+                @if let Some(used) = used {
+                    li { "cpu " (percent(used.cpu_percent)) }
+                    li { (memory(used.resident_bytes)) }
+                }
+            }
+        }
+    }
+}
+
+/// `driver 0/1 missing`: what is not right is said in a word too.
+fn tally(part: &PartReport) -> Markup {
+    let word = match (part.missing(), part.running, part.surplus()) {
+        (Some(_), 0, _) => " missing",
+        (Some(_), ..) => " too few",
+        (None, _, Some(_)) => " too many",
+        (None, _, None) => "",
+    };
+    html! { li class=[(!word.is_empty()).then_some("lacking")] { (text(&part.tally())) (word) } }
+}
+
+/// The button that makes sense, if one does.
+fn control(located: Located<'_>) -> Markup {
+    let InstanceOverview { state, startable, .. } = located.instance;
+    html! {
+        @match (state, startable) {
+            (Some(State::Stopped), true) => (button("/start", "Start", located)),
+            (Some(State::Stopped), false) => {
+                span.hint title="The configuration has no start command for it" { "watched only" }
+            }
+            (Some(State::Running), _) => (button("/stop", "Stop", located)),
+            (Some(State::Partial), true) => {
+                (button("/start", "Start", located))
+                (button("/stop", "Stop", located))
+            }
+            (Some(State::Partial), false) => (button("/stop", "Stop", located)),
+            (Some(State::Starting | State::Stopping | State::Unknown) | None, _) => {}
+        }
+    }
+}
+
+fn button(path: &str, word: &str, located: Located<'_>) -> Markup {
+    let id = located.id();
+    html! {
+        form method="post" action=(path) {
+            input type="hidden" name="environment" value=(id.environment);
+            input type="hidden" name="host" value=(id.host);
+            input type="hidden" name="component" value=(id.component);
+            button type="submit" class=(word.to_lowercase())
+                aria-label={ (word) " " (text(id.component.as_str())) " on " (text(id.host.as_str())) } { (word) }
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Reloads of the configuration, on the real binaries: what is right is taken at once, what is wrong changes
+//! nothing and is told, and no process is touched.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::net::SocketAddr;
+use std::process::{Output, Stdio};
+
+use rta_tests::{Lines, Program, Site, binary, patiently, run};
+use rustix::process::Signal;
+use serde_json::Value;
+
+/// The host `one` with the component `app`, its agent, and an aggregator.
+struct World {
+    site: Site,
+    one: SocketAddr,
+    _agent: Program,
+    aggregator: Program,
+    web: SocketAddr,
+    grpc: SocketAddr,
+}
+
+impl World {
+    fn new() -> Self {
+        let site = Site::new();
+        site.write("components.toml", &site.component("app", "", ""));
+        // The agent's port is a free one, and known only when it listens.
+        site.write("hosts.toml", &host("one", "\"app\"", "127.0.0.1:1".parse().unwrap()));
+        let (agent, one) = site.agent("one");
+        site.write("hosts.toml", &host("one", "\"app\"", one));
+        let config = site.config();
+        let mut aggregator = Program::start(
+            "rta-aggregator",
+            ["--config", config.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
+        );
+        let (web, grpc) = (aggregator.address("web"), aggregator.address("grpc"));
+        Self { site, one, _agent: agent, aggregator, web, grpc }
+    }
+
+    fn rta(&self, arguments: &[&str]) -> Output {
+        let aggregator = self.grpc.to_string();
+        run("rta", ["--aggregator", &aggregator].iter().chain(arguments))
+    }
+
+    fn page(&self) -> String {
+        use std::io::{Read as _, Write as _};
+        let mut stream = std::net::TcpStream::connect(self.web).unwrap();
+        let request = format!("GET / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.web);
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn overview(&self) -> Value {
+        serde_json::from_slice(&self.rta(&["list", "--json"]).stdout).unwrap()
+    }
+
+    /// Waits until the overview is as `is_so` asks.
+    fn until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        patiently(what, || Some(self.overview()).filter(&is_so))
+    }
+
+    /// Starts `app`; its process.
+    fn start(&self) -> Vec<u32> {
+        let started = self.rta(&["start", "app", "--host", "one"]);
+        assert!(started.status.success(), "{started:?}");
+        let processes = self.site.processes();
+        assert_eq!(processes.len(), 1);
+        processes
+    }
+}
+
+/// The TOML of the environment TEST and its first host.
+fn host(name: &str, components: &str, agent: SocketAddr) -> String {
+    format!("[[environment]]\nname = \"TEST\"\n{}", one_more(name, components, agent))
+}
+
+fn one_more(name: &str, components: &str, agent: SocketAddr) -> String {
+    format!(
+        "[[environment.host]]\nname = \"{name}\"\ncomponents = [{components}]\nagent = \"http://{agent}\"\n"
+    )
+}
+
+fn names(overview: &Value) -> Vec<String> {
+    let hosts = overview["environments"][0]["hosts"].as_array().unwrap();
+    let names = hosts.iter().flat_map(|host| {
+        let instances = host["instances"].as_array().unwrap().iter();
+        instances.map(move |instance| {
+            format!("{}/{}", host["name"].as_str().unwrap(), instance["component"].as_str().unwrap())
+        })
+    });
+    names.collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn a_hangup_makes_the_aggregator_take_hosts_and_components_and_touches_no_process() {
+    let world = World::new();
+    let before = world.start();
+    world.until("app to be up", |overview| overview["environments"][0]["health"] == "up");
+
+    // The new host comes first: what was known of the other must stay with the other.
+    let components = world.site.component("app", "", "") + &world.site.component("other", "", "");
+    world.site.write("components.toml", &components);
+    let (two_agent, two) = {
+        let unheard = "127.0.0.1:1".parse().unwrap();
+        let hosts = host("two", "\"other\"", unheard) + &one_more("one", "\"app\"", world.one);
+        world.site.write("hosts.toml", &hosts);
+        world.site.agent("two")
+    };
+    let hosts = host("two", "\"other\"", two) + &one_more("one", "\"app\"", world.one);
+    world.site.write("hosts.toml", &hosts);
+    world.aggregator.signal(Signal::HUP);
+    let overview = world.until("both hosts to be heard of", |overview| {
+        names(overview) == ["two/other", "one/app"]
+            && overview["environments"][0]["hosts"][0]["instances"][0]["state"] == "stopped"
+    });
+    let app = &overview["environments"][0]["hosts"][1]["instances"][0];
+    assert_eq!((&app["health"], &app["pids"][0]), (&"up".into(), &before[0].into()));
+    assert_eq!(world.site.processes(), before);
+    let log = world.aggregator.log().join("\n");
+    assert!(log.contains(r#"environment \"TEST\": host two added"#), "{log}");
+
+    // What was added can be started; what is removed is forgotten, and goes on.
+    assert!(world.rta(&["start", "other"]).status.success());
+    let both = world.site.processes();
+    assert_eq!(both.len(), 2);
+    world.site.write("hosts.toml", &host("one", "\"app\"", world.one));
+    world.aggregator.signal(Signal::HUP);
+    world.until("the host to be gone", |overview| names(overview) == ["one/app"]);
+    assert_eq!(world.site.processes(), both);
+    let gone = world.rta(&["stop", "other"]);
+    assert!(text(&gone.stderr).contains("\"other\" is not on any host"), "{gone:?}");
+    drop(two_agent);
+}
+
+#[test]
+fn a_reload_by_the_command_tells_each_place_what_changed() {
+    let world = World::new();
+    let before = world.start();
+    world
+        .site
+        .write("hosts.toml", &(host("one", "\"app\"", world.one) + "variables = { level = \"info\" }\n"));
+    let digest = world.overview()["config_digest"].clone();
+    let reload = world.rta(&["config", "reload"]);
+    let said = text(&reload.stdout);
+    assert!(
+        said.starts_with("aggregator: reloaded\n  host one: variables changed: level\nTEST/one: "),
+        "{said}"
+    );
+    // An agent may be of a kind that has no folder; then its line says so, and that not all is well.
+    let code = if said.contains("NOT reloaded") { 1 } else { 0 };
+    assert_eq!(reload.status.code(), Some(code), "{reload:?}");
+    assert_ne!(world.overview()["config_digest"], digest);
+    let again = text(&world.rta(&["config", "reload"]).stdout);
+    assert!(again.starts_with("aggregator: unchanged\nTEST/one: "), "{again}");
+    assert_eq!(world.site.processes(), before);
+
+    let mut shell = std::process::Command::new(binary("rta"))
+        .args(["--aggregator", &world.grpc.to_string(), "shell"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let out = Lines::collect(shell.stdout.take().unwrap());
+    use std::io::Write as _;
+    shell.stdin.take().unwrap().write_all(b"config reload\n").unwrap();
+    let status = patiently("the shell to end", || shell.try_wait().unwrap());
+    assert_eq!(status.code(), Some(code));
+    patiently("the reload to be told", || {
+        out.all().contains(&"aggregator: unchanged".to_owned()).then_some(())
+    });
+}
+
+#[test]
+fn two_reloads_at_once_are_done_one_after_the_other() {
+    let world = World::new();
+    world.site.write("more.toml", "# one more file\n");
+    let aggregator = world.grpc.to_string();
+    let reloads: Vec<_> = (0..2)
+        .map(|_| {
+            std::process::Command::new(binary("rta"))
+                .args(["--aggregator", &aggregator, "config", "reload"])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    let mut said: Vec<String> =
+        reloads.into_iter().map(|reload| text(&reload.wait_with_output().unwrap().stdout)).collect();
+    said.sort();
+    assert!(said[0].starts_with("aggregator: reloaded\n  only how it is written changed"), "{said:?}");
+    assert!(said[1].starts_with("aggregator: unchanged\n"), "{said:?}");
+}
+
+#[test]
+fn a_broken_configuration_keeps_the_old_one_and_is_told_on_every_surface() {
+    let world = World::new();
+    let before = world.start();
+    let sound = world.until("app to be up", |overview| overview["environments"][0]["health"] == "up");
+    let right = std::fs::read_to_string(world.site.config().join("hosts.toml")).unwrap();
+    world.site.write("hosts.toml", &(right.clone() + "rol = \"x\"\n[[environment.host]]\nnam = \"y\"\n"));
+    let reload = world.rta(&["config", "reload"]);
+    assert_eq!(reload.status.code(), Some(1));
+    let said = text(&reload.stdout);
+    let problem = "hosts.toml:7:1: host \"one\": key \"rol\" is not known; did you mean \"role\"?";
+    assert!(said.starts_with("aggregator: NOT reloaded, the old configuration goes on\n"), "{said}");
+    assert!(said.contains(problem) && said.contains("TEST/one: "), "{said}");
+
+    let overview = world.overview();
+    assert_eq!(overview["config_digest"], sound["config_digest"]);
+    assert!(overview["config_error"].as_str().unwrap().lines().count() > 1, "{overview}");
+    assert_eq!(names(&overview), ["one/app"]);
+    let page = world.page();
+    assert!(page.contains("The configuration on disk is not right; the old one goes on:"), "{page}");
+    assert!(
+        page.contains("hosts.toml:7:1: host &quot;one&quot;: key &quot;rol&quot; is not known"),
+        "{page}"
+    );
+    let status = world.rta(&["status"]);
+    assert_eq!(status.status.code(), Some(0), "what runs is up all the same");
+    let said = text(&status.stdout);
+    assert!(
+        said.contains("warning: the aggregator's configuration on disk is not right, the old one goes on: ")
+    );
+    assert!(said.contains(problem), "{said}");
+    assert_eq!(world.site.processes(), before);
+
+    // The error goes with the next one that is right, even if it is the old one.
+    world.site.write("hosts.toml", &right);
+    world.aggregator.signal(Signal::HUP);
+    world.until("the error to be gone", |overview| overview["config_error"].is_null());
+    assert!(!world.page().contains("The configuration on disk is not right"));
+    assert_eq!(world.site.processes(), before);
+}
+
+#[test]
+fn an_agent_with_another_configuration_is_shown_as_differing() {
+    let world = World::new();
+    // The agent began with another address in this file; only the aggregator is told to read it anew.
+    world.site.write("more.toml", "# one more file\n");
+    world.aggregator.signal(Signal::HUP);
+    let overview = world.until("the agent to differ", |overview| {
+        overview["environments"][0]["hosts"][0]["agent"]["config_differs"] == true
+    });
+    let digest = overview["config_digest"].as_str().unwrap();
+    let own = overview["environments"][0]["hosts"][0]["agent"]["config_digest"].as_str().unwrap();
+    let page = world.page();
+    let expected = format!("another configuration ({own}) than the aggregator ({digest})");
+    assert!(page.contains(&expected), "{expected}\n{page}");
+    let said = text(&world.rta(&["status"]).stdout);
+    let expected = "warning: 1 agent on another configuration than the aggregator's: one (";
+    assert!(said.contains(expected), "{said}");
+    let said = text(&world.rta(&["status", "--verbose"]).stdout);
+    for expected in [
+        format!("configuration {own}, NOT the aggregator's {digest}"),
+        "TEST/one\n  agent ".to_owned(),
+        ", watching by ".to_owned(),
+        "last full scan ".to_owned(),
+    ] {
+        assert!(said.contains(&expected), "{expected}\n{said}");
+    }
+}
+
+#[test]
+fn a_start_under_way_goes_on_through_a_reload() {
+    let site = Site::new();
+    // It settles for a second: long enough that the reload falls into it.
+    let slow = site.component("slow", "", "").replace("settle = \"0s\"", "settle = \"1s\"");
+    site.write("components.toml", &slow);
+    site.write("hosts.toml", &host("one", "\"slow\"", "127.0.0.1:1".parse().unwrap()));
+    let (_agent, one) = site.agent("one");
+    site.write("hosts.toml", &host("one", "\"slow\"", one));
+    let config = site.config();
+    let mut aggregator = Program::start(
+        "rta-aggregator",
+        ["--config", config.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
+    );
+    let grpc = aggregator.address("grpc").to_string();
+    let starting = std::process::Command::new(binary("rta"))
+        .args(["--aggregator", &grpc, "start", "slow"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    patiently("the process to be launched", || (site.processes().len() == 1).then_some(()));
+    let processes = site.processes();
+    // Even the host's name is another one by then.
+    site.write("hosts.toml", &host("renamed", "\"slow\"", one));
+    aggregator.signal(Signal::HUP);
+    patiently("the reload", || {
+        aggregator.log().iter().any(|line| line.contains("configuration loaded")).then_some(())
+    });
+    let output = starting.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(text(&output.stdout).starts_with("TEST/one/slow: started in"), "{output:?}");
+    assert_eq!(site.processes(), processes);
+}
+
+#[test]
+fn an_aggregator_that_is_not_there_is_told() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let output = run("rta", ["--aggregator", &nobody, "config", "reload"]);
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    assert!(text(&output.stderr).contains("is rta-aggregator running there?"), "{output:?}");
+}
