@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rta_shared::config::{HostComponent, HostConfig};
 use rta_shared::control::Done;
-use rta_shared::explain::ExplainedProcess;
+use rta_shared::explain::ExplainedPart;
 use rta_shared::report::ActionKind;
 use rta_shared::text::{did_you_mean, printable};
 use tonic::{Code, Status};
@@ -41,7 +41,7 @@ impl Actions {
     ///
     /// # Errors
     /// A sentence: no such component, or the processes cannot be seen.
-    pub(crate) async fn explain(&self, name: &str) -> Result<Vec<ExplainedProcess>, Status> {
+    pub(crate) async fn explain(&self, name: &str) -> Result<Vec<ExplainedPart>, Status> {
         let config = self.worker.config();
         let component = find(&config, name)?.clone();
         let mut scanner = Scanner::new(HostConfig::clone(&config));

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use rta_shared::config::{HostComponent, HostConfig};
-use rta_shared::explain::{ExplainedProcess, nearest};
+use rta_shared::explain::{ExplainedPart, ExplainedProcess};
 use rta_shared::report::{Circumstances, ComponentReport, ScanFigures};
 
 use crate::inspect::{Inspector, Look as _, Seen};
@@ -91,7 +91,7 @@ impl Scanner {
     ///
     /// # Errors
     /// Why the processes cannot be seen.
-    pub fn explain(&mut self, component: &HostComponent) -> Result<Vec<ExplainedProcess>, String> {
+    pub fn explain(&mut self, component: &HostComponent) -> Result<Vec<ExplainedPart>, String> {
         let mut explained: Vec<Vec<ExplainedProcess>> = vec![Vec::new(); component.parts.len()];
         let mut listed = std::mem::take(&mut self.listed);
         let inspector = self.listing(&mut listed)?;
@@ -108,7 +108,8 @@ impl Scanner {
             }
         }
         self.listed = listed;
-        Ok(explained.into_iter().flat_map(|explained| nearest(explained, NEAREST)).collect())
+        let parts = component.parts.iter().zip(explained);
+        Ok(parts.map(|(part, explained)| ExplainedPart::new(part, explained, NEAREST)).collect())
     }
 
     /// Replaces `listed` by the processes that are there now, and gives the eyes to look at them.

@@ -91,8 +91,8 @@ impl AgentService for Service {
         &self,
         request: Request<v1::AgentServiceExplainRequest>,
     ) -> Result<Response<v1::AgentServiceExplainResponse>, Status> {
-        let processes = self.actions.explain(&request.into_inner().component).await?;
-        let processes = processes.into_iter().map(Into::into).collect();
-        Ok(Response::new(v1::AgentServiceExplainResponse { processes }))
+        let parts = self.actions.explain(&request.into_inner().component).await?;
+        let parts = parts.into_iter().map(Into::into).collect();
+        Ok(Response::new(v1::AgentServiceExplainResponse { parts }))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use rta_shared::config::Host;
 use rta_shared::control::Done;
-use rta_shared::explain::ExplainedProcess;
+use rta_shared::explain::ExplainedPart;
 use rta_shared::name::Name;
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
@@ -221,7 +221,7 @@ impl Agent {
     ///
     /// # Errors
     /// The agent's own refusals, and an agent that does not answer.
-    pub(crate) async fn explain(&self, component: &Name) -> Result<Vec<ExplainedProcess>, OperationError> {
+    pub(crate) async fn explain(&self, component: &Name) -> Result<Vec<ExplainedPart>, OperationError> {
         let mut client = self.client.clone();
         let request = v1::AgentServiceExplainRequest { component: component.as_str().to_owned() };
         match tokio::time::timeout(SCAN, client.explain(request)).await {
@@ -230,7 +230,7 @@ impl Agent {
                 format!("the agent at {} took longer than {} s to look", self.address, SCAN.as_secs()),
             )),
             Ok(Err(status)) => Err(OperationError::new(status.code(), self.sentence(&status))),
-            Ok(Ok(response)) => Ok(response.into_inner().processes.into_iter().map(Into::into).collect()),
+            Ok(Ok(response)) => Ok(response.into_inner().parts.into_iter().map(Into::into).collect()),
         }
     }
 

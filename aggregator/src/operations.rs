@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use rta_shared::control::Done;
-use rta_shared::explain::ExplainedProcess;
+use rta_shared::explain::ExplainedPart;
 use rta_shared::overview::{InstanceId, Overview};
 use rta_shared::reload::PlatformReload;
 use rta_shared::report::ActionKind;
@@ -134,10 +134,7 @@ impl Operations {
     ///
     /// # Errors
     /// An unknown or ambiguous target, an agent that does not answer, and the agent's own refusals.
-    pub async fn explain(
-        &self,
-        target: &Target,
-    ) -> Result<(InstanceId, Vec<ExplainedProcess>), OperationError> {
+    pub async fn explain(&self, target: &Target) -> Result<(InstanceId, Vec<ExplainedPart>), OperationError> {
         let fleet = self.fleet();
         let found = resolve(&fleet.platform, target)?;
         let agent = agent(&fleet, &found)?;

@@ -79,10 +79,10 @@ impl AggregatorService for Service {
         request: Request<v1::AggregatorServiceExplainRequest>,
     ) -> Result<Response<v1::AggregatorServiceExplainResponse>, Status> {
         let v1::AggregatorServiceExplainRequest { component, environment, host } = request.into_inner();
-        let (id, processes) = self.operations.explain(&Target { component, environment, host }).await?;
+        let (id, parts) = self.operations.explain(&Target { component, environment, host }).await?;
         Ok(Response::new(v1::AggregatorServiceExplainResponse {
             instance: Some((&id).into()),
-            processes: processes.into_iter().map(Into::into).collect(),
+            parts: parts.into_iter().map(Into::into).collect(),
         }))
     }
 }

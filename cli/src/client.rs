@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use rta_shared::control::Done;
-use rta_shared::explain::ExplainedProcess;
+use rta_shared::explain::ExplainedPart;
 use rta_shared::overview::{InstanceId, Overview};
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
 use rta_shared::proto::{ProtocolError, v1};
@@ -83,13 +83,13 @@ impl Client {
     pub(crate) async fn explain(
         &self,
         (environment, host, component): (String, String, String),
-    ) -> Result<(InstanceId, Vec<ExplainedProcess>), Failure> {
+    ) -> Result<(InstanceId, Vec<ExplainedPart>), Failure> {
         let mut calls = self.calls.clone();
         let request = v1::AggregatorServiceExplainRequest { component, environment, host };
         let response = self.within(ANSWER, calls.explain(request)).await?;
         let missing = || self.misunderstood(&ProtocolError::Missing("instance"));
         let instance = response.instance.ok_or_else(missing)?.into();
-        Ok((instance, response.processes.into_iter().map(Into::into).collect()))
+        Ok((instance, response.parts.into_iter().map(Into::into).collect()))
     }
 
     pub(crate) async fn reload(&self) -> Result<PlatformReload, Failure> {

@@ -1,10 +1,10 @@
 //! `rta explain`: why a component is or is not matched.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 use rta_agent::scan::Scanner;
-use rta_shared::explain::ExplainedProcess;
+use rta_shared::explain::ExplainedPart;
 use rta_shared::overview::InstanceId;
 use rta_shared::text::{did_you_mean, printable};
 use serde_json::json;
@@ -16,8 +16,8 @@ use crate::local::host_config;
 
 /// Asks the aggregator.
 pub(crate) async fn remote(client: &Client, target: &Target, json: bool, out: &mut dyn Write) -> Outcome {
-    let (instance, processes) = client.explain(target.parts()).await?;
-    show(&instance, &processes, json, out)
+    let (instance, parts) = client.explain(target.parts()).await?;
+    show(&instance, &parts, json, out)
 }
 
 /// Looks at this machine.
@@ -32,7 +32,7 @@ pub(crate) fn local(target: &Target, folder: &Path, json: bool, out: &mut dyn Wr
             format!("host {} does not carry a component \"{shown}\"{hint}", config.host),
         )
     })?;
-    let processes = Scanner::new(config.clone())
+    let parts = Scanner::new(config.clone())
         .explain(component)
         .map_err(|reason| Failure::new(CANNOT_TELL, format!("host {}: {reason}", config.host)))?;
     let instance = InstanceId {
@@ -40,42 +40,49 @@ pub(crate) fn local(target: &Target, folder: &Path, json: bool, out: &mut dyn Wr
         host: config.host.clone(),
         component: component.name.clone(),
     };
-    show(&instance, &processes, json, out)
+    show(&instance, &parts, json, out)
 }
 
-/// Exit code 0 where a process matches, else that of a status which is not up.
-fn show(instance: &InstanceId, processes: &[ExplainedProcess], json: bool, out: &mut dyn Write) -> Outcome {
-    let is_matched = processes.iter().any(ExplainedProcess::is_matched);
+/// Exit code 0 where every needed part is matched, else that of a status which is not up.
+fn show(instance: &InstanceId, parts: &[ExplainedPart], json: bool, out: &mut dyn Write) -> Outcome {
+    let is_matched = parts.iter().all(|part| part.count.min == 0 || part.is_matched());
     let code = if is_matched { OK } else { NOT_UP };
     if json {
-        writeln!(
-            out,
-            "{:#}",
-            json!({ "instance": instance, "matched": is_matched, "processes": processes })
-        )?;
+        writeln!(out, "{:#}", json!({ "instance": instance, "matched": is_matched, "parts": parts }))?;
         return Ok(code);
     }
-    let id = instance.to_string();
-    let id = printable(&id);
-    match (is_matched, processes.is_empty()) {
-        (true, _) => writeln!(out, "{id} is matched")?,
-        (false, false) => writeln!(out, "{id} is matched by no process; the nearest:")?,
-        (false, true) => writeln!(out, "{id} is matched by no process, and none comes near")?,
+    for (at, part) in parts.iter().enumerate() {
+        if at > 0 {
+            writeln!(out)?;
+        }
+        let name = match &part.name {
+            Some(name) => format!("{name} of {instance}"),
+            None => instance.to_string(),
+        };
+        explain_part(&printable(&name), part, out)?;
     }
-    for process in processes {
+    Ok(code)
+}
+
+fn explain_part(name: &str, part: &ExplainedPart, out: &mut dyn Write) -> io::Result<()> {
+    match (part.is_matched(), part.processes.is_empty()) {
+        (true, _) => writeln!(out, "{name} is matched")?,
+        (false, false) => writeln!(out, "{name} is matched by no process; the nearest:")?,
+        (false, true) => writeln!(out, "{name} is matched by no process, and none comes near")?,
+    }
+    for process in &part.processes {
         let held = process.criteria.iter().filter(|criterion| criterion.holds).count();
         writeln!(
             out,
-            "\npid {} ({}, {} arguments){}: {held} of {} criteria hold",
+            "\npid {} ({}, {} arguments): {held} of {} criteria hold",
             process.pid,
             printable(&process.program),
             process.arguments,
-            process.part.as_ref().map(|part| format!(" as {}", printable(part.as_str()))).unwrap_or_default(),
             process.criteria.len()
         )?;
         for criterion in &process.criteria {
             writeln!(out, "  {}  {criterion}", if criterion.holds { "holds" } else { "fails" })?;
         }
     }
-    Ok(code)
+    Ok(())
 }

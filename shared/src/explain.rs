@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::config::Part;
+use crate::config::{Count, Part};
 use crate::matching::Criterion;
 use crate::name::Name;
 use crate::process::CommandLine;
@@ -12,6 +12,29 @@ use crate::text::printable;
 
 /// How much of an argument is shown, in characters.
 const SHOWN: usize = 120;
+
+/// One part of a component with the processes that come nearest to its criteria.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExplainedPart {
+    /// `None` for the only part of a component that is not divided.
+    pub name: Option<Name>,
+    /// How many processes it is to have.
+    pub count: Count,
+    /// The nearest first.
+    pub processes: Vec<ExplainedProcess>,
+}
+
+impl ExplainedPart {
+    /// `part` with the `shown` of `processes` that come nearest to it.
+    pub fn new(part: &Part, processes: Vec<ExplainedProcess>, shown: usize) -> Self {
+        Self { name: part.name.clone(), count: part.count, processes: nearest(processes, shown) }
+    }
+
+    /// Whether a process matches it.
+    pub fn is_matched(&self) -> bool {
+        self.processes.iter().any(ExplainedProcess::is_matched)
+    }
+}
 
 /// One process held against a component's criteria.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,9 +47,6 @@ pub struct ExplainedProcess {
     pub arguments: u32,
     /// Each criterion, in the configuration's order.
     pub criteria: Vec<ExplainedCriterion>,
-    /// The part of the component whose criteria these are; `None` for the only one of a component that is not
-    /// divided.
-    pub part: Option<Name>,
 }
 
 /// One criterion held against one process.
@@ -53,7 +73,6 @@ impl ExplainedProcess {
             program: line.argument(0).map(shortened).unwrap_or_default(),
             arguments: u32::try_from(line.len()).unwrap_or(u32::MAX),
             criteria: criteria.iter().map(|criterion| ExplainedCriterion::new(criterion, line)).collect(),
-            part: part.name.clone(),
         }
     }
 
@@ -119,7 +138,7 @@ impl fmt::Display for ExplainedCriterion {
 }
 
 /// The `count` of `processes` that come nearest, the nearest first. One that nothing fits is not near.
-pub fn nearest(mut processes: Vec<ExplainedProcess>, count: usize) -> Vec<ExplainedProcess> {
+fn nearest(mut processes: Vec<ExplainedProcess>, count: usize) -> Vec<ExplainedProcess> {
     processes.retain(|process| process.nearness() != (0, 0));
     processes.sort_by_key(|process| (std::cmp::Reverse(process.nearness()), process.pid));
     processes.truncate(count);
@@ -140,7 +159,6 @@ mod tests {
     use regex::bytes::Regex;
 
     use super::*;
-    use crate::config::Count;
 
     fn explained(arguments: &[&str]) -> ExplainedProcess {
         let criteria = [(Some(0), "java"), (Some(2), r"config/server\.properties"), (None, "kafka")]

@@ -498,7 +498,10 @@ fn explain_says_why_a_process_is_not_matched() {
     let output = world.rta(&["explain", "watched", "--json"]);
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0));
-    assert_eq!((&json["matched"], &json["processes"][0]["pid"]), (&true.into(), &child.id().into()));
+    assert_eq!(
+        (&json["matched"], &json["parts"][0]["processes"][0]["pid"]),
+        (&true.into(), &child.id().into())
+    );
     assert_eq!(json["instance"]["host"], "storage");
     child.kill().unwrap();
     child.wait().unwrap();

@@ -1,22 +1,41 @@
 //! Explanations on the wire.
 
 use super::{optional_name, v1};
-use crate::explain::{ExplainedCriterion, ExplainedProcess};
+use crate::explain::{ExplainedCriterion, ExplainedPart, ExplainedProcess};
+
+impl From<ExplainedPart> for v1::ExplainedPart {
+    fn from(part: ExplainedPart) -> Self {
+        let ExplainedPart { name, count, processes } = part;
+        Self {
+            name: name.map(|name| name.to_string()).unwrap_or_default(),
+            count: Some(count.into()),
+            processes: processes.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<v1::ExplainedPart> for ExplainedPart {
+    fn from(part: v1::ExplainedPart) -> Self {
+        let v1::ExplainedPart { name, count, processes } = part;
+        Self {
+            name: optional_name(name),
+            count: count.unwrap_or_default().into(),
+            processes: processes.into_iter().map(Into::into).collect(),
+        }
+    }
+}
 
 impl From<ExplainedProcess> for v1::ExplainedProcess {
     fn from(process: ExplainedProcess) -> Self {
-        let ExplainedProcess { pid, program, arguments, criteria, part } = process;
-        let criteria = criteria.into_iter().map(Into::into).collect();
-        let part = part.map(|part| part.to_string()).unwrap_or_default();
-        Self { pid, program, arguments, criteria, part }
+        let ExplainedProcess { pid, program, arguments, criteria } = process;
+        Self { pid, program, arguments, criteria: criteria.into_iter().map(Into::into).collect() }
     }
 }
 
 impl From<v1::ExplainedProcess> for ExplainedProcess {
     fn from(process: v1::ExplainedProcess) -> Self {
-        let v1::ExplainedProcess { pid, program, arguments, criteria, part } = process;
-        let criteria = criteria.into_iter().map(Into::into).collect();
-        Self { pid, program, arguments, criteria, part: optional_name(part) }
+        let v1::ExplainedProcess { pid, program, arguments, criteria } = process;
+        Self { pid, program, arguments, criteria: criteria.into_iter().map(Into::into).collect() }
     }
 }
 

@@ -59,11 +59,23 @@ impl TryFrom<v1::Process> for Process {
     }
 }
 
+impl From<Count> for v1::PartCount {
+    fn from(count: Count) -> Self {
+        Self { min: count.min, max: count.max }
+    }
+}
+
+impl From<v1::PartCount> for Count {
+    fn from(count: v1::PartCount) -> Self {
+        Self { min: count.min, max: count.max }
+    }
+}
+
 impl From<&PartReport> for v1::PartReport {
     fn from(part: &PartReport) -> Self {
         Self {
             name: part.name.as_ref().map(ToString::to_string).unwrap_or_default(),
-            count: Some(v1::PartCount { min: part.count.min, max: part.count.max }),
+            count: Some(part.count.into()),
             running: part.running,
             pids: part.pids.clone(),
         }
@@ -73,8 +85,7 @@ impl From<&PartReport> for v1::PartReport {
 impl From<v1::PartReport> for PartReport {
     fn from(part: v1::PartReport) -> Self {
         let v1::PartReport { name, count, running, pids } = part;
-        let v1::PartCount { min, max } = count.unwrap_or_default();
-        Self { name: optional_name(name), count: Count { min, max }, running, pids }
+        Self { name: optional_name(name), count: count.unwrap_or_default().into(), running, pids }
     }
 }
 
