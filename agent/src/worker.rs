@@ -354,10 +354,5 @@ fn log_changes(before: Option<&Report>, after: &Report) {
             let from = from.map_or("unseen", State::word);
             tracing::info!(component = %new.component, from, to = new.state.word(), ?pids, "state changed");
         }
-        let probe = |report: &ComponentReport| report.probe.as_ref().map(|probe| probe.state);
-        if let Some(state) = probe(new).filter(|state| Some(*state) != old.and_then(probe)) {
-            let reason = new.probe.as_ref().map(|probe| probe.reason.as_str()).unwrap_or_default();
-            tracing::info!(component = %new.component, probe = state.word(), reason, "probe changed");
-        }
     }
 }

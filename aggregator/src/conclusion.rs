@@ -128,8 +128,18 @@ fn with_its_needs(graph: &DependencyGraph, at: usize, own: Verdict, verdicts: &[
     if own.health == Health::Degraded {
         unmet.retain(|unmet| unmet.certain);
     }
-    // The first certain failure explains; what is merely unknown explains only in the absence of one.
-    let Some(chief) = unmet.iter().find(|unmet| unmet.certain).or(unmet.first()) else {
+    // What one root breaks in several ways is said once.
+    let mut roots = Vec::new();
+    unmet.retain(|unmet| {
+        let is_new = !roots.contains(&unmet.root);
+        roots.push(unmet.root);
+        is_new
+    });
+    // The worst certain failure explains, the first of several; what is merely unknown explains only in the
+    // absence of one.
+    let worst =
+        unmet.iter().rev().filter(|unmet| unmet.certain).max_by_key(|unmet| verdicts[unmet.root].health);
+    let Some(chief) = worst.or(unmet.first()) else {
         return own;
     };
     let sentences: Vec<&str> = std::iter::once(own.reason.as_str())

@@ -174,6 +174,32 @@ fn the_storage_hosts_jobs_need_their_own_spark_and_the_analytic_hosts_kafka() {
     }
 }
 
+/// What names a component's files is not yet the component: editors, shells, launchers, and rta itself.
+#[test]
+fn who_merely_names_a_component_is_not_taken_for_it() {
+    let platform = platform();
+    let lines: [&[&str]; 6] = [
+        &["vim", "config/server.properties"],
+        &["bash", "bin/kafka-server-start.sh", "config/server.properties"],
+        &["sh", "-c", "java kafka.Kafka config/server.properties"],
+        &["grep", "-r", "org.apache.cassandra.service.CassandraDaemon", "."],
+        &["rta", "stop", "kafka", "server"],
+        &["rta-agent", "--config", "config/platform", "--host", "c9t17308"],
+    ];
+    for host in platform.hosts() {
+        let config = platform.host_config(host, &["15.0.0.1".parse().unwrap()]).unwrap();
+        for line in lines {
+            let claimed: Vec<_> = config
+                .components
+                .iter()
+                .filter(|component| component.claims(&CommandLine::from_arguments(line)))
+                .map(|component| component.name.as_str())
+                .collect();
+            assert_eq!(claimed, [] as [&str; 0], "{line:?}");
+        }
+    }
+}
+
 #[test]
 fn criteria_match_where_the_tables_say_and_nowhere_else() {
     let platform = platform();

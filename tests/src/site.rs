@@ -145,7 +145,15 @@ impl Children {
     /// # Panics
     /// Where it cannot be run.
     pub fn begin(&mut self, command: &mut Command) -> u32 {
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        self.begin_with_log(command, Stdio::null())
+    }
+
+    /// Begins one whose standard error goes to `log`, and gives its PID.
+    ///
+    /// # Panics
+    /// Where it cannot be run.
+    pub fn begin_with_log(&mut self, command: &mut Command, log: impl Into<Stdio>) -> u32 {
+        let child = command.stdout(Stdio::null()).stderr(log).spawn();
         let child = child.expect("the program can be run");
         let pid = child.id();
         self.0.push(child);

@@ -492,3 +492,52 @@ async fn an_abandoned_start_goes_on_and_frees_the_component() {
     }
     assert_eq!(stop(&mut client, "app").await.unwrap().outcome(), v1::StopOutcome::Stopped);
 }
+
+/// A new configuration replaces the old one whole or not at all, and touches no process.
+#[tokio::test]
+async fn a_hangup_makes_it_read_its_configuration_anew() {
+    let site = site(|site| site.component("app", "", ""));
+    let (agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    let pids = start(&mut client, "app").await.unwrap().pids;
+    let sound = std::fs::read_to_string(site.config().join("site.toml")).unwrap();
+    let mut stream = client.watch_report(v1::WatchReportRequest {}).await.unwrap().into_inner();
+    let until = async |stream: &mut tonic::Streaming<v1::WatchReportResponse>,
+                       is_so: &dyn Fn(&v1::Report) -> bool| loop {
+        if let Some(Event::Report(report)) = stream.message().await.unwrap().unwrap().event
+            && is_so(&report)
+        {
+            return report;
+        }
+    };
+    let before = until(&mut stream, &|_| true).await;
+
+    let more = sound.replace("components = [\"app\"]", "components = [\"more\", \"app\"]")
+        + &site.component("more", "", "");
+    site.write("site.toml", &more);
+    agent.signal(Signal::HUP);
+    let after = until(&mut stream, &|report| report.components.len() == 2).await;
+    assert_ne!(after.config_digest, before.config_digest);
+    assert_eq!(
+        (after.components[0].state(), after.components[1].state()),
+        (v1::State::Stopped, v1::State::Running)
+    );
+    assert_eq!(after.components[1].processes[0].pid, pids[0]);
+
+    site.write("site.toml", &more.replace("criteria", "criterion"));
+    agent.signal(Signal::HUP);
+    let refused = until(&mut stream, &|report| !report.config_error.is_empty()).await;
+    assert!(
+        refused.config_error.contains("site.toml:3:1: component \"app\": key \"criterion\" is not known")
+    );
+    assert_eq!((refused.config_digest, refused.components), (after.config_digest, after.components));
+    let status = client.reload_config(v1::AgentServiceReloadConfigRequest {}).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert_eq!(status.message(), refused.config_error);
+
+    site.write("site.toml", &sound);
+    let response = client.reload_config(v1::AgentServiceReloadConfigRequest {}).await.unwrap().into_inner();
+    assert_eq!(response.config_digest, before.config_digest);
+    assert_eq!(response.changes, ["component \"more\" removed"]);
+    assert_eq!(state(&mut client, "app").await, (v1::State::Running, pids));
+}

@@ -263,6 +263,57 @@ async fn a_helper_that_matches_for_a_moment_leaves_no_trace() {
     }
 }
 
+/// The identity of a process is more than its PID: another one that gets it is another one.
+#[tokio::test]
+async fn a_reused_pid_is_not_taken_for_the_process_that_had_it() {
+    if !is_root() {
+        return;
+    }
+    for mode in MODES {
+        let mut world = World::new(mode).await;
+        let mut command = world.stand_in("java");
+        let pid = world.children.begin(&mut command);
+        world.until(running_as(&[pid])).await;
+        world.children.end(pid);
+        // Other tests make processes too: until the PID is had, it is tried again.
+        let mut other = patiently("the PID to be used again", || {
+            let mut command = Command::new("sleep");
+            command.arg("60");
+            let mut child = with_pid(pid, &mut command)?;
+            if child.id() == pid {
+                return Some(child);
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            None
+        });
+        assert_eq!(world.scanned().await, (v1::State::Stopped, vec![]));
+        // And the other way round: what was somebody else's is the component now.
+        other.kill().unwrap();
+        other.wait().unwrap();
+        let mut again = patiently("the PID to be used again", || {
+            let mut command = world.stand_in("java");
+            let mut child = with_pid(pid, command.stdout(Stdio::null()))?;
+            if child.id() == pid {
+                return Some(child);
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            None
+        });
+        world.until(running_as(&[pid])).await;
+        again.kill().unwrap();
+        again.wait().unwrap();
+        world.until(stopped).await;
+    }
+}
+
+/// Runs a command, which gets this PID if nobody else is quicker (proc_sys_kernel(5), ns_last_pid).
+fn with_pid(pid: u32, command: &mut Command) -> Option<std::process::Child> {
+    std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).ok()?;
+    command.spawn().ok()
+}
+
 /// Titles that processes give themselves are no events: the next full scan finds them, and says that it did.
 #[tokio::test]
 async fn a_title_that_a_process_gives_itself_is_found_by_the_full_scan_and_counted() {
@@ -356,7 +407,7 @@ async fn in_a_pid_namespace_of_its_own_the_agent_scans_and_says_why() {
         .arg(&config);
     command.args(["--host", "h", "--listen", "127.0.0.1:0", "--log-format", "json"]);
     let out = std::fs::File::create(&log).unwrap();
-    let mut child = command.stdout(Stdio::null()).stderr(out).spawn().unwrap();
+    children.begin_with_log(&mut command, out);
     let (address, reason) = patiently("the agent to listen and to say how it follows", || {
         let log = std::fs::read_to_string(&log).unwrap();
         let events: Vec<serde_json::Value> =
@@ -375,8 +426,6 @@ async fn in_a_pid_namespace_of_its_own_the_agent_scans_and_says_why() {
     children.begin(outside.env("STAND_IN_LEASE", std::process::id().to_string()));
     let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
     assert_eq!(report.components[0].state(), v1::State::Stopped);
-    signal(child.id(), Signal::KILL);
-    child.wait().unwrap();
 }
 
 /// `hidepid` hides the processes of others: they are not stopped, they cannot be seen.
@@ -387,7 +436,10 @@ async fn what_hidepid_hides_is_unknown_and_not_stopped() {
     }
     let site = Site::new();
     site.write("site.toml", &(site.component("app", "", "") + HOST));
-    let mut hidden = site.play("app");
+    let mut children = Children::default();
+    let mut hidden = Command::new(binary("stand-in"));
+    hidden.arg(format!("--token=app-{}", site.token()));
+    children.begin(hidden.env("STAND_IN_LEASE", std::process::id().to_string()));
     let nobody = "mount -t proc -o hidepid=2 proc /proc && \
                   exec setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all \"$@\"";
     let mut command = Command::new("unshare");
@@ -400,7 +452,7 @@ async fn what_hidepid_hides_is_unknown_and_not_stopped() {
     }
     let log = site.path("agent.log");
     let out = std::fs::File::create(&log).unwrap();
-    let mut child = command.stdout(Stdio::null()).stderr(out).spawn().unwrap();
+    children.begin_with_log(&mut command, out);
     let address = patiently("the agent to listen", || {
         let log = std::fs::read_to_string(&log).unwrap();
         let mut events = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
@@ -413,8 +465,4 @@ async fn what_hidepid_hides_is_unknown_and_not_stopped() {
     let component = "app".to_owned();
     let refused = client.start(v1::AgentServiceStartRequest { component }).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused}");
-    for child in [&mut child, &mut hidden] {
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
 }

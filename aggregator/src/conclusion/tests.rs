@@ -54,12 +54,16 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let source = Source { name: "x.toml".to_owned(), text: PLATFORM.to_owned() };
+        Self::of(PLATFORM, &["a", "s", "a1", "a2", "s1"])
+    }
+
+    fn of(text: &str, hosts: &[&str]) -> Self {
+        let source = Source { name: "x.toml".to_owned(), text: text.to_owned() };
         let platform = load_sources(&[source]).unwrap();
         let graph = DependencyGraph::new(&platform);
         let knowledge = platform.hosts().map(|_| HostKnowledge::default()).collect();
         let mut world = Self { platform, graph, knowledge };
-        for host in ["a", "s", "a1", "a2", "s1"] {
+        for host in hosts {
             world.report(host, |_| {});
         }
         world
@@ -295,4 +299,35 @@ fn an_instance_in_trouble_of_its_own_also_names_what_it_needs_and_lacks() {
     world.stop("a", "kafka");
     let both = "its probe fails: tcp h:1: refused; kafka on a is down";
     assert_eq!(world.verdict("DEV/s/detector"), because(Health::Degraded, both, "DEV/a/kafka"));
+}
+
+#[test]
+fn what_is_down_explains_before_what_is_degraded_and_one_root_is_named_once() {
+    let mut world = World::new();
+    let twice = || seen_as(&"kafka".into(), vec![process(7, 1), process(8, 1)], None);
+    world.report("a", |components| components[0] = twice());
+    world.stop("s", "cassandra");
+    let reason = "kafka on a is degraded; cassandra is down";
+    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Degraded, reason, "DEV/s/cassandra"));
+
+    let text = r#"
+        [[component]]
+        name = "kafka"
+        criteria = [{ regex = 'kafka' }]
+        [[component]]
+        name = "writer"
+        criteria = [{ regex = 'writer' }]
+        depends_on = ["kafka"]
+        [[component]]
+        name = "reader"
+        criteria = [{ regex = 'reader' }]
+        depends_on = ["kafka", "writer"]
+        [[environment]]
+        name = "E"
+        host = [{ name = "h", components = ["kafka", "writer", "reader"] }]
+    "#;
+    let mut world = World::of(text, &["h"]);
+    world.stop("h", "kafka");
+    let reason = "kafka is down";
+    assert_eq!(world.verdict("E/h/reader"), because(Health::Degraded, reason, "E/h/kafka"));
 }

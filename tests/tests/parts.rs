@@ -1,0 +1,156 @@
+//! Components of several processes, and probes: from real processes to what the aggregator says of them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use rta_tests::{Children, Program, Site, binary, patiently, run};
+use serde_json::Value;
+
+/// One host with its agent, and an aggregator.
+struct World {
+    site: Site,
+    children: Children,
+    _agent: Program,
+    _aggregator: Program,
+    grpc: String,
+}
+
+impl World {
+    fn new(component: impl FnOnce(&Site) -> String) -> Self {
+        let site = Site::new();
+        let text = component(&site);
+        let host = |agent: &str| {
+            format!(
+                "[[environment]]\nname = \"T\"\nhost = [{{ name = \"h\", components = [\"app\"], agent = \"http://{agent}\" }}]\n"
+            )
+        };
+        site.write("site.toml", &(text.clone() + &host("127.0.0.1:1")));
+        let (agent, address) = site.agent("h");
+        site.write("site.toml", &(text + &host(&address.to_string())));
+        let config = site.config();
+        let config = config.to_str().unwrap();
+        let mut aggregator = Program::start(
+            "rta-aggregator",
+            ["--config", config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
+        );
+        let grpc = aggregator.address("grpc").to_string();
+        Self { site, children: Children::default(), _agent: agent, _aggregator: aggregator, grpc }
+    }
+
+    /// A process of `app` with this program name and arguments, and the test's token as the last one.
+    fn play(&mut self, name: &str, arguments: &[&str]) -> u32 {
+        let mut command = Command::new(binary("stand-in"));
+        command.arg0(name).args(arguments).arg(format!("--token=app-{}", self.site.token()));
+        self.children.begin(command.env("STAND_IN_LEASE", std::process::id().to_string()))
+    }
+
+    /// What the aggregator says of `app`, once it is so.
+    fn until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        patiently(what, || {
+            let output = run("rta", ["--aggregator", &self.grpc, "list", "--json"]);
+            let overview: Value = serde_json::from_slice(&output.stdout).ok()?;
+            Some(overview["environments"][0]["hosts"][0]["instances"][0].clone()).filter(&is_so)
+        })
+    }
+}
+
+/// The tree that spark-submit makes: a shell that becomes the driver's JVM, which runs the Python program, and the
+/// worker's executor with its own Python workers.
+#[test]
+fn a_spark_processor_is_its_driver_its_program_and_its_executor() {
+    let mut world = World::new(|site| {
+        let part = |name: &str, criteria: &str, count: &str| {
+            format!(
+                "[[component.process]]\nname = \"{name}\"\ncriteria = [{criteria}, {{ index = -1, regex = '-{}$' }}]\n{count}\n",
+                site.token()
+            )
+        };
+        let script = r"{ regex = '(^|/)rta_processor_simple\.py$' }";
+        "[[component]]\nname = \"app\"\n".to_owned()
+            + &part(
+                "driver",
+                &format!(r"{{ index = 0, regex = 'java' }}, {{ regex = 'deploy\.SparkSubmit$' }}, {script}"),
+                "",
+            )
+            + &part("program", &format!("{{ index = 0, regex = 'python' }}, {script}"), "count = 1")
+            + &part(
+                "executor",
+                r"{ index = 0, regex = 'java' }, { regex = 'CoarseGrainedExecutorBackend$' }",
+                "count = { min = 2, max = 3 }",
+            )
+    });
+    let stopped = world.until("nothing to run", |app| app["state"] == "stopped");
+    assert_eq!(stopped["parts"][2]["count"], serde_json::json!({"min": 2, "max": 3}));
+    let submit =
+        ["-Xmx512m", "org.apache.spark.deploy.SparkSubmit", "rta_processor_simple.py", "accelerometer"];
+    let driver = world.play("java", &submit);
+    world.play("python3", &["rta_processor_simple.py", "accelerometer", "sklearn"]);
+    let executor = ["-Xmx512m", "org.apache.spark.executor.CoarseGrainedExecutorBackend"];
+    world.play("java", &executor);
+    let partial = world.until("some of it", |app| {
+        app["state"] == "partial" && app["pids"].as_array().is_some_and(|pids| pids.len() == 3)
+    });
+    assert_eq!(partial["health"], "degraded");
+    assert_eq!(partial["reason"], "only some of its processes run; missing: executor (1 of 2)");
+    world.play("java", &executor);
+    let whole = world.until("all of it", |app| app["health"] == "up");
+    assert_eq!((&whole["state"], whole["pids"].as_array().unwrap().len()), (&"running".into(), 4));
+    // A launcher with the same words among its arguments is none of it, nor is an editor.
+    world.play("bash", &submit);
+    world.play("vim", &["rta_processor_simple.py"]);
+    let second = world.play("java", &submit);
+    let doubled = world.until("a second driver", |app| app["health"] == "degraded");
+    let mut pids = [driver, second];
+    pids.sort_unstable();
+    assert_eq!(
+        (doubled["state"].as_str(), doubled["reason"].as_str()),
+        (
+            Some("running"),
+            Some(&*format!("driver runs 2 times, at most 1 is right: pids {}, {}", pids[0], pids[1]))
+        )
+    );
+    world.children.end(driver);
+    world.until("one driver again", |app| app["health"] == "up");
+    world.children.end(second);
+    let headless = world.until("no driver", |app| app["state"] == "partial");
+    assert_eq!(headless["reason"], "only some of its processes run; missing: driver");
+
+    let explained = run("rta", ["--aggregator", &world.grpc, "explain", "app"]);
+    let said = String::from_utf8(explained.stdout).unwrap();
+    assert_eq!(explained.status.code(), Some(3), "{said}");
+    assert!(said.contains("driver of T/h/app is matched by no process; the nearest:"), "{said}");
+    assert!(said.contains("program of T/h/app is matched\n"), "{said}");
+    let status = run("rta", ["--aggregator", &world.grpc, "status", "--verbose"]);
+    let said = String::from_utf8(status.stdout).unwrap();
+    assert!(said.contains("driver 0/1, program 1/1, executor 2/2-3"), "{said}");
+}
+
+/// A process that is there and does not answer is not well, and says why; it heals by itself.
+#[test]
+fn a_failing_probe_degrades_what_runs_and_a_passing_one_heals_it() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut world = World::new(|site| {
+        let probe = format!(
+            "probe = {{ tcp = \"{port}\", interval = \"1s\", failures = 2, grace = \"0s\" }}\n[component.start]"
+        );
+        site.component("app", "", "").replacen("[component.start]", &probe, 1)
+    });
+    let stopped = world.until("nothing to run", |app| app["state"] == "stopped");
+    assert_eq!(stopped["probe"], Value::Null);
+    let pid = world.play("java", &[]);
+    let failing = world.until("a failing probe", |app| app["probe"]["state"] == "failing");
+    assert_eq!((&failing["state"], &failing["health"]), (&"running".into(), &"degraded".into()));
+    let reason = failing["reason"].as_str().unwrap();
+    assert!(reason.starts_with(&format!("its probe fails: tcp {port}: ")), "{reason}");
+    let listener = TcpListener::bind(port).unwrap();
+    let healed = world.until("a passing probe", |app| app["health"] == "up");
+    assert_eq!(healed["probe"]["state"], "passing");
+    drop(listener);
+    world.until("a failing probe again", |app| app["health"] == "degraded");
+    world.children.end(pid);
+    let stopped = world.until("its end", |app| app["health"] == "down");
+    assert_eq!(stopped["probe"], Value::Null);
+}
