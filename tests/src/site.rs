@@ -84,18 +84,22 @@ impl Site {
 
     /// An agent for one host of the configuration.
     pub fn agent_at(&self, host: &str, address: &str) -> (Program, SocketAddr) {
+        self.agent_with(host, address, &[])
+    }
+
+    /// An agent for one host of the configuration, with `more` arguments.
+    pub fn agent_with(&self, host: &str, address: &str, more: &[&str]) -> (Program, SocketAddr) {
         let config = self.config();
-        let mut agent = Program::start(
-            "rta-agent",
-            [
-                Path::new("--config"),
-                &config,
-                Path::new("--host"),
-                Path::new(host),
-                Path::new("--listen"),
-                Path::new(address),
-            ],
-        );
+        let arguments = [
+            Path::new("--config"),
+            &config,
+            Path::new("--host"),
+            Path::new(host),
+            Path::new("--listen"),
+            Path::new(address),
+        ];
+        let more = more.iter().map(Path::new);
+        let mut agent = Program::start("rta-agent", arguments.into_iter().chain(more));
         let address = agent.address("address");
         (agent, address)
     }
