@@ -4,6 +4,7 @@
 //! The exit code is 1 where the 99th percentile to the overview is over 20 ms with events, over 1.2 s with scans.
 
 #![expect(
+    clippy::expect_used,
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a bench that cannot set itself up fails; it prints"

@@ -23,7 +23,6 @@ impl Crowd {
         if std::env::var_os(IDLE).is_some() {
             // Nothing comes; the end of the stream is the end of the crowd.
             let _ = std::io::stdin().read(&mut [0]);
-            #[expect(clippy::exit, reason = "it is no run of the program")]
             std::process::exit(0);
         }
     }

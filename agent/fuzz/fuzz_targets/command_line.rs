@@ -33,9 +33,11 @@ fuzz_target!(|content: &[u8]| {
     };
     reused.replace_with(read).unwrap();
     assert_eq!(reused, line);
-    reused.replace_with(|buffer| {
-        buffer.extend_from_slice(content);
-        Err(())
-    }).unwrap_err();
+    reused
+        .replace_with(|buffer| {
+            buffer.extend_from_slice(content);
+            Err(())
+        })
+        .unwrap_err();
     assert!(reused.is_empty());
 });

@@ -108,7 +108,7 @@ impl Acts {
         if let Some(mut lines) = child.stdin.take() {
             // It is a restless one.
             lines.write_all(b"\n\n\n").unwrap();
-            if choice % 2 == 0 {
+            if choice.is_multiple_of(2) {
                 child.stdin = Some(lines);
                 self.running.insert(component.to_owned(), child);
                 std::thread::sleep(CHILDHOOD);

@@ -145,7 +145,12 @@ fn soak(mode: Mode, time: Duration) -> bool {
     }
     let (early, late) = (memory.unwrap_or_default(), kb(&stage));
 
-    println!("{}, {} s, seed {seed}{}:", mode.word(), time.as_secs(), if is_low { ", 1500 PIDs" } else { "" });
+    println!(
+        "{}, {} s, seed {seed}{}:",
+        mode.word(),
+        time.as_secs(),
+        if is_low { ", 1500 PIDs" } else { "" }
+    );
     println!("  {} processes came and went beside these acts:", storm.made());
     acts.done.iter().for_each(|(what, times)| println!("  {times:6} {what}"));
     println!(

@@ -95,14 +95,19 @@ impl Record {
     /// Compares every component: nothing has begun or ended for long enough.
     pub(crate) fn compare(&mut self, who: &str, sighting: Option<&Sighting>, second: u64) {
         for (component, lives) in &self.lives {
-            let pids: Vec<u32> = lives.iter().filter(|life| life.until.is_none()).map(|life| life.pid).collect();
+            let pids: Vec<u32> =
+                lives.iter().filter(|life| life.until.is_none()).map(|life| life.pid).collect();
             let expected = if pids.is_empty() { State::Stopped } else { State::Running };
             let seen = sighting.and_then(|sighting| sighting.components.get(component));
             self.compared += 1;
             if !seen.is_some_and(|seen| seen.state == expected && seen.pids() == pids) {
                 self.wrong.insert(format!(
                     "{who}, at second {second}: {component} should be {expected:?} with {pids:?}, and is {}",
-                    seen.map_or("not told".to_owned(), |seen| format!("{:?} with {:?}", seen.state, seen.pids()))
+                    seen.map_or("not told".to_owned(), |seen| format!(
+                        "{:?} with {:?}",
+                        seen.state,
+                        seen.pids()
+                    ))
                 ));
             }
         }
