@@ -1,12 +1,22 @@
-//! What the end-to-end tests share: the real binaries, real processes, and patience.
+//! What the end-to-end tests and the benches share: the real binaries, real processes, and patience.
 #![expect(clippy::expect_used, reason = "a test that cannot set itself up fails")]
 
 mod binaries;
+pub mod command_lines;
+mod crowd;
+pub mod figures;
+mod follower;
 mod lines;
 mod program;
 mod site;
+mod stage;
+mod storm;
 
 pub use binaries::binary;
+pub use crowd::Crowd;
+pub use follower::{Follower, Seen, Sighting};
 pub use lines::Lines;
 pub use program::{Program, patiently, run};
 pub use site::{Children, Site};
+pub use stage::{Mode, Stage};
+pub use storm::Storm;

@@ -1,7 +1,7 @@
 //! A configuration of a test's own, whose components match no other test's processes.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -84,18 +84,22 @@ impl Site {
 
     /// An agent for one host of the configuration.
     pub fn agent_at(&self, host: &str, address: &str) -> (Program, SocketAddr) {
-        self.agent_with(host, &["--listen", address])
+        self.agent_with(host, address, &[])
     }
 
-    /// An agent for one host of the configuration, with these arguments too.
-    pub fn agent_with(&self, host: &str, more: &[&str]) -> (Program, SocketAddr) {
+    /// An agent for one host of the configuration, with `more` arguments.
+    pub fn agent_with(&self, host: &str, address: &str, more: &[&str]) -> (Program, SocketAddr) {
         let config = self.config();
-        let config = config.to_str().expect("temporary folders have plain names");
-        let mut arguments = vec!["--config", config, "--host", host];
-        if !more.contains(&"--listen") {
-            arguments.extend(["--listen", "127.0.0.1:0"]);
-        }
-        let mut agent = Program::start("rta-agent", arguments.iter().chain(more));
+        let arguments = [
+            Path::new("--config"),
+            &config,
+            Path::new("--host"),
+            Path::new(host),
+            Path::new("--listen"),
+            Path::new(address),
+        ];
+        let more = more.iter().map(Path::new);
+        let mut agent = Program::start("rta-agent", arguments.into_iter().chain(more));
         let address = agent.address("address");
         (agent, address)
     }

@@ -29,7 +29,7 @@ impl World {
         let site = Site::new();
         let text = components(&site);
         site.write("site.toml", &(text + HOST));
-        let (agent, address) = site.agent_with("h", arguments);
+        let (agent, address) = site.agent_with("h", "127.0.0.1:0", arguments);
         let mut client = AgentServiceClient::connect(format!("http://{address}")).await.unwrap();
         let stream = client.watch_report(v1::WatchReportRequest {}).await.unwrap().into_inner();
         Self { site, children: Children::default(), agent, client, stream }

@@ -1,0 +1,78 @@
+//! From SIGKILL of a matched process to the agent's report and to the aggregator's overview.
+//!
+//! `cargo bench -p rta-tests --bench latency` measures 200 kills in each mode, or in one: `-- --mode events`.
+//! The exit code is 1 where the 99th percentile to the overview is over 20 ms with events, over 1.2 s with scans.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench that cannot set itself up fails; it prints"
+)]
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use rta_shared::proto::v1::State;
+use rta_tests::figures::percentile;
+use rta_tests::{Mode, Stage};
+
+/// So many run at once, and are killed one after the other.
+const COMPONENTS: usize = 20;
+const ROUNDS: usize = 10;
+/// Longer than anything may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn main() -> ExitCode {
+    println!("from SIGKILL to what the streams say, {} kills, in ms", COMPONENTS * ROUNDS);
+    println!("{:8} {:24} {:>9} {:>9} {:>9} {:>9}", "mode", "to", "p50", "p99", "most", "aim (p99)");
+    let mut reached = true;
+    for mode in Mode::asked() {
+        let aim = match mode {
+            Mode::Events => Duration::from_millis(20),
+            Mode::Scans => Duration::from_millis(1200),
+        };
+        let (reports, overviews) = measure(mode);
+        for (to, latencies) in [("the agent's report", &reports), ("the aggregator's overview", &overviews)] {
+            let ms = |share| percentile(latencies, share).as_secs_f64() * 1000.0;
+            let aim = aim.as_millis();
+            println!("{:8} {to:24} {:9.2} {:9.2} {:9.2} {aim:>9}", mode.word(), ms(0.5), ms(0.99), ms(1.0));
+        }
+        reached &= percentile(&overviews, 0.99) < aim;
+    }
+    if reached { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The latencies to the report and to the overview.
+fn measure(mode: Mode) -> (Vec<Duration>, Vec<Duration>) {
+    let name = |number: usize| format!("c{number}");
+    let mut stage = Stage::new(mode, |site| {
+        (0..COMPONENTS).map(|number| site.component(&name(number), "", "")).collect()
+    });
+    let (mut reports, mut overviews) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let children: Vec<_> = (0..COMPONENTS).map(|number| stage.site.play(&name(number))).collect();
+        for (number, child) in children.iter().enumerate() {
+            for follower in [&mut stage.reports, &mut stage.overviews] {
+                let runs = follower.await_that(&name(number), PATIENCE, |seen| {
+                    seen.state == State::Running && seen.pids() == [child.id()]
+                });
+                runs.expect("a component that runs is seen");
+            }
+        }
+        for (number, mut child) in children.into_iter().enumerate() {
+            // Not in step with anything that has a period.
+            std::thread::sleep(Duration::from_millis(20 + u64::try_from(number * 7 % 31).unwrap()));
+            let killed = Instant::now();
+            child.kill().unwrap();
+            for (follower, latencies) in
+                [(&mut stage.reports, &mut reports), (&mut stage.overviews, &mut overviews)]
+            {
+                let told = follower.await_that(&name(number), PATIENCE, |seen| seen.state == State::Stopped);
+                latencies.push(told.expect("a component that is killed is seen to stop") - killed);
+            }
+            child.wait().unwrap();
+        }
+    }
+    (reports, overviews)
+}

@@ -1,0 +1,150 @@
+//! What the agent itself costs, with an aggregator connected: at rest among 3,000 unrelated processes, and while
+//! 300 processes a second begin and end.
+//!
+//! `cargo bench -p rta-tests --bench load` takes some three minutes in each mode; `-- --mode events` takes one mode,
+//! `--rest SECONDS` and `--storm SECONDS` change how long it measures. The exit code is 1 where, with events, it uses
+//! 2 ms of CPU a second at rest, 5 % of a core in the storm, or 16 MB of memory; or misses a component in any mode.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench that cannot set itself up fails; it prints"
+)]
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use rta_shared::proto::v1::State;
+use rta_tests::command_lines::{SERVICES, service, service_name, services_toml, unrelated};
+use rta_tests::figures::{CpuMeter, argument, resident_kb};
+use rta_tests::{Crowd, Mode, Stage, Storm};
+
+const UNRELATED: usize = 3000;
+const FORKS_A_SECOND: u32 = 300;
+/// Without events, a process is looked at with each pass until it is this old.
+const SETTLED: Duration = Duration::from_secs(12);
+/// A component is missed when it is not told within this time.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What a mode costs.
+struct Cost {
+    /// CPU time a second.
+    rest: Duration,
+    storm: Duration,
+    forks_a_second: f64,
+    most_kb: u64,
+    /// What happened to components in the storm, and what of it was not told.
+    changes: usize,
+    missed: usize,
+    /// What the agent says of itself.
+    overruns: u64,
+    differences: u64,
+}
+
+fn main() -> ExitCode {
+    Crowd::be_idle_if_asked();
+    let seconds = |name, default| argument(name).map_or(default, |text| text.parse().unwrap());
+    let (rest, storm) = (seconds("--rest", 60), seconds("--storm", 60));
+    println!(
+        "the agent with {SERVICES} components among {UNRELATED} unrelated processes; \
+         {rest} s at rest, {storm} s with {FORKS_A_SECOND} forks a second"
+    );
+    let mut reached = true;
+    for mode in Mode::asked() {
+        let cost = measure(mode, Duration::from_secs(rest), Duration::from_secs(storm));
+        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+        println!("{}:", mode.word());
+        println!("  at rest       {:8.2} ms of CPU a second (aim: under 2 with events)", ms(cost.rest));
+        println!(
+            "  in the storm  {:8.2} ms of CPU a second, {:.2} % of a core (aim: under 5 % with events), {:.0} forks a second",
+            ms(cost.storm),
+            ms(cost.storm) / 10.0,
+            cost.forks_a_second
+        );
+        println!("  resident      {:8.2} MB at most (aim: under 16)", mb(cost.most_kb));
+        println!(
+            "  components    {} changes in the storm, {} missed; {} overruns, {} differences found by full scans",
+            cost.changes, cost.missed, cost.overruns, cost.differences
+        );
+        reached &= cost.missed == 0 && cost.differences == 0;
+        if mode == Mode::Events {
+            reached &= ms(cost.rest) < 2.0 && ms(cost.storm) < 50.0 && mb(cost.most_kb) < 16.0;
+        }
+    }
+    if reached { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "megabytes")]
+fn mb(kb: u64) -> f64 {
+    kb as f64 * 1024.0 / 1e6
+}
+
+fn measure(mode: Mode, rest: Duration, storm: Duration) -> Cost {
+    let mut crowd = Crowd::new();
+    for number in 0..UNRELATED {
+        crowd.join(&unrelated(number));
+    }
+    let mut stage = Stage::new(mode, |site| services_toml(site.token()));
+    let token = stage.site.token().to_owned();
+    let mut services: Vec<u32> = (0..SERVICES).map(|number| crowd.join(&service(number, &token))).collect();
+    for (number, pid) in services.iter().enumerate() {
+        assert!(tells(&mut stage, number, State::Running, &[*pid]), "{} is not seen", service_name(number));
+    }
+    std::thread::sleep(SETTLED);
+
+    let mut meter = CpuMeter::new(stage.agent.pid());
+    let mut most_kb = 0;
+    let sample = |meter: &mut CpuMeter, most_kb: &mut u64| {
+        *most_kb = (*most_kb).max(resident_kb(meter.pid()));
+        meter.read()
+    };
+    let (began, before) = (Instant::now(), sample(&mut meter, &mut most_kb));
+    let mut used = before;
+    while began.elapsed() < rest {
+        std::thread::sleep(Duration::from_millis(500));
+        used = sample(&mut meter, &mut most_kb);
+    }
+    let at_rest = (used - before).div_f64(began.elapsed().as_secs_f64());
+
+    let whirl = Storm::new(FORKS_A_SECOND, 0);
+    let (began, before) = (Instant::now(), sample(&mut meter, &mut most_kb));
+    let (mut changes, mut missed) = (0, 0);
+    let mut end = began;
+    while began.elapsed() < storm {
+        std::thread::sleep(Duration::from_millis(400));
+        let number = changes / 2 % SERVICES;
+        crowd.kill(services[number]);
+        missed += usize::from(!tells(&mut stage, number, State::Stopped, &[]));
+        sample(&mut meter, &mut most_kb);
+        std::thread::sleep(Duration::from_millis(400));
+        services[number] = crowd.join(&service(number, &token));
+        missed += usize::from(!tells(&mut stage, number, State::Running, &[services[number]]));
+        changes += 2;
+        used = sample(&mut meter, &mut most_kb);
+        end = Instant::now();
+    }
+    let seconds = (end - began).as_secs_f64();
+    let in_storm = (used - before).div_f64(seconds);
+    #[expect(clippy::cast_precision_loss, reason = "some thousands")]
+    let forks_a_second = whirl.made() as f64 / seconds;
+    drop(whirl);
+    let watch = stage.reports.last().map(|sighting| sighting.watch.clone()).unwrap();
+    Cost {
+        rest: at_rest,
+        storm: in_storm,
+        forks_a_second,
+        most_kb,
+        changes,
+        missed,
+        overruns: watch.overruns,
+        differences: watch.differences,
+    }
+}
+
+/// Whether both the agent and the aggregator say this of a service in time.
+fn tells(stage: &mut Stage, number: usize, state: State, pids: &[u32]) -> bool {
+    [&mut stage.reports, &mut stage.overviews].into_iter().all(|follower| {
+        let is_it = |seen: &rta_tests::Seen| seen.state == state && seen.pids() == pids;
+        follower.await_that(&service_name(number), PATIENCE, is_it).is_some()
+    })
+}

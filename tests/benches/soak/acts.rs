@@ -1,0 +1,184 @@
+//! What happens to the components' processes: each act is entered in the record.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rta_tests::{Site, binary, patiently};
+
+use crate::record::Record;
+
+/// Runs a shell, which runs a shell, which becomes the stand-in: all under one PID.
+const LAUNCHER: &str = r#"exec /bin/sh -c 'exec "$STAND_IN" "--token=$TOKEN"'"#;
+/// Matches by its last argument. A line makes it fork children, which show its command line for a moment; the end
+/// of the lines makes it something else under the same PID.
+const RESTLESS: &str = r#"while read _; do (:); /bin/true; done; exec "$STAND_IN" --token=none"#;
+/// The next process gets the PID after this one, in the PID namespace of the writer.
+const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
+/// A restless process's children have ended after this time.
+const CHILDHOOD: Duration = Duration::from_millis(100);
+
+/// The processes, and chance.
+pub(crate) struct Acts {
+    pub(crate) components: Vec<String>,
+    running: BTreeMap<String, Child>,
+    /// None of the components'.
+    unrelated: Vec<Child>,
+    random: u64,
+    /// How often each act was done.
+    pub(crate) done: BTreeMap<&'static str, usize>,
+}
+
+impl Acts {
+    pub(crate) fn new(components: Vec<String>, seed: u64) -> Self {
+        Self {
+            components,
+            running: BTreeMap::new(),
+            unrelated: Vec::new(),
+            random: seed.max(1),
+            done: BTreeMap::new(),
+        }
+    }
+
+    /// A number below `below` (xorshift).
+    pub(crate) fn random(&mut self, below: usize) -> usize {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        usize::try_from(self.random % below as u64).unwrap()
+    }
+
+    /// Does something to one of the components.
+    pub(crate) fn act(&mut self, site: &Site, record: &mut Record) {
+        let at = self.random(self.components.len());
+        let component = self.components[at].clone();
+        let choice = self.random(4);
+        let what = match self.running.remove(&component) {
+            None => self.start(&component, choice, site, record),
+            Some(child) => self.end(&component, child, choice, site, record),
+        };
+        *self.done.entry(what).or_default() += 1;
+        // Not more than are needed.
+        while self.unrelated.len() > 20 {
+            end(self.unrelated.remove(0));
+        }
+    }
+
+    fn start(&mut self, component: &str, choice: usize, site: &Site, record: &mut Record) -> &'static str {
+        let token = format!("{component}-{}", site.token());
+        let (child, what) = match choice {
+            0 => (site.play(component), "started"),
+            1 => {
+                let child = shell(LAUNCHER).env("TOKEN", &token).spawn().unwrap();
+                (child, "started by a launcher that executes twice")
+            }
+            2 => {
+                let argument = format!("--token={token}");
+                let child = shell(RESTLESS).args(["sh", &argument]).stdin(Stdio::piped()).spawn().unwrap();
+                (child, "started as a shell that forks")
+            }
+            _ => {
+                if self.unrelated.is_empty() {
+                    self.unrelated.push(unrelated());
+                }
+                let other = self.unrelated.swap_remove(0);
+                let pid = other.id();
+                end(other);
+                let child = with_pid(pid, || site.play(component));
+                let hit = child.id() == pid;
+                (child, if hit { "started under the PID of another" } else { "started; the PID was missed" })
+            }
+        };
+        record.began(component, child.id());
+        patiently("a command line", || shows(child.id(), &token).then_some(()));
+        self.running.insert(component.to_owned(), child);
+        what
+    }
+
+    fn end(
+        &mut self,
+        component: &str,
+        mut child: Child,
+        choice: usize,
+        site: &Site,
+        record: &mut Record,
+    ) -> &'static str {
+        let pid = child.id();
+        if let Some(mut lines) = child.stdin.take() {
+            // It is a restless one.
+            lines.write_all(b"\n\n\n").unwrap();
+            if choice.is_multiple_of(2) {
+                child.stdin = Some(lines);
+                self.running.insert(component.to_owned(), child);
+                std::thread::sleep(CHILDHOOD);
+                return "forked children";
+            }
+            drop(lines);
+            let token = format!("{component}-{}", site.token());
+            patiently("a command line", || (!shows(pid, &token)).then_some(()));
+            record.ended(component, pid);
+            self.unrelated.push(child);
+            return "became another program under its PID";
+        }
+        end(child);
+        record.ended(component, pid);
+        match choice {
+            0 | 1 => "killed",
+            2 => {
+                let other = with_pid(pid, unrelated);
+                let hit = other.id() == pid;
+                self.unrelated.push(other);
+                if hit { "killed, and another got its PID" } else { "killed; the PID was missed" }
+            }
+            _ => {
+                let next = with_pid(pid, || site.play(component));
+                let hit = next.id() == pid;
+                record.began(component, next.id());
+                self.running.insert(component.to_owned(), next);
+                if hit { "restarted under its PID" } else { "restarted; the PID was missed" }
+            }
+        }
+    }
+}
+
+impl Drop for Acts {
+    fn drop(&mut self) {
+        self.running.values_mut().chain(&mut self.unrelated).for_each(|child| {
+            // An error says that it has ended.
+            let _ = child.kill();
+            let _ = child.wait();
+        });
+    }
+}
+
+fn end(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Starts a process under this PID, which is free, unless another process is quicker.
+fn with_pid(pid: u32, start: impl FnOnce() -> Child) -> Child {
+    std::fs::write(LAST_PID, (pid - 1).to_string()).unwrap();
+    start()
+}
+
+fn unrelated() -> Child {
+    let mut command = Command::new(binary("stand-in"));
+    command.arg("--token=none").env("STAND_IN_LEASE", std::process::id().to_string());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()
+}
+
+fn shell(script: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script]).env("STAND_IN", binary("stand-in"));
+    command.env("STAND_IN_LEASE", std::process::id().to_string());
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+/// Whether a process has this token as an argument, by the kernel's own account.
+fn shows(pid: u32, token: &str) -> bool {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split(|byte| *byte == 0).any(|argument| argument.strip_prefix(b"--token=") == Some(token.as_bytes()))
+}

@@ -1,0 +1,186 @@
+//! Storms of processes, launchers and reused PIDs for minutes; everything that the agent and the aggregator say is
+//! held against the bench's own record of what runs.
+//!
+//! `cargo bench -p rta-tests --bench soak` takes a minute in each mode; `-- --minutes 10` takes longer, `--mode events`
+//! takes one mode, `--seed N` another course. It must be root, to choose PIDs. With scans it runs in a PID namespace of
+//! its own, which has few PIDs.
+//!
+//! A state is wrong
+//! - where at a checkpoint, when nothing has begun or ended for a while (events: 0.5 s, scans: 1.5 s), a component's
+//!   state or PIDs are not those of the record; the storm goes on during that time;
+//! - where at any time a process is told of that ended, or became another program, more than a moment ago (events:
+//!   50 ms, scans: 1.2 s), or that was never the component's.
+//!
+//! The exit code is 1 where a state was wrong, or the agent's memory grew by more than a megabyte from a tenth of the
+//! time to the end.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench that cannot set itself up fails; it prints"
+)]
+
+mod acts;
+mod record;
+
+use std::io::Read as _;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use rta_tests::command_lines::unrelated;
+use rta_tests::figures::{argument, resident_kb};
+use rta_tests::{Crowd, Mode, Stage, Storm};
+
+use crate::acts::Acts;
+use crate::record::Record;
+
+const COMPONENTS: usize = 8;
+const UNRELATED: usize = 300;
+const FORKS_A_SECOND: u32 = 200;
+/// Every five seconds so many more at once.
+const BURST: usize = 500;
+/// From one checkpoint to the next.
+const CHECKED: Duration = Duration::from_secs(5);
+/// How many PIDs the namespace has.
+const PIDS: &str = "1500";
+/// What the agent's memory may grow.
+const GROWTH_KB: u64 = 1024;
+
+fn main() -> ExitCode {
+    Crowd::be_idle_if_asked();
+    let minutes: f64 = argument("--minutes").map_or(1.0, |text| text.parse().unwrap());
+    let time = Duration::from_secs_f64(minutes * 60.0);
+    let right = if std::env::args().any(|argument| argument == "--inside") {
+        end_with_stdin();
+        soak(Mode::Scans, time)
+    } else {
+        // Each mode, whatever came out of the one before.
+        let outcomes = Mode::asked().into_iter().map(|mode| match mode {
+            Mode::Events => soak(mode, time),
+            Mode::Scans => in_namespace(minutes),
+        });
+        outcomes.fold(true, |all, one| all & one)
+    };
+    if right { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs this program again in a PID namespace of its own, which ends with it.
+fn in_namespace(minutes: f64) -> bool {
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]).arg(std::env::current_exe().unwrap());
+    command.args(["--inside", "--minutes", &minutes.to_string()]);
+    if let Some(seed) = argument("--seed") {
+        command.args(["--seed", &seed]);
+    }
+    let mut inside = command.stdin(Stdio::piped()).spawn().unwrap();
+    // Standard input stays open until the end.
+    let lease = inside.stdin.take();
+    let status = inside.wait().unwrap();
+    drop(lease);
+    status.success()
+}
+
+/// Ends this process, and with it its namespace, when whoever made it is gone.
+fn end_with_stdin() {
+    assert_eq!(std::process::id(), 1, "--inside is for the first process of a namespace");
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().read(&mut [0]);
+        #[expect(clippy::exit, reason = "nobody is left to tell")]
+        std::process::exit(1);
+    });
+}
+
+/// Lowers the number of PIDs of this namespace, where it has its own (since Linux 6.14).
+fn lower_pids() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or_default());
+    let has_own = (numbers.next(), numbers.next()) >= (Some(6), Some(14));
+    has_own && std::fs::write("/proc/sys/kernel/pid_max", PIDS).is_ok()
+}
+
+/// Whether all went well.
+fn soak(mode: Mode, time: Duration) -> bool {
+    let (grace, quiet) = match mode {
+        Mode::Events => (Duration::from_millis(50), Duration::from_millis(500)),
+        Mode::Scans => (Duration::from_millis(1200), Duration::from_millis(1500)),
+    };
+    let seed = argument("--seed").map_or(1, |text| text.parse().unwrap());
+    let components: Vec<String> = (0..COMPONENTS).map(|number| format!("c{number}")).collect();
+    let mut stage = Stage::new(mode, |site| {
+        components.iter().map(|component| site.component(component, "", "")).collect()
+    });
+    let is_low = mode == Mode::Scans && lower_pids();
+    let mut crowd = Crowd::new();
+    for number in 0..UNRELATED {
+        crowd.join(&unrelated(number));
+    }
+    let mut record = Record::new(&components, grace);
+    let mut acts = Acts::new(components, seed);
+    let storm = Storm::new(FORKS_A_SECOND, BURST);
+
+    let began = Instant::now();
+    let mut checkpoint = began + CHECKED;
+    let mut memory = None;
+    let mut checkpoints = 0;
+    while began.elapsed() < time {
+        acts.act(&stage.site, &mut record);
+        let pause = u64::try_from(acts.random(80)).unwrap();
+        std::thread::sleep(Duration::from_millis(pause));
+        hear(&mut stage, &mut record);
+        if Instant::now() >= checkpoint {
+            let quiesced = Instant::now() + quiet;
+            while Instant::now() < quiesced {
+                std::thread::sleep(Duration::from_millis(10));
+                hear(&mut stage, &mut record);
+            }
+            let second = began.elapsed().as_secs();
+            record.compare("the agent", stage.reports.last(), second);
+            record.compare("the aggregator", stage.overviews.last(), second);
+            checkpoints += 1;
+            checkpoint = Instant::now() + CHECKED;
+        }
+        if began.elapsed() >= time / 10 {
+            memory.get_or_insert_with(|| kb(&stage));
+        }
+    }
+    let (early, late) = (memory.unwrap_or_default(), kb(&stage));
+
+    println!(
+        "{}, {} s, seed {seed}{}:",
+        mode.word(),
+        time.as_secs(),
+        if is_low { ", 1500 PIDs" } else { "" }
+    );
+    println!("  {} processes came and went beside these acts:", storm.made());
+    acts.done.iter().for_each(|(what, times)| println!("  {times:6} {what}"));
+    println!(
+        "  {} reports and overviews judged; {checkpoints} checkpoints with {} comparisons",
+        record.judged, record.compared
+    );
+    println!("  told of for {} ms after the end at most", record.latest.as_millis());
+    if let Some(watch) = stage.reports.last().map(|sighting| &sighting.watch) {
+        println!("  {} overruns, {} differences found by full scans", watch.overruns, watch.differences);
+    }
+    println!("  agent      {} kB after a tenth, {} kB at the end", early.0, late.0);
+    println!("  aggregator {} kB after a tenth, {} kB at the end", early.1, late.1);
+    println!("  wrong states: {}", record.wrong.len());
+    record.wrong.iter().take(20).for_each(|wrong| println!("    {wrong}"));
+    record.wrong.is_empty() && late.0 <= early.0 + GROWTH_KB
+}
+
+/// Judges all that was said since, and that what was said last still stands.
+fn hear(stage: &mut Stage, record: &mut Record) {
+    for (who, follower) in [("the agent", &mut stage.reports), ("the aggregator", &mut stage.overviews)] {
+        for sighting in follower.arrived() {
+            record.judge(who, &sighting, sighting.at);
+        }
+        if let Some(last) = follower.last() {
+            record.judge(who, last, Instant::now());
+        }
+    }
+}
+
+/// The resident memory of the agent and of the aggregator.
+fn kb(stage: &Stage) -> (u64, u64) {
+    (resident_kb(stage.agent.pid()), resident_kb(stage.aggregator.pid()))
+}

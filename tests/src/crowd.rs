@@ -1,0 +1,75 @@
+//! Many idle processes under command lines of one's choice: the caller's own program, run again.
+
+use std::io::{Read as _, pipe};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+
+/// Says to this program that it is one of a crowd.
+const IDLE: &str = "RTA_TESTS_IDLE";
+
+/// Idle processes. They end when this is dropped, or with the process that made it, however that ends.
+#[derive(Debug)]
+pub struct Crowd {
+    /// What they all wait on; nothing is ever written.
+    lease: Option<std::io::PipeWriter>,
+    waiting: std::io::PipeReader,
+    members: Vec<Child>,
+}
+
+impl Crowd {
+    /// Where this process was started to be one of a crowd, it is idle until the crowd ends, and then ends. To be
+    /// called first by every program that makes a crowd.
+    pub fn be_idle_if_asked() {
+        if std::env::var_os(IDLE).is_some() {
+            // Nothing comes; the end of the stream is the end of the crowd.
+            let _ = std::io::stdin().read(&mut [0]);
+            std::process::exit(0);
+        }
+    }
+
+    /// A crowd of nobody yet.
+    ///
+    /// # Panics
+    /// Where no pipe can be made.
+    #[expect(clippy::new_without_default, reason = "it makes a pipe")]
+    pub fn new() -> Self {
+        let (waiting, lease) = pipe().expect("a pipe can be made");
+        Self { lease: Some(lease), waiting, members: Vec::new() }
+    }
+
+    /// Adds a process with this command line, which begins with the program's name; gives its PID.
+    ///
+    /// # Panics
+    /// Where it cannot be run.
+    pub fn join(&mut self, line: &[String]) -> u32 {
+        let (name, arguments) = line.split_first().expect("a command line has a first argument");
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0(name).args(arguments).env_clear().env(IDLE, "1");
+        command.stdin(self.waiting.try_clone().expect("a pipe can be shared"));
+        let child = command.stdout(Stdio::null()).spawn().expect("this program can be run again");
+        let pid = child.id();
+        self.members.push(child);
+        pid
+    }
+
+    /// Kills one, and waits for its end.
+    ///
+    /// # Panics
+    /// Where it is none of the crowd.
+    pub fn kill(&mut self, pid: u32) {
+        let at = self.members.iter().position(|member| member.id() == pid).expect("one of the crowd");
+        let mut member = self.members.swap_remove(at);
+        member.kill().expect("a child can be killed");
+        member.wait().expect("a child can be waited for");
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.lease = None;
+        for member in &mut self.members {
+            // An error says that it was waited for.
+            let _ = member.wait();
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What an agent or an aggregator says of the components of one host, as it arrives.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rta_shared::proto::v1;
+use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
+use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
+use rta_shared::proto::v1::watch_report_response::Event;
+use tokio::runtime::Runtime;
+
+/// One report, or one overview.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// When it arrived.
+    pub at: Instant,
+    /// By name; nothing where the host is not seen.
+    pub components: BTreeMap<String, Seen>,
+    /// How the agent follows its host.
+    pub watch: v1::Watch,
+}
+
+/// What is said of one component.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// Its state.
+    pub state: v1::State,
+    /// Its processes.
+    pub processes: Vec<v1::Process>,
+}
+
+impl Seen {
+    /// The PIDs of its processes.
+    pub fn pids(&self) -> Vec<u32> {
+        self.processes.iter().map(|process| process.pid).collect()
+    }
+}
+
+/// A stream of reports or overviews, read in the background until this is dropped.
+#[derive(Debug)]
+pub struct Follower {
+    sightings: mpsc::Receiver<Sighting>,
+    last: Option<Sighting>,
+    _runtime: Runtime,
+}
+
+impl Follower {
+    /// Follows an agent's reports.
+    ///
+    /// # Panics
+    /// Where it cannot be reached.
+    pub fn of_agent(address: SocketAddr) -> Self {
+        Self::new(async move |sink| {
+            let mut client = AgentServiceClient::connect(format!("http://{address}")).await?;
+            let mut stream = client.watch_report(v1::WatchReportRequest {}).await?.into_inner();
+            while let Some(message) = stream.message().await? {
+                let at = Instant::now();
+                let Some(Event::Report(report)) = message.event else { continue };
+                let components = report.components.into_iter().map(|component| {
+                    let state = component.state();
+                    (component.component, Seen { state, processes: component.processes })
+                });
+                let components = components.collect();
+                sink.send(Sighting { at, components, watch: report.watch.unwrap_or_default() })?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Follows what an aggregator says of its one host.
+    ///
+    /// # Panics
+    /// Where it cannot be reached.
+    pub fn of_aggregator(address: SocketAddr) -> Self {
+        Self::new(async move |sink| {
+            let mut client = AggregatorServiceClient::connect(format!("http://{address}")).await?;
+            let mut stream = client.watch_overview(v1::WatchOverviewRequest {}).await?.into_inner();
+            while let Some(message) = stream.message().await? {
+                let at = Instant::now();
+                let hosts = message.overview.into_iter().flat_map(|overview| overview.environments);
+                let Some(host) = hosts.flat_map(|environment| environment.hosts).next() else { continue };
+                let components = host.instances.into_iter().filter(|_| host.reachable).map(|instance| {
+                    let state = instance.state();
+                    (instance.component, Seen { state, processes: instance.processes })
+                });
+                let components = components.collect();
+                let watch = host.agent.and_then(|agent| agent.watch).unwrap_or_default();
+                sink.send(Sighting { at, components, watch })?;
+            }
+            Ok(())
+        })
+    }
+
+    fn new<F>(follow: impl FnOnce(mpsc::Sender<Sighting>) -> F) -> Self
+    where
+        F: Future<Output = Result<(), Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    {
+        let (sink, sightings) = mpsc::channel();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime can be made");
+        // Where it ends, so does the channel, and whoever waits is told.
+        runtime.spawn(follow(sink));
+        Self { sightings, last: None, _runtime: runtime }
+    }
+
+    /// All that has arrived since it was asked last.
+    pub fn arrived(&mut self) -> Vec<Sighting> {
+        let arrived: Vec<Sighting> = self.sightings.try_iter().collect();
+        self.last = arrived.last().or(self.last.as_ref()).cloned();
+        arrived
+    }
+
+    /// What was said last; `None` before the first.
+    pub fn last(&mut self) -> Option<&Sighting> {
+        self.arrived();
+        self.last.as_ref()
+    }
+
+    /// Waits until what is said of a component is as wanted: when that arrived, or `None` when it does not in time.
+    pub fn await_that(
+        &mut self,
+        component: &str,
+        timeout: Duration,
+        is_it: impl Fn(&Seen) -> bool,
+    ) -> Option<Instant> {
+        let holds = |sighting: &Sighting| sighting.components.get(component).is_some_and(&is_it);
+        if let Some(last) = self.last.as_ref().filter(|last| holds(last)) {
+            return Some(last.at);
+        }
+        let deadline = Instant::now() + timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let sighting = self.sightings.recv_timeout(left).ok()?;
+            let (at, found) = (sighting.at, holds(&sighting));
+            self.last = Some(sighting);
+            if found {
+                return Some(at);
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Processes that are forked, run `/bin/true`, and end.
+
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// From one handful to the next.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A thread that makes them, until this is dropped.
+#[derive(Debug)]
+pub struct Storm {
+    ended: Arc<AtomicBool>,
+    made: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Storm {
+    /// So many a second, evenly; and every five seconds `burst` more as fast as it goes.
+    pub fn new(a_second: u32, burst: usize) -> Self {
+        let (ended, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (is_ended, count) = (Arc::clone(&ended), Arc::clone(&made));
+        let thread = std::thread::spawn(move || {
+            let began = Instant::now();
+            let mut next_burst = began + Duration::from_secs(5);
+            let mut even = 0;
+            while !is_ended.load(Ordering::Relaxed) {
+                let due = began.elapsed().as_millis() * u128::from(a_second) / 1000;
+                let mut wanted = usize::try_from(due).unwrap_or_default() - even;
+                even += wanted;
+                if Instant::now() >= next_burst {
+                    next_burst += Duration::from_secs(5);
+                    wanted += burst;
+                }
+                for _ in 0..wanted {
+                    if let Ok(mut child) = whiff() {
+                        let _ = child.wait();
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                std::thread::sleep(TICK);
+            }
+        });
+        Self { ended, made, thread: Some(thread) }
+    }
+
+    /// How many there were.
+    pub fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Storm {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        // A panic of its own has been printed.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+fn whiff() -> std::io::Result<Child> {
+    Command::new("/bin/true").stdin(Stdio::null()).stdout(Stdio::null()).spawn()
+}
