@@ -1,6 +1,6 @@
 //! An action's view of its component's processes.
 
-use rta_shared::config::HostComponent;
+use rta_shared::config::{HostComponent, same_parts};
 use rta_shared::process::Process;
 use rta_shared::report::{Circumstances, ComponentReport, State};
 use tonic::Code;
@@ -45,6 +45,9 @@ impl Eyes {
         let found = at.and_then(|at| Some((sight.config.components.get(at)?, matches.get(at)?)));
         let (component, matches) = found
             .ok_or_else(|| unavailable("a new configuration has taken it from this host in the meantime"))?;
+        if !same_parts(&component.parts, &self.component.parts) {
+            return Err(unavailable("a new configuration has changed its criteria in the meantime"));
+        }
         let circumstances = Circumstances { unseen: sight.unseen.clone(), ..Circumstances::default() };
         let report = ComponentReport::new(component, matches, circumstances);
         match (&report.unseen, report.state) {

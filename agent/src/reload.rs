@@ -55,7 +55,7 @@ impl Reloader {
         Self { source: Arc::new(Mutex::new(source)), worker }
     }
 
-    /// What changed. No process is touched: actions that are under way end by the old configuration.
+    /// What changed. No process is touched; an action whose component gets other criteria is given up.
     ///
     /// # Errors
     /// The new one is not right, and the old one goes on: every problem, one a line.

@@ -17,6 +17,9 @@ use crate::refusal::Refusal;
 /// How often the processes are looked at in the meantime.
 const PACE: Duration = Duration::from_millis(100);
 
+/// Every so many looks, while nothing matches, is a full scan: one a second.
+const THOROUGH: u32 = 10;
+
 /// Starts `component`. Where it runs, nothing is launched.
 pub(crate) async fn start(component: &HostComponent, eyes: &Eyes) -> Result<Done, Refusal> {
     let began = Instant::now();
@@ -43,11 +46,18 @@ pub(crate) async fn start(component: &HostComponent, eyes: &Eyes) -> Result<Done
     let deadline = Instant::now() + rule.timeout;
     let mut matched: Vec<Process> = Vec::new();
     let mut was_whole = false;
+    let mut looks = 0_u32;
     let mut settled_at = deadline;
     loop {
         // Looked at in this order: a launcher that has just become the component has not ended.
         let exit = launched.exit();
-        let found = eyes.glance().await.map_err(|refusal| left_behind(refusal, &launched))?;
+        // A title that a process gives itself is no news to a glance: now and then everything is looked at.
+        looks += 1;
+        let seen = match matched.is_empty() && looks.is_multiple_of(THOROUGH) {
+            true => eyes.look().await,
+            false => eyes.glance().await,
+        };
+        let found = seen.map_err(|refusal| left_behind(refusal, &launched))?;
         let is_whole = found.state == State::Running;
         let now = &found.processes;
         let stays = now.iter().any(|process| matched.iter().any(|before| before.id == process.id));

@@ -282,17 +282,22 @@ impl Owner {
                     probe: None,
                 },
             );
-            let youngest = report.processes.iter().map(|process| process.id).max_by_key(|id| id.start_ticks);
-            let running = youngest.filter(|_| report.state == State::Running);
-            self.probes.follow(&component.name, running);
-            report.probe = self.probes.report(&component.name);
+            // The oldest stands for the run: children come and go. While an action is under way, or not all can
+            // be seen, the probe goes on and what it knows is kept, or a start of what runs would hide it.
+            let oldest = report.processes.iter().map(|process| process.id).min_by_key(|id| id.start_ticks);
+            match (report.state, oldest) {
+                (State::Running, Some(_)) => self.probes.follow(&component.name, oldest),
+                (State::Stopped | State::Partial, _) | (_, None) => self.probes.follow(&component.name, None),
+                (State::Starting | State::Stopping | State::Unknown, _) => {}
+            }
+            report.probe = self.probes.report(&component.name).filter(|_| report.state == State::Running);
             report
         };
         components.map(report).collect()
     }
 }
 
-/// Measures what is used, as long as somebody is there to be told.
+/// Measures what is used, every few seconds.
 async fn measure(
     mut reports: watch::Receiver<Option<Arc<Report>>>,
     publisher: watch::Sender<Option<Arc<Usage>>>,

@@ -120,7 +120,7 @@ impl Keeper {
             if outcome.error.is_none()
                 && let Ok(report) = agent.report().await
             {
-                self.tell(Message::News(agent.id(), News::Report(Box::new(report)))).await;
+                self.tell(Message::News(agent.id(), News::Scanned(Box::new(report)))).await;
             }
             HostReload { environment: host.environment.clone(), host: host.name.clone(), outcome }
         });

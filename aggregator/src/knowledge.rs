@@ -15,6 +15,8 @@ use crate::agent::AgentId;
 pub(crate) enum News {
     /// The agent answered with a report.
     Report(Box<Report>),
+    /// The agent was asked for a report, and answered.
+    Scanned(Box<Report>),
     /// The agent's last report is still true.
     Heartbeat(ScanFigures),
     /// What the host and its matched processes use.
@@ -84,7 +86,8 @@ impl HostKnowledge {
     /// Takes in what a follower tells. True where it may change anything but times and what is used.
     pub(crate) fn learn(&mut self, news: News) -> bool {
         match news {
-            News::Report(report) => {
+            News::Scanned(report) if self.knows_better_than(&report) => false,
+            News::Report(report) | News::Scanned(report) => {
                 let same = matches!(self.standing, Standing::Fresh)
                     && self.report.as_ref().is_some_and(|old| old.says_the_same_as(&report));
                 self.report = Some(*report);
@@ -111,6 +114,15 @@ impl HostKnowledge {
                 !same
             }
         }
+    }
+
+    /// Whether what the stream told is newer than a report that was asked for: that one came late, and nothing
+    /// would ever correct it, since the agent has told the stream already.
+    fn knows_better_than(&self, report: &Report) -> bool {
+        self.is_reachable()
+            && self.report.as_ref().is_some_and(|known| {
+                known.boot_id == report.boot_id && known.scan.seen_at > report.scan.seen_at
+            })
     }
 
     /// Whether the agent answers, and its report is fresh.

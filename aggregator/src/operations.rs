@@ -93,7 +93,7 @@ impl Operations {
 
     async fn refresh_host(&self, agent: &Agent) {
         let news = match agent.report().await {
-            Ok(report) => News::Report(Box::new(report)),
+            Ok(report) => News::Scanned(Box::new(report)),
             Err(reason) => News::Lost(reason),
         };
         // The hub ends only at shutdown.

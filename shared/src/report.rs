@@ -234,6 +234,13 @@ impl fmt::Display for Watch {
     }
 }
 
+impl Watch {
+    /// That of an agent which knows nothing but scans, as the first version did.
+    pub fn scans_only() -> Self {
+        Self { mode: WatchMode::Scans, fallback: None, overruns: 0, differences: 0 }
+    }
+}
+
 /// The configuration that an agent works by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigStanding {

@@ -24,6 +24,8 @@ const GROUP: u32 = PROC_INDEX;
 const KEPT: usize = 4 * 1024 * 1024;
 /// Room for one datagram; an event has 76 bytes.
 const DATAGRAM: usize = 4 * 1024;
+/// How many datagrams are read before anything else is done: in a storm of events scans and answers go on.
+const AT_ONCE: usize = 4096;
 /// How long the kernel has to answer. It answers at once or never.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// `NLMSG_DONE` (linux/netlink.h), which the connector's messages have as their type.
@@ -80,16 +82,18 @@ impl Connector {
         connector.await_answer(token).map_err(|error| error.map_or_else(silent, told))?;
         connector.await_event().map_err(|error| error.map_or_else(silent, told))?;
         connector.leave_out_threads().map_err(told)?;
+        // What came before the filter; the first scan follows.
+        connector.read(|_| {}).map_err(told)?;
         Ok(connector)
     }
 
-    /// Calls `tell` with every event that has arrived.
+    /// Calls `tell` with every event that has arrived, up to some thousands.
     ///
     /// # Errors
     /// The socket is broken.
     pub(super) fn read(&mut self, mut tell: impl FnMut(ProcessEvent)) -> Result<Read, Errno> {
         let mut outcome = Read::All;
-        loop {
+        for _ in 0..AT_ONCE {
             self.buffer.clear();
             match recvfrom(&self.socket, spare_capacity(&mut self.buffer), RecvFlags::empty()) {
                 Ok((_, _, sender)) => {
@@ -107,6 +111,7 @@ impl Connector {
                 Err(error) => return Err(error),
             }
         }
+        Ok(outcome)
     }
 
     /// Waits for the kernel's answer to the request. `None`: it does not answer, as in a container.

@@ -8,17 +8,21 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+/// How many are held: a process may have 1,024 files open by default (getrlimit(2)). Deaths of further ones are
+/// noticed by the next pass, within a second.
+const HELD: usize = 512;
+
 /// The pidfds of the processes whose death matters.
 #[derive(Debug, Default)]
 pub(super) struct Deaths(HashMap<u32, (ProcessId, OwnedFd)>);
 
 impl Deaths {
-    /// Holds exactly the processes `wanted`. Gives those that it began to hold: they must be looked at again, since
+    /// Holds exactly the processes `wanted`, up to its bound. Gives those that it began to hold: they must be looked at again, since
     /// the PID may have been another's already when its pidfd was opened.
     pub(super) fn hold(&mut self, wanted: impl Iterator<Item = ProcessId>) -> Vec<u32> {
         let mut old = std::mem::take(&mut self.0);
         let mut begun = Vec::new();
-        for id in wanted {
+        for id in wanted.take(HELD) {
             if let Some(held) = old.remove(&id.pid).filter(|(held, _)| *held == id) {
                 self.0.insert(id.pid, held);
                 continue;

@@ -24,6 +24,8 @@ use crate::visibility;
 const BEAT: Duration = Duration::from_secs(1);
 /// After events were lost, or nothing could be seen, this long passes before the next full scan at least.
 const REST: Duration = Duration::from_secs(1);
+/// With events: how many beats pass from one look at the matched processes to the next.
+const VERIFIED: u32 = 5;
 /// How many processes a full scan looks at before it takes in events: some tenths of a millisecond.
 const CHUNK: usize = 64;
 
@@ -54,6 +56,7 @@ pub(super) struct Thread {
     is_excused: bool,
     next_scan: Instant,
     next_beat: Instant,
+    beats: u32,
     /// While the table is being filled for the first time it is not published.
     is_filled: bool,
 }
@@ -111,6 +114,7 @@ impl Thread {
             is_excused: false,
             next_scan: now,
             next_beat: now,
+            beats: 0,
             is_filled: false,
         }
     }
@@ -125,6 +129,7 @@ impl Thread {
             if now >= self.next_beat {
                 self.next_beat = now + BEAT;
                 self.pass();
+                self.verify(now);
                 self.publish();
             }
             self.settle_due();
@@ -142,6 +147,12 @@ impl Thread {
     }
 
     fn obey(&mut self, command: Command) {
+        if let Command::Scan(answer) | Command::Glance(answer) = &command
+            && answer.is_closed()
+        {
+            // Whoever asked has given up, perhaps while /proc hung.
+            return;
+        }
         let answer = match command {
             Command::Scan(answer) => {
                 self.scan();
@@ -311,6 +322,16 @@ impl Thread {
             }
         };
         if self.is_filled && !self.is_excused && is_known { Occasion::Scan(now) } else { Occasion::News }
+    }
+
+    /// With events: the kernel may drop one without a word where it has no memory left, so that what is called
+    /// running is looked at again now and then.
+    fn verify(&mut self, now: Instant) {
+        let Source::Events(_) = &self.source else { return };
+        self.beats += 1;
+        if let Some(inspector) = self.inspector.as_mut().filter(|_| self.beats.is_multiple_of(VERIFIED)) {
+            self.tracker.verify(now, inspector);
+        }
     }
 
     /// Without events: looks at all that is new, young or matched.

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 use super::event::ProcessEvent;
 use crate::inspect::{Look, Seen};
 
-/// A child of a matched process shows its parent's command line until it calls exec, which most do at once: it is
-/// looked at only after this time.
+/// A child shows its parent's command line until it calls exec, which most do at once: it is looked at only after
+/// this time.
 const UNBORN: Duration = Duration::from_millis(100);
 /// When a scan finds what no event has told, the event may be on its way: it counts as missed after this time.
 const EXCUSED: Duration = Duration::from_millis(500);
@@ -22,7 +22,7 @@ const EXCUSED: Duration = Duration::from_millis(500);
 pub(super) struct Tracker {
     matched: HashMap<u32, Matched>,
     unreadable: BTreeMap<u32, Errno>,
-    /// Children of matched processes that may be about to call exec, with the time to look at them.
+    /// Forked processes that may be about to call exec, with the time to look at them.
     unborn: BTreeMap<u32, Unborn>,
     /// What a scan found and no event has told yet, with the time it was found.
     suspects: BTreeMap<u32, Instant>,
@@ -63,9 +63,9 @@ impl Tracker {
                     // The end of the one that had this PID before was not told.
                     self.see(child, Occasion::News, look);
                 }
-                if self.matched.contains_key(&parent) || self.unborn.contains_key(&parent) {
-                    self.unborn.insert(child, Unborn { parent, due: now + UNBORN });
-                }
+                // Whoever its parent is: events are read after the fact, and the parent may be matched no more, or
+                // not yet. Nearly all call exec or end before they are due.
+                self.unborn.insert(child, Unborn { parent, due: now + UNBORN });
             }
             ProcessEvent::Exec(pid) => {
                 self.unborn.remove(&pid);
@@ -142,6 +142,14 @@ impl Tracker {
         let known: Vec<u32> = self.watched().chain(unborn).collect();
         for pid in known {
             self.see(pid, Occasion::News, look);
+        }
+    }
+
+    /// Looks again at all that is matched or unreadable; what has changed should have been told.
+    pub(super) fn verify(&mut self, now: Instant, look: &mut impl Look) {
+        let known: Vec<u32> = self.watched().collect();
+        for pid in known {
+            self.see(pid, Occasion::Scan(now), look);
         }
     }
 

@@ -331,3 +331,19 @@ fn what_is_down_explains_before_what_is_degraded_and_one_root_is_named_once() {
     let reason = "kafka is down";
     assert_eq!(world.verdict("E/h/reader"), because(Health::Degraded, reason, "E/h/kafka"));
 }
+
+#[test]
+fn a_report_that_comes_late_does_not_undo_what_the_stream_told() {
+    let mut world = World::new();
+    let mut late = report("a", Ok(vec![seen_as(&"kafka".into(), vec![process(7, 1)], None)]));
+    late.scan.seen_at = Timestamp::from_second(100).unwrap();
+    let mut newer = report("a", Ok(vec![seen_as(&"kafka".into(), vec![], None)]));
+    newer.scan.seen_at = Timestamp::from_second(101).unwrap();
+    world.known("a").learn(News::Report(Box::new(newer)));
+    assert!(!world.known("a").learn(News::Scanned(Box::new(late.clone()))));
+    assert_eq!(world.verdict("DEV/a/kafka").0, Health::Down);
+    // The clock may step back: the stream is believed all the same, and so is whoever answers after a silence.
+    world.known("a").learn(News::Lost("gone".to_owned()));
+    assert!(world.known("a").learn(News::Scanned(Box::new(late))));
+    assert_eq!(world.verdict("DEV/a/kafka"), up());
+}

@@ -122,8 +122,8 @@ fn fields(fields: &[(&str, bool)]) -> Vec<String> {
     if changed.is_empty() { Vec::new() } else { vec![format!("{} changed", changed.join(", "))] }
 }
 
-/// A compiled regex has no equality; its text has.
-fn same_parts(old: &[Part], new: &[Part]) -> bool {
+/// Whether two components consist of the same processes. A compiled regex has no equality; its text has.
+pub fn same_parts(old: &[Part], new: &[Part]) -> bool {
     old.len() == new.len()
         && old.iter().zip(new).all(|(old, new)| {
             old.name == new.name

@@ -14,7 +14,7 @@ mod raw;
 mod source;
 mod template;
 
-pub use diff::{host_changes, platform_changes};
+pub use diff::{host_changes, platform_changes, same_parts};
 pub use host::{
     Count, HostComponent, HostConfig, Part, ProbeRule, Question, StartRule, StopRule, StopSignal,
 };

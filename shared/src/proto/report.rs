@@ -199,7 +199,7 @@ impl TryFrom<v1::Heartbeat> for ScanFigures {
             scanned_at: from_wire_time(heartbeat.scanned_at.ok_or(ProtocolError::Missing("scanned_at"))?)?,
             duration: Duration::from_micros(heartbeat.scan_duration_micros),
             processes_seen: heartbeat.processes_seen,
-            seen_at: from_wire_time(heartbeat.seen_at.ok_or(ProtocolError::Missing("seen_at"))?)?,
+            seen_at: from_wire_time(heartbeat.seen_at.or(heartbeat.scanned_at).unwrap_or_default())?,
         })
     }
 }
@@ -243,10 +243,11 @@ impl TryFrom<v1::Report> for Report {
                 scanned_at: from_wire_time(report.scanned_at.ok_or(ProtocolError::Missing("scanned_at"))?)?,
                 duration: Duration::from_micros(report.scan_duration_micros),
                 processes_seen: report.processes_seen,
-                seen_at: from_wire_time(report.seen_at.ok_or(ProtocolError::Missing("seen_at"))?)?,
+                // An agent of the version before has nothing but scans.
+                seen_at: from_wire_time(report.seen_at.or(report.scanned_at).unwrap_or_default())?,
             },
             components,
-            watch: report.watch.ok_or(ProtocolError::Missing("watch"))?.try_into()?,
+            watch: report.watch.map_or(Ok(Watch::scans_only()), Watch::try_from)?,
             config: ConfigStanding { digest: report.config_digest, error: optional(report.config_error) },
             agent_version: report.agent_version,
         })

@@ -82,12 +82,7 @@ fn control(located: Located<'_>) -> Markup {
             (Some(State::Stopped), false) => {
                 span.hint title="The configuration has no start command for it" { "watched only" }
             }
-            (Some(State::Running), _) => (button("/stop", "Stop", located)),
-            (Some(State::Partial), true) => {
-                (button("/start", "Start", located))
-                (button("/stop", "Stop", located))
-            }
-            (Some(State::Partial), false) => (button("/stop", "Stop", located)),
+            (Some(State::Running | State::Partial), _) => (button("/stop", "Stop", located)),
             (Some(State::Starting | State::Stopping | State::Unknown) | None, _) => {}
         }
     }
