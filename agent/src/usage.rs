@@ -208,38 +208,4 @@ mod tests {
         gauge.measure(&[]);
         assert_eq!(gauge.known().count(), 0);
     }
-
-    #[test]
-    #[ignore = "a measurement for people: 14 processes, one with 300 threads and 500 open files"]
-    fn cost() {
-        let stop = std::sync::Arc::new(std::sync::RwLock::new(()));
-        let held = stop.write().unwrap();
-        for _ in 0..300 {
-            let stop = stop.clone();
-            std::thread::spawn(move || drop(stop.read()));
-        }
-        let files: Vec<File> = (0..500).map(|_| File::open("/dev/null").unwrap()).collect();
-        let others: Vec<Running> = (0..13).map(|_| Running::idle()).collect();
-        let mut pids: Vec<u32> = others.iter().map(Running::pid).collect();
-        let mut gauge = Gauge::new();
-        let mut times = |pids: &[u32]| {
-            let mut times: Vec<Duration> = (0..201)
-                .map(|_| {
-                    let began = Instant::now();
-                    gauge.measure(pids);
-                    began.elapsed()
-                })
-                .collect();
-            let first = times[0];
-            times.sort_unstable();
-            (first, times[100], times[198])
-        };
-        println!("none: {:?} (first, median, 99 %)", times(&[]));
-        println!("13 idle: {:?}", times(&pids));
-        pids.push(std::process::id());
-        println!("14: {:?}", times(&pids));
-        println!("{:?}", gauge.measure(&pids).of(std::process::id()));
-        drop(files);
-        drop(held);
-    }
 }

@@ -209,3 +209,26 @@ fn a_review_notices_deaths_and_births() {
     world.tracker.review(&mut world.host);
     assert_eq!(world.matched(), [(11, 150)]);
 }
+
+#[test]
+fn a_daemon_that_forks_twice_is_found_although_its_events_are_read_late() {
+    let mut world = World::new();
+    // All of it has happened before the first event is read.
+    world.host.0.clear();
+    world.host.matched(12, 1, 160, KAFKA);
+    world.event(ProcessEvent::Fork { parent: 10, child: 11 });
+    world.event(ProcessEvent::Exit(10));
+    world.event(ProcessEvent::Fork { parent: 11, child: 12 });
+    world.event(ProcessEvent::Exit(11));
+    world.after(UNBORN);
+    assert_eq!(world.matched(), [(12, 160)]);
+}
+
+#[test]
+fn a_death_that_was_never_told_is_noticed_and_counted() {
+    let mut world = World::new();
+    world.host.0.clear();
+    world.tracker.verify(world.now, &mut world.host);
+    assert_eq!(world.matched(), []);
+    assert_eq!(world.after(EXCUSED), [10]);
+}
