@@ -97,7 +97,7 @@ fn threads(stat: &[u8]) -> Option<u32> {
 mod tests {
     use std::fs::File;
     use std::process::{Child, Command};
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use super::*;
 
