@@ -85,7 +85,7 @@ fn what_is_learnt_is_a_configuration_that_matches_this_process_alone() {
     let json: Value = serde_json::from_slice(&run("rta", explain).stdout).unwrap();
     let holds =
         |process: &&Value| process["criteria"].as_array().unwrap().iter().all(|one| one["holds"] == true);
-    let matched: Vec<_> = json["processes"]
+    let matched: Vec<_> = json["parts"][0]["processes"]
         .as_array()
         .unwrap()
         .iter()
