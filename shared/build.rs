@@ -3,13 +3,16 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 10] = [
     "rta/v1/process.proto",
     "rta/v1/usage.proto",
     "rta/v1/control.proto",
     "rta/v1/explain.proto",
     "rta/v1/agent.proto",
+    "rta/v1/maintenance.proto",
     "rta/v1/overview.proto",
+    "rta/v1/plan.proto",
+    "rta/v1/event.proto",
     "rta/v1/aggregator.proto",
 ];
 

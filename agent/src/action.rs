@@ -1,15 +1,16 @@
 //! Starts and stops: one at a time works on a component, and each goes on if its caller goes away.
 
-use jiff::Timestamp;
+use futures::Stream;
 use rta_shared::config::{HostComponent, HostConfig};
-use rta_shared::control::Done;
+use rta_shared::control::{ActionEvent, ActionKind, Done, Requester};
 use rta_shared::explain::ExplainedPart;
-use rta_shared::report::ActionKind;
 use rta_shared::text::{did_you_mean, printable};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Code, Status};
 
 use crate::eyes::Eyes;
-use crate::refusal::{Refusal, Verb};
+use crate::refusal::Refusal;
 use crate::scan::Scanner;
 use crate::worker::Worker;
 use crate::{start, stop};
@@ -20,21 +21,37 @@ pub(crate) struct Actions {
     pub(crate) worker: Worker,
 }
 
+/// What is told of an action: how far it is, and last how it ended.
+pub(crate) type Told = Result<ActionEvent, Status>;
+
 impl Actions {
-    /// Starts or stops the component of this name or alias, and waits until that is done.
+    /// Begins to start, stop or restart the component of this name or alias; what is told of it ends with its
+    /// end. It goes on if the caller goes away.
     ///
     /// # Errors
     /// A sentence; the codes are those that `proto/rta/v1/agent.proto` lists.
-    pub(crate) async fn perform(&self, kind: ActionKind, name: &str) -> Result<Done, Status> {
+    pub(crate) async fn perform(
+        &self,
+        kind: ActionKind,
+        name: &str,
+        by: Requester,
+    ) -> Result<impl Stream<Item = Told> + use<>, Status> {
         let config = self.worker.config();
         let component = find(&config, name)?;
+        let told = |refusal: Refusal| refusal.told(kind, &component.name, &config.host);
+        let held = self.worker.begin(&component.name, kind, by).await.map_err(Refusal::from).map_err(told)?;
+        held.map_err(|hold| told(Refusal::new(Code::Aborted, hold.to_string())))?;
+        let (events, stream) = mpsc::unbounded_channel();
+        let (worker, component, host) = (self.worker.clone(), component.clone(), config.host.clone());
         // In a task of its own: it goes on, and frees the component in the end, if the caller goes away.
-        let action = tokio::spawn(Self::reserved(self.worker.clone(), kind, component.clone()));
-        let outcome = match action.await {
-            Ok(outcome) => outcome,
-            Err(error) => Err(Refusal::new(Code::Internal, format!("the agent failed: {error}"))),
-        };
-        outcome.map_err(|refusal| refusal.told(kind, &component.name, &config.host))
+        tokio::spawn(async move {
+            let name = component.name.clone();
+            let outcome = Self::act(worker, kind, component, events.clone()).await;
+            let outcome = outcome.map(ActionEvent::Done).map_err(|refusal| refusal.told(kind, &name, &host));
+            // The caller may have gone.
+            let _ = events.send(outcome);
+        });
+        Ok(UnboundedReceiverStream::new(stream))
     }
 
     /// The processes that come nearest to the criteria of the component of this name or alias.
@@ -51,23 +68,24 @@ impl Actions {
         explained.map_err(|reason| Status::unavailable(format!("host {}: {reason}", config.host)))
     }
 
-    /// Acts while the component is reserved for it.
-    async fn reserved(worker: Worker, kind: ActionKind, component: HostComponent) -> Result<Done, Refusal> {
-        if let Err((held, since)) = worker.begin(&component.name, kind).await? {
-            let reason = format!("a {} of it is under way, since {}", Verb(held), clock(since));
-            return Err(Refusal::new(Code::Aborted, reason));
-        }
-        Self::act(worker, kind, component).await
-    }
-
-    async fn act(worker: Worker, kind: ActionKind, component: HostComponent) -> Result<Done, Refusal> {
+    async fn act(
+        worker: Worker,
+        kind: ActionKind,
+        component: HostComponent,
+        events: mpsc::UnboundedSender<Told>,
+    ) -> Result<Done, Refusal> {
         // In yet another task, so that the component is freed even if the action panics.
         let eyes = Eyes::new(worker.clone(), component.clone());
         let name = component.name.clone();
         let work = tokio::spawn(async move {
+            let _ = &events;
             match kind {
                 ActionKind::Start => start::start(&component, &eyes).await,
                 ActionKind::Stop => stop::stop(&component, &eyes).await,
+                ActionKind::Restart => {
+                    stop::stop(&component, &eyes).await?;
+                    start::start(&component, &eyes).await
+                }
             }
         });
         let outcome = match work.await {
@@ -76,9 +94,9 @@ impl Actions {
         };
         worker.end(&name).await;
         match &outcome {
-            Ok(done) => tracing::info!(component = %name, action = %Verb(kind), %done, "done"),
+            Ok(done) => tracing::info!(component = %name, action = %kind, %done, "done"),
             Err(refusal) => {
-                tracing::warn!(component = %name, action = %Verb(kind), reason = refusal.reason, "not done");
+                tracing::warn!(component = %name, action = %kind, reason = refusal.reason, "not done");
             }
         }
         outcome
@@ -92,9 +110,4 @@ fn find<'c>(config: &'c HostConfig, name: &str) -> Result<&'c HostComponent, Sta
         let (host, name) = (&config.host, printable(name));
         Status::not_found(format!("host {host} does not carry a component \"{name}\"{hint}"))
     })
-}
-
-/// The time of day in UTC, which is what logs have.
-fn clock(time: Timestamp) -> String {
-    time.strftime("%H:%M:%S UTC").to_string()
 }

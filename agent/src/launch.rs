@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::unistd::{Gid, Uid, User, getgrouplist};
-use rta_shared::config::StartRule;
+use rta_shared::config::CommandRule;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, watch};
@@ -55,7 +55,7 @@ impl Launched {
 ///
 /// # Errors
 /// What prevents it, as a sentence.
-pub(crate) fn launch(rule: &StartRule) -> Result<Launched, Refusal> {
+pub(crate) fn launch(rule: &CommandRule) -> Result<Launched, Refusal> {
     let account = account(rule.user.as_deref())?;
     let refused = |reason: String| Refusal::new(Code::FailedPrecondition, reason);
     let Some((program, arguments)) = rule.command.split_first() else {

@@ -4,10 +4,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _};
+use rta_shared::control::{ActionEvent, ActionKind};
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::agent_service_server::AgentService;
 use rta_shared::proto::v1::watch_report_response::Event;
-use rta_shared::report::{ActionKind, Report};
+use rta_shared::report::Report;
 use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -24,6 +25,23 @@ pub(crate) struct Service {
     pub(crate) shutdown: CancellationToken,
 }
 
+/// What a streaming call answers with.
+type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl Service {
+    /// Begins an action, and streams what is told of it.
+    async fn perform<T: for<'e> From<&'e ActionEvent> + 'static>(
+        &self,
+        kind: ActionKind,
+        component: &str,
+        by: Option<v1::Requester>,
+    ) -> Result<Messages<T>, Status> {
+        let events = self.actions.perform(kind, component, by.unwrap_or_default().into()).await?;
+        let messages = events.map(|event| event.map(|event| T::from(&event)));
+        Ok(Box::pin(messages.take_until(self.shutdown.clone().cancelled_owned())))
+    }
+}
+
 #[tonic::async_trait]
 impl AgentService for Service {
     async fn get_report(
@@ -35,7 +53,7 @@ impl AgentService for Service {
         Ok(Response::new(v1::GetReportResponse { report: Some(report.as_ref().into()) }))
     }
 
-    type WatchReportStream = Pin<Box<dyn Stream<Item = Result<v1::WatchReportResponse, Status>> + Send>>;
+    type WatchReportStream = Messages<v1::WatchReportResponse>;
 
     async fn watch_report(
         &self,
@@ -59,20 +77,50 @@ impl AgentService for Service {
         Ok(Response::new(Box::pin(events)))
     }
 
+    type StartStream = Messages<v1::AgentServiceStartResponse>;
+
     async fn start(
         &self,
         request: Request<v1::AgentServiceStartRequest>,
-    ) -> Result<Response<v1::AgentServiceStartResponse>, Status> {
-        let component = request.into_inner().component;
-        Ok(Response::new(self.actions.perform(ActionKind::Start, &component).await?.into()))
+    ) -> Result<Response<Self::StartStream>, Status> {
+        let v1::AgentServiceStartRequest { component, by } = request.into_inner();
+        Ok(Response::new(self.perform(ActionKind::Start, &component, by).await?))
     }
+
+    type StopStream = Messages<v1::AgentServiceStopResponse>;
 
     async fn stop(
         &self,
         request: Request<v1::AgentServiceStopRequest>,
-    ) -> Result<Response<v1::AgentServiceStopResponse>, Status> {
-        let component = request.into_inner().component;
-        Ok(Response::new(self.actions.perform(ActionKind::Stop, &component).await?.into()))
+    ) -> Result<Response<Self::StopStream>, Status> {
+        let v1::AgentServiceStopRequest { component, by } = request.into_inner();
+        Ok(Response::new(self.perform(ActionKind::Stop, &component, by).await?))
+    }
+
+    type RestartStream = Messages<v1::AgentServiceRestartResponse>;
+
+    async fn restart(
+        &self,
+        request: Request<v1::AgentServiceRestartRequest>,
+    ) -> Result<Response<Self::RestartStream>, Status> {
+        let v1::AgentServiceRestartRequest { component, by } = request.into_inner();
+        Ok(Response::new(self.perform(ActionKind::Restart, &component, by).await?))
+    }
+
+    async fn set_maintenance(
+        &self,
+        _: Request<v1::AgentServiceSetMaintenanceRequest>,
+    ) -> Result<Response<v1::AgentServiceSetMaintenanceResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    type ReadLogStream = Messages<v1::AgentServiceReadLogResponse>;
+
+    async fn read_log(
+        &self,
+        _: Request<v1::AgentServiceReadLogRequest>,
+    ) -> Result<Response<Self::ReadLogStream>, Status> {
+        Err(Status::unimplemented(""))
     }
 
     async fn reload_config(

@@ -3,7 +3,7 @@
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use rta_shared::config::HostComponent;
+use rta_shared::config::{Engine, HostComponent};
 use rta_shared::control::{Done, Outcome};
 use rta_shared::process::Process;
 use rta_shared::report::{ComponentReport, PartReport, State};
@@ -40,8 +40,11 @@ pub(crate) async fn start(component: &HostComponent, eyes: &Eyes) -> Result<Done
         }
         State::Stopped | State::Starting | State::Stopping | State::Unknown => {}
     }
-    let launched = launch(rule)?;
-    tracing::info!(component = %component.name, pid = launched.pid, command = ?rule.command, "launched");
+    let Engine::Command(command) = &rule.engine else {
+        return Err(Refusal::new(Code::Unimplemented, "systemd"));
+    };
+    let launched = launch(command)?;
+    tracing::info!(component = %component.name, pid = launched.pid, command = ?command.command, "launched");
 
     let deadline = Instant::now() + rule.timeout;
     let mut matched: Vec<Process> = Vec::new();

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rta_shared::config::{HostConfig, host_changes};
+use rta_shared::control::{ActionKind, Hold, Requester};
 use rta_shared::name::Name;
-use rta_shared::report::{ActionKind, Circumstances, ComponentReport, ConfigStanding, Report, State};
+use rta_shared::report::{Circumstances, ComponentReport, ConfigStanding, Report, State};
 use rta_shared::usage::Usage;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -28,12 +29,9 @@ const BEAT: Duration = Duration::from_secs(1);
 /// seconds: while the agent itself is stopped, nobody is late.
 const HUNG: u32 = 5;
 
-/// What is under way on a component.
-pub(crate) type Action = (ActionKind, Timestamp);
-
 enum Request {
     /// Reserves a component, or tells what holds it.
-    Begin(Name, ActionKind, oneshot::Sender<Result<(), Action>>),
+    Begin(Name, ActionKind, Requester, oneshot::Sender<Result<(), Hold>>),
     /// Frees a component.
     End(Name),
     /// Works by another configuration, or tells why one was refused.
@@ -136,9 +134,14 @@ impl Worker {
     }
 
     /// Reserves a component for an action, or tells what holds it.
-    pub(crate) async fn begin(&self, component: &Name, kind: ActionKind) -> Result<Result<(), Action>, Gone> {
+    pub(crate) async fn begin(
+        &self,
+        component: &Name,
+        kind: ActionKind,
+        by: Requester,
+    ) -> Result<Result<(), Hold>, Gone> {
         let (answer, reserved) = oneshot::channel();
-        let request = Request::Begin(component.clone(), kind, answer);
+        let request = Request::Begin(component.clone(), kind, by, answer);
         self.requests.send(request).await.map_err(|_| Gone)?;
         reserved.await.map_err(|_| Gone)
     }
@@ -163,7 +166,7 @@ struct Owner {
     /// Why a configuration that was to replace it was refused.
     config_error: Option<String>,
     watcher: Watcher,
-    actions: HashMap<Name, Action>,
+    actions: HashMap<Name, Hold>,
     probes: Probes,
     sight: Option<Arc<Sight>>,
     /// How many beats have passed since the watcher spoke last.
@@ -206,15 +209,14 @@ impl Owner {
 
     async fn obey(&mut self, request: Request) {
         match request {
-            Request::Begin(component, kind, answer) => {
-                let reserved = match self.actions.get(&component) {
-                    Some(held) => Err(*held),
-                    None => Ok(()),
-                };
-                if answer.send(reserved).is_ok() && reserved.is_ok() {
-                    self.actions.insert(component, (kind, Timestamp::now()));
+            Request::Begin(component, kind, by, answer) => match self.actions.get(&component) {
+                // Whoever asked may have gone.
+                Some(held) => drop(answer.send(Err(held.clone()))),
+                None if answer.send(Ok(())).is_ok() => {
+                    self.actions.insert(component, Hold { kind, by, since: Timestamp::now() });
                 }
-            }
+                None => {}
+            },
             Request::End(component) => drop(self.actions.remove(&component)),
             Request::Configure(Err(reason), answer) => {
                 tracing::error!(reason, "the new configuration is refused, the old one goes on");
@@ -277,9 +279,9 @@ impl Owner {
                 component,
                 matches,
                 Circumstances {
-                    action: self.actions.get(&component.name).copied(),
+                    action: self.actions.get(&component.name).cloned(),
                     unseen: sight.unseen.clone(),
-                    probe: None,
+                    ..Circumstances::default()
                 },
             );
             // The oldest stands for the run: children come and go. While an action is under way, or not all can

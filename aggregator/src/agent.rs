@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use rta_shared::config::Host;
-use rta_shared::control::Done;
+use rta_shared::control::{ActionEvent, ActionKind, Done, Progress, Requester};
 use rta_shared::explain::ExplainedPart;
 use rta_shared::name::Name;
-use rta_shared::proto::v1;
 use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
 use rta_shared::proto::v1::watch_report_response::Event;
+use rta_shared::proto::{ProtocolError, v1};
 use rta_shared::reload::Reload;
-use rta_shared::report::{ActionKind, Report};
+use rta_shared::report::Report;
 use rta_shared::text::{printable, printable_lines};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Response, Status, Streaming};
 
 use crate::knowledge::News;
 use crate::target::OperationError;
@@ -176,7 +176,8 @@ impl Agent {
         }
     }
 
-    /// Starts or stops a component of this host, waiting no longer than `patience`.
+    /// Starts, stops or restarts a component of this host, waiting no longer than `patience`, and tells `tell`
+    /// how far that is.
     ///
     /// # Errors
     /// The agent's own refusals, and an agent that does not answer.
@@ -184,37 +185,64 @@ impl Agent {
         &self,
         kind: ActionKind,
         component: &Name,
+        by: &Requester,
         patience: Duration,
+        tell: impl Fn(Progress),
     ) -> Result<Done, OperationError> {
-        let component = component.as_str().to_owned();
+        let (component, by) = (component.as_str().to_owned(), Some(by.into()));
         let mut client = self.client.clone();
         let call = async {
-            Ok::<_, Status>(match kind {
+            match kind {
                 ActionKind::Start => {
-                    let request = Request::new(v1::AgentServiceStartRequest { component });
-                    Done::try_from(client.start(request).await?.into_inner())
+                    let request = v1::AgentServiceStartRequest { component, by };
+                    self.heard(client.start(request).await, tell).await
                 }
                 ActionKind::Stop => {
-                    let request = Request::new(v1::AgentServiceStopRequest { component });
-                    Done::try_from(client.stop(request).await?.into_inner())
+                    let request = v1::AgentServiceStopRequest { component, by };
+                    self.heard(client.stop(request).await, tell).await
                 }
-            })
+                ActionKind::Restart => {
+                    let request = v1::AgentServiceRestartRequest { component, by };
+                    self.heard(client.restart(request).await, tell).await
+                }
+            }
         };
-        match tokio::time::timeout(patience, call).await {
-            Err(_) => Err(OperationError::new(
+        tokio::time::timeout(patience, call).await.unwrap_or_else(|_| {
+            Err(OperationError::new(
                 Code::DeadlineExceeded,
                 format!(
                     "the agent on {} has not said within {} s how it ended; look at the status",
                     self.host,
                     patience.as_secs()
                 ),
-            )),
-            Ok(Err(status)) => Err(OperationError::new(status.code(), self.sentence(&status))),
-            Ok(Ok(Err(error))) => {
-                Err(OperationError::new(Code::Internal, format!("the agent on {}: {error}", self.host)))
+            ))
+        })
+    }
+
+    /// Listens to an action until its end.
+    async fn heard<T>(
+        &self,
+        opened: Result<Response<Streaming<T>>, Status>,
+        tell: impl Fn(Progress),
+    ) -> Result<Done, OperationError>
+    where
+        ActionEvent: TryFrom<T, Error = ProtocolError>,
+    {
+        let told = |status: Status| OperationError::new(status.code(), self.sentence(&status));
+        let mut events = opened.map_err(told)?.into_inner();
+        while let Some(event) = events.message().await.map_err(told)? {
+            match ActionEvent::try_from(event) {
+                Ok(ActionEvent::Progress(progress)) => tell(progress),
+                Ok(ActionEvent::Done(done)) => return Ok(done),
+                Err(error) => {
+                    let message = format!("the agent on {}: {error}", self.host);
+                    return Err(OperationError::new(Code::Internal, message));
+                }
             }
-            Ok(Ok(Ok(done))) => Ok(done),
         }
+        let message =
+            format!("the agent on {} ended before it said how it went; look at the status", self.host);
+        Err(OperationError::new(Code::Unavailable, message))
     }
 
     /// The processes that come nearest to a component's criteria.
@@ -276,7 +304,8 @@ impl Agent {
     /// What a failed call means to a person.
     fn sentence(&self, status: &Status) -> String {
         // A status that has a source did not come from the agent: the call never got there, or was cut.
-        let Some(mut source) = status.source() else { return printable(status.message()).into_owned() };
+        // A failed action's has the log's last lines below its sentence.
+        let Some(mut source) = status.source() else { return printable_lines(status.message()) };
         while let Some(deeper) = source.source() {
             source = deeper;
         }

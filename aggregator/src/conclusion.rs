@@ -34,6 +34,7 @@ pub(crate) fn conclude(
                         .zip(verdicts.by_ref())
                         .map(|(name, verdict)| {
                             let seen = known.component(&host.name, name).ok();
+                            let component = platform.component(name.as_str());
                             InstanceOverview {
                                 component: name.clone(),
                                 state: seen.map(|seen| seen.state),
@@ -41,11 +42,15 @@ pub(crate) fn conclude(
                                 processes: seen.map(|seen| seen.processes.clone()).unwrap_or_default(),
                                 reason: verdict.reason,
                                 cause: verdict.cause.map(|at| graph.id(at).clone()),
-                                startable: platform
-                                    .component(name.as_str())
-                                    .is_some_and(|component| component.start.is_some()),
+                                startable: component.is_some_and(|component| component.start.is_some()),
                                 parts: seen.map(|seen| seen.parts.clone()).unwrap_or_default(),
                                 probe: seen.and_then(|seen| seen.probe.clone()),
+                                action: seen.and_then(|seen| seen.action.clone()),
+                                unit: seen.and_then(|seen| seen.unit.clone()),
+                                autostart: seen.and_then(|seen| seen.autostart.clone()),
+                                maintenance: None,
+                                has_log: component
+                                    .is_some_and(|component| component.readable_log().is_some()),
                             }
                         })
                         .collect();
@@ -59,6 +64,7 @@ pub(crate) fn conclude(
                         instances,
                         agent: known.agent(&platform.digest),
                         usage: known.usage().cloned(),
+                        maintenance: None,
                     }
                 })
                 .collect();

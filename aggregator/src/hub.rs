@@ -78,6 +78,7 @@ impl Hub {
             environments: conclude(platform, &self.graph, self.knowledge.hosts()),
             config_digest: platform.digest.clone(),
             config_error: self.config_error.clone(),
+            record_error: None,
         }
     }
 

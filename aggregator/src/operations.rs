@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use rta_shared::control::Done;
+use rta_shared::control::{ActionKind, Done, Progress, Requester};
 use rta_shared::explain::ExplainedPart;
 use rta_shared::overview::{InstanceId, Overview};
 use rta_shared::reload::PlatformReload;
-use rta_shared::report::ActionKind;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
@@ -114,13 +113,15 @@ impl Operations {
         &self,
         kind: ActionKind,
         target: &Target,
+        by: &Requester,
+        tell: impl Fn(Progress),
     ) -> Result<(InstanceId, Done), OperationError> {
         let fleet = self.fleet();
         let found = resolve(&fleet.platform, target)?;
         let id = found.id();
         let agent = agent(&fleet, &found)?;
         tracing::info!(instance = %id, ?kind, "asking the agent");
-        let outcome = agent.control(kind, &found.component.name, patience(kind, &found)).await;
+        let outcome = agent.control(kind, &found.component.name, by, patience(kind, &found), tell).await;
         match &outcome {
             Ok(done) => tracing::info!(instance = %id, ?kind, %done, "the agent answered"),
             Err(error) => tracing::warn!(instance = %id, ?kind, %error, "the agent did not do it"),
@@ -170,10 +171,14 @@ fn agent<'f>(fleet: &'f Fleet, found: &Found<'_>) -> Result<&'f Agent, Operation
 /// How long the agent may take by the configuration.
 fn patience(kind: ActionKind, found: &Found<'_>) -> Duration {
     let start = found.component.start.as_ref();
-    match kind {
-        ActionKind::Start => start.map(|start| start.timeout + start.settle).unwrap_or_default() + MARGIN,
-        ActionKind::Stop => found.component.stop.timeout + MARGIN,
-    }
+    let start = start.map(|start| start.timeout + start.settle).unwrap_or_default();
+    let stop = found.component.stop.timeout;
+    MARGIN
+        + match kind {
+            ActionKind::Start => start,
+            ActionKind::Stop => stop,
+            ActionKind::Restart => stop + start,
+        }
 }
 
 #[cfg(test)]

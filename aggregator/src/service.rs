@@ -5,7 +5,6 @@ use std::pin::Pin;
 use futures::{Stream, StreamExt as _};
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::aggregator_service_server::AggregatorService;
-use rta_shared::report::ActionKind;
 use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -20,6 +19,9 @@ pub(crate) struct Service {
     pub(crate) shutdown: CancellationToken,
 }
 
+/// What a streaming call answers with.
+type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
 #[tonic::async_trait]
 impl AggregatorService for Service {
     async fn get_overview(
@@ -30,7 +32,7 @@ impl AggregatorService for Service {
         Ok(Response::new(v1::GetOverviewResponse { overview: Some(overview.as_ref().into()) }))
     }
 
-    type WatchOverviewStream = Pin<Box<dyn Stream<Item = Result<v1::WatchOverviewResponse, Status>> + Send>>;
+    type WatchOverviewStream = Messages<v1::WatchOverviewResponse>;
 
     async fn watch_overview(
         &self,
@@ -47,24 +49,74 @@ impl AggregatorService for Service {
         Ok(Response::new(v1::RefreshResponse { overview: Some(overview.as_ref().into()) }))
     }
 
+    async fn plan(&self, _: Request<v1::PlanRequest>) -> Result<Response<v1::PlanResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    type StartStream = Messages<v1::AggregatorServiceStartResponse>;
+
     async fn start(
         &self,
-        request: Request<v1::AggregatorServiceStartRequest>,
-    ) -> Result<Response<v1::AggregatorServiceStartResponse>, Status> {
-        let v1::AggregatorServiceStartRequest { component, environment, host } = request.into_inner();
-        let target = Target { component, environment, host };
-        let (id, done) = self.operations.control(ActionKind::Start, &target).await?;
-        Ok(Response::new((&id, done).into()))
+        _: Request<v1::AggregatorServiceStartRequest>,
+    ) -> Result<Response<Self::StartStream>, Status> {
+        Err(Status::unimplemented(""))
     }
+
+    type StopStream = Messages<v1::AggregatorServiceStopResponse>;
 
     async fn stop(
         &self,
-        request: Request<v1::AggregatorServiceStopRequest>,
-    ) -> Result<Response<v1::AggregatorServiceStopResponse>, Status> {
-        let v1::AggregatorServiceStopRequest { component, environment, host } = request.into_inner();
-        let target = Target { component, environment, host };
-        let (id, done) = self.operations.control(ActionKind::Stop, &target).await?;
-        Ok(Response::new((&id, done).into()))
+        _: Request<v1::AggregatorServiceStopRequest>,
+    ) -> Result<Response<Self::StopStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    type RestartStream = Messages<v1::AggregatorServiceRestartResponse>;
+
+    async fn restart(
+        &self,
+        _: Request<v1::AggregatorServiceRestartRequest>,
+    ) -> Result<Response<Self::RestartStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    type WatchPlanStream = Messages<v1::WatchPlanResponse>;
+
+    async fn watch_plan(
+        &self,
+        _: Request<v1::WatchPlanRequest>,
+    ) -> Result<Response<Self::WatchPlanStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    type ReadLogStream = Messages<v1::AggregatorServiceReadLogResponse>;
+
+    async fn read_log(
+        &self,
+        _: Request<v1::AggregatorServiceReadLogRequest>,
+    ) -> Result<Response<Self::ReadLogStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn cancel_plan(
+        &self,
+        _: Request<v1::CancelPlanRequest>,
+    ) -> Result<Response<v1::CancelPlanResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn list_events(
+        &self,
+        _: Request<v1::ListEventsRequest>,
+    ) -> Result<Response<v1::ListEventsResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn set_maintenance(
+        &self,
+        _: Request<v1::SetMaintenanceRequest>,
+    ) -> Result<Response<v1::SetMaintenanceResponse>, Status> {
+        Err(Status::unimplemented(""))
     }
 
     async fn reload_config(

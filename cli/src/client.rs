@@ -1,18 +1,22 @@
 //! The aggregator, asked over gRPC; its errors as sentences.
 
 use std::error::Error as _;
+use std::pin::Pin;
 use std::time::Duration;
 
-use rta_shared::control::Done;
+use futures::{Stream, StreamExt as _};
+use rta_shared::control::ActionKind;
+use rta_shared::event::Event;
 use rta_shared::explain::ExplainedPart;
+use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::{InstanceId, Overview};
+use rta_shared::plan::{Conduct, Plan, PlanEvent, Wish};
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
 use rta_shared::proto::{ProtocolError, v1};
 use rta_shared::reload::PlatformReload;
-use rta_shared::report::ActionKind;
-use rta_shared::text::printable;
+use rta_shared::text::{printable, printable_lines};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Response, Status};
+use tonic::{Code, Response, Status, Streaming};
 
 use crate::exit::{CANNOT_TELL, FAILED, Failure, USAGE};
 
@@ -20,8 +24,12 @@ const CONNECT: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(10);
 /// The aggregator gives every agent 10 s, and those that asked before come first.
 const RELOAD: Duration = Duration::from_secs(60);
-/// Longer than any configured start or stop should take; the aggregator has the exact deadline.
-const ACTION: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What becomes of a plan.
+pub(crate) type PlanEvents = Pin<Box<dyn Stream<Item = Result<PlanEvent, Failure>> + Send>>;
+/// The lines of a log, as they come.
+pub(crate) type LogLines =
+    Pin<Box<dyn Stream<Item = Result<v1::AggregatorServiceReadLogResponse, Failure>> + Send>>;
 
 /// A connection that is made by the first call, and anew after a failure.
 #[derive(Clone, Debug)]
@@ -61,23 +69,99 @@ impl Client {
         self.understood(response.overview)
     }
 
+    /// The plan for a wish; nothing is done.
+    pub(crate) async fn plan(&self, kind: ActionKind, wish: &Wish) -> Result<Plan, Failure> {
+        let mut calls = self.calls.clone();
+        let request = v1::PlanRequest { kind: v1::ActionKind::from(kind).into(), wish: Some(wish.into()) };
+        let plan = self.within(ANSWER, calls.plan(request)).await?.plan;
+        let plan = plan.ok_or(ProtocolError::Missing("plan")).and_then(Plan::try_from);
+        plan.map_err(|error| self.misunderstood(&error))
+    }
+
+    /// Begins a plan; what becomes of it, until its end.
     pub(crate) async fn control(
         &self,
         kind: ActionKind,
-        (environment, host, component): (String, String, String),
-    ) -> Result<(InstanceId, Done), Failure> {
+        wish: &Wish,
+        conduct: &Conduct,
+        user: &str,
+    ) -> Result<PlanEvents, Failure> {
         let mut calls = self.calls.clone();
-        let done = match kind {
+        let (wish, conduct) = (Some(wish.into()), Some(v1::PlanConduct::new(conduct, user)));
+        Ok(match kind {
             ActionKind::Start => {
-                let request = v1::AggregatorServiceStartRequest { component, environment, host };
-                self.within(ACTION, calls.start(request)).await?.try_into()
+                let call = calls.start(v1::AggregatorServiceStartRequest { wish, conduct });
+                self.told(self.within(ANSWER, call).await?, |response| response.event)
             }
             ActionKind::Stop => {
-                let request = v1::AggregatorServiceStopRequest { component, environment, host };
-                self.within(ACTION, calls.stop(request)).await?.try_into()
+                let call = calls.stop(v1::AggregatorServiceStopRequest { wish, conduct });
+                self.told(self.within(ANSWER, call).await?, |response| response.event)
             }
-        };
-        done.map_err(|error| self.misunderstood(&error))
+            ActionKind::Restart => {
+                let call = calls.restart(v1::AggregatorServiceRestartRequest { wish, conduct });
+                self.told(self.within(ANSWER, call).await?, |response| response.event)
+            }
+        })
+    }
+
+    /// A plan from its beginning.
+    pub(crate) async fn watch_plan(&self, plan_id: u64) -> Result<PlanEvents, Failure> {
+        let mut calls = self.calls.clone();
+        let call = calls.watch_plan(v1::WatchPlanRequest { plan_id });
+        Ok(self.told(self.within(ANSWER, call).await?, |response| response.event))
+    }
+
+    fn told<T: 'static>(
+        &self,
+        stream: Streaming<T>,
+        event: impl Fn(T) -> Option<v1::PlanEvent> + Send + 'static,
+    ) -> PlanEvents
+    where
+        Streaming<T>: Stream<Item = Result<T, Status>> + Send,
+    {
+        let client = self.clone();
+        Box::pin(stream.map(move |response| {
+            let response = response.map_err(|status| client.sentence(&status))?;
+            let event = event(response).ok_or(ProtocolError::Missing("event"));
+            event.and_then(PlanEvent::try_from).map_err(|error| client.misunderstood(&error))
+        }))
+    }
+
+    /// Keeps a plan from beginning what it has not begun; how many steps that are.
+    pub(crate) async fn cancel_plan(&self, plan_id: u64) -> Result<u32, Failure> {
+        let mut calls = self.calls.clone();
+        let call = calls.cancel_plan(v1::CancelPlanRequest { plan_id });
+        Ok(self.within(ANSWER, call).await?.skipped)
+    }
+
+    /// What was recorded, the newest first.
+    pub(crate) async fn events(&self, request: v1::ListEventsRequest) -> Result<Vec<Event>, Failure> {
+        let mut calls = self.calls.clone();
+        let events = self.within(ANSWER, calls.list_events(request)).await?.events;
+        let events: Result<_, _> = events.into_iter().map(Event::try_from).collect();
+        events.map_err(|error| self.misunderstood(&error))
+    }
+
+    /// Begins or ends maintenance; what was changed.
+    pub(crate) async fn set_maintenance(
+        &self,
+        request: v1::SetMaintenanceRequest,
+    ) -> Result<Vec<Maintenance>, Failure> {
+        let mut calls = self.calls.clone();
+        let changed = self.within(ANSWER, calls.set_maintenance(request)).await?.changed;
+        let changed: Result<_, _> = changed.into_iter().map(Maintenance::try_from).collect();
+        changed.map_err(|error| self.misunderstood(&error))
+    }
+
+    /// The lines of an instance's log.
+    pub(crate) async fn read_log(
+        &self,
+        request: v1::AggregatorServiceReadLogRequest,
+    ) -> Result<LogLines, Failure> {
+        let mut calls = self.calls.clone();
+        let stream = self.within(ANSWER, calls.read_log(request)).await?;
+        let client = self.clone();
+        Ok(Box::pin(stream.map(move |lines| lines.map_err(|status| client.sentence(&status)))))
     }
 
     pub(crate) async fn explain(
@@ -132,7 +216,7 @@ impl Client {
                     format!("the aggregator at {address} is of a version that does not know this command"),
                 );
             }
-            return Failure::new(FAILED, printable(status.message()));
+            return Failure::new(FAILED, printable_lines(status.message()));
         };
         while let Some(deeper) = source.source() {
             source = deeper;

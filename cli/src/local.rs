@@ -42,6 +42,11 @@ pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut d
                 startable: startable(seen),
                 parts: seen.parts.clone(),
                 probe: None,
+                action: None,
+                unit: None,
+                autostart: None,
+                maintenance: None,
+                has_log: false,
             }
         })
         .collect();
@@ -56,6 +61,7 @@ pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut d
         instances,
         agent: None,
         usage: None,
+        maintenance: None,
     };
     let environment = EnvironmentOverview { name: config.environment.clone(), health, hosts: vec![host] };
     let overview = Overview {
@@ -63,6 +69,7 @@ pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut d
         environments: vec![environment],
         config_digest: config.digest.clone(),
         config_error: None,
+        record_error: None,
     };
     write!(out, "{}", table(&overview, style))?;
     Ok(if health == Health::Up { OK } else { NOT_UP })

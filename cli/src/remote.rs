@@ -2,9 +2,11 @@
 
 use std::io::Write;
 
+use futures::StreamExt as _;
 use jiff::Timestamp;
+use rta_shared::control::ActionKind;
 use rta_shared::overview::{Health, Overview};
-use rta_shared::report::ActionKind;
+use rta_shared::plan::{Conduct, PlanEvent, Wish};
 
 use crate::client::Client;
 use crate::command::{Place, Remote, Target};
@@ -72,13 +74,16 @@ async fn control(
     style: Style,
     out: &mut (dyn Write + Send),
 ) -> Outcome {
-    if style.terminal {
-        let verb = if kind == ActionKind::Start { "starting" } else { "stopping" };
-        writeln!(out, "{verb} {} ...", target.name.join(" "))?;
-        out.flush()?;
+    let (environment, host, component) = target.parts();
+    let wish = Wish { component, environment, host, ..Wish::default() };
+    let conduct = Conduct { everything: true, ..Conduct::default() };
+    let mut events = client.control(kind, &wish, &conduct, "").await?;
+    while let Some(event) = events.next().await {
+        if let PlanEvent::Step(change) = event? {
+            writeln!(out, "{}: {}", change.state, change.text)?;
+        }
     }
-    let (instance, done) = client.control(kind, target.parts()).await?;
-    writeln!(out, "{instance}: {done}")?;
+    let _ = style;
     Ok(OK)
 }
 

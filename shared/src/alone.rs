@@ -60,7 +60,9 @@ mod tests {
             parts: vec![part("launcher", 1), part("driver", u32::from(state == State::Running))],
             doubled: false,
             unseen: None,
-            action_since: None,
+            action: None,
+            unit: None,
+            autostart: None,
             probe: None,
         }
     }

@@ -15,26 +15,34 @@
 //! | [`learn`] | from a running process to the criteria that tell it from all others |
 //! | [`dependency`] | which instance needs which, across hosts |
 //! | [`probe`], [`usage`] | how a component's probe fares; what a host and its processes use |
+//! | [`control`] | starts, stops and restarts of one instance: who, how far, how they ended |
+//! | [`maintenance`] | times in which a host or an instance is worked on |
+//! | [`unit`], [`autostart`] | what keeps a component running: systemd, or the agent |
 //! | [`report`] | what one agent says of its host |
 //! | [`overview`] | what the aggregator concludes of the platform |
 //! | [`alone`] | what a component's own processes say of its health |
 //! | [`trouble`] | the root causes in an overview, with what each takes down |
-//! | [`control`] | how a start or stop ended |
+//! | [`plan`] | what is done for one wish, in which order, and what became of it |
+//! | [`event`] | what happened, as it is recorded |
 //! | [`reload`] | how a reload of the configuration ended |
 //! | [`proto`] | the gRPC types, and their conversions to and from the above |
 //! | [`logging`] | how every rta program writes its log |
 
 pub mod alone;
+pub mod autostart;
 pub mod config;
 pub mod control;
 pub mod dependency;
+pub mod event;
 pub mod explain;
 pub mod human;
 pub mod learn;
 pub mod logging;
+pub mod maintenance;
 pub mod matching;
 pub mod name;
 pub mod overview;
+pub mod plan;
 pub mod probe;
 pub mod process;
 pub mod proto;
@@ -42,4 +50,5 @@ pub mod reload;
 pub mod report;
 pub mod text;
 pub mod trouble;
+pub mod unit;
 pub mod usage;

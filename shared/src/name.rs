@@ -6,7 +6,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A name that is shown as it was written and compared without regard to case or to the width of its spaces:
 /// `Kafka  Server` is `kafka server`.
@@ -107,6 +107,12 @@ impl Hash for Name {
 impl Borrow<str> for Name {
     fn borrow(&self) -> &str {
         &self.folded
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::from)
     }
 }
 

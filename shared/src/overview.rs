@@ -5,12 +5,16 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::autostart::Autostart;
+use crate::control::Hold;
+use crate::maintenance::Maintenance;
 use crate::name::Name;
 use crate::probe::ProbeReport;
 use crate::process::Process;
 use crate::report::{PartReport, State, Watch};
+use crate::unit::UnitReport;
 use crate::usage::Usage;
 
 /// What the aggregator concludes of an instance, a host or an environment.
@@ -52,7 +56,7 @@ impl fmt::Display for Health {
 }
 
 /// One component on one host.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct InstanceId {
     /// The host's environment.
     pub environment: Name,
@@ -92,6 +96,16 @@ pub struct InstanceOverview {
     pub parts: Vec<PartReport>,
     /// `None` where it has no probe, or is not known to run.
     pub probe: Option<ProbeReport>,
+    /// What is under way on it.
+    pub action: Option<Hold>,
+    /// What systemd says of its unit; `None` where it has none, or the host is unknown.
+    pub unit: Option<UnitReport>,
+    /// How its agent keeps it running; `None` where it does not, or the host is unknown.
+    pub autostart: Option<Autostart>,
+    /// The maintenance that it is in, its own or its host's.
+    pub maintenance: Option<Maintenance>,
+    /// It has a log that can be read.
+    pub has_log: bool,
 }
 
 fn pids_only<S: serde::Serializer>(processes: &[Process], serializer: S) -> Result<S::Ok, S::Error> {
@@ -150,6 +164,8 @@ pub struct HostOverview {
     pub agent: Option<AgentOverview>,
     /// What it uses; `None` before the first measurement, and while the host is unknown.
     pub usage: Option<Usage>,
+    /// The maintenance that the whole host is in.
+    pub maintenance: Option<Maintenance>,
 }
 
 /// One environment at one moment.
@@ -174,6 +190,8 @@ pub struct Overview {
     pub config_digest: String,
     /// Why a configuration that was to replace it was refused, every problem on a line.
     pub config_error: Option<String>,
+    /// Why events are not recorded at the moment, as a sentence.
+    pub record_error: Option<String>,
 }
 
 /// How many instances have which health.
@@ -267,6 +285,7 @@ impl Overview {
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         self.config_digest == other.config_digest
             && self.config_error == other.config_error
+            && self.record_error == other.record_error
             && self.environments.len() == other.environments.len()
             && self.environments.iter().zip(&other.environments).all(|(a, b)| {
                 a.name == b.name
@@ -294,6 +313,7 @@ impl HostOverview {
         self.name == other.name
             && self.reachable == other.reachable
             && self.error == other.error
+            && self.maintenance == other.maintenance
             && self.instances == other.instances
             && match (&self.agent, &other.agent) {
                 (Some(own), Some(other)) => own.says_the_same_as(other),
@@ -306,6 +326,7 @@ impl HostOverview {
 mod tests {
     use super::*;
     use crate::config::Count;
+    use crate::control::Requester;
     use crate::probe::ProbeState;
     use crate::process::ProcessId;
     use crate::report::WatchMode;
@@ -362,6 +383,11 @@ mod tests {
                             since: Timestamp::UNIX_EPOCH,
                             reason: "no answer".to_owned(),
                         }),
+                        action: None,
+                        unit: None,
+                        autostart: None,
+                        maintenance: None,
+                        has_log: true,
                     }],
                     agent: Some(AgentOverview {
                         version: "0.1.0".to_owned(),
@@ -388,10 +414,20 @@ mod tests {
                             open_files: Some(7),
                         }],
                     }),
+                    maintenance: Some(Maintenance {
+                        environment: "DEV".into(),
+                        host: "c9t21193".into(),
+                        component: None,
+                        since: Timestamp::UNIX_EPOCH,
+                        until: None,
+                        reason: "disks".to_owned(),
+                        by: Requester { user: "ann".to_owned(), address: String::new() },
+                    }),
                 }],
             }],
             config_digest: "abc".to_owned(),
             config_error: None,
+            record_error: None,
         };
         let expected = serde_json::json!({
             "generated_at": "1970-01-01T00:00:00Z",
@@ -404,7 +440,8 @@ mod tests {
                     "cause": {"environment": "DEV", "host": "c9t21193", "component": "kafka server"},
                     "startable": true,
                     "parts": [{"name": null, "count": {"min": 1, "max": 1}, "running": 1, "pids": [4242]}],
-                    "probe": {"state": "failing", "since": "1970-01-01T00:00:00Z", "reason": "no answer"}
+                    "probe": {"state": "failing", "since": "1970-01-01T00:00:00Z", "reason": "no answer"},
+                    "action": null, "unit": null, "autostart": null, "maintenance": null, "has_log": true
                 }],
                 "agent": {
                     "version": "0.1.0",
@@ -418,9 +455,14 @@ mod tests {
                     "processes": [{
                         "pid": 4242, "cpu_percent": 12.5, "resident_bytes": 512, "threads": 30, "open_files": 7
                     }]
+                },
+                "maintenance": {
+                    "environment": "DEV", "host": "c9t21193", "component": null,
+                    "since": "1970-01-01T00:00:00Z", "until": null, "reason": "disks",
+                    "by": {"user": "ann", "address": ""}
                 }
             }]}],
-            "config_digest": "abc", "config_error": null
+            "config_digest": "abc", "config_error": null, "record_error": null
         });
         assert_eq!(serde_json::to_value(&overview).unwrap(), expected);
     }

@@ -6,10 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::autostart::Autostart;
 use crate::config::{Count, HostComponent, Part};
+use crate::control::{ActionKind, Hold};
 use crate::name::Name;
 use crate::probe::ProbeReport;
 use crate::process::Process;
+use crate::unit::UnitReport;
 
 /// What the agent saw of one component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -47,15 +50,6 @@ impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.word())
     }
-}
-
-/// An action that an agent performs on a component.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ActionKind {
-    /// Launching it and waiting until it matches.
-    Start,
-    /// Signalling it and waiting until it is gone.
-    Stop,
 }
 
 /// One part of a component as its agent saw it.
@@ -139,27 +133,35 @@ pub struct ComponentReport {
     pub doubled: bool,
     /// Why its processes may not all be seen, as a sentence.
     pub unseen: Option<String>,
-    /// When the action behind [`State::Starting`] or [`State::Stopping`] began.
-    pub action_since: Option<Timestamp>,
+    /// What is under way on it.
+    pub action: Option<Hold>,
     /// `None` where it has no probe, or does not run.
     pub probe: Option<ProbeReport>,
+    /// `None` where systemd does not start it.
+    pub unit: Option<UnitReport>,
+    /// `None` where it is never started again by itself.
+    pub autostart: Option<Autostart>,
 }
 
 /// What an agent knows of a component beside its processes.
 #[derive(Clone, Debug, Default)]
 pub struct Circumstances {
-    /// What is under way on it.
-    pub action: Option<(ActionKind, Timestamp)>,
+    /// See [`ComponentReport::action`].
+    pub action: Option<Hold>,
     /// See [`ComponentReport::unseen`].
     pub unseen: Option<String>,
     /// See [`ComponentReport::probe`].
     pub probe: Option<ProbeReport>,
+    /// See [`ComponentReport::unit`].
+    pub unit: Option<UnitReport>,
+    /// See [`ComponentReport::autostart`].
+    pub autostart: Option<Autostart>,
 }
 
 impl ComponentReport {
     /// The report on a component: `matches` are the processes of each of its parts.
     pub fn new(component: &HostComponent, matches: &[Vec<Process>], circumstances: Circumstances) -> Self {
-        let Circumstances { action, unseen, probe } = circumstances;
+        let Circumstances { action, unseen, probe, unit, autostart } = circumstances;
         let parts: Vec<PartReport> = component
             .parts
             .iter()
@@ -170,9 +172,12 @@ impl ComponentReport {
         processes.sort_by_key(|process| process.id);
         processes.dedup_by_key(|process| process.id);
         let is_missing = parts.iter().any(|part| part.missing().is_some());
-        let state = match action {
-            Some((ActionKind::Start, _)) => State::Starting,
-            Some((ActionKind::Stop, _)) => State::Stopping,
+        let state = match action.as_ref().map(|hold| hold.kind) {
+            Some(ActionKind::Start) => State::Starting,
+            Some(ActionKind::Stop) => State::Stopping,
+            // It first stops what runs.
+            Some(ActionKind::Restart) if processes.is_empty() => State::Starting,
+            Some(ActionKind::Restart) => State::Stopping,
             None if !is_missing => State::Running,
             None if unseen.is_some() => State::Unknown,
             None if processes.is_empty() => State::Stopped,
@@ -185,8 +190,10 @@ impl ComponentReport {
             doubled: parts.iter().any(|part| part.surplus().is_some()),
             parts,
             unseen,
-            action_since: action.map(|(_, since)| since),
+            action,
             probe,
+            unit,
+            autostart,
         }
     }
 }
@@ -296,7 +303,8 @@ pub struct ScanFigures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::StopRule;
+    use crate::config::{RestartRule, StopRule};
+    use crate::control::Requester;
     use crate::process::ProcessId;
 
     fn process(pid: u32, parent_pid: u32) -> Process {
@@ -316,6 +324,9 @@ mod tests {
             start: None,
             stop: StopRule::default(),
             probe: None,
+            log: None,
+            restart: RestartRule::default(),
+            wanted: false,
         }
     }
 
@@ -346,13 +357,19 @@ mod tests {
 
     #[test]
     fn an_action_under_way_is_the_state() {
-        let since = Timestamp::UNIX_EPOCH;
         let component = component(&[(None, 1, Some(1))]);
-        let acting = |kind| Circumstances { action: Some((kind, since)), ..Circumstances::default() };
+        let acting = |kind| {
+            let hold = Hold { kind, by: Requester::default(), since: Timestamp::UNIX_EPOCH };
+            Circumstances { action: Some(hold), ..Circumstances::default() }
+        };
         let starting = ComponentReport::new(&component, &[vec![process(1, 0)]], acting(ActionKind::Start));
         assert_eq!(starting.state, State::Starting);
         let stopping = ComponentReport::new(&component, &[vec![]], acting(ActionKind::Stop));
-        assert_eq!((stopping.state, stopping.action_since), (State::Stopping, Some(since)));
+        assert_eq!(stopping.state, State::Stopping);
+        let restarting =
+            |processes| ComponentReport::new(&component, &[processes], acting(ActionKind::Restart)).state;
+        assert_eq!(restarting(vec![process(1, 0)]), State::Stopping);
+        assert_eq!(restarting(vec![]), State::Starting);
     }
 
     #[test]

@@ -109,6 +109,11 @@ mod tests {
             startable: false,
             parts: vec![],
             probe: None,
+            action: None,
+            unit: None,
+            autostart: None,
+            maintenance: None,
+            has_log: false,
         }
     }
 
@@ -124,6 +129,7 @@ mod tests {
             instances,
             agent: None,
             usage: None,
+            maintenance: None,
         }
     }
 
@@ -134,6 +140,7 @@ mod tests {
             environments: vec![environment],
             config_digest: String::new(),
             config_error: None,
+            record_error: None,
         }
     }
 

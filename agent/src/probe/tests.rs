@@ -1,6 +1,6 @@
 //! Probes of real sockets and processes. A probe's changes are waited for; nothing is timed.
 
-use rta_shared::config::{Count, Part, Question, StopRule};
+use rta_shared::config::{Count, Part, Question, RestartRule, StopRule};
 use tokio::net::TcpSocket;
 
 use super::*;
@@ -28,6 +28,9 @@ fn component(name: &str, probe: Option<ProbeRule>) -> HostComponent {
         start: None,
         stop: StopRule::default(),
         probe,
+        log: None,
+        restart: RestartRule::default(),
+        wanted: false,
     }
 }
 

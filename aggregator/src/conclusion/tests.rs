@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rta_shared::config::{Count, HostComponent, Part, Source, StopRule, load_sources};
+use rta_shared::config::{Count, HostComponent, Part, RestartRule, Source, StopRule, load_sources};
+use rta_shared::control::{ActionKind, Hold, Requester};
 use rta_shared::name::Name;
 use rta_shared::overview::Overview;
 use rta_shared::probe::{ProbeReport, ProbeState};
 use rta_shared::process::{Process, ProcessId};
-use rta_shared::report::{
-    ActionKind, Circumstances, ConfigStanding, Report, ScanFigures, State, Watch, WatchMode,
-};
+use rta_shared::report::{Circumstances, ConfigStanding, Report, ScanFigures, State, Watch, WatchMode};
 
 use super::*;
 use crate::knowledge::News;
@@ -100,6 +99,7 @@ impl World {
             environments,
             config_digest: String::new(),
             config_error: None,
+            record_error: None,
         };
         let located = overview.instances().find(|located| located.id().to_string() == id).unwrap();
         let instance = located.instance;
@@ -119,7 +119,7 @@ fn process(pid: u32, parent_pid: u32) -> Process {
 }
 
 /// What an agent says of a component that is not divided, with these processes.
-fn seen_as(name: &Name, processes: Vec<Process>, action: Option<(ActionKind, Timestamp)>) -> ComponentReport {
+fn seen_as(name: &Name, processes: Vec<Process>, action: Option<Hold>) -> ComponentReport {
     let component = HostComponent {
         name: name.clone(),
         aliases: vec![],
@@ -127,6 +127,9 @@ fn seen_as(name: &Name, processes: Vec<Process>, action: Option<(ActionKind, Tim
         start: None,
         stop: StopRule::default(),
         probe: None,
+        log: None,
+        restart: RestartRule::default(),
+        wanted: false,
     };
     ComponentReport::new(&component, &[processes], Circumstances { action, ..Circumstances::default() })
 }
@@ -273,7 +276,7 @@ fn what_is_starting_or_stopping_is_not_up() {
     {
         let mut world = World::new();
         world.report("a", |components| {
-            let action = Some((kind, Timestamp::UNIX_EPOCH));
+            let action = Some(Hold { kind, by: Requester::default(), since: Timestamp::UNIX_EPOCH });
             components[0] = seen_as(&"kafka".into(), vec![process(7, 1)], action);
         });
         assert_eq!(world.verdict("DEV/a/kafka"), because(Health::Down, reason, ""));

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
-use rta_shared::report::ActionKind;
+use rta_shared::control::ActionKind;
 
 /// How many are remembered.
 const REMEMBERED: usize = 50;

@@ -11,8 +11,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use jiff::Timestamp;
 use maud::Markup;
+use rta_shared::control::{ActionKind, Requester};
 use rta_shared::name::LONGEST;
-use rta_shared::report::ActionKind;
 use serde::Deserialize;
 
 use super::actions::{Actions, Progress};
@@ -110,7 +110,10 @@ async fn act(site: Site, kind: ActionKind, pressed: Pressed) -> Response {
     let id = site.actions.begin(kind, instance, Timestamp::now());
     // In a task of its own: it goes on if the browser leaves.
     let work = tokio::spawn(async move {
-        let outcome = site.operations.control(kind, &Target { component, environment, host }).await;
+        let outcome = site
+            .operations
+            .control(kind, &Target { component, environment, host }, &Requester::default(), |_| {})
+            .await;
         site.actions.end(
             id,
             match outcome {

@@ -10,12 +10,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures::future::join_all;
+use futures::StreamExt as _;
 use rta_agent::watch::WatchOptions;
 use rta_aggregator::Configuration;
 use rta_shared::config::Platform;
+use rta_shared::control::ActionKind;
 use rta_shared::logging::{self, LogFormat};
-use rta_shared::report::ActionKind;
+use rta_shared::plan::{Conduct, PlanEvent, StepState, Wish};
 use rta_shared::text::counted;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -143,17 +144,26 @@ async fn greet(
     Ok(out.flush()?)
 }
 
-/// Starts or stops every instance, all at once; what went wrong, as sentences.
+/// Starts or stops every instance; what went wrong, as sentences.
 async fn control_all(client: &Client, kind: ActionKind) -> Vec<String> {
-    let overview = match client.refresh().await {
-        Ok(overview) => overview,
+    let wish = Wish { all: true, ..Wish::default() };
+    let conduct = Conduct { everything: true, keep_going: true, ..Conduct::default() };
+    let mut events = match client.refresh().await {
+        Ok(_) => match client.control(kind, &wish, &conduct, "demo").await {
+            Ok(events) => events,
+            Err(failure) => return vec![sentence(failure)],
+        },
         Err(failure) => return vec![sentence(failure)],
     };
-    let calls = overview.instances().map(|located| {
-        let id = located.id();
-        client.control(kind, (id.environment.to_string(), id.host.to_string(), id.component.to_string()))
-    });
-    join_all(calls).await.into_iter().filter_map(Result::err).map(sentence).collect()
+    let mut failures = Vec::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(PlanEvent::Step(change)) if change.state == StepState::Failed => failures.push(change.text),
+            Ok(_) => {}
+            Err(failure) => failures.push(sentence(failure)),
+        }
+    }
+    failures
 }
 
 fn sentence(failure: Failure) -> String {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 use rta_shared::config::{
-    Host, HostConfig, Platform, Source, StartRule, StartTemplate, Template, load_sources,
+    CommandRule, CommandTemplate, Engine, EngineTemplate, Host, HostConfig, Platform, Source, StartRule,
+    StartTemplate, Template, load_sources,
 };
 use rta_shared::matching::Criterion;
 
@@ -30,11 +31,10 @@ pub(super) fn platform() -> anyhow::Result<Platform> {
     let mut platform = load_sources(&sources)?;
     for component in &mut platform.components {
         component.start = Some(StartTemplate {
-            command: vec![Template::parse("stand-in").map_err(anyhow::Error::msg)?],
-            directory: None,
-            user: None,
-            environment: Vec::new(),
-            log: None,
+            engine: EngineTemplate::Command(CommandTemplate {
+                command: vec![Template::parse("stand-in").map_err(anyhow::Error::msg)?],
+                ..CommandTemplate::default()
+            }),
             timeout: TIMEOUT,
             settle: SETTLE,
         });
@@ -60,11 +60,13 @@ pub(super) fn host_config(platform: &Platform, host: &Host, programs: &Path) -> 
         let mut command = vec![programs.join(program).to_string_lossy().into_owned()];
         command.extend(arguments);
         component.start = Some(StartRule {
-            command,
-            directory: None,
-            user: None,
-            environment: vec![(LEASE.to_owned(), std::process::id().to_string())],
-            log: None,
+            engine: Engine::Command(CommandRule {
+                command,
+                directory: None,
+                user: None,
+                environment: vec![(LEASE.to_owned(), std::process::id().to_string())],
+                log: None,
+            }),
             timeout: TIMEOUT,
             settle: SETTLE,
         });
@@ -74,9 +76,14 @@ pub(super) fn host_config(platform: &Platform, host: &Host, programs: &Path) -> 
 
 #[cfg(test)]
 mod tests {
+    use rta_shared::config::HostComponent;
     use rta_shared::process::CommandLine;
 
     use super::*;
+
+    fn command(component: &HostComponent) -> &Vec<String> {
+        &component.start.as_ref().unwrap().engine.command().unwrap().command
+    }
 
     #[test]
     fn each_stand_in_is_matched_by_its_own_component_and_on_its_own_host_alone() {
@@ -86,7 +93,7 @@ mod tests {
             platform.hosts().map(|host| host_config(&platform, host, programs).unwrap()).collect();
         for config in &configs {
             for component in &config.components {
-                let line = CommandLine::from_arguments(&component.start.as_ref().unwrap().command);
+                let line = CommandLine::from_arguments(command(component));
                 let matched: Vec<_> = configs
                     .iter()
                     .flat_map(|config| config.components.iter().map(move |other| (&config.host, other)))
@@ -104,7 +111,7 @@ mod tests {
         let host = platform.hosts().next().unwrap();
         let config = host_config(&platform, host, Path::new("/tmp/x/bin")).unwrap();
         for component in &config.components {
-            let mut command = component.start.as_ref().unwrap().command.clone();
+            let mut command = command(component).clone();
             command[0] = "/usr/bin/java".to_owned();
             assert!(!component.claims(&CommandLine::from_arguments(&command)));
         }

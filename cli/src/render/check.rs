@@ -74,6 +74,11 @@ mod tests {
             startable: false,
             parts: vec![],
             probe: None,
+            action: None,
+            unit: None,
+            autostart: None,
+            maintenance: None,
+            has_log: false,
         };
         let host = HostOverview {
             name: "h".into(),
@@ -85,6 +90,7 @@ mod tests {
             instances: healths.iter().map(instance).collect(),
             agent: None,
             usage: None,
+            maintenance: None,
         };
         let environment = EnvironmentOverview { name: "DEV".into(), health: Health::Up, hosts: vec![host] };
         Overview {
@@ -92,6 +98,7 @@ mod tests {
             environments: vec![environment],
             config_digest: String::new(),
             config_error: None,
+            record_error: None,
         }
     }
 

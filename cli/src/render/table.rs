@@ -91,6 +91,11 @@ mod tests {
             startable: false,
             parts: vec![],
             probe: None,
+            action: None,
+            unit: None,
+            autostart: None,
+            maintenance: None,
+            has_log: false,
         };
         let host = HostOverview {
             name: "h".into(),
@@ -102,6 +107,7 @@ mod tests {
             instances: vec![instance],
             agent: None,
             usage: None,
+            maintenance: None,
         };
         let environment = EnvironmentOverview { name: "DEV".into(), health: Health::Down, hosts: vec![host] };
         Overview {
@@ -109,6 +115,7 @@ mod tests {
             environments: vec![environment],
             config_digest: String::new(),
             config_error: None,
+            record_error: None,
         }
     }
 

@@ -163,12 +163,22 @@ mod tests {
                 since: before(200),
                 reason: String::new(),
             }),
+            action: None,
+            unit: None,
+            autostart: None,
+            maintenance: None,
+            has_log: false,
         };
         let quiet = InstanceOverview {
             component: "quiet".into(),
             processes: vec![],
             parts: vec![],
             probe: None,
+            action: None,
+            unit: None,
+            autostart: None,
+            maintenance: None,
+            has_log: false,
             ..processor.clone()
         };
         let agent = AgentOverview {
@@ -206,6 +216,7 @@ mod tests {
             instances: vec![processor, quiet],
             agent: Some(agent),
             usage: Some(usage),
+            maintenance: None,
         };
         Overview {
             generated_at: now(),
@@ -216,6 +227,7 @@ mod tests {
             }],
             config_digest: "abc".to_owned(),
             config_error: None,
+            record_error: None,
         }
     }
 

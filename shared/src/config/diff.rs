@@ -22,6 +22,8 @@ pub fn host_changes(old: &HostConfig, new: &HostConfig) -> Vec<String> {
             ("start", old.start == new.start),
             ("stop", old.stop == new.stop),
             ("probe", old.probe == new.probe),
+            ("log", old.log == new.log),
+            ("restart", old.restart == new.restart && old.wanted == new.wanted),
         ])
     });
     changes
@@ -39,6 +41,8 @@ pub fn platform_changes(old: &Platform, new: &Platform) -> Vec<String> {
             ("start", old.start == new.start),
             ("stop", old.stop == new.stop),
             ("probe", old.probe == new.probe),
+            ("log", old.log == new.log),
+            ("restart", old.restart == new.restart && old.wanted == new.wanted),
         ])
     });
     let roles = Pairs::new(&old.roles, &new.roles, |role| &role.name);

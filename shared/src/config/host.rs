@@ -47,6 +47,13 @@ pub struct HostComponent {
     pub stop: StopRule,
     /// How to ask it whether it is well; `None`: that it runs is enough.
     pub probe: Option<ProbeRule>,
+    /// Its own log, the only file of it that people may read; where none is written, that of its start command.
+    pub log: Option<PathBuf>,
+    /// Whether and how it is started again when it has ended by itself.
+    pub restart: RestartRule,
+    /// The configuration says that it is to run, whoever last started or stopped it; an operator's stop holds
+    /// all the same.
+    pub wanted: bool,
 }
 
 impl HostComponent {
@@ -95,6 +102,44 @@ impl fmt::Display for Count {
 /// How a component is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartRule {
+    /// What starts it.
+    pub engine: Engine,
+    /// Within this time of the launch the criteria must match, and the probe must pass.
+    pub timeout: Duration,
+    /// For this long the same process must then go on matching.
+    pub settle: Duration,
+}
+
+/// What starts a component; where that is systemd, it stops it too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// The agent runs a command.
+    Command(CommandRule),
+    /// systemd starts and stops this unit, asked over D-Bus: `kafka.service`.
+    Systemd(String),
+}
+
+impl Engine {
+    /// The command that the agent runs.
+    pub fn command(&self) -> Option<&CommandRule> {
+        match self {
+            Self::Command(command) => Some(command),
+            Self::Systemd(_) => None,
+        }
+    }
+
+    /// The unit that systemd is asked to start.
+    pub fn unit(&self) -> Option<&str> {
+        match self {
+            Self::Command(_) => None,
+            Self::Systemd(unit) => Some(unit),
+        }
+    }
+}
+
+/// A command that the agent runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandRule {
     /// The program and its arguments; never empty. A program with a `/` that is not absolute is relative to
     /// `directory`; one without is looked up in `PATH`.
     pub command: Vec<String>,
@@ -106,10 +151,58 @@ pub struct StartRule {
     pub environment: Vec<(String, String)>,
     /// The file that standard output and error are appended to; `None`: they are discarded.
     pub log: Option<PathBuf>,
-    /// Within this time of the launch the criteria must match.
-    pub timeout: Duration,
-    /// For this long the same process must then go on matching.
-    pub settle: Duration,
+}
+
+/// Whether and how a component that has ended by itself is started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestartRule {
+    /// When it is.
+    pub when: RestartWhen,
+    /// How long after its end the first attempt is made; each further one waits twice as long.
+    pub backoff: Duration,
+    /// The longest that is waited.
+    pub longest: Duration,
+    /// After so many starts `within` that time it is given up; never 0.
+    pub limit: u32,
+    /// For how long starts count.
+    pub within: Duration,
+}
+
+impl Default for RestartRule {
+    fn default() -> Self {
+        Self {
+            when: RestartWhen::Never,
+            backoff: Duration::from_secs(1),
+            longest: Duration::from_secs(60),
+            limit: 5,
+            within: Duration::from_secs(600),
+        }
+    }
+}
+
+/// When a component that has ended by itself is started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestartWhen {
+    /// Never.
+    Never,
+    /// Unless it ended with exit status 0; an end whose manner is not known counts as a failure.
+    OnFailure,
+    /// However it ended.
+    Always,
+}
+
+impl RestartWhen {
+    /// Every value.
+    pub const ALL: [Self; 3] = [Self::Never, Self::OnFailure, Self::Always];
+
+    /// The word in the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::OnFailure => "on-failure",
+            Self::Always => "always",
+        }
+    }
 }
 
 /// How a component is asked whether it is well.
@@ -163,11 +256,48 @@ pub struct StopRule {
     pub timeout: Duration,
     /// Whether SIGKILL follows; if not, a process that stays is reported.
     pub kill: bool,
+    /// What is to be gone at the end.
+    pub scope: StopScope,
+    /// What is run instead of the first signal, such as `kafka-server-stop.sh`, where the start command is run
+    /// and as its user.
+    pub command: Option<CommandRule>,
 }
 
 impl Default for StopRule {
     fn default() -> Self {
-        Self { signal: StopSignal::Term, timeout: Duration::from_secs(30), kill: true }
+        Self {
+            signal: StopSignal::Term,
+            timeout: Duration::from_secs(30),
+            kill: true,
+            scope: StopScope::Tree,
+            command: None,
+        }
+    }
+}
+
+/// What is to be gone when a component is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopScope {
+    /// The matched processes.
+    Process,
+    /// Their process groups too.
+    Group,
+    /// All their descendants, and what is left of the session or control group that the agent started it in;
+    /// but not what belongs to another component.
+    Tree,
+}
+
+impl StopScope {
+    /// Every value.
+    pub const ALL: [Self; 3] = [Self::Process, Self::Group, Self::Tree];
+
+    /// The word in the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Group => "group",
+            Self::Tree => "tree",
+        }
     }
 }
 

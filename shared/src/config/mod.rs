@@ -16,12 +16,13 @@ mod template;
 
 pub use diff::{host_changes, platform_changes, same_parts};
 pub use host::{
-    Count, HostComponent, HostConfig, Part, ProbeRule, Question, StartRule, StopRule, StopSignal,
+    CommandRule, Count, Engine, HostComponent, HostConfig, Part, ProbeRule, Question, RestartRule,
+    RestartWhen, StartRule, StopRule, StopScope, StopSignal,
 };
 pub use load::{load_folder, load_sources};
 pub use platform::{
-    Component, CriterionTemplate, Dependency, DependencyPlace, Environment, Host, PartTemplate, Platform,
-    ProbeTemplate, QuestionTemplate, Role, StartTemplate,
+    CommandTemplate, Component, CriterionTemplate, Dependency, DependencyPlace, EngineTemplate, Environment,
+    Host, PartTemplate, Platform, ProbeTemplate, QuestionTemplate, Role, StartTemplate, StopTemplate,
 };
 pub use source::{LoadError, Problem, Source};
 pub use template::{CompileError, RegexTemplate, Template, UnknownVariable};

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use tonic::transport::Uri;
 
-use super::host::{Count, HostComponent, HostConfig, Part, ProbeRule, Question, StartRule, StopRule};
+use super::host::{
+    CommandRule, Count, Engine, HostComponent, HostConfig, Part, ProbeRule, Question, RestartRule, StartRule,
+    StopRule, StopScope, StopSignal,
+};
 use super::template::{CompileError, RegexTemplate, Template, UnknownVariable};
 use crate::matching::Criterion;
 use crate::name::Name;
@@ -39,15 +42,27 @@ pub struct Component {
     /// How to start it; `None`: it is watched, not started.
     pub start: Option<StartTemplate>,
     /// How to stop it.
-    pub stop: StopRule,
+    pub stop: StopTemplate,
     /// How to ask it whether it is well; `None`: that it runs is enough.
     pub probe: Option<ProbeTemplate>,
+    /// See [`HostComponent::log`].
+    pub log: Option<Template>,
+    /// See [`HostComponent::restart`].
+    pub restart: RestartRule,
+    /// See [`HostComponent::wanted`].
+    pub wanted: bool,
 }
 
 impl Component {
     /// Whether `name` is its name or an alias.
     pub fn is_called(&self, name: &Name) -> bool {
         self.name == *name || self.aliases.contains(name)
+    }
+
+    /// The log that people may read; see [`HostComponent::log`].
+    pub fn readable_log(&self) -> Option<&Template> {
+        let command = self.start.as_ref().and_then(|start| start.engine.command());
+        self.log.as_ref().or(command.and_then(|command| command.log.as_ref()))
     }
 }
 
@@ -109,6 +124,46 @@ pub enum DependencyPlace {
 /// A start rule with variables; see [`StartRule`] for the fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartTemplate {
+    /// See [`StartRule::engine`].
+    pub engine: EngineTemplate,
+    /// See [`StartRule::timeout`].
+    pub timeout: Duration,
+    /// See [`StartRule::settle`].
+    pub settle: Duration,
+}
+
+impl StartTemplate {
+    fn expand(&self, value: impl Fn(&str) -> Option<String>) -> Result<StartRule, UnknownVariable> {
+        let engine = match &self.engine {
+            EngineTemplate::Command(command) => Engine::Command(command.expand(value)?),
+            EngineTemplate::Systemd(unit) => Engine::Systemd(unit.expand(value)?),
+        };
+        Ok(StartRule { engine, timeout: self.timeout, settle: self.settle })
+    }
+}
+
+/// What starts a component; see [`Engine`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EngineTemplate {
+    /// See [`Engine::Command`].
+    Command(CommandTemplate),
+    /// See [`Engine::Systemd`].
+    Systemd(Template),
+}
+
+impl EngineTemplate {
+    /// The command that the agent runs.
+    pub fn command(&self) -> Option<&CommandTemplate> {
+        match self {
+            Self::Command(command) => Some(command),
+            Self::Systemd(_) => None,
+        }
+    }
+}
+
+/// A command with variables; see [`CommandRule`] for the fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommandTemplate {
     /// Never empty.
     pub command: Vec<Template>,
     /// The working directory.
@@ -119,17 +174,13 @@ pub struct StartTemplate {
     pub environment: Vec<(String, Template)>,
     /// Where the output goes.
     pub log: Option<Template>,
-    /// See [`StartRule::timeout`].
-    pub timeout: Duration,
-    /// See [`StartRule::settle`].
-    pub settle: Duration,
 }
 
-impl StartTemplate {
-    fn expand(&self, value: impl Fn(&str) -> Option<String>) -> Result<StartRule, UnknownVariable> {
+impl CommandTemplate {
+    fn expand(&self, value: impl Fn(&str) -> Option<String>) -> Result<CommandRule, UnknownVariable> {
         let text = |template: &Template| template.expand(&value);
         let path = |template: &Option<Template>| template.as_ref().map(text).transpose();
-        Ok(StartRule {
+        Ok(CommandRule {
             command: self.command.iter().map(text).collect::<Result<_, _>>()?,
             directory: path(&self.directory)?.map(Into::into),
             user: self.user.clone(),
@@ -139,9 +190,44 @@ impl StartTemplate {
                 .map(|(name, value)| Ok((name.clone(), text(value)?)))
                 .collect::<Result<_, _>>()?,
             log: path(&self.log)?.map(Into::into),
-            timeout: self.timeout,
-            settle: self.settle,
         })
+    }
+}
+
+/// A stop rule with variables; see [`StopRule`] for the fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StopTemplate {
+    /// See [`StopRule::signal`].
+    pub signal: StopSignal,
+    /// See [`StopRule::timeout`].
+    pub timeout: Duration,
+    /// See [`StopRule::kill`].
+    pub kill: bool,
+    /// See [`StopRule::scope`].
+    pub scope: StopScope,
+    /// The program and its arguments; empty: the signal is sent.
+    pub command: Vec<Template>,
+}
+
+impl Default for StopTemplate {
+    fn default() -> Self {
+        let StopRule { signal, timeout, kill, scope, command: _ } = StopRule::default();
+        Self { signal, timeout, kill, scope, command: Vec::new() }
+    }
+}
+
+impl StopTemplate {
+    /// `start` says where and as whom a command is run.
+    fn expand(
+        &self,
+        start: Option<&StartTemplate>,
+        value: impl Fn(&str) -> Option<String>,
+    ) -> Result<StopRule, UnknownVariable> {
+        let around = start.and_then(|start| start.engine.command()).cloned().unwrap_or_default();
+        let command = CommandTemplate { command: self.command.clone(), ..around };
+        let command = (!self.command.is_empty()).then(|| command.expand(value)).transpose()?;
+        let Self { signal, timeout, kill, scope, command: _ } = *self;
+        Ok(StopRule { signal, timeout, kill, scope, command })
     }
 }
 
@@ -354,6 +440,7 @@ impl Platform {
             "ip" => Some(addresses.iter().map(IpAddr::to_string).collect()),
             _ => host.variables.get(name).map(|value| vec![value.clone()]),
         };
+        let value = |name: &str| values(name)?.into_iter().next();
         let told = |error: &dyn std::fmt::Display| {
             format!("component \"{}\" on host {}: {error}", component.name, host.name)
         };
@@ -369,16 +456,16 @@ impl Platform {
             start: component
                 .start
                 .as_ref()
-                .map(|start| start.expand(|name| values(name)?.into_iter().next()))
+                .map(|start| start.expand(value))
                 .transpose()
                 .map_err(|error| told(&error))?,
-            stop: component.stop.clone(),
+            stop: component.stop.expand(component.start.as_ref(), value).map_err(|error| told(&error))?,
             probe: component
                 .probe
                 .as_ref()
                 .map(|probe| {
                     Ok(ProbeRule {
-                        question: probe.question.expand(|name| values(name)?.into_iter().next())?,
+                        question: probe.question.expand(value)?,
                         interval: probe.interval,
                         timeout: probe.timeout,
                         failures: probe.failures,
@@ -387,6 +474,14 @@ impl Platform {
                 })
                 .transpose()
                 .map_err(|error: String| told(&format!("probe: {error}")))?,
+            log: component
+                .readable_log()
+                .map(|log| log.expand(value))
+                .transpose()
+                .map_err(|error| told(&error))?
+                .map(Into::into),
+            restart: component.restart,
+            wanted: component.wanted,
         })
     }
 }

@@ -1,158 +1,204 @@
-//! Results of starts and stops on the wire.
+//! Starts, stops and restarts of one instance on the wire.
 
-use super::{ProtocolError, from_wire_duration, to_wire_duration, v1};
-use crate::control::{Done, Outcome};
-use crate::overview::InstanceId;
+use super::{ProtocolError, from_wire_duration, from_wire_time, to_wire_duration, to_wire_time, v1};
+use crate::control::{ActionEvent, ActionKind, Done, Hold, Outcome, Phase, Progress, Requester};
 
-impl From<Outcome> for v1::StartOutcome {
-    /// An outcome that only a stop has becomes unspecified.
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Started => Self::Started,
-            Outcome::AlreadyRunning => Self::AlreadyRunning,
-            Outcome::Stopped | Outcome::AlreadyStopped | Outcome::Killed => Self::Unspecified,
+impl From<ActionKind> for v1::ActionKind {
+    fn from(kind: ActionKind) -> Self {
+        match kind {
+            ActionKind::Start => Self::Start,
+            ActionKind::Stop => Self::Stop,
+            ActionKind::Restart => Self::Restart,
         }
     }
 }
 
-impl From<Outcome> for v1::StopOutcome {
-    /// An outcome that only a start has becomes unspecified.
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Stopped => Self::Stopped,
-            Outcome::AlreadyStopped => Self::AlreadyStopped,
-            Outcome::Killed => Self::Killed,
-            Outcome::Started | Outcome::AlreadyRunning => Self::Unspecified,
-        }
+/// The kind that a number on the wire stands for.
+///
+/// # Errors
+/// One that this version does not know.
+pub fn action_kind(kind: i32) -> Result<ActionKind, ProtocolError> {
+    match v1::ActionKind::try_from(kind) {
+        Ok(v1::ActionKind::Start) => Ok(ActionKind::Start),
+        Ok(v1::ActionKind::Stop) => Ok(ActionKind::Stop),
+        Ok(v1::ActionKind::Restart) => Ok(ActionKind::Restart),
+        Ok(v1::ActionKind::Unspecified) | Err(_) => Err(ProtocolError::unknown("kind", kind)),
     }
 }
 
-fn start_outcome(outcome: i32) -> Result<Outcome, ProtocolError> {
-    match v1::StartOutcome::try_from(outcome) {
-        Ok(v1::StartOutcome::Started) => Ok(Outcome::Started),
-        Ok(v1::StartOutcome::AlreadyRunning) => Ok(Outcome::AlreadyRunning),
-        Ok(v1::StartOutcome::Unspecified) | Err(_) => Err(ProtocolError::unknown("outcome", outcome)),
+impl From<&Requester> for v1::Requester {
+    fn from(requester: &Requester) -> Self {
+        Self { user: requester.user.clone(), address: requester.address.clone() }
     }
 }
 
-fn stop_outcome(outcome: i32) -> Result<Outcome, ProtocolError> {
-    match v1::StopOutcome::try_from(outcome) {
-        Ok(v1::StopOutcome::Stopped) => Ok(Outcome::Stopped),
-        Ok(v1::StopOutcome::AlreadyStopped) => Ok(Outcome::AlreadyStopped),
-        Ok(v1::StopOutcome::Killed) => Ok(Outcome::Killed),
-        Ok(v1::StopOutcome::Unspecified) | Err(_) => Err(ProtocolError::unknown("outcome", outcome)),
+impl From<v1::Requester> for Requester {
+    fn from(requester: v1::Requester) -> Self {
+        Self { user: requester.user, address: requester.address }
     }
 }
 
-fn done(
-    outcome: Outcome,
-    pids: Vec<u32>,
-    took: Option<prost_types::Duration>,
-) -> Result<Done, ProtocolError> {
-    let took = from_wire_duration(took.ok_or(ProtocolError::Missing("took"))?)?;
-    Ok(Done { outcome, pids, took })
-}
-
-impl From<Done> for v1::AgentServiceStartResponse {
-    fn from(done: Done) -> Self {
+impl From<&Hold> for v1::ActionHold {
+    fn from(hold: &Hold) -> Self {
         Self {
-            outcome: v1::StartOutcome::from(done.outcome).into(),
-            pids: done.pids,
-            took: Some(to_wire_duration(done.took)),
+            kind: v1::ActionKind::from(hold.kind).into(),
+            by: Some((&hold.by).into()),
+            since: Some(to_wire_time(hold.since)),
         }
     }
 }
 
-impl TryFrom<v1::AgentServiceStartResponse> for Done {
+impl TryFrom<v1::ActionHold> for Hold {
     type Error = ProtocolError;
 
-    fn try_from(response: v1::AgentServiceStartResponse) -> Result<Self, ProtocolError> {
-        done(start_outcome(response.outcome)?, response.pids, response.took)
+    fn try_from(hold: v1::ActionHold) -> Result<Self, ProtocolError> {
+        Ok(Self {
+            kind: action_kind(hold.kind)?,
+            by: hold.by.unwrap_or_default().into(),
+            since: from_wire_time(hold.since.ok_or(ProtocolError::Missing("action.since"))?)?,
+        })
     }
 }
 
-impl From<Done> for v1::AgentServiceStopResponse {
-    fn from(done: Done) -> Self {
+impl From<&Progress> for v1::ActionProgress {
+    fn from(progress: &Progress) -> Self {
+        let phase = match progress.phase {
+            Phase::Launched => v1::ActionPhase::Launched,
+            Phase::Waiting => v1::ActionPhase::Waiting,
+            Phase::Matched => v1::ActionPhase::Matched,
+            Phase::Probing => v1::ActionPhase::Probing,
+            Phase::Stable => v1::ActionPhase::Stable,
+            Phase::Signalled => v1::ActionPhase::Signalled,
+            Phase::Killed => v1::ActionPhase::Killed,
+            Phase::Gone => v1::ActionPhase::Gone,
+        };
         Self {
-            outcome: v1::StopOutcome::from(done.outcome).into(),
-            pids: done.pids,
-            took: Some(to_wire_duration(done.took)),
+            at: Some(to_wire_time(progress.at)),
+            phase: phase.into(),
+            text: progress.text.clone(),
+            pids: progress.pids.clone(),
         }
     }
 }
 
-impl TryFrom<v1::AgentServiceStopResponse> for Done {
+impl TryFrom<v1::ActionProgress> for Progress {
     type Error = ProtocolError;
 
-    fn try_from(response: v1::AgentServiceStopResponse) -> Result<Self, ProtocolError> {
-        done(stop_outcome(response.outcome)?, response.pids, response.took)
+    fn try_from(progress: v1::ActionProgress) -> Result<Self, ProtocolError> {
+        let phase = match v1::ActionPhase::try_from(progress.phase) {
+            Ok(v1::ActionPhase::Launched) => Phase::Launched,
+            Ok(v1::ActionPhase::Matched) => Phase::Matched,
+            Ok(v1::ActionPhase::Probing) => Phase::Probing,
+            Ok(v1::ActionPhase::Stable) => Phase::Stable,
+            Ok(v1::ActionPhase::Signalled) => Phase::Signalled,
+            Ok(v1::ActionPhase::Killed) => Phase::Killed,
+            Ok(v1::ActionPhase::Gone) => Phase::Gone,
+            // One of a later version is no reason to lose sight of the action.
+            Ok(v1::ActionPhase::Waiting | v1::ActionPhase::Unspecified) | Err(_) => Phase::Waiting,
+        };
+        Ok(Self {
+            at: from_wire_time(progress.at.ok_or(ProtocolError::Missing("progress.at"))?)?,
+            phase,
+            text: progress.text,
+            pids: progress.pids,
+        })
     }
 }
 
-impl From<(&InstanceId, Done)> for v1::AggregatorServiceStartResponse {
-    fn from((instance, done): (&InstanceId, Done)) -> Self {
-        Self {
-            instance: Some(instance.into()),
-            outcome: v1::StartOutcome::from(done.outcome).into(),
-            pids: done.pids,
-            took: Some(to_wire_duration(done.took)),
+impl From<&Done> for v1::ActionResult {
+    fn from(done: &Done) -> Self {
+        let outcome = match done.outcome {
+            Outcome::Started => v1::ActionOutcome::Started,
+            Outcome::AlreadyRunning => v1::ActionOutcome::AlreadyRunning,
+            Outcome::Stopped => v1::ActionOutcome::Stopped,
+            Outcome::AlreadyStopped => v1::ActionOutcome::AlreadyStopped,
+            Outcome::Killed => v1::ActionOutcome::Killed,
+            Outcome::Restarted => v1::ActionOutcome::Restarted,
+        };
+        Self { outcome: outcome.into(), pids: done.pids.clone(), took: Some(to_wire_duration(done.took)) }
+    }
+}
+
+impl TryFrom<v1::ActionResult> for Done {
+    type Error = ProtocolError;
+
+    fn try_from(result: v1::ActionResult) -> Result<Self, ProtocolError> {
+        let outcome = match v1::ActionOutcome::try_from(result.outcome) {
+            Ok(v1::ActionOutcome::Started) => Outcome::Started,
+            Ok(v1::ActionOutcome::AlreadyRunning) => Outcome::AlreadyRunning,
+            Ok(v1::ActionOutcome::Stopped) => Outcome::Stopped,
+            Ok(v1::ActionOutcome::AlreadyStopped) => Outcome::AlreadyStopped,
+            Ok(v1::ActionOutcome::Killed) => Outcome::Killed,
+            Ok(v1::ActionOutcome::Restarted) => Outcome::Restarted,
+            Ok(v1::ActionOutcome::Unspecified) | Err(_) => {
+                return Err(ProtocolError::unknown("outcome", result.outcome));
+            }
+        };
+        let took = from_wire_duration(result.took.ok_or(ProtocolError::Missing("took"))?)?;
+        Ok(Self { outcome, pids: result.pids, took })
+    }
+}
+
+/// The three streams of an agent's actions say the same in messages of their own.
+macro_rules! action_events {
+    ($($response:ident, $event:ident;)*) => {$(
+        impl From<&ActionEvent> for v1::$response {
+            fn from(event: &ActionEvent) -> Self {
+                use v1::$event::Event;
+                let event = match event {
+                    ActionEvent::Progress(progress) => Event::Progress(progress.into()),
+                    ActionEvent::Done(done) => Event::Result(done.into()),
+                };
+                Self { event: Some(event) }
+            }
         }
-    }
-}
 
-impl TryFrom<v1::AggregatorServiceStartResponse> for (InstanceId, Done) {
-    type Error = ProtocolError;
+        impl TryFrom<v1::$response> for ActionEvent {
+            type Error = ProtocolError;
 
-    fn try_from(response: v1::AggregatorServiceStartResponse) -> Result<Self, ProtocolError> {
-        let instance = response.instance.ok_or(ProtocolError::Missing("instance"))?.into();
-        Ok((instance, done(start_outcome(response.outcome)?, response.pids, response.took)?))
-    }
-}
-
-impl From<(&InstanceId, Done)> for v1::AggregatorServiceStopResponse {
-    fn from((instance, done): (&InstanceId, Done)) -> Self {
-        Self {
-            instance: Some(instance.into()),
-            outcome: v1::StopOutcome::from(done.outcome).into(),
-            pids: done.pids,
-            took: Some(to_wire_duration(done.took)),
+            fn try_from(response: v1::$response) -> Result<Self, ProtocolError> {
+                use v1::$event::Event;
+                match response.event.ok_or(ProtocolError::Missing("event"))? {
+                    Event::Progress(progress) => Ok(Self::Progress(progress.try_into()?)),
+                    Event::Result(result) => Ok(Self::Done(result.try_into()?)),
+                }
+            }
         }
-    }
+    )*};
 }
 
-impl TryFrom<v1::AggregatorServiceStopResponse> for (InstanceId, Done) {
-    type Error = ProtocolError;
-
-    fn try_from(response: v1::AggregatorServiceStopResponse) -> Result<Self, ProtocolError> {
-        let instance = response.instance.ok_or(ProtocolError::Missing("instance"))?.into();
-        Ok((instance, done(stop_outcome(response.outcome)?, response.pids, response.took)?))
-    }
+action_events! {
+    AgentServiceStartResponse, agent_service_start_response;
+    AgentServiceStopResponse, agent_service_stop_response;
+    AgentServiceRestartResponse, agent_service_restart_response;
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use jiff::Timestamp;
+
     use super::*;
 
     #[test]
-    fn results_come_back() {
-        let instance = InstanceId { environment: "DEV".into(), host: "h".into(), component: "c".into() };
-        for outcome in [Outcome::Started, Outcome::AlreadyRunning] {
-            let done = Done { outcome, pids: vec![1], took: Duration::from_millis(1500) };
-            let wire = v1::AggregatorServiceStartResponse::from((&instance, done.clone()));
-            assert_eq!(<(InstanceId, Done)>::try_from(wire), Ok((instance.clone(), done)));
+    fn what_an_agent_tells_comes_back() {
+        for phase in [Phase::Launched, Phase::Probing, Phase::Stable, Phase::Killed, Phase::Gone] {
+            let progress =
+                Progress { at: Timestamp::UNIX_EPOCH, phase, text: "so".to_owned(), pids: vec![1, 2] };
+            let event = ActionEvent::Progress(progress);
+            assert_eq!(v1::AgentServiceStartResponse::from(&event).try_into(), Ok(event));
         }
-        for outcome in [Outcome::Stopped, Outcome::AlreadyStopped, Outcome::Killed] {
-            let done = Done { outcome, pids: vec![1], took: Duration::from_millis(1500) };
-            let wire = v1::AgentServiceStopResponse::from(done.clone());
-            assert_eq!(Done::try_from(wire), Ok(done));
+        for outcome in [Outcome::Started, Outcome::AlreadyStopped, Outcome::Killed, Outcome::Restarted] {
+            let event = ActionEvent::Done(Done { outcome, pids: vec![1], took: Duration::from_millis(1500) });
+            assert_eq!(v1::AgentServiceRestartResponse::from(&event).try_into(), Ok(event));
         }
     }
 
     #[test]
-    fn an_outcome_of_the_other_kind_is_an_error() {
-        let done = Done { outcome: Outcome::Killed, pids: vec![], took: Duration::ZERO };
-        assert!(Done::try_from(v1::AgentServiceStartResponse::from(done)).is_err());
+    fn an_outcome_of_a_later_version_is_an_error_not_a_guess() {
+        let wire =
+            v1::ActionResult { outcome: 99, pids: vec![], took: Some(to_wire_duration(Duration::ZERO)) };
+        assert_eq!(Done::try_from(wire), Err(ProtocolError::unknown("outcome", 99)));
     }
 }

@@ -4,11 +4,16 @@
 //! newer or hostile.
 
 mod control;
+mod event;
 mod explain;
 mod overview;
+mod plan;
 mod reload;
 mod report;
+mod supervision;
 mod usage;
+
+pub use control::action_kind;
 
 use std::time::Duration;
 

@@ -2,6 +2,9 @@
 
 use super::report::state_from_wire;
 use super::{ProtocolError, from_wire_time, optional, optional_name, to_wire_time, v1};
+use crate::autostart::Autostart;
+use crate::control::Hold;
+use crate::maintenance::Maintenance;
 use crate::name::Name;
 use crate::overview::{
     AgentOverview, EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview, Overview,
@@ -63,6 +66,11 @@ impl From<&InstanceOverview> for v1::InstanceOverview {
             startable: instance.startable,
             parts: instance.parts.iter().map(Into::into).collect(),
             probe: instance.probe.as_ref().map(Into::into),
+            action: instance.action.as_ref().map(Into::into),
+            unit: instance.unit.as_ref().map(Into::into),
+            autostart: instance.autostart.as_ref().map(Into::into),
+            maintenance: instance.maintenance.as_ref().map(Into::into),
+            has_log: instance.has_log,
         }
     }
 }
@@ -81,6 +89,11 @@ impl TryFrom<v1::InstanceOverview> for InstanceOverview {
             startable: instance.startable,
             parts: instance.parts.into_iter().map(Into::into).collect(),
             probe: instance.probe.map(ProbeReport::try_from).transpose()?,
+            action: instance.action.map(Hold::try_from).transpose()?,
+            unit: instance.unit.map(Into::into),
+            autostart: instance.autostart.map(Autostart::try_from).transpose()?,
+            maintenance: instance.maintenance.map(Maintenance::try_from).transpose()?,
+            has_log: instance.has_log,
         })
     }
 }
@@ -129,6 +142,7 @@ impl From<&HostOverview> for v1::HostOverview {
             instances: host.instances.iter().map(Into::into).collect(),
             agent: host.agent.as_ref().map(Into::into),
             usage: host.usage.as_ref().map(Into::into),
+            maintenance: host.maintenance.as_ref().map(Into::into),
         }
     }
 }
@@ -151,6 +165,7 @@ impl TryFrom<v1::HostOverview> for HostOverview {
                 .collect::<Result<_, _>>()?,
             agent: host.agent.map(AgentOverview::try_from).transpose()?,
             usage: host.usage.map(Usage::try_from).transpose()?,
+            maintenance: host.maintenance.map(Maintenance::try_from).transpose()?,
         })
     }
 }
@@ -170,6 +185,7 @@ impl From<&Overview> for v1::Overview {
                 .collect(),
             config_digest: overview.config_digest.clone(),
             config_error: overview.config_error.clone().unwrap_or_default(),
+            record_error: overview.record_error.clone().unwrap_or_default(),
         }
     }
 }
@@ -192,6 +208,7 @@ impl TryFrom<v1::Overview> for Overview {
             environments: environments.collect::<Result<_, ProtocolError>>()?,
             config_digest: overview.config_digest,
             config_error: optional(overview.config_error),
+            record_error: optional(overview.record_error),
         })
     }
 }
@@ -201,6 +218,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+    use crate::control::{ActionKind, Requester};
     use crate::process::ProcessId;
     use crate::report::{State, Watch, WatchMode};
 
@@ -223,6 +241,15 @@ mod tests {
             startable: false,
             parts: vec![],
             probe: None,
+            action: Some(Hold {
+                kind: ActionKind::Stop,
+                by: Requester::default(),
+                since: Timestamp::UNIX_EPOCH,
+            }),
+            unit: None,
+            autostart: None,
+            maintenance: None,
+            has_log: true,
         };
         let unknown =
             InstanceOverview { state: None, health: Health::Unknown, cause: None, ..running.clone() };
@@ -250,6 +277,7 @@ mod tests {
                 config_differs: true,
             }),
             usage: None,
+            maintenance: None,
         };
         Overview {
             generated_at: Timestamp::UNIX_EPOCH,
@@ -260,6 +288,7 @@ mod tests {
             }],
             config_digest: "abd".to_owned(),
             config_error: Some("wrong".to_owned()),
+            record_error: Some("full".to_owned()),
         }
     }
 

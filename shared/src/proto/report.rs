@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::{ProtocolError, from_wire_time, optional, optional_name, to_wire_time, v1};
+use crate::autostart::Autostart;
 use crate::config::Count;
+use crate::control::Hold;
 use crate::name::Name;
 use crate::probe::{ProbeReport, ProbeState};
 use crate::process::{Process, ProcessId};
@@ -155,10 +157,12 @@ impl From<&ComponentReport> for v1::ComponentReport {
             state: v1::State::from(report.state).into(),
             processes: report.processes.iter().map(Into::into).collect(),
             doubled: report.doubled,
-            action_since: report.action_since.map(to_wire_time),
+            action: report.action.as_ref().map(Into::into),
             parts: report.parts.iter().map(Into::into).collect(),
             unseen: report.unseen.clone().unwrap_or_default(),
             probe: report.probe.as_ref().map(Into::into),
+            unit: report.unit.as_ref().map(Into::into),
+            autostart: report.autostart.as_ref().map(Into::into),
         }
     }
 }
@@ -172,10 +176,12 @@ impl TryFrom<v1::ComponentReport> for ComponentReport {
             state: state_from_wire(report.state)?,
             processes: report.processes.into_iter().map(Process::try_from).collect::<Result<_, _>>()?,
             doubled: report.doubled,
-            action_since: report.action_since.map(from_wire_time).transpose()?,
+            action: report.action.map(Hold::try_from).transpose()?,
             parts: report.parts.into_iter().map(Into::into).collect(),
             unseen: optional(report.unseen),
             probe: report.probe.map(ProbeReport::try_from).transpose()?,
+            unit: report.unit.map(Into::into),
+            autostart: report.autostart.map(Autostart::try_from).transpose()?,
         })
     }
 }
@@ -261,6 +267,8 @@ fn micros(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::{ActionKind, Requester};
+    use crate::unit::UnitReport;
 
     fn report() -> Report {
         Report {
@@ -281,7 +289,11 @@ mod tests {
                     started_at: Some("2026-11-24T09:29:00Z".parse().unwrap()),
                 }],
                 doubled: true,
-                action_since: Some("2026-11-24T09:29:59Z".parse().unwrap()),
+                action: Some(Hold {
+                    kind: ActionKind::Restart,
+                    by: Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() },
+                    since: "2026-11-24T09:29:59Z".parse().unwrap(),
+                }),
                 parts: vec![PartReport {
                     name: Some("driver".into()),
                     count: Count { min: 0, max: None },
@@ -293,6 +305,22 @@ mod tests {
                     state: ProbeState::Failing,
                     since: "2026-11-24T09:29:00Z".parse().unwrap(),
                     reason: "refused".to_owned(),
+                }),
+                unit: Some(UnitReport {
+                    name: "kafka.service".to_owned(),
+                    active_state: "failed".to_owned(),
+                    sub_state: "failed".to_owned(),
+                    result: "exit-code".to_owned(),
+                    error: None,
+                }),
+                autostart: Some(Autostart {
+                    wanted: true,
+                    why: "declared".to_owned(),
+                    restarts: 2,
+                    next_at: Some("2026-11-24T09:31:00Z".parse().unwrap()),
+                    given_up: true,
+                    flapping: true,
+                    last_end: "exit status 1".to_owned(),
                 }),
             }]),
             watch: Watch {

@@ -162,6 +162,11 @@ pub(crate) mod tests {
             startable: true,
             parts: vec![],
             probe: None,
+            action: None,
+            unit: None,
+            autostart: None,
+            maintenance: None,
+            has_log: false,
         }
     }
 
@@ -190,6 +195,7 @@ pub(crate) mod tests {
             instances,
             agent: None,
             usage: None,
+            maintenance: None,
         };
         let lost = HostOverview {
             reachable: false,
@@ -209,6 +215,7 @@ pub(crate) mod tests {
             }],
             config_digest: "abc".to_owned(),
             config_error: None,
+            record_error: None,
         }
     }
 

@@ -1,7 +1,6 @@
 //! What became of a button that was pressed.
 
 use maud::{Markup, html};
-use rta_shared::report::ActionKind;
 
 use super::health::{clock, text};
 use crate::web::actions::{Action, Progress};
@@ -44,11 +43,9 @@ fn sentence(action: &Action) -> Markup {
     let instance = text(&action.instance);
     html! {
         @match (&action.progress, action.kind) {
-            (Progress::UnderWay, ActionKind::Start) => { strong { (instance) } " is being started ..." }
-            (Progress::UnderWay, ActionKind::Stop) => { strong { (instance) } " is being stopped ..." }
+            (Progress::UnderWay, kind) => { strong { (instance) } ": " (kind.going_on()) " ..." }
             (Progress::Done(done), _) => { strong { (instance) } ": " (text(done)) }
-            (Progress::Failed(reason), ActionKind::Start) => { strong { (instance) } " was not started: " (text(reason)) }
-            (Progress::Failed(reason), ActionKind::Stop) => { strong { (instance) } " was not stopped: " (text(reason)) }
+            (Progress::Failed(reason), kind) => { strong { (instance) } ": the " (kind) " failed: " (text(reason)) }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! From what was written to a platform in which every name leads somewhere.
 
+mod control;
 mod cycle;
 mod names;
 mod probes;
@@ -14,11 +15,9 @@ use tonic::transport::Uri;
 use self::names::{Alphabet, Names};
 use super::platform::{
     Component, CriterionTemplate, Dependency, DependencyPlace, Environment, Host, PartTemplate, Platform,
-    Role, StartTemplate,
+    Role,
 };
-use super::raw::{
-    RawComponent, RawConfig, RawDependency, RawEnvironment, RawHost, RawPart, RawRole, RawStart,
-};
+use super::raw::{RawComponent, RawConfig, RawDependency, RawEnvironment, RawHost, RawPart, RawRole};
 use super::source::{At, Problems};
 use crate::name::Name;
 use crate::text::printable;
@@ -58,6 +57,7 @@ pub(super) fn check(raw: &RawConfig, problems: &mut Problems<'_>) -> Platform {
     let platform = Platform { components, roles, environments, digest: String::new() };
 
     cycle::check(&platform, raw, problems);
+    control::check(raw, problems);
     variables::check(&platform, raw, problems);
     probes::check(&platform, raw, problems);
     requirements::check(&platform, raw, problems);
@@ -90,9 +90,12 @@ fn component(raw: &RawComponent, names: &AllNames, problems: &mut Problems<'_>) 
         aliases: raw.aliases.iter().map(|alias| Name::from(alias.value.as_str())).collect(),
         parts: raw.parts.iter().map(part).collect(),
         depends_on,
-        start: raw.start.as_ref().map(start),
-        stop: raw.stop.clone(),
+        start: raw.start.as_ref().map(control::start),
+        stop: control::stop(&raw.stop),
         probe: raw.probe.as_ref().map(|probe| probe.template.clone()),
+        log: raw.log.as_ref().map(|log| log.value.clone()),
+        restart: raw.restart.as_ref().map(|restart| restart.value).unwrap_or_default(),
+        wanted: raw.wanted.is_some(),
     }
 }
 
@@ -124,22 +127,6 @@ fn dependency(
         },
     };
     Some(Dependency { component: component?, place: place? })
-}
-
-fn start(raw: &RawStart) -> StartTemplate {
-    StartTemplate {
-        command: raw.command.iter().map(|argument| argument.value.clone()).collect(),
-        directory: raw.directory.as_ref().map(|directory| directory.value.clone()),
-        user: raw.user.clone(),
-        environment: raw
-            .environment
-            .iter()
-            .map(|(name, value)| (name.clone(), value.value.clone()))
-            .collect(),
-        log: raw.log.as_ref().map(|log| log.value.clone()),
-        timeout: raw.timeout,
-        settle: raw.settle,
-    }
 }
 
 fn role(raw: &RawRole, names: &AllNames, problems: &mut Problems<'_>) -> Role {

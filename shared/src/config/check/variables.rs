@@ -76,11 +76,13 @@ fn used(written: &RawComponent) -> impl Iterator<Item = (&str, Place)> {
         .iter()
         .flat_map(RawStart::templates)
         .flat_map(|template| template.value.variables().map(|name| (name, template.place)));
+    let in_stop = written.stop.command.iter().chain(&written.log);
+    let in_stop = in_stop.flat_map(|template| template.value.variables().map(|name| (name, template.place)));
     let in_probe = written.probe.iter().flat_map(|probe| {
         let names = probe.template.question.templates().iter().flat_map(Template::variables);
         names.map(|name| (name, probe.place))
     });
-    in_criteria.chain(in_start).chain(in_probe)
+    in_criteria.chain(in_start).chain(in_stop).chain(in_probe)
 }
 
 fn full_name(host: &Host) -> String {

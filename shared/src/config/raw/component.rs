@@ -1,15 +1,14 @@
 //! Reading one component.
 
-use std::time::Duration;
-
 use super::super::fields::{Fields, Value, fields_of};
-use super::super::host::{Count, StopRule, StopSignal};
+use super::super::host::Count;
 use super::super::source::{At, Problems};
 use super::super::template::{RegexTemplate, Template};
+use super::control::{restart, start, stop, wanted};
 use super::probe::probe;
-use super::{RawComponent, RawCriterion, RawDependency, RawPart, RawStart, named};
+use super::{RawComponent, RawCriterion, RawDependency, RawPart, named};
 use crate::name::{LONGEST, Name};
-use crate::text::{did_you_mean, printable};
+use crate::text::printable;
 
 pub(super) fn component(mut fields: Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<RawComponent> {
     let name = named(&mut fields, "component", problems);
@@ -20,8 +19,12 @@ pub(super) fn component(mut fields: Fields<'_, '_>, problems: &mut Problems<'_>)
     let start = fields.table("start", problems).and_then(|table| start(table, problems));
     let stop = fields.table("stop", problems).map(|table| stop(table, problems)).unwrap_or_default();
     let probe = fields.table("probe", problems).and_then(|table| probe(table, problems));
+    let log = fields.text("log", problems);
+    let log = log.and_then(|text| template(text, &fields.owner, "log", problems));
+    let restart = restart(&mut fields, problems);
+    let wanted = wanted(&mut fields, problems);
     fields.finish(problems);
-    Some(RawComponent { name: name?, aliases, parts, depends_on, start, stop, probe })
+    Some(RawComponent { name: name?, aliases, parts, depends_on, start, stop, probe, log, restart, wanted })
 }
 
 /// The short form, `criteria`, or the long one, `[[component.process]]`.
@@ -154,47 +157,6 @@ fn dependency(value: &Value<'_, '_>, owner: &str, problems: &mut Problems<'_>) -
     Some(RawDependency { component: component?, host })
 }
 
-fn start(mut fields: Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<RawStart> {
-    let command = fields.texts("command", problems);
-    if command.first().is_none_or(|program| program.value.is_empty()) {
-        problems.report(fields.place, format!("{}: key \"command\" needs at least a program", fields.owner));
-    }
-    let owner = fields.owner.clone();
-    let command =
-        command.into_iter().filter_map(|text| template(text, &owner, "command", problems)).collect();
-    let directory = fields.text("directory", problems);
-    let directory = directory.and_then(|text| template(text, &owner, "directory", problems));
-    let log = fields.text("log", problems);
-    let log = log.and_then(|text| template(text, &owner, "log", problems));
-    let environment = fields
-        .text_map("environment", problems)
-        .into_iter()
-        .filter_map(|(name, value)| {
-            if name.value.is_empty() || name.value.contains(['=', '\0']) {
-                let shown = printable(&name.value);
-                problems.report(
-                    name.place,
-                    format!("{owner}: \"{shown}\" is no name of an environment variable"),
-                );
-            }
-            Some((name.value, template(value, &owner, "environment", problems)?))
-        })
-        .collect();
-    let raw = RawStart {
-        command,
-        directory,
-        user: fields.text("user", problems).map(|user| user.value),
-        environment,
-        log,
-        timeout: fields
-            .duration("timeout", Duration::from_secs(1), problems)
-            .unwrap_or(Duration::from_secs(60)),
-        settle: fields.duration("settle", Duration::ZERO, problems).unwrap_or(Duration::from_secs(2)),
-    };
-    fields.finish(problems);
-    Some(raw)
-}
-
 pub(super) fn template(
     text: At<String>,
     owner: &str,
@@ -213,24 +175,4 @@ pub(super) fn template(
             None
         }
     }
-}
-
-fn stop(mut fields: Fields<'_, '_>, problems: &mut Problems<'_>) -> StopRule {
-    let default = StopRule::default();
-    let signal = fields.text("signal", problems).and_then(|text| {
-        let signal = StopSignal::from_name(&text.value);
-        if signal.is_none() {
-            let hint = did_you_mean(&text.value, StopSignal::ALL.iter().map(|signal| signal.name()));
-            let shown = printable(&text.value);
-            problems.report(text.place, format!("{}: signal \"{shown}\" is not known{hint}", fields.owner));
-        }
-        signal
-    });
-    let rule = StopRule {
-        signal: signal.unwrap_or(default.signal),
-        timeout: fields.duration("timeout", Duration::from_secs(1), problems).unwrap_or(default.timeout),
-        kill: fields.boolean("kill", problems).unwrap_or(default.kill),
-    };
-    fields.finish(problems);
-    rule
 }

@@ -1,6 +1,7 @@
 //! The configuration as it was written: each value with its place, nothing yet compared with anything else.
 
 mod component;
+mod control;
 mod probe;
 
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::fields::Fields;
-use super::host::{Count, StopRule};
+use super::host::{Count, RestartRule, StopScope, StopSignal};
 use super::platform::ProbeTemplate;
 use super::source::{At, Place, Problems, Source};
 use super::template::{RegexTemplate, Template};
@@ -29,8 +30,12 @@ pub(super) struct RawComponent {
     pub(super) parts: Vec<RawPart>,
     pub(super) depends_on: Vec<RawDependency>,
     pub(super) start: Option<RawStart>,
-    pub(super) stop: StopRule,
+    pub(super) stop: RawStop,
     pub(super) probe: Option<RawProbe>,
+    pub(super) log: Option<At<Template>>,
+    pub(super) restart: Option<At<RestartRule>>,
+    /// Where `wanted = "running"` was written.
+    pub(super) wanted: Option<Place>,
 }
 
 #[derive(Debug)]
@@ -55,6 +60,8 @@ pub(super) struct RawDependency {
 
 #[derive(Debug)]
 pub(super) struct RawStart {
+    /// The unit that systemd starts; the command is empty then, and nothing else is set.
+    pub(super) systemd: Option<At<Template>>,
     pub(super) command: Vec<At<Template>>,
     pub(super) directory: Option<At<Template>>,
     pub(super) user: Option<String>,
@@ -72,6 +79,27 @@ impl RawStart {
             .chain(&self.directory)
             .chain(self.environment.iter().map(|(_, value)| value))
             .chain(&self.log)
+            .chain(&self.systemd)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawStop {
+    pub(super) signal: Option<At<StopSignal>>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) kill: Option<At<bool>>,
+    pub(super) scope: Option<At<StopScope>>,
+    pub(super) command: Vec<At<Template>>,
+}
+
+impl RawStop {
+    /// Where something stands that only the agent's own way of stopping has.
+    pub(super) fn of_the_agent(&self) -> Option<Place> {
+        let signal = self.signal.as_ref().map(|at| at.place);
+        signal
+            .or(self.kill.as_ref().map(|at| at.place))
+            .or(self.scope.as_ref().map(|at| at.place))
+            .or(self.command.first().map(|at| at.place))
     }
 }
 

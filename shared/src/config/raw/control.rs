@@ -1,0 +1,168 @@
+//! Reading how one component is started, stopped and kept running.
+
+use std::time::Duration;
+
+use super::super::fields::{Fields, fields_of};
+use super::super::host::{RestartRule, RestartWhen, StopScope, StopSignal};
+use super::super::source::{At, Place, Problems};
+use super::component::template;
+use super::{RawStart, RawStop};
+use crate::text::{did_you_mean, printable};
+
+/// The keys that say how a command is run; systemd's unit says that itself.
+const OF_A_COMMAND: [&str; 5] = ["command", "directory", "user", "environment", "log"];
+
+pub(super) fn start(mut fields: Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<RawStart> {
+    let systemd = unit(&mut fields, problems);
+    let command = fields.texts("command", problems);
+    if !fields.has("systemd") && command.first().is_none_or(|program| program.value.is_empty()) {
+        problems.report(fields.place, format!("{}: key \"command\" needs at least a program", fields.owner));
+    }
+    let owner = fields.owner.clone();
+    let command =
+        command.into_iter().filter_map(|text| template(text, &owner, "command", problems)).collect();
+    let directory = fields.text("directory", problems);
+    let directory = directory.and_then(|text| template(text, &owner, "directory", problems));
+    let log = fields.text("log", problems);
+    let log = log.and_then(|text| template(text, &owner, "log", problems));
+    let environment = fields
+        .text_map("environment", problems)
+        .into_iter()
+        .filter_map(|(name, value)| {
+            if name.value.is_empty() || name.value.contains(['=', '\0']) {
+                let shown = printable(&name.value);
+                problems.report(
+                    name.place,
+                    format!("{owner}: \"{shown}\" is no name of an environment variable"),
+                );
+            }
+            Some((name.value, template(value, &owner, "environment", problems)?))
+        })
+        .collect();
+    let raw = RawStart {
+        systemd,
+        command,
+        directory,
+        user: fields.text("user", problems).map(|user| user.value),
+        environment,
+        log,
+        timeout: fields
+            .duration("timeout", Duration::from_secs(1), problems)
+            .unwrap_or(Duration::from_secs(60)),
+        settle: fields.duration("settle", Duration::ZERO, problems).unwrap_or(Duration::from_secs(2)),
+    };
+    fields.finish(problems);
+    Some(raw)
+}
+
+/// `systemd = "kafka.service"`, in place of a command.
+fn unit(
+    fields: &mut Fields<'_, '_>,
+    problems: &mut Problems<'_>,
+) -> Option<At<super::super::template::Template>> {
+    let unit = fields.text("systemd", problems)?;
+    for key in OF_A_COMMAND {
+        if let Some(value) = fields.value(key) {
+            let owner = &fields.owner;
+            let sentence =
+                format!("{owner}: key \"{key}\" has no place beside \"systemd\"; the unit says it");
+            problems.report(value.place, sentence);
+        }
+    }
+    // systemd.unit(5): the type is part of the name, and a name is a single word.
+    let is_name = unit.value.contains('.') && !unit.value.contains(['/', ' ']);
+    if !is_name {
+        let (owner, shown) = (&fields.owner, printable(&unit.value));
+        let sentence =
+            format!("{owner}: key \"systemd\": \"{shown}\" is no unit; write for example \"kafka.service\"");
+        problems.report(unit.place, sentence);
+    }
+    let owner = fields.owner.clone();
+    template(unit, &owner, "systemd", problems)
+}
+
+pub(super) fn stop(mut fields: Fields<'_, '_>, problems: &mut Problems<'_>) -> RawStop {
+    let signal =
+        word(&mut fields, "signal", StopSignal::from_name, &StopSignal::ALL.map(StopSignal::name), problems);
+    let owner = fields.owner.clone();
+    let has_command = fields.has("command");
+    let command = fields.texts("command", problems);
+    if has_command && command.first().is_none_or(|program| program.value.is_empty()) {
+        problems.report(fields.place, format!("{owner}: key \"command\" needs at least a program"));
+    }
+    let command: Vec<_> =
+        command.into_iter().filter_map(|text| template(text, &owner, "command", problems)).collect();
+    if let (Some(signal), true) = (&signal, has_command) {
+        let sentence = format!("{owner}: it has both \"signal\" and \"command\"; keep one of them");
+        problems.report(signal.place, sentence);
+    }
+    let scope = |text: &str| StopScope::ALL.into_iter().find(|scope| scope.word() == text);
+    let kill_at = fields.value("kill").map(|value| value.place);
+    let raw = RawStop {
+        signal,
+        timeout: fields.duration("timeout", Duration::from_secs(1), problems),
+        kill: fields.boolean("kill", problems).zip(kill_at).map(|(value, place)| At { value, place }),
+        scope: word(&mut fields, "scope", scope, &StopScope::ALL.map(StopScope::word), problems),
+        command,
+    };
+    fields.finish(problems);
+    raw
+}
+
+/// `restart = "always"`, or a table with more about it.
+pub(super) fn restart(fields: &mut Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<At<RestartRule>> {
+    let value = fields.value("restart")?;
+    let place = value.place;
+    let parse = |text: &str| RestartWhen::ALL.into_iter().find(|when| when.word() == text);
+    let words = RestartWhen::ALL.map(RestartWhen::word);
+    if !value.value.is_table() {
+        let when = word(fields, "restart", parse, &words, problems)?;
+        return Some(At { value: RestartRule { when: when.value, ..RestartRule::default() }, place });
+    }
+    let owner = format!("{}: restart", fields.owner);
+    let mut table = fields_of(&value, owner, "restart", problems)?;
+    let default = RestartRule::default();
+    if !table.has("when") {
+        table.missing("when", problems);
+    }
+    let when = word(&mut table, "when", parse, &words, problems);
+    let shortest = Duration::from_millis(100);
+    let limit_at = table.value("limit").map_or(place, |value| value.place);
+    let limit = table.integer("limit", problems).map(u32::try_from);
+    if matches!(limit, Some(Ok(0) | Err(_))) {
+        problems.report(limit_at, format!("{}: key \"limit\" is at least 1", table.owner));
+    }
+    let rule = RestartRule {
+        when: when.map_or(default.when, |when| when.value),
+        backoff: table.duration("backoff", shortest, problems).unwrap_or(default.backoff),
+        longest: table.duration("longest", shortest, problems).unwrap_or(default.longest),
+        limit: limit.and_then(Result::ok).unwrap_or(default.limit),
+        within: table.duration("within", Duration::from_secs(1), problems).unwrap_or(default.within),
+    };
+    table.finish(problems);
+    Some(At { value: rule, place })
+}
+
+/// Where `wanted = "running"` stands.
+pub(super) fn wanted(fields: &mut Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<Place> {
+    let running = |text: &str| (text == "running").then_some(());
+    word(fields, "wanted", running, &["running"], problems).map(|at| at.place)
+}
+
+/// A word of a few that are known.
+fn word<T>(
+    fields: &mut Fields<'_, '_>,
+    key: &'static str,
+    parse: impl Fn(&str) -> Option<T>,
+    known: &[&str],
+    problems: &mut Problems<'_>,
+) -> Option<At<T>> {
+    let text = fields.text(key, problems)?;
+    let value = parse(&text.value);
+    if value.is_none() {
+        let hint = did_you_mean(&text.value, known.iter().copied());
+        let (owner, shown) = (&fields.owner, printable(&text.value));
+        problems.report(text.place, format!("{owner}: {key} \"{shown}\" is not known{hint}"));
+    }
+    Some(At { value: value?, place: text.place })
+}

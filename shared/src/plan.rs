@@ -1,0 +1,227 @@
+//! Plans: what is started, stopped and restarted for one wish, in which order, and what became of it.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::control::{ActionKind, Progress, Requester};
+use crate::overview::InstanceId;
+use crate::text::counted;
+
+/// Steps in an order in which they can be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What was wished.
+    pub kind: ActionKind,
+    /// Each after all that it waits for.
+    pub steps: Vec<Step>,
+}
+
+/// One action on one instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// On which.
+    pub instance: InstanceId,
+    /// What is done.
+    pub action: ActionKind,
+    /// It was asked for; if not, another one needs it.
+    pub named: bool,
+    /// The positions of the steps that must be done before; each is smaller than its own.
+    pub after: Vec<usize>,
+    /// Why it is done where it was not asked for, as a sentence; empty where it was.
+    pub why: String,
+}
+
+impl Plan {
+    /// The instances that it touches although they were not named, each once.
+    pub fn unnamed(&self) -> Vec<&InstanceId> {
+        let mut unnamed: Vec<&InstanceId> = Vec::new();
+        for step in self.steps.iter().filter(|step| !step.named) {
+            if !unnamed.contains(&&step.instance) {
+                unnamed.push(&step.instance);
+            }
+        }
+        unnamed
+    }
+}
+
+/// What is to be started, stopped or restarted, as a person names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Name or alias; empty: every component of the place.
+    pub component: String,
+    /// Empty: any.
+    pub environment: String,
+    /// Empty: any.
+    pub host: String,
+    /// Every instance that the rest fits; without it a component must be one instance, and a wish without
+    /// component needs an environment or a host.
+    pub all: bool,
+    /// The named ones alone, whatever they need and whatever needs them.
+    pub no_dependencies: bool,
+}
+
+/// How a plan is to be carried out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conduct {
+    /// Whatever the plan touches is right; otherwise one that touches what is neither named nor agreed is
+    /// refused.
+    pub everything: bool,
+    /// What it may touch beside the named.
+    pub agreed: Vec<InstanceId>,
+    /// After a failure the steps that do not depend on it are done all the same.
+    pub keep_going: bool,
+    /// How many steps may be under way at once; 0: the aggregator's default.
+    pub parallel: u32,
+}
+
+/// How a step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepState {
+    /// Its turn has not come.
+    Waiting,
+    /// Its agent was asked.
+    UnderWay,
+    /// It is done.
+    Done,
+    /// It failed.
+    Failed,
+    /// It was not attempted, since one before it failed, or since the plan was cancelled.
+    Skipped,
+    /// The aggregator ended in the meantime, and it is not known how it went.
+    Interrupted,
+}
+
+impl StepState {
+    /// Every value.
+    pub const ALL: [Self; 6] =
+        [Self::Waiting, Self::UnderWay, Self::Done, Self::Failed, Self::Skipped, Self::Interrupted];
+
+    /// The word shown to people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::UnderWay => "under way",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// Whether nothing more is to come.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Waiting | Self::UnderWay)
+    }
+}
+
+impl fmt::Display for StepState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// What a step came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StepChange {
+    /// Its position in the plan.
+    pub step: usize,
+    /// When, by the aggregator's clock.
+    pub at: Timestamp,
+    /// How it stands now.
+    pub state: StepState,
+    /// While it is under way: how far its agent says that it is.
+    pub progress: Option<Progress>,
+    /// The same as a sentence; of a failure its reason, and below it the log's last lines, each a line.
+    pub text: String,
+}
+
+/// How a plan ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlanEnd {
+    /// When.
+    pub at: Timestamp,
+    /// Steps that were done.
+    pub done: usize,
+    /// Steps that failed.
+    pub failed: usize,
+    /// Steps that were not attempted.
+    pub skipped: usize,
+    /// Steps of which it is not known how they went.
+    pub interrupted: usize,
+    /// Somebody cancelled it.
+    pub cancelled: bool,
+}
+
+impl PlanEnd {
+    /// Whether every step was done.
+    pub fn is_complete(&self) -> bool {
+        self.failed + self.skipped + self.interrupted == 0
+    }
+}
+
+impl fmt::Display for PlanEnd {
+    /// `cancelled: 2 steps done, 1 skipped`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.cancelled {
+            f.write_str("cancelled: ")?;
+        }
+        write!(f, "{} done", counted(self.done, "step"))?;
+        for (count, word) in
+            [(self.failed, "failed"), (self.skipped, "skipped"), (self.interrupted, "interrupted")]
+        {
+            if count > 0 {
+                write!(f, ", {count} {word}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The beginning of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlanBegun {
+    /// Tells it from every other plan of the aggregator.
+    pub id: u64,
+    /// What is to be done.
+    pub plan: Plan,
+    /// When it began.
+    pub at: Timestamp,
+    /// Who asked.
+    pub by: Requester,
+}
+
+/// A plan that is carried out, as it is told: its beginning, each change, its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlanEvent {
+    /// The first.
+    Begun(PlanBegun),
+    /// One for each thing that happens.
+    Step(StepChange),
+    /// The last.
+    Ended(PlanEnd),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_reads_as_a_sentence() {
+        let end = PlanEnd {
+            at: Timestamp::UNIX_EPOCH,
+            done: 1,
+            failed: 1,
+            skipped: 2,
+            interrupted: 0,
+            cancelled: false,
+        };
+        assert_eq!(end.to_string(), "1 step done, 1 failed, 2 skipped");
+        assert!(!end.is_complete());
+        let end = PlanEnd { failed: 0, skipped: 0, done: 2, ..end };
+        assert_eq!((end.to_string().as_str(), end.is_complete()), ("2 steps done", true));
+    }
+}

@@ -1,0 +1,231 @@
+//! Plans on the wire.
+
+use super::control::action_kind;
+use super::{ProtocolError, from_wire_time, to_wire_time, v1};
+use crate::control::{Progress, Requester};
+use crate::overview::InstanceId;
+use crate::plan::{Conduct, Plan, PlanBegun, PlanEnd, PlanEvent, Step, StepChange, StepState, Wish};
+
+impl From<&Wish> for v1::PlanWish {
+    fn from(wish: &Wish) -> Self {
+        let Wish { component, environment, host, all, no_dependencies } = wish.clone();
+        Self { component, environment, host, all, no_dependencies }
+    }
+}
+
+impl From<v1::PlanWish> for Wish {
+    fn from(wish: v1::PlanWish) -> Self {
+        let v1::PlanWish { component, environment, host, all, no_dependencies } = wish;
+        Self { component, environment, host, all, no_dependencies }
+    }
+}
+
+impl v1::PlanConduct {
+    /// The conduct that `user`, by their own account, asks for.
+    pub fn new(conduct: &Conduct, user: impl Into<String>) -> Self {
+        Self {
+            everything: conduct.everything,
+            agreed: conduct.agreed.iter().map(Into::into).collect(),
+            keep_going: conduct.keep_going,
+            parallel: conduct.parallel,
+            user: user.into(),
+        }
+    }
+
+    /// The conduct, and the user who asks for it.
+    pub fn parts(self) -> (Conduct, String) {
+        let Self { everything, agreed, keep_going, parallel, user } = self;
+        let agreed = agreed.into_iter().map(Into::into).collect();
+        (Conduct { everything, agreed, keep_going, parallel }, user)
+    }
+}
+
+impl From<&Plan> for v1::Plan {
+    fn from(plan: &Plan) -> Self {
+        let steps = plan.steps.iter().map(|step| v1::PlanStep {
+            instance: Some((&step.instance).into()),
+            action: v1::ActionKind::from(step.action).into(),
+            named: step.named,
+            after: step.after.iter().map(|at| to_count(*at)).collect(),
+            why: step.why.clone(),
+        });
+        Self { kind: v1::ActionKind::from(plan.kind).into(), steps: steps.collect() }
+    }
+}
+
+impl TryFrom<v1::Plan> for Plan {
+    type Error = ProtocolError;
+
+    fn try_from(plan: v1::Plan) -> Result<Self, ProtocolError> {
+        let steps = plan.steps.into_iter().enumerate().map(|(at, step)| {
+            let after: Vec<usize> = step.after.into_iter().map(from_count).collect();
+            // A step that waited for itself, or for a later one, would wait for ever.
+            if let Some(later) = after.iter().find(|before| **before >= at) {
+                return Err(ProtocolError::unknown("after", later));
+            }
+            Ok(Step {
+                instance: InstanceId::from(step.instance.ok_or(ProtocolError::Missing("instance"))?),
+                action: action_kind(step.action)?,
+                named: step.named,
+                after,
+                why: step.why,
+            })
+        });
+        Ok(Self { kind: action_kind(plan.kind)?, steps: steps.collect::<Result<_, _>>()? })
+    }
+}
+
+impl From<StepState> for v1::StepState {
+    fn from(state: StepState) -> Self {
+        match state {
+            StepState::Waiting => Self::Waiting,
+            StepState::UnderWay => Self::UnderWay,
+            StepState::Done => Self::Done,
+            StepState::Failed => Self::Failed,
+            StepState::Skipped => Self::Skipped,
+            StepState::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
+fn step_state(state: i32) -> Result<StepState, ProtocolError> {
+    match v1::StepState::try_from(state) {
+        Ok(v1::StepState::Waiting) => Ok(StepState::Waiting),
+        Ok(v1::StepState::UnderWay) => Ok(StepState::UnderWay),
+        Ok(v1::StepState::Done) => Ok(StepState::Done),
+        Ok(v1::StepState::Failed) => Ok(StepState::Failed),
+        Ok(v1::StepState::Skipped) => Ok(StepState::Skipped),
+        Ok(v1::StepState::Interrupted) => Ok(StepState::Interrupted),
+        Ok(v1::StepState::Unspecified) | Err(_) => Err(ProtocolError::unknown("step.state", state)),
+    }
+}
+
+impl From<&PlanEvent> for v1::PlanEvent {
+    fn from(event: &PlanEvent) -> Self {
+        use v1::plan_event::Event;
+        let event = match event {
+            PlanEvent::Begun(begun) => Event::Begun(v1::PlanBegun {
+                plan_id: begun.id,
+                plan: Some((&begun.plan).into()),
+                at: Some(to_wire_time(begun.at)),
+                by: Some((&begun.by).into()),
+            }),
+            PlanEvent::Step(change) => Event::Step(v1::StepChange {
+                step: to_count(change.step),
+                at: Some(to_wire_time(change.at)),
+                state: v1::StepState::from(change.state).into(),
+                progress: change.progress.as_ref().map(Into::into),
+                text: change.text.clone(),
+            }),
+            PlanEvent::Ended(end) => Event::Ended(v1::PlanEnd {
+                at: Some(to_wire_time(end.at)),
+                done: to_count(end.done),
+                failed: to_count(end.failed),
+                skipped: to_count(end.skipped),
+                interrupted: to_count(end.interrupted),
+                cancelled: end.cancelled,
+            }),
+        };
+        Self { event: Some(event) }
+    }
+}
+
+impl TryFrom<v1::PlanEvent> for PlanEvent {
+    type Error = ProtocolError;
+
+    fn try_from(event: v1::PlanEvent) -> Result<Self, ProtocolError> {
+        use v1::plan_event::Event;
+        let time =
+            |at: Option<prost_types::Timestamp>| from_wire_time(at.ok_or(ProtocolError::Missing("at"))?);
+        Ok(match event.event.ok_or(ProtocolError::Missing("event"))? {
+            Event::Begun(begun) => Self::Begun(PlanBegun {
+                id: begun.plan_id,
+                plan: begun.plan.ok_or(ProtocolError::Missing("plan"))?.try_into()?,
+                at: time(begun.at)?,
+                by: Requester::from(begun.by.unwrap_or_default()),
+            }),
+            Event::Step(change) => Self::Step(StepChange {
+                step: from_count(change.step),
+                at: time(change.at)?,
+                state: step_state(change.state)?,
+                progress: change.progress.map(Progress::try_from).transpose()?,
+                text: change.text,
+            }),
+            Event::Ended(end) => Self::Ended(PlanEnd {
+                at: time(end.at)?,
+                done: from_count(end.done),
+                failed: from_count(end.failed),
+                skipped: from_count(end.skipped),
+                interrupted: from_count(end.interrupted),
+                cancelled: end.cancelled,
+            }),
+        })
+    }
+}
+
+fn to_count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn from_count(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::control::{ActionKind, Phase};
+
+    fn plan() -> Plan {
+        let step = |component: &str, action, named, after: &[usize]| Step {
+            instance: InstanceId { environment: "E".into(), host: "h".into(), component: component.into() },
+            action,
+            named,
+            after: after.to_vec(),
+            why: if named { String::new() } else { "app needs it".to_owned() },
+        };
+        Plan {
+            kind: ActionKind::Start,
+            steps: vec![
+                step("kafka", ActionKind::Start, false, &[]),
+                step("app", ActionKind::Restart, true, &[0]),
+            ],
+        }
+    }
+
+    #[test]
+    fn plans_and_what_becomes_of_them_come_back() {
+        let at = Timestamp::UNIX_EPOCH;
+        let progress = Progress { at, phase: Phase::Matched, text: "matched".to_owned(), pids: vec![7] };
+        let by = Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() };
+        let mut events = vec![
+            PlanEvent::Begun(PlanBegun { id: 7, plan: plan(), at, by }),
+            PlanEvent::Ended(PlanEnd { at, done: 1, failed: 2, skipped: 3, interrupted: 4, cancelled: true }),
+        ];
+        for state in StepState::ALL {
+            let progress = (state == StepState::UnderWay).then(|| progress.clone());
+            events.push(PlanEvent::Step(StepChange { step: 1, at, state, progress, text: "x".to_owned() }));
+        }
+        for event in events {
+            assert_eq!(v1::PlanEvent::from(&event).try_into(), Ok(event));
+        }
+    }
+
+    #[test]
+    fn a_step_that_waits_for_itself_is_refused() {
+        let mut wire = v1::Plan::from(&plan());
+        wire.steps[1].after = vec![1];
+        assert_eq!(Plan::try_from(wire), Err(ProtocolError::unknown("after", 1)));
+    }
+
+    #[test]
+    fn wishes_and_conduct_come_back() {
+        let wish = Wish { component: "c".to_owned(), all: true, ..Wish::default() };
+        assert_eq!(Wish::from(v1::PlanWish::from(&wish)), wish);
+        let agreed = vec![plan().steps[0].instance.clone()];
+        let conduct = Conduct { agreed, keep_going: true, parallel: 3, everything: false };
+        assert_eq!(v1::PlanConduct::new(&conduct, "ann").parts(), (conduct, "ann".to_owned()));
+    }
+}
