@@ -11,31 +11,21 @@
 //! | `usage` | what the host and the matched processes use |
 //! | `worker` | the one owner of what is said of the host and of what is under way |
 //! | [`survey`] | every process with its command line, and who listens where, for learning |
-//! | `refusal` | why an action was not done |
-//! | `eyes` | an action's view of its component |
-//! | `start`, `launch`, `log_tail` | starting a component |
-//! | `stop` | stopping a component |
-//! | `action` | starts and stops, one at a time for a component |
+//! | `control` | starting and stopping components, one action at a time for each |
 //! | [`reload`] | reading the configuration anew |
 //! | `service` | the gRPC service |
 //! | `serve` | the server |
 //! | `machine` | this machine's name and addresses |
 
-mod action;
-mod eyes;
+mod control;
 mod inspect;
-mod launch;
-mod log_tail;
 mod machine;
 mod probe;
 mod procfs;
-mod refusal;
 pub mod reload;
 pub mod scan;
 mod serve;
 mod service;
-mod start;
-mod stop;
 pub mod survey;
 mod usage;
 mod visibility;

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-use crate::action::Actions;
+use crate::control::action::Actions;
+use crate::control::cgroup::Groups;
 use crate::reload::{ConfigFolder, Reloader};
 use crate::service::Service;
 use crate::watch::WatchOptions;
@@ -48,12 +49,14 @@ pub async fn serve(
     let (worker, task) =
         Worker::new(config, options.watch, shutdown.clone()).context("the host cannot be followed")?;
     let worker_task = tokio::spawn(task);
+    let folder = options.folder.as_ref().map(|folder| folder.folder.clone());
+    let groups = Groups::new(&worker.config(), folder.as_deref());
     let reloader = options.folder.map(|folder| Reloader::new(folder, worker.clone()));
     if let Some(reloader) = &reloader {
         let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be listened for")?;
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(obey_hangups(hangup, reloader.clone())));
     }
-    let actions = Actions { worker };
+    let actions = Actions::new(worker, groups);
 
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AgentServiceServer<Service>>().await;

@@ -13,7 +13,7 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use crate::action::Actions;
+use crate::control::action::Actions;
 use crate::reload::Reloader;
 
 /// The agent as `proto/rta/v1/agent.proto` offers it.

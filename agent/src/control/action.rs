@@ -9,22 +9,32 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Code, Status};
 
-use crate::eyes::Eyes;
-use crate::refusal::Refusal;
+use super::act::{Act, limit};
+use super::cgroup::Groups;
+use super::eyes::Eyes;
+use super::launches::Launches;
+use super::news::News;
+use super::refusal::Refusal;
 use crate::scan::Scanner;
 use crate::worker::Worker;
-use crate::{start, stop};
 
 /// Performs actions. One at a time works on a component; each goes on if its caller goes away.
 #[derive(Clone)]
 pub(crate) struct Actions {
     pub(crate) worker: Worker,
+    groups: Groups,
+    launches: Launches,
 }
 
 /// What is told of an action: how far it is, and last how it ended.
 pub(crate) type Told = Result<ActionEvent, Status>;
 
 impl Actions {
+    /// Those on the components of `worker`; what is started is in one of `groups`.
+    pub(crate) fn new(worker: Worker, groups: Groups) -> Self {
+        Self { worker, groups, launches: Launches::default() }
+    }
+
     /// Begins to start, stop or restart the component of this name or alias; what is told of it ends with its
     /// end. It goes on if the caller goes away.
     ///
@@ -41,12 +51,19 @@ impl Actions {
         let told = |refusal: Refusal| refusal.told(kind, &component.name, &config.host);
         let held = self.worker.begin(&component.name, kind, by).await.map_err(Refusal::from).map_err(told)?;
         held.map_err(|hold| told(Refusal::new(Code::Aborted, hold.to_string())))?;
+        // Unbounded, but `News` sends only so many.
         let (events, stream) = mpsc::unbounded_channel();
-        let (worker, component, host) = (self.worker.clone(), component.clone(), config.host.clone());
+        let act = Act {
+            eyes: Eyes::new(self.worker.clone(), component.clone()),
+            news: News::new(events.clone()),
+            group: self.groups.of(&component.name),
+            launches: self.launches.clone(),
+            component: component.clone(),
+        };
+        let (worker, name, host) = (self.worker.clone(), component.name.clone(), config.host.clone());
         // In a task of its own: it goes on, and frees the component in the end, if the caller goes away.
         tokio::spawn(async move {
-            let name = component.name.clone();
-            let outcome = Self::act(worker, kind, component, events.clone()).await;
+            let outcome = Self::act(worker, kind, act).await;
             let outcome = outcome.map(ActionEvent::Done).map_err(|refusal| refusal.told(kind, &name, &host));
             // The caller may have gone.
             let _ = events.send(outcome);
@@ -68,29 +85,23 @@ impl Actions {
         explained.map_err(|reason| Status::unavailable(format!("host {}: {reason}", config.host)))
     }
 
-    async fn act(
-        worker: Worker,
-        kind: ActionKind,
-        component: HostComponent,
-        events: mpsc::UnboundedSender<Told>,
-    ) -> Result<Done, Refusal> {
-        // In yet another task, so that the component is freed even if the action panics.
-        let eyes = Eyes::new(worker.clone(), component.clone());
-        let name = component.name.clone();
-        let work = tokio::spawn(async move {
-            let _ = &events;
-            match kind {
-                ActionKind::Start => start::start(&component, &eyes).await,
-                ActionKind::Stop => stop::stop(&component, &eyes).await,
-                ActionKind::Restart => {
-                    stop::stop(&component, &eyes).await?;
-                    start::start(&component, &eyes).await
-                }
+    async fn act(worker: Worker, kind: ActionKind, act: Act) -> Result<Done, Refusal> {
+        let name = act.component.name.clone();
+        let limit = limit(kind, &act.component);
+        // In yet another task, so that the component is freed even if the action panics, or hangs.
+        let mut work = tokio::spawn(async move { act.perform(kind).await });
+        let outcome = match tokio::time::timeout(limit, &mut work).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) => Err(Refusal::new(Code::Internal, format!("the agent failed: {error}"))),
+            Err(_) => {
+                work.abort();
+                let reason = format!(
+                    "it was given up after {} s, longer than its times allow: /proc or a disk of this host hangs; \
+                     what was begun may go on",
+                    limit.as_secs()
+                );
+                Err(Refusal::new(Code::DeadlineExceeded, reason))
             }
-        });
-        let outcome = match work.await {
-            Ok(outcome) => outcome,
-            Err(error) => Err(Refusal::new(Code::Internal, format!("the agent failed: {error}"))),
         };
         worker.end(&name).await;
         match &outcome {
