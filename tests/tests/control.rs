@@ -79,7 +79,7 @@ async fn fifty_concurrent_starts_start_one_process() {
     assert_eq!((started, site.processes().len()), (1, 1));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_action_is_told_who_holds_the_component() {
     let site = Site::of_one_host(|site| {
         site.component("app", "", "").replace("settle = \"0s\"", "settle = \"60s\"")
@@ -399,7 +399,7 @@ async fn what_could_not_be_started_again_is_not_stopped() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_is_killed_in_mid_start_leaves_nothing_stuck() {
     let site = Site::of_one_host(|site| {
         site.component("app", "", "").replace("settle = \"0s\"", "settle = \"60s\"")

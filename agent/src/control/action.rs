@@ -1,5 +1,7 @@
 //! Starts and stops: one at a time works on a component, and each goes on if its caller goes away.
 
+use std::time::Duration;
+
 use futures::Stream;
 use rta_shared::config::{HostComponent, HostConfig};
 use rta_shared::control::{ActionEvent, ActionKind, Done, Requester};
@@ -88,21 +90,7 @@ impl Actions {
     async fn act(worker: Worker, kind: ActionKind, act: Act) -> Result<Done, Refusal> {
         let name = act.component.name.clone();
         let limit = limit(kind, &act.component);
-        // In yet another task, so that the component is freed even if the action panics, or hangs.
-        let mut work = tokio::spawn(async move { act.perform(kind).await });
-        let outcome = match tokio::time::timeout(limit, &mut work).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(error)) => Err(Refusal::new(Code::Internal, format!("the agent failed: {error}"))),
-            Err(_) => {
-                work.abort();
-                let reason = format!(
-                    "it was given up after {} s, longer than its times allow: /proc or a disk of this host hangs; \
-                     what was begun may go on",
-                    limit.as_secs()
-                );
-                Err(Refusal::new(Code::DeadlineExceeded, reason))
-            }
-        };
+        let outcome = bounded(limit, async move { act.perform(kind).await }).await;
         worker.end(&name).await;
         match &outcome {
             Ok(done) => tracing::info!(component = %name, action = %kind, %done, "done"),
@@ -121,4 +109,43 @@ fn find<'c>(config: &'c HostConfig, name: &str) -> Result<&'c HostComponent, Sta
         let (host, name) = (&config.host, printable(name));
         Status::not_found(format!("host {host} does not carry a component \"{name}\"{hint}"))
     })
+}
+
+/// Does `work` in yet another task, so that it has an end also if it panics, or hangs.
+async fn bounded<T: Send + 'static>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
+    let mut work = tokio::spawn(work);
+    match tokio::time::timeout(limit, &mut work).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(error)) => Err(Refusal::new(Code::Internal, format!("the agent failed: {error}"))),
+        Err(_) => {
+            work.abort();
+            let reason = format!(
+                "it was given up after {} s, longer than its times allow: /proc or a disk of this host hangs; \
+                 what was begun may go on",
+                limit.as_secs()
+            );
+            Err(Refusal::new(Code::DeadlineExceeded, reason))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_action_has_an_end_whatever_happens_in_it() {
+        let limit = Duration::from_secs(90);
+        let hangs = bounded(limit, std::future::pending::<Result<(), Refusal>>()).await.unwrap_err();
+        assert_eq!(hangs.code, Code::DeadlineExceeded);
+        assert!(hangs.reason.starts_with("it was given up after 90 s"), "{}", hangs.reason);
+        let panics: Result<(), Refusal> = bounded(limit, async { panic!("no way") }).await;
+        let panics = panics.unwrap_err();
+        assert_eq!(panics.code, Code::Internal);
+        assert!(panics.reason.contains("panicked"), "{}", panics.reason);
+        assert!(bounded(limit, async { Ok(7) }).await.is_ok_and(|seven| seven == 7));
+    }
 }

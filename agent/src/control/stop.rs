@@ -34,7 +34,7 @@ pub(super) async fn stop(act: &Act) -> Result<Done, Refusal> {
     }
     let deadline = began + act.component.stop.timeout;
     let mut stop = Stop { act, chase, deadline, rounds: 0, asked: HashSet::new(), command: Command::Untried };
-    let outcome = stop.to_the_end(left).await;
+    let outcome = stop.until_gone(left).await;
     let pids = stop.chase.met();
     // It has done its work, or never will.
     if let Command::Runs(command) = stop.command {
@@ -70,7 +70,7 @@ enum Command {
 }
 
 impl Stop<'_> {
-    async fn to_the_end(&mut self, mut left: Left) -> Result<Outcome, Refusal> {
+    async fn until_gone(&mut self, mut left: Left) -> Result<Outcome, Refusal> {
         loop {
             if left.is_empty() {
                 left = self.chase.look(true).await?;
