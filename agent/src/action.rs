@@ -1,9 +1,12 @@
 //! Starts and stops: one at a time works on a component, and each goes on if its caller goes away.
 
+use std::path::PathBuf;
+
 use futures::Stream;
 use rta_shared::config::{HostComponent, HostConfig};
 use rta_shared::control::{ActionEvent, ActionKind, Done, Requester};
 use rta_shared::explain::ExplainedPart;
+use rta_shared::name::Name;
 use rta_shared::text::{did_you_mean, printable};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -66,6 +69,22 @@ impl Actions {
         let explained = tokio::task::spawn_blocking(move || scanner.explain(&component)).await;
         let explained = explained.map_err(|error| Status::internal(format!("the agent failed: {error}")))?;
         explained.map_err(|reason| Status::unavailable(format!("host {}: {reason}", config.host)))
+    }
+
+    /// The log of the component of this name or alias, with the host's name and the component's.
+    ///
+    /// # Errors
+    /// A sentence: no such component, or the configuration names no log for it.
+    pub(crate) fn log_of(&self, name: &str) -> Result<(Name, Name, PathBuf), Status> {
+        let config = self.worker.config();
+        let component = find(&config, name)?;
+        let (host, name) = (config.host.clone(), component.name.clone());
+        match &component.log {
+            Some(path) => Ok((host, name, path.clone())),
+            None => Err(Status::failed_precondition(format!(
+                "{name} on {host}: the configuration names no log for it; add log = \"/path\" to the component"
+            ))),
+        }
     }
 
     async fn act(

@@ -16,6 +16,7 @@
 //! | `start`, `launch`, `log_tail` | starting a component |
 //! | `stop` | stopping a component |
 //! | `action` | starts and stops, one at a time for a component |
+//! | `logs` | reading the components' own logs for people |
 //! | [`reload`] | reading the configuration anew |
 //! | `service` | the gRPC service |
 //! | `serve` | the server |
@@ -26,6 +27,7 @@ mod eyes;
 mod inspect;
 mod launch;
 mod log_tail;
+mod logs;
 mod machine;
 mod probe;
 mod procfs;

@@ -13,6 +13,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
 use crate::action::Actions;
+use crate::logs::LogReaders;
 use crate::reload::{ConfigFolder, Reloader};
 use crate::service::Service;
 use crate::watch::WatchOptions;
@@ -61,7 +62,7 @@ pub async fn serve(
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .build_v1()
         .context("the protocol's descriptors are broken")?;
-    let service = Service { actions, reloader, shutdown: shutdown.clone() };
+    let service = Service { actions, logs: LogReaders::new(), reloader, shutdown: shutdown.clone() };
     let calls = Server::builder()
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PING))

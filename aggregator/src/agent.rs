@@ -262,6 +262,33 @@ impl Agent {
         }
     }
 
+    /// The last `lines` of a component's log, then with `follow` what is written.
+    ///
+    /// # Errors
+    /// The agent's own refusals, and an agent that does not answer.
+    pub(crate) async fn read_log(
+        &self,
+        component: &Name,
+        lines: u32,
+        follow: bool,
+    ) -> Result<Streaming<v1::AgentServiceReadLogResponse>, OperationError> {
+        let mut client = self.client.clone();
+        let request = v1::AgentServiceReadLogRequest { component: component.to_string(), lines, follow };
+        match tokio::time::timeout(SCAN, client.read_log(request)).await {
+            Err(_) => Err(OperationError::new(
+                Code::DeadlineExceeded,
+                format!("the agent at {} has not opened the log within {} s", self.address, SCAN.as_secs()),
+            )),
+            Ok(Err(status)) => Err(self.told(&status)),
+            Ok(Ok(response)) => Ok(response.into_inner()),
+        }
+    }
+
+    /// A failed call as an error of the operation.
+    pub(crate) fn told(&self, status: &Status) -> OperationError {
+        OperationError::new(status.code(), self.sentence(status))
+    }
+
     /// Has the agent read its own configuration anew.
     pub(crate) async fn reload_config(&self) -> Reload {
         let mut client = self.client.clone();

@@ -11,6 +11,7 @@
 //! | `hub` | the one owner of what is known; publishes the overview |
 //! | `keeper` | the one owner of the configuration; reloads it |
 //! | [`operations`] | what the page and the gRPC service can ask |
+//! | [`logs`] | instances' logs, read through their agents |
 //! | `service` | the gRPC service |
 //! | [`web`] | the page |
 //! | `serve` | both servers together |
@@ -22,6 +23,7 @@ mod fleet;
 mod hub;
 mod keeper;
 mod knowledge;
+pub mod logs;
 pub mod operations;
 mod serve;
 mod service;

@@ -62,7 +62,7 @@ impl Operations {
     }
 
     /// The platform and its agents as they are now, for one operation from its beginning to its end.
-    fn fleet(&self) -> Arc<Fleet> {
+    pub(crate) fn fleet(&self) -> Arc<Fleet> {
         Arc::clone(&self.fleet.borrow())
     }
 
@@ -161,7 +161,8 @@ impl Operations {
     }
 }
 
-fn agent<'f>(fleet: &'f Fleet, found: &Found<'_>) -> Result<&'f Agent, OperationError> {
+/// The agent of an instance's host.
+pub(crate) fn agent<'f>(fleet: &'f Fleet, found: &Found<'_>) -> Result<&'f Agent, OperationError> {
     fleet
         .agents
         .get(found.host_at)

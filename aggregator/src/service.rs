@@ -9,6 +9,7 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use crate::logs::LogPiece;
 use crate::operations::Operations;
 use crate::target::{OperationError, Target};
 
@@ -93,9 +94,20 @@ impl AggregatorService for Service {
 
     async fn read_log(
         &self,
-        _: Request<v1::AggregatorServiceReadLogRequest>,
+        request: Request<v1::AggregatorServiceReadLogRequest>,
     ) -> Result<Response<Self::ReadLogStream>, Status> {
-        Err(Status::unimplemented(""))
+        let v1::AggregatorServiceReadLogRequest { component, environment, host, lines, follow } =
+            request.into_inner();
+        let target = Target { component, environment, host };
+        let (id, pieces) = self.operations.read_log(&target, lines, follow).await?;
+        let first =
+            v1::AggregatorServiceReadLogResponse { instance: Some((&id).into()), ..Default::default() };
+        let pieces = pieces.map(|piece| {
+            let LogPiece { lines, notice } = piece?;
+            Ok(v1::AggregatorServiceReadLogResponse { instance: None, lines, notice })
+        });
+        let messages = futures::stream::iter([Ok(first)]).chain(pieces);
+        Ok(Response::new(Box::pin(messages.take_until(self.shutdown.clone().cancelled_owned()))))
     }
 
     async fn cancel_plan(

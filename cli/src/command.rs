@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::logs::Logs;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
 /// What runs on the platform, what does not, what that breaks; and start and stop.
@@ -45,6 +46,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     #[command(flatten)]
     Remote(Remote),
+    /// The end of a component's own log, and what is written to it
+    Logs(Logs),
     /// The prompt; commands can also come from a pipe, one a line
     Shell,
     /// One line and an exit code for cron and Nagios: down is critical (2), else unknown is unknown (3), else

@@ -10,6 +10,7 @@ mod explain;
 mod here;
 mod learn;
 mod local;
+mod logs;
 mod remote;
 mod render;
 mod select;
@@ -93,6 +94,7 @@ fn run(arguments: &Arguments) -> Outcome {
         Command::Config(Config::Remote(RemoteConfig::Reload)) => {
             runtime.block_on(remote::reload(&client?, out))
         }
+        Command::Logs(wish) => runtime.block_on(logs::logs(wish, &client?, out, &mut io::stderr())),
         Command::Shell => shell::shell(&runtime, &client?, style),
         Command::Demo { web, grpc } => runtime.block_on(demo::demo(*web, *grpc, out)),
         Command::Local { .. }

@@ -5,12 +5,14 @@
 //! | [`guard`] | who may ask: host names, origins, headers |
 //! | `actions` | the starts and stops of late, and how they ended |
 //! | `assets` | the stylesheet and the icon, named by their content |
+//! | `log` | the page of an instance's log |
 //! | `page` | the page: pure functions from an overview to HTML |
 //! | `routes` | what is answered under which path |
 
 mod actions;
 mod assets;
 pub mod guard;
+mod log;
 pub(crate) mod page;
 mod routes;
 

@@ -18,6 +18,7 @@ use serde::Deserialize;
 use super::actions::{Actions, Progress};
 use super::assets::{Asset, ICON, STYLE};
 use super::guard::{HostPolicy, guard};
+use super::log::log;
 use super::page;
 use crate::operations::Operations;
 use crate::target::Target;
@@ -27,9 +28,10 @@ const LARGEST_BODY: usize = 64 * 1024;
 /// After this time an action's result is no longer waited for; the page then shows it when it comes.
 const PATIENCE: Duration = Duration::from_secs(8);
 
+/// What every page is made from.
 #[derive(Clone)]
-struct Site {
-    operations: Operations,
+pub(super) struct Site {
+    pub(super) operations: Operations,
     actions: Arc<Actions>,
 }
 
@@ -39,6 +41,7 @@ pub fn router(operations: Operations, hosts: HostPolicy) -> Router {
     Router::new()
         .route("/", get(overview_page))
         .route("/api/v1/overview", get(overview_json))
+        .route("/log", get(log))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/refresh", post(refresh))

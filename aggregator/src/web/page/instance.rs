@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 use rta_shared::human::{memory, percent};
-use rta_shared::overview::{InstanceOverview, Located};
+use rta_shared::overview::{InstanceId, InstanceOverview, Located};
 use rta_shared::probe::ProbeState;
 use rta_shared::report::{PartReport, State};
 
@@ -47,7 +47,7 @@ fn details(located: Located<'_>, now: Timestamp) -> Markup {
     let pids = instance.processes.iter().map(|process| process.id.pid);
     let used = located.host.usage.as_ref().and_then(|usage| usage.together(pids));
     html! {
-        @if is_divided || instance.probe.is_some() || used.is_some() {
+        @if is_divided || instance.probe.is_some() || used.is_some() || instance.has_log {
             ul.facts {
                 @if is_divided { @for part in &instance.parts { (tally(part)) } }
                 @if let Some(probe) = &instance.probe {
@@ -57,9 +57,21 @@ fn details(located: Located<'_>, now: Timestamp) -> Markup {
                     li { "cpu " (percent(used.cpu_percent)) }
                     li { (memory(used.resident_bytes)) }
                 }
+                @if instance.has_log { li { a href=(log_address(&located.id())) { "log" } } }
             }
         }
     }
+}
+
+/// Where the instance's log is shown.
+fn log_address(id: &InstanceId) -> String {
+    let query = [
+        ("environment", id.environment.as_str()),
+        ("host", id.host.as_str()),
+        ("component", id.component.as_str()),
+    ];
+    // Texts alone: nothing of it can fail.
+    format!("/log?{}", serde_urlencoded::to_string(query).unwrap_or_default())
 }
 
 /// `driver 0/1 missing`: what is not right is said in a word too.

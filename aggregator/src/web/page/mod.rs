@@ -7,6 +7,7 @@ mod health;
 mod host;
 mod instance;
 mod layout;
+mod log;
 mod notice;
 
 use jiff::Timestamp;
@@ -19,6 +20,7 @@ use rta_shared::trouble::{troubles, verdict};
 use super::actions::{Action, Progress};
 
 pub(super) use layout::message;
+pub(super) use log::log;
 
 /// The page of `overview` at the moment `now`, with the `actions` of late; the one numbered `shown` stands out.
 pub(super) fn overview(
