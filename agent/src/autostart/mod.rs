@@ -4,6 +4,8 @@
 mod driver;
 mod exits;
 mod policy;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
