@@ -106,6 +106,14 @@ impl Systemd {
     /// # Errors
     /// It cannot be asked, or does not know the unit.
     pub(crate) async fn standing(&self, unit: &str) -> Result<Standing, Trouble> {
+        match self.ask_standing(unit).await {
+            // The bus may have been restarted since it was asked last.
+            Err(Trouble::Lost) => self.ask_standing(unit).await,
+            told => told,
+        }
+    }
+
+    async fn ask_standing(&self, unit: &str) -> Result<Standing, Trouble> {
         let told = |error: zbus::Error| Trouble::of(&error, unit);
         let connection = self.connection().await?;
         let answer = call(&connection, PATH, MANAGER, "ListUnitsByNames", &(&[unit][..],)).await;
