@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use rta_shared::proto::v1;
@@ -304,6 +305,27 @@ async fn the_bus_is_found_again_after_it_was_lost() {
     });
     until(&mut client, "good", |report| unit(report) == "inactive (dead) success").await;
     assert_eq!(start(&mut client, "good").await.outcome(), v1::ActionOutcome::Started);
+}
+
+#[tokio::test]
+async fn an_agent_without_the_right_says_so() {
+    let site = site(&["good"]);
+    let units = [("good.service", service(&site, "good", ""))];
+    let Some(systemd) = RealSystemd::start(site.token(), &units) else { return };
+    // The user nobody may read neither the test's folder nor, maybe, the way to the binary.
+    let program = site.path("rta-agent");
+    std::fs::copy(binary("rta-agent"), &program).unwrap();
+    std::fs::set_permissions(site.path(""), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = systemd.enter("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(program);
+    let (_agent, mut client) = agent(&site, command).await;
+    until(&mut client, "good", |report| unit(report) == "inactive (dead) success").await;
+    let told = start(&mut client, "good").await;
+    let (code, message) = told.refusal();
+    assert_eq!(code, Code::FailedPrecondition);
+    assert!(message.starts_with("start of good on h: the agent may not ask systemd for that ("), "{message}");
+    assert!(message.contains("run the agent as root"), "{message}");
+    assert!(site.processes().is_empty());
 }
 
 #[tokio::test]
