@@ -163,7 +163,16 @@ impl Driver {
         match outcome {
             Attempt::Started => {}
             Attempt::NotBegun => kept.keeper.not_begun(),
-            Attempt::Failed(status) => kept.keeper.failed(Moment::now(), shortened(status.message())),
+            Attempt::Failed(status) => {
+                let known = format!(
+                    "{} of {component} on {}: ",
+                    ActionKind::Start,
+                    self.actions.worker.config().host
+                );
+                let reason = status.message();
+                let reason = shortened(reason.strip_prefix(&known).unwrap_or(reason));
+                kept.keeper.failed(Moment::now(), reason);
+            }
         }
     }
 }
