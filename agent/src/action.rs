@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use futures::Stream;
-use rta_shared::config::{HostComponent, HostConfig};
+use rta_shared::config::{Engine, HostComponent, HostConfig, StartRule};
 use rta_shared::control::{ActionEvent, ActionKind, Done, Requester};
 use rta_shared::explain::ExplainedPart;
 use rta_shared::name::Name;
@@ -15,6 +15,8 @@ use tonic::{Code, Status};
 use crate::eyes::Eyes;
 use crate::refusal::Refusal;
 use crate::scan::Scanner;
+use crate::state_folder::Memory;
+use crate::systemd::{self, Act};
 use crate::worker::Worker;
 use crate::{start, stop};
 
@@ -22,6 +24,7 @@ use crate::{start, stop};
 #[derive(Clone)]
 pub(crate) struct Actions {
     pub(crate) worker: Worker,
+    pub(crate) memory: Memory,
 }
 
 /// What is told of an action: how far it is, and last how it ended.
@@ -42,14 +45,25 @@ impl Actions {
         let config = self.worker.config();
         let component = find(&config, name)?;
         let told = |refusal: Refusal| refusal.told(kind, &component.name, &config.host);
-        let held = self.worker.begin(&component.name, kind, by).await.map_err(Refusal::from).map_err(told)?;
+        let held = self
+            .worker
+            .begin(&component.name, kind, by.clone())
+            .await
+            .map_err(Refusal::from)
+            .map_err(told)?;
         held.map_err(|hold| told(Refusal::new(Code::Aborted, hold.to_string())))?;
+        if by != Requester::autostart() {
+            self.memory.hear(&component.name, kind, &by);
+        }
         let (events, stream) = mpsc::unbounded_channel();
         let (worker, component, host) = (self.worker.clone(), component.clone(), config.host.clone());
+        let memory = self.memory.clone();
         // In a task of its own: it goes on, and frees the component in the end, if the caller goes away.
         tokio::spawn(async move {
             let name = component.name.clone();
             let outcome = Self::act(worker, kind, component, events.clone()).await;
+            // An operator who is told of it may count on it.
+            memory.settled().await;
             let outcome = outcome.map(ActionEvent::Done).map_err(|refusal| refusal.told(kind, &name, &host));
             // The caller may have gone.
             let _ = events.send(outcome);
@@ -96,8 +110,23 @@ impl Actions {
         // In yet another task, so that the component is freed even if the action panics.
         let eyes = Eyes::new(worker.clone(), component.clone());
         let name = component.name.clone();
+        let systemd = worker.systemd().clone();
         let work = tokio::spawn(async move {
-            let _ = &events;
+            if let Some((rule, unit)) = unit(&component) {
+                let act = Act {
+                    systemd: &systemd,
+                    component: &component,
+                    rule,
+                    unit,
+                    eyes: &eyes,
+                    events: &events,
+                };
+                return match kind {
+                    ActionKind::Start => systemd::start(&act).await,
+                    ActionKind::Stop => systemd::stop(&act).await,
+                    ActionKind::Restart => systemd::restart(&act).await,
+                };
+            }
             match kind {
                 ActionKind::Start => start::start(&component, &eyes).await,
                 ActionKind::Stop => stop::stop(&component, &eyes).await,
@@ -111,6 +140,7 @@ impl Actions {
             Ok(outcome) => outcome,
             Err(error) => Err(Refusal::new(Code::Internal, format!("the agent failed: {error}"))),
         };
+        worker.look_at_units();
         worker.end(&name).await;
         match &outcome {
             Ok(done) => tracing::info!(component = %name, action = %kind, %done, "done"),
@@ -119,6 +149,15 @@ impl Actions {
             }
         }
         outcome
+    }
+}
+
+/// The unit that systemd starts for the component, and the rule that says so; `None`: the agent starts it.
+fn unit(component: &HostComponent) -> Option<(&StartRule, &str)> {
+    let rule = component.start.as_ref()?;
+    match &rule.engine {
+        Engine::Systemd(unit) => Some((rule, unit)),
+        Engine::Command(_) => None,
     }
 }
 

@@ -5,6 +5,7 @@ use rta_shared::process::Process;
 use rta_shared::report::{Circumstances, ComponentReport, State};
 use tonic::Code;
 
+use crate::launch::Launched;
 use crate::refusal::Refusal;
 use crate::watch::Sight;
 use crate::worker::Worker;
@@ -34,6 +35,11 @@ impl Eyes {
     /// As for [`Eyes::look`].
     pub(crate) async fn glance(&self) -> Result<ComponentReport, Refusal> {
         self.of(&*self.worker.glance().await?)
+    }
+
+    /// Has it remembered how what was launched ends.
+    pub(crate) fn follow_exit(&self, launched: &Launched) {
+        self.worker.exits().follow(&self.component.name, launched.pid, launched.exits());
     }
 
     fn of(&self, sight: &Sight) -> Result<ComponentReport, Refusal> {

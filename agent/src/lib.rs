@@ -11,6 +11,10 @@
 //! | `usage` | what the host and the matched processes use |
 //! | `worker` | the one owner of what is said of the host and of what is under way |
 //! | [`survey`] | every process with its command line, and who listens where, for learning |
+//! | `systemd` | systemd as an engine: its units, over the system bus |
+//! | `autostart` | keeping components running |
+//! | `state_folder` | what is remembered over the agent's end |
+//! | `maintenance` | the times in which nothing is started by itself |
 //! | `refusal` | why an action was not done |
 //! | `eyes` | an action's view of its component |
 //! | `start`, `launch`, `log_tail` | starting a component |
@@ -23,12 +27,14 @@
 //! | `machine` | this machine's name and addresses |
 
 mod action;
+mod autostart;
 mod eyes;
 mod inspect;
 mod launch;
 mod log_tail;
 mod logs;
 mod machine;
+mod maintenance;
 mod probe;
 mod procfs;
 mod refusal;
@@ -37,8 +43,10 @@ pub mod scan;
 mod serve;
 mod service;
 mod start;
+mod state_folder;
 mod stop;
 pub mod survey;
+mod systemd;
 mod usage;
 mod visibility;
 pub mod watch;

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _};
+use jiff::Timestamp;
 use rta_shared::control::{ActionEvent, ActionKind};
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::agent_service_server::AgentService;
@@ -15,6 +16,7 @@ use tonic::{Request, Response, Status};
 
 use crate::action::Actions;
 use crate::logs::{LogError, LogReaders, Piece};
+use crate::maintenance::from_wire;
 use crate::reload::Reloader;
 
 /// The agent as `proto/rta/v1/agent.proto` offers it.
@@ -111,9 +113,12 @@ impl AgentService for Service {
 
     async fn set_maintenance(
         &self,
-        _: Request<v1::AgentServiceSetMaintenanceRequest>,
+        request: Request<v1::AgentServiceSetMaintenanceRequest>,
     ) -> Result<Response<v1::AgentServiceSetMaintenanceResponse>, Status> {
-        Err(Status::unimplemented(""))
+        let memory = &self.actions.memory;
+        memory.set_maintenance(from_wire(request.into_inner(), Timestamp::now())?);
+        memory.settled().await;
+        Ok(Response::new(v1::AgentServiceSetMaintenanceResponse {}))
     }
 
     type ReadLogStream = Messages<v1::AgentServiceReadLogResponse>;

@@ -41,9 +41,10 @@ pub(crate) async fn start(component: &HostComponent, eyes: &Eyes) -> Result<Done
         State::Stopped | State::Starting | State::Stopping | State::Unknown => {}
     }
     let Engine::Command(command) = &rule.engine else {
-        return Err(Refusal::new(Code::Unimplemented, "systemd"));
+        return Err(Refusal::new(Code::Internal, "systemd starts it"));
     };
     let launched = launch(command)?;
+    eyes.follow_exit(&launched);
     tracing::info!(component = %component.name, pid = launched.pid, command = ?command.command, "launched");
 
     let deadline = Instant::now() + rule.timeout;

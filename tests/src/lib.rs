@@ -11,6 +11,7 @@ mod program;
 mod site;
 mod stage;
 mod storm;
+mod systemd;
 
 pub use binaries::binary;
 pub use crowd::Crowd;
@@ -20,3 +21,4 @@ pub use program::{Program, patiently, run};
 pub use site::{Children, Site};
 pub use stage::{Mode, Stage};
 pub use storm::Storm;
+pub use systemd::RealSystemd;

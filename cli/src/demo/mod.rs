@@ -84,7 +84,7 @@ async fn run(
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         set_agent(&mut platform, host.name.as_str(), listener.local_addr()?);
         let config = platform::host_config(&platform, host, &programs)?;
-        let options = rta_agent::Options { watch: WatchOptions::default(), folder: None };
+        let options = rta_agent::Options { watch: WatchOptions::default(), folder: None, state: None };
         servers.push(tokio::spawn(rta_agent::serve(listener, config, options, shutdown.clone())));
     }
     servers.push(tokio::spawn(rta_aggregator::serve(
