@@ -73,7 +73,7 @@ fn tally(part: &PartReport) -> Markup {
     html! { li class=[(!word.is_empty()).then_some("lacking")] { (text(&part.tally())) (word) } }
 }
 
-/// The button that makes sense, if one does.
+/// The buttons that make sense, if any do.
 fn control(located: Located<'_>) -> Markup {
     let InstanceOverview { state, startable, .. } = located.instance;
     html! {
@@ -82,7 +82,10 @@ fn control(located: Located<'_>) -> Markup {
             (Some(State::Stopped), false) => {
                 span.hint title="The configuration has no start command for it" { "watched only" }
             }
-            (Some(State::Running | State::Partial), _) => (button("/stop", "Stop", located)),
+            (Some(State::Running | State::Partial), startable) => {
+                @if *startable { (button("/restart", "Restart", located)) }
+                (button("/stop", "Stop", located))
+            }
             (Some(State::Starting | State::Stopping | State::Unknown) | None, _) => {}
         }
     }

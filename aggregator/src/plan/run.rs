@@ -1,0 +1,161 @@
+//! Carries a plan out: what is begun when, and what is not attempted any more.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rta_shared::plan::{Conduct, PlanEnd, Step, StepState};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::account::Account;
+use super::spoken;
+
+/// How many steps are under way at once where nobody says, and at most.
+const PARALLEL: u32 = 8;
+const MOST_PARALLEL: u32 = 64;
+
+/// How many steps may be under way at once by this conduct.
+fn parallel(conduct: &Conduct) -> usize {
+    let wished = if conduct.parallel == 0 { PARALLEL } else { conduct.parallel };
+    usize::try_from(wished.min(MOST_PARALLEL)).unwrap_or(1)
+}
+
+/// Carries out the plan of `account`; `perform` does one step, by its position, and says how that went. `None`:
+/// the aggregator is `ending`, and the plan has not ended.
+pub(crate) async fn run<F>(
+    account: &Account,
+    conduct: &Conduct,
+    perform: impl Fn(usize, Step) -> F,
+    ending: &CancellationToken,
+) -> Option<PlanEnd>
+where
+    F: Future<Output = Result<String, String>> + Send + 'static,
+{
+    let steps = &account.begun().plan.steps;
+    let mut under_way = UnderWay::default();
+    loop {
+        skip(account, conduct.keep_going);
+        for at in ready(steps, &account.states()) {
+            if under_way.tasks.len() >= parallel(conduct) || ending.is_cancelled() {
+                break;
+            }
+            // One that was cancelled in between is skipped in the next round.
+            if account.begin(at, Timestamp::now()) {
+                under_way.begin(at, perform(at, steps[at].clone()));
+            }
+        }
+        let is_cancelled = account.cancelled().is_cancelled();
+        if under_way.tasks.is_empty() {
+            let is_over = account.states().into_iter().all(StepState::is_final);
+            match (is_over, ending.is_cancelled()) {
+                (true, _) => return Some(account.end(Timestamp::now())),
+                (false, true) => return None,
+                // It was cancelled just now.
+                (false, false) => continue,
+            }
+        }
+        tokio::select! {
+            ended = under_way.next() => {
+                if let Some((at, state, text)) = ended {
+                    account.settle(at, Timestamp::now(), state, text);
+                }
+            }
+            () = account.cancelled().cancelled(), if !is_cancelled => {}
+            // What is under way on the agents ends by itself; how, is looked at by the next aggregator.
+            () = ending.cancelled() => return None,
+        }
+    }
+}
+
+/// The steps that are being performed.
+#[derive(Default)]
+struct UnderWay {
+    tasks: JoinSet<Result<String, String>>,
+    steps: HashMap<Id, usize>,
+}
+
+impl UnderWay {
+    fn begin(
+        &mut self,
+        step: usize,
+        performing: impl Future<Output = Result<String, String>> + Send + 'static,
+    ) {
+        let task = self.tasks.spawn(performing);
+        self.steps.insert(task.id(), step);
+    }
+
+    /// The next one that ends, and how; `None` where there is none.
+    async fn next(&mut self) -> Option<(usize, StepState, String)> {
+        let joined = self.tasks.join_next_with_id().await?;
+        let id = joined.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let step = self.steps.remove(&id)?;
+        Some(match joined {
+            Ok((_, Ok(text))) => (step, StepState::Done, text),
+            Ok((_, Err(reason))) => (step, StepState::Failed, reason),
+            Err(error) => (step, StepState::Failed, format!("the aggregator failed: {error}")),
+        })
+    }
+}
+
+/// The steps whose turn has come, in the plan's order.
+fn ready(steps: &[Step], states: &[StepState]) -> Vec<usize> {
+    let is_ready = |at: &usize| {
+        states[*at] == StepState::Waiting
+            && steps[*at].after.iter().all(|before| states[*before] == StepState::Done)
+    };
+    (0..steps.len()).filter(is_ready).collect()
+}
+
+/// Skips what is not to be attempted any more.
+fn skip(account: &Account, keep_going: bool) {
+    let steps = &account.begun().plan.steps;
+    let states = account.states();
+    let failed = |at: &usize| states[*at] == StepState::Failed;
+    let first_failure = (0..steps.len()).find(failed);
+    let is_cancelled = account.cancelled().is_cancelled();
+    // Why each is not done, by the step that failed; those before a step come before it.
+    let mut culprits: Vec<Option<usize>> = Vec::with_capacity(steps.len());
+    for (at, step) in steps.iter().enumerate() {
+        let own = failed(&at).then_some(at);
+        let culprit = own.or_else(|| step.after.iter().find_map(|before| culprits[*before]));
+        culprits.push(culprit);
+        if states[at] != StepState::Waiting {
+            continue;
+        }
+        let reason = match (culprit, first_failure) {
+            (Some(failed), _) => format!("not attempted, since {} failed", told(&steps[failed])),
+            _ if is_cancelled => "not attempted: cancelled".to_owned(),
+            (None, Some(failed)) if !keep_going => {
+                format!("not attempted, since {} failed", told(&steps[failed]))
+            }
+            (None, _) => continue,
+        };
+        account.settle(at, Timestamp::now(), StepState::Skipped, reason);
+    }
+}
+
+/// `the start of kafka server on h1`
+fn told(step: &Step) -> String {
+    format!("the {} of {}", step.action, spoken(&step.instance))
+}
+
+/// A plan's task, which holds what it needs.
+pub(crate) async fn run_to_the_end<F>(
+    account: Arc<Account>,
+    conduct: Conduct,
+    perform: impl Fn(usize, Step) -> F,
+    ending: CancellationToken,
+) where
+    F: Future<Output = Result<String, String>> + Send + 'static,
+{
+    let id = account.begun().id;
+    match run(&account, &conduct, perform, &ending).await {
+        Some(end) if end.is_complete() => tracing::info!(plan = id, %end, "plan ended"),
+        Some(end) => tracing::warn!(plan = id, %end, "plan ended"),
+        None => tracing::warn!(plan = id, "the aggregator ends before the plan"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
