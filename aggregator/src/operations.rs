@@ -7,7 +7,6 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use rta_shared::config::Component;
 use rta_shared::control::{ActionKind, Done, Progress, Requester};
-use rta_shared::dependency::DependencyGraph;
 use rta_shared::explain::ExplainedPart;
 use rta_shared::overview::{InstanceId, Overview};
 use rta_shared::plan::{Conduct, Plan, PlanBegun, Wish};
@@ -56,7 +55,7 @@ pub struct Operations {
 
 /// Why a plan was not begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotBegun {
+pub(crate) enum NotBegun {
     /// It cannot be.
     Refused(OperationError),
     /// It touches more than was named and agreed.
@@ -206,11 +205,11 @@ impl Operations {
         let _ = tokio::time::timeout(FIRST_NEWS, self.ready()).await;
         let fleet = self.fleet();
         let named = select(&fleet.platform, wish)?;
-        let graph = DependencyGraph::new(&fleet.platform);
+        let graph = fleet.graph();
         let is_startable =
             |name: &str| fleet.platform.component(name).is_some_and(|component| component.start.is_some());
-        let standings = standings(&graph, &self.overview(), is_startable);
-        let situation = Situation { graph: &graph, standings: &standings };
+        let standings = standings(graph, &self.overview(), is_startable);
+        let situation = Situation { graph, standings: &standings };
         make(kind, situation, &named, wish.no_dependencies)
     }
 

@@ -185,9 +185,15 @@ impl Actions {
         // Before anything is taken down, what it will need to come back is there.
         let pulled_in: BTreeSet<usize> =
             starts.iter().filter(|(at, _)| !is_named(**at)).map(|(_, step)| *step).collect();
+        let mut dependents: HashMap<usize, Vec<usize>> = HashMap::new();
+        for other in &self.down {
+            for at in &needs[*other] {
+                dependents.entry(*at).or_default().push(*other);
+            }
+        }
         // The stops of those that need it.
         let of_dependents = |at: usize, stops: &HashMap<usize, usize>| -> BTreeSet<usize> {
-            stops.iter().filter(|(other, _)| needs[**other].contains(&at)).map(|(_, step)| *step).collect()
+            dependents.get(&at).into_iter().flatten().filter_map(|other| stops.get(other)).copied().collect()
         };
         for at in order.iter().rev().copied().filter(|at| self.down.contains(at)) {
             let after = &of_dependents(at, &stops) | &pulled_in;

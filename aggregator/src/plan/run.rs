@@ -1,9 +1,13 @@
 //! Carries a plan out: what is begun when, and what is not attempted any more.
+//!
+//! After a failure what depends on it is skipped, with one exception: what a restart has stopped is started again
+//! where the failure kept what it needs from being touched at all.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use rta_shared::control::ActionKind;
 use rta_shared::plan::{Conduct, PlanEnd, Step, StepState};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -102,42 +106,70 @@ impl UnderWay {
 fn ready(steps: &[Step], states: &[StepState]) -> Vec<usize> {
     let is_ready = |at: &usize| {
         states[*at] == StepState::Waiting
-            && steps[*at].after.iter().all(|before| states[*before] == StepState::Done)
+            && steps[*at].after.iter().all(|before| lets_go(steps, states, *before, *at))
     };
     (0..steps.len()).filter(is_ready).collect()
+}
+
+/// Whether the step `at` need not wait any longer for the one `before`.
+fn lets_go(steps: &[Step], states: &[StepState], before: usize, at: usize) -> bool {
+    match states[before] {
+        StepState::Done => true,
+        StepState::Skipped => comes_back(steps, states, at) && is_untouched(steps, states, before),
+        StepState::Waiting | StepState::UnderWay | StepState::Failed | StepState::Interrupted => false,
+    }
+}
+
+/// Whether a step starts again what this plan has stopped, or is just stopping. That is done even after a
+/// failure elsewhere: nobody asked for it to be down.
+fn comes_back(steps: &[Step], states: &[StepState], at: usize) -> bool {
+    let step = &steps[at];
+    step.action == ActionKind::Start
+        && step.after.iter().any(|before| {
+            matches!(states[*before], StepState::Done | StepState::UnderWay)
+                && steps[*before].action == ActionKind::Stop
+                && steps[*before].instance == step.instance
+        })
+}
+
+/// Whether a step's instance is as it was before the plan, and stays so.
+fn is_untouched(steps: &[Step], states: &[StepState], at: usize) -> bool {
+    let mut own = (0..steps.len()).filter(|other| steps[*other].instance == steps[at].instance);
+    own.all(|other| states[other] == StepState::Skipped)
 }
 
 /// Skips what is not to be attempted any more.
 fn skip(account: &Account, keep_going: bool) {
     let steps = &account.begun().plan.steps;
-    let states = account.states();
-    let failed = |at: &usize| states[*at] == StepState::Failed;
-    let first_failure = (0..steps.len()).find(failed);
+    let mut states = account.states();
+    let first_failure = states.iter().position(|state| *state == StepState::Failed);
     let is_cancelled = account.cancelled().is_cancelled();
-    // Why each is not done, by the step that failed; those before a step come before it.
+    // The step whose failure is in the way of each; those before a step come before it.
     let mut culprits: Vec<Option<usize>> = Vec::with_capacity(steps.len());
     for (at, step) in steps.iter().enumerate() {
-        let own = failed(&at).then_some(at);
-        let culprit = own.or_else(|| step.after.iter().find_map(|before| culprits[*before]));
+        let is_in_the_way =
+            |before: &usize| states[*before].is_final() && !lets_go(steps, &states, *before, at);
+        let culprit = match states[at] {
+            StepState::Failed => Some(at),
+            _ => step.after.iter().copied().filter(is_in_the_way).find_map(|before| culprits[before]),
+        };
         culprits.push(culprit);
         if states[at] != StepState::Waiting {
             continue;
         }
         let reason = match (culprit, first_failure) {
-            (Some(failed), _) => format!("not attempted, since {} failed", told(&steps[failed])),
+            (Some(failed), _) => because(&steps[failed]),
             _ if is_cancelled => "not attempted: cancelled".to_owned(),
-            (None, Some(failed)) if !keep_going => {
-                format!("not attempted, since {} failed", told(&steps[failed]))
-            }
+            (None, Some(failed)) if !keep_going && !comes_back(steps, &states, at) => because(&steps[failed]),
             (None, _) => continue,
         };
+        states[at] = StepState::Skipped;
         account.settle(at, Timestamp::now(), StepState::Skipped, reason);
     }
 }
 
-/// `the start of kafka server on h1`
-fn told(step: &Step) -> String {
-    format!("the {} of {}", step.action, spoken(&step.instance))
+fn because(failed: &Step) -> String {
+    format!("not attempted, since the {} of {} failed", failed.action, spoken(&failed.instance))
 }
 
 /// A plan's task, which holds what it needs.

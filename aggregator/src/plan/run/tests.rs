@@ -3,8 +3,10 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rta_shared::control::ActionKind;
 use rta_shared::plan::StepState::{self, Done, Failed, Skipped, Waiting};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use super::*;
 use crate::plan::account::tests::beginning;
@@ -88,12 +90,18 @@ async fn hold(held: Arc<Held>, gate: Arc<Semaphore>, fails: bool) -> Result<Stri
     if fails { Err("no".to_owned()) } else { Ok("yes".to_owned()) }
 }
 
-/// A plan of independent steps under way, of which `failing` fails; each waits for one permit of the gate.
-fn under_way(
-    steps: usize,
-    conduct: Conduct,
-    failing: Option<usize>,
-) -> (Arc<Account>, Arc<Held>, Arc<Semaphore>, CancellationToken, tokio::task::JoinHandle<Option<PlanEnd>>) {
+/// A plan of independent steps that wait until they are let go.
+struct World {
+    account: Arc<Account>,
+    held: Arc<Held>,
+    /// Each step that ends takes one permit.
+    gate: Arc<Semaphore>,
+    ending: CancellationToken,
+    task: JoinHandle<Option<PlanEnd>>,
+}
+
+/// So many steps, of which `failing` fails.
+fn under_way(steps: usize, parallel: u32, failing: Option<usize>) -> World {
     let account = account(&vec![&[][..]; steps]);
     let (held, gate) = (Arc::new(Held::default()), Arc::new(Semaphore::new(0)));
     let ending = CancellationToken::new();
@@ -103,10 +111,10 @@ fn under_way(
         tokio::spawn(async move {
             let perform =
                 |at: usize, _: Step| hold(Arc::clone(&held), Arc::clone(&gate), failing == Some(at));
-            run(&account, &conduct, perform, &ending).await
+            run(&account, &Conduct { parallel, ..Conduct::default() }, perform, &ending).await
         })
     };
-    (account, held, gate, ending, task)
+    World { account, held, gate, ending, task }
 }
 
 /// Lets every other task run until nothing moves.
@@ -119,7 +127,7 @@ async fn settled() {
 #[tokio::test]
 async fn no_more_are_under_way_than_may_be() {
     for (parallel, most) in [(3, 3), (0, 8), (1_000, 64)] {
-        let (account, held, gate, _, task) = under_way(100, Conduct { parallel, ..Conduct::default() }, None);
+        let World { account, held, gate, task, .. } = under_way(100, parallel, None);
         settled().await;
         assert_eq!(held.begun.load(Ordering::SeqCst), most);
         gate.add_permits(100);
@@ -131,7 +139,7 @@ async fn no_more_are_under_way_than_may_be() {
 
 #[tokio::test]
 async fn a_cancelled_plan_waits_for_what_is_under_way_and_begins_nothing() {
-    let (account, held, gate, _, task) = under_way(4, Conduct { parallel: 2, ..Conduct::default() }, None);
+    let World { account, held, gate, task, .. } = under_way(4, 2, None);
     settled().await;
     assert_eq!(account.cancel(), Some(2));
     settled().await;
@@ -147,7 +155,7 @@ async fn a_cancelled_plan_waits_for_what_is_under_way_and_begins_nothing() {
 
 #[tokio::test]
 async fn what_is_under_way_when_another_fails_is_waited_for() {
-    let (account, _, gate, _, task) = under_way(3, Conduct { parallel: 2, ..Conduct::default() }, Some(0));
+    let World { account, gate, task, .. } = under_way(3, 2, Some(0));
     settled().await;
     gate.add_permits(1);
     settled().await;
@@ -159,7 +167,7 @@ async fn what_is_under_way_when_another_fails_is_waited_for() {
 
 #[tokio::test]
 async fn when_the_aggregator_ends_nothing_new_begins_and_the_plan_stays_open() {
-    let (account, held, _, ending, task) = under_way(4, Conduct { parallel: 2, ..Conduct::default() }, None);
+    let World { account, held, ending, task, .. } = under_way(4, 2, None);
     settled().await;
     ending.cancel();
     assert_eq!(task.await.unwrap(), None);
@@ -178,4 +186,66 @@ async fn a_step_that_panics_is_a_failed_one() {
     run(&account, &Conduct::default(), perform, &CancellationToken::new()).await.unwrap();
     assert_eq!(states(&account), [Failed, Skipped]);
     assert!(account.snapshot().steps[0].1.starts_with("the aggregator failed: "));
+}
+
+/// A restart of the first of three: the two that need it are stopped before and started again.
+fn restart() -> Arc<Account> {
+    let mut begun = beginning(1, &[&[], &[], &[0, 1], &[0, 2], &[1, 2]]);
+    let instances = [1, 2, 0, 1, 2].map(|at| begun.plan.steps[at].instance.clone());
+    let actions =
+        [ActionKind::Stop, ActionKind::Stop, ActionKind::Restart, ActionKind::Start, ActionKind::Start];
+    for (step, (instance, action)) in begun.plan.steps.iter_mut().zip(instances.into_iter().zip(actions)) {
+        step.instance = instance;
+        step.action = action;
+    }
+    begun.plan.kind = ActionKind::Restart;
+    Arc::new(Account::new(begun, Recorder::default()))
+}
+
+#[tokio::test]
+async fn what_a_restart_stopped_comes_back_where_the_restart_was_not_attempted() {
+    for keep_going in [false, true] {
+        let account = restart();
+        let conduct = Conduct { keep_going, ..Conduct::default() };
+        carried_out(&account, &conduct, &[1]).await;
+        assert_eq!(states(&account), [Done, Failed, Skipped, Done, Skipped]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_just_being_stopped_when_another_fails_comes_back_too() {
+    let account = restart();
+    let gate = Arc::new(Semaphore::new(0));
+    let perform = |at: usize, _: Step| {
+        let gate = Arc::clone(&gate);
+        async move {
+            // The other one's stop has failed before this one's ends.
+            if at == 0 {
+                gate.acquire().await.unwrap().forget();
+            }
+            gate.add_permits(1);
+            if at == 1 { Err("no".to_owned()) } else { Ok(String::new()) }
+        }
+    };
+    run(&account, &Conduct::default(), perform, &CancellationToken::new()).await.unwrap();
+    assert_eq!(states(&account), [Done, Failed, Skipped, Done, Skipped]);
+}
+
+#[tokio::test]
+async fn what_needs_something_that_did_not_come_back_stays_down() {
+    let account = restart();
+    carried_out(&account, &Conduct { keep_going: true, ..Conduct::default() }, &[2]).await;
+    assert_eq!(states(&account), [Done, Done, Failed, Skipped, Skipped]);
+    assert_eq!(account.snapshot().steps[4].1, "not attempted, since the restart of c0 on h failed");
+}
+
+#[tokio::test]
+async fn a_cancelled_restart_brings_nothing_back() {
+    let account = restart();
+    let perform = |_: usize, _: Step| {
+        account.cancel();
+        async { Ok(String::new()) }
+    };
+    run(&account, &Conduct { parallel: 1, ..Conduct::default() }, perform, &CancellationToken::new()).await;
+    assert_eq!(states(&account), [Done, Skipped, Skipped, Skipped, Skipped]);
 }
