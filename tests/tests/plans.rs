@@ -460,7 +460,7 @@ fn the_page_asks_before_it_touches_more_than_was_pressed() {
     for path in ["/start", "/stop", "/restart", "/cancel"] {
         assert_eq!(world.get(path).0, 405, "a link never acts");
     }
-    // Alone it is done at once.
+    // What touches nothing else is done at once.
     assert_eq!(world.post("/start", form).0, 303);
     patiently("kafka to run", || (world.names_running() == ["kafka server"]).then_some(()));
     let before = world.running();
@@ -469,6 +469,11 @@ fn the_page_asks_before_it_touches_more_than_was_pressed() {
         let now = world.running();
         (now.len() == 1 && now != before).then_some(())
     });
+    // And alone it can be touched whatever that breaks.
+    world.start("detector");
+    assert_eq!(world.post("/stop", form).0, 200);
+    assert_eq!(world.post("/stop", &format!("{form}&alone=")).0, 303);
+    patiently("kafka alone to be stopped", || (world.names_running() == ["detector"]).then_some(()));
 }
 
 #[test]

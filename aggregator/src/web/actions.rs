@@ -39,13 +39,15 @@ impl<S: Sync> FromRequestParts<S> for Address {
 struct Pressed {
     instance: InstanceId,
     agreed: Vec<InstanceId>,
+    /// Nothing else may be touched, whatever that breaks.
+    alone: bool,
 }
 
 impl Pressed {
     /// `None`: a form that no page of ours has.
     fn read(fields: Fields) -> Option<Self> {
         let (mut environment, mut host, mut component) = (None, None, None);
-        let mut agreed = Vec::new();
+        let (mut agreed, mut alone) = (Vec::new(), false);
         for (key, value) in fields {
             let field = match key.as_str() {
                 "environment" => &mut environment,
@@ -53,6 +55,10 @@ impl Pressed {
                 "component" => &mut component,
                 "agreed" => {
                     agreed.push(page::plan::instance(&value)?);
+                    continue;
+                }
+                "alone" => {
+                    alone = true;
                     continue;
                 }
                 _ => return None,
@@ -63,7 +69,7 @@ impl Pressed {
         }
         let instance =
             InstanceId { environment: environment?.into(), host: host?.into(), component: component?.into() };
-        Some(Self { instance, agreed })
+        Some(Self { instance, agreed, alone })
     }
 }
 
@@ -80,7 +86,7 @@ pub(super) async fn restart(state: State<Operations>, address: Address, form: Fo
 }
 
 async fn act(operations: &Operations, kind: ActionKind, address: Address, fields: Fields) -> Response {
-    let Some(Pressed { instance, agreed }) = Pressed::read(fields) else {
+    let Some(Pressed { instance, agreed, alone }) = Pressed::read(fields) else {
         let text = "The form does not name an environment, a host and a component.";
         return (StatusCode::BAD_REQUEST, page::message("Nothing was done", text)).into_response();
     };
@@ -88,7 +94,8 @@ async fn act(operations: &Operations, kind: ActionKind, address: Address, fields
         component: instance.component.as_str().to_owned(),
         environment: instance.environment.as_str().to_owned(),
         host: instance.host.as_str().to_owned(),
-        ..Wish::default()
+        all: false,
+        no_dependencies: alone,
     };
     let conduct = Conduct { agreed, ..Conduct::default() };
     match operations.begin(kind, &wish, conduct, requester(USER, address.0)).await {
@@ -151,6 +158,8 @@ mod tests {
         let more = [one.as_slice(), &[("agreed", "E/h2/raw writer"), ("agreed", "E/h2/b")]].concat();
         let agreed: Vec<String> = read(&more).unwrap().agreed.iter().map(InstanceId::to_string).collect();
         assert_eq!(agreed, ["E/h2/raw writer", "E/h2/b"]);
+        assert!(!read(&more).unwrap().alone);
+        assert!(read(&[one.as_slice(), &[("alone", "")]].concat()).unwrap().alone);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use rta_shared::report::{PartReport, State};
 
 use super::anchor;
 use super::health::{badge, text};
+use super::plan::fields;
 
 /// The instance's row in its host's card.
 pub(super) fn row(located: Located<'_>, now: Timestamp) -> Markup {
@@ -95,9 +96,7 @@ fn button(path: &str, word: &str, located: Located<'_>) -> Markup {
     let id = located.id();
     html! {
         form method="post" action=(path) {
-            input type="hidden" name="environment" value=(id.environment);
-            input type="hidden" name="host" value=(id.host);
-            input type="hidden" name="component" value=(id.component);
+            (fields(&id))
             button type="submit" class=(word.to_lowercase())
                 aria-label={ (word) " " (text(id.component.as_str())) " on " (text(id.host.as_str())) } { (word) }
         }

@@ -84,7 +84,8 @@ pub(in crate::web) fn plan(plan: &Snapshot) -> Markup {
 /// The page that asks whether what a plan touches beside `named` is right.
 pub(in crate::web) fn confirmation(named: &InstanceId, plan: &Plan) -> Markup {
     let unnamed = plan.unnamed();
-    let question = format!("{} {}?", capitalised(plan.kind.word()), spoken(named));
+    let verb = capitalised(plan.kind.word());
+    let question = format!("{verb} {}?", spoken(named));
     let path = format!("/{}", plan.kind);
     let touched = unnamed.len() + 1;
     let body = html! {
@@ -99,19 +100,29 @@ pub(in crate::web) fn confirmation(named: &InstanceId, plan: &Plan) -> Markup {
             }
             div.plan-line {
                 form method="post" action=(path) {
-                    input type="hidden" name="environment" value=(named.environment);
-                    input type="hidden" name="host" value=(named.host);
-                    input type="hidden" name="component" value=(named.component);
+                    (fields(named))
                     @for id in &unnamed { input type="hidden" name="agreed" value=(id); }
-                    button.primary type="submit" {
-                        (capitalised(plan.kind.word())) " " (counted(touched, "instance"))
-                    }
+                    button.primary type="submit" { (verb) " " (counted(touched, "instance")) }
+                }
+                form method="post" action=(path) {
+                    (fields(named))
+                    input type="hidden" name="alone" value="";
+                    button type="submit" { (verb) " " (text(named.component.as_str())) " alone" }
                 }
                 a href="/" { "Cancel, nothing is done" }
             }
         }
     };
     layout::layout(&format!("{} - rta", text(&question)), None, &body)
+}
+
+/// What a form says of the instance that it is for.
+pub(super) fn fields(id: &InstanceId) -> Markup {
+    html! {
+        input type="hidden" name="environment" value=(id.environment);
+        input type="hidden" name="host" value=(id.host);
+        input type="hidden" name="component" value=(id.component);
+    }
 }
 
 /// The instance that the field "agreed" of that page names.
@@ -227,6 +238,7 @@ mod tests {
             "name=\"component\" value=\"kafka server\"",
             "name=\"agreed\" value=\"DEV/h1/raw &lt;b&gt;writer\"",
             "Stop 2 instances</button>",
+            "name=\"alone\" value=\"\"><button type=\"submit\">Stop kafka server alone</button>",
         ] {
             assert!(html.contains(expected), "{expected}\n{html}");
         }
