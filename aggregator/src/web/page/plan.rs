@@ -72,7 +72,7 @@ pub(in crate::web) fn plan(plan: &Snapshot) -> Markup {
             @if !plan.steps.is_empty() {
                 ol.steps {
                     @for (step, (state, said)) in plan.begun.plan.steps.iter().zip(&plan.steps) {
-                        (told(step, *state, said))
+                        (told(step, Some(*state), said))
                     }
                 }
             }
@@ -96,7 +96,7 @@ pub(in crate::web) fn confirmation(named: &InstanceId, plan: &Plan) -> Markup {
                 @for consequence in agree::consequences(plan, &unnamed) { p { "It also " (text(&consequence)) "." } }
             }
             ol.steps {
-                @for step in &plan.steps { (told(step, StepState::Waiting, "")) }
+                @for step in &plan.steps { (told(step, None, "")) }
             }
             div.plan-line {
                 form method="post" action=(path) {
@@ -133,14 +133,19 @@ pub(in crate::web) fn instance(field: &str) -> Option<InstanceId> {
     Some(InstanceId { environment: environment.into(), host: host.into(), component: component.into() })
 }
 
-/// One step: what is done, why, how it stands, and what was said of it.
-fn told(step: &Step, state: StepState, said: &str) -> Markup {
+/// One step: what is done, why, how it stands if it is of a plan that was begun, and what was said of it.
+fn told(step: &Step, state: Option<StepState>, said: &str) -> Markup {
     let mut lines = said.lines();
     let sentence = lines.next().unwrap_or_default();
     let log: Vec<String> = lines.map(|line| text(line).into_owned()).collect();
     html! {
         li.step {
-            span class={ "step-state " (state.word().replace(' ', "-")) } { (icon(state)) (state) }
+            @match state {
+                Some(state) => {
+                    span class={ "step-state " (state.word().replace(' ', "-")) } { (icon(state)) (state) }
+                }
+                None => { span class="step-state waiting" { (icon(StepState::Waiting)) "planned" } }
+            }
             div {
                 p.what {
                     strong { (capitalised(step.action.word())) " " (text(step.instance.component.as_str())) }
@@ -242,7 +247,9 @@ mod tests {
         ] {
             assert!(html.contains(expected), "{expected}\n{html}");
         }
-        assert!(!html.contains("http-equiv") && !html.contains("style=\""));
+        assert!(
+            !html.contains("http-equiv") && !html.contains("style=\"") && !html.contains("waiting</span>")
+        );
     }
 
     #[test]
