@@ -1,8 +1,10 @@
 //! The platform with its agents, and the tasks that follow them.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 
 use rta_shared::config::Platform;
+use rta_shared::dependency::DependencyGraph;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +17,7 @@ pub(crate) struct Fleet {
     pub(crate) platform: Platform,
     /// One for each of [`Platform::hosts`], in its order.
     pub(crate) agents: Vec<Agent>,
+    graph: OnceLock<DependencyGraph>,
 }
 
 impl Fleet {
@@ -32,7 +35,12 @@ impl Fleet {
                 None => Agent::new(host),
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { platform, agents })
+        Ok(Self { platform, agents, graph: OnceLock::new() })
+    }
+
+    /// What needs what; made when it is first asked for, since it takes a while on a large platform.
+    pub(crate) fn graph(&self) -> &DependencyGraph {
+        self.graph.get_or_init(|| DependencyGraph::new(&self.platform))
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = AgentId> {

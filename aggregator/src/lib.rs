@@ -10,6 +10,7 @@
 //! | `fleet` | the platform with its agents: one task follows each |
 //! | `hub` | the one owner of what is known; publishes the overview |
 //! | `keeper` | the one owner of the configuration; reloads it |
+//! | `plan` | what is done for one wish, in which order, and what became of it |
 //! | [`operations`] | what the page and the gRPC service can ask |
 //! | [`logs`] | instances' logs, read through their agents |
 //! | `service` | the gRPC service |
@@ -25,6 +26,8 @@ mod keeper;
 mod knowledge;
 pub mod logs;
 pub mod operations;
+mod plan;
+mod record;
 mod serve;
 mod service;
 pub mod target;

@@ -1,5 +1,6 @@
 //! The aggregator's two servers: the page, and gRPC.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -36,8 +37,9 @@ pub async fn serve(
     let (operations, followers) = Operations::start(configuration, &shutdown)?;
     let followers = tokio::spawn(followers);
 
-    let page = axum::serve(web, router(operations.clone(), hosts))
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    // Whoever presses a button is recorded with their address.
+    let pages = router(operations.clone(), hosts).into_make_service_with_connect_info::<SocketAddr>();
+    let page = axum::serve(web, pages).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AggregatorServiceServer<Service>>().await;
     let reflection = tonic_reflection::server::Builder::configure()

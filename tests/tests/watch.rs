@@ -462,7 +462,8 @@ async fn what_hidepid_hides_is_unknown_and_not_stopped() {
     let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
     assert!(report.error.contains("/proc is mounted with hidepid="), "{}", report.error);
     assert!(report.components.is_empty());
-    let component = "app".to_owned();
-    let refused = client.start(v1::AgentServiceStartRequest { component }).await.unwrap_err();
+    let request = v1::AgentServiceStartRequest { component: "app".to_owned(), by: None };
+    let mut told = client.start(request).await.unwrap().into_inner();
+    let refused = told.message().await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused}");
 }

@@ -11,8 +11,8 @@ use rta_shared::overview::InstanceId;
 use serde::Deserialize;
 
 use super::page;
-use super::routes::Site;
 use crate::logs::LogPiece;
+use crate::operations::Operations;
 use crate::target::{OperationError, Target};
 
 /// How many of the last lines the page shows.
@@ -30,7 +30,7 @@ pub(super) struct Whose {
 }
 
 /// Answers with the end of the log, or with why it cannot be read.
-pub(super) async fn log(State(site): State<Site>, Query(whose): Query<Whose>) -> Response {
+pub(super) async fn log(State(operations): State<Operations>, Query(whose): Query<Whose>) -> Response {
     let Whose { environment, host, component } = whose;
     let asked = InstanceId {
         environment: environment.as_str().into(),
@@ -38,7 +38,7 @@ pub(super) async fn log(State(site): State<Site>, Query(whose): Query<Whose>) ->
         component: component.as_str().into(),
     };
     let target = Target { component, environment, host };
-    let (id, read) = match site.operations.read_log(&target, SHOWN, false).await {
+    let (id, read) = match operations.read_log(&target, SHOWN, false).await {
         Ok((id, pieces)) => {
             let late = || Err(format!("the agent has not sent the log within {} s", PATIENCE.as_secs()));
             let read = tokio::time::timeout(PATIENCE, collect(pieces)).await;

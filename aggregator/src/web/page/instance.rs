@@ -9,6 +9,7 @@ use rta_shared::report::{PartReport, State};
 
 use super::anchor;
 use super::health::{badge, text};
+use super::plan::fields;
 
 /// The instance's row in its host's card.
 pub(super) fn row(located: Located<'_>, now: Timestamp) -> Markup {
@@ -85,7 +86,7 @@ fn tally(part: &PartReport) -> Markup {
     html! { li class=[(!word.is_empty()).then_some("lacking")] { (text(&part.tally())) (word) } }
 }
 
-/// The button that makes sense, if one does.
+/// The buttons that make sense, if any do.
 fn control(located: Located<'_>) -> Markup {
     let InstanceOverview { state, startable, .. } = located.instance;
     html! {
@@ -94,7 +95,10 @@ fn control(located: Located<'_>) -> Markup {
             (Some(State::Stopped), false) => {
                 span.hint title="The configuration has no start command for it" { "watched only" }
             }
-            (Some(State::Running | State::Partial), _) => (button("/stop", "Stop", located)),
+            (Some(State::Running | State::Partial), startable) => {
+                @if *startable { (button("/restart", "Restart", located)) }
+                (button("/stop", "Stop", located))
+            }
             (Some(State::Starting | State::Stopping | State::Unknown) | None, _) => {}
         }
     }
@@ -104,9 +108,7 @@ fn button(path: &str, word: &str, located: Located<'_>) -> Markup {
     let id = located.id();
     html! {
         form method="post" action=(path) {
-            input type="hidden" name="environment" value=(id.environment);
-            input type="hidden" name="host" value=(id.host);
-            input type="hidden" name="component" value=(id.component);
+            (fields(&id))
             button type="submit" class=(word.to_lowercase())
                 aria-label={ (word) " " (text(id.component.as_str())) " on " (text(id.host.as_str())) } { (word) }
         }

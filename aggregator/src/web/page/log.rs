@@ -35,7 +35,7 @@ pub(in crate::web) fn log(id: &InstanceId, read: &Result<LogPiece, String>) -> M
             }
         }
     };
-    layout(&format!("{title} - rta"), false, &body)
+    layout(&format!("{title} - rta"), None, &body)
 }
 
 #[cfg(test)]
