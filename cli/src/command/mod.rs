@@ -13,6 +13,9 @@ pub(crate) use self::control::Control;
 pub(crate) use self::operate::{Events, Maintenance, MaintenanceChange, MaintenanceWish};
 pub(crate) use self::remote::{Place, Remote, Target};
 
+/// Where the aggregator is looked for.
+pub(crate) const AGGREGATOR: &str = "http://127.0.0.1:7600";
+
 /// What runs on the platform, what does not, what that breaks; and start and stop.
 #[derive(Debug, Parser)]
 #[command(
@@ -45,7 +48,7 @@ pub(crate) struct Arguments {
         global = true,
         env = "RTA_AGGREGATOR",
         value_name = "URL",
-        default_value = "http://127.0.0.1:7600"
+        default_value = AGGREGATOR
     )]
     pub(crate) aggregator: String,
     #[command(subcommand)]

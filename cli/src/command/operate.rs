@@ -113,8 +113,8 @@ fn since(text: &str) -> Result<Since, String> {
         return Ok(Since::At(moment));
     }
     if let Ok(civil) = text.parse::<DateTime>() {
-        let moment = civil.to_zoned(TimeZone::UTC).map_err(|error| error.to_string())?;
-        return Ok(Since::At(moment.timestamp()));
+        let moment = TimeZone::UTC.to_timestamp(civil).map_err(|error| error.to_string())?;
+        return Ok(Since::At(moment));
     }
     length(text).map(Since::Ago).map_err(|_| {
         "write how long ago, for example 2h, or a time in UTC, for example 2026-11-25T09:30".to_owned()

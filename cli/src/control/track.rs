@@ -29,8 +29,7 @@ pub(crate) struct Track {
 
 impl Track {
     pub(crate) fn new(begun: PlanBegun) -> Self {
-        let waiting =
-            Standing { state: StepState::Waiting, phase: None, text: String::new(), began: None };
+        let waiting = Standing { state: StepState::Waiting, phase: None, text: String::new(), began: None };
         Self { steps: vec![waiting; begun.plan.steps.len()], begun, told: HashSet::new() }
     }
 

@@ -43,18 +43,6 @@ pub(crate) enum Ink {
     Cyan,
 }
 
-impl Ink {
-    /// The colour of a health.
-    pub(crate) fn of(health: Health) -> Self {
-        match health {
-            Health::Up => Self::Green,
-            Health::Degraded => Self::Yellow,
-            Health::Unknown => Self::Magenta,
-            Health::Down => Self::Red,
-        }
-    }
-}
-
 /// `text` in `ink`, where colour is wanted.
 pub(crate) fn painted(text: &str, ink: Option<Ink>, style: Style) -> String {
     // Select Graphic Rendition of ECMA-48.

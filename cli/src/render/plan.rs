@@ -174,7 +174,9 @@ mod tests {
     #[test]
     fn a_refusal_names_what_it_is_about_and_the_ways_out() {
         let text = refusal(&two());
-        assert!(text.starts_with("nothing was done: the start also touches 1 instance that was not named:\n"));
+        assert!(
+            text.starts_with("nothing was done: the start also touches 1 instance that was not named:\n")
+        );
         assert!(text.contains("\n  E/h/zoo: kafka\\u{1b} needs it\n"), "{text}");
         assert!(text.contains("--yes") && text.contains("--no-dependencies"));
     }

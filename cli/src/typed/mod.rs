@@ -3,5 +3,5 @@
 mod walk;
 mod words;
 
-pub(crate) use self::walk::{Kind, Role, Walk, kind, subcommand_names, walk};
+pub(crate) use self::walk::{Kind, Role, kind, positional, subcommand_names, walk};
 pub(crate) use self::words::{Word, bare, words};
