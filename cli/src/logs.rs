@@ -2,33 +2,13 @@
 
 use std::io::Write;
 
-use clap::Args;
 use futures::StreamExt as _;
 use rta_shared::proto::v1;
 use rta_shared::text::{printable, printable_line};
 
 use crate::client::Client;
-use crate::command::Target;
+use crate::command::Logs;
 use crate::exit::{OK, Outcome};
-
-/// The arguments of `rta logs`.
-#[derive(Debug, Args)]
-pub(crate) struct Logs {
-    #[command(flatten)]
-    pub(crate) target: Target,
-    /// Go on with what is written, over rotations, until Ctrl-C
-    #[arg(short, long)]
-    pub(crate) follow: bool,
-    /// How many of the last lines, at most 10000
-    #[arg(
-        short = 'n',
-        long = "lines",
-        value_name = "COUNT",
-        default_value_t = 200,
-        value_parser = clap::value_parser!(u32).range(0..=10_000)
-    )]
-    pub(crate) lines: u32,
-}
 
 /// Writes the log's lines to `out`, and what is to be known of them to `notices`.
 pub(crate) async fn logs(
