@@ -1,5 +1,7 @@
 //! What a plan touches beside what was named, and whether that was agreed.
 
+use std::collections::HashSet;
+
 use rta_shared::control::ActionKind;
 use rta_shared::overview::InstanceId;
 use rta_shared::plan::{Conduct, Plan, Wish};
@@ -10,7 +12,8 @@ use super::spoken;
 /// The instances that `plan` touches and that were neither named nor agreed.
 pub(crate) fn unagreed<'p>(plan: &'p Plan, conduct: &Conduct) -> Vec<&'p InstanceId> {
     let mut unnamed = plan.unnamed();
-    unnamed.retain(|id| !conduct.everything && !conduct.agreed.contains(id));
+    let agreed: HashSet<&InstanceId> = conduct.agreed.iter().collect();
+    unnamed.retain(|id| !conduct.everything && !agreed.contains(id));
     unnamed
 }
 

@@ -21,13 +21,7 @@ pub(super) fn address(plan: &Snapshot) -> String {
 
 /// `stop of kafka server on h1 and 2 more`
 pub(super) fn title(plan: &Plan) -> String {
-    let mut named: Vec<&InstanceId> = Vec::new();
-    for step in plan.steps.iter().filter(|step| step.named) {
-        if !named.contains(&&step.instance) {
-            named.push(&step.instance);
-        }
-    }
-    let subject = match named.as_slice() {
+    let subject = match plan.named().as_slice() {
         [] if plan.steps.is_empty() => return format!("{}: nothing to do", plan.kind),
         [one] => text(&spoken(one)).into_owned(),
         several => counted(several.len(), "instance"),
