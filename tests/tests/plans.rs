@@ -509,7 +509,8 @@ fn an_aggregator_that_was_killed_in_mid_plan_tells_on_its_return_what_was_done()
     assert_eq!((heard.end.interrupted, heard.end.skipped, heard.end.done), (1, 1, 0));
     let page = world.get("/").1;
     assert!(page.contains("0 steps done, 1 skipped, 1 interrupted"), "{page}");
-    // Numbers go on, and so does work.
+    // Numbers go on, and so does work, once the agent has let it go.
+    patiently("the slow one to run", || (world.names_running() == ["idle", "slow"]).then_some(()));
     let next = world.start("follower");
     assert!(next.begun.id > id && next.end.is_complete(), "{next:?}");
 }
