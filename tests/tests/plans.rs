@@ -150,6 +150,13 @@ impl World {
         Ok(self.runtime.block_on(cancelled)?.into_inner().skipped)
     }
 
+    fn has_recorded_a_step_of(&self, plan: u64) -> bool {
+        let mut client = self.client.clone();
+        let request = v1::ListEventsRequest { kinds: vec!["step".to_owned()], ..Default::default() };
+        let events = self.runtime.block_on(client.list_events(request)).unwrap().into_inner().events;
+        events.iter().any(|event| event.plan_id == plan)
+    }
+
     fn http(&self, request: &str) -> (u16, String) {
         use std::io::{Read as _, Write as _};
         let mut stream = std::net::TcpStream::connect(self.web).unwrap();
@@ -481,6 +488,8 @@ fn an_aggregator_that_was_killed_in_mid_plan_tells_on_its_return_what_was_done()
     let mut world = World::with(&["--data", "{data}"]);
     world.start("idle");
     let id = world.begin_and_leave("follower");
+    // What is recorded is written soon after, not at once.
+    patiently("the step's beginning to be recorded", || world.has_recorded_a_step_of(id).then_some(()));
     world.aggregator.signal(Signal::KILL);
     world.aggregator.ended();
     // The agent goes on without it.
@@ -493,11 +502,15 @@ fn an_aggregator_that_was_killed_in_mid_plan_tells_on_its_return_what_was_done()
     let (state, text) = heard.outcome("slow");
     assert_eq!(state, StepState::Interrupted);
     assert!(text.starts_with("the aggregator ended meanwhile; it is "), "{text}");
-    assert_eq!(heard.outcome("follower"), (StepState::Skipped, "not attempted: the aggregator ended before"));
+    assert_eq!(
+        heard.outcome("follower"),
+        (StepState::Skipped, "not attempted: the aggregator ended before; it is stopped now")
+    );
     assert_eq!((heard.end.interrupted, heard.end.skipped, heard.end.done), (1, 1, 0));
     let page = world.get("/").1;
     assert!(page.contains("0 steps done, 1 skipped, 1 interrupted"), "{page}");
-    // Numbers go on, and so does work.
+    // Numbers go on, and so does work, once the agent has let it go.
+    patiently("the slow one to run", || (world.names_running() == ["idle", "slow"]).then_some(()));
     let next = world.start("follower");
     assert!(next.begun.id > id && next.end.is_complete(), "{next:?}");
 }

@@ -6,9 +6,13 @@ use jiff::Timestamp;
 use rta_shared::overview::{InstanceId, Overview};
 use rta_shared::plan::StepState;
 
-use super::account::Account;
+use super::account::{Account, Snapshot};
 use super::spoken;
 use crate::record::{Recorder, Unfinished};
+
+/// What is said of a step that had not begun, as far as was recorded: what happened in the last moment may not have
+/// been, so that how it is now is said too.
+const NOT_ATTEMPTED: &str = "not attempted: the aggregator ended before";
 
 /// The account of such a plan as far as it can be told at once: what had not begun will not be, and of what was
 /// under way it is not known how it went.
@@ -18,10 +22,7 @@ pub(crate) fn reopen(unfinished: Unfinished, recorder: Recorder, now: Timestamp)
         let known = unfinished.states.get(at).cloned();
         let (state, text) = known.unwrap_or((StepState::Waiting, String::new()));
         match state {
-            StepState::Waiting => {
-                let text = "not attempted: the aggregator ended before".to_owned();
-                account.settle(at, now, StepState::Skipped, text);
-            }
+            StepState::Waiting => account.settle(at, now, StepState::Skipped, NOT_ATTEMPTED.to_owned()),
             StepState::UnderWay | StepState::Interrupted => {
                 let text = "the aggregator ended meanwhile; how it is now is being looked at".to_owned();
                 account.settle(at, now, StepState::Interrupted, text);
@@ -34,13 +35,19 @@ pub(crate) fn reopen(unfinished: Unfinished, recorder: Recorder, now: Timestamp)
 
 /// Ends such a plan, when `overview` says of every host how it is.
 pub(crate) fn close(account: &Arc<Account>, overview: &Overview, now: Timestamp) {
-    let steps = &account.begun().plan.steps;
-    for (at, state) in account.states().into_iter().enumerate() {
+    let Snapshot { begun, steps: stood, .. } = account.snapshot();
+    for (at, (step, (state, said))) in begun.plan.steps.iter().zip(stood).enumerate() {
+        let known = match state {
+            StepState::Interrupted => "the aggregator ended meanwhile",
+            StepState::Skipped if said == NOT_ATTEMPTED => NOT_ATTEMPTED,
+            _ => continue,
+        };
+        let text = format!("{known}; {}", standing(&step.instance, overview));
         if state == StepState::Interrupted {
-            let text = format!("the aggregator ended meanwhile; {}", standing(&steps[at].instance, overview));
-            tracing::warn!(plan = account.begun().id, step = %spoken(&steps[at].instance), text, "step interrupted");
-            account.settle(at, now, state, text);
+            let instance = spoken(&step.instance);
+            tracing::warn!(plan = begun.id, action = %step.action, instance, text, "step interrupted");
         }
+        account.settle(at, now, state, text);
     }
     let end = account.end(now);
     tracing::warn!(plan = account.begun().id, %end, "the plan was interrupted by the aggregator's end");
@@ -97,7 +104,10 @@ mod tests {
                     "the aggregator ended meanwhile; how it is now is not known: the agent does not answer"
                 ),
                 (interrupted, "the aggregator ended meanwhile; the configuration does not have it any more"),
-                (StepState::Skipped, "not attempted: the aggregator ended before"),
+                (
+                    StepState::Skipped,
+                    "not attempted: the aggregator ended before; the configuration does not have it any more"
+                ),
             ]
         );
         let end = snapshot.end.unwrap();
