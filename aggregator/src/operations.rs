@@ -19,7 +19,7 @@ use tonic::Code;
 
 use crate::agent::Agent;
 use crate::fleet::{Fleet, Followers};
-use crate::hub::{Inbox, Message, flush, hub};
+use crate::hub::{AllMaintenance, Inbox, Message, Published, flush, hub};
 use crate::keeper::{Configuration, Keeper, REQUESTS, Request, Source};
 use crate::knowledge::News;
 use crate::plan::account::Account;
@@ -42,11 +42,12 @@ const FIRST_NEWS: Duration = Duration::from_secs(6);
 #[derive(Clone)]
 pub struct Operations {
     fleet: watch::Receiver<Arc<Fleet>>,
-    inbox: Inbox,
+    pub(crate) inbox: Inbox,
     overview: watch::Receiver<Arc<Overview>>,
+    pub(crate) maintenance: watch::Receiver<AllMaintenance>,
     /// `None` where the configuration stands in no folder.
     reloads: Option<mpsc::Sender<Request>>,
-    recorder: Recorder,
+    pub(crate) recorder: Recorder,
     book: Arc<Book>,
     /// The tasks of the plans under way.
     plans: TaskTracker,
@@ -84,12 +85,13 @@ impl From<NotBegun> for OperationError {
 
 impl Operations {
     /// Operations on the platform of `configuration`, and the task that follows its agents and carries out plans
-    /// until `shutdown`.
+    /// until `shutdown`. What happens goes to `recorder`.
     ///
     /// # Errors
     /// An agent's address that is none; a checked configuration has no such.
     pub fn start(
         configuration: Configuration,
+        recorder: Recorder,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
         let (platform, source, reloads) = match configuration {
@@ -100,18 +102,24 @@ impl Operations {
             }
         };
         let fleet = Arc::new(Fleet::new(platform, &[])?);
-        let (inbox, overview, hub) = hub(Arc::clone(&fleet));
+        let (inbox, published, hub) = hub(Arc::clone(&fleet), recorder.clone());
+        let Published { overview, maintenance } = published;
         let (publisher, fleet) = watch::channel(fleet);
-        let keeper =
-            Keeper { fleet: publisher, followers: Followers::new(inbox.clone()), inbox: inbox.clone() };
+        let keeper = Keeper {
+            fleet: publisher,
+            followers: Followers::new(inbox.clone(), maintenance.clone()),
+            inbox: inbox.clone(),
+            recorder: recorder.clone(),
+        };
         let hub = shutdown.clone().run_until_cancelled_owned(hub);
         let keeper = keeper.run(source, shutdown.clone());
         let operations = Self {
             fleet,
             inbox,
             overview,
+            maintenance,
             reloads,
-            recorder: Recorder::default(),
+            recorder,
             book: Arc::default(),
             plans: TaskTracker::new(),
             ending: shutdown.clone(),
@@ -399,6 +407,7 @@ impl Operations {
             fleet,
             inbox,
             overview,
+            maintenance: watch::Sender::default().subscribe(),
             reloads: None,
             recorder: Recorder::default(),
             book: Arc::default(),

@@ -12,6 +12,7 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use crate::history::{Asked, Wished};
 use crate::logs::LogPiece;
 use crate::operations::{Operations, requester};
 use crate::plan::account::Account;
@@ -168,16 +169,19 @@ impl AggregatorService for Service {
 
     async fn list_events(
         &self,
-        _: Request<v1::ListEventsRequest>,
+        request: Request<v1::ListEventsRequest>,
     ) -> Result<Response<v1::ListEventsResponse>, Status> {
-        Err(Status::unimplemented(""))
+        let events = self.operations.events(&Asked::try_from(request.into_inner())?).await?;
+        Ok(Response::new(v1::ListEventsResponse { events: events.iter().map(Into::into).collect() }))
     }
 
     async fn set_maintenance(
         &self,
-        _: Request<v1::SetMaintenanceRequest>,
+        request: Request<v1::SetMaintenanceRequest>,
     ) -> Result<Response<v1::SetMaintenanceResponse>, Status> {
-        Err(Status::unimplemented(""))
+        let by = requester(&request.get_ref().user, address(&request));
+        let changed = self.operations.maintain(Wished::try_from(request.into_inner())?, by).await?;
+        Ok(Response::new(v1::SetMaintenanceResponse { changed: changed.iter().map(Into::into).collect() }))
     }
 
     async fn reload_config(

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures::StreamExt as _;
 use rta_agent::watch::WatchOptions;
-use rta_aggregator::Configuration;
+use rta_aggregator::{Configuration, Record};
 use rta_shared::config::Platform;
 use rta_shared::control::ActionKind;
 use rta_shared::logging::{self, LogFormat};
@@ -91,6 +91,7 @@ async fn run(
     }
     servers.push(tokio::spawn(rta_aggregator::serve(
         Configuration::Fixed(platform),
+        Record::in_memory(),
         web,
         grpc,
         shutdown.clone(),
