@@ -1,20 +1,20 @@
 //! A terminal that is drawn on as a whole, and the keys that are pressed meanwhile.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::time::Duration;
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{LocalModes, tcgetwinsize};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::keyboard;
+use crate::keyboard::{self, Held};
 
 /// How often what is drawn is drawn anew, since it tells how long ago things were.
 const TICK: Duration = Duration::from_secs(1);
 
 /// The alternate screen, until it is dropped.
 pub(super) struct Screen {
-    /// How the keyboard was before; `None`: standard input is none.
-    before: Option<Termios>,
+    /// Keys come one by one and unseen; `None`: standard input is no terminal.
+    keys: Option<Held>,
     interrupts: Signal,
     terminations: Signal,
     resizes: Signal,
@@ -31,7 +31,7 @@ pub(super) enum Event {
 impl Screen {
     pub(super) fn enter() -> io::Result<Self> {
         let screen = Self {
-            before: keys_at_once()?,
+            keys: Held::without(LocalModes::ICANON | LocalModes::ECHO)?,
             interrupts: signal(SignalKind::interrupt())?,
             terminations: signal(SignalKind::terminate())?,
             resizes: signal(SignalKind::window_change())?,
@@ -53,7 +53,7 @@ impl Screen {
     /// Waits for a key, a signal, or that time has passed. May be dropped and called again.
     pub(super) async fn event(&mut self) -> io::Result<Event> {
         tokio::select! {
-            keys = keyboard::read(), if self.before.is_some() => match keys?.first() {
+            keys = keyboard::read(), if self.keys.is_some() => match keys?.first() {
                 // An end of input comes at once again and again.
                 None | Some(b'q' | b'Q') => Ok(Event::Leave),
                 Some(_) => Ok(Event::Redraw),
@@ -71,22 +71,7 @@ impl Drop for Screen {
         // Where the terminal has gone there is nothing to restore.
         let _ = write!(io::stdout(), "\u{1b}[?25h\u{1b}[?1049l");
         let _ = io::stdout().flush();
-        if let Some(before) = &self.before {
-            let _ = tcsetattr(io::stdin(), OptionalActions::Flush, before);
-        }
     }
-}
-
-/// Makes keys come one by one and unseen; how it was before, where standard input is a terminal.
-fn keys_at_once() -> io::Result<Option<Termios>> {
-    if !io::stdin().is_terminal() {
-        return Ok(None);
-    }
-    let before = tcgetattr(io::stdin())?;
-    let mut modes = before.clone();
-    modes.local_modes -= LocalModes::ICANON | LocalModes::ECHO;
-    tcsetattr(io::stdin(), OptionalActions::Now, &modes)?;
-    Ok(Some(before))
 }
 
 /// The lines of `text` that fit on so many rows; the last says how many do not.
