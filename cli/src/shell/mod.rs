@@ -244,13 +244,15 @@ fn parsed(root: &Command, words: &[String]) -> Result<Line, Misread> {
 /// What is wrong with a line, as one sentence.
 fn sentence(error: &clap::Error) -> String {
     let text = error.render().to_string();
-    let lines: Vec<&str> = text
-        .lines()
-        .take_while(|line| !line.starts_with("Usage"))
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
-    printable(lines.join(" ").trim_start_matches("error: ")).into_owned()
+    let lines = text.lines().take_while(|line| !line.starts_with("Usage")).map(str::trim);
+    let mut sentence = String::new();
+    for line in lines.filter(|line| !line.is_empty()) {
+        if !sentence.is_empty() {
+            sentence.push_str(if sentence.ends_with(':') { " " } else { "; " });
+        }
+        sentence.push_str(line.trim_start_matches("error: "));
+    }
+    printable(&sentence).into_owned()
 }
 
 fn badly(failure: Failure) -> Result<Done, Failure> {

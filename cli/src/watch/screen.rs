@@ -43,10 +43,11 @@ impl Screen {
 
     /// Draws `text`, as much of it as there is room for.
     pub(super) fn draw(&self, text: &str) -> io::Result<()> {
-        let rows = tcgetwinsize(io::stdout()).map_or(24, |size| usize::from(size.ws_row));
+        let (rows, columns) = tcgetwinsize(io::stdout())
+            .map_or((24, 80), |size| (usize::from(size.ws_row), usize::from(size.ws_col)));
         let mut out = io::stdout().lock();
         // Each line erases what stood behind it, and the last what stood below: nothing flickers.
-        write!(out, "\u{1b}[H{}\u{1b}[J", fitted(text, rows).join("\u{1b}[K\r\n") + "\u{1b}[K")?;
+        write!(out, "\u{1b}[H{}\u{1b}[J", fitted(text, rows, columns).join("\u{1b}[K\r\n") + "\u{1b}[K")?;
         out.flush()
     }
 
@@ -74,9 +75,18 @@ impl Drop for Screen {
     }
 }
 
-/// The lines of `text` that fit on so many rows; the last says how many do not.
-fn fitted(text: &str, rows: usize) -> Vec<String> {
-    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+/// The lines of `text` that fit on so many rows and columns; the last says how many do not.
+fn fitted(text: &str, rows: usize, columns: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let characters: Vec<char> = line.chars().collect();
+        // What is coloured is a table, which fits. A terminal that wrapped by itself would scroll.
+        if columns == 0 || characters.len() <= columns || line.contains('\u{1b}') {
+            lines.push(line.to_owned());
+        } else {
+            lines.extend(characters.chunks(columns).map(|part| part.iter().collect()));
+        }
+    }
     if lines.len() > rows {
         let shown = rows.saturating_sub(1);
         let more = lines.len() - shown;
@@ -92,8 +102,9 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_said_to_be_missing() {
-        assert_eq!(fitted("a\nb\nc", 3), ["a", "b", "c"]);
-        let cut = fitted("a\nb\nc\nd", 3);
+        assert_eq!(fitted("a\nb\nc", 3, 80), ["a", "b", "c"]);
+        assert_eq!(fitted("abcde", 3, 2), ["ab", "cd", "e"]);
+        let cut = fitted("a\nb\nc\nd", 3, 80);
         assert_eq!((cut.len(), cut[1].as_str()), (3, "b"));
         assert!(cut[2].starts_with("... and 2 more lines"), "{cut:?}");
     }
