@@ -47,7 +47,7 @@ pub(crate) struct Script {
 pub(crate) struct Fake {
     script: Arc<Mutex<Script>>,
     /// The streams that are open until their plan is cancelled.
-    open: Arc<Mutex<Vec<mpsc::Sender<Result<v1::PlanEvent, Status>>>>>,
+    open: Arc<Mutex<Vec<Teller>>>,
 }
 
 impl Fake {
@@ -82,6 +82,7 @@ impl Fake {
     }
 }
 
+type Teller = mpsc::Sender<Result<v1::PlanEvent, Status>>;
 type Plans<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 fn wrapped<T: 'static>(
