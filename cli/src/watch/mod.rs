@@ -157,3 +157,35 @@ async fn lines(
         out.flush()?;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::overview::Health;
+
+    use super::*;
+    use crate::exit::CANNOT_TELL;
+    use crate::fake::{Fake, Script, overview};
+
+    #[tokio::test]
+    async fn a_pipe_gets_a_line_for_each_change_of_what_was_asked_for() {
+        let all = |a, b| overview(&[("a", a), ("b", b)]);
+        let script = Script {
+            overview: Some(all(Health::Up, Health::Up)),
+            overviews: vec![
+                all(Health::Up, Health::Up),
+                all(Health::Up, Health::Down),
+                all(Health::Down, Health::Down),
+            ],
+            ..Script::default()
+        };
+        let (_fake, client) = Fake::serve(script).await;
+        let style = Style { terminal: false, colour: false };
+        let mut out = Vec::new();
+        let outcome = watch(&client, &Place::default(), "A", style, &mut out).await;
+        assert_eq!(outcome.map_err(Failure::into_parts), Err((FAILED, "enough".to_owned())));
+        assert_eq!(String::from_utf8(out).unwrap(), "1970-01-01 00:00:00 UTC DEV/h/a up -> down: because\n");
+
+        let unknown = watch(&client, &Place::default(), "c", style, &mut Vec::new()).await;
+        assert_eq!(unknown.map_err(|failure| failure.into_parts().0), Err(CANNOT_TELL));
+    }
+}
