@@ -1,7 +1,7 @@
 //! Completion for the shells: the scripts, and the answers to what they ask.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use clap::{Arg, Command, CommandFactory as _};
@@ -16,18 +16,30 @@ use crate::typed::{Kind, Role, kind, walk, words};
 
 /// The variable by which a script asks.
 const VARIABLE: &str = "COMPLETE";
+/// The variable by which the script for bash tells how the word at the cursor is typed.
+const RAW_WORD: &str = "_RTA_COMPLETE_WORD";
 /// Who presses Tab waits no longer for names.
 const DEADLINE: Duration = Duration::from_millis(300);
 
 /// Writes the script for `shell`.
 pub(crate) fn script(shell: CompletedShell, out: &mut dyn Write) -> Outcome {
+    write!(out, "{}", registration(shell, &program())?)?;
+    Ok(OK)
+}
+
+fn registration(shell: CompletedShell, program: &str) -> io::Result<String> {
     let completer: &dyn EnvCompleter = match shell {
         CompletedShell::Bash => &Bash,
         CompletedShell::Zsh => &Zsh,
         CompletedShell::Fish => &Fish,
     };
-    completer.write_registration(VARIABLE, "rta", "rta", &program(), out)?;
-    Ok(OK)
+    let mut script = Vec::new();
+    completer.write_registration(VARIABLE, "rta", "rta", program, &mut script)?;
+    let script = String::from_utf8_lossy(&script);
+    // bash passes the word without the quote that it begins with; but only outside of quotes is a space escaped.
+    let raw_word =
+        format!("    {RAW_WORD}=\"${{COMP_WORDS[COMP_CWORD]}}\" \\\n        _CLAP_IFS=\"$IFS\" \\");
+    Ok(script.replace("    _CLAP_IFS=\"$IFS\" \\", &raw_word))
 }
 
 /// What the script calls: the name where the command was found by it, else the file.
@@ -44,17 +56,15 @@ fn program() -> String {
 /// # Errors
 /// The shell is none that can be answered.
 pub(crate) fn answer() -> Result<bool, clap::Error> {
+    let Some(shell) = std::env::var_os(VARIABLE) else { return Ok(false) };
+    // Read here: what answers takes the variable away.
+    let line = Line::asked(shell == "bash");
     let folder = std::env::current_dir().ok();
+    let factory = || dressed(Arguments::command(), &line, line.current.starts_with('-'));
     CompleteEnv::with_factory(factory).var(VARIABLE).try_complete(std::env::args_os(), folder.as_deref())
 }
 
 /// The commands, whose names of the platform are asked for.
-fn factory() -> Command {
-    let line = Line::asked();
-    let wants_flags = line.current.starts_with('-');
-    dressed(Arguments::command(), &line, wants_flags)
-}
-
 fn dressed(command: Command, line: &Line, wants_flags: bool) -> Command {
     let dress = |arg: Arg| {
         // Hidden ones are proposed where nothing else is: a list of names is not to be spoilt by flags.
@@ -69,7 +79,11 @@ fn dressed(command: Command, line: &Line, wants_flags: bool) -> Command {
             }
         }
     };
-    command.mut_args(dress).mut_subcommands(|inner| dressed(inner, line, wants_flags))
+    command
+        .disable_help_flag(!wants_flags)
+        .disable_version_flag(!wants_flags)
+        .mut_args(dress)
+        .mut_subcommands(|inner| dressed(inner, line, wants_flags))
 }
 
 /// A command line as a shell passes it.
@@ -87,28 +101,29 @@ struct Line {
 
 impl Line {
     /// What the script passed to this process.
-    fn asked() -> Self {
+    fn asked(is_bash: bool) -> Self {
         let words: Vec<OsString> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
         let index = std::env::var("_CLAP_COMPLETE_INDEX").ok().and_then(|index| index.parse().ok());
-        let is_bash = std::env::var(VARIABLE).is_ok_and(|shell| shell == "bash");
-        Self::new(&words, index, is_bash)
+        let raw = std::env::var(RAW_WORD).ok();
+        Self::new(&words, index, raw.as_deref(), is_bash)
     }
 
-    /// The word at the cursor is the one at `index`, else the last.
-    fn new(words: &[OsString], index: Option<usize>, is_bash: bool) -> Self {
+    /// The word at the cursor is the one at `index`, else the last; `raw` is it with its quotes, where the shell
+    /// does not pass it so.
+    fn new(words: &[OsString], index: Option<usize>, raw: Option<&str>, is_bash: bool) -> Self {
         let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         let at = index.unwrap_or(words.len().saturating_sub(1));
         let current = words.get(at).cloned().unwrap_or_default();
         let before = words.get(1..at).unwrap_or_default();
         // bash parts words at colons and equal signs, an address among them.
         let before = if is_bash { glued(before) } else { before.to_vec() };
-        let is_quoted = current.starts_with(['"', '\'']);
-        Self {
-            before: before.iter().map(|word| unquoted(word)).collect(),
-            current: unquoted(&current),
-            is_quoted,
-            is_bash,
-        }
+        let is_quoted = raw.unwrap_or(&current).starts_with(['"', '\'']);
+        let current = match (is_quoted, current.starts_with(['"', '\''])) {
+            // Within its quotes already.
+            (true, false) => current,
+            _ => unquoted(&current),
+        };
+        Self { before: before.iter().map(|word| unquoted(word)).collect(), current, is_quoted, is_bash }
     }
 
     /// The aggregator that is named on the line.
@@ -228,7 +243,7 @@ mod tests {
 
     fn proposed(words: &[&str], wanted: Kind, is_bash: bool) -> Vec<String> {
         let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        Line::new(&words, None, is_bash).proposed(wanted, &names())
+        Line::new(&words, None, None, is_bash).proposed(wanted, &names())
     }
 
     #[test]
@@ -245,6 +260,15 @@ mod tests {
     }
 
     #[test]
+    fn bash_tells_the_quote_apart_from_the_word() {
+        let script = registration(CompletedShell::Bash, "rta").unwrap();
+        assert!(script.contains("        _RTA_COMPLETE_WORD=\"${COMP_WORDS[COMP_CWORD]}\" \\\n"), "{script}");
+        let words: Vec<OsString> = ["rta", "stop", "kafka s"].iter().map(OsString::from).collect();
+        let line = Line::new(&words, Some(2), Some("\"kafka s"), true);
+        assert_eq!(line.proposed(Kind::Component, &names()), ["kafka server"]);
+    }
+
+    #[test]
     fn places_are_completed_within_what_was_said_before() {
         assert_eq!(proposed(&["rta", "stop", "--host", ""], Kind::Host, true), ["c2t1", "c9t1", "i1"]);
         let within = ["rta", "stop", "--env", "itg", "--host", ""];
@@ -257,7 +281,7 @@ mod tests {
     fn the_aggregator_is_read_from_the_line_that_bash_has_parted() {
         let line = |words: &[&str]| {
             let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-            Line::new(&words, None, true).aggregator().map(str::to_owned)
+            Line::new(&words, None, None, true).aggregator().map(str::to_owned)
         };
         let parted = ["rta", "--aggregator", "http", ":", "//h", ":", "1", "stop", ""];
         assert_eq!(line(&parted).as_deref(), Some("http://h:1"));

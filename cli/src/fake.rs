@@ -40,6 +40,8 @@ pub(crate) struct Script {
     pub(crate) events: Vec<v1::Event>,
     pub(crate) events_asked: Vec<v1::ListEventsRequest>,
     pub(crate) overview: Option<Overview>,
+    /// For WatchOverview, which then ends with an error of the aggregator's own.
+    pub(crate) overviews: Vec<Overview>,
 }
 
 /// A running one.
@@ -47,7 +49,7 @@ pub(crate) struct Script {
 pub(crate) struct Fake {
     script: Arc<Mutex<Script>>,
     /// The streams that are open until their plan is cancelled.
-    open: Arc<Mutex<Vec<mpsc::Sender<Result<v1::PlanEvent, Status>>>>>,
+    open: Arc<Mutex<Vec<Teller>>>,
 }
 
 impl Fake {
@@ -82,6 +84,7 @@ impl Fake {
     }
 }
 
+type Teller = mpsc::Sender<Result<v1::PlanEvent, Status>>;
 type Plans<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 fn wrapped<T: 'static>(
@@ -109,7 +112,13 @@ impl AggregatorService for Fake {
         &self,
         _: Request<v1::WatchOverviewRequest>,
     ) -> Result<Response<Self::WatchOverviewStream>, Status> {
-        Err(Status::unimplemented(""))
+        let overviews = std::mem::take(&mut self.script().overviews);
+        let told = overviews
+            .iter()
+            .map(|overview| Ok(v1::WatchOverviewResponse { overview: Some(overview.into()) }));
+        let end = [Err(Status::failed_precondition("enough"))];
+        let told: Vec<_> = told.chain(end).collect();
+        Ok(Response::new(Box::pin(futures::stream::iter(told))))
     }
 
     async fn refresh(&self, _: Request<v1::RefreshRequest>) -> Result<Response<v1::RefreshResponse>, Status> {

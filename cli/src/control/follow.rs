@@ -61,7 +61,7 @@ impl<'f, P: Person> Follow<'f, P> {
     }
 
     /// Shows `events` until the plan's end; 0 where all of it was done.
-    pub(super) async fn to_the_end(mut self, mut events: PlanEvents) -> Outcome {
+    pub(super) async fn until_its_end(mut self, mut events: PlanEvents) -> Outcome {
         let mut ticks = tokio::time::interval(TICK);
         loop {
             let next = tokio::select! {

@@ -6,9 +6,10 @@ use std::time::Instant;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rta_shared::plan::StepState;
 use rta_shared::text::counted;
-use rustix::termios::tcgetwinsize;
+use rustix::termios::{LocalModes, tcgetwinsize};
 
 use super::track::Track;
+use crate::keyboard::Held;
 use crate::render::{Style, plan as text};
 
 /// Lines of the terminal that are left to others.
@@ -25,6 +26,8 @@ pub(super) struct Live {
     rest: Option<ProgressBar>,
     width: usize,
     paused: bool,
+    /// An echoed ^C would move the lines.
+    _unechoed: Option<Held>,
 }
 
 impl Live {
@@ -36,6 +39,8 @@ impl Live {
             rest: None,
             width: 0,
             paused: false,
+            // Where that fails, a line may be left behind.
+            _unechoed: Held::without(LocalModes::ECHOCTL).ok().flatten(),
         }
     }
 
@@ -79,7 +84,9 @@ impl Live {
             if let Some(bar) = self.bars.get_mut(step).and_then(Option::take) {
                 self.drawn.remove(&bar);
             }
-            self.above(&self.line(track, step, Instant::now()));
+            for line in self.lines(track, step, Instant::now()) {
+                self.above(&line);
+            }
         }
     }
 
@@ -88,6 +95,12 @@ impl Live {
             (Some(what), Some(standing)) => text::live(what, standing, self.width, now, self.style),
             _ => String::new(),
         }
+    }
+
+    /// The line of a step, and below it what was told beside: of a failure its log's last lines.
+    fn lines(&self, track: &Track, step: usize, now: Instant) -> Vec<String> {
+        let beside = track.steps.get(step).map(text::beside).unwrap_or_default();
+        std::iter::once(self.line(track, step, now)).chain(beside).collect()
     }
 
     /// Draws every line as it is at the moment `now`.
@@ -124,7 +137,7 @@ impl Live {
         self.paused = false;
     }
 
-    /// Takes the lines away; what is to stay in their place: each step as it stands, and what failed.
+    /// Takes the lines away; what is to stay in their place: each step as it stands.
     pub(super) fn leave(&mut self, track: &Track) -> String {
         let now = Instant::now();
         // As above.
@@ -136,10 +149,9 @@ impl Live {
             let is_told =
                 self.rest.is_some() && track.steps.get(step).is_some_and(|step| step.state.is_final());
             if !is_told {
-                stays.push_str(&self.line(track, step, now));
-                stays.push('\n');
+                stays.extend(self.lines(track, step, now).into_iter().map(|line| line + "\n"));
             }
         }
-        stays + &text::failures(track)
+        stays
     }
 }

@@ -106,7 +106,7 @@ async fn a_person_sees_the_plan_and_agrees_to_just_that() {
         said.contains("1. start  E/h/zoo  (not named: kafka needs it)") && said.contains("[y/N]"),
         "{said}"
     );
-    let conduct = &fake.script().conducts[0];
+    let conduct = fake.script().conducts.remove(0);
     assert!(!conduct.everything);
     assert_eq!(conduct.agreed.iter().map(|id| id.component.as_str()).collect::<Vec<_>>(), ["zoo"]);
 
@@ -197,7 +197,7 @@ fn standing_still() -> Script {
 async fn follow(client: &Client, person: &mut Somebody) -> (String, Result<u8, (u8, String)>) {
     let mut out = Vec::new();
     let events = client.control(ActionKind::Start, &Wish::default(), &Conduct::default(), "").await.unwrap();
-    let outcome = Follow::new(client, person, Show::plain(&mut out), RECONNECT).to_the_end(events).await;
+    let outcome = Follow::new(client, person, Show::plain(&mut out), RECONNECT).until_its_end(events).await;
     (String::from_utf8(out).unwrap(), outcome.map_err(Failure::into_parts))
 }
 

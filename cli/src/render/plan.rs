@@ -7,7 +7,7 @@ use rta_shared::plan::{Plan, Step, StepState};
 use rta_shared::text::{counted, printable};
 
 use super::{Ink, Style, painted};
-use crate::control::track::{Standing, Track};
+use crate::control::track::Standing;
 
 /// The numbered steps: what is named and, with its why, what is not; and which wait for which.
 pub(crate) fn plan(plan: &Plan) -> String {
@@ -66,10 +66,8 @@ pub(crate) fn refusal(plan: &Plan) -> String {
 /// to tell.
 pub(crate) fn plain(step: &Step, standing: &Standing) -> Vec<String> {
     let place = place(step);
-    let mut told = standing.text.lines().map(|line| printable(line).into_owned());
-    let first = told.next().unwrap_or_default();
-    let rest = told.map(|line| format!("  {line}"));
-    let line = match (standing.state, first.as_str()) {
+    let first = printable(standing.text.lines().next().unwrap_or_default());
+    let line = match (standing.state, first.as_ref()) {
         (StepState::Waiting, _) => return Vec::new(),
         (StepState::UnderWay, "") => format!("{place}: {}", step.action.going_on()),
         (StepState::Done, "") => format!("{place}: done"),
@@ -77,7 +75,12 @@ pub(crate) fn plain(step: &Step, standing: &Standing) -> Vec<String> {
         (state, "") => format!("{place}: {state}"),
         (state, _) => format!("{place}: {state}: {first}"),
     };
-    std::iter::once(line).chain(rest).collect()
+    std::iter::once(line).chain(beside(standing)).collect()
+}
+
+/// What was told of a step beside its first line, a log's last lines, each indented.
+pub(crate) fn beside(standing: &Standing) -> Vec<String> {
+    standing.text.lines().skip(1).map(|line| format!("  {}", printable(line))).collect()
 }
 
 /// A step in one line of a terminal, its place padded to `width` characters.
@@ -113,20 +116,6 @@ fn word(action: ActionKind, standing: &Standing) -> String {
 /// As wide as the longest full name, in characters.
 pub(crate) fn width(plan: &Plan) -> usize {
     plan.steps.iter().map(|step| place(step).chars().count()).max().unwrap_or_default()
-}
-
-/// The steps that failed, each with what was told of it, its log's last lines among that.
-pub(crate) fn failures(track: &Track) -> String {
-    let mut text = String::new();
-    for (step, standing) in track.begun.plan.steps.iter().zip(&track.steps) {
-        if standing.state == StepState::Failed {
-            for line in plain(step, standing) {
-                text.push_str(&line);
-                text.push('\n');
-            }
-        }
-    }
-    text
 }
 
 /// `5 s`, for a patience.

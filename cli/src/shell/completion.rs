@@ -166,7 +166,7 @@ mod tests {
             ("start \"kafka s", 6, &["\"kafka server\" "]),
             ("start 'kafka", 6, &["'kafka server'", "'kafka zookeeper server'"]),
             ("start it", 6, &["\"it's odd\" "]),
-            ("sta raw", 4, &[]),
+            ("sta raw", 7, &[]),
             ("restart raw", 8, &["raw writer "]),
             ("rest raw", 5, &["raw writer "]),
             ("stop DEV/c9t1/r", 5, &["DEV/c9t1/raw writer "]),

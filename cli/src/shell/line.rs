@@ -34,7 +34,8 @@ pub(super) enum Line {
 
 /// The definition of every line.
 pub(super) fn definition() -> Command {
-    let mut command = Line::command();
+    // One help is enough: a command below another has its --help, and `help` takes it too.
+    let mut command = Line::command().mut_subcommands(|below| below.disable_help_subcommand(true));
     command.build();
     command
 }

@@ -244,13 +244,16 @@ fn parsed(root: &Command, words: &[String]) -> Result<Line, Misread> {
 /// What is wrong with a line, as one sentence.
 fn sentence(error: &clap::Error) -> String {
     let text = error.render().to_string();
-    let lines: Vec<&str> = text
-        .lines()
-        .take_while(|line| !line.starts_with("Usage"))
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
-    printable(lines.join(" ").trim_start_matches("error: ")).into_owned()
+    let is_about_usage = |line: &str| line.starts_with("Usage") || line.starts_with("For more information");
+    let lines = text.lines().take_while(|line| !is_about_usage(line)).map(str::trim);
+    let mut sentence = String::new();
+    for line in lines.filter(|line| !line.is_empty()) {
+        if !sentence.is_empty() {
+            sentence.push_str(if sentence.ends_with(':') { " " } else { "; " });
+        }
+        sentence.push_str(line.trim_start_matches("error: "));
+    }
+    printable(&sentence).into_owned()
 }
 
 fn badly(failure: Failure) -> Result<Done, Failure> {
@@ -277,4 +280,26 @@ fn history() -> Option<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let state = state.or_else(|| std::env::home_dir().map(|home| home.join(".local/state")))?;
     Some(state.join("rta/history"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_line_is_one_sentence() {
+        let told = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            match parsed(&definition(), &words) {
+                Err(Misread::Wrong(sentence)) => sentence,
+                Err(Misread::Help(_)) | Ok(_) => panic!("{line}"),
+            }
+        };
+        assert_eq!(
+            told("stop --hos x"),
+            "unexpected argument '--hos' found; tip: a similar argument exists: '--host'"
+        );
+        assert!(told("events --since 1x").ends_with("for example 2026-11-25T09:30"));
+        assert!(told("stop").starts_with("the following required arguments were not provided: <NAME"));
+    }
 }

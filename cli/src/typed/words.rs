@@ -56,7 +56,8 @@ mod tests {
 
     #[test]
     fn unfinished_lines_have_words_too() {
-        let rows: &[(&str, &[(usize, &str, Option<char>)])] = &[
+        type Found<'w> = (usize, &'w str, Option<char>);
+        let rows: &[(&str, &[Found<'_>])] = &[
             ("", &[(0, "", None)]),
             (" st", &[(1, "st", None)]),
             ("st ", &[(0, "st", None), (3, "", None)]),
@@ -67,7 +68,8 @@ mod tests {
         ];
         for (line, expected) in rows {
             let found = words(line);
-            let found: Vec<_> = found.iter().map(|word| (word.at, word.value.as_str(), word.quote)).collect();
+            let found: Vec<Found<'_>> =
+                found.iter().map(|word| (word.at, word.value.as_str(), word.quote)).collect();
             assert_eq!(found, *expected, "{line:?}");
         }
     }

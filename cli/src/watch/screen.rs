@@ -1,20 +1,20 @@
 //! A terminal that is drawn on as a whole, and the keys that are pressed meanwhile.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::time::Duration;
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{LocalModes, tcgetwinsize};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::keyboard;
+use crate::keyboard::{self, Held};
 
 /// How often what is drawn is drawn anew, since it tells how long ago things were.
 const TICK: Duration = Duration::from_secs(1);
 
 /// The alternate screen, until it is dropped.
 pub(super) struct Screen {
-    /// How the keyboard was before; `None`: standard input is none.
-    before: Option<Termios>,
+    /// Keys come one by one and unseen; `None`: standard input is no terminal.
+    keys: Option<Held>,
     interrupts: Signal,
     terminations: Signal,
     resizes: Signal,
@@ -31,7 +31,7 @@ pub(super) enum Event {
 impl Screen {
     pub(super) fn enter() -> io::Result<Self> {
         let screen = Self {
-            before: keys_at_once()?,
+            keys: Held::without(LocalModes::ICANON | LocalModes::ECHO)?,
             interrupts: signal(SignalKind::interrupt())?,
             terminations: signal(SignalKind::terminate())?,
             resizes: signal(SignalKind::window_change())?,
@@ -43,17 +43,18 @@ impl Screen {
 
     /// Draws `text`, as much of it as there is room for.
     pub(super) fn draw(&self, text: &str) -> io::Result<()> {
-        let rows = tcgetwinsize(io::stdout()).map_or(24, |size| usize::from(size.ws_row));
+        let (rows, columns) = tcgetwinsize(io::stdout())
+            .map_or((24, 80), |size| (usize::from(size.ws_row), usize::from(size.ws_col)));
         let mut out = io::stdout().lock();
         // Each line erases what stood behind it, and the last what stood below: nothing flickers.
-        write!(out, "\u{1b}[H{}\u{1b}[J", fitted(text, rows).join("\u{1b}[K\r\n") + "\u{1b}[K")?;
+        write!(out, "\u{1b}[H{}\u{1b}[J", fitted(text, rows, columns).join("\u{1b}[K\r\n") + "\u{1b}[K")?;
         out.flush()
     }
 
     /// Waits for a key, a signal, or that time has passed. May be dropped and called again.
     pub(super) async fn event(&mut self) -> io::Result<Event> {
         tokio::select! {
-            keys = keyboard::read(), if self.before.is_some() => match keys?.first() {
+            keys = keyboard::read(), if self.keys.is_some() => match keys?.first() {
                 // An end of input comes at once again and again.
                 None | Some(b'q' | b'Q') => Ok(Event::Leave),
                 Some(_) => Ok(Event::Redraw),
@@ -71,27 +72,21 @@ impl Drop for Screen {
         // Where the terminal has gone there is nothing to restore.
         let _ = write!(io::stdout(), "\u{1b}[?25h\u{1b}[?1049l");
         let _ = io::stdout().flush();
-        if let Some(before) = &self.before {
-            let _ = tcsetattr(io::stdin(), OptionalActions::Flush, before);
+    }
+}
+
+/// The lines of `text` that fit on so many rows and columns; the last says how many do not.
+fn fitted(text: &str, rows: usize, columns: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let characters: Vec<char> = line.chars().collect();
+        // What is coloured is a table, which fits. A terminal that wrapped by itself would scroll.
+        if columns == 0 || characters.len() <= columns || line.contains('\u{1b}') {
+            lines.push(line.to_owned());
+        } else {
+            lines.extend(characters.chunks(columns).map(|part| part.iter().collect()));
         }
     }
-}
-
-/// Makes keys come one by one and unseen; how it was before, where standard input is a terminal.
-fn keys_at_once() -> io::Result<Option<Termios>> {
-    if !io::stdin().is_terminal() {
-        return Ok(None);
-    }
-    let before = tcgetattr(io::stdin())?;
-    let mut modes = before.clone();
-    modes.local_modes -= LocalModes::ICANON | LocalModes::ECHO;
-    tcsetattr(io::stdin(), OptionalActions::Now, &modes)?;
-    Ok(Some(before))
-}
-
-/// The lines of `text` that fit on so many rows; the last says how many do not.
-fn fitted(text: &str, rows: usize) -> Vec<String> {
-    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     if lines.len() > rows {
         let shown = rows.saturating_sub(1);
         let more = lines.len() - shown;
@@ -107,8 +102,9 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_said_to_be_missing() {
-        assert_eq!(fitted("a\nb\nc", 3), ["a", "b", "c"]);
-        let cut = fitted("a\nb\nc\nd", 3);
+        assert_eq!(fitted("a\nb\nc", 3, 80), ["a", "b", "c"]);
+        assert_eq!(fitted("abcde", 3, 2), ["ab", "cd", "e"]);
+        let cut = fitted("a\nb\nc\nd", 3, 80);
         assert_eq!((cut.len(), cut[1].as_str()), (3, "b"));
         assert!(cut[2].starts_with("... and 2 more lines"), "{cut:?}");
     }
