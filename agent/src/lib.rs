@@ -15,36 +15,26 @@
 //! | `autostart` | keeping components running |
 //! | `state_folder` | what is remembered over the agent's end |
 //! | `maintenance` | the times in which nothing is started by itself |
-//! | `refusal` | why an action was not done |
-//! | `eyes` | an action's view of its component |
-//! | `start`, `launch`, `log_tail` | starting a component |
-//! | `stop` | stopping a component |
-//! | `action` | starts and stops, one at a time for a component |
 //! | `logs` | reading the components' own logs for people |
+//! | `control` | starting and stopping components, one action at a time for each |
 //! | [`reload`] | reading the configuration anew |
 //! | `service` | the gRPC service |
 //! | `serve` | the server |
 //! | `machine` | this machine's name and addresses |
 
-mod action;
 mod autostart;
-mod eyes;
+mod control;
 mod inspect;
-mod launch;
-mod log_tail;
 mod logs;
 mod machine;
 mod maintenance;
 mod probe;
 mod procfs;
-mod refusal;
 pub mod reload;
 pub mod scan;
 mod serve;
 mod service;
-mod start;
 mod state_folder;
-mod stop;
 pub mod survey;
 mod systemd;
 mod usage;

@@ -96,6 +96,14 @@ impl ProcessFolder {
         // A stat that is cut short is that of a process which is just going.
         Stat::parse(&content).ok_or(Errno::SRCH)
     }
+
+    /// The program's name, of at most 15 bytes; the process chooses it.
+    pub(crate) fn program(&self) -> Result<String, Errno> {
+        let file = open_file(self.0.as_fd(), "comm")?;
+        let mut content = Vec::new();
+        read_all(&file, &mut content)?;
+        Ok(String::from_utf8_lossy(content.strip_suffix(b"\n").unwrap_or(&content)).into_owned())
+    }
 }
 
 fn open_file(folder: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
@@ -122,8 +130,14 @@ fn read_all(file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
 /// What is used of /proc/PID/stat (proc_pid_stat(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
+    /// Field 3: it has ended, and was not waited for yet.
+    pub(crate) is_zombie: bool,
     /// Field 4.
     pub(crate) parent_pid: u32,
+    /// Field 5: its process group.
+    pub(crate) group: u32,
+    /// Field 6.
+    pub(crate) session: u32,
     /// Field 22: clock ticks after boot.
     pub(crate) start_ticks: u64,
 }
@@ -134,9 +148,12 @@ impl Stat {
         let after_name = content.iter().rposition(|byte| *byte == b')')? + 1;
         let mut fields = std::str::from_utf8(content.get(after_name..)?).ok()?.split_ascii_whitespace();
         // The first field after the name is number 3.
-        let parent_pid = fields.nth(1)?.parse().ok()?;
-        let start_ticks = fields.nth(22 - 5)?.parse().ok()?;
-        Some(Self { parent_pid, start_ticks })
+        let is_zombie = matches!(fields.next()?, "Z" | "X");
+        let parent_pid = fields.next()?.parse().ok()?;
+        let group = fields.next()?.parse().ok()?;
+        let session = fields.next()?.parse().ok()?;
+        let start_ticks = fields.nth(22 - 7)?.parse().ok()?;
+        Some(Self { is_zombie, parent_pid, group, session, start_ticks })
     }
 }
 
@@ -146,8 +163,9 @@ mod tests {
 
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
-        let line = b"42 (a) b) (c) S 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1 1\n";
-        assert_eq!(Stat::parse(line), Some(Stat { parent_pid: 7, start_ticks: 987_654 }));
+        let line = b"42 (a) b) (c) S 7 41 40 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1 1\n";
+        let stat = Stat { is_zombie: false, parent_pid: 7, group: 41, session: 40, start_ticks: 987_654 };
+        assert_eq!(Stat::parse(line), Some(stat));
         assert_eq!(Stat::parse(b"42 (sh) S 7"), None);
         assert_eq!(Stat::parse(b""), None);
     }

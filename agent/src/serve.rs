@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-use crate::action::Actions;
 use crate::autostart::{Autostarts, keep_running};
+use crate::control::action::Actions;
+use crate::control::cgroup::Groups;
 use crate::logs::LogReaders;
 use crate::reload::{ConfigFolder, Reloader};
 use crate::service::Service;
@@ -56,6 +57,8 @@ pub async fn serve(
     let (worker, task) = Worker::new(config, options.watch, autostarts, shutdown.clone())
         .context("the host cannot be followed")?;
     let worker_task = tokio::spawn(task);
+    let folder = options.folder.as_ref().map(|folder| folder.folder.clone());
+    let groups = Groups::new(&worker.config(), folder.as_deref());
     let reloader = options.folder.map(|folder| Reloader::new(folder, worker.clone()));
     if let Some(reloader) = &reloader {
         let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be listened for")?;
@@ -63,7 +66,7 @@ pub async fn serve(
     }
     let (memory, remembering) = Memory::open(options.state);
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(remembering));
-    let actions = Actions { worker, memory };
+    let actions = Actions::new(worker, memory, groups);
     let keeping = keep_running(actions.clone(), autostart_publisher);
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(keeping));
 

@@ -14,7 +14,7 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use crate::action::Actions;
+use crate::control::action::Actions;
 use crate::logs::{LogError, LogReaders, Piece};
 use crate::maintenance::from_wire;
 use crate::reload::Reloader;

@@ -1,6 +1,7 @@
 //! What the end-to-end tests and the benches share: the real binaries, real processes, and patience.
 #![expect(clippy::expect_used, reason = "a test that cannot set itself up fails")]
 
+mod action;
 mod binaries;
 pub mod command_lines;
 mod crowd;
@@ -13,12 +14,13 @@ mod stage;
 mod storm;
 mod systemd;
 
+pub use action::{Acted, AgentClient, act, connect};
 pub use binaries::binary;
 pub use crowd::Crowd;
 pub use follower::{Follower, Seen, Sighting};
 pub use lines::Lines;
 pub use program::{Program, patiently, run};
-pub use site::{Children, Site};
+pub use site::{Children, Site, control_group};
 pub use stage::{Mode, Stage};
 pub use storm::Storm;
 pub use systemd::RealSystemd;

@@ -33,6 +33,22 @@ impl Site {
         site
     }
 
+    /// One with a host `h` that carries what `components` says.
+    ///
+    /// # Panics
+    /// Where it cannot be written.
+    pub fn of_one_host(components: impl FnOnce(&Self) -> String) -> Self {
+        let site = Self::new();
+        let text = components(&site);
+        let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("name = ")).collect();
+        let host = format!(
+            "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [{}] }}]\n",
+            names.join(", ")
+        );
+        site.write("site.toml", &(text + &host));
+        site
+    }
+
     /// The configuration folder.
     pub fn config(&self) -> PathBuf {
         self.folder.path().join("config")
@@ -70,6 +86,35 @@ impl Site {
             lease = std::process::id(),
             log = self.log(name).display(),
         )
+    }
+
+    /// [`Site::component`] that is started by a shell script with this content. In it `$stand_in` is the
+    /// stand-in's program, and `$token` the end of every token; the component's process is to be
+    /// `$stand_in --token=<name>-$token`.
+    ///
+    /// # Panics
+    /// Where the script cannot be written.
+    pub fn scripted(&self, name: &str, script: &str, more: &str) -> String {
+        let path = self.path(&format!("{name}.sh"));
+        let stand_in = binary("stand-in");
+        let text = format!("stand_in='{}'\ntoken='{}'\n{script}\n", stand_in.display(), self.token);
+        std::fs::write(&path, text).expect("a script can be written");
+        self.component(name, "", more).replace(
+            &format!("command = [\"{}\", \"--token={name}-{}\"]", stand_in.display(), self.token),
+            &format!("command = [\"/bin/bash\", \"{}\"]", path.display()),
+        )
+    }
+
+    /// The process of this test that plays `name`, by the kernel's own account; `None` where there is none.
+    ///
+    /// # Panics
+    /// Where /proc cannot be read.
+    pub fn process(&self, name: &str) -> Option<u32> {
+        let token = format!("--token={name}-{}", self.token);
+        self.processes().into_iter().find(|pid| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0).any(|argument| argument == token.as_bytes())
+        })
     }
 
     /// The log of a component.
@@ -180,6 +225,17 @@ impl Drop for Children {
     }
 }
 
+/// The folder of the control group that an agent made for a process; `None` where it made none.
+pub fn control_group(pid: u32) -> Option<PathBuf> {
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    if !Path::new(path).file_name()?.to_str()?.starts_with("rta-") {
+        return None;
+    }
+    let roots = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
+    roots.iter().map(|root| Path::new(root).join(path)).find(|folder| folder.is_dir())
+}
+
 fn end(mut child: Child) {
     // Errors say that it has ended, and was waited for.
     let _ = child.kill();
@@ -188,10 +244,21 @@ fn end(mut child: Child) {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        for pid in self.processes() {
+        let pids = self.processes();
+        let groups: Vec<PathBuf> = pids.iter().filter_map(|pid| control_group(*pid)).collect();
+        for pid in pids {
             if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
                 // An error says that it has ended by itself.
                 let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        for group in groups {
+            // The last of them may take a moment to leave.
+            for _ in 0..100 {
+                if std::fs::remove_dir(&group).is_ok() || !group.exists() {
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(10));
             }
         }
     }

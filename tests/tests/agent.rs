@@ -2,40 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
-use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
+use rta_shared::control::{ActionKind, Done, Outcome};
 use rta_shared::proto::v1;
-use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
 use rta_shared::proto::v1::watch_report_response::Event;
-use rta_tests::{Program, Site, binary, patiently, run};
+use rta_tests::{AgentClient, Program, Site, act, binary, connect, patiently, run};
 use rustix::process::Signal;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-type Client = AgentServiceClient<Channel>;
-
-/// A site with one host `h` that carries what `components` says.
-fn site(components: impl FnOnce(&Site) -> String) -> Site {
-    let site = Site::new();
-    let text = components(&site);
-    let names: Vec<String> =
-        text.lines().filter_map(|line| line.strip_prefix("name = ")).map(str::to_owned).collect();
-    let host = format!(
-        "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [{}] }}]\n",
-        names.join(", ")
-    );
-    site.write("site.toml", &(text + &host));
-    site
-}
-
-async fn connect(address: SocketAddr) -> Client {
-    Client::connect(format!("http://{address}")).await.unwrap()
-}
-
-async fn state(client: &mut Client, component: &str) -> (v1::State, Vec<u32>) {
+async fn state(client: &mut AgentClient, component: &str) -> (v1::State, Vec<u32>) {
     let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
     assert_eq!(report.error, "");
     let component = report.components.into_iter().find(|seen| seen.component == component).unwrap();
@@ -43,14 +21,12 @@ async fn state(client: &mut Client, component: &str) -> (v1::State, Vec<u32>) {
     (component.state.try_into().unwrap(), pids)
 }
 
-async fn start(client: &mut Client, component: &str) -> Result<v1::AgentServiceStartResponse, Status> {
-    let component = component.to_owned();
-    client.start(v1::AgentServiceStartRequest { component }).await.map(tonic::Response::into_inner)
+async fn start(client: &mut AgentClient, component: &str) -> Result<Done, Status> {
+    act(client, ActionKind::Start, component).await.end
 }
 
-async fn stop(client: &mut Client, component: &str) -> Result<v1::AgentServiceStopResponse, Status> {
-    let component = component.to_owned();
-    client.stop(v1::AgentServiceStopRequest { component }).await.map(tonic::Response::into_inner)
+async fn stop(client: &mut AgentClient, component: &str) -> Result<Done, Status> {
+    act(client, ActionKind::Stop, component).await.end
 }
 
 /// Whether a process is there and no zombie.
@@ -60,28 +36,28 @@ fn lives(pid: u32) -> bool {
 
 #[tokio::test]
 async fn start_and_stop_do_what_they_say_and_are_idempotent() {
-    let site = site(|site| site.component("app", "", ""));
+    let site = Site::of_one_host(|site| site.component("app", "", ""));
     let (_agent, address) = site.agent("h");
     let mut client = connect(address).await;
     assert_eq!(state(&mut client, "app").await, (v1::State::Stopped, vec![]));
 
     let started = start(&mut client, "APP").await.unwrap();
-    assert_eq!(started.outcome(), v1::StartOutcome::Started);
+    assert_eq!(started.outcome, Outcome::Started);
     assert_eq!(started.pids, site.processes());
     assert_eq!(state(&mut client, "app").await, (v1::State::Running, site.processes()));
     let again = start(&mut client, "app").await.unwrap();
-    assert_eq!((again.outcome(), again.pids), (v1::StartOutcome::AlreadyRunning, started.pids.clone()));
+    assert_eq!((again.outcome, again.pids), (Outcome::AlreadyRunning, started.pids.clone()));
     assert_eq!(site.processes(), started.pids);
 
     let stopped = stop(&mut client, "app").await.unwrap();
-    assert_eq!((stopped.outcome(), stopped.pids), (v1::StopOutcome::Stopped, started.pids));
+    assert_eq!((stopped.outcome, stopped.pids), (Outcome::Stopped, started.pids));
     assert!(site.processes().is_empty());
-    assert_eq!(stop(&mut client, "app").await.unwrap().outcome(), v1::StopOutcome::AlreadyStopped);
+    assert_eq!(stop(&mut client, "app").await.unwrap().outcome, Outcome::AlreadyStopped);
 }
 
 #[tokio::test]
 async fn a_started_process_is_detached_and_leaves_no_zombie() {
-    let site = site(|site| site.component("app", "", ""));
+    let site = Site::of_one_host(|site| site.component("app", "", ""));
     let (agent, address) = site.agent("h");
     let mut client = connect(address).await;
     let pid = start(&mut client, "app").await.unwrap().pids[0];
@@ -103,34 +79,8 @@ async fn a_started_process_is_detached_and_leaves_no_zombie() {
 }
 
 #[tokio::test]
-async fn two_concurrent_starts_start_one_process() {
-    let site = site(|site| site.component("app", "", ""));
-    let (_agent, address) = site.agent("h");
-    let client = connect(address).await;
-    let calls: Vec<_> = (0..20)
-        .map(|_| {
-            let mut client = client.clone();
-            tokio::spawn(async move { start(&mut client, "app").await })
-        })
-        .collect();
-    let mut started = 0;
-    for call in calls {
-        match call.await.unwrap() {
-            Ok(response) if response.outcome() == v1::StartOutcome::Started => started += 1,
-            Ok(response) => assert_eq!(response.outcome(), v1::StartOutcome::AlreadyRunning),
-            Err(status) => {
-                assert_eq!(status.code(), Code::Aborted);
-                assert!(status.message().contains("a start of it is under way, since"), "{status}");
-            }
-        }
-    }
-    assert_eq!(started, 1);
-    assert_eq!(site.processes().len(), 1);
-}
-
-#[tokio::test]
 async fn a_command_that_fails_is_told_with_its_status_and_its_last_output() {
-    let site = site(|site| {
+    let site = Site::of_one_host(|site| {
         site.component("app", "", "")
             .replace(
                 &format!("\"{}\", ", binary("stand-in").display()),
@@ -143,13 +93,13 @@ async fn a_command_that_fails_is_told_with_its_status_and_its_last_output() {
     assert_eq!(status.code(), Code::Internal);
     assert_eq!(
         status.message(),
-        "start of app on h: the command ended with exit status 3 before the criteria matched; its last output: no such topic"
+        "start of app on h: the command ended with exit status 3 before the criteria matched\nno such topic"
     );
 }
 
 #[tokio::test]
 async fn a_process_that_matches_and_dies_is_a_failed_start() {
-    let site = site(|site| {
+    let site = Site::of_one_host(|site| {
         let token = format!("--token=app-{}", site.token());
         site.component("app", "", "").replace("settle = \"0s\"", "settle = \"20s\"").replace(
             &format!("\"{}\", ", binary("stand-in").display()),
@@ -158,15 +108,12 @@ async fn a_process_that_matches_and_dies_is_a_failed_start() {
     });
     let (_agent, address) = site.agent("h");
     let status = start(&mut connect(address).await, "app").await.unwrap_err();
-    assert!(
-        status.message().contains("and ended again with exit status 9; its last output: out of memory"),
-        "{status}"
-    );
+    assert!(status.message().contains("and ended again with exit status 9\nout of memory"), "{status}");
 }
 
 #[tokio::test]
 async fn a_command_that_never_matches_is_ended_and_told() {
-    let site = site(|site| {
+    let site = Site::of_one_host(|site| {
         site.component("app", "", "")
             .replace("timeout = \"20s\"", "timeout = \"1s\"")
             .replace("'^--token", "'^--never")
@@ -181,7 +128,7 @@ async fn a_command_that_never_matches_is_ended_and_told() {
 #[tokio::test]
 async fn what_cannot_be_launched_is_refused_with_the_reason() {
     let watched = "[[component]]\nname = \"watched\"\ncriteria = [{ regex = '^--no-such$' }]\n";
-    let site = site(|site| {
+    let site = Site::of_one_host(|site| {
         site.component("no program", "", "")
             .replace(&binary("stand-in").display().to_string(), "/no/such/program")
             + &site.component("no folder", "", "directory = \"/no/such/folder\"")
@@ -210,7 +157,7 @@ async fn what_cannot_be_launched_is_refused_with_the_reason() {
 
 #[tokio::test]
 async fn a_launcher_that_becomes_the_component_under_the_same_pid_is_found() {
-    let site = site(|site| {
+    let site = Site::of_one_host(|site| {
         let script = site.path("launcher.sh");
         let token = format!("--token=app-{}", site.token());
         let stand_in = binary("stand-in");
@@ -224,13 +171,13 @@ async fn a_launcher_that_becomes_the_component_under_the_same_pid_is_found() {
     });
     let (_agent, address) = site.agent("h");
     let started = start(&mut connect(address).await, "app").await.unwrap();
-    assert_eq!(started.outcome(), v1::StartOutcome::Started);
+    assert_eq!(started.outcome, Outcome::Started);
     assert_eq!(started.pids, site.processes());
 }
 
 #[tokio::test]
 async fn hostile_command_lines_are_matched_like_any_other() {
-    let site = site(|site| {
+    let site = Site::of_one_host(|site| {
         let rule = |name: &str, criteria: &str| {
             format!(
                 "[[component]]\nname = \"{name}\"\ncriteria = [{{ index = 1, regex = '^--token={name}-{}$' }}, {criteria}]\n",
@@ -270,7 +217,7 @@ async fn hostile_command_lines_are_matched_like_any_other() {
 
 #[tokio::test]
 async fn one_that_ignores_the_signal_is_killed_or_reported_as_configured() {
-    let site = site(|site| {
+    let site = Site::of_one_host(|site| {
         let ignoring = "environment.STAND_IN_IGNORES = \"TERM\"\n[component.stop]\ntimeout = \"1s\"\n";
         site.component("killed", "", ignoring)
             + &site.component("kept", "", &format!("{ignoring}kill = false"))
@@ -285,18 +232,21 @@ async fn one_that_ignores_the_signal_is_killed_or_reported_as_configured() {
     };
     start(&mut client, "killed").await.unwrap();
     ready("killed");
-    assert_eq!(stop(&mut client, "killed").await.unwrap().outcome(), v1::StopOutcome::Killed);
+    assert_eq!(stop(&mut client, "killed").await.unwrap().outcome, Outcome::Killed);
     let pid = start(&mut client, "kept").await.unwrap().pids[0];
     ready("kept");
     let status = stop(&mut client, "kept").await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
-    assert!(status.message().contains(&format!("pid {pid} did not end within 1 s of SIGTERM")), "{status}");
+    assert!(
+        status.message().contains(&format!("pid {pid} (stand-in) did not end within 1 s of SIGTERM")),
+        "{status}"
+    );
     assert!(lives(pid));
 }
 
 #[tokio::test]
 async fn the_stream_tells_changes_and_beats() {
-    let site = site(|site| site.component("app", "", ""));
+    let site = Site::of_one_host(|site| site.component("app", "", ""));
     let (_agent, address) = site.agent("h");
     let mut client = connect(address).await;
     let mut stream = client.watch_report(v1::WatchReportRequest {}).await.unwrap().into_inner();
@@ -327,7 +277,7 @@ async fn the_stream_tells_changes_and_beats() {
 
 #[tokio::test]
 async fn what_it_started_outlives_it_and_is_found_again() {
-    let site = site(|site| site.component("app", "", ""));
+    let site = Site::of_one_host(|site| site.component("app", "", ""));
     let (mut agent, address) = site.agent("h");
     let pids = start(&mut connect(address).await, "app").await.unwrap().pids;
     agent.signal(Signal::KILL);
@@ -336,13 +286,13 @@ async fn what_it_started_outlives_it_and_is_found_again() {
     let (_agent, address) = site.agent("h");
     let mut client = connect(address).await;
     assert_eq!(state(&mut client, "app").await, (v1::State::Running, pids.clone()));
-    assert_eq!(start(&mut client, "app").await.unwrap().outcome(), v1::StartOutcome::AlreadyRunning);
+    assert_eq!(start(&mut client, "app").await.unwrap().outcome, Outcome::AlreadyRunning);
     assert_eq!(stop(&mut client, "app").await.unwrap().pids, pids);
 }
 
 #[tokio::test]
 async fn sigterm_ends_it_cleanly_with_a_stream_open() {
-    let site = site(|site| site.component("app", "", ""));
+    let site = Site::of_one_host(|site| site.component("app", "", ""));
     let (mut agent, address) = site.agent("h");
     let mut client = connect(address).await;
     let mut stream = client.watch_report(v1::WatchReportRequest {}).await.unwrap().into_inner();
@@ -354,7 +304,7 @@ async fn sigterm_ends_it_cleanly_with_a_stream_open() {
 
 #[tokio::test]
 async fn health_and_reflection_are_served() {
-    let site = site(|site| site.component("app", "", ""));
+    let site = Site::of_one_host(|site| site.component("app", "", ""));
     let (_agent, address) = site.agent("h");
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
     let mut health = tonic_health::pb::health_client::HealthClient::new(endpoint.connect().await.unwrap());
@@ -448,7 +398,7 @@ async fn the_agent_does_not_match_itself() {
 /// What a supervisor of another kind brings back is not reported as stopped.
 #[tokio::test]
 async fn a_component_that_something_else_restarts_is_told_so() {
-    let site = site(|site| site.component("app", "", "[component.stop]\ntimeout = \"2s\""));
+    let site = Site::of_one_host(|site| site.component("app", "", "[component.stop]\ntimeout = \"2s\""));
     let script = format!(
         "while :; do '{}' --token=app-{} >/dev/null; done",
         binary("stand-in").display(),
@@ -469,13 +419,13 @@ async fn a_component_that_something_else_restarts_is_told_so() {
     assert_eq!(status.code(), Code::Aborted, "{status}");
     assert!(status.message().contains("something else starts it"), "{status}");
     // The component is free again.
-    assert_eq!(stop(&mut client, "app").await.unwrap().outcome(), v1::StopOutcome::Stopped);
+    assert_eq!(stop(&mut client, "app").await.unwrap().outcome, Outcome::Stopped);
 }
 
 /// A caller that goes away at once leaves nothing reserved.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abandoned_start_goes_on_and_frees_the_component() {
-    let site = site(|site| site.component("app", "", ""));
+    let site = Site::of_one_host(|site| site.component("app", "", ""));
     let (_agent, address) = site.agent("h");
     let mut client = connect(address).await;
     let mut abandoned = client.clone();
@@ -490,13 +440,13 @@ async fn an_abandoned_start_goes_on_and_frees_the_component() {
             break;
         }
     }
-    assert_eq!(stop(&mut client, "app").await.unwrap().outcome(), v1::StopOutcome::Stopped);
+    assert_eq!(stop(&mut client, "app").await.unwrap().outcome, Outcome::Stopped);
 }
 
 /// A new configuration replaces the old one whole or not at all, and touches no process.
 #[tokio::test]
 async fn a_hangup_makes_it_read_its_configuration_anew() {
-    let site = site(|site| site.component("app", "", ""));
+    let site = Site::of_one_host(|site| site.component("app", "", ""));
     let (agent, address) = site.agent("h");
     let mut client = connect(address).await;
     let pids = start(&mut client, "app").await.unwrap().pids;

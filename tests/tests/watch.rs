@@ -6,10 +6,11 @@ use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
+use rta_shared::control::ActionKind;
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
 use rta_shared::proto::v1::watch_report_response::Event;
-use rta_tests::{Children, Program, Site, binary, patiently};
+use rta_tests::{Children, Program, Site, act, binary, patiently};
 use rustix::process::{Pid, Signal, kill_process};
 use tonic::Streaming;
 use tonic::transport::Channel;
@@ -462,8 +463,6 @@ async fn what_hidepid_hides_is_unknown_and_not_stopped() {
     let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
     assert!(report.error.contains("/proc is mounted with hidepid="), "{}", report.error);
     assert!(report.components.is_empty());
-    let request = v1::AgentServiceStartRequest { component: "app".to_owned(), by: None };
-    let mut told = client.start(request).await.unwrap().into_inner();
-    let refused = told.message().await.unwrap_err();
+    let refused = act(&mut client, ActionKind::Start, "app").await.end.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused}");
 }

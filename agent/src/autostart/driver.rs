@@ -16,7 +16,7 @@ use tonic::{Code, Status};
 
 use super::Autostarts;
 use super::policy::{Keeper, Moment, Seen, Verdict};
-use crate::action::Actions;
+use crate::control::action::Actions;
 use crate::maintenance::{next_end, quiet};
 use crate::state_folder::{Changes, Finished, Remembered};
 

@@ -14,7 +14,7 @@ const TEXT: usize = 200;
 
 /// Puts one question, attempt by attempt.
 #[derive(Debug)]
-pub(super) struct Asker {
+pub(crate) struct Asker {
     question: Question,
     timeout: Duration,
     /// The command of an earlier attempt that was killed and has not ended. As long as there is one, no other is
@@ -23,7 +23,7 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    pub(super) fn new(question: Question, timeout: Duration) -> Self {
+    pub(crate) fn new(question: Question, timeout: Duration) -> Self {
         Self { question, timeout, stuck: None }
     }
 
@@ -31,7 +31,7 @@ impl Asker {
     ///
     /// # Errors
     /// Why it failed, as a sentence that begins with the question.
-    pub(super) async fn ask(&mut self) -> Result<(), String> {
+    pub(crate) async fn ask(&mut self) -> Result<(), String> {
         let result = match &self.question {
             Question::Tcp(address) => in_time(self.timeout, tcp::ask(address)).await,
             Question::Http { url, status } => in_time(self.timeout, http::ask(url, *status)).await,

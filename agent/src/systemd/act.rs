@@ -4,21 +4,20 @@
 use std::path::Path;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rta_shared::config::{HostComponent, StartRule};
-use rta_shared::control::{ActionEvent, Done, Outcome, Phase, Progress};
+use rta_shared::control::{Done, Outcome, Phase};
 use rta_shared::process::Process;
 use rta_shared::report::State;
-use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 use tonic::Code;
 
 use super::bus::{Systemd, Verb};
 use super::standing::{Standing, undone};
-use crate::action::Told;
-use crate::eyes::{Eyes, pids, pids_text};
-use crate::log_tail::log_tail;
-use crate::refusal::Refusal;
+use crate::control::eyes::{Eyes, pids, pids_text};
+use crate::control::log_tail::{length, log_tail};
+use crate::control::news::News;
+use crate::control::probing::{Well, Wellness};
+use crate::control::refusal::Refusal;
 
 /// How often the processes are looked at in the meantime.
 const PACE: Duration = Duration::from_millis(100);
@@ -34,7 +33,7 @@ pub(crate) struct Act<'a> {
     pub(crate) rule: &'a StartRule,
     pub(crate) unit: &'a str,
     pub(crate) eyes: &'a Eyes,
-    pub(crate) events: &'a UnboundedSender<Told>,
+    pub(crate) news: &'a News,
 }
 
 /// Has systemd start it. Where it runs, nothing is asked.
@@ -72,7 +71,7 @@ pub(crate) async fn stop(act: &Act<'_>) -> Result<Done, Refusal> {
     // TimeoutStopSec passed, and systemd sent SIGKILL.
     let standing = act.systemd.standing(act.unit).await?;
     let outcome = if standing.result == "timeout" { Outcome::Killed } else { Outcome::Stopped };
-    act.tell(Phase::Gone, "nothing of it is left".to_owned(), Vec::new());
+    act.news.tell(Phase::Gone, "nothing of it is left".to_owned(), Vec::new());
     Ok(Done { outcome, pids: pids(&running), took: began.elapsed() })
 }
 
@@ -103,7 +102,7 @@ impl Act<'_> {
         let stable = self.until_stable(deadline).await;
         let processes = stable.map_err(|refusal| self.with_last_words(refusal, written))?;
         let pids = pids(&processes);
-        self.tell(Phase::Stable, "it is stable".to_owned(), pids.clone());
+        self.news.tell(Phase::Stable, "it is stable".to_owned(), pids.clone());
         Ok(Done { outcome, pids, took: from.elapsed() })
     }
 
@@ -112,8 +111,8 @@ impl Act<'_> {
         let (unit, word) = (self.unit, verb.word());
         let job = self.systemd.ask(verb, unit).await?;
         tracing::info!(component = %self.component.name, unit, verb = word, "systemd was asked");
-        self.tell(phase, format!("systemd was asked to {word} {unit}"), pids);
-        self.tell(Phase::Waiting, "waiting for systemd to have done it".to_owned(), Vec::new());
+        self.news.tell(phase, format!("systemd was asked to {word} {unit}"), pids);
+        self.news.tell(Phase::Waiting, "waiting for systemd to have done it".to_owned(), Vec::new());
         let result = match tokio::time::timeout_at(deadline, job.result()).await {
             Ok(result) => result?,
             Err(_) => {
@@ -143,6 +142,7 @@ impl Act<'_> {
         let mut was_whole = false;
         let mut looks = 0_u32;
         let mut settled_at = deadline;
+        let mut wellness = Wellness::default();
         loop {
             let is_thorough = matched.is_empty() && looks.is_multiple_of(THOROUGH);
             looks += 1;
@@ -155,7 +155,17 @@ impl Act<'_> {
             let stays = now.iter().any(|process| matched.iter().any(|before| before.id == process.id));
             if is_whole && was_whole && stays {
                 if Instant::now() >= settled_at {
-                    return Ok(now);
+                    match wellness.ask(self.component.probe.as_ref(), self.news, &pids(&now)) {
+                        Well::Yes => return Ok(now),
+                        Well::No(reason) if Instant::now() >= deadline => {
+                            let (seconds, who) = (self.rule.timeout.as_secs(), pids_text(&pids(&now)));
+                            let reason = format!(
+                                "its probe did not pass within {seconds} s: {reason}; it is left running ({who})"
+                            );
+                            return Err(Refusal::new(Code::DeadlineExceeded, reason));
+                        }
+                        Well::No(_) | Well::NotKnown => {}
+                    }
                 }
             } else if !matched.is_empty() && now.is_empty() {
                 let (who, standing) = (pids_text(&pids(&matched)), self.systemd.standing(self.unit).await?);
@@ -166,8 +176,9 @@ impl Act<'_> {
                 );
                 return Err(Refusal::new(Code::Internal, reason));
             } else if is_whole {
-                self.tell(Phase::Matched, "its criteria match; it has to last".to_owned(), pids(&now));
+                self.news.tell(Phase::Matched, "its criteria match; it has to last".to_owned(), pids(&now));
                 settled_at = Instant::now() + self.rule.settle;
+                wellness.begin_anew();
             } else if is_thorough && now.is_empty() {
                 let standing = self.systemd.standing(self.unit).await?;
                 if standing.is_idle() {
@@ -249,21 +260,6 @@ impl Act<'_> {
 
     /// A refusal with what the component wrote to its own log since, if it has one.
     fn with_last_words(&self, refusal: Refusal, from: u64) -> Refusal {
-        let tail = self.log().map(|path| log_tail(path, from)).unwrap_or_default();
-        match tail.is_empty() {
-            true => refusal,
-            false => Refusal::new(refusal.code, format!("{}; its last output: {tail}", refusal.reason)),
-        }
+        refusal.with_log(self.log().map(|path| log_tail(path, from)).unwrap_or_default())
     }
-
-    fn tell(&self, phase: Phase, text: String, pids: Vec<u32>) {
-        let progress = Progress { at: Timestamp::now(), phase, text, pids };
-        // The caller may have gone.
-        let _ = self.events.send(Ok(ActionEvent::Progress(progress)));
-    }
-}
-
-/// How long the file is now; 0 where there is none.
-fn length(path: &Path) -> u64 {
-    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
 }

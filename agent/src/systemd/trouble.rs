@@ -5,7 +5,7 @@ use std::fmt;
 use rta_shared::text::printable;
 use tonic::Code;
 
-use crate::refusal::Refusal;
+use crate::control::refusal::Refusal;
 
 /// Why systemd could not be asked, or refused.
 #[derive(Clone, Debug, PartialEq, Eq)]

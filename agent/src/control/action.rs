@@ -1,9 +1,10 @@
 //! Starts and stops: one at a time works on a component, and each goes on if its caller goes away.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use futures::Stream;
-use rta_shared::config::{Engine, HostComponent, HostConfig, StartRule};
+use rta_shared::config::{HostComponent, HostConfig};
 use rta_shared::control::{ActionEvent, ActionKind, Done, Requester};
 use rta_shared::explain::ExplainedPart;
 use rta_shared::name::Name;
@@ -12,25 +13,35 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Code, Status};
 
-use crate::eyes::Eyes;
-use crate::refusal::Refusal;
+use super::act::{Act, limit};
+use super::cgroup::Groups;
+use super::eyes::Eyes;
+use super::launches::Launches;
+use super::news::News;
+use super::refusal::Refusal;
 use crate::scan::Scanner;
 use crate::state_folder::Memory;
-use crate::systemd::{self, Act};
 use crate::worker::Worker;
-use crate::{start, stop};
 
 /// Performs actions. One at a time works on a component; each goes on if its caller goes away.
 #[derive(Clone)]
 pub(crate) struct Actions {
     pub(crate) worker: Worker,
     pub(crate) memory: Memory,
+    groups: Groups,
+    launches: Launches,
 }
 
 /// What is told of an action: how far it is, and last how it ended.
 pub(crate) type Told = Result<ActionEvent, Status>;
 
 impl Actions {
+    /// Those on the components of `worker`; what operators want is kept in `memory`, and what is started is in
+    /// one of `groups`.
+    pub(crate) fn new(worker: Worker, memory: Memory, groups: Groups) -> Self {
+        Self { worker, memory, groups, launches: Launches::default() }
+    }
+
     /// Begins to start, stop or restart the component of this name or alias; what is told of it ends with its
     /// end. It goes on if the caller goes away.
     ///
@@ -55,13 +66,21 @@ impl Actions {
         if by != Requester::autostart() {
             self.memory.hear(&component.name, kind, &by);
         }
+        // Unbounded, but `News` sends only so many.
         let (events, stream) = mpsc::unbounded_channel();
-        let (worker, component, host) = (self.worker.clone(), component.clone(), config.host.clone());
+        let act = Act {
+            eyes: Eyes::new(self.worker.clone(), component.clone()),
+            news: News::new(events.clone()),
+            group: self.groups.of(&component.name),
+            launches: self.launches.clone(),
+            systemd: self.worker.systemd().clone(),
+            component: component.clone(),
+        };
+        let (worker, name, host) = (self.worker.clone(), component.name.clone(), config.host.clone());
         let memory = self.memory.clone();
         // In a task of its own: it goes on, and frees the component in the end, if the caller goes away.
         tokio::spawn(async move {
-            let name = component.name.clone();
-            let outcome = Self::act(worker, kind, component, events.clone()).await;
+            let outcome = Self::act(worker, kind, act).await;
             // An operator who is told of it may count on it.
             memory.settled().await;
             let outcome = outcome.map(ActionEvent::Done).map_err(|refusal| refusal.told(kind, &name, &host));
@@ -101,45 +120,10 @@ impl Actions {
         }
     }
 
-    async fn act(
-        worker: Worker,
-        kind: ActionKind,
-        component: HostComponent,
-        events: mpsc::UnboundedSender<Told>,
-    ) -> Result<Done, Refusal> {
-        // In yet another task, so that the component is freed even if the action panics.
-        let eyes = Eyes::new(worker.clone(), component.clone());
-        let name = component.name.clone();
-        let systemd = worker.systemd().clone();
-        let work = tokio::spawn(async move {
-            if let Some((rule, unit)) = unit(&component) {
-                let act = Act {
-                    systemd: &systemd,
-                    component: &component,
-                    rule,
-                    unit,
-                    eyes: &eyes,
-                    events: &events,
-                };
-                return match kind {
-                    ActionKind::Start => systemd::start(&act).await,
-                    ActionKind::Stop => systemd::stop(&act).await,
-                    ActionKind::Restart => systemd::restart(&act).await,
-                };
-            }
-            match kind {
-                ActionKind::Start => start::start(&component, &eyes).await,
-                ActionKind::Stop => stop::stop(&component, &eyes).await,
-                ActionKind::Restart => {
-                    stop::stop(&component, &eyes).await?;
-                    start::start(&component, &eyes).await
-                }
-            }
-        });
-        let outcome = match work.await {
-            Ok(outcome) => outcome,
-            Err(error) => Err(Refusal::new(Code::Internal, format!("the agent failed: {error}"))),
-        };
+    async fn act(worker: Worker, kind: ActionKind, act: Act) -> Result<Done, Refusal> {
+        let name = act.component.name.clone();
+        let limit = limit(kind, &act.component);
+        let outcome = bounded(limit, async move { act.perform(kind).await }).await;
         worker.look_at_units();
         worker.end(&name).await;
         match &outcome {
@@ -152,15 +136,6 @@ impl Actions {
     }
 }
 
-/// The unit that systemd starts for the component, and the rule that says so; `None`: the agent starts it.
-fn unit(component: &HostComponent) -> Option<(&StartRule, &str)> {
-    let rule = component.start.as_ref()?;
-    match &rule.engine {
-        Engine::Systemd(unit) => Some((rule, unit)),
-        Engine::Command(_) => None,
-    }
-}
-
 /// The component of this name or alias.
 fn find<'c>(config: &'c HostConfig, name: &str) -> Result<&'c HostComponent, Status> {
     config.find(name).ok_or_else(|| {
@@ -168,4 +143,43 @@ fn find<'c>(config: &'c HostConfig, name: &str) -> Result<&'c HostComponent, Sta
         let (host, name) = (&config.host, printable(name));
         Status::not_found(format!("host {host} does not carry a component \"{name}\"{hint}"))
     })
+}
+
+/// Does `work` in yet another task, so that it has an end also if it panics, or hangs.
+async fn bounded<T: Send + 'static>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
+    let mut work = tokio::spawn(work);
+    match tokio::time::timeout(limit, &mut work).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(error)) => Err(Refusal::new(Code::Internal, format!("the agent failed: {error}"))),
+        Err(_) => {
+            work.abort();
+            let reason = format!(
+                "it was given up after {} s, longer than its times allow: /proc or a disk of this host hangs; \
+                 what was begun may go on",
+                limit.as_secs()
+            );
+            Err(Refusal::new(Code::DeadlineExceeded, reason))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_action_has_an_end_whatever_happens_in_it() {
+        let limit = Duration::from_secs(90);
+        let hangs = bounded(limit, std::future::pending::<Result<(), Refusal>>()).await.unwrap_err();
+        assert_eq!(hangs.code, Code::DeadlineExceeded);
+        assert!(hangs.reason.starts_with("it was given up after 90 s"), "{}", hangs.reason);
+        let panics: Result<(), Refusal> = bounded(limit, async { panic!("no way") }).await;
+        let panics = panics.unwrap_err();
+        assert_eq!(panics.code, Code::Internal);
+        assert!(panics.reason.contains("panicked"), "{}", panics.reason);
+        assert!(bounded(limit, async { Ok(7) }).await.is_ok_and(|seven| seven == 7));
+    }
 }

@@ -1,12 +1,15 @@
 //! An action's view of its component's processes.
 
-use rta_shared::config::{HostComponent, same_parts};
-use rta_shared::process::Process;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use rta_shared::config::{HostComponent, HostConfig, same_parts};
+use rta_shared::process::{Process, ProcessId};
 use rta_shared::report::{Circumstances, ComponentReport, State};
 use tonic::Code;
 
-use crate::launch::Launched;
-use crate::refusal::Refusal;
+use super::launch::Launched;
+use super::refusal::Refusal;
 use crate::watch::Sight;
 use crate::worker::Worker;
 
@@ -42,6 +45,23 @@ impl Eyes {
         self.worker.exits().follow(&self.component.name, launched.pid, launched.exits());
     }
 
+    /// What matches now, it and others.
+    ///
+    /// # Errors
+    /// As for [`Eyes::look`].
+    pub(crate) async fn surroundings(&self, thorough: bool) -> Result<Surroundings, Refusal> {
+        let sight = match thorough {
+            true => self.worker.look().await?,
+            false => self.worker.glance().await?,
+        };
+        let report = self.of(&sight)?;
+        let own: HashSet<ProcessId> = report.processes.iter().map(|process| process.id).collect();
+        let all = sight.matches.iter().flat_map(|matches| matches.iter().flatten().flatten());
+        let others = all.map(|process| process.id).filter(|id| !own.contains(id)).collect();
+        let matched = report.processes.iter().map(|process| process.id).collect();
+        Ok(Surroundings { matched, others, config: Arc::clone(&sight.config) })
+    }
+
     fn of(&self, sight: &Sight) -> Result<ComponentReport, Refusal> {
         let unavailable = |reason: &str| Refusal::new(Code::Unavailable, reason);
         let matches = sight.matches.as_ref().map_err(|reason| unavailable(reason))?;
@@ -62,6 +82,16 @@ impl Eyes {
             _ => Ok(report),
         }
     }
+}
+
+/// The matched processes of a host, as one of its components sees them.
+pub(crate) struct Surroundings {
+    /// Its own, sorted.
+    pub(crate) matched: Vec<ProcessId>,
+    /// Those of all others that are not its own too.
+    pub(crate) others: HashSet<ProcessId>,
+    /// By which they were matched.
+    pub(crate) config: Arc<HostConfig>,
 }
 
 /// The PIDs of `processes`.

@@ -1,0 +1,180 @@
+//! Control groups of their own for what the agent starts, where cgroup v2 is there and writable (cgroups(7)):
+//! nothing that is started in one gets out of it by itself, whatever it forks and whoever its parent is.
+
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rta_shared::config::HostConfig;
+use rta_shared::name::Name;
+use sha2::{Digest as _, Sha256};
+
+/// So much of a component's name is in that of its group.
+const SLUG: usize = 40;
+
+/// Where the agent makes groups.
+#[derive(Clone, Debug)]
+pub(crate) struct Groups {
+    /// The agent's own group; `None` where there is no cgroup v2.
+    own: Option<Arc<PathBuf>>,
+    /// What tells this agent from others that may run in the same group.
+    key: String,
+}
+
+impl Groups {
+    /// Those of the agent of `config`, which was read from `folder`: its groups have the same names after a
+    /// restart. Without a folder they are this process's own.
+    pub(crate) fn new(config: &HostConfig, folder: Option<&Path>) -> Self {
+        let source = match folder.map(std::path::absolute) {
+            Some(Ok(folder)) => folder.display().to_string(),
+            Some(Err(_)) | None => format!("pid {}", std::process::id()),
+        };
+        let key = format!("{source}\0{}\0{}", config.environment.folded(), config.host.folded());
+        Self { own: own_group().map(Arc::new), key }
+    }
+
+    /// That of one component; it need not be there.
+    pub(super) fn of(&self, component: &Name) -> Option<Group> {
+        let own = self.own.as_ref()?;
+        let digest = Sha256::digest(format!("{}\0{}", self.key, component.folded()));
+        let mut name = format!("rta-{}-", slug(component.folded()));
+        for byte in digest.iter().take(4) {
+            // Writing to a String cannot fail.
+            let _ = write!(name, "{byte:02x}");
+        }
+        Some(Group(own.join(name)))
+    }
+}
+
+/// A group of a component. All of this is blocking, and short: the file system is the kernel's own.
+#[derive(Clone, Debug)]
+pub(super) struct Group(PathBuf);
+
+impl Group {
+    /// Makes it where it is missing, and opens the file by which a process enters: one that writes `0` to it is in
+    /// the group from then on.
+    ///
+    /// # Errors
+    /// It cannot be made, mostly since the agent may not.
+    pub(super) fn door(&self) -> io::Result<File> {
+        match std::fs::create_dir(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        OpenOptions::new().write(true).open(self.0.join("cgroup.procs"))
+    }
+
+    /// The PIDs of those in it; none where it is not there.
+    pub(super) fn members(&self) -> Vec<u32> {
+        let listed = std::fs::read_to_string(self.0.join("cgroup.procs")).unwrap_or_default();
+        listed.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
+    /// Kills all in it at once, whatever they fork meanwhile. False where the kernel cannot (before Linux 5.14).
+    pub(super) fn kill(&self) -> bool {
+        OpenOptions::new()
+            .write(true)
+            .open(self.0.join("cgroup.kill"))
+            .and_then(|file| Ok(rustix::io::write(&file, b"1")?))
+            .is_ok()
+    }
+
+    /// Removes it, unless somebody is in it.
+    pub(super) fn remove(&self) {
+        // It may not be there, and it is of no harm.
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+/// A part of a file's name: letters, digits and single dashes.
+fn slug(name: &str) -> String {
+    let mut slug = String::new();
+    for letter in name.chars() {
+        match letter.is_ascii_alphanumeric() {
+            true => slug.push(letter),
+            false if !slug.ends_with('-') && !slug.is_empty() => slug.push('-'),
+            false => {}
+        }
+    }
+    slug.truncate(SLUG);
+    slug.trim_end_matches('-').to_owned()
+}
+
+/// The folder of the agent's own group.
+fn own_group() -> Option<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    folder(&mounts, &groups)
+}
+
+/// The folder of a group from `/proc/PID/mountinfo` and `/proc/PID/cgroup`.
+fn folder(mounts: &str, groups: &str) -> Option<PathBuf> {
+    // Hierarchy 0 is that of version 2.
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    if path.ends_with(" (deleted)") || path.starts_with("/..") {
+        return None;
+    }
+    mounts.lines().find_map(|line| {
+        let (mount, kind) = line.split_once(" - ")?;
+        if kind.split(' ').next() != Some("cgroup2") {
+            return None;
+        }
+        let mut fields = mount.split(' ').skip(3);
+        let (root, point) = (unescaped(fields.next()?), unescaped(fields.next()?));
+        let below = Path::new(path).strip_prefix(root).ok()?;
+        Some(Path::new(&point).join(below))
+    })
+}
+
+/// Spaces and such are written in octal, `\040` (proc_pid_mountinfo(5)).
+fn unescaped(field: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(field.to_owned(), |field, (escape, letter)| field.replace(escape, letter))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agents_own_folder_is_found() {
+        let unified = "29 1 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
+        let hybrid = "10 31 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw\n\
+                      12 33 0:30 / /sys/fs/cgroup/cpuacct rw - cgroup cgroup rw,cpuacct\n\
+                      20 41 0:38 / /sys/fs/cgroup/my\\040unified rw - cgroup2 cgroup2 rw\n";
+        let inside = "29 1 0:26 /box /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        let rows = [
+            (
+                unified,
+                "0::/system.slice/rta-agent.service\n",
+                Some("/sys/fs/cgroup/system.slice/rta-agent.service"),
+            ),
+            (hybrid, "4:memory:/x\n0::/\n", Some("/sys/fs/cgroup/my unified/")),
+            (inside, "0::/box/a\n", Some("/sys/fs/cgroup/a")),
+            (inside, "0::/elsewhere\n", None),
+            (unified, "0::/../a\n", None),
+            (unified, "0::/gone (deleted)\n", None),
+            (unified, "4:memory:/x\n", None),
+            ("", "0::/\n", None),
+        ];
+        for (mounts, groups, expected) in rows {
+            assert_eq!(folder(mounts, groups), expected.map(PathBuf::from), "{groups}");
+        }
+    }
+
+    #[test]
+    fn names_of_groups_are_plain_and_differ() {
+        let groups = |key: &str| Groups { own: Some(Arc::new("/own".into())), key: key.to_owned() };
+        let name = |key, component: &str| groups(key).of(&Name::from(component)).unwrap().0;
+        let first = name("a", "Kafka Server");
+        assert!(first.display().to_string().starts_with("/own/rta-kafka-server-"), "{first:?}");
+        assert_eq!(first, name("a", "kafka server"));
+        assert_ne!(first, name("b", "kafka server"));
+        assert_ne!(name("a", "kafka/server"), first);
+        assert_eq!(slug("  ../.. é//x"), "x");
+        assert!(slug(&"long ".repeat(50)).len() <= SLUG);
+    }
+}

@@ -1,0 +1,121 @@
+//! Processes that cannot be confused with others: each is held by a pidfd.
+
+use std::os::fd::OwnedFd;
+
+use rta_shared::process::{CommandLine, ProcessId};
+use rta_shared::text::printable;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tonic::Code;
+
+use super::refusal::Refusal;
+use crate::procfs::Proc;
+
+/// A process that is held.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) id: ProcessId,
+    pidfd: OwnedFd,
+}
+
+impl Held {
+    /// Opens a pidfd, and only then checks that its process is the one that is meant, and still is what it was
+    /// taken for: a PID that was reused in the meantime is not held. `None` where it is another, or has ended.
+    pub(super) fn new(
+        proc: &Proc,
+        id: ProcessId,
+        is_right: impl Fn(&CommandLine) -> bool,
+    ) -> Result<Option<Self>, Refusal> {
+        let Some(raw) = i32::try_from(id.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
+        let pidfd = match pidfd_open(raw, PidfdFlags::empty()) {
+            Ok(pidfd) => pidfd,
+            Err(Errno::SRCH) => return Ok(None),
+            Err(error) => {
+                return Err(Refusal::new(Code::Internal, format!("pid {} cannot be held: {error}", id.pid)));
+            }
+        };
+        let mut line = CommandLine::new();
+        let is_it = proc.process(id.pid).and_then(|folder| {
+            let stat = folder.stat()?;
+            folder.command_line(&mut line)?;
+            Ok(stat.start_ticks == id.start_ticks && !stat.is_zombie && is_right(&line))
+        });
+        Ok(matches!(is_it, Ok(true)).then_some(Self { id, pidfd }))
+    }
+
+    /// Signals it; one that has ended is none to complain of.
+    pub(super) fn send(&self, signal: Signal) -> Result<(), Refusal> {
+        let pid = self.id.pid;
+        match pidfd_send_signal(&self.pidfd, signal) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(Errno::PERM) => Err(Refusal::new(
+                Code::FailedPrecondition,
+                format!(
+                    "the agent may not signal pid {pid}; run the agent as root or as that process's user"
+                ),
+            )),
+            Err(error) => {
+                Err(Refusal::new(Code::Internal, format!("pid {pid} cannot be signalled: {error}")))
+            }
+        }
+    }
+}
+
+/// Those that have not ended: a pidfd is readable when its process has (pidfd_open(2)).
+pub(super) fn still_there(held: Vec<Held>) -> Result<Vec<Held>, Refusal> {
+    let mut watched: Vec<PollFd<'_>> =
+        held.iter().map(|process| PollFd::new(&process.pidfd, PollFlags::IN)).collect();
+    // A time of zero asks without waiting. EINTR means that nothing is known, so that all are asked again.
+    match poll(&mut watched, Some(&Timespec::default())) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => {
+            return Err(Refusal::new(Code::Internal, format!("its processes cannot be waited for: {error}")));
+        }
+    }
+    let there: Vec<bool> = watched.iter().map(|watched| watched.revents().is_empty()).collect();
+    Ok(held.into_iter().zip(there).filter_map(|(process, there)| there.then_some(process)).collect())
+}
+
+/// `pid 7 (java), pid 8 (sleep)`, safe to show.
+pub(super) fn named(proc: &Proc, ids: &[ProcessId]) -> String {
+    let named = ids.iter().map(|id| {
+        let program = proc.process(id.pid).and_then(|folder| {
+            let stat = folder.stat()?;
+            Ok((stat.start_ticks == id.start_ticks).then_some(folder.program()?))
+        });
+        match program {
+            Ok(Some(program)) => format!("pid {} ({})", id.pid, printable(&program)),
+            Ok(None) | Err(_) => format!("pid {}", id.pid),
+        }
+    });
+    named.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::control::table::Table;
+
+    #[test]
+    fn only_the_very_process_is_held_and_signalled() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let proc = Proc::open().unwrap();
+        let id = Table::read().unwrap().id(child.id()).unwrap();
+        // The PID has gone to another process since.
+        let another = ProcessId { start_ticks: id.start_ticks - 1, ..id };
+        assert!(Held::new(&proc, another, |_| true).unwrap().is_none());
+        // It is the same process, and runs something else by now.
+        assert!(Held::new(&proc, id, |_| false).unwrap().is_none());
+        assert!(child.try_wait().unwrap().is_none());
+
+        let held = Held::new(&proc, id, |_| true).unwrap().unwrap();
+        assert_eq!(named(&proc, &[id, another]), format!("pid {0} (sleep), pid {0}", child.id()));
+        held.send(Signal::KILL).unwrap();
+        child.wait().unwrap();
+        assert!(still_there(vec![held]).unwrap().is_empty());
+        assert!(Held::new(&proc, id, |_| true).unwrap().is_none());
+    }
+}

@@ -1,0 +1,104 @@
+//! The last lines that a component wrote to its log since a launch. Blocking.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+
+use rta_shared::text::printable;
+
+/// How many lines are shown, and how many bytes are looked at for them, and shown at most.
+const LINES: usize = 10;
+const BYTES: u64 = 4096;
+
+/// The last lines of the file at `path` behind byte `from`, each safe to show; together no more than [`BYTES`].
+pub(crate) fn log_tail(path: &Path, from: u64) -> Vec<String> {
+    match read(path, from) {
+        Ok(content) => last_lines(&String::from_utf8_lossy(&content)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            let path = path.display().to_string();
+            vec![format!("(the log {} cannot be read: {error})", printable(&path))]
+        }
+    }
+}
+
+/// The length of the file at `path`; 0 where there is none.
+pub(crate) fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+fn read(path: &Path, from: u64) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let end = file.metadata()?.len();
+    // A log that is shorter than it was has been replaced: all of it is new.
+    let from = if end < from { 0 } else { from };
+    file.seek(SeekFrom::Start(from.max(end.saturating_sub(BYTES))))?;
+    let mut content = Vec::new();
+    file.take(BYTES).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+fn last_lines(content: &str) -> Vec<String> {
+    let mut room = usize::try_from(BYTES).unwrap_or(usize::MAX);
+    let mut lines = Vec::new();
+    for line in content.lines().rev().map(str::trim_end).filter(|line| !line.is_empty()).take(LINES) {
+        let mut line = printable(line).into_owned();
+        // Escapes are longer than what they stand for.
+        if line.len() > room {
+            line.truncate(line.floor_char_boundary(room));
+        }
+        room -= line.len();
+        if line.is_empty() {
+            break;
+        }
+        lines.push(line);
+    }
+    lines.reverse();
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn only_the_last_new_lines_are_shown_and_none_steers_the_terminal() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "before the launch").unwrap();
+        let from = file.as_file().metadata().unwrap().len();
+        assert!(log_tail(file.path(), from).is_empty());
+        for line in 0..30 {
+            writeln!(file, "line {line}").unwrap();
+        }
+        file.write_all(b"\x1b[31mred \xff\n").unwrap();
+        let tail = log_tail(file.path(), from);
+        assert_eq!((tail.len(), &*tail[0], &*tail[1]), (10, "line 21", "line 22"));
+        assert_eq!(tail[9], "\\u{1b}[31mred \u{fffd}");
+    }
+
+    #[test]
+    fn a_truncated_log_is_read_from_its_beginning() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        writeln!(file, "new").unwrap();
+        assert_eq!(log_tail(file.path(), 1_000), ["new"]);
+    }
+
+    #[test]
+    fn no_log_makes_a_long_message() {
+        for byte in [b'x', 0x1b, 0xff] {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(&vec![byte; 1 << 20]).unwrap();
+            let tail = log_tail(file.path(), 0);
+            let length: usize = tail.iter().map(String::len).sum();
+            assert!((4000..=4096).contains(&length), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_is_not_there_has_no_lines() {
+        assert!(log_tail(Path::new("/no/such/log"), 0).is_empty());
+        assert_eq!(log_tail(Path::new("/"), 0).len(), 1);
+    }
+}

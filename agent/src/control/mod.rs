@@ -1,0 +1,35 @@
+//! Starting and stopping components.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `action` | one action at a time for a component, each with a limit of its own, each told as it goes on |
+//! | `act` | what an action works with, and which engine it is for |
+//! | `news` | telling how far an action is |
+//! | `refusal` | why an action was not done |
+//! | `eyes` | an action's view of its component |
+//! | `start`, `probing` | launching, until it is stable |
+//! | `stop`, `chase`, `held` | asking it to end, until nothing of it is left |
+//! | `restart` | both |
+//! | `launch`, `account`, `ending`, `log_tail` | running a command detached, and how it ended |
+//! | `table`, `scope` | who is whose child; what belongs to a component |
+//! | `cgroup`, `launches` | what tells what the agent started from all else |
+
+mod account;
+mod act;
+pub(crate) mod action;
+pub(crate) mod cgroup;
+mod chase;
+pub(crate) mod ending;
+pub(crate) mod eyes;
+mod held;
+pub(crate) mod launch;
+mod launches;
+pub(crate) mod log_tail;
+pub(crate) mod news;
+pub(crate) mod probing;
+pub(crate) mod refusal;
+mod restart;
+mod scope;
+mod start;
+mod stop;
+mod table;

@@ -1,0 +1,57 @@
+//! Why an action was not done, as a gRPC code and a sentence.
+
+use rta_shared::control::ActionKind;
+use rta_shared::name::Name;
+use rta_shared::text::printable;
+use tonic::{Code, Status};
+
+use crate::worker::Gone;
+
+/// Why an action was not done.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) code: Code,
+    /// A sentence without the component and the host, which [`Refusal::told`] adds.
+    pub(crate) reason: String,
+    /// The last lines of its log, safe to show.
+    pub(crate) log: Vec<String>,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: Code, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into(), log: Vec::new() }
+    }
+
+    /// With the last lines of its log.
+    pub(crate) fn with_log(self, log: Vec<String>) -> Self {
+        Self { log, ..self }
+    }
+
+    /// The sentence on the first line, and on each further one a line of the log.
+    pub(crate) fn told(self, kind: ActionKind, component: &Name, host: &Name) -> Status {
+        let mut message = format!("{kind} of {component} on {host}: {}", printable(&self.reason));
+        for line in &self.log {
+            message.push('\n');
+            message.push_str(line);
+        }
+        Status::new(self.code, message)
+    }
+}
+
+impl From<Gone> for Refusal {
+    fn from(_: Gone) -> Self {
+        Self::new(Code::Unavailable, "the agent is shutting down")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sentence_is_one_line_and_the_log_follows_it() {
+        let refusal = Refusal::new(Code::Internal, "it ended:\nso").with_log(vec!["a".into(), "b".into()]);
+        let status = refusal.told(ActionKind::Start, &Name::from("app"), &Name::from("h"));
+        assert_eq!(status.message(), "start of app on h: it ended:\\nso\na\nb");
+    }
+}

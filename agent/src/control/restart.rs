@@ -1,0 +1,36 @@
+//! A stop and a start in one.
+
+use rta_shared::control::{Done, Outcome};
+use tokio::time::Instant;
+use tonic::Code;
+
+use super::act::Act;
+use super::eyes::pids_text;
+use super::launch::check;
+use super::refusal::Refusal;
+use super::start::{self, startable};
+use super::stop;
+
+/// Restarts a component. What could not be started again is not stopped.
+pub(super) async fn restart(act: &Act) -> Result<Done, Refusal> {
+    let began = Instant::now();
+    let (_, command) = startable(&act.component)?;
+    let command = command.clone();
+    let checked = tokio::task::spawn_blocking(move || check(&command).map(drop)).await;
+    let checked = checked.map_err(|error| Refusal::new(Code::Internal, format!("the agent failed: {error}")));
+    checked.flatten().map_err(|refusal| Refusal {
+        reason: format!("it could not be started again, so it was not stopped: {}", refusal.reason),
+        ..refusal
+    })?;
+    let stopped = stop::stop(act).await?;
+    let started = start::start(act).await.map_err(|refusal| match stopped.outcome {
+        Outcome::AlreadyStopped => refusal,
+        _ => Refusal { reason: format!("it was stopped, and then: {}", refusal.reason), ..refusal },
+    })?;
+    if started.outcome == Outcome::AlreadyRunning {
+        let who = pids_text(&started.pids);
+        let reason = format!("when it was stopped, something else started it ({who})");
+        return Err(Refusal::new(Code::Aborted, reason));
+    }
+    Ok(Done { outcome: Outcome::Restarted, pids: started.pids, took: began.elapsed() })
+}

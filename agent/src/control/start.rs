@@ -1,0 +1,248 @@
+//! Starting a component by a command: launch, wait until it matches, until it stays, and until its probe passes.
+
+use std::time::Duration;
+
+use rta_shared::config::{CommandRule, Engine, HostComponent, StartRule};
+use rta_shared::control::{Done, Outcome, Phase};
+use rta_shared::process::Process;
+use rta_shared::report::{ComponentReport, PartReport, State};
+use tokio::time::Instant;
+use tonic::Code;
+
+use super::act::Act;
+use super::ending::ending;
+use super::eyes::{pids, pids_text};
+use super::launch::{Launched, Order, launch};
+use super::probing::{Well, Wellness};
+use super::refusal::Refusal;
+
+/// How often the processes are looked at in the meantime.
+const PACE: Duration = Duration::from_millis(100);
+/// Every so many looks, while nothing matches, is a full scan: one a second.
+const THOROUGH: u32 = 10;
+/// How long the end of a process that has ended may take to be known.
+const REAPED: Duration = Duration::from_secs(1);
+
+/// How the agent starts a component.
+///
+/// # Errors
+/// It does not.
+pub(super) fn startable(component: &HostComponent) -> Result<(&StartRule, &CommandRule), Refusal> {
+    let rule = component.start.as_ref().and_then(|rule| match &rule.engine {
+        Engine::Command(command) => Some((rule, command)),
+        Engine::Systemd(_) => None,
+    });
+    rule.ok_or_else(|| {
+        let reason = "the configuration has no start command for it; it is watched only";
+        Refusal::new(Code::FailedPrecondition, reason)
+    })
+}
+
+/// Starts a component. Where it runs, nothing is launched.
+pub(super) async fn start(act: &Act) -> Result<Done, Refusal> {
+    let began = Instant::now();
+    let (rule, command) = startable(&act.component)?;
+    let found = act.eyes.look().await?;
+    match found.state {
+        State::Running => {
+            let pids = pids(&found.processes);
+            return Ok(Done { outcome: Outcome::AlreadyRunning, pids, took: began.elapsed() });
+        }
+        State::Partial => {
+            let reason =
+                format!("some of its processes run already, missing: {}; stop it first", missing(&found));
+            return Err(Refusal::new(Code::FailedPrecondition, reason));
+        }
+        State::Stopped | State::Starting | State::Stopping | State::Unknown => {}
+    }
+    let order = Order { rule: command.clone(), group: act.group.clone(), log: act.component.log.clone() };
+    let launched = launch(order).await?;
+    act.eyes.follow_exit(&launched);
+    tracing::info!(component = %act.component.name, pid = launched.pid, command = ?command.command, "launched");
+    if let Some(id) = launched.id {
+        act.launches.began(&act.component.name, id);
+    }
+    let program = command.command.first().map(String::as_str).unwrap_or_default();
+    act.news.tell(
+        Phase::Launched,
+        format!("{program} was launched (pid {})", launched.pid),
+        vec![launched.pid],
+    );
+    let seconds = rule.timeout.as_secs();
+    act.news.tell(Phase::Waiting, format!("waiting up to {seconds} s until its criteria match"), Vec::new());
+    let now = Instant::now();
+    let start = Start {
+        act,
+        rule,
+        launched,
+        deadline: now + rule.timeout,
+        settled_at: now + rule.timeout,
+        matched: Vec::new(),
+        was_whole: false,
+        wellness: Wellness::default(),
+    };
+    let pids = start.until_stable().await?;
+    Ok(Done { outcome: Outcome::Started, pids, took: began.elapsed() })
+}
+
+/// A start that is under way.
+struct Start<'a> {
+    act: &'a Act,
+    rule: &'a StartRule,
+    launched: Launched,
+    deadline: Instant,
+    settled_at: Instant,
+    /// What matched at the last look.
+    matched: Vec<Process>,
+    /// Nothing was missing then.
+    was_whole: bool,
+    wellness: Wellness,
+}
+
+impl Start<'_> {
+    /// Waits until it is stable; the PIDs of its processes.
+    async fn until_stable(mut self) -> Result<Vec<u32>, Refusal> {
+        let mut looks = 0_u32;
+        loop {
+            // Looked at in this order: a launcher that has just become the component has not ended.
+            let exit = self.launched.exit();
+            // A title that a process gives itself is no news to a glance: now and then everything is looked at.
+            looks += 1;
+            let seen = match self.matched.is_empty() && looks.is_multiple_of(THOROUGH) {
+                true => self.act.eyes.look().await,
+                false => self.act.eyes.glance().await,
+            };
+            let found = seen.map_err(|refusal| self.left_behind(refusal))?;
+            let is_whole = found.state == State::Running;
+            let now = &found.processes;
+            let stays = now.iter().any(|process| self.matched.iter().any(|before| before.id == process.id));
+            if is_whole && self.was_whole && stays {
+                if Instant::now() >= self.settled_at && self.is_well(now).await? {
+                    return Ok(self.stable(now));
+                }
+            } else if !self.matched.is_empty() && now.is_empty() {
+                return Err(self.died().await);
+            } else if is_whole {
+                // It matches for the first time, or one process handed over to another: the wait begins anew.
+                self.begin_to_settle(now);
+            } else if let Some(status) = exit.filter(|status| !status.success() && now.is_empty()) {
+                let reason = format!("the command ended with {} before the criteria matched", ending(status));
+                return Err(Refusal::new(Code::Internal, reason).with_log(self.launched.last_words().await));
+            }
+            if !is_whole {
+                self.wellness.begin_anew();
+                if Instant::now() >= self.deadline {
+                    return Err(self.too_late(&found).await);
+                }
+            }
+            self.matched = found.processes;
+            self.was_whole = is_whole;
+            if Instant::now() >= self.deadline + self.rule.settle + PACE && self.settled_at > Instant::now() {
+                return Err(self.restless().await);
+            }
+            tokio::time::sleep(PACE).await;
+        }
+    }
+
+    fn begin_to_settle(&mut self, now: &[Process]) {
+        self.settled_at = Instant::now() + self.rule.settle;
+        self.wellness.begin_anew();
+        let settle = self.rule.settle.as_secs_f64();
+        let pids = pids(now);
+        let text = format!("{} matches; it has to stay for {settle} s", pids_text(&pids));
+        self.act.news.tell(Phase::Matched, text, pids);
+    }
+
+    /// It settled: whether its probe, if it has one, has passed.
+    async fn is_well(&mut self, now: &[Process]) -> Result<bool, Refusal> {
+        let rule = self.act.component.probe.as_ref();
+        match self.wellness.ask(rule, &self.act.news, &pids(now)) {
+            Well::Yes => Ok(true),
+            Well::No(reason) if Instant::now() >= self.deadline => Err(self.unwell(now, &reason).await),
+            Well::No(_) | Well::NotKnown => Ok(false),
+        }
+    }
+
+    fn stable(&self, now: &[Process]) -> Vec<u32> {
+        let ids = now.iter().map(|process| process.id).collect();
+        self.act.launches.matched(&self.act.component.name, ids);
+        let pids = pids(now);
+        let text = match self.act.component.probe {
+            Some(_) => "it stayed, and its probe passed",
+            None => "it stayed",
+        };
+        self.act.news.tell(Phase::Stable, text, pids.clone());
+        pids
+    }
+
+    /// It runs, and its probe did not pass in time.
+    async fn unwell(&self, now: &[Process], reason: &str) -> Refusal {
+        let ids = now.iter().map(|process| process.id).collect();
+        self.act.launches.matched(&self.act.component.name, ids);
+        let (seconds, who) = (self.rule.timeout.as_secs(), pids_text(&pids(now)));
+        let reason =
+            format!("its probe did not pass within {seconds} s: {reason}; it is left running ({who})");
+        Refusal::new(Code::DeadlineExceeded, reason).with_log(self.launched.last_words().await)
+    }
+
+    /// It matched, and then ended before it was stable.
+    async fn died(&mut self) -> Refusal {
+        let pids = pids(&self.matched);
+        // What was matched is often the launched process itself, which is being reaped just now.
+        let exit = match pids.contains(&self.launched.pid) {
+            true => self.launched.exit_within(REAPED).await,
+            false => self.launched.exit(),
+        };
+        let how = match exit {
+            Some(status) if pids.contains(&self.launched.pid) => format!(" with {}", ending(status)),
+            Some(status) if !status.success() => {
+                format!("; the command that launched it ended with {}", ending(status))
+            }
+            // Only a parent is told how a process ended, and its parent is not the agent.
+            Some(_) | None => String::new(),
+        };
+        let reason = format!("it started ({}) and ended again{how}", pids_text(&pids));
+        Refusal::new(Code::Internal, reason).with_log(self.launched.last_words().await)
+    }
+
+    /// It did not match in time.
+    async fn too_late(self, found: &ComponentReport) -> Refusal {
+        let seconds = self.rule.timeout.as_secs();
+        let words = self.launched.last_words().await;
+        let pid = self.launched.pid;
+        let rest = match self.launched.give_up().await {
+            true => format!("the command (pid {pid}) was still running and has been ended"),
+            false => format!("the command (pid {pid}) had ended without an error"),
+        };
+        let what = match found.state {
+            State::Partial => {
+                format!("within {seconds} s only some of its processes ran, missing: {}", missing(found))
+            }
+            _ => format!("no process matched its criteria within {seconds} s"),
+        };
+        let reason = format!("{what}; {rest}; check the criteria");
+        Refusal::new(Code::DeadlineExceeded, reason).with_log(words)
+    }
+
+    /// One process follows another, and none stays.
+    async fn restless(&self) -> Refusal {
+        let seconds = (self.rule.timeout + self.rule.settle).as_secs();
+        let who = pids_text(&pids(&self.matched));
+        let reason = format!(
+            "its processes keep changing: after {seconds} s none had stayed for its settle time (now {who})"
+        );
+        Refusal::new(Code::Aborted, reason).with_log(self.launched.last_words().await)
+    }
+
+    /// The action cannot be watched to its end.
+    fn left_behind(&self, refusal: Refusal) -> Refusal {
+        let reason = format!("{}; what was launched (pid {}) goes on", refusal.reason, self.launched.pid);
+        Refusal { reason, ..refusal }
+    }
+}
+
+/// What of it is missing: `driver, worker (1 of 2)`.
+fn missing(found: &ComponentReport) -> String {
+    let missing: Vec<String> = found.parts.iter().filter_map(PartReport::missing).collect();
+    missing.join(", ")
+}

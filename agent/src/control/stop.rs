@@ -1,0 +1,263 @@
+//! Stopping a component: it is asked to end, what it leaves behind is too, and then as configured.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use rta_shared::config::StopSignal;
+use rta_shared::control::{Done, Outcome, Phase};
+use rta_shared::process::ProcessId;
+use rta_shared::text::counted;
+use rustix::process::Signal;
+use tokio::time::Instant;
+use tonic::Code;
+
+use super::act::Act;
+use super::chase::{Chase, Left, who};
+use super::ending::ending;
+use super::eyes::pids_text;
+use super::launch::{Launched, Order, launch};
+use super::refusal::Refusal;
+
+/// How long a process may take to end after SIGKILL. One in uninterruptible sleep may take longer.
+const KILLED: Duration = Duration::from_secs(5);
+/// A component that matches again after being ended this often has something else that starts it. Several
+/// rounds are normal: a launcher's children may appear while the launcher ends.
+const ROUNDS: u32 = 10;
+
+/// Stops a component. Where nothing of it is there, nothing is signalled.
+pub(super) async fn stop(act: &Act) -> Result<Done, Refusal> {
+    let began = Instant::now();
+    let mut chase = Chase::new(act);
+    let left = chase.look(true).await?;
+    if left.is_empty() {
+        return Ok(Done { outcome: Outcome::AlreadyStopped, pids: Vec::new(), took: began.elapsed() });
+    }
+    let deadline = began + act.component.stop.timeout;
+    let mut stop = Stop { act, chase, deadline, rounds: 0, asked: HashSet::new(), command: Command::Untried };
+    let outcome = stop.until_gone(left).await;
+    let pids = stop.chase.met();
+    // It has done its work, or never will.
+    if let Command::Runs(command) = stop.command {
+        command.give_up().await;
+    }
+    let outcome = outcome?;
+    act.news.tell(Phase::Gone, "nothing of it is left", pids.clone());
+    if let Some(group) = &act.group {
+        group.remove();
+    }
+    Ok(Done { outcome, pids, took: began.elapsed() })
+}
+
+/// A stop that is under way.
+struct Stop<'a> {
+    act: &'a Act,
+    chase: Chase<'a>,
+    deadline: Instant,
+    rounds: u32,
+    /// Those that got the signal, or that the command is to end.
+    asked: HashSet<ProcessId>,
+    command: Command,
+}
+
+/// The configured command that ends it.
+enum Command {
+    Untried,
+    Runs(Launched),
+    /// It ended with exit status 0.
+    Worked,
+    /// The signal is sent in its place.
+    Failed,
+}
+
+impl Stop<'_> {
+    async fn until_gone(&mut self, mut left: Left) -> Result<Outcome, Refusal> {
+        loop {
+            if left.is_empty() {
+                left = self.chase.look(true).await?;
+            }
+            if left.is_empty() && !self.is_command_busy() {
+                return Ok(Outcome::Stopped);
+            }
+            if Instant::now() >= self.deadline {
+                return self.last_resort(left).await;
+            }
+            self.ask(&left).await?;
+            self.chase.wait(&left, self.deadline).await?;
+            self.look_at_command().await;
+            left = self.chase.look(false).await?;
+        }
+    }
+
+    fn is_command_busy(&self) -> bool {
+        matches!(&self.command, Command::Runs(command) if command.exit().is_none())
+    }
+
+    /// Asks those that were not asked yet: the matched ones, and only when these are gone what they left behind.
+    async fn ask(&mut self, left: &Left) -> Result<(), Refusal> {
+        let are_matched = !left.matched.is_empty();
+        let those = if are_matched { &left.matched } else { &left.rest };
+        let fresh: Vec<ProcessId> = those.iter().filter(|id| !self.asked.contains(id)).copied().collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let is_first = self.asked.is_empty();
+        self.asked.extend(&fresh);
+        if are_matched {
+            self.rounds += 1;
+            if self.rounds > ROUNDS {
+                return Err(self.brought_back(left));
+            }
+            if matches!(self.command, Command::Untried) {
+                self.run_command().await;
+            }
+            if matches!(self.command, Command::Runs(_) | Command::Worked) {
+                return Ok(());
+            }
+        }
+        let signal = self.act.component.stop.signal;
+        let named = who(&fresh);
+        let signalled = self.chase.signal(left, &fresh, as_signal(signal))?;
+        let pids: Vec<u32> = signalled.iter().map(|id| id.pid).collect();
+        if pids.is_empty() {
+            return Ok(());
+        }
+        let text = match are_matched {
+            true => format!("{signal} was sent to {named}"),
+            false => format!("{signal} was sent to what it left behind: {named}"),
+        };
+        self.act.news.tell(Phase::Signalled, text, pids.clone());
+        if is_first {
+            self.tell_waiting(pids);
+        }
+        Ok(())
+    }
+
+    fn tell_waiting(&self, pids: Vec<u32>) {
+        let (count, seconds) = (counted(pids.len(), "process"), self.act.component.stop.timeout.as_secs());
+        let then = if self.act.component.stop.kill { "SIGKILL follows" } else { "it is given up" };
+        let text = format!("waiting for the end of {count}; {then} after {seconds} s");
+        self.act.news.tell(Phase::Waiting, text, pids);
+    }
+
+    /// Runs the configured command, where there is one.
+    async fn run_command(&mut self) {
+        let Some(rule) = &self.act.component.stop.command else {
+            self.command = Command::Failed;
+            return;
+        };
+        let program = rule.command.first().cloned().unwrap_or_default();
+        // Not in the component's control group: it would end itself.
+        match launch(Order { rule: rule.clone(), group: None, log: None }).await {
+            Ok(launched) => {
+                let pid = launched.pid;
+                tracing::info!(component = %self.act.component.name, pid, command = ?rule.command, "launched");
+                let text = format!("its stop command {program} runs (pid {pid})");
+                self.act.news.tell(Phase::Signalled, text, vec![pid]);
+                self.tell_waiting(self.asked.iter().map(|id| id.pid).collect());
+                self.command = Command::Runs(launched);
+            }
+            Err(refusal) => {
+                let text = format!("its stop command did not run, so it is signalled: {}", refusal.reason);
+                self.act.news.tell(Phase::Waiting, text, Vec::new());
+                self.command = Command::Failed;
+            }
+        }
+    }
+
+    /// Takes note of the command's end. Where it failed, those that it was to end are signalled.
+    async fn look_at_command(&mut self) {
+        let Command::Runs(command) = &self.command else { return };
+        let Some(status) = command.exit() else { return };
+        if status.success() {
+            self.command = Command::Worked;
+            return;
+        }
+        let mut text = format!("its stop command ended with {}, so it is signalled", ending(status));
+        if let Some(last) = command.last_words().await.last() {
+            text.push_str(&format!("; it said: {last}"));
+        }
+        self.act.news.tell(Phase::Waiting, text, vec![command.pid]);
+        self.command = Command::Failed;
+        self.asked.clear();
+    }
+
+    /// The time is up.
+    async fn last_resort(&mut self, mut left: Left) -> Result<Outcome, Refusal> {
+        let rule = &self.act.component.stop;
+        let seconds = rule.timeout.as_secs();
+        let of_what = match self.command {
+            Command::Runs(_) | Command::Worked => "its stop command".to_owned(),
+            Command::Untried | Command::Failed => rule.signal.to_string(),
+        };
+        if left.is_empty() {
+            // Only the command has not ended.
+            return Ok(Outcome::Stopped);
+        }
+        if !rule.kill {
+            let named = who(&left.all());
+            let reason = format!(
+                "{named} did not end within {seconds} s of {of_what}, and kill = false in its configuration"
+            );
+            return Err(Refusal::new(Code::DeadlineExceeded, reason));
+        }
+        let deadline = Instant::now() + KILLED;
+        let mut killed: HashSet<ProcessId> = HashSet::new();
+        loop {
+            let fresh: Vec<ProcessId> = left.all().into_iter().filter(|id| !killed.contains(id)).collect();
+            if !fresh.is_empty() {
+                self.rounds += u32::from(!killed.is_empty());
+                if self.rounds > ROUNDS {
+                    return Err(self.brought_back(&left));
+                }
+                let pids: Vec<u32> = fresh.iter().map(|id| id.pid).collect();
+                tracing::warn!(component = %self.act.component.name, ?pids, "did not end in time and is killed");
+                let text =
+                    format!("not ended within {seconds} s of {of_what}: SIGKILL was sent to {}", who(&fresh));
+                killed.extend(self.chase.kill(&left)?);
+                self.act.news.tell(Phase::Killed, text, pids);
+            }
+            self.chase.wait(&left, deadline).await?;
+            left = self.chase.look(false).await?;
+            if left.is_empty() {
+                left = self.chase.look(true).await?;
+            }
+            if left.is_empty() {
+                return Ok(Outcome::Killed);
+            }
+            if Instant::now() >= deadline {
+                let survivors: Vec<ProcessId> =
+                    left.all().into_iter().filter(|id| killed.contains(id)).collect();
+                if survivors.is_empty() {
+                    return Err(self.brought_back(&left));
+                }
+                let (named, seconds) = (who(&survivors), KILLED.as_secs());
+                let reason = format!(
+                    "{named} did not end within {seconds} s of SIGKILL; the kernel holds it, perhaps on a disk"
+                );
+                return Err(Refusal::new(Code::DeadlineExceeded, reason));
+            }
+        }
+    }
+
+    /// Those that ended do not come back: what is there was started in the meantime.
+    fn brought_back(&self, left: &Left) -> Refusal {
+        let ended = pids_text(&self.chase.ended(left));
+        let reason = format!(
+            "it was ended ({ended}), but {} came in its place: something else starts it",
+            who(&left.all())
+        );
+        Refusal::new(Code::Aborted, reason)
+    }
+}
+
+fn as_signal(signal: StopSignal) -> Signal {
+    match signal {
+        StopSignal::Term => Signal::TERM,
+        StopSignal::Int => Signal::INT,
+        StopSignal::Hup => Signal::HUP,
+        StopSignal::Quit => Signal::QUIT,
+        StopSignal::Usr1 => Signal::USR1,
+        StopSignal::Usr2 => Signal::USR2,
+        StopSignal::Kill => Signal::KILL,
+    }
+}

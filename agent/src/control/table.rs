@@ -1,0 +1,85 @@
+//! Every process of the host with its relatives, as one reading of /proc shows them.
+
+use std::collections::HashMap;
+
+use rta_shared::process::ProcessId;
+use rustix::io::Errno;
+
+use crate::procfs::Proc;
+
+/// What is known of one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kin {
+    pub(super) start_ticks: u64,
+    pub(super) parent: u32,
+    pub(super) group: u32,
+    pub(super) session: u32,
+}
+
+/// Every process that lives, by its PID. Zombies do not.
+#[derive(Debug, Default)]
+pub(super) struct Table(HashMap<u32, Kin>);
+
+impl Table {
+    /// Reads it. Blocking.
+    ///
+    /// # Errors
+    /// /proc cannot be read. A process that cannot is left out.
+    pub(super) fn read() -> Result<Self, Errno> {
+        let mut proc = Proc::open()?;
+        let mut listed = Vec::new();
+        proc.list(&mut listed)?;
+        let kin = listed.iter().filter_map(|listed| {
+            let stat = proc.process(listed.pid).and_then(|folder| folder.stat()).ok()?;
+            (!stat.is_zombie).then_some((
+                listed.pid,
+                Kin {
+                    start_ticks: stat.start_ticks,
+                    parent: stat.parent_pid,
+                    group: stat.group,
+                    session: stat.session,
+                },
+            ))
+        });
+        Ok(Self(kin.collect()))
+    }
+
+    pub(super) fn get(&self, pid: u32) -> Option<&Kin> {
+        self.0.get(&pid)
+    }
+
+    /// The process that has this PID.
+    pub(super) fn id(&self, pid: u32) -> Option<ProcessId> {
+        self.get(pid).map(|kin| ProcessId { pid, start_ticks: kin.start_ticks })
+    }
+
+    /// Whether this very process lives.
+    pub(super) fn lives(&self, id: ProcessId) -> bool {
+        self.id(id.pid) == Some(id)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = (ProcessId, &Kin)> {
+        self.0.iter().map(|(pid, kin)| (ProcessId { pid: *pid, start_ticks: kin.start_ticks }, kin))
+    }
+}
+
+#[cfg(test)]
+impl<const N: usize> From<[(u32, Kin); N]> for Table {
+    fn from(kin: [(u32, Kin); N]) -> Self {
+        Self(kin.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_and_its_parent_are_in_it() {
+        let table = Table::read().unwrap();
+        let own = table.get(std::process::id()).unwrap();
+        assert_eq!(own.parent, std::os::unix::process::parent_id());
+        assert!(table.lives(table.id(own.parent).unwrap()));
+        assert!(!table.lives(ProcessId { pid: std::process::id(), start_ticks: own.start_ticks + 1 }));
+    }
+}

@@ -1,0 +1,421 @@
+//! How an agent starts and stops: what it tells meanwhile, and what is left in the end.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::os::fd::OwnedFd;
+use std::process::Command;
+
+use rta_shared::control::ActionKind::{Restart, Start, Stop};
+use rta_shared::control::{Outcome, Phase};
+use rta_shared::proto::v1;
+use rta_tests::{AgentClient, Children, Site, act, connect, control_group, patiently};
+use rustix::net::{AddressFamily, SocketType};
+use rustix::process::Signal;
+use tonic::Code;
+
+/// A part of a component, in a session of its own, that is nobody's child.
+const STRAY: &str = "setsid \"$stand_in\" --token=stray-$token &\n";
+
+async fn seen(client: &mut AgentClient, component: &str) -> v1::ComponentReport {
+    let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
+    report.components.into_iter().find(|seen| seen.component == component).unwrap()
+}
+
+/// Waits until the processes that play these are there, and gives their PIDs.
+fn awaited<const N: usize>(site: &Site, names: [&str; N]) -> [u32; N] {
+    names.map(|name| patiently(name, || site.process(name)))
+}
+
+#[tokio::test]
+async fn it_tells_how_far_it_is_in_sentences() {
+    let site = Site::of_one_host(|site| site.component("app", "", ""));
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+
+    let started = act(&mut client, Start, "app").await;
+    let pids = started.end.as_ref().unwrap().pids.clone();
+    assert_eq!(started.phases(), [Phase::Launched, Phase::Waiting, Phase::Matched, Phase::Stable]);
+    let pid = pids[0];
+    assert!(started.progress[0].text.ends_with(&format!("stand-in was launched (pid {pid})")));
+    assert_eq!(started.progress[2].text, format!("pid {pid} matches; it has to stay for 0 s"));
+    assert_eq!((&started.progress[0].pids, &started.progress[3].pids), (&pids, &pids));
+
+    let again = act(&mut client, Start, "app").await;
+    assert_eq!((again.phases(), again.end.unwrap().outcome), (vec![], Outcome::AlreadyRunning));
+
+    let stopped = act(&mut client, Stop, "app").await;
+    assert_eq!(stopped.phases(), [Phase::Signalled, Phase::Waiting, Phase::Gone]);
+    assert_eq!(stopped.progress[0].text, format!("SIGTERM was sent to pid {pid} (stand-in)"));
+    assert_eq!(stopped.progress[1].text, "waiting for the end of 1 process; SIGKILL follows after 30 s");
+    assert!(stopped.progress.iter().all(|progress| progress.pids == pids));
+    assert_eq!(stopped.end.unwrap().outcome, Outcome::Stopped);
+    let again = act(&mut client, Stop, "app").await;
+    assert_eq!((again.phases(), again.end.unwrap().outcome), (vec![], Outcome::AlreadyStopped));
+}
+
+#[tokio::test]
+async fn fifty_concurrent_starts_start_one_process() {
+    let site = Site::of_one_host(|site| site.component("app", "", ""));
+    let (_agent, address) = site.agent("h");
+    let client = connect(address).await;
+    let calls: Vec<_> = (0..50)
+        .map(|_| {
+            let mut client = client.clone();
+            tokio::spawn(async move { act(&mut client, Start, "app").await.end })
+        })
+        .collect();
+    let mut started = 0;
+    for call in calls {
+        match call.await.unwrap() {
+            Ok(done) if done.outcome == Outcome::Started => started += 1,
+            Ok(done) => assert_eq!(done.outcome, Outcome::AlreadyRunning),
+            Err(status) => {
+                assert_eq!(status.code(), Code::Aborted);
+                assert!(status.message().contains("a start of it is under way, since"), "{status}");
+                assert!(status.message().ends_with("for ann from 10.0.0.7"), "{status}");
+            }
+        }
+    }
+    assert_eq!((started, site.processes().len()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_action_is_told_who_holds_the_component() {
+    let site = Site::of_one_host(|site| {
+        site.component("app", "", "").replace("settle = \"0s\"", "settle = \"60s\"")
+    });
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    let mut first = client.clone();
+    let start = tokio::spawn(async move { act(&mut first, Start, "app").await });
+    awaited(&site, ["app"]);
+    for kind in [Start, Stop, Restart] {
+        let status = act(&mut client, kind, "app").await.end.unwrap_err();
+        assert_eq!(status.code(), Code::Aborted);
+        let (before, after) = status.message().split_once("since").unwrap();
+        assert_eq!(before, format!("{kind} of app on h: a start of it is under way, "));
+        assert!(after.ends_with(" UTC, for ann from 10.0.0.7"), "{status}");
+    }
+    start.abort();
+}
+
+#[tokio::test]
+async fn a_start_script_that_forks_and_exits_is_fine() {
+    let site = Site::of_one_host(|site| {
+        site.scripted("app", "setsid \"$stand_in\" --token=app-$token &\nexit 0", "")
+    });
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    let started = act(&mut client, Start, "app").await.end.unwrap();
+    assert_eq!((started.outcome, started.pids), (Outcome::Started, site.processes()));
+    assert_eq!(act(&mut client, Stop, "app").await.end.unwrap().outcome, Outcome::Stopped);
+    assert!(site.processes().is_empty());
+}
+
+#[tokio::test]
+async fn one_that_dies_a_second_after_matching_is_a_failed_start() {
+    let dying = |end: &str| {
+        format!(
+            "exec -a x bash -c 'echo full of sorrow; printf \"\\033[2J\\n\"; sleep 1; {end}' x \"--token=$1-$token\""
+        )
+    };
+    let site = Site::of_one_host(|site| {
+        let component = |name: &str, end: &str| {
+            let script = dying(end).replace("$1", name);
+            site.scripted(name, &script, "").replace("settle = \"0s\"", "settle = \"30s\"")
+        };
+        component("exits", "exit 7") + &component("killed", "kill -9 $$")
+    });
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    for (name, how) in [("exits", "exit status 7"), ("killed", "signal 9 (SIGKILL)")] {
+        let started = act(&mut client, Start, name).await;
+        assert_eq!(started.phases(), [Phase::Launched, Phase::Waiting, Phase::Matched]);
+        let pid = started.progress[0].pids[0];
+        let status = started.end.unwrap_err();
+        assert_eq!(status.code(), Code::Internal);
+        let lines: Vec<&str> = status.message().lines().collect();
+        assert_eq!(
+            lines,
+            [
+                &*format!("start of {name} on h: it started (pid {pid}) and ended again with {how}"),
+                "full of sorrow",
+                "\\u{1b}[2J",
+            ]
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_that_ignores_the_signal_is_killed_or_left_as_configured() {
+    let site = Site::of_one_host(|site| {
+        let ignoring = "environment.STAND_IN_IGNORES = \"TERM\"\n[component.stop]\ntimeout = \"1s\"\n";
+        site.component("killed", "", ignoring)
+            + &site.component("kept", "", &format!("{ignoring}kill = false"))
+    });
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    for name in ["killed", "kept"] {
+        act(&mut client, Start, name).await.end.unwrap();
+        patiently("the stand-in to ignore SIGTERM", || {
+            std::fs::read_to_string(site.log(name)).is_ok_and(|said| said.contains("ready")).then_some(())
+        });
+    }
+    let [kept] = awaited(&site, ["kept"]);
+    let stopped = act(&mut client, Stop, "killed").await;
+    assert_eq!(stopped.phases(), [Phase::Signalled, Phase::Waiting, Phase::Killed, Phase::Gone]);
+    assert!(
+        stopped.progress[2].text.starts_with("not ended within 1 s of SIGTERM: SIGKILL was sent to pid ")
+    );
+    assert_eq!(stopped.end.unwrap().outcome, Outcome::Killed);
+
+    let stopped = act(&mut client, Stop, "kept").await;
+    assert_eq!(stopped.phases(), [Phase::Signalled, Phase::Waiting]);
+    let status = stopped.end.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    let expected = format!("pid {kept} (stand-in) did not end within 1 s of SIGTERM, and kill = false");
+    assert!(status.message().contains(&expected), "{status}");
+    assert_eq!(site.processes(), [kept]);
+}
+
+/// Children and grandchildren in sessions of their own, one of which ignores the signal, and among them another
+/// component.
+const TREE: &str = r#"
+STAND_IN_IGNORES=TERM setsid "$stand_in" --token=child-$token &
+setsid bash -c '"$1" --token=grandchild-$2 & setsid "$1" --token=other-$2 & wait' x "$stand_in" "$token" &
+exec "$stand_in" --token=app-$token
+"#;
+
+#[tokio::test]
+async fn the_whole_tree_is_stopped_but_nothing_of_another_component() {
+    let site = Site::of_one_host(|site| {
+        site.scripted("app", TREE, "[component.stop]\ntimeout = \"2s\"") + &site.component("other", "", "")
+    });
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    // Once started by the agent, and once behind its back: then only the tree tells.
+    let mut children = Children::default();
+    for by_agent in [true, false] {
+        match by_agent {
+            true => drop(act(&mut client, Start, "app").await.end.unwrap()),
+            false => {
+                let mut command = Command::new("/bin/bash");
+                command.arg(site.path("app.sh")).env("STAND_IN_LEASE", std::process::id().to_string());
+                children.begin(&mut command);
+            }
+        }
+        let [app, child, grandchild, other] = awaited(&site, ["app", "child", "grandchild", "other"]);
+        let stopped = act(&mut client, Stop, "app").await;
+        assert_eq!(site.processes(), [other], "{:?}", stopped.progress);
+        let phases = stopped.phases();
+        assert!(phases.starts_with(&[Phase::Signalled, Phase::Waiting, Phase::Signalled]), "{phases:?}");
+        assert!(phases.ends_with(&[Phase::Killed, Phase::Gone]), "{phases:?}");
+        let done = stopped.end.unwrap();
+        assert_eq!((done.outcome, done.pids[0]), (Outcome::Killed, app));
+        assert!(done.pids.contains(&child) && done.pids.contains(&grandchild) && !done.pids.contains(&other));
+        // The matched process goes first, and then what it leaves behind.
+        assert_eq!(stopped.progress[0].pids, [app]);
+        assert!(stopped.progress[2].text.starts_with("SIGTERM was sent to what it left behind: pid "));
+        assert_eq!(act(&mut client, Stop, "other").await.end.unwrap().pids, [other]);
+    }
+}
+
+/// What forked away from everything is known by its control group, also to a later agent.
+#[tokio::test]
+async fn what_has_left_the_tree_is_found_by_its_control_group() {
+    let site = Site::of_one_host(|site| {
+        site.scripted("app", &format!("{STRAY}setsid \"$stand_in\" --token=app-$token &"), "")
+    });
+    let (mut agent, address) = site.agent("h");
+    act(&mut connect(address).await, Start, "app").await.end.unwrap();
+    let [app, stray] = awaited(&site, ["app", "stray"]);
+    let Some(group) = control_group(app) else {
+        skip("no control group can be made here");
+        return;
+    };
+    assert_eq!(control_group(stray).as_ref(), Some(&group));
+    agent.signal(Signal::KILL);
+    agent.ended();
+    let (_agent, address) = site.agent("h");
+    let stopped = act(&mut connect(address).await, Stop, "app").await.end.unwrap();
+    assert_eq!(stopped.pids, [app, stray]);
+    assert!(site.processes().is_empty() && !group.exists());
+}
+
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn skip(why: &str) {
+    assert!(std::env::var_os("RTA_GATE").is_none(), "{why}");
+    eprintln!("SKIPPED: {why}");
+}
+
+#[tokio::test]
+async fn a_scope_may_be_the_process_group_or_the_process_alone() {
+    let script = |name: &str| {
+        format!(
+            "\"$stand_in\" --token={name}-same-$token &\nsetsid \"$stand_in\" --token={name}-apart-$token &\nexec \"$stand_in\" --token={name}-$token"
+        )
+    };
+    let site = Site::of_one_host(|site| {
+        let component = |scope: &str| {
+            site.scripted(scope, &script(scope), &format!("[component.stop]\nscope = \"{scope}\""))
+        };
+        component("group") + &component("process")
+    });
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    for scope in ["group", "process"] {
+        act(&mut client, Start, scope).await.end.unwrap();
+        let [app, same, apart] = awaited(&site, [scope, &format!("{scope}-same"), &format!("{scope}-apart")]);
+        let before = site.processes();
+        let stopped = act(&mut client, Stop, scope).await.end.unwrap();
+        let gone = if scope == "group" { vec![app, same] } else { vec![app] };
+        let mut left = before;
+        left.retain(|pid| !gone.contains(pid));
+        assert_eq!((stopped.outcome, stopped.pids, site.processes()), (Outcome::Stopped, gone, left));
+        assert!(site.processes().contains(&apart));
+    }
+}
+
+#[tokio::test]
+async fn a_stop_command_ends_it_or_the_signal_does_in_its_place() {
+    let site = Site::of_one_host(|site| {
+        let component = |name: &str, command: &str| {
+            let pid = site.path(name);
+            let script = format!("echo $$ > '{}'\nexec \"$stand_in\" --token={name}-$token", pid.display());
+            let command = command.replace("PID", &pid.display().to_string());
+            let stop =
+                format!("[component.stop]\ntimeout = \"20s\"\ncommand = [\"/bin/sh\", \"-c\", '{command}']");
+            site.scripted(name, &script, &stop)
+        };
+        component("works", "echo bye; kill -TERM $(cat PID); sleep 0.3; echo tidied up")
+            + &component("fails", "echo no such server; exit 3")
+    });
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    for name in ["works", "fails"] {
+        act(&mut client, Start, name).await.end.unwrap();
+    }
+    let works = act(&mut client, Stop, "works").await;
+    assert_eq!(works.phases(), [Phase::Signalled, Phase::Waiting, Phase::Gone]);
+    assert!(works.progress[0].text.starts_with("its stop command /bin/sh runs (pid "), "{works:?}");
+    assert_eq!(works.end.unwrap().outcome, Outcome::Stopped);
+    let said = std::fs::read_to_string(site.log("works")).unwrap();
+    assert!(said.ends_with("bye\ntidied up\n"), "{said}");
+
+    let fails = act(&mut client, Stop, "fails").await;
+    let told = fails.progress.iter().find(|progress| progress.text.contains("ended with")).unwrap();
+    assert_eq!(
+        told.text,
+        "its stop command ended with exit status 3, so it is signalled; it said: no such server"
+    );
+    assert!(fails.progress.iter().any(|progress| progress.text.starts_with("SIGTERM was sent to pid ")));
+    assert_eq!(fails.end.unwrap().outcome, Outcome::Stopped);
+    assert!(site.processes().is_empty());
+}
+
+/// A port of its own on which nobody listens yet.
+fn reserved_port() -> (OwnedFd, u16) {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    let address = std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 0);
+    rustix::net::bind(&socket, &address).unwrap();
+    let bound = std::net::SocketAddrV4::try_from(rustix::net::getsockname(&socket).unwrap()).unwrap();
+    (socket, bound.port())
+}
+
+#[tokio::test]
+async fn it_is_started_when_its_probe_passes() {
+    let (socket, port) = reserved_port();
+    let site = Site::of_one_host(|site| {
+        site.component("app", "", &format!("[component.probe]\ntcp = \"127.0.0.1:{port}\""))
+            .replace("timeout = \"20s\"", "timeout = \"2s\"")
+    });
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    let started = act(&mut client, Start, "app").await;
+    let [app] = awaited(&site, ["app"]);
+    assert!(started.phases().contains(&Phase::Probing) && !started.phases().contains(&Phase::Stable));
+    let status = started.end.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    let expected = format!(
+        "start of app on h: its probe did not pass within 2 s: tcp 127.0.0.1:{port}: connection refused; \
+         it is left running (pid {app})\nstand-in ready"
+    );
+    assert_eq!(status.message(), expected);
+
+    act(&mut client, Stop, "app").await.end.unwrap();
+    rustix::net::listen(&socket, 8).unwrap();
+    let started = act(&mut client, Start, "app").await;
+    assert_eq!(started.end.as_ref().unwrap().outcome, Outcome::Started);
+    assert_eq!(
+        started.phases(),
+        [Phase::Launched, Phase::Waiting, Phase::Matched, Phase::Probing, Phase::Stable]
+    );
+}
+
+#[tokio::test]
+async fn a_restart_is_a_stop_and_a_start() {
+    let site = Site::of_one_host(|site| site.component("app", "", ""));
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    let first = act(&mut client, Restart, "app").await;
+    assert_eq!(first.phases(), [Phase::Launched, Phase::Waiting, Phase::Matched, Phase::Stable]);
+    let first = first.end.unwrap();
+    assert_eq!((first.outcome, &first.pids), (Outcome::Restarted, &site.processes()));
+    let second = act(&mut client, Restart, "app").await;
+    let phases = second.phases();
+    assert_eq!(phases[..4], [Phase::Signalled, Phase::Waiting, Phase::Gone, Phase::Launched]);
+    let second = second.end.unwrap();
+    assert_eq!((second.outcome, &second.pids), (Outcome::Restarted, &site.processes()));
+    assert_ne!(first.pids, second.pids);
+}
+
+#[tokio::test]
+async fn what_could_not_be_started_again_is_not_stopped() {
+    let site = Site::of_one_host(|site| {
+        let watched = site.component("watched", "", "");
+        let watched = watched.split("[component.start]").next().unwrap().to_owned();
+        watched
+            + &site.component("no user", "", "user = \"no-such-user\"")
+            + &site.component("no folder", "", "directory = \"/no/such/folder\"")
+            + &site.component("no program", "", "").replace("/stand-in\"", "/no-such-program\"")
+    });
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    for (name, reason) in [
+        ("watched", "the configuration has no start command for it"),
+        ("no user", "not stopped: there is no user \"no-such-user\" on this host"),
+        ("no folder", "not stopped: the directory /no/such/folder does not exist"),
+        ("no program", "no-such-program\" cannot be run: No such file"),
+    ] {
+        let mut child = site.play(name);
+        patiently("the process to be seen", || site.process(name));
+        let restarted = act(&mut client, Restart, name).await;
+        assert!(child.try_wait().unwrap().is_none(), "{name} was stopped");
+        let status = restarted.end.unwrap_err();
+        assert_eq!((status.code(), restarted.progress), (Code::FailedPrecondition, vec![]));
+        assert!(status.message().contains(reason), "{status}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_killed_in_mid_start_leaves_nothing_stuck() {
+    let site = Site::of_one_host(|site| {
+        site.component("app", "", "").replace("settle = \"0s\"", "settle = \"60s\"")
+    });
+    let (mut agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    let start = tokio::spawn(async move { act(&mut client, Start, "app").await.end });
+    let [app] = awaited(&site, ["app"]);
+    agent.signal(Signal::KILL);
+    agent.ended();
+    assert!(start.await.unwrap().is_err());
+
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    let found = seen(&mut client, "app").await;
+    assert_eq!((found.state(), found.action, found.processes[0].pid), (v1::State::Running, None, app));
+    assert_eq!(act(&mut client, Stop, "app").await.end.unwrap().pids, [app]);
+    assert_eq!(seen(&mut client, "app").await.state(), v1::State::Stopped);
+}
