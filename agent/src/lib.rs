@@ -11,22 +11,32 @@
 //! | `usage` | what the host and the matched processes use |
 //! | `worker` | the one owner of what is said of the host and of what is under way |
 //! | [`survey`] | every process with its command line, and who listens where, for learning |
+//! | `systemd` | systemd as an engine: its units, over the system bus |
+//! | `autostart` | keeping components running |
+//! | `state_folder` | what is remembered over the agent's end |
+//! | `maintenance` | the times in which nothing is started by itself |
+//! | `logs` | reading the components' own logs for people |
 //! | `control` | starting and stopping components, one action at a time for each |
 //! | [`reload`] | reading the configuration anew |
 //! | `service` | the gRPC service |
 //! | `serve` | the server |
 //! | `machine` | this machine's name and addresses |
 
+mod autostart;
 mod control;
 mod inspect;
+mod logs;
 mod machine;
+mod maintenance;
 mod probe;
 mod procfs;
 pub mod reload;
 pub mod scan;
 mod serve;
 mod service;
+mod state_folder;
 pub mod survey;
+mod systemd;
 mod usage;
 mod visibility;
 pub mod watch;

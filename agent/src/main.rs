@@ -49,6 +49,10 @@ struct Arguments {
     /// Do without the kernel's process events, even where they can be had
     #[arg(long)]
     no_events: bool,
+    /// The folder in which the agent remembers what operators started and stopped, and maintenance; without
+    /// it that is forgotten when the agent ends, and what an operator stopped may be started again
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
     /// How log lines are written: plain for people, json for collectors
     #[arg(long, value_name = "plain|json", default_value_t)]
     log_format: LogFormat,
@@ -136,5 +140,6 @@ async fn run(arguments: &Arguments, config: HostConfig, folder: ConfigFolder) ->
         asked.cancel();
     });
     let watch = WatchOptions { period: arguments.scan_period, events: !arguments.no_events };
-    rta_agent::serve(listener, config, Options { watch, folder: Some(folder) }, shutdown).await
+    let options = Options { watch, folder: Some(folder), state: arguments.state.clone() };
+    rta_agent::serve(listener, config, options, shutdown).await
 }

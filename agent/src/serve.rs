@@ -1,5 +1,6 @@
 //! The agent's server.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -8,14 +9,18 @@ use rta_shared::proto::FILE_DESCRIPTOR_SET;
 use rta_shared::proto::v1::agent_service_server::AgentServiceServer;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
+use crate::autostart::{Autostarts, keep_running};
 use crate::control::action::Actions;
 use crate::control::cgroup::Groups;
+use crate::logs::LogReaders;
 use crate::reload::{ConfigFolder, Reloader};
 use crate::service::Service;
+use crate::state_folder::Memory;
 use crate::watch::WatchOptions;
 use crate::worker::Worker;
 
@@ -31,6 +36,8 @@ pub struct Options {
     pub watch: WatchOptions,
     /// Where its configuration is read anew, on SIGHUP and when asked; `None`: never.
     pub folder: Option<ConfigFolder>,
+    /// Where it remembers what operators wanted; `None`: that is forgotten with it.
+    pub state: Option<PathBuf>,
 }
 
 /// Watches and controls the components of `config`, and serves that on `listener`, until `shutdown`. What it
@@ -46,8 +53,9 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     // Whatever ends the server ends the worker.
     let _all_end_together = shutdown.clone().drop_guard();
-    let (worker, task) =
-        Worker::new(config, options.watch, shutdown.clone()).context("the host cannot be followed")?;
+    let (autostart_publisher, autostarts) = watch::channel(Autostarts::new());
+    let (worker, task) = Worker::new(config, options.watch, autostarts, shutdown.clone())
+        .context("the host cannot be followed")?;
     let worker_task = tokio::spawn(task);
     let folder = options.folder.as_ref().map(|folder| folder.folder.clone());
     let groups = Groups::new(&worker.config(), folder.as_deref());
@@ -56,7 +64,11 @@ pub async fn serve(
         let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be listened for")?;
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(obey_hangups(hangup, reloader.clone())));
     }
-    let actions = Actions::new(worker, groups);
+    let (memory, remembering) = Memory::open(options.state);
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(remembering));
+    let actions = Actions::new(worker, memory, groups);
+    let keeping = keep_running(actions.clone(), autostart_publisher);
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(keeping));
 
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AgentServiceServer<Service>>().await;
@@ -64,7 +76,7 @@ pub async fn serve(
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .build_v1()
         .context("the protocol's descriptors are broken")?;
-    let service = Service { actions, reloader, shutdown: shutdown.clone() };
+    let service = Service { actions, logs: LogReaders::new(), reloader, shutdown: shutdown.clone() };
     let calls = Server::builder()
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PING))

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _};
+use jiff::Timestamp;
 use rta_shared::control::{ActionEvent, ActionKind};
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::agent_service_server::AgentService;
@@ -14,11 +15,14 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::control::action::Actions;
+use crate::logs::{LogError, LogReaders, Piece};
+use crate::maintenance::from_wire;
 use crate::reload::Reloader;
 
 /// The agent as `proto/rta/v1/agent.proto` offers it.
 pub(crate) struct Service {
     pub(crate) actions: Actions,
+    pub(crate) logs: LogReaders,
     /// `None`: there is no folder to read anew.
     pub(crate) reloader: Option<Reloader>,
     /// Ends the streams.
@@ -109,18 +113,38 @@ impl AgentService for Service {
 
     async fn set_maintenance(
         &self,
-        _: Request<v1::AgentServiceSetMaintenanceRequest>,
+        request: Request<v1::AgentServiceSetMaintenanceRequest>,
     ) -> Result<Response<v1::AgentServiceSetMaintenanceResponse>, Status> {
-        Err(Status::unimplemented(""))
+        let memory = &self.actions.memory;
+        memory.set_maintenance(from_wire(request.into_inner(), Timestamp::now())?);
+        memory.settled().await;
+        Ok(Response::new(v1::AgentServiceSetMaintenanceResponse {}))
     }
 
     type ReadLogStream = Messages<v1::AgentServiceReadLogResponse>;
 
     async fn read_log(
         &self,
-        _: Request<v1::AgentServiceReadLogRequest>,
+        request: Request<v1::AgentServiceReadLogRequest>,
     ) -> Result<Response<Self::ReadLogStream>, Status> {
-        Err(Status::unimplemented(""))
+        let v1::AgentServiceReadLogRequest { component, lines, follow } = request.into_inner();
+        let (host, component, path) = self.actions.log_of(&component)?;
+        let lines = usize::try_from(lines).unwrap_or(usize::MAX);
+        let pieces = self.logs.read(path, lines, follow).await.map_err(|error| match error {
+            LogError::Busy => Status::resource_exhausted(format!(
+                "host {host}: too many logs are read at the same time; end one and try again"
+            )),
+            LogError::Unreadable(reason) => {
+                Status::failed_precondition(format!("{component} on {host}: {reason}"))
+            }
+        })?;
+        let pieces = pieces.map(move |piece| match piece {
+            Ok(Piece { lines, notice }) => {
+                Ok(v1::AgentServiceReadLogResponse { lines, notice: notice.unwrap_or_default() })
+            }
+            Err(reason) => Err(Status::failed_precondition(format!("{component} on {host}: {reason}"))),
+        });
+        Ok(Response::new(Box::pin(pieces.take_until(self.shutdown.clone().cancelled_owned()))))
     }
 
     async fn reload_config(

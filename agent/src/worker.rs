@@ -11,11 +11,13 @@ use rta_shared::control::{ActionKind, Hold, Requester};
 use rta_shared::name::Name;
 use rta_shared::report::{Circumstances, ComponentReport, ConfigStanding, Report, State};
 use rta_shared::usage::Usage;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::autostart::{Autostarts, Exits};
 use crate::probe::Probes;
+use crate::systemd::{Systemd, Units, follow};
 use crate::usage::Gauge;
 use crate::watch::{Sight, WatchOptions, Watcher};
 
@@ -46,6 +48,10 @@ pub(crate) struct Worker {
     reports: watch::Receiver<Option<Arc<Report>>>,
     usage: watch::Receiver<Option<Arc<Usage>>>,
     config: watch::Receiver<Arc<HostConfig>>,
+    systemd: Systemd,
+    /// Has the units looked at now.
+    nudge: Arc<Notify>,
+    exits: Exits,
 }
 
 /// The worker is gone, since the agent is shutting down.
@@ -53,13 +59,14 @@ pub(crate) struct Worker {
 pub(crate) struct Gone;
 
 impl Worker {
-    /// A worker for `config`, and the task that must run.
+    /// A worker for `config`, and the task that must run; `autostarts` is how components are kept running.
     ///
     /// # Errors
     /// The thread that follows the host cannot be made.
     pub(crate) fn new(
         config: HostConfig,
         options: WatchOptions,
+        autostarts: watch::Receiver<Autostarts>,
         shutdown: CancellationToken,
     ) -> std::io::Result<(Self, impl Future<Output = ()> + Send)> {
         let config = Arc::new(config);
@@ -67,6 +74,7 @@ impl Worker {
         let (publisher, reports) = watch::channel(None);
         let (usage_publisher, usage) = watch::channel(None);
         let (config_publisher, config_reader) = watch::channel(Arc::clone(&config));
+        let (units_publisher, units) = watch::channel(Units::new());
         let (watcher, sights) = Watcher::start(Arc::clone(&config), options)?;
         let mut probes = Probes::new();
         probes.configure(&config.components);
@@ -77,19 +85,28 @@ impl Worker {
             watcher: watcher.clone(),
             actions: HashMap::new(),
             probes,
+            units,
+            autostarts,
             sight: None,
             silence: 0,
             is_hung: None,
             publisher,
         };
         let measuring = measure(reports.clone(), usage_publisher);
+        let (systemd, nudge) = (Systemd::default(), Arc::new(Notify::new()));
+        let following = follow(systemd.clone(), config_reader.clone(), Arc::clone(&nudge), units_publisher);
         let task = async move {
             let both = async {
-                tokio::select! { () = owner.run(sights, inbox) => {} () = measuring => {} }
+                tokio::select! {
+                    () = owner.run(sights, inbox) => {}
+                    () = measuring => {}
+                    () = following => {}
+                }
             };
             shutdown.run_until_cancelled_owned(both).await;
         };
-        Ok((Self { watcher, requests, reports, usage, config: config_reader }, task))
+        let exits = Exits::new();
+        Ok((Self { watcher, requests, reports, usage, config: config_reader, systemd, nudge, exits }, task))
     }
 
     /// Every report as it is published; `None` before the first.
@@ -105,6 +122,21 @@ impl Worker {
     /// The configuration that is worked by now.
     pub(crate) fn config(&self) -> Arc<HostConfig> {
         Arc::clone(&self.config.borrow())
+    }
+
+    /// How what was launched ended.
+    pub(crate) fn exits(&self) -> &Exits {
+        &self.exits
+    }
+
+    /// The client of systemd.
+    pub(crate) fn systemd(&self) -> &Systemd {
+        &self.systemd
+    }
+
+    /// Has the components' units looked at now, not only with the next round.
+    pub(crate) fn look_at_units(&self) {
+        self.nudge.notify_one();
     }
 
     /// The report of a full scan that begins now.
@@ -168,6 +200,8 @@ struct Owner {
     watcher: Watcher,
     actions: HashMap<Name, Hold>,
     probes: Probes,
+    units: watch::Receiver<Units>,
+    autostarts: watch::Receiver<Autostarts>,
     sight: Option<Arc<Sight>>,
     /// How many beats have passed since the watcher spoke last.
     silence: u32,
@@ -201,6 +235,8 @@ impl Owner {
                     Some(request) => self.obey(request).await,
                 },
                 () = self.probes.changed() => {}
+                Ok(()) = self.units.changed() => {}
+                Ok(()) = self.autostarts.changed() => {}
                 _ = beat.tick() => self.silence += 1,
             }
             self.publish();
@@ -281,6 +317,8 @@ impl Owner {
                 Circumstances {
                     action: self.actions.get(&component.name).cloned(),
                     unseen: sight.unseen.clone(),
+                    unit: self.units.borrow().get(&component.name).cloned(),
+                    autostart: self.autostarts.borrow().get(&component.name).cloned(),
                     ..Circumstances::default()
                 },
             );

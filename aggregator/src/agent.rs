@@ -1,13 +1,17 @@
 //! One host's agent, as the aggregator asks and follows it.
 
+use std::convert::Infallible;
 use std::error::Error as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
+use jiff::Timestamp;
 use rta_shared::config::Host;
 use rta_shared::control::{ActionEvent, ActionKind, Done, Progress, Requester};
 use rta_shared::explain::ExplainedPart;
+use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;
 use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
 use rta_shared::proto::v1::watch_report_response::Event;
@@ -15,9 +19,11 @@ use rta_shared::proto::{ProtocolError, v1};
 use rta_shared::reload::Reload;
 use rta_shared::report::Report;
 use rta_shared::text::{printable, printable_lines};
+use tokio::sync::watch;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
 
+use crate::hub::AllMaintenance;
 use crate::knowledge::News;
 use crate::target::OperationError;
 
@@ -37,6 +43,9 @@ const PING: Duration = Duration::from_secs(2);
 /// The waits between attempts to reach a lost agent: up to a second, so that it is back soon after it answers.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// How long an agent may take to note what is in maintenance, and how soon it is told again where it has not.
+const MAINTENANCE: Duration = Duration::from_secs(3);
 
 /// Tells one agent from every other that there is or was, whatever the configuration calls its host and
 /// wherever it stands there.
@@ -94,8 +103,13 @@ impl Agent {
         self.host == host.name && self.address == host.agent
     }
 
-    /// Follows the agent for ever, telling `tell` what it hears. Never two sentences for one silence.
-    pub(crate) async fn follow<F: Future<Output = ()>>(&self, tell: impl Fn(News) -> F) {
+    /// Follows the agent for ever, telling `tell` what it hears, and the agent of its host's `maintenance`. Never
+    /// two sentences for one silence.
+    pub(crate) async fn follow<F: Future<Output = ()>>(
+        &self,
+        tell: impl Fn(News) -> F,
+        maintenance: &watch::Receiver<AllMaintenance>,
+    ) {
         let waits = ExponentialBuilder::default()
             .with_min_delay(FIRST_WAIT)
             .with_max_delay(LONGEST_WAIT)
@@ -104,7 +118,7 @@ impl Agent {
         let mut wait = waits.build();
         loop {
             let mut heard = false;
-            let reason = self.listen(&mut heard, &tell).await;
+            let reason = self.listen(&mut heard, &tell, maintenance).await;
             tracing::debug!(host = %self.host, agent = self.address, reason, "agent lost");
             tell(News::Lost(reason)).await;
             if heard {
@@ -115,7 +129,12 @@ impl Agent {
     }
 
     /// Passes on what one stream says, until it ends; why it did.
-    async fn listen<F: Future<Output = ()>>(&self, heard: &mut bool, tell: impl Fn(News) -> F) -> String {
+    async fn listen<F: Future<Output = ()>>(
+        &self,
+        heard: &mut bool,
+        tell: impl Fn(News) -> F,
+        maintenance: &watch::Receiver<AllMaintenance>,
+    ) -> String {
         let silent = || {
             let seconds = SILENCE.as_secs();
             format!(
@@ -130,31 +149,86 @@ impl Agent {
             Ok(Err(status)) => return self.sentence(&status),
             Ok(Ok(response)) => response.into_inner(),
         };
+        let reading = async {
+            loop {
+                let event = match tokio::time::timeout(SILENCE, stream.message()).await {
+                    Err(_) => return silent(),
+                    Ok(Err(status)) => return self.sentence(&status),
+                    Ok(Ok(None)) => return format!("the agent at {} ended", self.address),
+                    Ok(Ok(Some(message))) => message.event,
+                };
+                let news = match event {
+                    Some(Event::Report(report)) => match self.checked(report) {
+                        Ok(report) => News::Report(Box::new(report)),
+                        Err(reason) => return reason,
+                    },
+                    Some(Event::Heartbeat(heartbeat)) => match heartbeat.try_into() {
+                        Ok(scan) => News::Heartbeat(scan),
+                        Err(error) => return format!("the agent at {}: {error}", self.address),
+                    },
+                    Some(Event::Usage(usage)) => match usage.try_into() {
+                        Ok(usage) => News::Usage(usage),
+                        Err(error) => return format!("the agent at {}: {error}", self.address),
+                    },
+                    // An event of a later version: not understood, but a sign of life.
+                    None => continue,
+                };
+                *heard = true;
+                tell(news).await;
+            }
+        };
+        tokio::select! {
+            reason = reading => reason,
+            never = self.tell_maintenance(maintenance.clone()) => match never {},
+        }
+    }
+
+    /// Tells the agent what of its host is in maintenance: at once, since it may remember what is over, and
+    /// whenever that changes; again where it could not be told.
+    async fn tell_maintenance(&self, mut maintenance: watch::Receiver<AllMaintenance>) -> Infallible {
+        let mut told: Option<Vec<Maintenance>> = None;
+        let mut complained = String::new();
         loop {
-            let event = match tokio::time::timeout(SILENCE, stream.message()).await {
-                Err(_) => return silent(),
-                Ok(Err(status)) => return self.sentence(&status),
-                Ok(Ok(None)) => return format!("the agent at {} ended", self.address),
-                Ok(Ok(Some(message))) => message.event,
-            };
-            let news = match event {
-                Some(Event::Report(report)) => match self.checked(report) {
-                    Ok(report) => News::Report(Box::new(report)),
-                    Err(reason) => return reason,
-                },
-                Some(Event::Heartbeat(heartbeat)) => match heartbeat.try_into() {
-                    Ok(scan) => News::Heartbeat(scan),
-                    Err(error) => return format!("the agent at {}: {error}", self.address),
-                },
-                Some(Event::Usage(usage)) => match usage.try_into() {
-                    Ok(usage) => News::Usage(usage),
-                    Err(error) => return format!("the agent at {}: {error}", self.address),
-                },
-                // An event of a later version: not understood, but a sign of life.
-                None => continue,
-            };
-            *heard = true;
-            tell(news).await;
+            let all = Arc::clone(&maintenance.borrow_and_update());
+            let own: Vec<Maintenance> = all.iter().filter(|one| one.host == self.host).cloned().collect();
+            if told.as_ref() != Some(&own) {
+                match self.set_maintenance(&own, Timestamp::now()).await {
+                    Ok(()) => told = Some(own),
+                    Err(reason) => {
+                        if complained != reason {
+                            tracing::warn!(host = %self.host, reason, "the agent was not told of maintenance");
+                            complained = reason;
+                        }
+                        tokio::time::sleep(MAINTENANCE).await;
+                        continue;
+                    }
+                }
+            }
+            if maintenance.changed().await.is_err() {
+                // Everything is about to end.
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Replaces what the agent knows of maintenance on its host, at the moment `now`. One of a version that knows
+    /// of none is left alone.
+    async fn set_maintenance(&self, own: &[Maintenance], now: Timestamp) -> Result<(), String> {
+        let maintenance = own.iter().filter_map(|one| v1::AgentMaintenance::at(one, now));
+        let request = v1::AgentServiceSetMaintenanceRequest { maintenance: maintenance.collect() };
+        let mut client = self.client.clone();
+        match tokio::time::timeout(MAINTENANCE, client.set_maintenance(request)).await {
+            Err(_) => Err(format!(
+                "the agent at {} did not answer within {} s",
+                self.address,
+                MAINTENANCE.as_secs()
+            )),
+            Ok(Err(status)) if status.code() == Code::Unimplemented => {
+                tracing::debug!(host = %self.host, "the agent is of a version that knows no maintenance");
+                Ok(())
+            }
+            Ok(Err(status)) => Err(self.sentence(&status)),
+            Ok(Ok(_)) => Ok(()),
         }
     }
 
@@ -262,6 +336,33 @@ impl Agent {
         }
     }
 
+    /// The last `lines` of a component's log, then with `follow` what is written.
+    ///
+    /// # Errors
+    /// The agent's own refusals, and an agent that does not answer.
+    pub(crate) async fn read_log(
+        &self,
+        component: &Name,
+        lines: u32,
+        follow: bool,
+    ) -> Result<Streaming<v1::AgentServiceReadLogResponse>, OperationError> {
+        let mut client = self.client.clone();
+        let request = v1::AgentServiceReadLogRequest { component: component.to_string(), lines, follow };
+        match tokio::time::timeout(SCAN, client.read_log(request)).await {
+            Err(_) => Err(OperationError::new(
+                Code::DeadlineExceeded,
+                format!("the agent at {} has not opened the log within {} s", self.address, SCAN.as_secs()),
+            )),
+            Ok(Err(status)) => Err(self.told(&status)),
+            Ok(Ok(response)) => Ok(response.into_inner()),
+        }
+    }
+
+    /// A failed call as an error of the operation.
+    pub(crate) fn told(&self, status: &Status) -> OperationError {
+        OperationError::new(status.code(), self.sentence(status))
+    }
+
     /// Has the agent read its own configuration anew.
     pub(crate) async fn reload_config(&self) -> Reload {
         let mut client = self.client.clone();
@@ -318,8 +419,6 @@ impl Agent {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use axum::Router;
     use axum::routing::post;
     use tokio::net::TcpListener;

@@ -1,53 +1,118 @@
-//! What differs between two overviews, for the log.
+//! What differs between two overviews: for the log, and for the record.
 
 use std::collections::HashMap;
 
+use rta_shared::name::Name;
 use rta_shared::overview::{HostOverview, Located, Overview};
+use rta_shared::text::printable;
 
-/// One line in the log for each instance and host that changed. What is only in one of the two was told when
-/// the configuration changed.
-pub(crate) fn log_changes(before: &Overview, after: &Overview) {
-    for (old, new) in
-        counterparts(before, after, instances, |located| (&located.host.name, &located.instance.component))
-    {
-        if old.instance.health != new.instance.health {
-            let (from, to) = (old.instance.health.word(), new.instance.health.word());
-            let reason = new.instance.reason.as_str();
-            tracing::info!(instance = %new.id(), from, to, reason, "health changed");
+/// Something that differs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change<'o> {
+    /// An instance's health.
+    Health { before: Located<'o>, now: Located<'o> },
+    /// Whether a host is known, or why it is not.
+    Host { now: &'o HostOverview, environment: &'o Name },
+    /// An instance was started again by its agent.
+    Restarted(Located<'o>),
+    /// An instance's agent has given it up.
+    GivenUp(Located<'o>),
+}
+
+/// Everything that differs, in the configuration's order. What is only in one of the two was told when the
+/// configuration changed.
+pub(crate) fn changes<'o>(before: &'o Overview, now: &'o Overview) -> Vec<Change<'o>> {
+    let mut changes = Vec::new();
+    // While the configuration is the same, so are the positions; this runs for every overview.
+    if before.config_digest == now.config_digest {
+        for (old, new) in hosts(before).zip(hosts(now)) {
+            compare_hosts(old, new, &mut changes);
+        }
+        for (old, new) in before.instances().zip(now.instances()) {
+            compare(old, new, &mut changes);
+        }
+    } else {
+        let known: HashMap<_, _> = hosts(before).map(|(name, host)| (&host.name, (name, host))).collect();
+        for new in hosts(now) {
+            if let Some(old) = known.get(&new.1.name) {
+                compare_hosts(*old, new, &mut changes);
+            }
+        }
+        let known: HashMap<_, _> = before.instances().map(|located| (key(located), located)).collect();
+        for new in now.instances() {
+            if let Some(old) = known.get(&key(new)) {
+                compare(*old, new, &mut changes);
+            }
         }
     }
-    for (old, new) in counterparts(before, after, hosts, |host| &host.name) {
-        if old.reachable != new.reachable || old.error != new.error {
-            match &new.error {
-                Some(error) => tracing::warn!(host = %new.name, error, "host unknown"),
-                None => tracing::info!(host = %new.name, "host reachable"),
+    changes
+}
+
+type InEnvironment<'o> = (&'o Name, &'o HostOverview);
+
+fn hosts(overview: &Overview) -> impl Iterator<Item = InEnvironment<'_>> {
+    overview
+        .environments
+        .iter()
+        .flat_map(|environment| environment.hosts.iter().map(|host| (&environment.name, host)))
+}
+
+fn key<'o>(located: Located<'o>) -> (&'o Name, &'o Name) {
+    (&located.host.name, &located.instance.component)
+}
+
+fn compare_hosts<'o>(
+    (_, before): InEnvironment<'o>,
+    (environment, now): InEnvironment<'o>,
+    changes: &mut Vec<Change<'o>>,
+) {
+    if before.reachable != now.reachable || before.error != now.error {
+        changes.push(Change::Host { now, environment });
+    }
+}
+
+fn compare<'o>(before: Located<'o>, now: Located<'o>, changes: &mut Vec<Change<'o>>) {
+    let (old, new) = (before.instance, now.instance);
+    if old.health != new.health {
+        changes.push(Change::Health { before, now });
+    }
+    if let (Some(old), Some(new)) = (&old.autostart, &new.autostart) {
+        if new.restarts > old.restarts {
+            changes.push(Change::Restarted(now));
+        }
+        if new.given_up && !old.given_up {
+            changes.push(Change::GivenUp(now));
+        }
+    }
+}
+
+impl Change<'_> {
+    /// One line in the log.
+    pub(crate) fn log(&self) {
+        match self {
+            Self::Health { before, now } => {
+                let (from, to) = (before.instance.health.word(), now.instance.health.word());
+                let reason = now.instance.reason.as_str();
+                tracing::info!(instance = %now.id(), from, to, reason, "health changed");
+            }
+            Self::Host { now, .. } => match &now.error {
+                Some(error) => tracing::warn!(host = %now.name, error, "host unknown"),
+                None => tracing::info!(host = %now.name, "host reachable"),
+            },
+            Self::Restarted(now) => {
+                tracing::warn!(instance = %now.id(), end = %last_end(*now), "started again by its agent");
+            }
+            Self::GivenUp(now) => {
+                tracing::warn!(instance = %now.id(), end = %last_end(*now), "given up by its agent");
             }
         }
     }
 }
 
-fn instances(overview: &Overview) -> Vec<Located<'_>> {
-    overview.instances().collect()
-}
-
-fn hosts(overview: &Overview) -> Vec<&HostOverview> {
-    overview.environments.iter().flat_map(|environment| &environment.hosts).collect()
-}
-
-/// Each thing that both overviews have, as it was and as it is.
-fn counterparts<'o, T: Copy, K: Eq + std::hash::Hash>(
-    before: &'o Overview,
-    after: &'o Overview,
-    things: impl Fn(&'o Overview) -> Vec<T>,
-    key: impl Fn(T) -> K,
-) -> Vec<(T, T)> {
-    let (old, new) = (things(before), things(after));
-    // While the configuration is the same, so are the positions; this runs for every overview.
-    if before.config_digest == after.config_digest {
-        return old.into_iter().zip(new).collect();
-    }
-    let known: HashMap<K, T> = old.into_iter().map(|thing| (key(thing), thing)).collect();
-    new.into_iter().filter_map(|thing| Some((*known.get(&key(thing))?, thing))).collect()
+/// How an instance ended last, by its agent's account.
+pub(crate) fn last_end(located: Located<'_>) -> String {
+    let end = located.instance.autostart.as_ref().map(|autostart| autostart.last_end.as_str());
+    printable(end.unwrap_or_default()).into_owned()
 }
 
 #[cfg(test)]
@@ -59,10 +124,15 @@ mod tests {
     fn hosts_are_held_against_themselves_wherever_they_stand() {
         let before = sample();
         let mut after = sample();
+        assert!(changes(&before, &after).is_empty());
         after.config_digest = "other".to_owned();
         after.environments[0].hosts.remove(0);
-        let pairs = counterparts(&before, &after, hosts, |host| &host.name);
-        let names: Vec<_> = pairs.iter().map(|(old, new)| (old.name.as_str(), new.name.as_str())).collect();
-        assert_eq!(names, [("c2t08978", "c2t08978"), ("c2t08979", "c2t08979")]);
+        assert!(changes(&before, &after).is_empty());
+        after.environments[0].hosts[1].error = None;
+        let changes = changes(&before, &after);
+        assert!(
+            matches!(changes.as_slice(), [Change::Host { now, .. }] if now.name == *"c2t08979"),
+            "{changes:?}"
+        );
     }
 }

@@ -1,13 +1,16 @@
 //! The platform with its agents, and the tasks that follow them.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 
 use rta_shared::config::Platform;
+use rta_shared::dependency::DependencyGraph;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, AgentId};
-use crate::hub::{Inbox, Message};
+use crate::hub::{AllMaintenance, Inbox, Message};
 
 /// A platform and its agents, which were loaded together and are replaced together.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +18,7 @@ pub(crate) struct Fleet {
     pub(crate) platform: Platform,
     /// One for each of [`Platform::hosts`], in its order.
     pub(crate) agents: Vec<Agent>,
+    graph: OnceLock<DependencyGraph>,
 }
 
 impl Fleet {
@@ -32,7 +36,12 @@ impl Fleet {
                 None => Agent::new(host),
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { platform, agents })
+        Ok(Self { platform, agents, graph: OnceLock::new() })
+    }
+
+    /// What needs what; made when it is first asked for, since it takes a while on a large platform.
+    pub(crate) fn graph(&self) -> &DependencyGraph {
+        self.graph.get_or_init(|| DependencyGraph::new(&self.platform))
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = AgentId> {
@@ -44,14 +53,15 @@ impl Fleet {
 #[derive(Debug)]
 pub(crate) struct Followers {
     inbox: Inbox,
+    maintenance: watch::Receiver<AllMaintenance>,
     /// Each with what ends it.
     tasks: HashMap<AgentId, (CancellationToken, JoinHandle<Option<()>>)>,
 }
 
 impl Followers {
-    /// Nobody is followed yet; what will be heard goes to `inbox`.
-    pub(crate) fn new(inbox: Inbox) -> Self {
-        Self { inbox, tasks: HashMap::new() }
+    /// Nobody is followed yet; what will be heard goes to `inbox`, and every agent is told of its `maintenance`.
+    pub(crate) fn new(inbox: Inbox, maintenance: watch::Receiver<AllMaintenance>) -> Self {
+        Self { inbox, maintenance, tasks: HashMap::new() }
     }
 
     /// Follows the agents of `fleet` and no others; those that are followed go on undisturbed. The hub must
@@ -63,9 +73,11 @@ impl Followers {
             self.tasks.entry(agent.id()).or_insert_with(|| {
                 let cancelled = CancellationToken::new();
                 let (agent, inbox) = (agent.clone(), self.inbox.clone());
+                let maintenance = self.maintenance.clone();
                 let follow = async move {
                     // The hub ends only with everything else: a message that finds it gone is lost with it.
-                    agent.follow(async |news| drop(inbox.send(Message::News(agent.id(), news)).await)).await;
+                    let tell = async |news| drop(inbox.send(Message::News(agent.id(), news)).await);
+                    agent.follow(tell, &maintenance).await;
                 };
                 let task = cancelled.clone().run_until_cancelled_owned(follow);
                 (cancelled, tokio::spawn(task))
@@ -119,7 +131,8 @@ mod tests {
     #[tokio::test]
     async fn followers_come_and_go_with_the_fleet_and_none_is_left() {
         let (inbox, mut messages) = tokio::sync::mpsc::channel(8);
-        let mut followers = Followers::new(inbox);
+        let (_, maintenance) = watch::channel(AllMaintenance::default());
+        let mut followers = Followers::new(inbox, maintenance);
         let before = Fleet::new(platform(&(host("a", 1) + &host("b", 2))), &[]).unwrap();
         followers.follow(&before).await;
         let after = Fleet::new(platform(&(host("b", 2) + &host("c", 3))), &before.agents).unwrap();

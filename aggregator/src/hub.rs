@@ -4,16 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rta_shared::control::Requester;
 use rta_shared::dependency::DependencyGraph;
+use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::Overview;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::agent::AgentId;
-use crate::changes::log_changes;
+use crate::changes::changes;
+use crate::chronicle::{Chronicle, Note};
 use crate::conclusion::conclude;
 use crate::fleet::Fleet;
 use crate::knowledge::{Knowledge, News};
+use crate::maintenance::{Current, beginning, ending, is_configured, is_ended_by};
+use crate::record::{Place, Recorder};
 
 /// A change is published at once; mere scan times wait this long, so that a thousand heartbeats a second do not
 /// make a thousand overviews.
@@ -22,6 +27,8 @@ const SCAN_TIMES: Duration = Duration::from_millis(500);
 const INBOX: usize = 1024;
 /// How many waiting messages are taken in before concluding anew.
 const BATCH: usize = 256;
+/// Whether maintenance is over is looked at least this often: clocks are set.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// What the hub is told.
 #[derive(Debug)]
@@ -32,8 +39,29 @@ pub(crate) enum Message {
     Replace(Arc<Fleet>),
     /// A configuration that was to replace the platform's is not right: every problem, one a line.
     Refused(String),
+    /// Maintenance begins or ends; answered with what was changed, when the overview shows it.
+    Maintain(MaintenanceChange, oneshot::Sender<Vec<Maintenance>>),
     /// Answered when everything told before is in the published overview.
     Flush(oneshot::Sender<()>),
+}
+
+/// What becomes of maintenance.
+#[derive(Debug)]
+pub(crate) enum MaintenanceChange {
+    /// These begin.
+    Begin(Vec<Maintenance>),
+    /// Those of these places end, for whoever asks it.
+    End(Vec<Place>, Requester),
+}
+
+/// All that is in maintenance, for those who tell it to the agents.
+pub(crate) type AllMaintenance = Arc<Vec<Maintenance>>;
+
+/// What the hub publishes.
+#[derive(Clone, Debug)]
+pub(crate) struct Published {
+    pub(crate) overview: watch::Receiver<Arc<Overview>>,
+    pub(crate) maintenance: watch::Receiver<AllMaintenance>,
 }
 
 /// A place to leave messages for the hub.
@@ -48,19 +76,30 @@ pub(crate) async fn flush(inbox: &Inbox) {
     }
 }
 
-/// The hub of `fleet`: where to leave messages, where to read the overview, and the task that must run.
+/// The hub of `fleet`: where to leave messages, what it publishes, and the task that must run. What happens goes to
+/// `recorder`; it goes on with what that one's record says of an earlier aggregator.
 pub(crate) fn hub(
     fleet: Arc<Fleet>,
-) -> (Inbox, watch::Receiver<Arc<Overview>>, impl Future<Output = ()> + Send) {
+    recorder: Recorder,
+) -> (Inbox, Published, impl Future<Output = ()> + Send) {
     let (inbox, messages) = mpsc::channel(INBOX);
-    let hub = Hub {
+    let mut hub = Hub {
         graph: DependencyGraph::new(&fleet.platform),
         knowledge: Knowledge::of(fleet.ids()),
         fleet,
         config_error: None,
+        maintenance: Current::new(recorder.maintenance()),
+        told_maintenance: watch::Sender::default(),
+        chronicle: Chronicle::new(recorder.known()),
+        record_error: recorder.error(),
+        recorder,
     };
+    hub.forget_removed();
+    hub.end_what_is_over(Timestamp::now());
+    hub.tell_maintenance();
+    let maintenance = hub.told_maintenance.subscribe();
     let (publisher, overview) = watch::channel(Arc::new(hub.overview()));
-    (inbox, overview, hub.run(messages, publisher))
+    (inbox, Published { overview, maintenance }, hub.run(messages, publisher))
 }
 
 struct Hub {
@@ -68,17 +107,24 @@ struct Hub {
     graph: DependencyGraph,
     knowledge: Knowledge,
     config_error: Option<String>,
+    maintenance: Current,
+    told_maintenance: watch::Sender<AllMaintenance>,
+    chronicle: Chronicle,
+    recorder: Recorder,
+    record_error: watch::Receiver<Option<String>>,
 }
 
 impl Hub {
     fn overview(&self) -> Overview {
         let platform = &self.fleet.platform;
+        let mut environments = conclude(platform, &self.graph, self.knowledge.hosts());
+        self.maintenance.fill(&mut environments);
         Overview {
             generated_at: Timestamp::now(),
-            environments: conclude(platform, &self.graph, self.knowledge.hosts()),
+            environments,
             config_digest: platform.digest.clone(),
             config_error: self.config_error.clone(),
-            record_error: None,
+            record_error: self.record_error.borrow().clone(),
         }
     }
 
@@ -87,6 +133,61 @@ impl Hub {
         self.knowledge = std::mem::take(&mut self.knowledge).carried_over(fleet.ids());
         self.fleet = fleet;
         self.config_error = None;
+        self.forget_removed();
+    }
+
+    /// Begins or ends maintenance; what was changed.
+    fn maintain(&mut self, change: MaintenanceChange) -> Vec<Maintenance> {
+        let changed = match change {
+            MaintenanceChange::Begin(new) => {
+                self.maintenance.begin(&new);
+                new.iter().for_each(|one| self.recorder.record(beginning(one)));
+                new
+            }
+            MaintenanceChange::End(places, by) => {
+                let ended = self.maintenance.end(|one| places.iter().any(|place| is_ended_by(one, place)));
+                let now = Timestamp::now();
+                ended.iter().for_each(|one| self.recorder.record(ending(one, now, "", Some(&by))));
+                ended
+            }
+        };
+        if !changed.is_empty() {
+            self.tell_maintenance();
+        }
+        changed
+    }
+
+    /// Ends what is over by itself; true where something is.
+    fn end_what_is_over(&mut self, now: Timestamp) -> bool {
+        self.end_maintenance(now, "its time is over", |one| one.is_over(now))
+    }
+
+    /// Ends maintenance of what the configuration does not have any more: nobody could name it.
+    fn forget_removed(&mut self) {
+        let fleet = Arc::clone(&self.fleet);
+        let why = "it is not in the configuration any more";
+        self.end_maintenance(Timestamp::now(), why, |one| !is_configured(&fleet.platform, one));
+    }
+
+    fn end_maintenance(&mut self, now: Timestamp, why: &str, is_it: impl Fn(&Maintenance) -> bool) -> bool {
+        let ended = self.maintenance.end(is_it);
+        ended.iter().for_each(|one| self.recorder.record(ending(one, now, why, None)));
+        if !ended.is_empty() {
+            self.tell_maintenance();
+        }
+        !ended.is_empty()
+    }
+
+    fn tell_maintenance(&self) {
+        let all = self.maintenance.all().to_vec();
+        self.recorder.maintain(all.clone());
+        self.told_maintenance.send_replace(Arc::new(all));
+    }
+
+    /// How long until the next maintenance may be over.
+    fn maintenance_holds(&self) -> Option<Duration> {
+        let left = self.maintenance.next_end()?.duration_since(Timestamp::now());
+        Some(Duration::try_from(left).unwrap_or_default().min(LOOK))
     }
 
     async fn run(mut self, mut messages: mpsc::Receiver<Message>, publisher: watch::Sender<Arc<Overview>>) {
@@ -94,7 +195,9 @@ impl Hub {
         scan_times.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::with_capacity(BATCH);
         let mut only_times_changed = false;
+        let mut record_error = self.record_error.clone();
         loop {
+            let holds = self.maintenance_holds();
             tokio::select! {
                 taken = messages.recv_many(&mut batch, BATCH) => {
                     if taken == 0 {
@@ -102,6 +205,7 @@ impl Hub {
                     }
                     let mut changed = false;
                     let mut flushed = Vec::new();
+                    let mut maintained = Vec::new();
                     for message in batch.drain(..) {
                         match message {
                             Message::News(agent, news) => {
@@ -116,6 +220,10 @@ impl Hub {
                                 self.config_error = Some(problems);
                                 changed = true;
                             }
+                            Message::Maintain(change, done) => {
+                                maintained.push((done, self.maintain(change)));
+                                changed = true;
+                            }
                             Message::Flush(done) => flushed.push(done),
                         }
                     }
@@ -127,6 +235,17 @@ impl Hub {
                         // Whoever asked may have gone.
                         let _ = done.send(());
                     }
+                    for (done, what) in maintained {
+                        let _ = done.send(what);
+                    }
+                }
+                Ok(()) = record_error.changed() => {
+                    self.publish(&publisher);
+                }
+                () = tokio::time::sleep(holds.unwrap_or(LOOK)), if holds.is_some() => {
+                    if self.end_what_is_over(Timestamp::now()) {
+                        self.publish(&publisher);
+                    }
                 }
                 _ = scan_times.tick(), if only_times_changed => {
                     self.publish(&publisher);
@@ -136,9 +255,18 @@ impl Hub {
         }
     }
 
-    fn publish(&self, publisher: &watch::Sender<Arc<Overview>>) {
+    fn publish(&mut self, publisher: &watch::Sender<Arc<Overview>>) {
         let overview = Arc::new(self.overview());
-        log_changes(&publisher.borrow(), &overview);
-        publisher.send_replace(overview);
+        let before = publisher.send_replace(Arc::clone(&overview));
+        let mut first = Vec::new();
+        for change in changes(&before, &overview) {
+            change.log();
+            match self.chronicle.note(&change, overview.generated_at) {
+                Note::Event(event) => self.recorder.record(*event),
+                Note::First(place, value) => first.push((place, value)),
+                Note::Nothing => {}
+            }
+        }
+        self.recorder.know(first);
     }
 }

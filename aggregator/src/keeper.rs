@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::future::join_all;
+use jiff::Timestamp;
 use rta_shared::config::{Platform, load_folder, platform_changes};
+use rta_shared::event::{Event, EventKind};
 use rta_shared::reload::{HostReload, PlatformReload, Reload};
+use rta_shared::text::counted;
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::fleet::{Fleet, Followers};
 use crate::hub::{Inbox, Message, flush};
 use crate::knowledge::News;
+use crate::record::Recorder;
 
 /// What the aggregator works by, and where it gets a newer one.
 #[derive(Debug)]
@@ -48,6 +52,7 @@ pub(crate) struct Keeper {
     pub(crate) fleet: watch::Sender<Arc<Fleet>>,
     pub(crate) followers: Followers,
     pub(crate) inbox: Inbox,
+    pub(crate) recorder: Recorder,
 }
 
 impl Keeper {
@@ -90,6 +95,7 @@ impl Keeper {
                 for problem in problems.lines() {
                     tracing::warn!(problem, "the new configuration is refused, the old one goes on");
                 }
+                self.record(&old.platform.digest, "refused", refusal(&problems));
                 self.tell(Message::Refused(problems.clone())).await;
                 Reload { digest: old.platform.digest.clone(), changes: Vec::new(), error: Some(problems) }
             }
@@ -100,6 +106,7 @@ impl Keeper {
                 for change in &changes {
                     tracing::info!(change, "configuration changed");
                 }
+                self.record(&old.platform.digest, &digest, acceptance(&changes));
                 let fleet = Arc::new(fleet);
                 // First the hub, which drops news of agents that it does not know; then who makes news.
                 self.tell(Message::Replace(Arc::clone(&fleet))).await;
@@ -133,9 +140,42 @@ impl Keeper {
         Arc::clone(&self.fleet.borrow())
     }
 
+    fn record(&self, from: &str, to: &str, text: String) {
+        self.recorder.record(Event {
+            id: 0,
+            at: Timestamp::now(),
+            kind: EventKind::Config,
+            environment: None,
+            host: None,
+            component: None,
+            from: Some(from.to_owned()),
+            to: Some(to.to_owned()),
+            text,
+            by: None,
+            plan: None,
+        });
+    }
+
     async fn tell(&self, message: Message) {
         // The hub ends only at shutdown.
         let _ = self.inbox.send(message).await;
+    }
+}
+
+/// The sentence for a configuration that was refused, with its first problem.
+fn refusal(problems: &str) -> String {
+    let first = problems.lines().next().unwrap_or_default();
+    match problems.lines().count().saturating_sub(1) {
+        0 => format!("a new configuration was refused: {first}"),
+        more => format!("a new configuration was refused: {first} (and {})", counted(more, "more problem")),
+    }
+}
+
+/// The sentence for a configuration that was taken, with its changes, each a line.
+fn acceptance(changes: &[String]) -> String {
+    match changes {
+        [] => "the configuration was read anew, nothing changed".to_owned(),
+        changes => format!("a new configuration was taken:\n{}", changes.join("\n")),
     }
 }
 
@@ -174,10 +214,12 @@ mod tests {
     #[tokio::test]
     async fn a_wrong_configuration_changes_nothing_and_a_right_one_everything_at_once() {
         let fleet = Arc::new(Fleet::new(platform(&["a", "b"]), &[]).unwrap());
-        let (inbox, overview, hub) = hub(Arc::clone(&fleet));
+        let (inbox, published, hub) = hub(Arc::clone(&fleet), Recorder::default());
+        let overview = published.overview;
         let hub = tokio::spawn(hub);
         let (publisher, fleets) = watch::channel(Arc::clone(&fleet));
-        let mut keeper = Keeper { fleet: publisher, followers: Followers::new(inbox.clone()), inbox };
+        let followers = Followers::new(inbox.clone(), published.maintenance);
+        let mut keeper = Keeper { fleet: publisher, followers, inbox, recorder: Recorder::default() };
 
         let refused = keeper.take(Err("x.toml:1:1: one\nx.toml:2:1: two".to_owned())).await;
         assert_eq!(refused.error, overview.borrow().config_error);

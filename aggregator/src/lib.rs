@@ -6,27 +6,39 @@
 //! | `knowledge` | what was heard of the hosts |
 //! | `conclusion` | from reports to health: the rules |
 //! | [`target`] | from a person's words to an instance |
-//! | `changes` | what differs between two overviews, for the log |
+//! | `changes`, `chronicle` | what differs between two overviews, and what of it is recorded |
+//! | `maintenance` | what is in maintenance |
+//! | `record` | what happened, and what has to outlive the aggregator, in SQLite |
 //! | `fleet` | the platform with its agents: one task follows each |
 //! | `hub` | the one owner of what is known; publishes the overview |
 //! | `keeper` | the one owner of the configuration; reloads it |
-//! | [`operations`] | what the page and the gRPC service can ask |
+//! | `plan` | what is done for one wish, in which order, and what became of it |
+//! | [`operations`], `history` | what the page and the gRPC service can ask |
+//! | [`logs`] | instances' logs, read through their agents |
 //! | `service` | the gRPC service |
 //! | [`web`] | the page |
 //! | `serve` | both servers together |
 
 mod agent;
 mod changes;
+mod chronicle;
 mod conclusion;
 mod fleet;
+mod history;
 mod hub;
 mod keeper;
 mod knowledge;
+pub mod logs;
+mod maintenance;
 pub mod operations;
+mod plan;
+mod record;
 mod serve;
 mod service;
 pub mod target;
 pub mod web;
 
+pub use history::length;
 pub use keeper::Configuration;
+pub use record::{Record, RecordOptions, Recorder, Unfinished};
 pub use serve::serve;

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
-use rta_aggregator::Configuration;
+use jiff::SignedDuration;
+use rta_aggregator::{Configuration, Record, RecordOptions};
 use rta_shared::config::{Platform, load_folder};
 use rta_shared::logging::{self, LogFormat};
 use tokio::net::TcpListener;
@@ -36,6 +37,13 @@ struct Arguments {
     /// Where to serve the rta command
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7600")]
     grpc: SocketAddr,
+    /// Where to record what happens: this folder is made where it is missing. Without it events, maintenance
+    /// and unfinished plans are kept in memory, and are forgotten with the aggregator
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// How long events are kept: at least 1h
+    #[arg(long, value_name = "TIME", default_value = "90d", value_parser = keep)]
+    keep: SignedDuration,
     /// Listen beyond loopback although connections are neither encrypted nor authenticated: whoever
     /// reaches a port can stop the platform
     #[arg(long)]
@@ -43,6 +51,13 @@ struct Arguments {
     /// How log lines are written: plain for people, json for collectors
     #[arg(long, value_name = "plain|json", default_value_t)]
     log_format: LogFormat,
+}
+
+fn keep(text: &str) -> Result<SignedDuration, String> {
+    match rta_aggregator::length(text)? {
+        length if length >= SignedDuration::from_hours(1) => Ok(length),
+        _ => Err(format!("\"{text}\" is less than 1h")),
+    }
 }
 
 /// What is wrong with how the aggregator was called or configured: exit code 2.
@@ -91,6 +106,8 @@ async fn run(arguments: &Arguments, platform: Platform) -> anyhow::Result<()> {
     };
     let web = listen(arguments.web).await?;
     let grpc = listen(arguments.grpc).await?;
+    let options = RecordOptions { data: arguments.data.clone(), keep: arguments.keep };
+    let record = tokio::task::spawn_blocking(move || Record::open(&options)).await?;
     // Before anybody is told that it listens: from then on it may be signalled.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -112,5 +129,5 @@ async fn run(arguments: &Arguments, platform: Platform) -> anyhow::Result<()> {
         ending.cancel();
     });
     let configuration = Configuration::Folder { platform, folder: arguments.config.clone(), asked };
-    rta_aggregator::serve(configuration, web, grpc, shutdown).await
+    rta_aggregator::serve(configuration, record, web, grpc, shutdown).await
 }

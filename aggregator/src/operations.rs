@@ -4,41 +4,94 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use jiff::Timestamp;
+use rta_shared::config::Component;
 use rta_shared::control::{ActionKind, Done, Progress, Requester};
 use rta_shared::explain::ExplainedPart;
 use rta_shared::overview::{InstanceId, Overview};
+use rta_shared::plan::{Conduct, Plan, PlanBegun, Wish};
 use rta_shared::reload::PlatformReload;
+use rta_shared::text::{printable, printable_lines};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::Code;
 
 use crate::agent::Agent;
 use crate::fleet::{Fleet, Followers};
-use crate::hub::{Inbox, Message, flush, hub};
+use crate::hub::{AllMaintenance, Inbox, Message, Published, flush, hub};
 use crate::keeper::{Configuration, Keeper, REQUESTS, Request, Source};
 use crate::knowledge::News;
+use crate::plan::account::Account;
+use crate::plan::agree;
+use crate::plan::book::Book;
+use crate::plan::make::make;
+use crate::plan::reach::{Situation, standings};
+use crate::plan::run::run_to_the_end;
+use crate::plan::select::select;
+use crate::plan::unfinished;
+use crate::record::Recorder;
 use crate::target::{Found, OperationError, Target, resolve};
 
 /// What an agent may take beyond the configured times: launching, scanning, answering.
 const MARGIN: Duration = Duration::from_secs(20);
+/// How long a plan waits for hosts of which nothing was heard yet; longer than it takes to give them up.
+const FIRST_NEWS: Duration = Duration::from_secs(6);
 
 /// A handle on the running aggregator; clones share it.
 #[derive(Clone)]
 pub struct Operations {
     fleet: watch::Receiver<Arc<Fleet>>,
-    inbox: Inbox,
+    pub(crate) inbox: Inbox,
     overview: watch::Receiver<Arc<Overview>>,
+    pub(crate) maintenance: watch::Receiver<AllMaintenance>,
     /// `None` where the configuration stands in no folder.
     reloads: Option<mpsc::Sender<Request>>,
+    pub(crate) recorder: Recorder,
+    book: Arc<Book>,
+    /// The tasks of the plans under way.
+    plans: TaskTracker,
+    ending: CancellationToken,
+}
+
+/// Why a plan was not begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotBegun {
+    /// It cannot be.
+    Refused(OperationError),
+    /// It touches more than was named and agreed.
+    Unagreed {
+        /// What would be done.
+        plan: Plan,
+        /// What it touches beside, as a sentence.
+        sentence: String,
+    },
+}
+
+impl From<OperationError> for NotBegun {
+    fn from(error: OperationError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<NotBegun> for OperationError {
+    fn from(not_begun: NotBegun) -> Self {
+        match not_begun {
+            NotBegun::Refused(error) => error,
+            NotBegun::Unagreed { sentence, .. } => Self::new(Code::FailedPrecondition, sentence),
+        }
+    }
 }
 
 impl Operations {
-    /// Operations on the platform of `configuration`, and the task that follows its agents until `shutdown`.
+    /// Operations on the platform of `configuration`, and the task that follows its agents and carries out plans
+    /// until `shutdown`. What happens goes to `recorder`.
     ///
     /// # Errors
     /// An agent's address that is none; a checked configuration has no such.
     pub fn start(
         configuration: Configuration,
+        recorder: Recorder,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
         let (platform, source, reloads) = match configuration {
@@ -49,20 +102,62 @@ impl Operations {
             }
         };
         let fleet = Arc::new(Fleet::new(platform, &[])?);
-        let (inbox, overview, hub) = hub(Arc::clone(&fleet));
+        let (inbox, published, hub) = hub(Arc::clone(&fleet), recorder.clone());
+        let Published { overview, maintenance } = published;
         let (publisher, fleet) = watch::channel(fleet);
-        let keeper =
-            Keeper { fleet: publisher, followers: Followers::new(inbox.clone()), inbox: inbox.clone() };
+        let keeper = Keeper {
+            fleet: publisher,
+            followers: Followers::new(inbox.clone(), maintenance.clone()),
+            inbox: inbox.clone(),
+            recorder: recorder.clone(),
+        };
         let hub = shutdown.clone().run_until_cancelled_owned(hub);
         let keeper = keeper.run(source, shutdown.clone());
-        let task = async move {
-            tokio::join!(hub, keeper);
+        let operations = Self {
+            fleet,
+            inbox,
+            overview,
+            maintenance,
+            reloads,
+            recorder,
+            book: Arc::default(),
+            plans: TaskTracker::new(),
+            ending: shutdown.clone(),
         };
-        Ok((Self { fleet, inbox, overview, reloads }, task))
+        let unfinished = operations.reopen_unfinished();
+        let plans = operations.clone().end_plans(unfinished);
+        let task = async move {
+            tokio::join!(hub, keeper, plans);
+        };
+        Ok((operations, task))
+    }
+
+    /// Puts the plans into the book that an earlier aggregator did not end.
+    fn reopen_unfinished(&self) -> Vec<Arc<Account>> {
+        let now = Timestamp::now();
+        let reopened = self.recorder.unfinished().into_iter().map(|plan| {
+            let account = Arc::new(unfinished::reopen(plan, self.recorder.clone(), now));
+            self.book.add(Arc::clone(&account));
+            account
+        });
+        reopened.collect()
+    }
+
+    /// Ends the plans that an earlier aggregator did not, as soon as every host was heard of; then waits for
+    /// those that are under way when everything ends.
+    async fn end_plans(self, unfinished: Vec<Arc<Account>>) {
+        if !unfinished.is_empty() && self.ending.run_until_cancelled(self.ready()).await.is_some() {
+            for account in unfinished {
+                unfinished::close(&account, &self.overview(), Timestamp::now());
+            }
+        }
+        self.ending.cancelled().await;
+        self.plans.close();
+        self.plans.wait().await;
     }
 
     /// The platform and its agents as they are now, for one operation from its beginning to its end.
-    fn fleet(&self) -> Arc<Fleet> {
+    pub(crate) fn fleet(&self) -> Arc<Fleet> {
         Arc::clone(&self.fleet.borrow())
     }
 
@@ -78,9 +173,13 @@ impl Operations {
 
     /// Every host has been heard of, or is known not to answer.
     pub fn is_ready(&self) -> bool {
-        let overview = self.overview();
-        let mut hosts = overview.environments.iter().flat_map(|environment| &environment.hosts);
-        hosts.all(|host| host.reachable || host.error.is_some())
+        is_ready(&self.overview())
+    }
+
+    /// Returns when every host has been heard of, or is known not to answer.
+    async fn ready(&self) {
+        // The hub ends only at shutdown.
+        let _ = self.overview.clone().wait_for(|overview| is_ready(overview)).await;
     }
 
     /// Makes every agent scan now; returns within 5 seconds.
@@ -105,30 +204,131 @@ impl Operations {
         self.overview()
     }
 
-    /// Starts or stops one instance and waits until it is done; the overview then shows the result.
+    /// The plan that does `kind` for a wish, by the overview as it stands.
     ///
     /// # Errors
-    /// An unknown or ambiguous target, an agent that does not answer, and the agent's own refusals.
-    pub async fn control(
+    /// The wish names nothing, or several where one is meant; or there is no such plan.
+    pub async fn plan(&self, kind: ActionKind, wish: &Wish) -> Result<Plan, OperationError> {
+        // A host that has just been added, or all of them after a start, are soon heard of or given up.
+        let _ = tokio::time::timeout(FIRST_NEWS, self.ready()).await;
+        let fleet = self.fleet();
+        let named = select(&fleet.platform, wish)?;
+        let graph = fleet.graph();
+        let is_startable =
+            |name: &str| fleet.platform.component(name).is_some_and(|component| component.start.is_some());
+        let standings = standings(graph, &self.overview(), is_startable);
+        let situation = Situation { graph, standings: &standings };
+        make(kind, situation, &named, wish.no_dependencies)
+    }
+
+    /// Begins the plan for a wish. It goes on if the caller goes away.
+    ///
+    /// # Errors
+    /// Those of [`Operations::plan`]; a plan that touches more than was named and agreed; too many under way.
+    pub(crate) async fn begin(
         &self,
         kind: ActionKind,
-        target: &Target,
+        wish: &Wish,
+        conduct: Conduct,
+        by: Requester,
+    ) -> Result<Arc<Account>, NotBegun> {
+        let plan = self.plan(kind, wish).await?;
+        let unagreed = agree::unagreed(&plan, &conduct);
+        if !unagreed.is_empty() {
+            let sentence = agree::sentence(&plan, wish, &unagreed);
+            return Err(NotBegun::Unagreed { plan, sentence });
+        }
+        if self.ending.is_cancelled() {
+            let message = "the aggregator is shutting down";
+            return Err(OperationError::new(Code::Unavailable, message).into());
+        }
+        let id = self.recorder.next_plan_id();
+        let begun = PlanBegun { id, plan, at: Timestamp::now(), by };
+        let account = Arc::new(Account::new(begun, self.recorder.clone()));
+        if !self.book.add(Arc::clone(&account)) {
+            let message = "too many plans are under way; wait for one to end, or cancel it";
+            return Err(OperationError::new(Code::ResourceExhausted, message).into());
+        }
+        let begun = account.begun();
+        self.recorder.plan_begun(begun);
+        tracing::info!(plan = id, action = %kind, steps = begun.plan.steps.len(), by = %begun.by, "plan begins");
+        let perform = {
+            let (operations, account) = (self.clone(), Arc::clone(&account));
+            move |at, step: rta_shared::plan::Step| {
+                let (operations, account) = (operations.clone(), Arc::clone(&account));
+                async move {
+                    let tell = |progress: Progress| {
+                        let progress = Progress { text: printable_lines(&progress.text), ..progress };
+                        account.progress(at, Timestamp::now(), progress);
+                    };
+                    let by = &account.begun().by;
+                    let outcome = operations.perform(step.action, &step.instance, by, tell).await;
+                    outcome.map(|done| done.to_string()).map_err(|error| error.message)
+                }
+            }
+        };
+        self.plans.spawn(run_to_the_end(Arc::clone(&account), conduct, perform, self.ending.clone()));
+        Ok(account)
+    }
+
+    /// Does `kind` with one instance and waits until it is done; the overview then shows the result.
+    async fn perform(
+        &self,
+        kind: ActionKind,
+        id: &InstanceId,
         by: &Requester,
         tell: impl Fn(Progress),
-    ) -> Result<(InstanceId, Done), OperationError> {
+    ) -> Result<Done, OperationError> {
         let fleet = self.fleet();
-        let found = resolve(&fleet.platform, target)?;
-        let id = found.id();
+        let InstanceId { environment, host, component } = id;
+        let target = Target {
+            component: component.as_str().to_owned(),
+            environment: environment.as_str().to_owned(),
+            host: host.as_str().to_owned(),
+        };
+        let found = resolve(&fleet.platform, &target)?;
         let agent = agent(&fleet, &found)?;
         tracing::info!(instance = %id, ?kind, "asking the agent");
-        let outcome = agent.control(kind, &found.component.name, by, patience(kind, &found), tell).await;
+        let patience = patience(kind, found.component);
+        let outcome = agent.control(kind, &found.component.name, by, patience, tell).await;
         match &outcome {
             Ok(done) => tracing::info!(instance = %id, ?kind, %done, "the agent answered"),
             Err(error) => tracing::warn!(instance = %id, ?kind, %error, "the agent did not do it"),
         }
         self.refresh_host(agent).await;
         self.flushed().await;
-        Ok((id, outcome?))
+        outcome
+    }
+
+    /// The account of a plan that is under way, or that ended lately.
+    ///
+    /// # Errors
+    /// There is no such.
+    pub(crate) fn account(&self, plan: u64) -> Result<Arc<Account>, OperationError> {
+        self.book.find(plan).ok_or_else(|| {
+            let message = format!("plan {plan} is not known; it may have ended long ago: rta events tells");
+            OperationError::new(Code::NotFound, message)
+        })
+    }
+
+    /// The accounts of the plans under way and of late, the newest first.
+    pub(crate) fn accounts(&self) -> Vec<Arc<Account>> {
+        self.book.all()
+    }
+
+    /// Keeps a plan from beginning what it has not begun; how many steps that are.
+    ///
+    /// # Errors
+    /// There is no such plan, or it has ended.
+    pub(crate) fn cancel(&self, plan: u64) -> Result<usize, OperationError> {
+        let skipped = self.account(plan)?.cancel().ok_or_else(|| {
+            OperationError::new(
+                Code::FailedPrecondition,
+                format!("plan {plan} has ended; nothing is cancelled"),
+            )
+        })?;
+        tracing::info!(plan, skipped, "plan cancelled");
+        Ok(skipped)
     }
 
     /// Why an instance is or is not matched: the processes that come nearest, the nearest first.
@@ -161,18 +361,33 @@ impl Operations {
     }
 }
 
-fn agent<'f>(fleet: &'f Fleet, found: &Found<'_>) -> Result<&'f Agent, OperationError> {
+/// How much of the name that somebody gives is kept.
+const LONGEST_USER: usize = 64;
+
+/// Who asks, by their own account, and from which address.
+pub(crate) fn requester(user: &str, address: String) -> Requester {
+    let user = printable(user.trim()).chars().take(LONGEST_USER).collect();
+    Requester { user, address }
+}
+
+/// The agent of an instance's host.
+pub(crate) fn agent<'f>(fleet: &'f Fleet, found: &Found<'_>) -> Result<&'f Agent, OperationError> {
     fleet
         .agents
         .get(found.host_at)
         .ok_or_else(|| OperationError::new(Code::Internal, format!("host {} has no agent", found.host.name)))
 }
 
-/// How long the agent may take by the configuration.
-fn patience(kind: ActionKind, found: &Found<'_>) -> Duration {
-    let start = found.component.start.as_ref();
+fn is_ready(overview: &Overview) -> bool {
+    let mut hosts = overview.environments.iter().flat_map(|environment| &environment.hosts);
+    hosts.all(|host| host.reachable || host.error.is_some())
+}
+
+/// How long the agent may take by the configuration; a probe has to pass within the time to start.
+fn patience(kind: ActionKind, component: &Component) -> Duration {
+    let start = component.start.as_ref();
     let start = start.map(|start| start.timeout + start.settle).unwrap_or_default();
-    let stop = found.component.stop.timeout;
+    let stop = component.stop.timeout;
     MARGIN
         + match kind {
             ActionKind::Start => start,
@@ -188,6 +403,16 @@ impl Operations {
         let (inbox, _) = mpsc::channel(1);
         let (_, overview) = watch::channel(Arc::new(overview));
         let (_, fleet) = watch::channel(Arc::default());
-        Self { fleet, inbox, overview, reloads: None }
+        Self {
+            fleet,
+            inbox,
+            overview,
+            maintenance: watch::Sender::default().subscribe(),
+            reloads: None,
+            recorder: Recorder::default(),
+            book: Arc::default(),
+            plans: TaskTracker::new(),
+            ending: CancellationToken::new(),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The aggregator's two servers: the page, and gRPC.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,6 +13,7 @@ use tonic::transport::server::TcpIncoming;
 
 use crate::keeper::Configuration;
 use crate::operations::Operations;
+use crate::record::Record;
 use crate::service::Service;
 use crate::web::{HostPolicy, router};
 
@@ -20,12 +22,14 @@ const GRACE: Duration = Duration::from_secs(3);
 /// HTTP/2 pings end the connections of clients that vanished.
 const PING: Duration = Duration::from_secs(20);
 
-/// Follows every agent of the platform of `configuration` and serves the page on `web` and gRPC on `grpc`, until `shutdown`.
+/// Follows every agent of the platform of `configuration` and serves the page on `web` and gRPC on `grpc`, until
+/// `shutdown`; what happens goes into `record`.
 ///
 /// # Errors
 /// A server that fails.
 pub async fn serve(
     configuration: Configuration,
+    record: Record,
     web: TcpListener,
     grpc: TcpListener,
     shutdown: CancellationToken,
@@ -33,11 +37,13 @@ pub async fn serve(
     let hosts = HostPolicy::for_listener(web.local_addr().context("the web listener has no address")?);
     // Whatever ends one server ends the other, and the followers.
     let all_end_together = shutdown.clone().drop_guard();
-    let (operations, followers) = Operations::start(configuration, &shutdown)?;
+    record.note_beginning();
+    let (operations, followers) = Operations::start(configuration, record.recorder(), &shutdown)?;
     let followers = tokio::spawn(followers);
 
-    let page = axum::serve(web, router(operations.clone(), hosts))
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    // Whoever presses a button is recorded with their address.
+    let pages = router(operations.clone(), hosts).into_make_service_with_connect_info::<SocketAddr>();
+    let page = axum::serve(web, pages).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AggregatorServiceServer<Service>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
@@ -73,6 +79,8 @@ pub async fn serve(
         }
     };
     drop(all_end_together);
-    followers.await.context("what follows the agents failed")?;
+    let followed = followers.await;
+    record.close().await;
+    followed.context("what follows the agents failed")?;
     outcome
 }

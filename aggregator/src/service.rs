@@ -1,15 +1,21 @@
 //! The gRPC service of the aggregator.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _};
-use rta_shared::proto::v1;
+use rta_shared::control::ActionKind;
+use rta_shared::plan::PlanEvent;
 use rta_shared::proto::v1::aggregator_service_server::AggregatorService;
+use rta_shared::proto::{action_kind, v1};
 use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use crate::operations::Operations;
+use crate::history::{Asked, Wished};
+use crate::logs::LogPiece;
+use crate::operations::{Operations, requester};
+use crate::plan::account::Account;
 use crate::target::{OperationError, Target};
 
 /// [`Operations`] as `proto/rta/v1/aggregator.proto` offers them.
@@ -21,6 +27,40 @@ pub(crate) struct Service {
 
 /// What a streaming call answers with.
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl Service {
+    /// Begins a plan, and streams what is told of it.
+    async fn control<R, T>(
+        &self,
+        kind: ActionKind,
+        request: Request<R>,
+        parts: impl FnOnce(R) -> (Option<v1::PlanWish>, Option<v1::PlanConduct>),
+        message: impl Fn(v1::PlanEvent) -> T + Send + 'static,
+    ) -> Result<Response<Messages<T>>, Status> {
+        let address = address(&request);
+        let (wish, conduct) = parts(request.into_inner());
+        let (conduct, user) = conduct.unwrap_or_default().parts();
+        let wish = wish.unwrap_or_default().into();
+        let by = requester(&user, address);
+        let account = self.operations.begin(kind, &wish, conduct, by).await.map_err(OperationError::from)?;
+        Ok(Response::new(self.told(account, message)))
+    }
+
+    /// A plan from its beginning to its end.
+    fn told<T>(
+        &self,
+        account: Arc<Account>,
+        message: impl Fn(v1::PlanEvent) -> T + Send + 'static,
+    ) -> Messages<T> {
+        let events = account.listen().map(move |event: PlanEvent| Ok(message((&event).into())));
+        Box::pin(events.take_until(self.shutdown.clone().cancelled_owned()))
+    }
+}
+
+/// The address that a request came from; empty: not known.
+fn address<R>(request: &Request<R>) -> String {
+    request.remote_addr().map(|address| address.ip().to_string()).unwrap_or_default()
+}
 
 #[tonic::async_trait]
 impl AggregatorService for Service {
@@ -49,74 +89,99 @@ impl AggregatorService for Service {
         Ok(Response::new(v1::RefreshResponse { overview: Some(overview.as_ref().into()) }))
     }
 
-    async fn plan(&self, _: Request<v1::PlanRequest>) -> Result<Response<v1::PlanResponse>, Status> {
-        Err(Status::unimplemented(""))
+    async fn plan(&self, request: Request<v1::PlanRequest>) -> Result<Response<v1::PlanResponse>, Status> {
+        let v1::PlanRequest { kind, wish } = request.into_inner();
+        let kind = action_kind(kind).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let plan = self.operations.plan(kind, &wish.unwrap_or_default().into()).await?;
+        Ok(Response::new(v1::PlanResponse { plan: Some((&plan).into()) }))
     }
 
     type StartStream = Messages<v1::AggregatorServiceStartResponse>;
 
     async fn start(
         &self,
-        _: Request<v1::AggregatorServiceStartRequest>,
+        request: Request<v1::AggregatorServiceStartRequest>,
     ) -> Result<Response<Self::StartStream>, Status> {
-        Err(Status::unimplemented(""))
+        let parts = |request: v1::AggregatorServiceStartRequest| (request.wish, request.conduct);
+        let message = |event| v1::AggregatorServiceStartResponse { event: Some(event) };
+        self.control(ActionKind::Start, request, parts, message).await
     }
 
     type StopStream = Messages<v1::AggregatorServiceStopResponse>;
 
     async fn stop(
         &self,
-        _: Request<v1::AggregatorServiceStopRequest>,
+        request: Request<v1::AggregatorServiceStopRequest>,
     ) -> Result<Response<Self::StopStream>, Status> {
-        Err(Status::unimplemented(""))
+        let parts = |request: v1::AggregatorServiceStopRequest| (request.wish, request.conduct);
+        let message = |event| v1::AggregatorServiceStopResponse { event: Some(event) };
+        self.control(ActionKind::Stop, request, parts, message).await
     }
 
     type RestartStream = Messages<v1::AggregatorServiceRestartResponse>;
 
     async fn restart(
         &self,
-        _: Request<v1::AggregatorServiceRestartRequest>,
+        request: Request<v1::AggregatorServiceRestartRequest>,
     ) -> Result<Response<Self::RestartStream>, Status> {
-        Err(Status::unimplemented(""))
+        let parts = |request: v1::AggregatorServiceRestartRequest| (request.wish, request.conduct);
+        let message = |event| v1::AggregatorServiceRestartResponse { event: Some(event) };
+        self.control(ActionKind::Restart, request, parts, message).await
     }
 
     type WatchPlanStream = Messages<v1::WatchPlanResponse>;
 
     async fn watch_plan(
         &self,
-        _: Request<v1::WatchPlanRequest>,
+        request: Request<v1::WatchPlanRequest>,
     ) -> Result<Response<Self::WatchPlanStream>, Status> {
-        Err(Status::unimplemented(""))
+        let account = self.operations.account(request.into_inner().plan_id)?;
+        Ok(Response::new(self.told(account, |event| v1::WatchPlanResponse { event: Some(event) })))
     }
 
     type ReadLogStream = Messages<v1::AggregatorServiceReadLogResponse>;
 
     async fn read_log(
         &self,
-        _: Request<v1::AggregatorServiceReadLogRequest>,
+        request: Request<v1::AggregatorServiceReadLogRequest>,
     ) -> Result<Response<Self::ReadLogStream>, Status> {
-        Err(Status::unimplemented(""))
+        let v1::AggregatorServiceReadLogRequest { component, environment, host, lines, follow } =
+            request.into_inner();
+        let target = Target { component, environment, host };
+        let (id, pieces) = self.operations.read_log(&target, lines, follow).await?;
+        let first =
+            v1::AggregatorServiceReadLogResponse { instance: Some((&id).into()), ..Default::default() };
+        let pieces = pieces.map(|piece| {
+            let LogPiece { lines, notice } = piece?;
+            Ok(v1::AggregatorServiceReadLogResponse { instance: None, lines, notice })
+        });
+        let messages = futures::stream::iter([Ok(first)]).chain(pieces);
+        Ok(Response::new(Box::pin(messages.take_until(self.shutdown.clone().cancelled_owned()))))
     }
 
     async fn cancel_plan(
         &self,
-        _: Request<v1::CancelPlanRequest>,
+        request: Request<v1::CancelPlanRequest>,
     ) -> Result<Response<v1::CancelPlanResponse>, Status> {
-        Err(Status::unimplemented(""))
+        let skipped = self.operations.cancel(request.into_inner().plan_id)?;
+        Ok(Response::new(v1::CancelPlanResponse { skipped: u32::try_from(skipped).unwrap_or(u32::MAX) }))
     }
 
     async fn list_events(
         &self,
-        _: Request<v1::ListEventsRequest>,
+        request: Request<v1::ListEventsRequest>,
     ) -> Result<Response<v1::ListEventsResponse>, Status> {
-        Err(Status::unimplemented(""))
+        let events = self.operations.events(&Asked::try_from(request.into_inner())?).await?;
+        Ok(Response::new(v1::ListEventsResponse { events: events.iter().map(Into::into).collect() }))
     }
 
     async fn set_maintenance(
         &self,
-        _: Request<v1::SetMaintenanceRequest>,
+        request: Request<v1::SetMaintenanceRequest>,
     ) -> Result<Response<v1::SetMaintenanceResponse>, Status> {
-        Err(Status::unimplemented(""))
+        let by = requester(&request.get_ref().user, address(&request));
+        let changed = self.operations.maintain(Wished::try_from(request.into_inner())?, by).await?;
+        Ok(Response::new(v1::SetMaintenanceResponse { changed: changed.iter().map(Into::into).collect() }))
     }
 
     async fn reload_config(

@@ -56,21 +56,21 @@ impl Found<'_> {
 /// # Errors
 /// Not found, with the nearest word; or several found, with their full names.
 pub(crate) fn resolve<'p>(platform: &'p Platform, target: &Target) -> Result<Found<'p>, OperationError> {
-    let not_found = |message: String| OperationError::new(tonic::Code::NotFound, message);
-    if !target.environment.is_empty()
-        && !platform.environments.iter().any(|environment| environment.name == *target.environment.as_str())
-    {
-        let hint =
-            did_you_mean(&target.environment, platform.environments.iter().map(|known| known.name.as_str()));
-        return Err(not_found(format!(
-            "environment \"{}\" is not known{hint}",
-            printable(&target.environment)
-        )));
+    match find_all(platform, target)?.as_slice() {
+        [one] => Ok(*one),
+        several => Err(ambiguous(several, "name the environment or the host")),
     }
-    let host_name = match target.host.as_str() {
-        "" => None,
-        written => Some(&platform.find_host(written).ok_or_else(|| unknown_host(platform, written))?.name),
-    };
+}
+
+/// Every instance that `target` may mean, in the configuration's order; at least one.
+///
+/// # Errors
+/// Not found, with the nearest word.
+pub(crate) fn find_all<'p>(
+    platform: &'p Platform,
+    target: &Target,
+) -> Result<Vec<Found<'p>>, OperationError> {
+    let host = find_place(platform, &target.environment, &target.host)?;
     let component = platform.component(&target.component).ok_or_else(|| {
         let names: Vec<&str> = platform
             .components
@@ -87,46 +87,64 @@ pub(crate) fn resolve<'p>(platform: &'p Platform, target: &Target) -> Result<Fou
         .filter(|(_, host)| host.carries(&component.name))
         .map(|(host_at, host)| Found { host_at, host, component })
         .collect();
-    let wanted: Vec<&Found<'p>> = carriers
+    let wanted: Vec<Found<'p>> = carriers
         .iter()
         .filter(|found| {
             (target.environment.is_empty() || found.host.environment == *target.environment.as_str())
-                && host_name.is_none_or(|name| found.host.name == *name)
+                && host.is_none_or(|host| found.host.name == host.name)
         })
+        .copied()
         .collect();
-    match wanted.as_slice() {
-        [one] => Ok(**one),
-        [] => {
-            let place = match (host_name, target.environment.as_str()) {
-                (Some(host), "") => format!("host {host}"),
-                (Some(host), environment) => format!("host {host} in environment {}", printable(environment)),
-                (None, "") => "any host".to_owned(),
-                (None, environment) => format!("any host of environment {}", printable(environment)),
-            };
-            Err(not_found(format!(
-                "\"{}\" is not on {place}; there is {}",
-                component.name,
-                listed(carriers.iter())
-            )))
-        }
-        several => Err(OperationError::new(
-            tonic::Code::InvalidArgument,
-            format!(
-                "\"{}\" is on several hosts, name the environment or the host: {}",
-                component.name,
-                listed(several.iter().copied())
-            ),
-        )),
+    if !wanted.is_empty() {
+        return Ok(wanted);
     }
+    let place = match (host, target.environment.as_str()) {
+        (Some(host), "") => format!("host {}", host.name),
+        (Some(host), environment) => format!("host {} in environment {}", host.name, printable(environment)),
+        (None, "") => "any host".to_owned(),
+        (None, environment) => format!("any host of environment {}", printable(environment)),
+    };
+    let there = listed(&carriers);
+    Err(not_found(format!("\"{}\" is not on {place}; there is {there}", component.name)))
 }
 
-fn unknown_host(platform: &Platform, written: &str) -> OperationError {
-    let hint = did_you_mean(written, platform.hosts().map(|host| host.name.as_str()).collect::<Vec<_>>());
-    OperationError::new(tonic::Code::NotFound, format!("host \"{}\" is not known{hint}", printable(written)))
+/// The host that the words for a place name, where they name one; the environment is known to be one.
+///
+/// # Errors
+/// Not found, with the nearest word.
+pub(crate) fn find_place<'p>(
+    platform: &'p Platform,
+    environment: &str,
+    host: &str,
+) -> Result<Option<&'p Host>, OperationError> {
+    let environments = || platform.environments.iter().map(|known| known.name.as_str());
+    if !environment.is_empty() && !platform.environments.iter().any(|known| known.name == *environment) {
+        let hint = did_you_mean(environment, environments().collect::<Vec<_>>());
+        return Err(not_found(format!("environment \"{}\" is not known{hint}", printable(environment))));
+    }
+    if host.is_empty() {
+        return Ok(None);
+    }
+    let found = platform.find_host(host).ok_or_else(|| {
+        let hint = did_you_mean(host, platform.hosts().map(|host| host.name.as_str()).collect::<Vec<_>>());
+        not_found(format!("host \"{}\" is not known{hint}", printable(host)))
+    })?;
+    Ok(Some(found))
 }
 
-fn listed<'f, 'p: 'f>(found: impl Iterator<Item = &'f Found<'p>>) -> String {
-    let names: Vec<String> = found.map(|found| found.id().to_string()).collect();
+/// Several were found where one was meant; `advice` says what to do.
+pub(crate) fn ambiguous(several: &[Found<'_>], advice: &str) -> OperationError {
+    let name = several.first().map(|found| found.component.name.as_str()).unwrap_or_default();
+    let message = format!("\"{name}\" is on several hosts, {advice}: {}", listed(several));
+    OperationError::new(tonic::Code::InvalidArgument, message)
+}
+
+pub(crate) fn not_found(message: String) -> OperationError {
+    OperationError::new(tonic::Code::NotFound, message)
+}
+
+fn listed(found: &[Found<'_>]) -> String {
+    let names: Vec<String> = found.iter().map(|found| found.id().to_string()).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 

@@ -27,6 +27,8 @@ const RELOAD: Duration = Duration::from_secs(60);
 
 /// What becomes of a plan.
 pub(crate) type PlanEvents = Pin<Box<dyn Stream<Item = Result<PlanEvent, Failure>> + Send>>;
+/// The overview, at once and after every change.
+pub(crate) type Overviews = Pin<Box<dyn Stream<Item = Result<Overview, Failure>> + Send>>;
 /// The lines of a log, as they come.
 pub(crate) type LogLines =
     Pin<Box<dyn Stream<Item = Result<v1::AggregatorServiceReadLogResponse, Failure>> + Send>>;
@@ -61,6 +63,31 @@ impl Client {
         let mut calls = self.calls.clone();
         let response = self.within(ANSWER, calls.get_overview(v1::GetOverviewRequest {})).await?;
         self.understood(response.overview)
+    }
+
+    /// The overview at once, then after every change, until the connection ends.
+    pub(crate) async fn watch_overview(&self) -> Result<Overviews, Failure> {
+        let mut calls = self.calls.clone();
+        let stream = self.within(ANSWER, calls.watch_overview(v1::WatchOverviewRequest {})).await?;
+        let client = self.clone();
+        Ok(Box::pin(stream.map(move |response| {
+            let response = response.map_err(|status| client.sentence(&status))?;
+            client.understood(response.overview)
+        })))
+    }
+
+    /// Whether the aggregator has something of this name, an alias among others.
+    pub(crate) async fn knows(&self, component: &str) -> bool {
+        let mut calls = self.calls.clone();
+        let wish =
+            Wish { component: component.to_owned(), all: true, no_dependencies: true, ..Wish::default() };
+        let kind = v1::ActionKind::from(ActionKind::Stop).into();
+        let call = calls.plan(v1::PlanRequest { kind, wish: Some((&wish).into()) });
+        match tokio::time::timeout(ANSWER, call).await {
+            Ok(Ok(_)) => true,
+            Ok(Err(status)) => !matches!(status.code(), Code::NotFound | Code::Unimplemented),
+            Err(_) => false,
+        }
     }
 
     pub(crate) async fn refresh(&self) -> Result<Overview, Failure> {
@@ -199,10 +226,11 @@ impl Client {
         match tokio::time::timeout(patience, call).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(self.sentence(&status)),
-            Err(_) => Err(Failure::new(
-                CANNOT_TELL,
-                format!("the aggregator at {} did not answer within {} s", self.address, patience.as_secs()),
-            )),
+            Err(_) => Err(Failure::Unreachable(format!(
+                "the aggregator at {} did not answer within {} s",
+                self.address,
+                patience.as_secs()
+            ))),
         }
     }
 
@@ -222,11 +250,8 @@ impl Client {
             source = deeper;
         }
         let address = &self.address;
-        Failure::new(
-            CANNOT_TELL,
-            format!(
-                "no connection to the aggregator at {address}: {source}; is rta-aggregator running there?"
-            ),
-        )
+        Failure::Unreachable(format!(
+            "no connection to the aggregator at {address}: {source}; is rta-aggregator running there?"
+        ))
     }
 }

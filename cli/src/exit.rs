@@ -4,7 +4,7 @@ use std::io;
 
 /// All is well.
 pub(crate) const OK: u8 = 0;
-/// A start or stop was refused or failed; in a pipe-driven shell: one of the commands failed.
+/// A start, stop or restart was refused or not wholly done; in a pipe-driven shell: one of the commands failed.
 pub(crate) const FAILED: u8 = 1;
 /// Wrong usage, or a broken configuration. clap ends with it too.
 pub(crate) const USAGE: u8 = 2;
@@ -18,6 +18,8 @@ pub(crate) const CANNOT_TELL: u8 = 4;
 pub(crate) enum Failure {
     /// A sentence for standard error, and the exit code.
     Told(u8, String),
+    /// There is no connection to the aggregator, or it does not answer in time: a sentence for standard error.
+    Unreachable(String),
     /// The output cannot be written; a reader that has seen enough is no error.
     Output(io::Error),
 }
@@ -25,6 +27,20 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn new(code: u8, message: impl Into<String>) -> Self {
         Self::Told(code, message.into())
+    }
+
+    /// The exit code and the sentence.
+    pub(crate) fn into_parts(self) -> (u8, String) {
+        match self {
+            Self::Told(code, message) => (code, message),
+            Self::Unreachable(message) => (CANNOT_TELL, message),
+            Self::Output(error) => (FAILED, format!("the output cannot be written: {error}")),
+        }
+    }
+
+    /// The sentence.
+    pub(crate) fn message(self) -> String {
+        self.into_parts().1
     }
 }
 

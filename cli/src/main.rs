@@ -2,18 +2,30 @@
 
 mod client;
 mod command;
+mod completions;
 mod config_check;
+mod control;
 mod demo;
 mod discover;
+mod events;
 mod exit;
 mod explain;
+#[cfg(test)]
+mod fake;
 mod here;
+mod keyboard;
 mod learn;
 mod local;
+mod logs;
+mod maintenance;
+mod names;
 mod remote;
 mod render;
 mod select;
 mod shell;
+mod typed;
+mod user;
+mod watch;
 
 use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
@@ -23,12 +35,17 @@ use clap::error::ErrorKind;
 
 use crate::client::Client;
 use crate::command::{Arguments, Command, Config, RemoteConfig};
-use crate::exit::{CANNOT_TELL, FAILED, Failure, OK, Outcome};
+use crate::exit::{CANNOT_TELL, Failure, OK, Outcome};
 use crate::render::Style;
 
 fn main() -> ExitCode {
     if let Some(code) = demo::stand_in::play() {
         return code;
+    }
+    match completions::answer() {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::SUCCESS,
+        Err(error) => return usage(&error),
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -55,11 +72,10 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 /// Tells a failure on standard error; its exit code.
 fn complain(failure: Failure) -> u8 {
-    let (code, message) = match failure {
-        Failure::Told(code, message) => (code, message),
-        Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return OK,
-        Failure::Output(error) => (FAILED, format!("the output cannot be written: {error}")),
-    };
+    if matches!(&failure, Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe) {
+        return OK;
+    }
+    let (code, message) = failure.into_parts();
     // Where standard error is gone too, the exit code is all that is left to tell.
     let _ = writeln!(io::stderr(), "rta: {message}");
     code
@@ -78,6 +94,7 @@ fn run(arguments: &Arguments) -> Outcome {
         Command::Learn(wish) => return learn::learn(wish, out, &mut io::stderr()),
         Command::Discover(wish) => return discover::discover(wish, style, out, &mut io::stderr()),
         Command::Config(Config::Check { folder }) => return config_check::config_check(folder, out),
+        Command::Completions { shell } => return completions::script(*shell, out),
         _ => {}
     }
     let runtime = tokio::runtime::Runtime::new()
@@ -98,6 +115,7 @@ fn run(arguments: &Arguments) -> Outcome {
         Command::Local { .. }
         | Command::Learn(_)
         | Command::Discover(_)
+        | Command::Completions { .. }
         | Command::Config(Config::Check { .. }) => Ok(OK),
     }
 }

@@ -1,21 +1,25 @@
 //! The commands that ask the aggregator.
 
-use std::io::Write;
+use std::io::{self, Write};
 
-use futures::StreamExt as _;
 use jiff::Timestamp;
 use rta_shared::control::ActionKind;
 use rta_shared::overview::{Health, Overview};
-use rta_shared::plan::{Conduct, PlanEvent, Wish};
 
 use crate::client::Client;
-use crate::command::{Place, Remote, Target};
+use crate::command::{Control, Place, Remote};
+use crate::control::control;
+use crate::control::person::Operator;
+use crate::events::events;
 use crate::exit::{CANNOT_TELL, FAILED, Failure, NOT_UP, OK, Outcome};
+use crate::logs::logs;
+use crate::maintenance::maintenance;
 use crate::render::Style;
 use crate::render::summary::summary;
 use crate::render::table::table;
 use crate::render::verbose::verbose;
 use crate::select::select;
+use crate::watch::watch;
 
 /// Does what `command` says, writing to `out`.
 pub(crate) async fn remote(
@@ -43,8 +47,13 @@ pub(crate) async fn remote(
             show(&overview, *json, style, out)?;
             Ok(OK)
         }
-        Remote::Start(target) => control(ActionKind::Start, target, client, style, out).await,
-        Remote::Stop(target) => control(ActionKind::Stop, target, client, style, out).await,
+        Remote::Watch { name, place } => watch(client, place, &name.join(" "), style, out).await,
+        Remote::Start(wish) => act(ActionKind::Start, wish, client, style, out).await,
+        Remote::Stop(wish) => act(ActionKind::Stop, wish, client, style, out).await,
+        Remote::Restart(wish) => act(ActionKind::Restart, wish, client, style, out).await,
+        Remote::Maintenance(wish) => maintenance(wish, client, out).await,
+        Remote::Events(wish) => events(wish, client, out).await,
+        Remote::Logs(wish) => logs(wish, client, out, &mut io::stderr()).await,
         Remote::Refresh => {
             let overview = client.refresh().await?;
             write!(out, "{}\n{}", summary(&overview, Timestamp::now()), table(&overview, style))?;
@@ -67,24 +76,16 @@ fn write_json(overview: &Overview, out: &mut (dyn Write + Send)) -> Result<(), F
     Ok(writeln!(out, "{json}")?)
 }
 
-async fn control(
+async fn act(
     kind: ActionKind,
-    target: &Target,
+    wish: &Control,
     client: &Client,
     style: Style,
     out: &mut (dyn Write + Send),
 ) -> Outcome {
-    let (environment, host, component) = target.parts();
-    let wish = Wish { component, environment, host, ..Wish::default() };
-    let conduct = Conduct { everything: true, ..Conduct::default() };
-    let mut events = client.control(kind, &wish, &conduct, "").await?;
-    while let Some(event) = events.next().await {
-        if let PlanEvent::Step(change) = event? {
-            writeln!(out, "{}: {}", change.state, change.text)?;
-        }
-    }
-    let _ = style;
-    Ok(OK)
+    let mut person = Operator::new(style.terminal)
+        .map_err(|error| Failure::new(FAILED, format!("Ctrl-C cannot be heard: {error}")))?;
+    control(kind, wish, client, &mut person, style, out).await
 }
 
 /// Has the configuration read anew everywhere, and tells how that went at each place.
@@ -99,8 +100,8 @@ pub(crate) async fn check(client: Result<Client, Failure>, place: &Place, out: &
     let overview = async { select(client?.overview().await?, place, "") }.await;
     let (code, line) = match overview {
         Ok(overview) => crate::render::check::check(&overview),
-        Err(Failure::Told(_, reason)) => (3, crate::render::check::unknown(&reason)),
         Err(error @ Failure::Output(_)) => return Err(error),
+        Err(failure) => (3, crate::render::check::unknown(&failure.message())),
     };
     writeln!(out, "{line}")?;
     Ok(code)

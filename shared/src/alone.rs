@@ -1,14 +1,16 @@
 //! What a component's own processes and its probe say of its health, whatever it depends on.
 
+use crate::autostart::Autostart;
 use crate::overview::Health;
 use crate::probe::ProbeState;
 use crate::report::{ComponentReport, PartReport, State};
+use crate::unit::UnitReport;
 
 /// The health, and why it is not up as a sentence; empty when up.
 pub fn alone(seen: &ComponentReport) -> (Health, String) {
     let down = |reason: &str| (Health::Down, reason.to_owned());
     match seen.state {
-        State::Stopped => down("it is not running"),
+        State::Stopped => down(&stopped(seen)),
         State::Starting => down("it is being started"),
         State::Stopping => down("it is being stopped"),
         State::Unknown => {
@@ -32,10 +34,63 @@ pub fn alone(seen: &ComponentReport) -> (Health, String) {
             if let Some(probe) = seen.probe.as_ref().filter(|probe| probe.state == ProbeState::Failing) {
                 reasons.push(format!("its probe fails: {}", probe.reason));
             }
+            if let Some(autostart) = seen.autostart.as_ref().filter(|autostart| autostart.flapping) {
+                reasons.push(format!("it was restarted {} lately (flapping)", times(autostart.restarts)));
+            }
+            // By itself it is no trouble: what runs does its work, whoever started it.
+            if let Some(unit) = seen.unit.as_ref().filter(|unit| !reasons.is_empty() && is_idle(unit)) {
+                reasons.push(format!("its unit {unit}"));
+            }
             let health = if reasons.is_empty() { Health::Up } else { Health::Degraded };
             (health, reasons.join("; "))
         }
     }
+}
+
+/// That it does not run, and what is done about it.
+fn stopped(seen: &ComponentReport) -> String {
+    let mut reason = "it is not running".to_owned();
+    match &seen.unit {
+        Some(unit) if unit.error.is_some() => reason.push_str(&format!("; {unit}")),
+        Some(unit) if unit.active_state == "active" => {
+            reason.push_str(&format!(", though its unit {} is active ({})", unit.name, unit.sub_state));
+        }
+        Some(unit) if unit.active_state == "failed" => {
+            reason.push_str(&format!("; unit {} failed", unit.name));
+            if !unit.result.is_empty() {
+                reason.push_str(&format!(" ({})", unit.result));
+            }
+        }
+        // systemd's own: it waits to restart it, or is at it.
+        Some(unit) if !is_idle(unit) => reason.push_str(&format!("; unit {unit}")),
+        Some(_) | None => {}
+    }
+    match &seen.autostart {
+        Some(Autostart { given_up: true, restarts, last_end, .. }) => {
+            reason.push_str(&format!("; given up after {}", counted(*restarts)));
+            if !last_end.is_empty() {
+                reason.push_str(&format!(": {last_end}"));
+            }
+        }
+        Some(Autostart { next_at: Some(_), .. }) => reason.push_str("; it is started again soon"),
+        Some(_) | None => {}
+    }
+    reason
+}
+
+/// Nothing of the unit runs by systemd's account.
+fn is_idle(unit: &UnitReport) -> bool {
+    matches!(unit.active_state.as_str(), "inactive" | "failed")
+}
+
+/// `once`, `3 times`.
+fn times(count: u32) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
+/// `1 restart`, `3 restarts`.
+fn counted(restarts: u32) -> String {
+    format!("{restarts} restart{}", if restarts == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -102,6 +157,92 @@ mod tests {
             (
                 Health::Degraded,
                 "driver runs 2 times, at most 1 is right: pids 7, 8; its probe fails: tcp 127.0.0.1:1: refused"
+                    .to_owned()
+            )
+        );
+    }
+
+    fn unit(active: &str, sub: &str, result: &str) -> Option<UnitReport> {
+        Some(UnitReport {
+            name: "kafka.service".into(),
+            active_state: active.into(),
+            sub_state: sub.into(),
+            result: result.into(),
+            error: None,
+        })
+    }
+
+    #[test]
+    fn what_systemd_says_of_a_stopped_component_is_told() {
+        let rows = [
+            (unit("inactive", "dead", "success"), "it is not running"),
+            (
+                unit("active", "exited", "success"),
+                "it is not running, though its unit kafka.service is active (exited)",
+            ),
+            (
+                unit("failed", "failed", "exit-code"),
+                "it is not running; unit kafka.service failed (exit-code)",
+            ),
+            (
+                unit("activating", "auto-restart", "exit-code"),
+                "it is not running; unit kafka.service activating (auto-restart, exit-code)",
+            ),
+        ];
+        for (unit, reason) in rows {
+            let report = ComponentReport { unit, ..seen(State::Stopped) };
+            assert_eq!(alone(&report), (Health::Down, reason.to_owned()));
+        }
+        let mut report = ComponentReport { unit: unit("", "", ""), ..seen(State::Stopped) };
+        report.unit.as_mut().unwrap().error = Some("no bus".into());
+        assert_eq!(alone(&report).1, "it is not running; kafka.service: no bus");
+    }
+
+    #[test]
+    fn what_runs_outside_of_its_unit_is_up_and_the_unit_is_told_with_other_trouble() {
+        let failed = || unit("failed", "failed", "signal");
+        let running = ComponentReport { unit: failed(), ..seen(State::Running) };
+        assert_eq!(alone(&running), (Health::Up, String::new()));
+        let partial = ComponentReport { unit: failed(), ..seen(State::Partial) };
+        assert_eq!(
+            alone(&partial),
+            (
+                Health::Degraded,
+                "only some of its processes run; missing: driver; its unit kafka.service failed (failed, signal)"
+                    .to_owned()
+            )
+        );
+    }
+
+    #[test]
+    fn restarts_are_told_and_too_many_degrade() {
+        let autostart = Autostart {
+            wanted: true,
+            why: "ann started it".into(),
+            restarts: 3,
+            next_at: None,
+            given_up: false,
+            flapping: false,
+            last_end: "it ended with exit status 1 at 09:30:00 UTC".into(),
+        };
+        let with = |state, autostart: &Autostart| {
+            alone(&ComponentReport { autostart: Some(autostart.clone()), ..seen(state) })
+        };
+        assert_eq!(with(State::Running, &autostart), (Health::Up, String::new()));
+        assert_eq!(with(State::Stopped, &autostart).1, "it is not running");
+        let soon = Autostart { next_at: Some(Timestamp::UNIX_EPOCH), ..autostart.clone() };
+        assert_eq!(with(State::Stopped, &soon).1, "it is not running; it is started again soon");
+        let flapping = Autostart { flapping: true, ..autostart.clone() };
+        assert_eq!(
+            with(State::Running, &flapping),
+            (Health::Degraded, "it was restarted 3 times lately (flapping)".to_owned())
+        );
+        let given_up = Autostart { given_up: true, ..flapping };
+        assert_eq!(
+            with(State::Stopped, &given_up),
+            (
+                Health::Down,
+                "it is not running; given up after 3 restarts: it ended with exit status 1 at 09:30:00 UTC"
                     .to_owned()
             )
         );

@@ -17,7 +17,7 @@
 //! | [`probe`], [`usage`] | how a component's probe fares; what a host and its processes use |
 //! | [`control`] | starts, stops and restarts of one instance: who, how far, how they ended |
 //! | [`maintenance`] | times in which a host or an instance is worked on |
-//! | [`unit`], [`autostart`] | what keeps a component running: systemd, or the agent |
+//! | [`mod@unit`], [`autostart`] | what keeps a component running: systemd, or the agent |
 //! | [`report`] | what one agent says of its host |
 //! | [`overview`] | what the aggregator concludes of the platform |
 //! | [`alone`] | what a component's own processes say of its health |

@@ -1,5 +1,6 @@
 //! Plans: what is started, stopped and restarted for one wish, in which order, and what became of it.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -36,13 +37,18 @@ pub struct Step {
 impl Plan {
     /// The instances that it touches although they were not named, each once.
     pub fn unnamed(&self) -> Vec<&InstanceId> {
-        let mut unnamed: Vec<&InstanceId> = Vec::new();
-        for step in self.steps.iter().filter(|step| !step.named) {
-            if !unnamed.contains(&&step.instance) {
-                unnamed.push(&step.instance);
-            }
-        }
-        unnamed
+        self.instances(false)
+    }
+
+    /// The instances that were named and that it touches, each once.
+    pub fn named(&self) -> Vec<&InstanceId> {
+        self.instances(true)
+    }
+
+    fn instances(&self, named: bool) -> Vec<&InstanceId> {
+        let mut known = HashSet::new();
+        let steps = self.steps.iter().filter(|step| step.named == named);
+        steps.map(|step| &step.instance).filter(|instance| known.insert(*instance)).collect()
     }
 }
 
@@ -77,7 +83,7 @@ pub struct Conduct {
 }
 
 /// How a step stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StepState {
     /// Its turn has not come.

@@ -38,6 +38,11 @@ fn is_steering(character: char) -> bool {
         || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// `text` as [`printable`] shows it, but with its tabs: a line of a log or of a stack trace.
+pub fn printable_line(text: &str) -> String {
+    text.split('\t').map(printable).collect::<Vec<_>>().join("\t")
+}
+
 /// The one of `candidates` that a person who wrote `word` most likely meant, or `None` where nothing is near.
 pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     // Below this similarity (0 to 1) a proposal puzzles more than it helps; `kafka` against `cassandra` has 0.43.
@@ -80,6 +85,12 @@ pub fn counted(count: usize, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_keeps_its_tabs_and_cannot_steer_the_terminal() {
+        assert_eq!(printable_line("\tat x.Y(Z.java:7)"), "\tat x.Y(Z.java:7)");
+        assert_eq!(printable_line("\u{1b}[2Jgone"), "\\u{1b}[2Jgone");
+    }
 
     #[test]
     fn steering_characters_are_escaped_and_letters_are_not() {

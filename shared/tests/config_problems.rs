@@ -333,11 +333,12 @@ fn variables_are_replaced_for_the_host() {
     assert!(app.parts[0].criteria[0].regex.is_match(b"h1 fe80::1 /opt/own.1"));
     assert!(!app.parts[0].criteria[0].regex.is_match(b"h1 192.0.2.7 /opt/ownx1"));
     let start = app.start.as_ref().unwrap();
-    assert_eq!(start.command, ["/opt/own.1/run", "--on=192.0.2.7"]);
-    assert_eq!(start.directory.as_deref(), Some(Path::new("/opt/own.1")));
-    assert_eq!(start.log.as_deref(), Some(Path::new("/var/log/h1.log")));
-    assert!(start.environment.contains(&("LOGS".to_owned(), "/opt/own.1/logs".to_owned())));
-    assert!(start.environment.contains(&("RAW".to_owned(), "${x}".to_owned())));
+    let command = start.engine.command().unwrap();
+    assert_eq!(command.command, ["/opt/own.1/run", "--on=192.0.2.7"]);
+    assert_eq!(command.directory.as_deref(), Some(Path::new("/opt/own.1")));
+    assert_eq!(command.log.as_deref(), Some(Path::new("/var/log/h1.log")));
+    assert!(command.environment.contains(&("LOGS".to_owned(), "/opt/own.1/logs".to_owned())));
+    assert!(command.environment.contains(&("RAW".to_owned(), "${x}".to_owned())));
     assert_eq!((start.timeout.as_secs(), start.settle.as_secs()), (60, 2));
     assert_eq!((app.stop.signal, app.stop.timeout.as_secs(), app.stop.kill), (StopSignal::Int, 90, false));
 }

@@ -12,6 +12,7 @@ mod program;
 mod site;
 mod stage;
 mod storm;
+mod systemd;
 
 pub use action::{Acted, AgentClient, act, connect};
 pub use binaries::binary;
@@ -22,3 +23,4 @@ pub use program::{Program, patiently, run};
 pub use site::{Children, Site, control_group};
 pub use stage::{Mode, Stage};
 pub use storm::Storm;
+pub use systemd::RealSystemd;

@@ -51,7 +51,16 @@ impl Program {
     /// Where it cannot be run.
     pub fn start<A: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = A>) -> Self {
         let mut command = Command::new(binary(name));
-        command.args(arguments).args(["--log-format", "json"]);
+        command.args(arguments);
+        Self::run(command)
+    }
+
+    /// Starts `command`, which ends in the arguments of one of the binaries, with its log as JSON.
+    ///
+    /// # Panics
+    /// Where it cannot be run.
+    pub fn run(mut command: Command) -> Self {
+        command.args(["--log-format", "json"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).env("RTA_LOG", "info");
         let mut child = command.spawn().expect("the binary can be run");
         let log = Lines::collect(child.stderr.take().expect("the log is piped"));

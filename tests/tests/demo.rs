@@ -68,7 +68,7 @@ fn the_demo_shows_what_a_stopped_kafka_breaks_and_leaves_nothing() {
     let rta = |arguments: &[&str]| run("rta", ["--aggregator", &aggregator].iter().chain(arguments));
     assert_eq!(demo.stand_ins().len(), 16);
     assert_eq!(rta(&["status"]).status.code(), Some(0));
-    assert!(rta(&["stop", "kafka", "server"]).status.success());
+    assert!(rta(&["stop", "kafka", "server", "--no-dependencies"]).status.success());
     let overview: Value = serde_json::from_slice(&rta(&["list", "--json"]).stdout).unwrap();
     let instances: Vec<&Value> = overview["environments"][0]["hosts"]
         .as_array()
@@ -104,7 +104,7 @@ fn the_demo_shows_what_a_stopped_kafka_breaks_and_leaves_nothing() {
     assert_eq!(ambiguous.status.code(), Some(1));
     let said = String::from_utf8(ambiguous.stderr).unwrap();
     assert!(said.contains("demo/demo-analytic/spark master, demo/demo-storage/spark master"), "{said}");
-    assert!(rta(&["stop", "spark", "master", "--host", "demo-storage"]).status.success());
+    assert!(rta(&["stop", "spark", "master", "--host", "demo-storage", "--yes"]).status.success());
 
     demo.signal(Signal::INT);
     let status = patiently("the demo to end", || demo.child.try_wait().unwrap());

@@ -176,9 +176,10 @@ fn a_killed_agent_turns_its_host_unknown_and_a_new_one_finds_its_processes() {
         (&"running".into(), &"kafka server".into())
     );
     assert_eq!(world.rta(&["check"]).status.code(), Some(2), "watched is down for certain");
-    let refused = world.rta(&["stop", "kafka server"]);
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(text(&refused.stderr).contains("no connection to the agent at"), "{refused:?}");
+    let failed = world.rta(&["stop", "kafka server"]);
+    assert_eq!(failed.status.code(), Some(1));
+    let said = text(&failed.stdout) + &text(&failed.stderr);
+    assert!(said.contains("no connection to the agent at"), "{failed:?}");
 
     let hosts = std::fs::read_to_string(world.site.config().join("hosts.toml")).unwrap();
     let address = hosts.split("http://").nth(1).unwrap().split('"').next().unwrap().to_owned();
@@ -206,22 +207,23 @@ fn start_and_stop_by_the_command_and_by_the_page() {
     let world = World::new();
     let output = world.rta(&["start", "Kafka", "Server"]);
     let said = text(&output.stdout);
-    assert!(
-        said.starts_with("TEST/analytic/kafka server: started in") && said.contains("(pid "),
-        "{output:?}"
-    );
+    assert!(said.contains("started in") && said.contains("(pid "), "{output:?}");
     assert!(
         text(&world.rta(&["start", "kafka server"]).stdout).contains("already running, nothing was started")
     );
 
     let (code, _) = world.post("/stop", "environment=TEST&host=analytic&component=kafka+server");
     assert_eq!(code, 303);
-    assert_eq!(world.instance("kafka server")["state"], "stopped");
-    assert!(world.get("/?action=1").1.contains("<strong>TEST/analytic/kafka server</strong>: stopped in"));
+    world.until("kafka server", "down");
+    patiently("the page to tell how it ended", || {
+        let page = world.get("/plan?id=3").1;
+        (page.contains("<strong>1 step done</strong>") && page.contains("stopped in")).then_some(())
+    });
     world.post("/start", "environment=TEST&host=analytic&component=kafka+server");
-    assert_eq!(world.instance("kafka server")["state"], "running");
-    world.post("/start", "environment=TEST&host=storage&component=watched");
-    assert!(world.get("/?action=3").1.contains("the configuration has no start command for it"));
+    world.until("kafka server", "up");
+    let (code, page) = world.post("/start", "environment=TEST&host=storage&component=watched");
+    assert_eq!(code, 409);
+    assert!(page.contains("the configuration has no start command for it"), "{page}");
 
     let unknown = world.rta(&["start", "kafka", "sever"]);
     assert_eq!(unknown.status.code(), Some(1));
@@ -294,7 +296,7 @@ fn the_shell_reads_a_pipe_and_survives_failures() {
     let all = |lines: &Lines, marker: &str| {
         patiently(marker, || Some(lines.all().join("\n")).filter(|all| all.contains(marker)))
     };
-    let said = all(&out, "TEST/analytic/kafka server: started in");
+    let said = all(&out, "started in");
     assert!(said.contains("kafka server  stopped  down"), "{said}");
     let errors = all(&errors, "a quote is not closed");
     assert!(errors.contains("\"fly\" is no command; known:"), "{errors}");

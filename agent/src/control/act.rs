@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use rta_shared::config::{Engine, HostComponent};
+use rta_shared::config::HostComponent;
 use rta_shared::control::{ActionKind, Done};
-use tonic::Code;
 
 use super::cgroup::Group;
 use super::eyes::Eyes;
@@ -12,6 +11,7 @@ use super::launches::Launches;
 use super::news::News;
 use super::refusal::Refusal;
 use super::{restart, start, stop};
+use crate::systemd::{self, Systemd};
 
 /// What an action may take beyond the times that are configured: the looks in between, and what it does at its
 /// deadline.
@@ -25,6 +25,7 @@ pub(super) struct Act {
     /// The control group of what is started; `None` where there can be none.
     pub(super) group: Option<Group>,
     pub(super) launches: Launches,
+    pub(super) systemd: Systemd,
 }
 
 impl Act {
@@ -33,16 +34,20 @@ impl Act {
     /// # Errors
     /// Why it was not done.
     pub(super) async fn perform(&self, kind: ActionKind) -> Result<Done, Refusal> {
-        match self.component.start.as_ref().map(|rule| &rule.engine) {
-            Some(Engine::Systemd(unit)) => Err(Refusal::new(
-                Code::Unimplemented,
-                format!("{unit} is systemd's, which this agent cannot ask yet; use systemctl"),
-            )),
-            Some(Engine::Command(_)) | None => match kind {
-                ActionKind::Start => start::start(self).await,
-                ActionKind::Stop => stop::stop(self).await,
-                ActionKind::Restart => restart::restart(self).await,
-            },
+        let unit = self.component.start.as_ref().and_then(|rule| Some((rule, rule.engine.unit()?)));
+        if let Some((rule, unit)) = unit {
+            let (systemd, component, eyes, news) = (&self.systemd, &self.component, &self.eyes, &self.news);
+            let act = systemd::Act { systemd, component, rule, unit, eyes, news };
+            return match kind {
+                ActionKind::Start => systemd::start(&act).await,
+                ActionKind::Stop => systemd::stop(&act).await,
+                ActionKind::Restart => systemd::restart(&act).await,
+            };
+        }
+        match kind {
+            ActionKind::Start => start::start(self).await,
+            ActionKind::Stop => stop::stop(self).await,
+            ActionKind::Restart => restart::restart(self).await,
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Starts and stops: one at a time works on a component, and each goes on if its caller goes away.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::Stream;
 use rta_shared::config::{HostComponent, HostConfig};
 use rta_shared::control::{ActionEvent, ActionKind, Done, Requester};
 use rta_shared::explain::ExplainedPart;
+use rta_shared::name::Name;
 use rta_shared::text::{did_you_mean, printable};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -18,12 +20,14 @@ use super::launches::Launches;
 use super::news::News;
 use super::refusal::Refusal;
 use crate::scan::Scanner;
+use crate::state_folder::Memory;
 use crate::worker::Worker;
 
 /// Performs actions. One at a time works on a component; each goes on if its caller goes away.
 #[derive(Clone)]
 pub(crate) struct Actions {
     pub(crate) worker: Worker,
+    pub(crate) memory: Memory,
     groups: Groups,
     launches: Launches,
 }
@@ -32,9 +36,10 @@ pub(crate) struct Actions {
 pub(crate) type Told = Result<ActionEvent, Status>;
 
 impl Actions {
-    /// Those on the components of `worker`; what is started is in one of `groups`.
-    pub(crate) fn new(worker: Worker, groups: Groups) -> Self {
-        Self { worker, groups, launches: Launches::default() }
+    /// Those on the components of `worker`; what operators want is kept in `memory`, and what is started is in
+    /// one of `groups`.
+    pub(crate) fn new(worker: Worker, memory: Memory, groups: Groups) -> Self {
+        Self { worker, memory, groups, launches: Launches::default() }
     }
 
     /// Begins to start, stop or restart the component of this name or alias; what is told of it ends with its
@@ -51,8 +56,16 @@ impl Actions {
         let config = self.worker.config();
         let component = find(&config, name)?;
         let told = |refusal: Refusal| refusal.told(kind, &component.name, &config.host);
-        let held = self.worker.begin(&component.name, kind, by).await.map_err(Refusal::from).map_err(told)?;
+        let held = self
+            .worker
+            .begin(&component.name, kind, by.clone())
+            .await
+            .map_err(Refusal::from)
+            .map_err(told)?;
         held.map_err(|hold| told(Refusal::new(Code::Aborted, hold.to_string())))?;
+        if by != Requester::autostart() {
+            self.memory.hear(&component.name, kind, &by);
+        }
         // Unbounded, but `News` sends only so many.
         let (events, stream) = mpsc::unbounded_channel();
         let act = Act {
@@ -60,12 +73,16 @@ impl Actions {
             news: News::new(events.clone()),
             group: self.groups.of(&component.name),
             launches: self.launches.clone(),
+            systemd: self.worker.systemd().clone(),
             component: component.clone(),
         };
         let (worker, name, host) = (self.worker.clone(), component.name.clone(), config.host.clone());
+        let memory = self.memory.clone();
         // In a task of its own: it goes on, and frees the component in the end, if the caller goes away.
         tokio::spawn(async move {
             let outcome = Self::act(worker, kind, act).await;
+            // An operator who is told of it may count on it.
+            memory.settled().await;
             let outcome = outcome.map(ActionEvent::Done).map_err(|refusal| refusal.told(kind, &name, &host));
             // The caller may have gone.
             let _ = events.send(outcome);
@@ -87,10 +104,27 @@ impl Actions {
         explained.map_err(|reason| Status::unavailable(format!("host {}: {reason}", config.host)))
     }
 
+    /// The log of the component of this name or alias, with the host's name and the component's.
+    ///
+    /// # Errors
+    /// A sentence: no such component, or the configuration names no log for it.
+    pub(crate) fn log_of(&self, name: &str) -> Result<(Name, Name, PathBuf), Status> {
+        let config = self.worker.config();
+        let component = find(&config, name)?;
+        let (host, name) = (config.host.clone(), component.name.clone());
+        match &component.log {
+            Some(path) => Ok((host, name, path.clone())),
+            None => Err(Status::failed_precondition(format!(
+                "{name} on {host}: the configuration names no log for it; add log = \"/path\" to the component"
+            ))),
+        }
+    }
+
     async fn act(worker: Worker, kind: ActionKind, act: Act) -> Result<Done, Refusal> {
         let name = act.component.name.clone();
         let limit = limit(kind, &act.component);
         let outcome = bounded(limit, async move { act.perform(kind).await }).await;
+        worker.look_at_units();
         worker.end(&name).await;
         match &outcome {
             Ok(done) => tracing::info!(component = %name, action = %kind, %done, "done"),

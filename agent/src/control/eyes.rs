@@ -8,6 +8,7 @@ use rta_shared::process::{Process, ProcessId};
 use rta_shared::report::{Circumstances, ComponentReport, State};
 use tonic::Code;
 
+use super::launch::Launched;
 use super::refusal::Refusal;
 use crate::watch::Sight;
 use crate::worker::Worker;
@@ -37,6 +38,11 @@ impl Eyes {
     /// As for [`Eyes::look`].
     pub(crate) async fn glance(&self) -> Result<ComponentReport, Refusal> {
         self.of(&*self.worker.glance().await?)
+    }
+
+    /// Has it remembered how what was launched ends.
+    pub(crate) fn follow_exit(&self, launched: &Launched) {
+        self.worker.exits().follow(&self.component.name, launched.pid, launched.exits());
     }
 
     /// What matches now, it and others.

@@ -36,6 +36,11 @@ pub(crate) struct Launched {
 }
 
 impl Launched {
+    /// Tells how it ended, once it has.
+    pub(crate) fn exits(&self) -> watch::Receiver<Option<ExitStatus>> {
+        self.exit.clone()
+    }
+
     /// How it ended; `None` while it runs.
     pub(crate) fn exit(&self) -> Option<ExitStatus> {
         *self.exit.borrow()

@@ -11,7 +11,7 @@ const LINES: usize = 10;
 const BYTES: u64 = 4096;
 
 /// The last lines of the file at `path` behind byte `from`, each safe to show; together no more than [`BYTES`].
-pub(super) fn log_tail(path: &Path, from: u64) -> Vec<String> {
+pub(crate) fn log_tail(path: &Path, from: u64) -> Vec<String> {
     match read(path, from) {
         Ok(content) => last_lines(&String::from_utf8_lossy(&content)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -23,7 +23,7 @@ pub(super) fn log_tail(path: &Path, from: u64) -> Vec<String> {
 }
 
 /// The length of the file at `path`; 0 where there is none.
-pub(super) fn length(path: &Path) -> u64 {
+pub(crate) fn length(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
 

@@ -3,23 +3,72 @@
 use std::time::Duration;
 
 use rta_shared::config::ProbeRule;
+use rta_shared::control::Phase;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use super::news::News;
 use crate::probe::Asker;
 
 /// From the end of one attempt to the next.
 const PACE: Duration = Duration::from_secs(1);
 
+/// Whether a component that settled is well, by its probe if it has one.
+#[derive(Default)]
+pub(crate) struct Wellness {
+    probing: Option<Probing>,
+    /// What the probe said last.
+    told: String,
+}
+
+/// What is known of it at one moment.
+pub(crate) enum Well {
+    /// It has no probe, or its probe passed.
+    Yes,
+    /// Its probe has not answered yet.
+    NotKnown,
+    /// Its probe failed, and is put again.
+    No(String),
+}
+
+impl Wellness {
+    /// Asks, and tells what is new.
+    pub(crate) fn ask(&mut self, rule: Option<&ProbeRule>, news: &News, pids: &[u32]) -> Well {
+        let Some(rule) = rule else { return Well::Yes };
+        let Some(probing) = &self.probing else {
+            news.tell(Phase::Probing, format!("asking its probe: {}", rule.question), pids.to_vec());
+            self.probing = Some(Probing::begin(rule));
+            return Well::NotKnown;
+        };
+        match probing.answer() {
+            None => Well::NotKnown,
+            Some(Ok(())) => Well::Yes,
+            Some(Err(reason)) => {
+                if self.told != reason {
+                    let text = format!("its probe does not pass yet: {reason}");
+                    news.tell(Phase::Probing, text, pids.to_vec());
+                    self.told.clone_from(&reason);
+                }
+                Well::No(reason)
+            }
+        }
+    }
+
+    /// What was asked was another run of it.
+    pub(crate) fn begin_anew(&mut self) {
+        self.probing = None;
+    }
+}
+
 /// A probe that is put until it passes. It ends when this is dropped.
-pub(super) struct Probing {
+struct Probing {
     answers: watch::Receiver<Option<Result<(), String>>>,
     task: AbortHandle,
 }
 
 impl Probing {
     /// Begins to ask.
-    pub(super) fn begin(rule: &ProbeRule) -> Self {
+    fn begin(rule: &ProbeRule) -> Self {
         let (sender, answers) = watch::channel(None);
         let mut asker = Asker::new(rule.question.clone(), rule.timeout);
         let asking = async move {
@@ -37,7 +86,7 @@ impl Probing {
     }
 
     /// The last answer; `None` before the first.
-    pub(super) fn answer(&self) -> Option<Result<(), String>> {
+    fn answer(&self) -> Option<Result<(), String>> {
         self.answers.borrow().clone()
     }
 }

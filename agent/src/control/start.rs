@@ -13,7 +13,7 @@ use super::act::Act;
 use super::ending::ending;
 use super::eyes::{pids, pids_text};
 use super::launch::{Launched, Order, launch};
-use super::probing::Probing;
+use super::probing::{Well, Wellness};
 use super::refusal::Refusal;
 
 /// How often the processes are looked at in the meantime.
@@ -57,6 +57,7 @@ pub(super) async fn start(act: &Act) -> Result<Done, Refusal> {
     }
     let order = Order { rule: command.clone(), group: act.group.clone(), log: act.component.log.clone() };
     let launched = launch(order).await?;
+    act.eyes.follow_exit(&launched);
     tracing::info!(component = %act.component.name, pid = launched.pid, command = ?command.command, "launched");
     if let Some(id) = launched.id {
         act.launches.began(&act.component.name, id);
@@ -78,8 +79,7 @@ pub(super) async fn start(act: &Act) -> Result<Done, Refusal> {
         settled_at: now + rule.timeout,
         matched: Vec::new(),
         was_whole: false,
-        probing: None,
-        told: String::new(),
+        wellness: Wellness::default(),
     };
     let pids = start.until_stable().await?;
     Ok(Done { outcome: Outcome::Started, pids, took: began.elapsed() })
@@ -96,9 +96,7 @@ struct Start<'a> {
     matched: Vec<Process>,
     /// Nothing was missing then.
     was_whole: bool,
-    probing: Option<Probing>,
-    /// What its probe said last.
-    told: String,
+    wellness: Wellness,
 }
 
 impl Start<'_> {
@@ -132,7 +130,7 @@ impl Start<'_> {
                 return Err(Refusal::new(Code::Internal, reason).with_log(self.launched.last_words().await));
             }
             if !is_whole {
-                self.probing = None;
+                self.wellness.begin_anew();
                 if Instant::now() >= self.deadline {
                     return Err(self.too_late(&found).await);
                 }
@@ -148,7 +146,7 @@ impl Start<'_> {
 
     fn begin_to_settle(&mut self, now: &[Process]) {
         self.settled_at = Instant::now() + self.rule.settle;
-        self.probing = None;
+        self.wellness.begin_anew();
         let settle = self.rule.settle.as_secs_f64();
         let pids = pids(now);
         let text = format!("{} matches; it has to stay for {settle} s", pids_text(&pids));
@@ -157,24 +155,11 @@ impl Start<'_> {
 
     /// It settled: whether its probe, if it has one, has passed.
     async fn is_well(&mut self, now: &[Process]) -> Result<bool, Refusal> {
-        let Some(rule) = &self.act.component.probe else { return Ok(true) };
-        let Some(probing) = &self.probing else {
-            self.act.news.tell(Phase::Probing, format!("asking its probe: {}", rule.question), pids(now));
-            self.probing = Some(Probing::begin(rule));
-            return Ok(false);
-        };
-        match probing.answer() {
-            Some(Ok(())) => Ok(true),
-            Some(Err(reason)) if Instant::now() >= self.deadline => Err(self.unwell(now, &reason).await),
-            Some(Err(reason)) => {
-                if self.told != reason {
-                    let text = format!("its probe does not pass yet: {reason}");
-                    self.act.news.tell(Phase::Probing, text, pids(now));
-                    self.told = reason;
-                }
-                Ok(false)
-            }
-            None => Ok(false),
+        let rule = self.act.component.probe.as_ref();
+        match self.wellness.ask(rule, &self.act.news, &pids(now)) {
+            Well::Yes => Ok(true),
+            Well::No(reason) if Instant::now() >= self.deadline => Err(self.unwell(now, &reason).await),
+            Well::No(_) | Well::NotKnown => Ok(false),
         }
     }
 

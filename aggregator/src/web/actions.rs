@@ -1,92 +1,179 @@
-//! The starts and stops of late, and how they ended. They are forgotten when the aggregator ends.
+//! What the buttons do: they begin plans, cancel them, and lead to the page that shows one.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
-
-use jiff::Timestamp;
+use axum::extract::{Form, FromRequestParts, Query, State};
+use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Redirect, Response};
 use rta_shared::control::ActionKind;
+use rta_shared::name::LONGEST;
+use rta_shared::overview::InstanceId;
+use rta_shared::plan::{Conduct, Wish};
+use serde::Deserialize;
+use tonic::Code;
 
-/// How many are remembered.
-const REMEMBERED: usize = 50;
+use super::page;
+use crate::operations::{NotBegun, Operations, requester};
+use crate::target::OperationError;
 
-/// One start or stop that was asked for on the page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Action {
-    pub(super) id: u64,
-    pub(super) kind: ActionKind,
-    /// The full name that was asked for.
-    pub(super) instance: String,
-    pub(super) since: Timestamp,
-    pub(super) progress: Progress,
-}
+/// Whom the page acts for, until people sign in.
+const USER: &str = "page";
 
-/// How far an action is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
-    UnderWay,
-    Done(String),
-    Failed(String),
-}
+/// What a form says: its fields, in their order.
+type Fields = Vec<(String, String)>;
 
-/// A bounded record of actions, the newest first.
-#[derive(Debug, Default)]
-pub(super) struct Actions(Mutex<Record>);
+/// The address of whoever asks; empty where the server does not tell.
+pub(super) struct Address(String);
 
-#[derive(Debug, Default)]
-struct Record {
-    last_id: u64,
-    actions: VecDeque<Action>,
-}
+impl<S: Sync> FromRequestParts<S> for Address {
+    type Rejection = std::convert::Infallible;
 
-impl Actions {
-    /// Notes that an action begins; its number.
-    pub(super) fn begin(&self, kind: ActionKind, instance: String, since: Timestamp) -> u64 {
-        self.locked(|record| {
-            record.last_id += 1;
-            let id = record.last_id;
-            record.actions.truncate(REMEMBERED - 1);
-            record.actions.push_front(Action { id, kind, instance, since, progress: Progress::UnderWay });
-            id
-        })
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let peer = parts.extensions.get::<axum::extract::ConnectInfo<std::net::SocketAddr>>();
+        Ok(Self(peer.map(|peer| peer.0.ip().to_string()).unwrap_or_default()))
     }
+}
 
-    /// Notes how an action ended.
-    pub(super) fn end(&self, id: u64, progress: Progress) {
-        self.locked(|record| {
-            if let Some(action) = record.actions.iter_mut().find(|action| action.id == id) {
-                action.progress = progress;
+/// The instance that a button is for, and what else may be touched.
+#[derive(Debug, PartialEq, Eq)]
+struct Pressed {
+    instance: InstanceId,
+    agreed: Vec<InstanceId>,
+    /// Nothing else may be touched, whatever that breaks.
+    alone: bool,
+}
+
+impl Pressed {
+    /// `None`: a form that no page of ours has.
+    fn read(fields: Fields) -> Option<Self> {
+        let (mut environment, mut host, mut component) = (None, None, None);
+        let (mut agreed, mut alone) = (Vec::new(), false);
+        for (key, value) in fields {
+            let field = match key.as_str() {
+                "environment" => &mut environment,
+                "host" => &mut host,
+                "component" => &mut component,
+                "agreed" => {
+                    agreed.push(page::plan::instance(&value)?);
+                    continue;
+                }
+                "alone" => {
+                    alone = true;
+                    continue;
+                }
+                _ => return None,
+            };
+            if value.is_empty() || value.len() > LONGEST || field.replace(value).is_some() {
+                return None;
             }
-        });
+        }
+        let instance =
+            InstanceId { environment: environment?.into(), host: host?.into(), component: component?.into() };
+        Some(Self { instance, agreed, alone })
     }
+}
 
-    /// All that are remembered, the newest first.
-    pub(super) fn all(&self) -> Vec<Action> {
-        self.locked(|record| record.actions.iter().cloned().collect())
-    }
+pub(super) async fn start(state: State<Operations>, address: Address, form: Form<Fields>) -> Response {
+    act(&state.0, ActionKind::Start, address, form.0).await
+}
 
-    fn locked<T>(&self, look: impl FnOnce(&mut Record) -> T) -> T {
-        // Nothing that holds the lock can leave the record half-written.
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+pub(super) async fn stop(state: State<Operations>, address: Address, form: Form<Fields>) -> Response {
+    act(&state.0, ActionKind::Stop, address, form.0).await
+}
+
+pub(super) async fn restart(state: State<Operations>, address: Address, form: Form<Fields>) -> Response {
+    act(&state.0, ActionKind::Restart, address, form.0).await
+}
+
+async fn act(operations: &Operations, kind: ActionKind, address: Address, fields: Fields) -> Response {
+    let Some(Pressed { instance, agreed, alone }) = Pressed::read(fields) else {
+        let text = "The form does not name an environment, a host and a component.";
+        return (StatusCode::BAD_REQUEST, page::message("Nothing was done", text)).into_response();
+    };
+    let wish = Wish {
+        component: instance.component.as_str().to_owned(),
+        environment: instance.environment.as_str().to_owned(),
+        host: instance.host.as_str().to_owned(),
+        all: false,
+        no_dependencies: alone,
+    };
+    let conduct = Conduct { agreed, ..Conduct::default() };
+    match operations.begin(kind, &wish, conduct, requester(USER, address.0)).await {
+        Ok(account) => to_plan(account.begun().id),
+        Err(NotBegun::Unagreed { plan, .. }) => {
+            ([(CACHE_CONTROL, "no-store")], page::plan::confirmation(&instance, &plan)).into_response()
+        }
+        Err(NotBegun::Refused(error)) => refused(&error),
     }
+}
+
+/// `id=7`
+#[derive(Debug, Deserialize)]
+pub(super) struct Shown {
+    id: u64,
+}
+
+pub(super) async fn plan(State(operations): State<Operations>, Query(shown): Query<Shown>) -> Response {
+    match operations.account(shown.id) {
+        Ok(account) => ([(CACHE_CONTROL, "no-store")], page::plan::plan(&account.snapshot())).into_response(),
+        Err(error) => refused(&error),
+    }
+}
+
+pub(super) async fn cancel(State(operations): State<Operations>, Form(shown): Form<Shown>) -> Response {
+    match operations.cancel(shown.id) {
+        Ok(_) => to_plan(shown.id),
+        Err(error) => refused(&error),
+    }
+}
+
+fn to_plan(id: u64) -> Response {
+    Redirect::to(&format!("/plan?id={id}")).into_response()
+}
+
+/// A page that says why nothing was done.
+fn refused(error: &OperationError) -> Response {
+    let status = match error.code {
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::InvalidArgument => StatusCode::BAD_REQUEST,
+        Code::FailedPrecondition => StatusCode::CONFLICT,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, page::message("Nothing was done", &error.message)).into_response()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read(fields: &[(&str, &str)]) -> Option<Pressed> {
+        Pressed::read(fields.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+    }
+
     #[test]
-    fn the_newest_are_remembered_with_their_end() {
-        let actions = Actions::default();
-        for number in 0..60 {
-            let id = actions.begin(ActionKind::Start, format!("i{number}"), Timestamp::UNIX_EPOCH);
-            assert_eq!(id, number + 1);
+    fn a_form_names_one_instance_and_what_was_agreed() {
+        let one = [("environment", "E"), ("host", "h"), ("component", "kafka server")];
+        let pressed = read(&one).unwrap();
+        assert_eq!((pressed.instance.to_string().as_str(), pressed.agreed.len()), ("E/h/kafka server", 0));
+        let more = [one.as_slice(), &[("agreed", "E/h2/raw writer"), ("agreed", "E/h2/b")]].concat();
+        let agreed: Vec<String> = read(&more).unwrap().agreed.iter().map(InstanceId::to_string).collect();
+        assert_eq!(agreed, ["E/h2/raw writer", "E/h2/b"]);
+        assert!(!read(&more).unwrap().alone);
+        assert!(read(&[one.as_slice(), &[("alone", "")]].concat()).unwrap().alone);
+    }
+
+    #[test]
+    fn forms_that_are_none_of_ours_are_refused() {
+        let long = "x".repeat(LONGEST + 1);
+        for fields in [
+            vec![("environment", "E"), ("host", "h")],
+            vec![("environment", "E"), ("host", "h"), ("component", "")],
+            vec![("environment", "E"), ("host", "h"), ("component", &long)],
+            vec![("environment", "E"), ("host", "h"), ("component", "c"), ("host", "h2")],
+            vec![("environment", "E"), ("host", "h"), ("component", "c"), ("agreed", "E/h")],
+            vec![("environment", "E"), ("host", "h"), ("component", "c"), ("everything", "1")],
+        ] {
+            assert_eq!(read(&fields), None, "{fields:?}");
         }
-        actions.end(60, Progress::Done("started".to_owned()));
-        // Long forgotten: nothing happens.
-        actions.end(1, Progress::Failed("late".to_owned()));
-        let all = actions.all();
-        assert_eq!((all.len(), all[0].id, all[49].id), (50, 60, 11));
-        assert_eq!(all[0].progress, Progress::Done("started".to_owned()));
-        assert_eq!(all[1].progress, Progress::UnderWay);
     }
 }

@@ -3,14 +3,16 @@
 //! | module | holds |
 //! |---|---|
 //! | [`guard`] | who may ask: host names, origins, headers |
-//! | `actions` | the starts and stops of late, and how they ended |
+//! | `actions` | what the buttons do |
 //! | `assets` | the stylesheet and the icon, named by their content |
+//! | `log` | the page of an instance's log |
 //! | `page` | the page: pure functions from an overview to HTML |
 //! | `routes` | what is answered under which path |
 
 mod actions;
 mod assets;
 pub mod guard;
+mod log;
 pub(crate) mod page;
 mod routes;
 

@@ -1,130 +1,67 @@
 //! What is answered under which path.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use axum::extract::{DefaultBodyLimit, Form, Query, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{Method, StatusCode, Uri};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Redirect};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use jiff::Timestamp;
 use maud::Markup;
-use rta_shared::control::{ActionKind, Requester};
-use rta_shared::name::LONGEST;
-use serde::Deserialize;
 
-use super::actions::{Actions, Progress};
+use super::actions;
 use super::assets::{Asset, ICON, STYLE};
 use super::guard::{HostPolicy, guard};
+use super::log::log;
 use super::page;
 use crate::operations::Operations;
-use crate::target::Target;
 
-/// No form of the page is anywhere near as large.
-const LARGEST_BODY: usize = 64 * 1024;
-/// After this time an action's result is no longer waited for; the page then shows it when it comes.
-const PATIENCE: Duration = Duration::from_secs(8);
-
-#[derive(Clone)]
-struct Site {
-    operations: Operations,
-    actions: Arc<Actions>,
-}
+/// No form of the page is anywhere near as large; the longest lists a few thousand instances.
+const LARGEST_BODY: usize = 256 * 1024;
 
 /// The web server's routes.
 pub fn router(operations: Operations, hosts: HostPolicy) -> Router {
-    let site = Site { operations, actions: Arc::default() };
     Router::new()
         .route("/", get(overview_page))
         .route("/api/v1/overview", get(overview_json))
+        .route("/log", get(log))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/refresh", post(refresh))
-        .route("/start", post(start))
-        .route("/stop", post(stop))
+        .route("/plan", get(actions::plan))
+        .route("/start", post(actions::start))
+        .route("/stop", post(actions::stop))
+        .route("/restart", post(actions::restart))
+        .route("/cancel", post(actions::cancel))
         .route(&STYLE.path, get(async || asset(&STYLE)))
         .route(&ICON.path, get(async || asset(&ICON)))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(hosts, guard))
-        .with_state(site)
+        .with_state(operations)
 }
 
-/// `?action=7`: show how that action fares.
-#[derive(Debug, Deserialize)]
-struct Shown {
-    action: Option<String>,
-}
-
-async fn overview_page(State(site): State<Site>, Query(shown): Query<Shown>) -> impl IntoResponse {
-    let shown = shown.action.and_then(|id| id.parse().ok());
-    let markup = page::overview(&site.operations.overview(), &site.actions.all(), shown, Timestamp::now());
+async fn overview_page(State(operations): State<Operations>) -> impl IntoResponse {
+    let plans: Vec<_> = operations.accounts().iter().map(|account| account.snapshot()).collect();
+    let markup = page::overview(&operations.overview(), &plans, Timestamp::now());
     ([(CACHE_CONTROL, "no-store")], markup)
 }
 
-async fn overview_json(State(site): State<Site>) -> impl IntoResponse {
-    ([(CACHE_CONTROL, "no-store")], Json(site.operations.overview().as_ref().clone()))
+async fn overview_json(State(operations): State<Operations>) -> impl IntoResponse {
+    ([(CACHE_CONTROL, "no-store")], Json(operations.overview().as_ref().clone()))
 }
 
-async fn ready(State(site): State<Site>) -> impl IntoResponse {
-    match site.operations.is_ready() {
+async fn ready(State(operations): State<Operations>) -> impl IntoResponse {
+    match operations.is_ready() {
         true => (StatusCode::OK, "ready\n"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "some hosts have not been heard of yet\n"),
     }
 }
 
-async fn refresh(State(site): State<Site>) -> Redirect {
-    site.operations.refresh().await;
+async fn refresh(State(operations): State<Operations>) -> Redirect {
+    operations.refresh().await;
     Redirect::to("/")
-}
-
-/// Which instance a button is for.
-#[derive(Debug, Deserialize)]
-struct Pressed {
-    environment: String,
-    host: String,
-    component: String,
-}
-
-async fn start(State(site): State<Site>, Form(pressed): Form<Pressed>) -> Response {
-    act(site, ActionKind::Start, pressed).await
-}
-
-async fn stop(State(site): State<Site>, Form(pressed): Form<Pressed>) -> Response {
-    act(site, ActionKind::Stop, pressed).await
-}
-
-async fn act(site: Site, kind: ActionKind, pressed: Pressed) -> Response {
-    let Pressed { environment, host, component } = pressed;
-    if [&environment, &host, &component].iter().any(|name| name.is_empty() || name.len() > LONGEST) {
-        let markup = page::message(
-            "Nothing was done",
-            "The form does not name an environment, a host and a component.",
-        );
-        return (StatusCode::BAD_REQUEST, markup).into_response();
-    }
-    let instance = format!("{environment}/{host}/{component}");
-    let id = site.actions.begin(kind, instance, Timestamp::now());
-    // In a task of its own: it goes on if the browser leaves.
-    let work = tokio::spawn(async move {
-        let outcome = site
-            .operations
-            .control(kind, &Target { component, environment, host }, &Requester::default(), |_| {})
-            .await;
-        site.actions.end(
-            id,
-            match outcome {
-                Ok((_, done)) => Progress::Done(done.to_string()),
-                Err(error) => Progress::Failed(error.message),
-            },
-        );
-    });
-    // Whether it ended in time or not, the page shows how it stands.
-    let _ = tokio::time::timeout(PATIENCE, work).await;
-    Redirect::to(&format!("/?action={id}")).into_response()
 }
 
 fn asset(asset: &'static Asset) -> impl IntoResponse {
@@ -147,6 +84,7 @@ async fn wrong_method(method: Method, uri: Uri) -> (StatusCode, Markup) {
 mod tests {
     use axum::body::{Body, to_bytes};
     use axum::http::Request;
+    use axum::response::Response;
     use rta_shared::overview::Overview;
     use tower::ServiceExt as _;
 
@@ -187,26 +125,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_action_that_fails_is_shown_and_not_lost() {
-        let form = Request::post("/stop").header("content-type", "application/x-www-form-urlencoded");
-        let (response, _) = ask(form, "environment=DEV&host=c9t21193&component=kafka+server").await;
-        assert_eq!(
-            (response.status().as_u16(), response.headers()["location"].to_str().unwrap()),
-            (303, "/?action=1")
-        );
+    async fn what_cannot_be_begun_is_told_with_the_reason() {
+        let form = Request::post("/restart").header("content-type", "application/x-www-form-urlencoded");
+        let (response, body) = ask(form, "environment=DEV&host=h&component=kafka+server").await;
+        assert_eq!(response.status(), 404);
+        assert!(body.contains("environment &quot;DEV&quot; is not known"), "{body}");
+        let (response, body) = ask(Request::get("/plan?id=7"), "").await;
+        assert_eq!((response.status().as_u16(), body.contains("plan 7 is not known")), (404, true));
     }
 
     #[tokio::test]
     async fn bad_requests_get_a_clean_refusal() {
         let form = || Request::post("/stop").header("content-type", "application/x-www-form-urlencoded");
         let long = format!("environment=DEV&host=h&component={}", "x".repeat(300));
-        let huge = format!("environment=DEV&host=h&component={}", "x".repeat(70_000));
+        let huge = format!("environment=DEV&host=h&component={}", "x".repeat(300_000));
         assert_eq!(ask(form(), long).await.0.status(), 400);
         assert_eq!(ask(form(), huge).await.0.status(), 413);
-        assert_eq!(ask(form(), "host=h").await.0.status(), 422);
+        assert_eq!(ask(form(), "host=h").await.0.status(), 400);
         let foreign = form().header("sec-fetch-site", "cross-site");
         assert_eq!(ask(foreign, "environment=DEV&host=h&component=c").await.0.status(), 403);
-        assert_eq!(ask(Request::get("/stop"), "").await.0.status(), 405);
+        for path in ["/start", "/stop", "/restart", "/cancel"] {
+            assert_eq!(ask(Request::get(path), "").await.0.status(), 405);
+        }
         let (response, body) = ask(Request::get("/%3Cscript%3E"), "").await;
         assert_eq!(response.status(), 404);
         assert!(!body.contains("<script"));

@@ -12,12 +12,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures::StreamExt as _;
 use rta_agent::watch::WatchOptions;
-use rta_aggregator::Configuration;
+use rta_aggregator::{Configuration, Record};
 use rta_shared::config::Platform;
 use rta_shared::control::ActionKind;
 use rta_shared::logging::{self, LogFormat};
 use rta_shared::plan::{Conduct, PlanEvent, StepState, Wish};
-use rta_shared::text::counted;
+use rta_shared::text::{counted, printable_lines};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 use crate::client::Client;
 use crate::exit::{FAILED, Failure, OK, Outcome};
 
+/// Stand-ins cost next to nothing: only what waits for another waits.
+const PARALLEL: u32 = 32;
 /// How long the stand-ins have to end; those that have not end with this process.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -84,11 +86,12 @@ async fn run(
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         set_agent(&mut platform, host.name.as_str(), listener.local_addr()?);
         let config = platform::host_config(&platform, host, &programs)?;
-        let options = rta_agent::Options { watch: WatchOptions::default(), folder: None };
+        let options = rta_agent::Options { watch: WatchOptions::default(), folder: None, state: None };
         servers.push(tokio::spawn(rta_agent::serve(listener, config, options, shutdown.clone())));
     }
     servers.push(tokio::spawn(rta_aggregator::serve(
         Configuration::Fixed(platform),
+        Record::in_memory(),
         web,
         grpc,
         shutdown.clone(),
@@ -144,33 +147,30 @@ async fn greet(
     Ok(out.flush()?)
 }
 
-/// Starts or stops every instance; what went wrong, as sentences.
+/// Starts or stops every instance by one plan; what went wrong, as sentences.
 async fn control_all(client: &Client, kind: ActionKind) -> Vec<String> {
-    let wish = Wish { all: true, ..Wish::default() };
-    let conduct = Conduct { everything: true, keep_going: true, ..Conduct::default() };
-    let mut events = match client.refresh().await {
-        Ok(_) => match client.control(kind, &wish, &conduct, "demo").await {
-            Ok(events) => events,
-            Err(failure) => return vec![sentence(failure)],
-        },
-        Err(failure) => return vec![sentence(failure)],
-    };
-    let mut failures = Vec::new();
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(PlanEvent::Step(change)) if change.state == StepState::Failed => failures.push(change.text),
-            Ok(_) => {}
-            Err(failure) => failures.push(sentence(failure)),
-        }
-    }
-    failures
+    carry_out(client, kind).await.unwrap_or_else(|failure| vec![failure.message()])
 }
 
-fn sentence(failure: Failure) -> String {
-    match failure {
-        Failure::Told(_, message) => message,
-        Failure::Output(error) => error.to_string(),
+async fn carry_out(client: &Client, kind: ActionKind) -> Result<Vec<String>, Failure> {
+    let wish = Wish { all: true, ..Wish::default() };
+    let conduct = Conduct { everything: true, keep_going: true, parallel: PARALLEL, agreed: Vec::new() };
+    // The plan is made by what is known, so that it is to be known how every host stands.
+    client.refresh().await?;
+    let mut events = client.control(kind, &wish, &conduct, "demo").await?;
+    let mut steps = Vec::new();
+    let mut failures = Vec::new();
+    while let Some(event) = events.next().await {
+        match event? {
+            PlanEvent::Begun(begun) => steps = begun.plan.steps,
+            PlanEvent::Step(change) if change.state == StepState::Failed => {
+                let place = steps.get(change.step).map_or_else(String::new, |step| step.instance.to_string());
+                failures.push(printable_lines(&format!("{place}: {}", change.text)));
+            }
+            PlanEvent::Step(_) | PlanEvent::Ended(_) => {}
+        }
     }
+    Ok(failures)
 }
 
 /// A folder with this program under the names that the components' programs have.

@@ -2,10 +2,10 @@
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, Width};
-use rta_shared::overview::{Health, Overview};
+use rta_shared::overview::{Health, InstanceOverview, Overview};
 use rta_shared::text::printable;
 
-use super::{Style, shape};
+use super::{Style, note, shape};
 
 const HEADER: [&str; 7] = ["ENVIRONMENT", "HOST", "COMPONENT", "STATE", "HEALTH", "PIDS", "REASON"];
 
@@ -37,7 +37,7 @@ pub(crate) fn table(overview: &Overview, style: Style) -> String {
             Cell::new(instance.state.map_or("-", |state| state.word())),
             health_cell(instance.health, style),
             Cell::new(or_dash(pids.join(","))),
-            Cell::new(or_dash(printable(&instance.reason).into_owned())),
+            Cell::new(or_dash(printable(&remark(instance)).into_owned())),
         ]);
     }
     for column in table.column_iter_mut() {
@@ -54,6 +54,15 @@ pub(crate) fn table(overview: &Overview, style: Style) -> String {
         text.push('\n');
     }
     text
+}
+
+/// Why the health is not up, and what else matters.
+fn remark(instance: &InstanceOverview) -> String {
+    let mut parts = note::short(instance);
+    if !instance.reason.is_empty() {
+        parts.insert(0, instance.reason.clone());
+    }
+    parts.join("; ")
 }
 
 fn health_cell(health: Health, style: Style) -> Cell {
@@ -75,7 +84,9 @@ fn health_cell(health: Health, style: Style) -> Cell {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview};
+    use rta_shared::control::{ActionKind, Hold, Requester};
+    use rta_shared::maintenance::Maintenance;
+    use rta_shared::overview::{EnvironmentOverview, HostOverview};
     use rta_shared::report::State;
 
     use super::*;
@@ -132,6 +143,27 @@ mod tests {
                 .is_some_and(|line| line.starts_with("DEV          h     kafka server  stopped  down    -"))
         );
         assert!(text.contains(reason.trim()) && !text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn what_is_under_way_and_maintenance_stand_beside_the_reason() {
+        let mut shown = overview("kafka server", "not running");
+        let by = Requester { user: "ann".to_owned(), address: String::new() };
+        let instance = &mut shown.environments[0].hosts[0].instances[0];
+        let since = Timestamp::UNIX_EPOCH;
+        instance.action = Some(Hold { kind: ActionKind::Start, by: by.clone(), since });
+        instance.maintenance = Some(Maintenance {
+            environment: "DEV".into(),
+            host: "h".into(),
+            component: None,
+            since,
+            until: None,
+            reason: "disks\u{1b}".to_owned(),
+            by,
+        });
+        assert!(table(&shown, PIPE).contains(
+            "not running; starting for ann since 00:00:00 UTC; in maintenance: disks\\u{1b} (ann)"
+        ));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use rta_shared::report::PartReport;
 use rta_shared::text::{counted, printable};
 use rta_shared::usage::Usage;
 
+use super::note;
+
 /// A block for each host of `overview`, at the moment `now`.
 pub(crate) fn verbose(overview: &Overview, now: Timestamp) -> String {
     let mut text = format!("configuration {}\n", printable(&overview.config_digest));
@@ -39,6 +41,7 @@ fn host_lines(host: &HostOverview, digest: &str, now: Timestamp) -> Vec<String> 
         None => lines.push("agent not heard of yet".to_owned()),
     }
     lines.extend(host.error.clone());
+    lines.extend(host.maintenance.as_ref().map(|maintenance| maintenance.sentence()));
     if let Some(usage) = &host.usage {
         lines.push(host_use(usage, now));
     }
@@ -114,17 +117,23 @@ fn instance_words(instance: &InstanceOverview, usage: Option<&Usage>, now: Times
         words.extend(instance.parts.iter().map(PartReport::tally));
     }
     words.extend(instance.probe.as_ref().map(|probe| probe.standing(now)));
-    words.join(", ")
+    let mut parts = note::detailed(instance, now);
+    if !words.is_empty() {
+        parts.insert(0, words.join(", "));
+    }
+    parts.join("; ")
 }
 
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
     use rta_shared::config::Count;
+    use rta_shared::control::{ActionKind, Hold, Requester};
     use rta_shared::overview::{EnvironmentOverview, Health};
     use rta_shared::probe::{ProbeReport, ProbeState};
     use rta_shared::process::{Process, ProcessId};
     use rta_shared::report::{State, Watch, WatchMode};
+    use rta_shared::unit::UnitReport;
     use rta_shared::usage::ProcessUsage;
 
     use super::*;
@@ -278,6 +287,25 @@ mod tests {
         ] {
             assert!(summary.contains(expected), "{expected}\n{summary}");
         }
+    }
+
+    #[test]
+    fn what_is_under_way_and_what_systemd_says_is_told_beside_the_figures() {
+        let mut shown = overview();
+        let instance = &mut shown.environments[0].hosts[0].instances[1];
+        let by = Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() };
+        instance.action = Some(Hold { kind: ActionKind::Stop, by, since: before(5) });
+        instance.unit = Some(UnitReport {
+            name: "quiet.service".to_owned(),
+            active_state: "failed".to_owned(),
+            sub_state: "failed".to_owned(),
+            result: "exit-code".to_owned(),
+            error: None,
+        });
+        assert!(verbose(&shown, now()).contains(
+            "quiet      a stop of it is under way, since 09:29:55 UTC, for ann from 10.0.0.7; \
+             unit quiet.service failed (failed, exit-code)\n"
+        ));
     }
 
     #[test]

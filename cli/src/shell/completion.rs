@@ -1,139 +1,198 @@
-//! What Tab proposes: pure.
+//! What Tab proposes: pure, from clap's definition of the commands and the names that are known.
 
-use rta_shared::name::fold;
-use rta_shared::overview::Overview;
+use clap::{Arg, Command};
 
-const COMMANDS: [&str; 9] = ["config", "exit", "help", "list", "quit", "refresh", "start", "status", "stop"];
+use crate::names::{Names, Within};
+use crate::typed::{Kind, Role, Word, bare, kind, subcommand_names, walk, words};
 
-/// The names that can be typed.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Vocabulary {
-    environments: Vec<String>,
-    hosts: Vec<String>,
-    components: Vec<String>,
+/// What may follow `typed`: where in it the replaced text begins, in bytes, and the replacements. Names are looked
+/// for in `environment`, where it is not empty and the line says nothing else.
+pub(super) fn complete(
+    root: &Command,
+    names: &Names,
+    environment: &str,
+    typed: &str,
+) -> (usize, Vec<String>) {
+    let words = words(typed);
+    let Some((last, before)) = words.split_last() else { return (typed.len(), Vec::new()) };
+    let before = spelt_out(root, before);
+    let walked = walk(root, before.iter().map(|word| word.value.as_str()));
+    let within = within(&before, &walked.roles, environment);
+    let command = walked.command;
+    if let Some(arg) = walked.awaits {
+        return (last.at, finished(quoted(value(arg, names, &within, &last.value), last)));
+    }
+    if last.value.starts_with('-') && !walked.is_escaped {
+        if let Some((flag, typed)) = last.value.split_once('=') {
+            let arg = command.get_arguments().find(|arg| flag.strip_prefix("--") == arg.get_long());
+            let values = arg.map(|arg| value(arg, names, &within, typed)).unwrap_or_default();
+            let whole = values.iter().map(|value| format!("{flag}={}", one_word(value))).collect();
+            return (last.at, finished(whole));
+        }
+        return (last.at, finished(beginning_with(&last.value, flags(command))));
+    }
+    if walked.may_be_command {
+        let found = beginning_with(&last.value, commands(command));
+        // A command that works alone too, as `maintenance`, may take a name as well.
+        if !found.is_empty() || command.get_positionals().next().is_none() {
+            return (last.at, finished(found));
+        }
+    }
+    // A name has spaces: it begins with the first of the words at the end that are no flags.
+    let words = walked.roles.iter().rev().take_while(|role| matches!(role, Role::Positional(_))).count();
+    let begin = before.len() - words;
+    let position = walked.roles.iter().filter(|role| matches!(role, Role::Positional(_))).count() + 1;
+    let Some(arg) = crate::typed::positional(command, position) else { return (typed.len(), Vec::new()) };
+    if kind(arg) != Some(Kind::Component) {
+        return (last.at, finished(quoted(value(arg, names, &within, &last.value), last)));
+    }
+    let first = before.get(begin).unwrap_or(last);
+    let mut name: Vec<&str> = before.iter().skip(begin).map(|word| word.value.as_str()).collect();
+    name.push(&last.value);
+    (first.at, finished(quoted(names.beginning_with(Kind::Component, &within, &name.join(" ")), first)))
 }
 
-impl Vocabulary {
-    /// Every name of `overview`.
-    pub(super) fn of(overview: &Overview) -> Self {
-        let sorted = |mut names: Vec<String>| {
-            names.sort();
-            names.dedup();
-            names
+/// The words, each abbreviated name of a command in full.
+fn spelt_out(root: &Command, words: &[Word]) -> Vec<Word> {
+    let mut spelt: Vec<Word> = Vec::new();
+    for word in words {
+        let walked = walk(root, spelt.iter().map(|word| word.value.as_str()));
+        let mut word = word.clone();
+        if walked.may_be_command
+            && walked.awaits.is_none()
+            && let crate::names::Meaning::One(name) =
+                super::abbreviation::command(walked.command, &word.value)
+        {
+            name.clone_into(&mut word.value);
+        }
+        spelt.push(word);
+    }
+    spelt
+}
+
+/// What of the line says where names are to be looked for.
+fn within(words: &[Word], roles: &[Role<'_>], environment: &str) -> Within {
+    let mut within = Within { environment: environment.to_owned(), host: String::new() };
+    for (word, role) in words.iter().zip(roles) {
+        let (arg, value) = match role {
+            Role::Value(arg) => (*arg, word.value.as_str()),
+            Role::Flag(Some(arg)) => match word.value.split_once('=') {
+                Some((_, value)) => (*arg, value),
+                None => continue,
+            },
+            _ => continue,
         };
-        Self {
-            environments: sorted(overview.environments.iter().map(|known| known.name.to_string()).collect()),
-            hosts: sorted(overview.instances().map(|located| located.host.name.to_string()).collect()),
-            components: sorted(
-                overview.instances().map(|located| located.instance.component.to_string()).collect(),
-            ),
+        match kind(arg) {
+            Some(Kind::Environment) => value.clone_into(&mut within.environment),
+            Some(Kind::Host) => value.clone_into(&mut within.host),
+            Some(Kind::Component) | None => {}
         }
     }
+    within
+}
 
-    /// What may follow `typed`: where in it the replaced text begins, in bytes, and the replacements.
-    pub(super) fn complete(&self, typed: &str) -> (usize, Vec<String>) {
-        let indent = typed.len() - typed.trim_start().len();
-        let Some((command, _)) = typed[indent..].split_once(char::is_whitespace) else {
-            return (indent, beginning_with(&typed[indent..], COMMANDS));
-        };
-        let takes_name = matches!(command, "start" | "stop" | "status");
-        let last_at = typed.rfind(char::is_whitespace).map_or(0, |at| at + 1);
-        let last = &typed[last_at..];
-        if command == "config" {
-            let is_first = typed[indent + command.len()..last_at].trim().is_empty();
-            return (last_at, beginning_with(last, ["reload"].into_iter().filter(|_| is_first)));
+/// What the value of `arg` may be.
+fn value(arg: &Arg, names: &Names, within: &Within, typed: &str) -> Vec<String> {
+    match kind(arg) {
+        Some(kind) => names.beginning_with(kind, within, typed),
+        None => {
+            let possible = arg.get_possible_values();
+            beginning_with(typed, possible.iter().map(|value| value.get_name().to_owned()))
         }
-        if !takes_name && command != "list" {
-            return (typed.len(), Vec::new());
-        }
-        let before = typed[..last_at].split_whitespace().next_back();
-        let names = |names: &[String]| beginning_with(last, names.iter().map(String::as_str));
-        match before {
-            Some("--env") => return (last_at, names(&self.environments)),
-            Some("--host") => return (last_at, names(&self.hosts)),
-            _ if last.starts_with('-') => {
-                let flags: &[&str] = match command {
-                    "status" => &["--env", "--host", "--json", "--verbose"],
-                    "list" => &["--env", "--host", "--json"],
-                    _ => &["--env", "--host"],
-                };
-                return (last_at, beginning_with(last, flags.iter().copied()));
-            }
-            _ => {}
-        }
-        if !takes_name {
-            return (typed.len(), Vec::new());
-        }
-        // A name has spaces: it begins behind the command, or behind the last flag and its value.
-        let name_at = name_begins(typed, indent + command.len());
-        (name_at, beginning_with(&typed[name_at..], self.components.iter().map(String::as_str)))
     }
 }
 
-fn name_begins(typed: &str, behind_command: usize) -> usize {
-    let mut begins = behind_command;
-    let mut at = behind_command;
-    let mut value_follows = false;
-    for word in typed[behind_command..].split_inclusive(char::is_whitespace) {
-        at += word.len();
-        let complete = word.ends_with(char::is_whitespace);
-        let word = word.trim();
-        if word.is_empty() {
-            continue;
-        }
-        if (value_follows || matches!(word, "--json" | "--verbose" | "-v")) && complete {
-            begins = at;
-        }
-        value_follows = matches!(word, "--env" | "--host");
-    }
-    begins + (typed[begins..].len() - typed[begins..].trim_start().len())
+fn flags(command: &Command) -> impl Iterator<Item = String> {
+    let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
+    shown.filter_map(|arg| arg.get_long()).map(|long| format!("--{long}"))
 }
 
-fn beginning_with<'c>(typed: &str, candidates: impl IntoIterator<Item = &'c str>) -> Vec<String> {
-    let space_at_end = typed.ends_with(char::is_whitespace) && !typed.trim().is_empty();
-    let typed = fold(typed) + if space_at_end { " " } else { "" };
+fn commands(command: &Command) -> impl Iterator<Item = String> {
+    subcommand_names(command).into_iter().map(str::to_owned)
+}
+
+fn beginning_with(typed: &str, candidates: impl Iterator<Item = String>) -> Vec<String> {
+    let typed = typed.to_lowercase();
+    let mut found: Vec<String> =
+        candidates.filter(|candidate| candidate.to_lowercase().starts_with(&typed)).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// `names` with the quote that `word` begins with, or quoted where they must be.
+fn quoted(names: Vec<String>, word: &Word) -> Vec<String> {
+    let closing =
+        |name: &str, quote: char| if name.ends_with('/') { String::new() } else { quote.to_string() };
+    let quoted = names.into_iter().map(|name| match word.quote {
+        Some(quote) if !name.contains([quote, '\\']) => format!("{quote}{name}{}", closing(&name, quote)),
+        _ => bare(&name),
+    });
+    quoted.collect()
+}
+
+fn one_word(name: &str) -> String {
+    shlex::try_quote(name).map_or_else(|_| name.to_owned(), |quoted| quoted.into_owned())
+}
+
+/// A space behind the only candidate: it is finished. Not behind a part of a full name.
+fn finished(mut candidates: Vec<String>) -> Vec<String> {
+    if let [only] = candidates.as_mut_slice()
+        && !only.ends_with('/')
+    {
+        only.push(' ');
+    }
     candidates
-        .into_iter()
-        .filter(|candidate| fold(candidate).starts_with(&typed))
-        .map(str::to_owned)
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::tests::names;
 
     fn complete(typed: &str) -> (usize, Vec<String>) {
-        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let vocabulary = Vocabulary {
-            environments: names(&["DEV", "ITG"]),
-            hosts: names(&["c2t1", "c9t1"]),
-            components: names(&["kafka server", "kafka zookeeper server", "raw writer"]),
-        };
-        vocabulary.complete(typed)
+        super::complete(&super::super::line::definition(), &names(), "", typed)
     }
 
     #[test]
     fn commands_names_and_flags_are_completed() {
         let rows: &[(&str, usize, &[&str])] = &[
             ("st", 0, &["start", "status", "stop"]),
-            ("  li", 2, &["list"]),
-            ("start ", 6, &["kafka server", "kafka zookeeper server", "raw writer"]),
+            ("  li", 2, &["list "]),
+            ("start ", 6, &["\"it's odd\"", "kafka server", "kafka zookeeper server", "raw writer"]),
             ("start KAFKA", 6, &["kafka server", "kafka zookeeper server"]),
             ("start kafka ", 6, &["kafka server", "kafka zookeeper server"]),
-            ("start kafka s", 6, &["kafka server"]),
-            ("stop raw writer", 5, &["raw writer"]),
-            ("status --env DEV raw", 17, &["raw writer"]),
-            ("stop kafka server --e", 18, &["--env"]),
+            ("start kafka s", 6, &["kafka server "]),
+            ("start \"kafka s", 6, &["\"kafka server\" "]),
+            ("start 'kafka", 6, &["'kafka server'", "'kafka zookeeper server'"]),
+            ("start it", 6, &["\"it's odd\" "]),
+            ("sta raw", 7, &[]),
+            ("restart raw", 8, &["raw writer "]),
+            ("rest raw", 5, &["raw writer "]),
+            ("stop DEV/c9t1/r", 5, &["DEV/c9t1/raw writer "]),
+            ("stop DEV/", 5, &["DEV/c2t1/", "DEV/c9t1/"]),
+            ("status --env ITG raw", 17, &[]),
+            ("status --env DEV raw", 17, &["raw writer "]),
+            ("stop --host c9t1 ", 17, &["raw writer "]),
+            ("stop kafka server --e", 18, &["--env "]),
             ("stop kafka server --env ", 24, &["DEV", "ITG"]),
-            ("stop kafka server --host C9", 25, &["c9t1"]),
-            ("list --", 5, &["--env", "--host", "--json"]),
-            ("status --v", 7, &["--verbose"]),
-            ("status --verbose raw", 17, &["raw writer"]),
-            ("conf", 0, &["config"]),
-            ("config ", 7, &["reload"]),
-            ("config  re", 8, &["reload"]),
+            ("stop kafka server --host C9", 25, &["c9t1 "]),
+            ("stop --env=d", 5, &["--env=DEV "]),
+            ("stop --no", 5, &["--no-dependencies "]),
+            ("list --", 5, &["--env", "--help", "--host", "--json"]),
+            ("status --v", 7, &["--verbose "]),
+            ("status --verbose raw", 17, &["raw writer "]),
+            ("events --kind st", 14, &["step "]),
+            ("events --component ka", 19, &["kafka server", "kafka zookeeper server"]),
+            ("maintenance o", 12, &["off", "on"]),
+            ("maintenance on raw", 15, &["raw writer "]),
+            ("maintenance on --f", 15, &["--for "]),
+            ("conf", 0, &["config "]),
+            ("config ", 7, &["reload "]),
+            ("config  re", 8, &["reload "]),
             ("config reload ", 14, &[]),
+            ("help st", 5, &["start", "status", "stop"]),
+            ("use d", 4, &["DEV "]),
             ("list kaf", 8, &[]),
             ("exit x", 6, &[]),
         ];
@@ -143,6 +202,27 @@ mod tests {
                 (*at, expected.iter().map(|name| (*name).to_owned()).collect()),
                 "{typed:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_narrowed_prompt_proposes_what_is_there() {
+        let (_, found) = super::complete(&super::super::line::definition(), &names(), "ITG", "stop ");
+        assert_eq!(found, ["\"it's odd\"", "kafka server"]);
+        let (_, hosts) = super::complete(&super::super::line::definition(), &names(), "ITG", "stop --host ");
+        assert_eq!(hosts, ["i1 "]);
+    }
+
+    #[test]
+    fn no_command_and_no_flag_is_forgotten() {
+        let root = super::super::line::definition();
+        let (_, all) = complete("");
+        for command in root.get_subcommands() {
+            assert!(all.contains(&command.get_name().to_owned()), "{}", command.get_name());
+            let (_, flags) = complete(&format!("{} --", command.get_name()));
+            for long in command.get_arguments().filter_map(Arg::get_long) {
+                assert!(flags.iter().any(|flag| flag.trim() == format!("--{long}")), "{long}");
+            }
         }
     }
 }

@@ -1,16 +1,19 @@
-//! The line editor: history and Tab.
+//! The line editor: history, Tab, and hints from the history.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
+use clap::Command;
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
+use rustyline::highlight::Highlighter;
+use rustyline::hint::{Hinter, HistoryHinter};
 use rustyline::history::DefaultHistory;
-use rustyline::{CompletionType, Config, Context, Editor, Helper, Highlighter, Hinter, Validator};
+use rustyline::{CompletionType, Config, Context, Editor, Helper, Validator};
 
-use super::completion::Vocabulary;
-
-/// The prompt of the specification, phase 3.
-const PROMPT: &str = "rta>> ";
+use super::completion::complete;
+use crate::names::Names;
+use crate::render::Style;
 
 /// Reads lines from a terminal.
 pub(super) struct Prompt {
@@ -19,15 +22,25 @@ pub(super) struct Prompt {
 }
 
 impl Prompt {
-    /// A prompt that keeps its history in the file `history`.
-    pub(super) fn new(history: Option<PathBuf>) -> Result<Self, ReadlineError> {
+    /// A prompt for the lines of `definition` that keeps its history in the file `history`.
+    pub(super) fn new(
+        definition: Command,
+        history: Option<PathBuf>,
+        style: Style,
+    ) -> Result<Self, ReadlineError> {
         let config = Config::builder()
             .completion_type(CompletionType::List)
             .history_ignore_space(true)
             .auto_add_history(true)
             .build();
         let mut editor = Editor::with_config(config)?;
-        editor.set_helper(Some(Tab::default()));
+        editor.set_helper(Some(Tab {
+            definition,
+            names: Names::default(),
+            environment: String::new(),
+            hinter: HistoryHinter::new(),
+            style,
+        }));
         if let Some(file) = &history {
             // The first time there is none; one that cannot be read is no reason not to work.
             let _ = editor.load_history(file);
@@ -35,15 +48,21 @@ impl Prompt {
         Ok(Self { editor, history })
     }
 
-    /// Replaces the names that Tab knows.
-    pub(super) fn learn(&mut self, vocabulary: Vocabulary) {
+    /// Replaces the names that Tab knows, and where it looks for them: everywhere where `environment` is empty.
+    pub(super) fn learn(&mut self, names: &Names, environment: &str) {
         if let Some(tab) = self.editor.helper_mut() {
-            tab.vocabulary = vocabulary;
+            tab.names.clone_from(names);
+            environment.clone_into(&mut tab.environment);
         }
     }
 
     pub(super) fn read(&mut self) -> Result<String, ReadlineError> {
-        let line = self.editor.readline(PROMPT)?;
+        // The specification's, phase 3; with where it is narrowed to.
+        let prompt = match self.editor.helper().map(|tab| tab.environment.as_str()).unwrap_or_default() {
+            "" => "rta>> ".to_owned(),
+            environment => format!("rta {}>> ", rta_shared::text::printable(environment)),
+        };
+        let line = self.editor.readline(&prompt)?;
         if let Some(file) = &self.history {
             // A history that cannot be kept is no reason not to work.
             let _ = file.parent().map(std::fs::create_dir_all);
@@ -53,9 +72,13 @@ impl Prompt {
     }
 }
 
-#[derive(Default, Helper, Highlighter, Hinter, Validator)]
+#[derive(Helper, Validator)]
 struct Tab {
-    vocabulary: Vocabulary,
+    definition: Command,
+    names: Names,
+    environment: String,
+    hinter: HistoryHinter,
+    style: Style,
 }
 
 impl Completer for Tab {
@@ -67,6 +90,22 @@ impl Completer for Tab {
         position: usize,
         _: &Context<'_>,
     ) -> Result<(usize, Vec<String>), ReadlineError> {
-        Ok(self.vocabulary.complete(&line[..position]))
+        let typed = line.get(..position).unwrap_or(line);
+        Ok(complete(&self.definition, &self.names, &self.environment, typed))
+    }
+}
+
+impl Hinter for Tab {
+    type Hint = String;
+
+    fn hint(&self, line: &str, position: usize, context: &Context<'_>) -> Option<String> {
+        // Without colour a hint could not be told from what is typed.
+        if self.style.colour { self.hinter.hint(line, position, context) } else { None }
+    }
+}
+
+impl Highlighter for Tab {
+    fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
+        Cow::Owned(format!("\u{1b}[2m{hint}\u{1b}[0m"))
     }
 }

@@ -1,38 +1,43 @@
 //! `rta shell`: the prompt, or commands from a pipe.
 
+mod abbreviation;
 mod completion;
 mod editor;
+mod line;
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write};
 use std::path::PathBuf;
 
-use clap::{CommandFactory as _, Parser};
+use clap::{Command, FromArgMatches as _};
 use jiff::Timestamp;
-use rta_shared::text::printable;
+use rta_shared::name::fold;
+use rta_shared::text::{did_you_mean, printable};
 use rustyline::error::ReadlineError;
 use tokio::runtime::Runtime;
 
-use self::completion::Vocabulary;
 use self::editor::Prompt;
+use self::line::{Line, definition};
 use crate::client::Client;
 use crate::command::{Remote, RemoteConfig};
 use crate::exit::{FAILED, Failure, OK, Outcome};
+use crate::explain;
+use crate::names::{Meaning, Names, Within, meant};
 use crate::remote::{reload, remote};
 use crate::render::Style;
 use crate::render::summary::summary;
+use crate::typed::Kind;
 
-/// What can be typed at the prompt.
-#[derive(Debug, Parser)]
-#[command(name = "rta", no_binary_name = true, disable_version_flag = true, help_template = "{subcommands}")]
-enum Line {
-    #[command(flatten)]
-    Remote(Remote),
-    /// The platform's configuration
-    #[command(subcommand)]
-    Config(RemoteConfig),
-    /// Leave; Ctrl-D does too
-    #[command(visible_alias = "quit")]
-    Exit,
+/// Reads commands until they end. A command that fails never ends the shell.
+pub(crate) fn shell(runtime: &Runtime, client: &Client, style: Style) -> Outcome {
+    let session = Session {
+        runtime,
+        client,
+        style,
+        definition: definition(),
+        names: Names::default(),
+        environment: String::new(),
+    };
+    if io::stdin().is_terminal() { session.prompt() } else { session.pipe() }
 }
 
 /// What became of one line.
@@ -43,105 +48,212 @@ enum Done {
     Leave,
 }
 
-/// Reads commands until they end. A command that fails never ends the shell.
-pub(crate) fn shell(runtime: &Runtime, client: &Client, style: Style) -> Outcome {
-    if io::stdin().is_terminal() { prompt(runtime, client, style) } else { pipe(runtime, client, style) }
+struct Session<'s> {
+    runtime: &'s Runtime,
+    client: &'s Client,
+    style: Style,
+    definition: Command,
+    /// What was known last; none in a pipe, where nothing is abbreviated but commands.
+    names: Names,
+    /// What everything is narrowed to; empty: to nothing.
+    environment: String,
 }
 
-/// Every line of standard input is a command; the exit code tells whether all of them went well.
-fn pipe(runtime: &Runtime, client: &Client, style: Style) -> Outcome {
-    let mut code = OK;
-    for line in io::stdin().lock().lines() {
-        match execute(&line?, runtime, client, style)? {
-            Done::Well => {}
-            Done::Badly => code = FAILED,
-            Done::Leave => break,
+impl Session<'_> {
+    /// Every line of standard input is a command; the exit code tells whether all of them went well.
+    fn pipe(mut self) -> Outcome {
+        let mut code = OK;
+        for line in io::stdin().lock().lines() {
+            match self.execute(&line?)? {
+                Done::Well => {}
+                Done::Badly => code = FAILED,
+                Done::Leave => break,
+            }
         }
+        Ok(code)
     }
-    Ok(code)
-}
 
-fn prompt(runtime: &Runtime, client: &Client, style: Style) -> Outcome {
-    let told = |error: ReadlineError| Failure::new(FAILED, format!("the prompt cannot be shown: {error}"));
-    let mut prompt = Prompt::new(history()).map_err(told)?;
-    match runtime.block_on(client.overview()) {
-        Ok(overview) => {
-            print(&summary(&overview, Timestamp::now()))?;
-            prompt.learn(Vocabulary::of(&overview));
+    fn prompt(mut self) -> Outcome {
+        let told =
+            |error: ReadlineError| Failure::new(FAILED, format!("the prompt cannot be shown: {error}"));
+        let mut prompt = Prompt::new(self.definition.clone(), history(), self.style).map_err(told)?;
+        match self.runtime.block_on(self.client.overview()) {
+            Ok(overview) => {
+                print(&summary(&overview, Timestamp::now()))?;
+                self.names = Names::of(&overview);
+            }
+            Err(failure) => {
+                tell(failure)?;
+                print("Every command tries it anew.\n")?;
+            }
         }
-        Err(failure) => tell(failure)?,
-    }
-    print("help lists the commands; Tab completes; Ctrl-D leaves.\n")?;
-    loop {
-        match prompt.read() {
-            Ok(line) => {
-                if let Done::Leave = execute(&line, runtime, client, style)? {
+        print("help lists the commands; Tab completes; Ctrl-D leaves.\n")?;
+        loop {
+            prompt.learn(&self.names, &self.environment);
+            match prompt.read() {
+                Ok(line) if line.trim().is_empty() => {}
+                Ok(line) => {
+                    if let Done::Leave = self.execute(&line)? {
+                        break;
+                    }
+                    // The names may have become known, or others, in the meantime.
+                    self.learn();
+                }
+                Err(ReadlineError::Interrupted) => {}
+                Err(ReadlineError::Eof) => {
+                    print("\n")?;
                     break;
                 }
-                // The names may have become known, or others, in the meantime.
-                if let Ok(overview) = runtime.block_on(client.overview()) {
-                    prompt.learn(Vocabulary::of(&overview));
-                }
+                Err(error) => return Err(told(error)),
             }
-            Err(ReadlineError::Interrupted) => {}
-            Err(ReadlineError::Eof) => {
-                print("\n")?;
-                break;
-            }
-            Err(error) => return Err(told(error)),
         }
+        Ok(OK)
     }
-    Ok(OK)
-}
 
-/// Does what one line says. An error says that the output is gone.
-fn execute(line: &str, runtime: &Runtime, client: &Client, style: Style) -> Result<Done, Failure> {
-    let line = line.trim();
-    if line.is_empty() || line.starts_with('#') {
-        return Ok(Done::Well);
-    }
-    let Some(words) = shlex::split(line) else {
-        return badly(Failure::new(FAILED, "a quote is not closed"));
-    };
-    let command = match Line::try_parse_from(words) {
-        Ok(Line::Exit) => return Ok(Done::Leave),
-        Ok(line) => line,
-        Err(error) if error.use_stderr() => {
-            return badly(Failure::new(FAILED, wrong_line(line, &error)));
+    fn learn(&mut self) {
+        if let Ok(overview) = self.runtime.block_on(self.client.overview()) {
+            self.names = Names::of(&overview);
         }
-        Err(help) => {
-            print(&help.render().to_string())?;
+    }
+
+    /// Does what one line says. An error says that the output is gone.
+    fn execute(&mut self, line: &str) -> Result<Done, Failure> {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
             return Ok(Done::Well);
         }
-    };
-    let out = &mut io::stdout();
-    let outcome = runtime.block_on(async {
-        tokio::select! {
-            done = perform(&command, client, style, out) => done,
-            _ = tokio::signal::ctrl_c() => Err(Failure::new(
-                FAILED,
-                "not waited for any longer; what was begun goes on, status shows how it ends",
-            )),
-        }
-    });
-    outcome.or_else(badly)
-}
+        let Some(words) = shlex::split(line) else {
+            return badly(Failure::new(FAILED, "a quote is not closed"));
+        };
+        let command = match self.understood(words) {
+            Ok(command) => command,
+            Err(Misread::Help(text)) => {
+                print(&text)?;
+                return Ok(Done::Well);
+            }
+            Err(Misread::Wrong(sentence)) => return badly(Failure::new(FAILED, sentence)),
+        };
+        self.perform(&command).or_else(badly)
+    }
 
-async fn perform(
-    command: &Line,
-    client: &Client,
-    style: Style,
-    out: &mut (dyn Write + Send),
-) -> Result<Done, Failure> {
-    match command {
-        Line::Exit => Ok(Done::Leave),
-        // To see that something is not up is no failure of the command.
-        Line::Remote(command) => remote(command, client, style, out).await.map(|_| Done::Well),
-        Line::Config(RemoteConfig::Reload) => {
-            let code = reload(client, out).await?;
-            Ok(if code == OK { Done::Well } else { Done::Badly })
+    /// What the words mean: abbreviations spelt out, and narrowed.
+    fn understood(&self, words: Vec<String>) -> Result<Line, Misread> {
+        let root = &self.definition;
+        let full = abbreviation::commands(root, &words).map_err(Misread::Wrong)?;
+        // What is wrong is told of what was typed. And where a place must be named, what the prompt is narrowed to
+        // is none: `stop` alone is not to stop an environment.
+        parsed(root, &full)?;
+        let narrowed = abbreviation::narrowed(root, &full, &self.environment);
+        let is_known = self.is_component_known(&narrowed);
+        let spelt = abbreviation::names(root, &narrowed, &self.names, is_known).map_err(Misread::Wrong)?;
+        let differ = |a: &[String], b: &[String]| fold(&a.join(" ")) != fold(&b.join(" "));
+        if self.style.terminal && (differ(&words, &full) || differ(&narrowed, &spelt)) {
+            // Where the output is gone, the command finds that out.
+            let _ = print(&format!("({})\n", printable(&spelt.join(" "))));
+        }
+        parsed(root, &spelt)
+    }
+
+    /// Whether the component that is named must stay as it was typed: one has just that name, or that alias. To
+    /// take it for the beginning of another's name would act on the wrong one.
+    fn is_component_known(&self, words: &[String]) -> bool {
+        let Some(typed) = abbreviation::component(&self.definition, words) else { return true };
+        let component = typed.rsplit('/').next().unwrap_or_default();
+        if self.names.is_known(Kind::Component, component) {
+            return typed == component;
+        }
+        match meant(component, &self.names.all(Kind::Component, &Within::default())) {
+            Meaning::Nothing => false,
+            Meaning::One(_) | Meaning::Several(_) => self.runtime.block_on(self.client.knows(component)),
         }
     }
+
+    fn perform(&mut self, line: &Line) -> Result<Done, Failure> {
+        let (client, style, out) = (self.client, self.style, &mut io::stdout());
+        match line {
+            Line::Exit => Ok(Done::Leave),
+            Line::Use { environment } => self.narrow(environment.as_deref().unwrap_or_default()),
+            // These hear Ctrl-C themselves. To see that something is not up is no failure of the command; that a
+            // plan was not wholly done is one.
+            Line::Remote(command @ (Remote::Start(_) | Remote::Stop(_) | Remote::Restart(_))) => {
+                let code = self.runtime.block_on(remote(command, client, style, out))?;
+                Ok(if code == OK { Done::Well } else { Done::Badly })
+            }
+            Line::Remote(command @ Remote::Watch { .. }) => {
+                self.runtime.block_on(remote(command, client, style, out)).map(|_| Done::Well)
+            }
+            Line::Remote(command) => {
+                self.interruptible(remote(command, client, style, out)).map(|_| Done::Well)
+            }
+            Line::Explain { target, json } => {
+                self.interruptible(explain::remote(client, target, *json, out)).map(|_| Done::Well)
+            }
+            Line::Config(RemoteConfig::Reload) => {
+                let code = self.interruptible(reload(client, out))?;
+                Ok(if code == OK { Done::Well } else { Done::Badly })
+            }
+        }
+    }
+
+    fn interruptible(&self, work: impl Future<Output = Outcome>) -> Outcome {
+        self.runtime.block_on(async {
+            tokio::select! {
+                done = work => done,
+                _ = tokio::signal::ctrl_c() => Err(Failure::new(
+                    FAILED,
+                    "not waited for any longer; what was begun goes on, status shows how it ends",
+                )),
+            }
+        })
+    }
+
+    fn narrow(&mut self, environment: &str) -> Result<Done, Failure> {
+        if self.names.is_empty() && !environment.is_empty() {
+            self.names = Names::of(&self.runtime.block_on(self.client.overview())?);
+        }
+        let known = self.names.all(Kind::Environment, &Within::default());
+        self.environment = match known.iter().find(|known| fold(known) == fold(environment)) {
+            Some(known) => (*known).to_owned(),
+            None if environment.is_empty() => String::new(),
+            None => {
+                let hint = did_you_mean(environment, known.iter().copied());
+                let shown = printable(environment);
+                return Err(Failure::new(FAILED, format!("environment \"{shown}\" is not known{hint}")));
+            }
+        };
+        Ok(Done::Well)
+    }
+}
+
+/// Why words are no command.
+enum Misread {
+    /// They ask for help, which this is.
+    Help(String),
+    /// What is wrong, as a sentence.
+    Wrong(String),
+}
+
+fn parsed(root: &Command, words: &[String]) -> Result<Line, Misread> {
+    let matches = root.clone().try_get_matches_from(words);
+    matches.and_then(|matches| Line::from_arg_matches(&matches)).map_err(|error| match error.use_stderr() {
+        true => Misread::Wrong(sentence(&error)),
+        false => Misread::Help(error.render().to_string()),
+    })
+}
+
+/// What is wrong with a line, as one sentence.
+fn sentence(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let is_about_usage = |line: &str| line.starts_with("Usage") || line.starts_with("For more information");
+    let lines = text.lines().take_while(|line| !is_about_usage(line)).map(str::trim);
+    let mut sentence = String::new();
+    for line in lines.filter(|line| !line.is_empty()) {
+        if !sentence.is_empty() {
+            sentence.push_str(if sentence.ends_with(':') { " " } else { "; " });
+        }
+        sentence.push_str(line.trim_start_matches("error: "));
+    }
+    printable(&sentence).into_owned()
 }
 
 fn badly(failure: Failure) -> Result<Done, Failure> {
@@ -149,31 +261,11 @@ fn badly(failure: Failure) -> Result<Done, Failure> {
     Ok(Done::Badly)
 }
 
-/// What is wrong with a line, as one sentence.
-fn wrong_line(line: &str, error: &clap::Error) -> String {
-    let word = line.split_whitespace().next().unwrap_or_default();
-    let known = Line::command();
-    let names: Vec<&str> =
-        known.get_subcommands().map(clap::Command::get_name).chain(["help", "quit"]).collect();
-    if !names.contains(&word) {
-        let hint = rta_shared::text::did_you_mean(word, names.iter().copied());
-        return format!("\"{}\" is no command{hint}", printable(word));
-    }
-    let text = error.render().to_string();
-    let sentence: Vec<&str> = text
-        .lines()
-        .take_while(|line| !line.starts_with("Usage"))
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
-    sentence.join(" ").trim_start_matches("error: ").to_owned()
-}
-
 /// Tells a failure, unless it is that of the output.
 fn tell(failure: Failure) -> Result<(), Failure> {
     match failure {
-        Failure::Told(_, message) => Ok(writeln!(io::stderr(), "{message}")?),
         Failure::Output(error) => Err(Failure::Output(error)),
+        failure => Ok(writeln!(io::stderr(), "{}", failure.message())?),
     }
 }
 
@@ -188,4 +280,26 @@ fn history() -> Option<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let state = state.or_else(|| std::env::home_dir().map(|home| home.join(".local/state")))?;
     Some(state.join("rta/history"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_line_is_one_sentence() {
+        let told = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            match parsed(&definition(), &words) {
+                Err(Misread::Wrong(sentence)) => sentence,
+                Err(Misread::Help(_)) | Ok(_) => panic!("{line}"),
+            }
+        };
+        assert_eq!(
+            told("stop --hos x"),
+            "unexpected argument '--hos' found; tip: a similar argument exists: '--host'"
+        );
+        assert!(told("events --since 1x").ends_with("for example 2026-11-25T09:30"));
+        assert!(told("stop").starts_with("the following required arguments were not provided: <NAME"));
+    }
 }

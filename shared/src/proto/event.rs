@@ -1,6 +1,13 @@
 //! Recorded events and maintenance on the wire.
 
-use super::{ProtocolError, from_wire_time, optional, optional_name, to_wire_time, v1};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{
+    ProtocolError, from_wire_duration, from_wire_time, optional, optional_name, to_wire_duration,
+    to_wire_time, v1,
+};
 use crate::event::{Event, EventKind};
 use crate::maintenance::Maintenance;
 use crate::name::Name;
@@ -78,9 +85,46 @@ impl TryFrom<v1::Maintenance> for Maintenance {
     }
 }
 
+impl v1::AgentMaintenance {
+    /// What an agent is told of maintenance on its host at the moment `now`; `None` where it is over.
+    pub fn at(maintenance: &Maintenance, now: Timestamp) -> Option<Self> {
+        let remaining = match maintenance.until {
+            None => None,
+            // What is over has nothing left, or less.
+            Some(until) => {
+                Some(Duration::try_from(until.duration_since(now)).ok().filter(|left| !left.is_zero())?)
+            }
+        };
+        Some(Self {
+            component: text(maintenance.component.as_ref()),
+            remaining: remaining.map(to_wire_duration),
+        })
+    }
+}
+
+impl v1::ListEventsRequest {
+    /// No event that is older is asked for.
+    ///
+    /// # Errors
+    /// A time that is none.
+    pub fn oldest(&self) -> Result<Option<Timestamp>, ProtocolError> {
+        self.since.map(from_wire_time).transpose()
+    }
+}
+
+impl v1::SetMaintenanceRequest {
+    /// How long it is to last; `None`: until it is ended.
+    ///
+    /// # Errors
+    /// A length that is negative.
+    pub fn lasting(&self) -> Result<Option<Duration>, ProtocolError> {
+        self.length.map(from_wire_duration).transpose()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
+    use jiff::SignedDuration;
 
     use super::*;
     use crate::control::Requester;
@@ -113,6 +157,15 @@ mod tests {
             reason: "disks".to_owned(),
             by,
         };
-        assert_eq!(v1::Maintenance::from(&maintenance).try_into(), Ok(maintenance));
+        assert_eq!(v1::Maintenance::from(&maintenance).try_into(), Ok(maintenance.clone()));
+
+        let at = |seconds| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
+        let told = v1::AgentMaintenance::at(&maintenance, at(5)).unwrap();
+        assert_eq!((told.component.as_str(), told.remaining), ("c", None));
+        let limited = Maintenance { until: Some(at(7)), component: None, ..maintenance };
+        let told = v1::AgentMaintenance::at(&limited, at(5)).unwrap();
+        assert_eq!((told.component.as_str(), told.remaining.map(|left| left.seconds)), ("", Some(2)));
+        assert_eq!(v1::AgentMaintenance::at(&limited, at(7)), None);
+        assert_eq!(v1::AgentMaintenance::at(&limited, at(8)), None);
     }
 }

@@ -67,7 +67,8 @@ fn optional(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn to_wire_time(time: Timestamp) -> prost_types::Timestamp {
+/// A moment as it is sent.
+pub fn to_wire_time(time: Timestamp) -> prost_types::Timestamp {
     // On the wire the nanoseconds count forward, also before 1970.
     let nanos = time.subsec_nanosecond();
     let before = i32::from(nanos < 0);
@@ -81,7 +82,8 @@ fn from_wire_time(time: prost_types::Timestamp) -> Result<Timestamp, ProtocolErr
     Timestamp::new(time.seconds, time.nanos).map_err(|_| ProtocolError::unknown("timestamp", time))
 }
 
-fn to_wire_duration(duration: Duration) -> prost_types::Duration {
+/// A length of time as it is sent.
+pub fn to_wire_duration(duration: Duration) -> prost_types::Duration {
     // Only durations past 292 billion years do not fit.
     prost_types::Duration::try_from(duration).unwrap_or_default()
 }

@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 use rta_shared::human::{memory, percent};
-use rta_shared::overview::{InstanceOverview, Located};
+use rta_shared::overview::{InstanceId, InstanceOverview, Located};
 use rta_shared::probe::ProbeState;
 use rta_shared::report::{PartReport, State};
 
 use super::anchor;
 use super::health::{badge, text};
+use super::plan::fields;
 
 /// The instance's row in its host's card.
 pub(super) fn row(located: Located<'_>, now: Timestamp) -> Markup {
@@ -47,7 +48,7 @@ fn details(located: Located<'_>, now: Timestamp) -> Markup {
     let pids = instance.processes.iter().map(|process| process.id.pid);
     let used = located.host.usage.as_ref().and_then(|usage| usage.together(pids));
     html! {
-        @if is_divided || instance.probe.is_some() || used.is_some() {
+        @if is_divided || instance.probe.is_some() || used.is_some() || instance.has_log {
             ul.facts {
                 @if is_divided { @for part in &instance.parts { (tally(part)) } }
                 @if let Some(probe) = &instance.probe {
@@ -57,9 +58,21 @@ fn details(located: Located<'_>, now: Timestamp) -> Markup {
                     li { "cpu " (percent(used.cpu_percent)) }
                     li { (memory(used.resident_bytes)) }
                 }
+                @if instance.has_log { li { a href=(log_address(&located.id())) { "log" } } }
             }
         }
     }
+}
+
+/// Where the instance's log is shown.
+fn log_address(id: &InstanceId) -> String {
+    let query = [
+        ("environment", id.environment.as_str()),
+        ("host", id.host.as_str()),
+        ("component", id.component.as_str()),
+    ];
+    // Texts alone: nothing of it can fail.
+    format!("/log?{}", serde_urlencoded::to_string(query).unwrap_or_default())
 }
 
 /// `driver 0/1 missing`: what is not right is said in a word too.
@@ -73,7 +86,7 @@ fn tally(part: &PartReport) -> Markup {
     html! { li class=[(!word.is_empty()).then_some("lacking")] { (text(&part.tally())) (word) } }
 }
 
-/// The button that makes sense, if one does.
+/// The buttons that make sense, if any do.
 fn control(located: Located<'_>) -> Markup {
     let InstanceOverview { state, startable, .. } = located.instance;
     html! {
@@ -82,7 +95,10 @@ fn control(located: Located<'_>) -> Markup {
             (Some(State::Stopped), false) => {
                 span.hint title="The configuration has no start command for it" { "watched only" }
             }
-            (Some(State::Running | State::Partial), _) => (button("/stop", "Stop", located)),
+            (Some(State::Running | State::Partial), startable) => {
+                @if *startable { (button("/restart", "Restart", located)) }
+                (button("/stop", "Stop", located))
+            }
             (Some(State::Starting | State::Stopping | State::Unknown) | None, _) => {}
         }
     }
@@ -92,9 +108,7 @@ fn button(path: &str, word: &str, located: Located<'_>) -> Markup {
     let id = located.id();
     html! {
         form method="post" action=(path) {
-            input type="hidden" name="environment" value=(id.environment);
-            input type="hidden" name="host" value=(id.host);
-            input type="hidden" name="component" value=(id.component);
+            (fields(&id))
             button type="submit" class=(word.to_lowercase())
                 aria-label={ (word) " " (text(id.component.as_str())) " on " (text(id.host.as_str())) } { (word) }
         }

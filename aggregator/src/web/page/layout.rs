@@ -5,8 +5,8 @@ use rta_shared::text::printable;
 
 use crate::web::assets::{ICON, STYLE};
 
-/// A whole document. With `looks_again` the browser loads it anew after two seconds.
-pub(super) fn layout(title: &str, looks_again: bool, body: &Markup) -> Markup {
+/// A whole document. With `looks_again` the browser loads it anew after so many seconds.
+pub(super) fn layout(title: &str, looks_again: Option<u32>, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -14,8 +14,8 @@ pub(super) fn layout(title: &str, looks_again: bool, body: &Markup) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                @if looks_again {
-                    meta http-equiv="refresh" content="2";
+                @if let Some(seconds) = looks_again {
+                    meta http-equiv="refresh" content=(seconds);
                 }
                 title { (title) }
                 link rel="stylesheet" href=(STYLE.path);
@@ -36,5 +36,5 @@ pub(in crate::web) fn message(title: &str, text: &str) -> Markup {
             p { a href="/" { "Back to the overview" } }
         }
     };
-    layout(&format!("{title} - rta"), false, &body)
+    layout(&format!("{title} - rta"), None, &body)
 }

@@ -7,7 +7,9 @@ mod health;
 mod host;
 mod instance;
 mod layout;
+mod log;
 mod notice;
+pub(super) mod plan;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -16,17 +18,16 @@ use rta_shared::report::State;
 use rta_shared::text::counted;
 use rta_shared::trouble::{troubles, verdict};
 
-use super::actions::{Action, Progress};
+use crate::plan::account::Snapshot;
 
 pub(super) use layout::message;
+pub(super) use log::log;
 
-/// The page of `overview` at the moment `now`, with the `actions` of late; the one numbered `shown` stands out.
-pub(super) fn overview(
-    overview: &Overview,
-    actions: &[Action],
-    shown: Option<u64>,
-    now: Timestamp,
-) -> Markup {
+/// How soon the page looks again while something changes, in seconds.
+const AGAIN: u32 = 2;
+
+/// The page of `overview` at the moment `now`, with the `plans` under way and of late, the newest first.
+pub(super) fn overview(overview: &Overview, plans: &[Snapshot], now: Timestamp) -> Markup {
     let counts = overview.counts();
     let troubles = troubles(overview);
     let body = html! {
@@ -55,19 +56,17 @@ pub(super) fn overview(
         }
         main {
             @if let Some(problems) = &overview.config_error { (config::banner(problems)) }
-            @if let Some(action) = actions.iter().find(|action| Some(action.id) == shown) {
-                (notice::notice(action))
-            }
+            @for plan in plans.iter().filter(|plan| plan.end.is_none()) { (notice::notice(plan)) }
             @if overview.environments.is_empty() {
                 p.empty { "The configuration names no environment yet. Add one as a file of its folder, then run \"rta config reload\"." }
             }
             @for environment in &overview.environments {
                 (environment::environment(environment, &troubles, &overview.config_digest, now))
             }
-            (notice::recent(actions))
+            (notice::recent(plans))
         }
     };
-    layout::layout(&title(counts), is_under_way(overview, actions), &body)
+    layout::layout(&title(counts), is_under_way(overview, plans).then_some(AGAIN), &body)
 }
 
 /// What the browser's tab shows.
@@ -115,8 +114,8 @@ fn chips(counts: Counts) -> Markup {
 }
 
 /// While something changes, the page looks again by itself.
-fn is_under_way(overview: &Overview, actions: &[Action]) -> bool {
-    actions.iter().any(|action| action.progress == Progress::UnderWay)
+fn is_under_way(overview: &Overview, plans: &[Snapshot]) -> bool {
+    plans.iter().any(|plan| plan.end.is_none())
         || overview
             .instances()
             .any(|located| matches!(located.instance.state, Some(State::Starting | State::Stopping)))
@@ -220,7 +219,7 @@ pub(crate) mod tests {
     }
 
     fn html_of(overview_shown: &Overview) -> String {
-        overview(overview_shown, &[], None, Timestamp::UNIX_EPOCH).into_string()
+        overview(overview_shown, &[], Timestamp::UNIX_EPOCH).into_string()
     }
 
     #[test]
@@ -245,7 +244,9 @@ pub(crate) mod tests {
         let html = html_of(&overview);
         assert!(!html.contains("class=\"health up\"") && !html.contains("Everything is up"));
         assert!(html.contains("<h1>1 unknown</h1>"));
-        assert!(!html.contains("action=\"/stop\"") && !html.contains("action=\"/start\""));
+        assert!(
+            ["/stop", "/start", "/restart"].iter().all(|path| !html.contains(&format!("action=\"{path}\"")))
+        );
     }
 
     #[test]
@@ -253,7 +254,9 @@ pub(crate) mod tests {
         let html = html_of(&sample());
         assert!(html.contains("aria-label=\"Start kafka server on c9t21193\""));
         assert!(html.contains("aria-label=\"Stop novelty detector on c2t08978\""));
+        assert!(html.contains("aria-label=\"Restart novelty detector on c2t08978\""));
         assert!(!html.contains("aria-label=\"Stop kafka server on c9t21193\""));
+        assert!(!html.contains("aria-label=\"Restart kafka server on c9t21193\""));
         let mut overview = sample();
         overview.environments[0].hosts[0].instances[0].startable = false;
         let html = html_of(&overview);

@@ -1,51 +1,41 @@
-//! What became of a button that was pressed.
+//! The plans under way and of late, as the overview shows them.
 
 use maud::{Markup, html};
+use rta_shared::text::counted;
 
 use super::health::{clock, text};
-use crate::web::actions::{Action, Progress};
+use super::plan::{address, standing, title};
+use crate::plan::account::Snapshot;
 
-/// How many of the actions of late are listed.
+/// How many of the plans of late are listed.
 const LISTED: usize = 8;
 
-/// The action that was just asked for.
-pub(super) fn notice(action: &Action) -> Markup {
-    let class = match action.progress {
-        Progress::UnderWay => "under-way",
-        Progress::Done(_) => "done",
-        Progress::Failed(_) => "failed",
-    };
+/// A plan that is under way.
+pub(super) fn notice(plan: &Snapshot) -> Markup {
     html! {
-        div class={ "notice " (class) } role="status" {
-            p { (sentence(action)) }
-            a.dismiss href="/" aria-label="Close this message" { "Close" }
+        div.notice.under-way role="status" {
+            p { a href=(address(plan)) { strong { (title(&plan.begun.plan)) } } ": " (standing(plan)) }
+            span { (counted(plan.steps.len(), "step")) }
         }
     }
 }
 
-/// The actions of late, the newest first.
-pub(super) fn recent(actions: &[Action]) -> Markup {
+/// The plans of late, the newest first.
+pub(super) fn recent(plans: &[Snapshot]) -> Markup {
     html! {
-        @if !actions.is_empty() {
+        @if !plans.is_empty() {
             section.recent aria-labelledby="recent" {
                 h2 #recent { "Recent actions" }
                 ol {
-                    @for action in actions.iter().take(LISTED) {
-                        li { (clock(action.since)) " " (sentence(action)) }
+                    @for plan in plans.iter().take(LISTED) {
+                        li {
+                            (clock(plan.begun.at)) " "
+                            a href=(address(plan)) { (title(&plan.begun.plan)) }
+                            ", for " (text(&plan.begun.by.to_string())) ": " (standing(plan))
+                        }
                     }
                 }
             }
-        }
-    }
-}
-
-fn sentence(action: &Action) -> Markup {
-    let instance = text(&action.instance);
-    html! {
-        @match (&action.progress, action.kind) {
-            (Progress::UnderWay, kind) => { strong { (instance) } ": " (kind.going_on()) " ..." }
-            (Progress::Done(done), _) => { strong { (instance) } ": " (text(done)) }
-            (Progress::Failed(reason), kind) => { strong { (instance) } ": the " (kind) " failed: " (text(reason)) }
         }
     }
 }

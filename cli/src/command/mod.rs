@@ -1,9 +1,20 @@
 //! The command line.
 
+mod control;
+mod operate;
+mod remote;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::control::Control;
+pub(crate) use self::operate::{Events, Logs, Maintenance, MaintenanceChange, MaintenanceWish};
+pub(crate) use self::remote::{Place, Remote, Target};
+
+/// Where the aggregator is looked for.
+pub(crate) const AGGREGATOR: &str = "http://127.0.0.1:7600";
 
 /// What runs on the platform, what does not, what that breaks; and start and stop.
 #[derive(Debug, Parser)]
@@ -13,17 +24,20 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
     after_help = "\
 Exit codes:
   0  done; for status: everything is up
-  1  a start or stop was refused or failed, or not every place took a reload; in a shell that reads a pipe:
-     one of the commands failed; learn: the process cannot be told from others
+  1  a start, stop or restart was refused, or not every step of it was done; not every place took a reload; in a
+     shell that reads a pipe: one of the commands failed; learn: the process cannot be told from others
   2  wrong usage, or a broken configuration; learn: the text is that of several processes
   3  status and local: something is not up; explain: no process matches
-  4  the aggregator does not answer, or a name or process is not known
+  4  the aggregator does not answer or was lost in the middle, or a name or process is not known
 check has the exit codes of Nagios plugins: 0 ok, 1 warning, 2 critical, 3 unknown.
 
 Examples:
   rta demo                          the whole system on this machine, with stand-ins
   rta status --env DEV              what is up in DEV, what is not, and why
   rta stop kafka server --env DEV   names with spaces need no quotes
+  rta restart --env DEV --plan      what a restart of DEV would do, step by step; nothing is done
+  rta maintenance on --host h1 --for 2h --reason \"new disks\"
+  rta events --since 2h             what happened, and who asked for it
   rta learn --match kafka.Kafka     a component for the configuration, from the process that runs
   rta shell                         the prompt"
 )]
@@ -34,7 +48,7 @@ pub(crate) struct Arguments {
         global = true,
         env = "RTA_AGGREGATOR",
         value_name = "URL",
-        default_value = "http://127.0.0.1:7600"
+        default_value = AGGREGATOR
     )]
     pub(crate) aggregator: String,
     #[command(subcommand)]
@@ -47,6 +61,12 @@ pub(crate) enum Command {
     Remote(Remote),
     /// The prompt; commands can also come from a pipe, one a line
     Shell,
+    /// A script that lets a shell complete commands, flags and names; bash: source <(rta completions bash)
+    Completions {
+        /// The shell that the script is for
+        #[arg(value_name = "SHELL", value_enum)]
+        shell: CompletedShell,
+    },
     /// One line and an exit code for cron and Nagios: down is critical (2), else unknown is unknown (3), else
     /// degraded is a warning (1)
     Check(Place),
@@ -89,6 +109,14 @@ pub(crate) enum Command {
         #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7600")]
         grpc: SocketAddr,
     },
+}
+
+/// The shells that can complete.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum CompletedShell {
+    Bash,
+    Zsh,
+    Fish,
 }
 
 #[derive(Debug, Subcommand)]
@@ -150,75 +178,6 @@ pub(crate) struct Here {
     pub(crate) host: Option<String>,
 }
 
-/// What is asked of the aggregator, from the command line and at the prompt alike.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Remote {
-    /// A verdict, the root causes, and every component
-    Status {
-        /// Only this component
-        #[arg(value_name = "NAME")]
-        name: Vec<String>,
-        #[command(flatten)]
-        place: Place,
-        /// Also each agent, how it watches, and what its host and the processes use
-        #[arg(short, long, conflicts_with = "json")]
-        verbose: bool,
-        /// The overview as JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Every component with its state
-    List {
-        #[command(flatten)]
-        place: Place,
-        /// The overview as JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Start a component
-    Start(Target),
-    /// Stop a component
-    Stop(Target),
-    /// Make every agent scan now, and show the result
-    Refresh,
-}
-
-/// Narrows to an environment or a host.
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct Place {
-    /// Only this environment
-    #[arg(long, value_name = "NAME")]
-    pub(crate) env: Option<String>,
-    /// Only this host
-    #[arg(long, value_name = "NAME")]
-    pub(crate) host: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Target {
-    /// The component; ENVIRONMENT/HOST/COMPONENT is understood too
-    #[arg(value_name = "NAME", required = true)]
-    pub(crate) name: Vec<String>,
-    #[command(flatten)]
-    pub(crate) place: Place,
-}
-
-impl Target {
-    /// Environment, host and component; empty where not said. A full name says them before the flags do.
-    pub(crate) fn parts(&self) -> (String, String, String) {
-        let name = self.name.join(" ");
-        let mut parts = name.rsplitn(3, '/').map(str::trim);
-        let component = parts.next().unwrap_or_default().to_owned();
-        let or_flag = |part: Option<&str>, flag: &Option<String>| match part {
-            Some(part) => part.to_owned(),
-            None => flag.clone().unwrap_or_default(),
-        };
-        let host = or_flag(parts.next(), &self.place.host);
-        let environment = or_flag(parts.next(), &self.place.env);
-        (environment, host, component)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -228,20 +187,5 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn names_need_no_quotes_and_full_names_are_understood() {
-        let parts = |line: &str| match Arguments::parse_from(line.split(' ')).command {
-            Command::Remote(Remote::Stop(target)) => target.parts(),
-            other => panic!("{other:?}"),
-        };
-        let of = |environment: &str, host: &str| {
-            (environment.to_owned(), host.to_owned(), "kafka server".to_owned())
-        };
-        assert_eq!(parts("rta stop kafka server"), of("", ""));
-        assert_eq!(parts("rta stop kafka server --env DEV --host h"), of("DEV", "h"));
-        assert_eq!(parts("rta stop h/kafka server --env DEV"), of("DEV", "h"));
-        assert_eq!(parts("rta stop DEV/h/kafka server"), of("DEV", "h"));
     }
 }

@@ -1,0 +1,223 @@
+//! Watches the reports and starts again what is due.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use rta_shared::config::{HostComponent, RestartWhen};
+use rta_shared::control::{ActionKind, Requester};
+use rta_shared::name::Name;
+use rta_shared::report::{ComponentReport, Report, State};
+use rta_shared::text::printable;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tonic::{Code, Status};
+
+use super::Autostarts;
+use super::policy::{Keeper, Moment, Seen, Verdict};
+use crate::control::action::Actions;
+use crate::maintenance::{next_end, quiet};
+use crate::state_folder::{Changes, Finished, Remembered};
+
+/// The longest that is slept, so that a clock that steps does not make an end of maintenance late.
+const LONGEST: Duration = Duration::from_secs(60);
+/// How much of a failed start's reason is kept, in characters.
+const REASON: usize = 300;
+
+/// Keeps the host's components running by their rules, through `actions` like everybody else, and publishes how.
+/// Ends with the worker.
+pub(crate) async fn keep_running(actions: Actions, publisher: watch::Sender<Autostarts>) {
+    let mut reports = actions.worker.reports();
+    let mut exits = actions.worker.exits().subscribe();
+    let changes = actions.memory.changes();
+    let mut driver = Driver { actions, changes, kept: HashMap::new(), attempts: JoinSet::new(), publisher };
+    loop {
+        let report = reports.borrow_and_update().clone();
+        let wake = report.map_or_else(|| Instant::now() + LONGEST, |report| driver.step(&report));
+        tokio::select! {
+            changed = reports.changed() => if changed.is_err() { return },
+            known = driver.changes.changed() => if !known { return },
+            changed = exits.changed() => if changed.is_err() { return },
+            Some(ended) = driver.attempts.join_next() => if let Ok((component, outcome)) = ended {
+                driver.attempted(&component, outcome);
+            },
+            () = tokio::time::sleep_until(wake) => {}
+        }
+    }
+}
+
+struct Driver {
+    actions: Actions,
+    changes: Changes,
+    /// Every component that may be started again.
+    kept: HashMap<Name, Kept>,
+    /// The starts that are under way.
+    attempts: JoinSet<(Name, Attempt)>,
+    publisher: watch::Sender<Autostarts>,
+}
+
+/// How a start ended.
+enum Attempt {
+    Started,
+    /// Another action was under way.
+    NotBegun,
+    Failed(Status),
+}
+
+struct Kept {
+    keeper: Keeper,
+    /// What matched last.
+    pids: Vec<u32>,
+    /// A start of it is under way.
+    is_attempted: bool,
+    is_given_up: bool,
+}
+
+impl Driver {
+    /// Does what is due by `report`; when something is due next.
+    fn step(&mut self, report: &Report) -> Instant {
+        let now = Moment::now();
+        let known = self.changes.read();
+        self.follow_config(&known, report);
+        let mut wake = now.at + LONGEST;
+        if let Some(end) = next_end(&known.maintenance, now.wall) {
+            // It is over at that time, not before.
+            let wait = Duration::try_from(end.duration_since(now.wall)).unwrap_or_default();
+            wake = wake.min(now.at + wait + Duration::from_millis(1));
+        }
+        let mut told = Autostarts::new();
+        // Blind, nothing is known of any of them, and nothing is done.
+        let seen = report.components.as_ref().map(Vec::as_slice).unwrap_or_default();
+        for component in seen {
+            let name = &component.component;
+            let Some(kept) = self.kept.get_mut(name) else { continue };
+            kept.keeper.hear(known.words.get(name));
+            let quiet = quiet(&known.maintenance, name, now.wall);
+            let seen = kept.seen(component, &self.actions);
+            let verdict = kept.keeper.observe(now, &seen, quiet.is_some());
+            match verdict {
+                Verdict::Nothing | Verdict::GivenUp => {}
+                Verdict::Wait(due) => wake = wake.min(due),
+                Verdict::Start => {
+                    kept.is_attempted = true;
+                    self.attempts.spawn(attempt(self.actions.clone(), name.clone()));
+                }
+            }
+            let autostart = kept.keeper.report(quiet);
+            let (reason, restarts) = (&autostart.last_end, autostart.restarts);
+            match (verdict, autostart.next_at) {
+                (Verdict::Start, _) => tracing::info!(component = %name, reason, "it is started again"),
+                (Verdict::GivenUp, _) if !kept.is_given_up => {
+                    tracing::error!(component = %name, restarts, reason, "it is given up: it ended too often");
+                }
+                _ => {}
+            }
+            kept.is_given_up = autostart.given_up;
+            let finished = kept.keeper.finished();
+            let finished = finished.map(|at| Finished { at, boot_id: report.boot_id.clone() });
+            self.actions.memory.finished(name, finished.as_ref());
+            told.insert(name.clone(), autostart);
+        }
+        if report.components.is_ok() {
+            self.publisher.send_if_modified(|published| {
+                let is_news = *published != told;
+                *published = told;
+                is_news
+            });
+        }
+        wake
+    }
+
+    /// Takes up what the configuration has, and drops what it has not any more.
+    fn follow_config(&mut self, known: &Remembered, report: &Report) {
+        let config = self.actions.worker.config();
+        let is_kept = |component: &&HostComponent| {
+            component.start.is_some() && component.restart.when != RestartWhen::Never
+        };
+        let components: HashMap<&Name, &HostComponent> =
+            config.components.iter().filter(is_kept).map(|component| (&component.name, component)).collect();
+        self.kept.retain(|name, _| components.contains_key(name));
+        for (name, component) in components {
+            if let Some(kept) = self.kept.get_mut(name) {
+                kept.keeper.configure(component.restart, component.wanted);
+                continue;
+            }
+            // What a shutdown ended is no end of its own.
+            let finished = known.finished.get(name).filter(|finished| finished.boot_id == report.boot_id);
+            let keeper = Keeper::new(
+                component.restart,
+                component.wanted,
+                known.words.get(name).cloned(),
+                finished.map(|finished| finished.at),
+            );
+            let kept = Kept { keeper, pids: Vec::new(), is_attempted: false, is_given_up: false };
+            self.kept.insert(name.clone(), kept);
+        }
+    }
+
+    /// A start has ended.
+    fn attempted(&mut self, component: &Name, outcome: Attempt) {
+        let Some(kept) = self.kept.get_mut(component) else { return };
+        kept.is_attempted = false;
+        match outcome {
+            Attempt::Started => {}
+            Attempt::NotBegun => kept.keeper.not_begun(),
+            Attempt::Failed(status) => {
+                let known = format!(
+                    "{} of {component} on {}: ",
+                    ActionKind::Start,
+                    self.actions.worker.config().host
+                );
+                let reason = status.message();
+                let reason = shortened(reason.strip_prefix(&known).unwrap_or(reason));
+                kept.keeper.failed(Moment::now(), reason);
+            }
+        }
+    }
+}
+
+impl Kept {
+    /// What `report` says of it.
+    fn seen(&mut self, report: &ComponentReport, actions: &Actions) -> Seen {
+        if !report.processes.is_empty() {
+            self.pids = report.processes.iter().map(|process| process.id.pid).collect();
+        }
+        match report.state {
+            _ if self.is_attempted => Seen::Acting,
+            State::Running => Seen::Running,
+            State::Stopped => Seen::Stopped(actions.worker.exits().of(&report.component, &self.pids)),
+            State::Starting | State::Stopping => Seen::Acting,
+            State::Partial | State::Unknown => Seen::Unclear,
+        }
+    }
+}
+
+/// Starts it, and waits until that has ended.
+async fn attempt(actions: Actions, component: Name) -> (Name, Attempt) {
+    let begun = actions.perform(ActionKind::Start, component.as_str(), Requester::autostart()).await;
+    let outcome = match begun {
+        Ok(events) => {
+            let mut events = std::pin::pin!(events);
+            let mut outcome = Attempt::Started;
+            while let Some(event) = events.next().await {
+                if let Err(status) = event {
+                    outcome = Attempt::Failed(status);
+                }
+            }
+            outcome
+        }
+        Err(status) if status.code() == Code::Aborted => Attempt::NotBegun,
+        Err(status) => Attempt::Failed(status),
+    };
+    (component, outcome)
+}
+
+/// The first of a reason's lines.
+fn shortened(reason: &str) -> String {
+    let line = printable(reason.lines().next().unwrap_or_default());
+    match line.char_indices().nth(REASON) {
+        Some((end, _)) => format!("{}...", line.get(..end).unwrap_or_default()),
+        None => line.into_owned(),
+    }
+}

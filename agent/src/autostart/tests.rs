@@ -1,0 +1,283 @@
+//! The policy on made-up clocks.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use rta_shared::config::{RestartRule, RestartWhen};
+use rta_shared::control::Requester;
+use tokio::time::Instant;
+
+use super::policy::{End, Keeper, Moment, Seen, Verdict};
+use crate::maintenance::Quiet;
+use crate::state_folder::{Wish, Word};
+
+/// A clock that a test moves.
+#[derive(Clone, Copy)]
+struct Clock(Moment);
+
+impl Clock {
+    fn new() -> Self {
+        Self(Moment { at: Instant::now(), wall: Timestamp::UNIX_EPOCH })
+    }
+
+    fn at(self, seconds: u64) -> Moment {
+        self.0.after(Duration::from_secs(seconds))
+    }
+}
+
+fn rule(when: RestartWhen) -> RestartRule {
+    RestartRule {
+        when,
+        backoff: Duration::from_secs(1),
+        longest: Duration::from_secs(5),
+        limit: 4,
+        within: Duration::from_secs(600),
+    }
+}
+
+fn word(wish: Wish) -> Word {
+    let by = Requester { user: "ann".into(), address: String::new() };
+    Word { wish, by, at: Timestamp::UNIX_EPOCH }
+}
+
+/// One that an operator started, that runs, and that no agent before knew.
+fn running(when: RestartWhen, clock: Clock) -> Keeper {
+    let mut keeper = Keeper::new(rule(when), false, Some(word(Wish::Running)), None);
+    assert_eq!(keeper.observe(clock.at(0), &Seen::Running, false), Verdict::Nothing);
+    keeper
+}
+
+fn ended(code: i32) -> Seen {
+    Seen::Stopped(Some(End { is_well: code == 0, how: format!("with exit status {code}") }))
+}
+
+const GONE: Seen = Seen::Stopped(None);
+
+fn wait(clock: Clock, seconds: u64) -> Verdict {
+    Verdict::Wait(clock.at(seconds).at)
+}
+
+#[test]
+fn it_is_started_again_after_its_backoff() {
+    let clock = Clock::new();
+    let mut keeper = running(RestartWhen::Always, clock);
+    assert_eq!(keeper.observe(clock.at(10), &ended(0), false), wait(clock, 11));
+    let report = keeper.report(None);
+    assert_eq!((report.wanted, report.next_at), (true, Some(clock.at(11).wall)));
+    assert_eq!(report.why, "ann started it");
+    assert_eq!(report.last_end, "it ended with exit status 0 at 00:00:10 UTC");
+    assert_eq!(keeper.observe(clock.at(11), &ended(0), false), Verdict::Start);
+    assert_eq!(keeper.observe(clock.at(12), &Seen::Acting, false), Verdict::Nothing);
+    assert_eq!(keeper.observe(clock.at(13), &Seen::Running, false), Verdict::Nothing);
+    let report = keeper.report(None);
+    assert_eq!((report.restarts, report.next_at, report.flapping), (1, None, false));
+}
+
+#[test]
+fn each_further_attempt_waits_twice_as_long_up_to_the_longest_and_then_it_is_given_up() {
+    let clock = Clock::new();
+    let mut keeper = running(RestartWhen::Always, clock);
+    let mut now = 10;
+    for delay in [1, 2, 4, 5] {
+        assert_eq!(keeper.observe(clock.at(now), &GONE, false), wait(clock, now + delay));
+        now += delay;
+        assert_eq!(keeper.observe(clock.at(now), &GONE, false), Verdict::Start);
+        keeper.failed(clock.at(now), "the command ended".to_owned());
+    }
+    assert_eq!(keeper.observe(clock.at(now + 1), &GONE, false), Verdict::GivenUp);
+    let report = keeper.report(None);
+    assert!(report.given_up && report.flapping && report.next_at.is_none());
+    assert_eq!(report.last_end, "its start failed at 00:00:22 UTC: the command ended");
+    // Not even when the starts are long past.
+    assert_eq!(keeper.observe(clock.at(100_000), &GONE, false), Verdict::GivenUp);
+
+    // Only an operator's start is a new beginning.
+    let again = Word { at: clock.at(5).wall, ..word(Wish::Running) };
+    keeper.hear(Some(&again));
+    assert!(!keeper.report(None).given_up);
+    assert_eq!(keeper.observe(clock.at(100_001), &Seen::Running, false), Verdict::Nothing);
+    assert_eq!(keeper.observe(clock.at(100_010), &GONE, false), wait(clock, 100_011));
+}
+
+#[test]
+fn three_restarts_are_flapping_until_they_are_long_past() {
+    let clock = Clock::new();
+    let mut keeper = running(RestartWhen::Always, clock);
+    for round in 1..=3 {
+        let Verdict::Wait(_) = keeper.observe(clock.at(round * 10), &GONE, false) else { panic!("no wait") };
+        assert_eq!(keeper.observe(clock.at(round * 10 + 8), &GONE, false), Verdict::Start);
+        keeper.observe(clock.at(round * 10 + 9), &Seen::Running, false);
+        assert_eq!(keeper.report(None).flapping, round == 3);
+    }
+    keeper.observe(clock.at(617), &Seen::Running, false);
+    assert!(keeper.report(None).flapping);
+    keeper.observe(clock.at(618), &Seen::Running, false);
+    assert_eq!((keeper.report(None).flapping, keeper.report(None).restarts), (false, 2));
+}
+
+#[test]
+fn a_good_end_is_no_failure_and_an_unknown_one_is() {
+    let clock = Clock::new();
+    let mut keeper = running(RestartWhen::OnFailure, clock);
+    assert_eq!(keeper.observe(clock.at(10), &ended(0), false), Verdict::Nothing);
+    assert_eq!(keeper.observe(clock.at(1000), &ended(0), false), Verdict::Nothing);
+    assert_eq!(keeper.finished(), Some(clock.at(10).wall));
+    let report = keeper.report(None);
+    assert_eq!((report.wanted, &*report.why), (false, "it ended with exit status 0, which is no failure"));
+
+    for seen in [GONE, ended(1)] {
+        let mut keeper = running(RestartWhen::OnFailure, clock);
+        assert_eq!(keeper.observe(clock.at(10), &seen, false), wait(clock, 11));
+        assert_eq!(keeper.finished(), None);
+    }
+}
+
+#[test]
+fn an_exit_status_that_comes_late_still_counts() {
+    let clock = Clock::new();
+    let mut keeper = running(RestartWhen::OnFailure, clock);
+    assert_eq!(keeper.observe(clock.at(10), &GONE, false), wait(clock, 11));
+    assert_eq!(keeper.observe(clock.at(11), &ended(0), false), Verdict::Nothing);
+    assert_eq!(keeper.report(None).next_at, None);
+}
+
+#[test]
+fn a_good_end_is_remembered_by_the_next_agent() {
+    let clock = Clock::new();
+    let by = Some(word(Wish::Running));
+    let finished = Some(Timestamp::UNIX_EPOCH);
+    let mut keeper = Keeper::new(rule(RestartWhen::OnFailure), true, by.clone(), finished);
+    assert_eq!(keeper.observe(clock.at(0), &GONE, false), Verdict::Nothing);
+    // When it runs again, that is over.
+    keeper.observe(clock.at(1), &Seen::Running, false);
+    assert_eq!(keeper.finished(), None);
+    assert_eq!(keeper.observe(clock.at(2), &GONE, false), wait(clock, 3));
+    let mut always = Keeper::new(rule(RestartWhen::Always), true, by, finished);
+    assert_eq!(always.observe(clock.at(0), &GONE, false), Verdict::Start);
+}
+
+#[test]
+fn a_fresh_agent_starts_at_once_what_is_wanted_and_nothing_else() {
+    let clock = Clock::new();
+    let fresh = |declared, wish: Option<Wish>| {
+        Keeper::new(rule(RestartWhen::Always), declared, wish.map(word), None).observe(
+            clock.at(0),
+            &GONE,
+            false,
+        )
+    };
+    assert_eq!(fresh(true, None), Verdict::Start);
+    assert_eq!(fresh(false, Some(Wish::Running)), Verdict::Start);
+    assert_eq!(fresh(false, None), Verdict::Nothing);
+    assert_eq!(fresh(false, Some(Wish::Stopped)), Verdict::Nothing);
+    // An operator's stop holds whatever the configuration says.
+    assert_eq!(fresh(true, Some(Wish::Stopped)), Verdict::Nothing);
+}
+
+#[test]
+fn an_operators_stop_is_not_fought() {
+    let clock = Clock::new();
+    let mut keeper = running(RestartWhen::Always, clock);
+    keeper.hear(Some(&word(Wish::Stopped)));
+    assert_eq!(keeper.observe(clock.at(1), &Seen::Running, false), Verdict::Nothing);
+    assert_eq!(keeper.observe(clock.at(2), &Seen::Acting, false), Verdict::Nothing);
+    assert_eq!(keeper.observe(clock.at(3), &ended(143), false), Verdict::Nothing);
+    assert_eq!(keeper.observe(clock.at(1000), &ended(143), false), Verdict::Nothing);
+    let report = keeper.report(None);
+    assert_eq!((report.wanted, &*report.why), (false, "ann stopped it"));
+}
+
+#[test]
+fn what_somebody_else_started_raises_no_wish() {
+    let clock = Clock::new();
+    let mut keeper = Keeper::new(rule(RestartWhen::Always), false, None, None);
+    keeper.observe(clock.at(0), &Seen::Running, false);
+    assert_eq!(keeper.observe(clock.at(1), &GONE, false), Verdict::Nothing);
+    assert_eq!(keeper.report(None).why, "nobody has started it through rta");
+}
+
+#[test]
+fn what_is_not_known_is_no_reason_to_act_and_what_is_due_waits() {
+    let clock = Clock::new();
+    let mut keeper = running(RestartWhen::Always, clock);
+    assert_eq!(keeper.observe(clock.at(1), &Seen::Unclear, false), Verdict::Nothing);
+    assert_eq!(keeper.observe(clock.at(10), &GONE, false), wait(clock, 11));
+    assert_eq!(keeper.observe(clock.at(20), &Seen::Unclear, false), Verdict::Nothing);
+    assert_eq!(keeper.observe(clock.at(21), &GONE, false), Verdict::Start);
+}
+
+#[test]
+fn an_operators_failed_start_is_tried_again_after_a_while_not_at_once() {
+    let clock = Clock::new();
+    let mut keeper = running(RestartWhen::Always, clock);
+    assert_eq!(keeper.observe(clock.at(10), &GONE, false), wait(clock, 11));
+    let again = Word { at: clock.at(10).wall, ..word(Wish::Running) };
+    keeper.hear(Some(&again));
+    assert_eq!(keeper.observe(clock.at(10), &Seen::Acting, false), Verdict::Nothing);
+    assert_eq!(keeper.observe(clock.at(30), &GONE, false), wait(clock, 31));
+}
+
+#[test]
+fn an_attempt_that_was_not_begun_does_not_count() {
+    let clock = Clock::new();
+    let mut keeper = running(RestartWhen::Always, clock);
+    keeper.observe(clock.at(10), &GONE, false);
+    assert_eq!(keeper.observe(clock.at(11), &GONE, false), Verdict::Start);
+    keeper.not_begun();
+    assert_eq!(keeper.report(None).restarts, 0);
+}
+
+#[test]
+fn in_maintenance_nothing_is_started_and_after_it_what_is_wanted_is() {
+    let clock = Clock::new();
+    let quiet = Quiet { component: None, until: Some("2026-11-24T12:00:00Z".parse().unwrap()) };
+    let mut keeper = running(RestartWhen::Always, clock);
+    assert_eq!(keeper.observe(clock.at(10), &GONE, true), Verdict::Nothing);
+    assert_eq!(keeper.observe(clock.at(1000), &GONE, true), Verdict::Nothing);
+    let report = keeper.report(Some(&quiet));
+    assert_eq!(report.why, "ann started it; in maintenance nothing is started, until 2026-11-24 12:00 UTC");
+    assert_eq!((report.next_at, report.restarts), (None, 0));
+    assert_eq!(keeper.observe(clock.at(1001), &GONE, false), wait(clock, 1002));
+    assert_eq!(keeper.observe(clock.at(1002), &GONE, false), Verdict::Start);
+}
+
+fn any_seen() -> impl Strategy<Value = Seen> {
+    prop_oneof![
+        Just(Seen::Running),
+        Just(GONE),
+        (0..2).prop_map(ended),
+        Just(Seen::Acting),
+        Just(Seen::Unclear),
+    ]
+}
+
+proptest! {
+    /// Whatever is seen, never more starts than the limit fall within the rule's time, none follows an
+    /// operator's stop, and none anything but a certain "stopped".
+    #[test]
+    fn starts_are_bounded_and_never_against_a_wish(
+        steps in prop::collection::vec((0_u64..40, any_seen(), any::<bool>(), 0_u8..20), 1..200),
+    ) {
+        let clock = Clock::new();
+        let mut keeper = running(RestartWhen::Always, clock);
+        let mut wish = Wish::Running;
+        let mut now = 0;
+        let mut starts: Vec<u64> = Vec::new();
+        for (number, (later, seen, quiet, said)) in steps.into_iter().enumerate() {
+            now += later;
+            if said < 2 {
+                wish = if said == 0 { Wish::Running } else { Wish::Stopped };
+                let at = clock.at(number as u64).wall;
+                keeper.hear(Some(&Word { at, ..word(wish) }));
+                starts.clear();
+            }
+            if keeper.observe(clock.at(now), &seen, quiet) == Verdict::Start {
+                prop_assert!(matches!(seen, Seen::Stopped(_)) && !quiet && wish == Wish::Running);
+                starts.push(now);
+                let lately = starts.iter().filter(|start| **start + 600 > now).count();
+                prop_assert!(lately <= 4, "{starts:?}");
+            }
+        }
+    }
+}

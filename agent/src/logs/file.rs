@@ -1,0 +1,203 @@
+//! The log as a file: its end, what was added, rotation.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
+
+use super::Piece;
+use super::lines::Splitter;
+
+/// How far the end of a log is read back, and how much of what was added is read at once.
+const WINDOW: u64 = 1 << 20;
+/// A reader that is so far behind misses what lies between.
+const TOO_FAR: u64 = 8 * WINDOW;
+
+/// A log that is read from its end on.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    path: PathBuf,
+    file: File,
+    /// Up to where it was read.
+    position: u64,
+    lines: Splitter,
+}
+
+impl LogFile {
+    /// Opens the log, with its last `lines`.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub(super) fn open(path: PathBuf, lines: usize) -> Result<(Self, Piece), String> {
+        let opened = open(&path).and_then(|mut file| {
+            let end = file.metadata()?.len();
+            let from = end.saturating_sub(WINDOW);
+            let bytes = read(&mut file, from, end)?;
+            Ok((file, from, bytes))
+        });
+        let (file, from, bytes) =
+            opened.map_err(|error| format!("the log {} cannot be read: {error}", path.display()))?;
+        let mut all = Vec::new();
+        let mut splitter = Splitter::default();
+        splitter.push(&bytes, &mut all);
+        // Where the window begins within a line, that line is not whole.
+        let torn = usize::from(from > 0);
+        let whole = all.split_off(torn.min(all.len()));
+        let notice = (from > 0 && whole.len() < lines)
+            .then(|| format!("these are the last {} KiB of the log", WINDOW / 1024));
+        let skip = whole.len().saturating_sub(lines);
+        let position = from + u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let log = Self { path, file, position, lines: splitter };
+        Ok((log, Piece { lines: whole.into_iter().skip(skip).collect(), notice }))
+    }
+
+    /// What was written since. A log that was rotated is read to its end before the new one is begun.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub(super) fn more(&mut self) -> Result<Piece, String> {
+        self.try_more().map_err(|error| format!("the log {} cannot be read: {error}", self.path.display()))
+    }
+
+    fn try_more(&mut self) -> io::Result<Piece> {
+        let mut piece = Piece::default();
+        let end = self.file.metadata()?.len();
+        if end < self.position {
+            piece.notice = Some("the log was emptied; it is read from its beginning".to_owned());
+            piece.lines.extend(self.lines.finish());
+            self.position = 0;
+        } else if end - self.position > TOO_FAR {
+            let skipped = end - WINDOW - self.position;
+            piece.notice = Some(format!("the log grew too fast: {skipped} bytes are left out"));
+            self.lines = Splitter::default();
+            self.position = end - WINDOW;
+        }
+        let bytes = read(&mut self.file, self.position, end)?;
+        self.position += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.lines.push(&bytes, &mut piece.lines);
+        if self.position >= end && self.is_replaced()? {
+            // What was written between the last read and the rotation is still to come; the next call has it.
+            if self.file.metadata()?.len() > self.position {
+                return Ok(piece);
+            }
+            if let Ok(file) = open(&self.path) {
+                piece.lines.extend(self.lines.finish());
+                piece.notice = Some("the log was rotated".to_owned());
+                self.file = file;
+                self.position = 0;
+            }
+        }
+        Ok(piece)
+    }
+
+    /// Whether another file stands at the path. While none does, the old one is still the log.
+    fn is_replaced(&self) -> io::Result<bool> {
+        let held = self.file.metadata()?;
+        match std::fs::metadata(&self.path) {
+            Ok(there) => Ok((there.dev(), there.ino()) != (held.dev(), held.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Opens a log to read. It must be a file: a pipe or a device would block, or never end.
+fn open(path: &std::path::Path) -> io::Result<File> {
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    Ok(file)
+}
+
+/// The bytes from `from` to `end`, at most [`WINDOW`].
+fn read(file: &mut File, from: u64, end: u64) -> io::Result<Vec<u8>> {
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(end.saturating_sub(from).min(WINDOW)).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn append(path: &std::path::Path, text: &str) {
+        let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn folder() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.log");
+        (folder, path)
+    }
+
+    /// Everything that can be read now, and the notices.
+    fn drain(log: &mut LogFile) -> (Vec<String>, Vec<String>) {
+        let (mut lines, mut notices) = (Vec::new(), Vec::new());
+        loop {
+            let piece = log.more().unwrap();
+            if piece == Piece::default() {
+                return (lines, notices);
+            }
+            lines.extend(piece.lines);
+            notices.extend(piece.notice);
+        }
+    }
+
+    #[test]
+    fn a_renamed_log_is_read_to_its_end_and_then_the_new_one() {
+        let (folder, path) = folder();
+        append(&path, "1\n2\n3\n");
+        let (mut log, piece) = LogFile::open(path.clone(), 2).unwrap();
+        assert_eq!(piece.lines, ["2", "3"]);
+        append(&path, "4\nopen");
+        let rotated = folder.path().join("x.log.1");
+        std::fs::rename(&path, &rotated).unwrap();
+        // The writer still holds the old one, and the new one is not there yet.
+        assert_eq!(drain(&mut log), (vec!["4".to_owned()], vec![]));
+        append(&rotated, " ended\n5\n");
+        append(&path, "6\n");
+        let (lines, notices) = drain(&mut log);
+        assert_eq!(lines, ["open ended", "5", "6"]);
+        assert_eq!(notices, ["the log was rotated"]);
+    }
+
+    #[test]
+    fn an_emptied_log_is_read_from_its_beginning() {
+        let (_folder, path) = folder();
+        append(&path, "a long first line\n");
+        let (mut log, _) = LogFile::open(path.clone(), 10).unwrap();
+        std::fs::write(&path, "b\n").unwrap();
+        let (lines, notices) = drain(&mut log);
+        assert_eq!((lines, notices.len()), (vec!["b".to_owned()], 1));
+    }
+
+    #[test]
+    fn a_huge_log_is_not_read_whole_and_a_flood_is_cut() {
+        let (_folder, path) = folder();
+        let line = "x".repeat(99) + "\n";
+        append(&path, &line.repeat(20_000));
+        let (mut log, piece) = LogFile::open(path.clone(), 1_000_000).unwrap();
+        assert!(piece.lines.len() < 11_000 && piece.lines.iter().all(|line| line.len() == 99));
+        assert!(piece.notice.unwrap().contains("1024 KiB"));
+        append(&path, &line.repeat(100_000));
+        let (lines, notices) = drain(&mut log);
+        assert!(lines.len() < 11_000, "{}", lines.len());
+        assert!(notices[0].contains("left out"));
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_at_once() {
+        let (folder, path) = folder();
+        assert!(LogFile::open(path.clone(), 1).unwrap_err().contains("cannot be read"));
+        let reason = LogFile::open(folder.path().to_owned(), 1).unwrap_err();
+        assert!(reason.contains("no regular file"), "{reason}");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
+        assert!(LogFile::open(path, 1).unwrap_err().contains("no regular file"));
+    }
+}

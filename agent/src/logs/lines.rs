@@ -1,0 +1,79 @@
+//! From bytes to lines.
+
+/// A longer line is cut: nobody reads it, and a message must hold it.
+pub(super) const LONGEST: usize = 8 * 1024;
+
+/// Cuts a stream of bytes into lines. The last line of what came so far is kept until its end comes.
+#[derive(Debug, Default)]
+pub(super) struct Splitter {
+    open: Vec<u8>,
+    /// How many bytes of the open line were left out.
+    dropped: usize,
+}
+
+impl Splitter {
+    /// The lines that `bytes` complete.
+    pub(super) fn push(&mut self, bytes: &[u8], lines: &mut Vec<String>) {
+        let mut rest = bytes;
+        while let Some(end) = line_end(rest) {
+            self.append(&rest[..end]);
+            lines.extend(self.take());
+            rest = &rest[end + 1..];
+        }
+        self.append(rest);
+    }
+
+    /// The line that was begun, which will not go on; `None` where there is none.
+    pub(super) fn finish(&mut self) -> Option<String> {
+        if self.open.is_empty() { None } else { self.take() }
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        let room = LONGEST.saturating_sub(self.open.len()).min(bytes.len());
+        self.open.extend_from_slice(&bytes[..room]);
+        self.dropped += bytes.len() - room;
+    }
+
+    fn take(&mut self) -> Option<String> {
+        let open = std::mem::take(&mut self.open);
+        let line = open.strip_suffix(b"\r").unwrap_or(&open);
+        let mut line = String::from_utf8_lossy(line).into_owned();
+        let dropped = std::mem::take(&mut self.dropped);
+        if dropped > 0 {
+            line.push_str(&format!(" ... ({dropped} bytes more)"));
+        }
+        Some(line)
+    }
+}
+
+fn line_end(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(|byte| *byte == b'\n')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(pieces: &[&[u8]]) -> (Vec<String>, Option<String>) {
+        let mut splitter = Splitter::default();
+        let mut lines = Vec::new();
+        for piece in pieces {
+            splitter.push(piece, &mut lines);
+        }
+        (lines, splitter.finish())
+    }
+
+    #[test]
+    fn lines_are_whole_however_the_bytes_come() {
+        let (whole, open) = lines(&[b"a", b"b\n\nc\r\n", b"d\xff", b"e"]);
+        assert_eq!(whole, ["ab", "", "c"]);
+        assert_eq!(open.as_deref(), Some("d\u{fffd}e"));
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_the_next_one_is_not() {
+        let (whole, open) = lines(&[&vec![b'x'; LONGEST], b"yyy\nnext\n"]);
+        assert!(whole[0].ends_with("x ... (3 bytes more)"));
+        assert_eq!((whole[1].as_str(), open), ("next", None));
+    }
+}

@@ -1,0 +1,172 @@
+//! Reading a component's own log for people: its last lines, and what is written from then on.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `lines` | from bytes to lines, long ones cut; pure |
+//! | `file` | the log as a file: its end, what was added, rotation |
+
+mod file;
+mod lines;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+
+use self::file::LogFile;
+
+/// The most lines that are read back.
+pub(crate) const MOST_LINES: usize = 10_000;
+/// How many readers there may be at once: each holds a file open and a buffer.
+const READERS: usize = 32;
+/// How often it is looked whether something was written.
+const PACE: Duration = Duration::from_millis(200);
+/// How many lines go into one message; gRPC takes messages of up to 4 MiB.
+const BATCH: usize = 200;
+/// How many messages may wait for a slow reader.
+const WAITING: usize = 4;
+
+/// Some lines of a log, and what is to be known of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// Whole lines, without their ends.
+    pub(crate) lines: Vec<String>,
+    /// What the reader should know, as a sentence.
+    pub(crate) notice: Option<String>,
+}
+
+/// Reads logs, for a bounded number of readers at once.
+#[derive(Clone, Debug)]
+pub(crate) struct LogReaders(Arc<Semaphore>);
+
+/// Why a log is not read, as a sentence.
+#[derive(Debug)]
+pub(crate) enum LogError {
+    /// There are too many readers.
+    Busy,
+    /// It cannot be read.
+    Unreadable(String),
+}
+
+impl LogReaders {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(READERS)))
+    }
+
+    /// The last `lines` of the log at `path`, then with `follow` what is written, over rotations, until the
+    /// stream is dropped.
+    ///
+    /// # Errors
+    /// The log cannot be opened, or there are too many readers.
+    pub(crate) async fn read(
+        &self,
+        path: PathBuf,
+        lines: usize,
+        follow: bool,
+    ) -> Result<ReceiverStream<Result<Piece, String>>, LogError> {
+        let permit = Arc::clone(&self.0).try_acquire_owned().map_err(|_| LogError::Busy)?;
+        let opened = blocking(move || LogFile::open(path, lines.min(MOST_LINES))).await;
+        let (file, piece) = opened.and_then(|opened| opened).map_err(LogError::Unreadable)?;
+        let (pieces, stream) = mpsc::channel(WAITING);
+        tokio::spawn(pass_on(file, piece, follow, pieces, permit));
+        Ok(ReceiverStream::new(stream))
+    }
+}
+
+/// Passes the pieces on until nobody reads them any more.
+async fn pass_on(
+    mut file: LogFile,
+    first: Piece,
+    follow: bool,
+    pieces: mpsc::Sender<Result<Piece, String>>,
+    _permit: OwnedSemaphorePermit,
+) {
+    let mut piece = first;
+    loop {
+        for part in parts(piece) {
+            if pieces.send(Ok(part)).await.is_err() {
+                return;
+            }
+        }
+        if !follow {
+            return;
+        }
+        tokio::select! {
+            () = pieces.closed() => return,
+            () = tokio::time::sleep(PACE) => {}
+        }
+        let read = blocking(move || {
+            let read = file.more();
+            (file, read)
+        });
+        piece = match read.await {
+            Ok((read_from, Ok(piece))) => {
+                file = read_from;
+                piece
+            }
+            Ok((_, Err(reason))) | Err(reason) => {
+                // Whoever read it may have gone.
+                let _ = pieces.send(Err(reason)).await;
+                return;
+            }
+        };
+    }
+}
+
+/// The piece in messages of a bounded size; none where it says nothing.
+fn parts(piece: Piece) -> Vec<Piece> {
+    let mut parts: Vec<Piece> =
+        piece.lines.chunks(BATCH).map(|lines| Piece { lines: lines.to_vec(), notice: None }).collect();
+    match (parts.first_mut(), piece.notice) {
+        (_, None) => {}
+        (Some(first), notice) => first.notice = notice,
+        (None, notice) => parts.push(Piece { lines: Vec::new(), notice }),
+    }
+    parts
+}
+
+/// A disk may hang; nothing else waits for it.
+async fn blocking<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(read).await.map_err(|error| format!("the agent failed: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use futures::StreamExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_lines_end_the_stream_where_nobody_follows() {
+        let mut log = tempfile::NamedTempFile::new().unwrap();
+        for line in 0..1000 {
+            writeln!(log, "line {line}").unwrap();
+        }
+        let stream = LogReaders::new().read(log.path().to_owned(), 450, false).await.unwrap();
+        let pieces: Vec<Piece> = stream.map(Result::unwrap).collect().await;
+        let lines: Vec<&String> = pieces.iter().flat_map(|piece| &piece.lines).collect();
+        assert_eq!((lines.len(), lines[0].as_str(), lines[449].as_str()), (450, "line 550", "line 999"));
+        assert!(pieces.iter().all(|piece| piece.lines.len() <= BATCH && piece.notice.is_none()));
+    }
+
+    #[tokio::test]
+    async fn what_is_written_follows_and_a_reader_that_leaves_makes_room() {
+        let mut log = tempfile::NamedTempFile::new().unwrap();
+        writeln!(log, "old").unwrap();
+        let readers = LogReaders::new();
+        let mut stream = readers.read(log.path().to_owned(), 0, true).await.unwrap();
+        writeln!(log, "new").unwrap();
+        assert_eq!(stream.next().await.unwrap().unwrap().lines, ["new"]);
+        let all: Vec<_> =
+            std::iter::repeat_with(|| readers.0.clone().try_acquire_owned()).take(READERS).collect();
+        assert!(all.last().unwrap().is_err());
+        assert!(matches!(readers.read(log.path().to_owned(), 0, true).await, Err(LogError::Busy)));
+        drop((stream, all));
+        // The reader's task notices without anything being written.
+        let _room = readers.0.acquire_many(u32::try_from(READERS).unwrap()).await.unwrap();
+    }
+}

@@ -1,0 +1,109 @@
+//! Maintenance as the agent knows it: in it nothing is started by itself.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rta_shared::name::Name;
+use rta_shared::proto::v1;
+use serde::{Deserialize, Serialize};
+use tonic::Status;
+
+/// A component, or the whole host, is in maintenance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Quiet {
+    /// `None`: the whole host.
+    pub(crate) component: Option<Name>,
+    /// When it ends by itself, by the agent's own clock; `None`: never.
+    pub(crate) until: Option<Timestamp>,
+}
+
+impl Quiet {
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+}
+
+/// The maintenance that `component` is in at the moment `now`; of several the one that ends last.
+pub(crate) fn quiet<'q>(all: &'q [Quiet], component: &Name, now: Timestamp) -> Option<&'q Quiet> {
+    let covers = |quiet: &&Quiet| quiet.component.as_ref().is_none_or(|of| of == component);
+    let lasting = all.iter().filter(covers).filter(|quiet| !quiet.is_over(now));
+    lasting.max_by_key(|quiet| quiet.until.unwrap_or(Timestamp::MAX))
+}
+
+/// When the next one ends by itself.
+pub(crate) fn next_end(all: &[Quiet], now: Timestamp) -> Option<Timestamp> {
+    all.iter().filter_map(|quiet| quiet.until).filter(|until| *until > now).min()
+}
+
+/// What an aggregator says of it at the moment `now`. How much longer one lasts is counted with the own clock.
+///
+/// # Errors
+/// A time that is none.
+pub(crate) fn from_wire(
+    request: v1::AgentServiceSetMaintenanceRequest,
+    now: Timestamp,
+) -> Result<Vec<Quiet>, Status> {
+    let entries = request.maintenance.into_iter();
+    let entry = |entry: v1::AgentMaintenance| {
+        let v1::AgentMaintenance { component, remaining } = entry;
+        let until = match remaining {
+            None => None,
+            Some(remaining) => {
+                let remaining = Duration::try_from(remaining)
+                    .map_err(|_| Status::invalid_argument("a maintenance that lasts less than nothing"))?;
+                Some(now.checked_add(remaining).unwrap_or(Timestamp::MAX))
+            }
+        };
+        Ok(Quiet { component: (!component.is_empty()).then(|| Name::from(component)), until })
+    };
+    entries.map(entry).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn request(entries: &[(&str, Option<i64>)]) -> v1::AgentServiceSetMaintenanceRequest {
+        let maintenance = entries.iter().map(|(component, seconds)| v1::AgentMaintenance {
+            component: (*component).to_owned(),
+            remaining: seconds.map(|seconds| Duration::from_secs(seconds.unsigned_abs()).try_into().unwrap()),
+        });
+        v1::AgentServiceSetMaintenanceRequest { maintenance: maintenance.collect() }
+    }
+
+    #[test]
+    fn it_covers_a_component_or_the_host_until_it_ends() {
+        let all = from_wire(request(&[("Kafka", Some(60)), ("", Some(10))]), at(1000)).unwrap();
+        let kafka = Name::from("kafka");
+        assert_eq!(quiet(&all, &kafka, at(1000)).unwrap().until, Some(at(1060)));
+        assert_eq!(quiet(&all, &"spark".into(), at(1009)).unwrap().until, Some(at(1010)));
+        assert_eq!(quiet(&all, &"spark".into(), at(1010)), None);
+        assert_eq!(quiet(&all, &kafka, at(1060)), None);
+        assert_eq!(next_end(&all, at(1000)), Some(at(1010)));
+        assert_eq!(next_end(&all, at(1010)), Some(at(1060)));
+        assert_eq!(next_end(&all, at(1060)), None);
+    }
+
+    #[test]
+    fn without_an_end_it_lasts_and_a_time_past_the_calendar_is_its_end() {
+        let all = from_wire(request(&[("", None)]), at(0)).unwrap();
+        assert!(quiet(&all, &"kafka".into(), Timestamp::MAX).is_some());
+        let long = v1::AgentMaintenance {
+            component: String::new(),
+            remaining: Some(Duration::from_secs(1 << 40).try_into().unwrap()),
+        };
+        let request = v1::AgentServiceSetMaintenanceRequest { maintenance: vec![long] };
+        assert_eq!(from_wire(request, at(0)).unwrap()[0].until, Some(Timestamp::MAX));
+    }
+
+    #[test]
+    fn less_than_nothing_is_an_error() {
+        let mut request = request(&[("", Some(1))]);
+        request.maintenance[0].remaining.as_mut().unwrap().seconds = -5;
+        assert_eq!(from_wire(request, at(0)).unwrap_err().code(), tonic::Code::InvalidArgument);
+    }
+}

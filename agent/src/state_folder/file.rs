@@ -1,0 +1,181 @@
+//! The file in the state folder: small JSON, replaced whole.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rta_shared::control::Requester;
+use rta_shared::name::Name;
+use serde::{Deserialize, Serialize};
+
+use crate::maintenance::Quiet;
+
+/// The file's name in its folder.
+const FILE: &str = "agent.json";
+/// The version of its form.
+const VERSION: u32 = 1;
+
+/// What an agent remembers over its own end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Remembered {
+    /// An operator's last word on each component.
+    pub(crate) words: BTreeMap<Name, Word>,
+    /// What ended well by itself, and is not to be started again for that.
+    pub(crate) finished: BTreeMap<Name, Finished>,
+    pub(crate) maintenance: Vec<Quiet>,
+}
+
+/// An operator's last word on a component.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Word {
+    pub(crate) wish: Wish,
+    pub(crate) by: Requester,
+    /// By the host's clock.
+    pub(crate) at: Timestamp,
+}
+
+/// What an operator wants a component to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Wish {
+    /// They started it.
+    Running,
+    /// They stopped it.
+    Stopped,
+}
+
+/// An end that was well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Finished {
+    pub(crate) at: Timestamp,
+    /// The boot it fell in: what a shutdown ended is wanted again after it.
+    pub(crate) boot_id: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Content {
+    version: u32,
+    #[serde(default)]
+    words: BTreeMap<Name, Word>,
+    #[serde(default)]
+    finished: BTreeMap<Name, Finished>,
+    #[serde(default)]
+    maintenance: Vec<Quiet>,
+}
+
+/// What the folder holds; nothing where it has no file yet.
+///
+/// # Errors
+/// Why it is not known, as a sentence. A file that cannot be understood is moved aside.
+pub(crate) fn load(folder: &Path) -> Result<Remembered, String> {
+    let path = folder.join(FILE);
+    let told = |error: &dyn std::fmt::Display| format!("{} cannot be read: {error}", path.display());
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Remembered::default()),
+        Err(error) => return Err(told(&error)),
+    };
+    let parsed = serde_json::from_slice::<Content>(&bytes).map_err(|error| error.to_string());
+    let parsed = parsed.and_then(|content| match content.version {
+        VERSION => Ok(content),
+        other => Err(format!("it has version {other}, and this agent knows {VERSION}")),
+    });
+    match parsed {
+        Ok(Content { version: _, words, finished, maintenance }) => {
+            Ok(Remembered { words, finished, maintenance })
+        }
+        Err(error) => {
+            let aside = folder.join(format!("{FILE}.corrupt"));
+            let moved = match std::fs::rename(&path, &aside) {
+                Ok(()) => format!("it is kept as {}", aside.display()),
+                Err(error) => format!("it cannot be moved aside: {error}"),
+            };
+            Err(format!("{}; {moved}", told(&error)))
+        }
+    }
+}
+
+/// Replaces the file whole: a reader, and an agent that begins after a crash, finds the old or the new one.
+///
+/// # Errors
+/// What prevents it, as a sentence; the old one stays.
+pub(crate) fn store(folder: &Path, remembered: &Remembered) -> Result<(), String> {
+    let path = folder.join(FILE);
+    let Remembered { words, finished, maintenance } = remembered.clone();
+    let content = Content { version: VERSION, words, finished, maintenance };
+    let replace = || -> std::io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        // One agent has the folder, so that one name is enough, and nothing is left over after a crash.
+        let new: PathBuf = folder.join(format!("{FILE}.new"));
+        let mut file = File::create(&new)?;
+        file.write_all(&serde_json::to_vec_pretty(&content)?)?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        std::fs::rename(&new, &path)?;
+        File::open(folder)?.sync_all()
+    };
+    replace().map_err(|error| format!("{} cannot be written: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remembered() -> Remembered {
+        let by = Requester { user: "ann".into(), address: "10.0.0.7".into() };
+        let word = Word { wish: Wish::Stopped, by, at: Timestamp::UNIX_EPOCH };
+        let finished = Finished { at: Timestamp::UNIX_EPOCH, boot_id: "b".into() };
+        Remembered {
+            words: BTreeMap::from([("Kafka server".into(), word)]),
+            finished: BTreeMap::from([("job".into(), finished)]),
+            maintenance: vec![
+                Quiet { component: None, until: None },
+                Quiet { component: Some("job".into()), until: Some(Timestamp::UNIX_EPOCH) },
+            ],
+        }
+    }
+
+    #[test]
+    fn what_is_stored_is_loaded_and_a_folder_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("a/b");
+        assert_eq!(load(&folder), Ok(Remembered::default()));
+        store(&folder, &remembered()).unwrap();
+        assert_eq!(load(&folder), Ok(remembered()));
+        store(&folder, &Remembered::default()).unwrap();
+        assert_eq!(load(&folder), Ok(Remembered::default()));
+        let names: Vec<_> =
+            std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["agent.json"]);
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_moved_aside_and_told() {
+        for content in ["{\"version\": 1, \"words\": {\"kaf", "{\"version\": 7}", "[]", ""] {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join("agent.json"), content).unwrap();
+            let error = load(folder.path()).unwrap_err();
+            assert!(error.contains("agent.json cannot be read: "), "{error}");
+            let aside = folder.path().join("agent.json.corrupt");
+            assert_eq!(std::fs::read_to_string(aside).unwrap(), content);
+            assert_eq!(load(folder.path()), Ok(Remembered::default()));
+        }
+    }
+
+    #[test]
+    fn a_person_may_write_it_with_less_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("agent.json"), "{\"version\": 1}").unwrap();
+        assert_eq!(load(folder.path()), Ok(Remembered::default()));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_told() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = store(&file.path().join("below"), &Remembered::default()).unwrap_err();
+        assert!(error.contains("agent.json cannot be written: "), "{error}");
+        assert!(load(file.path()).is_err());
+    }
+}

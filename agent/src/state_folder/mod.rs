@@ -1,0 +1,192 @@
+//! What the agent remembers over its own end: the operators' last words and maintenance.
+
+mod file;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rta_shared::control::{ActionKind, Requester};
+use rta_shared::name::Name;
+use tokio::sync::watch;
+
+pub(crate) use self::file::{Finished, Remembered, Wish, Word};
+use crate::maintenance::Quiet;
+
+/// How long is waited for the disk before what was remembered is answered for.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// From one failed writing to the next attempt.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// What the agent remembers; clones share it. It is kept in the state folder where there is one.
+#[derive(Clone)]
+pub(crate) struct Memory {
+    held: Arc<watch::Sender<Held>>,
+    /// Up to which change it was written, or could not be.
+    written: watch::Receiver<u64>,
+}
+
+#[derive(Clone, Default)]
+struct Held {
+    remembered: Remembered,
+    /// How many changes there have been.
+    changes: u64,
+}
+
+impl Memory {
+    /// What stands in `folder`, and the task that keeps it there; `None`: nothing outlives the agent. Where it
+    /// cannot be read nothing is known, which the log says.
+    pub(crate) fn open(folder: Option<PathBuf>) -> (Self, impl Future<Output = ()> + Send) {
+        let remembered = folder.as_ref().map_or_else(Remembered::default, |folder| {
+            file::load(folder).unwrap_or_else(|error| {
+                tracing::error!(
+                    error,
+                    "what operators wanted is not known: what the configuration wants is kept running, nothing else"
+                );
+                Remembered::default()
+            })
+        });
+        let (held, changes) = watch::channel(Held { remembered, changes: 0 });
+        let (writer, written) = watch::channel(0);
+        (Self { held: Arc::new(held), written }, keep(folder, changes, writer))
+    }
+
+    /// What is remembered, whenever it changes.
+    pub(crate) fn changes(&self) -> Changes {
+        Changes(self.held.subscribe())
+    }
+
+    /// Notes that an operator has asked for `kind` on `component`.
+    pub(crate) fn hear(&self, component: &Name, kind: ActionKind, by: &Requester) {
+        let wish = match kind {
+            ActionKind::Start | ActionKind::Restart => Wish::Running,
+            ActionKind::Stop => Wish::Stopped,
+        };
+        let word = Word { wish, by: by.clone(), at: Timestamp::now() };
+        self.change(|remembered| {
+            remembered.finished.remove(component);
+            remembered.words.insert(component.clone(), word);
+            true
+        });
+    }
+
+    /// Notes whether `component` has ended well and is not to be started again for that.
+    pub(crate) fn finished(&self, component: &Name, finished: Option<&Finished>) {
+        self.change(|remembered| match finished {
+            Some(finished) if remembered.finished.get(component) == Some(finished) => false,
+            Some(finished) => {
+                remembered.finished.insert(component.clone(), finished.clone());
+                true
+            }
+            None => remembered.finished.remove(component).is_some(),
+        });
+    }
+
+    /// Replaces all that is known of maintenance.
+    pub(crate) fn set_maintenance(&self, maintenance: Vec<Quiet>) {
+        self.change(|remembered| {
+            let is_news = remembered.maintenance != maintenance;
+            remembered.maintenance = maintenance;
+            is_news
+        });
+    }
+
+    /// Waits until what was noted before is on the disk; not longer than a second, since a disk that hangs must
+    /// not hold up an answer.
+    pub(crate) async fn settled(&self) {
+        let changes = self.held.borrow().changes;
+        let mut written = self.written.clone();
+        // Whether in time or not, the writer says what went wrong.
+        let _ = tokio::time::timeout(PATIENCE, written.wait_for(|written| *written >= changes)).await;
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Remembered) -> bool) {
+        self.held.send_if_modified(|held| {
+            let is_news = change(&mut held.remembered);
+            held.changes += u64::from(is_news);
+            is_news
+        });
+    }
+}
+
+/// A reader of what is remembered.
+pub(crate) struct Changes(watch::Receiver<Held>);
+
+impl Changes {
+    /// What is remembered now; what has changed until now is no news any more.
+    pub(crate) fn read(&mut self) -> Remembered {
+        self.0.borrow_and_update().remembered.clone()
+    }
+
+    /// Waits for a change after the last reading. False where there will be none.
+    pub(crate) async fn changed(&mut self) -> bool {
+        self.0.changed().await.is_ok()
+    }
+}
+
+/// Writes what is remembered into `folder` after each change, and again where that failed.
+async fn keep(folder: Option<PathBuf>, mut held: watch::Receiver<Held>, written: watch::Sender<u64>) {
+    let mut trouble: Option<String> = None;
+    loop {
+        let (remembered, changes) = {
+            let held = held.borrow_and_update();
+            (held.remembered.clone(), held.changes)
+        };
+        if let Some(folder) = folder.clone().filter(|_| changes > *written.borrow() || trouble.is_some()) {
+            let storing = tokio::task::spawn_blocking(move || file::store(&folder, &remembered));
+            let now = match storing.await {
+                Ok(stored) => stored.err(),
+                Err(error) => Some(format!("the agent failed: {error}")),
+            };
+            match &now {
+                Some(error) if trouble != now => {
+                    tracing::error!(error, "an operator's last word would be forgotten with this agent");
+                }
+                None if trouble.is_some() => tracing::info!("what operators want is kept again"),
+                Some(_) | None => {}
+            }
+            trouble = now;
+        }
+        written.send_replace(changes);
+        tokio::select! {
+            changed = held.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(AGAIN), if trouble.is_some() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_heard_is_known_to_the_next_agent() {
+        let folder = tempfile::tempdir().unwrap();
+        let by = Requester { user: "ann".into(), address: String::new() };
+        let (memory, task) = Memory::open(Some(folder.path().to_owned()));
+        let task = tokio::spawn(task);
+        memory.hear(&"kafka".into(), ActionKind::Start, &by);
+        memory.hear(&"spark".into(), ActionKind::Stop, &by);
+        let quiet = Quiet { component: None, until: None };
+        memory.set_maintenance(vec![quiet.clone()]);
+        memory.settled().await;
+        task.abort();
+
+        let (next, _task) = Memory::open(Some(folder.path().to_owned()));
+        let known = next.changes().read();
+        assert_eq!(known.words.get("kafka").map(|word| word.wish), Some(Wish::Running));
+        assert_eq!(known.words.get("spark").map(|word| (word.wish, &word.by)), Some((Wish::Stopped, &by)));
+        assert_eq!(known.maintenance, [quiet]);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_written_stops_nothing() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (memory, task) = Memory::open(Some(file.path().join("below")));
+        tokio::spawn(task);
+        memory.hear(&"kafka".into(), ActionKind::Start, &Requester::default());
+        memory.settled().await;
+        assert!(memory.changes().read().words.contains_key("kafka"));
+    }
+}

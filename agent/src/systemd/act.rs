@@ -1,0 +1,265 @@
+//! Starting, stopping and restarting a component that is a unit: systemd does it, and the component's processes
+//! are the proof.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rta_shared::config::{HostComponent, StartRule};
+use rta_shared::control::{Done, Outcome, Phase};
+use rta_shared::process::Process;
+use rta_shared::report::State;
+use tokio::time::Instant;
+use tonic::Code;
+
+use super::bus::{Systemd, Verb};
+use super::standing::{Standing, undone};
+use crate::control::eyes::{Eyes, pids, pids_text};
+use crate::control::log_tail::{length, log_tail};
+use crate::control::news::News;
+use crate::control::probing::{Well, Wellness};
+use crate::control::refusal::Refusal;
+
+/// How often the processes are looked at in the meantime.
+const PACE: Duration = Duration::from_millis(100);
+/// Every so many looks, while nothing matches, is a full scan, and systemd is asked too.
+const THOROUGH: u32 = 5;
+/// So long may a process of a unit whose stop is done still be seen.
+const LAST: Duration = Duration::from_secs(2);
+
+/// What an action on a unit works with.
+pub(crate) struct Act<'a> {
+    pub(crate) systemd: &'a Systemd,
+    pub(crate) component: &'a HostComponent,
+    pub(crate) rule: &'a StartRule,
+    pub(crate) unit: &'a str,
+    pub(crate) eyes: &'a Eyes,
+    pub(crate) news: &'a News,
+}
+
+/// Has systemd start it. Where it runs, nothing is asked.
+pub(crate) async fn start(act: &Act<'_>) -> Result<Done, Refusal> {
+    let began = Instant::now();
+    let found = act.eyes.look().await?;
+    match found.state {
+        State::Running => {
+            let pids = pids(&found.processes);
+            return Ok(Done { outcome: Outcome::AlreadyRunning, pids, took: began.elapsed() });
+        }
+        State::Partial => {
+            let who = pids_text(&pids(&found.processes));
+            let reason = format!("some of its processes run already ({who}); stop it first");
+            return Err(Refusal::new(Code::FailedPrecondition, reason));
+        }
+        State::Stopped | State::Starting | State::Stopping | State::Unknown => {}
+    }
+    act.systemd.standing(act.unit).await?;
+    act.begin(Verb::Start, began, Outcome::Started).await
+}
+
+/// Has systemd stop it. Where nothing matches and the unit is not active, nothing is asked.
+pub(crate) async fn stop(act: &Act<'_>) -> Result<Done, Refusal> {
+    let began = Instant::now();
+    let running = act.eyes.look().await?.processes;
+    let standing = act.systemd.standing(act.unit).await?;
+    if standing.is_idle() && running.is_empty() {
+        return Ok(Done { outcome: Outcome::AlreadyStopped, pids: Vec::new(), took: began.elapsed() });
+    }
+    act.refuse_strangers(&standing, &running)?;
+    let deadline = began + act.component.stop.timeout;
+    act.ask(Verb::Stop, Phase::Signalled, pids(&running), deadline).await?;
+    act.verify_gone(None, "is not of that unit any more; end it by hand").await?;
+    // TimeoutStopSec passed, and systemd sent SIGKILL.
+    let standing = act.systemd.standing(act.unit).await?;
+    let outcome = if standing.result == "timeout" { Outcome::Killed } else { Outcome::Stopped };
+    act.news.tell(Phase::Gone, "nothing of it is left".to_owned(), Vec::new());
+    Ok(Done { outcome, pids: pids(&running), took: began.elapsed() })
+}
+
+/// Has systemd restart it; where it does not run, start it.
+pub(crate) async fn restart(act: &Act<'_>) -> Result<Done, Refusal> {
+    let began = Instant::now();
+    let running = act.eyes.look().await?.processes;
+    let standing = act.systemd.standing(act.unit).await?;
+    act.refuse_strangers(&standing, &running)?;
+    act.begin(Verb::Restart, began + act.component.stop.timeout, Outcome::Restarted)
+        .await
+        .map(|done| Done { took: began.elapsed(), ..done })
+}
+
+impl Act<'_> {
+    /// Asks for `verb`, and waits until the component is stable; its own timeout begins at `from`.
+    async fn begin(&self, verb: Verb, from: Instant, outcome: Outcome) -> Result<Done, Refusal> {
+        let deadline = from + self.rule.timeout;
+        let written = self.log().map_or(0, length);
+        let before = match verb {
+            Verb::Restart => self.eyes.glance().await?.processes,
+            Verb::Start | Verb::Stop => Vec::new(),
+        };
+        let phase = if before.is_empty() { Phase::Launched } else { Phase::Signalled };
+        let asked = self.ask(verb, phase, pids(&before), deadline).await;
+        asked.map_err(|refusal| self.with_last_words(refusal, written))?;
+        self.verify_gone(Some(&before), "is not of that unit; end it by hand").await?;
+        let stable = self.until_stable(deadline).await;
+        let processes = stable.map_err(|refusal| self.with_last_words(refusal, written))?;
+        let pids = pids(&processes);
+        self.news.tell(Phase::Stable, "it is stable".to_owned(), pids.clone());
+        Ok(Done { outcome, pids, took: from.elapsed() })
+    }
+
+    /// Asks for `verb`, and waits until systemd has done it.
+    async fn ask(&self, verb: Verb, phase: Phase, pids: Vec<u32>, deadline: Instant) -> Result<(), Refusal> {
+        let (unit, word) = (self.unit, verb.word());
+        let job = self.systemd.ask(verb, unit).await?;
+        tracing::info!(component = %self.component.name, unit, verb = word, "systemd was asked");
+        self.news.tell(phase, format!("systemd was asked to {word} {unit}"), pids);
+        self.news.tell(Phase::Waiting, "waiting for systemd to have done it".to_owned(), Vec::new());
+        let result = match tokio::time::timeout_at(deadline, job.result()).await {
+            Ok(result) => result?,
+            Err(_) => {
+                let standing = self.systemd.standing(unit).await?;
+                let reason = format!(
+                    "systemd has not done the {word} of {unit} in time, and goes on with it; it is {}",
+                    standing.sentence()
+                );
+                return Err(Refusal::new(Code::DeadlineExceeded, reason));
+            }
+        };
+        if result == "done" {
+            return Ok(());
+        }
+        let code = match result.as_str() {
+            "canceled" => Code::Aborted,
+            "timeout" => Code::DeadlineExceeded,
+            _ => Code::Internal,
+        };
+        let standing = self.systemd.standing(unit).await?;
+        Err(Refusal::new(code, undone(&result, word, unit, &standing)))
+    }
+
+    /// Waits until the criteria match and have for the settle time: what runs then.
+    async fn until_stable(&self, deadline: Instant) -> Result<Vec<Process>, Refusal> {
+        let mut matched: Vec<Process> = Vec::new();
+        let mut was_whole = false;
+        let mut looks = 0_u32;
+        let mut settled_at = deadline;
+        let mut wellness = Wellness::default();
+        loop {
+            let is_thorough = matched.is_empty() && looks.is_multiple_of(THOROUGH);
+            looks += 1;
+            let found = match is_thorough {
+                true => self.eyes.look().await?,
+                false => self.eyes.glance().await?,
+            };
+            let is_whole = found.state == State::Running;
+            let now = found.processes;
+            let stays = now.iter().any(|process| matched.iter().any(|before| before.id == process.id));
+            if is_whole && was_whole && stays {
+                if Instant::now() >= settled_at {
+                    match wellness.ask(self.component.probe.as_ref(), self.news, &pids(&now)) {
+                        Well::Yes => return Ok(now),
+                        Well::No(reason) if Instant::now() >= deadline => {
+                            let (seconds, who) = (self.rule.timeout.as_secs(), pids_text(&pids(&now)));
+                            let reason = format!(
+                                "its probe did not pass within {seconds} s: {reason}; it is left running ({who})"
+                            );
+                            return Err(Refusal::new(Code::DeadlineExceeded, reason));
+                        }
+                        Well::No(_) | Well::NotKnown => {}
+                    }
+                }
+            } else if !matched.is_empty() && now.is_empty() {
+                let (who, standing) = (pids_text(&pids(&matched)), self.systemd.standing(self.unit).await?);
+                let reason = format!(
+                    "it started ({who}) and ended again; systemd: {} {}",
+                    self.unit,
+                    standing.sentence()
+                );
+                return Err(Refusal::new(Code::Internal, reason));
+            } else if is_whole {
+                self.news.tell(Phase::Matched, "its criteria match; it has to last".to_owned(), pids(&now));
+                settled_at = Instant::now() + self.rule.settle;
+                wellness.begin_anew();
+            } else if is_thorough && now.is_empty() {
+                let standing = self.systemd.standing(self.unit).await?;
+                if standing.is_idle() {
+                    let reason = match standing.active.as_str() {
+                        "failed" => format!("systemd: {} {}", self.unit, standing.sentence()),
+                        _ => format!(
+                            "systemd: {} is {} again before the criteria matched",
+                            self.unit,
+                            standing.sentence()
+                        ),
+                    };
+                    return Err(Refusal::new(Code::Internal, reason));
+                }
+            }
+            if Instant::now() >= deadline && !is_whole {
+                let standing = self.systemd.standing(self.unit).await?;
+                let reason = format!(
+                    "no process matched its criteria within {} s, though {} is {}; check the criteria",
+                    self.rule.timeout.as_secs(),
+                    self.unit,
+                    standing.sentence()
+                );
+                return Err(Refusal::new(Code::DeadlineExceeded, reason));
+            }
+            if Instant::now() >= deadline + self.rule.settle + PACE && settled_at > Instant::now() {
+                let reason = format!(
+                    "its processes keep changing: none has stayed for its settle time (now {})",
+                    pids_text(&pids(&now))
+                );
+                return Err(Refusal::new(Code::Aborted, reason));
+            }
+            matched = now;
+            was_whole = is_whole;
+            tokio::time::sleep(PACE).await;
+        }
+    }
+
+    /// Nothing of `before` may be left; `None`: nothing at all.
+    async fn verify_gone(&self, before: Option<&[Process]>, advice: &str) -> Result<(), Refusal> {
+        let deadline = Instant::now() + LAST;
+        loop {
+            let now = self.eyes.glance().await?.processes;
+            let is_old = |process: &&Process| {
+                before.is_none_or(|before| before.iter().any(|old| old.id == process.id))
+            };
+            let left: Vec<u32> = now.iter().filter(is_old).map(|process| process.id.pid).collect();
+            if left.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let reason = format!(
+                    "systemd has stopped {}, but {} still runs: it {advice}",
+                    self.unit,
+                    pids_text(&left)
+                );
+                return Err(Refusal::new(Code::DeadlineExceeded, reason));
+            }
+            tokio::time::sleep(PACE).await;
+        }
+    }
+
+    /// Where the unit is not active, what runs is none of its: systemd cannot stop it, and would start a second.
+    fn refuse_strangers(&self, standing: &Standing, running: &[Process]) -> Result<(), Refusal> {
+        if running.is_empty() || !standing.is_idle() {
+            return Ok(());
+        }
+        let reason = format!(
+            "{} is {}, but {} matches all the same: systemd did not start it, so that it cannot stop it; end it by hand",
+            self.unit,
+            standing.sentence(),
+            pids_text(&pids(running))
+        );
+        Err(Refusal::new(Code::FailedPrecondition, reason))
+    }
+
+    fn log(&self) -> Option<&Path> {
+        self.component.log.as_deref()
+    }
+
+    /// A refusal with what the component wrote to its own log since, if it has one.
+    fn with_last_words(&self, refusal: Refusal, from: u64) -> Refusal {
+        refusal.with_log(self.log().map(|path| log_tail(path, from)).unwrap_or_default())
+    }
+}

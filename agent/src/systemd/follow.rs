@@ -1,0 +1,87 @@
+//! Following the units of the components that systemd starts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rta_shared::config::{Engine, HostConfig};
+use rta_shared::name::Name;
+use rta_shared::unit::UnitReport;
+use tokio::sync::{Notify, watch};
+
+use super::bus::Systemd;
+
+/// From one look at the units to the next.
+const PACE: Duration = Duration::from_secs(2);
+
+/// What systemd says of each component's unit.
+pub(crate) type Units = HashMap<Name, UnitReport>;
+
+/// Publishes what systemd says of the units of `config`, every two seconds and when it is nudged; does nothing
+/// as long as no component has a unit. Ends with the configuration's owner.
+pub(crate) async fn follow(
+    systemd: Systemd,
+    mut config: watch::Receiver<Arc<HostConfig>>,
+    nudge: Arc<Notify>,
+    publisher: watch::Sender<Units>,
+) {
+    loop {
+        let units = units(&config.borrow_and_update());
+        let mut seen = Units::new();
+        for (component, unit) in &units {
+            let report = match systemd.standing(unit).await {
+                Ok(standing) => standing.report(unit),
+                Err(trouble) => unknown(unit, trouble.to_string()),
+            };
+            seen.insert(component.clone(), report);
+        }
+        publisher.send_if_modified(|known| {
+            log_troubles(known, &seen);
+            let is_news = *known != seen;
+            *known = seen;
+            is_news
+        });
+        let idle = async {
+            match units.is_empty() {
+                true => std::future::pending().await,
+                false => tokio::time::sleep(PACE).await,
+            }
+        };
+        tokio::select! {
+            () = idle => {}
+            () = nudge.notified() => {}
+            changed = config.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+fn units(config: &HostConfig) -> Vec<(Name, String)> {
+    let unit = |engine: &Engine| engine.unit().map(str::to_owned);
+    let components = config.components.iter();
+    components
+        .filter_map(|component| Some((component.name.clone(), unit(&component.start.as_ref()?.engine)?)))
+        .collect()
+}
+
+/// The report on a unit of which nothing is known.
+fn unknown(unit: &str, error: String) -> UnitReport {
+    UnitReport {
+        name: unit.to_owned(),
+        active_state: String::new(),
+        sub_state: String::new(),
+        result: String::new(),
+        error: Some(error),
+    }
+}
+
+/// One line for each trouble that is new.
+fn log_troubles(before: &Units, after: &Units) {
+    for (component, unit) in after {
+        let old = before.get(component).and_then(|old| old.error.as_ref());
+        if let Some(error) = &unit.error
+            && old != Some(error)
+        {
+            tracing::warn!(%component, unit = unit.name, error, "the unit's state is not known");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What systemd says of a unit, and how that is told.
+
+use rta_shared::unit::UnitReport;
+
+/// What systemd says of a unit that it knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// ActiveState
+    pub(crate) active: String,
+    /// SubState
+    pub(crate) sub: String,
+    /// Result; empty where the unit's type has none.
+    pub(crate) result: String,
+    /// ExecMainCode and ExecMainStatus of a service: how its main process ended, in waitid(2)'s terms; 0 before.
+    pub(crate) main_code: i32,
+    pub(crate) main_status: i32,
+}
+
+impl Standing {
+    /// Nothing of the unit runs, and nothing is about to.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.active.as_str(), "inactive" | "failed")
+    }
+
+    /// `failed: exit-code, status 1`, or `inactive (dead)`.
+    pub(crate) fn sentence(&self) -> String {
+        if self.active != "failed" {
+            return format!("{} ({})", self.active, self.sub);
+        }
+        let mut sentence = "failed".to_owned();
+        if !self.result.is_empty() {
+            sentence.push_str(": ");
+            sentence.push_str(&self.result);
+        }
+        // The codes of siginfo(5): CLD_EXITED, CLD_KILLED, CLD_DUMPED.
+        match self.main_code {
+            1 => sentence.push_str(&format!(", status {}", self.main_status)),
+            2 | 3 => sentence.push_str(&format!(", signal {}", self.main_status)),
+            _ => {}
+        }
+        sentence
+    }
+
+    /// The same for the report.
+    pub(crate) fn report(self, unit: &str) -> UnitReport {
+        UnitReport {
+            name: unit.to_owned(),
+            active_state: self.active,
+            sub_state: self.sub,
+            result: self.result,
+            error: None,
+        }
+    }
+}
+
+/// Why a job did not end with "done", as a sentence.
+pub(crate) fn undone(result: &str, verb: &str, unit: &str, standing: &Standing) -> String {
+    match result {
+        "canceled" => format!("systemd: the {verb} of {unit} was canceled: something else asked otherwise"),
+        "timeout" => format!("systemd: the {verb} of {unit} took too long; it is {}", standing.sentence()),
+        "dependency" => format!(
+            "systemd: a unit that {unit} needs did not start; see \"systemctl list-dependencies {unit}\""
+        ),
+        _ if standing.active == "failed" => format!("systemd: {unit} {}", standing.sentence()),
+        _ => format!("systemd: the {verb} of {unit} was not done ({result}); it is {}", standing.sentence()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(result: &str, main_code: i32, main_status: i32) -> Standing {
+        Standing {
+            active: "failed".into(),
+            sub: "failed".into(),
+            result: result.into(),
+            main_code,
+            main_status,
+        }
+    }
+
+    #[test]
+    fn a_failure_quotes_the_units_result() {
+        assert_eq!(
+            undone("failed", "start", "kafka.service", &failed("exit-code", 1, 1)),
+            "systemd: kafka.service failed: exit-code, status 1"
+        );
+        assert_eq!(failed("signal", 2, 9).sentence(), "failed: signal, signal 9");
+        assert_eq!(failed("start-limit-hit", 0, 0).sentence(), "failed: start-limit-hit");
+    }
+
+    #[test]
+    fn a_job_that_is_not_done_says_why() {
+        let standing = Standing { active: "inactive".into(), sub: "dead".into(), ..Standing::default() };
+        assert!(undone("dependency", "start", "k.service", &standing).contains("that k.service needs"));
+        assert!(undone("canceled", "start", "k.service", &standing).contains("was canceled"));
+        assert_eq!(
+            undone("skipped", "start", "k.service", &standing),
+            "systemd: the start of k.service was not done (skipped); it is inactive (dead)"
+        );
+    }
+}

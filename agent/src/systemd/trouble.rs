@@ -1,0 +1,124 @@
+//! Why systemd did not do what it was asked.
+
+use std::fmt;
+
+use rta_shared::text::printable;
+use tonic::Code;
+
+use crate::control::refusal::Refusal;
+
+/// Why systemd could not be asked, or refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// There is no system bus, or none that answers.
+    NoBus(String),
+    /// Nobody answers to systemd's name on the bus.
+    NoSystemd(String),
+    /// It was there, and is gone.
+    Lost,
+    /// systemd knows no unit of this name.
+    NoUnit(String),
+    /// The agent has not the right.
+    Denied(String),
+    /// Anything else, in systemd's words.
+    Refused(String),
+}
+
+impl Trouble {
+    /// What an error of a call on the unit `unit` means.
+    pub(crate) fn of(error: &zbus::Error, unit: &str) -> Self {
+        match error {
+            zbus::Error::MethodError(name, text, _) => {
+                Self::told(name.as_str(), text.as_deref().unwrap_or_default(), unit)
+            }
+            zbus::Error::FDO(error) => match error.as_ref() {
+                zbus::fdo::Error::AccessDenied(text)
+                | zbus::fdo::Error::AuthFailed(text)
+                | zbus::fdo::Error::InteractiveAuthorizationRequired(text) => {
+                    Self::Denied(printable(text).into_owned())
+                }
+                zbus::fdo::Error::ServiceUnknown(text)
+                | zbus::fdo::Error::NameHasNoOwner(text)
+                | zbus::fdo::Error::SpawnServiceNotFound(text) => {
+                    Self::NoSystemd(printable(text).into_owned())
+                }
+                zbus::fdo::Error::Disconnected(_) | zbus::fdo::Error::NoReply(_) => Self::Lost,
+                zbus::fdo::Error::ZBus(error) => Self::of(error, unit),
+                other => Self::Refused(printable(&other.to_string()).into_owned()),
+            },
+            zbus::Error::InputOutput(_) => Self::Lost,
+            zbus::Error::Connection(error, _) => Self::NoBus(error.to_string()),
+            other => Self::Refused(printable(&other.to_string()).into_owned()),
+        }
+    }
+
+    /// What an error of this D-Bus name means.
+    fn told(name: &str, text: &str, unit: &str) -> Self {
+        let text = printable(text).into_owned();
+        match name.strip_prefix("org.freedesktop.systemd1.") {
+            Some("NoSuchUnit" | "LoadFailed") => Self::NoUnit(unit.to_owned()),
+            _ if name.ends_with(".AccessDenied") || name.ends_with(".InteractiveAuthorizationRequired") => {
+                Self::Denied(text)
+            }
+            _ if text.is_empty() => Self::Refused(name.to_owned()),
+            _ => Self::Refused(text),
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoBus(why) => {
+                write!(f, "the system bus cannot be reached: {why}; is systemd running on this host?")
+            }
+            Self::NoSystemd(why) => {
+                write!(
+                    f,
+                    "systemd does not answer on the system bus: {why}; is systemd running on this host?"
+                )
+            }
+            Self::Lost => f.write_str("the connection to systemd was lost; what it was asked for goes on"),
+            Self::NoUnit(unit) => write!(f, "systemd knows no unit {unit} on this host"),
+            Self::Denied(why) => write!(
+                f,
+                "the agent may not ask systemd for that ({why}); run the agent as root, or allow it by a polkit rule"
+            ),
+            Self::Refused(why) => write!(f, "systemd refuses: {why}"),
+        }
+    }
+}
+
+impl From<Trouble> for Refusal {
+    fn from(trouble: Trouble) -> Self {
+        let code = match trouble {
+            Trouble::NoBus(_) | Trouble::NoSystemd(_) | Trouble::NoUnit(_) | Trouble::Denied(_) => {
+                Code::FailedPrecondition
+            }
+            Trouble::Lost | Trouble::Refused(_) => Code::Internal,
+        };
+        Self::new(code, trouble.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_bus_are_told_by_what_to_do() {
+        let told = |name, text| Trouble::told(name, text, "kafka.service").to_string();
+        assert_eq!(
+            told("org.freedesktop.systemd1.NoSuchUnit", "Unit kafka.service not found."),
+            "systemd knows no unit kafka.service on this host"
+        );
+        assert!(
+            told("org.freedesktop.PolicyKit1.Error.AccessDenied", "no").contains("run the agent as root")
+        );
+        assert_eq!(
+            told("org.freedesktop.systemd1.UnitMasked", "Unit kafka.service is masked."),
+            "systemd refuses: Unit kafka.service is masked."
+        );
+        assert_eq!(told("org.x.Y", "a\u{1b}[31m"), "systemd refuses: a\\u{1b}[31m");
+    }
+}

@@ -1,0 +1,287 @@
+//! From changes to events: what of a change is worth recording, held against what was known last.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use rta_shared::event::{Event, EventKind};
+use rta_shared::overview::{Health, HostOverview, Located};
+
+use crate::changes::{Change, last_end};
+use crate::record::Place;
+
+/// How every instance and every host was known to be last. Over a restart of the aggregator too, so that a change
+/// in the meantime is recorded once, and what is as it was is not recorded at all.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chronicle {
+    known: HashMap<Place, Known>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Known {
+    value: String,
+    /// An earlier aggregator knew it.
+    is_earlier: bool,
+}
+
+/// What a change comes to.
+#[derive(Debug)]
+pub(crate) enum Note {
+    /// It is recorded.
+    Event(Box<Event>),
+    /// It is the first that is known of it: from now on, this is known.
+    First(Place, String),
+    /// It is no news.
+    Nothing,
+}
+
+impl Chronicle {
+    /// Goes on with what an earlier aggregator knew.
+    pub(crate) fn new(known: HashMap<Place, String>) -> Self {
+        let earlier = |(place, value)| (place, Known { value, is_earlier: true });
+        Self { known: known.into_iter().map(earlier).collect() }
+    }
+
+    /// What a change at the moment `at` comes to.
+    pub(crate) fn note(&mut self, change: &Change<'_>, at: Timestamp) -> Note {
+        match change {
+            Change::Health { now, .. } => self.health(*now, at),
+            Change::Host { now, environment } => {
+                let place =
+                    Place { environment: (*environment).clone(), host: now.name.clone(), component: None };
+                self.host(place, now, at)
+            }
+            Change::Restarted(now) => {
+                let restarts = now.instance.autostart.as_ref().map_or(0, |autostart| autostart.restarts);
+                let text = format!(
+                    "{} was started again by its agent ({restarts} of late){}",
+                    place(*now),
+                    because(*now)
+                );
+                Note::Event(Box::new(event(EventKind::Autostart, place(*now), at, None, "restarted", text)))
+            }
+            Change::GivenUp(now) => {
+                let text = format!(
+                    "{} ended too often and is not started any more until an operator does{}",
+                    place(*now),
+                    because(*now)
+                );
+                Note::Event(Box::new(event(EventKind::Autostart, place(*now), at, None, "given up", text)))
+            }
+        }
+    }
+
+    fn health(&mut self, now: Located<'_>, at: Timestamp) -> Note {
+        let instance = now.instance;
+        // What is unknown since a host is, is told by that host's event; what was known of it holds until the host
+        // is heard again. An outage of a thousand hosts is a thousand events.
+        let is_of_its_own = now.host.reachable && now.host.error.is_none() && instance.cause.is_none();
+        if instance.health == Health::Unknown && !is_of_its_own {
+            return Note::Nothing;
+        }
+        let place = place(now);
+        let mut text = format!("{place} is {}", instance.health);
+        if !instance.reason.is_empty() {
+            text = format!("{text}: {}", instance.reason);
+        }
+        if let Some(cause) = &instance.cause {
+            text = format!("{text} (cause: {cause})");
+        }
+        self.change(EventKind::Health, place, instance.health.word(), at, text)
+    }
+
+    fn host(&mut self, place: Place, now: &HostOverview, at: Timestamp) -> Note {
+        let value = match (now.reachable, &now.error) {
+            (true, None) => "reachable",
+            (true, Some(_)) => "unknown",
+            (false, Some(_)) => "unreachable",
+            // Nothing has been heard of it yet.
+            (false, None) => return Note::Nothing,
+        };
+        let text = match &now.error {
+            Some(error) => format!("{place} is {value}: {error}"),
+            None => format!("{place} is {value}"),
+        };
+        self.change(EventKind::Host, place, value, at, text)
+    }
+
+    fn change(&mut self, kind: EventKind, place: Place, value: &str, at: Timestamp, text: String) -> Note {
+        let known = Known { value: value.to_owned(), is_earlier: false };
+        let Some(before) = self.known.insert(place.clone(), known) else {
+            return Note::First(place, value.to_owned());
+        };
+        if before.value == value {
+            return Note::Nothing;
+        }
+        let text = match before.is_earlier {
+            true => format!("{text}; it changed while the aggregator was not running"),
+            false => text,
+        };
+        Note::Event(Box::new(event(kind, place, at, Some(before.value), value, text)))
+    }
+}
+
+fn place(located: Located<'_>) -> Place {
+    Place {
+        environment: located.environment.name.clone(),
+        host: located.host.name.clone(),
+        component: Some(located.instance.component.clone()),
+    }
+}
+
+fn because(located: Located<'_>) -> String {
+    let end = last_end(located);
+    if end.is_empty() { end } else { format!(": {end}") }
+}
+
+fn event(
+    kind: EventKind,
+    place: Place,
+    at: Timestamp,
+    from: Option<String>,
+    to: &str,
+    text: String,
+) -> Event {
+    let Place { environment, host, component } = place;
+    Event {
+        id: 0,
+        at,
+        kind,
+        environment: Some(environment),
+        host: Some(host),
+        component,
+        from,
+        to: Some(to.to_owned()),
+        text,
+        by: None,
+        plan: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::autostart::Autostart;
+    use rta_shared::overview::Overview;
+
+    use super::*;
+    use crate::changes::changes;
+    use crate::web::page::tests::sample;
+
+    fn notes(chronicle: &mut Chronicle, before: &Overview, now: &Overview) -> Vec<Note> {
+        let changes = changes(before, now);
+        changes.iter().map(|change| chronicle.note(change, Timestamp::UNIX_EPOCH)).collect()
+    }
+
+    fn texts(notes: &[Note]) -> Vec<String> {
+        let text = |note: &Note| match note {
+            Note::Event(event) => {
+                let or_dash = |text: &Option<String>| text.clone().unwrap_or("-".to_owned());
+                Some(format!("{}>{} {}", or_dash(&event.from), or_dash(&event.to), event.text))
+            }
+            Note::First(place, value) => Some(format!("first {place} {value}")),
+            Note::Nothing => None,
+        };
+        notes.iter().filter_map(text).collect()
+    }
+
+    /// The sample before anything was heard of its hosts.
+    fn unheard() -> Overview {
+        let mut overview = sample();
+        for host in &mut overview.environments[0].hosts {
+            (host.reachable, host.error) = (false, None);
+            for instance in &mut host.instances {
+                (instance.health, instance.cause) = (Health::Unknown, None);
+            }
+        }
+        overview
+    }
+
+    fn known(rows: &[(&str, Option<&str>, &str)]) -> Chronicle {
+        let known = rows.iter().map(|(host, component, value)| {
+            let component = component.map(Into::into);
+            (Place { environment: "DEV".into(), host: (*host).into(), component }, (*value).to_owned())
+        });
+        Chronicle::new(known.collect())
+    }
+
+    #[test]
+    fn the_first_sight_of_everything_is_no_event() {
+        let mut chronicle = Chronicle::default();
+        assert_eq!(
+            texts(&notes(&mut chronicle, &unheard(), &sample())),
+            [
+                "first host c9t21193 reachable",
+                "first host c2t08978 reachable",
+                "first host c2t08979 unreachable",
+                "first kafka server on c9t21193 down",
+                "first novelty detector on c2t08978 degraded",
+            ]
+        );
+        assert!(notes(&mut chronicle, &sample(), &sample()).is_empty());
+    }
+
+    #[test]
+    fn what_changed_while_the_aggregator_was_not_running_is_recorded_once() {
+        let rows = [
+            ("c9t21193", None, "reachable"),
+            ("c9t21193", Some("kafka server"), "up"),
+            ("c2t08978", None, "reachable"),
+            ("c2t08978", Some("novelty detector"), "degraded"),
+            ("c2t08979", None, "unreachable"),
+            ("c2t08979", Some("cassandra"), "up"),
+        ];
+        let mut chronicle = known(&rows);
+        let once = ["up>down kafka server on c9t21193 is down: it is not running; \
+                     it changed while the aggregator was not running"];
+        assert_eq!(texts(&notes(&mut chronicle, &unheard(), &sample())), once);
+        assert!(texts(&notes(&mut chronicle, &unheard(), &sample())).is_empty());
+    }
+
+    #[test]
+    fn a_silent_host_is_one_event_and_its_instances_keep_what_was_known() {
+        let mut chronicle = Chronicle::default();
+        notes(&mut chronicle, &unheard(), &sample());
+        let mut silent = sample();
+        let host = &mut silent.environments[0].hosts[0];
+        (host.reachable, host.error) = (false, Some("no answer".to_owned()));
+        host.instances[0].health = Health::Unknown;
+        assert_eq!(
+            texts(&notes(&mut chronicle, &sample(), &silent)),
+            ["reachable>unreachable host c9t21193 is unreachable: no answer"]
+        );
+        let mut back = sample();
+        back.environments[0].hosts[0].instances[0].health = Health::Up;
+        back.environments[0].hosts[0].instances[0].reason.clear();
+        assert_eq!(
+            texts(&notes(&mut chronicle, &silent, &back)),
+            ["unreachable>reachable host c9t21193 is reachable", "down>up kafka server on c9t21193 is up"]
+        );
+    }
+
+    #[test]
+    fn what_an_agent_does_by_itself_is_recorded() {
+        let autostart = |restarts, given_up| {
+            let mut overview = sample();
+            overview.environments[0].hosts[0].instances[0].autostart = Some(Autostart {
+                wanted: true,
+                why: String::new(),
+                restarts,
+                next_at: None,
+                given_up,
+                flapping: false,
+                last_end: "it was ended by SIGKILL".to_owned(),
+            });
+            overview
+        };
+        let mut chronicle = Chronicle::default();
+        assert!(notes(&mut chronicle, &sample(), &autostart(1, false)).is_empty());
+        assert_eq!(
+            texts(&notes(&mut chronicle, &autostart(1, false), &autostart(2, true))),
+            [
+                "->restarted kafka server on c9t21193 was started again by its agent (2 of late): \
+                 it was ended by SIGKILL",
+                "->given up kafka server on c9t21193 ended too often and is not started any more until an \
+                 operator does: it was ended by SIGKILL"
+            ]
+        );
+    }
+}

@@ -1,0 +1,316 @@
+//! What the page and the gRPC service ask of the record and of maintenance.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use rta_shared::config::Platform;
+use rta_shared::control::Requester;
+use rta_shared::event::{Event, EventKind};
+use rta_shared::maintenance::Maintenance;
+use rta_shared::name::Name;
+use rta_shared::proto::v1;
+use rta_shared::text::{did_you_mean, printable};
+use tokio::sync::oneshot;
+use tonic::Code;
+
+use crate::hub::{MaintenanceChange, Message};
+use crate::maintenance::{Named, ended_with_its_host_alone, places};
+use crate::operations::Operations;
+use crate::record::{MOST, Query};
+use crate::target::OperationError;
+
+/// How many events are given where nobody says how many.
+pub(crate) const SOME: usize = 200;
+/// The longest reason that is taken, in bytes.
+const LONGEST_REASON: usize = 1000;
+
+/// Which events are asked for, as a person writes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) before: Option<u64>,
+    /// Names; empty: any.
+    pub(crate) environment: String,
+    pub(crate) host: String,
+    pub(crate) component: String,
+    /// Words; none: any.
+    pub(crate) kinds: Vec<String>,
+    /// 0: [`SOME`].
+    pub(crate) limit: usize,
+}
+
+impl TryFrom<v1::ListEventsRequest> for Asked {
+    type Error = OperationError;
+
+    fn try_from(request: v1::ListEventsRequest) -> Result<Self, OperationError> {
+        let since = request.oldest();
+        let since = since.map_err(|_| OperationError::new(Code::InvalidArgument, "since is no time"))?;
+        let v1::ListEventsRequest { before, environment, host, component, kinds, limit, .. } = request;
+        Ok(Self {
+            since,
+            before: (before != 0).then_some(before),
+            environment,
+            host,
+            component,
+            kinds,
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+        })
+    }
+}
+
+/// A wish for maintenance, or for its end.
+#[derive(Clone, Debug)]
+pub(crate) struct Wished {
+    pub(crate) named: Named,
+    pub(crate) on: bool,
+    /// `None`: until it is ended.
+    pub(crate) length: Option<Duration>,
+    pub(crate) reason: String,
+}
+
+impl TryFrom<v1::SetMaintenanceRequest> for Wished {
+    type Error = OperationError;
+
+    fn try_from(request: v1::SetMaintenanceRequest) -> Result<Self, OperationError> {
+        let length = request.lasting().map_err(|_| too_short())?;
+        let v1::SetMaintenanceRequest { component, environment, host, all, on, reason, .. } = request;
+        Ok(Self { named: Named { component, environment, host, all }, on, length, reason })
+    }
+}
+
+fn too_short() -> OperationError {
+    OperationError::new(Code::InvalidArgument, "maintenance has to last longer than nothing")
+}
+
+impl Operations {
+    /// What was recorded, the newest first.
+    ///
+    /// # Errors
+    /// A word that means nothing; a record that cannot be read.
+    pub(crate) async fn events(&self, asked: &Asked) -> Result<Vec<Event>, OperationError> {
+        let platform = &self.fleet().platform;
+        let query = query(platform, asked)?;
+        let events = self.recorder.events(query).await;
+        let events = events.map_err(|message| OperationError::new(Code::Unavailable, message))?;
+        if events.is_empty() {
+            // Of what the configuration does not have any more there may be events; without, it is a slip.
+            unknown_name(platform, asked)?;
+        }
+        Ok(events)
+    }
+
+    /// Begins or ends maintenance; what was changed.
+    ///
+    /// # Errors
+    /// Names that mean nothing or too much; a time that is none.
+    pub(crate) async fn maintain(
+        &self,
+        wished: Wished,
+        by: Requester,
+    ) -> Result<Vec<Maintenance>, OperationError> {
+        let places = places(&self.fleet().platform, &wished.named)?;
+        let invalid = |message: String| OperationError::new(Code::InvalidArgument, message);
+        let off = places.clone();
+        let change = if wished.on {
+            if wished.reason.len() > LONGEST_REASON {
+                return Err(invalid(format!("the reason is longer than {LONGEST_REASON} bytes")));
+            }
+            let since = Timestamp::now();
+            let until = match wished.length {
+                None => None,
+                Some(length) if !length.is_zero() => Some(
+                    since
+                        .checked_add(length)
+                        .map_err(|_| invalid("maintenance cannot be as long as that".to_owned()))?,
+                ),
+                Some(_) => return Err(too_short()),
+            };
+            let one = |place: crate::record::Place| Maintenance {
+                environment: place.environment,
+                host: place.host,
+                component: place.component,
+                since,
+                until,
+                reason: wished.reason.trim().to_owned(),
+                by: by.clone(),
+            };
+            MaintenanceChange::Begin(places.into_iter().map(one).collect())
+        } else {
+            MaintenanceChange::End(places, by)
+        };
+        let (answer, changed) = oneshot::channel();
+        let ended = || OperationError::new(Code::Unavailable, "the aggregator is shutting down");
+        self.inbox.send(Message::Maintain(change, answer)).await.map_err(|_| ended())?;
+        let changed = changed.await.map_err(|_| ended())?;
+        if let (false, [], Some(message)) =
+            (wished.on, changed.as_slice(), ended_with_its_host_alone(&self.maintenance.borrow(), &off))
+        {
+            return Err(OperationError::new(Code::FailedPrecondition, message));
+        }
+        // It holds over a restart from now on; where it cannot be written, the overview says so.
+        self.recorder.flush().await;
+        Ok(changed)
+    }
+}
+
+/// The query for what a person asks; hosts and components may be called by their other names.
+fn query(platform: &Platform, asked: &Asked) -> Result<Query, OperationError> {
+    let kinds = asked.kinds.iter().map(|word| {
+        EventKind::from_word(&word.to_lowercase()).ok_or_else(|| {
+            let hint = did_you_mean(word, EventKind::ALL.map(EventKind::word));
+            let message = format!("there is no kind \"{}\" of events{hint}", printable(word));
+            OperationError::new(Code::InvalidArgument, message)
+        })
+    });
+    let name = |written: &str, known: Option<&Name>| {
+        (!written.is_empty()).then(|| known.cloned().unwrap_or_else(|| Name::from(written)))
+    };
+    Ok(Query {
+        since: asked.since,
+        before: asked.before,
+        environment: name(&asked.environment, None),
+        host: name(&asked.host, platform.find_host(&asked.host).map(|host| &host.name)),
+        component: name(
+            &asked.component,
+            platform.component(&asked.component).map(|component| &component.name),
+        ),
+        kinds: kinds.collect::<Result<_, _>>()?,
+        limit: match asked.limit {
+            0 => SOME,
+            limit => limit.min(MOST),
+        },
+    })
+}
+
+/// A name that neither the configuration nor an event has.
+fn unknown_name(platform: &Platform, asked: &Asked) -> Result<(), OperationError> {
+    fn not_found<'p>(
+        what: &str,
+        written: &str,
+        known: impl Iterator<Item = &'p Name>,
+    ) -> Result<(), OperationError> {
+        let known: Vec<&str> = known.map(Name::as_str).collect();
+        let hint = did_you_mean(written, known);
+        let message = format!("{what} \"{}\" is not known, and has no events{hint}", printable(written));
+        Err(OperationError::new(Code::NotFound, message))
+    }
+    let Asked { environment, host, component, .. } = asked;
+    let mut environments = platform.environments.iter().map(|environment| &environment.name);
+    if !environment.is_empty() && !environments.clone().any(|known| *known == *environment.as_str()) {
+        return not_found("environment", environment, environments.by_ref());
+    }
+    if !host.is_empty() && platform.find_host(host).is_none() {
+        return not_found("host", host, platform.hosts().map(|host| &host.name));
+    }
+    if !component.is_empty() && platform.component(component).is_none() {
+        return not_found("component", component, platform.components.iter().map(|known| &known.name));
+    }
+    Ok(())
+}
+
+/// A time in the past: `2h`, `7d`, `1h 30m` before `now`, or a point such as `2026-11-25T09:30:00Z`.
+///
+/// # Errors
+/// What is neither, as a sentence.
+pub(crate) fn since(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    if let Ok(at) = text.trim().parse::<Timestamp>() {
+        return Ok(at);
+    }
+    length(text)
+        .and_then(|length| now.checked_sub(length).map_err(|error| not_a_length(text, &error)))
+        .map_err(|_| {
+            let text = printable(text);
+            format!("\"{text}\" is no time; write for example 2h, 7d or 2026-11-25T09:30:00Z")
+        })
+}
+
+/// A length of time: `2h`, `90d`, `1h 30m`. A day has 24 hours, a week 7 days.
+///
+/// # Errors
+/// What is none, as a sentence.
+pub fn length(text: &str) -> Result<SignedDuration, String> {
+    let span: jiff::Span = text.trim().parse().map_err(|error: jiff::Error| not_a_length(text, &error))?;
+    let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours());
+    let length = length.map_err(|error| not_a_length(text, &error))?;
+    if length.is_negative() {
+        return Err(not_a_length(text, &"it is negative"));
+    }
+    Ok(length)
+}
+
+fn not_a_length(text: &str, why: &dyn Display) -> String {
+    format!("\"{}\" is no length of time ({why}); write for example 2h or 90d", printable(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::config::{Source, load_sources};
+
+    use super::*;
+
+    fn platform() -> Platform {
+        let text = r#"
+            [[component]]
+            name = "raw writer"
+            aliases = ["raw writter"]
+            criteria = [{ regex = 'raw' }]
+            [[environment]]
+            name = "DEV"
+            host = [{ name = "d1", components = ["raw writer"] }]
+        "#;
+        load_sources(&[Source { name: "x".to_owned(), text: text.to_owned() }]).unwrap()
+    }
+
+    #[test]
+    fn words_become_a_query() {
+        let asked = Asked {
+            host: "d1.example.net".to_owned(),
+            component: "raw writter".to_owned(),
+            environment: "gone".to_owned(),
+            kinds: vec!["Health".to_owned()],
+            limit: 1_000_000,
+            ..Asked::default()
+        };
+        let query = query(&platform(), &asked).unwrap();
+        assert_eq!((query.host, query.component), (Some("d1".into()), Some("raw writer".into())));
+        assert_eq!(
+            (query.environment, query.kinds, query.limit),
+            (Some("gone".into()), vec![EventKind::Health], MOST)
+        );
+    }
+
+    #[test]
+    fn slips_are_told_with_the_nearest_word() {
+        let asked = Asked { kinds: vec!["helth".to_owned()], ..Asked::default() };
+        let error = query(&platform(), &asked).unwrap_err();
+        assert_eq!(error.message, "there is no kind \"helth\" of events; did you mean \"health\"?");
+        for (environment, host, component, expected) in [
+            ("DVE", "", "", "environment \"DVE\" is not known, and has no events; did you mean \"DEV\"?"),
+            ("", "d2x", "", "host \"d2x\" is not known, and has no events"),
+            ("", "", "raw write", "did you mean \"raw writer\"?"),
+        ] {
+            let asked = Asked {
+                environment: environment.to_owned(),
+                host: host.to_owned(),
+                component: component.to_owned(),
+                ..Asked::default()
+            };
+            let error = unknown_name(&platform(), &asked).unwrap_err();
+            assert!(error.message.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn times_are_written_as_people_do() {
+        let now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * 100);
+        assert_eq!(length("90d"), Ok(SignedDuration::from_hours(24 * 90)));
+        assert_eq!(length("1h 30m"), Ok(SignedDuration::from_mins(90)));
+        assert_eq!(since("1w", now), Ok(now - SignedDuration::from_hours(24 * 7)));
+        assert_eq!(since("1970-01-02T00:00:00Z", now).map(Timestamp::as_second), Ok(86_400));
+        for wrong in ["", "soon", "-2h", "3 months", "99999999999d"] {
+            assert!(length(wrong).is_err(), "{wrong}");
+            assert!(since(wrong, now).is_err(), "{wrong}");
+        }
+    }
+}

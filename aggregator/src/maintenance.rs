@@ -1,0 +1,343 @@
+//! What is in maintenance: pure. The hub owns it, since the overview shows it.
+
+use jiff::Timestamp;
+use rta_shared::config::Platform;
+use rta_shared::control::Requester;
+use rta_shared::event::{Event, EventKind};
+use rta_shared::maintenance::Maintenance;
+use rta_shared::overview::EnvironmentOverview;
+use tonic::Code;
+
+use crate::record::Place;
+use crate::target::{OperationError, Target, ambiguous, find_all, find_place};
+
+/// What is to be put into maintenance, or taken out of it, as a person names it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Named {
+    /// Name or alias; empty: whole hosts.
+    pub(crate) component: String,
+    /// Empty: any.
+    pub(crate) environment: String,
+    /// Empty: any.
+    pub(crate) host: String,
+    /// Everything that the rest fits.
+    pub(crate) all: bool,
+}
+
+/// The instances or hosts that are named, in the configuration's order; at least one.
+///
+/// # Errors
+/// Nothing is named, nothing has that name, or several instances have it and not all are meant.
+pub(crate) fn places(platform: &Platform, named: &Named) -> Result<Vec<Place>, OperationError> {
+    let Named { component, environment, host, all } = named;
+    if component.is_empty() {
+        if environment.is_empty() && host.is_empty() && !all {
+            let message = "name a component, a host or an environment, or write --all";
+            return Err(OperationError::new(Code::InvalidArgument, message));
+        }
+        let wanted = find_place(platform, environment, host)?;
+        let fits = |known: &rta_shared::config::Host| {
+            (environment.is_empty() || known.environment == *environment.as_str())
+                && wanted.is_none_or(|wanted| wanted.name == known.name)
+        };
+        let places: Vec<Place> = platform
+            .hosts()
+            .filter(|known| fits(known))
+            .map(|host| Place {
+                environment: host.environment.clone(),
+                host: host.name.clone(),
+                component: None,
+            })
+            .collect();
+        if places.is_empty() {
+            let message = match wanted {
+                Some(wanted) => {
+                    format!(
+                        "host {} is in environment {}, not in {environment}",
+                        wanted.name, wanted.environment
+                    )
+                }
+                None => "there is no host".to_owned(),
+            };
+            return Err(OperationError::new(Code::NotFound, message));
+        }
+        return Ok(places);
+    }
+    let target =
+        Target { component: component.clone(), environment: environment.clone(), host: host.clone() };
+    let found = find_all(platform, &target)?;
+    if found.len() > 1 && !all {
+        return Err(ambiguous(&found, "name the environment or the host, or write --all"));
+    }
+    Ok(found
+        .iter()
+        .map(|found| Place {
+            environment: found.host.environment.clone(),
+            host: found.host.name.clone(),
+            component: Some(found.component.name.clone()),
+        })
+        .collect())
+}
+
+/// What is in maintenance now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Current(Vec<Maintenance>);
+
+impl Current {
+    pub(crate) fn new(all: Vec<Maintenance>) -> Self {
+        Self(all)
+    }
+
+    pub(crate) fn all(&self) -> &[Maintenance] {
+        &self.0
+    }
+
+    /// These begin; each takes the place of what was set for the same instance or host.
+    pub(crate) fn begin(&mut self, new: &[Maintenance]) {
+        self.0.retain(|old| !new.iter().any(|new| place(new) == place(old)));
+        self.0.extend_from_slice(new);
+    }
+
+    /// Those for which `is_over` holds end; which they are.
+    pub(crate) fn end(&mut self, is_over: impl Fn(&Maintenance) -> bool) -> Vec<Maintenance> {
+        self.0.extract_if(.., |one| is_over(one)).collect()
+    }
+
+    /// When the next one ends by itself.
+    pub(crate) fn next_end(&self) -> Option<Timestamp> {
+        self.0.iter().filter_map(|one| one.until).min()
+    }
+
+    /// Writes into the overview what is in maintenance: an instance by its own, else by its host's.
+    pub(crate) fn fill(&self, environments: &mut [EnvironmentOverview]) {
+        if self.0.is_empty() {
+            return;
+        }
+        for host in environments.iter_mut().flat_map(|environment| &mut environment.hosts) {
+            host.maintenance =
+                self.0.iter().find(|one| one.host == host.name && one.component.is_none()).cloned();
+            for instance in &mut host.instances {
+                let own = self
+                    .0
+                    .iter()
+                    .find(|one| one.host == host.name && one.component.as_ref() == Some(&instance.component));
+                instance.maintenance = own.or(host.maintenance.as_ref()).cloned();
+            }
+        }
+    }
+}
+
+/// Whether what is named `off` ends it: itself, and with a host everything on it.
+pub(crate) fn is_ended_by(one: &Maintenance, off: &Place) -> bool {
+    one.host == off.host && (off.component.is_none() || one.component == off.component)
+}
+
+/// Why nothing is ended although `off` is in maintenance: it is so with its whole host. `None` where it is in none.
+pub(crate) fn ended_with_its_host_alone(all: &[Maintenance], off: &[Place]) -> Option<String> {
+    let place = off.iter().find(|place| {
+        place.component.is_some() && all.iter().any(|one| one.host == place.host && one.component.is_none())
+    })?;
+    Some(format!(
+        "{place} is in maintenance with its whole host: end that of host {}, without naming a component",
+        place.host
+    ))
+}
+
+/// Whether the platform has it still.
+pub(crate) fn is_configured(platform: &Platform, one: &Maintenance) -> bool {
+    platform.hosts().any(|host| {
+        host.name == one.host && one.component.as_ref().is_none_or(|component| host.carries(component))
+    })
+}
+
+fn place(one: &Maintenance) -> Place {
+    let Maintenance { environment, host, component, .. } = one;
+    Place { environment: environment.clone(), host: host.clone(), component: component.clone() }
+}
+
+/// It begins.
+pub(crate) fn beginning(one: &Maintenance) -> Event {
+    let mut text = format!("maintenance of {} began", place(one));
+    match one.until {
+        Some(until) => text.push_str(&until.strftime(", until %Y-%m-%d %H:%M:%S UTC").to_string()),
+        None => text.push_str(", until it is ended"),
+    }
+    if !one.reason.is_empty() {
+        text = format!("{text}: {}", one.reason);
+    }
+    event(one, one.since, ("off", "on"), text, Some(one.by.clone()))
+}
+
+/// It ends: by somebody, or `why`.
+pub(crate) fn ending(one: &Maintenance, at: Timestamp, why: &str, by: Option<&Requester>) -> Event {
+    let text = match why {
+        "" => format!("maintenance of {} ended", place(one)),
+        why => format!("maintenance of {} ended: {why}", place(one)),
+    };
+    event(one, at, ("on", "off"), text, by.cloned())
+}
+
+fn event(
+    one: &Maintenance,
+    at: Timestamp,
+    (from, to): (&str, &str),
+    text: String,
+    by: Option<Requester>,
+) -> Event {
+    let Place { environment, host, component } = place(one);
+    Event {
+        id: 0,
+        at,
+        kind: EventKind::Maintenance,
+        environment: Some(environment),
+        host: Some(host),
+        component,
+        from: Some(from.to_owned()),
+        to: Some(to.to_owned()),
+        text,
+        by,
+        plan: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use rta_shared::config::{Source, load_sources};
+
+    use super::*;
+    use crate::web::page::tests::sample;
+
+    fn platform() -> Platform {
+        let text = r#"
+            [[component]]
+            name = "kafka server"
+            aliases = ["kafka"]
+            criteria = [{ regex = 'kafka' }]
+            [[component]]
+            name = "spark"
+            criteria = [{ regex = 'spark' }]
+            [[environment]]
+            name = "DEV"
+            host = [{ name = "d1", components = ["kafka server", "spark"] }, { name = "d2", components = ["kafka server"] }]
+            [[environment]]
+            name = "ITG"
+            host = [{ name = "i1", components = ["kafka server"] }]
+        "#;
+        load_sources(&[Source { name: "x".to_owned(), text: text.to_owned() }]).unwrap()
+    }
+
+    fn found(component: &str, environment: &str, host: &str, all: bool) -> Result<Vec<String>, String> {
+        let named = Named {
+            component: component.to_owned(),
+            environment: environment.to_owned(),
+            host: host.to_owned(),
+            all,
+        };
+        let places = places(&platform(), &named).map_err(|error| error.message)?;
+        Ok(places.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn names_mean_instances_or_whole_hosts() {
+        assert_eq!(found("spark", "", "", false).unwrap(), ["spark on d1"]);
+        assert_eq!(found("Kafka", "dev", "", true).unwrap(), ["kafka server on d1", "kafka server on d2"]);
+        assert_eq!(found("", "", "D1.example.net", false).unwrap(), ["host d1"]);
+        assert_eq!(found("", "dev", "", false).unwrap(), ["host d1", "host d2"]);
+        assert_eq!(found("", "", "", true).unwrap(), ["host d1", "host d2", "host i1"]);
+    }
+
+    #[test]
+    fn names_that_mean_nothing_or_too_much_are_refused() {
+        for (named, expected) in [
+            (
+                found("kafka", "", "", false),
+                "is on several hosts, name the environment or the host, or write --all: DEV/d1",
+            ),
+            (found("", "", "", false), "name a component, a host or an environment"),
+            (found("", "", "d3", false), "host \"d3\" is not known"),
+            (found("", "itg", "d1", false), "host d1 is in environment DEV, not in itg"),
+            (found("sprak", "", "", true), "did you mean \"spark\"?"),
+        ] {
+            let error = named.unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    fn maintenance(host: &str, component: Option<&str>, seconds: Option<i64>) -> Maintenance {
+        let since = Timestamp::UNIX_EPOCH;
+        Maintenance {
+            environment: "DEV".into(),
+            host: host.into(),
+            component: component.map(Into::into),
+            since,
+            until: seconds.map(|seconds| since + SignedDuration::from_secs(seconds)),
+            reason: format!("{host} {seconds:?}"),
+            by: Requester::default(),
+        }
+    }
+
+    #[test]
+    fn the_overview_shows_an_instances_own_before_its_hosts() {
+        let mut environments = sample().environments;
+        let mut current = Current::default();
+        current.begin(&[maintenance("c9t21193", None, None)]);
+        current.begin(&[maintenance("c2t08978", Some("Novelty Detector"), Some(5))]);
+        current.fill(&mut environments);
+        let told: Vec<_> = environments[0]
+            .hosts
+            .iter()
+            .map(|host| {
+                let reason = |one: &Option<Maintenance>| one.as_ref().map(|one| one.reason.clone());
+                (reason(&host.maintenance), reason(&host.instances[0].maintenance))
+            })
+            .collect();
+        let whole = Some("c9t21193 None".to_owned());
+        let own = Some("c2t08978 Some(5)".to_owned());
+        assert_eq!(told, [(whole.clone(), whole), (None, own), (None, None)]);
+    }
+
+    #[test]
+    fn what_is_set_again_is_replaced_and_what_is_over_ends() {
+        let mut current = Current::default();
+        current.begin(&[maintenance("a", None, Some(9)), maintenance("a", Some("c"), Some(3))]);
+        current.begin(&[maintenance("A", None, Some(5))]);
+        assert_eq!(current.next_end(), Some(Timestamp::UNIX_EPOCH + SignedDuration::from_secs(3)));
+        let now = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(5);
+        assert_eq!(current.end(|one| one.is_over(now)).len(), 2);
+        assert_eq!((current.all().len(), current.next_end()), (0, None));
+    }
+
+    #[test]
+    fn off_for_a_host_ends_everything_on_it_and_off_for_an_instance_itself() {
+        let all =
+            [maintenance("a", None, None), maintenance("a", Some("c"), None), maintenance("b", None, None)];
+        let off = |host: &str, component: Option<&str>| Place {
+            environment: "DEV".into(),
+            host: host.into(),
+            component: component.map(Into::into),
+        };
+        let ended = |place: &Place| all.iter().map(|one| is_ended_by(one, place)).collect::<Vec<_>>();
+        assert_eq!(ended(&off("a", None)), [true, true, false]);
+        assert_eq!(ended(&off("a", Some("c"))), [false, true, false]);
+        assert_eq!(ended(&off("b", Some("c"))), [false; 3]);
+        let told = ended_with_its_host_alone(&all, &[off("b", Some("c"))]).unwrap();
+        assert!(
+            told.starts_with("c on b is in maintenance with its whole host: end that of host b"),
+            "{told}"
+        );
+        assert_eq!(ended_with_its_host_alone(&all, &[off("z", Some("c")), off("z", None)]), None);
+    }
+
+    #[test]
+    fn events_say_what_until_when_and_why() {
+        let one = maintenance("a", None, Some(5));
+        assert_eq!(
+            beginning(&one).text,
+            "maintenance of host a began, until 1970-01-01 00:00:05 UTC: a Some(5)"
+        );
+        let event = ending(&one, Timestamp::UNIX_EPOCH, "its time is over", None);
+        assert_eq!(event.text, "maintenance of host a ended: its time is over");
+        assert_eq!((event.from.as_deref(), event.to.as_deref()), (Some("on"), Some("off")));
+    }
+}

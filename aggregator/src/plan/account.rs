@@ -1,0 +1,278 @@
+//! What is told of one plan: kept from its beginning, and heard by any number of listeners.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::Stream;
+use jiff::Timestamp;
+use rta_shared::control::Progress;
+use rta_shared::plan::{PlanBegun, PlanEnd, PlanEvent, StepChange, StepState};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::record::Recorder;
+
+/// After so many changes progress is not kept any more; how each step begins and ends always is.
+const CHANGES: usize = 10_000;
+
+/// One plan, as it is told.
+#[derive(Debug)]
+pub(crate) struct Account {
+    begun: PlanBegun,
+    recorder: Recorder,
+    told: Mutex<Told>,
+    /// How many events there are.
+    length: watch::Sender<usize>,
+    cancelled: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Told {
+    events: Vec<PlanEvent>,
+    /// How each step stands, and what was said of it last.
+    steps: Vec<(StepState, String)>,
+    end: Option<PlanEnd>,
+}
+
+/// A plan at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    pub(crate) begun: PlanBegun,
+    /// How each step stands, and what was said of it last.
+    pub(crate) steps: Vec<(StepState, String)>,
+    /// `None` while it is under way.
+    pub(crate) end: Option<PlanEnd>,
+}
+
+impl Account {
+    /// The account of a plan that begins, or began before; what becomes of it goes to `recorder`.
+    pub(crate) fn new(begun: PlanBegun, recorder: Recorder) -> Self {
+        let steps = begun.plan.steps.len();
+        let told = Told {
+            events: vec![PlanEvent::Begun(begun.clone())],
+            steps: vec![(StepState::Waiting, String::new()); steps],
+            end: None,
+        };
+        Self {
+            begun,
+            recorder,
+            told: Mutex::new(told),
+            length: watch::Sender::new(1),
+            cancelled: CancellationToken::new(),
+        }
+    }
+
+    pub(crate) fn begun(&self) -> &PlanBegun {
+        &self.begun
+    }
+
+    /// Cancelled when somebody cancels the plan.
+    pub(crate) fn cancelled(&self) -> &CancellationToken {
+        &self.cancelled
+    }
+
+    /// How each step stands.
+    pub(crate) fn states(&self) -> Vec<StepState> {
+        self.locked(|told| told.steps.iter().map(|(state, _)| *state).collect())
+    }
+
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.locked(|told| told.end.is_none())
+    }
+
+    /// Notes that a step is under way; false, and nothing is noted, where the plan was cancelled before.
+    pub(crate) fn begin(&self, step: usize, at: Timestamp) -> bool {
+        self.locked(|told| {
+            let begins = !self.cancelled.is_cancelled();
+            if begins {
+                self.change(told, step, at, StepState::UnderWay, String::new());
+            }
+            begins
+        })
+    }
+
+    /// Notes how far a step is.
+    pub(crate) fn progress(&self, step: usize, at: Timestamp, progress: Progress) {
+        self.locked(|told| {
+            if told.events.len() < CHANGES {
+                let text = progress.text.clone();
+                let change =
+                    StepChange { step, at, state: StepState::UnderWay, progress: Some(progress), text };
+                self.note(told, change);
+            }
+        });
+    }
+
+    /// Notes what became of a step.
+    pub(crate) fn settle(&self, step: usize, at: Timestamp, state: StepState, text: String) {
+        self.locked(|told| self.change(told, step, at, state, text));
+    }
+
+    /// Notes what became of a step, which is recorded already.
+    pub(crate) fn recall(&self, step: usize, at: Timestamp, state: StepState, text: String) {
+        let change = StepChange { step, at, state, progress: None, text };
+        self.locked(|told| self.note(told, change));
+    }
+
+    /// Notes that the plan has ended: every step has come to its end.
+    pub(crate) fn end(&self, at: Timestamp) -> PlanEnd {
+        self.locked(|told| {
+            let count = |state| told.steps.iter().filter(|(other, _)| *other == state).count();
+            let end = PlanEnd {
+                at,
+                done: count(StepState::Done),
+                failed: count(StepState::Failed),
+                skipped: count(StepState::Skipped),
+                interrupted: count(StepState::Interrupted),
+                cancelled: self.cancelled.is_cancelled(),
+            };
+            self.recorder.plan_ended(self.begun.id, &end);
+            told.end = Some(end.clone());
+            self.tell(told, PlanEvent::Ended(end.clone()));
+            end
+        })
+    }
+
+    /// Keeps the plan from beginning what it has not begun; how many steps that are. `None`: it has ended.
+    pub(crate) fn cancel(&self) -> Option<usize> {
+        self.locked(|told| {
+            if told.end.is_some() {
+                return None;
+            }
+            self.cancelled.cancel();
+            Some(told.steps.iter().filter(|(state, _)| *state == StepState::Waiting).count())
+        })
+    }
+
+    /// The plan as it stands.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.locked(|told| Snapshot {
+            begun: self.begun.clone(),
+            steps: told.steps.clone(),
+            end: told.end.clone(),
+        })
+    }
+
+    /// Every event from the beginning to the end, those to come when they come.
+    pub(crate) fn listen(self: Arc<Self>) -> impl Stream<Item = PlanEvent> + Send + use<> {
+        let length = self.length.subscribe();
+        futures::stream::unfold((self, length, 0), async |(account, mut length, next)| {
+            loop {
+                // Noted as seen before it is looked, so that what comes in between is news.
+                length.borrow_and_update();
+                let (event, is_over) =
+                    account.locked(|told| (told.events.get(next).cloned(), told.end.is_some()));
+                match event {
+                    Some(event) => return Some((event, (account, length, next + 1))),
+                    None if is_over => return None,
+                    // The sender is part of the account, which is held here.
+                    None => length.changed().await.ok()?,
+                }
+            }
+        })
+    }
+
+    fn change(&self, told: &mut Told, step: usize, at: Timestamp, state: StepState, text: String) {
+        let change = StepChange { step, at, state, progress: None, text };
+        self.recorder.step_changed(self.begun.id, &change);
+        self.note(told, change);
+    }
+
+    fn note(&self, told: &mut Told, change: StepChange) {
+        if let Some(step) = told.steps.get_mut(change.step) {
+            *step = (change.state, change.text.clone());
+        }
+        self.tell(told, PlanEvent::Step(change));
+    }
+
+    fn tell(&self, told: &mut Told, event: PlanEvent) {
+        told.events.push(event);
+        self.length.send_replace(told.events.len());
+    }
+
+    fn locked<T>(&self, look: impl FnOnce(&mut Told) -> T) -> T {
+        // Nothing that holds the lock can leave the account half-written.
+        look(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use futures::StreamExt as _;
+    use rta_shared::control::{ActionKind, Phase, Requester};
+    use rta_shared::overview::InstanceId;
+    use rta_shared::plan::{Plan, Step};
+
+    use super::*;
+
+    /// The beginning of a plan of starts: for each of these lists a step after those steps.
+    pub(crate) fn beginning(id: u64, after: &[&[usize]]) -> PlanBegun {
+        let steps = after.iter().enumerate().map(|(at, after)| Step {
+            instance: InstanceId {
+                environment: "E".into(),
+                host: "h".into(),
+                component: format!("c{at}").into(),
+            },
+            action: ActionKind::Start,
+            named: true,
+            after: after.to_vec(),
+            why: String::new(),
+        });
+        let plan = Plan { kind: ActionKind::Start, steps: steps.collect() };
+        PlanBegun { id, plan, at: Timestamp::UNIX_EPOCH, by: Requester::default() }
+    }
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn progress() -> Progress {
+        Progress { at: NOW, phase: Phase::Waiting, text: "so".to_owned(), pids: vec![] }
+    }
+
+    #[tokio::test]
+    async fn every_listener_hears_everything_once_whenever_it_comes() {
+        let account = Arc::new(Account::new(beginning(7, &[&[], &[0]]), Recorder::default()));
+        let early = tokio::spawn(Arc::clone(&account).listen().collect::<Vec<_>>());
+        tokio::task::yield_now().await;
+        assert!(account.begin(0, NOW));
+        let halfway = tokio::spawn(Arc::clone(&account).listen().collect::<Vec<_>>());
+        for _ in 0..100 {
+            account.progress(0, NOW, progress());
+            tokio::task::yield_now().await;
+        }
+        account.settle(0, NOW, StepState::Done, "started".to_owned());
+        account.settle(1, NOW, StepState::Skipped, "not attempted".to_owned());
+        let end = account.end(NOW);
+        assert_eq!((end.done, end.skipped, end.cancelled), (1, 1, false));
+        let late: Vec<PlanEvent> = Arc::clone(&account).listen().collect().await;
+        assert_eq!(late.len(), 105);
+        assert!(matches!(&late[0], PlanEvent::Begun(begun) if begun.id == 7));
+        assert_eq!(late[104], PlanEvent::Ended(end));
+        assert_eq!(early.await.unwrap(), late);
+        assert_eq!(halfway.await.unwrap(), late);
+        assert_eq!(
+            account.snapshot().steps,
+            [(StepState::Done, "started".to_owned()), (StepState::Skipped, "not attempted".to_owned())]
+        );
+    }
+
+    #[test]
+    fn what_was_cancelled_does_not_begin_and_what_has_ended_cannot_be_cancelled() {
+        let account = Account::new(beginning(1, &[&[], &[], &[]]), Recorder::default());
+        assert!(account.begin(0, NOW));
+        assert_eq!(account.cancel(), Some(2));
+        assert!(!account.begin(1, NOW));
+        assert_eq!(account.states(), [StepState::UnderWay, StepState::Waiting, StepState::Waiting]);
+        assert!(account.end(NOW).cancelled);
+        assert_eq!(account.cancel(), None);
+    }
+
+    #[test]
+    fn progress_has_a_bound_and_ends_have_not() {
+        let account = Account::new(beginning(1, &[&[]]), Recorder::default());
+        for _ in 0..CHANGES + 50 {
+            account.progress(0, NOW, progress());
+        }
+        account.settle(0, NOW, StepState::Failed, "reason".to_owned());
+        assert_eq!(account.locked(|told| told.events.len()), CHANGES + 1);
+        assert_eq!(account.snapshot().steps, [(StepState::Failed, "reason".to_owned())]);
+    }
+}

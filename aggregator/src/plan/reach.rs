@@ -1,0 +1,189 @@
+//! What an instance needs that is missing, and what is left without something when it stops.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rta_shared::dependency::{DependencyGraph, Requirement};
+use rta_shared::overview::{Health, Overview};
+use rta_shared::report::State;
+use tonic::Code;
+
+use super::spoken;
+use crate::target::OperationError;
+
+/// How an instance stands when a plan is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// What its agent saw; `None`: the host is unknown.
+    pub(crate) state: Option<State>,
+    pub(crate) health: Health,
+    /// The configuration says how to start it.
+    pub(crate) startable: bool,
+}
+
+impl Standing {
+    /// All of it runs.
+    pub(crate) fn runs(self) -> bool {
+        self.state == Some(State::Running)
+    }
+
+    /// At least some of it runs, so that others may lean on it.
+    pub(crate) fn serves(self) -> bool {
+        matches!(self.state, Some(State::Running | State::Partial))
+    }
+
+    /// Something of it is there, or is just coming or going.
+    pub(crate) fn is_alive(self) -> bool {
+        self.serves() || matches!(self.state, Some(State::Starting | State::Stopping))
+    }
+
+    /// Whether it runs can be said.
+    pub(crate) fn is_known(self) -> bool {
+        !matches!(self.state, None | Some(State::Unknown))
+    }
+}
+
+/// What a plan is made from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Situation<'s> {
+    pub(crate) graph: &'s DependencyGraph,
+    /// One for each position of the graph.
+    pub(crate) standings: &'s [Standing],
+}
+
+/// Every instance of the graph as `overview` shows it; `startable` answers for a component's name.
+pub(crate) fn standings(
+    graph: &DependencyGraph,
+    overview: &Overview,
+    startable: impl Fn(&str) -> bool,
+) -> Vec<Standing> {
+    // By name: the overview may still be that of another configuration than the graph.
+    let seen: BTreeMap<_, _> = overview.instances().map(|located| (located.id(), located.instance)).collect();
+    let standing = |at| {
+        let id = graph.id(at);
+        let seen = seen.get(id);
+        Standing {
+            state: seen.and_then(|seen| seen.state),
+            health: seen.map_or(Health::Unknown, |seen| seen.health),
+            startable: startable(id.component.as_str()),
+        }
+    };
+    (0..graph.len()).map(standing).collect()
+}
+
+impl Situation<'_> {
+    pub(crate) fn standing(self, at: usize) -> Standing {
+        self.standings[at]
+    }
+
+    /// `kafka server on h1`
+    pub(crate) fn spoken(self, at: usize) -> String {
+        spoken(self.graph.id(at))
+    }
+
+    /// What must be started beside `begun` so that everything that `roots` need runs; each with the reason.
+    /// What runs is not touched, but what it lacks is.
+    ///
+    /// # Errors
+    /// Something that is needed cannot be started, or is not known to be missing.
+    pub(crate) fn missing(
+        self,
+        roots: &[usize],
+        begun: &BTreeSet<usize>,
+    ) -> Result<BTreeMap<usize, String>, OperationError> {
+        let mut missing = BTreeMap::new();
+        let mut visited = BTreeSet::new();
+        let mut waiting: Vec<usize> = roots.iter().rev().copied().collect();
+        while let Some(at) = waiting.pop() {
+            if !visited.insert(at) {
+                continue;
+            }
+            for requirement in self.graph.requirements(at) {
+                let provider = self.provider(at, requirement, |other| {
+                    begun.contains(&other) || missing.contains_key(&other)
+                })?;
+                if !self.standing(provider).runs() && !begun.contains(&provider) {
+                    missing.entry(provider).or_insert_with(|| format!("{} needs it", self.spoken(at)));
+                }
+                waiting.push(provider);
+            }
+        }
+        Ok(missing)
+    }
+
+    /// The provider that is to meet a requirement: one that runs, one that will, or one that can.
+    fn provider(
+        self,
+        needing: usize,
+        requirement: &Requirement,
+        will_run: impl Fn(usize) -> bool,
+    ) -> Result<usize, OperationError> {
+        let providers = || requirement.providers.iter().copied();
+        let running = || providers().filter(|at| self.standing(*at).runs());
+        let found = running()
+            .find(|at| self.standing(*at).health == Health::Up)
+            .or_else(|| running().next())
+            .or_else(|| providers().find(|at| will_run(*at)))
+            .or_else(|| providers().find(|at| self.standing(*at).startable && self.standing(*at).is_known()));
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        let needing = self.spoken(needing);
+        let advice = "or say --no-dependencies";
+        let message = match providers().find(|at| !self.standing(*at).is_known()) {
+            Some(unknown) => format!(
+                "{needing} needs {}, of which it is not known whether it runs; see to its host, {advice}",
+                self.spoken(unknown)
+            ),
+            None => {
+                let names: Vec<String> = providers().map(|at| self.spoken(at)).collect();
+                let names = names.join(" or ");
+                format!(
+                    "{needing} needs {names}, which does not run, and for which the configuration has no start \
+                     command; start it by hand, {advice}"
+                )
+            }
+        };
+        Err(OperationError::new(Code::FailedPrecondition, message))
+    }
+
+    /// Everything alive that loses the last provider of something it needs when `down` stops; each with the
+    /// reason.
+    pub(crate) fn left_without(self, down: &BTreeSet<usize>) -> BTreeMap<usize, String> {
+        let mut left: BTreeMap<usize, String> = BTreeMap::new();
+        // What an instance needs comes before it, so that one pass finds all.
+        for at in self.graph.prerequisites_first().iter().copied() {
+            if down.contains(&at) || !self.standing(at).is_alive() {
+                continue;
+            }
+            let lost = self.graph.requirements(at).iter().find_map(|requirement| {
+                let mut serving =
+                    requirement.providers.iter().copied().filter(|at| self.standing(*at).serves());
+                let first = serving.next()?;
+                let goes = |at: usize| down.contains(&at) || left.contains_key(&at);
+                (goes(first) && serving.all(goes)).then_some(first)
+            });
+            if let Some(lost) = lost {
+                left.insert(at, format!("it needs {}", self.spoken(lost)));
+            }
+        }
+        left
+    }
+
+    /// For each position, the nearest of `set` that it needs, directly or through others that run.
+    pub(crate) fn needs_within(self, set: &BTreeSet<usize>) -> Vec<BTreeSet<usize>> {
+        let mut needs: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); self.graph.len()];
+        for at in self.graph.prerequisites_first().iter().copied() {
+            let mut own = BTreeSet::new();
+            for provider in self.graph.requirements(at).iter().flat_map(|requirement| &requirement.providers)
+            {
+                if set.contains(provider) {
+                    own.insert(*provider);
+                } else if self.standing(*provider).serves() {
+                    own.extend(&needs[*provider]);
+                }
+            }
+            needs[at] = own;
+        }
+        needs
+    }
+}

@@ -1,0 +1,251 @@
+//! Plans carried out by a performer that does what a test says.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rta_shared::control::ActionKind;
+use rta_shared::plan::StepState::{self, Done, Failed, Skipped, Waiting};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::plan::account::tests::beginning;
+use crate::record::Recorder;
+
+fn account(after: &[&[usize]]) -> Arc<Account> {
+    Arc::new(Account::new(beginning(1, after), Recorder::default()))
+}
+
+fn states(account: &Account) -> Vec<StepState> {
+    account.snapshot().steps.into_iter().map(|(state, _)| state).collect()
+}
+
+/// Carries it out; the steps in `failing` fail, and nothing takes any time. The order in which they were done.
+async fn carried_out(account: &Account, conduct: &Conduct, failing: &[usize]) -> Vec<usize> {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let perform = |at: usize, _: Step| {
+        order.lock().unwrap().push(at);
+        let fails = failing.contains(&at);
+        async move { if fails { Err("no".to_owned()) } else { Ok("yes".to_owned()) } }
+    };
+    let end = run(account, conduct, perform, &CancellationToken::new()).await.unwrap();
+    assert_eq!(account.snapshot().end, Some(end));
+    let order = order.lock().unwrap();
+    order.clone()
+}
+
+#[tokio::test]
+async fn each_step_waits_for_those_before_it() {
+    let account = account(&[&[], &[0], &[0], &[1, 2], &[]]);
+    let order = carried_out(&account, &Conduct { parallel: 1, ..Conduct::default() }, &[]).await;
+    assert_eq!(order, [0, 1, 2, 3, 4]);
+    assert_eq!(states(&account), [Done; 5]);
+    assert!(account.snapshot().end.unwrap().is_complete());
+}
+
+#[tokio::test]
+async fn an_empty_plan_ends_at_once() {
+    let account = account(&[]);
+    assert!(carried_out(&account, &Conduct::default(), &[]).await.is_empty());
+    assert!(account.snapshot().end.unwrap().is_complete());
+}
+
+#[tokio::test]
+async fn after_a_failure_nothing_new_is_begun() {
+    let account = account(&[&[], &[0], &[1], &[]]);
+    let order = carried_out(&account, &Conduct { parallel: 1, ..Conduct::default() }, &[0]).await;
+    assert_eq!(order, [0]);
+    let snapshot = account.snapshot();
+    assert_eq!(states(&account), [Failed, Skipped, Skipped, Skipped]);
+    for (_, text) in &snapshot.steps[1..] {
+        assert_eq!(text, "not attempted, since the start of c0 on h failed");
+    }
+    let end = snapshot.end.unwrap();
+    assert_eq!((end.done, end.failed, end.skipped, end.cancelled), (0, 1, 3, false));
+}
+
+#[tokio::test]
+async fn with_keep_going_only_what_waits_for_the_failed_one_is_skipped() {
+    let account = account(&[&[], &[], &[0], &[1], &[2, 3], &[3]]);
+    let conduct = Conduct { keep_going: true, ..Conduct::default() };
+    carried_out(&account, &conduct, &[0]).await;
+    assert_eq!(states(&account), [Failed, Done, Skipped, Done, Skipped, Done]);
+    assert_eq!(account.snapshot().steps[4].1, "not attempted, since the start of c0 on h failed");
+}
+
+/// Performs steps that wait until they are let go.
+#[derive(Default)]
+struct Held {
+    begun: AtomicUsize,
+    most: AtomicUsize,
+    now: AtomicUsize,
+}
+
+async fn hold(held: Arc<Held>, gate: Arc<Semaphore>, fails: bool) -> Result<String, String> {
+    held.begun.fetch_add(1, Ordering::SeqCst);
+    let now = held.now.fetch_add(1, Ordering::SeqCst) + 1;
+    held.most.fetch_max(now, Ordering::SeqCst);
+    gate.acquire().await.unwrap().forget();
+    held.now.fetch_sub(1, Ordering::SeqCst);
+    if fails { Err("no".to_owned()) } else { Ok("yes".to_owned()) }
+}
+
+/// A plan of independent steps that wait until they are let go.
+struct World {
+    account: Arc<Account>,
+    held: Arc<Held>,
+    /// Each step that ends takes one permit.
+    gate: Arc<Semaphore>,
+    ending: CancellationToken,
+    task: JoinHandle<Option<PlanEnd>>,
+}
+
+/// So many steps, of which `failing` fails.
+fn under_way(steps: usize, parallel: u32, failing: Option<usize>) -> World {
+    let account = account(&vec![&[][..]; steps]);
+    let (held, gate) = (Arc::new(Held::default()), Arc::new(Semaphore::new(0)));
+    let ending = CancellationToken::new();
+    let task = {
+        let (account, held, gate, ending) =
+            (Arc::clone(&account), Arc::clone(&held), Arc::clone(&gate), ending.clone());
+        tokio::spawn(async move {
+            let perform =
+                |at: usize, _: Step| hold(Arc::clone(&held), Arc::clone(&gate), failing == Some(at));
+            run(&account, &Conduct { parallel, ..Conduct::default() }, perform, &ending).await
+        })
+    };
+    World { account, held, gate, ending, task }
+}
+
+/// Lets every other task run until nothing moves.
+async fn settled() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn no_more_are_under_way_than_may_be() {
+    for (parallel, most) in [(3, 3), (0, 8), (1_000, 64)] {
+        let World { account, held, gate, task, .. } = under_way(100, parallel, None);
+        settled().await;
+        assert_eq!(held.begun.load(Ordering::SeqCst), most);
+        gate.add_permits(100);
+        task.await.unwrap();
+        assert_eq!(held.most.load(Ordering::SeqCst), most);
+        assert_eq!(states(&account), [Done; 100]);
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_plan_waits_for_what_is_under_way_and_begins_nothing() {
+    let World { account, held, gate, task, .. } = under_way(4, 2, None);
+    settled().await;
+    assert_eq!(account.cancel(), Some(2));
+    settled().await;
+    // What will not be done is told at once.
+    assert_eq!(states(&account)[2..], [Skipped, Skipped]);
+    assert!(account.is_under_way());
+    gate.add_permits(2);
+    let end = task.await.unwrap().unwrap();
+    assert_eq!((end.done, end.skipped, end.cancelled), (2, 2, true));
+    assert_eq!(held.begun.load(Ordering::SeqCst), 2);
+    assert_eq!(account.snapshot().steps[3].1, "not attempted: cancelled");
+}
+
+#[tokio::test]
+async fn what_is_under_way_when_another_fails_is_waited_for() {
+    let World { account, gate, task, .. } = under_way(3, 2, Some(0));
+    settled().await;
+    gate.add_permits(1);
+    settled().await;
+    assert_eq!(states(&account), [Failed, StepState::UnderWay, Skipped]);
+    gate.add_permits(1);
+    task.await.unwrap().unwrap();
+    assert_eq!(states(&account), [Failed, Done, Skipped]);
+}
+
+#[tokio::test]
+async fn when_the_aggregator_ends_nothing_new_begins_and_the_plan_stays_open() {
+    let World { account, held, ending, task, .. } = under_way(4, 2, None);
+    settled().await;
+    ending.cancel();
+    assert_eq!(task.await.unwrap(), None);
+    assert!(account.is_under_way());
+    assert_eq!(held.begun.load(Ordering::SeqCst), 2);
+    assert_eq!(states(&account), [StepState::UnderWay, StepState::UnderWay, Waiting, Waiting]);
+}
+
+#[tokio::test]
+async fn a_step_that_panics_is_a_failed_one() {
+    let account = account(&[&[], &[0]]);
+    let perform = |at: usize, _: Step| async move {
+        assert_ne!(at, 0, "a broken performer");
+        Ok(String::new())
+    };
+    run(&account, &Conduct::default(), perform, &CancellationToken::new()).await.unwrap();
+    assert_eq!(states(&account), [Failed, Skipped]);
+    assert!(account.snapshot().steps[0].1.starts_with("the aggregator failed: "));
+}
+
+/// A restart of the first of three: the two that need it are stopped before and started again.
+fn restart() -> Arc<Account> {
+    let mut begun = beginning(1, &[&[], &[], &[0, 1], &[0, 2], &[1, 2]]);
+    let instances = [1, 2, 0, 1, 2].map(|at| begun.plan.steps[at].instance.clone());
+    let actions =
+        [ActionKind::Stop, ActionKind::Stop, ActionKind::Restart, ActionKind::Start, ActionKind::Start];
+    for (step, (instance, action)) in begun.plan.steps.iter_mut().zip(instances.into_iter().zip(actions)) {
+        step.instance = instance;
+        step.action = action;
+    }
+    begun.plan.kind = ActionKind::Restart;
+    Arc::new(Account::new(begun, Recorder::default()))
+}
+
+#[tokio::test]
+async fn what_a_restart_stopped_comes_back_where_the_restart_was_not_attempted() {
+    for keep_going in [false, true] {
+        let account = restart();
+        let conduct = Conduct { keep_going, ..Conduct::default() };
+        carried_out(&account, &conduct, &[1]).await;
+        assert_eq!(states(&account), [Done, Failed, Skipped, Done, Skipped]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_just_being_stopped_when_another_fails_comes_back_too() {
+    let account = restart();
+    let gate = Arc::new(Semaphore::new(0));
+    let perform = |at: usize, _: Step| {
+        let gate = Arc::clone(&gate);
+        async move {
+            // The other one's stop has failed before this one's ends.
+            if at == 0 {
+                gate.acquire().await.unwrap().forget();
+            }
+            gate.add_permits(1);
+            if at == 1 { Err("no".to_owned()) } else { Ok(String::new()) }
+        }
+    };
+    run(&account, &Conduct::default(), perform, &CancellationToken::new()).await.unwrap();
+    assert_eq!(states(&account), [Done, Failed, Skipped, Done, Skipped]);
+}
+
+#[tokio::test]
+async fn what_needs_something_that_did_not_come_back_stays_down() {
+    let account = restart();
+    carried_out(&account, &Conduct { keep_going: true, ..Conduct::default() }, &[2]).await;
+    assert_eq!(states(&account), [Done, Done, Failed, Skipped, Skipped]);
+    assert_eq!(account.snapshot().steps[4].1, "not attempted, since the restart of c0 on h failed");
+}
+
+#[tokio::test]
+async fn a_cancelled_restart_brings_nothing_back() {
+    let account = restart();
+    let perform = |_: usize, _: Step| {
+        account.cancel();
+        async { Ok(String::new()) }
+    };
+    run(&account, &Conduct { parallel: 1, ..Conduct::default() }, perform, &CancellationToken::new()).await;
+    assert_eq!(states(&account), [Done, Skipped, Skipped, Skipped, Skipped]);
+}

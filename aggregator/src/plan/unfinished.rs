@@ -1,0 +1,116 @@
+//! Plans that an earlier aggregator began and did not end.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rta_shared::overview::{InstanceId, Overview};
+use rta_shared::plan::StepState;
+
+use super::account::{Account, Snapshot};
+use super::spoken;
+use crate::record::{Recorder, Unfinished};
+
+/// What is said of a step that had not begun, as far as was recorded: what happened in the last moment may not have
+/// been, so that how it is now is said too.
+const NOT_ATTEMPTED: &str = "not attempted: the aggregator ended before";
+
+/// The account of such a plan as far as it can be told at once: what had not begun will not be, and of what was
+/// under way it is not known how it went.
+pub(crate) fn reopen(unfinished: Unfinished, recorder: Recorder, now: Timestamp) -> Account {
+    let account = Account::new(unfinished.begun, recorder);
+    for at in 0..account.begun().plan.steps.len() {
+        let known = unfinished.states.get(at).cloned();
+        let (state, text) = known.unwrap_or((StepState::Waiting, String::new()));
+        match state {
+            StepState::Waiting => account.settle(at, now, StepState::Skipped, NOT_ATTEMPTED.to_owned()),
+            StepState::UnderWay | StepState::Interrupted => {
+                let text = "the aggregator ended meanwhile; how it is now is being looked at".to_owned();
+                account.settle(at, now, StepState::Interrupted, text);
+            }
+            StepState::Done | StepState::Failed | StepState::Skipped => account.recall(at, now, state, text),
+        }
+    }
+    account
+}
+
+/// Ends such a plan, when `overview` says of every host how it is.
+pub(crate) fn close(account: &Arc<Account>, overview: &Overview, now: Timestamp) {
+    let Snapshot { begun, steps: stood, .. } = account.snapshot();
+    for (at, (step, (state, said))) in begun.plan.steps.iter().zip(stood).enumerate() {
+        let known = match state {
+            StepState::Interrupted => "the aggregator ended meanwhile",
+            StepState::Skipped if said == NOT_ATTEMPTED => NOT_ATTEMPTED,
+            _ => continue,
+        };
+        let text = format!("{known}; {}", standing(&step.instance, overview));
+        if state == StepState::Interrupted {
+            let instance = spoken(&step.instance);
+            tracing::warn!(plan = begun.id, action = %step.action, instance, text, "step interrupted");
+        }
+        account.settle(at, now, state, text);
+    }
+    let end = account.end(now);
+    tracing::warn!(plan = account.begun().id, %end, "the plan was interrupted by the aggregator's end");
+}
+
+/// `it is running now`
+fn standing(id: &InstanceId, overview: &Overview) -> String {
+    let located = overview.instances().find(|located| located.id() == *id);
+    let Some(located) = located else { return "the configuration does not have it any more".to_owned() };
+    match located.instance.state {
+        Some(state) => format!("it is {state} now"),
+        None => format!("how it is now is not known: {}", located.instance.reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::account::tests::beginning;
+    use crate::web::page::tests::sample;
+
+    #[test]
+    fn it_is_told_what_was_done_what_was_not_and_how_the_rest_is_now() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut begun = beginning(3, &[&[], &[], &[], &[0], &[1]]);
+        let known = [("c9t21193", "kafka server"), ("c2t08979", "cassandra"), ("h", "gone")];
+        for (step, (host, component)) in begun.plan.steps.iter_mut().skip(1).zip(known) {
+            step.instance =
+                InstanceId { environment: "DEV".into(), host: host.into(), component: component.into() };
+        }
+        let under_way = || (StepState::UnderWay, String::new());
+        let states = vec![
+            (StepState::Done, "started in 1.0 s".to_owned()),
+            under_way(),
+            under_way(),
+            (StepState::Interrupted, String::new()),
+        ];
+        let account = Arc::new(reopen(Unfinished { begun, states }, Recorder::default(), now));
+        assert!(account.is_under_way());
+        let mut overview = sample();
+        overview.environments[0].hosts[2].instances[0].reason = "the agent does not answer".to_owned();
+        close(&account, &overview, now);
+        let snapshot = account.snapshot();
+        let texts: Vec<(StepState, &str)> =
+            snapshot.steps.iter().map(|(state, text)| (*state, text.as_str())).collect();
+        let interrupted = StepState::Interrupted;
+        assert_eq!(
+            texts,
+            [
+                (StepState::Done, "started in 1.0 s"),
+                (interrupted, "the aggregator ended meanwhile; it is stopped now"),
+                (
+                    interrupted,
+                    "the aggregator ended meanwhile; how it is now is not known: the agent does not answer"
+                ),
+                (interrupted, "the aggregator ended meanwhile; the configuration does not have it any more"),
+                (
+                    StepState::Skipped,
+                    "not attempted: the aggregator ended before; the configuration does not have it any more"
+                ),
+            ]
+        );
+        let end = snapshot.end.unwrap();
+        assert_eq!((end.done, end.interrupted, end.skipped), (1, 3, 1));
+    }
+}

@@ -1,0 +1,200 @@
+//! What is to be written, and has not been.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use rta_shared::event::{Event, EventKind};
+use rta_shared::maintenance::Maintenance;
+use rta_shared::plan::{PlanBegun, PlanEnd, StepChange};
+use rusqlite::Connection;
+
+use super::plans::Running;
+use super::store::{self, Left};
+use super::{Place, Unfinished};
+
+/// How many events are kept while they cannot be written; the oldest are lost first.
+pub(super) const KEPT: usize = 1000;
+/// How many plans that have ended are kept while that cannot be written.
+const KEPT_PLANS: usize = 100;
+
+/// What is to be written. Beside events, which are appended, it is a state: however often that changes while
+/// nothing can be written, only how it is at last is.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    events: VecDeque<Event>,
+    /// How many events were lost since this was asked last.
+    lost: u64,
+    plans: BTreeMap<u64, Open>,
+    maintenance: Changed<Vec<Maintenance>>,
+    known: HashMap<Place, String>,
+    changed_places: BTreeSet<Place>,
+    last_plan: Changed<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Changed<T> {
+    value: T,
+    is_new: bool,
+}
+
+impl<T> Changed<T> {
+    fn to(value: T) -> Self {
+        Self { value, is_new: true }
+    }
+}
+
+/// A plan that has not been written to its end.
+#[derive(Debug)]
+struct Open {
+    plan: Running,
+    is_new: bool,
+    changed: BTreeSet<usize>,
+    end: Option<PlanEnd>,
+}
+
+impl Backlog {
+    /// The same, with the state that an earlier aggregator left, which is written.
+    pub(super) fn with(self, left: &Left) -> Self {
+        let plans = left.unfinished.iter().map(|Unfinished { begun, states }| {
+            let plan = Running { begun: begun.clone(), states: states.clone() };
+            (begun.id, Open { plan, is_new: false, changed: BTreeSet::new(), end: None })
+        });
+        Self {
+            plans: plans.collect(),
+            maintenance: Changed { value: left.maintenance.clone(), is_new: false },
+            known: left.known.clone(),
+            ..self
+        }
+    }
+
+    /// Everything has to be written, since the database is another one.
+    pub(super) fn everything_is_new(&mut self) {
+        for open in self.plans.values_mut() {
+            open.is_new = true;
+            open.changed = (0..open.plan.states.len()).collect();
+        }
+        self.maintenance.is_new = true;
+        self.changed_places = self.known.keys().cloned().collect();
+        self.last_plan.is_new = true;
+    }
+
+    pub(super) fn add(&mut self, event: Event) {
+        if let (EventKind::Health | EventKind::Host, Some(environment), Some(host), Some(value)) =
+            (event.kind, &event.environment, &event.host, &event.to)
+        {
+            let component = event.component.clone();
+            let place = Place { environment: environment.clone(), host: host.clone(), component };
+            self.know(place, value.clone());
+        }
+        self.events.push_back(event);
+    }
+
+    /// Notes how an instance or a host is.
+    pub(super) fn know(&mut self, place: Place, value: String) {
+        self.changed_places.insert(place.clone());
+        self.known.insert(place, value);
+    }
+
+    pub(super) fn begin(&mut self, begun: PlanBegun) {
+        let plan = Running::new(begun);
+        self.events.push_back(plan.beginning());
+        let ended: Vec<u64> =
+            self.plans.iter().filter(|(_, open)| open.end.is_some()).map(|(id, _)| *id).collect();
+        for id in ended.iter().take(ended.len().saturating_sub(KEPT_PLANS)) {
+            self.plans.remove(id);
+        }
+        let open = Open { is_new: true, changed: BTreeSet::new(), end: None, plan };
+        self.plans.insert(open.plan.begun.id, open);
+    }
+
+    pub(super) fn change(&mut self, plan: u64, change: &StepChange) {
+        let Some(open) = self.plans.get_mut(&plan) else { return };
+        self.events.extend(open.plan.change(change));
+        open.changed.insert(change.step);
+    }
+
+    pub(super) fn end(&mut self, plan: u64, end: PlanEnd) {
+        let Some(open) = self.plans.get_mut(&plan) else { return };
+        self.events.push_back(open.plan.ending(&end));
+        open.end = Some(end);
+    }
+
+    pub(super) fn maintain(&mut self, all: Vec<Maintenance>) {
+        self.maintenance = Changed::to(all);
+    }
+
+    /// No plan has a greater number than this.
+    pub(super) fn reserve(&mut self, last_plan: u64) {
+        self.last_plan = Changed::to(last_plan);
+    }
+
+    /// Whether there is anything to write.
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+            && self.changed_places.is_empty()
+            && !self.maintenance.is_new
+            && !self.last_plan.is_new
+            && self.plans.values().all(|open| !open.is_new && open.changed.is_empty() && open.end.is_none())
+    }
+
+    /// The events, the newest first.
+    pub(super) fn events(&self) -> impl Iterator<Item = &Event> {
+        self.events.iter().rev()
+    }
+
+    /// Writes all of it, within a transaction of the caller's.
+    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        for event in &self.events {
+            store::put_event(connection, event)?;
+        }
+        for (id, open) in &self.plans {
+            if open.is_new {
+                store::put_plan(connection, &open.plan.begun)?;
+            }
+            for step in &open.changed {
+                if let Some(state) = open.plan.states.get(*step) {
+                    store::put_step(connection, *id, *step, state)?;
+                }
+            }
+            if let Some(end) = &open.end {
+                store::end_plan(connection, *id, end.at)?;
+            }
+        }
+        if self.maintenance.is_new {
+            store::put_maintenance(connection, &self.maintenance.value)?;
+        }
+        for place in &self.changed_places {
+            if let Some(known) = self.known.get(place) {
+                store::put_known(connection, place, known)?;
+            }
+        }
+        if self.last_plan.is_new {
+            store::put_last_plan(connection, self.last_plan.value)?;
+        }
+        Ok(())
+    }
+
+    /// All of it is written.
+    pub(super) fn is_written(&mut self) {
+        self.events.clear();
+        self.plans.retain(|_, open| open.end.is_none());
+        for open in self.plans.values_mut() {
+            open.is_new = false;
+            open.changed.clear();
+        }
+        self.changed_places.clear();
+        self.maintenance.is_new = false;
+        self.last_plan.is_new = false;
+    }
+
+    /// It could not be written: no more is kept than there is room for.
+    pub(super) fn is_kept(&mut self) {
+        let surplus = self.events.len().saturating_sub(KEPT);
+        self.events.drain(..surplus);
+        self.lost += u64::try_from(surplus).unwrap_or(u64::MAX);
+    }
+
+    /// How many events were lost since this was asked last.
+    pub(super) fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
+    }
+}

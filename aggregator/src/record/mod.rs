@@ -1,0 +1,340 @@
+//! The record: what happened, kept in SQLite; and what has to outlive the aggregator: the plans under way, what is
+//! in maintenance, how everything was known to be last.
+//!
+//! One thread owns the database. Whoever tells it something leaves that in a queue and goes on: a slow, full or
+//! broken disk delays nobody, and is told in the overview.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `schema` | the tables, their versions, and how a file is opened |
+//! | `store` | what is written and read |
+//! | `query` | which events are asked for |
+//! | `plans` | what is recorded of plans and their steps |
+//! | `backlog` | what is to be written |
+//! | `folder` | a folder for the database that is this aggregator's alone |
+//! | `writer` | the thread |
+
+mod backlog;
+mod folder;
+mod plans;
+mod query;
+mod schema;
+mod store;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use rta_shared::event::{Event, EventKind};
+use rta_shared::maintenance::Maintenance;
+use rta_shared::name::Name;
+use rta_shared::plan::{PlanBegun, PlanEnd, StepChange, StepState};
+use tokio::sync::{oneshot, watch};
+
+pub(crate) use query::{MOST, Query};
+use writer::{Order, Writer};
+
+/// How much may wait to be written. One large outage makes some thousands of events at once; what finds no room
+/// is lost, and counted.
+const QUEUE: usize = 10_000;
+/// How long an answer may take; a disk that hangs takes for ever.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How many numbers of plans are reserved ahead, so that none is used twice if the aggregator is killed.
+const RESERVED: u64 = 100;
+
+/// Where and how long things are recorded.
+#[derive(Clone, Debug)]
+pub struct RecordOptions {
+    /// The folder of the database, which is made where it is missing; `None`: in memory, which is forgotten with
+    /// the aggregator.
+    pub data: Option<PathBuf>,
+    /// How long events are kept.
+    pub keep: SignedDuration,
+}
+
+impl Default for RecordOptions {
+    /// In memory, for 90 days.
+    fn default() -> Self {
+        Self { data: None, keep: SignedDuration::from_hours(90 * 24) }
+    }
+}
+
+/// An instance, or a whole host.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) environment: Name,
+    pub(crate) host: Name,
+    /// `None`: the host.
+    pub(crate) component: Option<Name>,
+}
+
+impl fmt::Display for Place {
+    /// `kafka server on h1`, or `host h1`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.component {
+            Some(component) => write!(f, "{component} on {}", self.host),
+            None => write!(f, "host {}", self.host),
+        }
+    }
+}
+
+/// A plan that an earlier aggregator began and did not end.
+#[derive(Clone, Debug)]
+pub struct Unfinished {
+    /// The plan.
+    pub begun: PlanBegun,
+    /// How each step stands, and what was said of it last.
+    pub states: Vec<(StepState, String)>,
+}
+
+/// The record, open; whoever holds it closes it.
+#[derive(Debug)]
+pub struct Record {
+    recorder: Recorder,
+    /// `None` where it could not be begun.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Record {
+    /// Opens it. Where that is not possible, it is in memory, and the overview says why.
+    pub fn open(options: &RecordOptions) -> Self {
+        let (error, _) = watch::channel(None);
+        let (sender, orders) = sync_channel(QUEUE);
+        let (writer, left) = Writer::open(options, error.clone(), Timestamp::now());
+        let recorder = Recorder(Arc::new(Shared {
+            orders: sender,
+            error,
+            lost: writer.lost_before(),
+            last_plan: AtomicU64::new(left.last_plan),
+            reserved: AtomicU64::new(left.last_plan),
+            unfinished: left.unfinished,
+            maintenance: left.maintenance,
+            known: left.known,
+        }));
+        recorder.reserve(left.last_plan);
+        let thread = std::thread::Builder::new().name("record".to_owned()).spawn(move || writer.run(&orders));
+        let thread = thread.map_err(|error| recorder.is_gone(&error.to_string())).ok();
+        Self { recorder, thread }
+    }
+
+    /// One that is forgotten with the aggregator.
+    pub fn in_memory() -> Self {
+        Self::open(&RecordOptions::default())
+    }
+
+    /// Where to leave what happened.
+    pub fn recorder(&self) -> Recorder {
+        self.recorder.clone()
+    }
+
+    /// Records that the aggregator begins to work.
+    pub(crate) fn note_beginning(&self) {
+        let text = format!("rta-aggregator {} began", env!("CARGO_PKG_VERSION"));
+        let event = own_event(Timestamp::now(), text);
+        self.recorder.record(Event { to: Some("began".to_owned()), ..event });
+    }
+
+    /// Records that the aggregator ends, writes what has been left, and ends the thread.
+    pub(crate) async fn close(self) {
+        let event = own_event(Timestamp::now(), "rta-aggregator ended".to_owned());
+        self.recorder.record(Event { to: Some("ended".to_owned()), ..event });
+        let Some(thread) = self.thread else { return };
+        let last_plan = self.recorder.0.last_plan.load(Ordering::Relaxed);
+        let orders = self.recorder.0.orders.clone();
+        let closing = tokio::task::spawn_blocking(move || {
+            // It may have ended already.
+            let _ = orders.send(Order::Close(last_plan));
+            thread.join()
+        });
+        match tokio::time::timeout(ANSWER, closing).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(_) => tracing::error!("the record's thread failed"),
+            Err(_) => tracing::error!("the record could not be written to its end: its disk hangs"),
+        }
+    }
+}
+
+/// Where what happens is left to be recorded; clones share it. Every call returns at once.
+#[derive(Clone, Debug)]
+pub struct Recorder(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    orders: SyncSender<Order>,
+    /// Why nothing is recorded at the moment.
+    error: watch::Sender<Option<String>>,
+    /// How many events found no room.
+    lost: Arc<AtomicU64>,
+    last_plan: AtomicU64,
+    /// No plan has had a number above this one, as far as the database knows.
+    reserved: AtomicU64,
+    unfinished: Vec<Unfinished>,
+    maintenance: Vec<Maintenance>,
+    known: HashMap<Place, String>,
+}
+
+impl Recorder {
+    /// Something happened; its ID is given when it is written.
+    pub fn record(&self, event: Event) {
+        self.leave(Order::Event(Box::new(event)));
+    }
+
+    /// A number that no plan had before, also none of an earlier aggregator whose record this one goes on with.
+    pub fn next_plan_id(&self) -> u64 {
+        let id = self.0.last_plan.fetch_add(1, Ordering::Relaxed) + 1;
+        if id + RESERVED / 2 > self.0.reserved.load(Ordering::Relaxed) {
+            self.reserve(id);
+        }
+        id
+    }
+
+    fn reserve(&self, from: u64) {
+        let last = from + RESERVED;
+        self.0.reserved.fetch_max(last, Ordering::Relaxed);
+        self.leave(Order::Reserve(last));
+    }
+
+    /// A plan begins.
+    pub fn plan_begun(&self, begun: &PlanBegun) {
+        self.leave(Order::Begun(Box::new(begun.clone())));
+    }
+
+    /// A step of it came to something.
+    pub fn step_changed(&self, plan: u64, change: &StepChange) {
+        self.leave(Order::Step(plan, Box::new(change.clone())));
+    }
+
+    /// It ended.
+    pub fn plan_ended(&self, plan: u64, end: &PlanEnd) {
+        self.leave(Order::Ended(plan, end.clone()));
+    }
+
+    /// The plans that an earlier aggregator began and did not end.
+    pub fn unfinished(&self) -> Vec<Unfinished> {
+        self.0.unfinished.clone()
+    }
+
+    /// What was in maintenance when an earlier aggregator ended.
+    pub(crate) fn maintenance(&self) -> Vec<Maintenance> {
+        self.0.maintenance.clone()
+    }
+
+    /// How everything was known to be when an earlier aggregator ended.
+    pub(crate) fn known(&self) -> HashMap<Place, String> {
+        self.0.known.clone()
+    }
+
+    /// Exactly this is in maintenance from now on.
+    pub(crate) fn maintain(&self, all: Vec<Maintenance>) {
+        self.leave(Order::Maintain(all));
+    }
+
+    /// It is known how these are; that is no event.
+    pub(crate) fn know(&self, known: Vec<(Place, String)>) {
+        if !known.is_empty() {
+            self.leave(Order::Know(known));
+        }
+    }
+
+    /// Returns when everything left before is written, or when that takes too long.
+    pub(crate) async fn flush(&self) {
+        let (done, written) = oneshot::channel();
+        self.leave(Order::Flush(done));
+        // Whatever went wrong is told in the overview.
+        let _ = tokio::time::timeout(ANSWER, written).await;
+    }
+
+    /// The events that are asked for, the newest first. Those that could not be written yet have the ID 0.
+    ///
+    /// # Errors
+    /// A database that cannot be read, as a sentence.
+    pub(crate) async fn events(&self, query: Query) -> Result<Vec<Event>, String> {
+        let (answer, answered) = oneshot::channel();
+        if self.0.orders.try_send(Order::Ask(Box::new(query), answer)).is_err() {
+            return Err("events cannot be read at the moment: the record is busy or has ended".to_owned());
+        }
+        match tokio::time::timeout(ANSWER, answered).await {
+            Ok(Ok(events)) => events,
+            Ok(Err(_)) => Err("events cannot be read: the record has ended".to_owned()),
+            Err(_) => {
+                Err(format!("events could not be read within {} s: the disk is slow", ANSWER.as_secs()))
+            }
+        }
+    }
+
+    /// Why nothing is recorded at the moment, as a sentence; `None` where it is.
+    pub fn error(&self) -> watch::Receiver<Option<String>> {
+        self.0.error.subscribe()
+    }
+
+    fn leave(&self, order: Order) {
+        match self.0.orders.try_send(order) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                self.0.lost.fetch_add(1, Ordering::Relaxed);
+                self.0.error.send_if_modified(|error| {
+                    let is_new = error.is_none();
+                    if is_new {
+                        let since = Timestamp::now().strftime("%H:%M UTC");
+                        *error = Some(format!("events are lost since {since}: the disk is too slow"));
+                    }
+                    is_new
+                });
+            }
+            Err(TrySendError::Disconnected(_)) => self.is_gone("its thread has ended"),
+        }
+    }
+
+    fn is_gone(&self, why: &str) {
+        self.0.error.send_if_modified(|error| {
+            let is_new = error.is_none();
+            error.get_or_insert_with(|| format!("events are not recorded: {why}; restart rta-aggregator"));
+            is_new
+        });
+    }
+}
+
+/// An event of the record's own.
+fn own_event(at: Timestamp, text: String) -> Event {
+    Event {
+        id: 0,
+        at,
+        kind: EventKind::Aggregator,
+        environment: None,
+        host: None,
+        component: None,
+        from: None,
+        to: None,
+        text,
+        by: None,
+        plan: None,
+    }
+}
+
+#[cfg(test)]
+impl Default for Recorder {
+    /// One that records nothing.
+    fn default() -> Self {
+        let (orders, _) = sync_channel(1);
+        let (error, _) = watch::channel(None);
+        Self(Arc::new(Shared {
+            orders,
+            error,
+            lost: Arc::default(),
+            last_plan: AtomicU64::new(0),
+            reserved: AtomicU64::new(0),
+            unfinished: Vec::new(),
+            maintenance: Vec::new(),
+            known: HashMap::new(),
+        }))
+    }
+}

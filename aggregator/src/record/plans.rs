@@ -1,0 +1,114 @@
+//! What is recorded of plans and their steps: who, what, when, and what came of it.
+
+use rta_shared::control::Requester;
+use rta_shared::event::{Event, EventKind};
+use rta_shared::name::Name;
+use rta_shared::overview::InstanceId;
+use rta_shared::plan::{Plan, PlanBegun, PlanEnd, StepChange, StepState};
+use rta_shared::text::counted;
+
+use crate::plan::spoken;
+
+/// A plan that is under way, and how its steps stand.
+#[derive(Clone, Debug)]
+pub(super) struct Running {
+    pub(super) begun: PlanBegun,
+    pub(super) states: Vec<(StepState, String)>,
+}
+
+impl Running {
+    pub(super) fn new(begun: PlanBegun) -> Self {
+        let states = vec![(StepState::Waiting, String::new()); begun.plan.steps.len()];
+        Self { begun, states }
+    }
+
+    /// `stop of kafka server on h1: 3 steps`
+    pub(super) fn beginning(&self) -> Event {
+        let text = format!("{}: {}", title(&self.begun.plan), counted(self.begun.plan.steps.len(), "step"));
+        self.event(EventKind::Plan, self.begun.at, None, Some("under way"), text)
+    }
+
+    /// `stop of kafka server on h1: 2 steps done, 1 failed`
+    pub(super) fn ending(&self, end: &PlanEnd) -> Event {
+        let outcome = match end {
+            PlanEnd { cancelled: true, .. } => "cancelled",
+            PlanEnd { interrupted: 1.., .. } => "interrupted",
+            end if end.is_complete() => "done",
+            _ => "failed",
+        };
+        let text = format!("{}: {end}", title(&self.begun.plan));
+        self.event(EventKind::Plan, end.at, Some("under way"), Some(outcome), text)
+    }
+
+    /// Takes in what a step came to. An event where it has begun or ended by it.
+    pub(super) fn change(&mut self, change: &StepChange) -> Option<Event> {
+        let known = self.states.get_mut(change.step)?;
+        let (before, said) = std::mem::replace(known, (change.state, change.text.clone()));
+        // What was interrupted is told of twice: at once, and when it is known how it is now.
+        let is_news = before != change.state || (before == StepState::Interrupted && said != change.text);
+        if !is_news || change.state == StepState::Waiting {
+            return None;
+        }
+        let step = self.begun.plan.steps.get(change.step)?;
+        let mut text = format!("{} of {}: {}", step.action, spoken(&step.instance), change.state);
+        if !change.text.is_empty() {
+            text = format!("{text}: {}", change.text);
+        }
+        let InstanceId { environment, host, component } = step.instance.clone();
+        Some(Event {
+            environment: Some(environment),
+            host: Some(host),
+            component: Some(component),
+            ..self.event(EventKind::Step, change.at, Some(before.word()), Some(change.state.word()), text)
+        })
+    }
+
+    fn event(
+        &self,
+        kind: EventKind,
+        at: jiff::Timestamp,
+        from: Option<&str>,
+        to: Option<&str>,
+        text: String,
+    ) -> Event {
+        let named = named(&self.begun.plan);
+        Event {
+            id: 0,
+            at,
+            kind,
+            environment: common(&named, |id| &id.environment),
+            host: common(&named, |id| &id.host),
+            component: common(&named, |id| &id.component),
+            from: from.map(str::to_owned),
+            to: to.map(str::to_owned),
+            text,
+            by: Some(self.begun.by.clone()).filter(|by| *by != Requester::default()),
+            plan: Some(self.begun.id),
+        }
+    }
+}
+
+/// What all of them have, if they do.
+fn common(instances: &[&InstanceId], part: impl Fn(&InstanceId) -> &Name) -> Option<Name> {
+    let first = part(instances.first()?);
+    instances.iter().all(|id| part(id) == first).then(|| first.clone())
+}
+
+/// The instances that were asked for, each once.
+fn named(plan: &Plan) -> Vec<&InstanceId> {
+    let mut named: Vec<&InstanceId> = Vec::new();
+    for step in plan.steps.iter().filter(|step| step.named) {
+        if !named.contains(&&step.instance) {
+            named.push(&step.instance);
+        }
+    }
+    named
+}
+
+/// `stop of kafka server on h1`
+fn title(plan: &Plan) -> String {
+    match named(plan).as_slice() {
+        [one] => format!("{} of {}", plan.kind, spoken(one)),
+        several => format!("{} of {}", plan.kind, counted(several.len(), "instance")),
+    }
+}

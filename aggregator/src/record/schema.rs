@@ -1,0 +1,193 @@
+//! The database's schema and its versions, and how a file of it is opened.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+/// `PRAGMA application_id`: "rta1". A file without it is another program's.
+const APPLICATION: i32 = 0x7274_6131;
+/// How long a lock of somebody who looks into the file is waited for.
+const BUSY: Duration = Duration::from_secs(5);
+/// What has not been copied from the write-ahead log into the file is kept below this, in bytes.
+const LARGEST_LOG: i64 = 16 << 20;
+/// A file up to this size, in bytes, is checked as a whole when it is opened (some 0.2 s for each 100 MB); damage
+/// in a larger one is found when it is come upon.
+const LARGEST_CHECKED: u64 = 256 << 20;
+
+/// What leads from each version of the schema to the next one; the first begins with nothing.
+const STEPS: [&str; 1] = [FIRST];
+/// The version that this program writes.
+pub(super) const VERSION: usize = STEPS.len();
+
+/// Times are microseconds since 1970, UTC. Columns with `_key` hold names as they are compared.
+const FIRST: &str = "
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    environment TEXT, environment_key TEXT,
+    host TEXT, host_key TEXT,
+    component TEXT, component_key TEXT,
+    was TEXT,
+    is_now TEXT,
+    text TEXT NOT NULL,
+    user TEXT, address TEXT,
+    plan INTEGER
+) STRICT;
+CREATE INDEX events_by_time ON events (at);
+CREATE INDEX events_by_environment ON events (environment_key, id);
+CREATE INDEX events_by_host ON events (host_key, id);
+CREATE INDEX events_by_component ON events (component_key, id);
+CREATE INDEX events_by_kind ON events (kind, id);
+
+-- Events older than the cutoff may be deleted. It is 0 but within the transaction that deletes them.
+CREATE TABLE retention (one INTEGER PRIMARY KEY CHECK (one = 1), cutoff INTEGER NOT NULL) STRICT;
+INSERT INTO retention (one, cutoff) VALUES (1, 0);
+CREATE TRIGGER events_are_not_changed BEFORE UPDATE ON events
+    BEGIN SELECT RAISE(ABORT, 'an event is never changed'); END;
+CREATE TRIGGER events_are_not_replaced BEFORE INSERT ON events WHEN EXISTS (SELECT 1 FROM events WHERE id = NEW.id)
+    BEGIN SELECT RAISE(ABORT, 'an event is never replaced'); END;
+CREATE TRIGGER events_are_not_deleted BEFORE DELETE ON events WHEN OLD.at >= (SELECT cutoff FROM retention)
+    BEGIN SELECT RAISE(ABORT, 'an event is deleted for its age alone'); END;
+
+CREATE TABLE plans (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    user TEXT NOT NULL, address TEXT NOT NULL,
+    plan TEXT NOT NULL, -- JSON
+    ended INTEGER
+) STRICT;
+CREATE INDEX plans_unfinished ON plans (id) WHERE ended IS NULL;
+CREATE TABLE steps (
+    plan INTEGER NOT NULL, step INTEGER NOT NULL,
+    state TEXT NOT NULL, text TEXT NOT NULL,
+    PRIMARY KEY (plan, step)
+) STRICT, WITHOUT ROWID;
+
+-- What is in maintenance now; how it came to that is told by events.
+CREATE TABLE maintenance (
+    environment TEXT NOT NULL, host TEXT NOT NULL, component TEXT,
+    since INTEGER NOT NULL, until INTEGER,
+    reason TEXT NOT NULL, user TEXT NOT NULL, address TEXT NOT NULL
+) STRICT;
+
+-- How each instance, and each host (component ''), was known to be last.
+CREATE TABLE known (
+    environment_key TEXT NOT NULL, host_key TEXT NOT NULL, component_key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (environment_key, host_key, component_key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// Why a database cannot be used.
+#[derive(Debug)]
+pub(super) enum Unusable {
+    /// It is none, or it is damaged: why.
+    Damaged(String),
+    /// Something else: why.
+    Refused(String),
+}
+
+impl From<rusqlite::Error> for Unusable {
+    fn from(error: rusqlite::Error) -> Self {
+        match is_damage(&error) {
+            true => Self::Damaged(why(&error)),
+            false => Self::Refused(why(&error)),
+        }
+    }
+}
+
+/// Whether the file itself is not right.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+/// What a person should know of an error.
+pub(super) fn why(error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "the disk is full".to_owned(),
+        Some(ErrorCode::ReadOnly) => "it cannot be written".to_owned(),
+        Some(ErrorCode::CannotOpen) => "it cannot be opened".to_owned(),
+        Some(ErrorCode::PermissionDenied) => "permission denied".to_owned(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "another program holds its lock".to_owned()
+        }
+        Some(ErrorCode::SystemIoFailure) => format!("the disk fails ({error})"),
+        Some(ErrorCode::NotADatabase) => "it is no database".to_owned(),
+        Some(ErrorCode::DatabaseCorrupt) => "it is damaged".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// The database in the file `path`, of the newest version; made where there is none. With `check` one that is not
+/// too large is read as a whole.
+pub(super) fn open(path: &Path, check: bool) -> Result<Connection, Unusable> {
+    let size = path.metadata().map_or(0, |metadata| metadata.len());
+    if size > 0 {
+        // Without writing: what is not to be used is left as it is.
+        let looking = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        looking.busy_timeout(BUSY)?;
+        version(&looking)?;
+    }
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY)?;
+    if size > 0 && check && size <= LARGEST_CHECKED {
+        let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if found != "ok" {
+            return Err(Unusable::Damaged(format!("it is damaged ({found})")));
+        }
+    }
+    prepare(&mut connection)?;
+    Ok(connection)
+}
+
+/// A database that is gone with this program.
+pub(super) fn open_in_memory() -> Result<Connection, Unusable> {
+    let mut connection = Connection::open_in_memory()?;
+    prepare(&mut connection)?;
+    Ok(connection)
+}
+
+fn prepare(connection: &mut Connection) -> Result<(), Unusable> {
+    let version = version(connection)?;
+    if version == 0 {
+        // Both count only before the first table is made.
+        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA page_size = 4096;")?;
+    }
+    // It answers with the mode that it has now: a database in memory has its own.
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    connection.query_row(&format!("PRAGMA journal_size_limit = {LARGEST_LOG}"), [], |_| Ok(()))?;
+    connection.execute_batch("PRAGMA synchronous = NORMAL;")?;
+    for (at, step) in STEPS.iter().enumerate().skip(version) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "application_id", APPLICATION)?;
+        transaction.pragma_update(None, "user_version", i64::try_from(at + 1).unwrap_or(i64::MAX))?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// The version of the schema; 0 where there is none yet.
+fn version(connection: &Connection) -> Result<usize, Unusable> {
+    let number = |pragma: &str| -> rusqlite::Result<i64> {
+        connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))
+    };
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let version = number("user_version")?;
+    if tables == 0 && version == 0 {
+        return Ok(0);
+    }
+    if number("application_id")? != i64::from(APPLICATION) {
+        return Err(Unusable::Refused("it is the database of another program".to_owned()));
+    }
+    usize::try_from(version).ok().filter(|version| (1..=VERSION).contains(version)).ok_or_else(|| {
+        Unusable::Refused(format!(
+            "it is of version {version}, and this rta-aggregator knows versions up to {VERSION}; \
+             install the newer one that wrote it, or name another folder with --data"
+        ))
+    })
+}

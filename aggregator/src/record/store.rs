@@ -1,0 +1,359 @@
+//! What is written into the database, and read from it.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use rta_shared::control::Requester;
+use rta_shared::event::{Event, EventKind};
+use rta_shared::maintenance::Maintenance;
+use rta_shared::name::Name;
+use rta_shared::plan::{Plan, PlanBegun, StepState};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+
+use super::query::Query;
+use super::{Place, Unfinished};
+
+/// The longest text that is kept of an event or a step, in bytes; a failure's has the log's last lines.
+const LONGEST_TEXT: usize = 4096;
+/// An answer ends when its events take this much, in bytes: what gRPC lets through is 4 MiB.
+const LARGEST_ANSWER: usize = 3 << 20;
+
+/// What an earlier aggregator left.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    pub(super) unfinished: Vec<Unfinished>,
+    pub(super) maintenance: Vec<Maintenance>,
+    pub(super) known: HashMap<Place, String>,
+    /// No plan has a greater number.
+    pub(super) last_plan: u64,
+}
+
+/// Reads what an earlier aggregator left.
+pub(super) fn left(connection: &Connection) -> rusqlite::Result<Left> {
+    let greatest: i64 = connection.query_row(
+        "SELECT max(ifnull((SELECT value FROM numbers WHERE name = 'plan'), 0), ifnull((SELECT max(id) FROM plans), 0))",
+        [],
+        |row| row.get(0),
+    )?;
+    Ok(Left {
+        unfinished: unfinished(connection)?,
+        maintenance: maintenance(connection)?,
+        known: known(connection)?,
+        last_plan: greatest.unsigned_abs(),
+    })
+}
+
+/// Appends an event.
+pub(super) fn put_event(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
+    let shown = |name: &Option<Name>| name.as_ref().map(|name| name.as_str().to_owned());
+    let folded = |name: &Option<Name>| name.as_ref().map(|name| name.folded().to_owned());
+    let by = event.by.as_ref();
+    connection
+        .prepare_cached(
+            "INSERT INTO events (at, kind, environment, environment_key, host, host_key, component, component_key, \
+             was, is_now, text, user, address, plan) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            event.at.as_microsecond(),
+            event.kind.word(),
+            shown(&event.environment),
+            folded(&event.environment),
+            shown(&event.host),
+            folded(&event.host),
+            shown(&event.component),
+            folded(&event.component),
+            event.from,
+            event.to,
+            cut(&event.text),
+            by.map(|by| &by.user),
+            by.map(|by| &by.address),
+            event.plan.map(to_number),
+        ])?;
+    Ok(())
+}
+
+/// Notes a plan that has begun.
+///
+/// # Errors
+/// Those of the database; a plan that cannot be written as JSON is none of a plan's fault.
+pub(super) fn put_plan(connection: &Connection, begun: &PlanBegun) -> rusqlite::Result<()> {
+    let plan = serde_json::to_string(&begun.plan)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO plans (id, at, user, address, plan) VALUES (?, ?, ?, ?, ?)")?
+        .execute(params![
+            to_number(begun.id),
+            begun.at.as_microsecond(),
+            begun.by.user,
+            begun.by.address,
+            plan
+        ])?;
+    Ok(())
+}
+
+/// Notes how a step of a plan stands.
+pub(super) fn put_step(
+    connection: &Connection,
+    plan: u64,
+    step: usize,
+    (state, text): &(StepState, String),
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO steps (plan, step, state, text) VALUES (?, ?, ?, ?)")?
+        .execute(params![
+            to_number(plan),
+            i64::try_from(step).unwrap_or(i64::MAX),
+            state.word(),
+            cut(text)
+        ])?;
+    Ok(())
+}
+
+/// Notes that a plan has ended.
+pub(super) fn end_plan(connection: &Connection, plan: u64, at: Timestamp) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE plans SET ended = ? WHERE id = ?")?
+        .execute(params![at.as_microsecond(), to_number(plan)])?;
+    Ok(())
+}
+
+/// Replaces what is in maintenance.
+pub(super) fn put_maintenance(connection: &Connection, all: &[Maintenance]) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM maintenance", [])?;
+    for one in all {
+        connection.execute(
+            "INSERT INTO maintenance (environment, host, component, since, until, reason, user, address) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                one.environment.as_str(),
+                one.host.as_str(),
+                one.component.as_ref().map(Name::as_str),
+                one.since.as_microsecond(),
+                one.until.map(Timestamp::as_microsecond),
+                one.reason,
+                one.by.user,
+                one.by.address,
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// Notes how an instance or a host is known to be.
+pub(super) fn put_known(connection: &Connection, place: &Place, value: &str) -> rusqlite::Result<()> {
+    let Place { environment, host, component } = place;
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO known (environment_key, host_key, component_key, value) VALUES (?, ?, ?, ?)",
+        )?
+        .execute(params![
+            environment.folded(),
+            host.folded(),
+            component.as_ref().map_or("", Name::folded),
+            value
+        ])?;
+    Ok(())
+}
+
+/// Notes that plans have numbers up to this one.
+pub(super) fn put_last_plan(connection: &Connection, last: u64) -> rusqlite::Result<()> {
+    connection
+        .execute("INSERT OR REPLACE INTO numbers (name, value) VALUES ('plan', ?)", [to_number(last)])?;
+    Ok(())
+}
+
+/// Deletes up to `most` of the events that are older than `cutoff`, and plans of that age that have ended; true
+/// where there are more.
+pub(super) fn forget(connection: &mut Connection, cutoff: Timestamp, most: usize) -> rusqlite::Result<bool> {
+    let (cutoff, most) = (cutoff.as_microsecond(), i64::try_from(most).unwrap_or(i64::MAX));
+    let transaction = connection.transaction()?;
+    transaction.execute("UPDATE retention SET cutoff = ?", [cutoff])?;
+    let deleted = transaction.execute(
+        "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at < ? ORDER BY at LIMIT ?)",
+        [cutoff, most],
+    )?;
+    transaction.execute("UPDATE retention SET cutoff = 0", [])?;
+    transaction.execute("DELETE FROM plans WHERE ended < ?", [cutoff])?;
+    transaction.execute(
+        "DELETE FROM steps WHERE NOT EXISTS (SELECT 1 FROM plans WHERE plans.id = steps.plan)",
+        [],
+    )?;
+    transaction.commit()?;
+    connection.execute_batch("PRAGMA incremental_vacuum(500)")?;
+    Ok(i64::try_from(deleted).unwrap_or(i64::MAX) >= most)
+}
+
+/// The time before which everything has to go so that no more than `rows` events are left; `None` where there
+/// are no more.
+pub(super) fn cutoff_for(connection: &Connection, rows: usize) -> rusqlite::Result<Option<Timestamp>> {
+    let newest_to_go: Option<i64> = connection
+        .query_row(
+            "SELECT at FROM events ORDER BY at DESC LIMIT 1 OFFSET ?",
+            [i64::try_from(rows).unwrap_or(i64::MAX)],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(newest_to_go.and_then(|at| Timestamp::from_microsecond(at + 1).ok()))
+}
+
+/// The events that are asked for, the newest first. There may be fewer than there are, where they are large.
+pub(super) fn events(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Event>> {
+    let mut conditions: Vec<String> = Vec::new();
+    let mut values: Vec<Value> = Vec::new();
+    if let Some(before) = query.before {
+        conditions.push("id < ?".to_owned());
+        values.push(to_number(before).into());
+    }
+    if let Some(since) = query.since {
+        // Both: the first finds where to end, the second is right where the clock was set back.
+        conditions.push("id >= (SELECT min(id) FROM events WHERE at >= ?) AND at >= ?".to_owned());
+        values.extend([since.as_microsecond().into(), since.as_microsecond().into()]);
+    }
+    for (column, name) in
+        [("environment", &query.environment), ("host", &query.host), ("component", &query.component)]
+    {
+        if let Some(name) = name {
+            conditions.push(format!("{column}_key = ?"));
+            values.push(name.folded().to_owned().into());
+        }
+    }
+    if !query.kinds.is_empty() {
+        conditions.push(format!("kind IN ({})", vec!["?"; query.kinds.len()].join(", ")));
+        values.extend(query.kinds.iter().map(|kind| Value::from(kind.word().to_owned())));
+    }
+    let filter =
+        if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
+    values.push(i64::try_from(query.limit).unwrap_or(i64::MAX).into());
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT id, at, kind, environment, host, component, was, is_now, text, user, address, plan \
+         FROM events {filter} ORDER BY id DESC LIMIT ?"
+    ))?;
+    let mut rows = statement.query(params_from_iter(values))?;
+    let mut events = Vec::new();
+    let mut size = 0;
+    while let Some(row) = rows.next()? {
+        let event = event(row)?;
+        size += 200 + event.text.len();
+        if size > LARGEST_ANSWER && !events.is_empty() {
+            break;
+        }
+        events.push(event);
+    }
+    Ok(events)
+}
+
+fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
+    let name = |at: usize| -> rusqlite::Result<Option<Name>> {
+        Ok(row.get::<_, Option<String>>(at)?.map(Name::from))
+    };
+    let kind: String = row.get(2)?;
+    let user: Option<String> = row.get(9)?;
+    let address: Option<String> = row.get(10)?;
+    Ok(Event {
+        id: number(row, 0)?,
+        at: time(row, 1)?,
+        kind: EventKind::from_word(&kind).ok_or_else(|| damaged(2))?,
+        environment: name(3)?,
+        host: name(4)?,
+        component: name(5)?,
+        from: row.get(6)?,
+        to: row.get(7)?,
+        text: row.get(8)?,
+        by: user.map(|user| Requester { user, address: address.unwrap_or_default() }),
+        plan: row.get::<_, Option<i64>>(11)?.map(i64::unsigned_abs),
+    })
+}
+
+fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<Unfinished>> {
+    let mut statement = connection
+        .prepare("SELECT id, at, user, address, plan FROM plans WHERE ended IS NULL ORDER BY id")?;
+    let mut steps = connection.prepare("SELECT step, state, text FROM steps WHERE plan = ?")?;
+    let mut rows = statement.query([])?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = number(row, 0)?;
+        let plan: String = row.get(4)?;
+        let plan: Plan = match serde_json::from_str(&plan) {
+            Ok(plan) => plan,
+            Err(error) => {
+                tracing::error!(plan = id, %error, "a recorded plan cannot be read and is passed over");
+                continue;
+            }
+        };
+        let mut states = vec![(StepState::Waiting, String::new()); plan.steps.len()];
+        let mut rows = steps.query([to_number(id)])?;
+        while let Some(row) = rows.next()? {
+            let word: String = row.get(1)?;
+            let state = StepState::ALL.into_iter().find(|state| state.word() == word);
+            let at = usize::try_from(number(row, 0)?).unwrap_or(usize::MAX);
+            if let (Some(state), Some(known)) = (state, states.get_mut(at)) {
+                *known = (state, row.get(2)?);
+            }
+        }
+        let by = Requester { user: row.get(2)?, address: row.get(3)? };
+        all.push(Unfinished { begun: PlanBegun { id, plan, at: time(row, 1)?, by }, states });
+    }
+    Ok(all)
+}
+
+fn maintenance(connection: &Connection) -> rusqlite::Result<Vec<Maintenance>> {
+    let mut statement = connection.prepare(
+        "SELECT environment, host, component, since, until, reason, user, address FROM maintenance ORDER BY rowid",
+    )?;
+    let all = statement.query_map([], |row| {
+        let name = |at: usize| -> rusqlite::Result<Name> { Ok(row.get::<_, String>(at)?.into()) };
+        let until: Option<i64> = row.get(4)?;
+        Ok(Maintenance {
+            environment: name(0)?,
+            host: name(1)?,
+            component: row.get::<_, Option<String>>(2)?.map(Name::from),
+            since: time(row, 3)?,
+            until: until.map(|at| Timestamp::from_microsecond(at).map_err(|_| damaged(4))).transpose()?,
+            reason: row.get(5)?,
+            by: Requester { user: row.get(6)?, address: row.get(7)? },
+        })
+    })?;
+    all.collect()
+}
+
+fn known(connection: &Connection) -> rusqlite::Result<HashMap<Place, String>> {
+    let mut statement =
+        connection.prepare("SELECT environment_key, host_key, component_key, value FROM known")?;
+    let all = statement.query_map([], |row| {
+        let component: String = row.get(2)?;
+        let place = Place {
+            environment: row.get::<_, String>(0)?.into(),
+            host: row.get::<_, String>(1)?.into(),
+            component: (!component.is_empty()).then(|| component.into()),
+        };
+        Ok((place, row.get(3)?))
+    })?;
+    all.collect()
+}
+
+fn time(row: &Row<'_>, at: usize) -> rusqlite::Result<Timestamp> {
+    Timestamp::from_microsecond(row.get(at)?).map_err(|_| damaged(at))
+}
+
+fn number(row: &Row<'_>, at: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(at).map(i64::unsigned_abs)
+}
+
+/// A value that no program wrote.
+fn damaged(column: usize) -> rusqlite::Error {
+    rusqlite::Error::InvalidColumnType(column, "a value".to_owned(), rusqlite::types::Type::Text)
+}
+
+fn to_number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// As much of a text as is kept.
+fn cut(text: &str) -> String {
+    if text.len() <= LONGEST_TEXT {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(LONGEST_TEXT);
+    format!("{} ...", &text[..end])
+}

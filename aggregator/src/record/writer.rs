@@ -1,0 +1,438 @@
+//! The thread that owns the database: writes what it is told, answers what it is asked, forgets what is old, and
+//! goes on when nothing can be written.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use rta_shared::event::Event;
+use rta_shared::maintenance::Maintenance;
+use rta_shared::plan::{PlanBegun, PlanEnd, StepChange};
+use rta_shared::text::counted;
+use rusqlite::Connection;
+use tokio::sync::{oneshot, watch};
+
+use super::backlog::Backlog;
+use super::folder::Folder;
+use super::query::Query;
+use super::schema::{self, Unusable, why};
+use super::store::{self, Left};
+use super::{Place, RecordOptions, own_event};
+
+/// How much is written at once.
+const BATCH: usize = 2000;
+/// How soon it is tried again to write what could not be written.
+const AGAIN: Duration = Duration::from_secs(3);
+/// How often what is old is forgotten.
+const TIDY: Duration = Duration::from_secs(3600);
+/// How many events are deleted before what waits comes first again.
+const DELETED: usize = 1000;
+/// How many events are kept in memory.
+const IN_MEMORY: usize = 100_000;
+/// A database that is damaged again this soon is not replaced again: the disk itself is broken.
+const REPLACED: Duration = Duration::from_secs(600);
+
+/// What the thread is told.
+#[derive(Debug)]
+pub(super) enum Order {
+    Event(Box<Event>),
+    Begun(Box<PlanBegun>),
+    Step(u64, Box<StepChange>),
+    Ended(u64, PlanEnd),
+    Maintain(Vec<Maintenance>),
+    Know(Vec<(Place, String)>),
+    /// No plan has a greater number.
+    Reserve(u64),
+    Ask(Box<Query>, oneshot::Sender<Result<Vec<Event>, String>>),
+    /// Answered when all before is written, or cannot be.
+    Flush(oneshot::Sender<()>),
+    /// Ends the thread; no plan has had a greater number.
+    Close(u64),
+}
+
+/// Since when, and why, nothing can be written.
+#[derive(Debug)]
+struct Failure {
+    since: Timestamp,
+    why: String,
+    again_at: Instant,
+}
+
+/// What the thread owns.
+#[derive(Debug)]
+pub(super) struct Writer {
+    /// `None`: the database is in memory.
+    folder: Option<Folder>,
+    /// `None` after a failure: it has to be opened again.
+    database: Option<Connection>,
+    /// Why the file has to be moved aside before it is opened again.
+    damage: Option<String>,
+    pub(super) backlog: Backlog,
+    keep: SignedDuration,
+    failure: Option<Failure>,
+    /// What is wrong until the aggregator is restarted.
+    for_good: Option<String>,
+    told: watch::Sender<Option<String>>,
+    lost: Arc<AtomicU64>,
+    tidy_at: Instant,
+    replaced_at: Option<Instant>,
+}
+
+impl Writer {
+    /// Opens the database, or where that is not possible one in memory; what an earlier aggregator left. What is
+    /// wrong goes to `told`.
+    pub(super) fn open(
+        options: &RecordOptions,
+        told: watch::Sender<Option<String>>,
+        now: Timestamp,
+    ) -> (Self, Left) {
+        let mut writer = Self {
+            folder: None,
+            database: None,
+            damage: None,
+            backlog: Backlog::default(),
+            keep: options.keep,
+            failure: None,
+            for_good: None,
+            told,
+            lost: Arc::default(),
+            tidy_at: Instant::now(),
+            replaced_at: None,
+        };
+        let mut left = Left::default();
+        let opened = match &options.data {
+            None => Ok(()),
+            Some(data) => Folder::take(data).and_then(|folder| {
+                writer.folder = Some(folder);
+                left = writer.open_file(true, now)?;
+                writer.backlog = std::mem::take(&mut writer.backlog).with(&left);
+                Ok(())
+            }),
+        };
+        if let Err(why) = opened {
+            let sentence = format!("events are kept in memory only: {why}");
+            tracing::error!("{sentence}");
+            writer.folder = None;
+            writer.for_good = Some(sentence);
+        }
+        if writer.folder.is_none() {
+            match schema::open_in_memory() {
+                Ok(database) => writer.database = Some(database),
+                Err(Unusable::Damaged(why) | Unusable::Refused(why)) => {
+                    writer.for_good = Some(format!("events are not recorded: {why}"));
+                }
+            }
+        }
+        writer.tell();
+        (writer, left)
+    }
+
+    /// Where it is counted how many events found no room in the queue.
+    pub(super) fn lost_before(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.lost)
+    }
+
+    /// Opens the file; a damaged one is moved aside, and a new one begun.
+    fn open_file(&mut self, check: bool, now: Timestamp) -> Result<Left, String> {
+        let Some(folder) = &self.folder else { return Ok(Left::default()) };
+        let path = folder.database();
+        let told = |why: String| format!("{}: {why}", path.display());
+        let open = || -> Result<(Connection, Left), Unusable> {
+            let database = schema::open(&path, check)?;
+            let left = store::left(&database)?;
+            Ok((database, left))
+        };
+        let opened = match self.damage.take() {
+            Some(why) => Err(Unusable::Damaged(why)),
+            None => open(),
+        };
+        let opened = match opened {
+            Err(Unusable::Damaged(why)) if self.may_replace() => {
+                let aside = folder.move_aside(now).map_err(|error| {
+                    self.damage = Some(why.clone());
+                    told(format!("{why}, and it cannot be moved aside: {error}"))
+                })?;
+                self.replaced_at = Some(Instant::now());
+                self.note_replacement(&path, &aside, &why, now);
+                open()
+            }
+            opened => opened,
+        };
+        let (database, left) =
+            opened.map_err(|(Unusable::Damaged(why) | Unusable::Refused(why))| told(why))?;
+        self.database = Some(database);
+        Ok(left)
+    }
+
+    fn may_replace(&self) -> bool {
+        self.replaced_at.is_none_or(|at| at.elapsed() > REPLACED)
+    }
+
+    fn note_replacement(&mut self, path: &Path, aside: &Path, why: &str, now: Timestamp) {
+        let text = format!(
+            "the record {} could not be used: {why}; it is kept as {}, and a new one is begun",
+            path.display(),
+            aside.display()
+        );
+        tracing::error!("{text}");
+        self.backlog.add(own_event(now, text));
+    }
+
+    /// Works until it is told to close, or nobody can tell it anything any more.
+    pub(super) fn run(mut self, orders: &Receiver<Order>) {
+        loop {
+            let first = match orders.recv_timeout(self.idle()) {
+                Ok(order) => Some(order),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.write(Timestamp::now());
+                    return;
+                }
+            };
+            let mut waiting = Vec::new();
+            let mut is_closed = false;
+            for order in first.into_iter().chain(orders.try_iter()).take(BATCH) {
+                match order {
+                    Order::Close(last_plan) => {
+                        self.backlog.reserve(last_plan);
+                        is_closed = true;
+                        break;
+                    }
+                    Order::Ask(..) | Order::Flush(_) => waiting.push(order),
+                    order => self.take(order),
+                }
+            }
+            if is_closed || self.is_due() {
+                self.write(Timestamp::now());
+            }
+            for order in waiting {
+                // Whoever asked may have gone.
+                match order {
+                    Order::Ask(query, answer) => drop(answer.send(self.answer(&query))),
+                    Order::Flush(done) => drop(done.send(())),
+                    _ => {}
+                }
+            }
+            if is_closed {
+                return;
+            }
+            self.tidy(Timestamp::now());
+        }
+    }
+
+    /// How long there is nothing to do.
+    fn idle(&self) -> Duration {
+        let due = self.failure.as_ref().map_or(self.tidy_at, |failure| failure.again_at.min(self.tidy_at));
+        due.saturating_duration_since(Instant::now())
+    }
+
+    fn is_due(&self) -> bool {
+        self.failure.as_ref().is_none_or(|failure| failure.again_at <= Instant::now())
+    }
+
+    pub(super) fn take(&mut self, order: Order) {
+        match order {
+            Order::Event(event) => self.backlog.add(*event),
+            Order::Begun(begun) => self.backlog.begin(*begun),
+            Order::Step(plan, change) => self.backlog.change(plan, &change),
+            Order::Ended(plan, end) => self.backlog.end(plan, end),
+            Order::Maintain(all) => self.backlog.maintain(all),
+            Order::Know(known) => {
+                known.into_iter().for_each(|(place, value)| self.backlog.know(place, value));
+            }
+            Order::Reserve(last) => self.backlog.reserve(last),
+            Order::Ask(..) | Order::Flush(_) | Order::Close(_) => {}
+        }
+        if self.failure.is_some() {
+            self.backlog.is_kept();
+        }
+    }
+
+    /// Writes what is to be written, if that is possible.
+    pub(super) fn write(&mut self, now: Timestamp) {
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let count = counted(usize::try_from(lost).unwrap_or(usize::MAX), "event");
+            let text = format!("{count} could not be recorded: the disk was too slow");
+            tracing::error!("{text}");
+            self.backlog.add(own_event(now, text));
+        }
+        if self.backlog.is_empty() && self.failure.is_none() {
+            return;
+        }
+        match self.try_to_write(now) {
+            Ok(()) => self.is_well_again(now),
+            Err(why) => self.fail(why, now),
+        }
+        if lost > 0 {
+            self.tell();
+        }
+    }
+
+    fn try_to_write(&mut self, now: Timestamp) -> Result<(), String> {
+        if self.database.is_none() {
+            if self.folder.is_none() {
+                return Err("there is no memory for it".to_owned());
+            }
+            self.open_file(false, now)?;
+            self.backlog.everything_is_new();
+        }
+        let Some(database) = &mut self.database else { return Err("it is not open".to_owned()) };
+        let backlog = &self.backlog;
+        let write = |database: &mut Connection| -> rusqlite::Result<()> {
+            let transaction = database.transaction()?;
+            backlog.write(&transaction)?;
+            transaction.commit()
+        };
+        match write(database) {
+            Ok(()) => {
+                self.backlog.is_written();
+                Ok(())
+            }
+            Err(error) => {
+                let told = self.sentence(&error);
+                self.lay_down(&error);
+                match self.damage.is_some() && self.may_replace() {
+                    // A new one is begun at once.
+                    true => self.try_to_write(now),
+                    false => Err(told),
+                }
+            }
+        }
+    }
+
+    /// After a failure the file is opened again, unless the disk is merely full. What is in memory is all there is.
+    fn lay_down(&mut self, error: &rusqlite::Error) {
+        let is_full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
+        if self.folder.is_some() && !is_full {
+            self.database = None;
+            self.damage = schema::is_damage(error).then(|| why(error));
+        }
+    }
+
+    fn sentence(&self, error: &rusqlite::Error) -> String {
+        match &self.folder {
+            Some(folder) => format!("{}: {}", folder.database().display(), why(error)),
+            None => why(error),
+        }
+    }
+
+    fn fail(&mut self, why: String, now: Timestamp) {
+        self.backlog.is_kept();
+        let again_at = Instant::now() + AGAIN;
+        match &mut self.failure {
+            Some(failure) => {
+                failure.why = why;
+                failure.again_at = again_at;
+            }
+            None => {
+                tracing::error!(why, "events cannot be recorded; monitoring goes on");
+                self.failure = Some(Failure { since: now, why, again_at });
+            }
+        }
+        self.tell();
+    }
+
+    fn is_well_again(&mut self, now: Timestamp) {
+        let Some(Failure { since, why, .. }) = self.failure.take() else { return };
+        let span = format!("{} to {}", since.strftime("%H:%M:%S"), now.strftime("%H:%M:%S UTC"));
+        let what_is_lost = match self.backlog.take_lost() {
+            0 => "none is lost".to_owned(),
+            lost => format!("{} lost", counted(usize::try_from(lost).unwrap_or(usize::MAX), "event")),
+        };
+        let text = format!("events could not be recorded from {span}: {why}; {what_is_lost}");
+        tracing::info!("{text}");
+        self.backlog.add(own_event(now, text));
+        self.tell();
+        self.write(now);
+    }
+
+    /// Tells the overview what is wrong.
+    fn tell(&self) {
+        let failure = self.failure.as_ref().map(|failure| {
+            let since = failure.since.strftime("%H:%M UTC");
+            format!("events are not recorded since {since}: {}", failure.why)
+        });
+        let wrong = failure.or_else(|| self.for_good.clone());
+        self.told.send_if_modified(|told| {
+            let is_news = *told != wrong;
+            *told = wrong;
+            is_news
+        });
+    }
+
+    /// The events that are asked for: those that cannot be written, then those that are.
+    pub(super) fn answer(&mut self, query: &Query) -> Result<Vec<Event>, String> {
+        let mut events: Vec<Event> =
+            self.backlog.events().filter(|event| query.fits_new(event)).take(query.limit).cloned().collect();
+        let Some(database) = &self.database else {
+            let why = self.failure.as_ref().map_or("it is not open", |failure| &failure.why);
+            return Err(format!("events cannot be read: {why}"));
+        };
+        let written = Query { limit: query.limit.saturating_sub(events.len()), ..query.clone() };
+        match store::events(database, &written) {
+            Ok(written) => {
+                events.extend(written);
+                Ok(events)
+            }
+            Err(error) => {
+                let why = self.sentence(&error);
+                if schema::is_damage(&error) {
+                    self.lay_down(&error);
+                    self.fail(why.clone(), Timestamp::now());
+                }
+                Err(format!("events cannot be read: {why}"))
+            }
+        }
+    }
+
+    /// Forgets some of what is old, when it is time to.
+    fn tidy(&mut self, now: Timestamp) {
+        if self.tidy_at > Instant::now() {
+            return;
+        }
+        let is_more = self.failure.is_none() && self.forget(now);
+        self.tidy_at = Instant::now() + if is_more { Duration::ZERO } else { TIDY };
+    }
+
+    /// Forgets some of what is old; true where there is more.
+    pub(super) fn forget(&mut self, now: Timestamp) -> bool {
+        let Some(database) = &mut self.database else { return false };
+        let by_age = now.checked_sub(self.keep).unwrap_or(Timestamp::MIN);
+        let by_number = match &self.folder {
+            Some(_) => Ok(None),
+            None => store::cutoff_for(database, IN_MEMORY),
+        };
+        let forgotten = by_number
+            .and_then(|cutoff| store::forget(database, cutoff.map_or(by_age, |at| at.max(by_age)), DELETED));
+        forgotten.unwrap_or_else(|error| {
+            let why = self.sentence(&error);
+            tracing::error!(why, "old events cannot be deleted");
+            if schema::is_damage(&error) {
+                self.lay_down(&error);
+                self.fail(why, now);
+            }
+            false
+        })
+    }
+}
+
+#[cfg(test)]
+impl Writer {
+    /// Everything is in the file itself.
+    pub(super) fn checkpoint(&self) {
+        let database = self.database.as_ref().unwrap();
+        database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        // What it remembers of the file would hide what becomes of that.
+        database.execute_batch("PRAGMA shrink_memory").unwrap();
+    }
+
+    /// The disk has so many pages.
+    pub(super) fn limit_pages(&self, pages: u32) {
+        let database = self.database.as_ref().unwrap();
+        database.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+    }
+}

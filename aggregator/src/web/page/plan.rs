@@ -1,0 +1,307 @@
+//! One plan: what is done, how far it is, and what it would do where it was not agreed to yet.
+
+use maud::{Markup, html};
+use rta_shared::control::ActionKind;
+use rta_shared::overview::InstanceId;
+use rta_shared::plan::{Plan, Step, StepState};
+use rta_shared::text::counted;
+
+use super::health::{clock, text};
+use super::layout;
+use crate::plan::account::Snapshot;
+use crate::plan::{agree, spoken};
+
+/// How soon the page looks again while the plan is under way, in seconds.
+const AGAIN: u32 = 1;
+
+/// Where a plan is shown.
+pub(super) fn address(plan: &Snapshot) -> String {
+    format!("/plan?id={}", plan.begun.id)
+}
+
+/// `stop of kafka server on h1 and 2 more`
+pub(super) fn title(plan: &Plan) -> String {
+    let subject = match plan.named().as_slice() {
+        [] if plan.steps.is_empty() => return format!("{}: nothing to do", plan.kind),
+        [one] => text(&spoken(one)).into_owned(),
+        several => counted(several.len(), "instance"),
+    };
+    match plan.unnamed().len() {
+        0 => format!("{} of {subject}", plan.kind),
+        more => format!("{} of {subject} and {more} more", plan.kind),
+    }
+}
+
+/// How far a plan is, or how it ended.
+pub(super) fn standing(plan: &Snapshot) -> String {
+    match &plan.end {
+        Some(end) => end.to_string(),
+        None => {
+            let settled = plan.steps.iter().filter(|(state, _)| state.is_final()).count();
+            format!("under way, {settled} of {} done with", counted(plan.steps.len(), "step"))
+        }
+    }
+}
+
+/// The page of a plan that was begun.
+pub(in crate::web) fn plan(plan: &Snapshot) -> Markup {
+    let title = title(&plan.begun.plan);
+    let body = html! {
+        main.plan {
+            div.plan-head {
+                span.brand { "rta" }
+                h1 { (capitalised(&title)) }
+                p { "Plan " (plan.begun.id) ", begun " (clock(plan.begun.at)) " for " (text(&plan.begun.by.to_string())) }
+            }
+            div.plan-line role="status" {
+                strong { (standing(plan)) }
+                @if plan.end.is_none() {
+                    form method="post" action="/cancel" {
+                        input type="hidden" name="id" value=(plan.begun.id);
+                        button.danger type="submit" { "Cancel what has not begun" }
+                    }
+                }
+                a href="/" { "Back to the overview" }
+            }
+            @if !plan.steps.is_empty() {
+                ol.steps {
+                    @for (step, (state, said)) in plan.begun.plan.steps.iter().zip(&plan.steps) {
+                        (told(step, Some(*state), said))
+                    }
+                }
+            }
+        }
+    };
+    layout::layout(&format!("{title} - rta"), plan.end.is_none().then_some(AGAIN), &body)
+}
+
+/// The page that asks whether what a plan touches beside `named` is right.
+pub(in crate::web) fn confirmation(named: &InstanceId, plan: &Plan) -> Markup {
+    let unnamed = plan.unnamed();
+    let verb = capitalised(plan.kind.word());
+    let question = format!("{verb} {}?", spoken(named));
+    let path = format!("/{}", plan.kind);
+    let touched = unnamed.len() + 1;
+    let body = html! {
+        main.plan {
+            div.plan-head {
+                span.brand { "rta" }
+                h1 { (text(&question)) }
+                @for consequence in agree::consequences(plan, &unnamed) { p { "It also " (text(&consequence)) "." } }
+            }
+            ol.steps {
+                @for step in &plan.steps { (told(step, None, "")) }
+            }
+            div.plan-line {
+                form method="post" action=(path) {
+                    (fields(named))
+                    @for id in &unnamed { input type="hidden" name="agreed" value=(id); }
+                    button.primary type="submit" { (verb) " " (counted(touched, "instance")) }
+                }
+                form method="post" action=(path) {
+                    (fields(named))
+                    input type="hidden" name="alone" value="";
+                    button type="submit" { (verb) " " (text(named.component.as_str())) " alone" }
+                }
+                a href="/" { "Cancel, nothing is done" }
+            }
+        }
+    };
+    layout::layout(&format!("{} - rta", text(&question)), None, &body)
+}
+
+/// What a form says of the instance that it is for.
+pub(super) fn fields(id: &InstanceId) -> Markup {
+    html! {
+        input type="hidden" name="environment" value=(id.environment);
+        input type="hidden" name="host" value=(id.host);
+        input type="hidden" name="component" value=(id.component);
+    }
+}
+
+/// The instance that the field "agreed" of that page names.
+pub(in crate::web) fn instance(field: &str) -> Option<InstanceId> {
+    // Names hold no slash.
+    let mut parts = field.splitn(3, '/').filter(|part| !part.is_empty());
+    let (environment, host, component) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(InstanceId { environment: environment.into(), host: host.into(), component: component.into() })
+}
+
+/// One step: what is done, why, how it stands if it is of a plan that was begun, and what was said of it.
+fn told(step: &Step, state: Option<StepState>, said: &str) -> Markup {
+    let mut lines = said.lines();
+    let sentence = lines.next().unwrap_or_default();
+    let log: Vec<String> = lines.map(|line| text(line).into_owned()).collect();
+    html! {
+        li.step {
+            @match state {
+                Some(state) => {
+                    span class={ "step-state " (state.word().replace(' ', "-")) } { (icon(state)) (state) }
+                }
+                None => { span class="step-state waiting" { (icon(StepState::Waiting)) "planned" } }
+            }
+            div {
+                p.what {
+                    strong { (capitalised(step.action.word())) " " (text(step.instance.component.as_str())) }
+                    " on " (text(step.instance.host.as_str()))
+                }
+                @if !step.why.is_empty() { p.why { (text(&reason(step))) } }
+                @if !sentence.is_empty() { p.said { (text(sentence)) } }
+                @if !log.is_empty() { pre { (log.join("\n")) } }
+            }
+        }
+    }
+}
+
+/// Why a step is done that was not asked for.
+fn reason(step: &Step) -> String {
+    match step.action {
+        ActionKind::Start => format!("not asked for: {}", step.why),
+        ActionKind::Stop | ActionKind::Restart => format!("taken down: {}", step.why),
+    }
+}
+
+fn capitalised(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// A shape for each state, so that colour is never alone. It takes the colour of the text around it.
+fn icon(state: StepState) -> Markup {
+    html! {
+        svg.icon viewBox="0 0 16 16" width="16" height="16" aria-hidden="true" {
+            @match state {
+                StepState::Waiting => {
+                    circle cx="8" cy="8" r="6.2" fill="none" stroke="currentColor" stroke-width="1.6" {}
+                }
+                StepState::UnderWay => {
+                    circle cx="8" cy="8" r="6.2" fill="none" stroke="currentColor" stroke-width="1.6" {}
+                    path d="M8 8V1.8A6.2 6.2 0 0 1 8 14.2z" fill="currentColor" {}
+                }
+                StepState::Done => {
+                    circle cx="8" cy="8" r="7" fill="currentColor" {}
+                    path.cut d="M4.8 8.3l2.2 2.2 4.2-4.6" fill="none" stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round" {}
+                }
+                StepState::Failed => {
+                    path d="M5 1h6l4 4v6l-4 4H5l-4-4V5z" fill="currentColor" {}
+                    path.cut d="M5.6 5.6l4.8 4.8m0-4.8l-4.8 4.8" fill="none" stroke-width="1.8" stroke-linecap="round" {}
+                }
+                StepState::Skipped => {
+                    path d="M3 3.5l5 4.5-5 4.5zM9.5 3.5v9" fill="none" stroke="currentColor" stroke-width="1.6" stroke-linejoin="round" stroke-linecap="round" {}
+                }
+                StepState::Interrupted => {
+                    rect x="1.7" y="1.7" width="12.6" height="12.6" rx="3" fill="none" stroke="currentColor" stroke-width="1.6" stroke-dasharray="2.6 1.6" {}
+                    path d="M8 4.5v4.5M8 11.4v.1" fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" {}
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use rta_shared::control::Requester;
+    use rta_shared::plan::{PlanBegun, PlanEnd};
+
+    use super::*;
+
+    fn step(component: &str, action: ActionKind, why: &str) -> Step {
+        let instance =
+            InstanceId { environment: "DEV".into(), host: "h1".into(), component: component.into() };
+        Step { instance, action, named: why.is_empty(), after: vec![], why: why.to_owned() }
+    }
+
+    fn stop() -> Plan {
+        let steps = vec![
+            step("raw <b>writer", ActionKind::Stop, "it needs kafka server on h1"),
+            step("kafka server", ActionKind::Stop, ""),
+        ];
+        Plan { kind: ActionKind::Stop, steps }
+    }
+
+    fn snapshot(steps: Vec<(StepState, String)>, end: Option<PlanEnd>) -> Snapshot {
+        let by = Requester { user: "<ann>".to_owned(), address: "10.0.0.7".to_owned() };
+        let begun = PlanBegun { id: 7, plan: stop(), at: Timestamp::UNIX_EPOCH, by };
+        Snapshot { begun, steps, end }
+    }
+
+    #[test]
+    fn before_more_is_touched_than_was_pressed_the_page_asks() {
+        let html = confirmation(&stop().steps[1].instance, &stop()).into_string();
+        for expected in [
+            "<h1>Stop kafka server on h1?</h1>",
+            "It also takes down: raw &lt;b&gt;writer on h1.",
+            "taken down: it needs kafka server on h1",
+            "<form method=\"post\" action=\"/stop\">",
+            "name=\"component\" value=\"kafka server\"",
+            "name=\"agreed\" value=\"DEV/h1/raw &lt;b&gt;writer\"",
+            "Stop 2 instances</button>",
+            "name=\"alone\" value=\"\"><button type=\"submit\">Stop kafka server alone</button>",
+        ] {
+            assert!(html.contains(expected), "{expected}\n{html}");
+        }
+        assert!(
+            !html.contains("http-equiv") && !html.contains("style=\"") && !html.contains("waiting</span>")
+        );
+    }
+
+    #[test]
+    fn what_was_agreed_comes_back_from_the_form() {
+        let id = stop().steps[0].instance.clone();
+        assert_eq!(instance(&id.to_string()), Some(id));
+        for broken in ["", "a", "a/b", "a//c", "a/b/"] {
+            assert_eq!(instance(broken), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_plan_under_way_is_shown_step_by_step_and_looks_again() {
+        let steps =
+            vec![(StepState::UnderWay, "SIGTERM sent".to_owned()), (StepState::Waiting, String::new())];
+        let html = plan(&snapshot(steps, None)).into_string();
+        for expected in [
+            "content=\"1\"",
+            "<h1>Stop of kafka server on h1 and 1 more</h1>",
+            "for &lt;ann&gt; from 10.0.0.7",
+            "under way, 0 of 2 steps done with",
+            "class=\"step-state under-way\"",
+            "SIGTERM sent",
+            "action=\"/cancel\"",
+        ] {
+            assert!(html.contains(expected), "{expected}\n{html}");
+        }
+    }
+
+    #[test]
+    fn a_plan_that_ended_says_how_with_the_logs_last_lines() {
+        let steps = vec![
+            (StepState::Failed, "it did not end\n<script>\u{1b}[31m\nsecond".to_owned()),
+            (StepState::Skipped, "not attempted".to_owned()),
+        ];
+        let end = PlanEnd {
+            at: Timestamp::UNIX_EPOCH,
+            done: 0,
+            failed: 1,
+            skipped: 1,
+            interrupted: 0,
+            cancelled: false,
+        };
+        let shown = snapshot(steps, Some(end));
+        let html = plan(&shown).into_string();
+        for expected in [
+            "0 steps done, 1 failed, 1 skipped",
+            "<p class=\"said\">it did not end</p><pre>&lt;script&gt;\\u{1b}[31m\nsecond</pre>",
+        ] {
+            assert!(html.contains(expected), "{expected}\n{html}");
+        }
+        assert!(!html.contains("http-equiv") && !html.contains("/cancel"));
+        let list = super::super::notice::recent(&[shown]).into_string();
+        assert!(
+            list.contains(
+                "<a href=\"/plan?id=7\">stop of kafka server on h1 and 1 more</a>, for &lt;ann&gt;"
+            ),
+            "{list}"
+        );
+    }
+}

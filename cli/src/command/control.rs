@@ -1,0 +1,100 @@
+//! The flags of start, stop and restart.
+
+use clap::{ArgGroup, Args};
+use rta_shared::plan::Wish;
+
+use super::Place;
+use super::remote::parts;
+use crate::exit::{Failure, USAGE};
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").required(true).multiple(true).args(["name", "host", "env", "all"])))]
+pub(crate) struct Control {
+    /// The component; ENVIRONMENT/HOST/COMPONENT is understood too. Without one: every component of the host or
+    /// environment
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Vec<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Every instance that the rest fits; alone: everything
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Show what would be done, step by step, and do nothing
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// Do not ask, whatever the plan touches beside what was named
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// The named ones alone, whatever they need and whatever needs them
+    #[arg(long)]
+    pub(crate) no_dependencies: bool,
+    /// After a failure do all the same what does not depend on it
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+    /// How many steps may be under way at once [default: the aggregator's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) parallel: Option<u32>,
+    /// The plan as JSON; what becomes of it as an object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Control {
+    /// What is to be done it to.
+    ///
+    /// # Errors
+    /// A name that names a place and no component: a typing mistake must not stop a whole host.
+    pub(crate) fn wish(&self) -> Result<Wish, Failure> {
+        let (environment, host, component) = parts(&self.name, &self.place);
+        if component.is_empty() && !self.name.is_empty() {
+            return Err(Failure::new(
+                USAGE,
+                "the name says no component; for all of a host or environment write --host or --env",
+            ));
+        }
+        Ok(Wish { component, environment, host, all: self.all, no_dependencies: self.no_dependencies })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::command::{Arguments, Command, Remote};
+
+    fn wish(line: &str) -> Option<Result<Wish, Failure>> {
+        match Arguments::try_parse_from(line.split(' ')).ok()?.command {
+            Command::Remote(Remote::Stop(control)) => Some(control.wish()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn names_need_no_quotes_and_full_names_are_understood() {
+        let of = |environment: &str, host: &str| Wish {
+            component: "kafka server".to_owned(),
+            environment: environment.to_owned(),
+            host: host.to_owned(),
+            ..Wish::default()
+        };
+        for (line, expected) in [
+            ("rta stop kafka server", of("", "")),
+            ("rta stop kafka server --env DEV --host h", of("DEV", "h")),
+            ("rta stop h/kafka server --env DEV", of("DEV", "h")),
+            ("rta stop DEV/h/kafka server", of("DEV", "h")),
+        ] {
+            assert_eq!(wish(line).unwrap().unwrap(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn everything_is_meant_only_where_that_is_said() {
+        assert!(wish("rta stop").is_none());
+        assert!(wish("rta stop --yes").is_none());
+        assert!(wish("rta stop DEV/h/").unwrap().is_err());
+        assert!(wish("rta stop --all").unwrap().unwrap().all);
+        let host = wish("rta stop --host h").unwrap().unwrap();
+        assert_eq!((host.host.as_str(), host.component.as_str(), host.all), ("h", "", false));
+    }
+}

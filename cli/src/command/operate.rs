@@ -1,0 +1,163 @@
+//! Maintenance, events and logs.
+
+use clap::builder::PossibleValuesParser;
+use clap::{ArgGroup, Args, Subcommand};
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use rta_shared::event::EventKind;
+
+use super::remote::parts;
+use super::{Place, Target};
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Go on with what is written, over rotations, until Ctrl-C
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// How many of the last lines, at most 10000
+    #[arg(
+        short = 'n',
+        long = "lines",
+        value_name = "COUNT",
+        default_value_t = 200,
+        value_parser = clap::value_parser!(u32).range(0..=10_000)
+    )]
+    pub(crate) lines: u32,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Maintenance {
+    #[command(subcommand)]
+    pub(crate) change: Option<MaintenanceChange>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// The list as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MaintenanceChange {
+    /// Begin it
+    On {
+        #[command(flatten)]
+        wish: MaintenanceWish,
+        /// How long, for example 2h or 90m; it ends by itself [default: until it is ended]
+        #[arg(long = "for", value_name = "TIME", value_parser = length)]
+        length: Option<SignedDuration>,
+        /// Why, for those who wonder
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        reason: String,
+    },
+    /// End it
+    Off {
+        #[command(flatten)]
+        wish: MaintenanceWish,
+    },
+}
+
+/// What is worked on.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").required(true).multiple(true).args(["name", "host", "env", "all"])))]
+pub(crate) struct MaintenanceWish {
+    /// The component; without one: the whole host, or every host of the environment
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Vec<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Every instance or host that the rest fits
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+impl MaintenanceWish {
+    /// Environment, host and component; empty where not said.
+    pub(crate) fn parts(&self) -> (String, String, String) {
+        parts(&self.name, &self.place)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// Only what happened since: so long ago, as 2h, or at a time (UTC), as 2026-11-25T09:30
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub(crate) since: Option<Since>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Only this component
+    #[arg(long, value_name = "NAME")]
+    pub(crate) component: Option<String>,
+    /// Only this kind; may be given more than once
+    #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(EventKind::ALL.map(EventKind::word)))]
+    pub(crate) kind: Vec<String>,
+    /// How many at most, the newest of them
+    #[arg(short = 'n', long = "number", value_name = "N", default_value_t = 50,
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) number: u32,
+    /// The events as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A moment in the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Since {
+    Ago(SignedDuration),
+    At(Timestamp),
+}
+
+impl Since {
+    /// The moment, where it is `now` now.
+    pub(crate) fn moment(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Ago(time) => now.checked_sub(time).unwrap_or(Timestamp::MIN),
+            Self::At(moment) => moment,
+        }
+    }
+}
+
+/// A time that is not over before it began.
+fn length(text: &str) -> Result<SignedDuration, String> {
+    let length: SignedDuration = text.parse().map_err(|_| "write for example 2h or 90m".to_owned())?;
+    if length > SignedDuration::ZERO { Ok(length) } else { Err("it must be longer than nothing".to_owned()) }
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    if let Ok(moment) = text.parse() {
+        return Ok(Since::At(moment));
+    }
+    if let Ok(civil) = text.parse::<DateTime>() {
+        let moment = TimeZone::UTC.to_timestamp(civil).map_err(|error| error.to_string())?;
+        return Ok(Since::At(moment));
+    }
+    length(text).map(Since::Ago).map_err(|_| {
+        "write how long ago, for example 2h, or a time in UTC, for example 2026-11-25T09:30".to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_time_ago_or_a_time_in_utc() {
+        let now: Timestamp = "2026-11-25T12:00:00Z".parse().unwrap();
+        for (text, expected) in [
+            ("2h", "2026-11-25T10:00:00Z"),
+            ("1h 30m", "2026-11-25T10:30:00Z"),
+            ("2026-11-25T09:30", "2026-11-25T09:30:00Z"),
+            ("2026-11-25", "2026-11-25T00:00:00Z"),
+            ("2026-11-25T09:30:00+02:00", "2026-11-25T07:30:00Z"),
+        ] {
+            let moment = since(text).map(|since| since.moment(now));
+            assert_eq!(moment, Ok(expected.parse().unwrap()), "{text}");
+        }
+        for wrong in ["", "yesterday", "-2h", "0s", "25:00"] {
+            assert!(since(wrong).is_err(), "{wrong}");
+        }
+    }
+}

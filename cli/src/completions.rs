@@ -1,0 +1,291 @@
+//! Completion for the shells: the scripts, and the answers to what they ask.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::time::Duration;
+
+use clap::{Arg, Command, CommandFactory as _};
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use clap_complete::env::{Bash, CompleteEnv, EnvCompleter, Fish, Zsh};
+
+use crate::client::Client;
+use crate::command::{Arguments, CompletedShell};
+use crate::exit::{OK, Outcome};
+use crate::names::{Names, Within};
+use crate::typed::{Kind, Role, kind, walk, words};
+
+/// The variable by which a script asks.
+const VARIABLE: &str = "COMPLETE";
+/// The variable by which the script for bash tells how the word at the cursor is typed.
+const RAW_WORD: &str = "_RTA_COMPLETE_WORD";
+/// Who presses Tab waits no longer for names.
+const DEADLINE: Duration = Duration::from_millis(300);
+
+/// Writes the script for `shell`.
+pub(crate) fn script(shell: CompletedShell, out: &mut dyn Write) -> Outcome {
+    write!(out, "{}", registration(shell, &program())?)?;
+    Ok(OK)
+}
+
+fn registration(shell: CompletedShell, program: &str) -> io::Result<String> {
+    let completer: &dyn EnvCompleter = match shell {
+        CompletedShell::Bash => &Bash,
+        CompletedShell::Zsh => &Zsh,
+        CompletedShell::Fish => &Fish,
+    };
+    let mut script = Vec::new();
+    completer.write_registration(VARIABLE, "rta", "rta", program, &mut script)?;
+    let script = String::from_utf8_lossy(&script);
+    // bash passes the word without the quote that it begins with; but only outside of quotes is a space escaped.
+    let raw_word =
+        format!("    {RAW_WORD}=\"${{COMP_WORDS[COMP_CWORD]}}\" \\\n        _CLAP_IFS=\"$IFS\" \\");
+    Ok(script.replace("    _CLAP_IFS=\"$IFS\" \\", &raw_word))
+}
+
+/// What the script calls: the name where the command was found by it, else the file.
+fn program() -> String {
+    let typed = std::env::args().next().unwrap_or_default();
+    match (typed.contains('/'), std::env::current_exe()) {
+        (true, Ok(file)) => file.to_string_lossy().into_owned(),
+        (true, Err(_)) | (false, _) => "rta".to_owned(),
+    }
+}
+
+/// Answers a script, if one asks; whether it did.
+///
+/// # Errors
+/// The shell is none that can be answered.
+pub(crate) fn answer() -> Result<bool, clap::Error> {
+    let Some(shell) = std::env::var_os(VARIABLE) else { return Ok(false) };
+    // Read here: what answers takes the variable away.
+    let line = Line::asked(shell == "bash");
+    let folder = std::env::current_dir().ok();
+    let factory = || dressed(Arguments::command(), &line, line.current.starts_with('-'));
+    CompleteEnv::with_factory(factory).var(VARIABLE).try_complete(std::env::args_os(), folder.as_deref())
+}
+
+/// The commands, whose names of the platform are asked for.
+fn dressed(command: Command, line: &Line, wants_flags: bool) -> Command {
+    let dress = |arg: Arg| {
+        // Hidden ones are proposed where nothing else is: a list of names is not to be spoilt by flags.
+        let is_flag = !arg.is_positional();
+        let hidden = arg.is_hide_set() || is_flag && !wants_flags;
+        let arg = arg.hide(hidden);
+        match kind(&arg) {
+            None => arg,
+            Some(kind) => {
+                let line = line.clone();
+                arg.add(ArgValueCompleter::new(move |_: &OsStr| line.candidates(kind, &Names::asked(&line))))
+            }
+        }
+    };
+    command
+        .disable_help_flag(!wants_flags)
+        .disable_version_flag(!wants_flags)
+        .mut_args(dress)
+        .mut_subcommands(|inner| dressed(inner, line, wants_flags))
+}
+
+/// A command line as a shell passes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Line {
+    /// The words before the one at the cursor, without the command's own name, unquoted.
+    before: Vec<String>,
+    /// The one at the cursor, unquoted.
+    current: String,
+    /// It begins with a quote, which the shell keeps.
+    is_quoted: bool,
+    /// A space is to be escaped by us.
+    is_bash: bool,
+}
+
+impl Line {
+    /// What the script passed to this process.
+    fn asked(is_bash: bool) -> Self {
+        let words: Vec<OsString> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
+        let index = std::env::var("_CLAP_COMPLETE_INDEX").ok().and_then(|index| index.parse().ok());
+        let raw = std::env::var(RAW_WORD).ok();
+        Self::new(&words, index, raw.as_deref(), is_bash)
+    }
+
+    /// The word at the cursor is the one at `index`, else the last; `raw` is it with its quotes, where the shell
+    /// does not pass it so.
+    fn new(words: &[OsString], index: Option<usize>, raw: Option<&str>, is_bash: bool) -> Self {
+        let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        let at = index.unwrap_or(words.len().saturating_sub(1));
+        let current = words.get(at).cloned().unwrap_or_default();
+        let before = words.get(1..at).unwrap_or_default();
+        // bash parts words at colons and equal signs, an address among them.
+        let before = if is_bash { glued(before) } else { before.to_vec() };
+        let is_quoted = raw.unwrap_or(&current).starts_with(['"', '\'']);
+        let current = match (is_quoted, current.starts_with(['"', '\''])) {
+            // Within its quotes already.
+            (true, false) => current,
+            _ => unquoted(&current),
+        };
+        Self { before: before.iter().map(|word| unquoted(word)).collect(), current, is_quoted, is_bash }
+    }
+
+    /// The aggregator that is named on the line.
+    fn aggregator(&self) -> Option<&str> {
+        let mut words = self.before.iter().map(String::as_str);
+        while let Some(word) = words.next() {
+            match word.strip_prefix("--aggregator") {
+                Some("") => return words.next(),
+                Some(rest) if rest.starts_with('=') => return rest.strip_prefix('='),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    fn candidates(&self, wanted: Kind, names: &Names) -> Vec<CompletionCandidate> {
+        self.proposed(wanted, names).into_iter().map(CompletionCandidate::new).collect()
+    }
+
+    /// What may stand in the place of the word at the cursor, in the manner of the shell.
+    fn proposed(&self, wanted: Kind, names: &Names) -> Vec<String> {
+        let mut root = Arguments::command();
+        root.build();
+        let roles = walk(&root, self.before.iter().map(String::as_str)).roles;
+        let mut within = Within::default();
+        // The words of the name that are typed already, in words of their own.
+        let mut begun: Vec<&str> = Vec::new();
+        for (word, role) in self.before.iter().zip(&roles) {
+            match role {
+                Role::Value(arg) => match kind(arg) {
+                    Some(Kind::Environment) => within.environment.clone_from(word),
+                    Some(Kind::Host) => within.host.clone_from(word),
+                    Some(Kind::Component) | None => {}
+                },
+                Role::Positional(_) => begun.push(word),
+                Role::Command | Role::Flag(_) => {}
+            }
+        }
+        // Behind an equal sign that bash has parted from it stands the value of a flag, whatever clap expects.
+        let wanted = match (roles.last(), self.before.last()) {
+            (Some(Role::Flag(Some(arg))), Some(flag)) if flag.ends_with('=') => kind(arg).unwrap_or(wanted),
+            _ => wanted,
+        };
+        if wanted != Kind::Component || matches!(roles.last(), Some(Role::Flag(_))) {
+            begun.clear();
+        }
+        let value = self.current.rsplit_once('=').filter(|(flag, _)| flag.starts_with("--"));
+        let current = value.map_or(self.current.as_str(), |(_, value)| value);
+        let typed: String = begun.iter().flat_map(|word| [*word, " "]).chain([current]).collect();
+        let found = names.beginning_with(wanted, &within, &typed);
+        let rest = found.iter().map(|name| rest(name, begun.len()));
+        rest.map(|rest| if self.is_bash && !self.is_quoted { escaped(&rest) } else { rest }).collect()
+    }
+}
+
+impl Names {
+    /// The names that the aggregator knows; none where it does not answer in time.
+    fn asked(line: &Line) -> Self {
+        let named = line.aggregator().map(str::to_owned).or_else(|| std::env::var("RTA_AGGREGATOR").ok());
+        let address = named.unwrap_or_else(|| crate::command::AGGREGATOR.to_owned());
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+            return Self::default();
+        };
+        runtime.block_on(async {
+            let Ok(client) = Client::new(&address) else { return Self::default() };
+            match tokio::time::timeout(DEADLINE, client.overview()).await {
+                Ok(Ok(overview)) => Self::of(&overview),
+                Ok(Err(_)) | Err(_) => Self::default(),
+            }
+        })
+    }
+}
+
+/// `name` without its first words.
+fn rest(name: &str, words: usize) -> String {
+    match words {
+        0 => name.to_owned(),
+        _ => name.split_whitespace().skip(words).collect::<Vec<_>>().join(" "),
+    }
+}
+
+/// Words that bash parted at a colon or an equal sign, whole again.
+fn glued(parted: &[String]) -> Vec<String> {
+    let mut whole: Vec<String> = Vec::new();
+    let mut joins = false;
+    for word in parted {
+        let is_sign = matches!(word.as_str(), ":" | "=");
+        match whole.last_mut().filter(|_| joins || is_sign) {
+            Some(last) => last.push_str(word),
+            None => whole.push(word.clone()),
+        }
+        joins = is_sign;
+    }
+    whole
+}
+
+fn unquoted(word: &str) -> String {
+    words(word).into_iter().next().map(|word| word.value).unwrap_or_default()
+}
+
+/// `text` with a backslash before whatever means something to bash.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if !character.is_alphanumeric() && !"_-./,:@%+=".contains(character) {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::tests::names;
+
+    fn proposed(words: &[&str], wanted: Kind, is_bash: bool) -> Vec<String> {
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        Line::new(&words, None, None, is_bash).proposed(wanted, &names())
+    }
+
+    #[test]
+    fn names_with_spaces_come_out_usable() {
+        let of = |words: &[&str]| proposed(words, Kind::Component, true);
+        assert_eq!(of(&["rta", "stop", "ka"]), ["kafka\\ server", "kafka\\ zookeeper\\ server"]);
+        assert_eq!(of(&["rta", "stop", "kafka\\ s"]), ["kafka\\ server"]);
+        assert_eq!(of(&["rta", "stop", "\"kafka s"]), ["kafka server"]);
+        assert_eq!(of(&["rta", "stop", "kafka", "z"]), ["zookeeper\\ server"]);
+        assert_eq!(of(&["rta", "stop", "--host", "c9t1", ""]), ["raw\\ writer"]);
+        assert_eq!(of(&["rta", "stop", "it"]), ["it\\'s\\ odd"]);
+        // zsh and fish quote by themselves.
+        assert_eq!(proposed(&["rta", "stop", "KA"], Kind::Component, false)[0], "kafka server");
+    }
+
+    #[test]
+    fn bash_tells_the_quote_apart_from_the_word() {
+        let script = registration(CompletedShell::Bash, "rta").unwrap();
+        assert!(script.contains("        _RTA_COMPLETE_WORD=\"${COMP_WORDS[COMP_CWORD]}\" \\\n"), "{script}");
+        let words: Vec<OsString> = ["rta", "stop", "kafka s"].iter().map(OsString::from).collect();
+        let line = Line::new(&words, Some(2), Some("\"kafka s"), true);
+        assert_eq!(line.proposed(Kind::Component, &names()), ["kafka server"]);
+    }
+
+    #[test]
+    fn places_are_completed_within_what_was_said_before() {
+        assert_eq!(proposed(&["rta", "stop", "--host", ""], Kind::Host, true), ["c2t1", "c9t1", "i1"]);
+        let within = ["rta", "stop", "--env", "itg", "--host", ""];
+        assert_eq!(proposed(&within, Kind::Host, true), ["i1"]);
+        assert_eq!(proposed(&["rta", "list", "--env=d"], Kind::Environment, false), ["DEV"]);
+        assert_eq!(proposed(&["rta", "stop", "--env", "=", "d"], Kind::Component, true), ["DEV"]);
+    }
+
+    #[test]
+    fn the_aggregator_is_read_from_the_line_that_bash_has_parted() {
+        let line = |words: &[&str]| {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            Line::new(&words, None, None, true).aggregator().map(str::to_owned)
+        };
+        let parted = ["rta", "--aggregator", "http", ":", "//h", ":", "1", "stop", ""];
+        assert_eq!(line(&parted).as_deref(), Some("http://h:1"));
+        assert_eq!(line(&["rta", "--aggregator", "=", "h", ":", "1", "stop", ""]).as_deref(), Some("h:1"));
+        assert_eq!(line(&["rta", "stop", ""]), None);
+    }
+}

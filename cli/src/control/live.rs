@@ -1,0 +1,157 @@
+//! A line for each step on a terminal, redrawn as it changes.
+
+use std::io;
+use std::time::Instant;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rta_shared::plan::StepState;
+use rta_shared::text::counted;
+use rustix::termios::{LocalModes, tcgetwinsize};
+
+use super::track::Track;
+use crate::keyboard::Held;
+use crate::render::{Style, plan as text};
+
+/// Lines of the terminal that are left to others.
+const SPARE: usize = 3;
+
+/// The drawn lines. Where the terminal has room for all steps each has its line from the beginning; else only
+/// those that are under way have, and what is done scrolls away above.
+pub(super) struct Live {
+    style: Style,
+    drawn: MultiProgress,
+    /// One for each step that is drawn.
+    bars: Vec<Option<ProgressBar>>,
+    /// How many wait, where they are not drawn.
+    rest: Option<ProgressBar>,
+    width: usize,
+    paused: bool,
+    /// An echoed ^C would move the lines.
+    _unechoed: Option<Held>,
+}
+
+impl Live {
+    pub(super) fn new(style: Style) -> Self {
+        Self {
+            style,
+            drawn: MultiProgress::with_draw_target(ProgressDrawTarget::stdout()),
+            bars: Vec::new(),
+            rest: None,
+            width: 0,
+            paused: false,
+            // Where that fails, a line may be left behind.
+            _unechoed: Held::without(LocalModes::ECHOCTL).ok().flatten(),
+        }
+    }
+
+    pub(super) fn begin(&mut self, track: &Track) {
+        let rows = tcgetwinsize(io::stdout()).map_or(24, |size| usize::from(size.ws_row));
+        let fits = track.steps.len() + SPARE <= rows;
+        self.width = text::width(&track.begun.plan);
+        self.bars = (0..track.steps.len()).map(|_| fits.then(|| self.bar())).collect();
+        self.rest = (!fits).then(|| self.bar());
+        self.draw(track, Instant::now());
+    }
+
+    fn bar(&self) -> ProgressBar {
+        // A template of one field is always right; the default one would show a bar of nothing.
+        let style =
+            ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+        self.drawn.add(ProgressBar::new(1).with_style(style))
+    }
+
+    /// A step has changed.
+    pub(super) fn change(&mut self, track: &Track, step: usize) {
+        if self.rest.is_some() {
+            self.change_few(track, step);
+        }
+        self.draw(track, Instant::now());
+    }
+
+    fn change_few(&mut self, track: &Track, step: usize) {
+        let Some(standing) = track.steps.get(step) else { return };
+        let has_bar = self.bars.get(step).is_some_and(Option::is_some);
+        if standing.state == StepState::UnderWay && !has_bar {
+            let bar = self.bar();
+            if let Some(rest) = &self.rest {
+                self.drawn.remove(rest);
+                self.rest = Some(self.bar());
+            }
+            if let Some(place) = self.bars.get_mut(step) {
+                *place = Some(bar);
+            }
+        } else if standing.state.is_final() {
+            if let Some(bar) = self.bars.get_mut(step).and_then(Option::take) {
+                self.drawn.remove(&bar);
+            }
+            for line in self.lines(track, step, Instant::now()) {
+                self.above(&line);
+            }
+        }
+    }
+
+    fn line(&self, track: &Track, step: usize, now: Instant) -> String {
+        match (track.begun.plan.steps.get(step), track.steps.get(step)) {
+            (Some(what), Some(standing)) => text::live(what, standing, self.width, now, self.style),
+            _ => String::new(),
+        }
+    }
+
+    /// The line of a step, and below it what was told beside: of a failure its log's last lines.
+    fn lines(&self, track: &Track, step: usize, now: Instant) -> Vec<String> {
+        let beside = track.steps.get(step).map(text::beside).unwrap_or_default();
+        std::iter::once(self.line(track, step, now)).chain(beside).collect()
+    }
+
+    /// Draws every line as it is at the moment `now`.
+    pub(super) fn draw(&self, track: &Track, now: Instant) {
+        if self.paused {
+            return;
+        }
+        for (step, bar) in self.bars.iter().enumerate() {
+            if let Some(bar) = bar {
+                bar.set_message(self.line(track, step, now));
+                bar.tick();
+            }
+        }
+        if let Some(rest) = &self.rest {
+            let waiting = track.steps.iter().filter(|step| step.state == StepState::Waiting).count();
+            rest.set_message(format!("○ {} waiting", counted(waiting, "step")));
+            rest.tick();
+        }
+    }
+
+    /// A line above those that change.
+    pub(super) fn above(&self, line: &str) {
+        // A terminal that has gone is found out by what is written to it at the end.
+        let _ = self.drawn.println(line);
+    }
+
+    pub(super) fn pause(&mut self) {
+        self.paused = true;
+        // As above.
+        let _ = self.drawn.clear();
+    }
+
+    pub(super) fn resume(&mut self) {
+        self.paused = false;
+    }
+
+    /// Takes the lines away; what is to stay in their place: each step as it stands.
+    pub(super) fn leave(&mut self, track: &Track) -> String {
+        let now = Instant::now();
+        // As above.
+        let _ = self.drawn.clear();
+        self.paused = true;
+        let mut stays = String::new();
+        for step in 0..track.steps.len() {
+            // Where they did not fit, those that ended stand above already.
+            let is_told =
+                self.rest.is_some() && track.steps.get(step).is_some_and(|step| step.state.is_final());
+            if !is_told {
+                stays.extend(self.lines(track, step, now).into_iter().map(|line| line + "\n"));
+            }
+        }
+        stays
+    }
+}

@@ -1,0 +1,123 @@
+//! `rta start`, `stop` and `restart`: the plan, the question, and what becomes of it.
+
+mod follow;
+mod live;
+pub(crate) mod person;
+mod show;
+#[cfg(test)]
+mod tests;
+pub(crate) mod track;
+
+use std::io::Write;
+use std::time::Duration;
+
+use rta_shared::control::{ActionKind, Outcome as Ended};
+use rta_shared::plan::{Conduct, Plan};
+
+use self::follow::Follow;
+use self::person::{Heard, Person};
+use self::show::Show;
+use crate::client::Client;
+use crate::command::Control;
+use crate::exit::{FAILED, Failure, OK, Outcome};
+use crate::render::{Style, plan as text};
+use crate::user::user;
+
+/// How long a lost connection is tried anew: an aggregator that restarts is back before.
+const RECONNECT: Duration = Duration::from_secs(30);
+
+/// Does what `wish` says, or shows what that would be; asks `person` where more is touched than was named.
+pub(crate) async fn control(
+    kind: ActionKind,
+    wish: &Control,
+    client: &Client,
+    person: &mut impl Person,
+    style: Style,
+    out: &mut (dyn Write + Send),
+) -> Outcome {
+    let target = wish.wish()?;
+    let plan = tokio::select! {
+        plan = client.plan(kind, &target) => plan?,
+        _ = person.heard(false) => return Err(nothing_done()),
+    };
+    if wish.plan && wish.json {
+        return write_json(&plan, out);
+    }
+    if plan.steps.is_empty() {
+        return nothing_to_do(kind, wish.json, out);
+    }
+    if wish.plan {
+        write!(out, "{}", text::plan(&plan))?;
+        return Ok(OK);
+    }
+    if !wish.yes && !plan.unnamed().is_empty() && !agreed(&plan, wish.json, person, out).await? {
+        return Err(nothing_done());
+    }
+    let conduct = Conduct {
+        everything: wish.yes,
+        agreed: plan.unnamed().into_iter().cloned().collect(),
+        keep_going: wish.keep_going,
+        parallel: wish.parallel.unwrap_or_default(),
+    };
+    let events = client.control(kind, &target, &conduct, &user()).await?;
+    let show = match (wish.json, style.terminal) {
+        (true, _) => Show::json(out),
+        (false, true) => Show::live(out, style),
+        (false, false) => Show::plain(out),
+    };
+    Follow::new(client, person, show, RECONNECT).until_its_end(events).await
+}
+
+/// Whether somebody who sees the plan says that it is to be done.
+///
+/// # Errors
+/// Nobody can be asked.
+async fn agreed(
+    plan: &Plan,
+    json: bool,
+    person: &mut impl Person,
+    out: &mut (dyn Write + Send),
+) -> Result<bool, Failure> {
+    if json || !person.can_answer() {
+        return Err(Failure::new(FAILED, text::refusal(plan)));
+    }
+    write!(out, "{}Go on? [y/N] ", text::plan(plan))?;
+    out.flush()?;
+    person.asked();
+    match person.heard(true).await? {
+        Heard::Answer(answer) => Ok(is_yes(&answer)),
+        Heard::Interrupt => {
+            writeln!(out)?;
+            Ok(false)
+        }
+    }
+}
+
+/// Whether an answer is `y` or `yes`.
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+}
+
+fn nothing_done() -> Failure {
+    Failure::new(FAILED, "nothing was done")
+}
+
+fn nothing_to_do(kind: ActionKind, json: bool, out: &mut (dyn Write + Send)) -> Outcome {
+    if json {
+        return Ok(OK);
+    }
+    let why = match kind {
+        ActionKind::Start => Ended::AlreadyRunning.to_string(),
+        ActionKind::Stop => Ended::AlreadyStopped.to_string(),
+        ActionKind::Restart => "nothing is there to be restarted".to_owned(),
+    };
+    writeln!(out, "nothing to do: {why}")?;
+    Ok(OK)
+}
+
+fn write_json(plan: &Plan, out: &mut (dyn Write + Send)) -> Outcome {
+    let json = serde_json::to_string_pretty(plan)
+        .map_err(|error| Failure::new(FAILED, format!("the plan cannot be written as JSON: {error}")))?;
+    writeln!(out, "{json}")?;
+    Ok(OK)
+}

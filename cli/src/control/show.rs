@@ -1,0 +1,134 @@
+//! How a plan that is carried out is shown: live, as plain lines, or as JSON.
+
+use std::io::Write;
+use std::time::Instant;
+
+use rta_shared::plan::{PlanEnd, PlanEvent};
+use rta_shared::text::counted;
+
+use super::live::Live;
+use super::track::Track;
+use crate::exit::{FAILED, Failure};
+use crate::render::{Style, plan as text};
+
+/// Where and how.
+pub(super) struct Show<'o> {
+    out: &'o mut (dyn Write + Send),
+    manner: Manner,
+}
+
+enum Manner {
+    /// A line for each thing as it happens.
+    Plain,
+    /// An object a line.
+    Json,
+    /// A line for each step, which changes.
+    Live(Live),
+}
+
+impl<'o> Show<'o> {
+    pub(super) fn plain(out: &'o mut (dyn Write + Send)) -> Self {
+        Self { out, manner: Manner::Plain }
+    }
+
+    pub(super) fn json(out: &'o mut (dyn Write + Send)) -> Self {
+        Self { out, manner: Manner::Json }
+    }
+
+    pub(super) fn live(out: &'o mut (dyn Write + Send), style: Style) -> Self {
+        Self { out, manner: Manner::Live(Live::new(style)) }
+    }
+
+    /// The plan has begun.
+    pub(super) fn begun(&mut self, track: &Track, event: &PlanEvent) -> Result<(), Failure> {
+        match &mut self.manner {
+            Manner::Live(live) => live.begin(track),
+            Manner::Json => self.json_line(event)?,
+            Manner::Plain if track.steps.len() > 1 => {
+                let count = counted(track.steps.len(), "step");
+                writeln!(self.out, "plan {} of a {} begun: {count}", track.begun.id, track.begun.plan.kind)?;
+            }
+            Manner::Plain => {}
+        }
+        Ok(self.out.flush()?)
+    }
+
+    /// A step of it has come further.
+    pub(super) fn changed(&mut self, track: &Track, step: usize, event: &PlanEvent) -> Result<(), Failure> {
+        match &mut self.manner {
+            Manner::Live(live) => live.change(track, step),
+            Manner::Json => self.json_line(event)?,
+            Manner::Plain => {
+                if let (Some(what), Some(standing)) =
+                    (track.begun.plan.steps.get(step), track.steps.get(step))
+                {
+                    for line in text::plain(what, standing) {
+                        writeln!(self.out, "{line}")?;
+                    }
+                }
+            }
+        }
+        Ok(self.out.flush()?)
+    }
+
+    /// Time has passed.
+    pub(super) fn tick(&mut self, track: &Track) {
+        if let Manner::Live(live) = &mut self.manner {
+            live.draw(track, Instant::now());
+        }
+    }
+
+    /// Something that is no event of the plan.
+    pub(super) fn note(&mut self, note: &str) -> Result<(), Failure> {
+        match &mut self.manner {
+            Manner::Live(live) => live.above(note),
+            Manner::Plain => writeln!(self.out, "{note}")?,
+            // What reads objects finds the rest in the exit code.
+            Manner::Json => {}
+        }
+        Ok(self.out.flush()?)
+    }
+
+    /// Asks something; until [`Show::resume`] nothing is drawn.
+    pub(super) fn ask(&mut self, question: &str) -> Result<(), Failure> {
+        if let Manner::Live(live) = &mut self.manner {
+            live.pause();
+        }
+        write!(self.out, "{question} ")?;
+        Ok(self.out.flush()?)
+    }
+
+    /// Goes on after a question, which `answered` tells to have been answered: else its line is still open.
+    pub(super) fn resume(&mut self, answered: bool) -> Result<(), Failure> {
+        if !answered {
+            writeln!(self.out)?;
+        }
+        if let Manner::Live(live) = &mut self.manner {
+            live.resume();
+        }
+        Ok(())
+    }
+
+    /// It is over, or no longer watched: then `end` is `None`.
+    pub(super) fn end(&mut self, track: &Track, end: Option<&PlanEnd>) -> Result<(), Failure> {
+        if let Manner::Live(live) = &mut self.manner {
+            write!(self.out, "{}", live.leave(track))?;
+        }
+        if let Some(end) = end {
+            match self.manner {
+                Manner::Json => self.json_line(&PlanEvent::Ended(end.clone()))?,
+                Manner::Live(_) | Manner::Plain if track.steps.len() > 1 || !end.is_complete() => {
+                    writeln!(self.out, "{end}")?;
+                }
+                Manner::Live(_) | Manner::Plain => {}
+            }
+        }
+        Ok(self.out.flush()?)
+    }
+
+    fn json_line(&mut self, event: &PlanEvent) -> Result<(), Failure> {
+        let json = serde_json::to_string(event)
+            .map_err(|error| Failure::new(FAILED, format!("an event cannot be written as JSON: {error}")))?;
+        Ok(writeln!(self.out, "{json}")?)
+    }
+}

@@ -1,0 +1,88 @@
+//! How a plan stands, from what is told of it: pure.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use rta_shared::control::Phase;
+use rta_shared::plan::{PlanBegun, StepChange, StepState};
+
+/// How one step stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) state: StepState,
+    /// How far its agent is, while it is under way.
+    pub(crate) phase: Option<Phase>,
+    /// What was told last.
+    pub(crate) text: String,
+    /// When this program heard that it is under way: the clocks of others may differ.
+    pub(crate) began: Option<Instant>,
+}
+
+/// A plan that is carried out.
+#[derive(Clone, Debug)]
+pub(crate) struct Track {
+    pub(crate) begun: PlanBegun,
+    /// One for each step.
+    pub(crate) steps: Vec<Standing>,
+    told: HashSet<(usize, StepState, String)>,
+}
+
+impl Track {
+    pub(crate) fn new(begun: PlanBegun) -> Self {
+        let waiting = Standing { state: StepState::Waiting, phase: None, text: String::new(), began: None };
+        Self { steps: vec![waiting; begun.plan.steps.len()], begun, told: HashSet::new() }
+    }
+
+    /// Takes what is told at the moment `now`; whether it is news. A plan that is watched anew is told from its
+    /// beginning, and nothing changes a step that has ended.
+    pub(crate) fn take(&mut self, change: &StepChange, now: Instant) -> bool {
+        let Some(standing) = self.steps.get_mut(change.step) else { return false };
+        if standing.state.is_final() || !self.told.insert((change.step, change.state, change.text.clone())) {
+            return false;
+        }
+        standing.state = change.state;
+        standing.phase = change.progress.as_ref().map(|progress| progress.phase);
+        standing.text.clone_from(&change.text);
+        if change.state == StepState::UnderWay {
+            standing.began.get_or_insert(now);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use rta_shared::control::{ActionKind, Requester};
+    use rta_shared::plan::{Plan, Step};
+
+    use super::*;
+
+    #[test]
+    fn what_is_told_again_is_no_news_and_an_end_is_final() {
+        let step = Step {
+            instance: rta_shared::overview::InstanceId {
+                environment: "E".into(),
+                host: "h".into(),
+                component: "c".into(),
+            },
+            action: ActionKind::Start,
+            named: true,
+            after: vec![],
+            why: String::new(),
+        };
+        let plan = Plan { kind: ActionKind::Start, steps: vec![step] };
+        let at = Timestamp::UNIX_EPOCH;
+        let mut track = Track::new(PlanBegun { id: 1, plan, at, by: Requester::default() });
+        let now = Instant::now();
+        let mut tell = |step, state, text: &str| {
+            track.take(&StepChange { step, at, state, progress: None, text: text.to_owned() }, now)
+        };
+        assert!(tell(0, StepState::UnderWay, "launched"));
+        assert!(!tell(0, StepState::UnderWay, "launched"));
+        assert!(tell(0, StepState::Done, "started"));
+        assert!(!tell(0, StepState::UnderWay, "matched"));
+        assert!(!tell(7, StepState::Done, "of no step"));
+        assert_eq!((track.steps[0].state, track.steps[0].began), (StepState::Done, Some(now)));
+    }
+}

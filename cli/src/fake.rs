@@ -1,0 +1,305 @@
+//! An aggregator for tests that answers what it is told to.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use futures::Stream;
+use jiff::Timestamp;
+use rta_shared::control::{ActionKind, Requester};
+use rta_shared::overview::{
+    EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview, Overview,
+};
+use rta_shared::plan::{Plan, PlanBegun, PlanEnd, PlanEvent, Step, StepChange, StepState};
+use rta_shared::proto::v1;
+use rta_shared::proto::v1::aggregator_service_server::{AggregatorService, AggregatorServiceServer};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Status};
+
+use crate::client::Client;
+
+/// What a plan's stream tells, and then: its end, or that it breaks off.
+pub(crate) type Told = Vec<PlanEvent>;
+
+/// What it answers, and what it was asked.
+#[derive(Default)]
+pub(crate) struct Script {
+    pub(crate) plan: Option<Plan>,
+    /// For Start, Stop and Restart.
+    pub(crate) told: Told,
+    /// The stream of [`Script::told`] stays open after its last event until the plan is cancelled; then it ends
+    /// with this.
+    pub(crate) when_cancelled: Option<PlanEvent>,
+    /// One for each WatchPlan; none left: NOT_FOUND.
+    pub(crate) watched: VecDeque<Told>,
+    pub(crate) conducts: Vec<v1::PlanConduct>,
+    pub(crate) wishes: Vec<v1::PlanWish>,
+    pub(crate) cancelled: Vec<u64>,
+    pub(crate) maintenance: Vec<v1::SetMaintenanceRequest>,
+    pub(crate) events: Vec<v1::Event>,
+    pub(crate) events_asked: Vec<v1::ListEventsRequest>,
+    pub(crate) overview: Option<Overview>,
+    /// For WatchOverview, which then ends with an error of the aggregator's own.
+    pub(crate) overviews: Vec<Overview>,
+}
+
+/// A running one.
+#[derive(Clone)]
+pub(crate) struct Fake {
+    script: Arc<Mutex<Script>>,
+    /// The streams that are open until their plan is cancelled.
+    open: Arc<Mutex<Vec<Teller>>>,
+}
+
+impl Fake {
+    /// Serves `script` on a free port; a client of it.
+    pub(crate) async fn serve(script: Script) -> (Self, Client) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(&listener.local_addr().unwrap().to_string()).unwrap();
+        let fake = Self { script: Arc::new(Mutex::new(script)), open: Arc::default() };
+        let server = tonic::transport::Server::builder()
+            .add_service(AggregatorServiceServer::new(fake.clone()))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        tokio::spawn(server);
+        (fake, client)
+    }
+
+    pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap()
+    }
+
+    fn begin(&self, wish: Option<v1::PlanWish>, conduct: Option<v1::PlanConduct>) -> Plans<v1::PlanEvent> {
+        let mut script = self.script();
+        script.wishes.extend(wish);
+        script.conducts.extend(conduct);
+        let (sender, receiver) = mpsc::channel(100);
+        for event in &script.told {
+            sender.try_send(Ok(event.into())).unwrap();
+        }
+        if script.when_cancelled.is_some() {
+            self.open.lock().unwrap().push(sender);
+        }
+        Box::pin(ReceiverStream::new(receiver))
+    }
+}
+
+type Teller = mpsc::Sender<Result<v1::PlanEvent, Status>>;
+type Plans<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+fn wrapped<T: 'static>(
+    plans: Plans<v1::PlanEvent>,
+    wrap: impl Fn(v1::PlanEvent) -> T + Send + 'static,
+) -> Response<Plans<T>> {
+    use futures::StreamExt as _;
+    Response::new(Box::pin(plans.map(move |event| event.map(&wrap))))
+}
+
+#[tonic::async_trait]
+impl AggregatorService for Fake {
+    async fn get_overview(
+        &self,
+        _: Request<v1::GetOverviewRequest>,
+    ) -> Result<Response<v1::GetOverviewResponse>, Status> {
+        let script = self.script();
+        let overview = script.overview.as_ref().ok_or_else(|| Status::unimplemented(""))?;
+        Ok(Response::new(v1::GetOverviewResponse { overview: Some(overview.into()) }))
+    }
+
+    type WatchOverviewStream = Plans<v1::WatchOverviewResponse>;
+
+    async fn watch_overview(
+        &self,
+        _: Request<v1::WatchOverviewRequest>,
+    ) -> Result<Response<Self::WatchOverviewStream>, Status> {
+        let overviews = std::mem::take(&mut self.script().overviews);
+        let told = overviews
+            .iter()
+            .map(|overview| Ok(v1::WatchOverviewResponse { overview: Some(overview.into()) }));
+        let end = [Err(Status::failed_precondition("enough"))];
+        let told: Vec<_> = told.chain(end).collect();
+        Ok(Response::new(Box::pin(futures::stream::iter(told))))
+    }
+
+    async fn refresh(&self, _: Request<v1::RefreshRequest>) -> Result<Response<v1::RefreshResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn plan(&self, request: Request<v1::PlanRequest>) -> Result<Response<v1::PlanResponse>, Status> {
+        let mut script = self.script();
+        script.wishes.extend(request.into_inner().wish);
+        let plan = script.plan.as_ref().ok_or_else(|| Status::not_found("component \"x\" is not known"))?;
+        Ok(Response::new(v1::PlanResponse { plan: Some(plan.into()) }))
+    }
+
+    type StartStream = Plans<v1::AggregatorServiceStartResponse>;
+
+    async fn start(
+        &self,
+        request: Request<v1::AggregatorServiceStartRequest>,
+    ) -> Result<Response<Self::StartStream>, Status> {
+        let request = request.into_inner();
+        let plans = self.begin(request.wish, request.conduct);
+        Ok(wrapped(plans, |event| v1::AggregatorServiceStartResponse { event: Some(event) }))
+    }
+
+    type StopStream = Plans<v1::AggregatorServiceStopResponse>;
+
+    async fn stop(
+        &self,
+        request: Request<v1::AggregatorServiceStopRequest>,
+    ) -> Result<Response<Self::StopStream>, Status> {
+        let request = request.into_inner();
+        let plans = self.begin(request.wish, request.conduct);
+        Ok(wrapped(plans, |event| v1::AggregatorServiceStopResponse { event: Some(event) }))
+    }
+
+    type RestartStream = Plans<v1::AggregatorServiceRestartResponse>;
+
+    async fn restart(
+        &self,
+        request: Request<v1::AggregatorServiceRestartRequest>,
+    ) -> Result<Response<Self::RestartStream>, Status> {
+        let request = request.into_inner();
+        let plans = self.begin(request.wish, request.conduct);
+        Ok(wrapped(plans, |event| v1::AggregatorServiceRestartResponse { event: Some(event) }))
+    }
+
+    type WatchPlanStream = Plans<v1::WatchPlanResponse>;
+
+    async fn watch_plan(
+        &self,
+        _: Request<v1::WatchPlanRequest>,
+    ) -> Result<Response<Self::WatchPlanStream>, Status> {
+        let told = self.script().watched.pop_front();
+        let told = told.ok_or_else(|| Status::not_found("plan 7 is not known"))?;
+        let events: Vec<_> = told.iter().map(|event| Ok(event.into())).collect();
+        let plans: Plans<v1::PlanEvent> = Box::pin(futures::stream::iter(events));
+        Ok(wrapped(plans, |event| v1::WatchPlanResponse { event: Some(event) }))
+    }
+
+    type ReadLogStream = Plans<v1::AggregatorServiceReadLogResponse>;
+
+    async fn read_log(
+        &self,
+        _: Request<v1::AggregatorServiceReadLogRequest>,
+    ) -> Result<Response<Self::ReadLogStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn cancel_plan(
+        &self,
+        request: Request<v1::CancelPlanRequest>,
+    ) -> Result<Response<v1::CancelPlanResponse>, Status> {
+        let mut script = self.script();
+        script.cancelled.push(request.into_inner().plan_id);
+        let end = script.when_cancelled.take();
+        for sender in self.open.lock().unwrap().drain(..) {
+            sender.try_send(Ok(end.as_ref().unwrap().into())).unwrap();
+        }
+        Ok(Response::new(v1::CancelPlanResponse { skipped: 1 }))
+    }
+
+    async fn list_events(
+        &self,
+        request: Request<v1::ListEventsRequest>,
+    ) -> Result<Response<v1::ListEventsResponse>, Status> {
+        let mut script = self.script();
+        script.events_asked.push(request.into_inner());
+        Ok(Response::new(v1::ListEventsResponse { events: script.events.clone() }))
+    }
+
+    async fn set_maintenance(
+        &self,
+        request: Request<v1::SetMaintenanceRequest>,
+    ) -> Result<Response<v1::SetMaintenanceResponse>, Status> {
+        self.script().maintenance.push(request.into_inner());
+        Ok(Response::new(v1::SetMaintenanceResponse::default()))
+    }
+
+    async fn reload_config(
+        &self,
+        _: Request<v1::ReloadConfigRequest>,
+    ) -> Result<Response<v1::ReloadConfigResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn explain(
+        &self,
+        _: Request<v1::AggregatorServiceExplainRequest>,
+    ) -> Result<Response<v1::AggregatorServiceExplainResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+}
+
+/// A start of `E/h/zoo`, which is not named, and `E/h/kafka`, which needs it.
+pub(crate) fn plan() -> Plan {
+    let step = |component: &str, named, after: &[usize], why: &str| Step {
+        instance: InstanceId { environment: "E".into(), host: "h".into(), component: component.into() },
+        action: ActionKind::Start,
+        named,
+        after: after.to_vec(),
+        why: why.to_owned(),
+    };
+    Plan {
+        kind: ActionKind::Start,
+        steps: vec![step("zoo", false, &[], "kafka needs it"), step("kafka", true, &[0], "")],
+    }
+}
+
+/// The beginning of [`plan`], its number 7.
+pub(crate) fn begun() -> PlanEvent {
+    let at = Timestamp::UNIX_EPOCH;
+    PlanEvent::Begun(PlanBegun { id: 7, plan: plan(), at, by: Requester::default() })
+}
+
+pub(crate) fn change(step: usize, state: StepState, text: &str) -> PlanEvent {
+    let at = Timestamp::UNIX_EPOCH;
+    PlanEvent::Step(StepChange { step, at, state, progress: None, text: text.to_owned() })
+}
+
+/// So many steps done, failed, skipped and interrupted.
+pub(crate) fn ended([done, failed, skipped, interrupted]: [usize; 4], cancelled: bool) -> PlanEvent {
+    let at = Timestamp::UNIX_EPOCH;
+    PlanEvent::Ended(PlanEnd { at, done, failed, skipped, interrupted, cancelled })
+}
+
+/// The host `DEV/h` with these components.
+pub(crate) fn overview(healths: &[(&str, Health)]) -> Overview {
+    let instance = |(component, health): &(&str, Health)| InstanceOverview {
+        component: (*component).into(),
+        state: None,
+        health: *health,
+        processes: vec![],
+        reason: if *health == Health::Up { String::new() } else { "because".to_owned() },
+        cause: None,
+        startable: false,
+        parts: vec![],
+        probe: None,
+        action: None,
+        unit: None,
+        autostart: None,
+        maintenance: None,
+        has_log: false,
+    };
+    let host = HostOverview {
+        name: "h".into(),
+        role: None,
+        health: Health::Up,
+        reachable: true,
+        scanned_at: None,
+        error: None,
+        instances: healths.iter().map(instance).collect(),
+        agent: None,
+        usage: None,
+        maintenance: None,
+    };
+    let environment = EnvironmentOverview { name: "DEV".into(), health: Health::Up, hosts: vec![host] };
+    Overview {
+        generated_at: Timestamp::UNIX_EPOCH,
+        environments: vec![environment],
+        config_digest: String::new(),
+        config_error: None,
+        record_error: None,
+    }
+}

@@ -1,0 +1,40 @@
+//! `rta logs`: an instance's own log, through its host's agent.
+
+use std::io::Write;
+
+use futures::StreamExt as _;
+use rta_shared::proto::v1;
+use rta_shared::text::{printable, printable_line};
+
+use crate::client::Client;
+use crate::command::Logs;
+use crate::exit::{OK, Outcome};
+
+/// Writes the log's lines to `out`, and what is to be known of them to `notices`.
+pub(crate) async fn logs(
+    logs: &Logs,
+    client: &Client,
+    out: &mut (dyn Write + Send),
+    notices: &mut (dyn Write + Send),
+) -> Outcome {
+    let (environment, host, component) = logs.target.parts();
+    let request = v1::AggregatorServiceReadLogRequest {
+        component,
+        environment,
+        host,
+        lines: logs.lines,
+        follow: logs.follow,
+    };
+    let mut messages = client.read_log(request).await?;
+    while let Some(message) = messages.next().await {
+        let message = message?;
+        if !message.notice.is_empty() {
+            writeln!(notices, "rta: {}", printable(&message.notice))?;
+        }
+        for line in &message.lines {
+            writeln!(out, "{}", printable_line(line))?;
+        }
+        out.flush()?;
+    }
+    Ok(OK)
+}

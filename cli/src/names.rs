@@ -1,0 +1,194 @@
+//! The names that can be typed.
+
+use rta_shared::name::fold;
+use rta_shared::overview::{InstanceId, Overview};
+
+use crate::typed::Kind;
+
+/// The names of a platform.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    instances: Vec<InstanceId>,
+}
+
+/// Where names are looked for; empty: anywhere.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Within {
+    pub(crate) environment: String,
+    pub(crate) host: String,
+}
+
+impl Names {
+    /// Every name of `overview`.
+    pub(crate) fn of(overview: &Overview) -> Self {
+        Self { instances: overview.instances().map(|located| located.id()).collect() }
+    }
+
+    /// Whether none is known.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.instances.is_empty()
+    }
+
+    /// Every name of `kind`, sorted. An environment is looked for everywhere, a host within its environment.
+    pub(crate) fn all(&self, kind: Kind, within: &Within) -> Vec<&str> {
+        let fits = |wanted: &str, name: &str| wanted.is_empty() || fold(wanted) == fold(name);
+        let mut names: Vec<&str> = self
+            .instances
+            .iter()
+            .filter(|id| kind == Kind::Environment || fits(&within.environment, id.environment.as_str()))
+            .filter(|id| kind != Kind::Component || fits(&within.host, id.host.as_str()))
+            .map(|id| match kind {
+                Kind::Environment => id.environment.as_str(),
+                Kind::Host => id.host.as_str(),
+                Kind::Component => id.component.as_str(),
+            })
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// What `typed` may be the beginning of, in whatever case. A component may be typed in full,
+    /// `ENVIRONMENT/HOST/COMPONENT` or `HOST/COMPONENT`: then a part at a time is proposed.
+    pub(crate) fn beginning_with(&self, kind: Kind, within: &Within, typed: &str) -> Vec<String> {
+        if kind != Kind::Component || !typed.contains('/') {
+            let mut found = begin(typed, self.all(kind, within));
+            if kind == Kind::Component && found.is_empty() {
+                found = begin(typed, self.all(Kind::Environment, within));
+                found.extend(begin(typed, self.all(Kind::Host, within)));
+                found.iter_mut().for_each(|place| place.push('/'));
+            }
+            return found;
+        }
+        let parts: Vec<&str> = typed.splitn(3, '/').collect();
+        let (place, rest) = match parts.as_slice() {
+            [environment, host, rest] => {
+                (Within { environment: (*environment).to_owned(), host: (*host).to_owned() }, *rest)
+            }
+            [first, rest] => {
+                let environment = Within { environment: (*first).to_owned(), host: String::new() };
+                let hosts = begin(rest, self.all(Kind::Host, &environment));
+                if self.is_known(Kind::Environment, first) && !hosts.is_empty() {
+                    return hosts.iter().map(|host| format!("{first}/{host}/")).collect();
+                }
+                (Within { environment: within.environment.clone(), host: (*first).to_owned() }, *rest)
+            }
+            _ => return Vec::new(),
+        };
+        let before = &typed[..typed.len() - rest.len()];
+        begin(rest, self.all(Kind::Component, &place)).iter().map(|name| format!("{before}{name}")).collect()
+    }
+
+    /// Whether something has the name.
+    pub(crate) fn is_known(&self, kind: Kind, name: &str) -> bool {
+        let folded = fold(name);
+        self.all(kind, &Within::default()).iter().any(|known| fold(known) == folded)
+    }
+}
+
+/// Those of `names` that begin with `typed`; a space at its end ends a word.
+fn begin(typed: &str, names: Vec<&str>) -> Vec<String> {
+    let space_at_end = typed.ends_with(char::is_whitespace) && !typed.trim().is_empty();
+    let typed = fold(typed) + if space_at_end { " " } else { "" };
+    names.into_iter().filter(|name| fold(name).starts_with(&typed)).map(str::to_owned).collect()
+}
+
+/// What an abbreviation may stand for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Meaning<'n> {
+    /// It is a name, or begins only one.
+    One(&'n str),
+    /// It begins several.
+    Several(Vec<&'n str>),
+    /// It begins none.
+    Nothing,
+}
+
+/// Which of `names` is meant by `typed`: the one that is just that, else the only one that begins with it, else
+/// the only one whose words begin with its words, as `ka s` for `kafka server`.
+pub(crate) fn meant<'n>(typed: &str, names: &[&'n str]) -> Meaning<'n> {
+    let folded = fold(typed);
+    if folded.is_empty() {
+        return Meaning::Nothing;
+    }
+    if let Some(name) = names.iter().find(|name| fold(name) == folded) {
+        return Meaning::One(name);
+    }
+    let by_words = |name: &str| {
+        let (name, mut typed) = (fold(name), folded.split(' '));
+        let mut words = name.split(' ');
+        typed.all(|typed| words.next().is_some_and(|word| word.starts_with(typed)))
+    };
+    let whole: Vec<&str> = names.iter().copied().filter(|name| fold(name).starts_with(&folded)).collect();
+    let found = match whole.is_empty() {
+        true => names.iter().copied().filter(|name| by_words(name)).collect(),
+        false => whole,
+    };
+    match found.as_slice() {
+        [] => Meaning::Nothing,
+        [one] => Meaning::One(one),
+        _ => Meaning::Several(found),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// `DEV` with hosts `c2t1` and `c9t1`, `ITG` with `i1`.
+    pub(crate) fn names() -> Names {
+        let id = |environment: &str, host: &str, component: &str| InstanceId {
+            environment: environment.into(),
+            host: host.into(),
+            component: component.into(),
+        };
+        Names {
+            instances: vec![
+                id("DEV", "c2t1", "kafka server"),
+                id("DEV", "c2t1", "kafka zookeeper server"),
+                id("DEV", "c9t1", "raw writer"),
+                id("ITG", "i1", "kafka server"),
+                id("ITG", "i1", "it's odd"),
+            ],
+        }
+    }
+
+    #[test]
+    fn an_abbreviation_means_a_name_only_where_no_other_can_be_meant() {
+        let names = ["kafka server", "kafka zookeeper server", "raw writer", "kafka"];
+        for (typed, expected) in [
+            ("KAFKA  server", Meaning::One("kafka server")),
+            ("kafka", Meaning::One("kafka")),
+            ("kafka s", Meaning::One("kafka server")),
+            ("ka z", Meaning::One("kafka zookeeper server")),
+            ("r", Meaning::One("raw writer")),
+            ("ka", Meaning::Several(vec!["kafka server", "kafka zookeeper server", "kafka"])),
+            ("writer", Meaning::Nothing),
+            ("", Meaning::Nothing),
+        ] {
+            assert_eq!(meant(typed, &names), expected, "{typed}");
+        }
+    }
+
+    #[test]
+    fn full_names_are_proposed_a_part_at_a_time() {
+        let names = names();
+        for (typed, expected) in [
+            ("kafka", &["kafka server", "kafka zookeeper server"] as &[&str]),
+            ("de", &["DEV/"]),
+            ("DEV/", &["DEV/c2t1/", "DEV/c9t1/"]),
+            ("DEV/c9", &["DEV/c9t1/"]),
+            ("dev/C9t1/", &["dev/C9t1/raw writer"]),
+            ("DEV/c2t1/KAFKA S", &["DEV/c2t1/kafka server"]),
+            ("i1/k", &["i1/kafka server"]),
+            ("zzz", &[]),
+            ("a/b/c/d", &[]),
+        ] {
+            assert_eq!(names.beginning_with(Kind::Component, &Within::default(), typed), expected, "{typed}");
+        }
+        let within = Within { environment: "dev".to_owned(), host: "c9t1".to_owned() };
+        assert_eq!(names.beginning_with(Kind::Component, &within, ""), ["raw writer"]);
+        assert_eq!(names.beginning_with(Kind::Host, &within, ""), ["c2t1", "c9t1"]);
+        assert_eq!(names.beginning_with(Kind::Environment, &within, ""), ["DEV", "ITG"]);
+    }
+}

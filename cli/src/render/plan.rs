@@ -1,0 +1,206 @@
+//! Plans, and what becomes of their steps, as lines.
+
+use std::time::{Duration, Instant};
+
+use rta_shared::control::{ActionKind, Phase};
+use rta_shared::plan::{Plan, Step, StepState};
+use rta_shared::text::{counted, printable};
+
+use super::{Ink, Style, painted};
+use crate::control::track::Standing;
+
+/// The numbered steps: what is named and, with its why, what is not; and which wait for which.
+pub(crate) fn plan(plan: &Plan) -> String {
+    let unnamed = plan.unnamed().len();
+    let also = match unnamed {
+        0 => String::new(),
+        count => format!(", {} not named", counted(count, "instance")),
+    };
+    let mut text = format!("plan of a {}: {}{also}\n", plan.kind, counted(plan.steps.len(), "step"));
+    let numbers = plan.steps.len().to_string().len();
+    let actions = plan.steps.iter().map(|step| step.action.word().len()).max().unwrap_or_default();
+    for (at, step) in plan.steps.iter().enumerate() {
+        let after: Vec<String> = step.after.iter().map(|before| (before + 1).to_string()).collect();
+        let after = match after.len() {
+            0 => String::new(),
+            _ => format!("  after {}", after.join(", ")),
+        };
+        let why = match (step.named, step.why.as_str()) {
+            (true, _) => String::new(),
+            (false, "") => "  (not named)".to_owned(),
+            (false, why) => format!("  (not named: {})", printable(why)),
+        };
+        let (number, action, place) = (at + 1, step.action.word(), place(step));
+        text.push_str(&format!("{number:>numbers$}. {action:actions$}  {place}{after}{why}\n"));
+    }
+    text
+}
+
+/// The full name of a step's instance, harmless.
+fn place(step: &Step) -> String {
+    printable(&step.instance.to_string()).into_owned()
+}
+
+/// What is refused where nobody can be asked.
+pub(crate) fn refusal(plan: &Plan) -> String {
+    let unnamed = plan.unnamed();
+    let mut text = format!(
+        "nothing was done: the {} also touches {} not named:\n",
+        plan.kind,
+        match unnamed.len() {
+            1 => "1 instance that was".to_owned(),
+            count => format!("{count} instances that were"),
+        }
+    );
+    for id in unnamed {
+        let step = plan.steps.iter().find(|step| step.instance == *id && !step.named);
+        let why = step.map(|step| printable(&step.why)).unwrap_or_default();
+        let colon = if why.is_empty() { "" } else { ": " };
+        text.push_str(&format!("  {}{colon}{why}\n", printable(&id.to_string())));
+    }
+    text.push_str("say --yes to do all of it, or --no-dependencies to leave these alone");
+    text
+}
+
+/// What a step has come to, for a pipe: a line, and below it what was told beside; empty where there is nothing
+/// to tell.
+pub(crate) fn plain(step: &Step, standing: &Standing) -> Vec<String> {
+    let place = place(step);
+    let first = printable(standing.text.lines().next().unwrap_or_default());
+    let line = match (standing.state, first.as_ref()) {
+        (StepState::Waiting, _) => return Vec::new(),
+        (StepState::UnderWay, "") => format!("{place}: {}", step.action.going_on()),
+        (StepState::Done, "") => format!("{place}: done"),
+        (StepState::UnderWay | StepState::Done, _) => format!("{place}: {first}"),
+        (state, "") => format!("{place}: {state}"),
+        (state, _) => format!("{place}: {state}: {first}"),
+    };
+    std::iter::once(line).chain(beside(standing)).collect()
+}
+
+/// What was told of a step beside its first line, a log's last lines, each indented.
+pub(crate) fn beside(standing: &Standing) -> Vec<String> {
+    standing.text.lines().skip(1).map(|line| format!("  {}", printable(line))).collect()
+}
+
+/// A step in one line of a terminal, its place padded to `width` characters.
+pub(crate) fn live(step: &Step, standing: &Standing, width: usize, now: Instant, style: Style) -> String {
+    let (shape, ink) = match standing.state {
+        StepState::Waiting => ("○", None),
+        StepState::UnderWay => ("◐", Some(Ink::Cyan)),
+        StepState::Done => ("●", Some(Ink::Green)),
+        StepState::Failed => ("✖", Some(Ink::Red)),
+        StepState::Skipped => ("-", Some(Ink::Yellow)),
+        StepState::Interrupted => ("?", Some(Ink::Magenta)),
+    };
+    let word = painted(&format!("{shape} {:12}", word(step.action, standing)), ink, style);
+    let elapsed = match (standing.state, standing.began) {
+        (StepState::UnderWay, Some(began)) => format!("  {} s", now.duration_since(began).as_secs()),
+        _ => String::new(),
+    };
+    let text = printable(standing.text.lines().next().unwrap_or_default()).into_owned();
+    let line = format!("{word} {:width$}  {text}{elapsed}", place(step));
+    line.trim_end().to_owned()
+}
+
+fn word(action: ActionKind, standing: &Standing) -> String {
+    match (standing.state, standing.phase) {
+        (StepState::UnderWay, None | Some(Phase::Launched | Phase::Waiting)) => {
+            format!("{} ...", action.going_on())
+        }
+        (StepState::UnderWay, Some(phase)) => phase.word().to_owned(),
+        (state, _) => state.word().to_owned(),
+    }
+}
+
+/// As wide as the longest full name, in characters.
+pub(crate) fn width(plan: &Plan) -> usize {
+    plan.steps.iter().map(|step| place(step).chars().count()).max().unwrap_or_default()
+}
+
+/// `5 s`, for a patience.
+pub(crate) fn seconds(time: Duration) -> String {
+    format!("{} s", time.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::overview::InstanceId;
+
+    use super::*;
+
+    fn step(component: &str, named: bool, after: &[usize], why: &str) -> Step {
+        Step {
+            instance: InstanceId { environment: "E".into(), host: "h".into(), component: component.into() },
+            action: ActionKind::Start,
+            named,
+            after: after.to_vec(),
+            why: why.to_owned(),
+        }
+    }
+
+    fn standing(state: StepState, text: &str) -> Standing {
+        Standing { state, phase: None, text: text.to_owned(), began: None }
+    }
+
+    fn two() -> Plan {
+        Plan {
+            kind: ActionKind::Start,
+            steps: vec![step("zoo", false, &[], "kafka\u{1b} needs it"), step("kafka", true, &[0], "")],
+        }
+    }
+
+    #[test]
+    fn a_plan_says_what_is_not_named_and_what_waits_for_what() {
+        assert_eq!(
+            plan(&two()),
+            "plan of a start: 2 steps, 1 instance not named\n\
+             1. start  E/h/zoo  (not named: kafka\\u{1b} needs it)\n\
+             2. start  E/h/kafka  after 1\n"
+        );
+    }
+
+    #[test]
+    fn a_refusal_names_what_it_is_about_and_the_ways_out() {
+        let text = refusal(&two());
+        assert!(
+            text.starts_with("nothing was done: the start also touches 1 instance that was not named:\n")
+        );
+        assert!(text.contains("\n  E/h/zoo: kafka\\u{1b} needs it\n"), "{text}");
+        assert!(text.contains("--yes") && text.contains("--no-dependencies"));
+    }
+
+    #[test]
+    fn a_pipe_gets_the_log_below_the_failure_and_nothing_that_steers() {
+        let kafka = step("kafka", true, &[], "");
+        let lines = |state, text| plain(&kafka, &standing(state, text));
+        assert_eq!(
+            lines(StepState::Failed, "it ended\nlog\u{1b}[2J one\nlog two"),
+            ["E/h/kafka: failed: it ended", "  log\\u{1b}[2J one", "  log two"]
+        );
+        assert_eq!(
+            lines(StepState::Done, "started in 1.5 s (pid 4242)"),
+            ["E/h/kafka: started in 1.5 s (pid 4242)"]
+        );
+        assert_eq!(lines(StepState::UnderWay, "launched (pid 42)"), ["E/h/kafka: launched (pid 42)"]);
+        assert_eq!(lines(StepState::UnderWay, ""), ["E/h/kafka: starting"]);
+        assert_eq!(lines(StepState::Skipped, "zoo failed"), ["E/h/kafka: skipped: zoo failed"]);
+        assert!(lines(StepState::Waiting, "").is_empty());
+    }
+
+    #[test]
+    fn a_live_line_says_with_words_what_it_says_with_colour() {
+        let kafka = step("kafka", true, &[], "");
+        let now = Instant::now();
+        let style = |colour| Style { terminal: true, colour };
+        let mut under_way = standing(StepState::UnderWay, "launched (pid 7)");
+        under_way.began = Some(now);
+        let later = now + Duration::from_secs(3);
+        let line = live(&kafka, &under_way, 10, later, style(false));
+        assert_eq!(line, "◐ starting ... E/h/kafka   launched (pid 7)  3 s");
+        under_way.phase = Some(Phase::Matched);
+        assert!(live(&kafka, &under_way, 10, later, style(false)).starts_with("◐ matched"));
+        let failed = live(&kafka, &standing(StepState::Failed, "why\nlog"), 9, now, style(true));
+        assert!(failed.contains("✖ failed") && failed.contains("\u{1b}[31m") && !failed.contains("log"));
+    }
+}

@@ -1,0 +1,210 @@
+//! Abbreviations spelt out, and a line narrowed to an environment: pure.
+
+use clap::Command;
+use rta_shared::text::{did_you_mean, printable};
+
+use crate::names::{Meaning, Names, Within, meant};
+use crate::typed::{Kind, Role, kind, subcommand_names, walk};
+
+/// The command below `above` that `word` means, by its name or an alias.
+pub(super) fn command<'c>(above: &'c Command, word: &str) -> Meaning<'c> {
+    meant(word, &subcommand_names(above))
+}
+
+/// `words` with each abbreviated command in full.
+///
+/// # Errors
+/// A sentence: no command is meant, or more than one may be.
+pub(super) fn commands(root: &Command, words: &[String]) -> Result<Vec<String>, String> {
+    let mut spelt: Vec<String> = Vec::new();
+    for word in words {
+        let walked = walk(root, spelt.iter().map(String::as_str));
+        let is_command = walked.may_be_command && walked.awaits.is_none() && !word.starts_with('-');
+        // Where a command works alone too, what is none may be something else.
+        let must_be = is_command && walked.command.get_positionals().next().is_none();
+        if !is_command {
+            spelt.push(word.clone());
+            continue;
+        }
+        match command(walked.command, word) {
+            Meaning::One(name) => spelt.push(name.to_owned()),
+            Meaning::Several(names) => return Err(ambiguous(word, &names)),
+            Meaning::Nothing if must_be => {
+                let hint = did_you_mean(word, subcommand_names(walked.command));
+                return Err(format!("\"{}\" is no command{hint}", printable(word)));
+            }
+            Meaning::Nothing => spelt.push(word.clone()),
+        }
+    }
+    Ok(spelt)
+}
+
+fn ambiguous(word: &str, names: &[&str]) -> String {
+    let names: Vec<_> = names.iter().map(|name| printable(name)).collect();
+    format!("\"{}\" may be any of: {}", printable(word), names.join(", "))
+}
+
+/// `words` with `--env` and `environment` where the command knows that flag and they do not have it.
+pub(super) fn narrowed(root: &Command, words: &[String], environment: &str) -> Vec<String> {
+    let walked = walk(root, words.iter().map(String::as_str));
+    let takes_env = walked.command.get_arguments().any(|arg| arg.get_long() == Some("env"));
+    let has_env =
+        walked.roles.iter().any(|role| matches!(role, Role::Flag(Some(arg)) if arg.get_id() == "env"));
+    let mut words = words.to_vec();
+    if takes_env && !has_env && !environment.is_empty() {
+        let behind_command = walked.roles.iter().take_while(|role| matches!(role, Role::Command)).count();
+        words.splice(behind_command..behind_command, ["--env".to_owned(), environment.to_owned()]);
+    }
+    words
+}
+
+/// The component that `words` name, if they do.
+pub(super) fn component(root: &Command, words: &[String]) -> Option<String> {
+    let walked = walk(root, words.iter().map(String::as_str));
+    let name: Vec<&str> = words
+        .iter()
+        .zip(&walked.roles)
+        .filter(|(_, role)| matches!(role, Role::Positional(Some(arg)) if kind(arg) == Some(Kind::Component)))
+        .map(|(word, _)| word.as_str())
+        .collect();
+    (!name.is_empty()).then(|| name.join(" "))
+}
+
+/// `words` with each abbreviated name of `names` in full, a component's as one word. What begins no name stays as
+/// it is: it may be an alias, or the aggregator has a better answer. The component stays too where
+/// `is_component_known` says that something has just that name.
+///
+/// # Errors
+/// A sentence: more than one name may be meant.
+pub(super) fn names(
+    root: &Command,
+    words: &[String],
+    names: &Names,
+    is_component_known: bool,
+) -> Result<Vec<String>, String> {
+    let walked = walk(root, words.iter().map(String::as_str));
+    let mut within = Within::default();
+    let mut spelt = Vec::new();
+    // The places first: a component is looked for within them.
+    for wanted in [Kind::Environment, Kind::Host] {
+        for (word, role) in words.iter().zip(&walked.roles) {
+            if let Role::Value(arg) = role
+                && kind(arg) == Some(wanted)
+            {
+                let full = full(wanted, names, &within, word)?;
+                match wanted {
+                    Kind::Environment => within.environment = full,
+                    Kind::Host | Kind::Component => within.host = full,
+                }
+            }
+        }
+    }
+    let whole = match component(root, words) {
+        Some(typed) if is_component_known => Some(typed),
+        Some(typed) => Some(full_component(names, &within, &typed)?),
+        None => None,
+    };
+    let mut whole = whole.into_iter();
+    for (word, role) in words.iter().zip(&walked.roles) {
+        match role {
+            Role::Positional(Some(arg)) if kind(arg) == Some(Kind::Component) => spelt.extend(whole.next()),
+            Role::Value(arg) | Role::Positional(Some(arg)) => spelt.push(match kind(arg) {
+                Some(Kind::Environment) => full(Kind::Environment, names, &Within::default(), word)?,
+                Some(Kind::Host) => full(Kind::Host, names, &within, word)?,
+                Some(Kind::Component) => full(Kind::Component, names, &within, word)?,
+                None => word.clone(),
+            }),
+            Role::Command | Role::Flag(_) | Role::Positional(None) => spelt.push(word.clone()),
+        }
+    }
+    Ok(spelt)
+}
+
+fn full(kind: Kind, names: &Names, within: &Within, typed: &str) -> Result<String, String> {
+    match meant(typed, &names.all(kind, within)) {
+        Meaning::One(name) => Ok(name.to_owned()),
+        Meaning::Several(names) => Err(ambiguous(typed, &names)),
+        Meaning::Nothing => Ok(typed.to_owned()),
+    }
+}
+
+/// A component, perhaps with its host, or its environment and its host, before it.
+fn full_component(names: &Names, within: &Within, typed: &str) -> Result<String, String> {
+    let parts: Vec<&str> = typed.rsplitn(3, '/').map(str::trim).collect();
+    let mut within = within.clone();
+    let mut before = String::new();
+    if let Some(environment) = parts.get(2) {
+        within.environment = full(Kind::Environment, names, &Within::default(), environment)?;
+        before = format!("{}/", within.environment);
+    }
+    if let Some(host) = parts.get(1) {
+        within.host = full(Kind::Host, names, &within, host)?;
+        before.push_str(&format!("{}/", within.host));
+    }
+    let component = full(Kind::Component, names, &within, parts.first().copied().unwrap_or_default())?;
+    Ok(before + &component)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::line::definition;
+    use super::*;
+    use crate::names::tests::names as known;
+
+    fn split(line: &str) -> Vec<String> {
+        shlex::split(line).unwrap()
+    }
+
+    #[test]
+    fn commands_can_be_abbreviated_where_only_one_is_meant() {
+        let of = |line: &str| commands(&definition(), &split(line)).map(|words| words.join(" "));
+        for (line, expected) in [
+            ("stat", "status"),
+            ("STO ka", "stop ka"),
+            ("q", "quit"),
+            ("main on raw writer", "maintenance on raw writer"),
+            ("help sto", "help stop"),
+            ("conf r", "config reload"),
+            ("maint --env DEV", "maintenance --env DEV"),
+            ("stop start", "stop start"),
+        ] {
+            assert_eq!(of(line).as_deref(), Ok(expected), "{line}");
+        }
+        assert_eq!(of("st").unwrap_err(), "\"st\" may be any of: status, start, stop");
+        assert_eq!(of("statsu").unwrap_err(), "\"statsu\" is no command; did you mean \"status\"?");
+        assert!(of("maint x\u{1b}").unwrap_err().contains("x\\u{1b}"));
+    }
+
+    #[test]
+    fn names_can_be_abbreviated_where_only_one_is_meant() {
+        let of =
+            |line: &str| names(&definition(), &split(line), &known(), false).map(|words| words.join(" "));
+        for (line, expected) in [
+            ("stop raw", "stop raw writer"),
+            ("stop ka z -y", "stop kafka zookeeper server -y"),
+            ("stop ka --host i", "stop kafka server --host i1"),
+            ("stop --env it ka", "stop --env ITG kafka server"),
+            ("stop D/c9/r", "stop DEV/c9t1/raw writer"),
+            ("stop elsewhere", "stop elsewhere"),
+            ("use d", "use DEV"),
+            ("events --component raw", "events --component raw writer"),
+        ] {
+            assert_eq!(of(line).as_deref(), Ok(expected), "{line}");
+        }
+        let told = of("stop ka").unwrap_err();
+        assert_eq!(told, "\"ka\" may be any of: kafka server, kafka zookeeper server");
+        let alias = names(&definition(), &split("stop ka"), &known(), true);
+        assert_eq!(alias.unwrap(), ["stop", "ka"]);
+    }
+
+    #[test]
+    fn a_narrowed_line_says_where_unless_it_does_already() {
+        let of = |line: &str| narrowed(&definition(), &split(line), "DEV").join(" ");
+        assert_eq!(of("status"), "status --env DEV");
+        assert_eq!(of("maintenance on --host h"), "maintenance on --env DEV --host h");
+        assert_eq!(of("stop x --env ITG"), "stop x --env ITG");
+        assert_eq!(of("stop x --env=ITG"), "stop x --env=ITG");
+        assert_eq!(of("refresh"), "refresh");
+        assert_eq!(of("use"), "use");
+    }
+}

@@ -1,0 +1,15 @@
+//! Who asks.
+
+use nix::unistd::{Uid, User};
+
+/// The user's name by their own account: `$USER`, else the login name of the process's user, else its number.
+pub(crate) fn user() -> String {
+    if let Some(name) = std::env::var("USER").ok().filter(|name| !name.is_empty()) {
+        return name;
+    }
+    let uid = Uid::current();
+    match User::from_uid(uid) {
+        Ok(Some(user)) => user.name,
+        Ok(None) | Err(_) => format!("uid {uid}"),
+    }
+}

@@ -1,0 +1,45 @@
+//! What changed between two overviews: pure.
+
+use std::collections::HashMap;
+
+use rta_shared::overview::{Health, Overview};
+use rta_shared::text::printable;
+
+/// A line for each instance whose health is another one now, or that has come or gone.
+pub(super) fn changes(before: &Overview, now: &Overview) -> Vec<String> {
+    let mut old: HashMap<_, Health> =
+        before.instances().map(|located| (located.id(), located.instance.health)).collect();
+    let mut lines = Vec::new();
+    for located in now.instances() {
+        let (id, instance) = (located.id(), located.instance);
+        let place = printable(&id.to_string()).into_owned();
+        let colon = if instance.reason.is_empty() { "" } else { ": " };
+        let reason = printable(&instance.reason);
+        match old.remove(&id) {
+            Some(health) if health == instance.health => {}
+            Some(health) => lines.push(format!("{place} {health} -> {}{colon}{reason}", instance.health)),
+            None => lines.push(format!("{place} is new: {}{colon}{reason}", instance.health)),
+        }
+    }
+    let mut gone: Vec<_> = old.into_keys().collect();
+    gone.sort();
+    lines.extend(gone.iter().map(|id| format!("{} is no longer watched", printable(&id.to_string()))));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::overview;
+
+    #[test]
+    fn only_what_changed_is_told() {
+        let before = overview(&[("a", Health::Up), ("b", Health::Up), ("c", Health::Down)]);
+        let now = overview(&[("a", Health::Up), ("b", Health::Unknown), ("d", Health::Up)]);
+        assert_eq!(
+            changes(&before, &now),
+            ["DEV/h/b up -> unknown: because", "DEV/h/d is new: up", "DEV/h/c is no longer watched"]
+        );
+        assert!(changes(&now, &now).is_empty());
+    }
+}

@@ -1,0 +1,191 @@
+//! `rta watch`: the status, live.
+
+mod changes;
+mod screen;
+
+use std::io::Write;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use rta_shared::overview::Overview;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use self::changes::changes;
+use self::screen::{Event, Screen};
+use crate::client::Client;
+use crate::command::Place;
+use crate::exit::{FAILED, Failure, OK, Outcome};
+use crate::render::Style;
+use crate::render::summary::summary;
+use crate::render::table::table;
+use crate::select::select;
+
+/// Between two attempts to reach an aggregator that was lost.
+const ATTEMPT: Duration = Duration::from_secs(1);
+
+/// Shows what lies at `place` until q or Ctrl-C on a terminal; in a pipe tells each change of health.
+pub(crate) async fn watch(
+    client: &Client,
+    place: &Place,
+    component: &str,
+    style: Style,
+    out: &mut (dyn Write + Send),
+) -> Outcome {
+    // A wrong name is told before anything is drawn.
+    let first = async { select(client.overview().await?, place, component) }.await;
+    match (first, style.terminal) {
+        (Err(failure @ Failure::Unreachable(_)), false) => return Err(failure),
+        (Ok(_) | Err(Failure::Unreachable(_)), _) => {}
+        (Err(failure), _) => return Err(failure),
+    }
+    let narrowed = |overview| select(overview, place, component);
+    match style.terminal {
+        true => live(client, narrowed, style).await,
+        false => lines(client, narrowed, out).await,
+    }
+}
+
+/// The overview now and after every change, and what keeps it from being known; tried anew for ever.
+struct Overviews {
+    received: mpsc::Receiver<Result<Overview, Failure>>,
+    /// Asks; ends when it is dropped.
+    _asking: JoinSet<()>,
+}
+
+impl Overviews {
+    fn of(client: &Client) -> Self {
+        // A reader that is slow gets what is newest when it has read the one before.
+        let (sender, received) = mpsc::channel(1);
+        let client = client.clone();
+        let mut asking = JoinSet::new();
+        asking.spawn(async move {
+            loop {
+                let failure = told(&client, &sender).await;
+                if sender.send(Err(failure)).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(ATTEMPT).await;
+            }
+        });
+        Self { received, _asking: asking }
+    }
+
+    async fn next(&mut self) -> Result<Overview, Failure> {
+        let ended = || Failure::Unreachable("nobody asks the aggregator any more".to_owned());
+        self.received.recv().await.unwrap_or_else(|| Err(ended()))
+    }
+}
+
+/// Passes overviews on until that fails; why it did.
+async fn told(client: &Client, sender: &mpsc::Sender<Result<Overview, Failure>>) -> Failure {
+    let mut overviews = match client.watch_overview().await {
+        Ok(overviews) => overviews,
+        Err(failure) => return failure,
+    };
+    loop {
+        match overviews.next().await {
+            Some(Ok(overview)) => {
+                // Where nobody listens any more this task ends with its set.
+                if sender.send(Ok(overview)).await.is_err() {
+                    return Failure::Unreachable("nobody listens any more".to_owned());
+                }
+            }
+            Some(Err(failure)) => return failure,
+            None => return Failure::Unreachable("the aggregator ended the connection".to_owned()),
+        }
+    }
+}
+
+async fn live(
+    client: &Client,
+    narrowed: impl Fn(Overview) -> Result<Overview, Failure>,
+    style: Style,
+) -> Outcome {
+    let told = |error| Failure::new(FAILED, format!("the terminal cannot be drawn on: {error}"));
+    let mut screen = Screen::enter().map_err(told)?;
+    let mut overviews = Overviews::of(client);
+    let mut shown: Result<Overview, String> = Err("asking the aggregator".to_owned());
+    loop {
+        let now = Timestamp::now();
+        let text = match &shown {
+            Ok(overview) => format!("{}\n{}", summary(overview, now), table(overview, style)),
+            // What was seen before need not be so any longer.
+            Err(reason) => format!("nothing is known at the moment: {reason}\n"),
+        };
+        let clock = now.strftime("%Y-%m-%d %H:%M:%S UTC");
+        screen.draw(&format!("{clock}   q leaves\n\n{text}"))?;
+        tokio::select! {
+            update = overviews.next() => shown = update.and_then(&narrowed).map_err(Failure::message),
+            event = screen.event() => {
+                if let Event::Leave = event.map_err(told)? {
+                    return Ok(OK);
+                }
+            }
+        }
+    }
+}
+
+async fn lines(
+    client: &Client,
+    narrowed: impl Fn(Overview) -> Result<Overview, Failure>,
+    out: &mut (dyn Write + Send),
+) -> Outcome {
+    let mut overviews = Overviews::of(client);
+    let mut before: Option<Overview> = None;
+    let mut is_lost = false;
+    loop {
+        let stamp = |at: Timestamp| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+        match overviews.next().await.and_then(&narrowed) {
+            Ok(overview) => {
+                if std::mem::take(&mut is_lost) {
+                    writeln!(out, "{} the aggregator answers again", stamp(Timestamp::now()))?;
+                }
+                for line in before.iter().flat_map(|before| changes(before, &overview)) {
+                    writeln!(out, "{} {line}", stamp(overview.generated_at))?;
+                }
+                before = Some(overview);
+            }
+            Err(Failure::Unreachable(reason)) => {
+                if !std::mem::replace(&mut is_lost, true) {
+                    writeln!(out, "{} nothing is known: {reason}", stamp(Timestamp::now()))?;
+                }
+            }
+            Err(failure) => return Err(failure),
+        }
+        out.flush()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::overview::Health;
+
+    use super::*;
+    use crate::exit::CANNOT_TELL;
+    use crate::fake::{Fake, Script, overview};
+
+    #[tokio::test]
+    async fn a_pipe_gets_a_line_for_each_change_of_what_was_asked_for() {
+        let all = |a, b| overview(&[("a", a), ("b", b)]);
+        let script = Script {
+            overview: Some(all(Health::Up, Health::Up)),
+            overviews: vec![
+                all(Health::Up, Health::Up),
+                all(Health::Up, Health::Down),
+                all(Health::Down, Health::Down),
+            ],
+            ..Script::default()
+        };
+        let (_fake, client) = Fake::serve(script).await;
+        let style = Style { terminal: false, colour: false };
+        let mut out = Vec::new();
+        let outcome = watch(&client, &Place::default(), "A", style, &mut out).await;
+        assert_eq!(outcome.map_err(Failure::into_parts), Err((FAILED, "enough".to_owned())));
+        assert_eq!(String::from_utf8(out).unwrap(), "1970-01-01 00:00:00 UTC DEV/h/a up -> down: because\n");
+
+        let unknown = watch(&client, &Place::default(), "c", style, &mut Vec::new()).await;
+        assert_eq!(unknown.map_err(|failure| failure.into_parts().0), Err(CANNOT_TELL));
+    }
+}

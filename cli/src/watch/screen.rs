@@ -1,0 +1,111 @@
+//! A terminal that is drawn on as a whole, and the keys that are pressed meanwhile.
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use rustix::termios::{LocalModes, tcgetwinsize};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::keyboard::{self, Held};
+
+/// How often what is drawn is drawn anew, since it tells how long ago things were.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The alternate screen, until it is dropped.
+pub(super) struct Screen {
+    /// Keys come one by one and unseen; `None`: standard input is no terminal.
+    keys: Option<Held>,
+    interrupts: Signal,
+    terminations: Signal,
+    resizes: Signal,
+}
+
+/// What happened beside.
+pub(super) enum Event {
+    /// It is to be drawn anew.
+    Redraw,
+    /// q, or Ctrl-C.
+    Leave,
+}
+
+impl Screen {
+    pub(super) fn enter() -> io::Result<Self> {
+        let screen = Self {
+            keys: Held::without(LocalModes::ICANON | LocalModes::ECHO)?,
+            interrupts: signal(SignalKind::interrupt())?,
+            terminations: signal(SignalKind::terminate())?,
+            resizes: signal(SignalKind::window_change())?,
+        };
+        // The alternate screen, and no cursor (xterm's private modes 1049 and 25).
+        write!(io::stdout(), "\u{1b}[?1049h\u{1b}[?25l")?;
+        Ok(screen)
+    }
+
+    /// Draws `text`, as much of it as there is room for.
+    pub(super) fn draw(&self, text: &str) -> io::Result<()> {
+        let (rows, columns) = tcgetwinsize(io::stdout())
+            .map_or((24, 80), |size| (usize::from(size.ws_row), usize::from(size.ws_col)));
+        let mut out = io::stdout().lock();
+        // Each line erases what stood behind it, and the last what stood below: nothing flickers.
+        write!(out, "\u{1b}[H{}\u{1b}[J", fitted(text, rows, columns).join("\u{1b}[K\r\n") + "\u{1b}[K")?;
+        out.flush()
+    }
+
+    /// Waits for a key, a signal, or that time has passed. May be dropped and called again.
+    pub(super) async fn event(&mut self) -> io::Result<Event> {
+        tokio::select! {
+            keys = keyboard::read(), if self.keys.is_some() => match keys?.first() {
+                // An end of input comes at once again and again.
+                None | Some(b'q' | b'Q') => Ok(Event::Leave),
+                Some(_) => Ok(Event::Redraw),
+            },
+            _ = self.interrupts.recv() => Ok(Event::Leave),
+            _ = self.terminations.recv() => Ok(Event::Leave),
+            _ = self.resizes.recv() => Ok(Event::Redraw),
+            () = tokio::time::sleep(TICK) => Ok(Event::Redraw),
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // Where the terminal has gone there is nothing to restore.
+        let _ = write!(io::stdout(), "\u{1b}[?25h\u{1b}[?1049l");
+        let _ = io::stdout().flush();
+    }
+}
+
+/// The lines of `text` that fit on so many rows and columns; the last says how many do not.
+fn fitted(text: &str, rows: usize, columns: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let characters: Vec<char> = line.chars().collect();
+        // What is coloured is a table, which fits. A terminal that wrapped by itself would scroll.
+        if columns == 0 || characters.len() <= columns || line.contains('\u{1b}') {
+            lines.push(line.to_owned());
+        } else {
+            lines.extend(characters.chunks(columns).map(|part| part.iter().collect()));
+        }
+    }
+    if lines.len() > rows {
+        let shown = rows.saturating_sub(1);
+        let more = lines.len() - shown;
+        lines.truncate(shown);
+        lines.push(format!("... and {more} more lines; --env, --host or a name shows less"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_said_to_be_missing() {
+        assert_eq!(fitted("a\nb\nc", 3, 80), ["a", "b", "c"]);
+        assert_eq!(fitted("abcde", 3, 2), ["ab", "cd", "e"]);
+        let cut = fitted("a\nb\nc\nd", 3, 80);
+        assert_eq!((cut.len(), cut[1].as_str()), (3, "b"));
+        assert!(cut[2].starts_with("... and 2 more lines"), "{cut:?}");
+    }
+}

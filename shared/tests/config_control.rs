@@ -1,0 +1,122 @@
+//! What a configuration says of starting, stopping, keeping running and logs; what of it is refused.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use rta_shared::config::{Engine, HostComponent, RestartRule, RestartWhen, Source, StopScope, load_sources};
+
+/// A platform whose only component has `text` below its criteria.
+fn platform(text: &str) -> Source {
+    let text = format!(
+        "[[component]]\nname = \"app\"\ncriteria = [{{ regex = 'app' }}]\n{text}\n[[environment]]\n\
+         name = \"E\"\nhost = [{{ name = \"h1\", components = [\"app\"], variables = {{ home = \"/opt/app\" }} }}]\n"
+    );
+    Source { name: "x.toml".to_owned(), text }
+}
+
+fn component(text: &str) -> HostComponent {
+    let platform = load_sources(&[platform(text)]).unwrap();
+    let host = platform.hosts().next().unwrap();
+    platform.host_config(host, &[]).unwrap().components.remove(0)
+}
+
+fn problems(text: &str) -> Vec<String> {
+    let error = load_sources(&[platform(text)]).unwrap_err();
+    error.to_string().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_stop_command_runs_where_and_as_whom_the_start_command_does() {
+    let app = component(
+        "start = { command = [\"run\"], directory = \"${home}\", user = \"kafka\", log = \"${home}/out.log\" }\n\
+         stop = { command = [\"bin/stop.sh\", \"${hostname}\"], scope = \"group\", timeout = \"5s\" }",
+    );
+    let command = app.stop.command.unwrap();
+    assert_eq!(command.command, ["bin/stop.sh", "h1"]);
+    assert_eq!(command.directory.as_deref(), Some(Path::new("/opt/app")));
+    assert_eq!(command.user.as_deref(), Some("kafka"));
+    assert_eq!(
+        (app.stop.scope, app.stop.timeout, app.stop.kill),
+        (StopScope::Group, Duration::from_secs(5), true)
+    );
+    assert_eq!(component("").stop.scope, StopScope::Tree);
+}
+
+#[test]
+fn the_log_is_the_components_own_or_that_of_its_start() {
+    let start = "start = { command = [\"run\"], log = \"${home}/out.log\" }";
+    assert_eq!(component(start).log.as_deref(), Some(Path::new("/opt/app/out.log")));
+    let own = component(&format!("log = \"${{home}}/own.log\"\n{start}"));
+    assert_eq!(own.log.as_deref(), Some(Path::new("/opt/app/own.log")));
+    assert_eq!(component("").log, None);
+}
+
+#[test]
+fn a_unit_takes_the_place_of_a_command() {
+    let app = component(
+        "start = { systemd = \"app@${hostname}.service\", timeout = \"9s\" }\nstop = { timeout = \"7s\" }",
+    );
+    let start = app.start.unwrap();
+    assert_eq!(start.engine, Engine::Systemd("app@h1.service".to_owned()));
+    assert_eq!((start.timeout.as_secs(), app.stop.timeout.as_secs()), (9, 7));
+}
+
+#[test]
+fn a_restart_rule_is_a_word_or_a_table() {
+    let start = "start = { command = [\"run\"] }\n";
+    assert_eq!(component(start).restart.when, RestartWhen::Never);
+    let short = component(&format!("{start}restart = \"on-failure\""));
+    assert_eq!(short.restart, RestartRule { when: RestartWhen::OnFailure, ..RestartRule::default() });
+    let long = component(&format!(
+        "{start}wanted = \"running\"\nrestart = {{ when = \"always\", backoff = \"100ms\", longest = \"2s\", limit = 3, within = \"1m\" }}"
+    ));
+    let rule = RestartRule {
+        when: RestartWhen::Always,
+        backoff: Duration::from_millis(100),
+        longest: Duration::from_secs(2),
+        limit: 3,
+        within: Duration::from_secs(60),
+    };
+    assert_eq!((long.restart, long.wanted), (rule, true));
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_its_place() {
+    let start = "start = { command = [\"run\"] }\n";
+    let rows = [
+        (
+            "start = { systemd = \"app.service\", user = \"x\" }",
+            "key \"user\" has no place beside \"systemd\"",
+        ),
+        ("start = { systemd = \"app\" }", "\"app\" is no unit; write for example"),
+        ("start = { systemd = \"a.service\" }\nstop = { signal = \"INT\" }", "systemd stops it"),
+        ("start = { systemd = \"a.service\" }\nrestart = \"always\"", "by \"Restart=\" in its unit"),
+        ("start = {}", "key \"command\" needs at least a program"),
+        ("stop = { scope = \"tre\" }", "scope \"tre\" is not known; did you mean \"tree\"?"),
+        ("stop = { signal = \"INT\", command = [\"x\"] }", "it has both \"signal\" and \"command\""),
+        ("stop = { command = [] }", "key \"command\" needs at least a program"),
+        ("stop = { command = [\"${nowhere}\"] }", "variable \"nowhere\" is not known"),
+        ("log = \"${nowhere}\"", "variable \"nowhere\" is not known"),
+        ("restart = \"always\"", "it has no start command"),
+        ("restart = \"allways\"", "restart \"allways\" is not known; did you mean \"always\"?"),
+        ("wanted = \"running\"", "means nothing without restart"),
+        ("wanted = \"stopped\"", "wanted \"stopped\" is not known"),
+    ];
+    for (text, expected) in rows {
+        let problems = problems(text);
+        assert_eq!(problems.len(), 1, "{text}: {problems:#?}");
+        assert!(problems[0].contains("component \"app\"") && problems[0].contains(expected), "{problems:#?}");
+        assert!(problems[0].starts_with("x.toml:"), "{problems:#?}");
+    }
+    let rows = [
+        ("restart = { limit = 3 }", "key \"when\" is missing"),
+        ("restart = { when = \"always\", limit = 0 }", "key \"limit\" is at least 1"),
+        ("restart = { when = \"always\", backoff = \"2m\" }", "\"longest\" is at least \"backoff\""),
+    ];
+    for (text, expected) in rows {
+        let problems = problems(&format!("{start}{text}"));
+        assert!(problems.len() == 1 && problems[0].contains(expected), "{text}: {problems:#?}");
+    }
+}

@@ -1,0 +1,243 @@
+//! Components that the agent keeps running.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rta_shared::proto::v1;
+use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
+use rta_tests::{Children, Program, Site, patiently};
+use rustix::process::{Pid, Signal, kill_process};
+use tonic::Status;
+use tonic::transport::Channel;
+
+type Client = AgentServiceClient<Channel>;
+
+/// A site with one host `h` that carries `app`, with `rule` in its table.
+fn site(rule: &str) -> Site {
+    let site = Site::new();
+    write(&site, &site.component("app", "", ""), rule);
+    site
+}
+
+fn write(site: &Site, component: &str, rule: &str) {
+    let text = component.replacen("name = \"app\"\n", &format!("name = \"app\"\n{rule}\n"), 1);
+    let host = "[[environment]]\nname = \"TEST\"\nhost = [{ name = \"h\", components = [\"app\"] }]\n";
+    site.write("site.toml", &(text + host));
+}
+
+/// An agent that remembers in the site's own folder.
+async fn agent(site: &Site) -> (Program, Client) {
+    let state = site.path("state");
+    let (agent, address) = site.agent_with("h", "127.0.0.1:0", &["--state", state.to_str().unwrap()]);
+    (agent, Client::connect(format!("http://{address}")).await.unwrap())
+}
+
+/// Kills the agent without a warning, and begins another one.
+async fn next_agent(site: &Site, mut agent: Program) -> (Program, Client) {
+    agent.signal(Signal::KILL);
+    agent.ended();
+    self::agent(site).await
+}
+
+fn ann() -> Option<v1::Requester> {
+    Some(v1::Requester { user: "ann".to_owned(), address: String::new() })
+}
+
+async fn start(client: &mut Client) -> Result<(), Status> {
+    let request = v1::AgentServiceStartRequest { component: "app".to_owned(), by: ann() };
+    let mut events = client.start(request).await?.into_inner();
+    while events.message().await?.is_some() {}
+    Ok(())
+}
+
+async fn stop(client: &mut Client) -> Result<(), Status> {
+    let request = v1::AgentServiceStopRequest { component: "app".to_owned(), by: ann() };
+    let mut events = client.stop(request).await?.into_inner();
+    while events.message().await?.is_some() {}
+    Ok(())
+}
+
+async fn maintain(client: &mut Client, maintenance: &[(&str, Option<u64>)]) {
+    let maintenance = maintenance.iter().map(|(component, seconds)| v1::AgentMaintenance {
+        component: (*component).to_owned(),
+        remaining: seconds.map(|seconds| Duration::from_secs(seconds).try_into().unwrap()),
+    });
+    let request = v1::AgentServiceSetMaintenanceRequest { maintenance: maintenance.collect() };
+    client.set_maintenance(request).await.unwrap();
+}
+
+/// What is reported of it, once that is as `is_it` says.
+async fn until(
+    client: &mut Client,
+    is_it: impl Fn(v1::State, &v1::Autostart) -> bool,
+) -> (Vec<u32>, v1::Autostart) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
+        assert_eq!(report.error, "");
+        let app = &report.components[0];
+        let pids: Vec<u32> = app.processes.iter().map(|process| process.pid).collect();
+        if let Some(autostart) = &app.autostart
+            && is_it(app.state(), autostart)
+        {
+            return (pids, autostart.clone());
+        }
+        assert!(Instant::now() < deadline, "waited in vain: {report:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Kills every process of the site.
+fn kill(site: &Site) {
+    for pid in site.processes() {
+        kill_process(i32::try_from(pid).ok().and_then(Pid::from_raw).unwrap(), Signal::KILL).unwrap();
+    }
+}
+
+/// Waits until it runs, having been started again so often.
+async fn back(client: &mut Client, restarts: u32) -> (Vec<u32>, v1::Autostart) {
+    until(client, |state, autostart| state == v1::State::Running && autostart.restarts == restarts).await
+}
+
+const ALWAYS: &str = "restart = { when = \"always\", backoff = \"100ms\" }";
+
+#[tokio::test]
+async fn what_an_operator_started_comes_back_when_it_is_killed() {
+    let site = site(ALWAYS);
+    let (_agent, mut client) = agent(&site).await;
+    let (_, autostart) = until(&mut client, |state, _| state == v1::State::Stopped).await;
+    assert_eq!((autostart.wanted, &*autostart.why), (false, "nobody has started it through rta"));
+
+    start(&mut client).await.unwrap();
+    let first = site.processes();
+    let (_, autostart) = back(&mut client, 0).await;
+    assert_eq!((autostart.wanted, &*autostart.why), (true, "ann started it"));
+    kill(&site);
+    let (pids, autostart) = back(&mut client, 1).await;
+    assert_eq!(pids, site.processes());
+    assert_ne!(pids, first);
+    assert!(autostart.last_end.starts_with("it ended by signal 9 at "), "{autostart:?}");
+    assert!(!autostart.flapping);
+
+    for restarts in [2, 3] {
+        kill(&site);
+        let (_, autostart) = back(&mut client, restarts).await;
+        assert_eq!(autostart.flapping, restarts == 3);
+    }
+}
+
+#[tokio::test]
+async fn a_stop_is_not_fought_not_even_by_the_next_agent() {
+    let site = site(&format!("{ALWAYS}\nwanted = \"running\""));
+    let (agent, mut client) = agent(&site).await;
+    back(&mut client, 1).await;
+    stop(&mut client).await.unwrap();
+    let is_left = |state, autostart: &v1::Autostart| {
+        state == v1::State::Stopped && !autostart.wanted && autostart.why == "ann stopped it"
+    };
+    until(&mut client, is_left).await;
+
+    let (agent, mut client) = next_agent(&site, agent).await;
+    let (_, autostart) = until(&mut client, is_left).await;
+    assert_eq!((autostart.next_at, autostart.restarts), (None, 0));
+    assert!(site.processes().is_empty());
+
+    // Until an operator starts it; then the next agent brings back what ended while none was there.
+    start(&mut client).await.unwrap();
+    until(&mut client, |_, autostart| autostart.wanted).await;
+    drop(agent);
+    kill(&site);
+    let (_agent, mut client) = self::agent(&site).await;
+    back(&mut client, 1).await;
+}
+
+#[tokio::test]
+async fn what_always_ends_is_given_up_and_flapping_until_an_operator_starts_it() {
+    let site = site("");
+    let component = site.component("app", "", "").replacen("command = [", "command = [\"/bin/false\", ", 1);
+    write(&site, &component, "restart = { when = \"always\", backoff = \"100ms\", limit = 3 }");
+    let (agent, mut client) = agent(&site).await;
+    start(&mut client).await.unwrap_err();
+    let (_, autostart) = until(&mut client, |_, autostart| autostart.given_up).await;
+    assert_eq!((autostart.restarts, autostart.flapping, autostart.next_at), (3, true, None));
+    assert!(autostart.last_end.starts_with("its start failed at "), "{autostart:?}");
+    assert!(autostart.last_end.contains("with exit status 1"), "{autostart:?}");
+    let given_up = || agent.log().iter().filter(|line| line.contains("it is given up")).count();
+    patiently("the log to say it once", || (given_up() == 1).then_some(()));
+
+    start(&mut client).await.unwrap_err();
+    patiently("it to be tried and given up again", || (given_up() == 2).then_some(()));
+}
+
+#[tokio::test]
+async fn a_good_end_is_no_failure_for_the_next_agent_either() {
+    let mut lease = Children::default();
+    let holder = lease.begin(Command::new("sleep").arg("1000"));
+    let site = site("");
+    let own = format!("STAND_IN_LEASE = \"{}\"", std::process::id());
+    let component = site.component("app", "", "").replace(&own, &format!("STAND_IN_LEASE = \"{holder}\""));
+    write(&site, &component, "restart = { when = \"on-failure\", backoff = \"100ms\" }");
+    let (agent, mut client) = agent(&site).await;
+    start(&mut client).await.unwrap();
+    back(&mut client, 0).await;
+    kill(&site);
+    back(&mut client, 1).await;
+
+    // Without its lease it ends with exit status 0.
+    lease.end(holder);
+    let is_left = |state, autostart: &v1::Autostart| {
+        state == v1::State::Stopped
+            && !autostart.wanted
+            && autostart.last_end.starts_with("it ended with exit status 0 at ")
+    };
+    let (_, autostart) = until(&mut client, is_left).await;
+    assert_eq!(
+        (&*autostart.why, autostart.next_at),
+        ("it ended with exit status 0, which is no failure", None)
+    );
+    let (_agent, mut client) = next_agent(&site, agent).await;
+    until(&mut client, is_left).await;
+}
+
+#[tokio::test]
+async fn maintenance_holds_it_also_over_the_agents_end_and_ends_by_itself() {
+    let site = site(&format!("{ALWAYS}\nwanted = \"running\""));
+    let (agent, mut client) = agent(&site).await;
+    back(&mut client, 1).await;
+    maintain(&mut client, &[("another", None), ("App", None)]).await;
+    kill(&site);
+    let is_held = |state, autostart: &v1::Autostart| {
+        state == v1::State::Stopped
+            && autostart.next_at.is_none()
+            && autostart.why.ends_with("; in maintenance nothing is started")
+    };
+    until(&mut client, is_held).await;
+    let (_agent, mut client) = next_agent(&site, agent).await;
+    until(&mut client, is_held).await;
+    assert!(site.processes().is_empty());
+
+    // What is not listed is in none any more.
+    maintain(&mut client, &[("another", None)]).await;
+    back(&mut client, 1).await;
+    maintain(&mut client, &[("", Some(1))]).await;
+    kill(&site);
+    let (_, autostart) = back(&mut client, 2).await;
+    assert_eq!(autostart.why, "the configuration wants it running");
+}
+
+#[tokio::test]
+async fn where_the_state_is_corrupt_only_what_the_configuration_wants_is_started() {
+    for (wanted, runs) in [("wanted = \"running\"", true), ("", false)] {
+        let site = site(&format!("{ALWAYS}\n{wanted}"));
+        std::fs::create_dir(site.path("state")).unwrap();
+        std::fs::write(site.path("state/agent.json"), "{\"version\": 1, \"words\": {\"app\"").unwrap();
+        let (agent, mut client) = agent(&site).await;
+        let state = if runs { v1::State::Running } else { v1::State::Stopped };
+        until(&mut client, |now, autostart| now == state && autostart.wanted == runs).await;
+        let said = agent.log();
+        assert!(said.iter().any(|line| line.contains("what operators wanted is not known")), "{said:#?}");
+        assert!(site.path("state/agent.json.corrupt").exists());
+    }
+}

@@ -1,0 +1,143 @@
+//! Logs, the whole way: a component's file, the agent, the aggregator, the command and the page.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rta_tests::{Lines, Program, Site, binary, patiently, run};
+
+/// One host with a component that has a log, and one that has none.
+struct World {
+    site: Site,
+    _agent: Program,
+    _aggregator: Program,
+    web: SocketAddr,
+    grpc: SocketAddr,
+}
+
+impl World {
+    fn new() -> Self {
+        let site = Site::new();
+        let silent = format!(
+            "[[component]]\nname = \"silent\"\ncriteria = [{{ regex = '^--token=silent-{}$' }}]\n",
+            site.token()
+        );
+        site.write("components.toml", &(site.component("kafka server", "", "") + &silent));
+        let host = |agent: SocketAddr| {
+            format!(
+                "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"kafka server\", \
+                 \"silent\"], agent = \"http://{agent}\" }}]\n"
+            )
+        };
+        site.write("host.toml", &host(SocketAddr::from(([127, 0, 0, 1], 1))));
+        let (agent, address) = site.agent("h");
+        site.write("host.toml", &host(address));
+        let config = site.config().display().to_string();
+        let mut aggregator = Program::start(
+            "rta-aggregator",
+            ["--config", &config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
+        );
+        let (web, grpc) = (aggregator.address("web"), aggregator.address("grpc"));
+        std::fs::create_dir(site.path("log")).unwrap();
+        Self { site, _agent: agent, _aggregator: aggregator, web, grpc }
+    }
+
+    fn log(&self) -> std::path::PathBuf {
+        self.site.log("kafka server")
+    }
+
+    fn rta(&self, arguments: &[&str]) -> std::process::Output {
+        run("rta", ["--aggregator", &self.grpc.to_string()].iter().chain(arguments))
+    }
+
+    fn get(&self, path: &str) -> String {
+        use std::io::Read as _;
+        let mut stream = TcpStream::connect(self.web).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.web);
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+}
+
+fn append(path: &Path, text: &str) {
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+/// A command that goes on until it is dropped.
+struct Following(Child);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        // Errors say that it has ended, and was waited for.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_last_lines_are_shown_by_the_command_and_on_the_page() {
+    let world = World::new();
+    append(&world.log(), "first\n\tat x.Y\n<b>\u{1b}[31mred</b>\n");
+    let output = patiently("the agent to be known", || {
+        Some(world.rta(&["logs", "kafka", "server", "-n", "2"])).filter(|output| output.status.success())
+    });
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "\tat x.Y\n<b>\\u{1b}[31mred</b>\n");
+
+    let page = world.get("/log?environment=TEST&host=h&component=kafka+server");
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("&lt;b&gt;\\u{1b}[31mred&lt;/b&gt;"), "{page}");
+    assert!(world.get("/").contains("/log?environment=TEST&amp;host=h&amp;component=kafka+server"));
+}
+
+#[test]
+fn only_the_logs_that_the_configuration_names_are_read() {
+    let world = World::new();
+    let none = patiently("the agent to be known", || {
+        let output = world.rta(&["logs", "silent"]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        (!said.contains("no connection")).then_some((output.status.code(), said))
+    });
+    assert_eq!(none.0, Some(1));
+    assert!(none.1.contains("silent on h: the configuration names no log for it"), "{}", none.1);
+    let missing = world.rta(&["logs", "kafka server"]);
+    assert!(
+        String::from_utf8(missing.stderr).unwrap().contains("kafka server.log cannot be read: No such file"),
+    );
+    for path in ["../../etc/passwd", "/etc/passwd", "kafka server/../x"] {
+        let output = world.rta(&["logs", path]);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{path}");
+    }
+}
+
+#[test]
+fn a_log_that_is_rotated_is_followed_without_losing_a_line() {
+    let world = World::new();
+    append(&world.log(), "1\n");
+    let mut command = Command::new(binary("rta"));
+    command.args(["--aggregator", &world.grpc.to_string(), "logs", "kafka server", "-f", "-n", "1"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut following = Following(command.spawn().unwrap());
+    let lines = Lines::collect(following.0.stdout.take().unwrap());
+    let notices = Lines::collect(following.0.stderr.take().unwrap());
+    let until = |wanted: &str| {
+        patiently(wanted, || lines.all().iter().any(|line| line == wanted).then_some(()));
+    };
+    until("1");
+    for number in 2..50 {
+        append(&world.log(), &format!("{number}\n"));
+        if number % 10 == 0 {
+            std::fs::rename(world.log(), world.site.path(&format!("log/{number}"))).unwrap();
+            append(&world.log(), "");
+            until(&number.to_string());
+        }
+    }
+    until("49");
+    let expected: Vec<String> = (1..50).map(|number| number.to_string()).collect();
+    assert_eq!(lines.all(), expected);
+    assert!(notices.all().iter().any(|notice| notice == "rta: the log was rotated"), "{:?}", notices.all());
+}

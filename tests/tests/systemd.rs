@@ -1,0 +1,345 @@
+//! Components that systemd starts and stops: against a real one.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use rta_shared::proto::v1;
+use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
+use rta_tests::{Program, RealSystemd, Site, binary, patiently};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+type Client = AgentServiceClient<Channel>;
+
+/// Plays a component in the namespace, whose PID 1 holds its lease.
+fn service(site: &Site, component: &str, more: &str) -> String {
+    let (stand_in, token) = (binary("stand-in"), site.token());
+    format!(
+        "[Service]\nEnvironment=STAND_IN_LEASE=1\nExecStart={} --token={component}-{token}\n{more}\n",
+        stand_in.display()
+    )
+}
+
+/// A site with one host `h`, whose components are units of the same names.
+fn site(components: &[&str]) -> Site {
+    let site = Site::new();
+    let mut text = String::new();
+    for component in components {
+        text.push_str(&format!(
+            "[[component]]\nname = \"{component}\"\n\
+             criteria = [{{ regex = '^--token={component}-{token}$' }}]\n\
+             [component.start]\nsystemd = \"{component}.service\"\nsettle = \"100ms\"\ntimeout = \"20s\"\n\
+             [component.stop]\ntimeout = \"20s\"\n",
+            token = site.token()
+        ));
+    }
+    let names: Vec<String> = components.iter().map(|name| format!("\"{name}\"")).collect();
+    text.push_str(&format!(
+        "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [{}] }}]\n",
+        names.join(", ")
+    ));
+    site.write("site.toml", &text);
+    site
+}
+
+/// An agent for `h` that `command` runs.
+async fn agent(site: &Site, mut command: Command) -> (Program, Client) {
+    command.arg("--config").arg(site.config()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
+    let mut agent = Program::run(command);
+    let address: SocketAddr = agent.address("address");
+    (agent, Client::connect(format!("http://{address}")).await.unwrap())
+}
+
+/// A real systemd with `units`, and an agent in it.
+async fn inside(site: &Site, units: &[(&str, String)]) -> Option<(RealSystemd, Program, Client)> {
+    let systemd = RealSystemd::start(site.token(), units)?;
+    let (agent, client) = agent(site, systemd.enter(binary("rta-agent"))).await;
+    Some((systemd, agent, client))
+}
+
+/// What was told on the way, and how it ended.
+#[derive(Debug)]
+struct Told {
+    progress: Vec<v1::ActionProgress>,
+    end: Result<v1::ActionResult, Status>,
+}
+
+impl Told {
+    fn phases(&self) -> Vec<v1::ActionPhase> {
+        self.progress.iter().map(v1::ActionProgress::phase).collect()
+    }
+
+    fn outcome(&self) -> v1::ActionOutcome {
+        self.end.as_ref().unwrap().outcome()
+    }
+
+    fn refusal(&self) -> (Code, &str) {
+        let status = self.end.as_ref().unwrap_err();
+        (status.code(), status.message())
+    }
+}
+
+/// Performs an action to its end.
+macro_rules! perform {
+    ($client:expr, $method:ident, $request:ident, $event:path, $component:expr) => {{
+        let request = v1::$request { component: $component.to_owned(), by: None };
+        let mut told = Told { progress: Vec::new(), end: Err(Status::unknown("it never ended")) };
+        match $client.$method(request).await {
+            Err(status) => told.end = Err(status),
+            Ok(response) => {
+                let mut events = response.into_inner();
+                loop {
+                    match events.message().await {
+                        Ok(None) => break,
+                        Err(status) => told.end = Err(status),
+                        Ok(Some(message)) => {
+                            use $event as Event;
+                            match message.event.unwrap() {
+                                Event::Progress(progress) => told.progress.push(progress),
+                                Event::Result(result) => told.end = Ok(result),
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        told
+    }};
+}
+
+async fn start(client: &mut Client, component: &str) -> Told {
+    perform!(client, start, AgentServiceStartRequest, v1::agent_service_start_response::Event, component)
+}
+
+async fn stop(client: &mut Client, component: &str) -> Told {
+    perform!(client, stop, AgentServiceStopRequest, v1::agent_service_stop_response::Event, component)
+}
+
+async fn restart(client: &mut Client, component: &str) -> Told {
+    perform!(
+        client,
+        restart,
+        AgentServiceRestartRequest,
+        v1::agent_service_restart_response::Event,
+        component
+    )
+}
+
+async fn seen(client: &mut Client, component: &str) -> v1::ComponentReport {
+    let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
+    assert_eq!(report.error, "");
+    report.components.into_iter().find(|seen| seen.component == component).unwrap()
+}
+
+/// Waits until the report on `component` is as `is_it` says.
+async fn until(
+    client: &mut Client,
+    component: &str,
+    is_it: impl Fn(&v1::ComponentReport) -> bool,
+) -> v1::ComponentReport {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let report = seen(client, component).await;
+        if is_it(&report) {
+            return report;
+        }
+        assert!(std::time::Instant::now() < deadline, "waited in vain: {report:#?}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+/// `active (running)`, by the report on `component`.
+fn unit(report: &v1::ComponentReport) -> String {
+    let unit = report.unit.as_ref().unwrap();
+    format!("{} ({}) {}{}", unit.active_state, unit.sub_state, unit.result, unit.error)
+}
+
+#[tokio::test]
+async fn a_unit_is_started_restarted_and_stopped() {
+    use v1::ActionPhase::{Gone, Launched, Matched, Signalled, Stable, Waiting};
+    let site = site(&["good"]);
+    let units = [("good.service", service(&site, "good", ""))];
+    let Some((systemd, _agent, mut client)) = inside(&site, &units).await else { return };
+    until(&mut client, "good", |report| unit(report) == "inactive (dead) success").await;
+
+    let told = start(&mut client, "good").await;
+    assert_eq!(told.outcome(), v1::ActionOutcome::Started);
+    assert_eq!(told.phases(), [Launched, Waiting, Matched, Stable]);
+    assert_eq!(told.progress[0].text, "systemd was asked to start good.service");
+    let first = seen(&mut client, "good").await;
+    assert_eq!(first.state(), v1::State::Running);
+    assert_eq!(told.end.unwrap().pids, [first.processes[0].pid]);
+    until(&mut client, "good", |report| unit(report) == "active (running) ").await;
+    assert_eq!(site.processes().len(), 1);
+    assert_eq!(start(&mut client, "good").await.outcome(), v1::ActionOutcome::AlreadyRunning);
+
+    let told = restart(&mut client, "good").await;
+    assert_eq!(told.outcome(), v1::ActionOutcome::Restarted);
+    assert_eq!(told.phases(), [Signalled, Waiting, Matched, Stable]);
+    assert_eq!(site.processes().len(), 1);
+    let second = seen(&mut client, "good").await;
+    assert_ne!(second.processes[0].pid, first.processes[0].pid);
+
+    let told = stop(&mut client, "good").await;
+    assert_eq!(told.outcome(), v1::ActionOutcome::Stopped);
+    assert_eq!(told.phases(), [Signalled, Waiting, Gone]);
+    assert_eq!(told.end.unwrap().pids, [second.processes[0].pid]);
+    assert!(site.processes().is_empty());
+    until(&mut client, "good", |report| unit(report) == "inactive (dead) success").await;
+    assert_eq!(stop(&mut client, "good").await.outcome(), v1::ActionOutcome::AlreadyStopped);
+    // A restart of what does not run is a start.
+    assert_eq!(restart(&mut client, "good").await.phases(), [Launched, Waiting, Matched, Stable]);
+    assert!(systemd.systemctl(&["is-active", "good.service"]).stdout.starts_with(b"active"));
+}
+
+#[tokio::test]
+async fn a_failure_quotes_the_units_result() {
+    let site = site(&["false", "once", "missing", "other", "masked"]);
+    let units = [
+        ("false.service", "[Service]\nExecStart=/bin/false\n".to_owned()),
+        ("once.service", "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'exit 3'\n".to_owned()),
+        ("other.service", service(&site, "another", "")),
+    ];
+    let Some((systemd, _agent, mut client)) = inside(&site, &units).await else { return };
+    std::os::unix::fs::symlink("/dev/null", systemd.units().join("masked.service")).unwrap();
+
+    let told = start(&mut client, "false").await;
+    let sentence = "start of false on h: systemd: false.service failed: exit-code, status 1";
+    assert_eq!(told.refusal(), (Code::Internal, sentence));
+    until(&mut client, "false", |report| unit(report) == "failed (failed) exit-code").await;
+    let told = start(&mut client, "once").await;
+    let sentence = "start of once on h: systemd: once.service failed: exit-code, status 3";
+    assert_eq!(told.refusal(), (Code::Internal, sentence));
+
+    for told in [start(&mut client, "missing").await, stop(&mut client, "missing").await] {
+        let (code, message) = told.refusal();
+        assert_eq!(code, Code::FailedPrecondition);
+        assert!(message.ends_with("systemd knows no unit missing.service on this host"), "{message}");
+    }
+    until(&mut client, "missing", |report| {
+        unit(report) == " () systemd knows no unit missing.service on this host"
+    })
+    .await;
+    let told = start(&mut client, "masked").await;
+    assert!(told.refusal().1.contains("systemd refuses: Unit masked.service is masked"), "{told:?}");
+
+    // Another component's process runs, and systemd is content: the criteria are wrong.
+    let text = std::fs::read_to_string(site.config().join("site.toml")).unwrap();
+    site.write("site.toml", &text.replace("timeout = \"20s\"", "timeout = \"1s\""));
+    client.reload_config(v1::AgentServiceReloadConfigRequest {}).await.unwrap();
+    let told = start(&mut client, "other").await;
+    let sentence = "start of other on h: no process matched its criteria within 1 s, though other.service is \
+                    active (running); check the criteria";
+    assert_eq!(told.refusal(), (Code::DeadlineExceeded, sentence));
+}
+
+#[tokio::test]
+async fn ends_that_are_not_clean_are_told() {
+    let site = site(&["killed", "revived", "stubborn", "leaver", "stranger"]);
+    let (stand_in, token) = (binary("stand-in"), site.token().to_owned());
+    let leaver = format!(
+        "[Service]\nEnvironment=STAND_IN_LEASE=1\nKillMode=process\n\
+         ExecStart=/bin/sh -c '{0} --token=leaver-{token} & exec {0} --token=leaver-{token}'\n",
+        stand_in.display()
+    );
+    let units = [
+        ("killed.service", service(&site, "killed", "")),
+        ("revived.service", service(&site, "revived", "Restart=always\nRestartSec=100ms")),
+        (
+            "stubborn.service",
+            service(&site, "stubborn", "Environment=STAND_IN_IGNORES=TERM\nTimeoutStopSec=1"),
+        ),
+        ("leaver.service", leaver),
+        ("stranger.service", service(&site, "stranger", "")),
+    ];
+    let Some((systemd, _agent, mut client)) = inside(&site, &units).await else { return };
+
+    start(&mut client, "killed").await.end.unwrap();
+    systemd.systemctl(&["kill", "--signal=KILL", "killed.service"]);
+    let report = until(&mut client, "killed", |report| unit(report) == "failed (failed) signal").await;
+    assert_eq!(report.state(), v1::State::Stopped);
+
+    let before = start(&mut client, "revived").await.end.unwrap().pids;
+    systemd.systemctl(&["kill", "--signal=KILL", "revived.service"]);
+    let report = until(&mut client, "revived", |report| {
+        report.processes.first().is_some_and(|process| !before.contains(&process.pid))
+    })
+    .await;
+    assert_eq!(report.state(), v1::State::Running);
+    assert_eq!(stop(&mut client, "revived").await.outcome(), v1::ActionOutcome::Stopped);
+
+    start(&mut client, "stubborn").await.end.unwrap();
+    assert_eq!(stop(&mut client, "stubborn").await.outcome(), v1::ActionOutcome::Killed);
+
+    start(&mut client, "leaver").await.end.unwrap();
+    let told = stop(&mut client, "leaver").await;
+    let left = seen(&mut client, "leaver").await.processes[0].pid;
+    let sentence = format!(
+        "stop of leaver on h: systemd has stopped leaver.service, but pid {left} still runs: it is not of that \
+         unit any more; end it by hand"
+    );
+    assert_eq!(told.refusal(), (Code::DeadlineExceeded, &*sentence));
+
+    let mut stranger = systemd.enter(&stand_in);
+    stranger.arg(format!("--token=stranger-{token}")).env("STAND_IN_LEASE", "1");
+    let mut children = rta_tests::Children::default();
+    children.begin(&mut stranger);
+    until(&mut client, "stranger", |report| report.state() == v1::State::Running).await;
+    for told in [stop(&mut client, "stranger").await, restart(&mut client, "stranger").await] {
+        assert!(told.refusal().1.contains("systemd did not start it, so that it cannot stop it"), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_bus_is_found_again_after_it_was_lost() {
+    let site = site(&["good"]);
+    let units = [("good.service", service(&site, "good", ""))];
+    let Some((systemd, _agent, mut client)) = inside(&site, &units).await else { return };
+    until(&mut client, "good", |report| unit(report) == "inactive (dead) success").await;
+    // systemctl has a way to systemd of its own.
+    patiently("the bus to be restarted", || {
+        systemd.systemctl(&["restart", "dbus.service"]).status.success().then_some(())
+    });
+    until(&mut client, "good", |report| unit(report) == "inactive (dead) success").await;
+    assert_eq!(start(&mut client, "good").await.outcome(), v1::ActionOutcome::Started);
+}
+
+#[tokio::test]
+async fn an_agent_without_the_right_says_so() {
+    let site = site(&["good"]);
+    let units = [("good.service", service(&site, "good", ""))];
+    let Some(systemd) = RealSystemd::start(site.token(), &units) else { return };
+    // The user nobody may read neither the test's folder nor, maybe, the way to the binary.
+    let program = site.path("rta-agent");
+    std::fs::copy(binary("rta-agent"), &program).unwrap();
+    std::fs::set_permissions(site.path(""), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = systemd.enter("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(program);
+    let (_agent, mut client) = agent(&site, command).await;
+    until(&mut client, "good", |report| unit(report) == "inactive (dead) success").await;
+    let told = start(&mut client, "good").await;
+    let (code, message) = told.refusal();
+    assert_eq!(code, Code::FailedPrecondition);
+    assert!(message.starts_with("start of good on h: the agent may not ask systemd for that ("), "{message}");
+    assert!(message.contains("run the agent as root"), "{message}");
+    assert!(site.processes().is_empty());
+}
+
+#[tokio::test]
+async fn without_a_system_bus_that_is_said() {
+    let site = site(&["good"]);
+    let mut command = Command::new(binary("rta-agent"));
+    command.env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", site.path("no-bus").display()));
+    let (_agent, mut client) = agent(&site, command).await;
+    let told = start(&mut client, "good").await;
+    let (code, message) = told.refusal();
+    assert_eq!(code, Code::FailedPrecondition);
+    assert!(message.starts_with("start of good on h: the system bus cannot be reached: "), "{message}");
+    assert!(message.ends_with("; is systemd running on this host?"), "{message}");
+    let report = until(&mut client, "good", |report| report.unit.is_some()).await;
+    assert_eq!(report.state(), v1::State::Stopped);
+    assert!(unit(&report).contains("the system bus cannot be reached"), "{report:?}");
+}
