@@ -201,6 +201,12 @@ async fn a_good_end_is_no_failure_for_the_next_agent_either() {
         (&*autostart.why, autostart.next_at),
         ("it ended with exit status 0, which is no failure", None)
     );
+    // It is told at once, and kept a moment later.
+    patiently("that to be kept", || {
+        let kept = std::fs::read(site.path("state/agent.json")).ok()?;
+        let kept: serde_json::Value = serde_json::from_slice(&kept).ok()?;
+        kept["finished"]["app"].is_object().then_some(())
+    });
     let (_agent, mut client) = next_agent(&site, agent).await;
     until(&mut client, is_left).await;
 }
