@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
-use rta_shared::control::{ActionEvent, ActionKind};
+use rta_shared::control::{ActionEvent, ActionKind, Requester};
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::agent_service_server::AgentService;
 use rta_shared::proto::v1::watch_report_response::Event;
@@ -40,7 +40,12 @@ impl Service {
         component: &str,
         by: Option<v1::Requester>,
     ) -> Result<Messages<T>, Status> {
-        let events = self.actions.perform(kind, component, by.unwrap_or_default().into()).await?;
+        let mut by: Requester = by.unwrap_or_default().into();
+        if by == Requester::autostart() {
+            // What comes from outside is an operator's word, whatever name they give.
+            by.address = "outside".to_owned();
+        }
+        let events = self.actions.perform(kind, component, by).await?;
         let messages = events.map(|event| event.map(|event| T::from(&event)));
         Ok(Box::pin(messages.take_until(self.shutdown.clone().cancelled_owned())))
     }

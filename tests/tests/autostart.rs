@@ -185,7 +185,11 @@ async fn a_good_end_is_no_failure_for_the_next_agent_either() {
     kill(&site);
     back(&mut client, 1).await;
 
-    // Without its lease it ends with exit status 0.
+    // Without its lease it ends with exit status 0, once it has taken it.
+    patiently("both runs to be ready", || {
+        let said = std::fs::read_to_string(site.log("app")).ok()?;
+        (said.matches("stand-in ready").count() == 2).then_some(())
+    });
     lease.end(holder);
     let is_left = |state, autostart: &v1::Autostart| {
         state == v1::State::Stopped
@@ -197,6 +201,12 @@ async fn a_good_end_is_no_failure_for_the_next_agent_either() {
         (&*autostart.why, autostart.next_at),
         ("it ended with exit status 0, which is no failure", None)
     );
+    // It is told at once, and kept a moment later.
+    patiently("that to be kept", || {
+        let kept = std::fs::read(site.path("state/agent.json")).ok()?;
+        let kept: serde_json::Value = serde_json::from_slice(&kept).ok()?;
+        kept["finished"]["app"].is_object().then_some(())
+    });
     let (_agent, mut client) = next_agent(&site, agent).await;
     until(&mut client, is_left).await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use rta_shared::config::{HostComponent, RestartWhen};
-use rta_shared::control::{ActionKind, Requester};
+use rta_shared::control::{ActionEvent, ActionKind, Requester};
 use rta_shared::name::Name;
 use rta_shared::report::{ComponentReport, Report, State};
 use rta_shared::text::printable;
@@ -59,7 +59,8 @@ struct Driver {
 
 /// How a start ended.
 enum Attempt {
-    Started,
+    /// These processes ran then.
+    Started(Vec<u32>),
     /// Another action was under way.
     NotBegun,
     Failed(Status),
@@ -67,7 +68,7 @@ enum Attempt {
 
 struct Kept {
     keeper: Keeper,
-    /// What matched last.
+    /// What matched last since its last start.
     pids: Vec<u32>,
     /// A start of it is under way.
     is_attempted: bool,
@@ -92,7 +93,9 @@ impl Driver {
         for component in seen {
             let name = &component.component;
             let Some(kept) = self.kept.get_mut(name) else { continue };
-            kept.keeper.hear(known.words.get(name));
+            if kept.keeper.hear(known.words.get(name)) {
+                kept.pids.clear();
+            }
             let quiet = quiet(&known.maintenance, name, now.wall);
             let seen = kept.seen(component, &self.actions);
             let verdict = kept.keeper.observe(now, &seen, quiet.is_some());
@@ -101,6 +104,7 @@ impl Driver {
                 Verdict::Wait(due) => wake = wake.min(due),
                 Verdict::Start => {
                     kept.is_attempted = true;
+                    kept.pids.clear();
                     self.attempts.spawn(attempt(self.actions.clone(), name.clone()));
                 }
             }
@@ -161,7 +165,10 @@ impl Driver {
         let Some(kept) = self.kept.get_mut(component) else { return };
         kept.is_attempted = false;
         match outcome {
-            Attempt::Started => {}
+            Attempt::Started(pids) => {
+                kept.pids.extend(pids);
+                kept.keeper.started();
+            }
             Attempt::NotBegun => kept.keeper.not_begun(),
             Attempt::Failed(status) => {
                 let known = format!(
@@ -199,10 +206,12 @@ async fn attempt(actions: Actions, component: Name) -> (Name, Attempt) {
     let outcome = match begun {
         Ok(events) => {
             let mut events = std::pin::pin!(events);
-            let mut outcome = Attempt::Started;
+            let mut outcome = Attempt::Started(Vec::new());
             while let Some(event) = events.next().await {
-                if let Err(status) = event {
-                    outcome = Attempt::Failed(status);
+                match event {
+                    Ok(ActionEvent::Progress(_)) => {}
+                    Ok(ActionEvent::Done(done)) => outcome = Attempt::Started(done.pids),
+                    Err(status) => outcome = Attempt::Failed(status),
                 }
             }
             outcome

@@ -45,7 +45,7 @@ pub(crate) struct End {
 pub(crate) enum Seen {
     /// It runs.
     Running,
-    /// It does not, and ended so; `None`: not known, or not yet.
+    /// It does not, and its last run since the last start ended so; `None`: not known, or not yet.
     Stopped(Option<End>),
     /// An action on it is under way.
     Acting,
@@ -110,10 +110,10 @@ impl Keeper {
         (self.rule, self.is_declared) = (rule, is_declared);
     }
 
-    /// Takes note of an operator's last word: a new one makes a new beginning.
-    pub(crate) fn hear(&mut self, word: Option<&Word>) {
+    /// Takes note of an operator's last word: a new one, for which this is true, makes a new beginning.
+    pub(crate) fn hear(&mut self, word: Option<&Word>) -> bool {
         if self.word.as_ref() == word {
-            return;
+            return false;
         }
         self.word = word.cloned();
         self.starts.clear();
@@ -122,6 +122,7 @@ impl Keeper {
         self.last = None;
         // What is not running now has not ended by itself.
         self.ran = self.ran.map(|_| false);
+        true
     }
 
     /// What is to be done now; `is_quiet`: it is in maintenance.
@@ -143,10 +144,13 @@ impl Keeper {
         }
         self.ran = Some(false);
         // The exit status may come after the process is gone.
-        if let (Some(last), Some(end)) = (&mut self.last, end)
-            && last.end.is_none()
-        {
-            last.end = Some(end.clone());
+        match (&mut self.last, end) {
+            (Some(last), Some(end)) if last.end.is_none() => last.end = Some(end.clone()),
+            // It ran too shortly to be seen running after an operator's start.
+            (None, Some(end)) => {
+                self.last = Some(Last { at: now.wall, is_start: false, end: Some(end.clone()) });
+            }
+            _ => {}
         }
         if !self.is_wanted() || self.finished().is_some() {
             self.due = None;
@@ -175,6 +179,11 @@ impl Keeper {
         self.due = None;
         self.starts.push_back(now.at);
         Verdict::Start
+    }
+
+    /// The start that [`Verdict::Start`] asked for was done: it ran, even if no report shows that.
+    pub(crate) fn started(&mut self) {
+        self.ran = Some(true);
     }
 
     /// The start that [`Verdict::Start`] asked for failed, for this reason.

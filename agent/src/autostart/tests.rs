@@ -219,6 +219,26 @@ fn an_operators_failed_start_is_tried_again_after_a_while_not_at_once() {
 }
 
 #[test]
+fn a_run_too_short_to_be_seen_has_an_end_all_the_same() {
+    let clock = Clock::new();
+    let mut keeper = running(RestartWhen::OnFailure, clock);
+    let again = Word { at: clock.at(10).wall, ..word(Wish::Running) };
+    assert!(keeper.hear(Some(&again)));
+    assert!(!keeper.hear(Some(&again)));
+    keeper.observe(clock.at(10), &Seen::Acting, false);
+    assert_eq!(keeper.observe(clock.at(11), &ended(0), false), Verdict::Nothing);
+    assert_eq!(keeper.finished(), Some(clock.at(11).wall));
+
+    // One of the agent's own starts, after an end that was none.
+    let mut keeper = running(RestartWhen::OnFailure, clock);
+    keeper.observe(clock.at(10), &ended(1), false);
+    assert_eq!(keeper.observe(clock.at(11), &ended(1), false), Verdict::Start);
+    keeper.started();
+    assert_eq!(keeper.observe(clock.at(12), &ended(0), false), Verdict::Nothing);
+    assert_eq!(keeper.finished(), Some(clock.at(12).wall));
+}
+
+#[test]
 fn an_attempt_that_was_not_begun_does_not_count() {
     let clock = Clock::new();
     let mut keeper = running(RestartWhen::Always, clock);
