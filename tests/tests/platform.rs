@@ -226,7 +226,7 @@ fn start_and_stop_by_the_command_and_by_the_page() {
     assert!(page.contains("the configuration has no start command for it"), "{page}");
 
     let unknown = world.rta(&["start", "kafka", "sever"]);
-    assert_eq!(unknown.status.code(), Some(1));
+    assert_eq!(unknown.status.code(), Some(4));
     assert_eq!(
         text(&unknown.stderr),
         "rta: component \"kafka sever\" is not known; did you mean \"kafka server\"?\n"
