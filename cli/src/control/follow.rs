@@ -26,6 +26,7 @@ const STAYS_DOWN: &str = "what was stopped for the restart stays down until it i
 
 /// Who follows what, and how that is shown.
 pub(super) struct Follow<'f, P> {
+    kind: ActionKind,
     client: &'f Client,
     person: &'f mut P,
     show: Show<'f>,
@@ -48,8 +49,15 @@ enum Next {
 }
 
 impl<'f, P: Person> Follow<'f, P> {
-    pub(super) fn new(client: &'f Client, person: &'f mut P, show: Show<'f>, patience: Duration) -> Self {
+    pub(super) fn new(
+        kind: ActionKind,
+        client: &'f Client,
+        person: &'f mut P,
+        show: Show<'f>,
+        patience: Duration,
+    ) -> Self {
         Self {
+            kind,
             client,
             person,
             show,
@@ -173,7 +181,7 @@ impl<'f, P: Person> Follow<'f, P> {
     }
 
     fn is_restart(&self) -> bool {
-        self.track.as_ref().is_some_and(|track| track.begun.plan.kind == ActionKind::Restart)
+        self.kind == ActionKind::Restart
     }
 
     /// The stream broke off before the plan's end: the plan from its beginning, as soon as it can be had.

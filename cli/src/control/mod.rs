@@ -71,7 +71,7 @@ pub(crate) async fn control(
         (false, true) => Show::live(out, style),
         (false, false) => Show::plain(out),
     };
-    Follow::new(client, person, show, RECONNECT).until_its_end(events).await
+    Follow::new(kind, client, person, show, RECONNECT).until_its_end(events).await
 }
 
 /// Whether somebody who sees the plan says that it is to be done.

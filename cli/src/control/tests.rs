@@ -218,7 +218,7 @@ async fn a_connection_that_breaks_off_each_time_is_given_up() {
     let watched: VecDeque<_> = std::iter::repeat_n(vec![begun()], 100).collect();
     let (fake, client) = Fake::serve(Script { told: vec![begun()], watched, ..Script::default() }).await;
     let patience = Duration::from_secs(1);
-    let (_, outcome) = follow_for(&client, &mut Somebody::default(), patience).await;
+    let (_, outcome) = follow_a(ActionKind::Start, &client, &mut Somebody::default(), patience).await;
     let (code, message) = outcome.unwrap_err();
     assert!(code == CANNOT_TELL && message.contains("breaks off each time"), "{message}");
     assert!(!fake.script().watched.is_empty());
@@ -227,13 +227,9 @@ async fn a_connection_that_breaks_off_each_time_is_given_up() {
 #[tokio::test]
 async fn who_cancels_a_restart_is_told_what_stays_down() {
     for (kind, is_told) in [(ActionKind::Restart, true), (ActionKind::Start, false)] {
-        let plan = Plan { kind, ..plan() };
-        let rta_shared::plan::PlanEvent::Begun(begun) = begun() else { panic!() };
-        let begun = rta_shared::plan::PlanEvent::Begun(rta_shared::plan::PlanBegun { plan, ..begun });
-        let told = vec![begun];
-        let (_, client) = Fake::serve(Script { told, ..standing_still() }).await;
+        let (_, client) = Fake::serve(standing_still()).await;
         let mut person = Somebody { interrupts: 1, answers: ["y\n"].into(), at_terminal: true };
-        let (said, _) = follow(&client, &mut person).await;
+        let (said, _) = follow_a(kind, &client, &mut person, RECONNECT).await;
         assert!(said.contains("Cancel what has not begun"), "{said}");
         let times = said.matches("what was stopped for the restart stays down").count();
         assert_eq!(times, if is_told { 2 } else { 0 }, "{said}");
@@ -251,17 +247,19 @@ fn standing_still() -> Script {
 }
 
 async fn follow(client: &Client, person: &mut Somebody) -> (String, Result<u8, (u8, String)>) {
-    follow_for(client, person, RECONNECT).await
+    follow_a(ActionKind::Start, client, person, RECONNECT).await
 }
 
-async fn follow_for(
+async fn follow_a(
+    kind: ActionKind,
     client: &Client,
     person: &mut Somebody,
     patience: Duration,
 ) -> (String, Result<u8, (u8, String)>) {
     let mut out = Vec::new();
-    let events = client.control(ActionKind::Start, &Wish::default(), &Conduct::default(), "").await.unwrap();
-    let outcome = Follow::new(client, person, Show::plain(&mut out), patience).until_its_end(events).await;
+    let events = client.control(kind, &Wish::default(), &Conduct::default(), "").await.unwrap();
+    let follow = Follow::new(kind, client, person, Show::plain(&mut out), patience);
+    let outcome = follow.until_its_end(events).await;
     (String::from_utf8(out).unwrap(), outcome.map_err(Failure::into_parts))
 }
 
