@@ -276,6 +276,35 @@ fn list_and_status_are_for_people_and_for_programs() {
 }
 
 #[test]
+fn watch_draws_the_table_on_a_terminal_and_leaves_on_q() {
+    use std::io::Write as _;
+    let world = World::new();
+    world.start_all();
+    world.until("detector", "up");
+    // A pseudo-terminal of util-linux; its size is not known.
+    let line = format!("{} --aggregator {} watch --env TEST", binary("rta").display(), world.grpc);
+    let mut script = std::process::Command::new("script")
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = Lines::collect(script.stdout.take().unwrap());
+    patiently("the table to be drawn", || {
+        let drawn = said.all().join("\n");
+        (drawn.contains("q leaves") && drawn.contains("watched") && drawn.contains("stopped")).then_some(())
+    });
+    script.stdin.as_mut().unwrap().write_all(b"q").unwrap();
+    let status = patiently("watch to leave", || script.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+    let all = said.all().join("\n");
+    assert!(all.contains("\u{1b}[?1049h"), "it draws on the alternate screen: {all:?}");
+    patiently("the terminal to be restored", || {
+        said.all().join("\n").contains("\u{1b}[?1049l").then_some(())
+    });
+}
+
+#[test]
 fn the_shell_reads_a_pipe_and_survives_failures() {
     let world = World::new();
     let mut shell = std::process::Command::new(binary("rta"))
