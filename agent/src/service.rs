@@ -10,6 +10,7 @@ use rta_shared::proto::v1;
 use rta_shared::proto::v1::agent_service_server::AgentService;
 use rta_shared::proto::v1::watch_report_response::Event;
 use rta_shared::report::Report;
+use rta_shared::text::printable;
 use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -40,7 +41,8 @@ impl Service {
         component: &str,
         by: Option<v1::Requester>,
     ) -> Result<Messages<T>, Status> {
-        let mut by: Requester = by.unwrap_or_default().into();
+        let v1::Requester { user, address } = by.unwrap_or_default();
+        let mut by = Requester { user: shortened(&user), address: shortened(&address) };
         if by == Requester::autostart() {
             // What comes from outside is an operator's word, whatever name they give.
             by.address = "outside".to_owned();
@@ -49,6 +51,13 @@ impl Service {
         let messages = events.map(|event| event.map(|event| T::from(&event)));
         Ok(Box::pin(messages.take_until(self.shutdown.clone().cancelled_owned())))
     }
+}
+
+/// How much of the name and the address of whoever asks is kept, in characters: they stand in every report.
+const LONGEST_REQUESTER: usize = 64;
+
+fn shortened(text: &str) -> String {
+    printable(text.get(..4 * LONGEST_REQUESTER).unwrap_or(text)).chars().take(LONGEST_REQUESTER).collect()
 }
 
 #[tonic::async_trait]

@@ -105,7 +105,14 @@ impl Driver {
                 Verdict::Start => {
                     kept.is_attempted = true;
                     kept.pids.clear();
-                    self.attempts.spawn(attempt(self.actions.clone(), name.clone()));
+                    let (actions, name) = (self.actions.clone(), name.clone());
+                    self.attempts.spawn(async move {
+                        // In yet another task, so that it has an end even if it panics.
+                        let attempt = tokio::spawn(attempt(actions, name.clone())).await;
+                        let failed =
+                            |error| Attempt::Failed(Status::internal(format!("the agent failed: {error}")));
+                        (name, attempt.unwrap_or_else(failed))
+                    });
                 }
             }
             let autostart = kept.keeper.report(quiet);
@@ -136,6 +143,8 @@ impl Driver {
     /// Takes up what the configuration has, and drops what it has not any more.
     fn follow_config(&mut self, known: &Remembered, report: &Report) {
         let config = self.actions.worker.config();
+        // An operator may have stopped what the configuration wants.
+        let is_blind = self.actions.memory.is_blind();
         let is_kept = |component: &&HostComponent| {
             component.start.is_some() && component.restart.when != RestartWhen::Never
         };
@@ -144,16 +153,20 @@ impl Driver {
         self.kept.retain(|name, _| components.contains_key(name));
         for (name, component) in components {
             if let Some(kept) = self.kept.get_mut(name) {
-                kept.keeper.configure(component.restart, component.wanted);
+                let is_declared = component.wanted && !is_blind;
+                kept.keeper.configure(component.restart, is_declared);
                 continue;
             }
             // What a shutdown ended is no end of its own.
             let finished = known.finished.get(name).filter(|finished| finished.boot_id == report.boot_id);
+            let begun = known.begun.get(name).filter(|begun| begun.boot_id == report.boot_id);
+            let longest = component.start.as_ref().map(|rule| rule.timeout + rule.settle).unwrap_or_default();
             let keeper = Keeper::new(
                 component.restart,
-                component.wanted,
+                component.wanted && !is_blind,
                 known.words.get(name).cloned(),
                 finished.map(|finished| finished.at),
+                begun.and_then(|begun| begun.at.checked_add(longest).ok()),
             );
             let kept = Kept { keeper, pids: Vec::new(), is_attempted: false, is_given_up: false };
             self.kept.insert(name.clone(), kept);
@@ -201,9 +214,9 @@ impl Kept {
 }
 
 /// Starts it, and waits until that has ended.
-async fn attempt(actions: Actions, component: Name) -> (Name, Attempt) {
+async fn attempt(actions: Actions, component: Name) -> Attempt {
     let begun = actions.perform(ActionKind::Start, component.as_str(), Requester::autostart()).await;
-    let outcome = match begun {
+    match begun {
         Ok(events) => {
             let mut events = std::pin::pin!(events);
             let mut outcome = Attempt::Started(Vec::new());
@@ -218,8 +231,7 @@ async fn attempt(actions: Actions, component: Name) -> (Name, Attempt) {
         }
         Err(status) if status.code() == Code::Aborted => Attempt::NotBegun,
         Err(status) => Attempt::Failed(status),
-    };
-    (component, outcome)
+    }
 }
 
 /// The first of a reason's lines.

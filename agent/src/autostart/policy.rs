@@ -26,6 +26,11 @@ impl Moment {
         Self { at: Instant::now(), wall: Timestamp::now() }
     }
 
+    /// That moment, or this one where it has passed.
+    pub(crate) fn until(self, wall: Timestamp) -> Self {
+        self.after(Duration::try_from(wall.duration_since(self.wall)).unwrap_or_default())
+    }
+
     pub(crate) fn after(self, wait: Duration) -> Self {
         Self { at: self.at + wait, wall: self.wall.checked_add(wait).unwrap_or(Timestamp::MAX) }
     }
@@ -80,6 +85,8 @@ pub(crate) struct Keeper {
     due: Option<Moment>,
     given_up: bool,
     last: Option<Last>,
+    /// Until then what an earlier agent launched may still come up.
+    pending: Option<Timestamp>,
 }
 
 /// How it ended last, or failed to start.
@@ -93,16 +100,28 @@ struct Last {
 }
 
 impl Keeper {
-    /// `finished`: it ended well by itself then, as an earlier agent saw.
+    /// `finished`: it ended well by itself then, as an earlier agent saw. `pending`: until then what an earlier
+    /// agent launched may still come up.
     pub(crate) fn new(
         rule: RestartRule,
         is_declared: bool,
         word: Option<Word>,
         finished: Option<Timestamp>,
+        pending: Option<Timestamp>,
     ) -> Self {
         let end = || Some(End { is_well: true, how: "with exit status 0".to_owned() });
         let last = finished.map(|at| Last { at, is_start: false, end: end() });
-        Self { rule, is_declared, word, ran: None, starts: VecDeque::new(), due: None, given_up: false, last }
+        Self {
+            rule,
+            is_declared,
+            word,
+            ran: None,
+            starts: VecDeque::new(),
+            due: None,
+            given_up: false,
+            last,
+            pending,
+        }
     }
 
     /// Goes on by another rule.
@@ -168,8 +187,8 @@ impl Keeper {
                 self.given_up = true;
                 return Verdict::GivenUp;
             }
-            // It ended while no agent was there: long enough ago.
-            None if is_first => now,
+            // It ended while no agent was there: long enough ago. What an earlier agent launched may still come up.
+            None if is_first => self.pending.map_or(now, |until| now.until(until)),
             None => now.after(self.delay()),
         };
         self.due = Some(due);
