@@ -1,6 +1,7 @@
 //! The aggregator, asked over gRPC; its errors as sentences.
 
-use std::error::Error as _;
+use std::cell::Cell;
+use std::error::Error;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use rta_shared::proto::{ProtocolError, v1};
 use rta_shared::reload::PlatformReload;
 use rta_shared::text::{printable, printable_lines};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Response, Status, Streaming};
+use tonic::{Code, ConnectError, Response, Status, Streaming};
 
 use crate::exit::{CANNOT_TELL, FAILED, Failure, USAGE};
 
@@ -24,6 +25,12 @@ const CONNECT: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(10);
 /// The aggregator gives every agent 10 s, and those that asked before come first.
 const RELOAD: Duration = Duration::from_secs(60);
+/// HTTP/2 pings find a connection that a cut network left dangling: what is followed must not seem to stand still.
+const PING: Duration = Duration::from_secs(2);
+/// A status is a header, and that of an ambiguous name lists each place that has it.
+const LARGEST_STATUS: u32 = 256 * 1024;
+/// What an answer that got lost leaves open.
+pub(crate) const UNKNOWN_WHETHER_BEGUN: &str = "whether it was begun is not known; rta events tells";
 
 /// What becomes of a plan.
 pub(crate) type PlanEvents = Pin<Box<dyn Stream<Item = Result<PlanEvent, Failure>> + Send>>;
@@ -55,7 +62,14 @@ impl Client {
         };
         let endpoint = Endpoint::from_shared(url.clone())
             .map_err(|_| told("is no address; write for example http://127.0.0.1:7600"))?;
-        let channel = endpoint.connect_timeout(CONNECT).tcp_nodelay(true).connect_lazy();
+        let channel = endpoint
+            .connect_timeout(CONNECT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(PING)
+            .keep_alive_timeout(PING)
+            .keep_alive_while_idle(true)
+            .http2_max_header_list_size(LARGEST_STATUS)
+            .connect_lazy();
         Ok(Self { address: url, calls: AggregatorServiceClient::new(channel) })
     }
 
@@ -76,7 +90,8 @@ impl Client {
         })))
     }
 
-    /// Whether the aggregator has something of this name, an alias among others.
+    /// Whether the aggregator may have something of this name, an alias among others: only where it says that it
+    /// has not, it has not.
     pub(crate) async fn knows(&self, component: &str) -> bool {
         let mut calls = self.calls.clone();
         let wish =
@@ -84,9 +99,8 @@ impl Client {
         let kind = v1::ActionKind::from(ActionKind::Stop).into();
         let call = calls.plan(v1::PlanRequest { kind, wish: Some((&wish).into()) });
         match tokio::time::timeout(ANSWER, call).await {
-            Ok(Ok(_)) => true,
-            Ok(Err(status)) => !matches!(status.code(), Code::NotFound | Code::Unimplemented),
-            Err(_) => false,
+            Ok(Err(status)) => status.code() != Code::NotFound,
+            Ok(Ok(_)) | Err(_) => true,
         }
     }
 
@@ -118,15 +132,15 @@ impl Client {
         Ok(match kind {
             ActionKind::Start => {
                 let call = calls.start(v1::AggregatorServiceStartRequest { wish, conduct });
-                self.told(self.within(ANSWER, call).await?, |response| response.event)
+                self.told(self.begun(call).await?, |response| response.event)
             }
             ActionKind::Stop => {
                 let call = calls.stop(v1::AggregatorServiceStopRequest { wish, conduct });
-                self.told(self.within(ANSWER, call).await?, |response| response.event)
+                self.told(self.begun(call).await?, |response| response.event)
             }
             ActionKind::Restart => {
                 let call = calls.restart(v1::AggregatorServiceRestartRequest { wish, conduct });
-                self.told(self.within(ANSWER, call).await?, |response| response.event)
+                self.told(self.begun(call).await?, |response| response.event)
             }
         })
     }
@@ -136,6 +150,18 @@ impl Client {
         let mut calls = self.calls.clone();
         let call = calls.watch_plan(v1::WatchPlanRequest { plan_id });
         Ok(self.told(self.within(ANSWER, call).await?, |response| response.event))
+    }
+
+    /// The answer of a call that begins something.
+    async fn begun<T>(&self, call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Failure> {
+        let is_sent = Cell::new(true);
+        let call = async { call.await.inspect_err(|status| is_sent.set(!is_unconnected(status))) };
+        self.within(ANSWER, call).await.map_err(|failure| match failure {
+            Failure::Unreachable(why) if is_sent.get() => {
+                Failure::Unreachable(format!("{why}; {UNKNOWN_WHETHER_BEGUN}"))
+            }
+            failure => failure,
+        })
     }
 
     fn told<T: 'static>(
@@ -148,7 +174,11 @@ impl Client {
     {
         let client = self.clone();
         Box::pin(stream.map(move |response| {
-            let response = response.map_err(|status| client.sentence(&status))?;
+            let response = response.map_err(|status| match status.code() {
+                // It shuts down, or is about to: the plan can be asked for anew when it is back.
+                Code::Unavailable => Failure::Unreachable(client.sentence(&status).message()),
+                _ => client.sentence(&status),
+            })?;
             let event = event(response).ok_or(ProtocolError::Missing("event"));
             event.and_then(PlanEvent::try_from).map_err(|error| client.misunderstood(&error))
         }))
@@ -244,7 +274,8 @@ impl Client {
                     format!("the aggregator at {address} is of a version that does not know this command"),
                 );
             }
-            return Failure::new(FAILED, printable_lines(status.message()));
+            let code = if status.code() == Code::NotFound { CANNOT_TELL } else { FAILED };
+            return Failure::new(code, printable_lines(status.message()));
         };
         while let Some(deeper) = source.source() {
             source = deeper;
@@ -253,5 +284,96 @@ impl Client {
         Failure::Unreachable(format!(
             "no connection to the aggregator at {address}: {source}; is rta-aggregator running there?"
         ))
+    }
+}
+
+/// Whether a call failed since no connection could be made: then nothing of it was sent.
+fn is_unconnected(status: &Status) -> bool {
+    let mut source = status.source();
+    while let Some(error) = source {
+        if error.is::<ConnectError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+    use rta_shared::plan::{Conduct, Wish};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::fake::{Fake, Script, begun, ended, plan};
+
+    /// A client of `fake` whose connection, once that is said, is still there and passes nothing on.
+    async fn cut_when_said(fake: &Client) -> (Client, oneshot::Sender<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(&listener.local_addr().unwrap().to_string()).unwrap();
+        let address = fake.address.strip_prefix("http://").unwrap().to_owned();
+        let (cut, is_cut) = oneshot::channel();
+        tokio::spawn(async move {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let mut far = TcpStream::connect(address).await.unwrap();
+            tokio::select! {
+                _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                _ = is_cut => std::future::pending().await,
+            }
+        });
+        (client, cut)
+    }
+
+    async fn start(client: &Client) -> Result<PlanEvents, Failure> {
+        client.control(ActionKind::Start, &Wish::default(), &Conduct::default(), "").await
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_cut_in_silence_is_lost() {
+        let script = Script {
+            told: vec![begun()],
+            when_cancelled: Some(ended([0, 0, 2, 0], true)),
+            ..Script::default()
+        };
+        let (_fake, client) = Fake::serve(script).await;
+        let (client, cut) = cut_when_said(&client).await;
+        let mut events = start(&client).await.unwrap();
+        assert!(events.next().await.unwrap().is_ok());
+        cut.send(()).unwrap();
+        assert!(matches!(events.next().await, Some(Err(Failure::Unreachable(_)))));
+    }
+
+    #[tokio::test]
+    async fn only_what_was_sent_may_have_begun() {
+        let unsent = start(&Client::new("127.0.0.1:1").unwrap()).await.err().unwrap();
+        assert!(!unsent.message().contains("begun"));
+
+        let (_fake, client) = Fake::serve(Script { plan: Some(plan()), ..Script::default() }).await;
+        let (client, cut) = cut_when_said(&client).await;
+        client.plan(ActionKind::Start, &Wish::default()).await.unwrap();
+        cut.send(()).unwrap();
+        let (code, message) = start(&client).await.err().unwrap().into_parts();
+        assert_eq!(code, CANNOT_TELL);
+        assert!(message.ends_with(UNKNOWN_WHETHER_BEGUN), "{message}");
+    }
+
+    #[tokio::test]
+    async fn a_long_refusal_is_heard_and_a_name_is_unknown_only_where_that_is_said() {
+        let long = "on several hosts, ".repeat(5000);
+        for (status, code, is_known) in
+            [(Status::invalid_argument(&long), FAILED, true), (Status::not_found(&long), CANNOT_TELL, false)]
+        {
+            let script = Script { plan_refused: Some(status), ..Script::default() };
+            let (_fake, client) = Fake::serve(script).await;
+            let refused = client.plan(ActionKind::Stop, &Wish::default()).await.unwrap_err();
+            let (told, message) = refused.into_parts();
+            assert!(told == code && message == long, "{told} {:.200}", message);
+            assert_eq!(client.knows("kafka").await, is_known);
+        }
+        let script = Script { plan_refused: Some(Status::unimplemented("")), ..Script::default() };
+        assert!(Fake::serve(script).await.1.knows("kafka").await);
+        assert!(Client::new("127.0.0.1:1").unwrap().knows("kafka").await);
     }
 }

@@ -26,11 +26,15 @@ pub(crate) type Told = Vec<PlanEvent>;
 #[derive(Default)]
 pub(crate) struct Script {
     pub(crate) plan: Option<Plan>,
+    /// Instead of [`Script::plan`].
+    pub(crate) plan_refused: Option<Status>,
     /// For Start, Stop and Restart.
     pub(crate) told: Told,
     /// The stream of [`Script::told`] stays open after its last event until the plan is cancelled; then it ends
     /// with this.
     pub(crate) when_cancelled: Option<PlanEvent>,
+    /// What that stream ends with, after [`Script::told`].
+    pub(crate) told_at_last: Option<Status>,
     /// One for each WatchPlan; none left: NOT_FOUND.
     pub(crate) watched: VecDeque<Told>,
     pub(crate) conducts: Vec<v1::PlanConduct>,
@@ -76,6 +80,9 @@ impl Fake {
         let (sender, receiver) = mpsc::channel(100);
         for event in &script.told {
             sender.try_send(Ok(event.into())).unwrap();
+        }
+        if let Some(status) = &script.told_at_last {
+            sender.try_send(Err(status.clone())).unwrap();
         }
         if script.when_cancelled.is_some() {
             self.open.lock().unwrap().push(sender);
@@ -128,6 +135,9 @@ impl AggregatorService for Fake {
     async fn plan(&self, request: Request<v1::PlanRequest>) -> Result<Response<v1::PlanResponse>, Status> {
         let mut script = self.script();
         script.wishes.extend(request.into_inner().wish);
+        if let Some(status) = &script.plan_refused {
+            return Err(status.clone());
+        }
         let plan = script.plan.as_ref().ok_or_else(|| Status::not_found("component \"x\" is not known"))?;
         Ok(Response::new(v1::PlanResponse { plan: Some(plan.into()) }))
     }

@@ -17,7 +17,7 @@ pub(crate) async fn logs(
     out: &mut (dyn Write + Send),
     notices: &mut (dyn Write + Send),
 ) -> Outcome {
-    let (environment, host, component) = logs.target.parts();
+    let (environment, host, component) = logs.target.parts()?;
     let request = v1::AggregatorServiceReadLogRequest {
         component,
         environment,

@@ -23,6 +23,7 @@ mod remote;
 mod render;
 mod select;
 mod shell;
+mod terminal;
 mod typed;
 mod user;
 mod watch;

@@ -35,13 +35,13 @@ pub(crate) async fn maintenance(
             // A length is checked to be positive where it is read.
             let length = length.map(|length| to_wire_duration(length.unsigned_abs()));
             let request =
-                v1::SetMaintenanceRequest { on: true, length, reason: reason.clone(), ..named(wish) };
+                v1::SetMaintenanceRequest { on: true, length, reason: reason.clone(), ..named(wish)? };
             for maintenance in client.set_maintenance(request).await? {
                 write!(out, "{}", line(&maintenance))?;
             }
         }
         Some(MaintenanceChange::Off { wish }) => {
-            let ended = client.set_maintenance(named(wish)).await?;
+            let ended = client.set_maintenance(named(wish)?).await?;
             if ended.is_empty() {
                 writeln!(out, "nothing of it was in maintenance")?;
             }
@@ -53,16 +53,16 @@ pub(crate) async fn maintenance(
     Ok(OK)
 }
 
-fn named(wish: &MaintenanceWish) -> v1::SetMaintenanceRequest {
-    let (environment, host, component) = wish.parts();
-    v1::SetMaintenanceRequest {
+fn named(wish: &MaintenanceWish) -> Result<v1::SetMaintenanceRequest, Failure> {
+    let (environment, host, component) = wish.parts()?;
+    Ok(v1::SetMaintenanceRequest {
         component,
         environment,
         host,
         all: wish.all,
         user: user(),
         ..Default::default()
-    }
+    })
 }
 
 fn write_json(known: &[Maintenance], out: &mut (dyn Write + Send)) -> Outcome {

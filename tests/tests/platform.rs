@@ -226,7 +226,7 @@ fn start_and_stop_by_the_command_and_by_the_page() {
     assert!(page.contains("the configuration has no start command for it"), "{page}");
 
     let unknown = world.rta(&["start", "kafka", "sever"]);
-    assert_eq!(unknown.status.code(), Some(1));
+    assert_eq!(unknown.status.code(), Some(4));
     assert_eq!(
         text(&unknown.stderr),
         "rta: component \"kafka sever\" is not known; did you mean \"kafka server\"?\n"
@@ -273,6 +273,35 @@ fn list_and_status_are_for_people_and_for_programs() {
     let unknown = world.rta(&["list", "--env", "TSET"]);
     assert_eq!(unknown.status.code(), Some(4));
     assert_eq!(text(&unknown.stderr), "rta: environment \"TSET\" is not known; did you mean \"TEST\"?\n");
+}
+
+#[test]
+fn watch_draws_the_table_on_a_terminal_and_leaves_on_q() {
+    use std::io::Write as _;
+    let world = World::new();
+    world.start_all();
+    world.until("detector", "up");
+    // A pseudo-terminal of util-linux; its size is not known.
+    let line = format!("{} --aggregator {} watch --env TEST", binary("rta").display(), world.grpc);
+    let mut script = std::process::Command::new("script")
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = Lines::collect(script.stdout.take().unwrap());
+    patiently("the table to be drawn", || {
+        let drawn = said.all().join("\n");
+        (drawn.contains("q leaves") && drawn.contains("watched") && drawn.contains("stopped")).then_some(())
+    });
+    script.stdin.as_mut().unwrap().write_all(b"q").unwrap();
+    let status = patiently("watch to leave", || script.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+    let all = said.all().join("\n");
+    assert!(all.contains("\u{1b}[?1049h"), "it draws on the alternate screen: {all:?}");
+    patiently("the terminal to be restored", || {
+        said.all().join("\n").contains("\u{1b}[?1049l").then_some(())
+    });
 }
 
 #[test]

@@ -5,7 +5,7 @@ use rta_shared::plan::Wish;
 
 use super::Place;
 use super::remote::parts;
-use crate::exit::{Failure, USAGE};
+use crate::exit::Failure;
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("what").required(true).multiple(true).args(["name", "host", "env", "all"])))]
@@ -40,18 +40,12 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// What is to be done it to.
+    /// What it is to be done to.
     ///
     /// # Errors
-    /// A name that names a place and no component: a typing mistake must not stop a whole host.
+    /// A name that has an empty part: a typing mistake must not stop a whole host.
     pub(crate) fn wish(&self) -> Result<Wish, Failure> {
-        let (environment, host, component) = parts(&self.name, &self.place);
-        if component.is_empty() && !self.name.is_empty() {
-            return Err(Failure::new(
-                USAGE,
-                "the name says no component; for all of a host or environment write --host or --env",
-            ));
-        }
+        let (environment, host, component) = parts(&self.name, &self.place)?;
         Ok(Wish { component, environment, host, all: self.all, no_dependencies: self.no_dependencies })
     }
 }
@@ -92,7 +86,23 @@ mod tests {
     fn everything_is_meant_only_where_that_is_said() {
         assert!(wish("rta stop").is_none());
         assert!(wish("rta stop --yes").is_none());
-        assert!(wish("rta stop DEV/h/").unwrap().is_err());
+        for empty in ["DEV/h/", "/h/kafka", "DEV//kafka", "/kafka", "h/", "/"] {
+            assert!(wish(&format!("rta stop {empty} --yes")).unwrap().is_err(), "{empty}");
+        }
+        // A variable of a script that is not set.
+        let unset = |words: &[&str]| Arguments::try_parse_from(words).is_err();
+        for flag in ["--host", "--env"] {
+            let other = if flag == "--host" { "--env" } else { "--host" };
+            for empty in ["", " "] {
+                assert!(unset(&["rta", "stop", other, "DEV", flag, empty, "--yes"]), "{flag}");
+                assert!(unset(&["rta", "maintenance", "on", other, "DEV", flag, empty]), "{flag}");
+                assert!(unset(&["rta", "check", flag, empty]) && unset(&["rta", "status", empty]), "{flag}");
+                assert!(unset(&["rta", "events", flag, empty]), "{flag}");
+            }
+            assert!(unset(&["rta", "stop", &format!("{flag}="), "--all"]), "{flag}");
+        }
+        let no_name = Arguments::try_parse_from(["rta", "stop", "", "--env", "DEV"]).unwrap();
+        assert!(matches!(no_name.command, Command::Remote(Remote::Stop(stop)) if stop.wish().is_err()));
         assert!(wish("rta stop --all").unwrap().unwrap().all);
         let host = wish("rta stop --host h").unwrap().unwrap();
         assert_eq!((host.host.as_str(), host.component.as_str(), host.all), ("h", "", false));

@@ -175,7 +175,7 @@ pub(crate) struct Here {
     #[arg(long, value_name = "DIR")]
     pub(crate) config: Option<PathBuf>,
     /// With --config: the host that this machine is [default: the machine's host name]
-    #[arg(long, value_name = "NAME", requires = "config")]
+    #[arg(long, value_name = "NAME", requires = "config", value_parser = remote::given)]
     pub(crate) host: Option<String>,
 }
 

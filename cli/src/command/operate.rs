@@ -7,8 +7,9 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::event::EventKind;
 
-use super::remote::parts;
+use super::remote::{given, parts};
 use super::{Place, Target};
+use crate::exit::Failure;
 
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
@@ -76,7 +77,10 @@ pub(crate) struct MaintenanceWish {
 
 impl MaintenanceWish {
     /// Environment, host and component; empty where not said.
-    pub(crate) fn parts(&self) -> (String, String, String) {
+    ///
+    /// # Errors
+    /// The name has an empty part.
+    pub(crate) fn parts(&self) -> Result<(String, String, String), Failure> {
         parts(&self.name, &self.place)
     }
 }
@@ -89,7 +93,7 @@ pub(crate) struct Events {
     #[command(flatten)]
     pub(crate) place: Place,
     /// Only this component
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = given)]
     pub(crate) component: Option<String>,
     /// Only this kind; may be given more than once
     #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(EventKind::ALL.map(EventKind::word)))]

@@ -1,8 +1,10 @@
 //! What is asked of the aggregator, from the command line and at the prompt alike.
 
 use clap::{Args, Subcommand};
+use rta_shared::text::printable;
 
 use super::{Control, Events, Logs, Maintenance};
+use crate::exit::{Failure, USAGE};
 
 /// What is asked of the aggregator, from the command line and at the prompt alike.
 #[derive(Debug, Subcommand)]
@@ -10,7 +12,7 @@ pub(crate) enum Remote {
     /// A verdict, the root causes, and every component
     Status {
         /// Only this component
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", value_parser = given)]
         name: Vec<String>,
         #[command(flatten)]
         place: Place,
@@ -24,7 +26,7 @@ pub(crate) enum Remote {
     /// The status, live, until q or Ctrl-C; in a pipe a line for each change of health
     Watch {
         /// Only this component
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", value_parser = given)]
         name: Vec<String>,
         #[command(flatten)]
         place: Place,
@@ -57,10 +59,10 @@ pub(crate) enum Remote {
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Place {
     /// Only this environment
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = given)]
     pub(crate) env: Option<String>,
     /// Only this host
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = given)]
     pub(crate) host: Option<String>,
 }
 
@@ -75,22 +77,49 @@ pub(crate) struct Target {
 
 impl Target {
     /// Environment, host and component; empty where not said.
-    pub(crate) fn parts(&self) -> (String, String, String) {
+    ///
+    /// # Errors
+    /// The name has an empty part.
+    pub(crate) fn parts(&self) -> Result<(String, String, String), Failure> {
         parts(&self.name, &self.place)
+    }
+}
+
+/// A name that is not empty, without the spaces around it: a script's variable that is not set must not widen
+/// what is asked for to everything.
+pub(super) fn given(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("it is empty; leave the flag out, or write a name".to_owned()),
+        name => Ok(name.to_owned()),
     }
 }
 
 /// Environment, host and component of a name that is typed in one word or in several; empty where not said. A
 /// full name says them before the flags do.
-pub(super) fn parts(name: &[String], place: &Place) -> (String, String, String) {
+///
+/// # Errors
+/// The name has an empty part, which would mean any.
+pub(super) fn parts(name: &[String], place: &Place) -> Result<(String, String, String), Failure> {
+    let flag = |flag: &Option<String>| flag.clone().unwrap_or_default();
+    if name.is_empty() {
+        return Ok((flag(&place.env), flag(&place.host), String::new()));
+    }
     let name = name.join(" ");
-    let mut parts = name.rsplitn(3, '/').map(str::trim);
-    let component = parts.next().unwrap_or_default().to_owned();
-    let or_flag = |part: Option<&str>, flag: &Option<String>| match part {
-        Some(part) => part.to_owned(),
-        None => flag.clone().unwrap_or_default(),
-    };
-    let host = or_flag(parts.next(), &place.host);
-    let environment = or_flag(parts.next(), &place.env);
-    (environment, host, component)
+    let parts: Vec<&str> = name.rsplitn(3, '/').map(str::trim).collect();
+    if parts.contains(&"") {
+        let shown = printable(&name);
+        let what = match parts.first() {
+            Some(&"") => "no component",
+            _ => "an empty part",
+        };
+        return Err(Failure::new(
+            USAGE,
+            format!(
+                "the name \"{shown}\" has {what}; write COMPONENT, HOST/COMPONENT or ENVIRONMENT/HOST/COMPONENT, \
+                 and for all of a host or environment no name, but --host or --env"
+            ),
+        ));
+    }
+    let part = |at: usize, otherwise: String| parts.get(at).map_or(otherwise, |part| (*part).to_owned());
+    Ok((part(2, flag(&place.env)), part(1, flag(&place.host)), part(0, String::new())))
 }

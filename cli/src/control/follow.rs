@@ -4,14 +4,16 @@
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
+use rta_shared::control::ActionKind;
 use rta_shared::plan::{PlanEnd, PlanEvent};
 use rta_shared::text::counted;
 
 use super::is_yes;
+use super::loss::Loss;
 use super::person::{Heard, Person};
 use super::show::Show;
 use super::track::Track;
-use crate::client::{Client, PlanEvents};
+use crate::client::{Client, PlanEvents, UNKNOWN_WHETHER_BEGUN};
 use crate::exit::{CANNOT_TELL, FAILED, Failure, OK, Outcome};
 use crate::render::plan::seconds;
 
@@ -19,10 +21,12 @@ use crate::render::plan::seconds;
 const TICK: Duration = Duration::from_millis(250);
 /// Between two attempts to reach an aggregator that was lost.
 const ATTEMPT: Duration = Duration::from_millis(500);
-const QUESTION: &str = "Cancel what has not begun? [y/N/d(etach)]";
+/// What a cancelled restart leaves behind.
+const STAYS_DOWN: &str = "what was stopped for the restart stays down until it is started";
 
 /// Who follows what, and how that is shown.
 pub(super) struct Follow<'f, P> {
+    kind: ActionKind,
     client: &'f Client,
     person: &'f mut P,
     show: Show<'f>,
@@ -34,8 +38,7 @@ pub(super) struct Follow<'f, P> {
     interrupts: usize,
     /// It is to be cancelled as soon as its number is known.
     cancels: bool,
-    /// Since when nothing new was heard.
-    lost: Option<Instant>,
+    loss: Loss,
 }
 
 /// What came next.
@@ -46,8 +49,15 @@ enum Next {
 }
 
 impl<'f, P: Person> Follow<'f, P> {
-    pub(super) fn new(client: &'f Client, person: &'f mut P, show: Show<'f>, patience: Duration) -> Self {
+    pub(super) fn new(
+        kind: ActionKind,
+        client: &'f Client,
+        person: &'f mut P,
+        show: Show<'f>,
+        patience: Duration,
+    ) -> Self {
         Self {
+            kind,
             client,
             person,
             show,
@@ -56,7 +66,7 @@ impl<'f, P: Person> Follow<'f, P> {
             asking: false,
             interrupts: 0,
             cancels: false,
-            lost: None,
+            loss: Loss::default(),
         }
     }
 
@@ -71,6 +81,7 @@ impl<'f, P: Person> Follow<'f, P> {
             };
             match next {
                 Next::Tick => {
+                    self.loss.settle(Instant::now());
                     if let Some(track) = &self.track {
                         self.show.tick(track);
                     }
@@ -100,7 +111,7 @@ impl<'f, P: Person> Follow<'f, P> {
             }
             (PlanEvent::Step(change), Some(track)) => {
                 if track.take(change, Instant::now()) {
-                    self.lost = None;
+                    self.loss.end();
                     self.show.changed(track, change.step, &event)?;
                 }
             }
@@ -126,7 +137,8 @@ impl<'f, P: Person> Follow<'f, P> {
         }
         if self.person.can_answer() {
             self.asking = true;
-            self.show.ask(QUESTION)?;
+            let leaves = if self.is_restart() { format!(" ({STAYS_DOWN})") } else { String::new() };
+            self.show.ask(&format!("Cancel what has not begun{leaves}? [y/N/d(etach)]"))?;
             self.person.asked();
             return Ok(());
         }
@@ -157,30 +169,51 @@ impl<'f, P: Person> Follow<'f, P> {
         self.cancels = id.is_none();
         let Some(id) = id else { return Ok(()) };
         match self.client.cancel_plan(id).await {
-            Ok(skipped) => self.show.note(&format!(
-                "cancelled: {} will not begin; what is under way goes on to its end",
-                counted(skipped as usize, "step")
-            )),
+            Ok(skipped) => {
+                let leaves = if self.is_restart() { format!("; {STAYS_DOWN}") } else { String::new() };
+                self.show.note(&format!(
+                    "cancelled: {} will not begin; what is under way goes on to its end{leaves}",
+                    counted(skipped as usize, "step")
+                ))
+            }
             Err(failure) => self.show.note(&format!("not cancelled: {}", failure.message())),
         }
+    }
+
+    fn is_restart(&self) -> bool {
+        self.kind == ActionKind::Restart
     }
 
     /// The stream broke off before the plan's end: the plan from its beginning, as soon as it can be had.
     async fn again(&mut self, failure: Option<Failure>) -> Result<PlanEvents, Failure> {
         let Some(id) = self.track.as_ref().map(|track| track.begun.id) else {
-            // Refused, or lost before it is known what was begun.
-            let unknown = "the aggregator ended the call before it said what was begun";
-            return Err(failure.unwrap_or_else(|| Failure::new(CANNOT_TELL, unknown)));
+            return Err(match failure {
+                Some(Failure::Unreachable(why)) => {
+                    Failure::Unreachable(format!("{why}; {UNKNOWN_WHETHER_BEGUN}"))
+                }
+                Some(refused) => refused,
+                None => Failure::new(
+                    CANNOT_TELL,
+                    format!(
+                        "the aggregator ended the call before it said what was begun; {UNKNOWN_WHETHER_BEGUN}"
+                    ),
+                ),
+            });
         };
         self.stop_asking(false)?;
-        if self.lost.is_none() {
-            let why = failure.map(|failure| format!(": {}", failure.message())).unwrap_or_default();
+        let why = match failure {
+            None => "the aggregator ended the call".to_owned(),
+            Some(Failure::Unreachable(why)) => why,
+            // What was told will be told again.
+            Some(failure) => return Err(self.unknown(id, &failure.message())?),
+        };
+        let (since, is_news) = self.loss.begin(Instant::now());
+        if is_news {
             self.show.note(&format!(
-                "the connection was lost in the middle of plan {id}{why}; trying anew for {}",
+                "the connection was lost in the middle of plan {id}: {why}; trying anew for {}",
                 seconds(self.patience)
             ))?;
         }
-        let since = *self.lost.get_or_insert_with(Instant::now);
         loop {
             let attempt = async {
                 tokio::time::sleep(ATTEMPT).await;
@@ -190,16 +223,26 @@ impl<'f, P: Person> Follow<'f, P> {
                 attempt = attempt => attempt,
                 _ = self.person.heard(false) => return Err(self.leave(FAILED)?),
             };
+            let is_patient = since.elapsed() < self.patience;
             match attempt {
-                Ok(events) => return Ok(events),
-                Err(Failure::Unreachable(_)) if since.elapsed() < self.patience => {}
-                Err(failure) => {
-                    let message = format!("it is not known how plan {id} ends: {}", failure.message());
-                    self.close()?;
-                    return Err(Failure::new(CANNOT_TELL, message));
+                Ok(events) if is_patient => {
+                    self.loss.renew(Instant::now());
+                    return Ok(events);
                 }
+                Ok(_) => {
+                    return Err(self.unknown(id, &format!("the connection breaks off each time: {why}"))?);
+                }
+                Err(Failure::Unreachable(_)) if is_patient => {}
+                Err(failure) => return Err(self.unknown(id, &failure.message())?),
             }
         }
+    }
+
+    /// The plan cannot be followed any longer; the sentence for that.
+    fn unknown(&mut self, id: u64, why: &str) -> Result<Failure, Failure> {
+        self.close()?;
+        let message = format!("it is not known how plan {id} ends: {why}; rta events tells");
+        Ok(Failure::new(CANNOT_TELL, message))
     }
 
     /// No longer watches; the sentence for that.

@@ -1,16 +1,16 @@
 //! A line for each step on a terminal, redrawn as it changes.
 
-use std::io;
 use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rta_shared::plan::StepState;
 use rta_shared::text::counted;
-use rustix::termios::{LocalModes, tcgetwinsize};
+use rustix::termios::LocalModes;
 
 use super::track::Track;
 use crate::keyboard::Held;
 use crate::render::{Style, plan as text};
+use crate::terminal;
 
 /// Lines of the terminal that are left to others.
 const SPARE: usize = 3;
@@ -45,7 +45,7 @@ impl Live {
     }
 
     pub(super) fn begin(&mut self, track: &Track) {
-        let rows = tcgetwinsize(io::stdout()).map_or(24, |size| usize::from(size.ws_row));
+        let (rows, _) = terminal::size();
         let fits = track.steps.len() + SPARE <= rows;
         self.width = text::width(&track.begun.plan);
         self.bars = (0..track.steps.len()).map(|_| fits.then(|| self.bar())).collect();

@@ -2,6 +2,7 @@
 
 mod follow;
 mod live;
+mod loss;
 pub(crate) mod person;
 mod show;
 #[cfg(test)]
@@ -43,8 +44,13 @@ pub(crate) async fn control(
     if wish.plan && wish.json {
         return write_json(&plan, out);
     }
+    if plan.steps.is_empty() && !wish.json {
+        return nothing_to_do(kind, out);
+    }
     if plan.steps.is_empty() {
-        return nothing_to_do(kind, wish.json, out);
+        // Like what becomes of a plan, an object on a line.
+        writeln!(out, "{}", serde_json::to_string(&plan).map_err(no_json)?)?;
+        return Ok(OK);
     }
     if wish.plan {
         write!(out, "{}", text::plan(&plan))?;
@@ -65,7 +71,7 @@ pub(crate) async fn control(
         (false, true) => Show::live(out, style),
         (false, false) => Show::plain(out),
     };
-    Follow::new(client, person, show, RECONNECT).until_its_end(events).await
+    Follow::new(kind, client, person, show, RECONNECT).until_its_end(events).await
 }
 
 /// Whether somebody who sees the plan says that it is to be done.
@@ -102,10 +108,7 @@ fn nothing_done() -> Failure {
     Failure::new(FAILED, "nothing was done")
 }
 
-fn nothing_to_do(kind: ActionKind, json: bool, out: &mut (dyn Write + Send)) -> Outcome {
-    if json {
-        return Ok(OK);
-    }
+fn nothing_to_do(kind: ActionKind, out: &mut (dyn Write + Send)) -> Outcome {
     let why = match kind {
         ActionKind::Start => Ended::AlreadyRunning.to_string(),
         ActionKind::Stop => Ended::AlreadyStopped.to_string(),
@@ -116,8 +119,10 @@ fn nothing_to_do(kind: ActionKind, json: bool, out: &mut (dyn Write + Send)) -> 
 }
 
 fn write_json(plan: &Plan, out: &mut (dyn Write + Send)) -> Outcome {
-    let json = serde_json::to_string_pretty(plan)
-        .map_err(|error| Failure::new(FAILED, format!("the plan cannot be written as JSON: {error}")))?;
-    writeln!(out, "{json}")?;
+    writeln!(out, "{}", serde_json::to_string_pretty(plan).map_err(no_json)?)?;
     Ok(OK)
+}
+
+fn no_json(error: serde_json::Error) -> Failure {
+    Failure::new(FAILED, format!("the plan cannot be written as JSON: {error}"))
 }

@@ -8,6 +8,7 @@ use rta_shared::plan::{StepState, Wish};
 
 use super::*;
 use crate::command::{Arguments, Command, Remote};
+use crate::exit::CANNOT_TELL;
 use crate::fake::{Fake, Script, begun, change, ended, plan};
 
 /// Somebody who gives these answers, and presses Ctrl-C so often.
@@ -137,9 +138,12 @@ async fn nothing_to_do_is_no_failure_and_an_unknown_name_is_one() {
     let (_, client) = Fake::serve(Script { plan: Some(empty), ..Script::default() }).await;
     let (said, outcome) = run(&client, "rta start kafka", &mut Somebody::default()).await;
     assert_eq!((said.as_str(), outcome), ("nothing to do: already running, nothing was started\n", Ok(OK)));
+    let (said, outcome) = run(&client, "rta start kafka --json", &mut Somebody::default()).await;
+    assert_eq!((said.as_str(), outcome), ("{\"kind\":\"start\",\"steps\":[]}\n", Ok(OK)));
     let (_, client) = Fake::serve(Script::default()).await;
     let (_, outcome) = run(&client, "rta start x", &mut Somebody::default()).await;
-    assert!(outcome.is_err_and(|(_, message)| message.contains("is not known")));
+    let (code, message) = outcome.unwrap_err();
+    assert!(code == CANNOT_TELL && message.contains("is not known"), "{code} {message}");
 }
 
 #[tokio::test]
@@ -180,8 +184,56 @@ async fn a_plan_that_is_no_longer_known_ends_unknown() {
     let (_, client) = Fake::serve(Script { plan: Some(plan()), told, ..Script::default() }).await;
     let (_, outcome) = run(&client, "rta start kafka -y", &mut Somebody::default()).await;
     let (code, message) = outcome.unwrap_err();
-    assert_eq!(code, crate::exit::CANNOT_TELL);
-    assert_eq!(message, "it is not known how plan 7 ends: plan 7 is not known");
+    assert_eq!(code, CANNOT_TELL);
+    assert_eq!(message, "it is not known how plan 7 ends: plan 7 is not known; rta events tells");
+}
+
+#[tokio::test]
+async fn what_cannot_heal_is_not_tried_anew() {
+    let told: Vec<_> = both_done().into_iter().take(2).collect();
+    let script = |watched: Vec<Vec<_>>, status| Script {
+        plan: Some(plan()),
+        told: told.clone(),
+        told_at_last: Some(status),
+        watched: watched.into(),
+        ..Script::default()
+    };
+    let refused = script(vec![both_done()], tonic::Status::data_loss("a step of no plan"));
+    let (fake, client) = Fake::serve(refused).await;
+    let (said, outcome) = run(&client, "rta start kafka -y", &mut Somebody::default()).await;
+    let (code, message) = outcome.unwrap_err();
+    assert_eq!(code, CANNOT_TELL);
+    assert_eq!(message, "it is not known how plan 7 ends: a step of no plan; rta events tells");
+    assert!(!said.contains("trying anew") && fake.script().watched.len() == 1, "{said}");
+
+    let shutting_down = script(vec![both_done()], tonic::Status::unavailable("it is shutting down"));
+    let (_, client) = Fake::serve(shutting_down).await;
+    let (said, outcome) = run(&client, "rta start kafka -y", &mut Somebody::default()).await;
+    assert_eq!(outcome, Ok(OK));
+    assert!(said.contains("plan 7: it is shutting down; trying anew for 30 s"), "{said}");
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_off_each_time_is_given_up() {
+    let watched: VecDeque<_> = std::iter::repeat_n(vec![begun()], 100).collect();
+    let (fake, client) = Fake::serve(Script { told: vec![begun()], watched, ..Script::default() }).await;
+    let patience = Duration::from_secs(1);
+    let (_, outcome) = follow_a(ActionKind::Start, &client, &mut Somebody::default(), patience).await;
+    let (code, message) = outcome.unwrap_err();
+    assert!(code == CANNOT_TELL && message.contains("breaks off each time"), "{message}");
+    assert!(!fake.script().watched.is_empty());
+}
+
+#[tokio::test]
+async fn who_cancels_a_restart_is_told_what_stays_down() {
+    for (kind, is_told) in [(ActionKind::Restart, true), (ActionKind::Start, false)] {
+        let (_, client) = Fake::serve(standing_still()).await;
+        let mut person = Somebody { interrupts: 1, answers: ["y\n"].into(), at_terminal: true };
+        let (said, _) = follow_a(kind, &client, &mut person, RECONNECT).await;
+        assert!(said.contains("Cancel what has not begun"), "{said}");
+        let times = said.matches("what was stopped for the restart stays down").count();
+        assert_eq!(times, if is_told { 2 } else { 0 }, "{said}");
+    }
 }
 
 /// A plan that stands still until it is cancelled.
@@ -195,9 +247,19 @@ fn standing_still() -> Script {
 }
 
 async fn follow(client: &Client, person: &mut Somebody) -> (String, Result<u8, (u8, String)>) {
+    follow_a(ActionKind::Start, client, person, RECONNECT).await
+}
+
+async fn follow_a(
+    kind: ActionKind,
+    client: &Client,
+    person: &mut Somebody,
+    patience: Duration,
+) -> (String, Result<u8, (u8, String)>) {
     let mut out = Vec::new();
-    let events = client.control(ActionKind::Start, &Wish::default(), &Conduct::default(), "").await.unwrap();
-    let outcome = Follow::new(client, person, Show::plain(&mut out), RECONNECT).until_its_end(events).await;
+    let events = client.control(kind, &Wish::default(), &Conduct::default(), "").await.unwrap();
+    let follow = Follow::new(kind, client, person, Show::plain(&mut out), patience);
+    let outcome = follow.until_its_end(events).await;
     (String::from_utf8(out).unwrap(), outcome.map_err(Failure::into_parts))
 }
 

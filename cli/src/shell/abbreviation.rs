@@ -1,6 +1,7 @@
 //! Abbreviations spelt out, and a line narrowed to an environment: pure.
 
 use clap::Command;
+use rta_shared::name::fold;
 use rta_shared::text::{did_you_mean, printable};
 
 use crate::names::{Meaning, Names, Within, meant};
@@ -75,7 +76,7 @@ pub(super) fn component(root: &Command, words: &[String]) -> Option<String> {
 /// `is_component_known` says that something has just that name.
 ///
 /// # Errors
-/// A sentence: more than one name may be meant.
+/// A sentence: more than one name may be meant, or a place is abbreviated of which all would be acted on.
 pub(super) fn names(
     root: &Command,
     words: &[String],
@@ -104,20 +105,37 @@ pub(super) fn names(
         Some(typed) => Some(full_component(names, &within, &typed)?),
         None => None,
     };
+    let acts_on_all = whole.is_none() && acts(walked.command);
     let mut whole = whole.into_iter();
     for (word, role) in words.iter().zip(&walked.roles) {
         match role {
             Role::Positional(Some(arg)) if kind(arg) == Some(Kind::Component) => spelt.extend(whole.next()),
-            Role::Value(arg) | Role::Positional(Some(arg)) => spelt.push(match kind(arg) {
-                Some(Kind::Environment) => full(Kind::Environment, names, &Within::default(), word)?,
-                Some(Kind::Host) => full(Kind::Host, names, &within, word)?,
-                Some(Kind::Component) => full(Kind::Component, names, &within, word)?,
-                None => word.clone(),
-            }),
+            Role::Value(arg) | Role::Positional(Some(arg)) => {
+                let full = match kind(arg) {
+                    Some(Kind::Environment) => full(Kind::Environment, names, &Within::default(), word)?,
+                    Some(Kind::Host) => full(Kind::Host, names, &within, word)?,
+                    Some(Kind::Component) => full(Kind::Component, names, &within, word)?,
+                    None => word.clone(),
+                };
+                // The names were learned a while ago: what was typed may be in full the name of something new.
+                if acts_on_all && kind(arg).is_some() && fold(word) != fold(&full) {
+                    return Err(format!(
+                        "\"{}\" may be \"{}\", but a place is not guessed where all of it is meant: write it out",
+                        printable(word),
+                        printable(&full)
+                    ));
+                }
+                spelt.push(full);
+            }
             Role::Command | Role::Flag(_) | Role::Positional(None) => spelt.push(word.clone()),
         }
     }
     Ok(spelt)
+}
+
+/// Whether `command` does something to what is named: all such commands have a group of what that may be.
+fn acts(command: &Command) -> bool {
+    command.get_groups().any(|group| group.get_id() == "what")
 }
 
 fn full(kind: Kind, names: &Names, within: &Within, typed: &str) -> Result<String, String> {
@@ -193,6 +211,14 @@ mod tests {
         }
         let told = of("stop ka").unwrap_err();
         assert_eq!(told, "\"ka\" may be any of: kafka server, kafka zookeeper server");
+        for line in ["stop --host c2", "start --env IT", "restart --all --host i", "maintenance on --host c2"]
+        {
+            assert!(of(line).unwrap_err().ends_with("write it out"), "{line}");
+        }
+        for line in ["stop --host C2T1", "restart --env dev --host c9t1", "maintenance off --env ITG"] {
+            assert!(of(line).is_ok(), "{line}");
+        }
+        assert_eq!(of("status --host c2").as_deref(), Ok("status --host c2t1"));
         let alias = names(&definition(), &split("stop ka"), &known(), true);
         assert_eq!(alias.unwrap(), ["stop", "ka"]);
     }

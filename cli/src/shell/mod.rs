@@ -7,6 +7,7 @@ mod line;
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Command, FromArgMatches as _};
 use jiff::Timestamp;
@@ -26,6 +27,9 @@ use crate::remote::{reload, remote};
 use crate::render::Style;
 use crate::render::summary::summary;
 use crate::typed::Kind;
+
+/// The next prompt waits no longer for names that may have changed.
+const LEARN: Duration = Duration::from_secs(1);
 
 /// Reads commands until they end. A command that fails never ends the shell.
 pub(crate) fn shell(runtime: &Runtime, client: &Client, style: Style) -> Outcome {
@@ -111,7 +115,8 @@ impl Session<'_> {
     }
 
     fn learn(&mut self) {
-        if let Ok(overview) = self.runtime.block_on(self.client.overview()) {
+        let asked = async { tokio::time::timeout(LEARN, self.client.overview()).await };
+        if let Some(Ok(Ok(overview))) = self.unless_interrupted(asked) {
             self.names = Names::of(&overview);
         }
     }
@@ -144,7 +149,9 @@ impl Session<'_> {
         // is none: `stop` alone is not to stop an environment.
         parsed(root, &full)?;
         let narrowed = abbreviation::narrowed(root, &full, &self.environment);
-        let is_known = self.is_component_known(&narrowed);
+        let Some(is_known) = self.is_component_known(&narrowed) else {
+            return Err(Misread::Wrong("nothing was done".to_owned()));
+        };
         let spelt = abbreviation::names(root, &narrowed, &self.names, is_known).map_err(Misread::Wrong)?;
         let differ = |a: &[String], b: &[String]| fold(&a.join(" ")) != fold(&b.join(" "));
         if self.style.terminal && (differ(&words, &full) || differ(&narrowed, &spelt)) {
@@ -155,16 +162,16 @@ impl Session<'_> {
     }
 
     /// Whether the component that is named must stay as it was typed: one has just that name, or that alias. To
-    /// take it for the beginning of another's name would act on the wrong one.
-    fn is_component_known(&self, words: &[String]) -> bool {
-        let Some(typed) = abbreviation::component(&self.definition, words) else { return true };
+    /// take it for the beginning of another's name would act on the wrong one. `None`: it was not waited for.
+    fn is_component_known(&self, words: &[String]) -> Option<bool> {
+        let Some(typed) = abbreviation::component(&self.definition, words) else { return Some(true) };
         let component = typed.rsplit('/').next().unwrap_or_default();
         if self.names.is_known(Kind::Component, component) {
-            return typed == component;
+            return Some(typed == component);
         }
         match meant(component, &self.names.all(Kind::Component, &Within::default())) {
-            Meaning::Nothing => false,
-            Meaning::One(_) | Meaning::Several(_) => self.runtime.block_on(self.client.knows(component)),
+            Meaning::Nothing => Some(false),
+            Meaning::One(_) | Meaning::Several(_) => self.unless_interrupted(self.client.knows(component)),
         }
     }
 
@@ -195,21 +202,26 @@ impl Session<'_> {
         }
     }
 
-    fn interruptible(&self, work: impl Future<Output = Outcome>) -> Outcome {
+    fn interruptible<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        self.unless_interrupted(work).unwrap_or_else(|| {
+            let sentence = "not waited for any longer; what was begun goes on, status shows how it ends";
+            Err(Failure::new(FAILED, sentence))
+        })
+    }
+
+    /// `None`: Ctrl-C came first.
+    fn unless_interrupted<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         self.runtime.block_on(async {
             tokio::select! {
-                done = work => done,
-                _ = tokio::signal::ctrl_c() => Err(Failure::new(
-                    FAILED,
-                    "not waited for any longer; what was begun goes on, status shows how it ends",
-                )),
+                done = work => Some(done),
+                _ = tokio::signal::ctrl_c() => None,
             }
         })
     }
 
     fn narrow(&mut self, environment: &str) -> Result<Done, Failure> {
         if self.names.is_empty() && !environment.is_empty() {
-            self.names = Names::of(&self.runtime.block_on(self.client.overview())?);
+            self.names = Names::of(&self.interruptible(self.client.overview())?);
         }
         let known = self.names.all(Kind::Environment, &Within::default());
         self.environment = match known.iter().find(|known| fold(known) == fold(environment)) {

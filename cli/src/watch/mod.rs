@@ -4,7 +4,7 @@ mod changes;
 mod screen;
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
@@ -24,6 +24,8 @@ use crate::select::select;
 
 /// Between two attempts to reach an aggregator that was lost.
 const ATTEMPT: Duration = Duration::from_secs(1);
+/// An overview that is no older is as new as can be: the aggregator tells of each scan, and that is one a second.
+const FRESH: Duration = Duration::from_secs(5);
 
 /// Shows what lies at `place` until q or Ctrl-C on a terminal; in a pipe tells each change of health.
 pub(crate) async fn watch(
@@ -107,17 +109,25 @@ async fn live(
     let mut screen = Screen::enter().map_err(told)?;
     let mut overviews = Overviews::of(client);
     let mut shown: Result<Overview, String> = Err("asking the aggregator".to_owned());
+    // By this machine's clocks: the aggregator's may be wrong.
+    let mut received = (Timestamp::now(), Instant::now());
     loop {
         let now = Timestamp::now();
         let text = match &shown {
-            Ok(overview) => format!("{}\n{}", summary(overview, now), table(overview, style)),
+            Ok(overview) => {
+                let stale = stale(received.0, received.1.elapsed());
+                format!("{stale}{}\n{}", summary(overview, now), table(overview, style))
+            }
             // What was seen before need not be so any longer.
             Err(reason) => format!("nothing is known at the moment: {reason}\n"),
         };
         let clock = now.strftime("%Y-%m-%d %H:%M:%S UTC");
         screen.draw(&format!("{clock}   q leaves\n\n{text}"))?;
         tokio::select! {
-            update = overviews.next() => shown = update.and_then(&narrowed).map_err(Failure::message),
+            update = overviews.next() => {
+                shown = update.and_then(&narrowed).map_err(Failure::message);
+                received = (Timestamp::now(), Instant::now());
+            }
             event = screen.event() => {
                 if let Event::Leave = event.map_err(told)? {
                     return Ok(OK);
@@ -125,6 +135,15 @@ async fn live(
             }
         }
     }
+}
+
+/// A line for an overview that came at a moment, so long ago; empty where that is not worth one.
+fn stale(received: Timestamp, age: Duration) -> String {
+    if age <= FRESH {
+        return String::new();
+    }
+    let at = received.strftime("%Y-%m-%d %H:%M:%S UTC");
+    format!("not renewed since {at}, {} s ago: what follows need not be so any longer\n\n", age.as_secs())
 }
 
 async fn lines(
@@ -165,6 +184,14 @@ mod tests {
     use super::*;
     use crate::exit::CANNOT_TELL;
     use crate::fake::{Fake, Script, overview};
+
+    #[test]
+    fn an_overview_that_is_not_renewed_is_told_to_be_old() {
+        let received = "2026-11-25T12:00:00Z".parse().unwrap();
+        assert_eq!(stale(received, Duration::from_secs(5)), "");
+        let told = stale(received, Duration::from_millis(6900));
+        assert!(told.starts_with("not renewed since 2026-11-25 12:00:00 UTC, 6 s ago:"), "{told}");
+    }
 
     #[tokio::test]
     async fn a_pipe_gets_a_line_for_each_change_of_what_was_asked_for() {

@@ -3,10 +3,11 @@
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use rustix::termios::{LocalModes, tcgetwinsize};
+use rustix::termios::LocalModes;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::keyboard::{self, Held};
+use crate::terminal;
 
 /// How often what is drawn is drawn anew, since it tells how long ago things were.
 const TICK: Duration = Duration::from_secs(1);
@@ -43,8 +44,7 @@ impl Screen {
 
     /// Draws `text`, as much of it as there is room for.
     pub(super) fn draw(&self, text: &str) -> io::Result<()> {
-        let (rows, columns) = tcgetwinsize(io::stdout())
-            .map_or((24, 80), |size| (usize::from(size.ws_row), usize::from(size.ws_col)));
+        let (rows, columns) = terminal::size();
         let mut out = io::stdout().lock();
         // Each line erases what stood behind it, and the last what stood below: nothing flickers.
         write!(out, "\u{1b}[H{}\u{1b}[J", fitted(text, rows, columns).join("\u{1b}[K\r\n") + "\u{1b}[K")?;
@@ -81,7 +81,7 @@ fn fitted(text: &str, rows: usize, columns: usize) -> Vec<String> {
     for line in text.lines() {
         let characters: Vec<char> = line.chars().collect();
         // What is coloured is a table, which fits. A terminal that wrapped by itself would scroll.
-        if columns == 0 || characters.len() <= columns || line.contains('\u{1b}') {
+        if characters.len() <= columns || line.contains('\u{1b}') {
             lines.push(line.to_owned());
         } else {
             lines.extend(characters.chunks(columns).map(|part| part.iter().collect()));

@@ -1,0 +1,30 @@
+//! How large the terminal of standard output is.
+
+use std::io;
+
+use rustix::termios::{Winsize, tcgetwinsize};
+
+/// Rows and columns.
+pub(crate) fn size() -> (usize, usize) {
+    of(tcgetwinsize(io::stdout()).ok())
+}
+
+/// A serial line, or a container's console, does not know its size and says 0.
+fn of(told: Option<Winsize>) -> (usize, usize) {
+    let known = |told: Option<u16>, otherwise| told.filter(|told| *told > 0).map_or(otherwise, usize::from);
+    (known(told.map(|told| told.ws_row), 24), known(told.map(|told| told.ws_col), 80))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_that_does_not_know_its_size_has_the_usual_one() {
+        let told = |ws_row, ws_col| Some(Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 });
+        assert_eq!(of(None), (24, 80));
+        assert_eq!(of(told(0, 0)), (24, 80));
+        assert_eq!(of(told(50, 0)), (50, 80));
+        assert_eq!(of(told(50, 200)), (50, 200));
+    }
+}
