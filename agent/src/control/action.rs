@@ -7,8 +7,8 @@ use futures::Stream;
 use rta_shared::config::{HostComponent, HostConfig};
 use rta_shared::control::{ActionEvent, ActionKind, Done, Requester};
 use rta_shared::explain::ExplainedPart;
-use rta_shared::name::Name;
-use rta_shared::text::{did_you_mean, printable};
+use rta_shared::name::{Name, too_long};
+use rta_shared::text::{did_you_mean, echoed};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Code, Status};
@@ -138,9 +138,12 @@ impl Actions {
 
 /// The component of this name or alias.
 fn find<'c>(config: &'c HostConfig, name: &str) -> Result<&'c HostComponent, Status> {
+    if let Some(message) = too_long(name) {
+        return Err(Status::invalid_argument(message));
+    }
     config.find(name).ok_or_else(|| {
         let hint = did_you_mean(name, config.components.iter().map(|known| known.name.as_str()));
-        let (host, name) = (&config.host, printable(name));
+        let (host, name) = (&config.host, echoed(name));
         Status::not_found(format!("host {host} does not carry a component \"{name}\"{hint}"))
     })
 }
