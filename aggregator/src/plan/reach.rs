@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rta_shared::dependency::{DependencyGraph, Requirement};
+use rta_shared::name::Name;
 use rta_shared::overview::{Health, Overview};
 use rta_shared::report::State;
+use rta_shared::text::listed;
 use tonic::Code;
 
 use super::spoken;
@@ -54,7 +56,7 @@ pub(crate) struct Situation<'s> {
 pub(crate) fn standings(
     graph: &DependencyGraph,
     overview: &Overview,
-    startable: impl Fn(&str) -> bool,
+    startable: impl Fn(&Name) -> bool,
 ) -> Vec<Standing> {
     // By name: the overview may still be that of another configuration than the graph.
     let seen: BTreeMap<_, _> = overview.instances().map(|located| (located.id(), located.instance)).collect();
@@ -64,7 +66,7 @@ pub(crate) fn standings(
         Standing {
             state: seen.and_then(|seen| seen.state),
             health: seen.map_or(Health::Unknown, |seen| seen.health),
-            startable: startable(id.component.as_str()),
+            startable: startable(&id.component),
         }
     };
     (0..graph.len()).map(standing).collect()
@@ -135,8 +137,7 @@ impl Situation<'_> {
                 self.spoken(unknown)
             ),
             None => {
-                let names: Vec<String> = providers().map(|at| self.spoken(at)).collect();
-                let names = names.join(" or ");
+                let names = listed(providers().map(|at| self.spoken(at)), " or ");
                 format!(
                     "{needing} needs {names}, which does not run, and for which the configuration has no start \
                      command; start it by hand, {advice}"
