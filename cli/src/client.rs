@@ -33,6 +33,10 @@ pub(crate) type Overviews = Pin<Box<dyn Stream<Item = Result<Overview, Failure>>
 pub(crate) type LogLines =
     Pin<Box<dyn Stream<Item = Result<v1::AggregatorServiceReadLogResponse, Failure>> + Send>>;
 
+/// The largest message that is taken, in bytes. The plan of a restart of 14,000 instances has millions of pairs of steps
+/// of which one waits for the other.
+const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
+
 /// A connection that is made by the first call, and anew after a failure.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
@@ -56,7 +60,8 @@ impl Client {
         let endpoint = Endpoint::from_shared(url.clone())
             .map_err(|_| told("is no address; write for example http://127.0.0.1:7600"))?;
         let channel = endpoint.connect_timeout(CONNECT).tcp_nodelay(true).connect_lazy();
-        Ok(Self { address: url, calls: AggregatorServiceClient::new(channel) })
+        let calls = AggregatorServiceClient::new(channel).max_decoding_message_size(LARGEST_ANSWER);
+        Ok(Self { address: url, calls })
     }
 
     pub(crate) async fn overview(&self) -> Result<Overview, Failure> {
