@@ -173,6 +173,22 @@ async fn bounded<T: Send + 'static>(
 mod tests {
     use super::*;
 
+    #[test]
+    fn what_is_longer_than_a_name_is_refused_and_what_is_unknown_is_echoed_in_short() {
+        let config = HostConfig {
+            environment: "E".into(),
+            host: "h".into(),
+            components: vec![],
+            digest: String::new(),
+        };
+        let refused = find(&config, &"k".repeat(1_000_000)).unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert_eq!(refused.message(), "a name has at most 255 bytes, this one has 1000000");
+        let unknown = find(&config, &"k".repeat(255)).unwrap_err();
+        assert_eq!(unknown.code(), Code::NotFound);
+        assert!(unknown.message().contains("kkk…\"") && unknown.message().len() < 200, "{unknown}");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_action_has_an_end_whatever_happens_in_it() {
         let limit = Duration::from_secs(90);
