@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
-use rta_shared::control::{ActionEvent, ActionKind};
+use rta_shared::control::{ActionEvent, ActionKind, Requester};
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::agent_service_server::AgentService;
 use rta_shared::proto::v1::watch_report_response::Event;
 use rta_shared::report::Report;
+use rta_shared::text::printable;
 use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -40,10 +41,23 @@ impl Service {
         component: &str,
         by: Option<v1::Requester>,
     ) -> Result<Messages<T>, Status> {
-        let events = self.actions.perform(kind, component, by.unwrap_or_default().into()).await?;
+        let v1::Requester { user, address } = by.unwrap_or_default();
+        let mut by = Requester { user: shortened(&user), address: shortened(&address) };
+        if by == Requester::autostart() {
+            // What comes from outside is an operator's word, whatever name they give.
+            by.address = "outside".to_owned();
+        }
+        let events = self.actions.perform(kind, component, by).await?;
         let messages = events.map(|event| event.map(|event| T::from(&event)));
         Ok(Box::pin(messages.take_until(self.shutdown.clone().cancelled_owned())))
     }
+}
+
+/// How much of the name and the address of whoever asks is kept, in characters: they stand in every report.
+const LONGEST_REQUESTER: usize = 64;
+
+fn shortened(text: &str) -> String {
+    printable(text.get(..4 * LONGEST_REQUESTER).unwrap_or(text)).chars().take(LONGEST_REQUESTER).collect()
 }
 
 #[tonic::async_trait]

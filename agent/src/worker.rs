@@ -52,6 +52,7 @@ pub(crate) struct Worker {
     /// Has the units looked at now.
     nudge: Arc<Notify>,
     exits: Exits,
+    boot_id: Arc<str>,
 }
 
 /// The worker is gone, since the agent is shutting down.
@@ -78,8 +79,9 @@ impl Worker {
         let (watcher, sights) = Watcher::start(Arc::clone(&config), options)?;
         let mut probes = Probes::new();
         probes.configure(&config.components);
+        let boot_id: Arc<str> = boot_id().into();
         let owner = Owner {
-            boot_id: boot_id(),
+            boot_id: boot_id.to_string(),
             config: config_publisher,
             config_error: None,
             watcher: watcher.clone(),
@@ -106,7 +108,10 @@ impl Worker {
             shutdown.run_until_cancelled_owned(both).await;
         };
         let exits = Exits::new();
-        Ok((Self { watcher, requests, reports, usage, config: config_reader, systemd, nudge, exits }, task))
+        Ok((
+            Self { watcher, requests, reports, usage, config: config_reader, systemd, nudge, exits, boot_id },
+            task,
+        ))
     }
 
     /// Every report as it is published; `None` before the first.
@@ -127,6 +132,11 @@ impl Worker {
     /// How what was launched ended.
     pub(crate) fn exits(&self) -> &Exits {
         &self.exits
+    }
+
+    /// `/proc/sys/kernel/random/boot_id`
+    pub(crate) fn boot_id(&self) -> &str {
+        &self.boot_id
     }
 
     /// The client of systemd.

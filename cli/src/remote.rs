@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use rta_shared::control::ActionKind;
 use rta_shared::overview::{Health, Overview};
+use rta_shared::trouble::quiet;
 
 use crate::client::Client;
 use crate::command::{Control, Place, Remote};
@@ -97,9 +98,14 @@ pub(crate) async fn reload(client: &Client, out: &mut (dyn Write + Send)) -> Out
 
 /// The one line of `rta check`; whatever goes wrong is a line too.
 pub(crate) async fn check(client: Result<Client, Failure>, place: &Place, out: &mut dyn Write) -> Outcome {
-    let overview = async { select(client?.overview().await?, place, "") }.await;
-    let (code, line) = match overview {
-        Ok(overview) => crate::render::check::check(&overview),
+    let overview = async {
+        let all = client?.overview().await?;
+        // What is in maintenance may lie elsewhere.
+        let quiet = quiet(&all);
+        Ok((select(all, place, "")?, quiet))
+    };
+    let (code, line) = match overview.await {
+        Ok((overview, quiet)) => crate::render::check::check(&overview, &quiet),
         Err(error @ Failure::Output(_)) => return Err(error),
         Err(failure) => (3, crate::render::check::unknown(&failure.message())),
     };

@@ -1,7 +1,10 @@
 //! What is wrong with the platform, root causes first, each with what it takes down: what an operator asks first.
 
+use std::collections::HashSet;
+
+use crate::maintenance::Maintenance;
 use crate::overview::{
-    Counts, EnvironmentOverview, Health, HostOverview, InstanceOverview, Located, Overview,
+    Counts, EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview, Located, Overview,
 };
 use crate::text::counted;
 
@@ -23,10 +26,18 @@ impl Trouble<'_> {
     pub fn health(&self) -> Health {
         self.instance.map_or(Health::Unknown, |instance| instance.health)
     }
+
+    /// The maintenance that it is in, which explains it.
+    pub fn maintenance(&self) -> Option<&Maintenance> {
+        match self.instance {
+            Some(instance) => instance.maintenance.as_ref(),
+            None => self.host.maintenance.as_ref(),
+        }
+    }
 }
 
 /// Every root cause: what is down first, then what is unknown, then what is degraded by itself; of the same
-/// health that which takes down most first.
+/// health that which takes down most first. What is in maintenance comes after all others.
 pub fn troubles(overview: &Overview) -> Vec<Trouble<'_>> {
     let mut troubles = Vec::new();
     for environment in &overview.environments {
@@ -54,9 +65,29 @@ pub fn troubles(overview: &Overview) -> Vec<Trouble<'_>> {
         }
     }
     troubles.sort_by_key(|trouble| {
-        (std::cmp::Reverse(trouble.health()), std::cmp::Reverse(trouble.affected.len()))
+        (
+            trouble.maintenance().is_some(),
+            std::cmp::Reverse(trouble.health()),
+            std::cmp::Reverse(trouble.affected.len()),
+        )
     });
     troubles
+}
+
+/// The instances of which nobody is to be alerted: those in maintenance, and those whose trouble is the
+/// consequence of maintenance elsewhere. What else is wrong with the latter has a root of its own, which alerts.
+pub fn quiet(overview: &Overview) -> HashSet<InstanceId> {
+    let maintained: HashSet<InstanceId> = overview
+        .instances()
+        .filter(|located| located.instance.maintenance.is_some())
+        .map(|located| located.id())
+        .collect();
+    let affected = overview
+        .instances()
+        .filter(|located| located.instance.cause.as_ref().is_some_and(|cause| maintained.contains(cause)))
+        .map(|located| located.id())
+        .collect::<Vec<_>>();
+    maintained.into_iter().chain(affected).collect()
 }
 
 /// `all 16 instances up`, or `2 down, 5 degraded of 16 instances`: the worst first.
@@ -92,7 +123,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::overview::InstanceId;
+    use crate::control::Requester;
 
     fn instance(component: &str, health: Health, cause: Option<(&str, &str)>) -> InstanceOverview {
         InstanceOverview {
@@ -175,6 +206,44 @@ mod tests {
                 ("s", "twice", String::new()),
             ]
         );
+    }
+
+    #[test]
+    fn what_is_in_maintenance_comes_last_and_alerts_nobody() {
+        let maintenance = Some(Maintenance {
+            environment: "DEV".into(),
+            host: "a".into(),
+            component: None,
+            since: Timestamp::UNIX_EPOCH,
+            until: None,
+            reason: String::new(),
+            by: Requester::default(),
+        });
+        let mut maintained = host("a", true, vec![instance("kafka", Health::Down, None)]);
+        maintained.maintenance.clone_from(&maintenance);
+        maintained.instances[0].maintenance = maintenance;
+        let overview = overview(vec![
+            maintained,
+            host(
+                "b",
+                true,
+                vec![
+                    instance("twice", Health::Degraded, None),
+                    instance("detector", Health::Degraded, Some(("a", "kafka"))),
+                    instance("writer", Health::Degraded, Some(("b", "twice"))),
+                ],
+            ),
+        ]);
+        let order: Vec<_> = troubles(&overview)
+            .iter()
+            .map(|trouble| {
+                (trouble.instance.unwrap().component.as_str().to_owned(), trouble.maintenance().is_some())
+            })
+            .collect();
+        assert_eq!(order, [("twice".to_owned(), false), ("kafka".to_owned(), true)]);
+        let mut quiet: Vec<String> = quiet(&overview).iter().map(ToString::to_string).collect();
+        quiet.sort();
+        assert_eq!(quiet, ["DEV/a/kafka", "DEV/b/detector"]);
     }
 
     #[test]

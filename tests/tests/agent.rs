@@ -29,11 +29,6 @@ async fn stop(client: &mut AgentClient, component: &str) -> Result<Done, Status>
     act(client, ActionKind::Stop, component).await.end
 }
 
-/// Whether a process is there and no zombie.
-fn lives(pid: u32) -> bool {
-    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
-}
-
 #[tokio::test]
 async fn start_and_stop_do_what_they_say_and_are_idempotent() {
     let site = Site::of_one_host(|site| site.component("app", "", ""));
@@ -95,20 +90,6 @@ async fn a_command_that_fails_is_told_with_its_status_and_its_last_output() {
         status.message(),
         "start of app on h: the command ended with exit status 3 before the criteria matched\nno such topic"
     );
-}
-
-#[tokio::test]
-async fn a_process_that_matches_and_dies_is_a_failed_start() {
-    let site = Site::of_one_host(|site| {
-        let token = format!("--token=app-{}", site.token());
-        site.component("app", "", "").replace("settle = \"0s\"", "settle = \"20s\"").replace(
-            &format!("\"{}\", ", binary("stand-in").display()),
-            &format!("\"/bin/sh\", \"-c\", \"sleep 0.4; echo out of memory; exit 9\", \"{token}\", "),
-        )
-    });
-    let (_agent, address) = site.agent("h");
-    let status = start(&mut connect(address).await, "app").await.unwrap_err();
-    assert!(status.message().contains("and ended again with exit status 9\nout of memory"), "{status}");
 }
 
 #[tokio::test]
@@ -213,35 +194,6 @@ async fn hostile_command_lines_are_matched_like_any_other() {
         child.wait().unwrap();
         assert_eq!(state(&mut client, name).await, (v1::State::Stopped, vec![]), "{name}");
     }
-}
-
-#[tokio::test]
-async fn one_that_ignores_the_signal_is_killed_or_reported_as_configured() {
-    let site = Site::of_one_host(|site| {
-        let ignoring = "environment.STAND_IN_IGNORES = \"TERM\"\n[component.stop]\ntimeout = \"1s\"\n";
-        site.component("killed", "", ignoring)
-            + &site.component("kept", "", &format!("{ignoring}kill = false"))
-    });
-    let (_agent, address) = site.agent("h");
-    let mut client = connect(address).await;
-    let ready = |name: &str| {
-        let log = site.log(name);
-        patiently("the stand-in to ignore SIGTERM", || {
-            std::fs::read_to_string(&log).is_ok_and(|said| said.contains("ready")).then_some(())
-        });
-    };
-    start(&mut client, "killed").await.unwrap();
-    ready("killed");
-    assert_eq!(stop(&mut client, "killed").await.unwrap().outcome, Outcome::Killed);
-    let pid = start(&mut client, "kept").await.unwrap().pids[0];
-    ready("kept");
-    let status = stop(&mut client, "kept").await.unwrap_err();
-    assert_eq!(status.code(), Code::DeadlineExceeded);
-    assert!(
-        status.message().contains(&format!("pid {pid} (stand-in) did not end within 1 s of SIGTERM")),
-        "{status}"
-    );
-    assert!(lives(pid));
 }
 
 #[tokio::test]

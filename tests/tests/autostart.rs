@@ -185,7 +185,11 @@ async fn a_good_end_is_no_failure_for_the_next_agent_either() {
     kill(&site);
     back(&mut client, 1).await;
 
-    // Without its lease it ends with exit status 0.
+    // Without its lease it ends with exit status 0, once it has taken it.
+    patiently("both runs to be ready", || {
+        let said = std::fs::read_to_string(site.log("app")).ok()?;
+        (said.matches("stand-in ready").count() == 2).then_some(())
+    });
     lease.end(holder);
     let is_left = |state, autostart: &v1::Autostart| {
         state == v1::State::Stopped
@@ -197,6 +201,12 @@ async fn a_good_end_is_no_failure_for_the_next_agent_either() {
         (&*autostart.why, autostart.next_at),
         ("it ended with exit status 0, which is no failure", None)
     );
+    // It is told at once, and kept a moment later.
+    patiently("that to be kept", || {
+        let kept = std::fs::read(site.path("state/agent.json")).ok()?;
+        let kept: serde_json::Value = serde_json::from_slice(&kept).ok()?;
+        kept["finished"]["app"].is_object().then_some(())
+    });
     let (_agent, mut client) = next_agent(&site, agent).await;
     until(&mut client, is_left).await;
 }
@@ -240,4 +250,61 @@ async fn where_the_state_is_corrupt_only_what_the_configuration_wants_is_started
         assert!(said.iter().any(|line| line.contains("what operators wanted is not known")), "{said:#?}");
         assert!(site.path("state/agent.json.corrupt").exists());
     }
+}
+
+/// A component whose script waits for `gate` before it becomes the component, and counts its launches.
+fn gated(site: &Site) -> String {
+    let (gate, count) = (site.path("gate"), site.path("launches"));
+    let script = format!(
+        "echo launched >> {}\nwhile ! [ -e {} ]; do sleep 0.05; done\nexec $stand_in --token=app-$token",
+        count.display(),
+        gate.display()
+    );
+    site.scripted("app", &script, "")
+}
+
+fn launches(site: &Site) -> usize {
+    std::fs::read_to_string(site.path("launches")).unwrap_or_default().lines().count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_was_killed_in_mid_start_leaves_its_launch_the_time_to_come_up() {
+    let site = Site::new();
+    write(&site, &gated(&site), ALWAYS);
+    let (agent, mut client) = agent(&site).await;
+    let starting = tokio::spawn(async move { start(&mut client).await });
+    patiently("it to be launched", || (launches(&site) == 1).then_some(()));
+    let (_next, mut client) = next_agent(&site, agent).await;
+    assert!(starting.await.unwrap().is_err(), "the connection is gone");
+    let (_, autostart) = until(&mut client, |_, autostart| autostart.next_at.is_some()).await;
+    assert!(autostart.wanted, "{autostart:?}");
+    std::fs::write(site.path("gate"), "").unwrap();
+    let (pids, _) = back(&mut client, 0).await;
+    assert_eq!((pids.len(), launches(&site)), (1, 1));
+}
+
+#[tokio::test]
+async fn an_operators_stop_does_not_wait_for_an_attempt_to_start_it_again() {
+    let site = Site::new();
+    std::fs::write(site.path("gate"), "").unwrap();
+    write(&site, &gated(&site), ALWAYS);
+    let (_agent, mut client) = agent(&site).await;
+    start(&mut client).await.unwrap();
+    std::fs::remove_file(site.path("gate")).unwrap();
+    kill(&site);
+    until(&mut client, |state, _| state == v1::State::Starting).await;
+    patiently("it to be launched again", || (launches(&site) == 2).then_some(()));
+    stop(&mut client).await.unwrap();
+    let (_, autostart) = until(&mut client, |state, _| state == v1::State::Stopped).await;
+    assert_eq!((autostart.wanted, &*autostart.why), (false, "ann stopped it"));
+    // What the attempt had launched is gone with it: opening the gate brings nothing up.
+    std::fs::write(site.path("gate"), "").unwrap();
+    let script = site.path("app.sh").display().to_string();
+    let is_left = || {
+        let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        processes
+            .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
+            .any(|line| line.split(|byte| *byte == 0).any(|argument| argument == script.as_bytes()))
+    };
+    assert!(!is_left() && site.processes().is_empty());
 }

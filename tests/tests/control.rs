@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::process::Command;
 
 use rta_shared::control::ActionKind::{Restart, Start, Stop};
@@ -240,6 +241,28 @@ async fn what_has_left_the_tree_is_found_by_its_control_group() {
     let stopped = act(&mut connect(address).await, Stop, "app").await.end.unwrap();
     assert_eq!(stopped.pids, [app, stray]);
     assert!(site.processes().is_empty() && !group.exists());
+}
+
+/// The agent's rights are given up only behind the door of the control group.
+#[tokio::test]
+async fn what_runs_as_another_user_is_stopped_whole_too() {
+    if !rustix::process::geteuid().is_root() {
+        skip("only root may switch to another user");
+        return;
+    }
+    let site = Site::of_one_host(|site| {
+        site.scripted("app", &format!("{STRAY}exec \"$stand_in\" --token=app-$token"), "user = \"nobody\"")
+    });
+    std::fs::set_permissions(site.path(""), PermissionsExt::from_mode(0o755)).unwrap();
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    act(&mut client, Start, "app").await.end.unwrap();
+    let pids = awaited(&site, ["app", "stray"]);
+    let nobody = pids.map(|pid| std::fs::metadata(format!("/proc/{pid}")).unwrap().uid());
+    assert!(nobody.iter().all(|uid| *uid != 0), "{nobody:?}");
+    assert_eq!(control_group(pids[0]), control_group(pids[1]));
+    assert_eq!(act(&mut client, Stop, "app").await.end.unwrap().pids, pids);
+    assert!(site.processes().is_empty());
 }
 
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]

@@ -149,7 +149,7 @@ fn a_dead_kafka_is_named_as_the_cause_on_every_surface() {
     assert!(line.starts_with("RTA CRITICAL - 2 down, 1 degraded of 3 instances: "), "{line}");
     assert!(
         line.contains("kafka server on TEST/analytic is down")
-            && line.ends_with("| up=0 degraded=1 unknown=0 down=2\n"),
+            && line.ends_with("| up=0 degraded=1 unknown=0 down=2 maintenance=0\n"),
         "{line}"
     );
     assert_eq!(line.lines().count(), 1);

@@ -238,10 +238,13 @@ fn a_broken_configuration_keeps_the_old_one_and_is_told_on_every_surface() {
 fn an_agent_with_another_configuration_is_shown_as_differing() {
     let world = World::new();
     // The agent began with another address in this file; only the aggregator is told to read it anew.
+    let before =
+        world.until("the aggregator's first overview", |overview| overview["config_digest"].is_string());
     world.site.write("more.toml", "# one more file\n");
     world.aggregator.signal(Signal::HUP);
-    let overview = world.until("the agent to differ", |overview| {
-        overview["environments"][0]["hosts"][0]["agent"]["config_differs"] == true
+    let overview = world.until("the agent to differ from the new one", |overview| {
+        overview["config_digest"] != before["config_digest"]
+            && overview["environments"][0]["hosts"][0]["agent"]["config_differs"] == true
     });
     let digest = overview["config_digest"].as_str().unwrap();
     let own = overview["environments"][0]["hosts"][0]["agent"]["config_digest"].as_str().unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use rta_shared::config::{HostComponent, RestartWhen};
-use rta_shared::control::{ActionKind, Requester};
+use rta_shared::control::{ActionEvent, ActionKind, Requester};
 use rta_shared::name::Name;
 use rta_shared::report::{ComponentReport, Report, State};
 use rta_shared::text::printable;
@@ -59,7 +59,8 @@ struct Driver {
 
 /// How a start ended.
 enum Attempt {
-    Started,
+    /// These processes ran then.
+    Started(Vec<u32>),
     /// Another action was under way.
     NotBegun,
     Failed(Status),
@@ -67,7 +68,7 @@ enum Attempt {
 
 struct Kept {
     keeper: Keeper,
-    /// What matched last.
+    /// What matched last since its last start.
     pids: Vec<u32>,
     /// A start of it is under way.
     is_attempted: bool,
@@ -92,7 +93,9 @@ impl Driver {
         for component in seen {
             let name = &component.component;
             let Some(kept) = self.kept.get_mut(name) else { continue };
-            kept.keeper.hear(known.words.get(name));
+            if kept.keeper.hear(known.words.get(name)) {
+                kept.pids.clear();
+            }
             let quiet = quiet(&known.maintenance, name, now.wall);
             let seen = kept.seen(component, &self.actions);
             let verdict = kept.keeper.observe(now, &seen, quiet.is_some());
@@ -101,7 +104,15 @@ impl Driver {
                 Verdict::Wait(due) => wake = wake.min(due),
                 Verdict::Start => {
                     kept.is_attempted = true;
-                    self.attempts.spawn(attempt(self.actions.clone(), name.clone()));
+                    kept.pids.clear();
+                    let (actions, name) = (self.actions.clone(), name.clone());
+                    self.attempts.spawn(async move {
+                        // In yet another task, so that it has an end even if it panics.
+                        let attempt = tokio::spawn(attempt(actions, name.clone())).await;
+                        let failed =
+                            |error| Attempt::Failed(Status::internal(format!("the agent failed: {error}")));
+                        (name, attempt.unwrap_or_else(failed))
+                    });
                 }
             }
             let autostart = kept.keeper.report(quiet);
@@ -132,6 +143,8 @@ impl Driver {
     /// Takes up what the configuration has, and drops what it has not any more.
     fn follow_config(&mut self, known: &Remembered, report: &Report) {
         let config = self.actions.worker.config();
+        // An operator may have stopped what the configuration wants.
+        let is_blind = self.actions.memory.is_blind();
         let is_kept = |component: &&HostComponent| {
             component.start.is_some() && component.restart.when != RestartWhen::Never
         };
@@ -140,16 +153,20 @@ impl Driver {
         self.kept.retain(|name, _| components.contains_key(name));
         for (name, component) in components {
             if let Some(kept) = self.kept.get_mut(name) {
-                kept.keeper.configure(component.restart, component.wanted);
+                let is_declared = component.wanted && !is_blind;
+                kept.keeper.configure(component.restart, is_declared);
                 continue;
             }
             // What a shutdown ended is no end of its own.
             let finished = known.finished.get(name).filter(|finished| finished.boot_id == report.boot_id);
+            let begun = known.begun.get(name).filter(|begun| begun.boot_id == report.boot_id);
+            let longest = component.start.as_ref().map(|rule| rule.timeout + rule.settle).unwrap_or_default();
             let keeper = Keeper::new(
                 component.restart,
-                component.wanted,
+                component.wanted && !is_blind,
                 known.words.get(name).cloned(),
                 finished.map(|finished| finished.at),
+                begun.and_then(|begun| begun.at.checked_add(longest).ok()),
             );
             let kept = Kept { keeper, pids: Vec::new(), is_attempted: false, is_given_up: false };
             self.kept.insert(name.clone(), kept);
@@ -161,7 +178,10 @@ impl Driver {
         let Some(kept) = self.kept.get_mut(component) else { return };
         kept.is_attempted = false;
         match outcome {
-            Attempt::Started => {}
+            Attempt::Started(pids) => {
+                kept.pids.extend(pids);
+                kept.keeper.started();
+            }
             Attempt::NotBegun => kept.keeper.not_begun(),
             Attempt::Failed(status) => {
                 let known = format!(
@@ -194,23 +214,24 @@ impl Kept {
 }
 
 /// Starts it, and waits until that has ended.
-async fn attempt(actions: Actions, component: Name) -> (Name, Attempt) {
+async fn attempt(actions: Actions, component: Name) -> Attempt {
     let begun = actions.perform(ActionKind::Start, component.as_str(), Requester::autostart()).await;
-    let outcome = match begun {
+    match begun {
         Ok(events) => {
             let mut events = std::pin::pin!(events);
-            let mut outcome = Attempt::Started;
+            let mut outcome = Attempt::Started(Vec::new());
             while let Some(event) = events.next().await {
-                if let Err(status) = event {
-                    outcome = Attempt::Failed(status);
+                match event {
+                    Ok(ActionEvent::Progress(_)) => {}
+                    Ok(ActionEvent::Done(done)) => outcome = Attempt::Started(done.pids),
+                    Err(status) => outcome = Attempt::Failed(status),
                 }
             }
             outcome
         }
         Err(status) if status.code() == Code::Aborted => Attempt::NotBegun,
         Err(status) => Attempt::Failed(status),
-    };
-    (component, outcome)
+    }
 }
 
 /// The first of a reason's lines.

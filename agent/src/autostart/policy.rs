@@ -26,6 +26,11 @@ impl Moment {
         Self { at: Instant::now(), wall: Timestamp::now() }
     }
 
+    /// That moment, or this one where it has passed.
+    pub(crate) fn until(self, wall: Timestamp) -> Self {
+        self.after(Duration::try_from(wall.duration_since(self.wall)).unwrap_or_default())
+    }
+
     pub(crate) fn after(self, wait: Duration) -> Self {
         Self { at: self.at + wait, wall: self.wall.checked_add(wait).unwrap_or(Timestamp::MAX) }
     }
@@ -45,7 +50,7 @@ pub(crate) struct End {
 pub(crate) enum Seen {
     /// It runs.
     Running,
-    /// It does not, and ended so; `None`: not known, or not yet.
+    /// It does not, and its last run since the last start ended so; `None`: not known, or not yet.
     Stopped(Option<End>),
     /// An action on it is under way.
     Acting,
@@ -80,6 +85,8 @@ pub(crate) struct Keeper {
     due: Option<Moment>,
     given_up: bool,
     last: Option<Last>,
+    /// Until then what an earlier agent launched may still come up.
+    pending: Option<Timestamp>,
 }
 
 /// How it ended last, or failed to start.
@@ -93,16 +100,28 @@ struct Last {
 }
 
 impl Keeper {
-    /// `finished`: it ended well by itself then, as an earlier agent saw.
+    /// `finished`: it ended well by itself then, as an earlier agent saw. `pending`: until then what an earlier
+    /// agent launched may still come up.
     pub(crate) fn new(
         rule: RestartRule,
         is_declared: bool,
         word: Option<Word>,
         finished: Option<Timestamp>,
+        pending: Option<Timestamp>,
     ) -> Self {
         let end = || Some(End { is_well: true, how: "with exit status 0".to_owned() });
         let last = finished.map(|at| Last { at, is_start: false, end: end() });
-        Self { rule, is_declared, word, ran: None, starts: VecDeque::new(), due: None, given_up: false, last }
+        Self {
+            rule,
+            is_declared,
+            word,
+            ran: None,
+            starts: VecDeque::new(),
+            due: None,
+            given_up: false,
+            last,
+            pending,
+        }
     }
 
     /// Goes on by another rule.
@@ -110,10 +129,10 @@ impl Keeper {
         (self.rule, self.is_declared) = (rule, is_declared);
     }
 
-    /// Takes note of an operator's last word: a new one makes a new beginning.
-    pub(crate) fn hear(&mut self, word: Option<&Word>) {
+    /// Takes note of an operator's last word: a new one, for which this is true, makes a new beginning.
+    pub(crate) fn hear(&mut self, word: Option<&Word>) -> bool {
         if self.word.as_ref() == word {
-            return;
+            return false;
         }
         self.word = word.cloned();
         self.starts.clear();
@@ -122,6 +141,7 @@ impl Keeper {
         self.last = None;
         // What is not running now has not ended by itself.
         self.ran = self.ran.map(|_| false);
+        true
     }
 
     /// What is to be done now; `is_quiet`: it is in maintenance.
@@ -143,10 +163,13 @@ impl Keeper {
         }
         self.ran = Some(false);
         // The exit status may come after the process is gone.
-        if let (Some(last), Some(end)) = (&mut self.last, end)
-            && last.end.is_none()
-        {
-            last.end = Some(end.clone());
+        match (&mut self.last, end) {
+            (Some(last), Some(end)) if last.end.is_none() => last.end = Some(end.clone()),
+            // It ran too shortly to be seen running after an operator's start.
+            (None, Some(end)) => {
+                self.last = Some(Last { at: now.wall, is_start: false, end: Some(end.clone()) });
+            }
+            _ => {}
         }
         if !self.is_wanted() || self.finished().is_some() {
             self.due = None;
@@ -164,8 +187,8 @@ impl Keeper {
                 self.given_up = true;
                 return Verdict::GivenUp;
             }
-            // It ended while no agent was there: long enough ago.
-            None if is_first => now,
+            // It ended while no agent was there: long enough ago. What an earlier agent launched may still come up.
+            None if is_first => self.pending.map_or(now, |until| now.until(until)),
             None => now.after(self.delay()),
         };
         self.due = Some(due);
@@ -175,6 +198,11 @@ impl Keeper {
         self.due = None;
         self.starts.push_back(now.at);
         Verdict::Start
+    }
+
+    /// The start that [`Verdict::Start`] asked for was done: it ran, even if no report shows that.
+    pub(crate) fn started(&mut self) {
+        self.ran = Some(true);
     }
 
     /// The start that [`Verdict::Start`] asked for failed, for this reason.

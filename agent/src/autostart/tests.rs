@@ -43,7 +43,7 @@ fn word(wish: Wish) -> Word {
 
 /// One that an operator started, that runs, and that no agent before knew.
 fn running(when: RestartWhen, clock: Clock) -> Keeper {
-    let mut keeper = Keeper::new(rule(when), false, Some(word(Wish::Running)), None);
+    let mut keeper = Keeper::new(rule(when), false, Some(word(Wish::Running)), None, None);
     assert_eq!(keeper.observe(clock.at(0), &Seen::Running, false), Verdict::Nothing);
     keeper
 }
@@ -147,13 +147,13 @@ fn a_good_end_is_remembered_by_the_next_agent() {
     let clock = Clock::new();
     let by = Some(word(Wish::Running));
     let finished = Some(Timestamp::UNIX_EPOCH);
-    let mut keeper = Keeper::new(rule(RestartWhen::OnFailure), true, by.clone(), finished);
+    let mut keeper = Keeper::new(rule(RestartWhen::OnFailure), true, by.clone(), finished, None);
     assert_eq!(keeper.observe(clock.at(0), &GONE, false), Verdict::Nothing);
     // When it runs again, that is over.
     keeper.observe(clock.at(1), &Seen::Running, false);
     assert_eq!(keeper.finished(), None);
     assert_eq!(keeper.observe(clock.at(2), &GONE, false), wait(clock, 3));
-    let mut always = Keeper::new(rule(RestartWhen::Always), true, by, finished);
+    let mut always = Keeper::new(rule(RestartWhen::Always), true, by, finished, None);
     assert_eq!(always.observe(clock.at(0), &GONE, false), Verdict::Start);
 }
 
@@ -161,7 +161,7 @@ fn a_good_end_is_remembered_by_the_next_agent() {
 fn a_fresh_agent_starts_at_once_what_is_wanted_and_nothing_else() {
     let clock = Clock::new();
     let fresh = |declared, wish: Option<Wish>| {
-        Keeper::new(rule(RestartWhen::Always), declared, wish.map(word), None).observe(
+        Keeper::new(rule(RestartWhen::Always), declared, wish.map(word), None, None).observe(
             clock.at(0),
             &GONE,
             false,
@@ -191,7 +191,7 @@ fn an_operators_stop_is_not_fought() {
 #[test]
 fn what_somebody_else_started_raises_no_wish() {
     let clock = Clock::new();
-    let mut keeper = Keeper::new(rule(RestartWhen::Always), false, None, None);
+    let mut keeper = Keeper::new(rule(RestartWhen::Always), false, None, None, None);
     keeper.observe(clock.at(0), &Seen::Running, false);
     assert_eq!(keeper.observe(clock.at(1), &GONE, false), Verdict::Nothing);
     assert_eq!(keeper.report(None).why, "nobody has started it through rta");
@@ -216,6 +216,26 @@ fn an_operators_failed_start_is_tried_again_after_a_while_not_at_once() {
     keeper.hear(Some(&again));
     assert_eq!(keeper.observe(clock.at(10), &Seen::Acting, false), Verdict::Nothing);
     assert_eq!(keeper.observe(clock.at(30), &GONE, false), wait(clock, 31));
+}
+
+#[test]
+fn a_run_too_short_to_be_seen_has_an_end_all_the_same() {
+    let clock = Clock::new();
+    let mut keeper = running(RestartWhen::OnFailure, clock);
+    let again = Word { at: clock.at(10).wall, ..word(Wish::Running) };
+    assert!(keeper.hear(Some(&again)));
+    assert!(!keeper.hear(Some(&again)));
+    keeper.observe(clock.at(10), &Seen::Acting, false);
+    assert_eq!(keeper.observe(clock.at(11), &ended(0), false), Verdict::Nothing);
+    assert_eq!(keeper.finished(), Some(clock.at(11).wall));
+
+    // One of the agent's own starts, after an end that was none.
+    let mut keeper = running(RestartWhen::OnFailure, clock);
+    keeper.observe(clock.at(10), &ended(1), false);
+    assert_eq!(keeper.observe(clock.at(11), &ended(1), false), Verdict::Start);
+    keeper.started();
+    assert_eq!(keeper.observe(clock.at(12), &ended(0), false), Verdict::Nothing);
+    assert_eq!(keeper.finished(), Some(clock.at(12).wall));
 }
 
 #[test]
@@ -280,4 +300,27 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_an_earlier_agent_launched_is_given_its_time_to_come_up() {
+    let start = Moment::now();
+    let pending = start.after(Duration::from_secs(60)).wall;
+    let word = Some(word(Wish::Running));
+    let mut keeper = Keeper::new(rule(RestartWhen::Always), false, word.clone(), None, Some(pending));
+    let stopped = Seen::Stopped(None);
+    assert!(matches!(keeper.observe(start, &stopped, false), Verdict::Wait(_)));
+    assert!(matches!(
+        keeper.observe(start.after(Duration::from_secs(59)), &stopped, false),
+        Verdict::Wait(_)
+    ));
+    let mut came_up = keeper.clone();
+    assert_eq!(
+        came_up.observe(start.after(Duration::from_secs(59)), &Seen::Running, false),
+        Verdict::Nothing
+    );
+    assert_eq!(keeper.observe(start.after(Duration::from_secs(61)), &stopped, false), Verdict::Start);
+
+    let mut late = Keeper::new(rule(RestartWhen::Always), false, word, None, Some(Timestamp::UNIX_EPOCH));
+    assert_eq!(late.observe(start, &stopped, false), Verdict::Start);
 }

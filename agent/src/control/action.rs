@@ -1,6 +1,8 @@
 //! Starts and stops: one at a time works on a component, and each goes on if its caller goes away.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::Stream;
@@ -9,8 +11,11 @@ use rta_shared::control::{ActionEvent, ActionKind, Done, Requester};
 use rta_shared::explain::ExplainedPart;
 use rta_shared::name::{Name, too_long};
 use rta_shared::text::{did_you_mean, echoed};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
 
 use super::act::{Act, limit};
@@ -23,6 +28,11 @@ use crate::scan::Scanner;
 use crate::state_folder::Memory;
 use crate::worker::Worker;
 
+/// How long an operator's stop waits for an attempt of the agent's own to yield.
+const YIELD: Duration = Duration::from_secs(5);
+/// How often it is asked whether it has.
+const PACE: Duration = Duration::from_millis(20);
+
 /// Performs actions. One at a time works on a component; each goes on if its caller goes away.
 #[derive(Clone)]
 pub(crate) struct Actions {
@@ -30,6 +40,7 @@ pub(crate) struct Actions {
     pub(crate) memory: Memory,
     groups: Groups,
     launches: Launches,
+    attempts: Attempts,
 }
 
 /// What is told of an action: how far it is, and last how it ended.
@@ -39,7 +50,7 @@ impl Actions {
     /// Those on the components of `worker`; what operators want is kept in `memory`, and what is started is in
     /// one of `groups`.
     pub(crate) fn new(worker: Worker, memory: Memory, groups: Groups) -> Self {
-        Self { worker, memory, groups, launches: Launches::default() }
+        Self { worker, memory, groups, launches: Launches::default(), attempts: Attempts::default() }
     }
 
     /// Begins to start, stop or restart the component of this name or alias; what is told of it ends with its
@@ -54,40 +65,62 @@ impl Actions {
         by: Requester,
     ) -> Result<impl Stream<Item = Told> + use<>, Status> {
         let config = self.worker.config();
-        let component = find(&config, name)?;
-        let told = |refusal: Refusal| refusal.told(kind, &component.name, &config.host);
-        let held = self
-            .worker
-            .begin(&component.name, kind, by.clone())
-            .await
-            .map_err(Refusal::from)
-            .map_err(told)?;
-        held.map_err(|hold| told(Refusal::new(Code::Aborted, hold.to_string())))?;
-        if by != Requester::autostart() {
-            self.memory.hear(&component.name, kind, &by);
-        }
+        let component = find(&config, name)?.clone();
+        let (begun, is_begun) = oneshot::channel();
         // Unbounded, but `News` sends only so many.
         let (events, stream) = mpsc::unbounded_channel();
-        let act = Act {
-            eyes: Eyes::new(self.worker.clone(), component.clone()),
-            news: News::new(events.clone()),
-            group: self.groups.of(&component.name),
-            launches: self.launches.clone(),
-            systemd: self.worker.systemd().clone(),
-            component: component.clone(),
-        };
-        let (worker, name, host) = (self.worker.clone(), component.name.clone(), config.host.clone());
-        let memory = self.memory.clone();
-        // In a task of its own: it goes on, and frees the component in the end, if the caller goes away.
+        let (actions, host) = (self.clone(), config.host.clone());
+        // In a task of its own from the beginning: it goes on, and frees the component in the end, if the caller
+        // goes away.
         tokio::spawn(async move {
-            let outcome = Self::act(worker, kind, act).await;
+            let name = component.name.clone();
+            let told = |refusal: Refusal| refusal.told(kind, &name, &host);
+            let reserved = actions.reserve(&name, kind, &by).await;
+            let yielding = match reserved {
+                Ok(yielding) => yielding,
+                // The caller may have gone, here and below.
+                Err(refusal) => return drop(begun.send(Err(told(refusal)))),
+            };
+            let _ = begun.send(Ok(()));
+            let outcome = actions.act(kind, component, events.clone(), yielding).await;
             // An operator who is told of it may count on it.
-            memory.settled().await;
-            let outcome = outcome.map(ActionEvent::Done).map_err(|refusal| refusal.told(kind, &name, &host));
-            // The caller may have gone.
-            let _ = events.send(outcome);
+            actions.memory.settled().await;
+            let _ = events.send(outcome.map(ActionEvent::Done).map_err(told));
         });
+        is_begun.await.unwrap_or_else(|_| Err(Status::internal("the agent failed")))?;
         Ok(UnboundedReceiverStream::new(stream))
+    }
+
+    /// Reserves a component; what is cancelled when the action must yield. An operator's stop does not wait for
+    /// the agent's own attempts to keep the component running: such a start yields.
+    async fn reserve(
+        &self,
+        component: &Name,
+        kind: ActionKind,
+        by: &Requester,
+    ) -> Result<CancellationToken, Refusal> {
+        let is_own = *by == Requester::autostart();
+        let deadline = Instant::now() + YIELD;
+        loop {
+            let Err(hold) = self.worker.begin(component, kind, by.clone()).await? else { break };
+            let yields = hold.by == Requester::autostart() && !is_own && kind != ActionKind::Start;
+            if !yields || Instant::now() >= deadline {
+                return Err(Refusal::new(Code::Aborted, hold.to_string()));
+            }
+            self.memory.hear(component, kind, by);
+            if let Some(attempt) = self.attempts.with(|attempts| attempts.get(component).cloned()) {
+                attempt.cancel();
+            }
+            tokio::time::sleep(PACE).await;
+        }
+        if !is_own {
+            self.memory.hear(component, kind, by);
+        }
+        let yielding = CancellationToken::new();
+        if is_own {
+            self.attempts.with(|attempts| drop(attempts.insert(component.clone(), yielding.clone())));
+        }
+        Ok(yielding)
     }
 
     /// The processes that come nearest to the criteria of the component of this name or alias.
@@ -120,12 +153,42 @@ impl Actions {
         }
     }
 
-    async fn act(worker: Worker, kind: ActionKind, act: Act) -> Result<Done, Refusal> {
-        let name = act.component.name.clone();
-        let limit = limit(kind, &act.component);
-        let outcome = bounded(limit, async move { act.perform(kind).await }).await;
-        worker.look_at_units();
-        worker.end(&name).await;
+    /// Acts on a component that is reserved for that, and frees it.
+    async fn act(
+        &self,
+        kind: ActionKind,
+        component: HostComponent,
+        events: mpsc::UnboundedSender<Told>,
+        yielding: CancellationToken,
+    ) -> Result<Done, Refusal> {
+        let name = component.name.clone();
+        let limit = limit(kind, &component);
+        let act = Act {
+            eyes: Eyes::new(self.worker.clone(), component.clone()),
+            news: News::new(events),
+            group: self.groups.of(&name),
+            launches: self.launches.clone(),
+            systemd: self.worker.systemd().clone(),
+            component,
+        };
+        let launches = kind != ActionKind::Stop;
+        if launches {
+            // A next agent must not take what comes up for stopped, and start a second one.
+            self.memory.begins(&name, self.worker.boot_id());
+            self.memory.settled().await;
+        }
+        let outcome = tokio::select! {
+            outcome = bounded(limit, async move { act.perform(kind).await }) => outcome,
+            () = yielding.cancelled() => {
+                Err(Refusal::new(Code::Aborted, "it was given up, since an operator has asked for a stop"))
+            }
+        };
+        if launches {
+            self.memory.ended(&name);
+        }
+        self.worker.look_at_units();
+        self.attempts.with(|attempts| drop(attempts.remove(&name)));
+        self.worker.end(&name).await;
         match &outcome {
             Ok(done) => tracing::info!(component = %name, action = %kind, %done, "done"),
             Err(refusal) => {
@@ -133,6 +196,16 @@ impl Actions {
             }
         }
         outcome
+    }
+}
+
+/// The agent's own attempts to keep components running, each with what makes it yield; clones share them.
+#[derive(Clone, Debug, Default)]
+struct Attempts(Arc<Mutex<HashMap<Name, CancellationToken>>>);
+
+impl Attempts {
+    fn with<T>(&self, work: impl FnOnce(&mut HashMap<Name, CancellationToken>) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -153,7 +226,7 @@ async fn bounded<T: Send + 'static>(
     limit: Duration,
     work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
 ) -> Result<T, Refusal> {
-    let mut work = tokio::spawn(work);
+    let mut work = AbortOnDropHandle::new(tokio::spawn(work));
     match tokio::time::timeout(limit, &mut work).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => Err(Refusal::new(Code::Internal, format!("the agent failed: {error}"))),

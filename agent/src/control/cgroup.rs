@@ -17,7 +17,7 @@ const SLUG: usize = 40;
 /// Where the agent makes groups.
 #[derive(Clone, Debug)]
 pub(crate) struct Groups {
-    /// The agent's own group; `None` where there is no cgroup v2.
+    /// The agent's own group; `None` where there is no cgroup v2, or it makes no groups.
     own: Option<Arc<PathBuf>>,
     /// What tells this agent from others that may run in the same group.
     key: String,
@@ -25,13 +25,13 @@ pub(crate) struct Groups {
 
 impl Groups {
     /// Those of the agent of `config`, which was read from `folder`: its groups have the same names after a
-    /// restart. Without a folder they are this process's own.
+    /// restart. Without a folder it makes none, since no later agent would find them, or tidy them up.
     pub(crate) fn new(config: &HostConfig, folder: Option<&Path>) -> Self {
-        let source = match folder.map(std::path::absolute) {
-            Some(Ok(folder)) => folder.display().to_string(),
-            Some(Err(_)) | None => format!("pid {}", std::process::id()),
+        let Some(folder) = folder.and_then(|folder| std::path::absolute(folder).ok()) else {
+            return Self { own: None, key: String::new() };
         };
-        let key = format!("{source}\0{}\0{}", config.environment.folded(), config.host.folded());
+        let (environment, host) = (config.environment.folded(), config.host.folded());
+        let key = format!("{}\0{environment}\0{host}", folder.display());
         Self { own: own_group().map(Arc::new), key }
     }
 

@@ -2,13 +2,15 @@
 //! control group of its own.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rta_shared::config::CommandRule;
 use rta_shared::process::ProcessId;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
@@ -254,15 +256,44 @@ fn detach(command: &mut std::process::Command, account: Option<Account>, door: O
     }
 }
 
-/// Opens the log to append to, and tells its length. The folder is made where it is missing.
+/// Opens the log to append to, and tells its length. The folder is made where it is missing, and a new log is
+/// given to the account. The folder often is the account's own: nothing there that is not the log is opened or
+/// given away, whatever it was made to point to.
 fn open_log(path: &Path, account: Option<&Account>) -> std::io::Result<(File, u64)> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
     }
-    let file = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
-    if let Some(account) = account {
-        std::os::unix::fs::fchown(&file, Some(account.uid.as_raw()), Some(account.gid.as_raw()))?;
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
+    let options = || {
+        let mut options = OpenOptions::new();
+        options.append(true).mode(0o640).custom_flags(flags);
+        options
+    };
+    match options().create_new(true).open(path) {
+        Ok(file) => {
+            if let Some(account) = account {
+                let (uid, gid) = (account.uid.as_raw(), account.gid.as_raw());
+                std::os::unix::fs::fchown(&file, Some(uid), Some(gid))?;
+            }
+            return Ok((file, 0));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
     }
-    let length = file.metadata()?.len();
-    Ok((file, length))
+    let file = options().open(path).map_err(|error| match error.raw_os_error() {
+        Some(code) if code == Errno::LOOP.raw_os_error() => {
+            std::io::Error::other("it is a symbolic link; name the file itself")
+        }
+        _ => error,
+    })?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.nlink() != 1 {
+        return Err(std::io::Error::other("it is no regular file with a single name"));
+    }
+    let own = rustix::process::geteuid().as_raw();
+    let is_owners = |account: &Account| [own, account.uid.as_raw()].contains(&metadata.uid());
+    if !account.is_none_or(is_owners) {
+        return Err(std::io::Error::other("it belongs to another user than the component's"));
+    }
+    Ok((file, metadata.len()))
 }

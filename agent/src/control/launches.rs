@@ -71,11 +71,11 @@ mod tests {
         launches.began(&name, id(7));
         launches.matched(&name, vec![id(8)]);
         let session = launches.of(&name).unwrap();
-        assert!(session.stands(&Table::from([(7, member(7))])));
-        assert!(session.stands(&Table::from([(8, member(7))])));
+        assert!(session.stands(&Table::of([(7, member(7))])));
+        assert!(session.stands(&Table::of([(8, member(7))])));
         // Somebody else's session of the same number.
-        assert!(!session.stands(&Table::from([(9, member(7))])));
-        assert!(!session.stands(&Table::from([(7, Kin { start_ticks: 11, ..member(7) })])));
-        assert!(!session.stands(&Table::from([(8, member(8))])));
+        assert!(!session.stands(&Table::of([(9, member(7))])));
+        assert!(!session.stands(&Table::of([(7, Kin { start_ticks: 11, ..member(7) })])));
+        assert!(!session.stands(&Table::of([(8, member(8))])));
     }
 }

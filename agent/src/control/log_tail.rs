@@ -1,10 +1,11 @@
 //! The last lines that a component wrote to its log since a launch. Blocking.
 
-use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use rta_shared::text::printable;
+
+use crate::logs::open_to_read;
 
 /// How many lines are shown, and how many bytes are looked at for them, and shown at most.
 const LINES: usize = 10;
@@ -28,7 +29,7 @@ pub(crate) fn length(path: &Path) -> u64 {
 }
 
 fn read(path: &Path, from: u64) -> std::io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+    let mut file = open_to_read(path)?;
     let end = file.metadata()?.len();
     // A log that is shorter than it was has been replaced: all of it is new.
     let from = if end < from { 0 } else { from };

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use jiff::Timestamp;
 use rta_shared::control::{ActionEvent, Phase, Progress};
+use rta_shared::text::printable;
 use tokio::sync::mpsc;
 
 use super::action::Told;
@@ -25,7 +26,8 @@ impl News {
 
     /// Tells that `phase` was reached: `text` is a sentence for a person.
     pub(crate) fn tell(&self, phase: Phase, text: impl Into<String>, pids: Vec<u32>) {
-        let text = text.into();
+        // Words of the configuration and of processes are in it.
+        let text = printable(&text.into()).into_owned();
         tracing::debug!(phase = phase.word(), text, ?pids, "progress");
         if self.told.fetch_add(1, Ordering::Relaxed) < MOST {
             let progress = Progress { at: Timestamp::now(), phase, text, pids };

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::news::News;
-use crate::probe::Asker;
+use crate::probe::{Asker, told};
 
 /// From the end of one attempt to the next.
 const PACE: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ impl Wellness {
     pub(crate) fn ask(&mut self, rule: Option<&ProbeRule>, news: &News, pids: &[u32]) -> Well {
         let Some(rule) = rule else { return Well::Yes };
         let Some(probing) = &self.probing else {
-            news.tell(Phase::Probing, format!("asking its probe: {}", rule.question), pids.to_vec());
+            news.tell(Phase::Probing, format!("asking its probe: {}", told(&rule.question)), pids.to_vec());
             self.probing = Some(Probing::begin(rule));
             return Well::NotKnown;
         };
@@ -94,5 +94,34 @@ impl Probing {
 impl Drop for Probing {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::config::Question;
+    use rta_shared::control::ActionEvent;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_told_of_a_probe_holds_no_password() {
+        let (events, mut told) = mpsc::unbounded_channel();
+        let rule = ProbeRule {
+            question: Question::Http {
+                url: "http://ann:secret@127.0.0.1:1/up".parse().unwrap(),
+                status: 200,
+            },
+            interval: PACE,
+            timeout: PACE,
+            failures: 1,
+            grace: Duration::ZERO,
+        };
+        let (news, mut wellness) = (News::new(events), Wellness::default());
+        assert!(matches!(wellness.ask(Some(&rule), &news, &[7]), Well::NotKnown));
+        let Some(Ok(ActionEvent::Progress(progress))) = told.recv().await else { panic!("nothing is told") };
+        assert_eq!(progress.text, "asking its probe: GET http://127.0.0.1:1/up");
+        assert_eq!((progress.phase, progress.pids), (Phase::Probing, vec![7]));
     }
 }

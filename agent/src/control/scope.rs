@@ -158,6 +158,8 @@ fn spread(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::table::Kin;
     use super::*;
 
@@ -180,7 +182,7 @@ mod tests {
     }
 
     fn host() -> Table {
-        Table::from([
+        Table::of([
             process(1, 0, 1, 1),
             process(100, 1, 100, 50),
             // The component, with a child and a grandchild in sessions of their own.
@@ -214,8 +216,7 @@ mod tests {
 
     #[test]
     fn the_agents_own_group_and_session_are_left_alone() {
-        let table =
-            Table::from([process(100, 1, 100, 50), process(200, 1, 100, 50), process(201, 1, 100, 50)]);
+        let table = Table::of([process(100, 1, 100, 50), process(200, 1, 100, 50), process(201, 1, 100, 50)]);
         for reach in StopScope::ALL {
             let mut scope = Scope::new(reach, AGENT);
             scope.add_session(50, 0);
@@ -227,7 +228,7 @@ mod tests {
     fn what_once_belonged_to_it_still_does_when_its_parent_has_ended() {
         let mut scope = Scope::new(StopScope::Tree, AGENT);
         taken(&mut scope, &host(), &[200], &[210], &[]);
-        let orphaned = Table::from([
+        let orphaned = Table::of([
             process(100, 1, 100, 50),
             process(202, 1, 202, 202),
             // The orphan's new child, and that of the other component, which ended.
@@ -242,16 +243,16 @@ mod tests {
         let mut scope = Scope::new(StopScope::Tree, AGENT);
         taken(&mut scope, &host(), &[200], &[], &[]);
         let another = Kin { start_ticks: 9_999, parent: 1, group: 201, session: 201 };
-        assert!(taken(&mut scope, &Table::from([(201, another)]), &[], &[], &[]).is_empty());
+        assert!(taken(&mut scope, &Table::of([(201, another)]), &[], &[], &[]).is_empty());
         // Nor does a session that began earlier under the same number.
         let earlier = Kin { start_ticks: 5, parent: 1, group: 900, session: 200 };
-        assert!(taken(&mut scope, &Table::from([(900, earlier)]), &[], &[], &[]).is_empty());
+        assert!(taken(&mut scope, &Table::of([(900, earlier)]), &[], &[], &[]).is_empty());
     }
 
     #[test]
     fn a_control_group_holds_what_left_everything_else() {
         let table =
-            Table::from([process(400, 1, 400, 400), process(401, 400, 401, 401), process(500, 1, 5, 5)]);
+            Table::of([process(400, 1, 400, 400), process(401, 400, 401, 401), process(500, 1, 5, 5)]);
         let mut scope = Scope::new(StopScope::Tree, AGENT);
         assert_eq!(taken(&mut scope, &table, &[], &[], &[400, 999]), [400, 401]);
         assert!(!scope.spares_any(&table, &[400, 401]));
@@ -268,8 +269,52 @@ mod tests {
     #[test]
     fn the_agent_below_a_component_is_no_part_of_it() {
         let table =
-            Table::from([process(60, 1, 60, 60), process(100, 60, 100, 50), process(200, 100, 200, 200)]);
+            Table::of([process(60, 1, 60, 60), process(100, 60, 100, 50), process(200, 100, 200, 200)]);
         let mut scope = Scope::new(StopScope::Tree, AGENT);
         assert!(taken(&mut scope, &table, &[60], &[], &[]).is_empty());
+    }
+
+    /// What a process is in a random host.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Part {
+        Matched,
+        Others,
+        Nothing,
+    }
+
+    proptest! {
+        /// A process belongs to the tree if the nearest above it that is anything special is a match.
+        #[test]
+        fn in_any_host_exactly_what_is_below_a_match_and_not_below_another_is_stopped(
+            processes in proptest::collection::vec(
+                (any::<proptest::sample::Index>(), prop_oneof![
+                    1 => Just(Part::Matched), 1 => Just(Part::Others), 4 => Just(Part::Nothing)
+                ]),
+                1..40,
+            ),
+            agent in any::<proptest::sample::Index>(),
+        ) {
+            // Process 1 is everybody's ancestor; each further one is the child of an earlier one.
+            let parents: HashMap<u32, u32> =
+                (2..).zip(&processes).map(|(pid, (parent, _))| (pid, parent.index(pid as usize - 1) as u32 + 1)).collect();
+            let agent = agent.index(processes.len()) as u32 + 2;
+            let part = |pid: u32| processes.get(pid as usize - 2).map_or(Part::Nothing, |(_, part)| *part);
+            let pids: Vec<u32> = (2..).take(processes.len()).filter(|pid| *pid != agent).collect();
+            let those = |wanted: Part| pids.iter().copied().filter(|pid| part(*pid) == wanted).collect::<Vec<u32>>();
+            let table = Table::of(parents.iter().map(|(pid, parent)| process(*pid, *parent, *pid, 1)));
+
+            let mut scope = Scope::new(StopScope::Tree, Agent { pid: agent, group: agent, session: 0 });
+            let stopped = taken(&mut scope, &table, &those(Part::Matched), &those(Part::Others), &[]);
+
+            let belongs = |pid: u32| {
+                let line = std::iter::successors(Some(pid), |pid| parents.get(pid).copied());
+                let special = |pid: &u32| *pid != 1 && (*pid == agent || part(*pid) != Part::Nothing);
+                let nearest = line.skip_while(|pid| !special(pid)).find(|pid| *pid != 1);
+                part(pid) == Part::Nothing && pid != agent
+                    && nearest.is_some_and(|pid| pid != agent && part(pid) == Part::Matched)
+            };
+            let expected: Vec<u32> = pids.iter().copied().filter(|pid| belongs(*pid)).collect();
+            prop_assert_eq!(stopped, expected);
+        }
     }
 }

@@ -149,7 +149,8 @@ impl Start<'_> {
         self.wellness.begin_anew();
         let settle = self.rule.settle.as_secs_f64();
         let pids = pids(now);
-        let text = format!("{} matches; it has to stay for {settle} s", pids_text(&pids));
+        let matches = if pids.len() == 1 { "matches; it has" } else { "match; they have" };
+        let text = format!("{} {matches} to stay for {settle} s", pids_text(&pids));
         self.act.news.tell(Phase::Matched, text, pids);
     }
 

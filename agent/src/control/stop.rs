@@ -38,7 +38,11 @@ pub(super) async fn stop(act: &Act) -> Result<Done, Refusal> {
     let pids = stop.chase.met();
     // It has done its work, or never will.
     if let Command::Runs(command) = stop.command {
-        command.give_up().await;
+        let pid = command.pid;
+        if command.give_up().await {
+            let text = format!("its stop command (pid {pid}) was still running and has been ended");
+            act.news.tell(Phase::Waiting, text, vec![pid]);
+        }
     }
     let outcome = outcome?;
     act.news.tell(Phase::Gone, "nothing of it is left", pids.clone());

@@ -64,9 +64,9 @@ impl Table {
 }
 
 #[cfg(test)]
-impl<const N: usize> From<[(u32, Kin); N]> for Table {
-    fn from(kin: [(u32, Kin); N]) -> Self {
-        Self(kin.into())
+impl Table {
+    pub(super) fn of(kin: impl IntoIterator<Item = (u32, Kin)>) -> Self {
+        Self(kin.into_iter().collect())
     }
 }
 

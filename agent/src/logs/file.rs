@@ -3,7 +3,9 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use super::Piece;
 use super::lines::Splitter;
@@ -24,12 +26,13 @@ pub(super) struct LogFile {
 }
 
 impl LogFile {
-    /// Opens the log, with its last `lines`.
+    /// Opens the log, with its last `lines`; what stands behind the last line's end counts as one only where
+    /// nobody is going to `follow` it.
     ///
     /// # Errors
     /// A sentence.
-    pub(super) fn open(path: PathBuf, lines: usize) -> Result<(Self, Piece), String> {
-        let opened = open(&path).and_then(|mut file| {
+    pub(super) fn open(path: PathBuf, lines: usize, follow: bool) -> Result<(Self, Piece), String> {
+        let opened = open_to_read(&path).and_then(|mut file| {
             let end = file.metadata()?.len();
             let from = end.saturating_sub(WINDOW);
             let bytes = read(&mut file, from, end)?;
@@ -40,6 +43,9 @@ impl LogFile {
         let mut all = Vec::new();
         let mut splitter = Splitter::default();
         splitter.push(&bytes, &mut all);
+        if !follow {
+            all.extend(splitter.finish());
+        }
         // Where the window begins within a line, that line is not whole.
         let torn = usize::from(from > 0);
         let whole = all.split_off(torn.min(all.len()));
@@ -80,7 +86,7 @@ impl LogFile {
             if self.file.metadata()?.len() > self.position {
                 return Ok(piece);
             }
-            if let Ok(file) = open(&self.path) {
+            if let Ok(file) = open_to_read(&self.path) {
                 piece.lines.extend(self.lines.finish());
                 piece.notice = Some("the log was rotated".to_owned());
                 self.file = file;
@@ -101,9 +107,23 @@ impl LogFile {
     }
 }
 
-/// Opens a log to read. It must be a file: a pipe or a device would block, or never end.
-fn open(path: &std::path::Path) -> io::Result<File> {
-    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+/// Opens a log to read. It must be a file: a pipe or a device would block, or never end. Its folder often is
+/// another user's, who must not be able to show people any file of the host by a link.
+///
+/// # Errors
+/// It cannot be opened, or is not what it should be.
+pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
+    let link = std::fs::symlink_metadata(path)?;
+    let is_trusted = link.uid() == 0 || link.uid() == rustix::process::geteuid().as_raw();
+    if link.is_symlink() && !is_trusted {
+        return Err(io::Error::other("it is a symbolic link of another user; name the file itself"));
+    }
+    let mut flags = OFlags::NONBLOCK;
+    if !link.is_symlink() {
+        // It was none a moment ago.
+        flags |= OFlags::NOFOLLOW;
+    }
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no regular file"));
@@ -153,7 +173,7 @@ mod tests {
     fn a_renamed_log_is_read_to_its_end_and_then_the_new_one() {
         let (folder, path) = folder();
         append(&path, "1\n2\n3\n");
-        let (mut log, piece) = LogFile::open(path.clone(), 2).unwrap();
+        let (mut log, piece) = LogFile::open(path.clone(), 2, true).unwrap();
         assert_eq!(piece.lines, ["2", "3"]);
         append(&path, "4\nopen");
         let rotated = folder.path().join("x.log.1");
@@ -171,7 +191,7 @@ mod tests {
     fn an_emptied_log_is_read_from_its_beginning() {
         let (_folder, path) = folder();
         append(&path, "a long first line\n");
-        let (mut log, _) = LogFile::open(path.clone(), 10).unwrap();
+        let (mut log, _) = LogFile::open(path.clone(), 10, true).unwrap();
         std::fs::write(&path, "b\n").unwrap();
         let (lines, notices) = drain(&mut log);
         assert_eq!((lines, notices.len()), (vec!["b".to_owned()], 1));
@@ -182,7 +202,7 @@ mod tests {
         let (_folder, path) = folder();
         let line = "x".repeat(99) + "\n";
         append(&path, &line.repeat(20_000));
-        let (mut log, piece) = LogFile::open(path.clone(), 1_000_000).unwrap();
+        let (mut log, piece) = LogFile::open(path.clone(), 1_000_000, true).unwrap();
         assert!(piece.lines.len() < 11_000 && piece.lines.iter().all(|line| line.len() == 99));
         assert!(piece.notice.unwrap().contains("1024 KiB"));
         append(&path, &line.repeat(100_000));
@@ -192,12 +212,36 @@ mod tests {
     }
 
     #[test]
+    fn a_last_line_without_an_end_is_shown_where_nobody_follows() {
+        let (_folder, path) = folder();
+        append(&path, "1\nthe last word");
+        assert_eq!(LogFile::open(path.clone(), 9, false).unwrap().1.lines, ["1", "the last word"]);
+        let (mut log, piece) = LogFile::open(path.clone(), 9, true).unwrap();
+        assert_eq!(piece.lines, ["1"]);
+        append(&path, "s\n");
+        assert_eq!(drain(&mut log).0, ["the last words"]);
+    }
+
+    #[test]
+    fn a_link_is_followed_only_where_its_owner_could_read_the_file() {
+        let (folder, path) = folder();
+        append(&path, "1\n");
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert_eq!(LogFile::open(link.clone(), 9, false).unwrap().1.lines, ["1"]);
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::lchown(&link, Some(65534), None).unwrap();
+            assert!(LogFile::open(link, 9, false).unwrap_err().contains("symbolic link of another user"));
+        }
+    }
+
+    #[test]
     fn what_is_no_file_is_refused_at_once() {
         let (folder, path) = folder();
-        assert!(LogFile::open(path.clone(), 1).unwrap_err().contains("cannot be read"));
-        let reason = LogFile::open(folder.path().to_owned(), 1).unwrap_err();
+        assert!(LogFile::open(path.clone(), 1, false).unwrap_err().contains("cannot be read"));
+        let reason = LogFile::open(folder.path().to_owned(), 1, false).unwrap_err();
         assert!(reason.contains("no regular file"), "{reason}");
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
-        assert!(LogFile::open(path, 1).unwrap_err().contains("no regular file"));
+        assert!(LogFile::open(path, 1, false).unwrap_err().contains("no regular file"));
     }
 }

@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
 use self::file::LogFile;
+pub(crate) use self::file::open_to_read;
 
 /// The most lines that are read back.
 pub(crate) const MOST_LINES: usize = 10_000;
@@ -67,7 +68,7 @@ impl LogReaders {
         follow: bool,
     ) -> Result<ReceiverStream<Result<Piece, String>>, LogError> {
         let permit = Arc::clone(&self.0).try_acquire_owned().map_err(|_| LogError::Busy)?;
-        let opened = blocking(move || LogFile::open(path, lines.min(MOST_LINES))).await;
+        let opened = blocking(move || LogFile::open(path, lines.min(MOST_LINES), follow)).await;
         let (file, piece) = opened.and_then(|opened| opened).map_err(LogError::Unreadable)?;
         let (pieces, stream) = mpsc::channel(WAITING);
         tokio::spawn(pass_on(file, piece, follow, pieces, permit));

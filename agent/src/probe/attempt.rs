@@ -46,7 +46,7 @@ async fn in_time(timeout: Duration, attempt: impl Future<Output = Result<(), Str
 }
 
 /// The question for a person: one line, and without the password that a URL may hold.
-fn told(question: &Question) -> String {
+pub(crate) fn told(question: &Question) -> String {
     match question {
         Question::Http { url, .. } => {
             let authority = url.authority().map_or("", |authority| authority.as_str());

@@ -20,8 +20,8 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Duration, Instant, sleep};
 
-pub(crate) use self::attempt::Asker;
 use self::attempt::shortened;
+pub(crate) use self::attempt::{Asker, told};
 use self::state::Fare;
 
 /// How many answers may wait to be taken. A task whose answer finds no room waits, and asks the less often.

@@ -24,6 +24,8 @@ pub(crate) struct Remembered {
     pub(crate) words: BTreeMap<Name, Word>,
     /// What ended well by itself, and is not to be started again for that.
     pub(crate) finished: BTreeMap<Name, Finished>,
+    /// The starts that are under way.
+    pub(crate) begun: BTreeMap<Name, Begun>,
     pub(crate) maintenance: Vec<Quiet>,
 }
 
@@ -54,6 +56,14 @@ pub(crate) struct Finished {
     pub(crate) boot_id: String,
 }
 
+/// A start that was begun, and whose end no agent has seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Begun {
+    pub(crate) at: Timestamp,
+    /// The boot it fell in: nothing of it is left after the next one.
+    pub(crate) boot_id: String,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Content {
     version: u32,
@@ -62,20 +72,30 @@ struct Content {
     #[serde(default)]
     finished: BTreeMap<Name, Finished>,
     #[serde(default)]
+    begun: BTreeMap<Name, Begun>,
+    #[serde(default)]
     maintenance: Vec<Quiet>,
+}
+
+/// Why what was remembered is not known.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unread {
+    pub(crate) sentence: String,
+    /// The file is out of the way, and a new one may be begun.
+    pub(crate) is_aside: bool,
 }
 
 /// What the folder holds; nothing where it has no file yet.
 ///
 /// # Errors
-/// Why it is not known, as a sentence. A file that cannot be understood is moved aside.
-pub(crate) fn load(folder: &Path) -> Result<Remembered, String> {
+/// Why it is not known. A file that cannot be understood is moved aside.
+pub(crate) fn load(folder: &Path) -> Result<Remembered, Unread> {
     let path = folder.join(FILE);
     let told = |error: &dyn std::fmt::Display| format!("{} cannot be read: {error}", path.display());
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Remembered::default()),
-        Err(error) => return Err(told(&error)),
+        Err(error) => return Err(Unread { sentence: told(&error), is_aside: false }),
     };
     let parsed = serde_json::from_slice::<Content>(&bytes).map_err(|error| error.to_string());
     let parsed = parsed.and_then(|content| match content.version {
@@ -83,16 +103,16 @@ pub(crate) fn load(folder: &Path) -> Result<Remembered, String> {
         other => Err(format!("it has version {other}, and this agent knows {VERSION}")),
     });
     match parsed {
-        Ok(Content { version: _, words, finished, maintenance }) => {
-            Ok(Remembered { words, finished, maintenance })
+        Ok(Content { version: _, words, finished, begun, maintenance }) => {
+            Ok(Remembered { words, finished, begun, maintenance })
         }
         Err(error) => {
             let aside = folder.join(format!("{FILE}.corrupt"));
-            let moved = match std::fs::rename(&path, &aside) {
-                Ok(()) => format!("it is kept as {}", aside.display()),
-                Err(error) => format!("it cannot be moved aside: {error}"),
+            let (moved, is_aside) = match std::fs::rename(&path, &aside) {
+                Ok(()) => (format!("it is kept as {}", aside.display()), true),
+                Err(error) => (format!("it cannot be moved aside: {error}"), false),
             };
-            Err(format!("{}; {moved}", told(&error)))
+            Err(Unread { sentence: format!("{}; {moved}", told(&error)), is_aside })
         }
     }
 }
@@ -103,8 +123,8 @@ pub(crate) fn load(folder: &Path) -> Result<Remembered, String> {
 /// What prevents it, as a sentence; the old one stays.
 pub(crate) fn store(folder: &Path, remembered: &Remembered) -> Result<(), String> {
     let path = folder.join(FILE);
-    let Remembered { words, finished, maintenance } = remembered.clone();
-    let content = Content { version: VERSION, words, finished, maintenance };
+    let Remembered { words, finished, begun, maintenance } = remembered.clone();
+    let content = Content { version: VERSION, words, finished, begun, maintenance };
     let replace = || -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
         // One agent has the folder, so that one name is enough, and nothing is left over after a crash.
@@ -130,6 +150,7 @@ mod tests {
         Remembered {
             words: BTreeMap::from([("Kafka server".into(), word)]),
             finished: BTreeMap::from([("job".into(), finished)]),
+            begun: BTreeMap::from([("job".into(), Begun { at: Timestamp::UNIX_EPOCH, boot_id: "b".into() })]),
             maintenance: vec![
                 Quiet { component: None, until: None },
                 Quiet { component: Some("job".into()), until: Some(Timestamp::UNIX_EPOCH) },
@@ -156,8 +177,8 @@ mod tests {
         for content in ["{\"version\": 1, \"words\": {\"kaf", "{\"version\": 7}", "[]", ""] {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join("agent.json"), content).unwrap();
-            let error = load(folder.path()).unwrap_err();
-            assert!(error.contains("agent.json cannot be read: "), "{error}");
+            let Unread { sentence, is_aside } = load(folder.path()).unwrap_err();
+            assert!(sentence.contains("agent.json cannot be read: ") && is_aside, "{sentence}");
             let aside = folder.path().join("agent.json.corrupt");
             assert_eq!(std::fs::read_to_string(aside).unwrap(), content);
             assert_eq!(load(folder.path()), Ok(Remembered::default()));
@@ -176,6 +197,6 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = store(&file.path().join("below"), &Remembered::default()).unwrap_err();
         assert!(error.contains("agent.json cannot be written: "), "{error}");
-        assert!(load(file.path()).is_err());
+        assert!(!load(file.path()).unwrap_err().is_aside, "nothing is moved where nothing can be read");
     }
 }

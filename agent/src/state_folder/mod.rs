@@ -11,7 +11,7 @@ use rta_shared::control::{ActionKind, Requester};
 use rta_shared::name::Name;
 use tokio::sync::watch;
 
-pub(crate) use self::file::{Finished, Remembered, Wish, Word};
+pub(crate) use self::file::{Begun, Finished, Remembered, Wish, Word};
 use crate::maintenance::Quiet;
 
 /// How long is waited for the disk before what was remembered is answered for.
@@ -25,6 +25,8 @@ pub(crate) struct Memory {
     held: Arc<watch::Sender<Held>>,
     /// Up to which change it was written, or could not be.
     written: watch::Receiver<u64>,
+    /// There is something to remember, and it cannot be read.
+    is_blind: bool,
 }
 
 #[derive(Clone, Default)]
@@ -38,23 +40,57 @@ impl Memory {
     /// What stands in `folder`, and the task that keeps it there; `None`: nothing outlives the agent. Where it
     /// cannot be read nothing is known, which the log says.
     pub(crate) fn open(folder: Option<PathBuf>) -> (Self, impl Future<Output = ()> + Send) {
-        let remembered = folder.as_ref().map_or_else(Remembered::default, |folder| {
-            file::load(folder).unwrap_or_else(|error| {
+        let mut folder = folder;
+        let mut is_blind = false;
+        let remembered = match folder.as_deref().map(file::load) {
+            None => Remembered::default(),
+            Some(Ok(remembered)) => remembered,
+            Some(Err(unread)) if unread.is_aside => {
                 tracing::error!(
-                    error,
+                    error = unread.sentence,
                     "what operators wanted is not known: what the configuration wants is kept running, nothing else"
                 );
                 Remembered::default()
-            })
-        });
+            }
+            Some(Err(unread)) => {
+                tracing::error!(
+                    error = unread.sentence,
+                    "what operators wanted is not known: nothing is started by itself, and nothing is kept, until \
+                     the file can be read and the agent is started anew"
+                );
+                // It is not written over: somebody may still mend it.
+                folder = None;
+                is_blind = true;
+                Remembered::default()
+            }
+        };
         let (held, changes) = watch::channel(Held { remembered, changes: 0 });
         let (writer, written) = watch::channel(0);
-        (Self { held: Arc::new(held), written }, keep(folder, changes, writer))
+        (Self { held: Arc::new(held), written, is_blind }, keep(folder, changes, writer))
     }
 
     /// What is remembered, whenever it changes.
     pub(crate) fn changes(&self) -> Changes {
         Changes(self.held.subscribe())
+    }
+
+    /// Whether there is something to remember that cannot be read.
+    pub(crate) fn is_blind(&self) -> bool {
+        self.is_blind
+    }
+
+    /// Notes that a start of `component` begins in this boot.
+    pub(crate) fn begins(&self, component: &Name, boot_id: &str) {
+        let begun = Begun { at: Timestamp::now(), boot_id: boot_id.to_owned() };
+        self.change(|remembered| {
+            remembered.begun.insert(component.clone(), begun);
+            true
+        });
+    }
+
+    /// Notes that its start has ended, well or not.
+    pub(crate) fn ended(&self, component: &Name) {
+        self.change(|remembered| remembered.begun.remove(component).is_some());
     }
 
     /// Notes that an operator has asked for `kind` on `component`.

@@ -75,7 +75,8 @@ fn file(folder: &TempDir) -> std::path::PathBuf {
 fn aside(folder: &TempDir) -> Vec<String> {
     let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
     let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
-    names.retain(|name| name.contains(".corrupt-"));
+    // Whether there is an index of the write-ahead log is SQLite's affair.
+    names.retain(|name| name.contains(".corrupt-") && !name.ends_with("-shm"));
     names.sort();
     names
 }
@@ -476,7 +477,7 @@ async fn callers_never_wait_and_what_finds_no_room_is_counted_and_told() {
         known: HashMap::new(),
     }));
     for _ in 0..5 {
-        recorder.record(own_event(START, "x".to_owned()));
+        recorder.record(own_event(Timestamp::now(), "x".to_owned()));
     }
     assert!(error.borrow().as_ref().unwrap().starts_with("events are lost since "));
     assert!(recorder.events(Query::default()).await.unwrap_err().contains("is busy"));

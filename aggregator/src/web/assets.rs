@@ -21,9 +21,11 @@ impl Asset {
     }
 }
 
-/// The one stylesheet.
-pub(super) static STYLE: LazyLock<Asset> =
-    LazyLock::new(|| Asset::new("css", "text/css; charset=utf-8", include_str!("assets/style.css")));
+/// The one stylesheet: the tokens and what all pages share, then what single pages have of their own.
+pub(super) static STYLE: LazyLock<Asset> = LazyLock::new(|| {
+    let all = concat!(include_str!("assets/style.css"));
+    Asset::new("css", "text/css; charset=utf-8", all)
+});
 
 /// The icon in the browser's tab.
 pub(super) static ICON: LazyLock<Asset> =

@@ -6,11 +6,13 @@
 //! | `actions` | what the buttons do |
 //! | `assets` | the stylesheet and the icon, named by their content |
 //! | `log` | the page of an instance's log |
+//! | `events` | what was recorded: its page, and its JSON |
 //! | `page` | the page: pure functions from an overview to HTML |
 //! | `routes` | what is answered under which path |
 
 mod actions;
 mod assets;
+mod events;
 pub mod guard;
 mod log;
 pub(crate) mod page;

@@ -11,6 +11,7 @@ use maud::Markup;
 
 use super::actions;
 use super::assets::{Asset, ICON, STYLE};
+use super::events::{events_json, events_page};
 use super::guard::{HostPolicy, guard};
 use super::log::log;
 use super::page;
@@ -25,6 +26,8 @@ pub fn router(operations: Operations, hosts: HostPolicy) -> Router {
         .route("/", get(overview_page))
         .route("/api/v1/overview", get(overview_json))
         .route("/log", get(log))
+        .route("/events", get(events_page))
+        .route("/api/v1/events", get(events_json))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/refresh", post(refresh))

@@ -24,8 +24,9 @@ pub(crate) const AGGREGATOR: &str = "http://127.0.0.1:7600";
     after_help = "\
 Exit codes:
   0  done; for status: everything is up
-  1  a start, stop or restart was refused, or not every step of it was done; not every place took a reload; in a
-     shell that reads a pipe: one of the commands failed; learn: the process cannot be told from others
+  1  a start, stop or restart was refused, or not every step of it was done;
+     not every place took a reload; in a shell that reads a pipe: one of the
+     commands failed; learn: the process cannot be told from others
   2  wrong usage, or a broken configuration; learn: the text is that of several processes
   3  status and local: something is not up; explain: no process matches
   4  the aggregator does not answer or was lost in the middle, or a name or process is not known

@@ -1,7 +1,9 @@
 //! The one line of a Nagios plugin: status, text, performance data
 //! (<https://nagios-plugins.org/doc/guidelines.html>).
 
-use rta_shared::overview::{Counts, Health, Overview};
+use std::collections::HashSet;
+
+use rta_shared::overview::{Counts, Health, InstanceId, Located, Overview};
 use rta_shared::text::{counted, printable};
 use rta_shared::trouble::{Trouble, troubles, verdict};
 
@@ -9,18 +11,26 @@ use rta_shared::trouble::{Trouble, troubles, verdict};
 const CAUSES: usize = 5;
 
 /// The line and the exit code for `overview`. A certain failure is critical; else what is not known is
-/// unknown; else what is degraded is a warning.
-pub(crate) fn check(overview: &Overview) -> (u8, String) {
-    let counts = overview.counts();
+/// unknown; else what is degraded is a warning. Of those in `quiet` nobody is alerted: they are in maintenance, or
+/// suffer from it, and are counted apart.
+pub(crate) fn check(overview: &Overview, quiet: &HashSet<InstanceId>) -> (u8, String) {
+    let (silent, loud): (Vec<_>, Vec<_>) =
+        overview.instances().partition(|located| quiet.contains(&located.id()));
+    let maintained = silent.iter().filter(|located| located.instance.maintenance.is_some()).count();
+    let counts: Counts = loud.iter().map(|located| located.instance.health).collect();
     let (code, word) = match counts.worst() {
         Some(Health::Up) => (0, "OK"),
         Some(Health::Degraded) => (1, "WARNING"),
         Some(Health::Down) => (2, "CRITICAL"),
-        Some(Health::Unknown) | None => (3, "UNKNOWN"),
+        Some(Health::Unknown) => (3, "UNKNOWN"),
+        None if !silent.is_empty() => (0, "OK"),
+        None => (3, "UNKNOWN"),
     };
-    let troubles = troubles(overview);
+    let troubles: Vec<Trouble<'_>> =
+        troubles(overview).into_iter().filter(|trouble| trouble.maintenance().is_none()).collect();
     let text = match counts.worst() {
         Some(Health::Up) => format!("{} up", counted(counts.total(), "instance")),
+        None if !silent.is_empty() => "nothing else to watch".to_owned(),
         _ => {
             let mut causes: Vec<String> = troubles.iter().take(CAUSES).map(cause).collect();
             if troubles.len() > CAUSES {
@@ -29,7 +39,24 @@ pub(crate) fn check(overview: &Overview) -> (u8, String) {
             format!("{}: {}", verdict(counts), causes.join("; "))
         }
     };
-    (code, format!("RTA {word} - {} | {}", one_field(&text), performance(counts)))
+    let apart = apart(maintained, silent.iter().filter(|located| located.instance.maintenance.is_none()));
+    let performance = performance(overview, maintained);
+    (code, format!("RTA {word} - {}{apart} | {performance}", one_field(&text)))
+}
+
+/// ` (2 in maintenance, 3 degraded by it)`; empty where there are none.
+fn apart<'o>(maintained: usize, affected: impl Iterator<Item = &'o Located<'o>>) -> String {
+    let affected: Counts = affected.map(|located| located.instance.health).collect();
+    let mut parts = Vec::new();
+    if maintained > 0 {
+        parts.push(format!("{maintained} in maintenance"));
+    }
+    for health in [Health::Unknown, Health::Degraded] {
+        if affected.of(health) > 0 {
+            parts.push(format!("{} {health} by maintenance", affected.of(health)));
+        }
+    }
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
 }
 
 /// The line for an aggregator that cannot be asked.
@@ -50,16 +77,21 @@ fn one_field(text: &str) -> String {
     printable(text).replace('|', "/")
 }
 
-fn performance(counts: Counts) -> String {
-    let parts: Vec<String> =
-        Health::ALL.iter().map(|health| format!("{health}={}", counts.of(*health))).collect();
-    parts.join(" ")
+/// Every instance is counted once: as in maintenance, or by its health.
+fn performance(overview: &Overview, maintained: usize) -> String {
+    let all = overview.instances().filter(|located| located.instance.maintenance.is_none());
+    let counts: Counts = all.map(|located| located.instance.health).collect();
+    let parts = Health::ALL.iter().map(|health| format!("{health}={}", counts.of(*health)));
+    parts.chain([format!("maintenance={maintained}")]).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
+    use rta_shared::control::Requester;
+    use rta_shared::maintenance::Maintenance;
     use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview};
+    use rta_shared::trouble::quiet;
 
     use super::*;
 
@@ -106,19 +138,19 @@ mod tests {
     fn exit_codes_are_those_of_nagios_plugins() {
         use Health::{Degraded, Down, Unknown, Up};
         let rows: [(&[Health], u8, &str); 6] = [
-            (&[Up, Up], 0, "RTA OK - 2 instances up | up=2 degraded=0 unknown=0 down=0"),
+            (&[Up, Up], 0, "RTA OK - 2 instances up | up=2 degraded=0 unknown=0 down=0 maintenance=0"),
             (&[Up, Degraded], 1, "RTA WARNING - "),
             (&[Degraded, Unknown], 3, "RTA UNKNOWN - "),
             (&[Unknown, Down], 2, "RTA CRITICAL - "),
             (
                 &[Down, Up],
                 2,
-                "RTA CRITICAL - 1 down of 2 instances: a/b on DEV/h is down | up=1 degraded=0 unknown=0 down=1",
+                "RTA CRITICAL - 1 down of 2 instances: a/b on DEV/h is down | up=1 degraded=0 unknown=0 down=1 maintenance=0",
             ),
             (&[], 3, "RTA UNKNOWN - nothing to watch"),
         ];
         for (healths, code, begin) in rows {
-            let (found, line) = check(&overview(healths));
+            let (found, line) = check(&overview(healths), &HashSet::new());
             assert_eq!(found, code, "{line}");
             assert!(line.starts_with(begin), "{line}");
             assert_eq!(line.matches('|').count(), 1, "{line}");
@@ -127,7 +159,54 @@ mod tests {
 
     #[test]
     fn many_causes_stay_one_line() {
-        let (_, line) = check(&overview(&[Health::Down; 40]));
+        let (_, line) = check(&overview(&[Health::Down; 40]), &HashSet::new());
         assert!(line.contains("; and 35 more |") && !line.contains('\n'), "{line}");
+    }
+
+    #[test]
+    fn what_is_in_maintenance_and_what_suffers_from_it_alerts_nobody_and_is_counted_apart() {
+        use Health::{Degraded, Down, Up};
+        let maintenance = || Maintenance {
+            environment: "DEV".into(),
+            host: "h".into(),
+            component: Some("a|b".into()),
+            since: Timestamp::UNIX_EPOCH,
+            until: None,
+            reason: String::new(),
+            by: Requester::default(),
+        };
+        let mut shown = overview(&[Down, Degraded, Up]);
+        let cause = shown.instances().next().unwrap().id();
+        let instances = &mut shown.environments[0].hosts[0].instances;
+        instances[0].maintenance = Some(maintenance());
+        instances[1].component = "detector".into();
+        instances[1].cause = Some(cause);
+        instances[2].component = "fine".into();
+        let all = quiet(&shown);
+        let (code, line) = check(&shown, &all);
+        assert_eq!(code, 0, "{line}");
+        assert_eq!(
+            line,
+            "RTA OK - 1 instance up (1 in maintenance, 1 degraded by maintenance) \
+             | up=1 degraded=1 unknown=0 down=0 maintenance=1"
+        );
+        // Another trouble alerts as ever.
+        shown.environments[0].hosts[0].instances[2].health = Down;
+        let (code, line) = check(&shown, &all);
+        assert_eq!(code, 2);
+        assert!(
+            line.starts_with(
+                "RTA CRITICAL - 1 down of 1 instance: fine on DEV/h is down (1 in maintenance, "
+            ),
+            "{line}"
+        );
+        // Where all is in maintenance, nothing is wrong.
+        shown.environments[0].hosts[0].instances.truncate(1);
+        let (code, line) = check(&shown, &all);
+        assert_eq!(
+            (code, line.starts_with("RTA OK - nothing else to watch (1 in maintenance) |")),
+            (0, true),
+            "{line}"
+        );
     }
 }

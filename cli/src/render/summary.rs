@@ -42,6 +42,9 @@ fn line(trouble: &Trouble<'_>, now: Timestamp) -> String {
             format!("host {host} is unknown ({seen}): {}", printable(error))
         }
     };
+    if let Some(maintenance) = trouble.maintenance() {
+        let _ = write!(line, " ({})", printable(&maintenance.sentence()));
+    }
     let consequence = consequence(trouble);
     if !consequence.is_empty() {
         let names: Vec<String> = trouble.affected.iter().map(|other| short_name(other, trouble)).collect();

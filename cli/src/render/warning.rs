@@ -1,4 +1,4 @@
-//! What is wrong with the configurations that the platform is run by, in a line each.
+//! What is wrong with the configurations that the platform is run by, and with the record, in a line each.
 
 use rta_shared::overview::{AgentOverview, Overview};
 use rta_shared::text::{counted, printable};
@@ -6,7 +6,7 @@ use rta_shared::text::{counted, printable};
 /// How many hosts a line names.
 const NAMED: usize = 5;
 
-/// The lines; none where all work by the same configuration and none was refused.
+/// The lines; none where all work by the same configuration, none was refused, and events are recorded.
 pub(crate) fn warnings(overview: &Overview) -> String {
     let mut lines = Vec::new();
     if let Some(error) = &overview.config_error {
@@ -18,6 +18,9 @@ pub(crate) fn warnings(overview: &Overview) -> String {
         lines.push(format!(
             "the aggregator's configuration on disk is not right, the old one goes on: {first}{more}"
         ));
+    }
+    if let Some(error) = &overview.record_error {
+        lines.push(printable(error).into_owned());
     }
     for (is_so, what) in [
         (refused as fn(&AgentOverview) -> bool, " refused a new configuration"),

@@ -1,4 +1,4 @@
-//! What is wrong with the configurations that the platform is run by.
+//! What is wrong with the configurations that the platform is run by, and with the record.
 
 use maud::{Markup, html};
 use rta_shared::overview::AgentOverview;
@@ -16,6 +16,11 @@ pub(super) fn banner(problems: &str) -> Markup {
             (list(problems))
         }
     }
+}
+
+/// The banner of a page: events are not recorded.
+pub(super) fn not_recorded(error: &str) -> Markup {
+    html! { section.banner role="status" { p { strong { (text(error)) } } } }
 }
 
 /// What a host's card warns of; nothing where its agent works by the configuration it should.

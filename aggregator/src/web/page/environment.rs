@@ -6,7 +6,7 @@ use rta_shared::overview::{Counts, EnvironmentOverview, Health, Located};
 use rta_shared::trouble::{Trouble, consequence, verdict};
 
 use super::health::{ago, badge, icon, text};
-use super::{anchor, host, slug};
+use super::{anchor, host, maintenance, slug};
 
 /// The environment's part of the page; `digest` is that of the aggregator's configuration.
 pub(super) fn environment(
@@ -48,6 +48,7 @@ fn cause(trouble: &Trouble<'_>, now: Timestamp) -> Markup {
         li class={ "trouble " (trouble.health()) } {
             (icon(trouble.health()))
             div {
+                @if let Some(maintenance) = trouble.maintenance() { p { (maintenance::badge(maintenance)) } }
                 @match trouble.instance {
                     Some(instance) => {
                         p {

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use rta_shared::overview::{EnvironmentOverview, HostOverview, Located};
 
 use super::health::{ago, badge, text};
-use super::{agent, config, instance};
+use super::{agent, config, instance, maintenance};
 
 /// The host's card; `digest` is that of the aggregator's configuration.
 pub(super) fn host(
@@ -28,6 +28,7 @@ pub(super) fn host(
                     }
                 }
             }
+            @if let Some(maintenance) = &host.maintenance { (maintenance::line(maintenance)) }
             @if let Some(error) = &host.error { p.error { (text(error)) } }
             // What a lost agent said of itself need not be so any longer.
             @if let Some(agent) = host.agent.as_ref().filter(|_| host.reachable) {

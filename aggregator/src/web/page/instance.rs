@@ -7,9 +7,9 @@ use rta_shared::overview::{InstanceId, InstanceOverview, Located};
 use rta_shared::probe::ProbeState;
 use rta_shared::report::{PartReport, State};
 
-use super::anchor;
 use super::health::{badge, text};
 use super::plan::fields;
+use super::{anchor, maintenance};
 
 /// The instance's row in its host's card.
 pub(super) fn row(located: Located<'_>, now: Timestamp) -> Markup {
@@ -26,6 +26,10 @@ pub(super) fn row(located: Located<'_>, now: Timestamp) -> Markup {
                             None => (text(&instance.reason)),
                         }
                     }
+                }
+                // Its host's is told at the host.
+                @if let Some(own) = instance.maintenance.as_ref().filter(|one| one.component.is_some()) {
+                    (maintenance::badge(own))
                 }
                 (details(located, now))
             }

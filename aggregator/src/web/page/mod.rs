@@ -3,11 +3,13 @@
 mod agent;
 mod config;
 mod environment;
+mod events;
 mod health;
 mod host;
 mod instance;
 mod layout;
 mod log;
+mod maintenance;
 mod notice;
 pub(super) mod plan;
 
@@ -20,6 +22,7 @@ use rta_shared::trouble::{troubles, verdict};
 
 use crate::plan::account::Snapshot;
 
+pub(super) use events::{Filter, events};
 pub(super) use layout::message;
 pub(super) use log::log;
 
@@ -44,6 +47,7 @@ pub(super) fn overview(overview: &Overview, plans: &[Snapshot], now: Timestamp) 
                     }
                 }
                 form.refresh method="post" action="/refresh" {
+                    a.events-link href="/events" { "Events" }
                     span.as-of { "as of " (health::clock(overview.generated_at)) }
                     button.primary type="submit" { "Refresh" }
                 }
@@ -56,6 +60,7 @@ pub(super) fn overview(overview: &Overview, plans: &[Snapshot], now: Timestamp) 
         }
         main {
             @if let Some(problems) = &overview.config_error { (config::banner(problems)) }
+            @if let Some(error) = &overview.record_error { (config::not_recorded(error)) }
             @for plan in plans.iter().filter(|plan| plan.end.is_none()) { (notice::notice(plan)) }
             @if overview.environments.is_empty() {
                 p.empty { "The configuration names no environment yet. Add one as a file of its folder, then run \"rta config reload\"." }

@@ -1,0 +1,138 @@
+//! The events: as a page, and as JSON for scripts.
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use rta_shared::event::Event;
+use serde::{Deserialize, Serialize};
+use tonic::Code;
+
+use super::page::{self, Filter};
+use crate::history::{Asked, SOME, since};
+use crate::operations::Operations;
+use crate::target::OperationError;
+
+/// What an address asks for, all of it text: a form sends what is not chosen as an empty one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Written {
+    environment: String,
+    host: String,
+    component: String,
+    /// One kind, or several with commas between them.
+    kind: String,
+    since: String,
+    before: String,
+    limit: String,
+}
+
+impl Written {
+    fn asked(&self, now: Timestamp) -> Result<Asked, OperationError> {
+        let invalid = |message: String| OperationError::new(Code::InvalidArgument, message);
+        let number = |key: &str, text: &str| -> Result<Option<u64>, OperationError> {
+            match text.trim() {
+                "" => Ok(None),
+                text => text.parse().map(Some).map_err(|_| invalid(format!("{key} has to be a number"))),
+            }
+        };
+        let kinds = self.kind.split(',').map(str::trim).filter(|word| !word.is_empty());
+        Ok(Asked {
+            since: match self.since.trim() {
+                "" => None,
+                text => Some(since(text, now).map_err(invalid)?),
+            },
+            before: number("before", &self.before)?,
+            environment: self.environment.trim().to_owned(),
+            host: self.host.trim().to_owned(),
+            component: self.component.trim().to_owned(),
+            kinds: kinds.map(str::to_owned).collect(),
+            limit: number("limit", &self.limit)?
+                .map_or(0, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+        })
+    }
+}
+
+/// `GET /events`
+pub(super) async fn events_page(
+    State(operations): State<Operations>,
+    Query(written): Query<Written>,
+) -> Response {
+    let found = async {
+        let asked = Asked { limit: SOME + 1, ..written.asked(Timestamp::now())? };
+        operations.events(&asked).await
+    };
+    let (mut events, error) = match found.await {
+        Ok(events) => (events, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    // One more than is shown tells whether there are older ones.
+    let is_more = events.len() > SOME;
+    events.truncate(SOME);
+    let older = events.last().map(|event| event.id).filter(|id| is_more && *id > 0);
+    let Written { environment, host, component, kind, since, .. } = written;
+    let filter = Filter { environment, host, component, kind, since };
+    let told = error.as_ref().map(|error| error.message.as_str());
+    let markup = page::events(&events, told, &filter, older, &operations.overview());
+    let status = error.as_ref().map_or(StatusCode::OK, status);
+    (status, [(CACHE_CONTROL, "no-store")], markup).into_response()
+}
+
+#[derive(Serialize)]
+struct Found {
+    events: Vec<Event>,
+}
+
+#[derive(Serialize)]
+struct NotFound {
+    error: String,
+}
+
+/// `GET /api/v1/events`
+pub(super) async fn events_json(
+    State(operations): State<Operations>,
+    Query(written): Query<Written>,
+) -> Response {
+    let found = async { operations.events(&written.asked(Timestamp::now())?).await };
+    match found.await {
+        Ok(events) => ([(CACHE_CONTROL, "no-store")], Json(Found { events })).into_response(),
+        Err(error) => (status(&error), Json(NotFound { error: error.message })).into_response(),
+    }
+}
+
+fn status(error: &OperationError) -> StatusCode {
+    match error.code {
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::InvalidArgument => StatusCode::BAD_REQUEST,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_and_slips_in_it_are_told() {
+        let now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(48);
+        let written = Written {
+            kind: "health, host,".to_owned(),
+            since: "1d".to_owned(),
+            before: "7".to_owned(),
+            ..Written::default()
+        };
+        let asked = written.asked(now).unwrap();
+        assert_eq!(asked.kinds, ["health", "host"]);
+        assert_eq!((asked.since.unwrap().as_second(), asked.before, asked.limit), (86_400, Some(7), 0));
+        for (written, expected) in [
+            (Written { before: "x".to_owned(), ..Written::default() }, "before has to be a number"),
+            (Written { since: "soon".to_owned(), ..Written::default() }, "\"soon\" is no time"),
+        ] {
+            assert!(written.asked(now).unwrap_err().message.starts_with(expected));
+        }
+    }
+}

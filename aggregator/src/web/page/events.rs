@@ -1,0 +1,237 @@
+//! What was recorded: one page of it, the newest first, and the form that narrows it.
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+use rta_shared::event::{Event, EventKind};
+use rta_shared::overview::{Health, Overview};
+
+use super::health::{icon, text};
+use super::{config, layout};
+
+/// How far back the form offers to look.
+const SPANS: [(&str, &str); 4] =
+    [("1h", "1 hour"), ("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days")];
+
+/// What the page is narrowed to, as it stands in its address; empty: any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::web) struct Filter {
+    pub(in crate::web) environment: String,
+    pub(in crate::web) host: String,
+    pub(in crate::web) component: String,
+    pub(in crate::web) kind: String,
+    pub(in crate::web) since: String,
+}
+
+/// The page of `events` as `filter` narrows them; `error` where they cannot be read. With `older` there are more,
+/// before the event of this ID. What can be chosen is from `overview`.
+pub(in crate::web) fn events(
+    events: &[Event],
+    error: Option<&str>,
+    filter: &Filter,
+    older: Option<u64>,
+    overview: &Overview,
+) -> Markup {
+    let body = html! {
+        header.top {
+            div.top-line { a.brand href="/" { "rta" } a.events-link href="/" { "Overview" } }
+            div.events-head { h1 { "Events" } p { "What happened, and who asked for it, the newest first" } }
+        }
+        main.events-page {
+            @if let Some(error) = &overview.record_error { (config::not_recorded(error)) }
+            (form(filter, overview))
+            @match (error, events) {
+                (Some(error), _) => p.empty { (text(error)) },
+                (None, []) => p.empty { "Nothing was recorded that fits." },
+                (None, events) => ol.events { @for event in events { (row(event)) } },
+            }
+            @if let Some(older) = older {
+                p.older { a href=(address(filter, older)) { "Older events" } }
+            }
+        }
+    };
+    layout::layout("Events - rta", None, &body)
+}
+
+fn row(event: &Event) -> Markup {
+    let health = event.to.as_deref().filter(|_| event.kind == EventKind::Health).and_then(health);
+    // A failure's sentence is followed by its log's last lines, a change's by what changed.
+    let (first, rest) = event.text.split_once('\n').unwrap_or((&event.text, ""));
+    html! {
+        li.event {
+            (moment(event.at))
+            span.event-kind { @if let Some(health) = health { span class=(health) { (icon(health)) } } (event.kind.word()) }
+            div.event-text {
+                p { (text(first)) }
+                @if !rest.is_empty() { pre { @for line in rest.lines() { (text(line)) "\n" } } }
+                p.event-facts { (facts(event)) }
+            }
+        }
+    }
+}
+
+/// Where, from what to what, by whom, for which plan.
+fn facts(event: &Event) -> Markup {
+    let place: Vec<_> = [&event.environment, &event.host, &event.component]
+        .into_iter()
+        .flatten()
+        .map(|name| text(name.as_str()))
+        .collect();
+    html! {
+        @if !place.is_empty() { span { (place.join("/")) } }
+        @if let (Some(from), Some(to)) = (&event.from, &event.to) { span { (text(from)) " \u{2192} " (text(to)) } }
+        @if let Some(by) = &event.by { span { "by " (text(&by.to_string())) } }
+        @if let Some(plan) = event.plan { span { "plan " (plan) } }
+        @if event.id == 0 { span.pending { "not written yet" } }
+    }
+}
+
+fn health(word: &str) -> Option<Health> {
+    Health::ALL.into_iter().find(|health| health.word() == word)
+}
+
+fn moment(at: Timestamp) -> Markup {
+    html! {
+        time datetime=(at) { (at.strftime("%Y-%m-%d")) " " strong { (at.strftime("%H:%M:%S")) } " UTC" }
+    }
+}
+
+fn form(filter: &Filter, overview: &Overview) -> Markup {
+    let environments = overview.environments.iter().map(|environment| environment.name.as_str().to_owned());
+    let hosts = overview.environments.iter().flat_map(|environment| &environment.hosts);
+    let hosts = hosts.map(|host| host.name.as_str().to_owned());
+    let components = overview.instances().map(|located| located.instance.component.as_str().to_owned());
+    let kinds = EventKind::ALL.map(|kind| kind.word().to_owned());
+    html! {
+        form.filter method="get" action="/events" {
+            (choice("environment", "Environment", &filter.environment, sorted(environments)))
+            (choice("host", "Host", &filter.host, sorted(hosts)))
+            (choice("component", "Component", &filter.component, sorted(components)))
+            (choice("kind", "Kind", &filter.kind, kinds.to_vec()))
+            label {
+                span { "Within" }
+                select name="since" {
+                    option value="" { "any time" }
+                    @for (value, shown) in SPANS { option value=(value) selected[filter.since == value] { (shown) } }
+                    @if !filter.since.is_empty() && SPANS.iter().all(|(value, _)| *value != filter.since) {
+                        option value=(filter.since) selected { (text(&filter.since)) }
+                    }
+                }
+            }
+            button type="submit" { "Show" }
+        }
+    }
+}
+
+/// Each once, by the alphabet.
+fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// A choice of `values` or any; one that is chosen and not among them, as of a host that is gone, is kept.
+fn choice(name: &str, title: &str, chosen: &str, mut values: Vec<String>) -> Markup {
+    if !chosen.is_empty() && !values.iter().any(|value| value == chosen) {
+        values.push(chosen.to_owned());
+    }
+    html! {
+        label {
+            span { (title) }
+            select name=(name) {
+                option value="" { "any" }
+                @for value in values { option value=(value) selected[value == chosen] { (text(&value)) } }
+            }
+        }
+    }
+}
+
+/// Where the same events are shown that are older.
+fn address(filter: &Filter, before: u64) -> String {
+    let mut address = format!("/events?before={before}");
+    for (key, value) in [
+        ("environment", &filter.environment),
+        ("host", &filter.host),
+        ("component", &filter.component),
+        ("kind", &filter.kind),
+        ("since", &filter.since),
+    ] {
+        if !value.is_empty() {
+            address.push_str(&format!("&{key}={}", encoded(value)));
+        }
+    }
+    address
+}
+
+/// As part of an address (RFC 3986, percent-encoding).
+fn encoded(value: &str) -> String {
+    let mut encoded = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::control::Requester;
+
+    use super::*;
+    use crate::web::page::tests::sample;
+
+    fn event() -> Event {
+        Event {
+            id: 7,
+            at: Timestamp::UNIX_EPOCH,
+            kind: EventKind::Health,
+            environment: Some("DEV".into()),
+            host: Some("c9t21193".into()),
+            component: Some("kafka <server>".into()),
+            from: Some("up".to_owned()),
+            to: Some("down".to_owned()),
+            text: "kafka is down\nlast <words>\u{1b}".to_owned(),
+            by: Some(Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() }),
+            plan: Some(3),
+        }
+    }
+
+    #[test]
+    fn an_event_says_when_what_where_and_who() {
+        let filter = Filter {
+            component: "gone & forgotten".to_owned(),
+            kind: "health".to_owned(),
+            since: "7d".to_owned(),
+            ..Filter::default()
+        };
+        let html = events(&[event()], None, &filter, Some(7), &sample()).into_string();
+        for expected in [
+            "1970-01-01 <strong>00:00:00</strong> UTC",
+            "<p>kafka is down</p><pre>last &lt;words&gt;\\u{1b}\n</pre>",
+            "DEV/c9t21193/kafka &lt;server&gt;",
+            "<span>up \u{2192} down</span><span>by ann from 10.0.0.7</span><span>plan 3</span>",
+            "<option value=\"health\" selected>health</option>",
+            "<option value=\"gone &amp; forgotten\" selected>gone &amp; forgotten</option>",
+            "href=\"/events?before=7&amp;component=gone%20%26%20forgotten&amp;kind=health&amp;since=7d\"",
+        ] {
+            assert!(html.contains(expected), "{expected}\n{html}");
+        }
+        assert!(!html.contains("not written yet") && !html.contains("class=\"banner\""));
+    }
+
+    #[test]
+    fn what_cannot_be_written_or_read_is_told() {
+        let mut overview = sample();
+        overview.record_error = Some("events are not recorded since 09:30 UTC: <full>".to_owned());
+        let pending = Event { id: 0, ..event() };
+        let html = events(&[pending], None, &Filter::default(), None, &overview).into_string();
+        assert!(html.contains("since 09:30 UTC: &lt;full&gt;") && html.contains("not written yet"), "{html}");
+        assert!(!html.contains("Older events"));
+        let html = events(&[], Some("it cannot be read"), &Filter::default(), None, &sample()).into_string();
+        assert!(html.contains("it cannot be read") && !html.contains("Nothing was recorded"));
+    }
+}

@@ -1,0 +1,206 @@
+//! What is recorded, and maintenance: on the real binaries, over restarts and damage.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::net::{SocketAddr, TcpStream};
+use std::process::Output;
+
+use rta_tests::{Program, Site, patiently, run};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// One host with `app`, which its agent watches.
+struct World {
+    site: Site,
+    _agent: Program,
+}
+
+impl World {
+    fn new() -> Self {
+        let site = Site::new();
+        site.write("components.toml", &(site.component("app", "", "") + &site.component("other", "", "")));
+        let host = |agent: SocketAddr| {
+            format!(
+                "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"app\", \"other\"], \
+                 agent = \"http://{agent}\" }}]\n"
+            )
+        };
+        site.write("host.toml", &host(SocketAddr::from(([127, 0, 0, 1], 1))));
+        let (agent, address) = site.agent("h");
+        site.write("host.toml", &host(address));
+        Self { site, _agent: agent }
+    }
+
+    fn kill_app(&self) {
+        let pid = self.site.process("app").and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
+        patiently("it to be gone", || self.site.process("app").is_none().then_some(()));
+    }
+
+    fn aggregator(&self) -> Aggregator {
+        let (config, data) = (self.site.config(), self.site.path("data"));
+        let mut program = Program::start(
+            "rta-aggregator",
+            [
+                "--config",
+                config.to_str().unwrap(),
+                "--data",
+                data.to_str().unwrap(),
+                "--web",
+                "127.0.0.1:0",
+                "--grpc",
+                "127.0.0.1:0",
+            ],
+        );
+        let (web, grpc) = (program.address("web"), program.address("grpc"));
+        let aggregator = Aggregator { program, web, grpc };
+        patiently("the host to be heard of", || {
+            (aggregator.overview()["environments"][0]["hosts"][0]["reachable"] == true).then_some(())
+        });
+        aggregator
+    }
+}
+
+struct Aggregator {
+    program: Program,
+    web: SocketAddr,
+    grpc: SocketAddr,
+}
+
+impl Aggregator {
+    fn rta(&self, arguments: &[&str]) -> Output {
+        run("rta", ["--aggregator", &self.grpc.to_string()].iter().chain(arguments))
+    }
+
+    fn well(&self, arguments: &[&str]) -> String {
+        let output = self.rta(arguments);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn get(&self, path: &str) -> String {
+        use std::io::{Read as _, Write as _};
+        let mut stream = TcpStream::connect(self.web).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.web);
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+
+    fn overview(&self) -> Value {
+        serde_json::from_str(&self.get("/api/v1/overview")).unwrap()
+    }
+
+    /// How often `app` is recorded to have gone from `from` to `to`.
+    fn changes(&self, from: &str, to: &str) -> usize {
+        let events: Value =
+            serde_json::from_str(&self.well(&["events", "--component", "app", "--kind", "health", "--json"]))
+                .unwrap();
+        let events = events.as_array().unwrap();
+        events.iter().filter(|event| event["from"] == from && event["to"] == to).count()
+    }
+
+    fn until_recorded(&self, from: &str, to: &str, times: usize) {
+        patiently(&format!("{from} to {to} to be recorded"), || {
+            (self.changes(from, to) == times).then_some(())
+        });
+    }
+
+    fn die(mut self) {
+        self.program.signal(Signal::KILL);
+        self.program.ended();
+    }
+}
+
+#[test]
+fn changes_and_actions_are_recorded_and_an_outage_of_the_aggregator_hides_none() {
+    let world = World::new();
+    let aggregator = world.aggregator();
+    aggregator.well(&["start", "app"]);
+    aggregator.until_recorded("down", "up", 1);
+    world.kill_app();
+    aggregator.until_recorded("up", "down", 1);
+    let said = aggregator.well(&["events"]);
+    assert!(said.contains("up -> down: app on h is down: it is not running"), "{said}");
+    assert!(said.contains("start of app on h: 1 step done") && said.contains("from 127.0.0.1)"), "{said}");
+    let page = aggregator.get("/events?component=app");
+    assert!(page.contains("app on h is down: it is not running"), "{page}");
+
+    // What was known is known to the next one, and what happened in between is recorded once.
+    aggregator.well(&["start", "app"]);
+    aggregator.until_recorded("down", "up", 2);
+    aggregator.die();
+    world.kill_app();
+    let aggregator = world.aggregator();
+    aggregator.until_recorded("up", "down", 2);
+    aggregator.well(&["refresh"]);
+    assert_eq!((aggregator.changes("down", "up"), aggregator.changes("up", "down")), (2, 2));
+}
+
+#[test]
+fn a_damaged_record_is_kept_aside_and_monitoring_goes_on() {
+    let world = World::new();
+    let data = world.site.path("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("rta.db"), "this is no database ".repeat(500)).unwrap();
+    let aggregator = world.aggregator();
+    let said = patiently("the damage to be told", || {
+        Some(aggregator.well(&["events"])).filter(|said| said.contains("could not be used"))
+    });
+    assert!(said.contains("rta.db.corrupt-"), "{said}");
+    aggregator.well(&["start", "app"]);
+    aggregator.until_recorded("down", "up", 1);
+    let kept =
+        std::fs::read_dir(&data).unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
+    assert_eq!(kept.filter(|name| name.starts_with("rta.db.corrupt-")).count(), 1);
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_told_and_monitoring_goes_on() {
+    let world = World::new();
+    std::fs::write(world.site.path("data"), "a file, no folder").unwrap();
+    let aggregator = world.aggregator();
+    let error = aggregator.overview()["record_error"].as_str().unwrap().to_owned();
+    assert!(error.contains("data"), "{error}");
+    let status = String::from_utf8(aggregator.rta(&["status"]).stdout).unwrap();
+    assert!(status.contains(&error), "{status}");
+    assert!(aggregator.get("/").contains(error.split(':').next().unwrap()));
+    aggregator.well(&["start", "app"]);
+    aggregator.until_recorded("down", "up", 1);
+}
+
+#[test]
+fn maintenance_is_shown_everywhere_keeps_check_quiet_and_ends_by_itself() {
+    let world = World::new();
+    let aggregator = world.aggregator();
+    aggregator.well(&["start", "other"]);
+    let check = aggregator.rta(&["check"]);
+    assert_eq!(check.status.code(), Some(2), "{check:?}");
+    let said = aggregator.well(&["maintenance", "on", "app", "--reason", "new <disks>"]);
+    assert!(said.contains("TEST/h/app: in maintenance: new <disks>"), "{said}");
+    let check = aggregator.rta(&["check"]);
+    assert_eq!(check.status.code(), Some(0), "{check:?}");
+    assert!(String::from_utf8(check.stdout).unwrap().contains("1 in maintenance"));
+    let app = &aggregator.overview()["environments"][0]["hosts"][0]["instances"][0];
+    assert_eq!((&app["health"], &app["maintenance"]["reason"]), (&"down".into(), &"new <disks>".into()));
+    assert!(aggregator.get("/").contains("in maintenance: new &lt;disks&gt;"));
+    let status = String::from_utf8(aggregator.rta(&["status"]).stdout).unwrap();
+    assert!(status.contains("(in maintenance: new <disks>"), "{status}");
+
+    // It outlives the aggregator, and an end of its own.
+    aggregator.die();
+    let aggregator = world.aggregator();
+    assert_eq!(aggregator.rta(&["check"]).status.code(), Some(0));
+    aggregator.well(&["maintenance", "off", "app"]);
+    assert_eq!(aggregator.rta(&["check"]).status.code(), Some(2));
+    aggregator.well(&["maintenance", "on", "--host", "h", "--for", "1s"]);
+    patiently("the maintenance to end", || {
+        (aggregator.rta(&["check"]).status.code() == Some(2)).then_some(())
+    });
+    let events = patiently("the end to be recorded", || {
+        Some(aggregator.well(&["events", "--kind", "maintenance"]))
+            .filter(|events| events.contains("its time is over"))
+    });
+    assert_eq!(events.lines().count(), 4, "{events}");
+}
