@@ -29,6 +29,10 @@ const GRACE: Duration = Duration::from_secs(3);
 /// HTTP/2 pings end the connections of clients that vanished.
 const PING: Duration = Duration::from_secs(20);
 
+/// How many calls one connection may have open: as many actions as a plan has at once, with what follows the host
+/// and its logs beside them.
+const CALLS: u32 = 256;
+
 /// How an agent is to be.
 #[derive(Debug)]
 pub struct Options {
@@ -80,7 +84,7 @@ pub async fn serve(
     let calls = Server::builder()
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PING))
-        .max_concurrent_streams(Some(64))
+        .max_concurrent_streams(Some(CALLS))
         .add_service(AgentServiceServer::new(service))
         .add_service(health_service)
         .add_service(reflection)

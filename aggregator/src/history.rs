@@ -10,7 +10,7 @@ use rta_shared::event::{Event, EventKind};
 use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;
 use rta_shared::proto::v1;
-use rta_shared::text::{did_you_mean, printable};
+use rta_shared::text::{did_you_mean, echoed, printable};
 use tokio::sync::oneshot;
 use tonic::Code;
 
@@ -18,7 +18,7 @@ use crate::hub::{MaintenanceChange, Message};
 use crate::maintenance::{Named, ended_with_its_host_alone, places};
 use crate::operations::Operations;
 use crate::record::{MOST, Query};
-use crate::target::OperationError;
+use crate::target::{OperationError, within_length};
 
 /// How many events are given where nobody says how many.
 pub(crate) const SOME: usize = 200;
@@ -87,8 +87,10 @@ impl Operations {
     /// What was recorded, the newest first.
     ///
     /// # Errors
-    /// A word that means nothing; a record that cannot be read.
+    /// A word that means nothing, or is too long for a name; a record that cannot be read.
     pub(crate) async fn events(&self, asked: &Asked) -> Result<Vec<Event>, OperationError> {
+        within_length([&asked.environment, &asked.host, &asked.component])?;
+        within_length(&asked.kinds)?;
         let platform = &self.fleet().platform;
         let query = query(platform, asked)?;
         let events = self.recorder.events(query).await;
@@ -159,7 +161,7 @@ fn query(platform: &Platform, asked: &Asked) -> Result<Query, OperationError> {
     let kinds = asked.kinds.iter().map(|word| {
         EventKind::from_word(&word.to_lowercase()).ok_or_else(|| {
             let hint = did_you_mean(word, EventKind::ALL.map(EventKind::word));
-            let message = format!("there is no kind \"{}\" of events{hint}", printable(word));
+            let message = format!("there is no kind \"{}\" of events{hint}", echoed(word));
             OperationError::new(Code::InvalidArgument, message)
         })
     });
@@ -192,7 +194,7 @@ fn unknown_name(platform: &Platform, asked: &Asked) -> Result<(), OperationError
     ) -> Result<(), OperationError> {
         let known: Vec<&str> = known.map(Name::as_str).collect();
         let hint = did_you_mean(written, known);
-        let message = format!("{what} \"{}\" is not known, and has no events{hint}", printable(written));
+        let message = format!("{what} \"{}\" is not known, and has no events{hint}", echoed(written));
         Err(OperationError::new(Code::NotFound, message))
     }
     let Asked { environment, host, component, .. } = asked;

@@ -1,5 +1,6 @@
 //! What the page and the gRPC service can ask of the aggregator.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use crate::plan::agree;
 use crate::plan::book::Book;
 use crate::plan::make::make;
 use crate::plan::reach::{Situation, standings};
-use crate::plan::run::run_to_the_end;
+use crate::plan::run::{Failure, run_to_the_end};
 use crate::plan::select::select;
 use crate::plan::unfinished;
 use crate::record::Recorder;
@@ -211,14 +212,12 @@ impl Operations {
     pub async fn plan(&self, kind: ActionKind, wish: &Wish) -> Result<Plan, OperationError> {
         // A host that has just been added, or all of them after a start, are soon heard of or given up.
         let _ = tokio::time::timeout(FIRST_NEWS, self.ready()).await;
-        let fleet = self.fleet();
-        let named = select(&fleet.platform, wish)?;
-        let graph = fleet.graph();
-        let is_startable =
-            |name: &str| fleet.platform.component(name).is_some_and(|component| component.start.is_some());
-        let standings = standings(graph, &self.overview(), is_startable);
-        let situation = Situation { graph, standings: &standings };
-        make(kind, situation, &named, wish.no_dependencies)
+        let (fleet, overview, wish) = (self.fleet(), self.overview(), wish.clone());
+        // Of a large platform it takes a while.
+        let made = tokio::task::spawn_blocking(move || make_plan(kind, &fleet, &overview, &wish)).await;
+        made.unwrap_or_else(|error| {
+            Err(OperationError::new(Code::Internal, format!("the aggregator failed: {error}")))
+        })
     }
 
     /// Begins the plan for a wish. It goes on if the caller goes away.
@@ -263,7 +262,10 @@ impl Operations {
                     };
                     let by = &account.begun().by;
                     let outcome = operations.perform(step.action, &step.instance, by, tell).await;
-                    outcome.map(|done| done.to_string()).map_err(|error| error.message)
+                    outcome.map(|done| done.to_string()).map_err(|error| Failure {
+                        unreachable: error.code == Code::Unavailable,
+                        reason: error.message,
+                    })
                 }
             }
         };
@@ -316,7 +318,8 @@ impl Operations {
         self.book.all()
     }
 
-    /// Keeps a plan from beginning what it has not begun; how many steps that are.
+    /// Keeps a plan from beginning what it has not begun, but for what brings back what it has stopped; how many
+    /// steps that are.
     ///
     /// # Errors
     /// There is no such plan, or it has ended.
@@ -376,6 +379,26 @@ pub(crate) fn agent<'f>(fleet: &'f Fleet, found: &Found<'_>) -> Result<&'f Agent
         .agents
         .get(found.host_at)
         .ok_or_else(|| OperationError::new(Code::Internal, format!("host {} has no agent", found.host.name)))
+}
+
+/// The plan that does `kind` for a wish, where the fleet stands as `overview` shows it.
+fn make_plan(
+    kind: ActionKind,
+    fleet: &Fleet,
+    overview: &Overview,
+    wish: &Wish,
+) -> Result<Plan, OperationError> {
+    let named = select(&fleet.platform, wish)?;
+    let components = &fleet.platform.components;
+    let startable: HashSet<&str> = components
+        .iter()
+        .filter(|component| component.start.is_some())
+        .map(|component| component.name.folded())
+        .collect();
+    let graph = fleet.graph();
+    let standings = standings(graph, overview, |name| startable.contains(name.folded()));
+    let situation = Situation { graph, standings: &standings };
+    make(kind, situation, &named, wish.no_dependencies)
 }
 
 fn is_ready(overview: &Overview) -> bool {

@@ -1,9 +1,9 @@
 //! From a person's words to the one instance they mean.
 
 use rta_shared::config::{Component, Host, Platform};
-use rta_shared::name::Name;
+use rta_shared::name::{self, Name};
 use rta_shared::overview::InstanceId;
-use rta_shared::text::{did_you_mean, printable};
+use rta_shared::text::{did_you_mean, echoed, listed, printable};
 
 /// A person's words for an instance: a name, narrowed or not.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +54,7 @@ impl Found<'_> {
 /// The one instance that `target` means.
 ///
 /// # Errors
-/// Not found, with the nearest word; or several found, with their full names.
+/// Too long for a name; not found, with the nearest word; or several found, with their full names.
 pub(crate) fn resolve<'p>(platform: &'p Platform, target: &Target) -> Result<Found<'p>, OperationError> {
     match find_all(platform, target)?.as_slice() {
         [one] => Ok(*one),
@@ -65,11 +65,12 @@ pub(crate) fn resolve<'p>(platform: &'p Platform, target: &Target) -> Result<Fou
 /// Every instance that `target` may mean, in the configuration's order; at least one.
 ///
 /// # Errors
-/// Not found, with the nearest word.
+/// Too long for a name; not found, with the nearest word.
 pub(crate) fn find_all<'p>(
     platform: &'p Platform,
     target: &Target,
 ) -> Result<Vec<Found<'p>>, OperationError> {
+    within_length([&target.component])?;
     let host = find_place(platform, &target.environment, &target.host)?;
     let component = platform.component(&target.component).ok_or_else(|| {
         let names: Vec<&str> = platform
@@ -79,7 +80,7 @@ pub(crate) fn find_all<'p>(
             .map(Name::as_str)
             .collect();
         let hint = did_you_mean(&target.component, names.iter().copied());
-        not_found(format!("component \"{}\" is not known{hint}", printable(&target.component)))
+        not_found(format!("component \"{}\" is not known{hint}", echoed(&target.component)))
     })?;
     let carriers: Vec<Found<'p>> = platform
         .hosts()
@@ -104,30 +105,31 @@ pub(crate) fn find_all<'p>(
         (None, "") => "any host".to_owned(),
         (None, environment) => format!("any host of environment {}", printable(environment)),
     };
-    let there = listed(&carriers);
+    let there = if carriers.is_empty() { "none".to_owned() } else { ids(&carriers) };
     Err(not_found(format!("\"{}\" is not on {place}; there is {there}", component.name)))
 }
 
 /// The host that the words for a place name, where they name one; the environment is known to be one.
 ///
 /// # Errors
-/// Not found, with the nearest word.
+/// Too long for a name; not found, with the nearest word.
 pub(crate) fn find_place<'p>(
     platform: &'p Platform,
     environment: &str,
     host: &str,
 ) -> Result<Option<&'p Host>, OperationError> {
+    within_length([environment, host])?;
     let environments = || platform.environments.iter().map(|known| known.name.as_str());
     if !environment.is_empty() && !platform.environments.iter().any(|known| known.name == *environment) {
         let hint = did_you_mean(environment, environments().collect::<Vec<_>>());
-        return Err(not_found(format!("environment \"{}\" is not known{hint}", printable(environment))));
+        return Err(not_found(format!("environment \"{}\" is not known{hint}", echoed(environment))));
     }
     if host.is_empty() {
         return Ok(None);
     }
     let found = platform.find_host(host).ok_or_else(|| {
         let hint = did_you_mean(host, platform.hosts().map(|host| host.name.as_str()).collect::<Vec<_>>());
-        not_found(format!("host \"{}\" is not known{hint}", printable(host)))
+        not_found(format!("host \"{}\" is not known{hint}", echoed(host)))
     })?;
     Ok(Some(found))
 }
@@ -135,7 +137,7 @@ pub(crate) fn find_place<'p>(
 /// Several were found where one was meant; `advice` says what to do.
 pub(crate) fn ambiguous(several: &[Found<'_>], advice: &str) -> OperationError {
     let name = several.first().map(|found| found.component.name.as_str()).unwrap_or_default();
-    let message = format!("\"{name}\" is on several hosts, {advice}: {}", listed(several));
+    let message = format!("\"{name}\" is on several hosts, {advice}: {}", ids(several));
     OperationError::new(tonic::Code::InvalidArgument, message)
 }
 
@@ -143,9 +145,20 @@ pub(crate) fn not_found(message: String) -> OperationError {
     OperationError::new(tonic::Code::NotFound, message)
 }
 
-fn listed(found: &[Found<'_>]) -> String {
-    let names: Vec<String> = found.iter().map(|found| found.id().to_string()).collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+/// The full names of those that were found, not too many.
+fn ids(found: &[Found<'_>]) -> String {
+    listed(found.iter().map(Found::id), ", ")
+}
+
+/// Refuses what is longer than any name, before it is compared with all that there are.
+///
+/// # Errors
+/// One of `names` is.
+pub(crate) fn within_length(names: impl IntoIterator<Item = impl AsRef<str>>) -> Result<(), OperationError> {
+    match names.into_iter().find_map(|name| name::too_long(name.as_ref())) {
+        Some(message) => Err(OperationError::new(tonic::Code::InvalidArgument, message)),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -194,6 +207,19 @@ mod tests {
         let error = resolved("kafka server", "", "").unwrap_err();
         assert_eq!(error.code, tonic::Code::InvalidArgument);
         assert!(error.message.ends_with("DEV/d1/kafka server, ITG/i1/kafka server"), "{error}");
+    }
+
+    #[test]
+    fn what_is_longer_than_a_name_is_refused_unlooked_at() {
+        let huge = "k".repeat(1_000_000);
+        for (component, environment, host) in [(&*huge, "", ""), ("x", &huge, ""), ("x", "", &huge)] {
+            let error = resolved(component, environment, host).unwrap_err();
+            assert_eq!(error.code, tonic::Code::InvalidArgument);
+            assert_eq!(error.message, "a name has at most 255 bytes, this one has 1000000");
+        }
+        let longest = resolved(&"k".repeat(255), "", "").unwrap_err();
+        assert_eq!(longest.code, tonic::Code::NotFound);
+        assert!(longest.message.contains("kkk…\" is not known") && longest.message.len() < 250, "{longest}");
     }
 
     #[test]

@@ -40,6 +40,10 @@ pub(crate) type Overviews = Pin<Box<dyn Stream<Item = Result<Overview, Failure>>
 pub(crate) type LogLines =
     Pin<Box<dyn Stream<Item = Result<v1::AggregatorServiceReadLogResponse, Failure>> + Send>>;
 
+/// The largest message that is taken, in bytes. The plan of a restart of 14,000 instances has millions of pairs of steps
+/// of which one waits for the other.
+const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
+
 /// A connection that is made by the first call, and anew after a failure.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
@@ -70,7 +74,8 @@ impl Client {
             .keep_alive_while_idle(true)
             .http2_max_header_list_size(LARGEST_STATUS)
             .connect_lazy();
-        Ok(Self { address: url, calls: AggregatorServiceClient::new(channel) })
+        let calls = AggregatorServiceClient::new(channel).max_decoding_message_size(LARGEST_ANSWER);
+        Ok(Self { address: url, calls })
     }
 
     pub(crate) async fn overview(&self) -> Result<Overview, Failure> {

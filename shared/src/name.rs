@@ -33,6 +33,11 @@ impl Name {
 /// The longest name that a configuration may give, in bytes.
 pub const LONGEST: usize = 255;
 
+/// What is said of a text that is too long for a name; `None`: it is not.
+pub fn too_long(text: &str) -> Option<String> {
+    (text.len() > LONGEST).then(|| format!("a name has at most {LONGEST} bytes, this one has {}", text.len()))
+}
+
 /// `text` as [`Name`] compares it.
 pub fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());

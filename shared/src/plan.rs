@@ -30,7 +30,8 @@ pub struct Step {
     pub named: bool,
     /// The positions of the steps that must be done before; each is smaller than its own.
     pub after: Vec<usize>,
-    /// Why it is done where it was not asked for, as a sentence; empty where it was.
+    /// Why it is done where it was not asked for, or what else is to be known of it, as a sentence; empty:
+    /// nothing.
     pub why: String,
 }
 
@@ -76,7 +77,8 @@ pub struct Conduct {
     pub everything: bool,
     /// What it may touch beside the named.
     pub agreed: Vec<InstanceId>,
-    /// After a failure the steps that do not depend on it are done all the same.
+    /// After a failure the steps that do not depend on it are done all the same. After one for which an agent
+    /// could not be reached they are in any case.
     pub keep_going: bool,
     /// How many steps may be under way at once; 0: the aggregator's default.
     pub parallel: u32,
@@ -157,7 +159,7 @@ pub struct PlanEnd {
     pub skipped: usize,
     /// Steps of which it is not known how they went.
     pub interrupted: usize,
-    /// Somebody cancelled it.
+    /// Somebody cancelled it, and something was skipped for that.
     pub cancelled: bool,
 }
 

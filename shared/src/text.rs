@@ -1,7 +1,14 @@
 //! Foreign text made safe to show, and the nearest word to a misspelt one.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
+
+use crate::name::LONGEST;
+
+/// How many names a sentence lists at most.
+const LISTED: usize = 20;
+/// As much of a name that somebody wrote comes back in a sentence, in bytes.
+const ECHOED: usize = 100;
 
 /// `text` with every character that could steer a terminal or reorder a line written as an escape.
 ///
@@ -43,10 +50,49 @@ pub fn printable_line(text: &str) -> String {
     text.split('\t').map(printable).collect::<Vec<_>>().join("\t")
 }
 
-/// The one of `candidates` that a person who wrote `word` most likely meant, or `None` where nothing is near.
+/// `text` where it has at most `most` bytes; otherwise its beginning, and `…` as the last of so many bytes.
+///
+/// ```
+/// assert_eq!(rta_shared::text::cut("kafka server", 8), "kafka…");
+/// ```
+pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    const MARK: &str = "…";
+    if text.len() <= most {
+        return Cow::Borrowed(text);
+    }
+    let end = text.floor_char_boundary(most.saturating_sub(MARK.len()));
+    Cow::Owned(format!("{}{MARK}", &text[..end]))
+}
+
+/// A name that somebody wrote, for a sentence: [`printable`], and not longer than a sentence bears.
+pub fn echoed(name: &str) -> String {
+    printable(&cut(name, ECHOED)).into_owned()
+}
+
+/// `d1, d2 and 480 more`: the first 20 of `names`, with `between` between them.
+pub fn listed(names: impl IntoIterator<Item = impl Display>, between: &str) -> String {
+    let mut names = names.into_iter();
+    let mut list = String::new();
+    for name in names.by_ref().take(LISTED) {
+        let before = if list.is_empty() { "" } else { between };
+        // Writing to a String cannot fail.
+        let _ = write!(list, "{before}{name}");
+    }
+    match names.count() {
+        0 => list,
+        more => format!("{list} and {more} more"),
+    }
+}
+
+/// The one of `candidates` that a person who wrote `word` most likely meant, or `None` where nothing is near, or
+/// `word` is far longer than a name.
 pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     // Below this similarity (0 to 1) a proposal puzzles more than it helps; `kafka` against `cassandra` has 0.43.
     const NEAR: f64 = 0.6;
+    // The comparison takes time and space by the product of the lengths.
+    if word.len() > 2 * LONGEST {
+        return None;
+    }
     let word = word.to_lowercase();
     candidates
         .into_iter()
@@ -58,18 +104,15 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// `; did you mean "kafka server"?` for the nearest of `candidates`, or the whole list where none is near.
+/// `; did you mean "kafka server"?` for the nearest of `candidates`, or what is [`listed`] of them where none is near.
 pub fn did_you_mean<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str> + Clone) -> String {
     if let Some(candidate) = nearest(word, candidates.clone()) {
         return format!("; did you mean \"{candidate}\"?");
     }
-    let mut hint = String::new();
-    for candidate in candidates {
-        let before = if hint.is_empty() { "; known: " } else { ", " };
-        // Writing to a String cannot fail.
-        let _ = write!(hint, "{before}{candidate}");
+    match listed(candidates, ", ") {
+        none if none.is_empty() => none,
+        known => format!("; known: {known}"),
     }
-    hint
 }
 
 /// `count` with its noun: `1 host`, `2 hosts`, `2 processes`.
@@ -112,6 +155,27 @@ mod tests {
     fn far_words_get_the_list() {
         assert_eq!(did_you_mean("zzz", ["one", "two"]), "; known: one, two");
         assert_eq!(did_you_mean("tow", ["one", "two"]), "; did you mean \"two\"?");
+        assert_eq!(did_you_mean("tow", []), "");
+    }
+
+    #[test]
+    fn a_word_of_any_length_has_a_short_answer() {
+        let huge = "kafka ".repeat(200_000);
+        // A comparison would need the product of both lengths.
+        assert_eq!(nearest(&huge, [huge.as_str()]), None);
+        let names: Vec<String> = (0..500).map(|at| format!("h{at}")).collect();
+        let hint = did_you_mean(&huge, names.iter().map(String::as_str));
+        assert!(hint.starts_with("; known: h0, h1, ") && hint.ends_with(", h19 and 480 more"), "{hint}");
+        let echo = echoed(&format!("\u{1b}{huge}"));
+        assert!(echo.starts_with("\\u{1b}kafka ") && echo.ends_with('…') && echo.len() < 120, "{echo}");
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(cut("grün", 5), "grün");
+        assert_eq!(cut("grüne", 5), "gr…");
+        assert_eq!(cut("grüne", 6).len(), 6);
+        assert_eq!(cut("abc", 0), "…");
     }
 
     #[test]

@@ -9,8 +9,8 @@ use futures::Stream;
 use rta_shared::config::{HostComponent, HostConfig};
 use rta_shared::control::{ActionEvent, ActionKind, Done, Requester};
 use rta_shared::explain::ExplainedPart;
-use rta_shared::name::Name;
-use rta_shared::text::{did_you_mean, printable};
+use rta_shared::name::{Name, too_long};
+use rta_shared::text::{did_you_mean, echoed};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -211,9 +211,12 @@ impl Attempts {
 
 /// The component of this name or alias.
 fn find<'c>(config: &'c HostConfig, name: &str) -> Result<&'c HostComponent, Status> {
+    if let Some(message) = too_long(name) {
+        return Err(Status::invalid_argument(message));
+    }
     config.find(name).ok_or_else(|| {
         let hint = did_you_mean(name, config.components.iter().map(|known| known.name.as_str()));
-        let (host, name) = (&config.host, printable(name));
+        let (host, name) = (&config.host, echoed(name));
         Status::not_found(format!("host {host} does not carry a component \"{name}\"{hint}"))
     })
 }
@@ -242,6 +245,22 @@ async fn bounded<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_longer_than_a_name_is_refused_and_what_is_unknown_is_echoed_in_short() {
+        let config = HostConfig {
+            environment: "E".into(),
+            host: "h".into(),
+            components: vec![],
+            digest: String::new(),
+        };
+        let refused = find(&config, &"k".repeat(1_000_000)).unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert_eq!(refused.message(), "a name has at most 255 bytes, this one has 1000000");
+        let unknown = find(&config, &"k".repeat(255)).unwrap_err();
+        assert_eq!(unknown.code(), Code::NotFound);
+        assert!(unknown.message().contains("kkk…\"") && unknown.message().len() < 200, "{unknown}");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn an_action_has_an_end_whatever_happens_in_it() {

@@ -6,13 +6,21 @@ use futures::Stream;
 use jiff::Timestamp;
 use rta_shared::control::Progress;
 use rta_shared::plan::{PlanBegun, PlanEnd, PlanEvent, StepChange, StepState};
+use rta_shared::text::cut;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::turn::comes_back;
 use crate::record::Recorder;
 
-/// After so many changes progress is not kept any more; how each step begins and ends always is.
+/// After so many changes progress is not told any more, only shown; how each step begins and ends always is told.
 const CHANGES: usize = 10_000;
+/// The longest text that is kept of a step, in bytes.
+const LONGEST: usize = 2 * 1024;
+/// The longest that is kept of a failure, which comes with the log's last lines.
+const LONGEST_FAILURE: usize = 16 * 1024;
+/// So many of the processes that a progress is about are kept.
+const PIDS: usize = 64;
 
 /// One plan, as it is told.
 #[derive(Debug)]
@@ -30,7 +38,15 @@ struct Told {
     events: Vec<PlanEvent>,
     /// How each step stands, and what was said of it last.
     steps: Vec<(StepState, String)>,
+    /// Something was skipped since the plan was cancelled.
+    skipped_for_cancel: bool,
     end: Option<PlanEnd>,
+}
+
+impl Told {
+    fn states(&self) -> Vec<StepState> {
+        self.steps.iter().map(|(state, _)| *state).collect()
+    }
 }
 
 /// A plan at one moment.
@@ -50,6 +66,7 @@ impl Account {
         let told = Told {
             events: vec![PlanEvent::Begun(begun.clone())],
             steps: vec![(StepState::Waiting, String::new()); steps],
+            skipped_for_cancel: false,
             end: None,
         };
         Self {
@@ -72,17 +89,19 @@ impl Account {
 
     /// How each step stands.
     pub(crate) fn states(&self) -> Vec<StepState> {
-        self.locked(|told| told.steps.iter().map(|(state, _)| *state).collect())
+        self.locked(|told| told.states())
     }
 
     pub(crate) fn is_under_way(&self) -> bool {
         self.locked(|told| told.end.is_none())
     }
 
-    /// Notes that a step is under way; false, and nothing is noted, where the plan was cancelled before.
+    /// Notes that a step is under way; false, and nothing is noted, where the plan was cancelled before and the
+    /// step is none that brings back what the plan has stopped.
     pub(crate) fn begin(&self, step: usize, at: Timestamp) -> bool {
         self.locked(|told| {
-            let begins = !self.cancelled.is_cancelled();
+            let steps = &self.begun.plan.steps;
+            let begins = !self.cancelled.is_cancelled() || comes_back(steps, &told.states(), step);
             if begins {
                 self.change(told, step, at, StepState::UnderWay, String::new());
             }
@@ -91,13 +110,16 @@ impl Account {
     }
 
     /// Notes how far a step is.
-    pub(crate) fn progress(&self, step: usize, at: Timestamp, progress: Progress) {
+    pub(crate) fn progress(&self, step: usize, at: Timestamp, mut progress: Progress) {
+        progress.text = cut(&progress.text, LONGEST).into_owned();
+        progress.pids.truncate(PIDS);
+        let text = progress.text.clone();
+        let change = StepChange { step, at, state: StepState::UnderWay, progress: Some(progress), text };
         self.locked(|told| {
             if told.events.len() < CHANGES {
-                let text = progress.text.clone();
-                let change =
-                    StepChange { step, at, state: StepState::UnderWay, progress: Some(progress), text };
                 self.note(told, change);
+            } else {
+                show(told, &change);
             }
         });
     }
@@ -107,9 +129,17 @@ impl Account {
         self.locked(|told| self.change(told, step, at, state, text));
     }
 
+    /// Notes that a step is not attempted since the plan was cancelled.
+    pub(crate) fn skip_for_cancel(&self, step: usize, at: Timestamp) {
+        self.locked(|told| {
+            told.skipped_for_cancel = true;
+            self.change(told, step, at, StepState::Skipped, "not attempted: cancelled".to_owned());
+        });
+    }
+
     /// Notes what became of a step, which is recorded already.
     pub(crate) fn recall(&self, step: usize, at: Timestamp, state: StepState, text: String) {
-        let change = StepChange { step, at, state, progress: None, text };
+        let change = change(step, at, state, &text);
         self.locked(|told| self.note(told, change));
     }
 
@@ -123,7 +153,7 @@ impl Account {
                 failed: count(StepState::Failed),
                 skipped: count(StepState::Skipped),
                 interrupted: count(StepState::Interrupted),
-                cancelled: self.cancelled.is_cancelled(),
+                cancelled: told.skipped_for_cancel,
             };
             self.recorder.plan_ended(self.begun.id, &end);
             told.end = Some(end.clone());
@@ -132,14 +162,18 @@ impl Account {
         })
     }
 
-    /// Keeps the plan from beginning what it has not begun; how many steps that are. `None`: it has ended.
+    /// Keeps the plan from beginning what it has not begun, but for what brings back what it has stopped; how
+    /// many steps that are. `None`: nothing of it is left to be done.
     pub(crate) fn cancel(&self) -> Option<usize> {
         self.locked(|told| {
-            if told.end.is_some() {
+            let (steps, states) = (&self.begun.plan.steps, told.states());
+            if states.iter().all(|state| state.is_final()) {
                 return None;
             }
             self.cancelled.cancel();
-            Some(told.steps.iter().filter(|(state, _)| *state == StepState::Waiting).count())
+            let is_skipped =
+                |at: &usize| states[*at] == StepState::Waiting && !comes_back(steps, &states, *at);
+            Some((0..steps.len()).filter(is_skipped).count())
         })
     }
 
@@ -172,15 +206,13 @@ impl Account {
     }
 
     fn change(&self, told: &mut Told, step: usize, at: Timestamp, state: StepState, text: String) {
-        let change = StepChange { step, at, state, progress: None, text };
+        let change = change(step, at, state, &text);
         self.recorder.step_changed(self.begun.id, &change);
         self.note(told, change);
     }
 
     fn note(&self, told: &mut Told, change: StepChange) {
-        if let Some(step) = told.steps.get_mut(change.step) {
-            *step = (change.state, change.text.clone());
-        }
+        show(told, &change);
         self.tell(told, PlanEvent::Step(change));
     }
 
@@ -192,6 +224,19 @@ impl Account {
     fn locked<T>(&self, look: impl FnOnce(&mut Told) -> T) -> T {
         // Nothing that holds the lock can leave the account half-written.
         look(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What became of a step; its text is bounded.
+fn change(step: usize, at: Timestamp, state: StepState, text: &str) -> StepChange {
+    let longest = if state == StepState::Failed { LONGEST_FAILURE } else { LONGEST };
+    StepChange { step, at, state, progress: None, text: cut(text, longest).into_owned() }
+}
+
+/// Shows a step as `change` says, to those who look at the plan as it stands.
+fn show(told: &mut Told, change: &StepChange) {
+    if let Some(step) = told.steps.get_mut(change.step) {
+        *step = (change.state, change.text.clone());
     }
 }
 
@@ -261,8 +306,42 @@ pub(crate) mod tests {
         assert_eq!(account.cancel(), Some(2));
         assert!(!account.begin(1, NOW));
         assert_eq!(account.states(), [StepState::UnderWay, StepState::Waiting, StepState::Waiting]);
+        account.settle(0, NOW, StepState::Done, String::new());
+        account.skip_for_cancel(1, NOW);
+        account.skip_for_cancel(2, NOW);
+        // Nothing is left that a second one could keep from beginning.
+        assert_eq!(account.cancel(), None);
         assert!(account.end(NOW).cancelled);
         assert_eq!(account.cancel(), None);
+    }
+
+    #[test]
+    fn a_plan_that_was_cancelled_when_its_last_step_was_under_way_was_done() {
+        let account = Account::new(beginning(1, &[&[]]), Recorder::default());
+        assert!(account.begin(0, NOW));
+        assert_eq!(account.cancel(), Some(0));
+        account.settle(0, NOW, StepState::Done, String::new());
+        let end = account.end(NOW);
+        assert!(!end.cancelled && end.is_complete());
+    }
+
+    #[test]
+    fn what_is_told_of_a_step_has_a_bound() {
+        let account = Account::new(beginning(1, &[&[]]), Recorder::default());
+        let text = "ü".repeat(100_000);
+        account.progress(0, NOW, Progress { text: text.clone(), pids: vec![7; 1_000], ..progress() });
+        let shown = || account.snapshot().steps[0].1.clone();
+        assert!(shown().ends_with("ü…") && shown().len() <= LONGEST, "{}", shown().len());
+        let PlanEvent::Step(StepChange { progress: Some(told), text: said, .. }) =
+            account.locked(|told| told.events[1].clone())
+        else {
+            panic!("progress");
+        };
+        assert_eq!((told.text, told.pids.len()), (said, 64));
+        account.settle(0, NOW, StepState::Failed, text.clone());
+        assert!(shown().len() > LONGEST && shown().len() <= LONGEST_FAILURE, "{}", shown().len());
+        account.recall(0, NOW, StepState::Done, text);
+        assert!(shown().len() <= LONGEST);
     }
 
     #[test]
@@ -271,6 +350,9 @@ pub(crate) mod tests {
         for _ in 0..CHANGES + 50 {
             account.progress(0, NOW, progress());
         }
+        // Who looks at it sees the newest all the same.
+        account.progress(0, NOW, Progress { text: "newest".to_owned(), ..progress() });
+        assert_eq!(account.snapshot().steps, [(StepState::UnderWay, "newest".to_owned())]);
         account.settle(0, NOW, StepState::Failed, "reason".to_owned());
         assert_eq!(account.locked(|told| told.events.len()), CHANGES + 1);
         assert_eq!(account.snapshot().steps, [(StepState::Failed, "reason".to_owned())]);

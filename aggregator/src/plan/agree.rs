@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rta_shared::control::ActionKind;
 use rta_shared::overview::InstanceId;
 use rta_shared::plan::{Conduct, Plan, Wish};
-use rta_shared::text::printable;
+use rta_shared::text::{listed, printable};
 
 use super::spoken;
 
@@ -33,10 +33,7 @@ pub(crate) fn consequences(plan: &Plan, instances: &[&InstanceId]) -> Vec<String
     [(verb, stopped), ("starts", started)]
         .into_iter()
         .filter(|(_, instances)| !instances.is_empty())
-        .map(|(verb, instances)| {
-            let names: Vec<String> = instances.into_iter().map(spoken).collect();
-            format!("{verb}: {}", names.join(", "))
-        })
+        .map(|(verb, instances)| format!("{verb}: {}", listed(instances.into_iter().map(spoken), ", ")))
         .collect()
 }
 

@@ -46,6 +46,8 @@ struct Actions {
     up: BTreeSet<usize>,
     /// Why those that were not named.
     why: BTreeMap<usize, String>,
+    /// What else is to be known of a stop.
+    notes: BTreeMap<usize, String>,
 }
 
 impl Maker<'_> {
@@ -79,6 +81,7 @@ impl Maker<'_> {
         if !self.no_dependencies {
             actions.why = self.situation.left_without(&actions.down);
             actions.down.extend(actions.why.keys());
+            actions.notes = self.situation.perhaps_left_without(&actions.down);
         }
         actions
     }
@@ -112,6 +115,7 @@ impl Maker<'_> {
                 }
                 running.insert(*at);
             }
+            actions.notes = self.situation.perhaps_left_without(&running);
         }
         let needs = self.situation.needs_within(&running);
         for at in &running {
@@ -160,10 +164,13 @@ impl Actions {
         let mut stops: HashMap<usize, usize> = HashMap::new();
         let mut add = |at: usize, action, after: BTreeSet<usize>| {
             let comes_back = action == ActionKind::Start && self.down.contains(&at);
-            let why = match self.why.get(&at).filter(|_| !is_named(at)) {
+            let mut why = match self.why.get(&at).filter(|_| !is_named(at)) {
                 Some(_) if comes_back => "it ran before".to_owned(),
                 why => why.cloned().unwrap_or_default(),
             };
+            if let Some(note) = self.notes.get(&at).filter(|_| action != ActionKind::Start) {
+                why = if why.is_empty() { note.clone() } else { format!("{why}; {note}") };
+            }
             let instance = situation.graph.id(at).clone();
             steps.push(Step {
                 instance,

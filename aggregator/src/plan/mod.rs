@@ -9,6 +9,7 @@
 //! | `account` | what is told of one plan, to any number of listeners |
 //! | `book` | the accounts of the plans under way and of late |
 //! | `run` | carries a plan out |
+//! | `turn` | which step's turn it is: pure |
 //! | `unfinished` | the plans that the aggregator's end interrupted |
 
 pub(crate) mod account;
@@ -18,6 +19,7 @@ pub(crate) mod make;
 pub(crate) mod reach;
 pub(crate) mod run;
 pub(crate) mod select;
+mod turn;
 pub(crate) mod unfinished;
 
 #[cfg(test)]

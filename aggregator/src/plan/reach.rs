@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rta_shared::dependency::{DependencyGraph, Requirement};
+use rta_shared::name::Name;
 use rta_shared::overview::{Health, Overview};
 use rta_shared::report::State;
+use rta_shared::text::listed;
 use tonic::Code;
 
 use super::spoken;
@@ -54,7 +56,7 @@ pub(crate) struct Situation<'s> {
 pub(crate) fn standings(
     graph: &DependencyGraph,
     overview: &Overview,
-    startable: impl Fn(&str) -> bool,
+    startable: impl Fn(&Name) -> bool,
 ) -> Vec<Standing> {
     // By name: the overview may still be that of another configuration than the graph.
     let seen: BTreeMap<_, _> = overview.instances().map(|located| (located.id(), located.instance)).collect();
@@ -64,7 +66,7 @@ pub(crate) fn standings(
         Standing {
             state: seen.and_then(|seen| seen.state),
             health: seen.map_or(Health::Unknown, |seen| seen.health),
-            startable: startable(id.component.as_str()),
+            startable: startable(&id.component),
         }
     };
     (0..graph.len()).map(standing).collect()
@@ -135,8 +137,7 @@ impl Situation<'_> {
                 self.spoken(unknown)
             ),
             None => {
-                let names: Vec<String> = providers().map(|at| self.spoken(at)).collect();
-                let names = names.join(" or ");
+                let names = listed(providers().map(|at| self.spoken(at)), " or ");
                 format!(
                     "{needing} needs {names}, which does not run, and for which the configuration has no start \
                      command; start it by hand, {advice}"
@@ -155,18 +156,42 @@ impl Situation<'_> {
             if down.contains(&at) || !self.standing(at).is_alive() {
                 continue;
             }
-            let lost = self.graph.requirements(at).iter().find_map(|requirement| {
-                let mut serving =
-                    requirement.providers.iter().copied().filter(|at| self.standing(*at).serves());
-                let first = serving.next()?;
-                let goes = |at: usize| down.contains(&at) || left.contains_key(&at);
-                (goes(first) && serving.all(goes)).then_some(first)
-            });
+            let lost = self.lost(at, |other| down.contains(&other) || left.contains_key(&other));
             if let Some(lost) = lost {
                 left.insert(at, format!("it needs {}", self.spoken(lost)));
             }
         }
         left
+    }
+
+    /// What else is to be known of a provider in `down`: who needs it too, of whom it is not known whether they run.
+    pub(crate) fn perhaps_left_without(self, down: &BTreeSet<usize>) -> BTreeMap<usize, String> {
+        let mut needing: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for at in (0..self.graph.len()).filter(|at| !down.contains(at) && !self.standing(*at).is_known()) {
+            if let Some(lost) = self.lost(at, |other| down.contains(&other)) {
+                needing.entry(lost).or_default().push(at);
+            }
+        }
+        let sentence = |needing: Vec<usize>| {
+            let names = listed(needing.iter().map(|at| self.spoken(*at)), ", ");
+            let is_silent = needing.iter().all(|at| self.standing(*at).state.is_none());
+            match (needing.len(), is_silent) {
+                (1, true) => format!("{names}, whose host does not answer, needs it too"),
+                (1, false) => format!("{names}, of which it is not known whether it runs, needs it too"),
+                (_, true) => format!("{names}, whose hosts do not answer, need it too"),
+                (_, false) => format!("{names}, of which it is not known whether they run, need it too"),
+            }
+        };
+        needing.into_iter().map(|(lost, needing)| (lost, sentence(needing))).collect()
+    }
+
+    /// The first provider that serves of something that the instance needs, where every one that serves `goes`.
+    fn lost(self, at: usize, goes: impl Fn(usize) -> bool) -> Option<usize> {
+        self.graph.requirements(at).iter().find_map(|requirement| {
+            let mut serving = requirement.providers.iter().copied().filter(|at| self.standing(*at).serves());
+            let first = serving.next()?;
+            (goes(first) && serving.all(&goes)).then_some(first)
+        })
     }
 
     /// For each position, the nearest of `set` that it needs, directly or through others that run.

@@ -1,23 +1,32 @@
 //! Carries a plan out: what is begun when, and what is not attempted any more.
 //!
 //! After a failure what depends on it is skipped, with one exception: what a restart has stopped is started again
-//! where the failure kept what it needs from being touched at all.
+//! where the failure kept what it needs from being touched at all. So it is after a cancel.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rta_shared::control::ActionKind;
 use rta_shared::plan::{Conduct, PlanEnd, Step, StepState};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::account::Account;
 use super::spoken;
+use super::turn::{comes_back, lets_go, ready};
 
 /// How many steps are under way at once where nobody says, and at most.
 const PARALLEL: u32 = 8;
 const MOST_PARALLEL: u32 = 64;
+
+/// Why a step failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// A sentence, and perhaps a log's last lines below it.
+    pub(crate) reason: String,
+    /// Its agent could not be reached. That is a matter of one host, and says nothing of what does not depend on it.
+    pub(crate) unreachable: bool,
+}
 
 /// How many steps may be under way at once by this conduct.
 fn parallel(conduct: &Conduct) -> usize {
@@ -34,17 +43,17 @@ pub(crate) async fn run<F>(
     ending: &CancellationToken,
 ) -> Option<PlanEnd>
 where
-    F: Future<Output = Result<String, String>> + Send + 'static,
+    F: Future<Output = Result<String, Failure>> + Send + 'static,
 {
     let steps = &account.begun().plan.steps;
     let mut under_way = UnderWay::default();
     loop {
-        skip(account, conduct.keep_going);
+        skip(account, conduct.keep_going, &under_way.unreachable);
         for at in ready(steps, &account.states()) {
             if under_way.tasks.len() >= parallel(conduct) || ending.is_cancelled() {
                 break;
             }
-            // One that was cancelled in between is skipped in the next round.
+            // Where the plan was cancelled in between, it is skipped in the next round.
             if account.begin(at, Timestamp::now()) {
                 under_way.begin(at, perform(at, steps[at].clone()));
             }
@@ -75,15 +84,17 @@ where
 /// The steps that are being performed.
 #[derive(Default)]
 struct UnderWay {
-    tasks: JoinSet<Result<String, String>>,
+    tasks: JoinSet<Result<String, Failure>>,
     steps: HashMap<Id, usize>,
+    /// Those that failed since an agent could not be reached.
+    unreachable: BTreeSet<usize>,
 }
 
 impl UnderWay {
     fn begin(
         &mut self,
         step: usize,
-        performing: impl Future<Output = Result<String, String>> + Send + 'static,
+        performing: impl Future<Output = Result<String, Failure>> + Send + 'static,
     ) {
         let task = self.tasks.spawn(performing);
         self.steps.insert(task.id(), step);
@@ -96,54 +107,29 @@ impl UnderWay {
         let step = self.steps.remove(&id)?;
         Some(match joined {
             Ok((_, Ok(text))) => (step, StepState::Done, text),
-            Ok((_, Err(reason))) => (step, StepState::Failed, reason),
+            Ok((_, Err(Failure { reason, unreachable }))) => {
+                if unreachable {
+                    self.unreachable.insert(step);
+                }
+                (step, StepState::Failed, reason)
+            }
             Err(error) => (step, StepState::Failed, format!("the aggregator failed: {error}")),
         })
     }
 }
 
-/// The steps whose turn has come, in the plan's order.
-fn ready(steps: &[Step], states: &[StepState]) -> Vec<usize> {
-    let is_ready = |at: &usize| {
-        states[*at] == StepState::Waiting
-            && steps[*at].after.iter().all(|before| lets_go(steps, states, *before, *at))
-    };
-    (0..steps.len()).filter(is_ready).collect()
-}
-
-/// Whether the step `at` need not wait any longer for the one `before`.
-fn lets_go(steps: &[Step], states: &[StepState], before: usize, at: usize) -> bool {
-    match states[before] {
-        StepState::Done => true,
-        StepState::Skipped => comes_back(steps, states, at) && is_untouched(steps, states, before),
-        StepState::Waiting | StepState::UnderWay | StepState::Failed | StepState::Interrupted => false,
-    }
-}
-
-/// Whether a step starts again what this plan has stopped, or is just stopping. That is done even after a
-/// failure elsewhere: nobody asked for it to be down.
-fn comes_back(steps: &[Step], states: &[StepState], at: usize) -> bool {
-    let step = &steps[at];
-    step.action == ActionKind::Start
-        && step.after.iter().any(|before| {
-            matches!(states[*before], StepState::Done | StepState::UnderWay)
-                && steps[*before].action == ActionKind::Stop
-                && steps[*before].instance == step.instance
-        })
-}
-
-/// Whether a step's instance is as it was before the plan, and stays so.
-fn is_untouched(steps: &[Step], states: &[StepState], at: usize) -> bool {
-    let mut own = (0..steps.len()).filter(|other| steps[*other].instance == steps[at].instance);
-    own.all(|other| states[other] == StepState::Skipped)
-}
-
-/// Skips what is not to be attempted any more.
-fn skip(account: &Account, keep_going: bool) {
+/// Skips what is not to be attempted any more; of what failed, the `unreachable` ones are in the way only of what
+/// depends on them.
+fn skip(account: &Account, keep_going: bool, unreachable: &BTreeSet<usize>) {
     let steps = &account.begun().plan.steps;
     let mut states = account.states();
-    let first_failure = states.iter().position(|state| *state == StepState::Failed);
     let is_cancelled = account.cancelled().is_cancelled();
+    let fails = |state: &StepState| state.is_final() && *state != StepState::Done;
+    if !is_cancelled && !states.iter().any(fails) {
+        return;
+    }
+    let failed = |at: &usize| states[*at] == StepState::Failed && !unreachable.contains(at);
+    let first_failure = (0..steps.len()).find(failed).filter(|_| !keep_going);
     // The step whose failure is in the way of each; those before a step come before it.
     let mut culprits: Vec<Option<usize>> = Vec::with_capacity(steps.len());
     for (at, step) in steps.iter().enumerate() {
@@ -157,14 +143,19 @@ fn skip(account: &Account, keep_going: bool) {
         if states[at] != StepState::Waiting {
             continue;
         }
-        let reason = match (culprit, first_failure) {
-            (Some(failed), _) => because(&steps[failed]),
-            _ if is_cancelled => "not attempted: cancelled".to_owned(),
-            (None, Some(failed)) if !keep_going && !comes_back(steps, &states, at) => because(&steps[failed]),
-            (None, _) => continue,
-        };
+        let now = Timestamp::now();
+        match (culprit, first_failure) {
+            (Some(failed), _) => account.settle(at, now, StepState::Skipped, because(&steps[failed])),
+            (None, _) if comes_back(steps, &states, at) => continue,
+            (None, _) if is_cancelled => account.skip_for_cancel(at, now),
+            (None, Some(failed)) => {
+                let reason = because(&steps[failed]);
+                let reason = format!("{reason} (--keep-going goes on with what does not depend on it)");
+                account.settle(at, now, StepState::Skipped, reason);
+            }
+            (None, None) => continue,
+        }
         states[at] = StepState::Skipped;
-        account.settle(at, Timestamp::now(), StepState::Skipped, reason);
     }
 }
 
@@ -179,7 +170,7 @@ pub(crate) async fn run_to_the_end<F>(
     perform: impl Fn(usize, Step) -> F,
     ending: CancellationToken,
 ) where
-    F: Future<Output = Result<String, String>> + Send + 'static,
+    F: Future<Output = Result<String, Failure>> + Send + 'static,
 {
     let id = account.begun().id;
     match run(&account, &conduct, perform, &ending).await {

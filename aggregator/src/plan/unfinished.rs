@@ -87,6 +87,7 @@ mod tests {
         ];
         let account = Arc::new(reopen(Unfinished { begun, states }, Recorder::default(), now));
         assert!(account.is_under_way());
+        assert_eq!(account.cancel(), None, "nobody carries it out any more");
         let mut overview = sample();
         overview.environments[0].hosts[2].instances[0].reason = "the agent does not answer".to_owned();
         close(&account, &overview, now);

@@ -21,8 +21,8 @@ use crate::render::plan::seconds;
 const TICK: Duration = Duration::from_millis(250);
 /// Between two attempts to reach an aggregator that was lost.
 const ATTEMPT: Duration = Duration::from_millis(500);
-/// What a cancelled restart leaves behind.
-const STAYS_DOWN: &str = "what was stopped for the restart stays down until it is started";
+/// What a cancelled restart does all the same.
+const BROUGHT_BACK: &str = "what was stopped for the restart is started again";
 
 /// Who follows what, and how that is shown.
 pub(super) struct Follow<'f, P> {
@@ -137,8 +137,8 @@ impl<'f, P: Person> Follow<'f, P> {
         }
         if self.person.can_answer() {
             self.asking = true;
-            let leaves = if self.is_restart() { format!(" ({STAYS_DOWN})") } else { String::new() };
-            self.show.ask(&format!("Cancel what has not begun{leaves}? [y/N/d(etach)]"))?;
+            let also = if self.is_restart() { format!(" ({BROUGHT_BACK})") } else { String::new() };
+            self.show.ask(&format!("Cancel what has not begun{also}? [y/N/d(etach)]"))?;
             self.person.asked();
             return Ok(());
         }
@@ -170,9 +170,9 @@ impl<'f, P: Person> Follow<'f, P> {
         let Some(id) = id else { return Ok(()) };
         match self.client.cancel_plan(id).await {
             Ok(skipped) => {
-                let leaves = if self.is_restart() { format!("; {STAYS_DOWN}") } else { String::new() };
+                let also = if self.is_restart() { format!("; {BROUGHT_BACK}") } else { String::new() };
                 self.show.note(&format!(
-                    "cancelled: {} will not begin; what is under way goes on to its end{leaves}",
+                    "cancelled: {} will not begin; what is under way goes on to its end{also}",
                     counted(skipped as usize, "step")
                 ))
             }

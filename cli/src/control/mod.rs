@@ -56,8 +56,12 @@ pub(crate) async fn control(
         write!(out, "{}", text::plan(&plan))?;
         return Ok(OK);
     }
-    if !wish.yes && !plan.unnamed().is_empty() && !agreed(&plan, wish.json, person, out).await? {
+    let asks = !wish.yes && !plan.unnamed().is_empty();
+    if asks && !agreed(&plan, wish.json, person, out).await? {
         return Err(nothing_done());
+    }
+    if !asks && !wish.json {
+        write!(out, "{}", text::notes(&plan))?;
     }
     let conduct = Conduct {
         everything: wish.yes,

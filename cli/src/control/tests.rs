@@ -225,13 +225,13 @@ async fn a_connection_that_breaks_off_each_time_is_given_up() {
 }
 
 #[tokio::test]
-async fn who_cancels_a_restart_is_told_what_stays_down() {
+async fn who_cancels_a_restart_is_told_what_comes_back() {
     for (kind, is_told) in [(ActionKind::Restart, true), (ActionKind::Start, false)] {
         let (_, client) = Fake::serve(standing_still()).await;
         let mut person = Somebody { interrupts: 1, answers: ["y\n"].into(), at_terminal: true };
         let (said, _) = follow_a(kind, &client, &mut person, RECONNECT).await;
         assert!(said.contains("Cancel what has not begun"), "{said}");
-        let times = said.matches("what was stopped for the restart stays down").count();
+        let times = said.matches("what was stopped for the restart is started again").count();
         assert_eq!(times, if is_told { 2 } else { 0 }, "{said}");
     }
 }

@@ -9,7 +9,7 @@ use rta_shared::text::{counted, printable};
 use super::{Ink, Style, painted};
 use crate::control::track::Standing;
 
-/// The numbered steps: what is named and, with its why, what is not; and which wait for which.
+/// The numbered steps: what is named and what is not, each with its why; and which wait for which.
 pub(crate) fn plan(plan: &Plan) -> String {
     let unnamed = plan.unnamed().len();
     let also = match unnamed {
@@ -26,7 +26,8 @@ pub(crate) fn plan(plan: &Plan) -> String {
             _ => format!("  after {}", after.join(", ")),
         };
         let why = match (step.named, step.why.as_str()) {
-            (true, _) => String::new(),
+            (true, "") => String::new(),
+            (true, why) => format!("  ({})", printable(why)),
             (false, "") => "  (not named)".to_owned(),
             (false, why) => format!("  (not named: {})", printable(why)),
         };
@@ -34,6 +35,12 @@ pub(crate) fn plan(plan: &Plan) -> String {
         text.push_str(&format!("{number:>numbers$}. {action:actions$}  {place}{after}{why}\n"));
     }
     text
+}
+
+/// What is to be known of the named ones where nobody has seen the plan, a line each; empty: nothing.
+pub(crate) fn notes(plan: &Plan) -> String {
+    let noted = plan.steps.iter().filter(|step| step.named && !step.why.is_empty());
+    noted.map(|step| format!("{}: note: {}\n", place(step), printable(&step.why))).collect()
 }
 
 /// The full name of a step's instance, harmless.
@@ -158,6 +165,16 @@ mod tests {
              1. start  E/h/zoo  (not named: kafka\\u{1b} needs it)\n\
              2. start  E/h/kafka  after 1\n"
         );
+    }
+
+    #[test]
+    fn what_is_to_be_known_of_a_named_one_is_said_in_the_plan_and_without_it() {
+        let note = "app\u{1b} on h2, whose host does not answer, needs it too";
+        let noted = Plan { kind: ActionKind::Stop, steps: vec![step("kafka", true, &[], note)] };
+        let shown = "app\\u{1b} on h2, whose host does not answer, needs it too";
+        assert!(plan(&noted).ends_with(&format!("1. start  E/h/kafka  ({shown})\n")), "{}", plan(&noted));
+        assert_eq!(notes(&noted), format!("E/h/kafka: note: {shown}\n"));
+        assert_eq!(notes(&two()), "");
     }
 
     #[test]

@@ -41,8 +41,8 @@ impl TryFrom<v1::Event> for Event {
         Ok(Self {
             id: event.id,
             at: from_wire_time(event.at.ok_or(ProtocolError::Missing("at"))?)?,
-            kind: EventKind::from_word(&event.kind)
-                .ok_or_else(|| ProtocolError::unknown("kind", &event.kind))?,
+            // One of a later version must not keep all others from being read; its text says what happened.
+            kind: EventKind::from_word(&event.kind).unwrap_or(EventKind::Aggregator),
             environment: optional_name(event.environment),
             host: optional_name(event.host),
             component: optional_name(event.component),
@@ -146,7 +146,9 @@ mod tests {
                 by: Some(by.clone()),
                 plan: Some(4),
             };
-            assert_eq!(v1::Event::from(&event).try_into(), Ok(event));
+            assert_eq!(v1::Event::from(&event).try_into(), Ok(event.clone()));
+            let later = v1::Event { kind: "of a later version".to_owned(), ..(&event).into() };
+            assert_eq!(later.try_into(), Ok(Event { kind: EventKind::Aggregator, ..event }));
         }
         let maintenance = Maintenance {
             environment: "E".into(),

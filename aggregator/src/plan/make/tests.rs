@@ -209,6 +209,26 @@ fn a_stop_takes_down_those_that_lose_their_last_provider() {
 }
 
 #[test]
+fn a_stop_names_those_of_which_it_is_not_known_whether_they_need_it() {
+    let silent = [("b/kafka", Some(State::Stopped)), ("c/detector", None), ("c/alarm", None)];
+    let world = World::with(&silent);
+    let note = "detector on c, whose host does not answer, needs it too";
+    assert_eq!(world.stop("kafka", "a"), [format!("stop a/kafka [] {note}")]);
+    assert_eq!(
+        world.stop("zoo", ""),
+        [format!("+stop a/kafka [] it needs zoo on a; {note}"), "stop a/zoo [0]".to_owned()]
+    );
+    assert_eq!(world.restart("kafka", "a").unwrap(), [format!("restart a/kafka [] {note}")]);
+    let alone = Wish { no_dependencies: true, ..wish("kafka", "a") };
+    assert_eq!(world.plan(ActionKind::Stop, &alone).unwrap(), ["stop a/kafka []"]);
+    let unseen = [("b/kafka", Some(State::Stopped)), ("c/detector", Some(State::Unknown))];
+    let note = "detector on c, of which it is not known whether it runs, needs it too";
+    assert_eq!(World::with(&unseen).stop("kafka", "a"), [format!("stop a/kafka [] {note}")]);
+    // Another provider stays.
+    assert_eq!(World::with(&[("c/detector", None)]).stop("kafka", "a"), ["stop a/kafka []"]);
+}
+
+#[test]
 fn a_dependent_that_is_just_starting_or_partly_there_is_taken_down_too() {
     for state in [State::Starting, State::Partial, State::Stopping] {
         let world = World::with(&[

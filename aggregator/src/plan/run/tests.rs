@@ -20,13 +20,17 @@ fn states(account: &Account) -> Vec<StepState> {
     account.snapshot().steps.into_iter().map(|(state, _)| state).collect()
 }
 
+fn failure() -> Failure {
+    Failure { reason: "no".to_owned(), unreachable: false }
+}
+
 /// Carries it out; the steps in `failing` fail, and nothing takes any time. The order in which they were done.
 async fn carried_out(account: &Account, conduct: &Conduct, failing: &[usize]) -> Vec<usize> {
     let order = Arc::new(Mutex::new(Vec::new()));
     let perform = |at: usize, _: Step| {
         order.lock().unwrap().push(at);
         let fails = failing.contains(&at);
-        async move { if fails { Err("no".to_owned()) } else { Ok("yes".to_owned()) } }
+        async move { if fails { Err(failure()) } else { Ok("yes".to_owned()) } }
     };
     let end = run(account, conduct, perform, &CancellationToken::new()).await.unwrap();
     assert_eq!(account.snapshot().end, Some(end));
@@ -57,9 +61,12 @@ async fn after_a_failure_nothing_new_is_begun() {
     assert_eq!(order, [0]);
     let snapshot = account.snapshot();
     assert_eq!(states(&account), [Failed, Skipped, Skipped, Skipped]);
-    for (_, text) in &snapshot.steps[1..] {
-        assert_eq!(text, "not attempted, since the start of c0 on h failed");
+    let reason = "not attempted, since the start of c0 on h failed";
+    for (_, text) in &snapshot.steps[1..3] {
+        assert_eq!(text, reason);
     }
+    let advice = "(--keep-going goes on with what does not depend on it)";
+    assert_eq!(snapshot.steps[3].1, format!("{reason} {advice}"));
     let end = snapshot.end.unwrap();
     assert_eq!((end.done, end.failed, end.skipped, end.cancelled), (0, 1, 3, false));
 }
@@ -73,6 +80,28 @@ async fn with_keep_going_only_what_waits_for_the_failed_one_is_skipped() {
     assert_eq!(account.snapshot().steps[4].1, "not attempted, since the start of c0 on h failed");
 }
 
+#[tokio::test]
+async fn a_dead_host_is_in_the_way_only_of_what_depends_on_it() {
+    let account = account(&[&[], &[0], &[], &[], &[2, 3], &[]]);
+    let perform = |at: usize, _: Step| async move {
+        match at {
+            0 => Err(Failure { unreachable: true, ..failure() }),
+            3 => Err(failure()),
+            _ => Ok(String::new()),
+        }
+    };
+    let conduct = Conduct { parallel: 1, ..Conduct::default() };
+    run(&account, &conduct, perform, &CancellationToken::new()).await.unwrap();
+    // After another failure nothing new begins.
+    assert_eq!(states(&account), [Failed, Skipped, Done, Failed, Skipped, Skipped]);
+    let texts: Vec<String> = account.snapshot().steps.into_iter().map(|(_, text)| text).collect();
+    assert_eq!(texts[1], "not attempted, since the start of c0 on h failed");
+    assert!(
+        texts[5].starts_with("not attempted, since the start of c3 on h failed (--keep-going"),
+        "{texts:?}"
+    );
+}
+
 /// Performs steps that wait until they are let go.
 #[derive(Default)]
 struct Held {
@@ -81,13 +110,13 @@ struct Held {
     now: AtomicUsize,
 }
 
-async fn hold(held: Arc<Held>, gate: Arc<Semaphore>, fails: bool) -> Result<String, String> {
+async fn hold(held: Arc<Held>, gate: Arc<Semaphore>, fails: bool) -> Result<String, Failure> {
     held.begun.fetch_add(1, Ordering::SeqCst);
     let now = held.now.fetch_add(1, Ordering::SeqCst) + 1;
     held.most.fetch_max(now, Ordering::SeqCst);
     gate.acquire().await.unwrap().forget();
     held.now.fetch_sub(1, Ordering::SeqCst);
-    if fails { Err("no".to_owned()) } else { Ok("yes".to_owned()) }
+    if fails { Err(failure()) } else { Ok("yes".to_owned()) }
 }
 
 /// A plan of independent steps that wait until they are let go.
@@ -224,7 +253,7 @@ async fn what_is_just_being_stopped_when_another_fails_comes_back_too() {
                 gate.acquire().await.unwrap().forget();
             }
             gate.add_permits(1);
-            if at == 1 { Err("no".to_owned()) } else { Ok(String::new()) }
+            if at == 1 { Err(failure()) } else { Ok(String::new()) }
         }
     };
     run(&account, &Conduct::default(), perform, &CancellationToken::new()).await.unwrap();
@@ -240,12 +269,34 @@ async fn what_needs_something_that_did_not_come_back_stays_down() {
 }
 
 #[tokio::test]
-async fn a_cancelled_restart_brings_nothing_back() {
+async fn a_cancelled_restart_brings_back_what_it_has_stopped() {
     let account = restart();
-    let perform = |_: usize, _: Step| {
-        account.cancel();
+    let perform = |at: usize, _: Step| {
+        if at == 0 {
+            assert_eq!(account.cancel(), Some(3));
+        }
         async { Ok(String::new()) }
     };
-    run(&account, &Conduct { parallel: 1, ..Conduct::default() }, perform, &CancellationToken::new()).await;
-    assert_eq!(states(&account), [Done, Skipped, Skipped, Skipped, Skipped]);
+    let conduct = Conduct { parallel: 1, ..Conduct::default() };
+    let end = run(&account, &conduct, perform, &CancellationToken::new()).await.unwrap();
+    assert_eq!(states(&account), [Done, Skipped, Skipped, Done, Skipped]);
+    assert_eq!((end.done, end.skipped, end.cancelled), (2, 3, true));
+}
+
+#[tokio::test]
+async fn a_restart_that_is_cancelled_when_all_is_stopped_brings_all_back() {
+    for cancelled_at in [1, 2] {
+        let account = restart();
+        let perform = |at: usize, _: Step| {
+            if at == cancelled_at {
+                account.cancel();
+            }
+            async { Ok(String::new()) }
+        };
+        let conduct = Conduct { parallel: 1, ..Conduct::default() };
+        let end = run(&account, &conduct, perform, &CancellationToken::new()).await.unwrap();
+        let restarted = if cancelled_at == 1 { Skipped } else { Done };
+        assert_eq!(states(&account), [Done, Done, restarted, Done, Done]);
+        assert_eq!(end.cancelled, cancelled_at == 1);
+    }
 }

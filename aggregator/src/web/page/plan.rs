@@ -153,8 +153,11 @@ fn told(step: &Step, state: Option<StepState>, said: &str) -> Markup {
     }
 }
 
-/// Why a step is done that was not asked for.
+/// Why a step is done that was not asked for, or what else is to be known of it.
 fn reason(step: &Step) -> String {
+    if step.named {
+        return step.why.clone();
+    }
     match step.action {
         ActionKind::Start => format!("not asked for: {}", step.why),
         ActionKind::Stop | ActionKind::Restart => format!("taken down: {}", step.why),
@@ -244,6 +247,15 @@ mod tests {
         assert!(
             !html.contains("http-equiv") && !html.contains("style=\"") && !html.contains("waiting</span>")
         );
+    }
+
+    #[test]
+    fn the_page_says_what_is_to_be_known_of_what_was_pressed() {
+        let mut plan = stop();
+        plan.steps[1].why = "detector on <h2>, whose host does not answer, needs it too".to_owned();
+        let html = confirmation(&plan.steps[1].instance, &plan).into_string();
+        let note = "<p class=\"why\">detector on &lt;h2&gt;, whose host does not answer, needs it too</p>";
+        assert!(html.contains(note), "{html}");
     }
 
     #[test]
