@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `procfs` | raw, allocation-free reading of /proc |
 //! | `visibility` | whether /proc shows other users' processes at all |
+//! | `gone` | that what was asked is gone, at the agent's end |
 //! | `inspect` | whether one process is one of the components' |
 //! | [`scan`] | a full scan on its own: every process against every component |
 //! | [`watch`] | following the host's processes by events or scans |
@@ -24,6 +25,7 @@
 
 mod autostart;
 mod control;
+mod gone;
 mod inspect;
 mod logs;
 mod machine;

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::autostart::{Autostarts, Exits};
+use crate::gone::Gone;
 use crate::probe::Probes;
 use crate::systemd::{Systemd, Units, follow};
 use crate::usage::Gauge;
@@ -54,10 +55,6 @@ pub(crate) struct Worker {
     exits: Exits,
     boot_id: Arc<str>,
 }
-
-/// The worker is gone, since the agent is shutting down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Gone;
 
 impl Worker {
     /// A worker for `config`, and the task that must run; `autostarts` is how components are kept running.
@@ -127,6 +124,11 @@ impl Worker {
     /// The configuration that is worked by now.
     pub(crate) fn config(&self) -> Arc<HostConfig> {
         Arc::clone(&self.config.borrow())
+    }
+
+    /// The configuration that is worked by, whenever it changes.
+    pub(crate) fn config_changes(&self) -> watch::Receiver<Arc<HostConfig>> {
+        self.config.clone()
     }
 
     /// How what was launched ended.

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::error::Error as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
@@ -23,8 +22,9 @@ use tokio::sync::watch;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
 
-use crate::hub::AllMaintenance;
+use crate::agent_id::AgentId;
 use crate::knowledge::News;
+use crate::maintenance::AllMaintenance;
 use crate::target::OperationError;
 
 /// How long a connection may take to be made.
@@ -46,19 +46,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// How long an agent may take to note what is in maintenance, and how soon it is told again where it has not.
 const MAINTENANCE: Duration = Duration::from_secs(3);
-
-/// Tells one agent from every other that there is or was, whatever the configuration calls its host and
-/// wherever it stands there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct AgentId(u64);
-
-impl AgentId {
-    /// One that no agent had before.
-    pub(crate) fn fresh() -> Self {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        Self(LAST.fetch_add(1, Ordering::Relaxed))
-    }
-}
 
 /// One host's agent.
 #[derive(Clone, Debug)]

@@ -11,13 +11,13 @@ use rta_shared::overview::Overview;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
-use crate::agent::AgentId;
+use crate::agent_id::AgentId;
 use crate::changes::changes;
 use crate::chronicle::{Chronicle, Note};
 use crate::conclusion::conclude;
 use crate::fleet::Fleet;
 use crate::knowledge::{Knowledge, News};
-use crate::maintenance::{Current, beginning, ending, is_configured, is_ended_by};
+use crate::maintenance::{AllMaintenance, Current, beginning, ending, is_configured, is_ended_by};
 use crate::record::{Place, Recorder};
 
 /// A change is published at once; mere scan times wait this long, so that a thousand heartbeats a second do not
@@ -53,9 +53,6 @@ pub(crate) enum MaintenanceChange {
     /// Those of these places end, for whoever asks it.
     End(Vec<Place>, Requester),
 }
-
-/// All that is in maintenance, for those who tell it to the agents.
-pub(crate) type AllMaintenance = Arc<Vec<Maintenance>>;
 
 /// What the hub publishes.
 #[derive(Clone, Debug)]

@@ -13,7 +13,8 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::fleet::{Fleet, Followers};
+use crate::fleet::Fleet;
+use crate::followers::Followers;
 use crate::hub::{Inbox, Message, flush};
 use crate::knowledge::News;
 use crate::record::Recorder;

@@ -8,7 +8,7 @@ use rta_shared::overview::AgentOverview;
 use rta_shared::report::{ComponentReport, Report, ScanFigures};
 use rta_shared::usage::Usage;
 
-use crate::agent::AgentId;
+use crate::agent_id::AgentId;
 
 /// What one follower tells.
 #[derive(Clone, Debug)]

@@ -2,14 +2,14 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `agent` | one host's agent, as it is asked and followed |
+//! | `agent_id`, `agent` | one host's agent, as it is asked and followed |
 //! | `knowledge` | what was heard of the hosts |
 //! | `conclusion` | from reports to health: the rules |
 //! | [`target`] | from a person's words to an instance |
 //! | `changes`, `chronicle` | what differs between two overviews, and what of it is recorded |
 //! | `maintenance` | what is in maintenance |
 //! | `record` | what happened, and what has to outlive the aggregator, in SQLite |
-//! | `fleet` | the platform with its agents: one task follows each |
+//! | `fleet`, `followers` | the platform with its agents; the tasks that follow them |
 //! | `hub` | the one owner of what is known; publishes the overview |
 //! | `keeper` | the one owner of the configuration; reloads it |
 //! | `plan` | what is done for one wish, in which order, and what became of it |
@@ -20,10 +20,12 @@
 //! | `serve` | both servers together |
 
 mod agent;
+mod agent_id;
 mod changes;
 mod chronicle;
 mod conclusion;
 mod fleet;
+mod followers;
 mod history;
 mod hub;
 mod keeper;

@@ -1,5 +1,7 @@
 //! What is in maintenance: pure. The hub owns it, since the overview shows it.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use rta_shared::config::Platform;
 use rta_shared::control::Requester;
@@ -10,6 +12,9 @@ use tonic::Code;
 
 use crate::record::Place;
 use crate::target::{OperationError, Target, ambiguous, find_all, find_place};
+
+/// All that is in maintenance, for those who tell it to the agents.
+pub(crate) type AllMaintenance = Arc<Vec<Maintenance>>;
 
 /// What is to be put into maintenance, or taken out of it, as a person names it.
 #[derive(Clone, Debug, Default)]

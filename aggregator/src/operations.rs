@@ -19,10 +19,12 @@ use tokio_util::task::TaskTracker;
 use tonic::Code;
 
 use crate::agent::Agent;
-use crate::fleet::{Fleet, Followers};
-use crate::hub::{AllMaintenance, Inbox, Message, Published, flush, hub};
+use crate::fleet::Fleet;
+use crate::followers::Followers;
+use crate::hub::{Inbox, Message, Published, flush, hub};
 use crate::keeper::{Configuration, Keeper, REQUESTS, Request, Source};
 use crate::knowledge::News;
+use crate::maintenance::AllMaintenance;
 use crate::plan::account::Account;
 use crate::plan::agree;
 use crate::plan::book::Book;

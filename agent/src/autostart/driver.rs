@@ -30,13 +30,24 @@ const REASON: usize = 300;
 pub(crate) async fn keep_running(actions: Actions, publisher: watch::Sender<Autostarts>) {
     let mut reports = actions.worker.reports();
     let mut exits = actions.worker.exits().subscribe();
+    let mut config = actions.worker.config_changes();
     let changes = actions.memory.changes();
     let mut driver = Driver { actions, changes, kept: HashMap::new(), attempts: JoinSet::new(), publisher };
     loop {
+        config.mark_unchanged();
         let report = reports.borrow_and_update().clone();
+        let is_seen = report.is_some();
         let wake = report.map_or_else(|| Instant::now() + LONGEST, |report| driver.step(&report));
+        if is_seen && driver.kept.is_empty() && driver.attempts.is_empty() {
+            // There is nothing to keep running: each report would wake it in vain.
+            if config.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
         tokio::select! {
             changed = reports.changed() => if changed.is_err() { return },
+            changed = config.changed() => if changed.is_err() { return },
             known = driver.changes.changed() => if !known { return },
             changed = exits.changed() => if changed.is_err() { return },
             Some(ended) = driver.attempts.join_next() => if let Ok((component, outcome)) = ended {

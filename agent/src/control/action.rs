@@ -18,11 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
 
-use super::act::{Act, limit};
+use super::act::Act;
 use super::cgroup::Groups;
+use super::engine::{limit, perform};
 use super::eyes::Eyes;
 use super::launches::Launches;
-use super::news::News;
+use super::news::{News, Told};
 use super::refusal::Refusal;
 use crate::scan::Scanner;
 use crate::state_folder::Memory;
@@ -42,9 +43,6 @@ pub(crate) struct Actions {
     launches: Launches,
     attempts: Attempts,
 }
-
-/// What is told of an action: how far it is, and last how it ended.
-pub(crate) type Told = Result<ActionEvent, Status>;
 
 impl Actions {
     /// Those on the components of `worker`; what operators want is kept in `memory`, and what is started is in
@@ -178,7 +176,7 @@ impl Actions {
             self.memory.settled().await;
         }
         let outcome = tokio::select! {
-            outcome = bounded(limit, async move { act.perform(kind).await }) => outcome,
+            outcome = bounded(limit, async move { perform(&act, kind).await }) => outcome,
             () = yielding.cancelled() => {
                 Err(Refusal::new(Code::Aborted, "it was given up, since an operator has asked for a stop"))
             }

@@ -3,7 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `action` | one action at a time for a component, each with a limit of its own, each told as it goes on |
-//! | `act` | what an action works with, and which engine it is for |
+//! | `act`, `engine` | what an action works with; which engine it is for |
 //! | `news` | telling how far an action is |
 //! | `refusal` | why an action was not done |
 //! | `eyes` | an action's view of its component |
@@ -20,6 +20,7 @@ pub(crate) mod action;
 pub(crate) mod cgroup;
 mod chase;
 pub(crate) mod ending;
+mod engine;
 pub(crate) mod eyes;
 mod held;
 pub(crate) mod launch;

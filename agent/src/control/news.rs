@@ -6,8 +6,10 @@ use jiff::Timestamp;
 use rta_shared::control::{ActionEvent, Phase, Progress};
 use rta_shared::text::printable;
 use tokio::sync::mpsc;
+use tonic::Status;
 
-use super::action::Told;
+/// What is told of an action: how far it is, and last how it ended.
+pub(crate) type Told = Result<ActionEvent, Status>;
 
 /// How much is told of one action: a component that keeps changing must not fill the memory behind a caller
 /// who reads slowly.

@@ -5,7 +5,7 @@ use rta_shared::name::Name;
 use rta_shared::text::printable;
 use tonic::{Code, Status};
 
-use crate::worker::Gone;
+use crate::gone::Gone;
 
 /// Why an action was not done.
 #[derive(Debug)]

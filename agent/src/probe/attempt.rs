@@ -1,16 +1,12 @@
 //! One attempt of a probe: the question put, and the answer as a yes or a sentence.
 
-use std::io;
 use std::time::Duration;
 
 use rta_shared::config::Question;
-use rta_shared::text::printable;
 use tokio::process::Child;
 
+use super::words::{shortened, too_late};
 use super::{command, http, tcp};
-
-/// Longer texts of others are cut to this many characters: a reason is one line of a page.
-const TEXT: usize = 200;
 
 /// Puts one question, attempt by attempt.
 #[derive(Debug)]
@@ -58,32 +54,9 @@ pub(crate) fn told(question: &Question) -> String {
     }
 }
 
-/// That no answer came within this time.
-pub(super) fn too_late(timeout: Duration) -> String {
-    format!("no answer within {} s", timeout.as_secs_f64())
-}
-
-/// Foreign text, safe to show and not too long.
-pub(super) fn shortened(text: &str) -> String {
-    // What is cut off need not be looked at.
-    let end = text.char_indices().nth(TEXT).map_or(text.len(), |(end, _)| end);
-    let (shown, rest) = text.split_at(end);
-    let shown = printable(shown);
-    if rest.is_empty() { shown.into_owned() } else { format!("{shown}…") }
-}
-
-/// An error as a part of a sentence: `connection refused` for `Connection refused (os error 111)`.
-pub(super) fn io_reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    let mut reason: String = letters.next().map(|first| first.to_ascii_lowercase()).into_iter().collect();
-    reason.push_str(letters.as_str());
-    shortened(&reason)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::words::TEXT;
     use super::*;
 
     #[test]
@@ -101,12 +74,5 @@ mod tests {
         }
         let long = told(&command(&[&"é".repeat(5_000)]));
         assert_eq!((long.chars().count(), long.ends_with('…')), (TEXT + 1, true));
-    }
-
-    #[test]
-    fn errors_become_parts_of_a_sentence() {
-        let refused = rustix::io::Errno::CONNREFUSED.into();
-        assert_eq!(io_reason(&refused), "connection refused");
-        assert_eq!(io_reason(&io::Error::other("")), "");
     }
 }

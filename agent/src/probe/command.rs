@@ -11,7 +11,7 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::signal::unix;
 
-use super::attempt::{io_reason, shortened, too_late};
+use super::words::{io_reason, shortened, too_late};
 
 /// How much of the end of its output is kept.
 const TAIL: usize = 4 * 1024;

@@ -8,8 +8,8 @@ use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 
-use super::attempt::{io_reason, shortened};
 use super::tcp;
+use super::words::{io_reason, shortened};
 
 /// Headers that are longer in total fail the attempt; servers send 1 KiB or less.
 const HEADERS: usize = 16 * 1024;

@@ -8,6 +8,7 @@ mod state;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::collections::HashMap;
 
@@ -20,9 +21,9 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Duration, Instant, sleep};
 
-use self::attempt::shortened;
 pub(crate) use self::attempt::{Asker, told};
 use self::state::Fare;
+use self::words::shortened;
 
 /// How many answers may wait to be taken. A task whose answer finds no room waits, and asks the less often.
 const INBOX: usize = 64;

@@ -3,7 +3,7 @@
 use futures::future::select_ok;
 use tokio::net::{TcpStream, lookup_host};
 
-use super::attempt::io_reason;
+use super::words::io_reason;
 
 /// More addresses than this of one name are not tried.
 const ADDRESSES: usize = 16;

@@ -29,7 +29,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::thread::Thread;
 pub(crate) use self::tracker::unseen;
-use crate::worker::Gone;
+use crate::gone::Gone;
 
 /// How many commands may wait: each action asks one question at a time, and so does each caller of a report.
 const COMMANDS: usize = 128;

@@ -3,9 +3,10 @@
 use super::super::fields::{Fields, Value, fields_of};
 use super::super::host::Count;
 use super::super::source::{At, Problems};
-use super::super::template::{RegexTemplate, Template};
+use super::super::template::RegexTemplate;
 use super::control::{restart, start, stop, wanted};
 use super::probe::probe;
+use super::texts::template;
 use super::{RawComponent, RawCriterion, RawDependency, RawPart, named};
 use crate::name::{LONGEST, Name};
 use crate::text::printable;
@@ -155,24 +156,4 @@ fn dependency(value: &Value<'_, '_>, owner: &str, problems: &mut Problems<'_>) -
     let host = fields.text("host", problems);
     fields.finish(problems);
     Some(RawDependency { component: component?, host })
-}
-
-pub(super) fn template(
-    text: At<String>,
-    owner: &str,
-    key: &str,
-    problems: &mut Problems<'_>,
-) -> Option<At<Template>> {
-    // A NUL ends an argument for the kernel: nothing after it would arrive.
-    let parsed = match text.value.contains('\0') {
-        true => Err("a text for the system cannot hold a NUL character".to_owned()),
-        false => Template::parse(&text.value),
-    };
-    match parsed {
-        Ok(value) => Some(At { value, place: text.place }),
-        Err(reason) => {
-            problems.report(text.place, format!("{owner}: key \"{key}\": {reason}"));
-            None
-        }
-    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::fields::{Fields, fields_of};
 use super::super::host::{RestartRule, RestartWhen, StopScope, StopSignal};
 use super::super::source::{At, Place, Problems};
-use super::component::template;
+use super::texts::template;
 use super::{RawStart, RawStop};
 use crate::text::{did_you_mean, printable};
 

@@ -3,6 +3,7 @@
 mod component;
 mod control;
 mod probe;
+mod texts;
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use super::super::platform::{ProbeTemplate, QuestionTemplate};
 use super::super::source::Problems;
 use super::super::template::Template;
 use super::RawProbe;
-use super::component::template;
+use super::texts::template;
 
 /// The times that are taken where none is written.
 const INTERVAL: Duration = Duration::from_secs(10);

@@ -1,0 +1,50 @@
+//! Which engine an action is for: the agent's own commands and signals, or systemd.
+
+use std::time::Duration;
+
+use rta_shared::config::HostComponent;
+use rta_shared::control::{ActionKind, Done};
+
+use super::act::Act;
+use super::refusal::Refusal;
+use super::{restart, start, stop};
+use crate::systemd;
+
+/// What an action may take beyond the times that are configured: the looks in between, and what it does at its
+/// deadline.
+const MARGIN: Duration = Duration::from_secs(30);
+
+/// Does `kind` by the component's engine.
+///
+/// # Errors
+/// Why it was not done.
+pub(super) async fn perform(act: &Act, kind: ActionKind) -> Result<Done, Refusal> {
+    let unit = act.component.start.as_ref().and_then(|rule| Some((rule, rule.engine.unit()?)));
+    if let Some((rule, unit)) = unit {
+        let (systemd, component, eyes, news) = (&act.systemd, &act.component, &act.eyes, &act.news);
+        let asked = systemd::Act { systemd, component, rule, unit, eyes, news };
+        return match kind {
+            ActionKind::Start => systemd::start(&asked).await,
+            ActionKind::Stop => systemd::stop(&asked).await,
+            ActionKind::Restart => systemd::restart(&asked).await,
+        };
+    }
+    match kind {
+        ActionKind::Start => start::start(act).await,
+        ActionKind::Stop => stop::stop(act).await,
+        ActionKind::Restart => restart::restart(act).await,
+    }
+}
+
+/// When an action is given up, whatever it waits for. Its own deadlines come before that, unless something hangs.
+pub(super) fn limit(kind: ActionKind, component: &HostComponent) -> Duration {
+    let probe = component.probe.as_ref().map_or(Duration::ZERO, |probe| probe.timeout);
+    let start = component.start.as_ref().map_or(Duration::ZERO, |rule| rule.timeout + rule.settle + probe);
+    let stop = component.stop.timeout;
+    MARGIN
+        + match kind {
+            ActionKind::Start => start,
+            ActionKind::Stop => stop,
+            ActionKind::Restart => start + stop,
+        }
+}
