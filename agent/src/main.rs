@@ -13,6 +13,7 @@ use rta_agent::reload::ConfigFolder;
 use rta_agent::watch::WatchOptions;
 use rta_shared::config::HostConfig;
 use rta_shared::logging::{self, LogFormat};
+use rta_shared::tls::{Admission, Door, TlsFiles};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,19 @@ struct Arguments {
     /// Where to listen for the aggregator
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7601")]
     listen: SocketAddr,
+    /// This host's certificate, made with rta pki host; with it only the aggregator is answered, by TLS. A renewed
+    /// file is picked up by itself
+    #[arg(long, value_name = "FILE", requires_all = ["tls_key", "tls_ca"])]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's key
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// The CA of the aggregator's certificate
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_ca: Option<PathBuf>,
+    /// With TLS: a name in the certificate of the aggregator that is obeyed; may be given more than once
+    #[arg(long, value_name = "NAME", default_value = "aggregator")]
+    aggregator_name: Vec<String>,
     /// Listen beyond loopback although connections are neither encrypted nor authenticated: whoever
     /// reaches the port can stop the platform
     #[arg(long)]
@@ -75,7 +89,7 @@ fn period(text: &str) -> Result<Duration, String> {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::init(arguments.log_format, "info");
-    let (config, folder) = match prepare(&arguments) {
+    let (config, folder, door) = match prepare(&arguments) {
         Ok(prepared) => prepared,
         Err(message) => {
             complain(&message);
@@ -83,7 +97,7 @@ fn main() -> ExitCode {
         }
     };
     let outcome = tokio::runtime::Runtime::new().context("no runtime").and_then(|runtime| {
-        let outcome = runtime.block_on(run(&arguments, config, folder));
+        let outcome = runtime.block_on(run(&arguments, config, folder, door));
         // A scan that hangs in the kernel must not hold up the end.
         runtime.shutdown_timeout(LAST_SCAN);
         outcome
@@ -102,21 +116,34 @@ fn complain(message: &str) {
     eprintln!("rta-agent: {message}");
 }
 
-/// This host's share of the configuration, or why there is none.
-fn prepare(arguments: &Arguments) -> Result<(HostConfig, ConfigFolder), String> {
-    if !arguments.listen.ip().is_loopback() && !arguments.insecure {
+/// This host's share of the configuration and how it is asked, or what is wrong.
+fn prepare(arguments: &Arguments) -> Result<(HostConfig, ConfigFolder, Door), String> {
+    if !arguments.listen.ip().is_loopback() && !arguments.insecure && arguments.tls_cert.is_none() {
         return Err(format!(
             "{} is beyond loopback, where connections would be neither encrypted nor authenticated; \
-             add --insecure to listen there all the same",
+             give --tls-cert, --tls-key and --tls-ca, or add --insecure to listen there all the same",
             arguments.listen
         ));
     }
     let host = arguments.host.clone().unwrap_or_else(rta_agent::machine_name);
     let folder = ConfigFolder { folder: arguments.config.clone(), host };
-    Ok((folder.load()?, folder))
+    Ok((folder.load()?, folder, door(arguments)?))
 }
 
-async fn run(arguments: &Arguments, config: HostConfig, folder: ConfigFolder) -> anyhow::Result<()> {
+fn door(arguments: &Arguments) -> Result<Door, String> {
+    let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) else {
+        return Ok(Door::clear());
+    };
+    let files = TlsFiles { own: Some((certificate.clone(), key.clone())), ca: arguments.tls_ca.clone() };
+    Door::tls(files, Admission::Named(arguments.aggregator_name.clone()), &["h2"])
+}
+
+async fn run(
+    arguments: &Arguments,
+    config: HostConfig,
+    folder: ConfigFolder,
+    door: Door,
+) -> anyhow::Result<()> {
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
@@ -125,6 +152,7 @@ async fn run(arguments: &Arguments, config: HostConfig, folder: ConfigFolder) ->
         environment = %config.environment,
         components = config.components.len(),
         address = %listener.local_addr()?,
+        tls = arguments.tls_cert.is_some(),
         "listening"
     );
     let shutdown = CancellationToken::new();
@@ -140,6 +168,6 @@ async fn run(arguments: &Arguments, config: HostConfig, folder: ConfigFolder) ->
         asked.cancel();
     });
     let watch = WatchOptions { period: arguments.scan_period, events: !arguments.no_events };
-    let options = Options { watch, folder: Some(folder), state: arguments.state.clone() };
+    let options = Options { watch, folder: Some(folder), state: arguments.state.clone(), door };
     rta_agent::serve(listener, config, options, shutdown).await
 }

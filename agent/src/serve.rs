@@ -7,12 +7,12 @@ use anyhow::Context as _;
 use rta_shared::config::HostConfig;
 use rta_shared::proto::FILE_DESCRIPTOR_SET;
 use rta_shared::proto::v1::agent_service_server::AgentServiceServer;
+use rta_shared::tls::Door;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 use crate::autostart::{Autostarts, keep_running};
 use crate::control::action::Actions;
@@ -42,6 +42,8 @@ pub struct Options {
     pub folder: Option<ConfigFolder>,
     /// Where it remembers what operators wanted; `None`: that is forgotten with it.
     pub state: Option<PathBuf>,
+    /// How it is asked: in clear, or by TLS by whom it obeys.
+    pub door: Door,
 }
 
 /// Watches and controls the components of `config`, and serves that on `listener`, until `shutdown`. What it
@@ -88,10 +90,7 @@ pub async fn serve(
         .add_service(AgentServiceServer::new(service))
         .add_service(health_service)
         .add_service(reflection)
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            shutdown.clone().cancelled_owned(),
-        );
+        .serve_with_incoming_shutdown(options.door.links(listener), shutdown.clone().cancelled_owned());
     let grace = async {
         shutdown.cancelled().await;
         tokio::time::sleep(GRACE).await;

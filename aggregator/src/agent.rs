@@ -18,6 +18,8 @@ use rta_shared::proto::{ProtocolError, v1};
 use rta_shared::reload::Reload;
 use rta_shared::report::Report;
 use rta_shared::text::{printable, printable_lines};
+use rta_shared::tls::trouble::trouble;
+use rta_shared::tls::{Asking, Target, connect};
 use tokio::sync::watch;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
@@ -44,6 +46,9 @@ const PING: Duration = Duration::from_secs(2);
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
+const NO_CERTIFICATE: &str =
+    "it is asked by TLS, and rta-aggregator was started without --tls-cert, --tls-key and --tls-ca";
+
 /// How long an agent may take to note what is in maintenance, and how soon it is told again where it has not.
 const MAINTENANCE: Duration = Duration::from_secs(3);
 
@@ -57,18 +62,24 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// The agent of `host`. No connection is made before the first call.
+    /// The agent of `host`. No connection is made before the first call. One at an https:// address is asked by
+    /// `asking`, and has to prove that it is the host or what its address says.
     ///
     /// # Errors
     /// An address that is none; a checked configuration has no such.
-    pub(crate) fn new(host: &Host) -> Result<Self, tonic::transport::Error> {
-        let channel = Endpoint::from_shared(host.agent.clone())?
+    pub(crate) fn new(host: &Host, asking: Option<&Asking>) -> Result<Self, tonic::transport::Error> {
+        let endpoint = Endpoint::from_shared(host.agent.clone())?
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(PING)
             .keep_alive_timeout(PING)
-            .http2_max_header_list_size(LARGEST_STATUS)
-            .connect_lazy();
+            .http2_max_header_list_size(LARGEST_STATUS);
+        let target = Target::new(&host.agent, &[host.name.folded()]);
+        let channel = match (target.filter(|_| host.agent.starts_with("https://")), asking) {
+            (None, _) => endpoint.connect_lazy(),
+            (Some(target), Some(asking)) => asking.channel(&endpoint, target),
+            (Some(_), None) => connect::no_channel(&endpoint, NO_CERTIFICATE),
+        };
         Ok(Self {
             id: AgentId::fresh(),
             host: host.name.clone(),
@@ -394,6 +405,13 @@ impl Agent {
         // A status that has a source did not come from the agent: the call never got there, or was cut.
         // A failed action's has the log's last lines below its sentence.
         let Some(mut source) = status.source() else { return printable_lines(status.message()) };
+        if let Some(reason) = trouble(source) {
+            return format!(
+                "no trust between the aggregator and the agent at {}: {}; look at their certificates with rta pki show",
+                self.address,
+                printable(&reason)
+            );
+        }
         while let Some(deeper) = source.source() {
             source = deeper;
         }
@@ -440,7 +458,7 @@ mod tests {
             .add_routes(routes)
             .serve_with_incoming_shutdown(TcpIncoming::from(listener), ended.clone().cancelled_owned());
         let server = tokio::spawn(server);
-        let reload = Agent::new(&host).unwrap().reload_config().await;
+        let reload = Agent::new(&host, None).unwrap().reload_config().await;
         ended.cancel();
         server.await.unwrap().unwrap();
         reload

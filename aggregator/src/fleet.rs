@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use rta_shared::config::Platform;
 use rta_shared::dependency::DependencyGraph;
+use rta_shared::tls::Asking;
 
 use crate::agent::Agent;
 use crate::agent_id::AgentId;
@@ -16,24 +17,37 @@ pub(crate) struct Fleet {
     /// One for each of [`Platform::hosts`], in its order.
     pub(crate) agents: Vec<Agent>,
     graph: OnceLock<DependencyGraph>,
+    asking: Option<Asking>,
 }
 
 impl Fleet {
     /// The fleet of `platform`. An agent that is `before` of the same host and address stays the same one, with
-    /// its connection and with what is known by its ID.
+    /// its connection and with what is known by its ID. Those at https:// addresses are asked by `asking`.
     ///
     /// # Errors
     /// An agent's address that is none; a checked configuration has no such.
-    pub(crate) fn new(platform: Platform, before: &[Agent]) -> Result<Self, tonic::transport::Error> {
+    pub(crate) fn new(
+        platform: Platform,
+        before: &[Agent],
+        asking: Option<&Asking>,
+    ) -> Result<Self, tonic::transport::Error> {
         let known: HashMap<_, _> = before.iter().map(|agent| (agent.host(), agent)).collect();
         let agents = platform
             .hosts()
             .map(|host| match known.get(&host.name).filter(|agent| agent.is_of(host)) {
                 Some(agent) => Ok((*agent).clone()),
-                None => Agent::new(host),
+                None => Agent::new(host, asking),
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { platform, agents, graph: OnceLock::new() })
+        Ok(Self { platform, agents, graph: OnceLock::new(), asking: asking.cloned() })
+    }
+
+    /// The fleet of a newer `platform`, as [`Fleet::new`] of what was before.
+    ///
+    /// # Errors
+    /// As [`Fleet::new`].
+    pub(crate) fn replaced_by(&self, platform: Platform) -> Result<Self, tonic::transport::Error> {
+        Self::new(platform, &self.agents, self.asking.as_ref())
     }
 
     /// What needs what; made when it is first asked for, since it takes a while on a large platform.
@@ -65,11 +79,12 @@ mod tests {
 
     #[tokio::test]
     async fn the_same_host_at_the_same_address_keeps_its_agent_wherever_it_stands() {
-        let before = Fleet::new(platform(&(host("a", 1) + &host("b", 2) + &host("c", 3))), &[]).unwrap();
+        let before =
+            Fleet::new(platform(&(host("a", 1) + &host("b", 2) + &host("c", 3))), &[], None).unwrap();
         let [a, b, c] = before.ids().collect::<Vec<_>>()[..] else { panic!("three hosts") };
         // `a` goes, `c` moves to the front, `b` gets another address, and a new host gets a's old one.
         let after = platform(&(host("C", 3) + &host("b", 4) + &host("d", 1)));
-        let after = Fleet::new(after, &before.agents).unwrap();
+        let after = Fleet::new(after, &before.agents, None).unwrap();
         let [first, second, third] = after.ids().collect::<Vec<_>>()[..] else { panic!("three hosts") };
         assert_eq!(first, c);
         assert!([a, b, c].iter().all(|old| *old != second && *old != third) && second != third);

@@ -83,9 +83,9 @@ mod tests {
         let (inbox, mut messages) = tokio::sync::mpsc::channel(8);
         let (_, maintenance) = watch::channel(AllMaintenance::default());
         let mut followers = Followers::new(inbox, maintenance);
-        let before = Fleet::new(platform(&(host("a", 1) + &host("b", 2))), &[]).unwrap();
+        let before = Fleet::new(platform(&(host("a", 1) + &host("b", 2))), &[], None).unwrap();
         followers.follow(&before).await;
-        let after = Fleet::new(platform(&(host("b", 2) + &host("c", 3))), &before.agents).unwrap();
+        let after = Fleet::new(platform(&(host("b", 2) + &host("c", 3))), &before.agents, None).unwrap();
         followers.follow(&after).await;
         let followed: HashSet<AgentId> = followers.tasks.keys().copied().collect();
         assert_eq!(followed, after.ids().collect());

@@ -89,7 +89,7 @@ impl Keeper {
     async fn take(&mut self, loaded: Result<Platform, String>) -> Reload {
         let old = self.current();
         let fleet = loaded.and_then(|platform| {
-            Fleet::new(platform, &old.agents).map_err(|error| format!("an agent's address is none: {error}"))
+            old.replaced_by(platform).map_err(|error| format!("an agent's address is none: {error}"))
         });
         let reload = match fleet {
             Err(problems) => {
@@ -214,7 +214,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wrong_configuration_changes_nothing_and_a_right_one_everything_at_once() {
-        let fleet = Arc::new(Fleet::new(platform(&["a", "b"]), &[]).unwrap());
+        let fleet = Arc::new(Fleet::new(platform(&["a", "b"]), &[], None).unwrap());
         let (inbox, published, hub) = hub(Arc::clone(&fleet), Recorder::default());
         let overview = published.overview;
         let hub = tokio::spawn(hub);

@@ -15,15 +15,18 @@
 //! | `plan` | what is done for one wish, in which order, and what became of it |
 //! | [`operations`], `history` | what the page and the gRPC service can ask |
 //! | [`logs`] | instances' logs, read through their agents |
-//! | `service` | the gRPC service |
+//! | `service`, `caller` | the gRPC service, and who may ask it what |
+//! | `doors` | in clear or by TLS: who is let in, and who it says to the agents that it is |
 //! | [`web`] | the page |
 //! | `serve` | both servers together |
 
 mod agent;
 mod agent_id;
+mod caller;
 mod changes;
 mod chronicle;
 mod conclusion;
+mod doors;
 mod fleet;
 mod followers;
 mod history;
@@ -40,6 +43,7 @@ mod service;
 pub mod target;
 pub mod web;
 
+pub use doors::Doors;
 pub use history::length;
 pub use keeper::Configuration;
 pub use record::{Record, RecordOptions, Recorder, Unfinished};

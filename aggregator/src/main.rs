@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser;
 use jiff::SignedDuration;
-use rta_aggregator::{Configuration, Record, RecordOptions};
+use rta_aggregator::{Configuration, Doors, Record, RecordOptions};
 use rta_shared::config::{Platform, load_folder};
 use rta_shared::logging::{self, LogFormat};
+use rta_shared::tls::{Admission, Asking, Door, TlsFiles};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -44,6 +45,22 @@ struct Arguments {
     /// How long events are kept: at least 1h
     #[arg(long, value_name = "TIME", default_value = "90d", value_parser = keep)]
     keep: SignedDuration,
+    /// The aggregator's certificate, made with rta pki host: shown to agents at https:// addresses, and to the rta
+    /// command, which is then answered by TLS only. A renewed file is picked up by itself
+    #[arg(long, value_name = "FILE", requires_all = ["tls_key", "tls_ca"])]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's key
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// The CA of the agents' and people's certificates
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_ca: Option<PathBuf>,
+    /// The page's certificate: it is served by HTTPS then
+    #[arg(long, value_name = "FILE", requires = "web_key")]
+    web_cert: Option<PathBuf>,
+    /// The key of the page's certificate
+    #[arg(long, value_name = "FILE", requires = "web_cert")]
+    web_key: Option<PathBuf>,
     /// Listen beyond loopback although connections are neither encrypted nor authenticated: whoever
     /// reaches a port can stop the platform
     #[arg(long)]
@@ -66,14 +83,14 @@ const WRONG: u8 = 2;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::init(arguments.log_format, "info");
-    let platform = match prepare(&arguments) {
-        Ok(platform) => platform,
+    let (platform, doors) = match prepare(&arguments) {
+        Ok(prepared) => prepared,
         Err(message) => {
             complain(&message);
             return ExitCode::from(WRONG);
         }
     };
-    match run(&arguments, platform) {
+    match run(&arguments, platform, doors) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("{error:#}"));
@@ -87,20 +104,39 @@ fn complain(message: &str) {
     eprintln!("rta-aggregator: {message}");
 }
 
-fn prepare(arguments: &Arguments) -> Result<Platform, String> {
-    for address in [arguments.web, arguments.grpc] {
-        if !address.ip().is_loopback() && !arguments.insecure {
+fn prepare(arguments: &Arguments) -> Result<(Platform, Doors), String> {
+    let listeners = [
+        (arguments.web, &arguments.web_cert, "--web-cert and --web-key"),
+        (arguments.grpc, &arguments.tls_cert, "--tls-cert, --tls-key and --tls-ca"),
+    ];
+    for (address, certificate, flags) in listeners {
+        if !address.ip().is_loopback() && !arguments.insecure && certificate.is_none() {
             return Err(format!(
                 "{address} is beyond loopback, where connections would be neither encrypted nor authenticated; \
-                 add --insecure to listen there all the same"
+                 give {flags}, or add --insecure to listen there all the same"
             ));
         }
     }
-    load_folder(&arguments.config).map_err(|error| error.to_string())
+    let platform = load_folder(&arguments.config).map_err(|error| error.to_string())?;
+    Ok((platform, doors(arguments)?))
+}
+
+fn doors(arguments: &Arguments) -> Result<Doors, String> {
+    let mut doors = Doors::clear();
+    if let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) {
+        let files = TlsFiles { own: Some((certificate.clone(), key.clone())), ca: arguments.tls_ca.clone() };
+        doors.grpc = Door::tls(files.clone(), Admission::KnownAndUnknown, &["h2"])?;
+        doors.agents = Some(Asking::new(files)?);
+    }
+    if let (Some(certificate), Some(key)) = (&arguments.web_cert, &arguments.web_key) {
+        let files = TlsFiles { own: Some((certificate.clone(), key.clone())), ca: None };
+        doors.web = Door::tls(files, Admission::Anybody, &["http/1.1"])?;
+    }
+    Ok(doors)
 }
 
 #[tokio::main]
-async fn run(arguments: &Arguments, platform: Platform) -> anyhow::Result<()> {
+async fn run(arguments: &Arguments, platform: Platform, doors: Doors) -> anyhow::Result<()> {
     let listen = async |address: SocketAddr| {
         TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
     };
@@ -129,5 +165,5 @@ async fn run(arguments: &Arguments, platform: Platform) -> anyhow::Result<()> {
         ending.cancel();
     });
     let configuration = Configuration::Folder { platform, folder: arguments.config.clone(), asked };
-    rta_aggregator::serve(configuration, record, web, grpc, shutdown).await
+    rta_aggregator::serve(configuration, record, web, grpc, doors, shutdown).await
 }

@@ -13,6 +13,7 @@ use rta_shared::overview::{InstanceId, Overview};
 use rta_shared::plan::{Conduct, Plan, PlanBegun, Wish};
 use rta_shared::reload::PlatformReload;
 use rta_shared::text::{printable, printable_lines};
+use rta_shared::tls::Asking;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -95,6 +96,7 @@ impl Operations {
     pub fn start(
         configuration: Configuration,
         recorder: Recorder,
+        asking: Option<&Asking>,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
         let (platform, source, reloads) = match configuration {
@@ -104,7 +106,7 @@ impl Operations {
                 (platform, Some(Source { folder, asked, requests }), Some(reloads))
             }
         };
-        let fleet = Arc::new(Fleet::new(platform, &[])?);
+        let fleet = Arc::new(Fleet::new(platform, &[], asking)?);
         let (inbox, published, hub) = hub(Arc::clone(&fleet), recorder.clone());
         let Published { overview, maintenance } = published;
         let (publisher, fleet) = watch::channel(fleet);

@@ -1,16 +1,18 @@
 //! The aggregator's two servers: the page, and gRPC.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::middleware::map_request;
 use rta_shared::proto::FILE_DESCRIPTOR_SET;
 use rta_shared::proto::v1::aggregator_service_server::AggregatorServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tonic::service::InterceptorLayer;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
+use crate::caller;
+use crate::doors::{Doors, WebLinks, WebPeer, tell_address};
 use crate::keeper::Configuration;
 use crate::operations::Operations;
 use crate::record::Record;
@@ -23,7 +25,7 @@ const GRACE: Duration = Duration::from_secs(3);
 const PING: Duration = Duration::from_secs(20);
 
 /// Follows every agent of the platform of `configuration` and serves the page on `web` and gRPC on `grpc`, until
-/// `shutdown`; what happens goes into `record`.
+/// `shutdown`; what happens goes into `record`. Both are served, and the agents asked, as `doors` say.
 ///
 /// # Errors
 /// A server that fails.
@@ -32,17 +34,21 @@ pub async fn serve(
     record: Record,
     web: TcpListener,
     grpc: TcpListener,
+    doors: Doors,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let hosts = HostPolicy::for_listener(web.local_addr().context("the web listener has no address")?);
     // Whatever ends one server ends the other, and the followers.
     let all_end_together = shutdown.clone().drop_guard();
     record.note_beginning();
-    let (operations, followers) = Operations::start(configuration, record.recorder(), &shutdown)?;
+    let (operations, followers) =
+        Operations::start(configuration, record.recorder(), doors.agents.as_ref(), &shutdown)?;
     let followers = tokio::spawn(followers);
 
     // Whoever presses a button is recorded with their address.
-    let pages = router(operations.clone(), hosts).into_make_service_with_connect_info::<SocketAddr>();
+    let pages = router(operations.clone(), hosts).layer(map_request(tell_address));
+    let pages = pages.into_make_service_with_connect_info::<WebPeer>();
+    let web = WebLinks::new(web, doors.web).context("the web listener has no address")?;
     let page = axum::serve(web, pages).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AggregatorServiceServer<Service>>().await;
@@ -55,13 +61,11 @@ pub async fn serve(
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PING))
         .max_concurrent_streams(Some(64))
+        .layer(InterceptorLayer::new(caller::known))
         .add_service(AggregatorServiceServer::new(service))
         .add_service(health_service)
         .add_service(reflection)
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(grpc).with_nodelay(Some(true)),
-            shutdown.clone().cancelled_owned(),
-        );
+        .serve_with_incoming_shutdown(doors.grpc.links(grpc), shutdown.clone().cancelled_owned());
     let both = async {
         tokio::try_join!(async { page.await.context("the web server failed") }, async {
             calls.await.context("the gRPC server failed")

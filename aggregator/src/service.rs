@@ -12,9 +12,10 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use crate::caller::Caller;
 use crate::history::{Asked, Wished};
 use crate::logs::LogPiece;
-use crate::operations::{Operations, requester};
+use crate::operations::Operations;
 use crate::plan::account::Account;
 use crate::target::{OperationError, Target};
 
@@ -37,11 +38,11 @@ impl Service {
         parts: impl FnOnce(R) -> (Option<v1::PlanWish>, Option<v1::PlanConduct>),
         message: impl Fn(v1::PlanEvent) -> T + Send + 'static,
     ) -> Result<Response<Messages<T>>, Status> {
-        let address = address(&request);
+        let caller = Caller::of(request.extensions())?;
         let (wish, conduct) = parts(request.into_inner());
         let (conduct, user) = conduct.unwrap_or_default().parts();
         let wish = wish.unwrap_or_default().into();
-        let by = requester(&user, address);
+        let by = caller.requester(&user);
         let account = self.operations.begin(kind, &wish, conduct, by).await.map_err(OperationError::from)?;
         Ok(Response::new(self.told(account, message)))
     }
@@ -55,11 +56,6 @@ impl Service {
         let events = account.listen().map(move |event: PlanEvent| Ok(message((&event).into())));
         Box::pin(events.take_until(self.shutdown.clone().cancelled_owned()))
     }
-}
-
-/// The address that a request came from; empty: not known.
-fn address<R>(request: &Request<R>) -> String {
-    request.remote_addr().map(|address| address.ip().to_string()).unwrap_or_default()
 }
 
 #[tonic::async_trait]
@@ -163,6 +159,7 @@ impl AggregatorService for Service {
         &self,
         request: Request<v1::CancelPlanRequest>,
     ) -> Result<Response<v1::CancelPlanResponse>, Status> {
+        Caller::of(request.extensions())?;
         let skipped = self.operations.cancel(request.into_inner().plan_id)?;
         Ok(Response::new(v1::CancelPlanResponse { skipped: u32::try_from(skipped).unwrap_or(u32::MAX) }))
     }
@@ -179,15 +176,16 @@ impl AggregatorService for Service {
         &self,
         request: Request<v1::SetMaintenanceRequest>,
     ) -> Result<Response<v1::SetMaintenanceResponse>, Status> {
-        let by = requester(&request.get_ref().user, address(&request));
+        let by = Caller::of(request.extensions())?.requester(&request.get_ref().user);
         let changed = self.operations.maintain(Wished::try_from(request.into_inner())?, by).await?;
         Ok(Response::new(v1::SetMaintenanceResponse { changed: changed.iter().map(Into::into).collect() }))
     }
 
     async fn reload_config(
         &self,
-        _: Request<v1::ReloadConfigRequest>,
+        request: Request<v1::ReloadConfigRequest>,
     ) -> Result<Response<v1::ReloadConfigResponse>, Status> {
+        Caller::of(request.extensions())?;
         Ok(Response::new(self.operations.reload().await?.into()))
     }
 

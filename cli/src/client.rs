@@ -16,9 +16,12 @@ use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
 use rta_shared::proto::{ProtocolError, v1};
 use rta_shared::reload::PlatformReload;
 use rta_shared::text::{printable, printable_lines};
+use rta_shared::tls::trouble::trouble;
+use rta_shared::tls::{Asking, Target, TlsFiles};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, ConnectError, Response, Status, Streaming};
 
+use crate::command::Tls;
 use crate::exit::{CANNOT_TELL, FAILED, Failure, USAGE};
 
 const CONNECT: Duration = Duration::from_secs(2);
@@ -31,6 +34,9 @@ const PING: Duration = Duration::from_secs(2);
 const LARGEST_STATUS: u32 = 256 * 1024;
 /// What an answer that got lost leaves open.
 pub(crate) const UNKNOWN_WHETHER_BEGUN: &str = "whether it was begun is not known; rta events tells";
+
+/// A certificate of the CA with this name is the aggregator's, wherever it stands.
+const AGGREGATOR_NAME: &str = "aggregator";
 
 /// What becomes of a plan.
 pub(crate) type PlanEvents = Pin<Box<dyn Stream<Item = Result<PlanEvent, Failure>> + Send>>;
@@ -52,28 +58,37 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client of the aggregator at `address`. It must be made within a tokio runtime.
+    /// A client of the aggregator at `address`, in clear. It must be made within a tokio runtime.
     pub(crate) fn new(address: &str) -> Result<Self, Failure> {
+        Self::secured(address)
+    }
+
+    /// A client of the aggregator at `address`, by TLS where that says `https://`.
+    pub(crate) fn secured(address: &str, tls: &Tls) -> Result<Self, Failure> {
         let told =
             |reason: &str| Failure::new(USAGE, format!("--aggregator \"{}\" {reason}", printable(address)));
         let url = match address.split_once("://") {
             None => format!("http://{address}"),
             Some(("http", _)) => address.to_owned(),
-            Some(("https", _)) => {
-                return Err(told("asks for TLS, which this version does not have; write http://"));
-            }
+            Some(("https", _)) => address.to_owned(),
             Some(_) => return Err(told("is no address; write for example http://127.0.0.1:7600")),
         };
         let endpoint = Endpoint::from_shared(url.clone())
             .map_err(|_| told("is no address; write for example http://127.0.0.1:7600"))?;
-        let channel = endpoint
+        let endpoint = endpoint
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(PING)
             .keep_alive_timeout(PING)
             .keep_alive_while_idle(true)
-            .http2_max_header_list_size(LARGEST_STATUS)
-            .connect_lazy();
+            .http2_max_header_list_size(LARGEST_STATUS);
+        let channel = if url.starts_with("https://") {
+            let target = Target::new(&url, &[AGGREGATOR_NAME])
+                .ok_or_else(|| told("needs a host and a port; write for example https://HOST:7600"))?;
+            asking(tls)?.channel(&endpoint, target)
+        } else {
+            endpoint.connect_lazy()
+        };
         let calls = AggregatorServiceClient::new(channel).max_decoding_message_size(LARGEST_ANSWER);
         Ok(Self { address: url, calls })
     }
@@ -282,14 +297,34 @@ impl Client {
             let code = if status.code() == Code::NotFound { CANNOT_TELL } else { FAILED };
             return Failure::new(code, printable_lines(status.message()));
         };
+        let address = &self.address;
+        if let Some(reason) = trouble(source) {
+            return Failure::Unreachable(format!(
+                "no trust between you and the aggregator at {address}: {}; look at --ca, --cert and --key",
+                printable(&reason)
+            ));
+        }
         while let Some(deeper) = source.source() {
             source = deeper;
         }
-        let address = &self.address;
         Failure::Unreachable(format!(
             "no connection to the aggregator at {address}: {source}; is rta-aggregator running there?"
         ))
     }
+}
+
+/// Who asks, and whom they believe.
+fn asking(tls: &Tls) -> Result<Asking, Failure> {
+    let told = |reason: String| Failure::new(USAGE, reason);
+    let Some(ca) = &tls.ca else {
+        return Err(told("an https:// address needs --ca FILE, the CA of the aggregator".to_owned()));
+    };
+    let own = match (&tls.cert, &tls.key) {
+        (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
+        (None, None) => None,
+        _ => return Err(told("--cert and --key are only good together".to_owned())),
+    };
+    Asking::new(TlsFiles { own, ca: Some(ca.clone()) }).map_err(told)
 }
 
 /// Whether a call failed since no connection could be made: then nothing of it was sent.

@@ -9,6 +9,7 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::{Bash, CompleteEnv, EnvCompleter, Fish, Zsh};
 
 use crate::client::Client;
+use crate::command::Tls;
 use crate::command::{Arguments, CompletedShell};
 use crate::exit::{OK, Outcome};
 use crate::names::{Names, Within};
@@ -187,8 +188,10 @@ impl Names {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
             return Self::default();
         };
+        let from = |name| std::env::var_os(name).map(Into::into);
+        let tls = Tls { ca: from("RTA_CA"), cert: from("RTA_CERT"), key: from("RTA_KEY") };
         runtime.block_on(async {
-            let Ok(client) = Client::new(&address) else { return Self::default() };
+            let Ok(client) = Client::secured(&address, &tls) else { return Self::default() };
             match tokio::time::timeout(DEADLINE, client.overview()).await {
                 Ok(Ok(overview)) => Self::of(&overview),
                 Ok(Err(_)) | Err(_) => Self::default(),

@@ -19,6 +19,7 @@ mod local;
 mod logs;
 mod maintenance;
 mod names;
+mod pki;
 mod remote;
 mod render;
 mod select;
@@ -95,13 +96,14 @@ fn run(arguments: &Arguments) -> Outcome {
         Command::Learn(wish) => return learn::learn(wish, out, &mut io::stderr()),
         Command::Discover(wish) => return discover::discover(wish, style, out, &mut io::stderr()),
         Command::Config(Config::Check { folder }) => return config_check::config_check(folder, out),
+        Command::Pki(wish) => return pki::pki(wish, out),
         Command::Completions { shell } => return completions::script(*shell, out),
         _ => {}
     }
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::new(CANNOT_TELL, format!("no runtime: {error}")))?;
     let _within = runtime.enter();
-    let client = Client::new(&arguments.aggregator);
+    let client = Client::secured(&arguments.aggregator, &arguments.tls);
     match &arguments.command {
         Command::Remote(command) => runtime.block_on(remote::remote(command, &client?, style, out)),
         Command::Check(place) => runtime.block_on(remote::check(client, place, out)),
@@ -117,6 +119,7 @@ fn run(arguments: &Arguments) -> Outcome {
         | Command::Learn(_)
         | Command::Discover(_)
         | Command::Completions { .. }
+        | Command::Pki(_)
         | Command::Config(Config::Check { .. }) => Ok(OK),
     }
 }

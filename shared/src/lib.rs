@@ -1,7 +1,7 @@
 //! The words rta is written in, shared by the agent, the aggregator and the command.
 //!
-//! Nothing here does I/O except [`config::load_folder`], which reads the configuration, and nothing has a
-//! clock: every function takes values and returns values. Each module imports only those above it:
+//! Nothing here does I/O except [`config::load_folder`], which reads the configuration, and [`tls`], and nothing
+//! else has a clock: every function takes values and returns values. Each module imports only those above it:
 //!
 //! | module | holds |
 //! |---|---|
@@ -26,6 +26,7 @@
 //! | [`event`] | what happened, as it is recorded |
 //! | [`reload`] | how a reload of the configuration ended |
 //! | [`proto`] | the gRPC types, and their conversions to and from the above |
+//! | [`tls`] | connections whose ends prove who they are |
 //! | [`logging`] | how every rta program writes its log |
 
 pub mod alone;
@@ -49,6 +50,7 @@ pub mod proto;
 pub mod reload;
 pub mod report;
 pub mod text;
+pub mod tls;
 pub mod trouble;
 pub mod unit;
 pub mod usage;

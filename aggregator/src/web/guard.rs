@@ -81,7 +81,8 @@ fn refusal(policy: HostPolicy, method: &Method, headers: &HeaderMap) -> Option<&
     // made to by a foreign page (Fetch standard, "Origin" and "Sec-Fetch-Site" headers).
     let foreign_site = text("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none"));
     let foreign_origin = text(ORIGIN.as_str()).is_some_and(|origin| {
-        !origin.strip_prefix("http://").is_some_and(|origin| origin.eq_ignore_ascii_case(host))
+        let origin = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        !origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host))
     });
     (foreign_site || foreign_origin)
         .then_some("Actions are taken from rta's own page only, not from another site.\n")
@@ -120,6 +121,8 @@ mod tests {
             (&[], false),
             (&[("origin", "http://localhost:8080"), ("sec-fetch-site", "same-origin")], false),
             (&[("origin", "http://localhost:8080")], false),
+            (&[("origin", "https://localhost:8080")], false),
+            (&[("origin", "https://evil.example")], true),
             (&[("sec-fetch-site", "cross-site")], true),
             (&[("sec-fetch-site", "same-site")], true),
             (&[("origin", "http://evil.example")], true),

@@ -2,6 +2,7 @@
 
 mod control;
 mod operate;
+mod pki;
 mod remote;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::control::Control;
 pub(crate) use self::operate::{Events, Logs, Maintenance, MaintenanceChange, MaintenanceWish};
+pub(crate) use self::pki::{Pki, PkiCommand};
 pub(crate) use self::remote::{Place, Remote, Target};
 
 /// Where the aggregator is looked for.
@@ -52,8 +54,24 @@ pub(crate) struct Arguments {
         default_value = AGGREGATOR
     )]
     pub(crate) aggregator: String,
+    #[command(flatten)]
+    pub(crate) tls: Tls,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Who the command says that it is to an aggregator at an https:// address, and whom it believes.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Tls {
+    /// The CA of an aggregator at an https:// address
+    #[arg(long, global = true, env = "RTA_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Your certificate, made with rta pki user; what you ask for is recorded under its name
+    #[arg(long, global = true, env = "RTA_CERT", value_name = "FILE")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The certificate's key
+    #[arg(long, global = true, env = "RTA_KEY", value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -101,6 +119,8 @@ pub(crate) enum Command {
     /// The platform's configuration
     #[command(subcommand)]
     Config(Config),
+    /// A private CA, and the certificates of hosts and people
+    Pki(Pki),
     /// The whole system on this machine, with a stand-in process for every component; Ctrl-C ends it
     Demo {
         /// Where to serve the page

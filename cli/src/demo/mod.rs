@@ -86,7 +86,12 @@ async fn run(
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         set_agent(&mut platform, host.name.as_str(), listener.local_addr()?);
         let config = platform::host_config(&platform, host, &programs)?;
-        let options = rta_agent::Options { watch: WatchOptions::default(), folder: None, state: None };
+        let options = rta_agent::Options {
+            watch: WatchOptions::default(),
+            folder: None,
+            state: None,
+            door: rta_shared::tls::Door::clear(),
+        };
         servers.push(tokio::spawn(rta_agent::serve(listener, config, options, shutdown.clone())));
     }
     servers.push(tokio::spawn(rta_aggregator::serve(
@@ -94,6 +99,7 @@ async fn run(
         Record::in_memory(),
         web,
         grpc,
+        rta_aggregator::Doors::clear(),
         shutdown.clone(),
     )));
 

@@ -235,15 +235,13 @@ fn addresses(raw: &RawHost, owner: &str, problems: &mut Problems<'_>) -> Vec<IpA
     addresses
 }
 
-/// `http://host:port` in lower case, the port filled in.
+/// `http://host:port` or `https://host:port` in lower case, the port filled in.
 fn agent_address(written: &str) -> Result<String, &'static str> {
     const SHAPE: &str = "is no agent address; write for example \"http://c9t21193:7601\"";
     let uri: Uri = written.parse().map_err(|_| SHAPE)?;
-    if uri.scheme_str() == Some("https") {
-        return Err("asks for TLS, which this version does not have; write \"http://\"");
-    }
+    let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https")).ok_or(SHAPE)?;
     let host = uri.host().filter(|host| !host.is_empty()).ok_or(SHAPE)?;
-    if uri.scheme_str() != Some("http") || !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
         return Err(SHAPE);
     }
     let port = match uri.port_u16() {
@@ -251,7 +249,7 @@ fn agent_address(written: &str) -> Result<String, &'static str> {
         None if uri.authority().is_some_and(|authority| authority.as_str() == host) => AGENT_PORT,
         None => return Err(SHAPE),
     };
-    Ok(format!("http://{}:{port}", host.to_lowercase()))
+    Ok(format!("{scheme}://{}:{port}", host.to_lowercase()))
 }
 
 #[cfg(test)]
@@ -263,7 +261,7 @@ mod tests {
         assert_eq!(agent_address("http://C9t21193:7601/").as_deref(), Ok("http://c9t21193:7601"));
         assert_eq!(agent_address("http://127.0.0.1").as_deref(), Ok("http://127.0.0.1:7601"));
         assert_eq!(agent_address("http://[::1]:1").as_deref(), Ok("http://[::1]:1"));
-        assert!(agent_address("https://h:1").unwrap_err().contains("TLS"));
+        assert_eq!(agent_address("HTTPS://H").as_deref(), Ok("https://h:7601"));
         for wrong in ["h:7601", "h", "", "http://", "http://h:1/x", "ftp://h", "http://h:99999"] {
             assert!(agent_address(wrong).is_err(), "{wrong}");
         }

@@ -1,0 +1,84 @@
+//! Who makes a gRPC call, and what they may ask.
+
+use rta_shared::control::Requester;
+use rta_shared::text::printable;
+use rta_shared::tls::{IdentityKind, Peer};
+use tonic::{Extensions, Request, Status};
+
+use crate::operations::requester;
+
+/// Lets calls pass that come in clear, which only loopback or an explicit flag allows, and by TLS those of whom the
+/// CA knows.
+///
+/// # Errors
+/// `UNAUTHENTICATED`: by TLS, without a certificate.
+pub(crate) fn known(request: Request<()>) -> Result<Request<()>, Status> {
+    match request.extensions().get::<Peer>() {
+        Some(Peer { secured: true, identity: None, .. }) => Err(Status::unauthenticated(
+            "the aggregator asks for your certificate: give --cert and --key, which rta pki user NAME makes",
+        )),
+        _ => Ok(request),
+    }
+}
+
+/// Somebody who may act.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    /// As proved by a certificate.
+    name: Option<String>,
+    /// Empty: not known.
+    address: String,
+}
+
+impl Caller {
+    /// Whoever makes a call with these extensions.
+    ///
+    /// # Errors
+    /// `PERMISSION_DENIED`: the certificate is a host's; hosts may look, and act for nobody.
+    pub(crate) fn of(extensions: &Extensions) -> Result<Self, Status> {
+        let peer = extensions.get::<Peer>();
+        let address = peer.map(|peer| peer.address.ip().to_string()).unwrap_or_default();
+        match peer.and_then(|peer| peer.identity.as_ref()) {
+            Some(identity) if identity.kind == IdentityKind::Host => Err(Status::permission_denied(format!(
+                "the certificate of host {} may look, and not act; ask with a person's, which rta pki user NAME makes",
+                printable(&identity.name)
+            ))),
+            identity => Ok(Self { name: identity.map(|identity| identity.name.clone()), address }),
+        }
+    }
+
+    /// Who is recorded: the certificate's name, or in clear the name that they `told`.
+    pub(crate) fn requester(self, told: &str) -> Requester {
+        requester(self.name.as_deref().unwrap_or(told), self.address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::tls::Identity;
+    use tonic::Code;
+
+    use super::*;
+
+    fn request(secured: bool, identity: Option<(IdentityKind, &str)>) -> Request<()> {
+        let identity = identity.map(|(kind, name)| Identity { kind, name: name.to_owned() });
+        let mut request = Request::new(());
+        let address = "10.0.0.9:1".parse().unwrap();
+        request.extensions_mut().insert(Peer { address, secured, identity });
+        request
+    }
+
+    #[test]
+    fn by_tls_only_known_ones_ask_and_only_people_act_under_their_own_name() {
+        let by =
+            |request: Request<()>| Caller::of(request.extensions()).map(|caller| caller.requester("told"));
+        let stranger = request(true, None);
+        assert_eq!(known(stranger).unwrap_err().code(), Code::Unauthenticated);
+        let host = request(true, Some((IdentityKind::Host, "h")));
+        assert_eq!(by(known(host).unwrap()).unwrap_err().code(), Code::PermissionDenied);
+        let ann = by(known(request(true, Some((IdentityKind::User, "ann")))).unwrap()).unwrap();
+        assert_eq!((ann.user.as_str(), ann.address.as_str()), ("ann", "10.0.0.9"));
+        let clear = by(known(request(false, None)).unwrap()).unwrap();
+        assert_eq!(clear.user, "told");
+    }
+}

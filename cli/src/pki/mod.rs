@@ -1,0 +1,202 @@
+//! `rta pki`: a private CA, and the certificates of hosts and people.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `make` | certificates, as values |
+//! | `folder` | where they are kept |
+//! | `show` | the list of them |
+
+mod folder;
+mod make;
+mod show;
+
+use std::io::Write;
+
+use jiff::Timestamp;
+
+use self::folder::{Folder, Place};
+use self::make::{Authority, Made, Subject};
+use crate::command::{Pki, PkiCommand};
+use crate::exit::{FAILED, Failure, OK, Outcome, USAGE};
+
+/// Does what was asked for.
+pub(crate) fn pki(wish: &Pki, out: &mut dyn Write) -> Outcome {
+    pki_at(wish, Timestamp::now(), out)
+}
+
+fn pki_at(wish: &Pki, now: Timestamp, out: &mut dyn Write) -> Outcome {
+    let folder = Folder { path: &wish.dir, force: wish.force };
+    let failed = |reason: String| Failure::new(FAILED, reason);
+    match &wish.what {
+        PkiCommand::Init => {
+            folder.admits(&Place::Authority).map_err(failed)?;
+            let made = make::authority(now).map_err(failed)?;
+            folder.keep(&Place::Authority, &made).map_err(failed)?;
+            let dir = wish.dir.display();
+            writeln!(out, "The CA is made: {dir}/ca.pem, its key {dir}/ca-key.pem. It holds for ten years.")?;
+            writeln!(
+                out,
+                "Keep the key to yourself: whoever has it can be anybody. Copy ca.pem to every host."
+            )?;
+            writeln!(
+                out,
+                "Next: rta pki host aggregator, rta pki host NAME for every agent, rta pki user NAME."
+            )?;
+        }
+        PkiCommand::Host { name, ip, dns } => {
+            let subject = Subject::host(name, ip, dns).map_err(|reason| Failure::new(USAGE, reason))?;
+            let place = Place::Host(subject.name.clone());
+            sign(&folder, &place, &subject, now).map_err(failed)?;
+            let (certificate, key) = folder.paths(&place);
+            let (certificate, key, dir) = (certificate.display(), key.display(), wish.dir.display());
+            let name = &subject.name;
+            writeln!(out, "The certificate of host {name} is made: {certificate}, its key {key}.")?;
+            writeln!(out, "It is for {}. It holds for 397 days.", subject.names())?;
+            writeln!(out, "Copy both and {dir}/ca.pem to {name}, the key readable by rta's user alone.")?;
+            writeln!(
+                out,
+                "Next: give them to rta-agent or rta-aggregator with --tls-cert, --tls-key and --tls-ca."
+            )?;
+        }
+        PkiCommand::User { name } => {
+            let subject = Subject::user(name).map_err(|reason| Failure::new(USAGE, reason))?;
+            let place = Place::User(subject.name.clone());
+            sign(&folder, &place, &subject, now).map_err(failed)?;
+            let (certificate, key) = folder.paths(&place);
+            let (certificate, key, dir) = (certificate.display(), key.display(), wish.dir.display());
+            let name = &subject.name;
+            writeln!(out, "The certificate of {name} is made: {certificate}, its key {key}.")?;
+            writeln!(
+                out,
+                "It holds for 397 days. Hand both and {dir}/ca.pem to {name}, and to nobody else."
+            )?;
+            writeln!(
+                out,
+                "Next: rta --aggregator https://HOST:7600 --ca {dir}/ca.pem --cert {certificate} --key {key} status"
+            )?;
+        }
+        PkiCommand::Show => {
+            let listed = folder.all().map_err(failed)?;
+            write!(out, "{}", show::table(&listed, now))?;
+            let broken = listed.iter().any(|(_, certificate)| certificate.is_err());
+            return Ok(if broken { FAILED } else { OK });
+        }
+    }
+    Ok(OK)
+}
+
+fn sign(folder: &Folder<'_>, place: &Place, subject: &Subject, now: Timestamp) -> Result<(), String> {
+    folder.admits(place)?;
+    let (certificate, key) = folder.authority()?;
+    let made: Made = Authority::new(&certificate, &key)?.sign(subject, now)?;
+    folder.keep(place, &made)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    use jiff::ToSpan as _;
+    use rta_shared::tls::{Certificate, IdentityKind};
+
+    use super::*;
+
+    const NOW: &str = "2026-11-25T12:00:00Z";
+
+    fn asked(dir: &Path, what: PkiCommand, force: bool) -> (Result<u8, String>, String) {
+        let wish = Pki { what, dir: dir.to_owned(), force };
+        let mut out = Vec::new();
+        let outcome = pki_at(&wish, NOW.parse().unwrap(), &mut out).map_err(Failure::message);
+        (outcome, String::from_utf8(out).unwrap())
+    }
+
+    fn host(name: &str) -> PkiCommand {
+        PkiCommand::Host {
+            name: name.into(),
+            ip: vec!["10.0.0.7".parse().unwrap()],
+            dns: vec!["h.example".into()],
+        }
+    }
+
+    #[test]
+    fn certificates_say_what_they_are_for_and_how_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("pki");
+        assert_eq!(asked(&dir, PkiCommand::Init, false).0, Ok(OK));
+        assert_eq!(asked(&dir, host("C9t1"), false).0, Ok(OK));
+        assert_eq!(asked(&dir, PkiCommand::User { name: "ann".into() }, false).0, Ok(OK));
+        let now: Timestamp = NOW.parse().unwrap();
+
+        let ca = Certificate::read(&dir.join("ca.pem")).unwrap();
+        assert!(ca.is_ca);
+        assert_eq!(ca.days_left(now), 3650);
+        let host = Certificate::read(&dir.join("hosts/c9t1.pem")).unwrap();
+        assert_eq!((host.name.as_str(), host.days_left(now)), ("c9t1", 397));
+        assert_eq!(host.dns, ["c9t1", "h.example"]);
+        assert_eq!(host.ip, ["10.0.0.7".parse::<std::net::IpAddr>().unwrap()]);
+        assert!(host.for_servers && host.for_clients && !host.is_ca);
+        assert_eq!(host.identity().kind, IdentityKind::Host);
+        let ann = Certificate::read(&dir.join("users/ann.pem")).unwrap();
+        assert_eq!((ann.name.as_str(), ann.dns.len()), ("ann", 0));
+        assert!(ann.for_clients && !ann.for_servers && !ann.is_ca);
+        assert_eq!(ann.identity().kind, IdentityKind::User);
+
+        let mode = |path: &str| dir.join(path).metadata().unwrap().permissions().mode() & 0o777;
+        for path in ["ca-key.pem", "hosts/c9t1-key.pem", "users/ann-key.pem"] {
+            assert_eq!(mode(path), 0o600, "{path}");
+        }
+        for path in ["", "hosts", "users"] {
+            assert_eq!(mode(path), 0o700, "{path}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_replaced_unless_that_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        asked(dir, PkiCommand::Init, false).0.unwrap();
+        asked(dir, host("h"), false).0.unwrap();
+        let read =
+            || (std::fs::read(dir.join("ca.pem")).unwrap(), std::fs::read(dir.join("hosts/h.pem")).unwrap());
+        let before = read();
+        for what in [PkiCommand::Init, host("h")] {
+            let refused = asked(dir, what, false).0.unwrap_err();
+            assert!(refused.contains("is there already") && refused.contains("--force"), "{refused}");
+        }
+        assert_eq!(read(), before);
+        asked(dir, host("h"), true).0.unwrap();
+        assert_ne!(read().1, before.1);
+    }
+
+    #[test]
+    fn without_a_ca_nothing_is_signed_and_names_are_no_paths() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = asked(folder.path(), host("h"), false).0.unwrap_err();
+        assert!(refused.contains("rta pki init"), "{refused}");
+        for name in ["", "../h", "a/b", ".h", "a b", "h\n"] {
+            assert!(asked(folder.path(), host(name), false).0.unwrap_err().contains("name"), "{name}");
+            let user = PkiCommand::User { name: name.into() };
+            assert!(asked(folder.path(), user, false).0.unwrap_err().contains("name"), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_list_has_the_days_left_and_what_cannot_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        asked(dir, PkiCommand::Init, false).0.unwrap();
+        asked(dir, host("h"), false).0.unwrap();
+        let (code, list) = asked(dir, PkiCommand::Show, false);
+        assert_eq!(code, Ok(OK));
+        assert!(list.contains("3650 days left") && list.contains("397 days left"), "{list}");
+        let soon: Timestamp = NOW.parse::<Timestamp>().unwrap() + (390 * 24).hours();
+        let listed = Folder { path: dir, force: false }.all().unwrap();
+        assert!(show::table(&listed, soon).contains("7 days left: renew it soon"));
+        assert!(show::table(&listed, soon + (24 * 30).hours()).contains("expired 23 days ago"));
+        std::fs::write(dir.join("hosts/x.pem"), "rubbish").unwrap();
+        let (code, list) = asked(dir, PkiCommand::Show, false);
+        assert_eq!(code, Ok(FAILED));
+        assert!(list.contains("x.pem"), "{list}");
+    }
+}

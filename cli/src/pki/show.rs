@@ -1,0 +1,46 @@
+//! The list of certificates.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use rta_shared::text::{counted, printable};
+use rta_shared::tls::Certificate;
+use rta_shared::tls::certificate::WARN_DAYS;
+
+/// A line for each: its name, its use, how long it holds, where it is.
+pub(super) fn table(listed: &[(PathBuf, Result<Certificate, String>)], now: Timestamp) -> String {
+    let mut text = String::new();
+    for (path, certificate) in listed {
+        // Writing into a string does not fail.
+        let _ = match certificate {
+            Err(reason) => writeln!(text, "{}", printable(reason)),
+            Ok(certificate) => writeln!(
+                text,
+                "{:<20} {:<5} {:<34} {}",
+                certificate.name,
+                used_for(certificate),
+                left(certificate.days_left(now)),
+                path.display()
+            ),
+        };
+    }
+    text
+}
+
+fn used_for(certificate: &Certificate) -> &'static str {
+    match certificate {
+        Certificate { is_ca: true, .. } => "CA",
+        Certificate { for_servers: true, .. } => "host",
+        _ => "user",
+    }
+}
+
+fn left(days: i64) -> String {
+    let number = counted(usize::try_from(days.unsigned_abs()).unwrap_or(usize::MAX), "day");
+    match days {
+        ..0 => format!("expired {number} ago"),
+        ..=WARN_DAYS => format!("{number} left: renew it soon"),
+        _ => format!("{number} left"),
+    }
+}

@@ -1,0 +1,115 @@
+//! What a certificate says.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+
+use crate::text::printable;
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// How many days ahead of its end a certificate is worth a warning.
+pub const WARN_DAYS: i64 = 30;
+
+/// What of a certificate matters to rta.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The common name of its subject; empty: none.
+    pub name: String,
+    /// The DNS names that it is for.
+    pub dns: Vec<String>,
+    /// The addresses that it is for.
+    pub ip: Vec<IpAddr>,
+    /// It may prove who a server is.
+    pub for_servers: bool,
+    /// It may prove who a client is.
+    pub for_clients: bool,
+    /// It signs others.
+    pub is_ca: bool,
+    /// The moment from which it holds.
+    pub not_before: Timestamp,
+    /// The moment after which it does not hold any more.
+    pub not_after: Timestamp,
+}
+
+/// Who the other end of a connection has proved to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// A person, or a machine.
+    pub kind: IdentityKind,
+    /// The certificate's common name.
+    pub name: String,
+}
+
+/// What a certificate was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdentityKind {
+    /// A person's or a script's: it can only ask.
+    User,
+    /// A machine's: it also serves. What a stolen one of these can do is kept small.
+    Host,
+}
+
+impl Certificate {
+    /// What a certificate says; nothing of it is verified.
+    ///
+    /// # Errors
+    /// Bytes that are no certificate.
+    pub fn parse(der: &[u8]) -> Result<Self, String> {
+        let (_, parsed) =
+            X509Certificate::from_der(der).map_err(|error| format!("no certificate: {error}"))?;
+        let name = parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+        let (mut dns, mut ip) = (Vec::new(), Vec::new());
+        if let Ok(Some(names)) = parsed.subject_alternative_name() {
+            for name in &names.value.general_names {
+                match name {
+                    GeneralName::DNSName(name) => dns.push(name.to_ascii_lowercase()),
+                    GeneralName::IPAddress(bytes) => ip.extend(address(bytes)),
+                    _ => {}
+                }
+            }
+        }
+        let uses = parsed.extended_key_usage().ok().flatten().map(|uses| uses.value);
+        let moment = |seconds| Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
+        Ok(Self {
+            name: printable(name.unwrap_or_default()).into(),
+            dns,
+            ip,
+            for_servers: uses.is_none_or(|uses| uses.any || uses.server_auth),
+            for_clients: uses.is_none_or(|uses| uses.any || uses.client_auth),
+            is_ca: parsed.is_ca(),
+            not_before: moment(parsed.validity().not_before.timestamp()),
+            not_after: moment(parsed.validity().not_after.timestamp()),
+        })
+    }
+
+    /// The first certificate of a PEM file.
+    ///
+    /// # Errors
+    /// A sentence: a file that cannot be read, or holds none.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let der = CertificateDer::from_pem_file(path).map_err(|error| told(&error))?;
+        Self::parse(&der).map_err(|error| told(&error))
+    }
+
+    /// Whole days from `now` until it does not hold any more; negative when that has passed.
+    pub fn days_left(&self, now: Timestamp) -> i64 {
+        (self.not_after.as_second() - now.as_second()).div_euclid(DAY)
+    }
+
+    /// Whom it names.
+    pub fn identity(&self) -> Identity {
+        let kind = if self.for_servers { IdentityKind::Host } else { IdentityKind::User };
+        Identity { kind, name: self.name.clone() }
+    }
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(bytes).map(|bytes| IpAddr::V4(Ipv4Addr::from(bytes)));
+    four.or_else(|_| <[u8; 16]>::try_from(bytes).map(|bytes| IpAddr::V6(Ipv6Addr::from(bytes)))).ok()
+}

@@ -1,0 +1,126 @@
+//! The asking end.
+
+use std::io;
+use std::sync::Arc;
+
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+use super::files::{Material, Renewed, TlsFiles, provider};
+use super::verify::AnyOfNames;
+
+/// Who a program says that it is to the servers that it asks, and whom it believes.
+#[derive(Clone, Debug)]
+pub struct Asking {
+    material: Arc<Renewed<ClientConfigs>>,
+}
+
+/// What of a client's configuration is the same for every server.
+#[derive(Debug)]
+struct ClientConfigs {
+    plain: ClientConfig,
+    of_the_ca: Arc<WebPkiServerVerifier>,
+}
+
+/// A server that is asked by TLS.
+#[derive(Clone, Debug)]
+pub struct Target {
+    host: String,
+    port: u16,
+    /// The names that its certificate may have; one of them is enough.
+    names: Vec<ServerName<'static>>,
+}
+
+impl Target {
+    /// The server at an address `https://host:port`, which has to prove that it is that host, or one of `names`.
+    /// `None`: it is no such address.
+    pub fn new(address: &str, names: &[&str]) -> Option<Self> {
+        let uri: Uri = address.parse().ok()?;
+        let host = uri.host()?;
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).to_owned();
+        let names = names.iter().copied().chain([host.as_str()]);
+        let names = names.filter_map(|name| ServerName::try_from(name.to_owned()).ok()).collect();
+        Some(Self { port: uri.port_u16()?, host, names })
+    }
+}
+
+impl Asking {
+    /// # Errors
+    /// A sentence: files that are missing or broken.
+    pub fn new(files: TlsFiles) -> Result<Self, String> {
+        Ok(Self { material: Arc::new(Renewed::new(files, client_configs)?) })
+    }
+
+    /// A channel to `target`, with the other properties of `endpoint`. Each connection is made with what the files
+    /// say then.
+    pub fn channel(&self, endpoint: &Endpoint, target: Target) -> Channel {
+        let (asking, target) = (self.clone(), Arc::new(target));
+        endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
+            let (asking, target) = (asking.clone(), Arc::clone(&target));
+            async move { asking.connect(&target).await.map(TokioIo::new) }
+        }))
+    }
+
+    async fn connect(&self, target: &Target) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+        let asked = target.names.first().cloned();
+        let asked =
+            asked.ok_or_else(|| io::Error::other("the server has no name that a certificate can have"))?;
+        let current = self.material.current();
+        let mut config = current.plain.clone();
+        let of_the_ca = Arc::clone(&current.of_the_ca);
+        let verifier = AnyOfNames { of_the_ca, names: target.names.clone() };
+        config.dangerous().set_certificate_verifier(Arc::new(verifier));
+        let stream = TcpStream::connect((target.host.as_str(), target.port)).await?;
+        stream.set_nodelay(true)?;
+        TlsConnector::from(Arc::new(config)).connect(asked, stream).await
+    }
+}
+
+/// A channel that answers every call with `reason`.
+pub fn no_channel(endpoint: &Endpoint, reason: &'static str) -> Channel {
+    endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| async move {
+        Err::<TokioIo<TcpStream>, _>(io::Error::other(reason))
+    }))
+}
+
+fn client_configs(material: Material) -> Result<ClientConfigs, String> {
+    if material.roots.is_empty() {
+        return Err("without a CA no server can be believed".to_owned());
+    }
+    let of_the_ca = WebPkiServerVerifier::builder_with_provider(material.roots, provider())
+        .build()
+        .map_err(|error| format!("the CA cannot be used: {error}"))?;
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_webpki_verifier(Arc::clone(&of_the_ca));
+    let mut plain = match material.own {
+        Some((certificates, key)) => builder
+            .with_client_auth_cert(certificates, key)
+            .map_err(|error| format!("the certificate and the key cannot be used: {error}"))?,
+        None => builder.with_no_client_auth(),
+    };
+    plain.alpn_protocols = vec![b"h2".to_vec()];
+    // Who somebody is is proved at every connection.
+    plain.resumption = Resumption::disabled();
+    Ok(ClientConfigs { plain, of_the_ca })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_may_have_its_own_name_or_that_of_its_address() {
+        let target = Target::new("https://10.0.0.7:7601", &["c9t1"]).unwrap();
+        let names: Vec<_> = target.names.iter().map(|name| name.to_str().into_owned()).collect();
+        assert_eq!(names, ["c9t1", "10.0.0.7"]);
+        assert_eq!(Target::new("https://[::1]:1", &[]).unwrap().host, "::1");
+        assert!(Target::new("https://h", &[]).is_none());
+    }
+}

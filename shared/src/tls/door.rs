@@ -1,0 +1,296 @@
+//! The listening end: connections in clear, or by TLS from whom is admitted.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use rustls::ServerConfig;
+use rustls::server::NoServerSessionStorage;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
+
+use super::certificate::{Certificate, Identity};
+use super::files::{Material, Renewed, TlsFiles, provider};
+use super::trouble::trouble;
+use super::verify::{PinnedClients, clients};
+use crate::text::printable;
+
+/// How long the other end may take to say who it is.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// So many may be saying who they are at one time; more wait in the kernel's queue.
+const HANDSHAKES: usize = 512;
+/// Connections that nobody has taken yet; the server takes each at once.
+const WAITING: usize = 64;
+/// After a connection could not be taken, for example for want of file descriptors.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Refusals are logged once in this time at most.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// Who is let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Everybody, without a certificate: browsers.
+    Anybody,
+    /// Those of the CA, known by their certificate, and those that show none: the service tells them apart.
+    KnownAndUnknown,
+    /// Hosts of the CA that have one of these DNS names.
+    Named(Vec<String>),
+}
+
+/// What makes a listener's connections into [`Link`]s.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// `None`: in clear.
+    config: Option<Arc<Renewed<Arc<ServerConfig>>>>,
+}
+
+impl Door {
+    /// Connections in clear.
+    pub fn clear() -> Self {
+        Self { config: None }
+    }
+
+    /// Connections by TLS, for these protocols ("h2", "http/1.1").
+    ///
+    /// # Errors
+    /// A sentence: files that are missing or broken.
+    pub fn tls(files: TlsFiles, admission: Admission, protocols: &[&str]) -> Result<Self, String> {
+        let protocols: Vec<Vec<u8>> = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let make = move |material| server_config(material, &admission, &protocols);
+        Ok(Self { config: Some(Arc::new(Renewed::new(files, make)?)) })
+    }
+
+    /// The connections of `listener`, until the stream is dropped.
+    pub fn links(self, listener: TcpListener) -> ReceiverStream<io::Result<Link>> {
+        let (taken, links) = mpsc::channel(WAITING);
+        tokio::spawn(accept(listener, self, taken));
+        ReceiverStream::new(links)
+    }
+}
+
+async fn accept(listener: TcpListener, door: Door, taken: mpsc::Sender<io::Result<Link>>) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    let refusals = Arc::new(Refusals::default());
+    loop {
+        let accepted = tokio::select! {
+            () = taken.closed() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be taken");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        // An error says that the connection has ended; whoever reads it will see.
+        let _ = stream.set_nodelay(true);
+        let Some(config) = &door.config else {
+            let peer = Peer { address, secured: false, identity: None };
+            if taken.send(Ok(Link { stream: Stream::Clear(stream), peer })).await.is_err() {
+                return;
+            }
+            continue;
+        };
+        let acceptor = TlsAcceptor::from(Arc::clone(config.current().as_ref()));
+        // It is never closed.
+        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
+        let (taken, refusals) = (taken.clone(), Arc::clone(&refusals));
+        tokio::spawn(async move {
+            let greeted = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
+            drop(permit);
+            match greeted {
+                Ok(Ok(stream)) => {
+                    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                    let identity = shown.and_then(|shown| Certificate::parse(shown).ok());
+                    let identity = identity.map(|certificate| certificate.identity());
+                    let peer = Peer { address, secured: true, identity };
+                    // An error says that the server has ended.
+                    let _ = taken.send(Ok(Link { stream: Stream::Tls(Box::new(stream)), peer })).await;
+                }
+                Ok(Err(error)) => refusals.note(address, &error),
+                Err(_) => {
+                    let late = io::Error::other(format!("silent for {} s", HANDSHAKE.as_secs()));
+                    refusals.note(address, &late);
+                }
+            }
+        });
+    }
+}
+
+/// Logs who was refused, now and then: whoever knocks without end does not fill the disk.
+#[derive(Debug, Default)]
+struct Refusals {
+    /// When one was logged, and how many were not since.
+    last: Mutex<(Option<Instant>, u64)>,
+}
+
+impl Refusals {
+    fn note(&self, address: SocketAddr, error: &io::Error) {
+        if let Some(unsaid) = self.admit(Instant::now()) {
+            let reason = trouble(error).unwrap_or_else(|| error.to_string());
+            let reason = printable(&reason).to_string();
+            tracing::warn!(from = %address, reason, more = unsaid, "a TLS connection was refused");
+        }
+    }
+
+    /// How many were kept quiet before; `None`: this one is too.
+    fn admit(&self, now: Instant) -> Option<u64> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, unsaid) = &mut *last;
+        if at.is_some_and(|at| now.duration_since(at) < QUIET) {
+            *unsaid += 1;
+            return None;
+        }
+        *at = Some(now);
+        Some(std::mem::take(unsaid))
+    }
+}
+
+fn server_config(
+    material: Material,
+    admission: &Admission,
+    protocols: &[Vec<u8>],
+) -> Result<Arc<ServerConfig>, String> {
+    let (certificates, key) = material.own.ok_or("a listener needs a certificate and a key")?;
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let builder = match admission {
+        Admission::Anybody => builder.with_no_client_auth(),
+        Admission::KnownAndUnknown => builder.with_client_cert_verifier(clients(material.roots, true)?),
+        Admission::Named(names) => {
+            let of_the_ca = clients(material.roots, false)?;
+            builder.with_client_cert_verifier(Arc::new(PinnedClients { of_the_ca, names: names.clone() }))
+        }
+    };
+    let mut config = builder
+        .with_single_cert(certificates, key)
+        .map_err(|error| format!("the certificate and the key cannot be used: {error}"))?;
+    config.alpn_protocols = protocols.to_vec();
+    // A resumed session is not verified again: it would outlive an expired certificate and a replaced CA.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Where it comes from.
+    pub address: SocketAddr,
+    /// The connection is by TLS.
+    pub secured: bool,
+    /// Who it has proved to be.
+    pub identity: Option<Identity>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Link {
+    stream: Stream,
+    peer: Peer,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Clear(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Link {
+    /// Who is at the other end.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+}
+
+impl Connected for Link {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl AsyncRead for Link {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Clear(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Link {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Clear(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Clear(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Clear(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Clear(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.stream {
+            Stream::Clear(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_now_and_then_with_how_many_there_were() {
+        let refusals = Refusals::default();
+        let begin = Instant::now();
+        assert_eq!(refusals.admit(begin), Some(0));
+        assert_eq!(refusals.admit(begin), None);
+        assert_eq!(refusals.admit(begin + QUIET / 2), None);
+        assert_eq!(refusals.admit(begin + QUIET), Some(2));
+    }
+}
