@@ -7,8 +7,10 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::files::{Material, Renewed, TlsFiles, provider};
@@ -66,7 +68,9 @@ impl Asking {
         }))
     }
 
-    async fn connect(&self, target: &Target) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    /// A connection on which the server has begun to speak. Only then it is known whether it took the certificate
+    /// that it was shown: in TLS 1.3 its refusal comes after the handshake.
+    async fn connect(&self, target: &Target) -> io::Result<BufReader<TlsStream<TcpStream>>> {
         let asked = target.names.first().cloned();
         let asked =
             asked.ok_or_else(|| io::Error::other("the server has no name that a certificate can have"))?;
@@ -77,7 +81,13 @@ impl Asking {
         config.dangerous().set_certificate_verifier(Arc::new(verifier));
         let stream = TcpStream::connect((target.host.as_str(), target.port)).await?;
         stream.set_nodelay(true)?;
-        TlsConnector::from(Arc::new(config)).connect(asked, stream).await
+        let stream = TlsConnector::from(Arc::new(config)).connect(asked, stream).await?;
+        let mut stream = BufReader::new(stream);
+        // An HTTP/2 server speaks first too (RFC 9113, section 3.4); what it says stays in the buffer.
+        if stream.fill_buf().await?.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended the connection at once"));
+        }
+        Ok(stream)
     }
 }
 

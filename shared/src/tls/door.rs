@@ -18,7 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
 use super::certificate::{Certificate, Identity};
-use super::files::{Material, Renewed, TlsFiles, provider};
+use super::files::{LOOK, Material, Renewed, TlsFiles, provider};
 use super::trouble::trouble;
 use super::verify::{PinnedClients, clients};
 use crate::text::printable;
@@ -79,9 +79,17 @@ impl Door {
 async fn accept(listener: TcpListener, door: Door, taken: mpsc::Sender<io::Result<Link>>) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     let refusals = Arc::new(Refusals::default());
+    let mut looks = tokio::time::interval(LOOK);
     loop {
         let accepted = tokio::select! {
             () = taken.closed() => return,
+            // Broken files are told of soon after they are written, whether somebody knocks or not.
+            _ = looks.tick(), if door.config.is_some() => {
+                if let Some(config) = &door.config {
+                    config.current();
+                }
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         let (stream, address) = match accepted {

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Whether the files have changed is looked at once in this time at most.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// Where a program finds who it is and whom it trusts.
 #[derive(Clone, Debug, PartialEq, Eq)]

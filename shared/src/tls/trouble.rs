@@ -43,7 +43,10 @@ fn told(error: &TlsError) -> String {
             other => format!("it refused the connection ({other:?})"),
         },
         TlsError::InvalidCertificate(reason) => match reason {
-            rustls::CertificateError::UnknownIssuer => "its certificate is of another CA".to_owned(),
+            // A CA of the same name has another key.
+            rustls::CertificateError::UnknownIssuer | rustls::CertificateError::BadSignature => {
+                "its certificate is of another CA".to_owned()
+            }
             rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. } => {
                 "its certificate has expired".to_owned()
             }

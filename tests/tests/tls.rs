@@ -1,0 +1,345 @@
+//! TLS on the real binaries: who is believed and who is refused, and renewed files.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::Arc;
+
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
+use rta_tests::{Program, Site, patiently, run};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use serde_json::Value;
+use time::{Duration, OffsetDateTime};
+
+/// A CA's folder, made by the command.
+struct Pki(PathBuf);
+
+impl Pki {
+    fn new(path: PathBuf) -> Self {
+        let pki = Self(path);
+        pki.make(&["init"]);
+        pki
+    }
+
+    fn make(&self, arguments: &[&str]) {
+        let output = run("rta", ["pki", "--dir", self.0.to_str().unwrap()].iter().chain(arguments));
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    fn host(&self, name: &str) -> Own {
+        self.make(&["host", name]);
+        self.own(&format!("hosts/{name}"))
+    }
+
+    fn user(&self, name: &str) -> Own {
+        self.make(&["user", name]);
+        self.own(&format!("users/{name}"))
+    }
+
+    fn own(&self, path: &str) -> Own {
+        Own { certificate: self.0.join(format!("{path}.pem")), key: self.0.join(format!("{path}-key.pem")) }
+    }
+
+    fn ca(&self) -> PathBuf {
+        self.0.join("ca.pem")
+    }
+
+    /// One that was right until yesterday.
+    fn expired(&self, name: &str) -> Own {
+        let read = |path: &str| std::fs::read_to_string(self.0.join(path)).unwrap();
+        let issuer = KeyPair::from_pem(&read("ca-key.pem")).unwrap();
+        let issuer = Issuer::from_ca_cert_pem(&read("ca.pem"), issuer).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.not_before = OffsetDateTime::now_utc() - Duration::days(9);
+        params.not_after = OffsetDateTime::now_utc() - Duration::days(1);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &issuer).unwrap();
+        let own = self.own(&format!("expired-{name}"));
+        std::fs::write(&own.certificate, certificate.pem()).unwrap();
+        std::fs::write(&own.key, key.serialize_pem()).unwrap();
+        own
+    }
+}
+
+/// A certificate and its key.
+struct Own {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl Own {
+    fn flags(&self, ca: &Path) -> Vec<String> {
+        let shown = |path: &Path| path.to_str().unwrap().to_owned();
+        let flags = [
+            ("--tls-cert", shown(&self.certificate)),
+            ("--tls-key", shown(&self.key)),
+            ("--tls-ca", shown(ca)),
+        ];
+        flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect()
+    }
+
+    /// Puts these in the place of `other`, as an administrator does.
+    fn replace(&self, other: &Self) {
+        std::fs::copy(&self.key, &other.key).unwrap();
+        std::fs::copy(&self.certificate, &other.certificate).unwrap();
+    }
+
+    fn copy(&self, site: &Site, name: &str) -> Self {
+        let copy = Self {
+            certificate: site.path(&format!("{name}.pem")),
+            key: site.path(&format!("{name}-key.pem")),
+        };
+        self.replace(&copy);
+        copy
+    }
+}
+
+struct Aggregator {
+    program: Program,
+    web: SocketAddr,
+    grpc: SocketAddr,
+}
+
+impl Aggregator {
+    fn start(site: &Site, more: &[String]) -> Self {
+        let config = site.config();
+        let mut arguments: Vec<String> =
+            ["--config", config.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
+                .map(str::to_owned)
+                .to_vec();
+        arguments.extend_from_slice(more);
+        let mut program = Program::start("rta-aggregator", arguments);
+        let (web, grpc) = (program.address("web"), program.address("grpc"));
+        Self { program, web, grpc }
+    }
+
+    /// What is said of a host, by the page in clear.
+    fn host(&self, name: &str) -> Value {
+        let mut stream = TcpStream::connect(self.web).unwrap();
+        let request =
+            format!("GET /api/v1/overview HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.web);
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let overview: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+        let hosts = overview["environments"][0]["hosts"].as_array().unwrap();
+        hosts.iter().find(|host| host["host"] == name || host["name"] == name).unwrap().clone()
+    }
+
+    fn reaches(&self, name: &str) {
+        patiently(&format!("{name} to be reached"), || (self.host(name)["reachable"] == true).then_some(()));
+    }
+
+    fn is_told(&self, name: &str, reason: &str) {
+        patiently(&format!("{name} to be told with: {reason}"), || {
+            let host = self.host(name);
+            assert_ne!(host["reachable"], true, "{host}");
+            host["error"].as_str()?.contains(reason).then_some(())
+        });
+    }
+
+    /// The command, with a certificate or without.
+    fn rta(&self, ca: &Path, own: Option<&Own>, arguments: &[&str]) -> Output {
+        let address = format!("https://{}", self.grpc);
+        let mut all = vec!["--aggregator", &address, "--ca", ca.to_str().unwrap()];
+        if let Some(own) = own {
+            all.extend(["--cert", own.certificate.to_str().unwrap(), "--key", own.key.to_str().unwrap()]);
+        }
+        run("rta", all.iter().chain(arguments))
+    }
+
+    fn is_refused(&self, ca: &Path, own: Option<&Own>, arguments: &[&str], reason: &str) {
+        let output = self.rta(ca, own, arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(reason), "{reason:?} is not in {said:?}");
+    }
+}
+
+fn write_hosts(site: &Site, hosts: &[(&str, &str)]) {
+    let hosts = hosts
+        .iter()
+        .map(|(name, agent)| format!("{{ name = \"{name}\", components = [\"app\"], agent = \"{agent}\" }}"));
+    let hosts: Vec<String> = hosts.collect();
+    site.write("host.toml", &format!("[[environment]]\nname = \"TEST\"\nhost = [{}]\n", hosts.join(", ")));
+}
+
+/// A configuration whose hosts `h` and `g` have no agent yet.
+fn site() -> Site {
+    let site = Site::new();
+    site.write("components.toml", &site.component("app", "", ""));
+    write_hosts(&site, &[("h", "https://127.0.0.1:1"), ("g", "https://127.0.0.1:2")]);
+    site
+}
+
+fn agent(site: &Site, host: &str, own: &Own, ca: &Path) -> (Program, SocketAddr) {
+    let flags = own.flags(ca);
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    site.agent_with(host, "127.0.0.1:0", &flags)
+}
+
+fn logged(program: &Program, text: &str) {
+    patiently(&format!("a log line with: {text}"), || {
+        program.log().iter().any(|line| line.contains(text)).then_some(())
+    });
+}
+
+#[test]
+fn an_agent_obeys_only_the_aggregators_certificate_and_is_believed_only_under_its_own_name() {
+    let site = site();
+    let pki = Pki::new(site.path("pki"));
+    let foreign = Pki::new(site.path("foreign"));
+    let ca = pki.ca();
+    let (h, h_address) = agent(&site, "h", &pki.host("h"), &ca);
+    // This one shows the certificate of another host.
+    let (_g, g_address) = agent(&site, "g", &pki.host("somebody"), &ca);
+    let hosts = [("h", format!("https://{h_address}")), ("g", format!("https://{g_address}"))];
+    write_hosts(&site, &hosts.each_ref().map(|(name, address)| (*name, address.as_str())));
+
+    let right = Aggregator::start(&site, &pki.host("aggregator").flags(&ca));
+    right.reaches("h");
+    right.is_told("g", "its certificate is not right: certificate not valid for name \"g\"");
+
+    let without = Aggregator::start(&site, &[]);
+    without.is_told("h", "was started without --tls-cert");
+    let rows = [
+        (foreign.host("aggregator"), "which is of another CA"),
+        (pki.host("other"), "it does not obey the name"),
+        (pki.user("aggregator"), "it does not obey the name"),
+        (pki.expired("aggregator"), "has expired"),
+    ];
+    for (own, reason) in rows {
+        // A user's certificate is good for no listener, but the aggregator need not listen with another.
+        let wrong = Aggregator::start(&site, &own.flags(&ca));
+        wrong.is_told("h", reason);
+    }
+    let distrustful = Aggregator::start(&site, &pki.own("hosts/aggregator").flags(&foreign.ca()));
+    distrustful.is_told("h", "its certificate is of another CA");
+    logged(&h, "a TLS connection was refused");
+
+    write_hosts(&site, &[("h", &format!("http://{h_address}")), ("g", "http://127.0.0.1:2")]);
+    let clear = Aggregator::start(&site, &[]);
+    patiently("clear to be refused", || clear.host("h")["error"].as_str().map(drop));
+    right.reaches("h");
+}
+
+#[test]
+fn the_command_acts_under_the_name_of_its_certificate_and_strangers_are_refused() {
+    let site = site();
+    let pki = Pki::new(site.path("pki"));
+    let foreign = Pki::new(site.path("foreign"));
+    let ca = pki.ca();
+    let (_h, address) = agent(&site, "h", &pki.host("h"), &ca);
+    write_hosts(&site, &[("h", &format!("https://{address}"))]);
+    let aggregator = Aggregator::start(&site, &pki.host("aggregator").flags(&ca));
+    aggregator.reaches("h");
+    let start = ["start", "app", "--yes"];
+    aggregator.is_refused(&ca, None, &["list"], "asks for your certificate");
+    aggregator.is_refused(&ca, None, &start, "asks for your certificate");
+    aggregator.is_refused(&ca, Some(&foreign.user("eve")), &start, "of another CA");
+    aggregator.is_refused(&ca, Some(&pki.expired("ann")), &start, "has expired");
+    aggregator.is_refused(&foreign.ca(), Some(&pki.user("bob")), &start, "of another CA");
+    let host = pki.own("hosts/h");
+    assert!(aggregator.rta(&ca, Some(&host), &["list"]).status.success(), "a host may look");
+    for act in [&start[..], &["config", "reload"], &["maintenance", "on", "--host", "h"]] {
+        aggregator.is_refused(&ca, Some(&host), act, "may look, and not act");
+    }
+    let clear = run("rta", ["--aggregator", &aggregator.grpc.to_string(), "list"]);
+    assert!(!clear.status.success(), "{clear:?}");
+    assert_eq!(site.process("app"), None, "nobody of them has started anything");
+
+    let ann = pki.user("ann");
+    let started = aggregator.rta(&ca, Some(&ann), &start);
+    assert!(started.status.success(), "{started:?}");
+    assert!(site.process("app").is_some());
+    let events = aggregator.rta(&ca, Some(&ann), &["events", "--component", "app", "--json"]);
+    let events: Value = serde_json::from_slice(&events.stdout).unwrap();
+    let by = events.as_array().unwrap().iter().filter_map(|event| event["by"]["user"].as_str());
+    let by: Vec<&str> = by.collect();
+    assert!(!by.is_empty() && by.iter().all(|by| *by == "ann"), "{events:#}");
+}
+
+/// The certificate that the page shows, and the start of its answer.
+fn page(address: SocketAddr, ca: &Path) -> Option<(CertificateDer<'static>, String)> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.unwrap().with_root_certificates(roots).with_no_client_auth();
+    let name = ServerName::try_from("page").unwrap();
+    let connection = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut stream = rustls::StreamOwned::new(connection, TcpStream::connect(address).unwrap());
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+    let mut start = [0; 15];
+    stream.read_exact(&mut start).ok()?;
+    let shown = stream.conn.peer_certificates()?.first()?.clone().into_owned();
+    Some((shown, String::from_utf8_lossy(&start).into_owned()))
+}
+
+#[test]
+fn renewed_files_are_used_without_a_restart_and_broken_ones_are_not() {
+    let site = site();
+    let pki = Pki::new(site.path("pki"));
+    let ca = pki.ca();
+    let (right_h, right_a, ann) = (pki.host("h"), pki.host("aggregator"), pki.user("ann"));
+    let other = pki.host("other");
+    let (own_h, own_a) = (other.copy(&site, "h"), other.copy(&site, "a"));
+    let web = pki.host("page").copy(&site, "page");
+    let (_h, address) = agent(&site, "h", &own_h, &ca);
+    write_hosts(&site, &[("h", &format!("https://{address}"))]);
+    let aggregator = Aggregator::start(&site, &own_a.flags(&ca));
+    aggregator.is_told("h", "certificate not valid for name");
+    right_h.replace(&own_h);
+    aggregator.is_told("h", "it does not obey the name");
+    right_a.replace(&own_a);
+    aggregator.reaches("h");
+    let list = || aggregator.rta(&ca, Some(&ann), &["list"]);
+    patiently("the command to be answered with it", || list().status.success().then_some(()));
+    std::fs::write(&own_a.certificate, "rubbish").unwrap();
+    logged(&aggregator.program, "TLS files are broken");
+    assert!(list().status.success(), "those from before go on");
+    aggregator.reaches("h");
+
+    let flags = [
+        "--web-cert".to_owned(),
+        web.certificate.to_str().unwrap().to_owned(),
+        "--web-key".to_owned(),
+        web.key.to_str().unwrap().to_owned(),
+    ];
+    let paged = Aggregator::start(&site, &flags);
+    let (before, start) = page(paged.web, &ca).unwrap();
+    assert_eq!(start, "HTTP/1.1 200 OK");
+    pki.make(&["host", "page", "--force"]);
+    pki.own("hosts/page").replace(&web);
+    patiently("the renewed certificate", || (page(paged.web, &ca)?.0 != before).then_some(()));
+}
+
+#[test]
+fn beyond_loopback_a_certificate_is_as_good_as_being_told_insecure_and_broken_files_are_said_at_once() {
+    let site = site();
+    let pki = Pki::new(site.path("pki"));
+    let config = site.config();
+    let config = config.to_str().unwrap();
+    let beyond = ["--config", config, "--host", "h", "--listen", "0.0.0.0:0"];
+    let refused = run("rta-agent", beyond);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("give --tls-cert"), "{refused:?}");
+    let flags = pki.host("h").flags(&pki.ca());
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let (_agent, address) = site.agent_with("h", "0.0.0.0:0", &flags);
+    assert!(address.ip().is_unspecified());
+
+    std::fs::write(pki.own("hosts/h").key, "rubbish").unwrap();
+    let broken = run("rta-agent", beyond.iter().chain(&flags));
+    assert_eq!(broken.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&broken.stderr).contains("h-key.pem"), "{broken:?}");
+    let told = run("rta", ["--aggregator", "https://127.0.0.1:1", "list"]);
+    assert_eq!(told.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&told.stderr).contains("--ca"), "{told:?}");
+}
