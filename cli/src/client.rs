@@ -60,7 +60,7 @@ pub(crate) struct Client {
 impl Client {
     /// A client of the aggregator at `address`, in clear. It must be made within a tokio runtime.
     pub(crate) fn new(address: &str) -> Result<Self, Failure> {
-        Self::secured(address)
+        Self::secured(address, &Tls::default())
     }
 
     /// A client of the aggregator at `address`, by TLS where that says `https://`.
