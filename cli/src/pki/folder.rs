@@ -17,6 +17,9 @@ pub(super) struct Folder<'p> {
     pub(super) force: bool,
 }
 
+/// A file, and the certificate in it, or why there is none.
+pub(super) type Listed = (PathBuf, Result<Certificate, String>);
+
 /// What is kept in a folder.
 pub(super) enum Place {
     Authority,
@@ -94,7 +97,7 @@ impl Folder<'_> {
     }
 
     /// Every certificate, the CA first, by name.
-    pub(super) fn all(&self) -> Result<Vec<(PathBuf, Result<Certificate, String>)>, String> {
+    pub(super) fn all(&self) -> Result<Vec<Listed>, String> {
         // Without it, the folder is no such.
         let (authority, _) = self.paths(&Place::Authority);
         if !authority.exists() {

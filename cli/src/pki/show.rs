@@ -1,15 +1,16 @@
 //! The list of certificates.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use jiff::Timestamp;
 use rta_shared::text::{counted, printable};
 use rta_shared::tls::Certificate;
 use rta_shared::tls::certificate::WARN_DAYS;
 
+use super::folder::Listed;
+
 /// A line for each: its name, its use, how long it holds, where it is.
-pub(super) fn table(listed: &[(PathBuf, Result<Certificate, String>)], now: Timestamp) -> String {
+pub(super) fn table(listed: &[Listed], now: Timestamp) -> String {
     let mut text = String::new();
     for (path, certificate) in listed {
         // Writing into a string does not fail.
@@ -40,7 +41,7 @@ fn left(days: i64) -> String {
     let number = counted(usize::try_from(days.unsigned_abs()).unwrap_or(usize::MAX), "day");
     match days {
         ..0 => format!("expired {number} ago"),
-        ..=WARN_DAYS => format!("{number} left: renew it soon"),
+        0..=WARN_DAYS => format!("{number} left: renew it soon"),
         _ => format!("{number} left"),
     }
 }
