@@ -61,8 +61,8 @@ struct Arguments {
     /// The key of the page's certificate
     #[arg(long, value_name = "FILE", requires = "web_cert")]
     web_key: Option<PathBuf>,
-    /// Listen beyond loopback although connections are neither encrypted nor authenticated: whoever
-    /// reaches a port can stop the platform
+    /// Listen beyond loopback although connections are not authenticated, and perhaps not encrypted: whoever
+    /// reaches a port can stop the platform. The page needs it there always, since it has no sign-in
     #[arg(long)]
     insecure: bool,
     /// How log lines are written: plain for people, json for collectors
@@ -105,17 +105,19 @@ fn complain(message: &str) {
 }
 
 fn prepare(arguments: &Arguments) -> Result<(Platform, Doors), String> {
-    let listeners = [
-        (arguments.web, &arguments.web_cert, "--web-cert and --web-key"),
-        (arguments.grpc, &arguments.tls_cert, "--tls-cert, --tls-key and --tls-ca"),
-    ];
-    for (address, certificate, flags) in listeners {
-        if !address.ip().is_loopback() && !arguments.insecure && certificate.is_none() {
-            return Err(format!(
-                "{address} is beyond loopback, where connections would be neither encrypted nor authenticated; \
-                 give {flags}, or add --insecure to listen there all the same"
-            ));
-        }
+    let (web, grpc) = (arguments.web, arguments.grpc);
+    // Encrypted or not: the page asks nobody for their name.
+    if !web.ip().is_loopback() && !arguments.insecure {
+        return Err(format!(
+            "{web} is beyond loopback, where everybody who reaches the page could stop the platform, since it has no \
+             sign-in; add --insecure to serve it there all the same"
+        ));
+    }
+    if !grpc.ip().is_loopback() && !arguments.insecure && arguments.tls_cert.is_none() {
+        return Err(format!(
+            "{grpc} is beyond loopback, where connections would be neither encrypted nor authenticated; \
+             give --tls-cert, --tls-key and --tls-ca, or add --insecure to listen there all the same"
+        ));
     }
     let platform = load_folder(&arguments.config).map_err(|error| error.to_string())?;
     Ok((platform, doors(arguments)?))
