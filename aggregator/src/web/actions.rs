@@ -13,6 +13,7 @@ use serde::Deserialize;
 use tonic::Code;
 
 use super::page;
+use super::viewer::Viewer;
 use crate::operations::{NotBegun, Operations, requester};
 use crate::target::OperationError;
 
@@ -73,22 +74,31 @@ impl Pressed {
     }
 }
 
-pub(super) async fn start(state: State<Operations>, address: Address, form: Form<Fields>) -> Response {
-    act(&state.0, ActionKind::Start, address, form.0).await
+pub(super) async fn start(state: State<Operations>, who: (Viewer, Address), form: Form<Fields>) -> Response {
+    act(&state.0, ActionKind::Start, who, form.0).await
 }
 
-pub(super) async fn stop(state: State<Operations>, address: Address, form: Form<Fields>) -> Response {
-    act(&state.0, ActionKind::Stop, address, form.0).await
+pub(super) async fn stop(state: State<Operations>, who: (Viewer, Address), form: Form<Fields>) -> Response {
+    act(&state.0, ActionKind::Stop, who, form.0).await
 }
 
-pub(super) async fn restart(state: State<Operations>, address: Address, form: Form<Fields>) -> Response {
-    act(&state.0, ActionKind::Restart, address, form.0).await
+pub(super) async fn restart(
+    state: State<Operations>,
+    who: (Viewer, Address),
+    form: Form<Fields>,
+) -> Response {
+    act(&state.0, ActionKind::Restart, who, form.0).await
 }
 
-async fn act(operations: &Operations, kind: ActionKind, address: Address, fields: Fields) -> Response {
+async fn act(
+    operations: &Operations,
+    kind: ActionKind,
+    (viewer, address): (Viewer, Address),
+    fields: Fields,
+) -> Response {
     let Some(Pressed { instance, agreed, alone }) = Pressed::read(fields) else {
         let text = "The form does not name an environment, a host and a component.";
-        return (StatusCode::BAD_REQUEST, page::message("Nothing was done", text)).into_response();
+        return (StatusCode::BAD_REQUEST, page::message(&viewer, "Nothing was done", text)).into_response();
     };
     let wish = Wish {
         component: instance.component.as_str().to_owned(),
@@ -101,9 +111,10 @@ async fn act(operations: &Operations, kind: ActionKind, address: Address, fields
     match operations.begin(kind, &wish, conduct, requester(USER, address.0)).await {
         Ok(account) => to_plan(account.begun().id),
         Err(NotBegun::Unagreed { plan, .. }) => {
-            ([(CACHE_CONTROL, "no-store")], page::plan::confirmation(&instance, &plan)).into_response()
+            ([(CACHE_CONTROL, "no-store")], page::plan::confirmation(&viewer, &instance, &plan))
+                .into_response()
         }
-        Err(NotBegun::Refused(error)) => refused(&error),
+        Err(NotBegun::Refused(error)) => refused(&viewer, &error),
     }
 }
 
@@ -113,17 +124,27 @@ pub(super) struct Shown {
     id: u64,
 }
 
-pub(super) async fn plan(State(operations): State<Operations>, Query(shown): Query<Shown>) -> Response {
+pub(super) async fn plan(
+    State(operations): State<Operations>,
+    viewer: Viewer,
+    Query(shown): Query<Shown>,
+) -> Response {
     match operations.account(shown.id) {
-        Ok(account) => ([(CACHE_CONTROL, "no-store")], page::plan::plan(&account.snapshot())).into_response(),
-        Err(error) => refused(&error),
+        Ok(account) => {
+            ([(CACHE_CONTROL, "no-store")], page::plan::plan(&viewer, &account.snapshot())).into_response()
+        }
+        Err(error) => refused(&viewer, &error),
     }
 }
 
-pub(super) async fn cancel(State(operations): State<Operations>, Form(shown): Form<Shown>) -> Response {
+pub(super) async fn cancel(
+    State(operations): State<Operations>,
+    viewer: Viewer,
+    Form(shown): Form<Shown>,
+) -> Response {
     match operations.cancel(shown.id) {
         Ok(_) => to_plan(shown.id),
-        Err(error) => refused(&error),
+        Err(error) => refused(&viewer, &error),
     }
 }
 
@@ -132,14 +153,14 @@ fn to_plan(id: u64) -> Response {
 }
 
 /// A page that says why nothing was done.
-fn refused(error: &OperationError) -> Response {
+fn refused(viewer: &Viewer, error: &OperationError) -> Response {
     let status = match error.code {
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::InvalidArgument => StatusCode::BAD_REQUEST,
         Code::FailedPrecondition => StatusCode::CONFLICT,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (status, page::message("Nothing was done", &error.message)).into_response()
+    (status, page::message(viewer, "Nothing was done", &error.message)).into_response()
 }
 
 #[cfg(test)]

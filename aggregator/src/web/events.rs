@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tonic::Code;
 
 use super::page::{self, Filter};
+use super::viewer::Viewer;
 use crate::history::{Asked, SOME, since};
 use crate::operations::Operations;
 use crate::target::OperationError;
@@ -58,6 +59,7 @@ impl Written {
 /// `GET /events`
 pub(super) async fn events_page(
     State(operations): State<Operations>,
+    viewer: Viewer,
     Query(written): Query<Written>,
 ) -> Response {
     let found = async {
@@ -75,7 +77,7 @@ pub(super) async fn events_page(
     let Written { environment, host, component, kind, since, .. } = written;
     let filter = Filter { environment, host, component, kind, since };
     let told = error.as_ref().map(|error| error.message.as_str());
-    let markup = page::events(&events, told, &filter, older, &operations.overview());
+    let markup = page::events(&viewer, &events, told, &filter, older, &operations.overview());
     let status = error.as_ref().map_or(StatusCode::OK, status);
     (status, [(CACHE_CONTROL, "no-store")], markup).into_response()
 }

@@ -11,6 +11,7 @@ use rta_shared::overview::InstanceId;
 use serde::Deserialize;
 
 use super::page;
+use super::viewer::Viewer;
 use crate::logs::LogPiece;
 use crate::operations::Operations;
 use crate::target::{OperationError, Target};
@@ -30,7 +31,11 @@ pub(super) struct Whose {
 }
 
 /// Answers with the end of the log, or with why it cannot be read.
-pub(super) async fn log(State(operations): State<Operations>, Query(whose): Query<Whose>) -> Response {
+pub(super) async fn log(
+    State(operations): State<Operations>,
+    viewer: Viewer,
+    Query(whose): Query<Whose>,
+) -> Response {
     let Whose { environment, host, component } = whose;
     let asked = InstanceId {
         environment: environment.as_str().into(),
@@ -47,7 +52,7 @@ pub(super) async fn log(State(operations): State<Operations>, Query(whose): Quer
         Err(error) => (asked, Err(error.message)),
     };
     let status = if read.is_ok() { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
-    (status, [(CACHE_CONTROL, "no-store")], page::log(&id, &read)).into_response()
+    (status, [(CACHE_CONTROL, "no-store")], page::log(&viewer, &id, &read)).into_response()
 }
 
 /// All pieces as one, or why there are not all.

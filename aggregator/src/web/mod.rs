@@ -9,6 +9,7 @@
 //! | `events` | what was recorded: its page, and its JSON |
 //! | `page` | the page: pure functions from an overview to HTML |
 //! | `routes` | what is answered under which path |
+//! | `viewer` | whom a page is made for |
 
 mod actions;
 mod assets;
@@ -17,6 +18,7 @@ pub mod guard;
 mod log;
 pub(crate) mod page;
 mod routes;
+mod viewer;
 
 pub use guard::HostPolicy;
 pub use routes::router;

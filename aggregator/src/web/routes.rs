@@ -15,6 +15,7 @@ use super::events::{events_json, events_page};
 use super::guard::{HostPolicy, guard};
 use super::log::log;
 use super::page;
+use super::viewer::Viewer;
 use crate::operations::Operations;
 
 /// No form of the page is anywhere near as large; the longest lists a few thousand instances.
@@ -45,9 +46,9 @@ pub fn router(operations: Operations, hosts: HostPolicy) -> Router {
         .with_state(operations)
 }
 
-async fn overview_page(State(operations): State<Operations>) -> impl IntoResponse {
+async fn overview_page(State(operations): State<Operations>, viewer: Viewer) -> impl IntoResponse {
     let plans: Vec<_> = operations.accounts().iter().map(|account| account.snapshot()).collect();
-    let markup = page::overview(&operations.overview(), &plans, Timestamp::now());
+    let markup = page::overview(&operations.overview(), &plans, &viewer, Timestamp::now());
     ([(CACHE_CONTROL, "no-store")], markup)
 }
 
@@ -73,14 +74,14 @@ fn asset(asset: &'static Asset) -> impl IntoResponse {
     (headers, asset.content)
 }
 
-async fn not_found(uri: Uri) -> (StatusCode, Markup) {
+async fn not_found(viewer: Viewer, uri: Uri) -> (StatusCode, Markup) {
     let text = format!("There is nothing at {}.", uri.path());
-    (StatusCode::NOT_FOUND, page::message("Not found", &text))
+    (StatusCode::NOT_FOUND, page::message(&viewer, "Not found", &text))
 }
 
-async fn wrong_method(method: Method, uri: Uri) -> (StatusCode, Markup) {
+async fn wrong_method(viewer: Viewer, method: Method, uri: Uri) -> (StatusCode, Markup) {
     let text = format!("{} does not take {method}.", uri.path());
-    (StatusCode::METHOD_NOT_ALLOWED, page::message("Not like this", &text))
+    (StatusCode::METHOD_NOT_ALLOWED, page::message(&viewer, "Not like this", &text))
 }
 
 #[cfg(test)]

@@ -6,14 +6,13 @@ use rta_shared::overview::{Counts, EnvironmentOverview, Health, Located};
 use rta_shared::trouble::{Trouble, consequence, verdict};
 
 use super::health::{ago, badge, icon, text};
-use super::{anchor, host, maintenance, slug};
+use super::{Shown, anchor, host, maintenance, slug};
 
-/// The environment's part of the page; `digest` is that of the aggregator's configuration.
+/// The environment's part of the page.
 pub(super) fn environment(
     environment: &EnvironmentOverview,
     troubles: &[Trouble<'_>],
-    digest: &str,
-    now: Timestamp,
+    shown: &Shown<'_>,
 ) -> Markup {
     let counts = environment.counts();
     let own: Vec<_> =
@@ -30,11 +29,11 @@ pub(super) fn environment(
             @if !own.is_empty() {
                 div.troubles {
                     h3 { "What is wrong" }
-                    ul { @for trouble in own { (cause(trouble, now)) } }
+                    ul { @for trouble in own { (cause(trouble, shown.now)) } }
                 }
             }
             div class="hosts" {
-                @for shown in &environment.hosts { (host::host(environment, shown, digest, now)) }
+                @for host in &environment.hosts { (host::host(environment, host, shown)) }
             }
         }
     }

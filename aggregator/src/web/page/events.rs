@@ -7,6 +7,7 @@ use rta_shared::overview::{Health, Overview};
 
 use super::health::{icon, text};
 use super::{config, layout};
+use crate::web::viewer::Viewer;
 
 /// How far back the form offers to look.
 const SPANS: [(&str, &str); 4] =
@@ -25,6 +26,7 @@ pub(in crate::web) struct Filter {
 /// The page of `events` as `filter` narrows them; `error` where they cannot be read. With `older` there are more,
 /// before the event of this ID. What can be chosen is from `overview`.
 pub(in crate::web) fn events(
+    viewer: &Viewer,
     events: &[Event],
     error: Option<&str>,
     filter: &Filter,
@@ -33,7 +35,6 @@ pub(in crate::web) fn events(
 ) -> Markup {
     let body = html! {
         header.top {
-            div.top-line { a.brand href="/" { "rta" } a.events-link href="/" { "Overview" } }
             div.events-head { h1 { "Events" } p { "What happened, and who asked for it, the newest first" } }
         }
         main.events-page {
@@ -49,7 +50,7 @@ pub(in crate::web) fn events(
             }
         }
     };
-    layout::layout("Events - rta", None, &body)
+    layout::layout(viewer, "Events - rta", None, &body)
 }
 
 fn row(event: &Event) -> Markup {
@@ -208,7 +209,8 @@ mod tests {
             since: "7d".to_owned(),
             ..Filter::default()
         };
-        let html = events(&[event()], None, &filter, Some(7), &sample()).into_string();
+        let html =
+            events(&Viewer::anybody("/events"), &[event()], None, &filter, Some(7), &sample()).into_string();
         for expected in [
             "1970-01-01 <strong>00:00:00</strong> UTC",
             "<p>kafka is down</p><pre>last &lt;words&gt;\\u{1b}\n</pre>",
@@ -228,10 +230,19 @@ mod tests {
         let mut overview = sample();
         overview.record_error = Some("events are not recorded since 09:30 UTC: <full>".to_owned());
         let pending = Event { id: 0, ..event() };
-        let html = events(&[pending], None, &Filter::default(), None, &overview).into_string();
+        let html = events(&Viewer::anybody("/events"), &[pending], None, &Filter::default(), None, &overview)
+            .into_string();
         assert!(html.contains("since 09:30 UTC: &lt;full&gt;") && html.contains("not written yet"), "{html}");
         assert!(!html.contains("Older events"));
-        let html = events(&[], Some("it cannot be read"), &Filter::default(), None, &sample()).into_string();
+        let html = events(
+            &Viewer::anybody("/events"),
+            &[],
+            Some("it cannot be read"),
+            &Filter::default(),
+            None,
+            &sample(),
+        )
+        .into_string();
         assert!(html.contains("it cannot be read") && !html.contains("Nothing was recorded"));
     }
 }

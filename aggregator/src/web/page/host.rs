@@ -1,19 +1,14 @@
 //! One host: what is wrong with it, its instances, and how it is watched.
 
-use jiff::Timestamp;
 use maud::{Markup, html};
 use rta_shared::overview::{EnvironmentOverview, HostOverview, Located};
 
 use super::health::{ago, badge, text};
-use super::{agent, config, instance, maintenance};
+use super::{Shown, agent, config, instance, maintenance};
 
-/// The host's card; `digest` is that of the aggregator's configuration.
-pub(super) fn host(
-    environment: &EnvironmentOverview,
-    host: &HostOverview,
-    digest: &str,
-    now: Timestamp,
-) -> Markup {
+/// The host's card.
+pub(super) fn host(environment: &EnvironmentOverview, host: &HostOverview, shown: &Shown<'_>) -> Markup {
+    let now = shown.now;
     html! {
         article class={ "host " (host.health) } {
             header {
@@ -32,11 +27,11 @@ pub(super) fn host(
             @if let Some(error) = &host.error { p.error { (text(error)) } }
             // What a lost agent said of itself need not be so any longer.
             @if let Some(agent) = host.agent.as_ref().filter(|_| host.reachable) {
-                (config::warnings(agent, digest))
+                (config::warnings(agent, shown.digest))
             }
             ul.instances {
                 @for instance in &host.instances {
-                    (instance::row(Located { environment, host, instance }, now))
+                    (instance::row(Located { environment, host, instance }, shown))
                 }
             }
             (agent::footer(host, now))

@@ -9,10 +9,11 @@ use rta_shared::report::{PartReport, State};
 
 use super::health::{badge, text};
 use super::plan::fields;
-use super::{anchor, maintenance};
+use super::{Shown, anchor, form, maintenance};
+use crate::web::viewer::Viewer;
 
 /// The instance's row in its host's card.
-pub(super) fn row(located: Located<'_>, now: Timestamp) -> Markup {
+pub(super) fn row(located: Located<'_>, shown: &Shown<'_>) -> Markup {
     let instance = located.instance;
     let pids: Vec<String> = instance.processes.iter().map(|process| process.id.pid.to_string()).collect();
     html! {
@@ -31,7 +32,7 @@ pub(super) fn row(located: Located<'_>, now: Timestamp) -> Markup {
                 @if let Some(own) = instance.maintenance.as_ref().filter(|one| one.component.is_some()) {
                     (maintenance::badge(own))
                 }
-                (details(located, now))
+                (details(located, shown.now))
             }
             (badge(instance.health))
             span.state {
@@ -40,7 +41,7 @@ pub(super) fn row(located: Located<'_>, now: Timestamp) -> Markup {
                     span.pids { (if pids.len() == 1 { "pid " } else { "pids " }) (pids.join(", ")) }
                 }
             }
-            span.control { (control(located)) }
+            @if shown.viewer.may_act { span.control { (control(shown.viewer, located)) } }
         }
     }
 }
@@ -91,30 +92,29 @@ fn tally(part: &PartReport) -> Markup {
 }
 
 /// The buttons that make sense, if any do.
-fn control(located: Located<'_>) -> Markup {
+fn control(viewer: &Viewer, located: Located<'_>) -> Markup {
     let InstanceOverview { state, startable, .. } = located.instance;
     html! {
         @match (state, startable) {
-            (Some(State::Stopped), true) => (button("/start", "Start", located)),
+            (Some(State::Stopped), true) => (button(viewer, "/start", "Start", located)),
             (Some(State::Stopped), false) => {
                 span.hint title="The configuration has no start command for it" { "watched only" }
             }
             (Some(State::Running | State::Partial), startable) => {
-                @if *startable { (button("/restart", "Restart", located)) }
-                (button("/stop", "Stop", located))
+                @if *startable { (button(viewer, "/restart", "Restart", located)) }
+                (button(viewer, "/stop", "Stop", located))
             }
             (Some(State::Starting | State::Stopping | State::Unknown) | None, _) => {}
         }
     }
 }
 
-fn button(path: &str, word: &str, located: Located<'_>) -> Markup {
+fn button(viewer: &Viewer, path: &str, word: &str, located: Located<'_>) -> Markup {
     let id = located.id();
-    html! {
-        form method="post" action=(path) {
-            (fields(&id))
-            button type="submit" class=(word.to_lowercase())
-                aria-label={ (word) " " (text(id.component.as_str())) " on " (text(id.host.as_str())) } { (word) }
-        }
-    }
+    let content = html! {
+        (fields(&id))
+        button type="submit" class=(word.to_lowercase())
+            aria-label={ (word) " " (text(id.component.as_str())) " on " (text(id.host.as_str())) } { (word) }
+    };
+    form::post(viewer, path, None, &content)
 }

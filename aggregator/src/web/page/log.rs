@@ -7,13 +7,13 @@ use rta_shared::text::printable_line;
 use super::health::text;
 use super::layout::layout;
 use crate::logs::LogPiece;
+use crate::web::viewer::Viewer;
 
 /// The page of an instance's log: what was read, or why it was not.
-pub(in crate::web) fn log(id: &InstanceId, read: &Result<LogPiece, String>) -> Markup {
+pub(in crate::web) fn log(viewer: &Viewer, id: &InstanceId, read: &Result<LogPiece, String>) -> Markup {
     let title = format!("log of {} on {}", id.component, id.host);
     let body = html! {
         main.log {
-            nav.crumbs aria-label="Way back" { a href="/" { "Overview" } }
             h1 { "Log of " (text(id.component.as_str())) }
             p.where { (text(id.environment.as_str())) " / " (text(id.host.as_str())) }
             @match read {
@@ -35,7 +35,7 @@ pub(in crate::web) fn log(id: &InstanceId, read: &Result<LogPiece, String>) -> M
             }
         }
     };
-    layout(&format!("{title} - rta"), None, &body)
+    layout(viewer, &format!("{title} - rta"), None, &body)
 }
 
 #[cfg(test)]
@@ -46,9 +46,9 @@ mod tests {
     fn lines_are_text_and_a_failure_is_told() {
         let id = InstanceId { environment: "DEV".into(), host: "h".into(), component: "c".into() };
         let piece = LogPiece { lines: vec!["<b>x</b>".to_owned()], notice: String::new() };
-        let page = log(&id, &Ok(piece)).into_string();
+        let page = log(&Viewer::anybody("/log"), &id, &Ok(piece)).into_string();
         assert!(page.contains("&lt;b&gt;x&lt;/b&gt;\n") && page.contains("rta logs -f DEV/h/c"), "{page}");
-        let page = log(&id, &Err("no log".to_owned())).into_string();
+        let page = log(&Viewer::anybody("/log"), &id, &Err("no log".to_owned())).into_string();
         assert!(page.contains("no log"), "{page}");
     }
 }

@@ -4,6 +4,7 @@ mod agent;
 mod config;
 mod environment;
 mod events;
+mod form;
 mod health;
 mod host;
 mod instance;
@@ -21,6 +22,7 @@ use rta_shared::text::counted;
 use rta_shared::trouble::{troubles, verdict};
 
 use crate::plan::account::Snapshot;
+use crate::web::viewer::Viewer;
 
 pub(super) use events::{Filter, events};
 pub(super) use layout::message;
@@ -29,14 +31,22 @@ pub(super) use log::log;
 /// How soon the page looks again while something changes, in seconds.
 const AGAIN: u32 = 2;
 
+/// What all parts of a page are made with.
+struct Shown<'a> {
+    viewer: &'a Viewer,
+    /// What tells the aggregator's configuration from every other one.
+    digest: &'a str,
+    now: Timestamp,
+}
+
 /// The page of `overview` at the moment `now`, with the `plans` under way and of late, the newest first.
-pub(super) fn overview(overview: &Overview, plans: &[Snapshot], now: Timestamp) -> Markup {
+pub(super) fn overview(overview: &Overview, plans: &[Snapshot], viewer: &Viewer, now: Timestamp) -> Markup {
+    let shown = Shown { viewer, digest: &overview.config_digest, now };
     let counts = overview.counts();
     let troubles = troubles(overview);
     let body = html! {
         header.top {
             div.top-line {
-                span.brand { "rta" }
                 @if overview.environments.len() > 1 {
                     nav aria-label="Environments" {
                         @for environment in &overview.environments {
@@ -46,11 +56,10 @@ pub(super) fn overview(overview: &Overview, plans: &[Snapshot], now: Timestamp) 
                         }
                     }
                 }
-                form.refresh method="post" action="/refresh" {
-                    a.events-link href="/events" { "Events" }
+                (form::post(viewer, "/refresh", Some("refresh"), &html! {
                     span.as-of { "as of " (health::clock(overview.generated_at)) }
                     button.primary type="submit" { "Refresh" }
-                }
+                }))
             }
             div class={ "verdict " (counts.worst().unwrap_or(Health::Unknown)) } {
                 h1 { (headline(counts)) }
@@ -66,12 +75,12 @@ pub(super) fn overview(overview: &Overview, plans: &[Snapshot], now: Timestamp) 
                 p.empty { "The configuration names no environment yet. Add one as a file of its folder, then run \"rta config reload\"." }
             }
             @for environment in &overview.environments {
-                (environment::environment(environment, &troubles, &overview.config_digest, now))
+                (environment::environment(environment, &troubles, &shown))
             }
             (notice::recent(plans))
         }
     };
-    layout::layout(&title(counts), is_under_way(overview, plans).then_some(AGAIN), &body)
+    layout::layout(viewer, &title(counts), is_under_way(overview, plans).then_some(AGAIN), &body)
 }
 
 /// What the browser's tab shows.
@@ -224,7 +233,7 @@ pub(crate) mod tests {
     }
 
     fn html_of(overview_shown: &Overview) -> String {
-        overview(overview_shown, &[], Timestamp::UNIX_EPOCH).into_string()
+        overview(overview_shown, &[], &Viewer::anybody("/"), Timestamp::UNIX_EPOCH).into_string()
     }
 
     #[test]

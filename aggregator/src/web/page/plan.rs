@@ -7,9 +7,10 @@ use rta_shared::plan::{Plan, Step, StepState};
 use rta_shared::text::counted;
 
 use super::health::{clock, text};
-use super::layout;
+use super::{form, layout};
 use crate::plan::account::Snapshot;
 use crate::plan::{agree, spoken};
+use crate::web::viewer::Viewer;
 
 /// How soon the page looks again while the plan is under way, in seconds.
 const AGAIN: u32 = 1;
@@ -44,22 +45,21 @@ pub(super) fn standing(plan: &Snapshot) -> String {
 }
 
 /// The page of a plan that was begun.
-pub(in crate::web) fn plan(plan: &Snapshot) -> Markup {
+pub(in crate::web) fn plan(viewer: &Viewer, plan: &Snapshot) -> Markup {
     let title = title(&plan.begun.plan);
     let body = html! {
         main.plan {
             div.plan-head {
-                span.brand { "rta" }
                 h1 { (capitalised(&title)) }
                 p { "Plan " (plan.begun.id) ", begun " (clock(plan.begun.at)) " for " (text(&plan.begun.by.to_string())) }
             }
             div.plan-line role="status" {
                 strong { (standing(plan)) }
-                @if plan.end.is_none() {
-                    form method="post" action="/cancel" {
+                @if plan.end.is_none() && viewer.may_act {
+                    (form::post(viewer, "/cancel", None, &html! {
                         input type="hidden" name="id" value=(plan.begun.id);
                         button.danger type="submit" { "Cancel what has not begun" }
-                    }
+                    }))
                 }
                 a href="/" { "Back to the overview" }
             }
@@ -72,11 +72,11 @@ pub(in crate::web) fn plan(plan: &Snapshot) -> Markup {
             }
         }
     };
-    layout::layout(&format!("{title} - rta"), plan.end.is_none().then_some(AGAIN), &body)
+    layout::layout(viewer, &format!("{title} - rta"), plan.end.is_none().then_some(AGAIN), &body)
 }
 
 /// The page that asks whether what a plan touches beside `named` is right.
-pub(in crate::web) fn confirmation(named: &InstanceId, plan: &Plan) -> Markup {
+pub(in crate::web) fn confirmation(viewer: &Viewer, named: &InstanceId, plan: &Plan) -> Markup {
     let unnamed = plan.unnamed();
     let verb = capitalised(plan.kind.word());
     let question = format!("{verb} {}?", spoken(named));
@@ -85,7 +85,6 @@ pub(in crate::web) fn confirmation(named: &InstanceId, plan: &Plan) -> Markup {
     let body = html! {
         main.plan {
             div.plan-head {
-                span.brand { "rta" }
                 h1 { (text(&question)) }
                 @for consequence in agree::consequences(plan, &unnamed) { p { "It also " (text(&consequence)) "." } }
             }
@@ -93,21 +92,21 @@ pub(in crate::web) fn confirmation(named: &InstanceId, plan: &Plan) -> Markup {
                 @for step in &plan.steps { (told(step, None, "")) }
             }
             div.plan-line {
-                form method="post" action=(path) {
+                (form::post(viewer, &path, None, &html! {
                     (fields(named))
                     @for id in &unnamed { input type="hidden" name="agreed" value=(id); }
                     button.primary type="submit" { (verb) " " (counted(touched, "instance")) }
-                }
-                form method="post" action=(path) {
+                }))
+                (form::post(viewer, &path, None, &html! {
                     (fields(named))
                     input type="hidden" name="alone" value="";
                     button type="submit" { (verb) " " (text(named.component.as_str())) " alone" }
-                }
+                }))
                 a href="/" { "Cancel, nothing is done" }
             }
         }
     };
-    layout::layout(&format!("{} - rta", text(&question)), None, &body)
+    layout::layout(viewer, &format!("{} - rta", text(&question)), None, &body)
 }
 
 /// What a form says of the instance that it is for.
@@ -231,7 +230,7 @@ mod tests {
 
     #[test]
     fn before_more_is_touched_than_was_pressed_the_page_asks() {
-        let html = confirmation(&stop().steps[1].instance, &stop()).into_string();
+        let html = confirmation(&Viewer::anybody("/"), &stop().steps[1].instance, &stop()).into_string();
         for expected in [
             "<h1>Stop kafka server on h1?</h1>",
             "It also takes down: raw &lt;b&gt;writer on h1.",
@@ -253,7 +252,7 @@ mod tests {
     fn the_page_says_what_is_to_be_known_of_what_was_pressed() {
         let mut plan = stop();
         plan.steps[1].why = "detector on <h2>, whose host does not answer, needs it too".to_owned();
-        let html = confirmation(&plan.steps[1].instance, &plan).into_string();
+        let html = confirmation(&Viewer::anybody("/"), &plan.steps[1].instance, &plan).into_string();
         let note = "<p class=\"why\">detector on &lt;h2&gt;, whose host does not answer, needs it too</p>";
         assert!(html.contains(note), "{html}");
     }
@@ -271,7 +270,7 @@ mod tests {
     fn a_plan_under_way_is_shown_step_by_step_and_looks_again() {
         let steps =
             vec![(StepState::UnderWay, "SIGTERM sent".to_owned()), (StepState::Waiting, String::new())];
-        let html = plan(&snapshot(steps, None)).into_string();
+        let html = plan(&Viewer::anybody("/plan"), &snapshot(steps, None)).into_string();
         for expected in [
             "content=\"1\"",
             "<h1>Stop of kafka server on h1 and 1 more</h1>",
@@ -300,7 +299,7 @@ mod tests {
             cancelled: false,
         };
         let shown = snapshot(steps, Some(end));
-        let html = plan(&shown).into_string();
+        let html = plan(&Viewer::anybody("/plan"), &shown).into_string();
         for expected in [
             "0 steps done, 1 failed, 1 skipped",
             "<p class=\"said\">it did not end</p><pre>&lt;script&gt;\\u{1b}[31m\nsecond</pre>",

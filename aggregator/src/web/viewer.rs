@@ -1,0 +1,37 @@
+//! Whom a page is made for.
+
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+
+/// Whom a page is made for, and what it offers them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Viewer {
+    /// As whom they signed in.
+    pub(crate) name: Option<String>,
+    /// They may start and stop; without, a page has no buttons that do.
+    pub(crate) may_act: bool,
+    /// What each form of theirs has to carry; `None` where nobody signs in.
+    pub(crate) csrf: Option<String>,
+    /// They could sign in, and have not.
+    pub(crate) can_sign_in: bool,
+    /// The path and the query of the page that they asked for.
+    pub(crate) here: String,
+}
+
+impl Viewer {
+    /// Anybody, where nobody signs in: whoever reaches the page may act.
+    pub(crate) fn anybody(here: &str) -> Self {
+        Self { name: None, may_act: true, csrf: None, can_sign_in: false, here: here.to_owned() }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Viewer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let here = parts.uri.path_and_query().map_or("/", |here| here.as_str());
+        Ok(Self::anybody(here))
+    }
+}
