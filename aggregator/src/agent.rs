@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::error::Error as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
@@ -187,9 +186,8 @@ impl Agent {
         let mut told: Option<Vec<Maintenance>> = None;
         let mut complained = String::new();
         loop {
-            let all = Arc::clone(&maintenance.borrow_and_update());
-            let own: Vec<Maintenance> = all.iter().filter(|one| one.host == self.host).cloned().collect();
-            if told.as_ref() != Some(&own) {
+            let own = maintenance.borrow_and_update().of(&self.host);
+            if let Some(own) = own.filter(|own| told.as_ref() != Some(own)) {
                 match self.set_maintenance(&own, Timestamp::now()).await {
                     Ok(()) => told = Some(own),
                     Err(reason) => {
@@ -431,6 +429,8 @@ mod tests {
     use tonic::service::Routes;
     use tonic::transport::Server;
     use tonic::transport::server::TcpIncoming;
+
+    use std::sync::Arc;
 
     use super::*;
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use rta_shared::name::Name;
-use rta_shared::overview::{HostOverview, Located, Overview};
+use rta_shared::overview::{HostOverview, InstanceOverview, Located, Overview};
 use rta_shared::text::printable;
 
 /// Something that differs.
@@ -13,10 +13,8 @@ pub(crate) enum Change<'o> {
     Health { before: Located<'o>, now: Located<'o> },
     /// Whether a host is known, or why it is not.
     Host { now: &'o HostOverview, environment: &'o Name },
-    /// An instance was started again by its agent.
-    Restarted(Located<'o>),
-    /// An instance's agent has given it up.
-    GivenUp(Located<'o>),
+    /// How often an instance was started again by its agent, or whether that has given it up.
+    Autostart(Located<'o>),
 }
 
 /// Everything that differs, in the configuration's order. What is only in one of the two was told when the
@@ -76,13 +74,11 @@ fn compare<'o>(before: Located<'o>, now: Located<'o>, changes: &mut Vec<Change<'
     if old.health != new.health {
         changes.push(Change::Health { before, now });
     }
-    if let (Some(old), Some(new)) = (&old.autostart, &new.autostart) {
-        if new.restarts > old.restarts {
-            changes.push(Change::Restarted(now));
-        }
-        if new.given_up && !old.given_up {
-            changes.push(Change::GivenUp(now));
-        }
+    let done = |instance: &InstanceOverview| {
+        instance.autostart.as_ref().map(|autostart| (autostart.restarts, autostart.given_up))
+    };
+    if new.autostart.is_some() && done(old) != done(new) {
+        changes.push(Change::Autostart(now));
     }
 }
 
@@ -99,11 +95,14 @@ impl Change<'_> {
                 Some(error) => tracing::warn!(host = %now.name, error, "host unknown"),
                 None => tracing::info!(host = %now.name, "host reachable"),
             },
-            Self::Restarted(now) => {
-                tracing::warn!(instance = %now.id(), end = %last_end(*now), "started again by its agent");
-            }
-            Self::GivenUp(now) => {
-                tracing::warn!(instance = %now.id(), end = %last_end(*now), "given up by its agent");
+            Self::Autostart(now) => {
+                let (restarts, given_up) = now
+                    .instance
+                    .autostart
+                    .as_ref()
+                    .map_or((0, false), |autostart| (autostart.restarts, autostart.given_up));
+                let end = last_end(*now);
+                tracing::info!(instance = %now.id(), restarts, given_up, %end, "kept running by its agent");
             }
         }
     }

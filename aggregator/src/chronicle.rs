@@ -14,6 +14,8 @@ use crate::record::Place;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Chronicle {
     known: HashMap<Place, Known>,
+    /// How often each was started again by its agent, and whether that has given it up.
+    autostarts: HashMap<Place, (u32, bool)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,53 +32,61 @@ pub(crate) enum Note {
     Event(Box<Event>),
     /// It is the first that is known of it: from now on, this is known.
     First(Place, String),
-    /// It is no news.
-    Nothing,
 }
 
 impl Chronicle {
     /// Goes on with what an earlier aggregator knew.
     pub(crate) fn new(known: HashMap<Place, String>) -> Self {
         let earlier = |(place, value)| (place, Known { value, is_earlier: true });
-        Self { known: known.into_iter().map(earlier).collect() }
+        Self { known: known.into_iter().map(earlier).collect(), autostarts: HashMap::new() }
     }
 
-    /// What a change at the moment `at` comes to.
-    pub(crate) fn note(&mut self, change: &Change<'_>, at: Timestamp) -> Note {
+    /// What a change at the moment `at` comes to; nothing where it is no news.
+    pub(crate) fn note(&mut self, change: &Change<'_>, at: Timestamp) -> Vec<Note> {
         match change {
-            Change::Health { now, .. } => self.health(*now, at),
+            Change::Health { now, .. } => self.health(*now, at).into_iter().collect(),
             Change::Host { now, environment } => {
                 let place =
                     Place { environment: (*environment).clone(), host: now.name.clone(), component: None };
-                self.host(place, now, at)
+                self.host(place, now, at).into_iter().collect()
             }
-            Change::Restarted(now) => {
-                let restarts = now.instance.autostart.as_ref().map_or(0, |autostart| autostart.restarts);
-                let text = format!(
-                    "{} was started again by its agent ({restarts} of late){}",
-                    place(*now),
-                    because(*now)
-                );
-                Note::Event(Box::new(event(EventKind::Autostart, place(*now), at, None, "restarted", text)))
-            }
-            Change::GivenUp(now) => {
-                let text = format!(
-                    "{} ended too often and is not started any more until an operator does{}",
-                    place(*now),
-                    because(*now)
-                );
-                Note::Event(Box::new(event(EventKind::Autostart, place(*now), at, None, "given up", text)))
-            }
+            Change::Autostart(now) => self.autostart(*now, at),
         }
     }
 
-    fn health(&mut self, now: Located<'_>, at: Timestamp) -> Note {
+    /// What an agent did by itself since it was heard of that last, also while its host could not be heard.
+    fn autostart(&mut self, now: Located<'_>, at: Timestamp) -> Vec<Note> {
+        let Some(autostart) = &now.instance.autostart else { return Vec::new() };
+        let (restarts, given_up) = (autostart.restarts, autostart.given_up);
+        let before = self.autostarts.insert(place(now), (restarts, given_up));
+        // The first that is heard may be long past.
+        let Some((restarts_before, given_up_before)) = before else { return Vec::new() };
+        let note =
+            |to, text| Note::Event(Box::new(event(EventKind::Autostart, place(now), at, None, to, text)));
+        let mut notes = Vec::new();
+        if restarts > restarts_before {
+            let text =
+                format!("{} was started again by its agent ({restarts} of late){}", place(now), because(now));
+            notes.push(note("restarted", text));
+        }
+        if given_up && !given_up_before {
+            let text = format!(
+                "{} ended too often and is not started any more until an operator does{}",
+                place(now),
+                because(now)
+            );
+            notes.push(note("given up", text));
+        }
+        notes
+    }
+
+    fn health(&mut self, now: Located<'_>, at: Timestamp) -> Option<Note> {
         let instance = now.instance;
         // What is unknown since a host is, is told by that host's event; what was known of it holds until the host
         // is heard again. An outage of a thousand hosts is a thousand events.
         let is_of_its_own = now.host.reachable && now.host.error.is_none() && instance.cause.is_none();
         if instance.health == Health::Unknown && !is_of_its_own {
-            return Note::Nothing;
+            return None;
         }
         let place = place(now);
         let mut text = format!("{place} is {}", instance.health);
@@ -89,13 +99,13 @@ impl Chronicle {
         self.change(EventKind::Health, place, instance.health.word(), at, text)
     }
 
-    fn host(&mut self, place: Place, now: &HostOverview, at: Timestamp) -> Note {
+    fn host(&mut self, place: Place, now: &HostOverview, at: Timestamp) -> Option<Note> {
         let value = match (now.reachable, &now.error) {
             (true, None) => "reachable",
             (true, Some(_)) => "unknown",
             (false, Some(_)) => "unreachable",
             // Nothing has been heard of it yet.
-            (false, None) => return Note::Nothing,
+            (false, None) => return None,
         };
         let text = match &now.error {
             Some(error) => format!("{place} is {value}: {error}"),
@@ -104,19 +114,26 @@ impl Chronicle {
         self.change(EventKind::Host, place, value, at, text)
     }
 
-    fn change(&mut self, kind: EventKind, place: Place, value: &str, at: Timestamp, text: String) -> Note {
+    fn change(
+        &mut self,
+        kind: EventKind,
+        place: Place,
+        value: &str,
+        at: Timestamp,
+        text: String,
+    ) -> Option<Note> {
         let known = Known { value: value.to_owned(), is_earlier: false };
         let Some(before) = self.known.insert(place.clone(), known) else {
-            return Note::First(place, value.to_owned());
+            return Some(Note::First(place, value.to_owned()));
         };
         if before.value == value {
-            return Note::Nothing;
+            return None;
         }
         let text = match before.is_earlier {
             true => format!("{text}; it changed while the aggregator was not running"),
             false => text,
         };
-        Note::Event(Box::new(event(kind, place, at, Some(before.value), value, text)))
+        Some(Note::Event(Box::new(event(kind, place, at, Some(before.value), value, text))))
     }
 }
 
@@ -168,19 +185,18 @@ mod tests {
 
     fn notes(chronicle: &mut Chronicle, before: &Overview, now: &Overview) -> Vec<Note> {
         let changes = changes(before, now);
-        changes.iter().map(|change| chronicle.note(change, Timestamp::UNIX_EPOCH)).collect()
+        changes.iter().flat_map(|change| chronicle.note(change, Timestamp::UNIX_EPOCH)).collect()
     }
 
     fn texts(notes: &[Note]) -> Vec<String> {
         let text = |note: &Note| match note {
             Note::Event(event) => {
                 let or_dash = |text: &Option<String>| text.clone().unwrap_or("-".to_owned());
-                Some(format!("{}>{} {}", or_dash(&event.from), or_dash(&event.to), event.text))
+                format!("{}>{} {}", or_dash(&event.from), or_dash(&event.to), event.text)
             }
-            Note::First(place, value) => Some(format!("first {place} {value}")),
-            Note::Nothing => None,
+            Note::First(place, value) => format!("first {place} {value}"),
         };
-        notes.iter().filter_map(text).collect()
+        notes.iter().map(text).collect()
     }
 
     /// The sample before anything was heard of its hosts.
@@ -283,5 +299,10 @@ mod tests {
                  operator does: it was ended by SIGKILL"
             ]
         );
+        // Also what it did while its host could not be heard.
+        assert!(notes(&mut chronicle, &autostart(2, true), &sample()).is_empty());
+        let back = texts(&notes(&mut chronicle, &sample(), &autostart(3, false)));
+        assert_eq!(back.len(), 1, "{back:?}");
+        assert!(back[0].contains("(3 of late)"), "{back:?}");
     }
 }

@@ -146,7 +146,7 @@ impl Operations {
         self.inbox.send(Message::Maintain(change, answer)).await.map_err(|_| ended())?;
         let changed = changed.await.map_err(|_| ended())?;
         if let (false, [], Some(message)) =
-            (wished.on, changed.as_slice(), ended_with_its_host_alone(&self.maintenance.borrow(), &off))
+            (wished.on, changed.as_slice(), ended_with_its_host_alone(self.maintenance.borrow().all(), &off))
         {
             return Err(OperationError::new(Code::FailedPrecondition, message));
         }

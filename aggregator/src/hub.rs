@@ -85,7 +85,7 @@ pub(crate) fn hub(
         knowledge: Knowledge::of(fleet.ids()),
         fleet,
         config_error: None,
-        maintenance: Current::new(recorder.maintenance()),
+        maintenance: Current::new(recorder.maintenance(), recorder.maintained()),
         told_maintenance: watch::Sender::default(),
         chronicle: Chronicle::new(recorder.known()),
         record_error: recorder.error(),
@@ -130,13 +130,17 @@ impl Hub {
         self.knowledge = std::mem::take(&mut self.knowledge).carried_over(fleet.ids());
         self.fleet = fleet;
         self.config_error = None;
+        self.maintenance.move_with(&self.fleet.platform);
         self.forget_removed();
     }
 
     /// Begins or ends maintenance; what was changed.
     fn maintain(&mut self, change: MaintenanceChange) -> Vec<Maintenance> {
+        let mut is_settled = false;
         let changed = match change {
-            MaintenanceChange::Begin(new) => {
+            MaintenanceChange::Begin(mut new) => {
+                // The configuration may have changed since they were named.
+                new.retain(|one| is_configured(&self.fleet.platform, one));
                 self.maintenance.begin(&new);
                 new.iter().for_each(|one| self.recorder.record(beginning(one)));
                 new
@@ -145,10 +149,11 @@ impl Hub {
                 let ended = self.maintenance.end(|one| places.iter().any(|place| is_ended_by(one, place)));
                 let now = Timestamp::now();
                 ended.iter().for_each(|one| self.recorder.record(ending(one, now, "", Some(&by))));
+                is_settled = self.maintenance.settle(places.into_iter().map(|place| place.host));
                 ended
             }
         };
-        if !changed.is_empty() {
+        if is_settled || !changed.is_empty() {
             self.tell_maintenance();
         }
         changed
@@ -176,9 +181,9 @@ impl Hub {
     }
 
     fn tell_maintenance(&self) {
-        let all = self.maintenance.all().to_vec();
-        self.recorder.maintain(all.clone());
-        self.told_maintenance.send_replace(Arc::new(all));
+        let known = self.maintenance.known();
+        self.recorder.maintain(known.all().to_vec());
+        self.told_maintenance.send_replace(Arc::new(known.clone()));
     }
 
     /// How long until the next maintenance may be over.
@@ -258,10 +263,11 @@ impl Hub {
         let mut first = Vec::new();
         for change in changes(&before, &overview) {
             change.log();
-            match self.chronicle.note(&change, overview.generated_at) {
-                Note::Event(event) => self.recorder.record(*event),
-                Note::First(place, value) => first.push((place, value)),
-                Note::Nothing => {}
+            for note in self.chronicle.note(&change, overview.generated_at) {
+                match note {
+                    Note::Event(event) => self.recorder.record(*event),
+                    Note::First(place, value) => first.push((place, value)),
+                }
             }
         }
         self.recorder.know(first);

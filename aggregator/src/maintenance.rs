@@ -1,5 +1,6 @@
 //! What is in maintenance: pure. The hub owns it, since the overview shows it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -7,6 +8,7 @@ use rta_shared::config::Platform;
 use rta_shared::control::Requester;
 use rta_shared::event::{Event, EventKind};
 use rta_shared::maintenance::Maintenance;
+use rta_shared::name::Name;
 use rta_shared::overview::EnvironmentOverview;
 use tonic::Code;
 
@@ -14,7 +16,28 @@ use crate::record::Place;
 use crate::target::{OperationError, Target, ambiguous, find_all, find_place};
 
 /// All that is in maintenance, for those who tell it to the agents.
-pub(crate) type AllMaintenance = Arc<Vec<Maintenance>>;
+pub(crate) type AllMaintenance = Arc<Known>;
+
+/// What is known of maintenance. Of a host without any that is only so much: an aggregator that cannot read its
+/// record, or has none, knows nothing of what an earlier one was told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    all: Vec<Maintenance>,
+    /// The hosts that were in maintenance, with a component or as a whole, and that are known to be so or not.
+    hosts: HashSet<Name>,
+}
+
+impl Known {
+    pub(crate) fn all(&self) -> &[Maintenance] {
+        &self.all
+    }
+
+    /// What of `host` is in maintenance; `None`: that is not known, and its agent keeps what it was told before.
+    pub(crate) fn of(&self, host: &Name) -> Option<Vec<Maintenance>> {
+        let own: Vec<Maintenance> = self.all.iter().filter(|one| one.host == *host).cloned().collect();
+        (!own.is_empty() || self.hosts.contains(host)).then_some(own)
+    }
+}
 
 /// What is to be put into maintenance, or taken out of it, as a person names it.
 #[derive(Clone, Debug, Default)]
@@ -86,44 +109,65 @@ pub(crate) fn places(platform: &Platform, named: &Named) -> Result<Vec<Place>, O
 
 /// What is in maintenance now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Current(Vec<Maintenance>);
+pub(crate) struct Current(Known);
 
 impl Current {
-    pub(crate) fn new(all: Vec<Maintenance>) -> Self {
-        Self(all)
+    /// `all` is in maintenance, and these `hosts` are known to be so or not.
+    pub(crate) fn new(all: Vec<Maintenance>, hosts: HashSet<Name>) -> Self {
+        Self(Known { all, hosts })
     }
 
-    pub(crate) fn all(&self) -> &[Maintenance] {
+    pub(crate) fn known(&self) -> &Known {
         &self.0
     }
 
     /// These begin; each takes the place of what was set for the same instance or host.
     pub(crate) fn begin(&mut self, new: &[Maintenance]) {
-        self.0.retain(|old| !new.iter().any(|new| place(new) == place(old)));
-        self.0.extend_from_slice(new);
+        let same = |a: &Maintenance, b: &Maintenance| a.host == b.host && a.component == b.component;
+        self.0.all.retain(|old| !new.iter().any(|new| same(new, old)));
+        self.0.all.extend_from_slice(new);
+        self.0.hosts.extend(new.iter().map(|one| one.host.clone()));
     }
 
     /// Those for which `is_over` holds end; which they are.
     pub(crate) fn end(&mut self, is_over: impl Fn(&Maintenance) -> bool) -> Vec<Maintenance> {
-        self.0.extract_if(.., |one| is_over(one)).collect()
+        let ended: Vec<Maintenance> = self.0.all.extract_if(.., |one| is_over(one)).collect();
+        self.0.hosts.extend(ended.iter().map(|one| one.host.clone()));
+        ended
+    }
+
+    /// From now on it is known of these hosts what of them is in maintenance; true where it was not.
+    pub(crate) fn settle(&mut self, hosts: impl IntoIterator<Item = Name>) -> bool {
+        let before = self.0.hosts.len();
+        self.0.hosts.extend(hosts);
+        self.0.hosts.len() > before
+    }
+
+    /// Hosts are in the environments in which `platform` has them.
+    pub(crate) fn move_with(&mut self, platform: &Platform) {
+        for one in &mut self.0.all {
+            if let Some(host) = platform.hosts().find(|host| host.name == one.host) {
+                one.environment = host.environment.clone();
+            }
+        }
     }
 
     /// When the next one ends by itself.
     pub(crate) fn next_end(&self) -> Option<Timestamp> {
-        self.0.iter().filter_map(|one| one.until).min()
+        self.0.all.iter().filter_map(|one| one.until).min()
     }
 
     /// Writes into the overview what is in maintenance: an instance by its own, else by its host's.
     pub(crate) fn fill(&self, environments: &mut [EnvironmentOverview]) {
-        if self.0.is_empty() {
+        let all = &self.0.all;
+        if all.is_empty() {
             return;
         }
         for host in environments.iter_mut().flat_map(|environment| &mut environment.hosts) {
             host.maintenance =
-                self.0.iter().find(|one| one.host == host.name && one.component.is_none()).cloned();
+                all.iter().find(|one| one.host == host.name && one.component.is_none()).cloned();
             for instance in &mut host.instances {
-                let own = self
-                    .0
+                let own = all
                     .iter()
                     .find(|one| one.host == host.name && one.component.as_ref() == Some(&instance.component));
                 instance.maintenance = own.or(host.maintenance.as_ref()).cloned();
@@ -283,6 +327,28 @@ mod tests {
     }
 
     #[test]
+    fn of_a_host_that_nobody_ever_spoke_of_nothing_is_known() {
+        let of = |current: &Current, host: &str| current.known().of(&host.into()).map(|own| own.len());
+        let mut current = Current::new(vec![maintenance("d1", None, Some(5))], HashSet::from(["d2".into()]));
+        assert_eq!((of(&current, "d1"), of(&current, "d2"), of(&current, "d3")), (Some(1), Some(0), None));
+        current.end(|one| one.host == *"d1");
+        assert_eq!(of(&current, "d1"), Some(0));
+        assert!(current.settle(["d3".into()]) && !current.settle(["d3".into()]));
+        assert_eq!(of(&current, "d3"), Some(0));
+    }
+
+    #[test]
+    fn it_goes_with_a_host_into_another_environment() {
+        let mut current = Current::default();
+        let elsewhere = Maintenance { environment: "ITG".into(), ..maintenance("d1", None, None) };
+        current.begin(&[elsewhere]);
+        current.move_with(&platform());
+        assert_eq!(current.known().all()[0].environment, *"DEV");
+        current.begin(&[maintenance("d1", None, Some(5))]);
+        assert_eq!(current.known().all().len(), 1);
+    }
+
+    #[test]
     fn the_overview_shows_an_instances_own_before_its_hosts() {
         let mut environments = sample().environments;
         let mut current = Current::default();
@@ -310,7 +376,7 @@ mod tests {
         assert_eq!(current.next_end(), Some(Timestamp::UNIX_EPOCH + SignedDuration::from_secs(3)));
         let now = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(5);
         assert_eq!(current.end(|one| one.is_over(now)).len(), 2);
-        assert_eq!((current.all().len(), current.next_end()), (0, None));
+        assert_eq!((current.known().all().len(), current.next_end()), (0, None));
     }
 
     #[test]

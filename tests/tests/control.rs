@@ -55,6 +55,26 @@ async fn it_tells_how_far_it_is_in_sentences() {
 }
 
 #[tokio::test]
+async fn what_a_failed_start_leaves_is_ended_whatever_it_ignores() {
+    // The command ends well, nothing matches, and what it left in its session ignores SIGTERM.
+    let script = "STAND_IN_IGNORES=TERM \"$stand_in\" --token=stubborn-$token &\necho begun";
+    let site = Site::of_one_host(|site| site.scripted("app", script, "").replace("\"20s\"", "\"1s\""));
+    let (_agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    for _ in 0..2 {
+        let status = act(&mut client, Start, "app").await.end.unwrap_err();
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        let said = status.message();
+        assert!(
+            said.contains("had ended without an error; check the criteria; what it had left (pid "),
+            "{said}"
+        );
+        assert!(said.contains(") has been ended"), "{said}");
+        assert!(site.process("stubborn").is_none());
+    }
+}
+
+#[tokio::test]
 async fn fifty_concurrent_starts_start_one_process() {
     let site = Site::of_one_host(|site| site.component("app", "", ""));
     let (_agent, address) = site.agent("h");

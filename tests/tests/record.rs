@@ -17,8 +17,15 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With `rule` in the table of `app`.
+    fn with(rule: &str) -> Self {
         let site = Site::new();
-        site.write("components.toml", &(site.component("app", "", "") + &site.component("other", "", "")));
+        let app = site.component("app", "", "");
+        let app = app.replacen("name = \"app\"\n", &format!("name = \"app\"\n{rule}\n"), 1);
+        site.write("components.toml", &(app + &site.component("other", "", "")));
         let host = |agent: SocketAddr| {
             format!(
                 "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"app\", \"other\"], \
@@ -203,4 +210,32 @@ fn maintenance_is_shown_everywhere_keeps_check_quiet_and_ends_by_itself() {
             .filter(|events| events.contains("its time is over"))
     });
     assert_eq!(events.lines().count(), 4, "{events}");
+}
+
+#[test]
+fn an_aggregator_that_lost_its_record_does_not_end_what_it_knows_nothing_of() {
+    let world = World::with("restart = { when = \"always\", backoff = \"100ms\" }");
+    let aggregator = world.aggregator();
+    let why = |aggregator: &Aggregator| {
+        aggregator.well(&["refresh"]);
+        let app = &aggregator.overview()["environments"][0]["hosts"][0]["instances"][0];
+        app["autostart"]["why"].as_str().unwrap_or_default().to_owned()
+    };
+    aggregator.well(&["start", "app"]);
+    aggregator.well(&["maintenance", "on", "app"]);
+    patiently("the agent to know", || why(&aggregator).contains("in maintenance").then_some(()));
+    aggregator.die();
+    std::fs::remove_dir_all(world.site.path("data")).unwrap();
+    let aggregator = world.aggregator();
+    world.kill_app();
+    patiently("it to be seen", || {
+        aggregator.well(&["refresh"]);
+        (aggregator.overview()["environments"][0]["hosts"][0]["instances"][0]["health"] == "down")
+            .then_some(())
+    });
+    assert!(why(&aggregator).contains("in maintenance"), "{}", why(&aggregator));
+    assert!(world.site.process("app").is_none());
+    // Until an operator says what is so.
+    aggregator.well(&["maintenance", "off", "app"]);
+    patiently("it to be started again", || world.site.process("app"));
 }

@@ -99,19 +99,24 @@ impl Actions {
     ) -> Result<CancellationToken, Refusal> {
         let is_own = *by == Requester::autostart();
         let deadline = Instant::now() + YIELD;
+        let mut is_heard = is_own;
         loop {
             let Err(hold) = self.worker.begin(component, kind, by.clone()).await? else { break };
             let yields = hold.by == Requester::autostart() && !is_own && kind != ActionKind::Start;
             if !yields || Instant::now() >= deadline {
                 return Err(Refusal::new(Code::Aborted, hold.to_string()));
             }
-            self.memory.hear(component, kind, by);
+            if !is_heard {
+                // The agent must not begin another attempt in the meantime.
+                self.memory.hear(component, kind, by);
+                is_heard = true;
+            }
             if let Some(attempt) = self.attempts.with(|attempts| attempts.get(component).cloned()) {
                 attempt.cancel();
             }
             tokio::time::sleep(PACE).await;
         }
-        if !is_own {
+        if !is_heard {
             self.memory.hear(component, kind, by);
         }
         let yielding = CancellationToken::new();
@@ -227,7 +232,7 @@ async fn bounded<T: Send + 'static>(
     let mut work = AbortOnDropHandle::new(tokio::spawn(work));
     match tokio::time::timeout(limit, &mut work).await {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(error)) => Err(Refusal::new(Code::Internal, format!("the agent failed: {error}"))),
+        Ok(Err(error)) => Err(Refusal::failed(error)),
         Err(_) => {
             work.abort();
             let reason = format!(

@@ -4,17 +4,18 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rta_shared::config::{HostComponent, HostConfig};
+use rta_shared::config::{HostComponent, HostConfig, StopScope};
 use rta_shared::process::{CommandLine, ProcessId};
 use rustix::io::Errno;
-use rustix::process::{Signal, getpgrp, getsid};
+use rustix::process::Signal;
 use tokio::time::Instant;
 use tonic::Code;
 
 use super::act::Act;
+use super::cgroup::Group;
 use super::held::{Held, named, still_there};
-use super::refusal::Refusal;
-use super::scope::{Agent, Moment, Scope};
+use super::refusal::{Refusal, off_the_runtime};
+use super::scope::{Moment, Scope, lineage};
 use super::table::Table;
 use crate::procfs::Proc;
 
@@ -25,9 +26,12 @@ const LOOK: Duration = Duration::from_millis(200);
 /// So many are waited for at once: a process may have 1,024 files open by default (getrlimit(2)).
 const AWAITED: usize = 128;
 
-/// The processes of a component that is being stopped.
+/// The processes that are being ended: those of a component, or what was launched for it.
 pub(super) struct Chase<'a> {
     act: &'a Act,
+    component: Arc<HostComponent>,
+    /// Only what was launched last, whether it matches or not.
+    only_launched: bool,
     /// `None` only while it is lent to a thread.
     scope: Option<Scope>,
     /// All that were ever found, in that order.
@@ -44,6 +48,16 @@ pub(super) struct Left {
     /// All in its control group may be killed at once.
     whole_group: bool,
     config: Option<Arc<HostConfig>>,
+}
+
+/// What became of a signal.
+#[derive(Debug, Default)]
+pub(super) struct Signalled {
+    pub(super) reached: Vec<ProcessId>,
+    /// Those that the agent may not signal.
+    pub(super) denied: Vec<ProcessId>,
+    /// Why not the first of these.
+    pub(super) why: Option<Refusal>,
 }
 
 impl Left {
@@ -70,85 +84,111 @@ impl Left {
 }
 
 impl<'a> Chase<'a> {
+    /// Of all that belongs to the component.
     pub(super) fn new(act: &'a Act) -> Self {
-        let agent = Agent {
-            pid: std::process::id(),
-            group: getpgrp().as_raw_nonzero().get().unsigned_abs(),
-            session: getsid(None).map_or(0, |session| session.as_raw_nonzero().get().unsigned_abs()),
-        };
-        Self { act, scope: Some(Scope::new(act.component.stop.scope, agent)), met: Vec::new() }
+        Self::with(act, false, act.component.stop.scope)
+    }
+
+    /// Of what was launched for it last, and all that this began.
+    pub(super) fn of_launch(act: &'a Act) -> Self {
+        Self::with(act, true, StopScope::Tree)
+    }
+
+    fn with(act: &'a Act, only_launched: bool, reach: StopScope) -> Self {
+        let scope = Some(Scope::new(reach, std::process::id()));
+        Self { act, component: Arc::new(act.component.clone()), only_launched, scope, met: Vec::new() }
     }
 
     /// What is left now; by a full scan, if it is to be thorough.
+    ///
+    /// # Errors
+    /// It cannot be seen; what matches is above the agent, or the host's first process.
     pub(super) async fn look(&mut self, thorough: bool) -> Result<Left, Refusal> {
         let surroundings = self.act.eyes.surroundings(thorough).await?;
         let Some(mut scope) = self.scope.take() else {
-            return Err(Refusal::new(Code::Internal, "the agent lost sight of its processes"));
+            return Err(Refusal::failed("it lost sight of its processes"));
         };
         let group = self.act.group.clone();
-        let session = self.act.launches.of(&self.act.component.name);
-        let read = move || -> Result<(Scope, Left), Errno> {
+        let session = self.act.launches.of(&self.component.name);
+        let only_launched = self.only_launched;
+        // What never became the component belongs to it in every scope.
+        let is_wide = self.component.stop.scope == StopScope::Tree
+            || session.as_ref().is_some_and(|one| one.is_unfinished);
+        let (scope, left) = off_the_runtime(move || {
             // In this order: see `Moment::control_group`.
-            let table = Table::read()?;
-            let members = group.as_ref().map(super::cgroup::Group::members).unwrap_or_default();
-            if let Some(session) = session.filter(|session| session.stands(&table)) {
-                scope.add_session(session.leader.pid, session.leader.start_ticks);
+            let table = Table::read().map_err(unreadable)?;
+            let members = group.as_ref().filter(|_| is_wide).map(Group::members).unwrap_or_default();
+            let session = session.filter(|session| is_wide && session.stands(&table));
+            let matched = if only_launched { Vec::new() } else { surroundings.matched };
+            let holy = lineage(std::process::id(), &table);
+            if let Some(id) = matched.iter().find(|id| holy.contains(&id.pid)) {
+                return Err(untouchable(*id));
             }
-            let matched = surroundings.matched;
-            let moment = Moment { matched: &matched, others: &surroundings.others, control_group: &members };
+            let moment = Moment {
+                matched: &matched,
+                others: &surroundings.others,
+                control_group: &members,
+                session: session.map(|session| session.leader),
+            };
             let rest = scope.take(&table, &moment);
-            let whole_group =
-                scope.holds_groups() && !members.is_empty() && !scope.spares_any(&table, &members);
+            let whole_group = !members.is_empty() && !scope.spares_any(&table, &members);
             Ok((scope, Left { matched, rest, whole_group, config: Some(surroundings.config) }))
-        };
-        // Off the runtime: a read of /proc may hang.
-        let read = tokio::task::spawn_blocking(read).await;
-        let read =
-            read.map_err(|error| Refusal::new(Code::Internal, format!("the agent failed: {error}")))?;
-        let (scope, left) = read.map_err(unreadable)?;
+        })
+        .await?;
         self.scope = Some(scope);
         let met: HashSet<ProcessId> = self.met.iter().copied().collect();
         self.met.extend(left.all().into_iter().filter(|id| !met.contains(id)));
         Ok(left)
     }
 
-    /// Signals those of `ids` that still are what they were when `left` was seen. Gives them.
-    pub(super) fn signal(
+    /// Signals those of `ids` that still are what they were when `left` was seen.
+    pub(super) async fn signal(
         &self,
         left: &Left,
         ids: &[ProcessId],
         signal: Signal,
-    ) -> Result<Vec<ProcessId>, Refusal> {
-        let proc = Proc::open().map_err(unreadable)?;
-        let mut signalled = Vec::new();
-        for id in ids {
-            if let Some(held) = self.hold(&proc, left, *id)? {
-                held.send(signal)?;
-                signalled.push(*id);
+    ) -> Result<Signalled, Refusal> {
+        let (left, component, ids) = (left.clone(), Arc::clone(&self.component), ids.to_vec());
+        off_the_runtime(move || {
+            let proc = Proc::open().map_err(unreadable)?;
+            let mut signalled = Signalled::default();
+            for id in ids {
+                let held = Held::new(&proc, id, |line| left.is_right(&component, id, line));
+                match held.and_then(|held| held.map(|held| held.send(signal)).transpose()) {
+                    Ok(Some(())) => signalled.reached.push(id),
+                    Ok(None) => {}
+                    // The others are signalled all the same.
+                    Err(refusal) => {
+                        signalled.denied.push(id);
+                        signalled.why.get_or_insert(refusal);
+                    }
+                }
             }
-        }
-        Ok(signalled)
+            Ok(signalled)
+        })
+        .await
     }
 
     /// Kills all that is left.
-    pub(super) fn kill(&self, left: &Left) -> Result<Vec<ProcessId>, Refusal> {
-        if left.whole_group && self.act.group.as_ref().is_some_and(super::cgroup::Group::kill) {
+    pub(super) async fn kill(&self, left: &Left) -> Result<Signalled, Refusal> {
+        if left.whole_group && self.act.group.as_ref().is_some_and(Group::kill) {
             // It reaches even those that were forked since; those outside of the group follow.
-            tracing::debug!(component = %self.act.component.name, "its control group is killed");
+            tracing::debug!(component = %self.component.name, "its control group is killed");
         }
-        let all = left.all();
-        self.signal(left, &all, Signal::KILL)?;
-        Ok(all)
+        self.signal(left, &left.all(), Signal::KILL).await
     }
 
     /// Waits until those of `left` that end first have ended, but no longer than until it is to be looked again.
     pub(super) async fn wait(&self, left: &Left, deadline: Instant) -> Result<(), Refusal> {
-        let proc = Proc::open().map_err(unreadable)?;
         let awaited = if left.matched.is_empty() { &left.rest } else { &left.matched };
-        let mut held = Vec::new();
-        for id in awaited.iter().take(AWAITED) {
-            held.extend(self.hold(&proc, left, *id)?);
-        }
+        let awaited: Vec<ProcessId> = awaited.iter().take(AWAITED).copied().collect();
+        let (seen, component) = (left.clone(), Arc::clone(&self.component));
+        let mut held = off_the_runtime(move || {
+            let proc = Proc::open().map_err(unreadable)?;
+            let hold = |id| Held::new(&proc, id, |line| seen.is_right(&component, id, line)).transpose();
+            awaited.into_iter().filter_map(hold).collect::<Result<Vec<Held>, Refusal>>()
+        })
+        .await?;
         let until = deadline.min(Instant::now() + LOOK);
         loop {
             // Even where nobody can be held: what was seen is not true any more then, and it is looked again.
@@ -158,10 +198,6 @@ impl<'a> Chase<'a> {
                 return Ok(());
             }
         }
-    }
-
-    fn hold(&self, proc: &Proc, left: &Left, id: ProcessId) -> Result<Option<Held>, Refusal> {
-        Held::new(proc, id, |line| left.is_right(&self.act.component, id, line))
     }
 
     /// The PIDs of all that were found since it began.
@@ -177,7 +213,13 @@ impl<'a> Chase<'a> {
 }
 
 /// `pid 7 (java), pid 8 (sleep)`.
-pub(super) fn who(ids: &[ProcessId]) -> String {
+pub(super) async fn who(ids: &[ProcessId]) -> String {
+    let ids = ids.to_vec();
+    let named = off_the_runtime(move || Ok(names(&ids))).await;
+    named.unwrap_or_else(|refusal| refusal.reason)
+}
+
+fn names(ids: &[ProcessId]) -> String {
     /// More names than this help nobody.
     const SHOWN: usize = 10;
     let shown = ids.get(..SHOWN).unwrap_or(ids);
@@ -187,6 +229,16 @@ pub(super) fn who(ids: &[ProcessId]) -> String {
         Err(_) => shown.iter().map(|id| format!("pid {}", id.pid)).collect::<Vec<_>>().join(", "),
     };
     if more == 0 { text } else { format!("{text} and {more} more") }
+}
+
+/// What matches is not to be ended, whatever the configuration says.
+fn untouchable(id: ProcessId) -> Refusal {
+    let reason = format!(
+        "{} matches its criteria, and is the host's first process or one that the agent itself runs below; nothing \
+         was signalled; make the criteria narrower",
+        names(&[id])
+    );
+    Refusal::new(Code::FailedPrecondition, reason)
 }
 
 fn unreadable(error: Errno) -> Refusal {

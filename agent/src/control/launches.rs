@@ -17,8 +17,10 @@ pub(super) struct Launches(Arc<Mutex<HashMap<Name, Session>>>);
 pub(super) struct Session {
     /// The launched process.
     pub(super) leader: ProcessId,
-    /// Processes that were matched when it was started.
-    matched: Vec<ProcessId>,
+    /// More processes that are known to be of it.
+    members: Vec<ProcessId>,
+    /// What was launched never became the component, as far as is known.
+    pub(super) is_unfinished: bool,
 }
 
 impl Session {
@@ -28,24 +30,39 @@ impl Session {
         let is_in_it = |id: &ProcessId| {
             table.lives(*id) && table.get(id.pid).is_some_and(|kin| kin.session == self.leader.pid)
         };
-        is_in_it(&self.leader) || self.matched.iter().any(is_in_it)
+        is_in_it(&self.leader) || self.members.iter().any(is_in_it)
     }
 }
 
 impl Launches {
     /// Remembers what was launched for a component.
     pub(super) fn began(&self, component: &Name, leader: ProcessId) {
-        let session = Session { leader, matched: Vec::new() };
+        let session = Session { leader, members: Vec::new(), is_unfinished: true };
         self.with(|sessions| drop(sessions.insert(component.clone(), session)));
     }
 
-    /// Remembers what was matched then.
-    pub(super) fn matched(&self, component: &Name, matched: Vec<ProcessId>) {
+    /// Remembers who is in its session: of one that has lost its leader, others tell that it stands.
+    pub(super) fn has_members(&self, component: &Name, members: Vec<ProcessId>) {
         self.with(|sessions| {
             if let Some(session) = sessions.get_mut(component) {
-                session.matched = matched;
+                session.members = members;
             }
         });
+    }
+
+    /// What was launched became the component: these matched.
+    pub(super) fn finished(&self, component: &Name, matched: Vec<ProcessId>) {
+        self.with(|sessions| {
+            if let Some(session) = sessions.get_mut(component) {
+                session.members = matched;
+                session.is_unfinished = false;
+            }
+        });
+    }
+
+    /// Nothing of what was launched is left.
+    pub(super) fn ended(&self, component: &Name) {
+        self.with(|sessions| drop(sessions.remove(component)));
     }
 
     pub(super) fn of(&self, component: &Name) -> Option<Session> {
@@ -69,7 +86,8 @@ mod tests {
         let id = |pid| ProcessId { pid, start_ticks: 10 };
         let member = |session| Kin { start_ticks: 10, parent: 1, group: 7, session };
         launches.began(&name, id(7));
-        launches.matched(&name, vec![id(8)]);
+        assert!(launches.of(&name).unwrap().is_unfinished);
+        launches.finished(&name, vec![id(8)]);
         let session = launches.of(&name).unwrap();
         assert!(session.stands(&Table::of([(7, member(7))])));
         assert!(session.stands(&Table::of([(8, member(7))])));

@@ -8,6 +8,7 @@
 //! | `refusal` | why an action was not done |
 //! | `eyes` | an action's view of its component |
 //! | `start`, `probing` | launching, until it is stable |
+//! | `aftermath` | ending what a failed start leaves |
 //! | `stop`, `chase`, `held` | asking it to end, until nothing of it is left |
 //! | `restart` | both |
 //! | `launch`, `account`, `ending`, `log_tail` | running a command detached, and how it ended |
@@ -17,6 +18,7 @@
 mod account;
 mod act;
 pub(crate) mod action;
+mod aftermath;
 pub(crate) mod cgroup;
 mod chase;
 pub(crate) mod ending;

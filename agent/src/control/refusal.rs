@@ -1,5 +1,7 @@
 //! Why an action was not done, as a gRPC code and a sentence.
 
+use std::fmt::Display;
+
 use rta_shared::control::ActionKind;
 use rta_shared::name::Name;
 use rta_shared::text::printable;
@@ -27,6 +29,11 @@ impl Refusal {
         Self { log, ..self }
     }
 
+    /// What is wrong with the agent itself.
+    pub(crate) fn failed(error: impl Display) -> Self {
+        Self::new(Code::Internal, format!("the agent failed: {error}"))
+    }
+
     /// The sentence on the first line, and on each further one a line of the log.
     pub(crate) fn told(self, kind: ActionKind, component: &Name, host: &Name) -> Status {
         let mut message = format!("{kind} of {component} on {host}: {}", printable(&self.reason));
@@ -36,6 +43,16 @@ impl Refusal {
         }
         Status::new(self.code, message)
     }
+}
+
+/// Does `work` off the runtime: a read of /proc or of a disk may hang.
+///
+/// # Errors
+/// Those of `work`; its panic.
+pub(crate) async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.map_err(Refusal::failed).flatten()
 }
 
 impl From<Gone> for Refusal {

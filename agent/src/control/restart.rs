@@ -7,7 +7,7 @@ use tonic::Code;
 use super::act::Act;
 use super::eyes::pids_text;
 use super::launch::check;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, off_the_runtime};
 use super::start::{self, startable};
 use super::stop;
 
@@ -16,9 +16,7 @@ pub(super) async fn restart(act: &Act) -> Result<Done, Refusal> {
     let began = Instant::now();
     let (_, command) = startable(&act.component)?;
     let command = command.clone();
-    let checked = tokio::task::spawn_blocking(move || check(&command).map(drop)).await;
-    let checked = checked.map_err(|error| Refusal::new(Code::Internal, format!("the agent failed: {error}")));
-    checked.flatten().map_err(|refusal| Refusal {
+    off_the_runtime(move || check(&command).map(drop)).await.map_err(|refusal| Refusal {
         reason: format!("it could not be started again, so it was not stopped: {}", refusal.reason),
         ..refusal
     })?;

@@ -5,31 +5,28 @@ use std::collections::{HashMap, HashSet};
 use rta_shared::config::StopScope;
 use rta_shared::process::ProcessId;
 
-use super::table::Table;
+use super::table::{Kin, Table};
 
 /// What belongs to a component. What once did goes on belonging to it: a child whose parent ended has another
 /// parent then.
 #[derive(Debug)]
 pub(super) struct Scope {
     reach: StopScope,
-    /// The agent itself, which is never part of it.
-    agent: Agent,
+    /// The PID of the agent.
+    agent: u32,
     known: HashSet<ProcessId>,
     /// Those of other components, and all below them.
     spared: HashSet<ProcessId>,
-    groups: HashSet<u32>,
-    /// Sessions by their number, with the least start time of their members: a session that began earlier and
-    /// had the same number is another one.
-    sessions: HashMap<u32, u64>,
+    groups: Numbers,
+    sessions: Numbers,
 }
 
-/// Who must never be signalled, nor those of its group for being of it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Agent {
-    pub(super) pid: u32,
-    pub(super) group: u32,
-    pub(super) session: u32,
-}
+/// Process groups or sessions by their number, with the least start time of their members: one that began earlier
+/// and had the same number is another one.
+type Numbers = HashMap<u32, u64>;
+
+/// The host's first process. In a container it may be a component.
+const INIT: u32 = 1;
 
 /// What a moment shows beside the table.
 #[derive(Debug)]
@@ -40,24 +37,20 @@ pub(super) struct Moment<'m> {
     /// The PIDs in its control group, read after the table: of a PID that was reused in between, the table has
     /// the old process, and that is not signalled.
     pub(super) control_group: &'m [u32],
+    /// The leader of the session that the agent began for it, where that session is known to stand.
+    pub(super) session: Option<ProcessId>,
 }
 
 impl Scope {
-    pub(super) fn new(reach: StopScope, agent: Agent) -> Self {
+    /// `agent` is the PID of the agent.
+    pub(super) fn new(reach: StopScope, agent: u32) -> Self {
         Self {
             reach,
             agent,
             known: HashSet::new(),
             spared: HashSet::new(),
-            groups: HashSet::new(),
-            sessions: HashMap::new(),
-        }
-    }
-
-    /// A session that the agent began for it, with the start time of its leader.
-    pub(super) fn add_session(&mut self, session: u32, start_ticks: u64) {
-        if self.reach == StopScope::Tree && session != self.agent.session {
-            self.sessions.insert(session, start_ticks);
+            groups: Numbers::new(),
+            sessions: Numbers::new(),
         }
     }
 
@@ -65,65 +58,93 @@ impl Scope {
     pub(super) fn take(&mut self, table: &Table, moment: &Moment<'_>) -> Vec<ProcessId> {
         let matched: HashSet<ProcessId> = moment.matched.iter().copied().collect();
         let children = children(table);
-        let others = moment.others.iter().copied().filter(|id| !matched.contains(id));
-        let barred = |id: ProcessId| id.pid == self.agent.pid || matched.contains(&id);
-        let spared = spread(self.spared.iter().copied().chain(others).collect(), &children, barred);
-        self.spared = spared;
-        for id in &matched {
-            let Some(kin) = table.get(id.pid).filter(|kin| kin.start_ticks == id.start_ticks) else {
-                continue;
-            };
-            if self.reach == StopScope::Group && kin.group != self.agent.group {
-                self.groups.insert(kin.group);
-            }
-            // It leads a session: it was begun for it.
-            if kin.session == id.pid {
-                self.add_session(kin.session, kin.start_ticks);
-            }
-        }
+        let holy = lineage(self.agent, table);
+        self.forget_what_ended(table);
+        let others =
+            moment.others.iter().copied().filter(|id| !matched.contains(id) && !holy.contains(&id.pid));
+        let barred = |id: ProcessId| holy.contains(&id.pid) || matched.contains(&id);
+        self.spared = spread(self.spared.iter().copied().chain(others).collect(), &children, barred);
+        self.take_numbers(table, &matched, moment.session);
         self.known.extend(&matched);
-        match self.reach {
-            StopScope::Process => {}
-            StopScope::Group => {
-                let members = table.all().filter(|(_, kin)| self.groups.contains(&kin.group));
-                self.known.extend(members.map(|(id, _)| id));
-            }
-            StopScope::Tree => {
-                let in_session = table.all().filter(|(_, kin)| {
-                    self.sessions.get(&kin.session).is_some_and(|since| kin.start_ticks >= *since)
-                });
-                self.known.extend(in_session.map(|(id, _)| id));
-                self.known.extend(moment.control_group.iter().filter_map(|pid| table.id(*pid)));
-                let barred = |id: ProcessId| {
-                    id.pid == self.agent.pid || (self.spared.contains(&id) && !matched.contains(&id))
-                };
-                let roots =
-                    self.known.iter().copied().filter(|id| table.lives(*id) && !barred(*id)).collect();
-                let reached = spread(roots, &children, barred);
-                self.known.extend(reached);
-            }
+        let is_in = |numbers: &Numbers, number: u32, kin: &Kin| {
+            numbers.get(&number).is_some_and(|since| kin.start_ticks >= *since)
+        };
+        let members = table.all().filter(|(_, kin)| {
+            is_in(&self.groups, kin.group, kin) || is_in(&self.sessions, kin.session, kin)
+        });
+        self.known.extend(members.map(|(id, _)| id));
+        self.known.extend(moment.control_group.iter().filter_map(|pid| table.id(*pid)));
+        if self.reach == StopScope::Tree {
+            let barred = |id: ProcessId| {
+                holy.contains(&id.pid) || (self.spared.contains(&id) && !matched.contains(&id))
+            };
+            let roots = self.known.iter().copied().filter(|id| table.lives(*id) && !barred(*id)).collect();
+            let reached = spread(roots, &children, barred);
+            self.known.extend(reached);
         }
         let is_left = |id: &&ProcessId| {
-            id.pid != self.agent.pid
-                && table.lives(**id)
-                && !matched.contains(id)
-                && !self.spared.contains(id)
+            !holy.contains(&id.pid) && table.lives(**id) && !matched.contains(id) && !self.spared.contains(id)
         };
         let mut left: Vec<ProcessId> = self.known.iter().filter(is_left).copied().collect();
         left.sort_unstable();
         left
     }
 
-    /// Whether its control group counts.
-    pub(super) fn holds_groups(&self) -> bool {
-        self.reach == StopScope::Tree
+    /// A number is not given anew as long as it has members: of a group or a session that has lost all that are
+    /// known of it, nothing is believed.
+    fn forget_what_ended(&mut self, table: &Table) {
+        self.spared.retain(|id| table.lives(*id));
+        let living: Vec<Kin> = self
+            .known
+            .iter()
+            .filter(|id| table.lives(**id))
+            .filter_map(|id| table.get(id.pid).copied())
+            .collect();
+        self.groups.retain(|group, _| living.iter().any(|kin| kin.group == *group));
+        self.sessions.retain(|session, _| living.iter().any(|kin| kin.session == *session));
+    }
+
+    /// The groups and sessions that belong to it. Number 0 stands for all that are of another PID namespace.
+    fn take_numbers(&mut self, table: &Table, matched: &HashSet<ProcessId>, session: Option<ProcessId>) {
+        let agent = table.get(self.agent).copied();
+        let is_strange = |number: u32, own: Option<u32>| number != 0 && own != Some(number);
+        let mut sessions: Vec<ProcessId> = session.into_iter().collect();
+        for id in matched {
+            let Some(kin) = table.get(id.pid).filter(|kin| kin.start_ticks == id.start_ticks) else {
+                continue;
+            };
+            if self.reach == StopScope::Group && is_strange(kin.group, agent.map(|agent| agent.group)) {
+                // Its leader, if it lives, is the oldest of it.
+                let since = table.id(kin.group).map_or(0, |leader| leader.start_ticks);
+                self.groups.entry(kin.group).or_insert(since.min(kin.start_ticks));
+            }
+            // It leads a session: it was begun for it.
+            if self.reach == StopScope::Tree && kin.session == id.pid {
+                sessions.push(*id);
+            }
+        }
+        for leader in sessions {
+            if is_strange(leader.pid, agent.map(|agent| agent.session)) {
+                self.sessions.insert(leader.pid, leader.start_ticks);
+            }
+        }
     }
 
     /// Whether any of `pids` is not to be ended with it.
     pub(super) fn spares_any(&self, table: &Table, pids: &[u32]) -> bool {
-        pids.iter()
-            .any(|pid| *pid == self.agent.pid || table.id(*pid).is_none_or(|id| self.spared.contains(&id)))
+        let holy = lineage(self.agent, table);
+        pids.iter().any(|pid| holy.contains(pid) || table.id(*pid).is_none_or(|id| self.spared.contains(&id)))
     }
+}
+
+/// The agent, all above it, and the host's first process: no stop ends these.
+pub(super) fn lineage(agent: u32, table: &Table) -> HashSet<u32> {
+    let mut lineage = HashSet::from([INIT]);
+    let mut next = Some(agent);
+    while let Some(pid) = next.filter(|pid| lineage.insert(*pid)) {
+        next = table.get(pid).map(|kin| kin.parent).filter(|parent| *parent != 0);
+    }
+    lineage
 }
 
 /// Every process's children.
@@ -160,10 +181,9 @@ fn spread(
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::table::Kin;
     use super::*;
 
-    const AGENT: Agent = Agent { pid: 100, group: 100, session: 50 };
+    const AGENT: u32 = 100;
 
     /// A process that is a child of `parent`, in this group and session; its start time is ten times its PID.
     fn process(pid: u32, parent: u32, group: u32, session: u32) -> (u32, Kin) {
@@ -177,7 +197,7 @@ mod tests {
     fn taken(scope: &mut Scope, table: &Table, matched: &[u32], others: &[u32], group: &[u32]) -> Vec<u32> {
         let matched: Vec<ProcessId> = matched.iter().copied().map(id).collect();
         let others = others.iter().copied().map(id).collect();
-        let moment = Moment { matched: &matched, others: &others, control_group: group };
+        let moment = Moment { matched: &matched, others: &others, control_group: group, session: None };
         scope.take(table, &moment).into_iter().map(|id| id.pid).collect()
     }
 
@@ -209,9 +229,9 @@ mod tests {
     #[test]
     fn the_narrower_scopes_hold_less() {
         let mut process = Scope::new(StopScope::Process, AGENT);
-        assert!(taken(&mut process, &host(), &[200], &[], &[201]).is_empty());
+        assert!(taken(&mut process, &host(), &[200], &[], &[]).is_empty());
         let mut group = Scope::new(StopScope::Group, AGENT);
-        assert_eq!(taken(&mut group, &host(), &[200], &[210], &[201]), [204]);
+        assert_eq!(taken(&mut group, &host(), &[200], &[210], &[]), [204]);
     }
 
     #[test]
@@ -219,8 +239,13 @@ mod tests {
         let table = Table::of([process(100, 1, 100, 50), process(200, 1, 100, 50), process(201, 1, 100, 50)]);
         for reach in StopScope::ALL {
             let mut scope = Scope::new(reach, AGENT);
-            scope.add_session(50, 0);
-            assert!(taken(&mut scope, &table, &[200], &[], &[]).is_empty(), "{reach:?}");
+            let moment = Moment {
+                matched: &[id(200)],
+                others: &HashSet::new(),
+                control_group: &[],
+                session: Some(ProcessId { pid: 50, start_ticks: 0 }),
+            };
+            assert!(scope.take(&table, &moment).is_empty(), "{reach:?}");
         }
     }
 
@@ -247,6 +272,60 @@ mod tests {
         // Nor does a session that began earlier under the same number.
         let earlier = Kin { start_ticks: 5, parent: 1, group: 900, session: 200 };
         assert!(taken(&mut scope, &Table::of([(900, earlier)]), &[], &[], &[]).is_empty());
+        // Nor one that began later under the same number, when all of the first had ended.
+        let later = Kin { start_ticks: 9_999, parent: 1, group: 901, session: 200 };
+        assert!(taken(&mut scope, &Table::of([(901, later)]), &[], &[], &[]).is_empty());
+    }
+
+    #[test]
+    fn a_group_counts_as_long_as_somebody_of_it_is_known_to_live() {
+        let mut scope = Scope::new(StopScope::Group, AGENT);
+        let (leader, member) = (process(200, 1, 200, 9), process(201, 200, 200, 9));
+        assert_eq!(taken(&mut scope, &Table::of([leader, member]), &[200], &[], &[]), [201]);
+        let forked = process(202, 201, 200, 9);
+        assert_eq!(taken(&mut scope, &Table::of([member, forked]), &[], &[], &[]), [201, 202]);
+        assert!(taken(&mut scope, &Table::of([]), &[], &[], &[]).is_empty());
+        let stranger = process(203, 1, 200, 9);
+        assert!(taken(&mut scope, &Table::of([stranger]), &[], &[], &[]).is_empty());
+    }
+
+    #[test]
+    fn what_is_of_another_pid_namespace_is_no_group_or_session() {
+        let table = Table::of([process(100, 0, 0, 0), process(200, 1, 0, 0), process(201, 1, 0, 0)]);
+        for reach in StopScope::ALL {
+            assert!(taken(&mut Scope::new(reach, AGENT), &table, &[200], &[], &[]).is_empty(), "{reach:?}");
+        }
+    }
+
+    #[test]
+    fn a_session_that_was_begun_for_it_belongs_to_it_in_every_scope() {
+        let table =
+            Table::of([process(200, 1, 200, 200), process(201, 1, 201, 200), process(202, 201, 202, 202)]);
+        for (reach, expected) in [
+            (StopScope::Process, vec![id(200), id(201)]),
+            (StopScope::Group, vec![id(200), id(201)]),
+            (StopScope::Tree, vec![id(200), id(201), id(202)]),
+        ] {
+            let others = HashSet::new();
+            let moment = Moment { matched: &[], others: &others, control_group: &[], session: Some(id(200)) };
+            assert_eq!(Scope::new(reach, AGENT).take(&table, &moment), expected, "{reach:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_above_the_agent_and_not_the_first_process_belongs_to_it() {
+        // A criterion so lax that it matches them.
+        for matched in [1, 60, 100] {
+            let table = Table::of([
+                process(1, 0, 1, 1),
+                process(60, 1, 60, 60),
+                process(100, 60, 100, 50),
+                process(101, 100, 100, 50),
+            ]);
+            assert_eq!(lineage(AGENT, &table), HashSet::from([1, 60, 100]));
+            let left = taken(&mut Scope::new(StopScope::Tree, AGENT), &table, &[matched], &[], &[1, 60, 100]);
+            assert!(left.iter().all(|pid| *pid == 101), "{left:?}");
+        }
     }
 
     #[test]
@@ -303,15 +382,16 @@ mod tests {
             let those = |wanted: Part| pids.iter().copied().filter(|pid| part(*pid) == wanted).collect::<Vec<u32>>();
             let table = Table::of(parents.iter().map(|(pid, parent)| process(*pid, *parent, *pid, 1)));
 
-            let mut scope = Scope::new(StopScope::Tree, Agent { pid: agent, group: agent, session: 0 });
+            let mut scope = Scope::new(StopScope::Tree, agent);
+            let holy = lineage(agent, &table);
             let stopped = taken(&mut scope, &table, &those(Part::Matched), &those(Part::Others), &[]);
 
             let belongs = |pid: u32| {
                 let line = std::iter::successors(Some(pid), |pid| parents.get(pid).copied());
                 let special = |pid: &u32| *pid != 1 && (*pid == agent || part(*pid) != Part::Nothing);
                 let nearest = line.skip_while(|pid| !special(pid)).find(|pid| *pid != 1);
-                part(pid) == Part::Nothing && pid != agent
-                    && nearest.is_some_and(|pid| pid != agent && part(pid) == Part::Matched)
+                part(pid) == Part::Nothing && !holy.contains(&pid)
+                    && nearest.is_some_and(|pid| !holy.contains(&pid) && part(pid) == Part::Matched)
             };
             let expected: Vec<u32> = pids.iter().copied().filter(|pid| belongs(*pid)).collect();
             prop_assert_eq!(stopped, expected);

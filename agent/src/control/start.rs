@@ -10,11 +10,13 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::act::Act;
+use super::aftermath;
 use super::ending::ending;
 use super::eyes::{pids, pids_text};
 use super::launch::{Launched, Order, launch};
 use super::probing::{Well, Wellness};
-use super::refusal::Refusal;
+use super::refusal::{Refusal, off_the_runtime};
+use super::table::Table;
 
 /// How often the processes are looked at in the meantime.
 const PACE: Duration = Duration::from_millis(100);
@@ -55,12 +57,14 @@ pub(super) async fn start(act: &Act) -> Result<Done, Refusal> {
         }
         State::Stopped | State::Starting | State::Stopping | State::Unknown => {}
     }
+    aftermath::nothing_left(act).await?;
     let order = Order { rule: command.clone(), group: act.group.clone(), log: act.component.log.clone() };
     let launched = launch(order).await?;
     act.eyes.follow_exit(&launched);
     tracing::info!(component = %act.component.name, pid = launched.pid, command = ?command.command, "launched");
-    if let Some(id) = launched.id {
-        act.launches.began(&act.component.name, id);
+    match launched.id {
+        Some(id) => act.launches.began(&act.component.name, id),
+        None => act.launches.ended(&act.component.name),
     }
     let program = command.command.first().map(String::as_str).unwrap_or_default();
     act.news.tell(
@@ -79,6 +83,7 @@ pub(super) async fn start(act: &Act) -> Result<Done, Refusal> {
         settled_at: now + rule.timeout,
         matched: Vec::new(),
         was_whole: false,
+        knows_members: false,
         wellness: Wellness::default(),
     };
     let pids = start.until_stable().await?;
@@ -96,6 +101,8 @@ struct Start<'a> {
     matched: Vec<Process>,
     /// Nothing was missing then.
     was_whole: bool,
+    /// It is known who is in the session of a command that has ended.
+    knows_members: bool,
     wellness: Wellness,
 }
 
@@ -106,6 +113,10 @@ impl Start<'_> {
         loop {
             // Looked at in this order: a launcher that has just become the component has not ended.
             let exit = self.launched.exit();
+            if exit.is_some() && !self.knows_members {
+                self.knows_members = true;
+                self.keep_members().await;
+            }
             // A title that a process gives itself is no news to a glance: now and then everything is looked at.
             looks += 1;
             let seen = match self.matched.is_empty() && looks.is_multiple_of(THOROUGH) {
@@ -127,7 +138,7 @@ impl Start<'_> {
                 self.begin_to_settle(now);
             } else if let Some(status) = exit.filter(|status| !status.success() && now.is_empty()) {
                 let reason = format!("the command ended with {} before the criteria matched", ending(status));
-                return Err(Refusal::new(Code::Internal, reason).with_log(self.launched.last_words().await));
+                return Err(self.given_up(Code::Internal, reason).await);
             }
             if !is_whole {
                 self.wellness.begin_anew();
@@ -142,6 +153,26 @@ impl Start<'_> {
             }
             tokio::time::sleep(PACE).await;
         }
+    }
+
+    /// Takes note of who is in the session that has just lost its leader.
+    async fn keep_members(&self) {
+        let Some(leader) = self.launched.id else { return };
+        let members = off_the_runtime(move || {
+            Table::read().map(|table| table.session_of(leader)).map_err(Refusal::failed)
+        });
+        match members.await {
+            Ok(members) => self.act.launches.has_members(&self.act.component.name, members),
+            Err(refusal) => tracing::warn!(reason = refusal.reason, "a session's members are not known"),
+        }
+    }
+
+    /// It failed: what is left of it is ended, so that the next start finds nothing.
+    async fn given_up(&self, code: Code, reason: String) -> Refusal {
+        let words = self.launched.last_words().await;
+        let rest = aftermath::end(self.act, &self.launched).await;
+        let reason = if rest.is_empty() { reason } else { format!("{reason}; {rest}") };
+        Refusal::new(code, reason).with_log(words)
     }
 
     fn begin_to_settle(&mut self, now: &[Process]) {
@@ -166,7 +197,7 @@ impl Start<'_> {
 
     fn stable(&self, now: &[Process]) -> Vec<u32> {
         let ids = now.iter().map(|process| process.id).collect();
-        self.act.launches.matched(&self.act.component.name, ids);
+        self.act.launches.finished(&self.act.component.name, ids);
         let pids = pids(now);
         let text = match self.act.component.probe {
             Some(_) => "it stayed, and its probe passed",
@@ -179,7 +210,7 @@ impl Start<'_> {
     /// It runs, and its probe did not pass in time.
     async fn unwell(&self, now: &[Process], reason: &str) -> Refusal {
         let ids = now.iter().map(|process| process.id).collect();
-        self.act.launches.matched(&self.act.component.name, ids);
+        self.act.launches.finished(&self.act.component.name, ids);
         let (seconds, who) = (self.rule.timeout.as_secs(), pids_text(&pids(now)));
         let reason =
             format!("its probe did not pass within {seconds} s: {reason}; it is left running ({who})");
@@ -203,26 +234,23 @@ impl Start<'_> {
             Some(_) | None => String::new(),
         };
         let reason = format!("it started ({}) and ended again{how}", pids_text(&pids));
-        Refusal::new(Code::Internal, reason).with_log(self.launched.last_words().await)
+        self.given_up(Code::Internal, reason).await
     }
 
     /// It did not match in time.
-    async fn too_late(self, found: &ComponentReport) -> Refusal {
+    async fn too_late(&self, found: &ComponentReport) -> Refusal {
         let seconds = self.rule.timeout.as_secs();
-        let words = self.launched.last_words().await;
-        let pid = self.launched.pid;
-        let rest = match self.launched.give_up().await {
-            true => format!("the command (pid {pid}) was still running and has been ended"),
-            false => format!("the command (pid {pid}) had ended without an error"),
-        };
         let what = match found.state {
             State::Partial => {
                 format!("within {seconds} s only some of its processes ran, missing: {}", missing(found))
             }
             _ => format!("no process matched its criteria within {seconds} s"),
         };
-        let reason = format!("{what}; {rest}; check the criteria");
-        Refusal::new(Code::DeadlineExceeded, reason).with_log(words)
+        let how = match self.launched.exit() {
+            Some(_) => format!("; the command (pid {}) had ended without an error", self.launched.pid),
+            None => String::new(),
+        };
+        self.given_up(Code::DeadlineExceeded, format!("{what}{how}; check the criteria")).await
     }
 
     /// One process follows another, and none stays.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::act::Act;
-use super::chase::{Chase, Left, who};
+use super::chase::{Chase, Left, Signalled, who};
 use super::ending::ending;
 use super::eyes::pids_text;
 use super::launch::{Launched, Order, launch};
@@ -33,7 +33,16 @@ pub(super) async fn stop(act: &Act) -> Result<Done, Refusal> {
         return Ok(Done { outcome: Outcome::AlreadyStopped, pids: Vec::new(), took: began.elapsed() });
     }
     let deadline = began + act.component.stop.timeout;
-    let mut stop = Stop { act, chase, deadline, rounds: 0, asked: HashSet::new(), command: Command::Untried };
+    let mut stop = Stop {
+        act,
+        chase,
+        deadline,
+        rounds: 0,
+        asked: HashSet::new(),
+        denied: HashSet::new(),
+        why_denied: None,
+        command: Command::Untried,
+    };
     let outcome = stop.until_gone(left).await;
     let pids = stop.chase.met();
     // It has done its work, or never will.
@@ -45,6 +54,7 @@ pub(super) async fn stop(act: &Act) -> Result<Done, Refusal> {
         }
     }
     let outcome = outcome?;
+    act.launches.ended(&act.component.name);
     act.news.tell(Phase::Gone, "nothing of it is left", pids.clone());
     if let Some(group) = &act.group {
         group.remove();
@@ -60,6 +70,9 @@ struct Stop<'a> {
     rounds: u32,
     /// Those that got the signal, or that the command is to end.
     asked: HashSet<ProcessId>,
+    /// Those that the agent may not signal.
+    denied: HashSet<ProcessId>,
+    why_denied: Option<Refusal>,
     command: Command,
 }
 
@@ -85,7 +98,14 @@ impl Stop<'_> {
             if Instant::now() >= self.deadline {
                 return self.last_resort(left).await;
             }
+            if left.is_empty() {
+                // Only the command is left.
+                self.wait_for_command().await;
+                self.look_at_command().await;
+                continue;
+            }
             self.ask(&left).await?;
+            self.is_anybody_else(&left)?;
             self.chase.wait(&left, self.deadline).await?;
             self.look_at_command().await;
             left = self.chase.look(false).await?;
@@ -94,6 +114,33 @@ impl Stop<'_> {
 
     fn is_command_busy(&self) -> bool {
         matches!(&self.command, Command::Runs(command) if command.exit().is_none())
+    }
+
+    async fn wait_for_command(&mut self) {
+        if let Command::Runs(command) = &mut self.command {
+            command.exit_within(self.deadline.saturating_duration_since(Instant::now())).await;
+        }
+    }
+
+    /// Takes note of what became of a signal; gives those that it reached.
+    fn note(&mut self, signalled: Signalled) -> Vec<u32> {
+        self.denied.extend(signalled.denied);
+        if self.why_denied.is_none() {
+            self.why_denied = signalled.why;
+        }
+        signalled.reached.iter().map(|id| id.pid).collect()
+    }
+
+    /// Whether there is anybody to wait for.
+    ///
+    /// # Errors
+    /// Why none of those that are left can be ended.
+    fn is_anybody_else(&mut self, left: &Left) -> Result<(), Refusal> {
+        let those = if left.matched.is_empty() { &left.rest } else { &left.matched };
+        match those.iter().all(|id| self.denied.contains(id)) {
+            true => self.why_denied.take().map_or(Ok(()), Err),
+            false => Ok(()),
+        }
     }
 
     /// Asks those that were not asked yet: the matched ones, and only when these are gone what they left behind.
@@ -109,7 +156,7 @@ impl Stop<'_> {
         if are_matched {
             self.rounds += 1;
             if self.rounds > ROUNDS {
-                return Err(self.brought_back(left));
+                return Err(self.brought_back(left).await);
             }
             if matches!(self.command, Command::Untried) {
                 self.run_command().await;
@@ -119,9 +166,9 @@ impl Stop<'_> {
             }
         }
         let signal = self.act.component.stop.signal;
-        let named = who(&fresh);
-        let signalled = self.chase.signal(left, &fresh, as_signal(signal))?;
-        let pids: Vec<u32> = signalled.iter().map(|id| id.pid).collect();
+        let named = who(&fresh).await;
+        let signalled = self.chase.signal(left, &fresh, as_signal(signal)).await?;
+        let pids = self.note(signalled);
         if pids.is_empty() {
             return Ok(());
         }
@@ -198,7 +245,7 @@ impl Stop<'_> {
             return Ok(Outcome::Stopped);
         }
         if !rule.kill {
-            let named = who(&left.all());
+            let named = who(&left.all()).await;
             let reason = format!(
                 "{named} did not end within {seconds} s of {of_what}, and kill = false in its configuration"
             );
@@ -211,13 +258,18 @@ impl Stop<'_> {
             if !fresh.is_empty() {
                 self.rounds += u32::from(!killed.is_empty());
                 if self.rounds > ROUNDS {
-                    return Err(self.brought_back(&left));
+                    return Err(self.brought_back(&left).await);
                 }
                 let pids: Vec<u32> = fresh.iter().map(|id| id.pid).collect();
                 tracing::warn!(component = %self.act.component.name, ?pids, "did not end in time and is killed");
-                let text =
-                    format!("not ended within {seconds} s of {of_what}: SIGKILL was sent to {}", who(&fresh));
-                killed.extend(self.chase.kill(&left)?);
+                let text = format!(
+                    "not ended within {seconds} s of {of_what}: SIGKILL was sent to {}",
+                    who(&fresh).await
+                );
+                killed.extend(fresh);
+                let signalled = self.chase.kill(&left).await?;
+                self.note(signalled);
+                self.is_anybody_else(&left)?;
                 self.act.news.tell(Phase::Killed, text, pids);
             }
             self.chase.wait(&left, deadline).await?;
@@ -232,9 +284,9 @@ impl Stop<'_> {
                 let survivors: Vec<ProcessId> =
                     left.all().into_iter().filter(|id| killed.contains(id)).collect();
                 if survivors.is_empty() {
-                    return Err(self.brought_back(&left));
+                    return Err(self.brought_back(&left).await);
                 }
-                let (named, seconds) = (who(&survivors), KILLED.as_secs());
+                let (named, seconds) = (who(&survivors).await, KILLED.as_secs());
                 let reason = format!(
                     "{named} did not end within {seconds} s of SIGKILL; the kernel holds it, perhaps on a disk"
                 );
@@ -244,11 +296,11 @@ impl Stop<'_> {
     }
 
     /// Those that ended do not come back: what is there was started in the meantime.
-    fn brought_back(&self, left: &Left) -> Refusal {
+    async fn brought_back(&self, left: &Left) -> Refusal {
         let ended = pids_text(&self.chase.ended(left));
         let reason = format!(
             "it was ended ({ended}), but {} came in its place: something else starts it",
-            who(&left.all())
+            who(&left.all()).await
         );
         Refusal::new(Code::Aborted, reason)
     }

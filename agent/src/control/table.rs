@@ -58,6 +58,13 @@ impl Table {
         self.id(id.pid) == Some(id)
     }
 
+    /// Who is in the session that `leader` began.
+    pub(super) fn session_of(&self, leader: ProcessId) -> Vec<ProcessId> {
+        let members =
+            self.all().filter(|(id, kin)| kin.session == leader.pid && id.start_ticks >= leader.start_ticks);
+        members.map(|(id, _)| id).collect()
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = (ProcessId, &Kin)> {
         self.0.iter().map(|(pid, kin)| (ProcessId { pid: *pid, start_ticks: kin.start_ticks }, kin))
     }

@@ -77,25 +77,17 @@ struct Content {
     maintenance: Vec<Quiet>,
 }
 
-/// Why what was remembered is not known.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Unread {
-    pub(crate) sentence: String,
-    /// The file is out of the way, and a new one may be begun.
-    pub(crate) is_aside: bool,
-}
-
 /// What the folder holds; nothing where it has no file yet.
 ///
 /// # Errors
-/// Why it is not known. A file that cannot be understood is moved aside.
-pub(crate) fn load(folder: &Path) -> Result<Remembered, Unread> {
+/// Why that is not known, as a sentence. The file is left as it is: somebody may mend it.
+pub(crate) fn load(folder: &Path) -> Result<Remembered, String> {
     let path = folder.join(FILE);
     let told = |error: &dyn std::fmt::Display| format!("{} cannot be read: {error}", path.display());
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Remembered::default()),
-        Err(error) => return Err(Unread { sentence: told(&error), is_aside: false }),
+        Err(error) => return Err(told(&error)),
     };
     let parsed = serde_json::from_slice::<Content>(&bytes).map_err(|error| error.to_string());
     let parsed = parsed.and_then(|content| match content.version {
@@ -106,14 +98,7 @@ pub(crate) fn load(folder: &Path) -> Result<Remembered, Unread> {
         Ok(Content { version: _, words, finished, begun, maintenance }) => {
             Ok(Remembered { words, finished, begun, maintenance })
         }
-        Err(error) => {
-            let aside = folder.join(format!("{FILE}.corrupt"));
-            let (moved, is_aside) = match std::fs::rename(&path, &aside) {
-                Ok(()) => (format!("it is kept as {}", aside.display()), true),
-                Err(error) => (format!("it cannot be moved aside: {error}"), false),
-            };
-            Err(Unread { sentence: format!("{}; {moved}", told(&error)), is_aside })
-        }
+        Err(error) => Err(format!("{}; mend it, or move it away to begin anew", told(&error))),
     }
 }
 
@@ -173,15 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_understood_is_moved_aside_and_told() {
+    fn what_cannot_be_understood_is_told_and_left_as_it_is() {
         for content in ["{\"version\": 1, \"words\": {\"kaf", "{\"version\": 7}", "[]", ""] {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join("agent.json"), content).unwrap();
-            let Unread { sentence, is_aside } = load(folder.path()).unwrap_err();
-            assert!(sentence.contains("agent.json cannot be read: ") && is_aside, "{sentence}");
-            let aside = folder.path().join("agent.json.corrupt");
-            assert_eq!(std::fs::read_to_string(aside).unwrap(), content);
-            assert_eq!(load(folder.path()), Ok(Remembered::default()));
+            let sentence = load(folder.path()).unwrap_err();
+            assert!(sentence.contains("agent.json cannot be read: "), "{sentence}");
+            assert_eq!(std::fs::read_to_string(folder.path().join("agent.json")).unwrap(), content);
         }
     }
 
@@ -197,6 +180,6 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = store(&file.path().join("below"), &Remembered::default()).unwrap_err();
         assert!(error.contains("agent.json cannot be written: "), "{error}");
-        assert!(!load(file.path()).unwrap_err().is_aside, "nothing is moved where nothing can be read");
+        assert!(load(file.path()).unwrap_err().contains("agent.json cannot be read: "));
     }
 }

@@ -45,16 +45,9 @@ impl Memory {
         let remembered = match folder.as_deref().map(file::load) {
             None => Remembered::default(),
             Some(Ok(remembered)) => remembered,
-            Some(Err(unread)) if unread.is_aside => {
+            Some(Err(error)) => {
                 tracing::error!(
-                    error = unread.sentence,
-                    "what operators wanted is not known: what the configuration wants is kept running, nothing else"
-                );
-                Remembered::default()
-            }
-            Some(Err(unread)) => {
-                tracing::error!(
-                    error = unread.sentence,
+                    error,
                     "what operators wanted is not known: nothing is started by itself, and nothing is kept, until \
                      the file can be read and the agent is started anew"
                 );

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use rta_shared::event::{Event, EventKind};
+use rta_shared::event::Event;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::plan::{PlanBegun, PlanEnd, StepChange};
 use rusqlite::Connection;
 
 use super::plans::Running;
 use super::store::{self, Left};
-use super::{Place, Unfinished};
+use super::{Place, Unfinished, known_by};
 
 /// How many events are kept while they cannot be written; the oldest are lost first.
 pub(super) const KEPT: usize = 1000;
@@ -78,12 +78,8 @@ impl Backlog {
     }
 
     pub(super) fn add(&mut self, event: Event) {
-        if let (EventKind::Health | EventKind::Host, Some(environment), Some(host), Some(value)) =
-            (event.kind, &event.environment, &event.host, &event.to)
-        {
-            let component = event.component.clone();
-            let place = Place { environment: environment.clone(), host: host.clone(), component };
-            self.know(place, value.clone());
+        if let Some((place, value)) = known_by(&event) {
+            self.know(place, value);
         }
         self.events.push_back(event);
     }

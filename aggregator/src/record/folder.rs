@@ -50,16 +50,17 @@ impl Folder {
             count += 1;
             aside = self.path.join(format!("{stem}-{count}"));
         }
-        std::fs::rename(self.database(), &aside)?;
-        for suffix in ["-wal", "-shm"] {
+        // The database last: what is left of it after a crash in between is found damaged again.
+        for suffix in ["-wal", "-shm", ""] {
             let of = |path: &Path| {
                 let mut name = path.as_os_str().to_owned();
                 name.push(suffix);
                 PathBuf::from(name)
             };
             match std::fs::rename(of(&self.database()), of(&aside)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(aside)

@@ -24,12 +24,12 @@ mod store;
 mod tests;
 mod writer;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -43,8 +43,8 @@ use tokio::sync::{oneshot, watch};
 pub(crate) use query::{MOST, Query};
 use writer::{Order, Writer};
 
-/// How much may wait to be written. One large outage makes some thousands of events at once; what finds no room
-/// is lost, and counted.
+/// How many events and questions may wait. One large outage makes some thousands of events at once; what finds no
+/// room is lost, and counted. What is no event but a state always finds room: it is little, and operators make it.
 const QUEUE: usize = 10_000;
 /// How long an answer may take; a disk that hangs takes for ever.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -108,16 +108,18 @@ impl Record {
     /// Opens it. Where that is not possible, it is in memory, and the overview says why.
     pub fn open(options: &RecordOptions) -> Self {
         let (error, _) = watch::channel(None);
-        let (sender, orders) = sync_channel(QUEUE);
+        let (sender, orders) = channel();
         let (writer, left) = Writer::open(options, error.clone(), Timestamp::now());
         let recorder = Recorder(Arc::new(Shared {
             orders: sender,
             error,
+            waiting: writer.waiting(),
             lost: writer.lost_before(),
             last_plan: AtomicU64::new(left.last_plan),
             reserved: AtomicU64::new(left.last_plan),
             unfinished: left.unfinished,
             maintenance: left.maintenance,
+            maintained: left.maintained,
             known: left.known,
         }));
         recorder.reserve(left.last_plan);
@@ -169,7 +171,9 @@ pub struct Recorder(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    orders: SyncSender<Order>,
+    orders: Sender<Order>,
+    /// How many events and questions wait.
+    waiting: Arc<AtomicUsize>,
     /// Why nothing is recorded at the moment.
     error: watch::Sender<Option<String>>,
     /// How many events found no room.
@@ -179,13 +183,20 @@ struct Shared {
     reserved: AtomicU64,
     unfinished: Vec<Unfinished>,
     maintenance: Vec<Maintenance>,
+    maintained: HashSet<Name>,
     known: HashMap<Place, String>,
 }
 
 impl Recorder {
     /// Something happened; its ID is given when it is written.
     pub fn record(&self, event: Event) {
-        self.leave(Order::Event(Box::new(event)));
+        if self.is_room() {
+            self.leave(Order::Event(Box::new(event)));
+        } else {
+            self.is_lost();
+            // How it is now is known all the same.
+            self.know(known_by(&event).into_iter().collect());
+        }
     }
 
     /// A number that no plan had before, also none of an earlier aggregator whose record this one goes on with.
@@ -228,6 +239,11 @@ impl Recorder {
         self.0.maintenance.clone()
     }
 
+    /// The hosts of which an earlier aggregator knew what of them was in maintenance.
+    pub(crate) fn maintained(&self) -> HashSet<Name> {
+        self.0.maintained.clone()
+    }
+
     /// How everything was known to be when an earlier aggregator ended.
     pub(crate) fn known(&self) -> HashMap<Place, String> {
         self.0.known.clone()
@@ -259,9 +275,10 @@ impl Recorder {
     /// A database that cannot be read, as a sentence.
     pub(crate) async fn events(&self, query: Query) -> Result<Vec<Event>, String> {
         let (answer, answered) = oneshot::channel();
-        if self.0.orders.try_send(Order::Ask(Box::new(query), answer)).is_err() {
-            return Err("events cannot be read at the moment: the record is busy or has ended".to_owned());
+        if !self.is_room() {
+            return Err("events cannot be read at the moment: the record is busy".to_owned());
         }
+        self.leave(Order::Ask(Box::new(query), answer));
         match tokio::time::timeout(ANSWER, answered).await {
             Ok(Ok(events)) => events,
             Ok(Err(_)) => Err("events cannot be read: the record has ended".to_owned()),
@@ -277,21 +294,27 @@ impl Recorder {
     }
 
     fn leave(&self, order: Order) {
-        match self.0.orders.try_send(order) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => {
-                self.0.lost.fetch_add(1, Ordering::Relaxed);
-                self.0.error.send_if_modified(|error| {
-                    let is_new = error.is_none();
-                    if is_new {
-                        let since = Timestamp::now().strftime("%H:%M UTC");
-                        *error = Some(format!("events are lost since {since}: the disk is too slow"));
-                    }
-                    is_new
-                });
-            }
-            Err(TrySendError::Disconnected(_)) => self.is_gone("its thread has ended"),
+        if self.0.orders.send(order).is_err() {
+            self.is_gone("its thread has ended");
         }
+    }
+
+    /// Takes room for one more event or question, where there is any.
+    fn is_room(&self) -> bool {
+        let more = |waiting: usize| (waiting < QUEUE).then_some(waiting + 1);
+        self.0.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    fn is_lost(&self) {
+        self.0.lost.fetch_add(1, Ordering::Relaxed);
+        self.0.error.send_if_modified(|error| {
+            let is_new = error.is_none();
+            if is_new {
+                let since = Timestamp::now().strftime("%H:%M UTC");
+                *error = Some(format!("events are lost since {since}: the disk is too slow"));
+            }
+            is_new
+        });
     }
 
     fn is_gone(&self, why: &str) {
@@ -301,6 +324,17 @@ impl Recorder {
             is_new
         });
     }
+}
+
+/// What is known of an instance or a host by what happened.
+fn known_by(event: &Event) -> Option<(Place, String)> {
+    let (EventKind::Health | EventKind::Host, Some(environment), Some(host), Some(value)) =
+        (event.kind, &event.environment, &event.host, &event.to)
+    else {
+        return None;
+    };
+    let (environment, host, component) = (environment.clone(), host.clone(), event.component.clone());
+    Some((Place { environment, host, component }, value.clone()))
 }
 
 /// An event of the record's own.
@@ -324,16 +358,18 @@ fn own_event(at: Timestamp, text: String) -> Event {
 impl Default for Recorder {
     /// One that records nothing.
     fn default() -> Self {
-        let (orders, _) = sync_channel(1);
+        let (orders, _) = channel();
         let (error, _) = watch::channel(None);
         Self(Arc::new(Shared {
             orders,
             error,
+            waiting: Arc::default(),
             lost: Arc::default(),
             last_plan: AtomicU64::new(0),
             reserved: AtomicU64::new(0),
             unfinished: Vec::new(),
             maintenance: Vec::new(),
+            maintained: HashSet::new(),
             known: HashMap::new(),
         }))
     }

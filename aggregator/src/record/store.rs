@@ -1,6 +1,6 @@
 //! What is written into the database, and read from it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use rta_shared::control::Requester;
@@ -24,6 +24,8 @@ const LARGEST_ANSWER: usize = 3 << 20;
 pub(super) struct Left {
     pub(super) unfinished: Vec<Unfinished>,
     pub(super) maintenance: Vec<Maintenance>,
+    /// The hosts of which it is known what of them is in maintenance.
+    pub(super) maintained: HashSet<Name>,
     pub(super) known: HashMap<Place, String>,
     /// No plan has a greater number.
     pub(super) last_plan: u64,
@@ -39,9 +41,18 @@ pub(super) fn left(connection: &Connection) -> rusqlite::Result<Left> {
     Ok(Left {
         unfinished: unfinished(connection)?,
         maintenance: maintenance(connection)?,
+        maintained: maintained(connection)?,
         known: known(connection)?,
         last_plan: greatest.unsigned_abs(),
     })
+}
+
+/// The hosts of which it was recorded that something is in maintenance or not any more.
+fn maintained(connection: &Connection) -> rusqlite::Result<HashSet<Name>> {
+    let mut statement =
+        connection.prepare("SELECT DISTINCT host FROM events WHERE kind = ? AND host IS NOT NULL")?;
+    let hosts = statement.query_map([EventKind::Maintenance.word()], |row| row.get::<_, String>(0))?;
+    hosts.map(|host| host.map(Name::from)).collect()
 }
 
 /// Appends an event.

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -76,7 +76,11 @@ pub(super) struct Writer {
     /// What is wrong until the aggregator is restarted.
     for_good: Option<String>,
     told: watch::Sender<Option<String>>,
+    /// How many events and questions wait.
+    waiting: Arc<AtomicUsize>,
     lost: Arc<AtomicU64>,
+    /// How many events were taken in since what is old was forgotten.
+    taken: usize,
     tidy_at: Instant,
     replaced_at: Option<Instant>,
 }
@@ -98,7 +102,9 @@ impl Writer {
             failure: None,
             for_good: None,
             told,
+            waiting: Arc::default(),
             lost: Arc::default(),
+            taken: 0,
             tidy_at: Instant::now(),
             replaced_at: None,
         };
@@ -128,6 +134,11 @@ impl Writer {
         }
         writer.tell();
         (writer, left)
+    }
+
+    /// Where it is counted how many events and questions wait.
+    pub(super) fn waiting(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.waiting)
     }
 
     /// Where it is counted how many events found no room in the queue.
@@ -195,6 +206,9 @@ impl Writer {
             let mut waiting = Vec::new();
             let mut is_closed = false;
             for order in first.into_iter().chain(orders.try_iter()).take(BATCH) {
+                if matches!(order, Order::Event(_) | Order::Ask(..)) {
+                    self.waiting.fetch_sub(1, Ordering::Relaxed);
+                }
                 match order {
                     Order::Close(last_plan) => {
                         self.backlog.reserve(last_plan);
@@ -235,7 +249,10 @@ impl Writer {
 
     pub(super) fn take(&mut self, order: Order) {
         match order {
-            Order::Event(event) => self.backlog.add(*event),
+            Order::Event(event) => {
+                self.taken += 1;
+                self.backlog.add(*event);
+            }
             Order::Begun(begun) => self.backlog.begin(*begun),
             Order::Step(plan, change) => self.backlog.change(plan, &change),
             Order::Ended(plan, end) => self.backlog.end(plan, end),
@@ -391,9 +408,12 @@ impl Writer {
 
     /// Forgets some of what is old, when it is time to.
     fn tidy(&mut self, now: Timestamp) {
-        if self.tidy_at > Instant::now() {
+        // What is in memory is bounded by its number, too.
+        let is_crowded = self.folder.is_none() && self.taken > IN_MEMORY / 10;
+        if self.tidy_at > Instant::now() && !is_crowded {
             return;
         }
+        self.taken = 0;
         let is_more = self.failure.is_none() && self.forget(now);
         self.tidy_at = Instant::now() + if is_more { Duration::ZERO } else { TIDY };
     }

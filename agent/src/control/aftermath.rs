@@ -1,0 +1,90 @@
+//! What a start leaves that failed: it is ended, so that the next one finds nothing of it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use rta_shared::process::ProcessId;
+use rustix::process::Signal;
+use tokio::time::Instant;
+use tonic::Code;
+
+use super::act::Act;
+use super::chase::{Chase, who};
+use super::eyes::pids_text;
+use super::launch::Launched;
+use super::refusal::Refusal;
+
+/// How long it has to end before it is killed, and again until it is given up.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Refuses while something is there of a start that was given up: a second one would run beside it.
+///
+/// # Errors
+/// Who is there.
+pub(super) async fn nothing_left(act: &Act) -> Result<(), Refusal> {
+    if !act.launches.of(&act.component.name).is_some_and(|launch| launch.is_unfinished) {
+        return Ok(());
+    }
+    let left = Chase::of_launch(act).look(false).await?;
+    if left.is_empty() {
+        act.launches.ended(&act.component.name);
+        return Ok(());
+    }
+    let who = who(&left.all()).await;
+    let reason = format!("what an earlier start launched is there and does not match: {who}; stop it first");
+    Err(Refusal::new(Code::FailedPrecondition, reason))
+}
+
+/// Ends what was launched, and all that it began. Gives a sentence on what became of that; empty where all had
+/// ended by itself.
+pub(super) async fn end(act: &Act, launched: &Launched) -> String {
+    match try_to_end(act, launched).await {
+        Ok(sentence) => sentence,
+        Err(refusal) => format!("what it launched goes on ({})", refusal.reason),
+    }
+}
+
+async fn try_to_end(act: &Act, launched: &Launched) -> Result<String, Refusal> {
+    let was_running = launched.exit().is_none();
+    let mut chase = Chase::of_launch(act);
+    let mut left = chase.look(true).await?;
+    let mut denied = None;
+    for signal in [Signal::TERM, Signal::KILL] {
+        let deadline = Instant::now() + PATIENCE;
+        let mut asked: HashSet<ProcessId> = HashSet::new();
+        while !left.is_empty() && Instant::now() < deadline {
+            let fresh: Vec<ProcessId> = left.all().into_iter().filter(|id| asked.insert(*id)).collect();
+            let signalled = match signal {
+                Signal::KILL if !fresh.is_empty() => chase.kill(&left).await?,
+                _ => chase.signal(&left, &fresh, signal).await?,
+            };
+            denied = denied.or(signalled.why);
+            chase.wait(&left, deadline).await?;
+            left = chase.look(false).await?;
+        }
+    }
+    let ended = chase.ended(&left);
+    let is_command_ended = was_running && ended.contains(&launched.pid);
+    let rest: Vec<u32> = ended.into_iter().filter(|pid| *pid != launched.pid).collect();
+    let mut sentence = match (is_command_ended, rest.as_slice()) {
+        (true, []) => format!("the command (pid {}) was still running and has been ended", launched.pid),
+        (true, rest) => format!(
+            "the command (pid {}) was still running and has been ended, with what it had begun ({})",
+            launched.pid,
+            pids_text(rest)
+        ),
+        (false, []) => String::new(),
+        (false, rest) => format!("what it had left ({}) has been ended", pids_text(rest)),
+    };
+    if left.is_empty() {
+        act.launches.ended(&act.component.name);
+        return Ok(sentence);
+    }
+    let why =
+        denied.map_or_else(|| "the kernel holds it, perhaps on a disk".to_owned(), |refusal| refusal.reason);
+    if !sentence.is_empty() {
+        sentence.push_str("; ");
+    }
+    sentence.push_str(&format!("{} did not end even by SIGKILL: {why}", who(&left.all()).await));
+    Ok(sentence)
+}
