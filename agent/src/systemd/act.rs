@@ -1,7 +1,6 @@
 //! Starting, stopping and restarting a component that is a unit: systemd does it, and the component's processes
 //! are the proof.
 
-use std::path::Path;
 use std::time::Duration;
 
 use rta_shared::config::{HostComponent, StartRule};
@@ -17,7 +16,7 @@ use crate::control::eyes::{Eyes, pids, pids_text};
 use crate::control::log_tail::{length, log_tail};
 use crate::control::news::News;
 use crate::control::probing::{Well, Wellness};
-use crate::control::refusal::Refusal;
+use crate::control::refusal::{Refusal, off_the_runtime};
 
 /// How often the processes are looked at in the meantime.
 const PACE: Duration = Duration::from_millis(100);
@@ -90,17 +89,22 @@ impl Act<'_> {
     /// Asks for `verb`, and waits until the component is stable; its own timeout begins at `from`.
     async fn begin(&self, verb: Verb, from: Instant, outcome: Outcome) -> Result<Done, Refusal> {
         let deadline = from + self.rule.timeout;
-        let written = self.log().map_or(0, length);
+        let written = self.log_length().await;
         let before = match verb {
             Verb::Restart => self.eyes.glance().await?.processes,
             Verb::Start | Verb::Stop => Vec::new(),
         };
         let phase = if before.is_empty() { Phase::Launched } else { Phase::Signalled };
         let asked = self.ask(verb, phase, pids(&before), deadline).await;
-        asked.map_err(|refusal| self.with_last_words(refusal, written))?;
+        if let Err(refusal) = asked {
+            return Err(self.with_last_words(refusal, written).await);
+        }
         self.verify_gone(Some(&before), "is not of that unit; end it by hand").await?;
         let stable = self.until_stable(deadline).await;
-        let processes = stable.map_err(|refusal| self.with_last_words(refusal, written))?;
+        let processes = match stable {
+            Ok(processes) => processes,
+            Err(refusal) => return Err(self.with_last_words(refusal, written).await),
+        };
         let pids = pids(&processes);
         self.news.tell(Phase::Stable, "it is stable".to_owned(), pids.clone());
         Ok(Done { outcome, pids, took: from.elapsed() })
@@ -254,12 +258,16 @@ impl Act<'_> {
         Err(Refusal::new(Code::FailedPrecondition, reason))
     }
 
-    fn log(&self) -> Option<&Path> {
-        self.component.log.as_deref()
+    /// How long the component's own log is; 0 without one. Off the runtime: the disk may hang.
+    async fn log_length(&self) -> u64 {
+        let Some(path) = self.component.log.clone() else { return 0 };
+        off_the_runtime(move || Ok(length(&path))).await.unwrap_or_default()
     }
 
     /// A refusal with what the component wrote to its own log since, if it has one.
-    fn with_last_words(&self, refusal: Refusal, from: u64) -> Refusal {
-        refusal.with_log(self.log().map(|path| log_tail(path, from)).unwrap_or_default())
+    async fn with_last_words(&self, refusal: Refusal, from: u64) -> Refusal {
+        let Some(path) = self.component.log.clone() else { return refusal };
+        let words = off_the_runtime(move || Ok(log_tail(&path, from))).await;
+        refusal.with_log(words.unwrap_or_default())
     }
 }
