@@ -49,6 +49,7 @@ pub(crate) fn conclude(
                                 unit: seen.and_then(|seen| seen.unit.clone()),
                                 autostart: seen.and_then(|seen| seen.autostart.clone()),
                                 maintenance: None,
+                                since: None,
                                 has_log: component
                                     .is_some_and(|component| component.readable_log().is_some()),
                             }

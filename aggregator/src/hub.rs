@@ -19,6 +19,7 @@ use crate::fleet::Fleet;
 use crate::knowledge::{Knowledge, News};
 use crate::maintenance::{AllMaintenance, Current, beginning, ending, is_configured, is_ended_by};
 use crate::record::{Place, Recorder};
+use crate::since::Since;
 
 /// A change is published at once; mere scan times wait this long, so that a thousand heartbeats a second do not
 /// make a thousand overviews.
@@ -87,10 +88,12 @@ pub(crate) fn hub(
         config_error: None,
         maintenance: Current::new(recorder.maintenance(), recorder.maintained()),
         told_maintenance: watch::Sender::default(),
+        since: Since::default(),
         chronicle: Chronicle::new(recorder.known()),
         record_error: recorder.error(),
         recorder,
     };
+    hub.since = Since::new(&hub.graph, &hub.recorder.changed());
     hub.forget_removed();
     hub.end_what_is_over(Timestamp::now());
     hub.tell_maintenance();
@@ -106,18 +109,21 @@ struct Hub {
     config_error: Option<String>,
     maintenance: Current,
     told_maintenance: watch::Sender<AllMaintenance>,
+    since: Since,
     chronicle: Chronicle,
     recorder: Recorder,
     record_error: watch::Receiver<Option<String>>,
 }
 
 impl Hub {
-    fn overview(&self) -> Overview {
+    fn overview(&mut self) -> Overview {
         let platform = &self.fleet.platform;
+        let now = Timestamp::now();
         let mut environments = conclude(platform, &self.graph, self.knowledge.hosts());
         self.maintenance.fill(&mut environments);
+        self.since.fill(&mut environments, now);
         Overview {
-            generated_at: Timestamp::now(),
+            generated_at: now,
             environments,
             config_digest: platform.digest.clone(),
             config_error: self.config_error.clone(),
@@ -126,7 +132,9 @@ impl Hub {
     }
 
     fn replace(&mut self, fleet: Arc<Fleet>) {
-        self.graph = DependencyGraph::new(&fleet.platform);
+        let graph = DependencyGraph::new(&fleet.platform);
+        self.since = self.since.carried_over(&self.graph, &graph);
+        self.graph = graph;
         self.knowledge = std::mem::take(&mut self.knowledge).carried_over(fleet.ids());
         self.fleet = fleet;
         self.config_error = None;

@@ -7,6 +7,7 @@
 //! | `conclusion` | from reports to health: the rules |
 //! | [`target`] | from a person's words to an instance |
 //! | `changes`, `chronicle` | what differs between two overviews, and what of it is recorded |
+//! | `since` | since when everything has been as it is |
 //! | `maintenance` | what is in maintenance |
 //! | `record` | what happened, and what has to outlive the aggregator, in SQLite |
 //! | `fleet`, `followers` | the platform with its agents; the tasks that follow them |
@@ -40,6 +41,7 @@ mod plan;
 mod record;
 mod serve;
 mod service;
+mod since;
 pub mod target;
 pub mod web;
 

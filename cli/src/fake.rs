@@ -291,6 +291,7 @@ pub(crate) fn overview(healths: &[(&str, Health)]) -> Overview {
         autostart: None,
         maintenance: None,
         has_log: false,
+        since: None,
     };
     let host = HostOverview {
         name: "h".into(),

@@ -47,6 +47,7 @@ pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut d
                 autostart: None,
                 maintenance: None,
                 has_log: false,
+                since: None,
             }
         })
         .collect();

@@ -106,6 +106,9 @@ pub struct InstanceOverview {
     pub maintenance: Option<Maintenance>,
     /// It has a log that can be read.
     pub has_log: bool,
+    /// Since when its health has been this, by the aggregator's clock and as far as that knows: while it could not
+    /// be seen in between it is taken to have been as before. `None`: since before the aggregator began.
+    pub since: Option<Timestamp>,
 }
 
 fn pids_only<S: serde::Serializer>(processes: &[Process], serializer: S) -> Result<S::Ok, S::Error> {
@@ -388,6 +391,7 @@ mod tests {
                         autostart: None,
                         maintenance: None,
                         has_log: true,
+                        since: Some(Timestamp::UNIX_EPOCH),
                     }],
                     agent: Some(AgentOverview {
                         version: "0.1.0".to_owned(),
@@ -441,7 +445,7 @@ mod tests {
                     "startable": true,
                     "parts": [{"name": null, "count": {"min": 1, "max": 1}, "running": 1, "pids": [4242]}],
                     "probe": {"state": "failing", "since": "1970-01-01T00:00:00Z", "reason": "no answer"},
-                    "action": null, "unit": null, "autostart": null, "maintenance": null, "has_log": true
+                    "action": null, "unit": null, "autostart": null, "maintenance": null, "has_log": true, "since": "1970-01-01T00:00:00Z"
                 }],
                 "agent": {
                     "version": "0.1.0",

@@ -145,6 +145,7 @@ mod tests {
             autostart: None,
             maintenance: None,
             has_log: false,
+            since: None,
         }
     }
 

@@ -37,6 +37,7 @@ use jiff::{SignedDuration, Timestamp};
 use rta_shared::event::{Event, EventKind};
 use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;
+use rta_shared::overview::{Health, InstanceId};
 use rta_shared::plan::{PlanBegun, PlanEnd, StepChange, StepState};
 use tokio::sync::{oneshot, watch};
 
@@ -121,6 +122,7 @@ impl Record {
             maintenance: left.maintenance,
             maintained: left.maintained,
             known: left.known,
+            changed: left.changed,
         }));
         recorder.reserve(left.last_plan);
         let thread = std::thread::Builder::new().name("record".to_owned()).spawn(move || writer.run(&orders));
@@ -185,6 +187,7 @@ struct Shared {
     maintenance: Vec<Maintenance>,
     maintained: HashSet<Name>,
     known: HashMap<Place, String>,
+    changed: HashMap<InstanceId, (Health, Timestamp)>,
 }
 
 impl Recorder {
@@ -247,6 +250,11 @@ impl Recorder {
     /// How everything was known to be when an earlier aggregator ended.
     pub(crate) fn known(&self) -> HashMap<Place, String> {
         self.0.known.clone()
+    }
+
+    /// When an earlier aggregator saw the health of each instance change last, and to what.
+    pub(crate) fn changed(&self) -> HashMap<InstanceId, (Health, Timestamp)> {
+        self.0.changed.clone()
     }
 
     /// Exactly this is in maintenance from now on.
@@ -371,6 +379,7 @@ impl Default for Recorder {
             maintenance: Vec::new(),
             maintained: HashSet::new(),
             known: HashMap::new(),
+            changed: HashMap::new(),
         }))
     }
 }

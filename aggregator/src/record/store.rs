@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rta_shared::control::Requester;
 use rta_shared::event::{Event, EventKind};
 use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;
+use rta_shared::overview::{Health, InstanceId};
 use rta_shared::plan::{Plan, PlanBegun, StepState};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
@@ -19,6 +20,9 @@ const LONGEST_TEXT: usize = 4096;
 /// An answer ends when its events take this much, in bytes: what gRPC lets through is 4 MiB.
 const LARGEST_ANSWER: usize = 3 << 20;
 
+/// How far it is looked back for the last changes: a record may be long.
+const LOOKED_BACK: SignedDuration = SignedDuration::from_hours(7 * 24);
+
 /// What an earlier aggregator left.
 #[derive(Debug, Default)]
 pub(super) struct Left {
@@ -27,12 +31,14 @@ pub(super) struct Left {
     /// The hosts of which it is known what of them is in maintenance.
     pub(super) maintained: HashSet<Name>,
     pub(super) known: HashMap<Place, String>,
+    /// When each instance's health changed last, and to what; of the last [`LOOKED_BACK`].
+    pub(super) changed: HashMap<InstanceId, (Health, Timestamp)>,
     /// No plan has a greater number.
     pub(super) last_plan: u64,
 }
 
 /// Reads what an earlier aggregator left.
-pub(super) fn left(connection: &Connection) -> rusqlite::Result<Left> {
+pub(super) fn left(connection: &Connection, now: Timestamp) -> rusqlite::Result<Left> {
     let greatest: i64 = connection.query_row(
         "SELECT max(ifnull((SELECT value FROM numbers WHERE name = 'plan'), 0), ifnull((SELECT max(id) FROM plans), 0))",
         [],
@@ -43,8 +49,32 @@ pub(super) fn left(connection: &Connection) -> rusqlite::Result<Left> {
         maintenance: maintenance(connection)?,
         maintained: maintained(connection)?,
         known: known(connection)?,
+        changed: changed(connection, now.checked_sub(LOOKED_BACK).unwrap_or(Timestamp::MIN))?,
         last_plan: greatest.unsigned_abs(),
     })
+}
+
+/// When each instance's health changed last, and to what, if that was not before `from`.
+fn changed(
+    connection: &Connection,
+    from: Timestamp,
+) -> rusqlite::Result<HashMap<InstanceId, (Health, Timestamp)>> {
+    let mut statement = connection.prepare(
+        "SELECT environment, host, component, is_now, at FROM events WHERE at >= ? AND kind = ? \
+         AND environment IS NOT NULL AND host IS NOT NULL AND component IS NOT NULL ORDER BY at, id",
+    )?;
+    let mut rows = statement.query(params![from.as_microsecond(), EventKind::Health.word()])?;
+    let mut changed = HashMap::new();
+    while let Some(row) = rows.next()? {
+        let name = |at| row.get::<_, String>(at).map(Name::from);
+        let id = InstanceId { environment: name(0)?, host: name(1)?, component: name(2)? };
+        let (word, at): (Option<String>, i64) = (row.get(3)?, row.get(4)?);
+        let health = Health::ALL.into_iter().find(|health| word.as_deref() == Some(health.word()));
+        if let (Some(health), Ok(at)) = (health, Timestamp::from_microsecond(at)) {
+            changed.insert(id, (health, at));
+        }
+    }
+    Ok(changed)
 }
 
 /// The hosts of which it was recorded that something is in maintenance or not any more.

@@ -476,6 +476,7 @@ async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_state
         maintenance: vec![],
         maintained: HashSet::new(),
         known: HashMap::new(),
+        changed: HashMap::new(),
     }));
     let event = |text: &str| own_event(Timestamp::now(), text.to_owned());
     for _ in 0..QUEUE {

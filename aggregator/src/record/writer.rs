@@ -153,7 +153,7 @@ impl Writer {
         let told = |why: String| format!("{}: {why}", path.display());
         let open = || -> Result<(Connection, Left), Unusable> {
             let database = schema::open(&path, check)?;
-            let left = store::left(&database)?;
+            let left = store::left(&database, now)?;
             Ok((database, left))
         };
         let opened = match self.damage.take() {

@@ -111,6 +111,7 @@ mod tests {
             autostart: None,
             maintenance: None,
             has_log: false,
+            since: None,
         };
         let host = HostOverview {
             name: "h".into(),

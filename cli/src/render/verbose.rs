@@ -177,6 +177,7 @@ mod tests {
             autostart: None,
             maintenance: None,
             has_log: false,
+            since: None,
         };
         let quiet = InstanceOverview {
             component: "quiet".into(),
@@ -188,6 +189,7 @@ mod tests {
             autostart: None,
             maintenance: None,
             has_log: false,
+            since: None,
             ..processor.clone()
         };
         let agent = AgentOverview {

@@ -71,6 +71,7 @@ impl From<&InstanceOverview> for v1::InstanceOverview {
             autostart: instance.autostart.as_ref().map(Into::into),
             maintenance: instance.maintenance.as_ref().map(Into::into),
             has_log: instance.has_log,
+            since: instance.since.map(to_wire_time),
         }
     }
 }
@@ -94,6 +95,7 @@ impl TryFrom<v1::InstanceOverview> for InstanceOverview {
             autostart: instance.autostart.map(Autostart::try_from).transpose()?,
             maintenance: instance.maintenance.map(Maintenance::try_from).transpose()?,
             has_log: instance.has_log,
+            since: instance.since.map(from_wire_time).transpose()?,
         })
     }
 }
@@ -250,6 +252,7 @@ mod tests {
             autostart: None,
             maintenance: None,
             has_log: true,
+            since: Some(Timestamp::UNIX_EPOCH),
         };
         let unknown =
             InstanceOverview { state: None, health: Health::Unknown, cause: None, ..running.clone() };

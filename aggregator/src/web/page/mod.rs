@@ -180,6 +180,7 @@ pub(crate) mod tests {
             autostart: None,
             maintenance: None,
             has_log: false,
+            since: None,
         }
     }
 

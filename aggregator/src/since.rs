@@ -1,0 +1,105 @@
+//! Since when everything has been as it is.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use rta_shared::dependency::DependencyGraph;
+use rta_shared::overview::{EnvironmentOverview, Health, InstanceId};
+
+/// Since when every instance's health has been what it is; in the order of the graph, which is the overview's.
+#[derive(Debug, Default)]
+pub(crate) struct Since(Vec<Standing>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Standing {
+    /// What was concluded last.
+    now: Option<(Health, Option<Timestamp>)>,
+    /// What was known last for certain.
+    known: Option<(Health, Timestamp)>,
+}
+
+impl Since {
+    /// For the instances of `graph`; `earlier` is when an earlier aggregator saw each change last, and to what.
+    pub(crate) fn new(graph: &DependencyGraph, earlier: &HashMap<InstanceId, (Health, Timestamp)>) -> Self {
+        let standing = |at| Standing { now: None, known: earlier.get(graph.id(at)).copied() };
+        Self((0..graph.len()).map(standing).collect())
+    }
+
+    /// The same for the instances of another graph: what is in both keeps its time.
+    pub(crate) fn carried_over(&self, old: &DependencyGraph, new: &DependencyGraph) -> Self {
+        let known: HashMap<&InstanceId, Standing> =
+            self.0.iter().enumerate().map(|(at, standing)| (old.id(at), *standing)).collect();
+        Self((0..new.len()).map(|at| known.get(new.id(at)).copied().unwrap_or_default()).collect())
+    }
+
+    /// Writes it into what was concluded at the moment `now`.
+    pub(crate) fn fill(&mut self, environments: &mut [EnvironmentOverview], now: Timestamp) {
+        let instances = environments
+            .iter_mut()
+            .flat_map(|environment| &mut environment.hosts)
+            .flat_map(|host| &mut host.instances);
+        for (instance, standing) in instances.zip(&mut self.0) {
+            instance.since = standing.take(instance.health, now);
+        }
+    }
+}
+
+impl Standing {
+    fn take(&mut self, health: Health, now: Timestamp) -> Option<Timestamp> {
+        let since = match (self.now, self.known) {
+            (Some((before, since)), _) if before == health => since,
+            // It could not be seen in between.
+            (None | Some((Health::Unknown, _)), Some((known, since))) if known == health => Some(since),
+            // The first that is seen of it may have been so for long.
+            (None, _) => None,
+            (Some((Health::Unknown, None)), None) => None,
+            (Some(_), _) => Some(now),
+        };
+        self.now = Some((health, since));
+        if health != Health::Unknown {
+            self.known = Some((health, since.unwrap_or(now)));
+        }
+        since
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn it_is_counted_from_the_change_and_over_what_could_not_be_seen() {
+        use Health::{Degraded, Down, Unknown, Up};
+        let mut standing = Standing::default();
+        let steps = [
+            (Unknown, None),
+            (Up, None),
+            (Down, Some(3)),
+            (Down, Some(3)),
+            (Unknown, Some(5)),
+            (Unknown, Some(5)),
+            (Down, Some(3)),
+            (Degraded, Some(8)),
+            (Unknown, Some(9)),
+            (Up, Some(10)),
+        ];
+        for (second, (health, since)) in (1..).zip(steps) {
+            assert_eq!(standing.take(health, at(second)), since.map(at), "{second}");
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_aggregator_saw_counts_if_it_is_so_still() {
+        let known = Some((Health::Down, at(7)));
+        let mut same = Standing { now: None, known };
+        assert_eq!(same.take(Health::Unknown, at(50)), None);
+        assert_eq!(same.take(Health::Down, at(51)), Some(at(7)));
+        let mut other = Standing { now: None, known };
+        assert_eq!(other.take(Health::Unknown, at(50)), None);
+        assert_eq!(other.take(Health::Up, at(51)), Some(at(51)));
+    }
+}
