@@ -161,6 +161,11 @@ impl Operations {
         self.plans.wait().await;
     }
 
+    /// Cancelled when the aggregator ends.
+    pub(crate) fn ending(&self) -> CancellationToken {
+        self.ending.clone()
+    }
+
     /// The platform and its agents as they are now, for one operation from its beginning to its end.
     pub(crate) fn fleet(&self) -> Arc<Fleet> {
         Arc::clone(&self.fleet.borrow())

@@ -1,8 +1,9 @@
 //! What is wrong with the platform, root causes first, each with what it takes down: what an operator asks first.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::maintenance::Maintenance;
+use crate::name::Name;
 use crate::overview::{
     Counts, EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview, Located, Overview,
 };
@@ -39,17 +40,22 @@ impl Trouble<'_> {
 /// Every root cause: what is down first, then what is unknown, then what is degraded by itself; of the same
 /// health that which takes down most first. What is in maintenance comes after all others.
 pub fn troubles(overview: &Overview) -> Vec<Trouble<'_>> {
+    // One pass over all: an outage of a thousand hosts has a thousand roots.
+    let mut by_cause: HashMap<&InstanceId, Vec<Located<'_>>> = HashMap::new();
+    let mut by_host: HashMap<&Name, Vec<Located<'_>>> = HashMap::new();
+    for other in overview.instances() {
+        if let Some(cause) = &other.instance.cause {
+            by_cause.entry(cause).or_default().push(other);
+            if other.host.name != cause.host {
+                by_host.entry(&cause.host).or_default().push(other);
+            }
+        }
+    }
     let mut troubles = Vec::new();
     for environment in &overview.environments {
         for host in &environment.hosts {
             if !host.reachable || host.error.is_some() {
-                let affected = overview
-                    .instances()
-                    .filter(|other| {
-                        other.host.name != host.name
-                            && other.instance.cause.as_ref().is_some_and(|cause| cause.host == host.name)
-                    })
-                    .collect();
+                let affected = by_host.get(&host.name).cloned().unwrap_or_default();
                 troubles.push(Trouble { environment, host, instance: None, affected });
                 continue;
             }
@@ -58,8 +64,7 @@ pub fn troubles(overview: &Overview) -> Vec<Trouble<'_>> {
                     continue;
                 }
                 let id = Located { environment, host, instance }.id();
-                let affected =
-                    overview.instances().filter(|other| other.instance.cause.as_ref() == Some(&id)).collect();
+                let affected = by_cause.get(&id).cloned().unwrap_or_default();
                 troubles.push(Trouble { environment, host, instance: Some(instance), affected });
             }
         }

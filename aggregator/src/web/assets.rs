@@ -27,6 +27,16 @@ pub(super) static STYLE: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("css", "text/css; charset=utf-8", all)
 });
 
+/// What turns one piece of a page into another without losing focus or scroll: idiomorph 0.8.0, unchanged
+/// (<https://github.com/bigskysoftware/idiomorph>, Zero-Clause BSD).
+pub(super) static MORPH: LazyLock<Asset> = LazyLock::new(|| {
+    Asset::new("js", "text/javascript; charset=utf-8", include_str!("assets/idiomorph.min.js"))
+});
+
+/// What brings to an open page what changes, and the keys.
+pub(super) static SCRIPT: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("js", "text/javascript; charset=utf-8", include_str!("assets/live.js")));
+
 /// The icon in the browser's tab.
 pub(super) static ICON: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("svg", "image/svg+xml", include_str!("assets/icon.svg")));

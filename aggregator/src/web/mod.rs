@@ -1,23 +1,28 @@
-//! The page, its JSON and its forms. No script: the page is complete as HTML, and forms do the rest.
+//! The page, its JSON and its forms. The page is complete as HTML, and forms do the rest; a small script only brings
+//! to an open page what changes.
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`guard`] | who may ask: host names, origins, headers |
 //! | `actions` | what the buttons do |
 //! | `assets` | the stylesheet and the icon, named by their content |
+//! | `live` | telling open pages what changes |
 //! | `log` | the page of an instance's log |
 //! | `events` | what was recorded: its page, and its JSON |
 //! | `page` | the page: pure functions from an overview to HTML |
 //! | `routes` | what is answered under which path |
+//! | `theme` | light or dark |
 //! | `viewer` | whom a page is made for |
 
 mod actions;
 mod assets;
 mod events;
 pub mod guard;
+mod live;
 mod log;
 pub(crate) mod page;
 mod routes;
+mod theme;
 mod viewer;
 
 pub use guard::HostPolicy;

@@ -1,21 +1,23 @@
 //! What is answered under which path.
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::{get, post};
-use axum::{Json, Router, middleware};
+use axum::{Extension, Json, Router, middleware};
 use jiff::Timestamp;
 use maud::Markup;
 
 use super::actions;
-use super::assets::{Asset, ICON, STYLE};
+use super::assets::{Asset, ICON, MORPH, SCRIPT, STYLE};
 use super::events::{events_json, events_page};
 use super::guard::{HostPolicy, guard};
+use super::live::Rooms;
 use super::log::log;
-use super::page;
+use super::page::{self, Selection};
 use super::viewer::Viewer;
+use super::{live, theme};
 use crate::operations::Operations;
 
 /// No form of the page is anywhere near as large; the longest lists a few thousand instances.
@@ -26,6 +28,9 @@ pub fn router(operations: Operations, hosts: HostPolicy) -> Router {
     Router::new()
         .route("/", get(overview_page))
         .route("/api/v1/overview", get(overview_json))
+        .route("/live", get(live::overview))
+        .route("/live/plan", get(live::plan))
+        .route("/theme", post(theme::choose))
         .route("/log", get(log))
         .route("/events", get(events_page))
         .route("/api/v1/events", get(events_json))
@@ -38,17 +43,25 @@ pub fn router(operations: Operations, hosts: HostPolicy) -> Router {
         .route("/restart", post(actions::restart))
         .route("/cancel", post(actions::cancel))
         .route(&STYLE.path, get(async || asset(&STYLE)))
+        .route(&MORPH.path, get(async || asset(&MORPH)))
+        .route(&SCRIPT.path, get(async || asset(&SCRIPT)))
         .route(&ICON.path, get(async || asset(&ICON)))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(hosts, guard))
+        .layer(Extension(Rooms::new(operations.clone())))
         .with_state(operations)
 }
 
-async fn overview_page(State(operations): State<Operations>, viewer: Viewer) -> impl IntoResponse {
+async fn overview_page(
+    State(operations): State<Operations>,
+    viewer: Viewer,
+    Query(selection): Query<Selection>,
+) -> impl IntoResponse {
     let plans: Vec<_> = operations.accounts().iter().map(|account| account.snapshot()).collect();
-    let markup = page::overview(&operations.overview(), &plans, &viewer, Timestamp::now());
+    let markup =
+        page::overview(&operations.overview(), &plans, &selection.tidied(), &viewer, Timestamp::now());
     ([(CACHE_CONTROL, "no-store")], markup)
 }
 
@@ -113,11 +126,18 @@ mod tests {
         assert_eq!(response.status(), 200);
         let policy = response.headers()["content-security-policy"].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
-        assert!(!body.contains("<script") && !body.contains("style="));
+        let is_a_file = |script: &str| script.starts_with(" defer src=\"/assets/");
+        assert!(body.split("<script").skip(1).all(is_a_file) && !body.contains("style="));
+        for script in [&MORPH, &SCRIPT] {
+            let (response, content) = ask(Request::get(script.path.as_str()), "").await;
+            assert_eq!(response.headers()["content-type"], "text/javascript; charset=utf-8");
+            assert!(body.contains(&script.path) && !content.is_empty());
+        }
+        assert!(MORPH.content.len() + SCRIPT.content.len() < 60_000);
         assert!(body.contains(&STYLE.path));
         let (response, style) = ask(Request::get(STYLE.path.as_str()), "").await;
         assert_eq!(response.headers()["content-type"], "text/css; charset=utf-8");
-        assert!(style.contains("prefers-color-scheme"));
+        assert!(style.contains("light-dark("));
     }
 
     #[tokio::test]
@@ -153,6 +173,6 @@ mod tests {
         }
         let (response, body) = ask(Request::get("/%3Cscript%3E"), "").await;
         assert_eq!(response.status(), 404);
-        assert!(!body.contains("<script"));
+        assert!(!body.contains("<script>"));
     }
 }

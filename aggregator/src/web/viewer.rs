@@ -5,6 +5,8 @@ use std::convert::Infallible;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
+use super::theme::Theme;
+
 /// Whom a page is made for, and what it offers them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Viewer {
@@ -18,12 +20,21 @@ pub(crate) struct Viewer {
     pub(crate) can_sign_in: bool,
     /// The path and the query of the page that they asked for.
     pub(crate) here: String,
+    /// The colours that they chose.
+    pub(crate) theme: Theme,
 }
 
 impl Viewer {
     /// Anybody, where nobody signs in: whoever reaches the page may act.
     pub(crate) fn anybody(here: &str) -> Self {
-        Self { name: None, may_act: true, csrf: None, can_sign_in: false, here: here.to_owned() }
+        Self {
+            name: None,
+            may_act: true,
+            csrf: None,
+            can_sign_in: false,
+            here: here.to_owned(),
+            theme: Theme::Auto,
+        }
     }
 }
 
@@ -32,6 +43,6 @@ impl<S: Sync> FromRequestParts<S> for Viewer {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let here = parts.uri.path_and_query().map_or("/", |here| here.as_str());
-        Ok(Self::anybody(here))
+        Ok(Self { theme: Theme::of(&parts.headers), ..Self::anybody(here) })
     }
 }

@@ -50,7 +50,7 @@ pub(in crate::web) fn events(
             }
         }
     };
-    layout::layout(viewer, "Events - rta", None, &body)
+    layout::layout(viewer, "Events - rta", &body)
 }
 
 fn row(event: &Event) -> Markup {

@@ -1,16 +1,24 @@
 //! One host: what is wrong with it, its instances, and how it is watched.
 
-use maud::{Markup, html};
-use rta_shared::overview::{EnvironmentOverview, HostOverview, Located};
+use maud::html;
+use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview, Located};
 
 use super::health::{ago, badge, text};
-use super::{Shown, agent, config, instance, maintenance};
+use super::selection::Selection;
+use super::tree::Node;
+use super::{Shown, agent, config, instance, maintenance, slug};
 
-/// The host's card.
-pub(super) fn host(environment: &EnvironmentOverview, host: &HostOverview, shown: &Shown<'_>) -> Markup {
+/// The host's card, with these of its instances.
+pub(super) fn host(
+    environment: &EnvironmentOverview,
+    host: &HostOverview,
+    instances: &[&InstanceOverview],
+    shown: &Shown<'_>,
+) -> Node {
     let now = shown.now;
-    html! {
-        article class={ "host " (host.health) } {
+    let id = format!("{}-host-{}", slug(environment.name.as_str()), slug(host.name.as_str()));
+    let element = html! {
+        article #(id) class={ "host " (host.health) } {
             header {
                 h3 { (text(host.name.as_str())) }
                 @if let Some(role) = &host.role { span.role { (text(role.as_str())) } }
@@ -30,11 +38,19 @@ pub(super) fn host(environment: &EnvironmentOverview, host: &HostOverview, shown
                 (config::warnings(agent, shown.digest))
             }
             ul.instances {
-                @for instance in &host.instances {
+                @for instance in instances {
                     (instance::row(Located { environment, host, instance }, shown))
+                }
+            }
+            @if instances.len() < host.instances.len() {
+                p.rest {
+                    a href=(Selection::of_host(environment, host).address()) {
+                        "Show all " (host.instances.len()) " of this host"
+                    }
                 }
             }
             (agent::footer(host, now))
         }
-    }
+    };
+    Node::leaf(id, &element)
 }

@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 use rta_shared::human::{memory, percent};
-use rta_shared::overview::{InstanceId, InstanceOverview, Located};
+use rta_shared::overview::{Health, InstanceId, InstanceOverview, Located};
 use rta_shared::probe::ProbeState;
 use rta_shared::report::{PartReport, State};
 
-use super::health::{badge, text};
+use super::health::{badge, lasting, text};
 use super::plan::fields;
 use super::{Shown, anchor, form, maintenance};
 use crate::web::viewer::Viewer;
@@ -19,11 +19,11 @@ pub(super) fn row(located: Located<'_>, shown: &Shown<'_>) -> Markup {
     html! {
         li class={ "instance " (instance.health) } id=(anchor(&located.id())) {
             div.what {
-                span.component { (text(instance.component.as_str())) }
+                a.component href=(address(&located.id())) { (text(instance.component.as_str())) }
                 @if !instance.reason.is_empty() {
                     span.reason {
                         @match &instance.cause {
-                            Some(cause) => a href={ "#" (anchor(cause)) } { (text(&instance.reason)) },
+                            Some(cause) => a href=(address(cause)) { (text(&instance.reason)) },
                             None => (text(&instance.reason)),
                         }
                     }
@@ -34,7 +34,12 @@ pub(super) fn row(located: Located<'_>, shown: &Shown<'_>) -> Markup {
                 }
                 (details(located, shown.now))
             }
-            (badge(instance.health))
+            span.standing {
+                (badge(instance.health))
+                @if let Some(since) = instance.since.filter(|_| instance.health != Health::Up) {
+                    span.since { "for " (lasting(since, shown.now)) }
+                }
+            }
             span.state {
                 (instance.state.map_or("-", State::word))
                 @if !pids.is_empty() {
@@ -69,15 +74,25 @@ fn details(located: Located<'_>, now: Timestamp) -> Markup {
     }
 }
 
+/// The instance's own page.
+pub(super) fn address(id: &InstanceId) -> String {
+    format!("/instance?{}", query(id))
+}
+
 /// Where the instance's log is shown.
-fn log_address(id: &InstanceId) -> String {
+pub(super) fn log_address(id: &InstanceId) -> String {
+    format!("/log?{}", query(id))
+}
+
+/// What names an instance in an address.
+pub(super) fn query(id: &InstanceId) -> String {
     let query = [
         ("environment", id.environment.as_str()),
         ("host", id.host.as_str()),
         ("component", id.component.as_str()),
     ];
     // Texts alone: nothing of it can fail.
-    format!("/log?{}", serde_urlencoded::to_string(query).unwrap_or_default())
+    serde_urlencoded::to_string(query).unwrap_or_default()
 }
 
 /// `driver 0/1 missing`: what is not right is said in a word too.

@@ -4,39 +4,59 @@ use maud::{DOCTYPE, Markup, html};
 use rta_shared::text::printable;
 
 use super::form;
-use super::health::text;
-use crate::web::assets::{ICON, STYLE};
+use super::health::{shapes, text};
+use crate::web::assets::{ICON, MORPH, SCRIPT, STYLE};
 use crate::web::viewer::Viewer;
 
 /// What every page leads to: paths, and the words for them.
 const PAGES: [(&str, &str); 2] = [("/", "Overview"), ("/events", "Events")];
 
-/// A whole document for `viewer`. With `looks_again` the browser loads it anew after so many seconds.
-pub(super) fn layout(viewer: &Viewer, title: &str, looks_again: Option<u32>, body: &Markup) -> Markup {
+/// How a page goes on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Frame {
+    /// Without script the browser loads it anew after so many seconds.
+    pub(super) looks_again: Option<u32>,
+    /// Where its changes are told, as long as it is open.
+    pub(super) live: Option<String>,
+}
+
+/// A whole document for `viewer` that stays as it is.
+pub(super) fn layout(viewer: &Viewer, title: &str, body: &Markup) -> Markup {
+    frame(viewer, title, &Frame::default(), body)
+}
+
+/// A whole document for `viewer`.
+pub(super) fn frame(viewer: &Viewer, title: &str, frame: &Frame, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
-        html lang="en" {
+        html lang="en" data-theme=(viewer.theme.word()) {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                @if let Some(seconds) = looks_again {
-                    meta http-equiv="refresh" content=(seconds);
+                @if let Some(seconds) = frame.looks_again {
+                    noscript { meta http-equiv="refresh" content=(seconds); }
                 }
+                @if let Some(token) = &viewer.csrf { meta name="csrf" content=(token); }
                 title { (title) }
                 link rel="stylesheet" href=(STYLE.path);
                 link rel="icon" type="image/svg+xml" href=(ICON.path);
+                script defer src=(MORPH.path) {}
+                script defer src=(SCRIPT.path) {}
             }
-            body {
-                (head(viewer))
-                (body)
+            body data-live=[frame.live.as_ref()] {
+                (shapes())
+                a.skip href="#content" { "Skip to the content" }
+                (head(viewer, frame.live.is_some()))
+                p #old.old role="alert" hidden {}
+                div #content tabindex="-1" { (body) }
             }
         }
     }
 }
 
 /// The pages that every page leads to, and as whom one is here.
-fn head(viewer: &Viewer) -> Markup {
+fn head(viewer: &Viewer, is_live: bool) -> Markup {
     let path = viewer.here.split('?').next().unwrap_or_default();
     html! {
         header.site {
@@ -47,6 +67,8 @@ fn head(viewer: &Viewer) -> Markup {
                 }
             }
             div.who {
+                @if is_live { span #link.link role="status" hidden {} }
+                (theme(viewer))
                 @if let Some(name) = &viewer.name {
                     span { (text(name)) }
                     (form::post(viewer, "/sign-out", None, &html! { button type="submit" { "Sign out" } }))
@@ -55,6 +77,27 @@ fn head(viewer: &Viewer) -> Markup {
             }
         }
     }
+}
+
+/// The switch between light, dark and what the system has.
+fn theme(viewer: &Viewer) -> Markup {
+    let next = viewer.theme.next();
+    form::post(
+        viewer,
+        "/theme",
+        Some("theme"),
+        &html! {
+            input type="hidden" name="theme" value=(next.word());
+            input type="hidden" name="next" value=(viewer.here);
+            button type="submit" title={ "Colours: " (viewer.theme.word()) "; change to " (next.word()) } {
+                svg.icon viewBox="0 0 16 16" width="16" height="16" aria-hidden="true" {
+                    circle cx="8" cy="8" r="6.2" fill="none" stroke="currentColor" stroke-width="1.6" {}
+                    path d="M8 1.8a6.2 6.2 0 0 1 0 12.4z" fill="currentColor" {}
+                }
+                span.unseen { "Change the colours from " (viewer.theme.word()) " to " (next.word()) }
+            }
+        },
+    )
 }
 
 /// A page that says one thing, with a way back.
@@ -66,5 +109,5 @@ pub(in crate::web) fn message(viewer: &Viewer, title: &str, text: &str) -> Marku
             p { a href="/" { "Back to the overview" } }
         }
     };
-    layout(viewer, &format!("{title} - rta"), None, &body)
+    layout(viewer, &format!("{title} - rta"), &body)
 }

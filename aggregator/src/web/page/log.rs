@@ -35,7 +35,7 @@ pub(in crate::web) fn log(viewer: &Viewer, id: &InstanceId, read: &Result<LogPie
             }
         }
     };
-    layout(viewer, &format!("{title} - rta"), None, &body)
+    layout(viewer, &format!("{title} - rta"), &body)
 }
 
 #[cfg(test)]

@@ -13,6 +13,9 @@ mod log;
 mod maintenance;
 mod notice;
 pub(super) mod plan;
+mod selection;
+mod tree;
+mod wall;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -25,8 +28,12 @@ use crate::plan::account::Snapshot;
 use crate::web::viewer::Viewer;
 
 pub(super) use events::{Filter, events};
+use layout::Frame;
 pub(super) use layout::message;
 pub(super) use log::log;
+pub(super) use selection::Selection;
+pub(super) use tree::Node;
+use tree::Tag;
 
 /// How soon the page looks again while something changes, in seconds.
 const AGAIN: u32 = 2;
@@ -34,19 +41,61 @@ const AGAIN: u32 = 2;
 /// What all parts of a page are made with.
 struct Shown<'a> {
     viewer: &'a Viewer,
+    selection: &'a Selection,
     /// What tells the aggregator's configuration from every other one.
     digest: &'a str,
     now: Timestamp,
 }
 
-/// The page of `overview` at the moment `now`, with the `plans` under way and of late, the newest first.
-pub(super) fn overview(overview: &Overview, plans: &[Snapshot], viewer: &Viewer, now: Timestamp) -> Markup {
-    let shown = Shown { viewer, digest: &overview.config_digest, now };
-    let counts = overview.counts();
-    let troubles = troubles(overview);
+/// The page of what is selected of `overview` at the moment `now`, with the `plans` under way and of late, the
+/// newest first.
+pub(super) fn overview(
+    overview: &Overview,
+    plans: &[Snapshot],
+    selection: &Selection,
+    viewer: &Viewer,
+    now: Timestamp,
+) -> Markup {
     let body = html! {
-        header.top {
+        main { (parts(overview, plans, selection, viewer, now)) }
+    };
+    let frame = Frame {
+        looks_again: is_under_way(overview, plans).then_some(AGAIN),
+        live: Some(format!("/live?{}", selection.query())),
+    };
+    layout::frame(viewer, &title(overview.counts()), &frame, &body)
+}
+
+/// What of that page changes while it is open.
+pub(super) fn parts(
+    overview: &Overview,
+    plans: &[Snapshot],
+    selection: &Selection,
+    viewer: &Viewer,
+    now: Timestamp,
+) -> Node {
+    let shown = Shown { viewer, selection, digest: &overview.config_digest, now };
+    let troubles = troubles(overview);
+    let mut parts = vec![top(overview, viewer), notices(overview, plans)];
+    // What somebody is typing into is none of what changes.
+    parts.push(Node::leaf("filter", &html! { div #filter { (selection.form(overview)) } }));
+    let environments = overview.environments.iter().filter(|one| selection.shows_environment(one));
+    parts.extend(environments.map(|one| environment::environment(one, &troubles, &shown)));
+    parts.push(Node::leaf("recent", &html! { div #recent { (notice::recent(plans)) } }));
+    Node::group("page", Tag::Division, "page", parts)
+}
+
+/// The verdict, and where the environments are.
+fn top(overview: &Overview, viewer: &Viewer) -> Node {
+    let counts = overview.counts();
+    let element = html! {
+        div #top.top data-title=(title(counts)) {
+            div class={ "verdict " (counts.worst().unwrap_or(Health::Unknown)) } {
+                h1 { (headline(counts)) }
+                p { (subline(overview, counts)) }
+            }
             div.top-line {
+                (chips(counts))
                 @if overview.environments.len() > 1 {
                     nav aria-label="Environments" {
                         @for environment in &overview.environments {
@@ -57,30 +106,27 @@ pub(super) fn overview(overview: &Overview, plans: &[Snapshot], viewer: &Viewer,
                     }
                 }
                 (form::post(viewer, "/refresh", Some("refresh"), &html! {
-                    span.as-of { "as of " (health::clock(overview.generated_at)) }
-                    button.primary type="submit" { "Refresh" }
+                    button.primary type="submit" aria-keyshortcuts="r" { "Refresh" }
                 }))
             }
-            div class={ "verdict " (counts.worst().unwrap_or(Health::Unknown)) } {
-                h1 { (headline(counts)) }
-                p { (subline(overview, counts)) }
-            }
-            (chips(counts))
         }
-        main {
+    };
+    Node::leaf("top", &element)
+}
+
+/// What is to be known before all else.
+fn notices(overview: &Overview, plans: &[Snapshot]) -> Node {
+    let element = html! {
+        div #notices {
             @if let Some(problems) = &overview.config_error { (config::banner(problems)) }
             @if let Some(error) = &overview.record_error { (config::not_recorded(error)) }
             @for plan in plans.iter().filter(|plan| plan.end.is_none()) { (notice::notice(plan)) }
             @if overview.environments.is_empty() {
                 p.empty { "The configuration names no environment yet. Add one as a file of its folder, then run \"rta config reload\"." }
             }
-            @for environment in &overview.environments {
-                (environment::environment(environment, &troubles, &shown))
-            }
-            (notice::recent(plans))
         }
     };
-    layout::layout(viewer, &title(counts), is_under_way(overview, plans).then_some(AGAIN), &body)
+    Node::leaf("notices", &element)
 }
 
 /// What the browser's tab shows.
@@ -140,10 +186,18 @@ fn anchor(id: &InstanceId) -> String {
     format!("{}.{}.{}", slug(id.environment.as_str()), slug(id.host.as_str()), slug(id.component.as_str()))
 }
 
-/// A name as part of an address: lower-case letters, digits and `-`.
+/// A name as an element's ID, and as the end of an address. Names that differ give IDs that differ.
 fn slug(name: &str) -> String {
-    let lower = name.to_lowercase();
-    lower.chars().map(|letter| if letter.is_alphanumeric() { letter } else { '-' }).collect()
+    let mut slug = String::with_capacity(name.len());
+    for letter in name.to_lowercase().chars() {
+        match letter {
+            ' ' => slug.push('_'),
+            '-' => slug.push('-'),
+            letter if letter.is_alphanumeric() => slug.push(letter),
+            letter => slug.push_str(&format!("~{:x}~", u32::from(letter))),
+        }
+    }
+    slug
 }
 
 #[cfg(test)]
@@ -234,7 +288,8 @@ pub(crate) mod tests {
     }
 
     fn html_of(overview_shown: &Overview) -> String {
-        overview(overview_shown, &[], &Viewer::anybody("/"), Timestamp::UNIX_EPOCH).into_string()
+        overview(overview_shown, &[], &Selection::default(), &Viewer::anybody("/"), Timestamp::UNIX_EPOCH)
+            .into_string()
     }
 
     #[test]
@@ -247,8 +302,8 @@ pub(crate) mod tests {
         let listed = &html[causes..hosts];
         assert!(listed.contains("kafka server") && listed.contains("1 instance degraded by it"));
         assert!(
-            listed.contains("href=\"#dev.c2t08978.novelty-detector\"")
-                && html.contains("id=\"dev.c2t08978.novelty-detector\"")
+            listed.contains("/instance?environment=DEV&amp;host=c2t08978&amp;component=novelty+detector")
+                && html.contains("id=\"dev.c2t08978.novelty_detector\"")
         );
     }
 
@@ -399,7 +454,7 @@ pub(crate) mod tests {
         agent.watch.fallback = Some("<img>\u{202e}".to_owned());
         let html = html_of(&shown);
         assert!(
-            !html.contains("<script") && !html.contains("<img") && !html.contains(['\u{1b}', '\u{202e}'])
+            !html.contains("<script>") && !html.contains("<img") && !html.contains(['\u{1b}', '\u{202e}'])
         );
     }
 }

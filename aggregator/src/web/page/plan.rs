@@ -7,6 +7,8 @@ use rta_shared::plan::{Plan, Step, StepState};
 use rta_shared::text::counted;
 
 use super::health::{clock, text};
+use super::layout::Frame;
+use super::tree::{Node, Tag};
 use super::{form, layout};
 use crate::plan::account::Snapshot;
 use crate::plan::{agree, spoken};
@@ -46,33 +48,44 @@ pub(super) fn standing(plan: &Snapshot) -> String {
 
 /// The page of a plan that was begun.
 pub(in crate::web) fn plan(viewer: &Viewer, plan: &Snapshot) -> Markup {
+    let is_under_way = plan.end.is_none();
+    let frame = Frame {
+        looks_again: is_under_way.then_some(AGAIN),
+        live: is_under_way.then(|| format!("/live/plan?id={}", plan.begun.id)),
+    };
+    let body = html! { main { (parts(viewer, plan)) } };
+    layout::frame(viewer, &format!("{} - rta", title(&plan.begun.plan)), &frame, &body)
+}
+
+/// What of that page changes while the plan is under way.
+pub(in crate::web) fn parts(viewer: &Viewer, plan: &Snapshot) -> Node {
     let title = title(&plan.begun.plan);
-    let body = html! {
-        main.plan {
-            div.plan-head {
-                h1 { (capitalised(&title)) }
-                p { "Plan " (plan.begun.id) ", begun " (clock(plan.begun.at)) " for " (text(&plan.begun.by.to_string())) }
-            }
-            div.plan-line role="status" {
-                strong { (standing(plan)) }
-                @if plan.end.is_none() && viewer.may_act {
-                    (form::post(viewer, "/cancel", None, &html! {
-                        input type="hidden" name="id" value=(plan.begun.id);
-                        button.danger type="submit" { "Cancel what has not begun" }
-                    }))
-                }
-                a href="/" { "Back to the overview" }
-            }
-            @if !plan.steps.is_empty() {
-                ol.steps {
-                    @for (step, (state, said)) in plan.begun.plan.steps.iter().zip(&plan.steps) {
-                        (told(step, Some(*state), said))
-                    }
-                }
-            }
+    let head = html! {
+        div.plan-head #plan-head {
+            h1 { (capitalised(&title)) }
+            p { "Plan " (plan.begun.id) ", begun " (clock(plan.begun.at)) " for " (text(&plan.begun.by.to_string())) }
         }
     };
-    layout::layout(viewer, &format!("{title} - rta"), plan.end.is_none().then_some(AGAIN), &body)
+    let line = html! {
+        div.plan-line #plan-line {
+            strong role="status" { (standing(plan)) }
+            @if plan.end.is_none() && viewer.may_act {
+                (form::post(viewer, "/cancel", None, &html! {
+                    input type="hidden" name="id" value=(plan.begun.id);
+                    button.danger type="submit" { "Cancel what has not begun" }
+                }))
+            }
+            a href="/" { "Back to the overview" }
+        }
+    };
+    let steps =
+        plan.begun.plan.steps.iter().zip(&plan.steps).enumerate().map(|(at, (step, (state, said)))| {
+            let id = format!("step-{at}");
+            Node::leaf(id.clone(), &told(step, Some(*state), said, Some(&id)))
+        });
+    let steps = Node::group("steps", Tag::List, "steps", steps.collect());
+    let parts = vec![Node::leaf("plan-head", &head), Node::leaf("plan-line", &line), steps];
+    Node::group("page", Tag::Division, "plan", parts)
 }
 
 /// The page that asks whether what a plan touches beside `named` is right.
@@ -89,7 +102,7 @@ pub(in crate::web) fn confirmation(viewer: &Viewer, named: &InstanceId, plan: &P
                 @for consequence in agree::consequences(plan, &unnamed) { p { "It also " (text(&consequence)) "." } }
             }
             ol.steps {
-                @for step in &plan.steps { (told(step, None, "")) }
+                @for step in &plan.steps { (told(step, None, "", None)) }
             }
             div.plan-line {
                 (form::post(viewer, &path, None, &html! {
@@ -106,7 +119,7 @@ pub(in crate::web) fn confirmation(viewer: &Viewer, named: &InstanceId, plan: &P
             }
         }
     };
-    layout::layout(viewer, &format!("{} - rta", text(&question)), None, &body)
+    layout::layout(viewer, &format!("{} - rta", text(&question)), &body)
 }
 
 /// What a form says of the instance that it is for.
@@ -127,12 +140,12 @@ pub(in crate::web) fn instance(field: &str) -> Option<InstanceId> {
 }
 
 /// One step: what is done, why, how it stands if it is of a plan that was begun, and what was said of it.
-fn told(step: &Step, state: Option<StepState>, said: &str) -> Markup {
+fn told(step: &Step, state: Option<StepState>, said: &str, id: Option<&str>) -> Markup {
     let mut lines = said.lines();
     let sentence = lines.next().unwrap_or_default();
     let log: Vec<String> = lines.map(|line| text(line).into_owned()).collect();
     html! {
-        li.step {
+        li.step id=[id] {
             @match state {
                 Some(state) => {
                     span class={ "step-state " (state.word().replace(' ', "-")) } { (icon(state)) (state) }

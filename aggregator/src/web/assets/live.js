@@ -1,0 +1,107 @@
+// Brings to an open page what changes, says when it does not, and gives the page its keys. Without it the page is
+// complete: it is loaded anew instead.
+"use strict";
+(() => {
+  // Longer than three of the server's beats.
+  const OLD_MS = 16_000;
+  const AGAIN_MS = 5_000;
+  const address = document.body.dataset.live;
+  const link = document.getElementById("link");
+  const old = document.getElementById("old");
+  const csrf = document.querySelector("meta[name=csrf]")?.content;
+  let source = null;
+  let heard = Date.now();
+  // How far the browser's clock is ahead of the server's.
+  let ahead = 0;
+
+  const options = {
+    morphStyle: "outerHTML",
+    ignoreActiveValue: true,
+    callbacks: {
+      // What is being typed is not changed from outside.
+      beforeNodeMorphed: (node) => node.id !== "filter",
+      // What was opened stays open.
+      beforeAttributeUpdated: (name, node) => !(name === "open" && /^(DETAILS|DIALOG)$/.test(node.tagName)),
+    },
+  };
+
+  const patch = (html) => {
+    const pieces = document.createElement("template");
+    pieces.innerHTML = html;
+    for (const piece of [...pieces.content.children]) {
+      const here = document.getElementById(piece.id);
+      if (here) Idiomorph.morph(here, piece, options);
+    }
+    if (csrf) document.querySelectorAll("#page input[name=csrf]").forEach((input) => { input.value = csrf; });
+    const title = document.getElementById("top")?.dataset.title;
+    if (title) document.title = title;
+    tick();
+  };
+
+  const rough = (seconds) => {
+    if (seconds < 60) return `${seconds} s`;
+    if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+    if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h`;
+    return `${Math.floor(seconds / 86_400)} d`;
+  };
+
+  // Times go on while nothing changes.
+  const tick = () => {
+    const now = Date.now() - ahead;
+    document.querySelectorAll("time[data-ago], time[data-lasting]").forEach((time) => {
+      const seconds = Math.max(0, Math.floor((now - Date.parse(time.dateTime)) / 1000));
+      const isAgo = time.hasAttribute("data-ago");
+      const text = isAgo && seconds <= 1 ? "just now" : rough(seconds) + (isAgo ? " ago" : "");
+      if (time.textContent !== text) time.textContent = text;
+    });
+  };
+
+  const say = () => {
+    const silent = Date.now() - heard;
+    const isOld = silent > OLD_MS || (silent > 2_000 && source?.readyState !== EventSource.OPEN);
+    document.documentElement.classList.toggle("is-old", isOld);
+    const text = isOld ? "not live" : "live";
+    if (link.textContent !== text) link.textContent = text;
+    link.hidden = false;
+    link.classList.toggle("lost", isOld);
+    old.hidden = !isOld;
+    if (isOld) {
+      const at = new Date(heard).toLocaleTimeString();
+      const sentence = `The connection to rta is lost. What you see is from ${at}, and need not be so any more; it is tried again.`;
+      if (old.textContent !== sentence) old.textContent = sentence;
+    }
+  };
+
+  const hear = () => { heard = Date.now(); say(); };
+
+  const connect = () => {
+    source = new EventSource(address);
+    source.addEventListener("patch", (event) => { patch(event.data); hear(); });
+    source.addEventListener("beat", (event) => { ahead = Date.now() - Number(event.data); hear(); });
+    source.addEventListener("error", () => {
+      say();
+      // A server that is gone is tried again by the browser; one that refuses is not.
+      if (source?.readyState === EventSource.CLOSED) setTimeout(connect, AGAIN_MS);
+    });
+  };
+
+  if (address && window.EventSource && link) {
+    connect();
+    setInterval(say, 1_000);
+    addEventListener("pagehide", () => source?.close());
+    addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+  }
+  setInterval(tick, 1_000);
+
+  addEventListener("keydown", (event) => {
+    const isTyping = event.target.closest?.("input, select, textarea");
+    if (event.key === "Escape" && isTyping) event.target.blur();
+    if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "/") {
+      const find = document.getElementById("find");
+      if (find) { event.preventDefault(); find.focus(); find.select(); }
+    } else if (event.key === "r") {
+      document.querySelector("form.refresh")?.requestSubmit();
+    }
+  });
+})();

@@ -1,0 +1,49 @@
+//! Many hosts at a glance: a tile each, always at the same place.
+
+use std::collections::BTreeMap;
+
+use maud::html;
+use rta_shared::overview::{Counts, EnvironmentOverview, HostOverview};
+use rta_shared::text::counted;
+use rta_shared::trouble::verdict;
+
+use super::health::{icon, text};
+use super::selection::Selection;
+use super::slug;
+use super::tree::{Node, Tag};
+
+/// The hosts of an environment by their roles, in the configuration's order.
+pub(super) fn wall(environment: &EnvironmentOverview, hosts: &[&HostOverview]) -> Node {
+    let mut by_role: BTreeMap<&str, Vec<&HostOverview>> = BTreeMap::new();
+    for host in hosts {
+        let role = host.role.as_ref().map_or("", |role| role.as_str());
+        by_role.entry(role).or_default().push(host);
+    }
+    let id = format!("{}-wall", slug(environment.name.as_str()));
+    let roles = by_role.into_iter().flat_map(|(role, hosts)| {
+        let id = format!("{id}-{}", slug(role));
+        let title = if role.is_empty() { "without a role" } else { role };
+        let counts: Counts = hosts.iter().map(|host| host.health).collect();
+        let head = html! {
+            h3.role-head id={ (id) "-head" } {
+                (text(title)) " " span { (counted(hosts.len(), "host")) ", " (counts.up) " up" }
+            }
+        };
+        let tiles = hosts.into_iter().map(|host| tile(environment, host)).collect();
+        [Node::leaf(format!("{id}-head"), &head), Node::group(id, Tag::List, "tiles", tiles)]
+    });
+    Node::group(id.clone(), Tag::Division, "wall", roles.collect())
+}
+
+fn tile(environment: &EnvironmentOverview, host: &HostOverview) -> Node {
+    let id = format!("{}-tile-{}", slug(environment.name.as_str()), slug(host.name.as_str()));
+    let counts: Counts = host.instances.iter().map(|instance| instance.health).collect();
+    let element = html! {
+        li id=(id) class={ "tile " (host.health) } {
+            a href=(Selection::of_host(environment, host).address()) title=(verdict(counts)) {
+                (icon(host.health)) (text(host.name.as_str())) span.unseen { " " (host.health) }
+            }
+        }
+    };
+    Node::leaf(id, &element)
+}
