@@ -27,6 +27,7 @@ mod autostart;
 mod control;
 mod gone;
 mod inspect;
+mod inspection;
 mod logs;
 mod machine;
 mod maintenance;

@@ -173,6 +173,15 @@ impl AgentService for Service {
         Ok(Response::new(v1::AgentServiceReloadConfigResponse { config_digest, changes }))
     }
 
+    async fn inspect(
+        &self,
+        request: Request<v1::AgentServiceInspectRequest>,
+    ) -> Result<Response<v1::AgentServiceInspectResponse>, Status> {
+        let processes = self.actions.inspect(&request.into_inner().component).await?;
+        let processes = processes.into_iter().map(Into::into).collect();
+        Ok(Response::new(v1::AgentServiceInspectResponse { processes }))
+    }
+
     async fn explain(
         &self,
         request: Request<v1::AgentServiceExplainRequest>,

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use rta_shared::config::Host;
 use rta_shared::control::{ActionEvent, ActionKind, Done, Progress, Requester};
 use rta_shared::explain::ExplainedPart;
+use rta_shared::inspection::InspectedProcess;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;
 use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
@@ -329,6 +330,23 @@ impl Agent {
             )),
             Ok(Err(status)) => Err(OperationError::new(status.code(), self.sentence(&status))),
             Ok(Ok(response)) => Ok(response.into_inner().parts.into_iter().map(Into::into).collect()),
+        }
+    }
+
+    /// The processes that match a component, with their command lines.
+    ///
+    /// # Errors
+    /// The agent's own refusals, and an agent that does not answer.
+    pub(crate) async fn inspect(&self, component: &Name) -> Result<Vec<InspectedProcess>, OperationError> {
+        let mut client = self.client.clone();
+        let request = v1::AgentServiceInspectRequest { component: component.as_str().to_owned() };
+        match tokio::time::timeout(SCAN, client.inspect(request)).await {
+            Err(_) => Err(OperationError::new(
+                Code::DeadlineExceeded,
+                format!("the agent at {} took longer than {} s to look", self.address, SCAN.as_secs()),
+            )),
+            Ok(Err(status)) => Err(OperationError::new(status.code(), self.sentence(&status))),
+            Ok(Ok(response)) => Ok(response.into_inner().processes.into_iter().map(Into::into).collect()),
         }
     }
 

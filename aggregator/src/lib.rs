@@ -15,6 +15,7 @@
 //! | `keeper` | the one owner of the configuration; reloads it |
 //! | `plan` | what is done for one wish, in which order, and what became of it |
 //! | [`operations`], `history` | what the page and the gRPC service can ask |
+//! | `detail` | all that is known of one instance |
 //! | [`logs`] | instances' logs, read through their agents |
 //! | `service`, `caller` | the gRPC service, and who may ask it what |
 //! | `doors` | in clear or by TLS: who is let in, and who it says to the agents that it is |
@@ -27,6 +28,7 @@ mod caller;
 mod changes;
 mod chronicle;
 mod conclusion;
+mod detail;
 mod doors;
 mod fleet;
 mod followers;

@@ -11,6 +11,7 @@
 //! | [`process`] | a process as the matcher sees it |
 //! | [`matching`] | criteria against one process |
 //! | [`config`] | the platform's configuration: decoded, checked, loaded |
+//! | [`mask`], [`inspection`] | command lines without secrets, as people look at them |
 //! | [`explain`] | why a process is or is not matched |
 //! | [`learn`] | from a running process to the criteria that tell it from all others |
 //! | [`dependency`] | which instance needs which, across hosts |
@@ -37,9 +38,11 @@ pub mod dependency;
 pub mod event;
 pub mod explain;
 pub mod human;
+pub mod inspection;
 pub mod learn;
 pub mod logging;
 pub mod maintenance;
+pub mod mask;
 pub mod matching;
 pub mod name;
 pub mod overview;

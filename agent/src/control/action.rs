@@ -9,6 +9,7 @@ use futures::Stream;
 use rta_shared::config::{HostComponent, HostConfig};
 use rta_shared::control::{ActionEvent, ActionKind, Done, Requester};
 use rta_shared::explain::ExplainedPart;
+use rta_shared::inspection::InspectedProcess;
 use rta_shared::name::{Name, too_long};
 use rta_shared::text::{did_you_mean, echoed};
 use tokio::sync::{mpsc, oneshot};
@@ -24,7 +25,8 @@ use super::engine::{limit, perform};
 use super::eyes::Eyes;
 use super::launches::Launches;
 use super::news::{News, Told};
-use super::refusal::Refusal;
+use super::refusal::{Refusal, off_the_runtime};
+use crate::inspection::inspect;
 use crate::scan::Scanner;
 use crate::state_folder::Memory;
 use crate::worker::Worker;
@@ -124,6 +126,20 @@ impl Actions {
             self.attempts.with(|attempts| drop(attempts.insert(component.clone(), yielding.clone())));
         }
         Ok(yielding)
+    }
+
+    /// The processes that match the component of this name or alias now, with their command lines.
+    ///
+    /// # Errors
+    /// A sentence: no such component, or the processes cannot be seen.
+    pub(crate) async fn inspect(&self, name: &str) -> Result<Vec<InspectedProcess>, Status> {
+        let config = self.worker.config();
+        let component = find(&config, name)?.clone();
+        let told =
+            |refusal: Refusal| Status::new(refusal.code, format!("host {}: {}", config.host, refusal.reason));
+        let seen = Eyes::new(self.worker.clone(), component.clone()).glance().await.map_err(told)?;
+        let unseen = |reason: String| Refusal::new(Code::Unavailable, reason);
+        off_the_runtime(move || inspect(&component, &seen.processes).map_err(unseen)).await.map_err(told)
     }
 
     /// The processes that come nearest to the criteria of the component of this name or alias.

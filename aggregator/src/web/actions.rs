@@ -20,6 +20,9 @@ use crate::target::OperationError;
 /// Whom the page acts for, until people sign in.
 const USER: &str = "page";
 
+/// The title of a page that says why not.
+const NOTHING: &str = "Nothing was done";
+
 /// What a form says: its fields, in their order.
 type Fields = Vec<(String, String)>;
 
@@ -98,7 +101,7 @@ async fn act(
 ) -> Response {
     let Some(Pressed { instance, agreed, alone }) = Pressed::read(fields) else {
         let text = "The form does not name an environment, a host and a component.";
-        return (StatusCode::BAD_REQUEST, page::message(&viewer, "Nothing was done", text)).into_response();
+        return (StatusCode::BAD_REQUEST, page::message(&viewer, NOTHING, text)).into_response();
     };
     let wish = Wish {
         component: instance.component.as_str().to_owned(),
@@ -114,7 +117,7 @@ async fn act(
             ([(CACHE_CONTROL, "no-store")], page::plan::confirmation(&viewer, &instance, &plan))
                 .into_response()
         }
-        Err(NotBegun::Refused(error)) => refused(&viewer, &error),
+        Err(NotBegun::Refused(error)) => refused(&viewer, NOTHING, &error),
     }
 }
 
@@ -133,7 +136,7 @@ pub(super) async fn plan(
         Ok(account) => {
             ([(CACHE_CONTROL, "no-store")], page::plan::plan(&viewer, &account.snapshot())).into_response()
         }
-        Err(error) => refused(&viewer, &error),
+        Err(error) => refused(&viewer, NOTHING, &error),
     }
 }
 
@@ -144,7 +147,7 @@ pub(super) async fn cancel(
 ) -> Response {
     match operations.cancel(shown.id) {
         Ok(_) => to_plan(shown.id),
-        Err(error) => refused(&viewer, &error),
+        Err(error) => refused(&viewer, NOTHING, &error),
     }
 }
 
@@ -152,15 +155,24 @@ fn to_plan(id: u64) -> Response {
     Redirect::to(&format!("/plan?id={id}")).into_response()
 }
 
-/// A page that says why nothing was done.
-fn refused(viewer: &Viewer, error: &OperationError) -> Response {
+/// The instance that a wish names, as it was written.
+pub(super) fn id_of(wish: &Wish) -> InstanceId {
+    InstanceId {
+        environment: wish.environment.as_str().into(),
+        host: wish.host.as_str().into(),
+        component: wish.component.as_str().into(),
+    }
+}
+
+/// A page with this title that says why not.
+pub(super) fn refused(viewer: &Viewer, title: &str, error: &OperationError) -> Response {
     let status = match error.code {
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::InvalidArgument => StatusCode::BAD_REQUEST,
         Code::FailedPrecondition => StatusCode::CONFLICT,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (status, page::message(viewer, "Nothing was done", &error.message)).into_response()
+    (status, page::message(viewer, title, &error.message)).into_response()
 }
 
 #[cfg(test)]

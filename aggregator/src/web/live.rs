@@ -15,13 +15,16 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
+use rta_shared::overview::InstanceId;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::DropGuard;
 
+use super::instance::Which;
 use super::page::{self, Node, Selection};
 use super::viewer::Viewer;
+use crate::detail::Detail;
 use crate::operations::Operations;
 
 /// How many pages may be open at once; more are refused, and go on without.
@@ -46,6 +49,7 @@ const BEHIND: usize = 16;
 enum Subject {
     Overview(Selection),
     Plan(u64),
+    Instance(InstanceId),
 }
 
 /// The rooms in which pages are open; clones share them.
@@ -79,7 +83,7 @@ impl Rooms {
     }
 
     /// The room of a page; `None` where there are too many, or what it shows is not there.
-    fn enter(&self, subject: &Subject, viewer: &Viewer) -> Option<Arc<Room>> {
+    fn enter(&self, subject: &Subject, detail: Option<Detail>, viewer: &Viewer) -> Option<Arc<Room>> {
         let (may_act, has_token) = (viewer.may_act, viewer.csrf.is_some());
         let key = Key { subject: subject.clone(), may_act, has_token };
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,7 +96,7 @@ impl Rooms {
         }
         // What is sent is for all: the token of a session is put in by the page itself.
         let viewer = Viewer { csrf: viewer.csrf.as_ref().map(|_| String::new()), ..viewer.clone() };
-        let view = View { operations: self.operations.clone(), subject: subject.clone(), viewer };
+        let view = View { operations: self.operations.clone(), subject: subject.clone(), detail, viewer };
         let (page, seen) = watch::channel(Arc::new(view.make()?));
         let (changes, _) = broadcast::channel(BEHIND);
         let ended = tokio_util::sync::CancellationToken::new();
@@ -107,6 +111,8 @@ impl Rooms {
 struct View {
     operations: Operations,
     subject: Subject,
+    /// Of an instance's page.
+    detail: Option<Detail>,
     viewer: Viewer,
 }
 
@@ -118,6 +124,10 @@ impl View {
                     self.operations.accounts().iter().map(|account| account.snapshot()).collect();
                 let overview = self.operations.overview();
                 Some(page::parts(&overview, &plans, selection, &self.viewer, Timestamp::now()))
+            }
+            Subject::Instance(_) => {
+                let overview = self.operations.overview();
+                Some(page::detail_parts(self.detail.as_ref()?, &overview, &self.viewer, Timestamp::now()))
             }
             Subject::Plan(id) => {
                 let account = self.operations.account(*id).ok()?;
@@ -179,7 +189,7 @@ pub(super) async fn overview(
     viewer: Viewer,
     Query(selection): Query<Selection>,
 ) -> Response {
-    listen(&rooms, &Subject::Overview(selection.tidied()), &viewer)
+    listen(&rooms, &Subject::Overview(selection.tidied()), None, &viewer)
 }
 
 /// `id=7`
@@ -196,14 +206,28 @@ pub(super) async fn plan(
     Query(shown): Query<Shown>,
 ) -> Response {
     match operations.account(shown.id) {
-        Ok(_) => listen(&rooms, &Subject::Plan(shown.id), &viewer),
+        Ok(_) => listen(&rooms, &Subject::Plan(shown.id), None, &viewer),
         Err(error) => (StatusCode::NOT_FOUND, error.message).into_response(),
     }
 }
 
-fn listen(rooms: &Rooms, subject: &Subject, viewer: &Viewer) -> Response {
+/// What becomes of an instance.
+pub(super) async fn instance(
+    Extension(rooms): Extension<Rooms>,
+    State(operations): State<Operations>,
+    viewer: Viewer,
+    Query(which): Query<Which>,
+) -> Response {
+    match operations.detail(&which.target()).await {
+        Ok(detail) => listen(&rooms, &Subject::Instance(detail.id.clone()), Some(detail), &viewer),
+        Err(error) => (StatusCode::NOT_FOUND, error.message).into_response(),
+    }
+}
+
+fn listen(rooms: &Rooms, subject: &Subject, detail: Option<Detail>, viewer: &Viewer) -> Response {
     let place = Arc::clone(&rooms.open).try_acquire_owned().ok();
-    let Some((place, room)) = place.and_then(|place| Some((place, rooms.enter(subject, viewer)?))) else {
+    let Some((place, room)) = place.and_then(|place| Some((place, rooms.enter(subject, detail, viewer)?)))
+    else {
         let text = "Too many pages are open at the same time; this one shows what was when it was loaded.\n";
         return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "30")], text).into_response();
     };

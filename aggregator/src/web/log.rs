@@ -43,16 +43,24 @@ pub(super) async fn log(
         component: component.as_str().into(),
     };
     let target = Target { component, environment, host };
-    let (id, read) = match operations.read_log(&target, SHOWN, false).await {
-        Ok((id, pieces)) => {
-            let late = || Err(format!("the agent has not sent the log within {} s", PATIENCE.as_secs()));
-            let read = tokio::time::timeout(PATIENCE, collect(pieces)).await;
-            (id, read.unwrap_or_else(|_| late()))
-        }
-        Err(error) => (asked, Err(error.message)),
-    };
+    let read = tail(&operations, &target, SHOWN, PATIENCE).await;
     let status = if read.is_ok() { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
-    (status, [(CACHE_CONTROL, "no-store")], page::log(&viewer, &id, &read)).into_response()
+    (status, [(CACHE_CONTROL, "no-store")], page::log(&viewer, &asked, &read)).into_response()
+}
+
+/// The last `lines` of an instance's log, or why they cannot be read.
+pub(super) async fn tail(
+    operations: &Operations,
+    target: &Target,
+    lines: u32,
+    patience: Duration,
+) -> Result<LogPiece, String> {
+    let read = async {
+        let (_, pieces) = operations.read_log(target, lines, false).await.map_err(|error| error.message)?;
+        collect(pieces).await
+    };
+    let late = |_| format!("the agent has not sent the log within {} s", patience.as_secs());
+    tokio::time::timeout(patience, read).await.map_err(late).flatten()
 }
 
 /// All pieces as one, or why there are not all.

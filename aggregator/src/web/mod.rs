@@ -6,6 +6,7 @@
 //! | [`guard`] | who may ask: host names, origins, headers |
 //! | `actions` | what the buttons do |
 //! | `assets` | the stylesheet and the icon, named by their content |
+//! | `instance` | the page of one instance, and of what an action would do |
 //! | `live` | telling open pages what changes |
 //! | `log` | the page of an instance's log |
 //! | `events` | what was recorded: its page, and its JSON |
@@ -18,6 +19,7 @@ mod actions;
 mod assets;
 mod events;
 pub mod guard;
+mod instance;
 mod live;
 mod log;
 pub(crate) mod page;

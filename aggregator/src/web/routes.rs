@@ -17,7 +17,7 @@ use super::live::Rooms;
 use super::log::log;
 use super::page::{self, Selection};
 use super::viewer::Viewer;
-use super::{live, theme};
+use super::{instance, live, theme};
 use crate::operations::Operations;
 
 /// No form of the page is anywhere near as large; the longest lists a few thousand instances.
@@ -29,6 +29,9 @@ pub fn router(operations: Operations, hosts: HostPolicy) -> Router {
         .route("/", get(overview_page))
         .route("/api/v1/overview", get(overview_json))
         .route("/live", get(live::overview))
+        .route("/instance", get(instance::instance))
+        .route("/preview", get(instance::preview))
+        .route("/live/instance", get(live::instance))
         .route("/live/plan", get(live::plan))
         .route("/theme", post(theme::choose))
         .route("/log", get(log))

@@ -128,6 +128,23 @@ impl RegexTemplate {
     }
 }
 
+impl fmt::Display for RegexTemplate {
+    /// As it was written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Template {
+    /// As it was written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Literal(text) => f.write_str(&text.replace("${", "$${")),
+            Part::Variable(name) => write!(f, "${{{name}}}"),
+        })
+    }
+}
+
 /// The regex crate's message shows the pattern over several lines; its last line alone says what is wrong.
 fn reason(error: &regex::Error) -> String {
     let text = error.to_string();

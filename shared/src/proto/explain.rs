@@ -2,6 +2,21 @@
 
 use super::{optional_name, v1};
 use crate::explain::{ExplainedCriterion, ExplainedPart, ExplainedProcess};
+use crate::inspection::InspectedProcess;
+
+impl From<InspectedProcess> for v1::InspectedProcess {
+    fn from(process: InspectedProcess) -> Self {
+        let InspectedProcess { pid, arguments, more } = process;
+        Self { pid, arguments, more }
+    }
+}
+
+impl From<v1::InspectedProcess> for InspectedProcess {
+    fn from(process: v1::InspectedProcess) -> Self {
+        let v1::InspectedProcess { pid, arguments, more } = process;
+        Self { pid, arguments, more }
+    }
+}
 
 impl From<ExplainedPart> for v1::ExplainedPart {
     fn from(part: ExplainedPart) -> Self {

@@ -53,7 +53,8 @@ pub(in crate::web) fn events(
     layout::layout(viewer, "Events - rta", &body)
 }
 
-fn row(event: &Event) -> Markup {
+/// One event.
+pub(super) fn row(event: &Event) -> Markup {
     let health = event.to.as_deref().filter(|_| event.kind == EventKind::Health).and_then(health);
     // A failure's sentence is followed by its log's last lines, a change's by what changed.
     let (first, rest) = event.text.split_once('\n').unwrap_or((&event.text, ""));

@@ -2,6 +2,7 @@
 
 mod agent;
 mod config;
+mod detail;
 mod environment;
 mod events;
 mod form;
@@ -27,6 +28,7 @@ use rta_shared::trouble::{troubles, verdict};
 use crate::plan::account::Snapshot;
 use crate::web::viewer::Viewer;
 
+pub(super) use detail::{LookedUp, detail, parts as detail_parts};
 pub(super) use events::{Filter, events};
 use layout::Frame;
 pub(super) use layout::message;

@@ -99,6 +99,7 @@ pub(in crate::web) fn confirmation(viewer: &Viewer, named: &InstanceId, plan: &P
         main.plan {
             div.plan-head {
                 h1 { (text(&question)) }
+                @if unnamed.is_empty() { p { "Nothing else is touched by it." } }
                 @for consequence in agree::consequences(plan, &unnamed) { p { "It also " (text(&consequence)) "." } }
             }
             ol.steps {
@@ -108,13 +109,18 @@ pub(in crate::web) fn confirmation(viewer: &Viewer, named: &InstanceId, plan: &P
                 (form::post(viewer, &path, None, &html! {
                     (fields(named))
                     @for id in &unnamed { input type="hidden" name="agreed" value=(id); }
-                    button.primary type="submit" { (verb) " " (counted(touched, "instance")) }
+                    button.primary type="submit" {
+                        (verb) " "
+                        @if unnamed.is_empty() { (text(named.component.as_str())) } @else { (counted(touched, "instance")) }
+                    }
                 }))
-                (form::post(viewer, &path, None, &html! {
-                    (fields(named))
-                    input type="hidden" name="alone" value="";
-                    button type="submit" { (verb) " " (text(named.component.as_str())) " alone" }
-                }))
+                @if !unnamed.is_empty() {
+                    (form::post(viewer, &path, None, &html! {
+                        (fields(named))
+                        input type="hidden" name="alone" value="";
+                        button type="submit" { (verb) " " (text(named.component.as_str())) " alone" }
+                    }))
+                }
                 a href="/" { "Cancel, nothing is done" }
             }
         }
@@ -176,7 +182,8 @@ fn reason(step: &Step) -> String {
     }
 }
 
-fn capitalised(words: &str) -> String {
+/// With a great first letter.
+pub(super) fn capitalised(words: &str) -> String {
     let mut letters = words.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }

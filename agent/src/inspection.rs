@@ -1,0 +1,71 @@
+//! The matched processes of a component as people look at them: with their command lines, secrets hidden.
+
+use rta_shared::config::HostComponent;
+use rta_shared::inspection::{InspectedProcess, LONGEST, MOST};
+use rta_shared::mask::masked;
+use rta_shared::process::{CommandLine, Process};
+use rta_shared::text::cut;
+
+use crate::procfs::Proc;
+
+/// Those of `processes` that are there still and are the component's. Blocking.
+///
+/// # Errors
+/// /proc cannot be read.
+pub(crate) fn inspect(
+    component: &HostComponent,
+    processes: &[Process],
+) -> Result<Vec<InspectedProcess>, String> {
+    let proc = Proc::open().map_err(|error| format!("/proc cannot be read: {error}"))?;
+    let mut line = CommandLine::new();
+    let inspected = processes.iter().filter_map(|process| {
+        let folder = proc.process(process.id.pid).ok()?;
+        let is_it = folder.stat().is_ok_and(|stat| stat.start_ticks == process.id.start_ticks);
+        folder.command_line(&mut line).ok().filter(|()| is_it && component.claims(&line))?;
+        let arguments: Vec<String> = line
+            .arguments()
+            .take(MOST)
+            .map(|argument| String::from_utf8_lossy(argument).into_owned())
+            .collect();
+        // A secret may be cut, never its name: it is hidden first.
+        let arguments = masked(arguments.iter().map(String::as_str));
+        let arguments = arguments.iter().map(|argument| cut(argument, LONGEST).into_owned()).collect();
+        let more = u32::try_from(line.len().saturating_sub(MOST)).unwrap_or(u32::MAX);
+        Some(InspectedProcess { pid: process.id.pid, arguments, more })
+    });
+    Ok(inspected.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use rta_shared::config::{Source, load_sources};
+    use rta_shared::process::ProcessId;
+
+    use super::*;
+
+    #[test]
+    fn a_command_line_is_shown_without_its_secrets_and_only_while_it_is_the_components() {
+        let text = "[[component]]\nname = \"sleeper\"\ncriteria = [{ regex = '^inspected$' }]\n\
+                    [[environment]]\nname = \"E\"\nhost = [{ name = \"h\", components = [\"sleeper\"] }]\n";
+        let platform = load_sources(&[Source { name: "x".to_owned(), text: text.to_owned() }]).unwrap();
+        let host = platform.find_host("h").unwrap();
+        let config = platform.host_config(host, &[]).unwrap();
+        let mut child = Command::new("sh")
+            .args(["-c", "read x", "inspected", "--password", "s3cret", "--token=s3cret"])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stat = Proc::open().unwrap().process(child.id()).unwrap().stat().unwrap();
+        let id = ProcessId { pid: child.id(), start_ticks: stat.start_ticks };
+        let process = Process { id, parent_pid: 1, started_at: None };
+        let seen = inspect(&config.components[0], &[process]).unwrap();
+        let later = Process { id: ProcessId { start_ticks: id.start_ticks + 1, ..id }, ..process };
+        let other = inspect(&config.components[0], &[later]).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(seen[0].arguments[3..], ["inspected", "--password", "***", "--token=***"]);
+        assert!(other.is_empty());
+    }
+}

@@ -1,0 +1,135 @@
+//! All that is known of one instance beside what the overview says: by what it is found, what it needs and who needs
+//! it, its processes' command lines.
+
+use rta_shared::config::Platform;
+use rta_shared::dependency::DependencyGraph;
+use rta_shared::inspection::InspectedProcess;
+use rta_shared::overview::{Health, InstanceId, Overview};
+
+use crate::operations::{Operations, agent};
+use crate::target::{OperationError, Target, resolve};
+
+/// One instance with what it stands among.
+#[derive(Clone, Debug)]
+pub(crate) struct Detail {
+    pub(crate) id: InstanceId,
+    /// Each criterion: its part, where it looks, and for what.
+    pub(crate) criteria: Vec<Criterion>,
+    pub(crate) needs: Vec<Need>,
+    pub(crate) dependents: Vec<InstanceId>,
+}
+
+/// A criterion as the configuration has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Criterion {
+    pub(crate) part: Option<String>,
+    pub(crate) index: Option<i32>,
+    pub(crate) regex: String,
+}
+
+/// Something that it needs: any one of these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Need {
+    pub(crate) component: String,
+    pub(crate) providers: Vec<InstanceId>,
+}
+
+impl Operations {
+    /// What is known of the instance that is meant.
+    ///
+    /// # Errors
+    /// An unknown or ambiguous target.
+    pub(crate) async fn detail(&self, target: &Target) -> Result<Detail, OperationError> {
+        let fleet = self.fleet();
+        let id = resolve(&fleet.platform, target)?.id();
+        // Of a large platform it takes a while.
+        let made = tokio::task::spawn_blocking(move || detail(&fleet.platform, id)).await;
+        made.map_err(|error| {
+            OperationError::new(tonic::Code::Internal, format!("the aggregator failed: {error}"))
+        })
+    }
+
+    /// The processes of an instance with their command lines, as its agent sees them now.
+    ///
+    /// # Errors
+    /// An unknown or ambiguous target, an agent that does not answer, and the agent's own refusals.
+    pub(crate) async fn inspect(&self, target: &Target) -> Result<Vec<InspectedProcess>, OperationError> {
+        let fleet = self.fleet();
+        let found = resolve(&fleet.platform, target)?;
+        agent(&fleet, &found)?.inspect(&found.component.name).await
+    }
+}
+
+fn detail(platform: &Platform, id: InstanceId) -> Detail {
+    let graph = DependencyGraph::new(platform);
+    let own = (0..graph.len()).find(|at| *graph.id(*at) == id);
+    let named = |at: &usize| graph.id(*at).clone();
+    let needs = own.map(|at| graph.requirements(at)).unwrap_or_default();
+    let needs = needs.iter().map(|need| Need {
+        component: need.component.as_str().to_owned(),
+        providers: need.providers.iter().map(named).collect(),
+    });
+    let is_needed_by = |at: &usize| {
+        graph.requirements(*at).iter().any(|need| own.is_some_and(|own| need.providers.contains(&own)))
+    };
+    let dependents = (0..graph.len()).filter(is_needed_by).map(|at| named(&at)).collect();
+    let parts = platform.component(id.component.as_str()).map(|component| component.parts.as_slice());
+    let criteria = parts.unwrap_or_default().iter().flat_map(|part| {
+        part.criteria.iter().map(|criterion| Criterion {
+            part: part.name.as_ref().map(|name| name.as_str().to_owned()),
+            index: criterion.index,
+            regex: criterion.regex.to_string(),
+        })
+    });
+    Detail { criteria: criteria.collect(), needs: needs.collect(), dependents, id }
+}
+
+/// How an instance stands in the overview; `None` where it is not in it.
+pub(crate) fn health(overview: &Overview, id: &InstanceId) -> Option<Health> {
+    overview.instances().find(|located| located.id() == *id).map(|located| located.instance.health)
+}
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::config::{Source, load_sources};
+
+    use super::*;
+
+    #[test]
+    fn it_knows_whom_it_needs_and_who_needs_it_over_hosts() {
+        let text = r#"
+            [[component]]
+            name = "kafka server"
+            criteria = [{ index = 0, regex = 'java' }, { regex = 'kafka\.Kafka' }]
+            depends_on = ["zookeeper"]
+            [[component]]
+            name = "zookeeper"
+            criteria = [{ regex = 'zoo' }]
+            [[component]]
+            name = "writer"
+            criteria = [{ regex = 'writer' }]
+            depends_on = ["kafka server"]
+            [[environment]]
+            name = "E"
+            host = [{ name = "h", components = ["zookeeper", "kafka server"] }, { name = "h2", components = ["writer"] }]
+        "#;
+        let platform = load_sources(&[Source { name: "x".to_owned(), text: text.to_owned() }]);
+        let id = |host: &str, component: &str| InstanceId {
+            environment: "E".into(),
+            host: host.into(),
+            component: component.into(),
+        };
+        let of = |platform: &Platform, id| detail(platform, id);
+        let Ok(platform) = platform else { return assert!(platform.is_ok(), "{platform:?}") };
+        let kafka = of(&platform, id("h", "kafka server"));
+        assert_eq!(
+            kafka.needs,
+            [Need { component: "zookeeper".to_owned(), providers: vec![id("h", "zookeeper")] }]
+        );
+        let regexes: Vec<_> = kafka.criteria.iter().map(|one| (one.index, one.regex.as_str())).collect();
+        assert_eq!(regexes, [(Some(0), "java"), (None, r"kafka\.Kafka")]);
+        assert!(of(&platform, id("h", "zookeeper")).dependents == [id("h", "kafka server")]);
+        // Whether another host provides it is the configuration's word.
+        assert_eq!(of(&platform, id("h2", "writer")).dependents, []);
+    }
+}

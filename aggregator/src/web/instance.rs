@@ -1,0 +1,123 @@
+//! The page of one instance, and of what an action on it would do.
+
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse as _, Response};
+use jiff::Timestamp;
+use rta_shared::control::ActionKind;
+use rta_shared::plan::Wish;
+use serde::Deserialize;
+
+use super::actions::{id_of, refused};
+use super::log::tail;
+use super::page::{self, LookedUp};
+use super::viewer::Viewer;
+use crate::history::Asked;
+use crate::operations::Operations;
+use crate::target::{OperationError, Target};
+
+/// How many events of late are shown.
+const EVENTS: usize = 10;
+/// How many of the log's last lines are.
+const LINES: u32 = 40;
+/// How long an agent that hangs holds up the page.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Which instance.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Which {
+    environment: String,
+    host: String,
+    component: String,
+}
+
+impl Which {
+    pub(super) fn target(&self) -> Target {
+        let Self { environment, host, component } = self.clone();
+        Target { component, environment, host }
+    }
+}
+
+/// `GET /instance`
+pub(super) async fn instance(
+    State(operations): State<Operations>,
+    viewer: Viewer,
+    Query(which): Query<Which>,
+) -> Response {
+    let target = which.target();
+    let detail = match operations.detail(&target).await {
+        Ok(detail) => detail,
+        Err(error) => return refused(&viewer, "There is no such page", &error),
+    };
+    let overview = operations.overview();
+    let found = overview.instances().find(|located| located.id() == detail.id);
+    let is_there = found.is_some_and(|located| located.host.reachable);
+    let has_log = found.is_some_and(|located| located.instance.has_log);
+    let asked = Asked {
+        environment: detail.id.environment.as_str().to_owned(),
+        host: detail.id.host.as_str().to_owned(),
+        component: detail.id.component.as_str().to_owned(),
+        limit: EVENTS,
+        ..Asked::default()
+    };
+    let (processes, events, log) = tokio::join!(
+        async {
+            match is_there {
+                true => in_time(operations.inspect(&target)).await,
+                false => Err("its host cannot be seen".to_owned()),
+            }
+        },
+        async { operations.events(&asked).await.map_err(|error| error.message) },
+        async {
+            match has_log && is_there {
+                true => Some(tail(&operations, &target, LINES, PATIENCE).await),
+                false => None,
+            }
+        },
+    );
+    let looked_up = LookedUp { processes, events, log };
+    let markup = page::detail(&detail, &looked_up, &operations.overview(), &viewer, Timestamp::now());
+    ([(CACHE_CONTROL, "no-store")], markup).into_response()
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, OperationError>>) -> Result<T, String> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(done) => done.map_err(|error| error.message),
+        Err(_) => Err(format!("its agent did not answer within {} s", PATIENCE.as_secs())),
+    }
+}
+
+/// `action=stop`, and on what.
+#[derive(Debug, Deserialize)]
+pub(super) struct Considered {
+    action: String,
+    environment: String,
+    host: String,
+    component: String,
+}
+
+/// `GET /preview`: what an action would do, and the button that does it.
+pub(super) async fn preview(
+    State(operations): State<Operations>,
+    viewer: Viewer,
+    Query(considered): Query<Considered>,
+) -> Response {
+    let Considered { action, environment, host, component } = considered;
+    let known = [ActionKind::Start, ActionKind::Stop, ActionKind::Restart];
+    let kind = known.into_iter().find(|kind| kind.word() == action);
+    let Some(kind) = kind.filter(|_| viewer.may_act) else {
+        let text = if viewer.may_act { "There is no such action." } else { "You may look, and not act." };
+        return (StatusCode::FORBIDDEN, page::message(&viewer, "Not like this", text)).into_response();
+    };
+    let wish = Wish { component, environment, host, all: false, no_dependencies: false };
+    match operations.plan(kind, &wish).await {
+        Ok(plan) => {
+            let id = id_of(&wish);
+            ([(CACHE_CONTROL, "no-store")], page::plan::confirmation(&viewer, &id, &plan)).into_response()
+        }
+        Err(error) => refused(&viewer, "That cannot be done", &error),
+    }
+}

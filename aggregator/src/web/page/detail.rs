@@ -1,0 +1,362 @@
+//! The page of one instance: how it is, what it stands among, and what can be done about it.
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+use rta_shared::control::ActionKind;
+use rta_shared::event::Event;
+use rta_shared::human::{memory, percent};
+use rta_shared::inspection::InspectedProcess;
+use rta_shared::overview::{Health, InstanceId, Located, Overview};
+use rta_shared::process::Process;
+use rta_shared::report::State;
+use rta_shared::text::printable_line;
+
+use super::events::row as event_row;
+use super::health::{ago, badge, icon, lasting, text};
+use super::instance::{address, log_address, query};
+use super::layout::{self, Frame};
+use super::maintenance;
+use super::plan::{capitalised, fields};
+use super::tree::{Node, Tag};
+use crate::detail::{Detail, health};
+use crate::logs::LogPiece;
+use crate::web::viewer::Viewer;
+
+/// What was looked up when the page was asked for; each, or why it is not known.
+#[derive(Debug)]
+pub(in crate::web) struct LookedUp {
+    pub(in crate::web) processes: Result<Vec<InspectedProcess>, String>,
+    pub(in crate::web) events: Result<Vec<Event>, String>,
+    /// `None`: it has no log.
+    pub(in crate::web) log: Option<Result<LogPiece, String>>,
+}
+
+/// The page of the instance of `detail`.
+pub(in crate::web) fn detail(
+    detail: &Detail,
+    looked_up: &LookedUp,
+    overview: &Overview,
+    viewer: &Viewer,
+    now: Timestamp,
+) -> Markup {
+    let id = &detail.id;
+    let body = html! {
+        main.detail {
+            (parts(detail, overview, viewer, now))
+            (command_lines(&looked_up.processes))
+            (criteria(detail))
+            (events(id, &looked_up.events))
+            @if let Some(log) = &looked_up.log { (log_tail(id, log)) }
+        }
+    };
+    let frame = Frame { looks_again: None, live: Some(format!("/live/instance?{}", query(id))) };
+    layout::frame(
+        viewer,
+        &format!("{} on {} - rta", text(id.component.as_str()), text(id.host.as_str())),
+        &frame,
+        &body,
+    )
+}
+
+/// What of that page changes while it is open.
+pub(in crate::web) fn parts(detail: &Detail, overview: &Overview, viewer: &Viewer, now: Timestamp) -> Node {
+    let located = overview.instances().find(|located| located.id() == detail.id);
+    let mut parts = match located {
+        Some(located) => vec![head(located, viewer, now), processes(located, now)],
+        None => {
+            let gone = html! { p #gone.empty { "It is not in the configuration any more." } };
+            vec![Node::leaf("gone", &gone)]
+        }
+    };
+    parts.push(relations(detail, overview));
+    Node::group("page", Tag::Division, "page", parts)
+}
+
+fn head(located: Located<'_>, viewer: &Viewer, now: Timestamp) -> Node {
+    let (id, instance) = (located.id(), located.instance);
+    let title =
+        format!("{} on {}: {} - rta", text(id.component.as_str()), text(id.host.as_str()), instance.health);
+    let element = html! {
+        section #top.detail-head data-title=(title) {
+            nav.crumbs aria-label="Where it is" {
+                a href="/" { "Overview" } " / "
+                a href={ "/?" (environment_query(&id)) } { (text(id.environment.as_str())) } " / "
+                (text(id.host.as_str()))
+            }
+            div.detail-line {
+                h1 { (text(id.component.as_str())) }
+                (badge(instance.health))
+                @if let Some(since) = instance.since { span { "for " (lasting(since, now)) } }
+                @if viewer.may_act { (buttons(located)) }
+            }
+            @if !instance.reason.is_empty() {
+                p.detail-reason {
+                    @match &instance.cause {
+                        Some(cause) => a href=(address(cause)) { (text(&instance.reason)) },
+                        None => (text(&instance.reason)),
+                    }
+                }
+            }
+            @if let Some(own) = &instance.maintenance { p { (maintenance::badge(own)) } }
+            dl.standing-facts {
+                (fact("State", &html! { (instance.state.map_or("not known", State::word)) }))
+                @if let Some(hold) = &instance.action { (fact("Under way", &html! { (text(&hold.to_string())) })) }
+                @if let Some(probe) = &instance.probe {
+                    (fact("Probe", &html! {
+                        (probe.standing(now)) @if !probe.reason.is_empty() { ": " (text(&probe.reason)) }
+                    }))
+                }
+                @if let Some(unit) = &instance.unit { (fact("Unit", &html! { (text(&unit.to_string())) })) }
+                @if let Some(kept) = &instance.autostart {
+                    (fact("Kept running", &html! {
+                        (if kept.wanted { "yes" } else { "no" })
+                        @if !kept.why.is_empty() { ": " (text(&kept.why)) }
+                        @if kept.given_up { "; given up" }
+                        @if !kept.last_end.is_empty() { "; last " (text(&kept.last_end)) }
+                    }))
+                }
+                @for part in instance.parts.iter().filter(|part| part.name.is_some()) {
+                    (fact("Part", &html! { (text(&part.tally())) }))
+                }
+            }
+        }
+    };
+    Node::leaf("top", &element)
+}
+
+fn fact(name: &str, value: &Markup) -> Markup {
+    html! { div { dt { (name) } dd { (value) } } }
+}
+
+fn environment_query(id: &InstanceId) -> String {
+    // A text alone: nothing of it can fail.
+    serde_urlencoded::to_string([("environment", id.environment.as_str())]).unwrap_or_default()
+}
+
+/// What can be done: each leads to the plan that would, which can be agreed to there.
+fn buttons(located: Located<'_>) -> Markup {
+    let id = located.id();
+    let kinds: &[ActionKind] = match (located.instance.state, located.instance.startable) {
+        (Some(State::Stopped), true) => &[ActionKind::Start],
+        (Some(State::Running | State::Partial), true) => &[ActionKind::Restart, ActionKind::Stop],
+        (Some(State::Running | State::Partial), false) => &[ActionKind::Stop],
+        _ => &[],
+    };
+    html! {
+        div.detail-actions {
+            @for kind in kinds {
+                form method="get" action="/preview" {
+                    input type="hidden" name="action" value=(kind.word());
+                    (fields(&id))
+                    button type="submit" class=(kind.word()) { (capitalised(kind.word())) "…" }
+                }
+            }
+        }
+    }
+}
+
+fn processes(located: Located<'_>, now: Timestamp) -> Node {
+    let (processes, usage) = (&located.instance.processes, located.host.usage.as_ref());
+    let used = |process: &Process| {
+        usage.and_then(|usage| usage.processes.iter().find(|used| used.pid == process.id.pid))
+    };
+    let element = html! {
+        section #processes.panel {
+            h2 { "Processes" }
+            @if processes.is_empty() {
+                p.empty-line { "None matches." }
+            } @else {
+                div.scroll tabindex="0" role="region" aria-label="Processes" {
+                    table {
+                        thead { tr {
+                            th scope="col" { "PID" } th scope="col" { "Started" } th scope="col" { "CPU" }
+                            th scope="col" { "Memory" } th scope="col" { "Threads" } th scope="col" { "Open files" }
+                        } }
+                        tbody {
+                            @for process in processes {
+                                @let used = used(process);
+                                tr {
+                                    td { (process.id.pid) }
+                                    td { @if let Some(at) = process.started_at { (ago(at, now)) } @else { "-" } }
+                                    td { (used.map_or_else(|| "-".to_owned(), |used| percent(used.cpu_percent))) }
+                                    td { (used.map_or_else(|| "-".to_owned(), |used| memory(used.resident_bytes))) }
+                                    td { (used.map_or_else(|| "-".to_owned(), |used| used.threads.to_string())) }
+                                    td { (used.and_then(|used| used.open_files).map_or_else(|| "-".to_owned(), |open| open.to_string())) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    Node::leaf("processes", &element)
+}
+
+fn relations(detail: &Detail, overview: &Overview) -> Node {
+    let one = |id: &InstanceId| {
+        let health = health(overview, id).unwrap_or(Health::Unknown);
+        html! {
+            li class={ "relation " (health) } {
+                (icon(health)) a href=(address(id)) { (text(id.component.as_str())) }
+                span { " on " (text(id.host.as_str())) " is " (health) }
+            }
+        }
+    };
+    let element = html! {
+        div #relations.relations {
+            section.panel {
+                h2 { "Needs" }
+                @if detail.needs.is_empty() { p.empty-line { "Nothing else." } }
+                @for need in &detail.needs {
+                    @if need.providers.len() > 1 { p.hint { "any one " (text(&need.component)) " of:" } }
+                    ul { @for id in &need.providers { (one(id)) } }
+                }
+            }
+            section.panel {
+                h2 { "Needed by" }
+                @if detail.dependents.is_empty() { p.empty-line { "Nothing else." } }
+                ul { @for id in &detail.dependents { (one(id)) } }
+            }
+        }
+    };
+    Node::leaf("relations", &element)
+}
+
+fn command_lines(processes: &Result<Vec<InspectedProcess>, String>) -> Markup {
+    html! {
+        section.panel {
+            h2 { "Command lines" }
+            @match processes {
+                Err(reason) => p.error { (text(reason)) },
+                Ok(processes) if processes.is_empty() => p.empty-line { "There is no process." },
+                Ok(processes) => {
+                    p.hint { "When this page was loaded. What looks like a secret is shown as ***." }
+                    @for process in processes {
+                        details open[processes.len() == 1] {
+                            summary { "pid " (process.pid) ", " (process.arguments.len() as u64 + u64::from(process.more)) " arguments" }
+                            ol.arguments start="0" {
+                                @for argument in &process.arguments { li { code { (printable_line(argument)) } } }
+                                @if process.more > 0 { li.more { "and " (process.more) " more" } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn criteria(detail: &Detail) -> Markup {
+    html! {
+        section.panel {
+            h2 { "Found by" }
+            ul.criteria {
+                @for criterion in &detail.criteria {
+                    li {
+                        @if let Some(part) = &criterion.part { strong { (text(part)) } ": " }
+                        @match criterion.index {
+                            Some(index) => { "argument " (index) " matches " }
+                            None => "any argument matches ",
+                        }
+                        code { (text(&criterion.regex)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn events(id: &InstanceId, events: &Result<Vec<Event>, String>) -> Markup {
+    let query =
+        serde_urlencoded::to_string([("host", id.host.as_str()), ("component", id.component.as_str())]);
+    html! {
+        section.panel {
+            h2 { "Of late" }
+            @match events {
+                Err(reason) => p.error { (text(reason)) },
+                Ok(events) if events.is_empty() => p.empty-line { "Nothing was recorded." },
+                Ok(events) => {
+                    ol.events { @for event in events { (event_row(event)) } }
+                    p.hint { a href={ "/events?" (query.unwrap_or_default()) } { "All events of it" } }
+                }
+            }
+        }
+    }
+}
+
+fn log_tail(id: &InstanceId, log: &Result<LogPiece, String>) -> Markup {
+    html! {
+        section.panel {
+            h2 { "Log" }
+            @match log {
+                Err(reason) => p.error { (text(reason)) },
+                Ok(piece) if piece.lines.is_empty() => p.empty-line { "It is empty." },
+                Ok(piece) => {
+                    pre.lines tabindex="0" role="region" aria-label="The log's last lines" {
+                        @for line in &piece.lines { (printable_line(line)) "\n" }
+                    }
+                }
+            }
+            p.hint { a href=(log_address(id)) { "More of the log" } }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detail::{Criterion, Need};
+    use crate::web::page::tests::sample;
+
+    fn id(host: &str, component: &str) -> InstanceId {
+        InstanceId { environment: "DEV".into(), host: host.into(), component: component.into() }
+    }
+
+    fn shown(viewer: &Viewer) -> String {
+        let of_detector = Detail {
+            id: id("c2t08978", "novelty detector"),
+            criteria: vec![Criterion { part: None, index: Some(-1), regex: "<detector>".to_owned() }],
+            needs: vec![Need {
+                component: "kafka server".to_owned(),
+                providers: vec![id("c9t21193", "kafka server")],
+            }],
+            dependents: vec![],
+        };
+        let looked_up = LookedUp {
+            processes: Ok(vec![InspectedProcess {
+                pid: 4242,
+                arguments: vec!["java".to_owned(), "<b>\u{1b}".to_owned()],
+                more: 3,
+            }]),
+            events: Err("events cannot be read".to_owned()),
+            log: Some(Ok(LogPiece { lines: vec!["<i>".to_owned()], notice: String::new() })),
+        };
+        detail(&of_detector, &looked_up, &sample(), viewer, Timestamp::UNIX_EPOCH).into_string()
+    }
+
+    #[test]
+    fn it_says_how_it_is_why_and_what_it_stands_among() {
+        let html = shown(&Viewer::anybody("/instance"));
+        for expected in [
+            "<h1>novelty detector</h1><span class=\"health degraded\">",
+            "href=\"/instance?environment=DEV&amp;host=c9t21193&amp;component=kafka+server\">kafka server on c9t21193 is down</a>",
+            " on c9t21193 is down</span>",
+            "argument -1 matches <code>&lt;detector&gt;</code>",
+            "<td>4242</td>",
+            "<code>&lt;b&gt;\\u{1b}</code>",
+            "and 3 more",
+            "events cannot be read",
+            "&lt;i&gt;\n",
+            "action=\"/preview\"><input type=\"hidden\" name=\"action\" value=\"stop\">",
+        ] {
+            assert!(html.contains(expected), "{expected}\n{html}");
+        }
+    }
+
+    #[test]
+    fn who_may_only_look_has_no_buttons() {
+        let viewer = Viewer { may_act: false, ..Viewer::anybody("/instance") };
+        assert!(!shown(&viewer).contains("/preview"));
+    }
+}
