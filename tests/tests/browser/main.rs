@@ -1,0 +1,220 @@
+//! The page in a real browser: what people see, press and type.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot set itself up fails")]
+
+mod window;
+
+use std::net::SocketAddr;
+
+use rta_tests::{Program, Site, run};
+use rustix::process::{Pid, Signal, kill_process};
+use window::{Browser, Script};
+
+/// One host with `app`, `user`, which needs it, and `other`; an agent and an aggregator.
+struct World {
+    site: Site,
+    _agent: Program,
+    aggregator: Program,
+    web: SocketAddr,
+    grpc: SocketAddr,
+}
+
+impl World {
+    fn new() -> Self {
+        let site = Site::new();
+        let components = [("app", ""), ("user", "\"app\""), ("other", "")]
+            .map(|(name, needs)| site.component(name, needs, ""));
+        site.write("components.toml", &components.concat());
+        let host = |agent: SocketAddr| {
+            format!(
+                "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", role = \"r\", agent = \"http://{agent}\" }}]\n\
+                 [[role]]\nname = \"r\"\ncomponents = [\"app\", \"user\", \"other\"]\n"
+            )
+        };
+        site.write("host.toml", &host(SocketAddr::from(([127, 0, 0, 1], 1))));
+        let (agent, address) = site.agent("h");
+        site.write("host.toml", &host(address));
+        let free = "127.0.0.1:0".to_owned();
+        let mut aggregator = aggregator(&site, &free, &free);
+        let (web, grpc) = (aggregator.address("web"), aggregator.address("grpc"));
+        let world = Self { site, _agent: agent, aggregator, web, grpc };
+        for component in ["app", "user", "other"] {
+            let started = run("rta", ["--aggregator", &world.grpc.to_string(), "start", component]);
+            assert!(started.status.success(), "{started:?}");
+        }
+        world
+    }
+
+    fn page(&self, path: &str) -> String {
+        format!("http://{}{path}", self.web)
+    }
+
+    fn kill(&self, component: &str) {
+        let pid =
+            self.site.process(component).and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
+    }
+
+    fn every_page(&self) -> Vec<String> {
+        let of = "environment=TEST&host=h&component=user";
+        [
+            "/",
+            "/?q=app",
+            "/events",
+            &format!("/instance?{of}"),
+            "/preview?action=stop&environment=TEST&host=h&component=app",
+            "/plan?id=1",
+            &format!("/log?{of}"),
+            "/nowhere",
+        ]
+        .map(|path| self.page(path))
+        .to_vec()
+    }
+}
+
+fn aggregator(site: &Site, web: &str, grpc: &str) -> Program {
+    let config = site.config();
+    let arguments = ["--config", config.to_str().unwrap(), "--web", web, "--grpc", grpc];
+    Program::start("rta-aggregator", arguments)
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_turns_its_row_without_a_reload() {
+    let Some(browser) = Browser::open(Script::On).await else { return };
+    let world = World::new();
+    browser.goto(&world.page("/")).await;
+    browser.reads("Everything is up").await;
+    // What a reload would lose: a mark, a text that is half typed, and the focus.
+    browser.run("window.mark = 'kept'; return null").await;
+    browser.type_into("#find", "half").await;
+    world.kill("app");
+    let text = browser.reads("1 down, 1 degraded").await;
+    assert!(text.contains("app on h is down") && text.contains("it is not running"), "{text}");
+    assert_eq!(browser.run("return window.mark").await, "kept");
+    assert_eq!(browser.run("return document.getElementById('find').value").await, "half");
+    assert_eq!(browser.run("return document.activeElement.id").await, "find");
+    assert_eq!(browser.run("return document.title").await, "1 down, 1 degraded of 3 instances - rta");
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn an_action_is_previewed_agreed_to_and_followed() {
+    let Some(browser) = Browser::open(Script::On).await else { return };
+    let world = World::new();
+    browser.goto(&world.page("/")).await;
+    browser.press("a[href*='component=app']").await;
+    browser.reads("on h is up").await;
+    browser.press("button.stop").await;
+    let text = browser.reads("Stop app on h?").await;
+    assert!(text.contains("It also takes down: user on h"), "{text}");
+    browser.press("button.primary").await;
+    browser.shows("#plan-line strong", "2 steps done").await;
+    assert!(browser.address().await.contains("/plan?id="));
+    assert!(world.site.process("app").is_none() && world.site.process("user").is_none());
+
+    browser.goto(&world.page("/")).await;
+    browser.reads("2 down").await;
+    browser.press("button[aria-label='Start app on h']").await;
+    browser.shows("#plan-line strong", "1 step done").await;
+    assert!(world.site.process("app").is_some());
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn the_filter_is_in_the_address() {
+    let Some(browser) = Browser::open(Script::On).await else { return };
+    let world = World::new();
+    browser.goto(&world.page("/")).await;
+    browser.reads("Everything is up").await;
+    browser.run("document.body.dispatchEvent(new KeyboardEvent('keydown', {key: '/', bubbles: true})); return null").await;
+    assert_eq!(browser.run("return document.activeElement.id").await, "find");
+    browser.type_into("#find", "other\n").await;
+    browser.reads("Show everything").await;
+    assert!(browser.address().await.contains("q=other"));
+    let rows = "return [...document.querySelectorAll('.component')].map(row => row.textContent).join()";
+    assert_eq!(browser.run(rows).await, "other");
+    // It narrows what is brought later, too.
+    world.kill("app");
+    browser.reads("1 down, 1 degraded").await;
+    assert_eq!(browser.run(rows).await, "other");
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn without_script_the_page_is_complete() {
+    let Some(browser) = Browser::open(Script::Off).await else { return };
+    let world = World::new();
+    browser.goto(&world.page("/")).await;
+    browser.reads("Everything is up").await;
+    world.kill("other");
+    browser.press("form.refresh button").await;
+    browser.reads("1 down").await;
+    browser.press("button[aria-label='Start other on h']").await;
+    browser.shows("#plan-line strong", "1 step done").await;
+    browser.press(".theme button").await;
+    browser.reads("Start of other on h").await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn an_aggregator_that_is_gone_is_told_in_large_letters_until_it_is_back() {
+    let Some(browser) = Browser::open(Script::On).await else { return };
+    let mut world = World::new();
+    browser.goto(&world.page("/")).await;
+    browser.reads("live").await;
+    world.aggregator.signal(Signal::KILL);
+    world.aggregator.ended();
+    browser.reads("The connection to rta is lost").await;
+    assert_eq!(browser.run("return document.documentElement.className").await, "is-old");
+    world.kill("app");
+    world.aggregator = aggregator(&world.site, &world.web.to_string(), &world.grpc.to_string());
+    let text = browser.reads("1 down, 1 degraded").await;
+    assert!(!text.contains("is lost"), "{text}");
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn colours_follow_the_system_and_the_switch() {
+    let Some(browser) = Browser::open(Script::On).await else { return };
+    let world = World::new();
+    let paper = "return getComputedStyle(document.body).backgroundColor";
+    browser.prefer("light").await;
+    browser.goto(&world.page("/")).await;
+    let light = browser.run(paper).await;
+    browser.prefer("dark").await;
+    let dark = browser.run(paper).await;
+    assert_ne!(light, dark);
+    // From what the system has to dark, and on to light.
+    browser.press(".theme button").await;
+    browser.reads("Everything is up").await;
+    browser.prefer("light").await;
+    assert_eq!(browser.run(paper).await, dark);
+    browser.press(".theme button").await;
+    browser.reads("Everything is up").await;
+    browser.prefer("dark").await;
+    assert_eq!(browser.run(paper).await, light);
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn every_page_fits_a_phone_and_breaks_no_rule_of_access() {
+    let Some(browser) = Browser::open(Script::On).await else { return };
+    let world = World::new();
+    world.kill("app");
+    for scheme in ["light", "dark"] {
+        browser.prefer(scheme).await;
+        for page in world.every_page() {
+            browser.goto(&page).await;
+            for width in [1400, 360] {
+                browser.resize(width, 800).await;
+                let wide =
+                    browser.run("return document.scrollingElement.scrollWidth - window.innerWidth").await;
+                assert!(wide.as_i64().unwrap() <= 0, "{page} at {width}: {wide} too wide");
+            }
+            if let Some(violations) = browser.violations().await {
+                assert_eq!(violations, Vec::<String>::new(), "{page}, {scheme}");
+            }
+        }
+    }
+    browser.close().await;
+}

@@ -1,0 +1,220 @@
+//! A real browser: headless Chromium, driven by its own driver (W3C WebDriver).
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rta_tests::{Lines, patiently};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use thirtyfour::{By, ChromiumLikeCapabilities as _, DesiredCapabilities, WebDriver};
+
+/// As root, and without asking the network for anything.
+const SWITCHES: [&str; 9] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+];
+/// Nothing in a page takes this long unless it is broken.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A browser with one window. It is closed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Browser {
+    window: WebDriver,
+    driver: Child,
+    _profile: TempDir,
+}
+
+/// How the browser is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Script {
+    /// As people have it.
+    On,
+    /// It runs no script of a page's.
+    Off,
+}
+
+impl Browser {
+    /// A browser whose window is 1280 pixels wide. `None` where there is none here: the test is skipped, loudly.
+    pub(crate) async fn open(script: Script) -> Option<Self> {
+        let driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut driver = match driver {
+            Ok(driver) => driver,
+            Err(error) => {
+                skipped(&format!("there is no chromedriver ({error}); install chromium-driver"));
+                return None;
+            }
+        };
+        let said = Lines::collect(driver.stdout.take().expect("the output is piped"));
+        let port = patiently("the driver to listen", || {
+            said.all().iter().find_map(|line| {
+                line.strip_prefix("ChromeDriver was started successfully on port ")?
+                    .trim_end_matches('.')
+                    .parse::<u16>()
+                    .ok()
+            })
+        });
+        let profile = TempDir::new().expect("a folder can be made");
+        let mut wanted = DesiredCapabilities::chrome();
+        let folder = format!("--user-data-dir={}", profile.path().display());
+        let size = "--window-size=1280,900".to_owned();
+        for switch in SWITCHES.into_iter().map(str::to_owned).chain([folder, size]) {
+            wanted.add_arg(&switch).expect("a switch can be added");
+        }
+        if script == Script::Off {
+            let off = json!({"profile.managed_default_content_settings.javascript": 2});
+            wanted.add_experimental_option("prefs", off).expect("a preference can be added");
+        }
+        let window = WebDriver::new(format!("http://127.0.0.1:{port}"), wanted).await;
+        Some(Self { window: window.expect("the browser begins"), driver, _profile: profile })
+    }
+
+    /// Loads a page.
+    pub(crate) async fn goto(&self, address: &str) {
+        self.window.goto(address).await.expect("the page is loaded");
+    }
+
+    /// Where it is.
+    pub(crate) async fn address(&self) -> String {
+        self.window.current_url().await.expect("there is a page").to_string()
+    }
+
+    /// Makes the page so wide and so high, in CSS pixels, as a phone would.
+    pub(crate) async fn resize(&self, width: u32, height: u32) {
+        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": true});
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
+    }
+
+    /// What the system's colours are.
+    pub(crate) async fn prefer(&self, scheme: &str) {
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.devtools("Emulation.setEmulatedMedia", features).await;
+    }
+
+    async fn devtools(&self, command: &str, parameters: Value) {
+        self.window.cdp().send_raw(command, parameters).await.expect("the browser obeys");
+    }
+
+    /// What a script in the page gives.
+    pub(crate) async fn run(&self, script: &str) -> Value {
+        self.window.execute(script, Vec::new()).await.expect("the script runs").json().clone()
+    }
+
+    /// Presses what this selector finds.
+    pub(crate) async fn press(&self, selector: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let pressed = match self.window.find(By::Css(selector.to_owned())).await {
+                Ok(element) => element.click().await,
+                Err(error) => Err(error),
+            };
+            match pressed {
+                Ok(()) => return,
+                Err(error) => assert!(Instant::now() < deadline, "{selector}: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Types into what this selector finds.
+    pub(crate) async fn type_into(&self, selector: &str, text: &str) {
+        let field = self.window.find(By::Css(selector.to_owned())).await.expect("there is such a field");
+        field.send_keys(text).await.expect("it can be typed into");
+    }
+
+    /// The page as a person reads it.
+    pub(crate) async fn text(&self) -> String {
+        match self.window.find(By::Tag("body")).await {
+            Ok(body) => body.text().await.unwrap_or_default(),
+            Err(_) => String::new(),
+        }
+    }
+
+    /// Waits until a person reads this; gives the whole text then.
+    pub(crate) async fn reads(&self, wanted: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = self.text().await;
+            if text.contains(wanted) {
+                return text;
+            }
+            assert!(Instant::now() < deadline, "waited in vain for \"{wanted}\":\n{text}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until what this selector finds has this text and no other.
+    pub(crate) async fn shows(&self, selector: &str, wanted: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = match self.window.find(By::Css(selector.to_owned())).await {
+                Ok(element) => element.text().await.unwrap_or_default(),
+                Err(error) => error.to_string(),
+            };
+            if text == wanted {
+                return;
+            }
+            assert!(Instant::now() < deadline, "waited in vain for \"{wanted}\" in {selector}: {text}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The violations of the WCAG 2.2 rules A and AA that axe-core finds in the page, a sentence each. `None` where
+    /// there is no axe-core here: the test is skipped, loudly.
+    pub(crate) async fn violations(&self) -> Option<Vec<String>> {
+        let Some(axe) = axe() else {
+            skipped("RTA_AXE does not name axe-core's axe.min.js");
+            return None;
+        };
+        let library = std::fs::read_to_string(axe).expect("axe-core can be read");
+        self.run(&library).await;
+        let ask = "const done = arguments[arguments.length - 1];
+            axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})
+               .then(found => done(found.violations.map(one =>
+                   `${one.id}: ${one.help}: ` + one.nodes.map(node => node.html + ' ' + node.failureSummary).join(' | '))));";
+        let found = self.window.execute_async(ask, Vec::new()).await.expect("axe-core runs");
+        Some(found.convert().expect("axe-core answers with sentences"))
+    }
+
+    /// Closes it.
+    pub(crate) async fn close(mut self) {
+        // What does not end well is ended by force.
+        let _ = self.window.clone().quit().await;
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // An error says that it has ended.
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+/// Says that a test is skipped; in the gate that is a failure.
+fn skipped(why: &str) {
+    use std::io::Write as _;
+    assert!(std::env::var_os("RTA_GATE").is_none(), "{why}");
+    // Whoever runs the test may have closed it.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
+
+/// Where axe-core is.
+fn axe() -> Option<PathBuf> {
+    let named = std::env::var_os("RTA_AXE").map(PathBuf::from);
+    named.filter(|path| path.is_file())
+}
