@@ -5,17 +5,25 @@ use rta_shared::text::printable;
 use rta_shared::tls::{IdentityKind, Peer};
 use tonic::{Extensions, Request, Status};
 
+use crate::access::{Access, Person, Role, bearer};
 use crate::operations::requester;
 
 /// Lets calls pass that come in clear, which only loopback or an explicit flag allows, and by TLS those of whom the
-/// CA knows.
+/// CA knows, or who have a token.
 ///
 /// # Errors
-/// `UNAUTHENTICATED`: by TLS, without a certificate.
-pub(crate) fn known(request: Request<()>) -> Result<Request<()>, Status> {
+/// `UNAUTHENTICATED`: a token that is not known; by TLS, neither a certificate nor a token.
+pub(crate) fn known(access: &Access, mut request: Request<()>) -> Result<Request<()>, Status> {
+    if let Some(header) = request.metadata().get("authorization") {
+        let person = header.to_str().ok().and_then(bearer).and_then(|token| access.of_token(token));
+        let person =
+            person.ok_or_else(|| Status::unauthenticated("the token is not known to the aggregator"))?;
+        request.extensions_mut().insert(person);
+        return Ok(request);
+    }
     match request.extensions().get::<Peer>() {
         Some(Peer { secured: true, identity: None, .. }) => Err(Status::unauthenticated(
-            "the aggregator asks for your certificate: give --cert and --key, which rta pki user NAME makes",
+            "the aggregator asks who you are: give --cert and --key, which rta pki user NAME makes, or --token-file",
         )),
         _ => Ok(request),
     }
@@ -24,7 +32,7 @@ pub(crate) fn known(request: Request<()>) -> Result<Request<()>, Status> {
 /// Somebody who may act.
 #[derive(Debug)]
 pub(crate) struct Caller {
-    /// As proved by a certificate.
+    /// As proved by a token or a certificate.
     name: Option<String>,
     /// Empty: not known.
     address: String,
@@ -34,10 +42,19 @@ impl Caller {
     /// Whoever makes a call with these extensions.
     ///
     /// # Errors
-    /// `PERMISSION_DENIED`: the certificate is a host's; hosts may look, and act for nobody.
+    /// `PERMISSION_DENIED`: the token is a viewer's; the certificate is a host's: hosts may look, and act for nobody.
     pub(crate) fn of(extensions: &Extensions) -> Result<Self, Status> {
         let peer = extensions.get::<Peer>();
         let address = peer.map(|peer| peer.address.ip().to_string()).unwrap_or_default();
+        if let Some(Person { name, role }) = extensions.get::<Person>() {
+            return match role {
+                Role::Operator => Ok(Self { name: Some(name.clone()), address }),
+                Role::Viewer => Err(Status::permission_denied(format!(
+                    "the token \"{}\" may look, and not act; ask with an operator's",
+                    printable(name)
+                ))),
+            };
+        }
         match peer.and_then(|peer| peer.identity.as_ref()) {
             Some(identity) if identity.kind == IdentityKind::Host => Err(Status::permission_denied(format!(
                 "the certificate of host {} may look, and not act; ask with a person's, which rta pki user NAME makes",
@@ -72,13 +89,23 @@ mod tests {
     fn by_tls_only_known_ones_ask_and_only_people_act_under_their_own_name() {
         let by =
             |request: Request<()>| Caller::of(request.extensions()).map(|caller| caller.requester("told"));
+        let open = Access::open(false);
         let stranger = request(true, None);
-        assert_eq!(known(stranger).unwrap_err().code(), Code::Unauthenticated);
+        assert_eq!(known(&open, stranger).unwrap_err().code(), Code::Unauthenticated);
         let host = request(true, Some((IdentityKind::Host, "h")));
-        assert_eq!(by(known(host).unwrap()).unwrap_err().code(), Code::PermissionDenied);
-        let ann = by(known(request(true, Some((IdentityKind::User, "ann")))).unwrap()).unwrap();
+        assert_eq!(by(known(&open, host).unwrap()).unwrap_err().code(), Code::PermissionDenied);
+        let ann = by(known(&open, request(true, Some((IdentityKind::User, "ann")))).unwrap()).unwrap();
         assert_eq!((ann.user.as_str(), ann.address.as_str()), ("ann", "10.0.0.9"));
-        let clear = by(known(request(false, None)).unwrap()).unwrap();
+        let clear = by(known(&open, request(false, None)).unwrap()).unwrap();
         assert_eq!(clear.user, "told");
+        let mut with_token = request(false, None);
+        with_token.metadata_mut().insert("authorization", "Bearer rta_x".parse().unwrap());
+        assert_eq!(known(&open, with_token).unwrap_err().code(), Code::Unauthenticated);
+        for (role, expected) in [(Role::Viewer, Err(Code::PermissionDenied)), (Role::Operator, Ok("job"))] {
+            let mut request = request(true, None);
+            request.extensions_mut().insert(Person { name: "job".to_owned(), role });
+            let by = by(request);
+            assert_eq!(by.as_ref().map(|by| by.user.as_str()).map_err(Status::code), expected);
+        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`access`] | who may look and who may act: users, tokens, sessions |
 //! | `agent_id`, `agent` | one host's agent, as it is asked and followed |
 //! | `knowledge` | what was heard of the hosts |
 //! | `conclusion` | from reports to health: the rules |
@@ -22,6 +23,7 @@
 //! | [`web`] | the page |
 //! | `serve` | both servers together |
 
+pub mod access;
 mod agent;
 mod agent_id;
 mod caller;
@@ -51,4 +53,4 @@ pub use doors::Doors;
 pub use history::length;
 pub use keeper::Configuration;
 pub use record::{Record, RecordOptions, Recorder, Unfinished};
-pub use serve::serve;
+pub use serve::{Page, serve};

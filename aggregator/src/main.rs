@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser;
 use jiff::SignedDuration;
-use rta_aggregator::{Configuration, Doors, Record, RecordOptions};
+use rta_aggregator::access::Access;
+use rta_aggregator::{Configuration, Doors, Page, Record, RecordOptions};
 use rta_shared::config::{Platform, load_folder};
 use rta_shared::logging::{self, LogFormat};
 use rta_shared::tls::{Admission, Asking, Door, TlsFiles};
@@ -61,8 +62,19 @@ struct Arguments {
     /// The key of the page's certificate
     #[arg(long, value_name = "FILE", requires = "web_cert")]
     web_key: Option<PathBuf>,
-    /// Listen beyond loopback although connections are not authenticated, and perhaps not encrypted: whoever
-    /// reaches a port can stop the platform. The page needs it there always, since it has no sign-in
+    /// Who may sign in to the page, and which tokens are known; rta user hash and rta user token make its entries. A
+    /// changed file is picked up by itself
+    #[arg(long, value_name = "FILE")]
+    users: Option<PathBuf>,
+    /// Nobody starts or stops anything by the page
+    #[arg(long)]
+    read_only: bool,
+    /// The host name under which the page is asked for beyond loopback; may be given more than once. Under others it
+    /// does not answer
+    #[arg(long, value_name = "NAME")]
+    web_name: Vec<String>,
+    /// Listen beyond loopback although connections are not encrypted: whoever listens in sees passwords, and by the
+    /// port of the rta command can stop the platform
     #[arg(long)]
     insecure: bool,
     /// How log lines are written: plain for people, json for collectors
@@ -83,14 +95,14 @@ const WRONG: u8 = 2;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::init(arguments.log_format, "info");
-    let (platform, doors) = match prepare(&arguments) {
+    let prepared = match prepare(&arguments) {
         Ok(prepared) => prepared,
         Err(message) => {
             complain(&message);
             return ExitCode::from(WRONG);
         }
     };
-    match run(&arguments, platform, doors) {
+    match run(&arguments, prepared) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!("{error:#}"));
@@ -104,13 +116,25 @@ fn complain(message: &str) {
     eprintln!("rta-aggregator: {message}");
 }
 
-fn prepare(arguments: &Arguments) -> Result<(Platform, Doors), String> {
+/// What is known before anything is served.
+struct Prepared {
+    platform: Platform,
+    doors: Doors,
+    access: Access,
+}
+
+fn prepare(arguments: &Arguments) -> Result<Prepared, String> {
     let (web, grpc) = (arguments.web, arguments.grpc);
-    // Encrypted or not: the page asks nobody for their name.
-    if !web.ip().is_loopback() && !arguments.insecure {
+    if !web.ip().is_loopback() && arguments.users.is_none() && !arguments.read_only {
         return Err(format!(
-            "{web} is beyond loopback, where everybody who reaches the page could stop the platform, since it has no \
-             sign-in; add --insecure to serve it there all the same"
+            "{web} is beyond loopback, where everybody who reaches the page could stop the platform; give --users FILE \
+             with what rta user hash makes, or --read-only for a page without buttons"
+        ));
+    }
+    if !web.ip().is_loopback() && arguments.web_cert.is_none() && !arguments.insecure {
+        return Err(format!(
+            "{web} is beyond loopback, where the page and its passwords would not be encrypted; give --web-cert and \
+             --web-key, or add --insecure to serve it there all the same"
         ));
     }
     if !grpc.ip().is_loopback() && !arguments.insecure && arguments.tls_cert.is_none() {
@@ -120,7 +144,11 @@ fn prepare(arguments: &Arguments) -> Result<(Platform, Doors), String> {
         ));
     }
     let platform = load_folder(&arguments.config).map_err(|error| error.to_string())?;
-    Ok((platform, doors(arguments)?))
+    let access = match &arguments.users {
+        Some(path) => Access::users(path, arguments.read_only, arguments.web_cert.is_some())?,
+        None => Access::open(arguments.read_only),
+    };
+    Ok(Prepared { platform, doors: doors(arguments)?, access })
 }
 
 fn doors(arguments: &Arguments) -> Result<Doors, String> {
@@ -138,7 +166,8 @@ fn doors(arguments: &Arguments) -> Result<Doors, String> {
 }
 
 #[tokio::main]
-async fn run(arguments: &Arguments, platform: Platform, doors: Doors) -> anyhow::Result<()> {
+async fn run(arguments: &Arguments, prepared: Prepared) -> anyhow::Result<()> {
+    let Prepared { platform, doors, access } = prepared;
     let listen = async |address: SocketAddr| {
         TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
     };
@@ -167,5 +196,6 @@ async fn run(arguments: &Arguments, platform: Platform, doors: Doors) -> anyhow:
         ending.cancel();
     });
     let configuration = Configuration::Folder { platform, folder: arguments.config.clone(), asked };
-    rta_aggregator::serve(configuration, record, web, grpc, doors, shutdown).await
+    let page = Page { access, names: arguments.web_name.clone() };
+    rta_aggregator::serve(configuration, record, web, grpc, doors, page, shutdown).await
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::InterceptorLayer;
 use tonic::transport::Server;
 
+use crate::access::Access;
 use crate::caller;
 use crate::doors::{Doors, WebLinks, WebPeer, tell_address};
 use crate::keeper::Configuration;
@@ -24,8 +25,17 @@ const GRACE: Duration = Duration::from_secs(3);
 /// HTTP/2 pings end the connections of clients that vanished.
 const PING: Duration = Duration::from_secs(20);
 
+/// Whom the page answers.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Who may look and who may act; by gRPC, whose tokens are known.
+    pub access: Access,
+    /// The host names under which it is asked for; none: those of loopback, and beyond it any.
+    pub names: Vec<String>,
+}
+
 /// Follows every agent of the platform of `configuration` and serves the page on `web` and gRPC on `grpc`, until
-/// `shutdown`; what happens goes into `record`. Both are served, and the agents asked, as `doors` say.
+/// `shutdown`; what happens goes into `record`. Both are served, and the agents asked, as `doors` say, and answered as `page` says.
 ///
 /// # Errors
 /// A server that fails.
@@ -35,9 +45,12 @@ pub async fn serve(
     web: TcpListener,
     grpc: TcpListener,
     doors: Doors,
+    page: Page,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let hosts = HostPolicy::for_listener(web.local_addr().context("the web listener has no address")?);
+    let hosts =
+        HostPolicy::for_listener(web.local_addr().context("the web listener has no address")?, &page.names);
+    let access = page.access;
     // Whatever ends one server ends the other, and the followers.
     let all_end_together = shutdown.clone().drop_guard();
     record.note_beginning();
@@ -46,7 +59,7 @@ pub async fn serve(
     let followers = tokio::spawn(followers);
 
     // Whoever presses a button is recorded with their address.
-    let pages = router(operations.clone(), hosts).layer(map_request(tell_address));
+    let pages = router(operations.clone(), hosts, access.clone()).layer(map_request(tell_address));
     let pages = pages.into_make_service_with_connect_info::<WebPeer>();
     let web = WebLinks::new(web, doors.web).context("the web listener has no address")?;
     let page = axum::serve(web, pages).with_graceful_shutdown(shutdown.clone().cancelled_owned());
@@ -61,7 +74,7 @@ pub async fn serve(
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PING))
         .max_concurrent_streams(Some(64))
-        .layer(InterceptorLayer::new(caller::known))
+        .layer(InterceptorLayer::new(move |request| caller::known(&access, request)))
         .add_service(AggregatorServiceServer::new(service))
         .add_service(health_service)
         .add_service(reflection)

@@ -18,11 +18,13 @@ use rta_shared::reload::PlatformReload;
 use rta_shared::text::{printable, printable_lines};
 use rta_shared::tls::trouble::trouble;
 use rta_shared::tls::{Asking, Target, TlsFiles};
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, ConnectError, Response, Status, Streaming};
 
 use crate::command::Tls;
 use crate::exit::{CANNOT_TELL, FAILED, Failure, USAGE};
+use crate::token::Bearer;
 
 const CONNECT: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(10);
@@ -54,7 +56,7 @@ const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     address: String,
-    calls: AggregatorServiceClient<Channel>,
+    calls: AggregatorServiceClient<InterceptedService<Channel, Bearer>>,
 }
 
 impl Client {
@@ -89,7 +91,12 @@ impl Client {
         } else {
             endpoint.connect_lazy()
         };
-        let calls = AggregatorServiceClient::new(channel).max_decoding_message_size(LARGEST_ANSWER);
+        let bearer = match &tls.token_file {
+            Some(path) => Bearer::read(path, &url).map_err(|reason| Failure::new(USAGE, reason))?,
+            None => Bearer::default(),
+        };
+        let calls = AggregatorServiceClient::with_interceptor(channel, bearer)
+            .max_decoding_message_size(LARGEST_ANSWER);
         Ok(Self { address: url, calls })
     }
 

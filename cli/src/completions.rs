@@ -189,7 +189,12 @@ impl Names {
             return Self::default();
         };
         let from = |name| std::env::var_os(name).map(Into::into);
-        let tls = Tls { ca: from("RTA_CA"), cert: from("RTA_CERT"), key: from("RTA_KEY") };
+        let tls = Tls {
+            ca: from("RTA_CA"),
+            cert: from("RTA_CERT"),
+            key: from("RTA_KEY"),
+            token_file: from("RTA_TOKEN_FILE"),
+        };
         runtime.block_on(async {
             let Ok(client) = Client::secured(&address, &tls) else { return Self::default() };
             match tokio::time::timeout(DEADLINE, client.overview()).await {

@@ -19,12 +19,14 @@ mod local;
 mod logs;
 mod maintenance;
 mod names;
+mod people;
 mod pki;
 mod remote;
 mod render;
 mod select;
 mod shell;
 mod terminal;
+mod token;
 mod typed;
 mod user;
 mod watch;
@@ -97,6 +99,7 @@ fn run(arguments: &Arguments) -> Outcome {
         Command::Discover(wish) => return discover::discover(wish, style, out, &mut io::stderr()),
         Command::Config(Config::Check { folder }) => return config_check::config_check(folder, out),
         Command::Pki(wish) => return pki::pki(wish, out),
+        Command::User(wish) => return people::people(wish, out, &mut io::stderr()),
         Command::Completions { shell } => return completions::script(*shell, out),
         _ => {}
     }
@@ -120,6 +123,7 @@ fn run(arguments: &Arguments) -> Outcome {
         | Command::Discover(_)
         | Command::Completions { .. }
         | Command::Pki(_)
+        | Command::User(_)
         | Command::Config(Config::Check { .. }) => Ok(OK),
     }
 }

@@ -17,7 +17,7 @@ use super::viewer::Viewer;
 use crate::operations::{NotBegun, Operations, requester};
 use crate::target::OperationError;
 
-/// Whom the page acts for, until people sign in.
+/// Whom the page acts for where nobody signs in.
 const USER: &str = "page";
 
 /// The title of a page that says why not.
@@ -28,6 +28,12 @@ type Fields = Vec<(String, String)>;
 
 /// The address of whoever asks; empty where the server does not tell.
 pub(super) struct Address(String);
+
+impl Address {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 impl<S: Sync> FromRequestParts<S> for Address {
     type Rejection = std::convert::Infallible;
@@ -61,6 +67,8 @@ impl Pressed {
                     agreed.push(page::plan::instance(&value)?);
                     continue;
                 }
+                // It was looked at before, see `admit`.
+                "csrf" => continue,
                 "alone" => {
                     alone = true;
                     continue;
@@ -111,7 +119,10 @@ async fn act(
         no_dependencies: alone,
     };
     let conduct = Conduct { agreed, ..Conduct::default() };
-    match operations.begin(kind, &wish, conduct, requester(USER, address.0)).await {
+    match operations
+        .begin(kind, &wish, conduct, requester(viewer.name.as_deref().unwrap_or(USER), address.0))
+        .await
+    {
         Ok(account) => to_plan(account.begun().id),
         Err(NotBegun::Unagreed { plan, .. }) => {
             ([(CACHE_CONTROL, "no-store")], page::plan::confirmation(&viewer, &instance, &plan))

@@ -1,6 +1,7 @@
 //! Who may ask: a page that can stop a platform must not obey a foreign one.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::header::{
@@ -20,23 +21,33 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self';
 ///
 /// A page of another site whose name was made to point here (DNS rebinding) asks under that site's name. On
 /// loopback the few right names are known; beyond, a listener cannot know how it is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostPolicy {
     /// The names of loopback, and this address.
     Loopback(IpAddr),
+    /// These, without regard to case.
+    Named(Arc<[String]>),
     /// Any.
     Any,
 }
 
 impl HostPolicy {
-    /// The policy of a listener at `address`.
-    pub fn for_listener(address: SocketAddr) -> Self {
-        if address.ip().is_loopback() { Self::Loopback(address.ip()) } else { Self::Any }
+    /// The policy of a listener at `address`, which has these names if it is told them.
+    pub fn for_listener(address: SocketAddr, names: &[String]) -> Self {
+        match names {
+            [] if address.ip().is_loopback() => Self::Loopback(address.ip()),
+            [] => Self::Any,
+            names => Self::Named(names.into()),
+        }
     }
 
-    fn admits(self, host: &str) -> bool {
-        let Self::Loopback(own) = self else { return true };
+    fn admits(&self, host: &str) -> bool {
         let name = without_port(host);
+        let own = match self {
+            Self::Loopback(own) => *own,
+            Self::Named(names) => return names.iter().any(|known| known.eq_ignore_ascii_case(name)),
+            Self::Any => return true,
+        };
         let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
         name.eq_ignore_ascii_case("localhost")
             || name.parse::<IpAddr>().is_ok_and(|address| address == own || address.is_loopback())
@@ -52,7 +63,7 @@ fn without_port(host: &str) -> &str {
 
 /// Refuses what must not be answered, and adds the security headers to what is.
 pub(super) async fn guard(State(policy): State<HostPolicy>, request: Request, next: Next) -> Response {
-    let mut response = match refusal(policy, request.method(), request.headers()) {
+    let mut response = match refusal(&policy, request.method(), request.headers()) {
         Some(sentence) => (StatusCode::FORBIDDEN, sentence).into_response(),
         None => next.run(request).await,
     };
@@ -69,9 +80,12 @@ pub(super) async fn guard(State(policy): State<HostPolicy>, request: Request, ne
 }
 
 /// Why a request is not answered; `None` where it is.
-fn refusal(policy: HostPolicy, method: &Method, headers: &HeaderMap) -> Option<&'static str> {
+fn refusal(policy: &HostPolicy, method: &Method, headers: &HeaderMap) -> Option<&'static str> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let Some(host) = text(HOST.as_str()) else { return Some("The request names no host.\n") };
+    if headers.get_all(HOST).iter().count() > 1 {
+        return Some("The request names several hosts.\n");
+    }
     if !policy.admits(host) {
         return Some("This server does not answer under that host name; ask for http://localhost.\n");
     }
@@ -93,7 +107,7 @@ fn refusal(policy: HostPolicy, method: &Method, headers: &HeaderMap) -> Option<&
 mod tests {
     use super::*;
 
-    fn refused(policy: HostPolicy, method: Method, headers: &[(&'static str, &'static str)]) -> bool {
+    fn refused(policy: &HostPolicy, method: Method, headers: &[(&'static str, &'static str)]) -> bool {
         let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
@@ -103,21 +117,27 @@ mod tests {
 
     #[test]
     fn a_loopback_listener_answers_under_its_own_names_only() {
-        let policy = HostPolicy::for_listener("127.0.0.1:8080".parse().unwrap());
+        let policy = HostPolicy::for_listener("127.0.0.1:8080".parse().unwrap(), &[]);
         for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "[::1]:8080", "127.0.0.1"] {
-            assert!(!refused(policy, Method::GET, &[("host", host)]), "{host}");
+            assert!(!refused(&policy, Method::GET, &[("host", host)]), "{host}");
         }
         for host in ["evil.example", "evil.example:8080", "localhost.evil.example", "10.0.0.1", "", "::1:x"] {
-            assert!(refused(policy, Method::GET, &[("host", host)]), "{host}");
+            assert!(refused(&policy, Method::GET, &[("host", host)]), "{host}");
         }
-        assert!(refused(policy, Method::GET, &[]));
-        let any = HostPolicy::for_listener("0.0.0.0:8080".parse().unwrap());
-        assert!(!refused(any, Method::GET, &[("host", "monitor.example")]));
+        assert!(refused(&policy, Method::GET, &[]));
+        let any = HostPolicy::for_listener("0.0.0.0:8080".parse().unwrap(), &[]);
+        assert!(!refused(&any, Method::GET, &[("host", "monitor.example")]));
+        let named =
+            HostPolicy::for_listener("0.0.0.0:8080".parse().unwrap(), &["monitor.example".to_owned()]);
+        for (host, expected) in [("Monitor.example:8080", false), ("evil.example", true), ("10.0.0.1", true)]
+        {
+            assert_eq!(refused(&named, Method::GET, &[("host", host)]), expected, "{host}");
+        }
     }
 
     #[test]
     fn foreign_pages_cannot_act() {
-        let policy = HostPolicy::for_listener("127.0.0.1:8080".parse().unwrap());
+        let policy = HostPolicy::for_listener("127.0.0.1:8080".parse().unwrap(), &[]);
         let rows: &[(&[(&str, &str)], bool)] = &[
             (&[], false),
             (&[("origin", "http://localhost:8080"), ("sec-fetch-site", "same-origin")], false),
@@ -134,7 +154,7 @@ mod tests {
         for (headers, expected) in rows {
             let mut all = vec![("host", "localhost:8080")];
             all.extend_from_slice(headers);
-            assert_eq!(refused(policy, Method::POST, &all), *expected, "{headers:?}");
+            assert_eq!(refused(&policy, Method::POST, &all), *expected, "{headers:?}");
         }
     }
 }

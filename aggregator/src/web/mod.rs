@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`guard`] | who may ask: host names, origins, headers |
 //! | `actions` | what the buttons do |
+//! | `admit` | who asks, and whether they may |
+//! | `sign_in` | signing in and out |
 //! | `assets` | the stylesheet and the icon, named by their content |
 //! | `instance` | the page of one instance, and of what an action would do |
 //! | `live` | telling open pages what changes |
@@ -16,6 +18,7 @@
 //! | `viewer` | whom a page is made for |
 
 mod actions;
+mod admit;
 mod assets;
 mod events;
 pub mod guard;
@@ -24,6 +27,7 @@ mod live;
 mod log;
 pub(crate) mod page;
 mod routes;
+mod sign_in;
 mod theme;
 mod viewer;
 

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use maud::Markup;
 
 use super::actions;
+use super::admit::admit;
 use super::assets::{Asset, ICON, MORPH, SCRIPT, STYLE};
 use super::events::{events_json, events_page};
 use super::guard::{HostPolicy, guard};
@@ -17,14 +18,15 @@ use super::live::Rooms;
 use super::log::log;
 use super::page::{self, Selection};
 use super::viewer::Viewer;
-use super::{instance, live, theme};
+use super::{instance, live, sign_in, theme};
+use crate::access::Access;
 use crate::operations::Operations;
 
 /// No form of the page is anywhere near as large; the longest lists a few thousand instances.
-const LARGEST_BODY: usize = 256 * 1024;
+pub(super) const LARGEST_BODY: usize = 256 * 1024;
 
 /// The web server's routes.
-pub fn router(operations: Operations, hosts: HostPolicy) -> Router {
+pub fn router(operations: Operations, hosts: HostPolicy, access: Access) -> Router {
     Router::new()
         .route("/", get(overview_page))
         .route("/api/v1/overview", get(overview_json))
@@ -33,6 +35,8 @@ pub fn router(operations: Operations, hosts: HostPolicy) -> Router {
         .route("/preview", get(instance::preview))
         .route("/live/instance", get(live::instance))
         .route("/live/plan", get(live::plan))
+        .route("/sign-in", get(sign_in::form).post(sign_in::sign_in))
+        .route("/sign-out", post(sign_in::sign_out))
         .route("/theme", post(theme::choose))
         .route("/log", get(log))
         .route("/events", get(events_page))
@@ -52,8 +56,10 @@ pub fn router(operations: Operations, hosts: HostPolicy) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(middleware::from_fn_with_state(access.clone(), admit))
         .layer(middleware::from_fn_with_state(hosts, guard))
         .layer(Extension(Rooms::new(operations.clone())))
+        .layer(Extension(access))
         .with_state(operations)
 }
 
@@ -112,7 +118,11 @@ mod tests {
     use crate::web::page::tests::sample;
 
     fn site(overview: Overview) -> Router {
-        router(Operations::showing(overview), HostPolicy::for_listener("127.0.0.1:8080".parse().unwrap()))
+        router(
+            Operations::showing(overview),
+            HostPolicy::for_listener("127.0.0.1:8080".parse().unwrap(), &[]),
+            Access::open(false),
+        )
     }
 
     async fn ask(request: axum::http::request::Builder, body: impl Into<Body>) -> (Response, String) {

@@ -10,11 +10,11 @@ use super::theme::Theme;
 /// Whom a page is made for, and what it offers them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Viewer {
-    /// As whom they signed in.
+    /// As whom they signed in, or whose token they have.
     pub(crate) name: Option<String>,
     /// They may start and stop; without, a page has no buttons that do.
     pub(crate) may_act: bool,
-    /// What each form of theirs has to carry; `None` where nobody signs in.
+    /// What each form of theirs has to carry; `None` where they did not sign in.
     pub(crate) csrf: Option<String>,
     /// They could sign in, and have not.
     pub(crate) can_sign_in: bool,
@@ -41,8 +41,9 @@ impl Viewer {
 impl<S: Sync> FromRequestParts<S> for Viewer {
     type Rejection = Infallible;
 
+    /// As the request was admitted; one that was not is nobody's.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let here = parts.uri.path_and_query().map_or("/", |here| here.as_str());
-        Ok(Self { theme: Theme::of(&parts.headers), ..Self::anybody(here) })
+        let admitted = parts.extensions.get::<Self>().cloned();
+        Ok(admitted.unwrap_or_else(|| Self { may_act: false, ..Self::anybody("/") }))
     }
 }

@@ -2,6 +2,7 @@
 
 mod control;
 mod operate;
+mod people;
 mod pki;
 mod remote;
 
@@ -12,6 +13,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::control::Control;
 pub(crate) use self::operate::{Events, Logs, Maintenance, MaintenanceChange, MaintenanceWish};
+pub(crate) use self::people::{Entry, People};
 pub(crate) use self::pki::{Pki, PkiCommand};
 pub(crate) use self::remote::{Place, Remote, Target};
 
@@ -72,6 +74,9 @@ pub(crate) struct Tls {
     /// The certificate's key
     #[arg(long, global = true, env = "RTA_KEY", value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
+    /// A file with your token, made with rta user token, in place of a certificate
+    #[arg(long, global = true, env = "RTA_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -121,6 +126,9 @@ pub(crate) enum Command {
     Config(Config),
     /// A private CA, and the certificates of hosts and people
     Pki(Pki),
+    /// Make entries for the aggregator's file of users: people who sign in to the page, and scripts
+    #[command(subcommand)]
+    User(People),
     /// The whole system on this machine, with a stand-in process for every component; Ctrl-C ends it
     Demo {
         /// Where to serve the page

@@ -100,6 +100,7 @@ async fn run(
         web,
         grpc,
         rta_aggregator::Doors::clear(),
+        rta_aggregator::Page { access: rta_aggregator::access::Access::open(false), names: Vec::new() },
         shutdown.clone(),
     )));
 

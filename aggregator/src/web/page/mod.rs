@@ -15,6 +15,7 @@ mod maintenance;
 mod notice;
 pub(super) mod plan;
 mod selection;
+mod sign_in;
 mod tree;
 mod wall;
 
@@ -34,6 +35,7 @@ use layout::Frame;
 pub(super) use layout::message;
 pub(super) use log::log;
 pub(super) use selection::Selection;
+pub(super) use sign_in::sign_in;
 pub(super) use tree::Node;
 use tree::Tag;
 

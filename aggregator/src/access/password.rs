@@ -1,0 +1,149 @@
+//! Passwords and their hashes by argon2id (RFC 9106), and tokens.
+
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use argon2::password_hash::rand_core::OsRng;
+use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
+use argon2::{Algorithm, Argon2, Params, Version};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+/// The least that OWASP's Password Storage Cheat Sheet names for argon2id: 19 MiB, 2 rounds, 1 lane.
+const LEAST: (u32, u32) = (19_456, 2);
+/// More would let one attempt take the host's memory or time: 256 MiB, 10 rounds, 8 lanes.
+const MOST: (u32, u32, u32) = (262_144, 10, 8);
+/// The fewest letters of a password: it is the only factor (NIST SP 800-63B, section 5.1.1).
+const SHORTEST: usize = 12;
+/// The most; a longer one is hashed in vain.
+const LONGEST: usize = 1_000;
+
+/// The hash that nobody's password has.
+static NOBODY: LazyLock<Option<String>> = LazyLock::new(|| hash(&random()?).ok());
+
+/// The hash of a password, as a users file has it.
+///
+/// # Errors
+/// A sentence: it is too short or too long, or there is no randomness.
+pub fn hash(password: &str) -> Result<String, String> {
+    let letters = password.chars().count();
+    if letters < SHORTEST || password.len() > LONGEST {
+        return Err(format!(
+            "a password has at least {SHORTEST} letters and at most {LONGEST} bytes, this one has {letters} letters"
+        ));
+    }
+    let parameters = Params::new(LEAST.0, LEAST.1, 1, None).map_err(|error| error.to_string())?;
+    let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters);
+    let salt = SaltString::generate(&mut OsRng);
+    let hash = hasher.hash_password(password.as_bytes(), &salt).map_err(|error| error.to_string())?;
+    Ok(hash.to_string())
+}
+
+/// Why a hash cannot be used, as part of a sentence.
+pub(super) fn problem(hash: &str) -> Option<String> {
+    const HINT: &str = "make one with rta user hash";
+    let Ok(parsed) = PasswordHash::new(hash) else { return Some(format!("is no password hash; {HINT}")) };
+    if parsed.algorithm.as_str() != "argon2id" || parsed.hash.is_none() {
+        return Some(format!("is not of argon2id; {HINT}"));
+    }
+    let Ok(parameters) = Params::try_from(&parsed) else {
+        return Some(format!("has parameters that argon2id does not have; {HINT}"));
+    };
+    let (memory, rounds, lanes) = (parameters.m_cost(), parameters.t_cost(), parameters.p_cost());
+    if memory < LEAST.0 || rounds < LEAST.1 {
+        return Some(format!(
+            "is too weak (m={memory}, t={rounds}; at least m={}, t={}); {HINT}",
+            LEAST.0, LEAST.1
+        ));
+    }
+    if memory > MOST.0 || rounds > MOST.1 || lanes > MOST.2 {
+        return Some(format!(
+            "would take too much at every attempt (m={memory}, t={rounds}, p={lanes}; at most m={}, t={}, p={}); {HINT}",
+            MOST.0, MOST.1, MOST.2
+        ));
+    }
+    None
+}
+
+/// Whether a password is that of a hash; without one it is not, and takes as long to say. Takes some 20 ms.
+pub(super) fn is_right(hash: Option<&str>, password: &str) -> bool {
+    let is_known = hash.is_some();
+    let Some(hash) = hash.or(NOBODY.as_deref()) else { return false };
+    let Ok(hash) = PasswordHash::new(hash) else { return false };
+    // The parameters are those of the hash.
+    let is_it = Argon2::default().verify_password(password.as_bytes(), &hash).is_ok();
+    is_it && is_known
+}
+
+/// 256 random bits in hexadecimal; `None` where the system has no randomness.
+pub(super) fn random() -> Option<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(hexadecimal(&bytes))
+}
+
+/// A new token, and what a users file has of it.
+///
+/// # Errors
+/// There is no randomness.
+pub fn new_token() -> Result<(String, String), String> {
+    let token = format!("rta_{}", random().ok_or("this system has no randomness")?);
+    let digest = digest(&token);
+    Ok((token, digest))
+}
+
+/// The SHA-256 of a token, in hexadecimal: of 256 random bits nothing can be guessed, so that nothing slower is needed.
+pub(super) fn digest(token: &str) -> String {
+    hexadecimal(&Sha256::digest(token))
+}
+
+/// Compared in a time that does not depend on where they differ.
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    one.as_bytes().ct_eq(other.as_bytes()).into()
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_told_by_its_hash_alone() {
+        let hash = hash("correct horse battery").unwrap();
+        assert_eq!(problem(&hash), None);
+        assert!(is_right(Some(&hash), "correct horse battery"));
+        assert!(!is_right(Some(&hash), "correct horse batterx") && !is_right(None, "correct horse battery"));
+        assert!(super::hash("too short").unwrap_err().contains("at least 12 letters"));
+    }
+
+    #[test]
+    fn hashes_that_are_weak_foreign_or_ruinous_are_refused() {
+        let end = "$c29tZXNhbHRzb21lc2FsdA$iWh06vD8Fy27wf9npn6FXWiCX4K6pW6Ue1Bnzz07Z8A";
+        for (hash, expected) in [
+            ("secret".to_owned(), "is no password hash"),
+            ("$2b$12$abcdefghijklmnopqrstuv".to_owned(), "is n"),
+            (format!("$argon2i$v=19$m=19456,t=2,p=1{end}"), "is not of argon2id"),
+            (format!("$argon2id$v=19$m=4096,t=3,p=1{end}"), "is too weak"),
+            (format!("$argon2id$v=19$m=4000000,t=2,p=1{end}"), "would take too much"),
+        ] {
+            let problem = problem(&hash).unwrap();
+            assert!(problem.contains(expected) && problem.contains("rta user hash"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_random_and_known_by_their_digest() {
+        let (token, known) = new_token().unwrap();
+        assert!(token.starts_with("rta_") && token.len() == 68 && digest(&token) == known);
+        assert_ne!(new_token().unwrap().0, token);
+        assert!(is_same("a", "a") && !is_same("a", "b") && !is_same("a", "aa"));
+    }
+}

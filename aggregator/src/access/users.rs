@@ -1,0 +1,187 @@
+//! The file of users and tokens.
+
+use std::collections::HashSet;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use rta_shared::text::printable;
+use serde::Deserialize;
+
+use super::Person;
+use super::password::{digest, is_same, problem};
+
+/// What somebody may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// To look.
+    Viewer,
+    /// To start and stop, too.
+    Operator,
+}
+
+/// Who is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Users {
+    /// One looks without signing in.
+    pub(super) is_viewing_open: bool,
+    pub(super) users: Vec<User>,
+    pub(super) tokens: Vec<Token>,
+}
+
+/// A person.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct User {
+    pub(super) name: String,
+    pub(super) role: Role,
+    /// A hash of argon2id in PHC form.
+    pub(super) password: String,
+}
+
+/// A script.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Token {
+    pub(super) name: String,
+    pub(super) role: Role,
+    /// Of the token itself, in hexadecimal.
+    pub(super) sha256: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Viewing {
+    Open,
+    #[default]
+    Closed,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    #[serde(default)]
+    viewing: Viewing,
+    #[serde(default)]
+    user: Vec<User>,
+    #[serde(default)]
+    token: Vec<Token>,
+}
+
+impl Users {
+    /// Those of the file `path`.
+    ///
+    /// # Errors
+    /// Every problem, one a line.
+    pub(super) fn load(path: &Path) -> Result<Self, String> {
+        let told = |problem: &dyn std::fmt::Display| format!("{}: {problem}", path.display());
+        let metadata = path.metadata().map_err(|error| told(&error))?;
+        if metadata.permissions().mode() & 0o022 != 0 {
+            let problem =
+                "others than its owner may write it, and so let themselves in; run chmod go-w on it";
+            return Err(told(&problem));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| told(&error))?;
+        Self::parse(&text).map_err(|problems| {
+            let problems: Vec<String> = problems.iter().map(|problem| told(problem)).collect();
+            problems.join("\n")
+        })
+    }
+
+    fn parse(text: &str) -> Result<Self, Vec<String>> {
+        let Content { viewing, user: users, token: tokens } =
+            toml::from_str(text).map_err(|error| vec![error.to_string().trim_end().to_owned()])?;
+        let mut problems = Vec::new();
+        let mut names = HashSet::new();
+        let all = users.iter().map(|user| ("user", &user.name));
+        for (what, name) in all.chain(tokens.iter().map(|token| ("token", &token.name))) {
+            let shown = printable(name);
+            if name.trim().is_empty() || name.trim() != name || name.chars().count() > 64 {
+                problems.push(format!(
+                    "the {what} \"{shown}\" needs a name of 1 to 64 letters without spaces around"
+                ));
+            }
+            if !names.insert(name.to_lowercase()) {
+                problems.push(format!("the name \"{shown}\" is given twice"));
+            }
+        }
+        for user in &users {
+            if let Some(problem) = problem(&user.password) {
+                problems.push(format!("the password of \"{}\" {problem}", printable(&user.name)));
+            }
+        }
+        for token in &tokens {
+            let is_digest =
+                token.sha256.len() == 64 && token.sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if !is_digest {
+                problems.push(format!(
+                    "the sha256 of the token \"{}\" has to be 64 hexadecimal digits; make one with rta user token",
+                    printable(&token.name)
+                ));
+            }
+        }
+        if users.is_empty() && tokens.is_empty() {
+            problems.push("it names nobody; make a user with rta user hash".to_owned());
+        }
+        match problems.is_empty() {
+            true => Ok(Self { is_viewing_open: viewing == Viewing::Open, users, tokens }),
+            false => Err(problems),
+        }
+    }
+
+    /// Who has this token.
+    pub(super) fn of_token(&self, token: &str) -> Option<Person> {
+        let digest = digest(token);
+        let found = self.tokens.iter().find(|known| is_same(&known.sha256.to_lowercase(), &digest))?;
+        Some(Person { name: found.name.clone(), role: found.role })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::password::{hash, new_token};
+    use super::*;
+
+    #[test]
+    fn users_and_tokens_are_read() {
+        let (hash, (token, sha256)) = (hash("correct horse battery").unwrap(), new_token().unwrap());
+        let text = format!(
+            "viewing = \"open\"\n[[user]]\nname = \"ann\"\nrole = \"operator\"\npassword = \"{hash}\"\n\
+             [[token]]\nname = \"job\"\nrole = \"viewer\"\nsha256 = \"{}\"\n",
+            sha256.to_uppercase()
+        );
+        let users = Users::parse(&text).unwrap();
+        assert!(users.is_viewing_open && users.users[0].role == Role::Operator);
+        assert_eq!(users.of_token(&token), Some(Person { name: "job".to_owned(), role: Role::Viewer }));
+        assert_eq!(users.of_token("rta_other"), None);
+        assert!(!Users::parse(&text.replacen("viewing = \"open\"", "", 1)).unwrap().is_viewing_open);
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let text = "[[user]]\nname = \"ann\"\nrole = \"operator\"\npassword = \"x\"\n\
+                    [[token]]\nname = \"Ann\"\nrole = \"viewer\"\nsha256 = \"x\"\n";
+        let problems = Users::parse(text).unwrap_err().join("\n");
+        for expected in
+            ["password of \"ann\" is no password hash", "\"Ann\" is given twice", "64 hexadecimal"]
+        {
+            assert!(problems.contains(expected), "{problems}");
+        }
+        for (text, expected) in [
+            ("", "names nobody"),
+            ("[[user]]\nname = \"a\"\nrole = \"king\"\npassword = \"x\"", "king"),
+            ("[[user]]\nnme = \"a\"", "nme"),
+        ] {
+            let problems = Users::parse(text).unwrap_err().join("\n");
+            assert!(problems.contains(expected), "{problems}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_may_write_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(Users::load(file.path()).unwrap_err().contains("chmod go-w"));
+        assert!(Users::load(Path::new("/nowhere")).is_err());
+    }
+}

@@ -1,0 +1,148 @@
+//! Who asks: told by a token or a session, before anything is answered.
+
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, COOKIE, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum_extra::extract::CookieJar;
+
+use super::page;
+use super::routes::LARGEST_BODY;
+use super::theme::Theme;
+use super::viewer::Viewer;
+use crate::access::{Access, Person, Role, SignedIn, bearer, is_same};
+
+/// What everybody may ask for.
+const EVERYBODY: [&str; 3] = ["/sign-in", "/healthz", "/readyz"];
+/// What only those may post who may act.
+const ACTIONS: [&str; 4] = ["/start", "/stop", "/restart", "/cancel"];
+/// How long a form may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The cookie of a session: with the prefix a browser takes it by HTTPS from this very host alone.
+pub(super) fn cookie_name(access: &Access) -> &'static str {
+    if access.is_secure() { "__Host-rta" } else { "rta" }
+}
+
+/// What the session's cookie holds.
+pub(super) fn session(access: &Access, headers: &HeaderMap) -> Option<String> {
+    CookieJar::from_headers(headers).get(cookie_name(access)).map(|cookie| cookie.value().to_owned())
+}
+
+/// Tells the pages whom they are for, and refuses who may not have what they ask for.
+pub(super) async fn admit(State(access): State<Access>, mut request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let here = request.uri().path_and_query().map_or("/", |here| here.as_str()).to_owned();
+    let theme = Theme::of(request.headers());
+    let for_programs = ["/api/", "/live"].iter().any(|prefix| path.starts_with(prefix));
+    let mut viewer = Viewer { theme, ..Viewer::anybody(&here) };
+    viewer.may_act = !access.is_read_only();
+    if access.has_users() {
+        match identify(&access, request.headers()) {
+            Identity::Token(person) => {
+                viewer.may_act &= person.role == Role::Operator;
+                viewer.name = Some(person.name);
+            }
+            Identity::Session(SignedIn { person, csrf }) => {
+                viewer.may_act &= person.role == Role::Operator;
+                viewer.name = Some(person.name);
+                viewer.csrf = Some(csrf);
+            }
+            Identity::Nobody => {
+                viewer.may_act = false;
+                viewer.can_sign_in = true;
+                let is_for_everybody = EVERYBODY.contains(&path.as_str()) || path.starts_with("/assets/");
+                if !access.is_viewing_open() && !is_for_everybody {
+                    return match for_programs {
+                        true => unauthorized("sign in, or give a token: Authorization: Bearer TOKEN"),
+                        false => Redirect::to(&sign_in_address(request.method(), &here)).into_response(),
+                    };
+                }
+            }
+            Identity::BadToken => return unauthorized("the token is not known"),
+        }
+    }
+    if request.method() == Method::POST {
+        if ACTIONS.contains(&path.as_str()) && !viewer.may_act {
+            return forbidden(&access, &viewer);
+        }
+        if let Some(csrf) = viewer.csrf.clone().filter(|_| path != "/sign-in") {
+            request = match with_token(request, &csrf).await {
+                Ok(request) => request,
+                Err(refusal) => return *refusal,
+            };
+        }
+    }
+    request.extensions_mut().insert(viewer);
+    next.run(request).await
+}
+
+enum Identity {
+    Token(Person),
+    Session(SignedIn),
+    Nobody,
+    BadToken,
+}
+
+fn identify(access: &Access, headers: &HeaderMap) -> Identity {
+    // A script brings its token by itself: no foreign page can make a browser send it.
+    let token = headers.get(AUTHORIZATION).map(|header| header.to_str().unwrap_or_default());
+    if let Some(token) = token {
+        return match bearer(token).and_then(|token| access.of_token(token)) {
+            Some(person) => Identity::Token(person),
+            None => Identity::BadToken,
+        };
+    }
+    let cookies = headers.get_all(COOKIE).iter().count();
+    // Two headers of cookies are nothing that a browser sends by HTTP/1.1.
+    match session(access, headers).filter(|_| cookies == 1).and_then(|id| access.signed_in(&id)) {
+        Some(signed_in) => Identity::Session(signed_in),
+        None => Identity::Nobody,
+    }
+}
+
+fn sign_in_address(method: &Method, here: &str) -> String {
+    // What was posted cannot be asked for again.
+    let next = if *method == Method::GET { here } else { "/" };
+    // A text alone: nothing of it can fail.
+    format!("/sign-in?{}", serde_urlencoded::to_string([("next", next)]).unwrap_or_default())
+}
+
+fn unauthorized(why: &str) -> Response {
+    let body = serde_json::json!({ "error": why }).to_string();
+    (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], body).into_response()
+}
+
+fn forbidden(access: &Access, viewer: &Viewer) -> Response {
+    let text = match &viewer.name {
+        _ if access.is_read_only() => "This page is for looking only.".to_owned(),
+        Some(name) => format!("{name} may look, and not act; ask an operator."),
+        None => "Sign in to act.".to_owned(),
+    };
+    (StatusCode::FORBIDDEN, page::message(viewer, "Nothing was done", &text)).into_response()
+}
+
+/// The request, if its form carries the session's token. A foreign page does not know it.
+async fn with_token(request: Request, token: &str) -> Result<Request, Box<Response>> {
+    let refused = |status: StatusCode, text: &'static str| Box::new((status, text).into_response());
+    let (head, body) = request.into_parts();
+    let body = tokio::time::timeout(PATIENCE, to_bytes(body, LARGEST_BODY)).await;
+    let body =
+        body.map_err(|_| refused(StatusCode::REQUEST_TIMEOUT, "The form did not arrive in time.\n"))?;
+    let body =
+        body.map_err(|_| refused(StatusCode::PAYLOAD_TOO_LARGE, "No form of this page is as large.\n"))?;
+    let fields: Vec<(String, String)> = serde_urlencoded::from_bytes(&body).unwrap_or_default();
+    let given: Vec<&str> =
+        fields.iter().filter(|(key, _)| key == "csrf").map(|(_, value)| value.as_str()).collect();
+    match given.as_slice() {
+        [given] if is_same(given, token) => Ok(Request::from_parts(head, Body::from(body))),
+        _ => Err(refused(
+            StatusCode::FORBIDDEN,
+            "The form is not of this session: go back, load the page anew, and try again. Nothing was done.\n",
+        )),
+    }
+}

@@ -1,0 +1,98 @@
+//! Signing in and out.
+
+use axum::extract::{Extension, Form, Query};
+use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum_extra::extract::cookie::{Cookie, SameSite};
+use rta_shared::name::LONGEST;
+use serde::Deserialize;
+
+use super::actions::Address;
+use super::admit::{cookie_name, session};
+use super::page;
+use super::theme::local;
+use super::viewer::Viewer;
+use crate::access::{Access, NotSignedIn};
+
+/// Where one wants to go.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Wanted {
+    next: String,
+}
+
+/// `GET /sign-in`
+pub(super) async fn form(viewer: Viewer, Query(wanted): Query<Wanted>) -> Response {
+    ([(CACHE_CONTROL, "no-store")], page::sign_in(&viewer, local(&wanted.next), None)).into_response()
+}
+
+/// What the form says.
+#[derive(Deserialize)]
+pub(super) struct Told {
+    name: String,
+    password: String,
+    #[serde(default)]
+    next: String,
+}
+
+/// `POST /sign-in`. That it comes from the page itself is told by its origin, see `guard`.
+pub(super) async fn sign_in(
+    Extension(access): Extension<Access>,
+    viewer: Viewer,
+    address: Address,
+    headers: HeaderMap,
+    Form(Told { name, password, next }): Form<Told>,
+) -> Response {
+    let again = |status: StatusCode, sentence: &str| {
+        let page = page::sign_in(&viewer, local(&next), Some(sentence));
+        (status, [(CACHE_CONTROL, "no-store")], page).into_response()
+    };
+    if name.len() > LONGEST || password.len() > 4 * LONGEST {
+        return again(StatusCode::BAD_REQUEST, "No name or password is as long.");
+    }
+    match access.sign_in(&name, password, address.as_str()).await {
+        Ok(id) => {
+            // The one before is over: nobody else who has it gets further.
+            if let Some(before) = session(&access, &headers) {
+                access.sign_out(&before);
+            }
+            with_cookie(Redirect::to(local(&next)).into_response(), &cookie(&access, id))
+        }
+        Err(NotSignedIn::Wrong) => again(StatusCode::UNAUTHORIZED, "The name or the password is not right."),
+        Err(NotSignedIn::TooSoon(wait)) => {
+            let seconds = wait.as_secs().max(1);
+            let sentence = format!("There were too many wrong attempts; try again in {seconds} s.");
+            let mut response = again(StatusCode::TOO_MANY_REQUESTS, &sentence);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+            response
+        }
+    }
+}
+
+/// `POST /sign-out`
+pub(super) async fn sign_out(Extension(access): Extension<Access>, headers: HeaderMap) -> Response {
+    if let Some(id) = session(&access, &headers) {
+        access.sign_out(&id);
+    }
+    let mut over = cookie(&access, String::new());
+    over.make_removal();
+    with_cookie(Redirect::to("/").into_response(), &over)
+}
+
+fn cookie(access: &Access, value: String) -> Cookie<'static> {
+    Cookie::build((cookie_name(access), value))
+        .path("/")
+        .http_only(true)
+        .secure(access.is_secure())
+        // A link to the page from elsewhere finds one signed in; what acts is posted, and carries a token.
+        .same_site(SameSite::Lax)
+        .build()
+}
+
+fn with_cookie(mut response: Response, cookie: &Cookie<'_>) -> Response {
+    if let Ok(value) = HeaderValue::from_str(&cookie.to_string()) {
+        response.headers_mut().append(SET_COOKIE, value);
+    }
+    response
+}

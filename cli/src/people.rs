@@ -1,0 +1,52 @@
+//! `rta user`: entries for the aggregator's file of users.
+
+use std::io::{BufRead as _, IsTerminal as _, Write, stdin};
+
+use rta_aggregator::access::{hash, new_token};
+
+use crate::command::{Entry, People};
+use crate::exit::{FAILED, Failure, OK, Outcome, USAGE};
+
+/// Does what was asked for.
+pub(crate) fn people(wish: &People, out: &mut dyn Write, told: &mut dyn Write) -> Outcome {
+    match wish {
+        People::Hash(entry) => {
+            let password = password(told)?;
+            let hash = hash(&password).map_err(|reason| Failure::new(USAGE, reason))?;
+            write_entry(out, "user", entry, "password", &hash)
+        }
+        People::Token(entry) => {
+            let (token, digest) = new_token().map_err(|reason| Failure::new(FAILED, reason))?;
+            writeln!(told, "The token, which is not shown again; give it to rta with --token-file:")?;
+            writeln!(told, "{token}")?;
+            writeln!(told, "What the aggregator's --users file needs of it:")?;
+            write_entry(out, "token", entry, "sha256", &digest)
+        }
+    }
+}
+
+fn write_entry(out: &mut dyn Write, table: &str, entry: &Entry, key: &str, value: &str) -> Outcome {
+    let name = toml::Value::from(entry.name.as_str());
+    writeln!(out, "[[{table}]]\nname = {name}\nrole = \"{}\"\n{key} = \"{value}\"", entry.role.word())?;
+    Ok(OK)
+}
+
+/// A password from a person, who sees nothing of it and types it twice, or the first line of a pipe.
+fn password(told: &mut dyn Write) -> Result<String, Failure> {
+    let unread =
+        |error: std::io::Error| Failure::new(FAILED, format!("the password cannot be read: {error}"));
+    if !stdin().is_terminal() {
+        let mut line = String::new();
+        stdin().lock().read_line(&mut line).map_err(unread)?;
+        return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
+    }
+    write!(told, "Password, at least 12 letters: ")?;
+    told.flush()?;
+    let first = rpassword::read_password().map_err(unread)?;
+    write!(told, "Once more: ")?;
+    told.flush()?;
+    match rpassword::read_password().map_err(unread)? == first {
+        true => Ok(first),
+        false => Err(Failure::new(USAGE, "the two are not the same; nothing was made".to_owned())),
+    }
+}
