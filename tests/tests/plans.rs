@@ -455,7 +455,7 @@ fn the_page_asks_before_it_touches_more_than_was_pressed() {
     assert_eq!(code, 303);
     let path = answer.lines().find_map(|line| line.strip_prefix("location: ")).unwrap().to_owned();
     let page = patiently("the plan to end", || {
-        Some(world.get(&path).1).filter(|page| page.contains("<strong>2 steps done</strong>"))
+        Some(world.get(&path).1).filter(|page| page.contains(">2 steps done</strong>"))
     });
     assert!(page.contains("for page from 127.0.0.1") && page.contains("stopped in"), "{page}");
     assert!(world.names_running().is_empty());

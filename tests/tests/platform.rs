@@ -217,7 +217,7 @@ fn start_and_stop_by_the_command_and_by_the_page() {
     world.until("kafka server", "down");
     patiently("the page to tell how it ended", || {
         let page = world.get("/plan?id=3").1;
-        (page.contains("<strong>1 step done</strong>") && page.contains("stopped in")).then_some(())
+        (page.contains(">1 step done</strong>") && page.contains("stopped in")).then_some(())
     });
     world.post("/start", "environment=TEST&host=analytic&component=kafka+server");
     world.until("kafka server", "up");

@@ -240,8 +240,8 @@ fn the_command_acts_under_the_name_of_its_certificate_and_strangers_are_refused(
     let aggregator = Aggregator::start(&site, &pki.host("aggregator").flags(&ca));
     aggregator.reaches("h");
     let start = ["start", "app", "--yes"];
-    aggregator.is_refused(&ca, None, &["list"], "asks for your certificate");
-    aggregator.is_refused(&ca, None, &start, "asks for your certificate");
+    aggregator.is_refused(&ca, None, &["list"], "asks who you are");
+    aggregator.is_refused(&ca, None, &start, "asks who you are");
     aggregator.is_refused(&ca, Some(&foreign.user("eve")), &start, "of another CA");
     aggregator.is_refused(&ca, Some(&pki.expired("ann")), &start, "has expired");
     aggregator.is_refused(&foreign.ca(), Some(&pki.user("bob")), &start, "of another CA");
