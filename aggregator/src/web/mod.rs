@@ -5,6 +5,7 @@
 //! | [`guard`] | who may ask: host names, origins, headers |
 //! | `actions` | what the buttons do |
 //! | `assets` | the stylesheet and the icon, named by their content |
+//! | `graph` | the drawing of what needs what |
 //! | `log` | the page of an instance's log |
 //! | `events` | what was recorded: its page, and its JSON |
 //! | `page` | the page: pure functions from an overview to HTML |
@@ -13,6 +14,7 @@
 mod actions;
 mod assets;
 mod events;
+mod graph;
 pub mod guard;
 mod log;
 pub(crate) mod page;

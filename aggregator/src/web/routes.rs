@@ -12,6 +12,7 @@ use maud::Markup;
 use super::actions;
 use super::assets::{Asset, ICON, STYLE};
 use super::events::{events_json, events_page};
+use super::graph::graph;
 use super::guard::{HostPolicy, guard};
 use super::log::log;
 use super::page;
@@ -25,6 +26,7 @@ pub fn router(operations: Operations, hosts: HostPolicy) -> Router {
     Router::new()
         .route("/", get(overview_page))
         .route("/api/v1/overview", get(overview_json))
+        .route("/graph", get(graph))
         .route("/log", get(log))
         .route("/events", get(events_page))
         .route("/api/v1/events", get(events_json))
@@ -135,6 +137,19 @@ mod tests {
         assert!(body.contains("environment &quot;DEV&quot; is not known"), "{body}");
         let (response, body) = ask(Request::get("/plan?id=7"), "").await;
         assert_eq!((response.status().as_u16(), body.contains("plan 7 is not known")), (404, true));
+    }
+
+    #[tokio::test]
+    async fn the_graph_is_that_of_a_known_environment() {
+        let (response, body) = ask(Request::get("/graph?environment=dev"), "").await;
+        assert_eq!((response.status().as_u16(), body.contains("What needs what in DEV")), (200, true));
+        assert!(!body.contains("<script") && !body.contains("style="));
+        assert!(ask(Request::get("/"), "").await.1.contains("href=\"/graph?environment=DEV\""));
+        let (response, body) = ask(Request::get("/graph?environment=DVE"), "").await;
+        assert_eq!(response.status(), 404);
+        assert!(body.contains("did you mean &quot;DEV&quot;?"), "{body}");
+        let long = format!("/graph?environment={}", "x".repeat(300));
+        assert_eq!(ask(Request::get(long), "").await.0.status(), 400);
     }
 
     #[tokio::test]

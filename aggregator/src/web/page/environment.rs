@@ -6,7 +6,7 @@ use rta_shared::overview::{Counts, EnvironmentOverview, Health, Located};
 use rta_shared::trouble::{Trouble, consequence, verdict};
 
 use super::health::{ago, badge, icon, text};
-use super::{anchor, host, maintenance, slug};
+use super::{anchor, graph, host, maintenance, slug};
 
 /// The environment's part of the page; `digest` is that of the aggregator's configuration.
 pub(super) fn environment(
@@ -25,6 +25,7 @@ pub(super) fn environment(
                 h2 id={ (id) "-title" } { (text(environment.name.as_str())) }
                 (badge(environment.health))
                 p { (verdict(counts)) }
+                a href=(graph::address(&environment.name)) { "Graph" }
                 (bar(counts))
             }
             @if !own.is_empty() {

@@ -4,6 +4,7 @@ mod agent;
 mod config;
 mod environment;
 mod events;
+mod graph;
 mod health;
 mod host;
 mod instance;
@@ -23,6 +24,7 @@ use rta_shared::trouble::{troubles, verdict};
 use crate::plan::account::Snapshot;
 
 pub(super) use events::{Filter, events};
+pub(super) use graph::graph;
 pub(super) use layout::message;
 pub(super) use log::log;
 
@@ -148,11 +150,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    pub(in crate::web) fn instance(
-        component: &str,
-        state: Option<State>,
-        health: Health,
-    ) -> InstanceOverview {
+    pub(crate) fn instance(component: &str, state: Option<State>, health: Health) -> InstanceOverview {
         let running = matches!(state, Some(State::Running));
         let process =
             Process { id: ProcessId { pid: 4242, start_ticks: 1 }, parent_pid: 1, started_at: None };

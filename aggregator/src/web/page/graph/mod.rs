@@ -1,0 +1,128 @@
+//! What needs what in one environment: drawn, and the same in words.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `drawing` | the SVG |
+//! | `words` | the list |
+//! | `legend` | what the drawing's lines and shapes say |
+
+mod drawing;
+mod legend;
+mod words;
+
+use maud::{Markup, html};
+use rta_shared::name::Name;
+use rta_shared::overview::{EnvironmentOverview, Overview};
+use rta_shared::text::counted;
+use rta_shared::trouble::verdict;
+
+use super::health::{badge, clock, mark, text};
+use super::{AGAIN, is_under_way, layout, slug};
+use crate::graph::layout::Layout;
+use crate::graph::{Graph, Node};
+
+/// The page of `graph`, which is that of `environment` and is laid out as `laid_out`.
+pub(in crate::web) fn graph(
+    overview: &Overview,
+    environment: &EnvironmentOverview,
+    graph: &Graph,
+    laid_out: &Layout,
+) -> Markup {
+    let name = environment.name.as_str();
+    let body = html! {
+        header.top {
+            div.top-line {
+                a.brand href="/" { "rta" }
+                a.events-link href={ "/#" (slug(name)) } { "Overview" }
+                @if overview.environments.len() > 1 { (others(overview, environment)) }
+                span.as-of { "as of " (clock(overview.generated_at)) }
+            }
+            div.graph-head {
+                h1 { "What needs what in " (text(name)) }
+                p { (badge(environment.health)) " " (verdict(environment.counts())) }
+            }
+        }
+        main.graph-page {
+            @if graph.nodes.is_empty() {
+                p.empty { "No host of this environment carries a component." }
+            } @else {
+                p { a href="#in-words" { "The same in words" } }
+                @for sentence in left_out(graph) { p.hint { (sentence) } }
+                (legend::legend(graph))
+                (drawing::drawing(name, graph, laid_out))
+                (words::words(name, graph))
+            }
+        }
+    };
+    let again = is_under_way(overview, &[]).then_some(AGAIN);
+    layout::layout(&format!("What needs what in {} - rta", text(name)), again, &body)
+}
+
+/// Where the graph of an environment is shown.
+pub(in crate::web::page) fn address(environment: &Name) -> String {
+    // Texts alone: nothing of it can fail.
+    let query = serde_urlencoded::to_string([("environment", environment.as_str())]);
+    format!("/graph?{}", query.unwrap_or_default())
+}
+
+/// Where a node leads: to its instance; where it stands for those of several hosts, to the environment.
+fn leads_to(environment: &str, graph: &Graph, node: usize) -> String {
+    let Some(id) = graph.id(node) else { return format!("/#{}", slug(environment)) };
+    let query = [
+        ("environment", id.environment.as_str()),
+        ("host", id.host.as_str()),
+        ("component", id.component.as_str()),
+    ];
+    format!("/instance?{}", serde_urlencoded::to_string(query).unwrap_or_default())
+}
+
+/// `down, the cause`; of several instances `3 down of 42 instances`.
+fn standing(node: &Node) -> String {
+    let mut standing = match node.counts.total() {
+        1 => node.health().to_string(),
+        _ => verdict(node.counts),
+    };
+    if node.is_cause {
+        standing.push_str(", the cause");
+    }
+    if node.is_maintained {
+        standing.push_str(", in maintenance");
+    }
+    standing
+}
+
+fn others(overview: &Overview, shown: &EnvironmentOverview) -> Markup {
+    html! {
+        nav aria-label="Environments" {
+            @for environment in &overview.environments {
+                @let is_shown = environment.name == shown.name;
+                a href=(address(&environment.name)) aria-current=[is_shown.then_some("page")] {
+                    (mark(environment.health)) (text(environment.name.as_str()))
+                }
+            }
+        }
+    }
+}
+
+/// What is not drawn, or not one by one, in sentences.
+fn left_out(graph: &Graph) -> Vec<String> {
+    let mut sentences = Vec::new();
+    match graph.hosts_together() {
+        0 => {}
+        1 => sentences.push("There is too much to draw all hosts: 1 is drawn for its role alone.".to_owned()),
+        several => sentences.push(format!(
+            "There is too much to draw host by host: {several} of them are drawn together, by their roles."
+        )),
+    }
+    if graph.undrawn_instances > 0 {
+        sentences.push(format!("Left out altogether: {}.", counted(graph.undrawn_instances, "instance")));
+    }
+    if graph.undrawn_edges > 0 {
+        let arrows = counted(graph.undrawn_edges, "arrow");
+        sentences.push(format!("Left out: {arrows}. The thick ones are drawn first."));
+    }
+    sentences
+}
+
+#[cfg(test)]
+mod tests;
