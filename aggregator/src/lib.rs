@@ -12,6 +12,7 @@
 //! | `maintenance` | what is in maintenance |
 //! | `record` | what happened, and what has to outlive the aggregator, in SQLite |
 //! | `fleet`, `followers` | the platform with its agents; the tasks that follow them |
+//! | `graph` | what needs what, as it is drawn |
 //! | `hub` | the one owner of what is known; publishes the overview |
 //! | `keeper` | the one owner of the configuration; reloads it |
 //! | `plan` | what is done for one wish, in which order, and what became of it |
@@ -34,6 +35,7 @@ mod detail;
 mod doors;
 mod fleet;
 mod followers;
+mod graph;
 mod history;
 mod hub;
 mod keeper;

@@ -15,12 +15,14 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
+use rta_shared::name::Name;
 use rta_shared::overview::InstanceId;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::DropGuard;
 
+use super::graph;
 use super::instance::Which;
 use super::page::{self, Node, Selection};
 use super::viewer::Viewer;
@@ -50,6 +52,8 @@ enum Subject {
     Overview(Selection),
     Plan(u64),
     Instance(InstanceId),
+    /// Of the environment of this name.
+    Graph(Name),
 }
 
 /// The rooms in which pages are open; clones share them.
@@ -129,6 +133,7 @@ impl View {
                 let overview = self.operations.overview();
                 Some(page::detail_parts(self.detail.as_ref()?, &overview, &self.viewer, Timestamp::now()))
             }
+            Subject::Graph(environment) => graph::parts(&self.operations, environment.as_str()).ok(),
             Subject::Plan(id) => {
                 let account = self.operations.account(*id).ok()?;
                 Some(page::plan::parts(&self.viewer, &account.snapshot()))
@@ -222,6 +227,15 @@ pub(super) async fn instance(
         Ok(detail) => listen(&rooms, &Subject::Instance(detail.id.clone()), Some(detail), &viewer),
         Err(error) => (StatusCode::NOT_FOUND, error.message).into_response(),
     }
+}
+
+/// What becomes of what needs what.
+pub(super) async fn graph(
+    Extension(rooms): Extension<Rooms>,
+    viewer: Viewer,
+    Query(which): Query<graph::Which>,
+) -> Response {
+    listen(&rooms, &Subject::Graph(Name::from(which.environment.trim())), None, &viewer)
 }
 
 fn listen(rooms: &Rooms, subject: &Subject, detail: Option<Detail>, viewer: &Viewer) -> Response {

@@ -10,6 +10,7 @@
 //! | `assets` | the stylesheet and the icon, named by their content |
 //! | `instance` | the page of one instance, and of what an action would do |
 //! | `live` | telling open pages what changes |
+//! | `graph` | the drawing of what needs what |
 //! | `log` | the page of an instance's log |
 //! | `events` | what was recorded: its page, and its JSON |
 //! | `page` | the page: pure functions from an overview to HTML |
@@ -21,6 +22,7 @@ mod actions;
 mod admit;
 mod assets;
 mod events;
+mod graph;
 pub mod guard;
 mod instance;
 mod live;

@@ -13,6 +13,7 @@ use super::actions;
 use super::admit::admit;
 use super::assets::{Asset, ICON, MORPH, SCRIPT, STYLE};
 use super::events::{events_json, events_page};
+use super::graph::graph;
 use super::guard::{HostPolicy, guard};
 use super::live::Rooms;
 use super::log::log;
@@ -34,10 +35,12 @@ pub fn router(operations: Operations, hosts: HostPolicy, access: Access) -> Rout
         .route("/instance", get(instance::instance))
         .route("/preview", get(instance::preview))
         .route("/live/instance", get(live::instance))
+        .route("/live/graph", get(live::graph))
         .route("/live/plan", get(live::plan))
         .route("/sign-in", get(sign_in::form).post(sign_in::sign_in))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/theme", post(theme::choose))
+        .route("/graph", get(graph))
         .route("/log", get(log))
         .route("/events", get(events_page))
         .route("/api/v1/events", get(events_json))
@@ -169,6 +172,19 @@ mod tests {
         assert!(body.contains("environment &quot;DEV&quot; is not known"), "{body}");
         let (response, body) = ask(Request::get("/plan?id=7"), "").await;
         assert_eq!((response.status().as_u16(), body.contains("plan 7 is not known")), (404, true));
+    }
+
+    #[tokio::test]
+    async fn the_graph_is_that_of_a_known_environment() {
+        let (response, body) = ask(Request::get("/graph?environment=dev"), "").await;
+        assert_eq!((response.status().as_u16(), body.contains("What needs what in DEV")), (200, true));
+        assert!(!body.contains("<script>") && !body.contains("style="));
+        assert!(ask(Request::get("/"), "").await.1.contains("href=\"/graph?environment=DEV\""));
+        let (response, body) = ask(Request::get("/graph?environment=DVE"), "").await;
+        assert_eq!(response.status(), 404);
+        assert!(body.contains("did you mean &quot;DEV&quot;?"), "{body}");
+        let long = format!("/graph?environment={}", "x".repeat(300));
+        assert_eq!(ask(Request::get(long), "").await.0.status(), 400);
     }
 
     #[tokio::test]

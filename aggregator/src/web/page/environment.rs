@@ -11,7 +11,7 @@ use rta_shared::trouble::{Trouble, consequence, verdict};
 use super::health::{ago, badge, icon, lasting, text};
 use super::instance::address;
 use super::tree::{Node, Tag};
-use super::{Shown, host, maintenance, slug, wall};
+use super::{Shown, graph, host, maintenance, slug, wall};
 
 /// How many hosts are shown as cards at once; where there are more, those that are not well.
 const CARDS: usize = 24;
@@ -43,6 +43,7 @@ fn head(environment: &EnvironmentOverview, id: &str) -> Node {
             h2 { (text(environment.name.as_str())) }
             (badge(environment.health))
             p { (verdict(counts)) }
+            a href=(graph::address(&environment.name)) { "Graph" }
             (bar(counts))
         }
     };

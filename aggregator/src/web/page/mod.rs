@@ -6,6 +6,7 @@ mod detail;
 mod environment;
 mod events;
 mod form;
+mod graph;
 mod health;
 mod host;
 mod instance;
@@ -31,6 +32,7 @@ use crate::web::viewer::Viewer;
 
 pub(super) use detail::{LookedUp, detail, parts as detail_parts};
 pub(super) use events::{Filter, events};
+pub(super) use graph::{graph, parts as graph_parts};
 use layout::Frame;
 pub(super) use layout::message;
 pub(super) use log::log;
@@ -215,11 +217,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    pub(in crate::web) fn instance(
-        component: &str,
-        state: Option<State>,
-        health: Health,
-    ) -> InstanceOverview {
+    pub(crate) fn instance(component: &str, state: Option<State>, health: Health) -> InstanceOverview {
         let running = matches!(state, Some(State::Running));
         let process =
             Process { id: ProcessId { pid: 4242, start_ticks: 1 }, parent_pid: 1, started_at: None };

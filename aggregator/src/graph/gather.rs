@@ -1,0 +1,185 @@
+//! What is drawn of an environment: its components by place, and what needs what.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use rta_shared::dependency::{DependencyGraph, Requirement};
+use rta_shared::name::Name;
+use rta_shared::overview::{
+    Counts, EnvironmentOverview, Health, InstanceId, InstanceOverview, Located, Overview,
+};
+
+use super::lanes::{Lanes, lanes};
+use super::{Edge, Graph, Lane, Node, Place};
+
+/// As many nodes are drawn. What is drawn by itself always is; a configuration can name more components than this
+/// for hosts that are drawn together.
+const MOST_NODES: usize = 600;
+
+/// As many edges are drawn: more are one dark patch.
+pub(super) const MOST_EDGES: usize = 1500;
+
+/// What is drawn of `environment` of `overview`, where `needs` says what needs what. The two may be of different
+/// configurations while one replaces the other: what only `needs` knows is not drawn.
+pub(crate) fn gather(
+    needs: &DependencyGraph,
+    overview: &Overview,
+    environment: &EnvironmentOverview,
+) -> Graph {
+    let seen: HashMap<InstanceId, Located<'_>> =
+        overview.instances().map(|located| (located.id(), located)).collect();
+    let Lanes { lanes, of } = lanes(environment);
+    let mut gathering = Gathering {
+        needs,
+        seen,
+        lanes: environment.hosts.iter().map(|host| &host.name).zip(of.iter().copied()).collect(),
+        causes: overview.instances().filter_map(|located| located.instance.cause.as_ref()).collect(),
+        graph: Graph { lanes, ..Graph::default() },
+        nodes: HashMap::new(),
+    };
+    let mut hosts: Vec<_> = of.into_iter().zip(&environment.hosts).collect();
+    // What is drawn by itself comes first, and so is never left out.
+    hosts.sort_by_key(|(lane, _)| *lane);
+    for (lane, host) in hosts {
+        for instance in &host.instances {
+            gathering.add(lane, Located { environment, host, instance });
+        }
+    }
+    gathering.connect(&environment.name);
+    gathering.graph
+}
+
+struct Gathering<'g> {
+    needs: &'g DependencyGraph,
+    seen: HashMap<InstanceId, Located<'g>>,
+    /// The lane of each host of the environment.
+    lanes: HashMap<&'g Name, usize>,
+    /// Everything that explains another's bad health.
+    causes: HashSet<&'g InstanceId>,
+    graph: Graph,
+    /// The node of a component in a lane.
+    nodes: HashMap<(usize, &'g Name), usize>,
+}
+
+impl<'g> Gathering<'g> {
+    /// Puts an instance on its node.
+    fn add(&mut self, lane: usize, located: Located<'g>) {
+        let instance = located.instance;
+        let counts: Counts = [instance.health].into_iter().collect();
+        let is_cause =
+            instance.health != Health::Up && instance.cause.is_none() && self.causes.contains(&located.id());
+        if let Some(at) = self.nodes.get(&(lane, &instance.component)) {
+            let node = &mut self.graph.nodes[*at];
+            node.counts = sum(node.counts, counts);
+            node.reason.clear();
+            node.is_cause |= is_cause;
+            node.is_maintained &= instance.maintenance.is_some();
+            return;
+        }
+        if self.graph.nodes.len() >= MOST_NODES {
+            self.graph.undrawn_instances += 1;
+            return;
+        }
+        self.nodes.insert((lane, &instance.component), self.graph.nodes.len());
+        self.graph.nodes.push(Node {
+            lane,
+            component: instance.component.clone(),
+            counts,
+            reason: instance.reason.clone(),
+            is_cause,
+            is_maintained: instance.maintenance.is_some(),
+        });
+    }
+
+    /// Adds the edges, and what is needed of other environments.
+    fn connect(&mut self, environment: &Name) {
+        let mut places: Vec<Option<usize>> =
+            (0..self.needs.len()).map(|at| self.place(self.needs.id(at))).collect();
+        let mut edges: BTreeMap<(usize, usize), Edge> = BTreeMap::new();
+        let needs = self.needs;
+        for at in (0..needs.len()).filter(|at| needs.id(*at).environment == *environment) {
+            let Some(needing) = places[at] else { continue };
+            for requirement in needs.requirements(at) {
+                let is_unmet = self.is_unmet(at, requirement);
+                for provider in requirement.providers.iter().copied() {
+                    if places[provider].is_none() && needs.id(provider).environment != *environment {
+                        places[provider] = self.add_outside(provider);
+                    }
+                    let Some(needed) = places[provider] else { continue };
+                    let is_across = needs.id(provider).host != needs.id(at).host;
+                    let edge = edges.entry((needing, needed)).or_insert_with(|| Edge {
+                        needing,
+                        needed,
+                        is_across,
+                        is_choice: false,
+                        trouble: None,
+                    });
+                    edge.is_across |= is_across;
+                    edge.is_choice |= requirement.providers.len() > 1;
+                    if is_unmet {
+                        edge.trouble = edge.trouble.max(self.root_of(provider));
+                    }
+                }
+            }
+        }
+        self.graph.undrawn_edges = edges.len().saturating_sub(MOST_EDGES);
+        let mut kept: Vec<Edge> = edges.into_values().collect();
+        if kept.len() > MOST_EDGES {
+            kept.sort_by_key(|edge| (edge.trouble.is_none(), edge.is_across, edge.needing, edge.needed));
+            kept.truncate(MOST_EDGES);
+            kept.sort_by_key(|edge| (edge.needing, edge.needed));
+        }
+        self.graph.edges = kept;
+    }
+
+    /// The node of an instance of the environment.
+    fn place(&self, id: &'g InstanceId) -> Option<usize> {
+        let lane = self.lanes.get(&id.host)?;
+        self.nodes.get(&(*lane, &id.component)).copied()
+    }
+
+    /// A node for an instance of another environment, in a lane of its own host.
+    fn add_outside(&mut self, at: usize) -> Option<usize> {
+        let located = *self.seen.get(self.needs.id(at))?;
+        let place = Place::Host {
+            environment: located.environment.name.clone(),
+            name: located.host.name.clone(),
+            role: located.host.role.clone(),
+        };
+        let known = self.graph.lanes.iter().position(|lane| lane.place == place);
+        let lane = known.unwrap_or_else(|| {
+            self.graph.lanes.push(Lane { place, counts: Counts::default() });
+            self.graph.lanes.len() - 1
+        });
+        self.add(lane, located);
+        let lane_counts = &mut self.graph.lanes[lane].counts;
+        *lane_counts = sum(*lane_counts, [located.instance.health].into_iter().collect());
+        self.nodes.get(&(lane, &located.instance.component)).copied()
+    }
+
+    fn instance(&self, at: usize) -> Option<&'g InstanceOverview> {
+        self.seen.get(self.needs.id(at)).map(|located| located.instance)
+    }
+
+    /// What is needed is not known to be up, and that is why what needs it is not.
+    fn is_unmet(&self, at: usize, requirement: &Requirement) -> bool {
+        let is_explained = self.instance(at).is_some_and(|instance| instance.cause.is_some());
+        let is_up = |at: &usize| self.instance(*at).is_some_and(|instance| instance.health == Health::Up);
+        is_explained && !requirement.providers.iter().any(is_up)
+    }
+
+    /// The health of what explains that an instance is not up: another's, or its own.
+    fn root_of(&self, at: usize) -> Option<Health> {
+        let instance = self.instance(at)?;
+        let root = instance.cause.as_ref().and_then(|cause| self.seen.get(cause));
+        Some(root.map_or(instance.health, |located| located.instance.health))
+    }
+}
+
+fn sum(one: Counts, other: Counts) -> Counts {
+    Counts {
+        up: one.up + other.up,
+        degraded: one.degraded + other.degraded,
+        unknown: one.unknown + other.unknown,
+        down: one.down + other.down,
+    }
+}

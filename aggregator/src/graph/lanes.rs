@@ -1,0 +1,83 @@
+//! Which hosts are drawn each by itself, and which together.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use rta_shared::name::Name;
+use rta_shared::overview::{Counts, EnvironmentOverview, Health, HostOverview};
+
+use super::{Lane, Place};
+
+/// As many instances are drawn one by one. An eye that looks for one among more of them uses the list.
+pub(super) const MOST_ALONE: usize = 300;
+
+/// The lanes of an environment.
+pub(super) struct Lanes {
+    pub(super) lanes: Vec<Lane>,
+    /// The lane of each host.
+    pub(super) of: Vec<usize>,
+}
+
+/// Every host by itself where there are not too many instances. Otherwise only those that are not up, root causes
+/// before what they break, as far as there is room; all others with those of the same role.
+pub(super) fn lanes(environment: &EnvironmentOverview) -> Lanes {
+    let alone = alone(environment);
+    let mut lanes: Vec<Lane> = Vec::new();
+    let mut of = vec![0; environment.hosts.len()];
+    for (at, host) in environment.hosts.iter().enumerate().filter(|(at, _)| alone[*at]) {
+        of[at] = lanes.len();
+        let place = Place::Host {
+            environment: environment.name.clone(),
+            name: host.name.clone(),
+            role: host.role.clone(),
+        };
+        lanes.push(Lane { place, counts: counts([host]) });
+    }
+    let mut together: Vec<(&Option<Name>, Vec<usize>)> = Vec::new();
+    for (at, host) in environment.hosts.iter().enumerate().filter(|(at, _)| !alone[*at]) {
+        match together.iter_mut().find(|(role, _)| **role == host.role) {
+            Some((_, hosts)) => hosts.push(at),
+            None => together.push((&host.role, vec![at])),
+        }
+    }
+    for (role, hosts) in together {
+        for at in &hosts {
+            of[*at] = lanes.len();
+        }
+        let place = Place::Hosts { role: role.clone(), count: hosts.len() };
+        lanes.push(Lane { place, counts: counts(hosts.iter().map(|at| &environment.hosts[*at])) });
+    }
+    Lanes { lanes, of }
+}
+
+fn counts<'o>(hosts: impl IntoIterator<Item = &'o HostOverview>) -> Counts {
+    hosts.into_iter().flat_map(|host| &host.instances).map(|instance| instance.health).collect()
+}
+
+/// Whether each host is drawn by itself.
+fn alone(environment: &EnvironmentOverview) -> Vec<bool> {
+    if environment.counts().total() <= MOST_ALONE {
+        return vec![true; environment.hosts.len()];
+    }
+    let mut explained: HashMap<&Name, usize> = HashMap::new();
+    for instance in environment.hosts.iter().flat_map(|host| &host.instances) {
+        if let Some(cause) = &instance.cause {
+            *explained.entry(&cause.host).or_default() += 1;
+        }
+    }
+    let mut bad: Vec<(usize, &HostOverview)> =
+        environment.hosts.iter().enumerate().filter(|(_, host)| host.health != Health::Up).collect();
+    bad.sort_by_key(|(_, host)| {
+        (Reverse(explained.get(&host.name).copied().unwrap_or(0)), Reverse(host.health))
+    });
+    let mut alone = vec![false; environment.hosts.len()];
+    let mut drawn = 0;
+    for (at, host) in bad {
+        drawn += host.instances.len();
+        if drawn > MOST_ALONE {
+            break;
+        }
+        alone[at] = true;
+    }
+    alone
+}

@@ -1,0 +1,115 @@
+//! The page of what needs what in one environment.
+
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse as _, Response};
+use maud::Markup;
+use rta_shared::overview::{EnvironmentOverview, Overview};
+use rta_shared::text::{did_you_mean, echoed};
+use serde::Deserialize;
+use tonic::Code;
+
+use super::page;
+use super::viewer::Viewer;
+use crate::fleet::Fleet;
+use crate::graph::gather;
+use crate::graph::layout::layout;
+use crate::operations::Operations;
+use crate::target::{OperationError, not_found, within_length};
+
+/// Of what.
+#[derive(Debug, Deserialize)]
+pub(super) struct Which {
+    /// Empty: the first.
+    #[serde(default)]
+    pub(super) environment: String,
+}
+
+/// `GET /graph`
+pub(super) async fn graph(
+    State(operations): State<Operations>,
+    viewer: Viewer,
+    Query(which): Query<Which>,
+) -> Response {
+    let (fleet, overview) = (operations.fleet(), operations.overview());
+    let whom = viewer.clone();
+    // Of a large platform it takes a while.
+    let drawn =
+        tokio::task::spawn_blocking(move || draw(&whom, &fleet, &overview, which.environment.trim())).await;
+    let (status, markup) = match drawn {
+        Ok(Ok(markup)) => (StatusCode::OK, markup),
+        Ok(Err(error)) => {
+            let is_unknown = error.code == Code::NotFound;
+            let status = if is_unknown { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
+            (status, page::message(&viewer, "No graph", &error.message))
+        }
+        Err(error) => {
+            let text = format!("The aggregator failed: {error}");
+            (StatusCode::INTERNAL_SERVER_ERROR, page::message(&viewer, "No graph", &text))
+        }
+    };
+    (status, [(CACHE_CONTROL, "no-store")], markup).into_response()
+}
+
+fn draw(
+    viewer: &Viewer,
+    fleet: &Fleet,
+    overview: &Overview,
+    environment: &str,
+) -> Result<Markup, OperationError> {
+    let environment = find(overview, environment)?;
+    let graph = gather(fleet.graph(), overview, environment);
+    Ok(page::graph(viewer, overview, environment, &graph, &layout(&graph)))
+}
+
+/// What of the page of an environment changes while it is open.
+///
+/// # Errors
+/// It is not known.
+pub(super) fn parts(operations: &Operations, environment: &str) -> Result<page::Node, OperationError> {
+    let (fleet, overview) = (operations.fleet(), operations.overview());
+    let environment = find(&overview, environment)?;
+    let graph = gather(fleet.graph(), &overview, environment);
+    Ok(page::graph_parts(&overview, environment, &graph, &layout(&graph)))
+}
+
+/// The environment of that name, or the first where none is given.
+fn find<'o>(overview: &'o Overview, name: &str) -> Result<&'o EnvironmentOverview, OperationError> {
+    within_length([name])?;
+    let mut environments = overview.environments.iter();
+    let found = environments.find(|environment| name.is_empty() || environment.name == *name);
+    found.ok_or_else(|| {
+        if name.is_empty() {
+            return not_found("the configuration names no environment yet".to_owned());
+        }
+        let names: Vec<&str> =
+            overview.environments.iter().map(|environment| environment.name.as_str()).collect();
+        let hint = did_you_mean(name, names);
+        not_found(format!("environment \"{}\" is not known{hint}", echoed(name)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::page::tests::sample;
+
+    #[test]
+    fn the_first_environment_is_shown_where_none_is_named() {
+        let overview = sample();
+        let name = |asked| find(&overview, asked).map(|environment| environment.name.as_str());
+        assert_eq!((name(""), name("dev")), (Ok("DEV"), Ok("DEV")));
+    }
+
+    #[test]
+    fn an_unknown_environment_is_told_with_the_nearest_name() {
+        let error = find(&sample(), "DVE").unwrap_err();
+        assert_eq!(error.message, "environment \"DVE\" is not known; did you mean \"DEV\"?");
+        assert_eq!(error.code, Code::NotFound);
+        assert_eq!(find(&sample(), &"D".repeat(300)).unwrap_err().code, Code::InvalidArgument);
+        let mut empty = sample();
+        empty.environments.clear();
+        assert_eq!(find(&empty, "").unwrap_err().message, "the configuration names no environment yet");
+    }
+}

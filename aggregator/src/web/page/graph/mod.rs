@@ -1,0 +1,143 @@
+//! What needs what in one environment: drawn, and the same in words.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `drawing` | the SVG |
+//! | `words` | the list |
+//! | `legend` | what the drawing's lines and shapes say |
+
+mod drawing;
+mod legend;
+mod words;
+
+use maud::{Markup, html};
+use rta_shared::name::Name;
+use rta_shared::overview::{EnvironmentOverview, Overview};
+use rta_shared::text::counted;
+use rta_shared::trouble::verdict;
+
+use super::health::{badge, mark, text};
+use super::layout::Frame;
+use super::{AGAIN, is_under_way, layout, slug};
+use crate::graph::layout::Layout;
+use crate::graph::{Graph, Node};
+use crate::web::page;
+use crate::web::viewer::Viewer;
+
+/// The page of `graph`, which is that of `environment` and is laid out as `laid_out`.
+pub(in crate::web) fn graph(
+    viewer: &Viewer,
+    overview: &Overview,
+    environment: &EnvironmentOverview,
+    graph: &Graph,
+    laid_out: &Layout,
+) -> Markup {
+    let body = html! { main { (parts(overview, environment, graph, laid_out)) } };
+    let frame = Frame {
+        looks_again: is_under_way(overview, &[]).then_some(AGAIN),
+        live: Some(format!("/live{}", address(&environment.name))),
+    };
+    layout::frame(viewer, &title(environment), &frame, &body)
+}
+
+fn title(environment: &EnvironmentOverview) -> String {
+    format!("What needs what in {} - rta", text(environment.name.as_str()))
+}
+
+/// What of that page changes while it is open.
+pub(in crate::web) fn parts(
+    overview: &Overview,
+    environment: &EnvironmentOverview,
+    graph: &Graph,
+    laid_out: &Layout,
+) -> page::Node {
+    let name = environment.name.as_str();
+    let element = html! {
+        div #page.graph-page {
+            div #top.graph-head data-title=(title(environment)) {
+                h1 { "What needs what in " (text(name)) }
+                p { (badge(environment.health)) " " (verdict(environment.counts())) }
+                @if overview.environments.len() > 1 { (others(overview, environment)) }
+            }
+            @if graph.nodes.is_empty() {
+                p.empty { "No host of this environment carries a component." }
+            } @else {
+                p { a href="#in-words" { "The same in words" } }
+                @for sentence in left_out(graph) { p.hint { (sentence) } }
+                (legend::legend(graph))
+                (drawing::drawing(name, graph, laid_out))
+                (words::words(name, graph))
+            }
+        }
+    };
+    page::Node::leaf("page", &element)
+}
+
+/// Where the graph of an environment is shown.
+pub(in crate::web::page) fn address(environment: &Name) -> String {
+    // Texts alone: nothing of it can fail.
+    let query = serde_urlencoded::to_string([("environment", environment.as_str())]);
+    format!("/graph?{}", query.unwrap_or_default())
+}
+
+/// Where a node leads: to its instance; where it stands for those of several hosts, to the environment.
+fn leads_to(environment: &str, graph: &Graph, node: usize) -> String {
+    let Some(id) = graph.id(node) else { return format!("/#{}", slug(environment)) };
+    let query = [
+        ("environment", id.environment.as_str()),
+        ("host", id.host.as_str()),
+        ("component", id.component.as_str()),
+    ];
+    format!("/instance?{}", serde_urlencoded::to_string(query).unwrap_or_default())
+}
+
+/// `down, the cause`; of several instances `3 down of 42 instances`.
+fn standing(node: &Node) -> String {
+    let mut standing = match node.counts.total() {
+        1 => node.health().to_string(),
+        _ => verdict(node.counts),
+    };
+    if node.is_cause {
+        standing.push_str(", the cause");
+    }
+    if node.is_maintained {
+        standing.push_str(", in maintenance");
+    }
+    standing
+}
+
+fn others(overview: &Overview, shown: &EnvironmentOverview) -> Markup {
+    html! {
+        nav aria-label="Environments" {
+            @for environment in &overview.environments {
+                @let is_shown = environment.name == shown.name;
+                a href=(address(&environment.name)) aria-current=[is_shown.then_some("page")] {
+                    (mark(environment.health)) (text(environment.name.as_str()))
+                }
+            }
+        }
+    }
+}
+
+/// What is not drawn, or not one by one, in sentences.
+fn left_out(graph: &Graph) -> Vec<String> {
+    let mut sentences = Vec::new();
+    match graph.hosts_together() {
+        0 => {}
+        1 => sentences.push("There is too much to draw all hosts: 1 is drawn for its role alone.".to_owned()),
+        several => sentences.push(format!(
+            "There is too much to draw host by host: {several} of them are drawn together, by their roles."
+        )),
+    }
+    if graph.undrawn_instances > 0 {
+        sentences.push(format!("Left out altogether: {}.", counted(graph.undrawn_instances, "instance")));
+    }
+    if graph.undrawn_edges > 0 {
+        let arrows = counted(graph.undrawn_edges, "arrow");
+        sentences.push(format!("Left out: {arrows}. The thick ones are drawn first."));
+    }
+    sentences
+}
+
+#[cfg(test)]
+mod tests;

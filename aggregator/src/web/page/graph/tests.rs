@@ -1,0 +1,98 @@
+use rta_shared::overview::Health;
+
+use super::*;
+use crate::graph::layout::layout;
+use crate::graph::tests::{LARGE, gathered, platform, sample_needs};
+use crate::web::page::tests::sample;
+
+fn html_of(needs: &rta_shared::dependency::DependencyGraph, overview: &Overview) -> String {
+    let drawn = gathered(needs, overview);
+    graph(&Viewer::anybody("/graph"), overview, &overview.environments[0], &drawn, &layout(&drawn))
+        .into_string()
+}
+
+fn sample_html() -> String {
+    html_of(&sample_needs(), &sample())
+}
+
+#[test]
+fn the_way_of_trouble_stands_out_in_the_drawing_and_in_words() {
+    let html = sample_html();
+    assert_eq!(html.matches("class=\"graph-edge across trouble down\"").count(), 1);
+    assert!(html.contains("marker-end=\"url(#head-down)\"") && html.contains("<marker id=\"head-down\""));
+    assert!(html.contains("<title>kafka server on c9t21193: down, the cause: it is not running</title>"));
+    let words = &html[html.find("id=\"in-words\"").unwrap()..];
+    assert!(
+        words.contains("<strong>Lacks </strong><a href=\"#n0\">kafka server</a> on c9t21193 (down)"),
+        "{words}"
+    );
+    assert!(
+        words.contains("Needed by <a href=\"#n1\">novelty detector</a> on c2t08978 (degraded)"),
+        "{words}"
+    );
+    assert!(words.contains("<li id=\"n0\">") && words.contains("<li id=\"n1\">"));
+}
+
+#[test]
+fn each_node_leads_to_its_instance() {
+    let mut shown = sample();
+    shown.environments[0].hosts[0].instances[0].component = "a&b=c d/\u{e9}".into();
+    let html = html_of(&sample_needs(), &shown);
+    let address = "/instance?environment=DEV&amp;host=c9t21193&amp;component=a%26b%3Dc+d%2F%C3%A9";
+    assert_eq!(html.matches(address).count(), 2, "drawing and words\n{html}");
+}
+
+#[test]
+fn a_healthy_graph_is_calm() {
+    let (needs, overview) = platform(2);
+    let html = html_of(&needs, &overview);
+    assert!(!html.contains("trouble") && !html.contains("Lacks") && !html.contains("the cause"));
+    assert!(html.contains("needs, on its own host") && html.contains("all 28 instances up"));
+    assert!(!html.contains("class=\"hint\""));
+}
+
+#[test]
+fn names_are_text_and_never_longer_than_their_boxes() {
+    let mut shown = sample();
+    let kafka = &mut shown.environments[0].hosts[0].instances[0];
+    kafka.component = format!("<script>\u{1b}\u{202e}{}", "x".repeat(200)).as_str().into();
+    kafka.reason = "</title><img src=x onerror=y>\u{1b}[31m".to_owned();
+    shown.environments[0].hosts[1].name = "h\u{65e5}".repeat(80).as_str().into();
+    shown.environments[0].hosts[1].role = Some("\"><b>".repeat(30).as_str().into());
+    let html = html_of(&sample_needs(), &shown);
+    for harm in ["<script>", "<img", "<b>", "\u{1b}", "\u{202e}", "style="] {
+        assert!(!html.contains(harm), "{harm}\n{html}");
+    }
+    assert!(html.contains("&lt;script&gt;\\u{1b}\\u{202e}x"), "the full name is told: {html}");
+    for text in html.split("class=\"graph-name\"").skip(1) {
+        let drawn = text.split(['>', '<']).nth(1).unwrap();
+        assert!(drawn.replace("&lt;", "<").replace("&gt;", ">").len() <= 24, "{drawn}");
+    }
+}
+
+#[test]
+fn a_large_environment_makes_a_small_page_that_says_so() {
+    let html = html_of(&LARGE.0, &LARGE.1);
+    assert!(html.contains("1000 of them are drawn together") && html.contains("667 hosts of run"));
+    assert!(html.contains("all 667 instances up"));
+    assert!(html.len() < 100_000, "{}", html.len());
+    let (needs, mut overview) = platform(21);
+    for (at, instance) in
+        overview.environments[0].hosts.iter_mut().flat_map(|host| &mut host.instances).enumerate()
+    {
+        instance.health = Health::ALL[at % 4];
+        instance.reason = "r".repeat(200);
+    }
+    assert!(html_of(&needs, &overview).len() < 1_000_000);
+}
+
+#[test]
+fn an_environment_without_hosts_says_so() {
+    let mut shown = sample();
+    shown.environments[0].hosts.clear();
+    let html = html_of(&sample_needs(), &shown);
+    assert!(
+        html.contains("No host of this environment carries a component.")
+            && !html.contains("<svg class=\"graph\"")
+    );
+}
