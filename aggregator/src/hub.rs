@@ -19,6 +19,7 @@ use crate::fleet::Fleet;
 use crate::knowledge::{Knowledge, News};
 use crate::maintenance::{AllMaintenance, Current, beginning, ending, is_configured, is_ended_by};
 use crate::record::{Place, Recorder};
+use crate::strip::shown::Shown;
 
 /// A change is published at once; mere scan times wait this long, so that a thousand heartbeats a second do not
 /// make a thousand overviews.
@@ -88,6 +89,7 @@ pub(crate) fn hub(
         maintenance: Current::new(recorder.maintenance()),
         told_maintenance: watch::Sender::default(),
         chronicle: Chronicle::new(recorder.known()),
+        shown: Shown::default(),
         record_error: recorder.error(),
         recorder,
     };
@@ -95,7 +97,9 @@ pub(crate) fn hub(
     hub.end_what_is_over(Timestamp::now());
     hub.tell_maintenance();
     let maintenance = hub.told_maintenance.subscribe();
-    let (publisher, overview) = watch::channel(Arc::new(hub.overview()));
+    let first = hub.overview();
+    hub.mark(&first);
+    let (publisher, overview) = watch::channel(Arc::new(first));
     (inbox, Published { overview, maintenance }, hub.run(messages, publisher))
 }
 
@@ -107,6 +111,7 @@ struct Hub {
     maintenance: Current,
     told_maintenance: watch::Sender<AllMaintenance>,
     chronicle: Chronicle,
+    shown: Shown,
     recorder: Recorder,
     record_error: watch::Receiver<Option<String>>,
 }
@@ -238,6 +243,10 @@ impl Hub {
                 }
                 Ok(()) = record_error.changed() => {
                     self.publish(&publisher);
+                    if self.record_error.borrow().is_none() {
+                        // Some of what changed meanwhile may be lost: from now on all is known again.
+                        self.recorder.mark(Timestamp::now(), self.shown.all());
+                    }
                 }
                 () = tokio::time::sleep(holds.unwrap_or(LOOK)), if holds.is_some() => {
                     if self.end_what_is_over(Timestamp::now()) {
@@ -265,5 +274,10 @@ impl Hub {
             }
         }
         self.recorder.know(first);
+        self.mark(&overview);
+    }
+
+    fn mark(&mut self, overview: &Overview) {
+        self.recorder.mark(overview.generated_at, self.shown.note(overview));
     }
 }

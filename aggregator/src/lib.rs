@@ -9,6 +9,7 @@
 //! | `changes`, `chronicle` | what differs between two overviews, and what of it is recorded |
 //! | `maintenance` | what is in maintenance |
 //! | `record` | what happened, and what has to outlive the aggregator, in SQLite |
+//! | `strip` | how each instance was over a length of time |
 //! | `fleet`, `followers` | the platform with its agents; the tasks that follow them |
 //! | `hub` | the one owner of what is known; publishes the overview |
 //! | `keeper` | the one owner of the configuration; reloads it |
@@ -40,6 +41,7 @@ mod plan;
 mod record;
 mod serve;
 mod service;
+mod strip;
 pub mod target;
 pub mod web;
 

@@ -35,6 +35,7 @@ use crate::plan::run::{Failure, run_to_the_end};
 use crate::plan::select::select;
 use crate::plan::unfinished;
 use crate::record::Recorder;
+use crate::strip::ask::Remembered;
 use crate::target::{Found, OperationError, Target, resolve};
 
 /// What an agent may take beyond the configured times: launching, scanning, answering.
@@ -52,6 +53,7 @@ pub struct Operations {
     /// `None` where the configuration stands in no folder.
     reloads: Option<mpsc::Sender<Request>>,
     pub(crate) recorder: Recorder,
+    pub(crate) strips: Arc<Remembered>,
     book: Arc<Book>,
     /// The tasks of the plans under way.
     plans: TaskTracker,
@@ -125,6 +127,7 @@ impl Operations {
             maintenance,
             reloads,
             recorder,
+            strips: Arc::default(),
             book: Arc::default(),
             plans: TaskTracker::new(),
             ending: shutdown.clone(),
@@ -437,6 +440,7 @@ impl Operations {
             maintenance: watch::Sender::default().subscribe(),
             reloads: None,
             recorder: Recorder::default(),
+            strips: Arc::default(),
             book: Arc::default(),
             plans: TaskTracker::new(),
             ending: CancellationToken::new(),
