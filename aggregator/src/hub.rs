@@ -20,6 +20,7 @@ use crate::knowledge::{Knowledge, News};
 use crate::maintenance::{AllMaintenance, Current, beginning, ending, is_configured, is_ended_by};
 use crate::record::{Place, Recorder};
 use crate::strip::shown::Shown;
+use crate::usage_history::UsageHistory;
 
 /// A change is published at once; mere scan times wait this long, so that a thousand heartbeats a second do not
 /// make a thousand overviews.
@@ -60,6 +61,7 @@ pub(crate) enum MaintenanceChange {
 pub(crate) struct Published {
     pub(crate) overview: watch::Receiver<Arc<Overview>>,
     pub(crate) maintenance: watch::Receiver<AllMaintenance>,
+    pub(crate) usage: UsageHistory,
 }
 
 /// A place to leave messages for the hub.
@@ -90,6 +92,7 @@ pub(crate) fn hub(
         told_maintenance: watch::Sender::default(),
         chronicle: Chronicle::new(recorder.known()),
         shown: Shown::default(),
+        usage: UsageHistory::default(),
         record_error: recorder.error(),
         recorder,
     };
@@ -100,7 +103,8 @@ pub(crate) fn hub(
     let first = hub.overview();
     hub.mark(&first);
     let (publisher, overview) = watch::channel(Arc::new(first));
-    (inbox, Published { overview, maintenance }, hub.run(messages, publisher))
+    let usage = hub.usage.clone();
+    (inbox, Published { overview, maintenance, usage }, hub.run(messages, publisher))
 }
 
 struct Hub {
@@ -112,6 +116,7 @@ struct Hub {
     told_maintenance: watch::Sender<AllMaintenance>,
     chronicle: Chronicle,
     shown: Shown,
+    usage: UsageHistory,
     recorder: Recorder,
     record_error: watch::Receiver<Option<String>>,
 }
@@ -275,6 +280,7 @@ impl Hub {
         }
         self.recorder.know(first);
         self.mark(&overview);
+        self.usage.note(&overview);
     }
 
     fn mark(&mut self, overview: &Overview) {

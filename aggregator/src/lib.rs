@@ -10,6 +10,7 @@
 //! | `maintenance` | what is in maintenance |
 //! | `record` | what happened, and what has to outlive the aggregator, in SQLite |
 //! | `strip` | how each instance was over a length of time |
+//! | `usage_history` | what each instance used over the last hour |
 //! | `fleet`, `followers` | the platform with its agents; the tasks that follow them |
 //! | `hub` | the one owner of what is known; publishes the overview |
 //! | `keeper` | the one owner of the configuration; reloads it |
@@ -43,6 +44,7 @@ mod serve;
 mod service;
 mod strip;
 pub mod target;
+mod usage_history;
 pub mod web;
 
 pub use doors::Doors;

@@ -37,6 +37,7 @@ use crate::plan::unfinished;
 use crate::record::Recorder;
 use crate::strip::ask::Remembered;
 use crate::target::{Found, OperationError, Target, resolve};
+use crate::usage_history::UsageHistory;
 
 /// What an agent may take beyond the configured times: launching, scanning, answering.
 const MARGIN: Duration = Duration::from_secs(20);
@@ -54,6 +55,7 @@ pub struct Operations {
     reloads: Option<mpsc::Sender<Request>>,
     pub(crate) recorder: Recorder,
     pub(crate) strips: Arc<Remembered>,
+    pub(crate) usage: UsageHistory,
     book: Arc<Book>,
     /// The tasks of the plans under way.
     plans: TaskTracker,
@@ -110,7 +112,7 @@ impl Operations {
         };
         let fleet = Arc::new(Fleet::new(platform, &[], asking)?);
         let (inbox, published, hub) = hub(Arc::clone(&fleet), recorder.clone());
-        let Published { overview, maintenance } = published;
+        let Published { overview, maintenance, usage } = published;
         let (publisher, fleet) = watch::channel(fleet);
         let keeper = Keeper {
             fleet: publisher,
@@ -128,6 +130,7 @@ impl Operations {
             reloads,
             recorder,
             strips: Arc::default(),
+            usage,
             book: Arc::default(),
             plans: TaskTracker::new(),
             ending: shutdown.clone(),
@@ -441,6 +444,7 @@ impl Operations {
             reloads: None,
             recorder: Recorder::default(),
             strips: Arc::default(),
+            usage: UsageHistory::default(),
             book: Arc::default(),
             plans: TaskTracker::new(),
             ending: CancellationToken::new(),
