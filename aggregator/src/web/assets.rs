@@ -23,7 +23,7 @@ impl Asset {
 
 /// The one stylesheet: the tokens and what all pages share, then what single pages have of their own.
 pub(super) static STYLE: LazyLock<Asset> = LazyLock::new(|| {
-    let all = concat!(include_str!("assets/style.css"));
+    let all = concat!(include_str!("assets/style.css"), include_str!("assets/history.css"));
     Asset::new("css", "text/css; charset=utf-8", all)
 });
 

@@ -7,6 +7,7 @@
 //! | `assets` | the stylesheet and the icon, named by their content |
 //! | `log` | the page of an instance's log |
 //! | `events` | what was recorded: its page, and its JSON |
+//! | `history` | how everything was: its page, and its JSON |
 //! | `page` | the page: pure functions from an overview to HTML |
 //! | `routes` | what is answered under which path |
 
@@ -14,6 +15,7 @@ mod actions;
 mod assets;
 mod events;
 pub mod guard;
+mod history;
 mod log;
 pub(crate) mod page;
 mod routes;

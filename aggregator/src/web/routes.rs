@@ -13,6 +13,7 @@ use super::actions;
 use super::assets::{Asset, ICON, STYLE};
 use super::events::{events_json, events_page};
 use super::guard::{HostPolicy, guard};
+use super::history::{history_json, history_page};
 use super::log::log;
 use super::page;
 use crate::operations::Operations;
@@ -28,6 +29,8 @@ pub fn router(operations: Operations, hosts: HostPolicy) -> Router {
         .route("/log", get(log))
         .route("/events", get(events_page))
         .route("/api/v1/events", get(events_json))
+        .route("/history", get(history_page))
+        .route("/api/v1/history", get(history_json))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/refresh", post(refresh))

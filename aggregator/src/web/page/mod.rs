@@ -5,6 +5,7 @@ mod config;
 mod environment;
 mod events;
 mod health;
+mod history;
 mod host;
 mod instance;
 mod layout;
@@ -12,6 +13,8 @@ mod log;
 mod maintenance;
 mod notice;
 pub(super) mod plan;
+mod sparkline;
+mod strip;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -23,6 +26,7 @@ use rta_shared::trouble::{troubles, verdict};
 use crate::plan::account::Snapshot;
 
 pub(super) use events::{Filter, events};
+pub(super) use history::{Past, Shown, history};
 pub(super) use layout::message;
 pub(super) use log::log;
 
@@ -48,6 +52,7 @@ pub(super) fn overview(overview: &Overview, plans: &[Snapshot], now: Timestamp) 
                 }
                 form.refresh method="post" action="/refresh" {
                     a.events-link href="/events" { "Events" }
+                    a.events-link href="/history" { "History" }
                     span.as-of { "as of " (health::clock(overview.generated_at)) }
                     button.primary type="submit" { "Refresh" }
                 }
