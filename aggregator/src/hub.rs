@@ -20,6 +20,8 @@ use crate::knowledge::{Knowledge, News};
 use crate::maintenance::{AllMaintenance, Current, beginning, ending, is_configured, is_ended_by};
 use crate::record::{Place, Recorder};
 use crate::since::Since;
+use crate::strip::shown::Shown;
+use crate::usage_history::UsageHistory;
 
 /// A change is published at once; mere scan times wait this long, so that a thousand heartbeats a second do not
 /// make a thousand overviews.
@@ -60,6 +62,7 @@ pub(crate) enum MaintenanceChange {
 pub(crate) struct Published {
     pub(crate) overview: watch::Receiver<Arc<Overview>>,
     pub(crate) maintenance: watch::Receiver<AllMaintenance>,
+    pub(crate) usage: UsageHistory,
 }
 
 /// A place to leave messages for the hub.
@@ -90,6 +93,8 @@ pub(crate) fn hub(
         told_maintenance: watch::Sender::default(),
         since: Since::default(),
         chronicle: Chronicle::new(recorder.known()),
+        shown: Shown::default(),
+        usage: UsageHistory::default(),
         record_error: recorder.error(),
         recorder,
     };
@@ -98,8 +103,11 @@ pub(crate) fn hub(
     hub.end_what_is_over(Timestamp::now());
     hub.tell_maintenance();
     let maintenance = hub.told_maintenance.subscribe();
-    let (publisher, overview) = watch::channel(Arc::new(hub.overview()));
-    (inbox, Published { overview, maintenance }, hub.run(messages, publisher))
+    let first = hub.overview();
+    hub.mark(&first);
+    let (publisher, overview) = watch::channel(Arc::new(first));
+    let usage = hub.usage.clone();
+    (inbox, Published { overview, maintenance, usage }, hub.run(messages, publisher))
 }
 
 struct Hub {
@@ -111,6 +119,8 @@ struct Hub {
     told_maintenance: watch::Sender<AllMaintenance>,
     since: Since,
     chronicle: Chronicle,
+    shown: Shown,
+    usage: UsageHistory,
     recorder: Recorder,
     record_error: watch::Receiver<Option<String>>,
 }
@@ -251,6 +261,10 @@ impl Hub {
                 }
                 Ok(()) = record_error.changed() => {
                     self.publish(&publisher);
+                    if self.record_error.borrow().is_none() {
+                        // Some of what changed meanwhile may be lost: from now on all is known again.
+                        self.recorder.mark(Timestamp::now(), self.shown.all());
+                    }
                 }
                 () = tokio::time::sleep(holds.unwrap_or(LOOK)), if holds.is_some() => {
                     if self.end_what_is_over(Timestamp::now()) {
@@ -279,5 +293,11 @@ impl Hub {
             }
         }
         self.recorder.know(first);
+        self.mark(&overview);
+        self.usage.note(&overview);
+    }
+
+    fn mark(&mut self, overview: &Overview) {
+        self.recorder.mark(overview.generated_at, self.shown.note(overview));
     }
 }

@@ -11,6 +11,8 @@
 //! | `since` | since when everything has been as it is |
 //! | `maintenance` | what is in maintenance |
 //! | `record` | what happened, and what has to outlive the aggregator, in SQLite |
+//! | `strip` | how each instance was over a length of time |
+//! | `usage_history` | what each instance used over the last hour |
 //! | `fleet`, `followers` | the platform with its agents; the tasks that follow them |
 //! | `graph` | what needs what, as it is drawn |
 //! | `hub` | the one owner of what is known; publishes the overview |
@@ -48,7 +50,9 @@ mod record;
 mod serve;
 mod service;
 mod since;
+mod strip;
 pub mod target;
+mod usage_history;
 pub mod web;
 
 pub use doors::Doors;

@@ -35,7 +35,9 @@ use crate::plan::run::{Failure, run_to_the_end};
 use crate::plan::select::select;
 use crate::plan::unfinished;
 use crate::record::Recorder;
+use crate::strip::ask::Remembered;
 use crate::target::{Found, OperationError, Target, resolve};
+use crate::usage_history::UsageHistory;
 
 /// What an agent may take beyond the configured times: launching, scanning, answering.
 const MARGIN: Duration = Duration::from_secs(20);
@@ -52,6 +54,8 @@ pub struct Operations {
     /// `None` where the configuration stands in no folder.
     reloads: Option<mpsc::Sender<Request>>,
     pub(crate) recorder: Recorder,
+    pub(crate) strips: Arc<Remembered>,
+    pub(crate) usage: UsageHistory,
     book: Arc<Book>,
     /// The tasks of the plans under way.
     plans: TaskTracker,
@@ -108,7 +112,7 @@ impl Operations {
         };
         let fleet = Arc::new(Fleet::new(platform, &[], asking)?);
         let (inbox, published, hub) = hub(Arc::clone(&fleet), recorder.clone());
-        let Published { overview, maintenance } = published;
+        let Published { overview, maintenance, usage } = published;
         let (publisher, fleet) = watch::channel(fleet);
         let keeper = Keeper {
             fleet: publisher,
@@ -125,6 +129,8 @@ impl Operations {
             maintenance,
             reloads,
             recorder,
+            strips: Arc::default(),
+            usage,
             book: Arc::default(),
             plans: TaskTracker::new(),
             ending: shutdown.clone(),
@@ -442,6 +448,8 @@ impl Operations {
             maintenance: watch::Sender::default().subscribe(),
             reloads: None,
             recorder: Recorder::default(),
+            strips: Arc::default(),
+            usage: UsageHistory::default(),
             book: Arc::default(),
             plans: TaskTracker::new(),
             ending: CancellationToken::new(),

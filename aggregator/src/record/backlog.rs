@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use jiff::Timestamp;
 use rta_shared::event::Event;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::plan::{PlanBegun, PlanEnd, StepChange};
 use rusqlite::Connection;
 
+use super::marks::Unwritten;
 use super::plans::Running;
 use super::store::{self, Left};
 use super::{Place, Unfinished, known_by};
@@ -28,6 +30,7 @@ pub(super) struct Backlog {
     known: HashMap<Place, String>,
     changed_places: BTreeSet<Place>,
     last_plan: Changed<u64>,
+    pub(super) marks: Unwritten,
 }
 
 #[derive(Debug, Default)]
@@ -67,7 +70,7 @@ impl Backlog {
     }
 
     /// Everything has to be written, since the database is another one.
-    pub(super) fn everything_is_new(&mut self) {
+    pub(super) fn everything_is_new(&mut self, now: Timestamp) {
         for open in self.plans.values_mut() {
             open.is_new = true;
             open.changed = (0..open.plan.states.len()).collect();
@@ -75,6 +78,7 @@ impl Backlog {
         self.maintenance.is_new = true;
         self.changed_places = self.known.keys().cloned().collect();
         self.last_plan.is_new = true;
+        self.marks.note_all(now);
     }
 
     pub(super) fn add(&mut self, event: Event) {
@@ -127,6 +131,7 @@ impl Backlog {
     pub(super) fn is_empty(&self) -> bool {
         self.events.is_empty()
             && self.changed_places.is_empty()
+            && self.marks.is_empty()
             && !self.maintenance.is_new
             && !self.last_plan.is_new
             && self.plans.values().all(|open| !open.is_new && open.changed.is_empty() && open.end.is_none())
@@ -166,7 +171,7 @@ impl Backlog {
         if self.last_plan.is_new {
             store::put_last_plan(connection, self.last_plan.value)?;
         }
-        Ok(())
+        self.marks.write(connection)
     }
 
     /// All of it is written.
@@ -180,6 +185,7 @@ impl Backlog {
         self.changed_places.clear();
         self.maintenance.is_new = false;
         self.last_plan.is_new = false;
+        self.marks.is_written();
     }
 
     /// It could not be written: no more is kept than there is room for.

@@ -10,12 +10,14 @@
 //! | `store` | what is written and read |
 //! | `query` | which events are asked for |
 //! | `plans` | what is recorded of plans and their steps |
+//! | `marks` | how instances were shown, and when nobody noted it |
 //! | `backlog` | what is to be written |
 //! | `folder` | a folder for the database that is this aggregator's alone |
 //! | `writer` | the thread |
 
 mod backlog;
 mod folder;
+mod marks;
 mod plans;
 mod query;
 mod schema;
@@ -41,8 +43,11 @@ use rta_shared::overview::{Health, InstanceId};
 use rta_shared::plan::{PlanBegun, PlanEnd, StepChange, StepState};
 use tokio::sync::{oneshot, watch};
 
+pub(crate) use marks::Noted;
 pub(crate) use query::{MOST, Query};
 use writer::{Order, Writer};
+
+use crate::strip::Stretch;
 
 /// How many events and questions may wait. One large outage makes some thousands of events at once; what finds no
 /// room is lost, and counted. What is no event but a state always finds room: it is little, and operators make it.
@@ -118,6 +123,7 @@ impl Record {
             lost: writer.lost_before(),
             last_plan: AtomicU64::new(left.last_plan),
             reserved: AtomicU64::new(left.last_plan),
+            marked: AtomicU64::new(0),
             unfinished: left.unfinished,
             maintenance: left.maintenance,
             maintained: left.maintained,
@@ -183,6 +189,8 @@ struct Shared {
     last_plan: AtomicU64,
     /// No plan has had a number above this one, as far as the database knows.
     reserved: AtomicU64,
+    /// How often something was marked.
+    marked: AtomicU64,
     unfinished: Vec<Unfinished>,
     maintenance: Vec<Maintenance>,
     maintained: HashSet<Name>,
@@ -269,6 +277,24 @@ impl Recorder {
         }
     }
 
+    /// From the moment `at` on these are shown so.
+    pub(crate) fn mark(&self, at: Timestamp, shown: Vec<(InstanceId, Stretch)>) {
+        if shown.is_empty() {
+            return;
+        }
+        if self.is_room() {
+            self.leave(Order::Mark(at, shown));
+            self.0.marked.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.is_lost();
+        }
+    }
+
+    /// A number that is another one when something was marked meanwhile.
+    pub(crate) fn marked(&self) -> u64 {
+        self.0.marked.load(Ordering::Relaxed)
+    }
+
     /// Returns when everything left before is written, or when that takes too long.
     pub(crate) async fn flush(&self) {
         let (done, written) = oneshot::channel();
@@ -282,16 +308,37 @@ impl Recorder {
     /// # Errors
     /// A database that cannot be read, as a sentence.
     pub(crate) async fn events(&self, query: Query) -> Result<Vec<Event>, String> {
+        self.ask("events", |answer| Order::Ask(Box::new(query), answer)).await
+    }
+
+    /// What was noted of an instance, or of all, that tells how it was from the moment `since` on.
+    ///
+    /// # Errors
+    /// A database that cannot be read, as a sentence.
+    pub(crate) async fn noted(
+        &self,
+        since: Timestamp,
+        instance: Option<InstanceId>,
+    ) -> Result<Noted, String> {
+        let asked = Box::new(marks::Asked { since, instance });
+        self.ask("times past", |answer| Order::AskNoted(asked, answer)).await
+    }
+
+    async fn ask<T>(
+        &self,
+        what: &str,
+        order: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Order,
+    ) -> Result<T, String> {
         let (answer, answered) = oneshot::channel();
         if !self.is_room() {
-            return Err("events cannot be read at the moment: the record is busy".to_owned());
+            return Err(format!("{what} cannot be read at the moment: the record is busy"));
         }
-        self.leave(Order::Ask(Box::new(query), answer));
+        self.leave(order(answer));
         match tokio::time::timeout(ANSWER, answered).await {
-            Ok(Ok(events)) => events,
-            Ok(Err(_)) => Err("events cannot be read: the record has ended".to_owned()),
+            Ok(Ok(found)) => found,
+            Ok(Err(_)) => Err(format!("{what} cannot be read: the record has ended")),
             Err(_) => {
-                Err(format!("events could not be read within {} s: the disk is slow", ANSWER.as_secs()))
+                Err(format!("{what} could not be read within {} s: the disk is slow", ANSWER.as_secs()))
             }
         }
     }
@@ -375,6 +422,7 @@ impl Default for Recorder {
             lost: Arc::default(),
             last_plan: AtomicU64::new(0),
             reserved: AtomicU64::new(0),
+            marked: AtomicU64::new(0),
             unfinished: Vec::new(),
             maintenance: Vec::new(),
             maintained: HashSet::new(),

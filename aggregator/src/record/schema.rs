@@ -16,7 +16,7 @@ const LARGEST_LOG: i64 = 16 << 20;
 const LARGEST_CHECKED: u64 = 256 << 20;
 
 /// What leads from each version of the schema to the next one; the first begins with nothing.
-const STEPS: [&str; 1] = [FIRST];
+const STEPS: [&str; 2] = [FIRST, SECOND];
 /// The version that this program writes.
 pub(super) const VERSION: usize = STEPS.len();
 
@@ -80,6 +80,20 @@ CREATE TABLE known (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// How instances were shown over time, from which the strips are drawn. Each starts anew with every aggregator.
+const SECOND: &str = "
+CREATE TABLE places (
+    id INTEGER PRIMARY KEY,
+    environment_key TEXT NOT NULL, host_key TEXT NOT NULL, component_key TEXT NOT NULL,
+    UNIQUE (environment_key, host_key, component_key)
+) STRICT;
+CREATE TABLE marks (id INTEGER PRIMARY KEY, place INTEGER NOT NULL, at INTEGER NOT NULL, state TEXT NOT NULL) STRICT;
+CREATE INDEX marks_by_place ON marks (place);
+CREATE INDEX marks_by_time ON marks (at);
+-- When no aggregator ran, or what it noted is lost.
+CREATE TABLE gaps (since INTEGER NOT NULL, until INTEGER NOT NULL) STRICT;
 ";
 
 /// Why a database cannot be used.

@@ -13,7 +13,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
 use super::query::Query;
-use super::{Place, Unfinished};
+use super::{Place, Unfinished, marks};
 
 /// The longest text that is kept of an event or a step, in bytes; a failure's has the log's last lines.
 const LONGEST_TEXT: usize = 4096;
@@ -35,6 +35,8 @@ pub(super) struct Left {
     pub(super) changed: HashMap<InstanceId, (Health, Timestamp)>,
     /// No plan has a greater number.
     pub(super) last_plan: u64,
+    /// When it was last known to run; `None` where there was none.
+    pub(super) alive: Option<Timestamp>,
 }
 
 /// Reads what an earlier aggregator left.
@@ -51,6 +53,7 @@ pub(super) fn left(connection: &Connection, now: Timestamp) -> rusqlite::Result<
         known: known(connection)?,
         changed: changed(connection, now.checked_sub(LOOKED_BACK).unwrap_or(Timestamp::MIN))?,
         last_plan: greatest.unsigned_abs(),
+        alive: marks::alive(connection)?,
     })
 }
 
@@ -373,7 +376,7 @@ fn known(connection: &Connection) -> rusqlite::Result<HashMap<Place, String>> {
     all.collect()
 }
 
-fn time(row: &Row<'_>, at: usize) -> rusqlite::Result<Timestamp> {
+pub(super) fn time(row: &Row<'_>, at: usize) -> rusqlite::Result<Timestamp> {
     Timestamp::from_microsecond(row.get(at)?).map_err(|_| damaged(at))
 }
 
@@ -382,7 +385,7 @@ fn number(row: &Row<'_>, at: usize) -> rusqlite::Result<u64> {
 }
 
 /// A value that no program wrote.
-fn damaged(column: usize) -> rusqlite::Error {
+pub(super) fn damaged(column: usize) -> rusqlite::Error {
     rusqlite::Error::InvalidColumnType(column, "a value".to_owned(), rusqlite::types::Type::Text)
 }
 

@@ -12,6 +12,8 @@ use tokio::sync::watch;
 
 use super::*;
 
+mod noted;
+
 const START: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn at(seconds: i64) -> Timestamp {
@@ -378,7 +380,7 @@ fn a_file_that_is_damaged_meanwhile_is_replaced_and_what_must_not_be_lost_is_wri
 #[test]
 fn a_newer_or_foreign_database_is_refused_and_left_alone() {
     for (statements, expected) in [
-        ("PRAGMA user_version = 99", "it is of version 99, and this rta-aggregator knows versions up to 1"),
+        ("PRAGMA user_version = 99", "it is of version 99, and this rta-aggregator knows versions up to 2"),
         ("PRAGMA application_id = 7", "it is the database of another program"),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -472,6 +474,7 @@ async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_state
         lost: writer.lost_before(),
         last_plan: AtomicU64::new(left.last_plan),
         reserved: AtomicU64::new(1000),
+        marked: AtomicU64::new(0),
         unfinished: vec![],
         maintenance: vec![],
         maintained: HashSet::new(),

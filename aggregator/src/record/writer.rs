@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::event::Event;
 use rta_shared::maintenance::Maintenance;
+use rta_shared::overview::InstanceId;
 use rta_shared::plan::{PlanBegun, PlanEnd, StepChange};
 use rta_shared::text::counted;
 use rusqlite::Connection;
@@ -17,10 +18,12 @@ use tokio::sync::{oneshot, watch};
 
 use super::backlog::Backlog;
 use super::folder::Folder;
+use super::marks::{self, Asked, Noted};
 use super::query::Query;
 use super::schema::{self, Unusable, why};
 use super::store::{self, Left};
 use super::{Place, RecordOptions, own_event};
+use crate::strip::{Gap, Stretch};
 
 /// How much is written at once.
 const BATCH: usize = 2000;
@@ -30,10 +33,15 @@ const AGAIN: Duration = Duration::from_secs(3);
 const TIDY: Duration = Duration::from_secs(3600);
 /// How many events are deleted before what waits comes first again.
 const DELETED: usize = 1000;
+const MARKS_DELETED: i64 = 5000;
 /// How many events are kept in memory.
 const IN_MEMORY: usize = 100_000;
 /// A database that is damaged again this soon is not replaced again: the disk itself is broken.
 const REPLACED: Duration = Duration::from_secs(600);
+/// How often it is noted that the aggregator runs, so that it is known afterwards until when one that was killed did.
+const ALIVE: Duration = Duration::from_secs(60);
+/// How many marks are kept in memory: some 50 MB.
+const MARKS_IN_MEMORY: i64 = 500_000;
 
 /// What the thread is told.
 #[derive(Debug)]
@@ -44,9 +52,12 @@ pub(super) enum Order {
     Ended(u64, PlanEnd),
     Maintain(Vec<Maintenance>),
     Know(Vec<(Place, String)>),
+    /// From this moment on these are shown so.
+    Mark(Timestamp, Vec<(InstanceId, Stretch)>),
     /// No plan has a greater number.
     Reserve(u64),
     Ask(Box<Query>, oneshot::Sender<Result<Vec<Event>, String>>),
+    AskNoted(Box<Asked>, oneshot::Sender<Result<Noted, String>>),
     /// Answered when all before is written, or cannot be.
     Flush(oneshot::Sender<()>),
     /// Ends the thread; no plan has had a greater number.
@@ -83,6 +94,10 @@ pub(super) struct Writer {
     taken: usize,
     tidy_at: Instant,
     replaced_at: Option<Instant>,
+    /// When it is to be noted again that the aggregator runs.
+    alive_at: Instant,
+    /// When it was last looked whether events found no room.
+    looked_at: Timestamp,
 }
 
 impl Writer {
@@ -107,6 +122,8 @@ impl Writer {
             taken: 0,
             tidy_at: Instant::now(),
             replaced_at: None,
+            alive_at: Instant::now(),
+            looked_at: now,
         };
         let mut left = Left::default();
         let opened = match &options.data {
@@ -115,6 +132,9 @@ impl Writer {
                 writer.folder = Some(folder);
                 left = writer.open_file(true, now)?;
                 writer.backlog = std::mem::take(&mut writer.backlog).with(&left);
+                if let Some(since) = left.alive {
+                    writer.backlog.marks.add_gap(Gap { since, until: now });
+                }
                 Ok(())
             }),
         };
@@ -206,7 +226,7 @@ impl Writer {
             let mut waiting = Vec::new();
             let mut is_closed = false;
             for order in first.into_iter().chain(orders.try_iter()).take(BATCH) {
-                if matches!(order, Order::Event(_) | Order::Ask(..)) {
+                if matches!(order, Order::Event(_) | Order::Mark(..) | Order::Ask(..) | Order::AskNoted(..)) {
                     self.waiting.fetch_sub(1, Ordering::Relaxed);
                 }
                 match order {
@@ -215,7 +235,7 @@ impl Writer {
                         is_closed = true;
                         break;
                     }
-                    Order::Ask(..) | Order::Flush(_) => waiting.push(order),
+                    Order::Ask(..) | Order::AskNoted(..) | Order::Flush(_) => waiting.push(order),
                     order => self.take(order),
                 }
             }
@@ -226,6 +246,7 @@ impl Writer {
                 // Whoever asked may have gone.
                 match order {
                     Order::Ask(query, answer) => drop(answer.send(self.answer(&query))),
+                    Order::AskNoted(asked, answer) => drop(answer.send(self.noted(&asked))),
                     Order::Flush(done) => drop(done.send(())),
                     _ => {}
                 }
@@ -239,8 +260,8 @@ impl Writer {
 
     /// How long there is nothing to do.
     fn idle(&self) -> Duration {
-        let due = self.failure.as_ref().map_or(self.tidy_at, |failure| failure.again_at.min(self.tidy_at));
-        due.saturating_duration_since(Instant::now())
+        let next = self.failure.as_ref().map_or(self.alive_at, |failure| failure.again_at);
+        next.min(self.tidy_at).saturating_duration_since(Instant::now())
     }
 
     fn is_due(&self) -> bool {
@@ -261,7 +282,8 @@ impl Writer {
                 known.into_iter().for_each(|(place, value)| self.backlog.know(place, value));
             }
             Order::Reserve(last) => self.backlog.reserve(last),
-            Order::Ask(..) | Order::Flush(_) | Order::Close(_) => {}
+            Order::Mark(at, shown) => self.backlog.marks.add(at, shown),
+            Order::Ask(..) | Order::AskNoted(..) | Order::Flush(_) | Order::Close(_) => {}
         }
         if self.failure.is_some() {
             self.backlog.is_kept();
@@ -276,8 +298,11 @@ impl Writer {
             let text = format!("{count} could not be recorded: the disk was too slow");
             tracing::error!("{text}");
             self.backlog.add(own_event(now, text));
+            self.backlog.marks.add_gap(Gap { since: self.looked_at.min(now), until: now });
         }
-        if self.backlog.is_empty() && self.failure.is_none() {
+        self.looked_at = now;
+        let is_alive_noted = self.alive_at > Instant::now();
+        if self.backlog.is_empty() && self.failure.is_none() && is_alive_noted {
             return;
         }
         match self.try_to_write(now) {
@@ -295,18 +320,20 @@ impl Writer {
                 return Err("there is no memory for it".to_owned());
             }
             self.open_file(false, now)?;
-            self.backlog.everything_is_new();
+            self.backlog.everything_is_new(now);
         }
         let Some(database) = &mut self.database else { return Err("it is not open".to_owned()) };
         let backlog = &self.backlog;
         let write = |database: &mut Connection| -> rusqlite::Result<()> {
             let transaction = database.transaction()?;
             backlog.write(&transaction)?;
+            marks::put_alive(&transaction, now)?;
             transaction.commit()
         };
         match write(database) {
             Ok(()) => {
                 self.backlog.is_written();
+                self.alive_at = Instant::now() + ALIVE;
                 Ok(())
             }
             Err(error) => {
@@ -385,25 +412,41 @@ impl Writer {
     pub(super) fn answer(&mut self, query: &Query) -> Result<Vec<Event>, String> {
         let mut events: Vec<Event> =
             self.backlog.events().filter(|event| query.fits_new(event)).take(query.limit).cloned().collect();
-        let Some(database) = &self.database else {
-            let why = self.failure.as_ref().map_or("it is not open", |failure| &failure.why);
-            return Err(format!("events cannot be read: {why}"));
-        };
+        let database = self.database.as_ref().ok_or_else(|| self.closed("events"))?;
         let written = Query { limit: query.limit.saturating_sub(events.len()), ..query.clone() };
         match store::events(database, &written) {
             Ok(written) => {
                 events.extend(written);
                 Ok(events)
             }
-            Err(error) => {
-                let why = self.sentence(&error);
-                if schema::is_damage(&error) {
-                    self.lay_down(&error);
-                    self.fail(why.clone(), Timestamp::now());
-                }
-                Err(format!("events cannot be read: {why}"))
-            }
+            Err(error) => Err(self.unreadable("events", &error)),
         }
+    }
+
+    /// What was noted of instances, also what cannot be written.
+    pub(super) fn noted(&mut self, asked: &Asked) -> Result<Noted, String> {
+        let database = self.database.as_ref().ok_or_else(|| self.closed("times past"))?;
+        match marks::noted(database, asked) {
+            Ok(mut noted) => {
+                self.backlog.marks.complete(&mut noted, asked);
+                Ok(noted)
+            }
+            Err(error) => Err(self.unreadable("times past", &error)),
+        }
+    }
+
+    fn closed(&self, what: &str) -> String {
+        let why = self.failure.as_ref().map_or("it is not open", |failure| &failure.why);
+        format!("{what} cannot be read: {why}")
+    }
+
+    fn unreadable(&mut self, what: &str, error: &rusqlite::Error) -> String {
+        let why = self.sentence(error);
+        if schema::is_damage(error) {
+            self.lay_down(error);
+            self.fail(why.clone(), Timestamp::now());
+        }
+        format!("{what} cannot be read: {why}")
     }
 
     /// Forgets some of what is old, when it is time to.
@@ -422,13 +465,19 @@ impl Writer {
     pub(super) fn forget(&mut self, now: Timestamp) -> bool {
         let Some(database) = &mut self.database else { return false };
         let by_age = now.checked_sub(self.keep).unwrap_or(Timestamp::MIN);
-        let by_number = match &self.folder {
-            Some(_) => Ok(None),
-            None => store::cutoff_for(database, IN_MEMORY),
+        let is_in_memory = self.folder.is_none();
+        let mut forget = || -> rusqlite::Result<bool> {
+            let (events, marks) = match is_in_memory {
+                false => (None, None),
+                true => {
+                    (store::cutoff_for(database, IN_MEMORY)?, marks::cutoff_for(database, MARKS_IN_MEMORY)?)
+                }
+            };
+            let cutoff = |by_number: Option<Timestamp>| by_number.map_or(by_age, |at| at.max(by_age));
+            let is_more = store::forget(database, cutoff(events), DELETED)?;
+            Ok(marks::forget(database, cutoff(marks), MARKS_DELETED)? || is_more)
         };
-        let forgotten = by_number
-            .and_then(|cutoff| store::forget(database, cutoff.map_or(by_age, |at| at.max(by_age)), DELETED));
-        forgotten.unwrap_or_else(|error| {
+        forget().unwrap_or_else(|error| {
             let why = self.sentence(&error);
             tracing::error!(why, "old events cannot be deleted");
             if schema::is_damage(&error) {

@@ -26,7 +26,8 @@ pub(super) static STYLE: LazyLock<Asset> = LazyLock::new(|| {
     let all = concat!(
         include_str!("assets/style.css"),
         include_str!("assets/detail.css"),
-        include_str!("assets/graph.css")
+        include_str!("assets/graph.css"),
+        include_str!("assets/history.css")
     );
     Asset::new("css", "text/css; charset=utf-8", all)
 });

@@ -88,8 +88,8 @@ struct Found {
 }
 
 #[derive(Serialize)]
-struct NotFound {
-    error: String,
+pub(super) struct NotFound {
+    pub(super) error: String,
 }
 
 /// `GET /api/v1/events`
@@ -104,7 +104,7 @@ pub(super) async fn events_json(
     }
 }
 
-fn status(error: &OperationError) -> StatusCode {
+pub(super) fn status(error: &OperationError) -> StatusCode {
     match error.code {
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::InvalidArgument => StatusCode::BAD_REQUEST,

@@ -6,7 +6,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse as _, Response};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rta_shared::control::ActionKind;
 use rta_shared::plan::Wish;
 use serde::Deserialize;
@@ -23,6 +23,8 @@ use crate::target::{OperationError, Target};
 const EVENTS: usize = 10;
 /// How many of the log's last lines are.
 const LINES: u32 = 40;
+/// How far back it is told how it was.
+const LENGTH: SignedDuration = SignedDuration::from_hours(24);
 /// How long an agent that hangs holds up the page.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -63,7 +65,7 @@ pub(super) async fn instance(
         limit: EVENTS,
         ..Asked::default()
     };
-    let (processes, events, log) = tokio::join!(
+    let (processes, events, strip, log) = tokio::join!(
         async {
             match is_there {
                 true => in_time(operations.inspect(&target)).await,
@@ -71,6 +73,7 @@ pub(super) async fn instance(
             }
         },
         async { operations.events(&asked).await.map_err(|error| error.message) },
+        async { operations.strip(&detail.id, LENGTH).await.map_err(|error| error.message) },
         async {
             match has_log && is_there {
                 true => Some(tail(&operations, &target, LINES, PATIENCE).await),
@@ -78,7 +81,7 @@ pub(super) async fn instance(
             }
         },
     );
-    let looked_up = LookedUp { processes, events, log };
+    let looked_up = LookedUp { processes, events, strip, used: operations.usage_of(&detail.id), log };
     let markup = page::detail(&detail, &looked_up, &operations.overview(), &viewer, Timestamp::now());
     ([(CACHE_CONTROL, "no-store")], markup).into_response()
 }

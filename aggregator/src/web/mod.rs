@@ -13,6 +13,7 @@
 //! | `graph` | the drawing of what needs what |
 //! | `log` | the page of an instance's log |
 //! | `events` | what was recorded: its page, and its JSON |
+//! | `history` | how everything was: its page, and its JSON |
 //! | `page` | the page: pure functions from an overview to HTML |
 //! | `routes` | what is answered under which path |
 //! | `theme` | light or dark |
@@ -24,6 +25,7 @@ mod assets;
 mod events;
 mod graph;
 pub mod guard;
+mod history;
 mod instance;
 mod live;
 mod log;

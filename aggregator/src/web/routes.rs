@@ -15,6 +15,7 @@ use super::assets::{Asset, ICON, MORPH, SCRIPT, STYLE};
 use super::events::{events_json, events_page};
 use super::graph::graph;
 use super::guard::{HostPolicy, guard};
+use super::history::{history_json, history_page};
 use super::live::Rooms;
 use super::log::log;
 use super::page::{self, Selection};
@@ -44,6 +45,8 @@ pub fn router(operations: Operations, hosts: HostPolicy, access: Access) -> Rout
         .route("/log", get(log))
         .route("/events", get(events_page))
         .route("/api/v1/events", get(events_json))
+        .route("/history", get(history_page))
+        .route("/api/v1/history", get(history_json))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/refresh", post(refresh))

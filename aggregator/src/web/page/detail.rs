@@ -17,9 +17,13 @@ use super::instance::{address, log_address, query};
 use super::layout::{self, Frame};
 use super::maintenance;
 use super::plan::{capitalised, fields};
+use super::sparkline::sparkline;
+use super::strip::{legend, strip};
 use super::tree::{Node, Tag};
 use crate::detail::{Detail, health};
 use crate::logs::LogPiece;
+use crate::strip::Strip;
+use crate::usage_history::Sample;
 use crate::web::viewer::Viewer;
 
 /// What was looked up when the page was asked for; each, or why it is not known.
@@ -27,6 +31,9 @@ use crate::web::viewer::Viewer;
 pub(in crate::web) struct LookedUp {
     pub(in crate::web) processes: Result<Vec<InspectedProcess>, String>,
     pub(in crate::web) events: Result<Vec<Event>, String>,
+    pub(in crate::web) strip: Result<Strip, String>,
+    /// What it used of late.
+    pub(in crate::web) used: Vec<Sample>,
     /// `None`: it has no log.
     pub(in crate::web) log: Option<Result<LogPiece, String>>,
 }
@@ -43,6 +50,7 @@ pub(in crate::web) fn detail(
     let body = html! {
         main.detail {
             (parts(detail, overview, viewer, now))
+            (past(id, looked_up))
             (command_lines(&looked_up.processes))
             (criteria(detail))
             (events(id, &looked_up.events))
@@ -223,6 +231,40 @@ fn relations(detail: &Detail, overview: &Overview) -> Node {
     Node::leaf("relations", &element)
 }
 
+/// How it was over the last day, and what it used over the last hour.
+fn past(id: &InstanceId, looked_up: &LookedUp) -> Markup {
+    let name = format!("{} on {}", id.component, id.host);
+    let last = looked_up.used.last();
+    let series = |value: fn(&Sample) -> f64| -> Vec<(Timestamp, f64)> {
+        looked_up.used.iter().map(|sample| (sample.at, value(sample))).collect()
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a drawing needs no more digits")]
+    let memory_series = series(|sample| sample.resident_bytes as f64);
+    html! {
+        section.panel {
+            h2 { "Last 24 hours" }
+            @match &looked_up.strip {
+                Err(reason) => p.error { (text(reason)) },
+                Ok(shown) => {
+                    div.detail-strip { (strip(shown, &format!("{name}, last 24 hours"))) }
+                    (legend())
+                }
+            }
+            @if let Some(last) = last {
+                div.detail-use {
+                    div { h3 { "CPU, last hour" }
+                        (sparkline(&series(|sample| sample.cpu_percent), &format!("CPU of {name}, last hour"), &percent(last.cpu_percent)))
+                    }
+                    div { h3 { "Memory, last hour" }
+                        (sparkline(&memory_series, &format!("memory of {name}, last hour"), &memory(last.resident_bytes)))
+                    }
+                }
+            }
+            p.hint { a href={ "/history?" (query(id)) "&length=7d" } { "Last 7 days" } }
+        }
+    }
+}
+
 fn command_lines(processes: &Result<Vec<InspectedProcess>, String>) -> Markup {
     html! {
         section.panel {
@@ -329,6 +371,8 @@ mod tests {
                 arguments: vec!["java".to_owned(), "<b>\u{1b}".to_owned()],
                 more: 3,
             }]),
+            strip: Err("times past cannot be read".to_owned()),
+            used: vec![],
             events: Err("events cannot be read".to_owned()),
             log: Some(Ok(LogPiece { lines: vec!["<i>".to_owned()], notice: String::new() })),
         };

@@ -125,7 +125,7 @@ fn form(filter: &Filter, overview: &Overview) -> Markup {
 }
 
 /// Each once, by the alphabet.
-fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
+pub(super) fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
     let mut names: Vec<String> = names.collect();
     names.sort();
     names.dedup();
@@ -133,7 +133,7 @@ fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 /// A choice of `values` or any; one that is chosen and not among them, as of a host that is gone, is kept.
-fn choice(name: &str, title: &str, chosen: &str, mut values: Vec<String>) -> Markup {
+pub(super) fn choice(name: &str, title: &str, chosen: &str, mut values: Vec<String>) -> Markup {
     if !chosen.is_empty() && !values.iter().any(|value| value == chosen) {
         values.push(chosen.to_owned());
     }

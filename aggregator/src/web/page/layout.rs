@@ -9,7 +9,8 @@ use crate::web::assets::{ICON, MORPH, SCRIPT, STYLE};
 use crate::web::viewer::Viewer;
 
 /// What every page leads to: paths, and the words for them.
-const PAGES: [(&str, &str); 3] = [("/", "Overview"), ("/graph", "Graph"), ("/events", "Events")];
+const PAGES: [(&str, &str); 4] =
+    [("/", "Overview"), ("/graph", "Graph"), ("/history", "History"), ("/events", "Events")];
 
 /// How a page goes on.
 #[derive(Clone, Debug, Default)]

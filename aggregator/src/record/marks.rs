@@ -1,0 +1,217 @@
+//! How instances were shown, and when nobody noted it: what is to be written of that, what is written, what is read.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use rta_shared::overview::InstanceId;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::store::{damaged, time};
+use crate::strip::{Gap, Mark, Stretch};
+
+/// How many marks are kept while they cannot be written, or two for each instance where that is more.
+const KEPT: usize = 50_000;
+/// How many gaps are kept while they cannot be written.
+const KEPT_GAPS: usize = 100;
+/// How many marks are given at most: some 40 MB. Of what is older nothing is told then.
+const MOST: i64 = 1_000_000;
+
+/// What is asked for: the marks that tell how things were from a moment on.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) since: Timestamp,
+    /// `None`: all.
+    pub(super) instance: Option<InstanceId>,
+}
+
+/// What was noted of instances.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Noted {
+    /// Of each instance those from the moment that was asked for on, and the last one before, in the order in which
+    /// they were noted.
+    pub(crate) marks: HashMap<InstanceId, Vec<Mark>>,
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// What is to be written, and how each instance was shown last.
+#[derive(Debug, Default)]
+pub(super) struct Unwritten {
+    marks: Vec<(InstanceId, Mark)>,
+    gaps: Vec<Gap>,
+    shown: HashMap<InstanceId, Stretch>,
+}
+
+impl Unwritten {
+    pub(super) fn is_empty(&self) -> bool {
+        self.marks.is_empty() && self.gaps.is_empty()
+    }
+
+    /// These are shown so from the moment `at` on.
+    pub(super) fn add(&mut self, at: Timestamp, shown: Vec<(InstanceId, Stretch)>) {
+        for (instance, state) in shown {
+            match state {
+                Stretch::NotRecorded => self.shown.remove(&instance),
+                state => self.shown.insert(instance.clone(), state),
+            };
+            self.marks.push((instance, Mark { at, state }));
+        }
+        if self.marks.len() <= KEPT.max(2 * self.shown.len()) {
+            return;
+        }
+        // What led to how everything is now is lost.
+        let since = self.marks.iter().map(|(_, mark)| mark.at).min().unwrap_or(at);
+        self.marks.clear();
+        self.add_gap(Gap { since: since.min(at), until: at });
+        self.note_all(at);
+    }
+
+    /// Writes all anew at the moment `at`, since what was noted before may be lost.
+    pub(super) fn note_all(&mut self, at: Timestamp) {
+        let all = self.shown.iter().map(|(instance, state)| (instance.clone(), Mark { at, state: *state }));
+        self.marks.extend(all);
+    }
+
+    pub(super) fn add_gap(&mut self, gap: Gap) {
+        self.gaps.push(gap);
+        if self.gaps.len() > KEPT_GAPS {
+            let since = self.gaps.iter().map(|gap| gap.since).min().unwrap_or(gap.since);
+            self.gaps = vec![Gap { since, until: gap.until }];
+        }
+    }
+
+    /// Writes all of it, within a transaction of the caller's.
+    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut place = connection.prepare_cached(
+            "INSERT OR IGNORE INTO places (environment_key, host_key, component_key) VALUES (?, ?, ?)",
+        )?;
+        let mut mark = connection.prepare_cached(
+            "INSERT INTO marks (place, at, state) SELECT id, ?, ? FROM places \
+             WHERE environment_key = ? AND host_key = ? AND component_key = ?",
+        )?;
+        for (InstanceId { environment, host, component }, Mark { at, state }) in &self.marks {
+            let (environment, host, component) = (environment.folded(), host.folded(), component.folded());
+            place.execute(params![environment, host, component])?;
+            mark.execute(params![at.as_microsecond(), state.word(), environment, host, component])?;
+        }
+        for gap in &self.gaps {
+            connection
+                .prepare_cached("INSERT INTO gaps (since, until) VALUES (?, ?)")?
+                .execute(params![gap.since.as_microsecond(), gap.until.as_microsecond()])?;
+        }
+        Ok(())
+    }
+
+    /// All of it is written.
+    pub(super) fn is_written(&mut self) {
+        self.marks.clear();
+        self.gaps.clear();
+    }
+
+    /// Adds what could not be written yet to what is.
+    pub(super) fn complete(&self, noted: &mut Noted, asked: &Asked) {
+        let wanted = |instance: &InstanceId| asked.instance.as_ref().is_none_or(|wanted| wanted == instance);
+        for (instance, mark) in self.marks.iter().filter(|(instance, _)| wanted(instance)) {
+            noted.marks.entry(instance.clone()).or_default().push(*mark);
+        }
+        noted.gaps.extend(&self.gaps);
+    }
+}
+
+/// Notes that the aggregator runs at the moment `now`.
+pub(super) fn put_alive(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO numbers (name, value) VALUES ('alive', ?)")?
+        .execute([now.as_microsecond()])?;
+    Ok(())
+}
+
+/// When an aggregator ran last that wrote into this database; `None` where none did.
+pub(super) fn alive(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    connection.query_row("SELECT value FROM numbers WHERE name = 'alive'", [], |row| time(row, 0)).optional()
+}
+
+/// What was noted and is written.
+pub(super) fn noted(connection: &Connection, asked: &Asked) -> rusqlite::Result<Noted> {
+    let mut since = asked.since.as_microsecond();
+    let oldest: Option<i64> = connection
+        .prepare_cached("SELECT at FROM marks WHERE at >= ? ORDER BY at DESC LIMIT 1 OFFSET ?")?
+        .query_row(params![since, MOST], |row| row.get(0))
+        .optional()?;
+    if let Some(oldest) = oldest {
+        // The marks of this very moment may be cut apart.
+        since = oldest + 1;
+    }
+    let mut noted = Noted { marks: HashMap::new(), gaps: gaps(connection)? };
+    // By its ID, not its time: where the clock was set back, what was noted last holds.
+    let last_before = "(SELECT id FROM marks WHERE place = places.id AND at < ?1 ORDER BY id DESC LIMIT 1)";
+    let columns = "SELECT environment_key, host_key, component_key, at, state FROM marks \
+                   JOIN places ON places.id = marks.place";
+    let mut add = |row: &rusqlite::Row<'_>| -> rusqlite::Result<()> {
+        let name =
+            |at: usize| -> rusqlite::Result<rta_shared::name::Name> { Ok(row.get_ref(at)?.as_str()?.into()) };
+        let instance = InstanceId { environment: name(0)?, host: name(1)?, component: name(2)? };
+        let state = Stretch::from_word(row.get_ref(4)?.as_str()?).ok_or_else(|| damaged(4))?;
+        noted.marks.entry(instance).or_default().push(Mark { at: time(row, 3)?, state });
+        Ok(())
+    };
+    match &asked.instance {
+        None => {
+            let mut statement = connection.prepare_cached(&format!(
+                "{columns} WHERE at >= ?1 OR marks.id IN (SELECT {last_before} FROM places) ORDER BY marks.id"
+            ))?;
+            let mut rows = statement.query([since])?;
+            while let Some(row) = rows.next()? {
+                add(row)?;
+            }
+        }
+        Some(InstanceId { environment, host, component }) => {
+            let mut statement = connection.prepare_cached(&format!(
+                "{columns} WHERE environment_key = ?2 AND host_key = ?3 AND component_key = ?4 \
+                 AND (at >= ?1 OR marks.id = {last_before}) ORDER BY marks.id"
+            ))?;
+            let mut rows =
+                statement.query(params![since, environment.folded(), host.folded(), component.folded()])?;
+            while let Some(row) = rows.next()? {
+                add(row)?;
+            }
+        }
+    }
+    Ok(noted)
+}
+
+fn gaps(connection: &Connection) -> rusqlite::Result<Vec<Gap>> {
+    let mut statement = connection.prepare_cached("SELECT since, until FROM gaps ORDER BY rowid")?;
+    let gaps = statement.query_map([], |row| Ok(Gap { since: time(row, 0)?, until: time(row, 1)? }))?;
+    gaps.collect()
+}
+
+/// The time before which marks may go so that no more than `rows` are left; `None` where there are no more.
+pub(super) fn cutoff_for(connection: &Connection, rows: i64) -> rusqlite::Result<Option<Timestamp>> {
+    connection
+        .query_row("SELECT at FROM marks ORDER BY at DESC LIMIT 1 OFFSET ?", [rows], |row| time(row, 0))
+        .optional()
+}
+
+/// Deletes up to `most` of the marks that are older than `cutoff`, but for the last one of each instance, which tells
+/// how it was then, unless a gap ended that; true where there may be more.
+pub(super) fn forget(connection: &mut Connection, cutoff: Timestamp, most: i64) -> rusqlite::Result<bool> {
+    let cutoff = cutoff.as_microsecond();
+    let transaction = connection.transaction()?;
+    let deleted = transaction.execute(
+        "DELETE FROM marks WHERE id IN (SELECT id FROM marks AS mark WHERE at < ?1 AND (\
+         at <= ifnull((SELECT max(since) FROM gaps WHERE until < ?1), -1) OR state = 'not recorded' \
+         OR EXISTS (SELECT 1 FROM marks WHERE place = mark.place AND id > mark.id AND at < ?1)) LIMIT ?2)",
+        params![cutoff, most],
+    )?;
+    let is_more = i64::try_from(deleted).unwrap_or(i64::MAX) >= most;
+    if !is_more {
+        // As long as there are marks from before them, they say that those do not hold any more.
+        transaction.execute("DELETE FROM gaps WHERE until < ?", [cutoff])?;
+        transaction.execute(
+            "DELETE FROM places WHERE NOT EXISTS (SELECT 1 FROM marks WHERE place = places.id)",
+            [],
+        )?;
+    }
+    transaction.commit()?;
+    Ok(is_more)
+}

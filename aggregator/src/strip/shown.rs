@@ -1,0 +1,89 @@
+//! What of an overview is noted: how each instance is shown, whenever that is another way than before.
+//!
+//! Events alone do not tell it. What is first seen of an instance is no event, nor is it one that an instance becomes
+//! unknown because a host, or what it needs elsewhere, does; a strip from events would stay green there.
+
+use std::collections::HashMap;
+
+use rta_shared::overview::{InstanceId, Overview};
+
+use super::Stretch;
+
+/// How every instance was shown last.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    /// `None` before the first overview.
+    config_digest: Option<String>,
+    /// In the configuration's order.
+    instances: Vec<(InstanceId, Stretch)>,
+}
+
+impl Shown {
+    /// What is shown another way now, also what is there for the first time; what is gone is not recorded any more.
+    pub(crate) fn note(&mut self, overview: &Overview) -> Vec<(InstanceId, Stretch)> {
+        // While the configuration is the same, so are the positions; this runs for every overview.
+        if self.config_digest.as_ref() == Some(&overview.config_digest) {
+            let mut changed = Vec::new();
+            for ((id, before), located) in self.instances.iter_mut().zip(overview.instances()) {
+                let now = Stretch::of(located.instance);
+                if *before != now {
+                    *before = now;
+                    changed.push((id.clone(), now));
+                }
+            }
+            return changed;
+        }
+        self.config_digest = Some(overview.config_digest.clone());
+        let now = overview.instances().map(|located| (located.id(), Stretch::of(located.instance)));
+        let before = std::mem::replace(&mut self.instances, now.collect());
+        let mut before: HashMap<InstanceId, Stretch> = before.into_iter().collect();
+        let mut changed: Vec<(InstanceId, Stretch)> =
+            self.instances.iter().filter(|(id, now)| before.remove(id) != Some(*now)).cloned().collect();
+        changed.extend(before.into_keys().map(|gone| (gone, Stretch::NotRecorded)));
+        changed
+    }
+
+    /// All of it.
+    pub(crate) fn all(&self) -> Vec<(InstanceId, Stretch)> {
+        self.instances.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::overview::Health;
+
+    use super::*;
+    use crate::web::page::tests::sample;
+
+    fn told(changed: &[(InstanceId, Stretch)]) -> Vec<String> {
+        changed.iter().map(|(id, state)| format!("{} {}", id.component, state.word())).collect()
+    }
+
+    #[test]
+    fn everything_is_noted_once_and_then_what_changes_also_without_an_event() {
+        let mut shown = Shown::default();
+        let mut overview = sample();
+        assert_eq!(
+            told(&shown.note(&overview)),
+            ["kafka server down", "novelty detector degraded", "cassandra unknown"]
+        );
+        assert!(shown.note(&overview).is_empty());
+        // Its host is as it was; what it needs is not known any more. That is no event.
+        let detector = &mut overview.environments[0].hosts[1].instances[0];
+        detector.health = Health::Unknown;
+        assert_eq!(told(&shown.note(&overview)), ["novelty detector unknown"]);
+        assert_eq!(shown.all().len(), 3);
+    }
+
+    #[test]
+    fn what_comes_and_goes_with_the_configuration_is_noted() {
+        let mut shown = Shown::default();
+        shown.note(&sample());
+        let mut other = sample();
+        other.config_digest = "def".to_owned();
+        other.environments[0].hosts.remove(0);
+        assert_eq!(told(&shown.note(&other)), ["kafka server not recorded"]);
+        assert_eq!(told(&shown.note(&sample())), ["kafka server down"]);
+    }
+}

@@ -1,0 +1,110 @@
+//! A strip as a sentence, for those who do not see it, and its share of uptime as a number.
+
+use jiff::SignedDuration;
+use rta_shared::text::counted;
+
+use super::{Stretch, Strip};
+
+/// What the number counts, for whoever wonders.
+pub(crate) const MEANING: &str = "Share of the time in which it ran, up or degraded. Maintenance, and what is unknown \
+                                  or was not recorded, do not count";
+
+/// `99.98 %`; rounded down, so that only what never was down has 100 %. `-` where nothing is known.
+pub(crate) fn share(uptime: Option<f64>) -> String {
+    match uptime {
+        None => "-".to_owned(),
+        Some(percent) if percent >= 100.0 => "100 %".to_owned(),
+        Some(percent) if percent >= 99.0 => format!("{:.2} %", (percent * 100.0).floor() / 100.0),
+        Some(percent) => format!("{:.1} %", (percent * 10.0).floor() / 10.0),
+    }
+}
+
+/// `up 97.2 %, down 40 min in 2 outages, unknown 3 min`.
+pub(crate) fn sentence(strip: &Strip) -> String {
+    let mut parts = match strip.uptime() {
+        Some(_) => vec![format!("up {}", share(strip.uptime()))],
+        None => vec!["uptime not known".to_owned()],
+    };
+    for state in Stretch::ALL.into_iter().rev().filter(|state| *state != Stretch::Up) {
+        let (total, times) = (strip.total(state), strip.times(state));
+        match state {
+            _ if times == 0 => {}
+            Stretch::Down => {
+                parts.push(format!("down {} in {}", lasting(total), counted(times, "outage")));
+            }
+            state => parts.push(format!("{} {}", state.word(), lasting(total))),
+        }
+    }
+    parts.join(", ")
+}
+
+/// `under 1 s`, `40 s`, `12 min`, `3 h 20 min`, `2 d 4 h`: rounded down to what matters.
+pub(crate) fn lasting(length: SignedDuration) -> String {
+    let seconds = length.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    let two = |great: i64, unit: &str, small: i64, small_unit: &str| match small {
+        0 => format!("{great} {unit}"),
+        small => format!("{great} {unit} {small} {small_unit}"),
+    };
+    match seconds {
+        ..1 => "under 1 s".to_owned(),
+        1..60 => format!("{seconds} s"),
+        60..600 => two(minutes, "min", seconds % 60, "s"),
+        600..3600 => format!("{minutes} min"),
+        3600..86_400 => two(hours, "h", minutes % 60, "min"),
+        _ => two(days, "d", hours % 24, "h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::super::Mark;
+    use super::*;
+
+    #[test]
+    fn only_what_never_was_down_has_the_whole_of_it() {
+        for (uptime, expected) in [
+            (None, "-"),
+            (Some(0.0), "0.0 %"),
+            (Some(97.29), "97.2 %"),
+            (Some(99.999_9), "99.99 %"),
+            (Some(100.0), "100 %"),
+        ] {
+            assert_eq!(share(uptime), expected);
+        }
+    }
+
+    #[test]
+    fn lengths_have_what_matters() {
+        let lengths = [0, 59, 60, 95, 3599, 3600, 12_000, 86_400, 190_000];
+        let told = lengths.map(|seconds| lasting(SignedDuration::from_secs(seconds)));
+        assert_eq!(
+            told,
+            ["under 1 s", "59 s", "1 min", "1 min 35 s", "59 min", "1 h", "3 h 20 min", "1 d", "2 d 4 h"]
+        );
+    }
+
+    #[test]
+    fn the_sentence_tells_the_worst_first_and_nothing_that_was_not() {
+        let at = |minutes| Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes);
+        let mark = |minutes, state| Mark { at: at(minutes), state };
+        let marks = [
+            mark(0, Stretch::Up),
+            mark(500, Stretch::Down),
+            mark(520, Stretch::Up),
+            mark(900, Stretch::Unknown),
+            mark(903, Stretch::Down),
+            mark(923, Stretch::Degraded),
+            mark(1433, Stretch::Maintenance),
+        ];
+        let strip = Strip::from_marks(at(0), at(1440), &marks, &[]);
+        assert_eq!(
+            sentence(&strip),
+            "up 97.2 %, down 40 min in 2 outages, degraded 8 h 30 min, unknown 3 min, maintenance 7 min"
+        );
+        let nothing = Strip::from_marks(at(0), at(60), &[], &[]);
+        assert_eq!(sentence(&nothing), "uptime not known, not recorded 1 h");
+    }
+}

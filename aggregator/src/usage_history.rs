@@ -1,0 +1,257 @@
+//! What every instance used over the last hour, in memory: pure, but for the lock around it.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use rta_shared::name::Name;
+use rta_shared::overview::{HostOverview, InstanceId, Overview};
+use rta_shared::usage::Used;
+
+use crate::operations::Operations;
+
+/// How far apart two samples are at least; agents measure more often.
+const SPACING: SignedDuration = SignedDuration::from_secs(15);
+/// How long samples are kept.
+const KEPT: SignedDuration = SignedDuration::from_hours(1);
+/// No instance has more. With 12 bytes each, 14,000 instances take 40 MB.
+const MOST: usize = 240;
+
+/// What an instance used at one moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Sample {
+    /// By the aggregator's clock, to the second.
+    pub(crate) at: Timestamp,
+    /// In percent of one core.
+    pub(crate) cpu_percent: f64,
+    /// To the 1024 bytes, and no more than 4 TiB.
+    pub(crate) resident_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Packed {
+    /// Seconds since 1970.
+    at: u32,
+    cpu_percent: f32,
+    resident_kib: u32,
+}
+
+impl Packed {
+    fn new(at: Timestamp, used: &Used) -> Self {
+        Self {
+            at: u32::try_from(at.as_second()).unwrap_or_default(),
+            #[expect(clippy::cast_possible_truncation, reason = "a share needs no more digits")]
+            cpu_percent: used.cpu_percent as f32,
+            resident_kib: u32::try_from(used.resident_bytes / 1024).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn at(self) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(i64::from(self.at))
+    }
+
+    fn unpacked(self) -> Sample {
+        Sample {
+            at: self.at(),
+            cpu_percent: f64::from(self.cpu_percent),
+            resident_bytes: u64::from(self.resident_kib) * 1024,
+        }
+    }
+}
+
+/// What every instance used; clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct UsageHistory(Arc<Mutex<Hosts>>);
+
+#[derive(Debug, Default)]
+struct Hosts {
+    config_digest: String,
+    hosts: HashMap<Name, Host>,
+}
+
+#[derive(Debug)]
+struct Host {
+    /// Of the last measurement that was taken in, by the host's clock.
+    measured_at: Timestamp,
+    /// When that was, by the aggregator's.
+    taken_at: Timestamp,
+    components: HashMap<Name, VecDeque<Packed>>,
+}
+
+impl UsageHistory {
+    /// Takes in what was measured since, where it is time to; forgets what is gone from the configuration.
+    pub(crate) fn note(&self, overview: &Overview) {
+        // Whoever panicked with it left samples that are as good as any.
+        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if hosts.config_digest != overview.config_digest {
+            hosts.forget_removed(overview);
+        }
+        for host in overview.environments.iter().flat_map(|environment| &environment.hosts) {
+            hosts.note(host, overview.generated_at);
+        }
+    }
+
+    /// What an instance used in the hour before `now`, the oldest first. Where nothing was measured, since it did
+    /// not run or its host was unknown, there are no samples.
+    pub(crate) fn of(&self, id: &InstanceId, now: Timestamp) -> Vec<Sample> {
+        let hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = hosts.hosts.get(&id.host).and_then(|host| host.components.get(&id.component));
+        let samples = samples.into_iter().flatten().filter(|sample| now.duration_since(sample.at()) <= KEPT);
+        samples.map(|sample| sample.unpacked()).collect()
+    }
+}
+
+impl Hosts {
+    fn forget_removed(&mut self, overview: &Overview) {
+        self.config_digest.clone_from(&overview.config_digest);
+        let there: HashSet<(&Name, &Name)> =
+            overview.instances().map(|located| (&located.host.name, &located.instance.component)).collect();
+        self.hosts.retain(|name, host| {
+            host.components.retain(|component, _| there.contains(&(name, component)));
+            !host.components.is_empty()
+        });
+    }
+
+    fn note(&mut self, host: &HostOverview, now: Timestamp) {
+        let Some(usage) = &host.usage else { return };
+        let known = self.hosts.entry(host.name.clone()).or_insert_with(|| Host {
+            measured_at: Timestamp::MIN,
+            taken_at: Timestamp::MIN,
+            components: HashMap::new(),
+        });
+        // A clock that was set back is no reason to wait.
+        let is_early = known.taken_at <= now && now.duration_since(known.taken_at) < SPACING;
+        if is_early || known.measured_at == usage.measured_at {
+            return;
+        }
+        (known.measured_at, known.taken_at) = (usage.measured_at, now);
+        for instance in &host.instances {
+            let Some(used) = usage.together(instance.processes.iter().map(|process| process.id.pid)) else {
+                continue;
+            };
+            let samples = known.components.entry(instance.component.clone()).or_default();
+            // What is of later, by a clock that was ahead, is of no time that can be told.
+            samples.retain(|sample| sample.at() <= now && now.duration_since(sample.at()) <= KEPT);
+            samples.push_back(Packed::new(now, &used));
+            if samples.len() > MOST {
+                samples.pop_front();
+            }
+        }
+    }
+}
+
+impl Operations {
+    /// What an instance used in the last hour, the oldest first.
+    pub(crate) fn usage_of(&self, id: &InstanceId) -> Vec<Sample> {
+        self.usage.of(id, Timestamp::now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::process::{Process, ProcessId};
+    use rta_shared::usage::{ProcessUsage, Usage};
+
+    use super::*;
+    use crate::web::page::tests::sample;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
+    }
+
+    /// The sample at a moment, with what its second host's detector uses.
+    fn measured(seconds: i64, cpu_percent: f64) -> Overview {
+        let mut overview = sample();
+        overview.generated_at = at(seconds);
+        let host = &mut overview.environments[0].hosts[1];
+        host.instances[0].processes =
+            vec![Process { id: ProcessId { pid: 7, start_ticks: 1 }, parent_pid: 1, started_at: None }];
+        host.usage = Some(Usage {
+            measured_at: at(seconds - 1000),
+            cpus: 1,
+            load: [0.0; 3],
+            memory_total_bytes: 0,
+            memory_available_bytes: 0,
+            booted_at: None,
+            processes: vec![ProcessUsage {
+                pid: 7,
+                cpu_percent,
+                resident_bytes: 10_240_000,
+                threads: 1,
+                open_files: None,
+            }],
+        });
+        overview
+    }
+
+    fn detector() -> InstanceId {
+        InstanceId {
+            environment: "DEV".into(),
+            host: "c2t08978".into(),
+            component: "Novelty Detector".into(),
+        }
+    }
+
+    fn seconds(history: &UsageHistory, now: i64) -> Vec<i64> {
+        history.of(&detector(), at(now)).iter().map(|sample| sample.at.as_second()).collect()
+    }
+
+    #[test]
+    fn samples_are_spaced_and_of_one_measurement_each() {
+        let history = UsageHistory::default();
+        for second in [0, 5, 14, 15, 20, 31] {
+            history.note(&measured(second, 12.5));
+        }
+        let again = measured(31, 12.5);
+        history.note(&Overview { generated_at: at(100), ..again });
+        assert_eq!(seconds(&history, 100), [0, 15, 31]);
+        let first = history.of(&detector(), at(100))[0];
+        assert_eq!((first.cpu_percent, first.resident_bytes), (12.5, 10_240_000));
+    }
+
+    #[test]
+    fn what_does_not_run_or_is_not_known_has_no_samples() {
+        let history = UsageHistory::default();
+        history.note(&measured(0, 1.0));
+        let mut lost = measured(20, 1.0);
+        lost.environments[0].hosts[1].usage = None;
+        history.note(&lost);
+        let mut stopped = measured(40, 1.0);
+        stopped.environments[0].hosts[1].instances[0].processes.clear();
+        history.note(&stopped);
+        history.note(&measured(60, 1.0));
+        assert_eq!(seconds(&history, 60), [0, 60]);
+    }
+
+    #[test]
+    fn an_hour_is_kept_and_never_more_than_the_memory_that_was_promised() {
+        let history = UsageHistory::default();
+        for second in (0..10_000).step_by(15) {
+            history.note(&measured(second, 1.0));
+        }
+        let kept = seconds(&history, 9_990);
+        assert_eq!((kept.len(), kept.last()), (MOST, Some(&9_990)));
+        assert!(seconds(&history, 20_000).is_empty());
+        assert_eq!(size_of::<Packed>(), 12);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_begins_anew() {
+        let history = UsageHistory::default();
+        for second in [5_000, 5_020, 100, 120] {
+            history.note(&measured(second, 1.0));
+        }
+        assert_eq!(seconds(&history, 120), [100, 120]);
+    }
+
+    #[test]
+    fn what_is_gone_from_the_configuration_is_forgotten() {
+        let history = UsageHistory::default();
+        history.note(&measured(0, 1.0));
+        let mut other = sample();
+        other.config_digest = "def".to_owned();
+        other.environments[0].hosts.remove(1);
+        history.note(&other);
+        assert!(seconds(&history, 0).is_empty());
+    }
+}

@@ -1,0 +1,306 @@
+//! How every instance was over the last day or week, host by host, the worst first.
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+use rta_shared::human::{memory, percent};
+use rta_shared::overview::{Located, Overview};
+use rta_shared::text::counted;
+
+use super::events::{choice, sorted};
+use super::health::{badge, text};
+use super::instance::address as instance_address;
+use super::sparkline::sparkline;
+use super::strip::{legend, strip};
+use super::{config, layout};
+use crate::strip::Strip;
+use crate::strip::words::MEANING;
+use crate::usage_history::Sample;
+use crate::web::viewer::Viewer;
+
+/// The lengths that the page offers, as they stand in its address and as they are called.
+const LENGTHS: [(&str, &str); 2] = [("24h", "24 hours"), ("7d", "7 days")];
+/// How many instances are shown; of more, the worst.
+const MOST: usize = 200;
+
+/// What the page is narrowed to, as it stands in its address; empty: any, and the first length.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::web) struct Shown {
+    pub(in crate::web) environment: String,
+    pub(in crate::web) host: String,
+    pub(in crate::web) component: String,
+    pub(in crate::web) length: String,
+}
+
+/// One instance with how it was.
+pub(in crate::web) struct Past<'v> {
+    pub(in crate::web) located: Located<'v>,
+    pub(in crate::web) strip: &'v Strip,
+    /// What it used of late.
+    pub(in crate::web) used: Vec<Sample>,
+}
+
+/// The page of these instances, or of the `error` for which there are none.
+pub(in crate::web) fn history(
+    viewer: &Viewer,
+    past: Result<Vec<Past<'_>>, &str>,
+    shown: &Shown,
+    overview: &Overview,
+) -> Markup {
+    let length = if shown.length.is_empty() { LENGTHS[0].0 } else { &shown.length };
+    let body = html! {
+        header.top {
+            div.events-head {
+                h1 { "History" }
+                @match past.as_ref().ok().and_then(|past| past.first()) {
+                    Some(first) => p { "From " (moment(first.strip.from)) " to " (moment(first.strip.to)) ", the worst first" },
+                    None => p { "How everything was, the worst first" },
+                }
+            }
+        }
+        main.history-page {
+            @if let Some(error) = &overview.record_error { (config::not_recorded(error)) }
+            (narrowing(shown, length, overview))
+            @match past {
+                Err(error) => p.empty { (text(error)) },
+                Ok(past) if past.is_empty() => p.empty { "There is no instance." },
+                Ok(past) => (list(past, shown, length)),
+            }
+        }
+    };
+    layout::layout(viewer, "History - rta", &body)
+}
+
+fn list(mut past: Vec<Past<'_>>, shown: &Shown, length: &str) -> Markup {
+    past.sort_by(|a, b| a.badness().total_cmp(&b.badness()).reverse());
+    let surplus = past.len().saturating_sub(MOST);
+    past.truncate(MOST);
+    let called = called(length);
+    html! {
+        (legend())
+        @for (name, hosts) in grouped(past, |past| past.located.environment.name.as_str()) {
+            section.environment {
+                div.environment-head { h2 { (text(name)) } }
+                @for (name, past) in grouped(hosts, |past| past.located.host.name.as_str()) {
+                    section.past {
+                        div.past-head aria-hidden="true" {
+                            span {} span { "Last " (called) } span { "CPU, 1 h" } span { "Memory, 1 h" }
+                        }
+                        h3 { (text(name)) }
+                        ul { @for past in &past { (row(past, &called)) } }
+                    }
+                }
+            }
+        }
+        p.hint { (MEANING) "." }
+        @if surplus > 0 {
+            p.hint {
+                (counted(surplus, "more instance")) " fared no worse. Choose a host, or take all of them "
+                a href=(address("/api/v1/history", shown, length)) { "as JSON" } "."
+            }
+        }
+    }
+}
+
+impl Past<'_> {
+    /// The greater, the more of it is shown first: what was down longest, then what is not known.
+    fn badness(&self) -> f64 {
+        match self.strip.uptime() {
+            Some(uptime) => 100.0 - uptime,
+            // It comes before what never was down.
+            None => f64::MIN_POSITIVE,
+        }
+    }
+}
+
+/// What has the same name stands together, by where the first of it stands.
+fn grouped<'v, T>(all: Vec<T>, name: impl Fn(&T) -> &'v str) -> Vec<(&'v str, Vec<T>)> {
+    let mut groups: Vec<(&str, Vec<T>)> = Vec::new();
+    let mut places = std::collections::HashMap::new();
+    for one in all {
+        let name = name(&one);
+        let at = *places.entry(name).or_insert(groups.len());
+        match groups.get_mut(at) {
+            Some((_, group)) => group.push(one),
+            None => groups.push((name, vec![one])),
+        }
+    }
+    groups
+}
+
+fn row(past: &Past<'_>, called: &str) -> Markup {
+    let Past { located, strip: shown, used } = past;
+    let name = located.instance.component.as_str();
+    let series = |value: fn(&Sample) -> f64| -> Vec<(Timestamp, f64)> {
+        used.iter().map(|sample| (sample.at, value(sample))).collect()
+    };
+    let pids = located.instance.processes.iter().map(|process| process.id.pid);
+    let now = located.host.usage.as_ref().and_then(|usage| usage.together(pids));
+    let written = |now: Option<String>| now.unwrap_or("-".to_owned());
+    // The greatest number that a line is drawn for is far from where digits are lost.
+    #[expect(clippy::cast_precision_loss, reason = "a drawing needs no more digits")]
+    let memory_series = series(|sample| sample.resident_bytes as f64);
+    html! {
+        li {
+            div.what {
+                a.component href=(instance_address(&located.id())) { (text(name)) }
+                (badge(located.instance.health))
+            }
+            (strip(shown, &format!("{name} on {}, last {called}", located.host.name)))
+            (sparkline(
+                &series(|sample| sample.cpu_percent),
+                &format!("CPU of {name}, in percent of one core,"),
+                &written(now.map(|used| percent(used.cpu_percent))),
+            ))
+            (sparkline(
+                &memory_series,
+                &format!("memory of {name}, in bytes,"),
+                &written(now.map(|used| memory(used.resident_bytes))),
+            ))
+        }
+    }
+}
+
+/// What the page can be narrowed to.
+fn narrowing(shown: &Shown, length: &str, overview: &Overview) -> Markup {
+    let environments = overview.environments.iter();
+    let hosts = environments
+        .clone()
+        .filter(|environment| shown.environment.is_empty() || environment.name == *shown.environment.as_str())
+        .flat_map(|environment| environment.hosts.iter().map(|host| host.name.as_str().to_owned()));
+    html! {
+        div.narrowing {
+            nav aria-label="Length" {
+                @for (value, called) in LENGTHS {
+                    a href=(address("/history", shown, value)) aria-current=[(value == length).then_some("page")] { (called) }
+                }
+            }
+            form.filter method="get" action="/history" {
+                (choice("environment", "Environment", &shown.environment, environments.map(|environment| environment.name.as_str().to_owned()).collect()))
+                (choice("host", "Host", &shown.host, sorted(hosts)))
+                input type="hidden" name="length" value=(length);
+                button type="submit" { "Show" }
+            }
+        }
+    }
+}
+
+/// Where the same is shown with another length.
+fn address(path: &str, shown: &Shown, length: &str) -> String {
+    let query: Vec<(&str, &str)> = [
+        ("environment", shown.environment.as_str()),
+        ("host", &shown.host),
+        ("component", &shown.component),
+        ("length", length),
+    ]
+    .into_iter()
+    .filter(|(_, value)| !value.is_empty())
+    .collect();
+    // Texts alone: nothing of it can fail.
+    format!("{path}?{}", serde_urlencoded::to_string(query).unwrap_or_default())
+}
+
+/// A length as people call it.
+fn called(length: &str) -> String {
+    let known = LENGTHS.into_iter().find(|(value, _)| *value == length);
+    known.map_or_else(|| text(length).into_owned(), |(_, called)| called.to_owned())
+}
+
+fn moment(at: Timestamp) -> Markup {
+    html! { time datetime=(at) { (at.strftime("%Y-%m-%d %H:%M UTC")) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use rta_shared::overview::InstanceOverview;
+
+    use super::*;
+    use crate::strip::{Mark, Stretch};
+    use crate::web::page::tests::{instance, sample};
+
+    fn at(minutes: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes)
+    }
+
+    /// Of an hour, from a mark at its beginning on and another one ten minutes later.
+    fn of(first: Stretch, then: Stretch) -> Strip {
+        let marks = [Mark { at: at(0), state: first }, Mark { at: at(10), state: then }];
+        Strip::from_marks(at(0), at(60), &marks, &[])
+    }
+
+    fn html_of(overview: &Overview, strips: &[Strip], shown: &Shown) -> String {
+        let past = overview.instances().zip(strips).map(|(located, strip)| Past {
+            located,
+            strip,
+            used: vec![Sample { at: at(0), cpu_percent: 12.5, resident_bytes: 512_000_000 }],
+        });
+        history(&Viewer::anybody("/history"), Ok(past.collect()), shown, overview).into_string()
+    }
+
+    #[test]
+    fn what_fared_worst_comes_first_and_what_is_not_known_before_what_was_up() {
+        let strips = [
+            of(Stretch::Up, Stretch::Up),
+            of(Stretch::Down, Stretch::Up),
+            of(Stretch::NotRecorded, Stretch::Unknown),
+        ];
+        let html = html_of(&sample(), &strips, &Shown::default());
+        let places =
+            ["novelty detector</a>", "cassandra</a>", "kafka server</a>"].map(|name| html.find(name));
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?}");
+        for expected in [
+            "From <time datetime=\"1970-01-01T00:00:00Z\">1970-01-01 00:00 UTC</time>",
+            "aria-label=\"novelty detector on c2t08978, last 24 hours: up 83.3 %, down 10 min in 1 outage\"",
+            "aria-label=\"CPU of novelty detector, in percent of one core, from 00:00 to 00:00 UTC: \
+             least 12.5, most 12.5, now -\"",
+            "/instance?environment=DEV&amp;host=c2t08978&amp;component=novelty+detector",
+            "<a href=\"/history?length=24h\" aria-current=\"page\">24 hours</a>",
+            "<a href=\"/history?length=7d\">7 days</a>",
+        ] {
+            assert!(html.contains(expected), "{expected}\n{html}");
+        }
+        assert!(!html.contains("style="));
+    }
+
+    #[test]
+    fn of_very_many_the_worst_are_shown_and_it_is_said_where_the_others_are() {
+        let mut overview = sample();
+        let component = |number: usize| InstanceOverview {
+            component: format!("c{number}").as_str().into(),
+            ..instance("c", None, rta_shared::overview::Health::Up)
+        };
+        overview.environments[0].hosts.truncate(1);
+        overview.environments[0].hosts[0].instances = (0..250).map(component).collect();
+        let mut strips = vec![of(Stretch::Up, Stretch::Up); 250];
+        strips[249] = of(Stretch::Down, Stretch::Up);
+        let shown = Shown { host: "c9t21193".to_owned(), ..Shown::default() };
+        let html = html_of(&overview, &strips, &shown);
+        assert!(html.find(">c249</a>") < html.find(">c0</a>"));
+        assert_eq!(html.matches("role=\"img\" aria-label=\"c").count(), 200);
+        assert!(html.contains("50 more instances fared no worse"));
+        assert!(html.contains("href=\"/api/v1/history?host=c9t21193&amp;length=24h\""));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_and_hostile_names_stay_text() {
+        let shown = Shown { length: "\"><img>".to_owned(), host: "<script>".to_owned(), ..Shown::default() };
+        let html = history(
+            &Viewer::anybody("/history"),
+            Err("times past cannot be read: <full>"),
+            &shown,
+            &sample(),
+        )
+        .into_string();
+        assert!(html.contains("times past cannot be read: &lt;full&gt;"));
+        assert!(!html.contains("<script>") && !html.contains("<img"));
+        let mut overview = sample();
+        overview.environments[0].name = "<script>\u{1b}".into();
+        overview.environments[0].hosts[0].name = "<script>\u{202e}".into();
+        overview.environments[0].hosts[0].instances[0].component = "\"><img src=x onerror=y>\u{1b}".into();
+        let html = html_of(&overview, &[of(Stretch::Up, Stretch::Down)], &shown);
+        assert!(!html.contains("<script>") && !html.contains("<img"));
+        // What a form sends back has to be as it was.
+        let list = html.split_once("class=\"past\"").unwrap().1;
+        assert!(!list.contains(['\u{1b}', '\u{202e}']), "{list}");
+    }
+}

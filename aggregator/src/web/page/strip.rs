@@ -1,0 +1,199 @@
+//! A strip as a drawing: time from left to right, each state by its own height and pattern beside its colour.
+
+use jiff::{SignedDuration, Timestamp};
+use maud::{Markup, html};
+
+use super::health::text;
+use crate::strip::words::{MEANING, lasting, sentence, share};
+use crate::strip::{Span, Stretch, Strip};
+
+/// The drawing's width, in its own units; the stylesheet says how wide it is shown.
+const WIDTH: f64 = 1000.0;
+/// What is another thing than up is drawn at least as wide: ten seconds of an outage are seen in a week too.
+const LEAST: f64 = 5.0;
+/// The drawing has no more pieces; where there are more, each stands for the worst in its time.
+const MOST: u16 = 120;
+
+/// The strip called `label`, with the share of uptime beside it.
+pub(super) fn strip(strip: &Strip, label: &str) -> Markup {
+    let is_joined = strip.spans.len() > usize::from(MOST);
+    let mut pieces = if is_joined { joined(strip) } else { strip.spans.clone() };
+    // The worst last, over what is beside it.
+    pieces.sort_by_key(|piece| piece.state);
+    html! {
+        div.strip {
+            svg viewBox={ "0 0 " (WIDTH) " 20" } preserveAspectRatio="none" role="img"
+                aria-label={ (text(label)) ": " (sentence(strip)) } {
+                @for piece in &pieces {
+                    g class={ "stretch " (class(piece.state)) } {
+                        title { (told(piece, is_joined)) }
+                        (shape(piece.state, place(piece, strip)))
+                    }
+                }
+            }
+            span.uptime title=(MEANING) { (share(strip.uptime())) }
+        }
+    }
+}
+
+/// What each state looks like, with its word.
+pub(super) fn legend() -> Markup {
+    html! {
+        ul.legend aria-label="What the strips show" {
+            @for state in Stretch::ALL {
+                li {
+                    svg viewBox={ "0 0 " (WIDTH) " 20" } preserveAspectRatio="none" aria-hidden="true" {
+                        g class={ "stretch " (class(state)) } { (shape(state, (0.0, WIDTH))) }
+                    }
+                    (state.word())
+                }
+            }
+        }
+    }
+}
+
+/// The worst of each part of the time.
+fn joined(strip: &Strip) -> Vec<Span> {
+    let whole = strip.to.duration_since(strip.from);
+    let moment = |number: u16| strip.from + whole / i32::from(MOST) * i32::from(number);
+    let mut pieces: Vec<Span> = Vec::with_capacity(usize::from(MOST));
+    // The first span that reaches into the part.
+    let mut at = 0;
+    for number in 0..MOST {
+        let from = moment(number);
+        let to = if number + 1 == MOST { strip.to } else { moment(number + 1) };
+        at += strip.spans.iter().skip(at).take_while(|span| span.to <= from).count();
+        let within = strip.spans.iter().skip(at).take_while(|span| span.from < to);
+        let state = within.map(|span| span.state).max().unwrap_or(Stretch::NotRecorded);
+        match pieces.last_mut() {
+            Some(last) if last.state == state => last.to = to,
+            _ => pieces.push(Span { from, to, state }),
+        }
+    }
+    pieces
+}
+
+/// `down from 2026-11-25 09:30:00 to 09:36:00 UTC: 6 min`.
+fn told(piece: &Span, is_joined: bool) -> String {
+    let state = piece.state.word();
+    let often = if is_joined && piece.state != Stretch::Up { " at times" } else { "" };
+    let is_one_day = day(piece.from) == day(piece.to);
+    let to = piece.to.strftime(if is_one_day { "%H:%M:%S UTC" } else { "%Y-%m-%d %H:%M:%S UTC" });
+    let from = piece.from.strftime("%Y-%m-%d %H:%M:%S");
+    format!("{state}{often} from {from} to {to}: {}", lasting(piece.length()))
+}
+
+fn day(at: Timestamp) -> String {
+    at.strftime("%F").to_string()
+}
+
+/// Where a piece begins and how wide it is, in the drawing's units.
+fn place(piece: &Span, strip: &Strip) -> (f64, f64) {
+    let scale = WIDTH / strip.to.duration_since(strip.from).as_secs_f64().max(f64::MIN_POSITIVE);
+    let units = |length: SignedDuration| length.as_secs_f64() * scale;
+    let (x, width) = (units(piece.from.duration_since(strip.from)), units(piece.length()));
+    match piece.state {
+        Stretch::Up => (x, width),
+        _ => (x.min(WIDTH - LEAST), width.max(LEAST)),
+    }
+}
+
+/// Down stands highest, degraded lower, up lowest; unknown is upright stripes, maintenance a line of dashes, and what
+/// is not recorded a line of dots.
+fn shape(state: Stretch, (x, width): (f64, f64)) -> Markup {
+    let bar = |y: u8, height: u8| {
+        html! { rect x=(units(x)) y=(y) width=(units(width)) height=(height) fill="currentColor" {} }
+    };
+    let line = |dashes: &str, thick: u8| {
+        html! {
+            // Between the dashes too it says what it is.
+            rect x=(units(x)) y="0" width=(units(width)) height="20" fill="none" pointer-events="all" {}
+            path d={ "M" (units(x)) " 10h" (units(width)) } fill="none" stroke="currentColor" stroke-width=(thick)
+                stroke-dasharray=(dashes) vector-effect="non-scaling-stroke" {}
+        }
+    };
+    match state {
+        Stretch::Up => bar(12, 8),
+        Stretch::Degraded => bar(6, 14),
+        Stretch::Down => bar(0, 20),
+        Stretch::Unknown => line("2 2", 14),
+        Stretch::Maintenance => line("8 4", 4),
+        Stretch::NotRecorded => line("2 5", 2),
+    }
+}
+
+/// Tenths are finer than any screen.
+fn units(value: f64) -> String {
+    let text = format!("{value:.1}");
+    text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
+}
+
+fn class(state: Stretch) -> &'static str {
+    match state {
+        Stretch::NotRecorded => "not-recorded",
+        state => state.word(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::strip::Mark;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
+    }
+
+    fn of(marks: &[(i64, Stretch)], seconds: i64) -> Strip {
+        let marks: Vec<Mark> =
+            marks.iter().map(|(seconds, state)| Mark { at: at(*seconds), state: *state }).collect();
+        Strip::from_marks(at(0), at(seconds), &marks, &[])
+    }
+
+    #[test]
+    fn a_strip_says_in_words_what_it_draws_and_every_state_has_its_shape() {
+        let marks: Vec<_> = Stretch::ALL.iter().zip(0..).map(|(state, at)| (at * 10_000, *state)).collect();
+        let html = strip(&of(&marks, 86_400), "kafka <server>\u{1b}, last 24 h").into_string();
+        for expected in [
+            "role=\"img\" aria-label=\"kafka &lt;server&gt;\\u{1b}, last 24 h: up 35.4 %, down 10 h 6 min in 1 outage, \
+             degraded 2 h 46 min, unknown 2 h 46 min, not recorded 2 h 46 min, maintenance 2 h 46 min\"",
+            "<title>up from 1970-01-01 00:00:00 to 02:46:40 UTC: 2 h 46 min</title>\
+             <rect x=\"0\" y=\"12\" width=\"115.7\" height=\"8\" fill=\"currentColor\"></rect>",
+            "<title>down from 1970-01-01 13:53:20 to 1970-01-02 00:00:00 UTC: 10 h 6 min</title>",
+            "stroke-dasharray=\"2 2\"",
+            "stroke-dasharray=\"8 4\"",
+            "stroke-dasharray=\"2 5\"",
+            "35.4 %</span>",
+        ] {
+            assert!(html.contains(expected), "{expected}\n{html}");
+        }
+        assert!(!html.contains("style=") && !html.contains("id="));
+        assert!(Stretch::ALL.iter().all(|state| legend().into_string().contains(state.word())));
+    }
+
+    #[test]
+    fn a_short_outage_is_seen_over_what_is_beside_it_also_at_the_end() {
+        let week = 7 * 86_400;
+        let html = strip(&of(&[(0, Stretch::Up), (week - 1, Stretch::Down)], week), "x").into_string();
+        assert!(html.contains("<rect x=\"995\" y=\"0\" width=\"5\" height=\"20\""), "{html}");
+        let up = html.find("stretch up").unwrap();
+        assert!(html.find("stretch down").unwrap() > up);
+    }
+
+    #[test]
+    fn a_strip_of_many_pieces_shows_the_worst_of_each_part_and_stays_small() {
+        let flapping = (0..10_000).map(|number| match number {
+            5_000 => (number * 8, Stretch::Down),
+            _ if number % 2 == 0 => (number * 8, Stretch::Up),
+            _ => (number * 8, Stretch::Degraded),
+        });
+        let shown = of(&flapping.collect::<Vec<_>>(), 86_400);
+        let pieces = joined(&shown);
+        assert_eq!((pieces[0].from, pieces[pieces.len() - 1].to), (shown.from, shown.to));
+        assert!(pieces.windows(2).all(|pair| pair[0].to == pair[1].from));
+        let states: Vec<_> = pieces.iter().map(|piece| piece.state).collect();
+        assert_eq!(states, [Stretch::Degraded, Stretch::Down, Stretch::Degraded]);
+        let html = strip(&shown, "x").into_string();
+        assert!(html.contains("<title>down at times from ") && html.len() < 5_000);
+    }
+}
