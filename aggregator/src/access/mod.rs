@@ -22,8 +22,8 @@ use attempts::{Attempts, Who};
 use sessions::Sessions;
 use users::Users;
 
-pub(crate) use password::is_same;
 pub use password::{hash, new_token};
+pub(crate) use password::{is_veiled, veiled};
 pub(crate) use users::Role;
 
 /// How often it is looked whether the file has changed.

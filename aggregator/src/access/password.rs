@@ -97,6 +97,31 @@ pub(super) fn digest(token: &str) -> String {
     hexadecimal(&Sha256::digest(token))
 }
 
+/// A token as one page has it: another text on every page, so that compressed pages do not give it away letter by
+/// letter (the attack BREACH). Empty where the system has no randomness.
+pub(crate) fn veiled(token: &str) -> String {
+    let (Some(token), Some(veil)) = (bytes(token), random()) else { return String::new() };
+    let Some(veil) = bytes(&veil) else { return String::new() };
+    let mixed: Vec<u8> = token.iter().zip(&veil).map(|(token, veil)| token ^ veil).collect();
+    hexadecimal(&[veil, mixed].concat())
+}
+
+/// Whether `text` is `token` as some page has it.
+pub(crate) fn is_veiled(text: &str, token: &str) -> bool {
+    let Some(text) = bytes(text) else { return false };
+    let (veil, mixed) = text.split_at(text.len() / 2);
+    let unveiled: Vec<u8> = mixed.iter().zip(veil).map(|(mixed, veil)| mixed ^ veil).collect();
+    veil.len() == mixed.len() && is_same(&hexadecimal(&unveiled), token)
+}
+
+/// The bytes that are written in hexadecimal.
+fn bytes(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> =
+        text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
+    let digits = digits.filter(|digits| digits.len().is_multiple_of(2))?;
+    Some(digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect())
+}
+
 /// Compared in a time that does not depend on where they differ.
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
     one.as_bytes().ct_eq(other.as_bytes()).into()
@@ -144,6 +169,12 @@ mod tests {
         let (token, known) = new_token().unwrap();
         assert!(token.starts_with("rta_") && token.len() == 68 && digest(&token) == known);
         assert_ne!(new_token().unwrap().0, token);
+        let secret = random().unwrap();
+        let (one, two) = (veiled(&secret), veiled(&secret));
+        assert!(one != two && is_veiled(&one, &secret) && is_veiled(&two, &secret));
+        for wrong in ["", "zz", "abc", secret.as_str(), &veiled(&random().unwrap())] {
+            assert!(!is_veiled(wrong, &secret), "{wrong}");
+        }
         assert!(is_same("a", "a") && !is_same("a", "b") && !is_same("a", "aa"));
     }
 }

@@ -14,7 +14,7 @@ use super::page;
 use super::routes::LARGEST_BODY;
 use super::theme::Theme;
 use super::viewer::Viewer;
-use crate::access::{Access, Person, Role, SignedIn, bearer, is_same};
+use crate::access::{Access, Person, Role, SignedIn, bearer, is_veiled, veiled};
 
 /// What everybody may ask for.
 const EVERYBODY: [&str; 3] = ["/sign-in", "/healthz", "/readyz"];
@@ -41,6 +41,7 @@ pub(super) async fn admit(State(access): State<Access>, mut request: Request, ne
     let for_programs = ["/api/", "/live"].iter().any(|prefix| path.starts_with(prefix));
     let mut viewer = Viewer { theme, ..Viewer::anybody(&here) };
     viewer.may_act = !access.is_read_only();
+    let mut session_token = None;
     if access.has_users() {
         match identify(&access, request.headers()) {
             Identity::Token(person) => {
@@ -50,7 +51,8 @@ pub(super) async fn admit(State(access): State<Access>, mut request: Request, ne
             Identity::Session(SignedIn { person, csrf }) => {
                 viewer.may_act &= person.role == Role::Operator;
                 viewer.name = Some(person.name);
-                viewer.csrf = Some(csrf);
+                viewer.csrf = Some(veiled(&csrf));
+                session_token = Some(csrf);
             }
             Identity::Nobody => {
                 viewer.may_act = false;
@@ -70,7 +72,7 @@ pub(super) async fn admit(State(access): State<Access>, mut request: Request, ne
         if ACTIONS.contains(&path.as_str()) && !viewer.may_act {
             return forbidden(&access, &viewer);
         }
-        if let Some(csrf) = viewer.csrf.clone().filter(|_| path != "/sign-in") {
+        if let Some(csrf) = session_token.filter(|_| path != "/sign-in") {
             request = match with_token(request, &csrf).await {
                 Ok(request) => request,
                 Err(refusal) => return *refusal,
@@ -139,7 +141,7 @@ async fn with_token(request: Request, token: &str) -> Result<Request, Box<Respon
     let given: Vec<&str> =
         fields.iter().filter(|(key, _)| key == "csrf").map(|(_, value)| value.as_str()).collect();
     match given.as_slice() {
-        [given] if is_same(given, token) => Ok(Request::from_parts(head, Body::from(body))),
+        [given] if is_veiled(given, token) => Ok(Request::from_parts(head, Body::from(body))),
         _ => Err(refused(
             StatusCode::FORBIDDEN,
             "The form is not of this session: go back, load the page anew, and try again. Nothing was done.\n",

@@ -8,6 +8,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router, middleware};
 use jiff::Timestamp;
 use maud::Markup;
+use tower_http::compression::CompressionLayer;
 
 use super::actions;
 use super::admit::admit;
@@ -64,6 +65,8 @@ pub fn router(operations: Operations, hosts: HostPolicy, access: Access) -> Rout
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(access.clone(), admit))
         .layer(middleware::from_fn_with_state(hosts, guard))
+        // Not what is told live, which has to arrive at once.
+        .layer(CompressionLayer::new())
         .layer(Extension(Rooms::new(operations.clone())))
         .layer(Extension(access))
         .with_state(operations)

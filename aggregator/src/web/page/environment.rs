@@ -91,10 +91,9 @@ fn hosts(environment: &EnvironmentOverview, shown: &Shown<'_>, id: &str) -> Node
         (0, _) if !shown.selection.is_everything() => "Nothing here fits what is looked for.".to_owned(),
         (0, _) => "No host of it carries a component.".to_owned(),
         (_, 0) => String::new(),
-        (_, more) => format!(
-            "{} more that are not up: see the tiles, or look for them by name.",
-            counted(more, "host")
-        ),
+        (_, more) => {
+            format!("{} more are not up: see the tiles, or look for them by name.", counted(more, "host"))
+        }
     };
     let note_id = format!("{id}-note");
     children.push(Node::leaf(note_id.clone(), &html! { p.hosts-note #(note_id) { (note) } }));

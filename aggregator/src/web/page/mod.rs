@@ -449,6 +449,63 @@ pub(crate) mod tests {
         assert!(html_of(&shown).contains("<li>and 80 more; "));
     }
 
+    /// A thousand hosts of 14 components, every twentieth of them with one that is down.
+    fn thousand() -> Overview {
+        let mut overview = told();
+        let environment = &mut overview.environments[0];
+        let mut host = environment.hosts[1].clone();
+        let one = host.instances[0].clone();
+        let component = |at: usize| InstanceOverview {
+            component: format!("processor number {at}").as_str().into(),
+            health: Health::Up,
+            reason: String::new(),
+            cause: None,
+            parts: vec![],
+            probe: None,
+            ..one.clone()
+        };
+        host.instances = (0..14).map(component).collect();
+        host.health = Health::Up;
+        environment.hosts = (0..1000)
+            .map(|at| {
+                let mut host = host.clone();
+                host.name = format!("c9t{at:05}").as_str().into();
+                if at % 20 == 0 {
+                    host.health = Health::Down;
+                    host.instances[3].health = Health::Down;
+                    host.instances[3].state = Some(State::Stopped);
+                    host.instances[3].reason = "it is not running".to_owned();
+                }
+                host
+            })
+            .collect();
+        overview
+    }
+
+    #[test]
+    fn a_thousand_hosts_fit_a_page() {
+        let html = html_of(&thousand());
+        assert!(html.len() < 1_500_000, "{}", html.len());
+        assert!(html.contains("26 hosts more are not up"));
+        assert_eq!(html.matches("class=\"tile ").count(), 1000);
+        assert_eq!(html.matches("<article").count(), 24);
+    }
+
+    #[test]
+    #[ignore = "a measurement: cargo test --release -p rta-aggregator --lib -- --ignored --nocapture thousand"]
+    fn how_long_a_page_of_a_thousand_hosts_takes() {
+        let overview = thousand();
+        let mut times: Vec<_> = (0..50)
+            .map(|_| {
+                let began = std::time::Instant::now();
+                let length = html_of(&overview).len();
+                (began.elapsed(), length)
+            })
+            .collect();
+        times.sort_unstable();
+        println!("median {:?}, most {:?}, {} bytes", times[25].0, times[49].0, times[0].1);
+    }
+
     #[test]
     fn hostile_text_stays_text() {
         let mut shown = told();
