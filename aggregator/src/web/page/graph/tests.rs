@@ -18,7 +18,7 @@ fn sample_html() -> String {
 fn the_way_of_trouble_stands_out_in_the_drawing_and_in_words() {
     let html = sample_html();
     assert_eq!(html.matches("class=\"graph-edge across trouble down\"").count(), 1);
-    assert!(html.contains("marker-end=\"url(#head-down)\"") && html.contains("<marker id=\"head-down\""));
+    assert!(html.contains("marker-start=\"url(#head-down)\"") && html.contains("<marker id=\"head-down\""));
     assert!(html.contains("<title>kafka server on c9t21193: down, the cause: it is not running</title>"));
     let words = &html[html.find("id=\"in-words\"").unwrap()..];
     assert!(
@@ -30,6 +30,19 @@ fn the_way_of_trouble_stands_out_in_the_drawing_and_in_words() {
         "{words}"
     );
     assert!(words.contains("<li id=\"n0\">") && words.contains("<li id=\"n1\">"));
+}
+
+#[test]
+fn any_one_of_several_is_said_so() {
+    let (needs, overview) = platform(4);
+    let html = html_of(&needs, &overview);
+    let words = &html[html.find("id=\"in-words\"").unwrap()..];
+    let buses: Vec<_> = words.split("any one of ").skip(1).collect();
+    assert_eq!(buses.len(), 4, "one for each top");
+    let providers = |one: &&str| one.split("</p>").next().unwrap().matches("</a> on h").count();
+    assert_eq!(buses.iter().map(providers).collect::<Vec<_>>(), [2, 2, 3, 2]);
+    let html = html_of(&LARGE.0, &LARGE.1);
+    assert!(html.contains("any one of <a href=\"#n12\">run bus</a> (up)"), "{html}");
 }
 
 #[test]
@@ -65,7 +78,7 @@ fn names_are_text_and_never_longer_than_their_boxes() {
     assert!(html.contains("&lt;script&gt;\\u{1b}\\u{202e}x"), "the full name is told: {html}");
     for text in html.split("class=\"graph-name\"").skip(1) {
         let drawn = text.split(['>', '<']).nth(1).unwrap();
-        assert!(drawn.replace("&lt;", "<").replace("&gt;", ">").len() <= 24, "{drawn}");
+        assert!(drawn.replace("&lt;", "<").replace("&gt;", ">").len() <= 26, "{drawn}");
     }
 }
 
