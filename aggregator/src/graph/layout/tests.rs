@@ -1,5 +1,5 @@
 use super::*;
-use crate::graph::tests::{LARGE, gathered, platform, sample_needs};
+use crate::graph::tests::{LARGE, entangled, gathered, platform, sample_needs};
 use crate::web::page::tests::sample;
 
 fn graphs() -> Vec<Graph> {
@@ -8,6 +8,8 @@ fn graphs() -> Vec<Graph> {
         let (needs, overview) = platform(hosts);
         graphs.push(gathered(&needs, &overview));
     }
+    let (needs, overview) = entangled();
+    graphs.push(gathered(&needs, &overview));
     graphs.push(gathered(&LARGE.0, &LARGE.1));
     graphs
 }
