@@ -2,7 +2,7 @@
 //!
 //! Columns go through all lanes, so that the gaps between them are free of boxes from top to bottom and an edge can
 //! go from any lane to any other without crossing a box. The layout crates on offer have no such lanes: a port of
-//! dagre draws twenty hosts as a strip of a few centimetres by six metres.
+//! dagre draws twenty hosts as a strip of 18,000 by 240 pixels.
 
 use std::collections::BTreeSet;
 
