@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rta_shared::dependency::{DependencyGraph, Requirement};
 use rta_shared::name::Name;
-use rta_shared::overview::{
-    Counts, EnvironmentOverview, Health, InstanceId, InstanceOverview, Located, Overview,
-};
+use rta_shared::overview::{Counts, EnvironmentOverview, Health, InstanceId, Located, Overview};
 
 use super::lanes::{Lanes, lanes};
 use super::{Edge, Graph, Lane, Node, Place};
@@ -28,9 +26,16 @@ pub(crate) fn gather(
     let seen: HashMap<InstanceId, Located<'_>> =
         overview.instances().map(|located| (located.id(), located)).collect();
     let Lanes { lanes, of } = lanes(environment);
+    let located: Vec<Option<Located<'_>>> =
+        (0..needs.len()).map(|at| seen.get(needs.id(at)).copied()).collect();
+    let root = |located: &Located<'_>| {
+        let root = located.instance.cause.as_ref().and_then(|cause| seen.get(cause));
+        root.map_or(located.instance.health, |root| root.instance.health)
+    };
     let mut gathering = Gathering {
         needs,
-        seen,
+        roots: located.iter().map(|located| located.as_ref().map(root)).collect(),
+        located,
         lanes: environment.hosts.iter().map(|host| &host.name).zip(of.iter().copied()).collect(),
         causes: overview.instances().filter_map(|located| located.instance.cause.as_ref()).collect(),
         graph: Graph { lanes, ..Graph::default() },
@@ -50,7 +55,10 @@ pub(crate) fn gather(
 
 struct Gathering<'g> {
     needs: &'g DependencyGraph,
-    seen: HashMap<InstanceId, Located<'g>>,
+    /// What is seen at each position of `needs`.
+    located: Vec<Option<Located<'g>>>,
+    /// The health of what explains that it is not up: another's, or its own.
+    roots: Vec<Option<Health>>,
     /// The lane of each host of the environment.
     lanes: HashMap<&'g Name, usize>,
     /// Everything that explains another's bad health.
@@ -116,7 +124,7 @@ impl<'g> Gathering<'g> {
                     edge.is_across |= is_across;
                     edge.is_choice |= requirement.providers.len() > 1;
                     if is_unmet {
-                        edge.trouble = edge.trouble.max(self.root_of(provider));
+                        edge.trouble = edge.trouble.max(self.roots[provider]);
                     }
                 }
             }
@@ -139,7 +147,7 @@ impl<'g> Gathering<'g> {
 
     /// A node for an instance of another environment, in a lane of its own host.
     fn add_outside(&mut self, at: usize) -> Option<usize> {
-        let located = *self.seen.get(self.needs.id(at))?;
+        let located = self.located[at]?;
         let place = Place::Host {
             environment: located.environment.name.clone(),
             name: located.host.name.clone(),
@@ -156,22 +164,12 @@ impl<'g> Gathering<'g> {
         self.nodes.get(&(lane, &located.instance.component)).copied()
     }
 
-    fn instance(&self, at: usize) -> Option<&'g InstanceOverview> {
-        self.seen.get(self.needs.id(at)).map(|located| located.instance)
-    }
-
     /// What is needed is not known to be up, and that is why what needs it is not.
     fn is_unmet(&self, at: usize, requirement: &Requirement) -> bool {
-        let is_explained = self.instance(at).is_some_and(|instance| instance.cause.is_some());
-        let is_up = |at: &usize| self.instance(*at).is_some_and(|instance| instance.health == Health::Up);
-        is_explained && !requirement.providers.iter().any(is_up)
-    }
-
-    /// The health of what explains that an instance is not up: another's, or its own.
-    fn root_of(&self, at: usize) -> Option<Health> {
-        let instance = self.instance(at)?;
-        let root = instance.cause.as_ref().and_then(|cause| self.seen.get(cause));
-        Some(root.map_or(instance.health, |located| located.instance.health))
+        let instance = |at: usize| self.located[at].map(|located| located.instance);
+        let is_up = |at: &usize| instance(*at).is_some_and(|instance| instance.health == Health::Up);
+        instance(at).is_some_and(|instance| instance.cause.is_some())
+            && !requirement.providers.iter().any(is_up)
     }
 }
 

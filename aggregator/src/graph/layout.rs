@@ -2,7 +2,9 @@
 //!
 //! Columns go through all lanes, so that the gaps between them are free of boxes from top to bottom and an edge can
 //! go from any lane to any other without crossing a box. The layout crates on offer have no such lanes: a port of
-//! dagre draws twenty hosts as a strip of a few centimetres by six metres.
+//! dagre draws twenty hosts as a strip of 18,000 by 240 pixels.
+
+use std::collections::BTreeSet;
 
 use petgraph::algo::toposort;
 use petgraph::graph::DiGraph;
@@ -10,11 +12,19 @@ use petgraph::graph::DiGraph;
 use super::{Edge, Graph};
 
 /// A node's box.
-pub(crate) const WIDTH: i32 = 204;
+pub(crate) const WIDTH: i32 = 236;
 /// A node's box.
 pub(crate) const HEIGHT: i32 = 42;
-/// Between two columns: room for the curves.
-const GUTTER: i32 = 96;
+/// Between two columns: room for the curves of a lane, beside the trunks.
+const GUTTER: i32 = 92;
+/// From a column to the first trunk right of it.
+const BEFORE_TRUNKS: i32 = 26;
+/// From one trunk to the next, where there are few.
+const TRUNK_GAP: i32 = 7;
+/// From a box's lower edge to where edges leave it for other lanes.
+const OFF_MIDDLE: i32 = 10;
+/// The most that all trunks right of a column take together.
+const TRUNKS: i32 = 140;
 /// Between two boxes of a column.
 const ROW_GAP: i32 = 14;
 /// From a lane's upper edge to its first box: its heading is there.
@@ -37,13 +47,15 @@ pub(crate) struct Band {
     pub(crate) height: i32,
 }
 
-/// How an edge goes: from the left side of what needs to the right side of what is needed, in curves through the
-/// gaps between the columns.
+/// How an edge goes: from the left side of what needs to the right side of what is needed, through the gaps between
+/// the columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
     pub(crate) from: Point,
     /// Where it goes straight past the boxes of other columns, through a gap between two rows.
     pub(crate) past: Option<(Point, Point)>,
+    /// Where it goes up or down to another lane. All edges to one node share it, so that they are seen as one.
+    pub(crate) trunk: Option<i32>,
     pub(crate) to: Point,
 }
 
@@ -68,7 +80,7 @@ struct Cell {
 /// Lays `graph` out.
 pub(crate) fn layout(graph: &Graph) -> Layout {
     let cells = cells(graph);
-    let columns = cells.iter().map(|cell| cell.column + 1).max().unwrap_or(1);
+    let columns = columns(graph, &cells);
     let mut rows = vec![0; graph.lanes.len()];
     for (node, cell) in graph.nodes.iter().zip(&cells) {
         rows[node.lane] = rows[node.lane].max(cell.row + 1);
@@ -87,12 +99,18 @@ pub(crate) fn layout(graph: &Graph) -> Layout {
         .iter()
         .zip(&cells)
         .map(|(node, cell)| Point {
-            x: left_of(cell.column),
+            x: columns[cell.column].x,
             y: lanes[node.lane].y + HEAD + pixels(cell.row, HEIGHT + ROW_GAP),
         })
         .collect();
-    let routes = graph.edges.iter().map(|edge| route(edge, &cells, &nodes)).collect();
-    Layout { width: left_of(columns) - GUTTER + PADDING, height: (y - LANE_GAP).max(0), lanes, nodes, routes }
+    let routes = graph.edges.iter().map(|edge| route(graph, edge, &cells, &columns, &nodes)).collect();
+    Layout {
+        width: columns.last().map_or(0, |last| last.x + WIDTH + PADDING),
+        height: (y - LANE_GAP).max(0),
+        lanes,
+        nodes,
+        routes,
+    }
 }
 
 /// `count` times `each`. A drawing has a few hundred nodes.
@@ -100,18 +118,65 @@ fn pixels(count: usize, each: i32) -> i32 {
     i32::try_from(count).unwrap_or(0) * each
 }
 
-fn left_of(column: usize) -> i32 {
-    PADDING + pixels(column, WIDTH + GUTTER)
+/// A column, and the trunks right of it.
+struct Column {
+    x: i32,
+    /// The nodes of it that are needed from other lanes.
+    needed: Vec<usize>,
 }
 
-fn route(edge: &Edge, cells: &[Cell], nodes: &[Point]) -> Route {
+impl Column {
+    fn right(&self) -> i32 {
+        self.x + WIDTH
+    }
+
+    /// How much room its trunks take.
+    fn room(&self) -> i32 {
+        pixels(self.needed.len(), TRUNK_GAP).min(TRUNKS)
+    }
+
+    /// The trunk of one of its nodes.
+    fn trunk(&self, node: usize) -> Option<i32> {
+        let nth = self.needed.binary_search(&node).ok()?;
+        Some(self.right() + BEFORE_TRUNKS + pixels(nth, self.room()) / pixels(self.needed.len(), 1))
+    }
+}
+
+fn columns(graph: &Graph, cells: &[Cell]) -> Vec<Column> {
+    let count = cells.iter().map(|cell| cell.column + 1).max().unwrap_or(0);
+    let mut columns: Vec<Column> = (0..count).map(|_| Column { x: PADDING, needed: Vec::new() }).collect();
+    let needed: BTreeSet<usize> =
+        graph.edges.iter().filter(|edge| is_between_lanes(graph, edge)).map(|edge| edge.needed).collect();
+    for node in needed {
+        columns[cells[node].column].needed.push(node);
+    }
+    let mut x = PADDING;
+    for column in &mut columns {
+        column.x = x;
+        x += WIDTH + GUTTER + column.room();
+    }
+    columns
+}
+
+fn is_between_lanes(graph: &Graph, edge: &Edge) -> bool {
+    graph.nodes[edge.needing].lane != graph.nodes[edge.needed].lane
+}
+
+fn route(graph: &Graph, edge: &Edge, cells: &[Cell], columns: &[Column], nodes: &[Point]) -> Route {
     let (needing, needed) = (nodes[edge.needing], nodes[edge.needed]);
-    let from = Point { x: needing.x, y: needing.y + HEIGHT / 2 };
-    let to = Point { x: needed.x + WIDTH, y: needed.y + HEIGHT / 2 };
-    let is_next = cells[edge.needing].column == cells[edge.needed].column + 1;
+    let (last, first) = (cells[edge.needing].column, cells[edge.needed].column);
     let y = needing.y - ROW_GAP / 2;
-    let past = (!is_next).then_some((Point { x: from.x - GUTTER, y }, Point { x: to.x + GUTTER, y }));
-    Route { from, past, to }
+    let past = (last > first + 1)
+        .then(|| (Point { x: columns[last - 1].right(), y }, Point { x: columns[first + 1].x, y }));
+    let trunk = is_between_lanes(graph, edge).then(|| columns[first].trunk(edge.needed)).flatten();
+    // Lower than what stays in the lane, so that the two are not taken for one.
+    let leaves_at = if trunk.is_some() { HEIGHT - OFF_MIDDLE } else { HEIGHT / 2 };
+    Route {
+        from: Point { x: needing.x, y: needing.y + leaves_at },
+        past,
+        trunk,
+        to: Point { x: needed.x + WIDTH, y: needed.y + HEIGHT / 2 },
+    }
 }
 
 /// In a lane, a column holds the nodes of its layer beside what they need. What has no edges fills up the shortest

@@ -3,7 +3,7 @@ use std::sync::LazyLock;
 
 use rta_shared::config::{Source, load_sources};
 use rta_shared::dependency::DependencyGraph;
-use rta_shared::overview::{InstanceOverview, Overview};
+use rta_shared::overview::{HostOverview, InstanceOverview, Overview};
 use rta_shared::report::State;
 
 use super::*;
@@ -39,8 +39,7 @@ fn needs(text: &str) -> DependencyGraph {
     DependencyGraph::new(&load_sources(&[source]).unwrap())
 }
 
-/// A platform of so many hosts in two roles, all up. Each third host stores, and lacks kafka and the bus, which are
-/// on all others.
+/// A platform of so many hosts, all up: two of three run what each third one stores and needs.
 pub(crate) fn platform(hosts: usize) -> (DependencyGraph, Overview) {
     let components = |role: &str| -> Vec<String> {
         (0..12)
@@ -76,13 +75,7 @@ pub(crate) fn platform(hosts: usize) -> (DependencyGraph, Overview) {
             .map(|component| instance(component, Some(State::Running), Health::Up))
             .collect();
         let (name, role) = (format!("h{at}").as_str().into(), Some(role.into()));
-        let host = rta_shared::overview::HostOverview {
-            name,
-            role,
-            health: Health::Up,
-            instances,
-            ..pattern.clone()
-        };
+        let host = HostOverview { name, role, health: Health::Up, instances, ..pattern.clone() };
         overview.environments[0].hosts.push(host);
     }
     (needs(&text), overview)
@@ -90,6 +83,41 @@ pub(crate) fn platform(hosts: usize) -> (DependencyGraph, Overview) {
 
 /// [`platform`] of 1000 hosts with 14 components each, made once since it takes a while.
 pub(crate) static LARGE: LazyLock<(DependencyGraph, Overview)> = LazyLock::new(|| platform(1000));
+
+/// A platform of 150 hosts with long names, each with a bus, and an app that needs any bus. All are in trouble of
+/// their own, but for the last app.
+pub(crate) fn entangled() -> (DependencyGraph, Overview) {
+    let long = |word: &str| format!("{word} {}", "x".repeat(200));
+    let (bus, app) = (long("bus"), long("app"));
+    let mut text = format!(
+        "[[component]]\nname = {bus:?}\ncriteria = [{{ regex = 'x' }}]\n\
+         [[component]]\nname = {app:?}\ncriteria = [{{ regex = 'x' }}]\n\
+         depends_on = [{{ component = {bus:?}, host = \"any\" }}]\n[[environment]]\nname = \"DEV\"\n"
+    );
+    let mut overview = sample();
+    let pattern = overview.environments[0].hosts[0].clone();
+    overview.environments[0].hosts.clear();
+    for at in 0..150 {
+        let name = format!("{}{at}", "h".repeat(200));
+        let _ = write!(text, "[[environment.host]]\nname = \"{name}\"\ncomponents = ['{bus}', '{app}']\n");
+        let instances = [&bus, &app]
+            .map(|component| InstanceOverview {
+                reason: "r".repeat(200),
+                ..instance(component, Some(State::Running), Health::Degraded)
+            })
+            .to_vec();
+        let host = HostOverview { name: name.as_str().into(), instances, ..pattern.clone() };
+        overview.environments[0].hosts.push(host);
+    }
+    let root = &overview.environments[0].hosts[0];
+    let cause = InstanceId {
+        environment: "DEV".into(),
+        host: root.name.clone(),
+        component: root.instances[0].component.clone(),
+    };
+    overview.environments[0].hosts[149].instances[1].cause = Some(cause);
+    (needs(&text), overview)
+}
 
 pub(crate) fn gathered(needs: &DependencyGraph, overview: &Overview) -> Graph {
     gather(needs, overview, &overview.environments[0])
@@ -247,4 +275,15 @@ fn of_a_large_environment_where_everything_is_wrong_the_causes_are_drawn_first()
     let places: Vec<_> = graph.lanes.iter().map(|lane| lane.place.spoken()).collect();
     assert!(places.contains(&"h999".to_owned()), "{places:?}");
     assert!(graph.nodes.len() <= lanes::MOST_ALONE + 2 * 14);
+}
+
+#[test]
+fn of_too_many_edges_those_that_trouble_takes_are_kept() {
+    let (needs, overview) = entangled();
+    let graph = gathered(&needs, &overview);
+    assert_eq!((graph.nodes.len(), graph.undrawn_instances), (300, 0));
+    assert_eq!(graph.edges.len() + graph.undrawn_edges, 150 * 150);
+    assert!(graph.edges.len() <= gather::MOST_EDGES);
+    assert_eq!(graph.edges.iter().filter(|edge| edge.trouble.is_some()).count(), 150);
+    assert!(graph.edges.is_sorted_by_key(|edge| (edge.needing, edge.needed)));
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::graph::tests::{LARGE, gathered, platform, sample_needs};
+use crate::graph::tests::{LARGE, entangled, gathered, platform, sample_needs};
 use crate::web::page::tests::sample;
 
 fn graphs() -> Vec<Graph> {
@@ -8,6 +8,8 @@ fn graphs() -> Vec<Graph> {
         let (needs, overview) = platform(hosts);
         graphs.push(gathered(&needs, &overview));
     }
+    let (needs, overview) = entangled();
+    graphs.push(gathered(&needs, &overview));
     graphs.push(gathered(&LARGE.0, &LARGE.1));
     graphs
 }
@@ -43,16 +45,32 @@ fn boxes_are_apart_in_their_lanes_and_in_the_drawing() {
     }
 }
 
+/// No box is between two points of the same height, or of the same place from left to right.
+fn is_free(nodes: &[Point], (one, other): (Point, Point)) -> bool {
+    let (left, right) = (one.x.min(other.x), one.x.max(other.x));
+    let (top, bottom) = (one.y.min(other.y), one.y.max(other.y));
+    !nodes.iter().any(|node| {
+        node.x < right && left < node.x + WIDTH && node.y <= bottom && top <= node.y + HEIGHT
+            || node.x <= left && right <= node.x + WIDTH && node.y < bottom && top < node.y + HEIGHT
+    })
+}
+
 #[test]
-fn an_edge_past_other_columns_crosses_no_box() {
+fn what_goes_past_other_columns_or_lanes_crosses_no_box() {
+    let mut counted = (0, 0);
     for graph in graphs() {
-        let laid_out = layout(&graph);
-        for (near, far) in laid_out.routes.iter().filter_map(|route| route.past) {
-            assert!(far.x < near.x && near.y == far.y);
-            let is_crossed = |node: &Point| {
-                node.y <= near.y && near.y <= node.y + HEIGHT && node.x < near.x && far.x < node.x + WIDTH
-            };
-            assert!(!laid_out.nodes.iter().any(is_crossed));
+        let Layout { nodes, routes, .. } = layout(&graph);
+        for Route { past, trunk, to, .. } in routes {
+            if let Some((near, far)) = past {
+                counted.0 += 1;
+                assert!(far.x < near.x && near.y == far.y && is_free(&nodes, (near, far)));
+            }
+            if let Some(x) = trunk {
+                counted.1 += 1;
+                let ends = (Point { x, y: 0 }, Point { x, y: 100_000 });
+                assert!(to.x < x && is_free(&nodes, ends));
+            }
         }
     }
+    assert!(counted.0 > 0 && counted.1 > 0, "{counted:?}");
 }

@@ -10,13 +10,17 @@ use super::{leads_to, standing};
 use crate::graph::layout::{Band, HEIGHT, Layout, Point, Route, WIDTH};
 use crate::graph::{Edge, Graph, Lane, Place};
 
-/// As much of a text as a box holds in one line, in bytes; what is wider nevertheless is cut off at the box.
-const LINE: usize = 24;
+/// As much of a name as a box holds, in bytes; what is wider nevertheless is cut off at the box.
+const NAME: usize = 26;
+/// As much of the smaller line below it.
+const BELOW: usize = 34;
 /// As much of a lane's name as is drawn, in bytes.
 const HEADING: usize = 60;
 
 /// How far the curves reach out before they turn.
 const BEND: i32 = 46;
+/// The radius of an edge's turns.
+const TURN: i32 = 7;
 
 /// The SVG, in a region that scrolls where the screen is narrow.
 pub(super) fn drawing(environment: &str, graph: &Graph, laid_out: &Layout) -> Markup {
@@ -28,10 +32,12 @@ pub(super) fn drawing(environment: &str, graph: &Graph, laid_out: &Layout) -> Ma
             svg.graph width=(width) height=(height) viewBox={ "0 0 " (width) " " (height) }
                 role="group" aria-label={ "What needs what in " (text(environment)) } {
                 (heads())
-                @for (lane, band) in graph.lanes.iter().zip(&laid_out.lanes) {
-                    (lane_box(lane, *band, *width, environment))
+                @for band in &laid_out.lanes {
+                    rect.graph-lane x="0.5" y={ (band.y) ".5" } width=(width - 1) height=(band.height - 1) rx="10" {}
                 }
                 @for (edge, route) in edges { (line(edge, *route)) }
+                // Over the edges, so that they can be read.
+                @for (lane, band) in graph.lanes.iter().zip(&laid_out.lanes) { (heading(lane, *band, environment)) }
                 @for (at, corner) in laid_out.nodes.iter().enumerate() { (node(environment, graph, at, *corner)) }
             }
         }
@@ -50,21 +56,18 @@ fn heads() -> Markup {
 
 fn head(kind: &str) -> Markup {
     html! {
-        marker id={ "head-" (kind) } viewBox="0 0 10 10" refX="9" refY="5" markerWidth="9" markerHeight="9"
+        marker id={ "head-" (kind) } viewBox="0 0 10 10" refX="1" refY="5" markerWidth="9" markerHeight="9"
             markerUnits="userSpaceOnUse" orient="auto" {
-            path class={ "graph-head-" (kind) " " (kind) } d="M0 0L10 5L0 10z" fill="currentColor" {}
+            path class={ "graph-head-" (kind) " " (kind) } d="M10 0L0 5L10 10z" fill="currentColor" {}
         }
     }
 }
 
-fn lane_box(lane: &Lane, band: Band, width: i32, environment: &str) -> Markup {
+fn heading(lane: &Lane, band: Band, environment: &str) -> Markup {
     html! {
-        g.graph-lane {
-            rect x="0.5" y={ (band.y) ".5" } width=(width - 1) height=(band.height - 1) rx="10" {}
-            text x="16" y=(band.y + 25) {
-                tspan.graph-host { (cut(&text(&lane.place.spoken()), HEADING)) }
-                tspan dx="12" { (cut(&text(&beside(lane, environment)), HEADING)) }
-            }
+        text.graph-heading x="16" y=(band.y + 25) {
+            tspan.graph-host { (cut(&text(&lane.place.spoken()), HEADING)) }
+            tspan dx="12" { (cut(&text(&beside(lane, environment)), HEADING)) }
         }
     }
 }
@@ -84,7 +87,7 @@ fn beside(lane: &Lane, environment: &str) -> String {
 fn line(edge: &Edge, route: Route) -> Markup {
     let head = edge.trouble.map_or("calm", Health::word);
     html! {
-        path class={ "graph-edge" (kind(edge)) } d=(way(route)) marker-end={ "url(#head-" (head) ")" } {}
+        path class={ "graph-edge" (kind(edge)) } d=(way(route)) marker-start={ "url(#head-" (head) ")" } {}
     }
 }
 
@@ -94,19 +97,28 @@ fn kind(edge: &Edge) -> String {
     edge.trouble.map_or(across.to_owned(), |health| format!("{across} trouble {health}"))
 }
 
-fn way(Route { from, past, to }: Route) -> String {
-    match past {
-        None => format!("M{} {}{}", from.x, from.y, curve(from, to)),
-        Some((near, far)) => {
-            let (first, last) = (curve(from, near), curve(far, to));
-            format!("M{} {}{first}H{}{last}", from.x, from.y, far.x)
-        }
-    }
+/// From what is needed to what needs it, so that the dashes of a trunk's edges fall together.
+fn way(Route { from, past, trunk, to }: Route) -> String {
+    let next = past.map_or(from, |(_, far)| far);
+    let first = match trunk {
+        Some(x) => along(to, x, next),
+        None => curve(to, next),
+    };
+    let rest = past.map(|(near, _)| format!("H{}{}", near.x, curve(near, from)));
+    format!("M{} {}{first}{}", to.x, to.y, rest.unwrap_or_default())
 }
 
-/// A curve that leaves to the left and arrives from the right.
+/// Straight to the trunk at `x`, along it, and straight on.
+fn along(from: Point, x: i32, to: Point) -> String {
+    let turn = if from.y < to.y { TURN } else { -TURN };
+    let (left, right) = (x - TURN, x + TURN);
+    let (first, last) = (from.y + turn, to.y - turn);
+    format!("H{left}Q{x} {} {x} {first}V{last}Q{x} {} {right} {}H{}", from.y, to.y, to.y, to.x)
+}
+
+/// A curve that leaves to the right and arrives from the left.
 fn curve(from: Point, to: Point) -> String {
-    format!("C{} {} {} {} {} {}", from.x - BEND, from.y, to.x + BEND, to.y, to.x, to.y)
+    format!("C{} {} {} {} {} {}", from.x + BEND, from.y, to.x - BEND, to.y, to.x, to.y)
 }
 
 fn node(environment: &str, graph: &Graph, at: usize, corner: Point) -> Markup {
@@ -121,8 +133,8 @@ fn node(environment: &str, graph: &Graph, at: usize, corner: Point) -> Markup {
                 g transform="translate(10 13)" { (icon(health)) }
                 // An SVG in an SVG cuts off what is too wide for it.
                 svg x="34" width=(WIDTH - 40) height=(HEIGHT) {
-                    text.graph-name y="18" { (cut(&text(node.component.as_str()), LINE)) }
-                    text y="33" { (cut(&text(&below(graph, at)), LINE + 4)) }
+                    text.graph-name y="18" { (cut(&text(node.component.as_str()), NAME)) }
+                    text y="33" { (cut(&text(&below(graph, at)), BELOW)) }
                 }
             }
         }

@@ -27,7 +27,7 @@ pub(super) fn legend(graph: &Graph) -> Markup {
 fn sample(kind: &str, head: &str) -> Markup {
     html! {
         svg.graph-sample width="52" height="14" viewBox="0 0 52 14" aria-hidden="true" {
-            path class={ "graph-edge" (kind) } d="M50 7H3" marker-end={ "url(#head-" (head) ")" } {}
+            path class={ "graph-edge" (kind) } d="M3 7H50" marker-start={ "url(#head-" (head) ")" } {}
         }
     }
 }

@@ -93,17 +93,17 @@ fn leads_to(environment: &str, graph: &Graph, node: usize) -> String {
 
 /// `down, the cause`; of several instances `3 down of 42 instances`.
 fn standing(node: &Node) -> String {
-    let mut standing = match node.counts.total() {
+    let own = match node.counts.total() {
         1 => node.health().to_string(),
         _ => verdict(node.counts),
     };
-    if node.is_cause {
-        standing.push_str(", the cause");
-    }
-    if node.is_maintained {
-        standing.push_str(", in maintenance");
-    }
-    standing
+    std::iter::once(own.as_str()).chain(remarks(node)).collect::<Vec<_>>().join(", ")
+}
+
+/// What is to be known of a node beside its health.
+fn remarks(node: &Node) -> impl Iterator<Item = &str> {
+    let cause = node.is_cause.then_some("the cause");
+    cause.into_iter().chain(node.is_maintained.then_some("in maintenance"))
 }
 
 fn others(overview: &Overview, shown: &EnvironmentOverview) -> Markup {

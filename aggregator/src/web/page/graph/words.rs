@@ -1,11 +1,15 @@
 //! The drawing in words, for those who cannot see it, and for whoever looks for one name.
 
+use std::cmp::Reverse;
+
 use maud::{Markup, html};
+use rta_shared::name::Name;
 use rta_shared::text::cut;
+use rta_shared::trouble::verdict;
 
 use super::super::health::{badge, text};
-use super::{leads_to, standing};
-use crate::graph::{Edge, Graph};
+use super::{leads_to, remarks};
+use crate::graph::{Edge, Graph, Node};
 
 /// As much of another node's name is said, in bytes: its own entry has all of it.
 const NAME: usize = 60;
@@ -18,6 +22,9 @@ pub(super) fn words(environment: &str, graph: &Graph) -> Markup {
     for edge in &graph.edges {
         needs[edge.needing].push(edge);
         needed_by[edge.needed].push(edge);
+    }
+    for own in &mut needs {
+        own.sort_by_key(|edge| (component(graph, edge), edge.is_choice));
     }
     html! {
         section.graph-words #in-words aria-labelledby="in-words-title" {
@@ -36,45 +43,64 @@ pub(super) fn words(environment: &str, graph: &Graph) -> Markup {
 
 fn entry(environment: &str, graph: &Graph, at: usize, needs: &[&Edge], needed_by: &[&Edge]) -> Markup {
     let node = &graph.nodes[at];
-    let here = |other: usize| graph.nodes[other].lane == node.lane;
-    let by: Vec<usize> = needed_by.iter().map(|edge| edge.needing).collect();
+    let (mut lacking, met): (Vec<_>, Vec<_>) = needs
+        .chunk_by(|one, other| is_one_need(graph, one, other))
+        .partition(|need| need.iter().any(|edge| edge.trouble.is_some()));
+    lacking.sort_by_key(|need| Reverse(need.iter().map(|edge| edge.trouble).max()));
+    let users: Vec<usize> = needed_by.iter().map(|edge| edge.needing).collect();
     html! {
         li id={ "n" (at) } {
             p {
                 a href=(leads_to(environment, graph, at)) { (text(node.component.as_str())) }
-                " " (badge(node.health())) " "
-                @if standing(node) != node.health().word() { (standing(node)) }
-                @if !node.reason.is_empty() { ": " (text(&node.reason)) }
+                " " (badge(node.health())) " " (text(&account(node)))
             }
-            @if needs.is_empty() && by.is_empty() { p { "Needs nothing, and nothing needs it." } }
-            @for needed in needs.chunk_by(|one, other| is_one_need(graph, one, other)) {
-                @let providers: Vec<usize> = needed.iter().map(|edge| edge.needed).collect();
-                p {
-                    @if needed.iter().any(|edge| edge.trouble.is_some()) { strong { "Lacks " } } @else { "Needs " }
-                    @if providers.len() > 1 { "any one of " }
-                    (others(graph, &providers, here))
-                }
-            }
-            @if !by.is_empty() { p { "Needed by " (others(graph, &by, here)) } }
+            @if needs.is_empty() && users.is_empty() { p { "Needs nothing, and nothing needs it." } }
+            @if !lacking.is_empty() { p { strong { "Lacks " } (all(graph, node.lane, &lacking)) } }
+            @if !met.is_empty() { p { "Needs " (all(graph, node.lane, &met)) } }
+            @if !users.is_empty() { p { "Needed by " (names(graph, node.lane, &users)) } }
         }
     }
 }
 
-/// The edges of one need stand beside one another where its providers do.
-fn is_one_need(graph: &Graph, one: &Edge, other: &Edge) -> bool {
-    one.is_choice
-        && other.is_choice
-        && graph.nodes[one.needed].component == graph.nodes[other.needed].component
+/// What the badge does not say: `3 down of 42 instances, the cause: it is not running`.
+fn account(node: &Node) -> String {
+    let counts = (node.counts.total() > 1).then(|| verdict(node.counts));
+    let parts: Vec<&str> = counts.as_deref().into_iter().chain(remarks(node)).collect();
+    let reason = Some(node.reason.as_str()).filter(|reason| !reason.is_empty());
+    let parts = Some(parts.join(", ")).filter(|parts| !parts.is_empty());
+    parts.as_deref().into_iter().chain(reason).collect::<Vec<_>>().join(": ")
 }
 
-/// Names with links to their entries; the host is said where it is another one.
-fn others(graph: &Graph, nodes: &[usize], is_here: impl Fn(usize) -> bool) -> Markup {
+/// The edges of one need lead to one component.
+fn is_one_need(graph: &Graph, one: &Edge, other: &Edge) -> bool {
+    one.is_choice && other.is_choice && component(graph, one) == component(graph, other)
+}
+
+fn component<'g>(graph: &'g Graph, edge: &Edge) -> &'g Name {
+    &graph.nodes[edge.needed].component
+}
+
+/// What is needed, said from a place in `lane`.
+fn all(graph: &Graph, lane: usize, needs: &[&[&Edge]]) -> Markup {
+    html! {
+        @for (nth, need) in needs.iter().enumerate() {
+            @let providers: Vec<usize> = need.iter().map(|edge| edge.needed).collect();
+            @if nth > 0 { ", " }
+            @if need.iter().any(|edge| edge.is_choice) { "any one of " }
+            (names(graph, lane, &providers))
+        }
+    }
+}
+
+/// Names with links to their entries; the place is said where it is another one than `lane`.
+fn names(graph: &Graph, lane: usize, nodes: &[usize]) -> Markup {
     html! {
         @for (nth, at) in nodes.iter().take(OTHERS).enumerate() {
+            @let node = &graph.nodes[*at];
             @if nth > 0 { ", " }
-            a href={ "#n" (at) } { (cut(&text(graph.nodes[*at].component.as_str()), NAME)) }
-            @if !is_here(*at) { " on " (cut(&text(&graph.place(*at).spoken()), NAME)) }
-            " (" (graph.nodes[*at].health()) ")"
+            a href={ "#n" (at) } { (cut(&text(node.component.as_str()), NAME)) }
+            @if node.lane != lane { " on " (cut(&text(&graph.place(*at).spoken()), NAME)) }
+            " (" (node.health()) ")"
         }
         @if nodes.len() > OTHERS { " and " (nodes.len() - OTHERS) " more" }
     }
