@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
+use rta_shared::name::Name;
 use rta_shared::overview::InstanceId;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 
 use super::store::{damaged, time};
 use crate::strip::{Gap, Mark, Stretch};
@@ -141,42 +142,52 @@ pub(super) fn noted(connection: &Connection, asked: &Asked) -> rusqlite::Result<
         // The marks of this very moment may be cut apart.
         since = oldest + 1;
     }
-    let mut noted = Noted { marks: HashMap::new(), gaps: gaps(connection)? };
+    let mut found = Vec::new();
     // By its ID, not its time: where the clock was set back, what was noted last holds.
     let last_before = "(SELECT id FROM marks WHERE place = places.id AND at < ?1 ORDER BY id DESC LIMIT 1)";
-    let columns = "SELECT environment_key, host_key, component_key, at, state FROM marks \
-                   JOIN places ON places.id = marks.place";
-    let mut add = |row: &rusqlite::Row<'_>| -> rusqlite::Result<()> {
-        let name =
-            |at: usize| -> rusqlite::Result<rta_shared::name::Name> { Ok(row.get_ref(at)?.as_str()?.into()) };
-        let instance = InstanceId { environment: name(0)?, host: name(1)?, component: name(2)? };
-        let state = Stretch::from_word(row.get_ref(4)?.as_str()?).ok_or_else(|| damaged(4))?;
-        noted.marks.entry(instance).or_default().push(Mark { at: time(row, 3)?, state });
-        Ok(())
-    };
+    let of = "marks.id, environment_key, host_key, component_key, at, state \
+              FROM marks JOIN places ON places.id = marks.place";
     match &asked.instance {
+        // In two parts, each by its own index; in one it would read all that was ever noted.
         None => {
-            let mut statement = connection.prepare_cached(&format!(
-                "{columns} WHERE at >= ?1 OR marks.id IN (SELECT {last_before} FROM places) ORDER BY marks.id"
-            ))?;
-            let mut rows = statement.query([since])?;
-            while let Some(row) = rows.next()? {
-                add(row)?;
-            }
+            let sql = format!(
+                "SELECT {of} WHERE at >= ?1 UNION ALL \
+                 SELECT {of} WHERE marks.id IN (SELECT {last_before} FROM places)"
+            );
+            read(connection, &sql, params![since], &mut found)?;
         }
         Some(InstanceId { environment, host, component }) => {
-            let mut statement = connection.prepare_cached(&format!(
-                "{columns} WHERE environment_key = ?2 AND host_key = ?3 AND component_key = ?4 \
-                 AND (at >= ?1 OR marks.id = {last_before}) ORDER BY marks.id"
-            ))?;
-            let mut rows =
-                statement.query(params![since, environment.folded(), host.folded(), component.folded()])?;
-            while let Some(row) = rows.next()? {
-                add(row)?;
-            }
+            let sql = format!(
+                "SELECT {of} WHERE environment_key = ?2 AND host_key = ?3 AND component_key = ?4 \
+                 AND (at >= ?1 OR marks.id = {last_before})"
+            );
+            let names = (environment.folded(), host.folded(), component.folded());
+            read(connection, &sql, params![since, names.0, names.1, names.2], &mut found)?;
         }
     }
+    found.sort_unstable_by_key(|(id, ..)| *id);
+    let mut noted = Noted { marks: HashMap::new(), gaps: gaps(connection)? };
+    for (_, instance, mark) in found {
+        noted.marks.entry(instance).or_default().push(mark);
+    }
     Ok(noted)
+}
+
+fn read(
+    connection: &Connection,
+    sql: &str,
+    values: &[&dyn ToSql],
+    found: &mut Vec<(i64, InstanceId, Mark)>,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(values)?;
+    while let Some(row) = rows.next()? {
+        let name = |at: usize| -> rusqlite::Result<Name> { Ok(row.get_ref(at)?.as_str()?.into()) };
+        let instance = InstanceId { environment: name(1)?, host: name(2)?, component: name(3)? };
+        let state = Stretch::from_word(row.get_ref(5)?.as_str()?).ok_or_else(|| damaged(5))?;
+        found.push((row.get(0)?, instance, Mark { at: time(row, 4)?, state }));
+    }
+    Ok(())
 }
 
 fn gaps(connection: &Connection) -> rusqlite::Result<Vec<Gap>> {

@@ -127,3 +127,80 @@ fn beginning(length: SignedDuration, now: Timestamp) -> Result<Timestamp, Operat
         OperationError::new(Code::InvalidArgument, message)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::config::{Platform, Source, load_sources};
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::Stretch;
+    use super::*;
+    use crate::keeper::Configuration;
+    use crate::record::Record;
+
+    const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+    /// Its agents do not answer.
+    fn platform() -> Platform {
+        let text = r#"
+            [[component]]
+            name = "Kafka Server"
+            criteria = [{ regex = 'kafka' }]
+            [[environment]]
+            name = "DEV"
+            host = [
+                { name = "d1", components = ["Kafka Server"], agent = "http://127.0.0.1:1" },
+                { name = "d2", components = ["Kafka Server"], agent = "http://127.0.0.2:1" },
+            ]
+        "#;
+        load_sources(&[Source { name: "x".to_owned(), text: text.to_owned() }]).unwrap()
+    }
+
+    fn states(strip: &Strip) -> Vec<Stretch> {
+        strip.spans.iter().map(|span| span.state).collect()
+    }
+
+    #[tokio::test]
+    async fn what_nobody_has_heard_of_was_never_up_for_one_and_for_all() {
+        let record = Record::in_memory();
+        let shutdown = CancellationToken::new();
+        let configuration = Configuration::Fixed(platform());
+        let (operations, task) =
+            Operations::start(configuration, record.recorder(), None, &shutdown).unwrap();
+        let task = tokio::spawn(task);
+        let strips = operations.strips(HOUR).await.unwrap();
+        assert_eq!(strips.len(), 2);
+        for (id, strip) in strips.iter() {
+            assert_eq!(states(strip), [Stretch::NotRecorded, Stretch::Unknown]);
+            assert_eq!(strip.to.duration_since(strip.from), HOUR);
+            assert_eq!(strip.uptime(), None);
+            let own = operations.strip(id, HOUR).await.unwrap();
+            assert_eq!(own.spans[0].to, strip.spans[0].to);
+            assert_eq!(states(&own), states(strip));
+        }
+        let id = InstanceId { environment: "DEV".into(), host: "d1".into(), component: "kafka".into() };
+        assert_eq!(operations.strip(&id, HOUR).await.unwrap_err().message, "DEV/d1/kafka is not known");
+        for wrong in [SignedDuration::ZERO, LONGEST + HOUR, SignedDuration::MIN, SignedDuration::MAX] {
+            let error = operations.strips(wrong).await.unwrap_err();
+            assert_eq!(error.message, "a history is longer than nothing, and not longer than 90d");
+        }
+        shutdown.cancel();
+        task.await.unwrap();
+        record.close().await;
+        assert!(operations.strip(strips.keys().next().unwrap(), HOUR).await.is_err());
+    }
+
+    #[test]
+    fn the_strips_of_a_few_lengths_are_remembered_each_once() {
+        let remembered = Remembered::default();
+        let hours = SignedDuration::from_hours;
+        let first = remembered.of(hours(1), 7);
+        assert!(Arc::ptr_eq(&first, &remembered.of(hours(1), 7)));
+        assert!(!Arc::ptr_eq(&first, &remembered.of(hours(2), 7)));
+        for length in 3..20 {
+            remembered.of(hours(length), 7);
+        }
+        assert_eq!(remembered.0.lock().unwrap().len(), REMEMBERED);
+        assert!(!Arc::ptr_eq(&first, &remembered.of(hours(1), 7)));
+    }
+}

@@ -1,10 +1,13 @@
 //! What is noted of instances, over restarts, full disks and damage.
 
 use proptest::prelude::*;
+use rta_shared::config::{Source, load_sources};
 use rta_shared::overview::InstanceId;
 
 use super::super::marks::{Asked, Noted};
 use super::*;
+use crate::fleet::Fleet;
+use crate::hub::hub;
 use crate::strip::{Gap, Mark, Stretch, Strip};
 
 fn id(component: &str) -> InstanceId {
@@ -165,4 +168,50 @@ proptest! {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn what_found_no_room_leaves_a_gap_after_which_everything_is_noted_again() {
+    let text = r#"
+        [[component]]
+        name = "kafka"
+        criteria = [{ regex = 'kafka' }]
+        [[environment]]
+        name = "DEV"
+        host = [{ name = "H1", components = ["kafka"], agent = "http://127.0.0.1:1" }]
+    "#;
+    let source = Source { name: "x".to_owned(), text: text.to_owned() };
+    let fleet = Fleet::new(load_sources(&[source]).unwrap(), &[], None).unwrap();
+    let (told, _) = watch::channel(None);
+    let (orders, waiting) = channel();
+    let (writer, _) = Writer::open(&RecordOptions::default(), told.clone(), Timestamp::now());
+    let recorder = Recorder(Arc::new(Shared {
+        orders,
+        waiting: writer.waiting(),
+        error: told,
+        lost: writer.lost_before(),
+        ..Arc::into_inner(Recorder::default().0).unwrap()
+    }));
+    let (inbox, _published, hub) = hub(Arc::new(fleet), recorder.clone());
+    let hub = tokio::spawn(hub);
+    for _ in 0..QUEUE {
+        recorder.record(own_event(Timestamp::now(), "x".to_owned()));
+    }
+    let thread = std::thread::spawn(move || writer.run(&waiting));
+    let noted = loop {
+        let noted = recorder.noted(START, None).await.unwrap_or_default();
+        if noted.marks.get(&id("kafka")).is_some_and(|marks| marks.len() == 2) {
+            break noted;
+        }
+        tokio::task::yield_now().await;
+    };
+    let ([gap], [first, again]) = (noted.gaps.as_slice(), noted.marks[&id("kafka")].as_slice()) else {
+        panic!("{noted:?}");
+    };
+    assert!(first.at < gap.until && again.at >= gap.until, "{noted:?}");
+    assert_eq!((first.state, again.state), (Stretch::Unknown, Stretch::Unknown));
+    drop(inbox);
+    hub.await.unwrap();
+    drop(recorder);
+    thread.join().unwrap();
 }

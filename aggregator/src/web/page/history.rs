@@ -146,16 +146,23 @@ fn row(past: &Past<'_>, called: &str) -> Markup {
                 (badge(located.instance.health))
             }
             (strip(shown, &format!("{name} on {}, last {called}", located.host.name)))
-            (sparkline(
-                &series(|sample| sample.cpu_percent),
-                &format!("CPU of {name}, in percent of one core,"),
-                &written(now.map(|used| percent(used.cpu_percent))),
-            ))
-            (sparkline(
-                &memory_series,
-                &format!("memory of {name}, in bytes,"),
-                &written(now.map(|used| memory(used.resident_bytes))),
-            ))
+            div.used {
+                // Where there is room for it, it stands above the column.
+                span.used-name aria-hidden="true" { "CPU" }
+                (sparkline(
+                    &series(|sample| sample.cpu_percent),
+                    &format!("CPU of {name}, in percent of one core,"),
+                    &written(now.map(|used| percent(used.cpu_percent))),
+                ))
+            }
+            div.used {
+                span.used-name aria-hidden="true" { "Memory" }
+                (sparkline(
+                    &memory_series,
+                    &format!("memory of {name}, in bytes,"),
+                    &written(now.map(|used| memory(used.resident_bytes))),
+                ))
+            }
         }
     }
 }
