@@ -40,13 +40,19 @@ impl Operations {
     /// # Errors
     /// An unknown or ambiguous target.
     pub(crate) async fn detail(&self, target: &Target) -> Result<Detail, OperationError> {
-        let fleet = self.fleet();
-        let id = resolve(&fleet.platform, target)?.id();
+        let id = resolve(&self.fleet().platform, target)?.id();
+        let operations = self.clone();
         // Of a large platform it takes a while.
-        let made = tokio::task::spawn_blocking(move || detail(&fleet.platform, id)).await;
+        let made = tokio::task::spawn_blocking(move || operations.detail_of(&id)).await;
         made.map_err(|error| {
             OperationError::new(tonic::Code::Internal, format!("the aggregator failed: {error}"))
         })
+    }
+
+    /// What the configuration says of an instance now.
+    pub(crate) fn detail_of(&self, id: &InstanceId) -> Detail {
+        let fleet = self.fleet();
+        detail(&fleet.platform, fleet.graph(), id)
     }
 
     /// The processes of an instance with their command lines, as its agent sees them now.
@@ -60,9 +66,8 @@ impl Operations {
     }
 }
 
-fn detail(platform: &Platform, id: InstanceId) -> Detail {
-    let graph = DependencyGraph::new(platform);
-    let own = (0..graph.len()).find(|at| *graph.id(*at) == id);
+fn detail(platform: &Platform, graph: &DependencyGraph, id: &InstanceId) -> Detail {
+    let own = (0..graph.len()).find(|at| graph.id(*at) == id);
     let named = |at: &usize| graph.id(*at).clone();
     let needs = own.map(|at| graph.requirements(at)).unwrap_or_default();
     let needs = needs.iter().map(|need| Need {
@@ -81,7 +86,7 @@ fn detail(platform: &Platform, id: InstanceId) -> Detail {
             regex: criterion.regex.to_string(),
         })
     });
-    Detail { criteria: criteria.collect(), needs: needs.collect(), dependents, id }
+    Detail { criteria: criteria.collect(), needs: needs.collect(), dependents, id: id.clone() }
 }
 
 /// How an instance stands in the overview; `None` where it is not in it.
@@ -119,7 +124,7 @@ mod tests {
             host: host.into(),
             component: component.into(),
         };
-        let of = |platform: &Platform, id| detail(platform, id);
+        let of = |platform: &Platform, id| detail(platform, &DependencyGraph::new(platform), &id);
         let Ok(platform) = platform else { return assert!(platform.is_ok(), "{platform:?}") };
         let kafka = of(&platform, id("h", "kafka server"));
         assert_eq!(

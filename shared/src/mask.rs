@@ -8,21 +8,28 @@ use regex::Regex;
 /// What stands in place of a secret.
 const MASK: &str = "***";
 /// What names a secret, within a longer name too: `-Djavax.net.ssl.keyStorePassword`, `--api-key`.
-const SECRET: &str = "passw(?:or)?d|passphrase|passwd|pwd|secret|token|credentials?|api[-_.]?key|access[-_.]?key|private[-_.]?key|authorization|cookie";
+const SECRET: &str = "passw(?:or)?d|storepass|keypass|passphrase|passwd|pwd|secret|token|credentials?|api[-_.]?key|access[-_.]?key|private[-_.]?key|authorization|cookie";
 
 /// A name with its value: `password=x`, `"token": "x"`, `;pwd=x;`. A value ends where the next one begins.
 static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(&format!(
-        r#"(?i)(?P<name>[\w.-]*(?:{SECRET})[\w.-]*["']?\s*[=:]\s*)(?P<value>"[^"]*"|'[^']*'|[^\s"'&;,}}]+)"#
+        r#"(?i)(?P<name>[\w.-]*(?:{SECRET})[\w.-]*\\?["']?\s*[=:]\s*)(?P<value>\\?"[^"]*"?|\\?'[^']*'?|[^\s"'&;,}}]+)"#
     ))
     .ok()
+});
+/// An argument that is a secret with its name: all of the rest is it, whatever stands in it.
+static WHOLE: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(&format!(r"(?is)^(?P<name>-{{1,2}}[\w.-]*(?:{SECRET})[\w.-]*=).+$")).ok());
+/// A flag and its value within one argument, as of a shell's command: `sh -c "x --password y"`.
+static SPOKEN: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(&format!(r"(?i)(?P<name>(?:^|\s)-{{1,2}}[\w.-]*(?:{SECRET})[\w.-]*\s+)\S+")).ok()
 });
 /// A flag whose value is the next argument: `--password x`.
 static FLAG: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(&format!(r"(?i)^-{{1,2}}[\w.-]*(?:{SECRET})[\w.-]*$")).ok());
 /// `https://user:password@host`.
 static ADDRESS: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"(?P<name>[A-Za-z][\w+.-]*://[^\s/:@]*:)(?P<value>[^\s/@]+)@").ok());
+    LazyLock::new(|| Regex::new(r"(?P<name>[A-Za-z][\w+.-]*://[^\s/:@]*:)(?P<value>\S+)@").ok());
 /// `Bearer x`, `Basic x`.
 static SCHEME: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"(?i)\b(?P<name>(?:bearer|basic)\s+)(?P<value>[\w+/=.~-]{6,})").ok());
@@ -31,10 +38,12 @@ static SCHEME: LazyLock<Option<Regex>> =
 pub fn masked<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut is_secret = false;
     let mask = |argument: &str| {
-        if std::mem::replace(&mut is_secret, is_match(&FLAG, argument)) && !argument.starts_with('-') {
+        if std::mem::replace(&mut is_secret, is_match(&FLAG, argument)) && !argument.starts_with("--") {
             return MASK.to_owned();
         }
-        let argument = replaced(&SCHEME, argument, "${name}***");
+        let argument = replaced(&WHOLE, argument, "${name}***");
+        let argument = replaced(&SPOKEN, &argument, "${name}***");
+        let argument = replaced(&SCHEME, &argument, "${name}***");
         let argument = replaced(&ADDRESS, &argument, "${name}***@");
         replaced(&NAMED, &argument, "${name}***").into_owned()
     };
@@ -69,6 +78,12 @@ mod tests {
             ("spark.hadoop.fs.s3a.secret.key=s3cret", "spark.hadoop.fs.s3a.secret.key=***"),
             ("https://ann:s3cret@h:8080/x", "https://ann:***@h:8080/x"),
             ("Authorization: Bearer abcdef123", "Authorization: *** ***"),
+            ("-DkeyStorePassword=s3cret,and&more", "-DkeyStorePassword=***"),
+            ("--password=pa\"s3cret", "--password=***"),
+            ("java -jar x.jar --password s3cret --verbose", "java -jar x.jar --password *** --verbose"),
+            (r#"{\"password\":\"s3cret\"}"#, r#"{\"password\":***}"#),
+            ("https://ann:s3/cret@h", "https://ann:***@h"),
+            ("https://ann:p@s3cret@h", "https://ann:***@h"),
             ("-H", "-H"),
             // What is none stays.
             ("/opt/java", "/opt/java"),
@@ -91,8 +106,8 @@ mod tests {
     #[test]
     fn the_argument_after_a_flag_that_names_a_secret_is_one() {
         assert_eq!(
-            masked(["x", "--password", "s3cret", "--token", "-v", "--user", "ann"]),
-            ["x", "--password", "***", "--token", "-v", "--user", "ann"]
+            masked(["x", "--password", "s3cret", "-storepass", "-s3cret", "--token", "--user", "ann"]),
+            ["x", "--password", "***", "-storepass", "***", "--token", "--user", "ann"]
         );
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Chase<'a> {
     component: Arc<HostComponent>,
     /// Only what was launched last, whether it matches or not.
     only_launched: bool,
+    /// Whether its session and its control group belong to it, as was found at the first look.
+    is_wide: Option<bool>,
     /// `None` only while it is lent to a thread.
     scope: Option<Scope>,
     /// All that were ever found, in that order.
@@ -96,7 +98,8 @@ impl<'a> Chase<'a> {
 
     fn with(act: &'a Act, only_launched: bool, reach: StopScope) -> Self {
         let scope = Some(Scope::new(reach, std::process::id()));
-        Self { act, component: Arc::new(act.component.clone()), only_launched, scope, met: Vec::new() }
+        let component = Arc::new(act.component.clone());
+        Self { act, component, only_launched, is_wide: None, scope, met: Vec::new() }
     }
 
     /// What is left now; by a full scan, if it is to be thorough.
@@ -111,9 +114,11 @@ impl<'a> Chase<'a> {
         let group = self.act.group.clone();
         let session = self.act.launches.of(&self.component.name);
         let only_launched = self.only_launched;
-        // What never became the component belongs to it in every scope.
-        let is_wide = self.component.stop.scope == StopScope::Tree
-            || session.as_ref().is_some_and(|one| one.is_unfinished);
+        // What never became the component belongs to it in every scope. What matches did, whoever saw it.
+        let never_became = session.as_ref().is_some_and(|one| one.is_unfinished)
+            && (only_launched || surroundings.matched.is_empty());
+        let is_tree = self.component.stop.scope == StopScope::Tree;
+        let is_wide = *self.is_wide.get_or_insert(is_tree || never_became);
         let (scope, left) = off_the_runtime(move || {
             // In this order: see `Moment::control_group`.
             let table = Table::read().map_err(unreadable)?;

@@ -15,6 +15,9 @@ pub(super) struct Scope {
     /// The PID of the agent.
     agent: u32,
     known: HashSet<ProcessId>,
+    /// Those that matched once: one that changes its title while it ends is not another component's for standing
+    /// below that.
+    once_matched: HashSet<ProcessId>,
     /// Those of other components, and all below them.
     spared: HashSet<ProcessId>,
     groups: Numbers,
@@ -48,6 +51,7 @@ impl Scope {
             reach,
             agent,
             known: HashSet::new(),
+            once_matched: HashSet::new(),
             spared: HashSet::new(),
             groups: Numbers::new(),
             sessions: Numbers::new(),
@@ -62,7 +66,11 @@ impl Scope {
         self.forget_what_ended(table);
         let others =
             moment.others.iter().copied().filter(|id| !matched.contains(id) && !holy.contains(&id.pid));
-        let barred = |id: ProcessId| holy.contains(&id.pid) || matched.contains(&id);
+        self.once_matched.extend(&matched);
+        let barred = |id: ProcessId| {
+            let is_own = self.once_matched.contains(&id) && !moment.others.contains(&id);
+            holy.contains(&id.pid) || matched.contains(&id) || is_own
+        };
         self.spared = spread(self.spared.iter().copied().chain(others).collect(), &children, barred);
         self.take_numbers(table, &matched, moment.session);
         self.known.extend(&matched);
@@ -343,6 +351,16 @@ mod tests {
     fn what_runs_below_another_component_is_stopped_all_the_same_when_it_matches() {
         let mut scope = Scope::new(StopScope::Tree, AGENT);
         assert_eq!(taken(&mut scope, &host(), &[210], &[200], &[]), [211]);
+    }
+
+    #[test]
+    fn what_matched_once_is_still_its_own_when_it_has_another_title() {
+        let mut scope = Scope::new(StopScope::Tree, AGENT);
+        assert_eq!(taken(&mut scope, &host(), &[210], &[200], &[]), [211]);
+        // It does not match any more, and stands below another component.
+        assert_eq!(taken(&mut scope, &host(), &[], &[200], &[]), [210, 211]);
+        // Unless it has become that one.
+        assert_eq!(taken(&mut scope, &host(), &[], &[200, 210], &[]), [] as [u32; 0]);
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub(super) async fn start(act: &Act) -> Result<Done, Refusal> {
     let found = act.eyes.look().await?;
     match found.state {
         State::Running => {
+            act.launches
+                .finished(&act.component.name, found.processes.iter().map(|process| process.id).collect());
             let pids = pids(&found.processes);
             return Ok(Done { outcome: Outcome::AlreadyRunning, pids, took: began.elapsed() });
         }
@@ -255,6 +257,8 @@ impl Start<'_> {
 
     /// One process follows another, and none stays.
     async fn restless(&self) -> Refusal {
+        let ids = self.matched.iter().map(|process| process.id).collect();
+        self.act.launches.finished(&self.act.component.name, ids);
         let seconds = (self.rule.timeout + self.rule.settle).as_secs();
         let who = pids_text(&pids(&self.matched));
         let reason = format!(

@@ -105,7 +105,7 @@ impl Stop<'_> {
                 continue;
             }
             self.ask(&left).await?;
-            self.is_anybody_else(&left)?;
+            self.is_anybody_else(&left).await?;
             self.chase.wait(&left, self.deadline).await?;
             self.look_at_command().await;
             left = self.chase.look(false).await?;
@@ -135,12 +135,14 @@ impl Stop<'_> {
     ///
     /// # Errors
     /// Why none of those that are left can be ended.
-    fn is_anybody_else(&mut self, left: &Left) -> Result<(), Refusal> {
+    async fn is_anybody_else(&mut self, left: &Left) -> Result<(), Refusal> {
         let those = if left.matched.is_empty() { &left.rest } else { &left.matched };
-        match those.iter().all(|id| self.denied.contains(id)) {
-            true => self.why_denied.take().map_or(Ok(()), Err),
-            false => Ok(()),
+        if !those.iter().all(|id| self.denied.contains(id)) {
+            return Ok(());
         }
+        let Some(refusal) = self.why_denied.take() else { return Ok(()) };
+        let reason = format!("{}; still there: {}", refusal.reason, who(&left.all()).await);
+        Err(Refusal { reason, ..refusal })
     }
 
     /// Asks those that were not asked yet: the matched ones, and only when these are gone what they left behind.
@@ -269,7 +271,7 @@ impl Stop<'_> {
                 killed.extend(fresh);
                 let signalled = self.chase.kill(&left).await?;
                 self.note(signalled);
-                self.is_anybody_else(&left)?;
+                self.is_anybody_else(&left).await?;
                 self.act.news.tell(Phase::Killed, text, pids);
             }
             self.chase.wait(&left, deadline).await?;
@@ -281,9 +283,8 @@ impl Stop<'_> {
                 return Ok(Outcome::Killed);
             }
             if Instant::now() >= deadline {
-                let survivors: Vec<ProcessId> =
-                    left.all().into_iter().filter(|id| killed.contains(id)).collect();
-                if survivors.is_empty() {
+                let survivors = left.all();
+                if !survivors.iter().any(|id| killed.contains(id)) {
                     return Err(self.brought_back(&left).await);
                 }
                 let (named, seconds) = (who(&survivors).await, KILLED.as_secs());

@@ -12,9 +12,10 @@ mod password;
 mod sessions;
 mod users;
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
@@ -30,6 +31,8 @@ pub(crate) use users::Role;
 const LOOK: Duration = Duration::from_secs(2);
 /// How many passwords are checked at once: each takes some 20 MB of memory for some 20 ms.
 const CHECKED: usize = 4;
+/// How long a sign-in waits for others to be checked.
+const QUEUED: Duration = Duration::from_secs(5);
 
 /// Who may look and who may act; clones share it.
 #[derive(Clone, Debug)]
@@ -42,20 +45,10 @@ struct Inner {
     /// Cookies go by HTTPS alone.
     is_secure: bool,
     /// `None`: nobody signs in.
-    file: Option<Mutex<File>>,
+    users: Option<RwLock<Arc<Users>>>,
     sessions: Mutex<Sessions>,
     attempts: Mutex<Attempts>,
-    checks: Semaphore,
-}
-
-/// The file of users as it was read last.
-#[derive(Debug)]
-struct File {
-    path: PathBuf,
-    users: Arc<Users>,
-    /// Of the file that was read last, right or not.
-    modified: Option<SystemTime>,
-    looked_at: Instant,
+    checks: Arc<Semaphore>,
 }
 
 /// Somebody who has proved who they are.
@@ -94,26 +87,30 @@ impl Access {
     /// # Errors
     /// Every problem of the file, one a line.
     pub fn users(path: &Path, read_only: bool, is_secure: bool) -> Result<Self, String> {
-        let modified = modified(path);
-        let users = Arc::new(Users::load(path)?);
-        let file = File { path: path.to_owned(), users, modified, looked_at: Instant::now() };
-        Ok(Self::with(Some(Mutex::new(file)), read_only, is_secure))
+        let (stamp, users) = (stamp(path), Users::load(path)?);
+        let access = Self::with(Some(RwLock::new(Arc::new(users))), read_only, is_secure);
+        let (path, inner) = (path.to_owned(), Arc::downgrade(&access.0));
+        let follow = std::thread::Builder::new().name("users".to_owned());
+        // A thread of its own: the disk may hang.
+        let followed = follow.spawn(move || follow_file(&path, stamp, &inner));
+        followed.map_err(|error| format!("the file of users cannot be followed: {error}"))?;
+        Ok(access)
     }
 
-    fn with(file: Option<Mutex<File>>, read_only: bool, is_secure: bool) -> Self {
+    fn with(users: Option<RwLock<Arc<Users>>>, read_only: bool, is_secure: bool) -> Self {
         Self(Arc::new(Inner {
             read_only,
             is_secure,
-            file,
+            users,
             sessions: Mutex::default(),
             attempts: Mutex::default(),
-            checks: Semaphore::new(CHECKED),
+            checks: Arc::new(Semaphore::new(CHECKED)),
         }))
     }
 
     /// Whether people have to sign in to act.
     pub(crate) fn has_users(&self) -> bool {
-        self.0.file.is_some()
+        self.0.users.is_some()
     }
 
     /// Whether nobody acts by the page.
@@ -131,30 +128,10 @@ impl Access {
         self.current().is_none_or(|users| users.is_viewing_open)
     }
 
-    /// The users as the file has them now. One that is not right changes nothing, and is told in the log.
+    /// The users as the file has them now.
     fn current(&self) -> Option<Arc<Users>> {
-        let mut file = self.0.file.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
-        if file.looked_at.elapsed() >= LOOK {
-            file.looked_at = Instant::now();
-            let modified = modified(&file.path);
-            if modified != file.modified {
-                file.modified = modified;
-                match Users::load(&file.path) {
-                    Ok(users) => {
-                        tracing::info!(
-                            users = users.users.len(),
-                            tokens = users.tokens.len(),
-                            "users were read anew"
-                        );
-                        file.users = Arc::new(users);
-                    }
-                    Err(problems) => {
-                        tracing::error!(problems, "the file of users is not right; the old one goes on")
-                    }
-                }
-            }
-        }
-        Some(Arc::clone(&file.users))
+        let users = self.0.users.as_ref()?.read().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(&users))
     }
 
     /// Signs somebody in; the value of the session's cookie.
@@ -168,17 +145,35 @@ impl Access {
         address: &str,
     ) -> Result<String, NotSignedIn> {
         let Some(users) = self.current() else { return Err(NotSignedIn::Wrong) };
-        let who = [Who::Name(name.to_lowercase()), Who::Address(address.to_owned())];
+        let who = [
+            Who::Name { name: name.to_lowercase(), address: address.to_owned() },
+            Who::Address(address.to_owned()),
+        ];
         if let Some(wait) = self.attempts().wait(&who, Instant::now()) {
             return Err(NotSignedIn::TooSoon(wait));
         }
+        let checks = Arc::clone(&self.0.checks).acquire_owned();
+        let Ok(Ok(check)) = tokio::time::timeout(QUEUED, checks).await else {
+            return Err(NotSignedIn::TooSoon(QUEUED));
+        };
+        {
+            // Others may have tried since. It counts before it is checked: many at once are no way around the wait.
+            let (mut attempts, now) = (self.attempts(), Instant::now());
+            if let Some(wait) = attempts.wait(&who, now) {
+                return Err(NotSignedIn::TooSoon(wait));
+            }
+            attempts.fail(&who, now);
+        }
         let user = users.users.iter().find(|user| user.name == name).cloned();
         let hash = user.as_ref().map(|user| user.password.clone());
-        let Ok(_checked) = self.0.checks.acquire().await else { return Err(NotSignedIn::Wrong) };
-        // Somebody who is not known takes as long.
-        let is_right =
-            tokio::task::spawn_blocking(move || password::is_right(hash.as_deref(), &password)).await;
-        match user.filter(|_| is_right.unwrap_or_default()) {
+        // Somebody who is not known takes as long. The place is free when the work is done, whoever waits for that.
+        let is_right = tokio::task::spawn_blocking(move || {
+            let is_right = password::is_right(hash.as_deref(), &password);
+            drop(check);
+            is_right
+        });
+        let is_right = is_right.await.unwrap_or_default();
+        match user.filter(|_| is_right) {
             Some(user) => {
                 self.attempts().forget(&who);
                 tracing::info!(name, address, "signed in");
@@ -186,7 +181,6 @@ impl Access {
                 begun.ok_or(NotSignedIn::Wrong)
             }
             None => {
-                self.attempts().fail(&who, Instant::now());
                 tracing::warn!(name = rta_shared::text::echoed(name), address, "a wrong name or password");
                 Err(NotSignedIn::Wrong)
             }
@@ -224,6 +218,44 @@ pub(crate) fn bearer(header: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn modified(path: &Path) -> Option<SystemTime> {
-    path.metadata().and_then(|metadata| metadata.modified()).ok()
+/// Reads the file of users again when it has changed, for as long as anybody needs it. One that is not right changes
+/// nothing, is told in the log, and tried again.
+fn follow_file(path: &Path, read: Option<Stamp>, inner: &Weak<Inner>) {
+    let mut read = read;
+    let mut told = String::new();
+    loop {
+        std::thread::sleep(LOOK);
+        let Some(inner) = inner.upgrade() else { return };
+        let now = stamp(path);
+        if now == read {
+            continue;
+        }
+        match Users::load(path) {
+            Ok(users) => {
+                tracing::info!(
+                    users = users.users.len(),
+                    tokens = users.tokens.len(),
+                    "users were read anew"
+                );
+                if let Some(known) = &inner.users {
+                    *known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
+                }
+                (read, told) = (now, String::new());
+            }
+            Err(problems) if problems != told => {
+                tracing::error!(problems, "the file of users is not right; the old one goes on");
+                told = problems;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// What tells a file from what it was: its inode, its size, and when its content or its rights changed, in
+/// nanoseconds after 1970.
+type Stamp = (u64, u64, i64, i64);
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = path.metadata().ok()?;
+    Some((metadata.ino(), metadata.len(), metadata.ctime(), metadata.ctime_nsec()))
 }

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use axum::Extension;
@@ -20,13 +20,12 @@ use rta_shared::overview::InstanceId;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio::time::{Instant, MissedTickBehavior};
-use tokio_util::sync::DropGuard;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::graph;
 use super::instance::Which;
 use super::page::{self, Node, Selection};
 use super::viewer::Viewer;
-use crate::detail::Detail;
 use crate::operations::Operations;
 
 /// How many pages may be open at once; more are refused, and go on without.
@@ -77,7 +76,8 @@ struct Key {
 /// Who has the same page open. Its task ends with the last who holds it.
 struct Room {
     page: watch::Receiver<Arc<Node>>,
-    changes: broadcast::Sender<Arc<str>>,
+    /// The sender is the task's alone: with the task this ends for all who read.
+    changes: broadcast::Receiver<Arc<str>>,
     _task: DropGuard,
 }
 
@@ -87,27 +87,50 @@ impl Rooms {
     }
 
     /// The room of a page; `None` where there are too many, or what it shows is not there.
-    fn enter(&self, subject: &Subject, detail: Option<Detail>, viewer: &Viewer) -> Option<Arc<Room>> {
+    async fn enter(&self, subject: &Subject, viewer: &Viewer) -> Option<Arc<Room>> {
         let (may_act, has_token) = (viewer.may_act, viewer.csrf.is_some());
         let key = Key { subject: subject.clone(), may_act, has_token };
-        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(room) = rooms.get(&key).and_then(Weak::upgrade) {
+        if let Some(room) = self.find(&key)? {
             return Some(room);
-        }
-        rooms.retain(|_, room| room.strong_count() > 0);
-        if rooms.len() >= ROOMS {
-            return None;
         }
         // What is sent is for all: the token of a session is put in by the page itself.
         let viewer = Viewer { csrf: viewer.csrf.as_ref().map(|_| String::new()), ..viewer.clone() };
-        let view = View { operations: self.operations.clone(), subject: subject.clone(), detail, viewer };
-        let (page, seen) = watch::channel(Arc::new(view.make()?));
-        let (changes, _) = broadcast::channel(BEHIND);
-        let ended = tokio_util::sync::CancellationToken::new();
-        tokio::spawn(ended.clone().run_until_cancelled_owned(view.follow(page, changes.clone())));
-        let room = Arc::new(Room { page: seen, changes, _task: ended.drop_guard() });
+        let view = View { operations: self.operations.clone(), subject: subject.clone(), viewer };
+        // Off the runtime, and while nobody waits for it: a page of a thousand hosts takes a while.
+        let (made, view) = tokio::task::spawn_blocking(move || (view.make(), view)).await.ok()?;
+        let (page, seen) = watch::channel(Arc::new(made?));
+        let mut rooms = self.lock();
+        if let Some(room) = rooms.get(&key).and_then(Weak::upgrade).filter(|room| room.is_alive()) {
+            // Somebody was faster.
+            return Some(room);
+        }
+        let (changes, heard) = broadcast::channel(BEHIND);
+        let ended = CancellationToken::new();
+        tokio::spawn(ended.clone().run_until_cancelled_owned(view.follow(page, changes)));
+        let room = Arc::new(Room { page: seen, changes: heard, _task: ended.drop_guard() });
         rooms.insert(key, Arc::downgrade(&room));
         Some(room)
+    }
+
+    /// The room that is there, or that there is none yet; `None` where there may be no more.
+    fn find(&self, key: &Key) -> Option<Option<Arc<Room>>> {
+        let mut rooms = self.lock();
+        if let Some(room) = rooms.get(key).and_then(Weak::upgrade).filter(|room| room.is_alive()) {
+            return Some(Some(room));
+        }
+        rooms.retain(|_, room| room.strong_count() > 0);
+        (rooms.len() < ROOMS).then_some(None)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Weak<Room>>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Room {
+    /// Whether its page is still made anew.
+    fn is_alive(&self) -> bool {
+        self.page.has_changed().is_ok()
     }
 }
 
@@ -115,8 +138,6 @@ impl Rooms {
 struct View {
     operations: Operations,
     subject: Subject,
-    /// Of an instance's page.
-    detail: Option<Detail>,
     viewer: Viewer,
 }
 
@@ -129,9 +150,9 @@ impl View {
                 let overview = self.operations.overview();
                 Some(page::parts(&overview, &plans, selection, &self.viewer, Timestamp::now()))
             }
-            Subject::Instance(_) => {
-                let overview = self.operations.overview();
-                Some(page::detail_parts(self.detail.as_ref()?, &overview, &self.viewer, Timestamp::now()))
+            Subject::Instance(id) => {
+                let (detail, overview) = (self.operations.detail_of(id), self.operations.overview());
+                Some(page::detail_parts(&detail, &overview, &self.viewer, Timestamp::now()))
             }
             Subject::Graph(environment) => graph::parts(&self.operations, environment.as_str()).ok(),
             Subject::Plan(id) => {
@@ -174,7 +195,10 @@ impl View {
             was_busy = is_busy;
             // Off the runtime: a page of a thousand hosts takes a while.
             let made = tokio::task::spawn_blocking(move || (view.make(), view)).await;
-            let Ok((made, back)) = made else { return };
+            let (made, back) = match made {
+                Ok(made) => made,
+                Err(error) => return tracing::error!(%error, "an open page could not be made anew"),
+            };
             view = back;
             let Some(now) = made else { return };
             let before = page.send_replace(Arc::new(now));
@@ -194,7 +218,7 @@ pub(super) async fn overview(
     viewer: Viewer,
     Query(selection): Query<Selection>,
 ) -> Response {
-    listen(&rooms, &Subject::Overview(selection.tidied()), None, &viewer)
+    listen(&rooms, &Subject::Overview(selection.tidied()), &viewer).await
 }
 
 /// `id=7`
@@ -211,7 +235,7 @@ pub(super) async fn plan(
     Query(shown): Query<Shown>,
 ) -> Response {
     match operations.account(shown.id) {
-        Ok(_) => listen(&rooms, &Subject::Plan(shown.id), None, &viewer),
+        Ok(_) => listen(&rooms, &Subject::Plan(shown.id), &viewer).await,
         Err(error) => (StatusCode::NOT_FOUND, error.message).into_response(),
     }
 }
@@ -224,7 +248,7 @@ pub(super) async fn instance(
     Query(which): Query<Which>,
 ) -> Response {
     match operations.detail(&which.target()).await {
-        Ok(detail) => listen(&rooms, &Subject::Instance(detail.id.clone()), Some(detail), &viewer),
+        Ok(detail) => listen(&rooms, &Subject::Instance(detail.id), &viewer).await,
         Err(error) => (StatusCode::NOT_FOUND, error.message).into_response(),
     }
 }
@@ -235,13 +259,16 @@ pub(super) async fn graph(
     viewer: Viewer,
     Query(which): Query<graph::Which>,
 ) -> Response {
-    listen(&rooms, &Subject::Graph(Name::from(which.environment.trim())), None, &viewer)
+    listen(&rooms, &Subject::Graph(Name::from(which.environment.trim())), &viewer).await
 }
 
-fn listen(rooms: &Rooms, subject: &Subject, detail: Option<Detail>, viewer: &Viewer) -> Response {
+async fn listen(rooms: &Rooms, subject: &Subject, viewer: &Viewer) -> Response {
     let place = Arc::clone(&rooms.open).try_acquire_owned().ok();
-    let Some((place, room)) = place.and_then(|place| Some((place, rooms.enter(subject, detail, viewer)?)))
-    else {
+    let entered = match place {
+        Some(place) => rooms.enter(subject, viewer).await.map(|room| (place, room)),
+        None => None,
+    };
+    let Some((place, room)) = entered else {
         let text = "Too many pages are open at the same time; this one shows what was when it was loaded.\n";
         return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "30")], text).into_response();
     };
@@ -256,7 +283,7 @@ fn listen(rooms: &Rooms, subject: &Subject, detail: Option<Detail>, viewer: &Vie
 /// What one reader is told: the page as it is, then what changes, and that the connection lives.
 fn told(room: Arc<Room>, place: OwnedSemaphorePermit) -> impl Stream<Item = Result<Event, Infallible>> {
     // Before the page is read, so that nothing is missed in between.
-    let changes = room.changes.subscribe();
+    let changes = room.changes.resubscribe();
     let beats = tokio::time::interval(BEAT);
     let state = (room, changes, beats, place, true);
     futures::stream::unfold(state, async |(room, mut changes, mut beats, place, is_first)| {
@@ -268,7 +295,7 @@ fn told(room: Arc<Room>, place: OwnedSemaphorePermit) -> impl Stream<Item = Resu
                 changed = changes.recv() => match changed {
                     Ok(html) => patch(&html),
                     Err(broadcast::error::RecvError::Lagged(_)) => {
-                        changes = room.changes.subscribe();
+                        changes = room.changes.resubscribe();
                         whole(&room)
                     }
                     Err(broadcast::error::RecvError::Closed) => return None,

@@ -1,5 +1,8 @@
 //! What is answered under which path.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{Method, StatusCode, Uri};
@@ -8,6 +11,8 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router, middleware};
 use jiff::Timestamp;
 use maud::Markup;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tower_http::compression::CompressionLayer;
 
 use super::actions;
@@ -27,6 +32,9 @@ use crate::operations::Operations;
 
 /// No form of the page is anywhere near as large; the longest lists a few thousand instances.
 pub(super) const LARGEST_BODY: usize = 256 * 1024;
+
+/// A look that is as new is not repeated.
+const REFRESHED: Duration = Duration::from_millis(500);
 
 /// The web server's routes.
 pub fn router(operations: Operations, hosts: HostPolicy, access: Access) -> Router {
@@ -67,6 +75,7 @@ pub fn router(operations: Operations, hosts: HostPolicy, access: Access) -> Rout
         .layer(middleware::from_fn_with_state(hosts, guard))
         // Not what is told live, which has to arrive at once.
         .layer(CompressionLayer::new())
+        .layer(Extension(Refreshed::default()))
         .layer(Extension(Rooms::new(operations.clone())))
         .layer(Extension(access))
         .with_state(operations)
@@ -94,8 +103,19 @@ async fn ready(State(operations): State<Operations>) -> impl IntoResponse {
     }
 }
 
-async fn refresh(State(operations): State<Operations>) -> Redirect {
-    operations.refresh().await;
+/// When everything was looked at last because somebody asked for it.
+type Refreshed = Arc<Mutex<Option<Instant>>>;
+
+/// Anybody who looks may ask for it: one look at a time, and none that is as new as the last one.
+async fn refresh(
+    State(operations): State<Operations>,
+    Extension(refreshed): Extension<Refreshed>,
+) -> Redirect {
+    let mut last = refreshed.lock().await;
+    if last.is_none_or(|last| last.elapsed() >= REFRESHED) {
+        operations.refresh().await;
+        *last = Some(Instant::now());
+    }
     Redirect::to("/")
 }
 

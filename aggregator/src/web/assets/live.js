@@ -81,13 +81,27 @@
     source.addEventListener("error", () => {
       say();
       // A server that is gone is tried again by the browser; one that refuses is not.
-      if (source?.readyState === EventSource.CLOSED) setTimeout(connect, AGAIN_MS);
+      if (source?.readyState === EventSource.CLOSED) {
+        source = null;
+        setTimeout(() => { if (!source && !document.hidden) connect(); }, AGAIN_MS);
+      }
     });
   };
 
   if (address && window.EventSource && link) {
-    connect();
-    setInterval(say, 1_000);
+    // A browser has six connections to a server in all: pages that nobody sees take none.
+    const follow = () => {
+      if (document.hidden) {
+        source?.close();
+        source = null;
+      } else if (!source) {
+        heard = Date.now();
+        connect();
+      }
+    };
+    follow();
+    document.addEventListener("visibilitychange", follow);
+    setInterval(() => { if (!document.hidden) say(); }, 1_000);
     addEventListener("pagehide", () => source?.close());
     addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
   }
