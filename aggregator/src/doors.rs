@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request};
@@ -18,6 +19,8 @@ pub struct Doors {
     pub web: Door,
     /// How the rta command asks.
     pub grpc: Door,
+    /// The files of the certificates in use, which are looked at for their end.
+    pub certificates: Vec<PathBuf>,
     /// How agents at https:// addresses are asked; `None`: they are not.
     pub agents: Option<Asking>,
 }
@@ -25,7 +28,7 @@ pub struct Doors {
 impl Doors {
     /// Everything in clear.
     pub fn clear() -> Self {
-        Self { web: Door::clear(), grpc: Door::clear(), agents: None }
+        Self { web: Door::clear(), grpc: Door::clear(), certificates: Vec::new(), agents: None }
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) enum Message {
     Replace(Arc<Fleet>),
     /// A configuration that was to replace the platform's is not right: every problem, one a line.
     Refused(String),
+    /// This is to be done before long.
+    Warn(Vec<String>),
     /// Maintenance begins or ends; answered with what was changed, when the overview shows it.
     Maintain(MaintenanceChange, oneshot::Sender<Vec<Maintenance>>),
     /// Answered when everything told before is in the published overview.
@@ -96,6 +98,7 @@ pub(crate) fn hub(
         shown: Shown::default(),
         usage: UsageHistory::default(),
         record_error: recorder.error(),
+        warnings: Vec::new(),
         recorder,
     };
     hub.since = Since::new(&hub.graph, &hub.recorder.changed());
@@ -123,6 +126,7 @@ struct Hub {
     usage: UsageHistory,
     recorder: Recorder,
     record_error: watch::Receiver<Option<String>>,
+    warnings: Vec<String>,
 }
 
 impl Hub {
@@ -138,6 +142,7 @@ impl Hub {
             config_digest: platform.digest.clone(),
             config_error: self.config_error.clone(),
             record_error: self.record_error.borrow().clone(),
+            warnings: self.warnings.clone(),
         }
     }
 
@@ -239,6 +244,10 @@ impl Hub {
                             Message::Refused(problems) => {
                                 self.config_error = Some(problems);
                                 changed = true;
+                            }
+                            Message::Warn(warnings) => {
+                                changed |= self.warnings != warnings;
+                                self.warnings = warnings;
                             }
                             Message::Maintain(change, done) => {
                                 maintained.push((done, self.maintain(change)));

@@ -24,6 +24,7 @@
 //! | `service`, `caller` | the gRPC service, and who may ask it what |
 //! | `doors` | in clear or by TLS: who is let in, and who it says to the agents that it is |
 //! | [`web`] | the page |
+//! | `expiry` | certificates that end soon |
 //! | `serve` | both servers together |
 
 pub mod access;
@@ -35,6 +36,7 @@ mod chronicle;
 mod conclusion;
 mod detail;
 mod doors;
+mod expiry;
 mod fleet;
 mod followers;
 mod graph;

@@ -14,6 +14,7 @@ use tonic::transport::Server;
 use crate::access::Access;
 use crate::caller;
 use crate::doors::{Doors, WebLinks, WebPeer, tell_address};
+use crate::expiry;
 use crate::keeper::Configuration;
 use crate::operations::Operations;
 use crate::record::Record;
@@ -57,6 +58,8 @@ pub async fn serve(
     let (operations, followers) =
         Operations::start(configuration, record.recorder(), doors.agents.as_ref(), &shutdown)?;
     let followers = tokio::spawn(followers);
+    let expiry = expiry::follow(doors.certificates, operations.inbox.clone());
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(expiry));
 
     // Whoever presses a button is recorded with their address.
     let pages = router(operations.clone(), hosts, access.clone()).layer(map_request(tell_address));

@@ -312,5 +312,6 @@ pub(crate) fn overview(healths: &[(&str, Health)]) -> Overview {
         config_digest: String::new(),
         config_error: None,
         record_error: None,
+        warnings: vec![],
     }
 }

@@ -71,6 +71,7 @@ pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut d
         config_digest: config.digest.clone(),
         config_error: None,
         record_error: None,
+        warnings: vec![],
     };
     write!(out, "{}", table(&overview, style))?;
     Ok(if health == Health::Up { OK } else { NOT_UP })

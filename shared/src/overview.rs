@@ -195,6 +195,8 @@ pub struct Overview {
     pub config_error: Option<String>,
     /// Why events are not recorded at the moment, as a sentence.
     pub record_error: Option<String>,
+    /// What is to be done before long, a sentence each: certificates that end.
+    pub warnings: Vec<String>,
 }
 
 /// How many instances have which health.
@@ -289,6 +291,7 @@ impl Overview {
         self.config_digest == other.config_digest
             && self.config_error == other.config_error
             && self.record_error == other.record_error
+            && self.warnings == other.warnings
             && self.environments.len() == other.environments.len()
             && self.environments.iter().zip(&other.environments).all(|(a, b)| {
                 a.name == b.name
@@ -432,6 +435,7 @@ mod tests {
             config_digest: "abc".to_owned(),
             config_error: None,
             record_error: None,
+            warnings: vec![],
         };
         let expected = serde_json::json!({
             "generated_at": "1970-01-01T00:00:00Z",
@@ -466,7 +470,8 @@ mod tests {
                     "by": {"user": "ann", "address": ""}
                 }
             }]}],
-            "config_digest": "abc", "config_error": null, "record_error": null
+            "config_digest": "abc", "config_error": null, "record_error": null,
+            "warnings": []
         });
         assert_eq!(serde_json::to_value(&overview).unwrap(), expected);
     }

@@ -50,6 +50,11 @@ impl Pki {
 
     /// One that was right until yesterday.
     fn expired(&self, name: &str) -> Own {
+        self.ending(name, -1)
+    }
+
+    /// One that ends so many days from now.
+    fn ending(&self, name: &str, days: i64) -> Own {
         let read = |path: &str| std::fs::read_to_string(self.0.join(path)).unwrap();
         let issuer = KeyPair::from_pem(&read("ca-key.pem")).unwrap();
         let issuer = Issuer::from_ca_cert_pem(&read("ca.pem"), issuer).unwrap();
@@ -58,10 +63,10 @@ impl Pki {
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.not_before = OffsetDateTime::now_utc() - Duration::days(9);
-        params.not_after = OffsetDateTime::now_utc() - Duration::days(1);
+        params.not_after = OffsetDateTime::now_utc() + Duration::days(days) + Duration::hours(1);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &issuer).unwrap();
-        let own = self.own(&format!("expired-{name}"));
+        let own = self.own(&format!("ending-{days}-{name}"));
         std::fs::write(&own.certificate, certificate.pem()).unwrap();
         std::fs::write(&own.key, key.serialize_pem()).unwrap();
         own
@@ -227,6 +232,26 @@ fn an_agent_obeys_only_the_aggregators_certificate_and_is_believed_only_under_it
     let clear = Aggregator::start(&site, &[]);
     patiently("clear to be refused", || clear.host("h")["error"].as_str().map(drop));
     right.reaches("h");
+}
+
+#[test]
+fn a_certificate_that_ends_soon_is_told_on_the_page_and_by_check() {
+    let site = site();
+    let pki = Pki::new(site.path("pki"));
+    let (ca, person) = (pki.ca(), pki.user("ann"));
+    let aggregator = Aggregator::start(&site, &pki.ending("aggregator", 12).flags(&ca));
+    let said = patiently("check to warn", || {
+        let output = aggregator.rta(&ca, Some(&person), &["check"]);
+        Some(String::from_utf8(output.stdout).unwrap())
+            .filter(|said| said.contains("ends in 12 days; renew it"))
+    });
+    assert!(said.starts_with("RTA ") && said.contains("the certificate "), "{said}");
+    let status = aggregator.rta(&ca, Some(&person), &["status"]);
+    assert!(String::from_utf8(status.stdout).unwrap().contains("ends in 12 days; renew it"));
+    let later = Aggregator::start(&site, &pki.ending("aggregator", 40).flags(&ca));
+    patiently("the hosts to be given up", || later.host("h")["error"].as_str().map(drop));
+    let quiet = later.rta(&ca, Some(&person), &["check"]);
+    assert!(!String::from_utf8(quiet.stdout).unwrap().contains("renew it"));
 }
 
 #[test]

@@ -100,6 +100,7 @@ impl World {
             config_digest: String::new(),
             config_error: None,
             record_error: None,
+            warnings: vec![],
         };
         let located = overview.instances().find(|located| located.id().to_string() == id).unwrap();
         let instance = located.instance;

@@ -39,6 +39,9 @@ pub(crate) fn check(overview: &Overview, quiet: &HashSet<InstanceId>) -> (u8, St
             format!("{}: {}", verdict(counts), causes.join("; "))
         }
     };
+    // What is to be done before long is worth a warning where nothing worse is.
+    let (code, word) = if code == 0 && !overview.warnings.is_empty() { (1, "WARNING") } else { (code, word) };
+    let text = overview.warnings.iter().fold(text, |text, warning| format!("{text}; {warning}"));
     let apart = apart(maintained, silent.iter().filter(|located| located.instance.maintenance.is_none()));
     let performance = performance(overview, maintained);
     (code, format!("RTA {word} - {}{apart} | {performance}", one_field(&text)))
@@ -132,6 +135,7 @@ mod tests {
             config_digest: String::new(),
             config_error: None,
             record_error: None,
+            warnings: vec![],
         }
     }
 

@@ -128,6 +128,7 @@ mod tests {
             config_digest: String::new(),
             config_error: None,
             record_error: None,
+            warnings: vec![],
         }
     }
 

@@ -239,6 +239,7 @@ mod tests {
             config_digest: "abc".to_owned(),
             config_error: None,
             record_error: None,
+            warnings: vec![],
         }
     }
 

@@ -22,6 +22,7 @@ pub(crate) fn warnings(overview: &Overview) -> String {
     if let Some(error) = &overview.record_error {
         lines.push(printable(error).into_owned());
     }
+    lines.extend(overview.warnings.iter().map(|warning| printable(warning).into_owned()));
     for (is_so, what) in [
         (refused as fn(&AgentOverview) -> bool, " refused a new configuration"),
         (differs, " on another configuration than the aggregator's"),

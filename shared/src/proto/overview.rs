@@ -188,6 +188,7 @@ impl From<&Overview> for v1::Overview {
             config_digest: overview.config_digest.clone(),
             config_error: overview.config_error.clone().unwrap_or_default(),
             record_error: overview.record_error.clone().unwrap_or_default(),
+            warnings: overview.warnings.clone(),
         }
     }
 }
@@ -211,6 +212,7 @@ impl TryFrom<v1::Overview> for Overview {
             config_digest: overview.config_digest,
             config_error: optional(overview.config_error),
             record_error: optional(overview.record_error),
+            warnings: overview.warnings,
         })
     }
 }
@@ -292,6 +294,7 @@ mod tests {
             config_digest: "abd".to_owned(),
             config_error: Some("wrong".to_owned()),
             record_error: Some("full".to_owned()),
+            warnings: vec!["soon".to_owned()],
         }
     }
 

@@ -18,6 +18,11 @@ pub(super) fn banner(problems: &str) -> Markup {
     }
 }
 
+/// The banner of the page: what is to be done before long.
+pub(super) fn warning(text_of_it: &str) -> Markup {
+    html! { section.banner role="status" { p { (text(text_of_it)) } } }
+}
+
 /// The banner of a page: events are not recorded.
 pub(super) fn not_recorded(error: &str) -> Markup {
     html! { section.banner role="status" { p { strong { (text(error)) } } } }

@@ -130,6 +130,7 @@ fn notices(overview: &Overview, plans: &[Snapshot]) -> Node {
         div #notices {
             @if let Some(problems) = &overview.config_error { (config::banner(problems)) }
             @if let Some(error) = &overview.record_error { (config::not_recorded(error)) }
+            @for warning in &overview.warnings { (config::warning(warning)) }
             @for plan in plans.iter().filter(|plan| plan.end.is_none()) { (notice::notice(plan)) }
             @if overview.environments.is_empty() {
                 p.empty { "The configuration names no environment yet. Add one as a file of its folder, then run \"rta config reload\"." }
@@ -290,6 +291,7 @@ pub(crate) mod tests {
             config_digest: "abc".to_owned(),
             config_error: None,
             record_error: None,
+            warnings: vec![],
         }
     }
 
