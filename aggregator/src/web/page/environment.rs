@@ -17,8 +17,10 @@ use super::{Shown, graph, host, maintenance, slug, wall};
 const CARDS: usize = 24;
 /// How many of the instances that a cause takes down are named.
 const NAMED: usize = 12;
+/// How many causes are seen at once.
+const SEEN: usize = 10;
 /// How many causes are listed.
-const CAUSES: usize = 50;
+const CAUSES: usize = 60;
 
 /// The environment's part of the page.
 pub(super) fn environment(
@@ -59,8 +61,16 @@ fn causes(environment: &EnvironmentOverview, troubles: &[Trouble<'_>], shown: &S
             @if !own.is_empty() {
                 h3 { "What is wrong" }
                 ul {
-                    @for trouble in own.iter().take(CAUSES) { (cause(trouble, shown.now)) }
-                    @if own.len() > CAUSES { li.trouble { "and " (own.len() - CAUSES) " more; find them below" } }
+                    @for trouble in own.iter().take(SEEN) { (cause(trouble, shown.now)) }
+                    @if own.len() > SEEN {
+                        li.trouble {
+                            details {
+                                summary { "and " (own.len() - SEEN) " more" }
+                                ul { @for trouble in own.iter().take(CAUSES).skip(SEEN) { (cause(trouble, shown.now)) } }
+                                @if own.len() > CAUSES { p.affected { "The other " (own.len() - CAUSES) " are found below." } }
+                            }
+                        }
+                    }
                 }
             }
         }
