@@ -1,10 +1,12 @@
 //! A real browser: headless Chromium, driven by its own driver (W3C WebDriver).
 
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rta_tests::{Lines, patiently};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::{By, ChromiumLikeCapabilities as _, DesiredCapabilities, WebDriver};
@@ -49,6 +51,8 @@ impl Browser {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            // The browser is of the driver's group: both are ended at once.
+            .process_group(0)
             .spawn();
         let mut driver = match driver {
             Ok(driver) => driver,
@@ -189,18 +193,17 @@ impl Browser {
     }
 
     /// Closes it.
-    pub(crate) async fn close(mut self) {
+    pub(crate) async fn close(self) {
         // What does not end well is ended by force.
         let _ = self.window.clone().quit().await;
-        let _ = self.driver.kill();
-        let _ = self.driver.wait();
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // An error says that it has ended.
-        let _ = self.driver.kill();
+        let group = i32::try_from(self.driver.id()).ok().and_then(Pid::from_raw);
+        // An error says that they have ended.
+        let _ = group.map(|group| kill_process_group(group, Signal::KILL));
         let _ = self.driver.wait();
     }
 }
