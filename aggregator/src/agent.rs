@@ -323,13 +323,22 @@ impl Agent {
     pub(crate) async fn explain(&self, component: &Name) -> Result<Vec<ExplainedPart>, OperationError> {
         let mut client = self.client.clone();
         let request = v1::AgentServiceExplainRequest { component: component.as_str().to_owned() };
-        match tokio::time::timeout(SCAN, client.explain(request)).await {
+        let parts = self.looked(client.explain(request)).await?.parts;
+        Ok(parts.into_iter().map(Into::into).collect())
+    }
+
+    /// What a look at the host's processes comes to.
+    async fn looked<T>(
+        &self,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, OperationError> {
+        match tokio::time::timeout(SCAN, call).await {
             Err(_) => Err(OperationError::new(
                 Code::DeadlineExceeded,
                 format!("the agent at {} took longer than {} s to look", self.address, SCAN.as_secs()),
             )),
             Ok(Err(status)) => Err(OperationError::new(status.code(), self.sentence(&status))),
-            Ok(Ok(response)) => Ok(response.into_inner().parts.into_iter().map(Into::into).collect()),
+            Ok(Ok(response)) => Ok(response.into_inner()),
         }
     }
 
@@ -340,14 +349,8 @@ impl Agent {
     pub(crate) async fn inspect(&self, component: &Name) -> Result<Vec<InspectedProcess>, OperationError> {
         let mut client = self.client.clone();
         let request = v1::AgentServiceInspectRequest { component: component.as_str().to_owned() };
-        match tokio::time::timeout(SCAN, client.inspect(request)).await {
-            Err(_) => Err(OperationError::new(
-                Code::DeadlineExceeded,
-                format!("the agent at {} took longer than {} s to look", self.address, SCAN.as_secs()),
-            )),
-            Ok(Err(status)) => Err(OperationError::new(status.code(), self.sentence(&status))),
-            Ok(Ok(response)) => Ok(response.into_inner().processes.into_iter().map(Into::into).collect()),
-        }
+        let processes = self.looked(client.inspect(request)).await?.processes;
+        Ok(processes.into_iter().map(Into::into).collect())
     }
 
     /// The last `lines` of a component's log, then with `follow` what is written.

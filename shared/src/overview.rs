@@ -38,6 +38,11 @@ impl Health {
     /// Every value, from good to bad.
     pub const ALL: [Self; 4] = [Self::Up, Self::Degraded, Self::Unknown, Self::Down];
 
+    /// The health of this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|health| health.word() == word)
+    }
+
     /// The word shown to people.
     pub fn word(self) -> &'static str {
         match self {

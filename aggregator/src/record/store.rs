@@ -72,7 +72,7 @@ fn changed(
         let name = |at| row.get::<_, String>(at).map(Name::from);
         let id = InstanceId { environment: name(0)?, host: name(1)?, component: name(2)? };
         let (word, at): (Option<String>, i64) = (row.get(3)?, row.get(4)?);
-        let health = Health::ALL.into_iter().find(|health| word.as_deref() == Some(health.word()));
+        let health = word.as_deref().and_then(Health::from_word);
         if let (Some(health), Ok(at)) = (health, Timestamp::from_microsecond(at)) {
             changed.insert(id, (health, at));
         }

@@ -135,7 +135,7 @@ async fn act(
 /// `id=7`
 #[derive(Debug, Deserialize)]
 pub(super) struct Shown {
-    id: u64,
+    pub(super) id: u64,
 }
 
 pub(super) async fn plan(

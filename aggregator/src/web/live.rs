@@ -17,11 +17,11 @@ use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
 use rta_shared::name::Name;
 use rta_shared::overview::InstanceId;
-use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::actions::Shown;
 use super::graph;
 use super::instance::Which;
 use super::page::{self, Node, Selection};
@@ -219,12 +219,6 @@ pub(super) async fn overview(
     Query(selection): Query<Selection>,
 ) -> Response {
     listen(&rooms, &Subject::Overview(selection.tidied()), &viewer).await
-}
-
-/// `id=7`
-#[derive(Debug, Deserialize)]
-pub(super) struct Shown {
-    id: u64,
 }
 
 /// What becomes of a plan.

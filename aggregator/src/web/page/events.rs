@@ -55,7 +55,7 @@ pub(in crate::web) fn events(
 
 /// One event.
 pub(super) fn row(event: &Event) -> Markup {
-    let health = event.to.as_deref().filter(|_| event.kind == EventKind::Health).and_then(health);
+    let health = event.to.as_deref().filter(|_| event.kind == EventKind::Health).and_then(Health::from_word);
     // A failure's sentence is followed by its log's last lines, a change's by what changed.
     let (first, rest) = event.text.split_once('\n').unwrap_or((&event.text, ""));
     html! {
@@ -85,10 +85,6 @@ fn facts(event: &Event) -> Markup {
         @if let Some(plan) = event.plan { span { "plan " (plan) } }
         @if event.id == 0 { span.pending { "not written yet" } }
     }
-}
-
-fn health(word: &str) -> Option<Health> {
-    Health::ALL.into_iter().find(|health| health.word() == word)
 }
 
 fn moment(at: Timestamp) -> Markup {

@@ -18,7 +18,7 @@ use rta_shared::trouble::verdict;
 
 use super::health::{badge, mark, text};
 use super::layout::Frame;
-use super::{AGAIN, is_under_way, layout, slug};
+use super::{AGAIN, instance, is_under_way, layout, slug};
 use crate::graph::layout::Layout;
 use crate::graph::{Graph, Node};
 use crate::web::page;
@@ -82,13 +82,10 @@ pub(in crate::web::page) fn address(environment: &Name) -> String {
 
 /// Where a node leads: to its instance; where it stands for those of several hosts, to the environment.
 fn leads_to(environment: &str, graph: &Graph, node: usize) -> String {
-    let Some(id) = graph.id(node) else { return format!("/#{}", slug(environment)) };
-    let query = [
-        ("environment", id.environment.as_str()),
-        ("host", id.host.as_str()),
-        ("component", id.component.as_str()),
-    ];
-    format!("/instance?{}", serde_urlencoded::to_string(query).unwrap_or_default())
+    match graph.id(node) {
+        Some(id) => instance::address(&id),
+        None => format!("/#{}", slug(environment)),
+    }
 }
 
 /// `down, the cause`; of several instances `3 down of 42 instances`.
