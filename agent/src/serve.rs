@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use rta_shared::config::HostConfig;
 use rta_shared::proto::FILE_DESCRIPTOR_SET;
 use rta_shared::proto::v1::agent_service_server::AgentServiceServer;
-use rta_shared::tls::Door;
+use rta_shared::tls::{Bounds, Door};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -28,6 +28,9 @@ use crate::worker::Worker;
 const GRACE: Duration = Duration::from_secs(3);
 /// HTTP/2 pings end the connections of clients that vanished.
 const PING: Duration = Duration::from_secs(20);
+/// An aggregator needs one connection, and its successor another. Who answers no ping is silent.
+const BOUNDS: Bounds =
+    Bounds { connections: 256, of_one_address: 128, silence: Some(PING.saturating_mul(3)) };
 
 /// How many calls one connection may have open: as many actions as a plan has at once, with what follows the host
 /// and its logs beside them.
@@ -90,7 +93,10 @@ pub async fn serve(
         .add_service(AgentServiceServer::new(service))
         .add_service(health_service)
         .add_service(reflection)
-        .serve_with_incoming_shutdown(options.door.links(listener), shutdown.clone().cancelled_owned());
+        .serve_with_incoming_shutdown(
+            options.door.links(listener, BOUNDS),
+            shutdown.clone().cancelled_owned(),
+        );
     let grace = async {
         shutdown.cancelled().await;
         tokio::time::sleep(GRACE).await;

@@ -21,15 +21,17 @@
 //! | [`operations`], `history` | what the page and the gRPC service can ask |
 //! | `detail` | all that is known of one instance |
 //! | [`logs`] | instances' logs, read through their agents |
-//! | `service`, `caller` | the gRPC service, and who may ask it what |
+//! | `service`, `caller`, `call_limit` | the gRPC service, who may ask it what, and how much at once |
 //! | `doors` | in clear or by TLS: who is let in, and who it says to the agents that it is |
-//! | [`web`] | the page |
+//! | [`web`], `web_server` | the page, and what serves it |
+//! | [`open_files`] | how many files and connections may be open |
 //! | `expiry` | certificates that end soon |
 //! | `serve` | both servers together |
 
 pub mod access;
 mod agent;
 mod agent_id;
+mod call_limit;
 mod caller;
 mod changes;
 mod chronicle;
@@ -46,6 +48,7 @@ mod keeper;
 mod knowledge;
 pub mod logs;
 mod maintenance;
+pub mod open_files;
 pub mod operations;
 mod plan;
 mod record;
@@ -56,6 +59,7 @@ mod strip;
 pub mod target;
 mod usage_history;
 pub mod web;
+mod web_server;
 
 pub use doors::Doors;
 pub use history::length;

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use jiff::SignedDuration;
 use rta_aggregator::access::Access;
-use rta_aggregator::{Configuration, Doors, Page, Record, RecordOptions};
+use rta_aggregator::{Configuration, Doors, Page, Record, RecordOptions, open_files};
 use rta_shared::config::{Platform, load_folder};
 use rta_shared::logging::{self, LogFormat};
 use rta_shared::tls::{Admission, Asking, Door, TlsFiles};
@@ -173,6 +173,14 @@ async fn run(arguments: &Arguments, prepared: Prepared) -> anyhow::Result<()> {
     let listen = async |address: SocketAddr| {
         TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
     };
+    let needed = open_files::MOST + 2 * u64::try_from(platform.hosts().count())?;
+    if let Some(limit) = open_files::raise().filter(|limit| *limit < needed) {
+        tracing::warn!(
+            limit,
+            needed,
+            "few files may be open at a time (ulimit -n): when many pages are open, connections may be refused"
+        );
+    }
     let web = listen(arguments.web).await?;
     let grpc = listen(arguments.grpc).await?;
     let options = RecordOptions { data: arguments.data.clone(), keep: arguments.keep };

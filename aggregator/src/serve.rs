@@ -3,28 +3,33 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::middleware::map_request;
 use rta_shared::proto::FILE_DESCRIPTOR_SET;
 use rta_shared::proto::v1::aggregator_service_server::AggregatorServiceServer;
+use rta_shared::tls::Bounds;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::InterceptorLayer;
 use tonic::transport::Server;
 
 use crate::access::Access;
+use crate::call_limit::CallLimit;
 use crate::caller;
-use crate::doors::{Doors, WebLinks, WebPeer, tell_address};
+use crate::doors::Doors;
 use crate::expiry;
 use crate::keeper::Configuration;
 use crate::operations::Operations;
 use crate::record::Record;
 use crate::service::Service;
 use crate::web::{HostPolicy, router};
+use crate::web_server;
 
 /// What is still being answered at shutdown has this long to end.
 const GRACE: Duration = Duration::from_secs(3);
 /// HTTP/2 pings end the connections of clients that vanished.
 const PING: Duration = Duration::from_secs(20);
+/// Connections of commands and scripts. Who answers no ping is silent.
+pub(crate) const BOUNDS: Bounds =
+    Bounds { connections: 1024, of_one_address: 256, silence: Some(PING.saturating_mul(3)) };
 
 /// Whom the page answers.
 #[derive(Clone, Debug)]
@@ -61,11 +66,8 @@ pub async fn serve(
     let expiry = expiry::follow(doors.certificates, operations.inbox.clone());
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(expiry));
 
-    // Whoever presses a button is recorded with their address.
-    let pages = router(operations.clone(), hosts, access.clone()).layer(map_request(tell_address));
-    let pages = pages.into_make_service_with_connect_info::<WebPeer>();
-    let web = WebLinks::new(web, doors.web).context("the web listener has no address")?;
-    let page = axum::serve(web, pages).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let pages = router(operations.clone(), hosts, access.clone());
+    let page = web_server::serve(web, doors.web, pages, shutdown.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AggregatorServiceServer<Service>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
@@ -78,21 +80,21 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(PING))
         .max_concurrent_streams(Some(64))
         .layer(InterceptorLayer::new(move |request| caller::known(&access, request)))
+        .layer(CallLimit::new())
         .add_service(AggregatorServiceServer::new(service))
         .add_service(health_service)
         .add_service(reflection)
-        .serve_with_incoming_shutdown(doors.grpc.links(grpc), shutdown.clone().cancelled_owned());
+        .serve_with_incoming_shutdown(doors.grpc.links(grpc, BOUNDS), shutdown.clone().cancelled_owned());
     let both = async {
-        tokio::try_join!(async { page.await.context("the web server failed") }, async {
-            calls.await.context("the gRPC server failed")
-        },)
+        let ((), called) = tokio::join!(page, calls);
+        called.context("the gRPC server failed")
     };
     let grace = async {
         shutdown.cancelled().await;
         tokio::time::sleep(GRACE).await;
     };
     let outcome = tokio::select! {
-        result = both => result.map(|_| ()),
+        result = both => result,
         () = grace => {
             tracing::warn!("connections were still open after {} s and are cut", GRACE.as_secs());
             Ok(())

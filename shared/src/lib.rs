@@ -27,6 +27,7 @@
 //! | [`event`] | what happened, as it is recorded |
 //! | [`reload`] | how a reload of the configuration ended |
 //! | [`proto`] | the gRPC types, and their conversions to and from the above |
+//! | [`places`] | how many may be there at the same time |
 //! | [`tls`] | connections whose ends prove who they are |
 //! | [`logging`] | how every rta program writes its log |
 
@@ -46,6 +47,7 @@ pub mod mask;
 pub mod matching;
 pub mod name;
 pub mod overview;
+pub mod places;
 pub mod plan;
 pub mod probe;
 pub mod process;

@@ -14,6 +14,7 @@ use maud::Markup;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tower_http::compression::CompressionLayer;
+use tower_http::timeout::TimeoutLayer;
 
 use super::actions;
 use super::admit::admit;
@@ -32,6 +33,9 @@ use crate::operations::Operations;
 
 /// No form of the page is anywhere near as large; the longest lists a few thousand instances.
 pub(super) const LARGEST_BODY: usize = 256 * 1024;
+
+/// What is asked must be there by then, and its answer begun: who sends half a form is not waited for.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// A look that is as new is not repeated.
 const REFRESHED: Duration = Duration::from_millis(500);
@@ -72,6 +76,7 @@ pub fn router(operations: Operations, hosts: HostPolicy, access: Access) -> Rout
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(access.clone(), admit))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, ANSWER))
         .layer(middleware::from_fn_with_state(hosts, guard))
         // Not what is told live, which has to arrive at once.
         .layer(CompressionLayer::new())

@@ -2,25 +2,23 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use rustls::ServerConfig;
 use rustls::server::NoServerSessionStorage;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::Connected;
+use tokio_util::either::Either;
 
-use super::certificate::{Certificate, Identity};
+use super::certificate::Certificate;
 use super::files::{LOOK, Material, Renewed, TlsFiles, provider};
+use super::link::{Bounds, Link, Peer};
 use super::trouble::trouble;
 use super::verify::{PinnedClients, clients};
+use crate::places::Places;
 use crate::text::printable;
 
 /// How long the other end may take to say who it is.
@@ -69,14 +67,15 @@ impl Door {
     }
 
     /// The connections of `listener`, until the stream is dropped.
-    pub fn links(self, listener: TcpListener) -> ReceiverStream<io::Result<Link>> {
+    pub fn links(self, listener: TcpListener, bounds: Bounds) -> ReceiverStream<io::Result<Link>> {
         let (taken, links) = mpsc::channel(WAITING);
-        tokio::spawn(accept(listener, self, taken));
+        tokio::spawn(accept(listener, self, bounds, taken));
         ReceiverStream::new(links)
     }
 }
 
-async fn accept(listener: TcpListener, door: Door, taken: mpsc::Sender<io::Result<Link>>) {
+async fn accept(listener: TcpListener, door: Door, bounds: Bounds, taken: mpsc::Sender<io::Result<Link>>) {
+    let places = Places::new(bounds.connections, bounds.of_one_address);
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     let refusals = Arc::new(Refusals::default());
     let mut looks = tokio::time::interval(LOOK);
@@ -100,11 +99,16 @@ async fn accept(listener: TcpListener, door: Door, taken: mpsc::Sender<io::Resul
                 continue;
             }
         };
+        let Some(place) = places.take(address.ip().to_canonical()) else {
+            refusals.note(address, "too many connections are open");
+            continue;
+        };
         // An error says that the connection has ended; whoever reads it will see.
         let _ = stream.set_nodelay(true);
         let Some(config) = &door.config else {
             let peer = Peer { address, secured: false, identity: None };
-            if taken.send(Ok(Link { stream: Stream::Clear(stream), peer })).await.is_err() {
+            let link = Link::new(Either::Left(stream), peer, place, bounds);
+            if taken.send(Ok(link)).await.is_err() {
                 return;
             }
             continue;
@@ -122,14 +126,15 @@ async fn accept(listener: TcpListener, door: Door, taken: mpsc::Sender<io::Resul
                     let identity = shown.and_then(|shown| Certificate::parse(shown).ok());
                     let identity = identity.map(|certificate| certificate.identity());
                     let peer = Peer { address, secured: true, identity };
+                    let link = Link::new(Either::Right(stream), peer, place, bounds);
                     // An error says that the server has ended.
-                    let _ = taken.send(Ok(Link { stream: Stream::Tls(Box::new(stream)), peer })).await;
+                    let _ = taken.send(Ok(link)).await;
                 }
-                Ok(Err(error)) => refusals.note(address, &error),
-                Err(_) => {
-                    let late = io::Error::other(format!("silent for {} s", HANDSHAKE.as_secs()));
-                    refusals.note(address, &late);
+                Ok(Err(error)) => {
+                    let reason = trouble(&error).unwrap_or_else(|| error.to_string());
+                    refusals.note(address, &reason);
                 }
+                Err(_) => refusals.note(address, &format!("silent for {} s", HANDSHAKE.as_secs())),
             }
         });
     }
@@ -143,11 +148,10 @@ struct Refusals {
 }
 
 impl Refusals {
-    fn note(&self, address: SocketAddr, error: &io::Error) {
+    fn note(&self, address: SocketAddr, reason: &str) {
         if let Some(unsaid) = self.admit(Instant::now()) {
-            let reason = trouble(error).unwrap_or_else(|| error.to_string());
-            let reason = printable(&reason).to_string();
-            tracing::warn!(from = %address, reason, more = unsaid, "a TLS connection was refused");
+            let reason = printable(reason).to_string();
+            tracing::warn!(from = %address, reason, more = unsaid, "a connection was refused");
         }
     }
 
@@ -189,103 +193,6 @@ fn server_config(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
-}
-
-/// Who is at the other end of a connection.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    /// Where it comes from.
-    pub address: SocketAddr,
-    /// The connection is by TLS.
-    pub secured: bool,
-    /// Who it has proved to be.
-    pub identity: Option<Identity>,
-}
-
-/// One connection.
-#[derive(Debug)]
-pub struct Link {
-    stream: Stream,
-    peer: Peer,
-}
-
-#[derive(Debug)]
-enum Stream {
-    Clear(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl Link {
-    /// Who is at the other end.
-    pub fn peer(&self) -> &Peer {
-        &self.peer
-    }
-}
-
-impl Connected for Link {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
-    }
-}
-
-impl AsyncRead for Link {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Stream::Clear(stream) => Pin::new(stream).poll_read(context, buffer),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Link {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
-            Stream::Clear(stream) => Pin::new(stream).poll_write(context, bytes),
-            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Stream::Clear(stream) => Pin::new(stream).poll_flush(context),
-            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Stream::Clear(stream) => Pin::new(stream).poll_shutdown(context),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
-        }
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
-            Stream::Clear(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
-            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match &self.stream {
-            Stream::Clear(stream) => stream.is_write_vectored(),
-            Stream::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! | [`certificate`] | what a certificate says: names, uses, its end |
 //! | [`files`] | certificate, key and CA as files, read anew when they change |
 //! | [`verify`] | whom the other end has to be |
+//! | [`link`] | one connection, and what it may cost |
 //! | [`door`] | the listening end |
 //! | [`connect`] | the asking end |
 //! | [`trouble`] | what failed, as a sentence |
@@ -13,10 +14,12 @@ pub mod certificate;
 pub mod connect;
 pub mod door;
 pub mod files;
+pub mod link;
 pub mod trouble;
 pub mod verify;
 
 pub use certificate::{Certificate, Identity, IdentityKind};
 pub use connect::{Asking, Target};
-pub use door::{Admission, Door, Link, Peer};
+pub use door::{Admission, Door};
 pub use files::TlsFiles;
+pub use link::{Bounds, Link, Peer};

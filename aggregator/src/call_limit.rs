@@ -1,0 +1,129 @@
+//! How many gRPC calls are answered at the same time.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
+use std::task::{Context, Poll};
+
+use axum::http::{Request, Response};
+use futures::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
+use http_body_util::BodyExt as _;
+use rta_shared::places::Places;
+use rta_shared::tls::Peer;
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+/// In all.
+const CALLS: usize = 1024;
+/// From one address; whoever opens more leaves room for the others.
+const OF_ONE_ADDRESS: usize = 256;
+
+/// Answers so many calls at a time, and further ones with `RESOURCE_EXHAUSTED`. A call lasts until its stream ends.
+#[derive(Clone, Debug)]
+pub(crate) struct CallLimit {
+    places: Places<IpAddr>,
+}
+
+impl CallLimit {
+    pub(crate) fn new() -> Self {
+        Self { places: Places::new(CALLS, OF_ONE_ADDRESS) }
+    }
+}
+
+impl<S> Layer<S> for CallLimit {
+    type Service = Limited<S>;
+
+    fn layer(&self, inner: S) -> Limited<S> {
+        Limited { inner, places: self.places.clone() }
+    }
+}
+
+/// A service that is asked only while there is room.
+#[derive(Clone, Debug)]
+pub(crate) struct Limited<S> {
+    inner: S,
+    places: Places<IpAddr>,
+}
+
+impl<S, B> Service<Request<B>> for Limited<S>
+where
+    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let from = request.extensions().get::<Peer>().map(|peer| peer.address.ip().to_canonical());
+        let Some(place) = self.places.take(from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))) else {
+            let said = format!(
+                "the aggregator answers as many calls as it does at one time ({CALLS} in all, {OF_ONE_ADDRESS} from \
+                 one address); ask again later, or end what follows it"
+            );
+            return futures::future::ok(Status::resource_exhausted(said).into_http()).boxed();
+        };
+        let answered = self.inner.call(request).map_ok(|response| {
+            // The place is held until the last of the body is sent, or nobody waits for it any more.
+            let held = move |frame| {
+                let _ = &place;
+                frame
+            };
+            response.map(|body| Body::new(body.map_frame(held)))
+        });
+        answered.boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+    use tower::{ServiceExt as _, service_fn};
+
+    use super::*;
+
+    /// A call from this address; it lasts while its answer is kept.
+    async fn call(limit: &CallLimit, from: [u8; 4]) -> Response<Body> {
+        let answered = service_fn(async |_: Request<()>| Ok(Response::new(Body::default())));
+        let mut request = Request::new(());
+        let address = (from, 1).into();
+        request.extensions_mut().insert(Peer { address, secured: false, identity: None });
+        limit.layer(answered).oneshot(request).await.unwrap()
+    }
+
+    fn code(response: &Response<Body>) -> Code {
+        Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code())
+    }
+
+    #[tokio::test]
+    async fn one_address_has_its_share_until_its_streams_end() {
+        let limit = CallLimit::new();
+        let mut open = Vec::new();
+        for _ in 0..OF_ONE_ADDRESS {
+            open.push(call(&limit, [10, 0, 0, 1]).await);
+        }
+        assert!(open.iter().all(|response| code(response) == Code::Ok));
+        assert_eq!(code(&call(&limit, [10, 0, 0, 1]).await), Code::ResourceExhausted);
+        assert_eq!(code(&call(&limit, [10, 0, 0, 2]).await), Code::Ok);
+        open.pop();
+        assert_eq!(code(&call(&limit, [10, 0, 0, 1]).await), Code::Ok);
+    }
+
+    #[tokio::test]
+    async fn all_addresses_together_have_so_many() {
+        let limit = CallLimit::new();
+        let mut open = Vec::new();
+        for from in 0..CALLS / OF_ONE_ADDRESS {
+            for _ in 0..OF_ONE_ADDRESS {
+                open.push(call(&limit, [10, 0, 1, u8::try_from(from).unwrap()]).await);
+            }
+        }
+        assert_eq!(code(&call(&limit, [10, 0, 0, 9]).await), Code::ResourceExhausted);
+        drop(open);
+        assert_eq!(code(&call(&limit, [10, 0, 0, 9]).await), Code::Ok);
+    }
+}
