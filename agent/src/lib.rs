@@ -20,10 +20,12 @@
 //! | `control` | starting and stopping components, one action at a time for each |
 //! | [`reload`] | reading the configuration anew |
 //! | `service` | the gRPC service |
+//! | `certificate` | when its certificates end |
 //! | `serve` | the server |
 //! | `machine` | this machine's name and addresses |
 
 mod autostart;
+mod certificate;
 mod control;
 mod gone;
 mod inspect;

@@ -168,6 +168,7 @@ async fn run(
         asked.cancel();
     });
     let watch = WatchOptions { period: arguments.scan_period, events: !arguments.no_events };
-    let options = Options { watch, folder: Some(folder), state: arguments.state.clone(), door };
+    let certificates = [&arguments.tls_cert, &arguments.tls_ca].into_iter().flatten().cloned().collect();
+    let options = Options { watch, folder: Some(folder), state: arguments.state.clone(), door, certificates };
     rta_agent::serve(listener, config, options, shutdown).await
 }

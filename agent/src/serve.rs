@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 use crate::autostart::{Autostarts, keep_running};
+use crate::certificate;
 use crate::control::action::Actions;
 use crate::control::cgroup::Groups;
 use crate::logs::LogReaders;
@@ -47,6 +48,8 @@ pub struct Options {
     pub state: Option<PathBuf>,
     /// How it is asked: in clear, or by TLS by whom it obeys.
     pub door: Door,
+    /// The certificates' files, of which it tells when the first ends.
+    pub certificates: Vec<PathBuf>,
 }
 
 /// Watches and controls the components of `config`, and serves that on `listener`, until `shutdown`. What it
@@ -63,7 +66,10 @@ pub async fn serve(
     // Whatever ends the server ends the worker.
     let _all_end_together = shutdown.clone().drop_guard();
     let (autostart_publisher, autostarts) = watch::channel(Autostarts::new());
-    let (worker, task) = Worker::new(config, options.watch, autostarts, shutdown.clone())
+    let (certificate_publisher, certificate_ends) = watch::channel(None);
+    let following = certificate::follow(options.certificates, certificate_publisher);
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(following));
+    let (worker, task) = Worker::new(config, options.watch, autostarts, certificate_ends, shutdown.clone())
         .context("the host cannot be followed")?;
     let worker_task = tokio::spawn(task);
     let folder = options.folder.as_ref().map(|folder| folder.folder.clone());

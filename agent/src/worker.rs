@@ -57,7 +57,8 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// A worker for `config`, and the task that must run; `autostarts` is how components are kept running.
+    /// A worker for `config`, and the task that must run; `autostarts` is how components are kept running,
+    /// `certificate_ends` when the agent's certificates do.
     ///
     /// # Errors
     /// The thread that follows the host cannot be made.
@@ -65,6 +66,7 @@ impl Worker {
         config: HostConfig,
         options: WatchOptions,
         autostarts: watch::Receiver<Autostarts>,
+        certificate_ends: watch::Receiver<Option<Timestamp>>,
         shutdown: CancellationToken,
     ) -> std::io::Result<(Self, impl Future<Output = ()> + Send)> {
         let config = Arc::new(config);
@@ -86,6 +88,7 @@ impl Worker {
             probes,
             units,
             autostarts,
+            certificate_ends,
             sight: None,
             silence: 0,
             is_hung: None,
@@ -214,6 +217,7 @@ struct Owner {
     probes: Probes,
     units: watch::Receiver<Units>,
     autostarts: watch::Receiver<Autostarts>,
+    certificate_ends: watch::Receiver<Option<Timestamp>>,
     sight: Option<Arc<Sight>>,
     /// How many beats have passed since the watcher spoke last.
     silence: u32,
@@ -249,6 +253,7 @@ impl Owner {
                 () = self.probes.changed() => {}
                 Ok(()) = self.units.changed() => {}
                 Ok(()) = self.autostarts.changed() => {}
+                Ok(()) = self.certificate_ends.changed() => {}
                 _ = beat.tick() => self.silence += 1,
             }
             self.publish();
@@ -315,6 +320,7 @@ impl Owner {
             watch: sight.watch.clone(),
             config: ConfigStanding { digest: sight.config.digest.clone(), error: self.config_error.clone() },
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            certificate_ends: *self.certificate_ends.borrow(),
         });
         log_changes(self.publisher.borrow().as_deref(), &report);
         self.publisher.send_replace(Some(report));

@@ -81,6 +81,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Bytes;
+    use http_body_util::Full;
     use tonic::Code;
     use tower::{ServiceExt as _, service_fn};
 
@@ -88,7 +90,9 @@ mod tests {
 
     /// A call from this address; it lasts while its answer is kept.
     async fn call(limit: &CallLimit, from: [u8; 4]) -> Response<Body> {
-        let answered = service_fn(async |_: Request<()>| Ok(Response::new(Body::default())));
+        let answered = service_fn(async |_: Request<()>| {
+            Ok(Response::new(Body::new(Full::new(Bytes::from_static(b"told")))))
+        });
         let mut request = Request::new(());
         let address = (from, 1).into();
         request.extensions_mut().insert(Peer { address, secured: false, identity: None });

@@ -1,26 +1,19 @@
 //! Certificates that end soon, so that somebody renews them before that.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use jiff::Timestamp;
-use rta_shared::text::counted;
-use rta_shared::tls::certificate::{Certificate, WARN_DAYS};
+use rta_shared::overview::EnvironmentOverview;
+use rta_shared::tls::certificate::{Certificate, LOOK, WARN_DAYS, end, is_ending};
 
 use crate::hub::{Inbox, Message};
 
-/// How often they are looked at.
-const LOOK: Duration = Duration::from_secs(3600);
-
-/// Looks at the certificates in these files, at once and every hour, and tells the hub of what ends soon.
+/// Looks at the certificates in these files, at once and again and again, and tells the hub of what ends soon.
 pub(crate) async fn follow(files: Vec<PathBuf>, inbox: Inbox) {
-    if files.is_empty() {
-        return;
-    }
-    loop {
+    while !files.is_empty() {
         let looked_at = files.clone();
         // Off the runtime: a disk may hang.
-        let found = tokio::task::spawn_blocking(move || warnings(&looked_at, Timestamp::now())).await;
+        let found = tokio::task::spawn_blocking(move || own(&looked_at, Timestamp::now())).await;
         let Ok(warnings) = found else { return };
         if inbox.send(Message::Warn(warnings)).await.is_err() {
             return;
@@ -29,19 +22,71 @@ pub(crate) async fn follow(files: Vec<PathBuf>, inbox: Inbox) {
     }
 }
 
-/// What is to be said of those that end soon, or have. One that cannot be read is complained of where it is used.
-fn warnings(files: &[PathBuf], now: Timestamp) -> Vec<String> {
+/// What is to be said of the aggregator's own that end soon, or have. One that cannot be read is complained of where
+/// it is used.
+fn own(files: &[PathBuf], now: Timestamp) -> Vec<String> {
     let warning = |file: &PathBuf| {
-        let days = Certificate::read(file).ok()?.days_left(now);
-        let file = file.display();
-        match days {
-            ..0 => Some(format!("the certificate {file} has ended: connections that need it fail; renew it")),
-            0..=WARN_DAYS => {
-                let days = counted(usize::try_from(days).unwrap_or_default(), "day");
-                Some(format!("the certificate {file} ends in {days}; renew it"))
-            }
-            _ => None,
-        }
+        let ends = Certificate::read(file).ok()?.not_after;
+        let lost = if ends < now { ": connections that need it fail" } else { "" };
+        let sentence = || format!("the certificate {} {}{lost}; renew it", file.display(), end(ends, now));
+        is_ending(ends, now).then(sentence)
     };
     files.iter().filter_map(warning).collect()
+}
+
+/// What is to be said of the agents' that end soon, or have: one sentence, since they are often made on one day.
+pub(crate) fn of_agents(environments: &[EnvironmentOverview], now: Timestamp) -> Option<String> {
+    let hosts = environments
+        .iter()
+        .flat_map(|environment| environment.hosts.iter().map(move |host| (environment.name.as_str(), host)));
+    let ending: Vec<_> = hosts
+        .filter_map(|(environment, host)| {
+            let ends = host.agent.as_ref()?.certificate_ends?;
+            is_ending(ends, now).then_some((ends, environment, &host.name))
+        })
+        .collect();
+    let (ends, environment, host) = ending.iter().min()?;
+    let first = end(*ends, now);
+    Some(match ending.len() {
+        1 => format!("a certificate of the agent on {environment}/{host} {first}; renew it"),
+        more => format!(
+            "certificates of {more} agents end within {WARN_DAYS} days or have ended; the first, of \
+             {environment}/{host}, {first}; renew them"
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::name::Name;
+
+    use super::*;
+    use crate::web::page::tests::{agent, sample};
+
+    const DAY: i64 = 86_400;
+
+    #[test]
+    fn agents_whose_certificates_end_soon_are_told_in_one_sentence() {
+        let mut environments = sample().environments;
+        let ends_in = |environments: &mut Vec<EnvironmentOverview>, host: usize, days: i64| {
+            let ends = Timestamp::from_second(days * DAY + 60).unwrap();
+            let host = &mut environments[0].hosts[host];
+            host.name = Name::from(format!("h{days}").as_str());
+            host.agent =
+                Some(rta_shared::overview::AgentOverview { certificate_ends: Some(ends), ..agent() });
+        };
+        let now = Timestamp::UNIX_EPOCH;
+        assert_eq!(of_agents(&environments, now), None);
+        ends_in(&mut environments, 0, 31);
+        assert_eq!(of_agents(&environments, now), None);
+        ends_in(&mut environments, 1, 30);
+        let said = of_agents(&environments, now).unwrap();
+        assert_eq!(said, "a certificate of the agent on DEV/h30 ends in 30 days; renew it");
+        ends_in(&mut environments, 0, -2);
+        let said = of_agents(&environments, now).unwrap();
+        assert!(
+            said.starts_with("certificates of 2 agents end") && said.contains("of DEV/h-2, ended 1 day ago"),
+            "{said}"
+        );
+    }
 }

@@ -15,6 +15,7 @@ use crate::agent_id::AgentId;
 use crate::changes::changes;
 use crate::chronicle::{Chronicle, Note};
 use crate::conclusion::conclude;
+use crate::expiry;
 use crate::fleet::Fleet;
 use crate::knowledge::{Knowledge, News};
 use crate::maintenance::{AllMaintenance, Current, beginning, ending, is_configured, is_ended_by};
@@ -136,13 +137,14 @@ impl Hub {
         let mut environments = conclude(platform, &self.graph, self.knowledge.hosts());
         self.maintenance.fill(&mut environments);
         self.since.fill(&mut environments, now);
+        let warnings = self.warnings.iter().cloned().chain(expiry::of_agents(&environments, now)).collect();
         Overview {
             generated_at: now,
             environments,
             config_digest: platform.digest.clone(),
             config_error: self.config_error.clone(),
             record_error: self.record_error.borrow().clone(),
-            warnings: self.warnings.clone(),
+            warnings,
         }
     }
 

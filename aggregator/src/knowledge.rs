@@ -143,6 +143,7 @@ impl HostKnowledge {
             config_error: report.config.error.clone(),
             // An older agent does not tell; that is no difference.
             config_differs: !report.config.digest.is_empty() && report.config.digest != digest,
+            certificate_ends: report.certificate_ends,
         })
     }
 

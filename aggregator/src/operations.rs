@@ -206,12 +206,14 @@ impl Operations {
     }
 
     async fn refresh_host(&self, agent: &Agent) {
-        let news = match agent.report().await {
-            Ok(report) => News::Scanned(Box::new(report)),
-            Err(reason) => News::Lost(reason),
-        };
-        // The hub ends only at shutdown.
-        let _ = self.inbox.send(Message::News(agent.id(), news)).await;
+        match agent.report().await {
+            // The hub ends only at shutdown.
+            Ok(report) => {
+                let _ = self.inbox.send(Message::News(agent.id(), News::Scanned(Box::new(report)))).await;
+            }
+            // Whoever follows the agent tells when it is lost; one that is only busy is not.
+            Err(reason) => tracing::debug!(host = %agent.host(), reason, "no fresh scan"),
+        }
     }
 
     /// The overview in which everything told so far is contained.

@@ -16,6 +16,14 @@ pub struct Target {
     pub host: String,
 }
 
+impl From<&InstanceId> for Target {
+    fn from(id: &InstanceId) -> Self {
+        let [environment, host, component] =
+            [&id.environment, &id.host, &id.component].map(|name| name.as_str().to_owned());
+        Self { component, environment, host }
+    }
+}
+
 /// Why an operation was not done, as a sentence for a person.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

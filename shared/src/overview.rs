@@ -139,6 +139,8 @@ pub struct AgentOverview {
     pub config_error: Option<String>,
     /// It works by another configuration than the aggregator.
     pub config_differs: bool,
+    /// When the first of its certificates ends; `None`: it is asked in clear.
+    pub certificate_ends: Option<Timestamp>,
 }
 
 impl AgentOverview {
@@ -148,6 +150,7 @@ impl AgentOverview {
             && self.config_digest == other.config_digest
             && self.config_error == other.config_error
             && self.config_differs == other.config_differs
+            && self.certificate_ends == other.certificate_ends
     }
 }
 
@@ -410,6 +413,7 @@ mod tests {
                         config_digest: "abc".to_owned(),
                         config_error: None,
                         config_differs: false,
+                        certificate_ends: None,
                     }),
                     usage: Some(Usage {
                         measured_at: Timestamp::UNIX_EPOCH,
@@ -460,7 +464,8 @@ mod tests {
                     "version": "0.1.0",
                     "watch": {"mode": "events", "fallback": null, "overruns": 0, "differences": 0},
                     "seen_at": "1970-01-01T00:00:00Z", "scan_micros": 900, "processes_seen": 300,
-                    "config_digest": "abc", "config_error": null, "config_differs": false
+                    "config_digest": "abc", "config_error": null, "config_differs": false,
+                    "certificate_ends": null
                 },
                 "usage": {
                     "measured_at": "1970-01-01T00:00:00Z", "cpus": 2, "load": [0.5, 0.25, 0.0],

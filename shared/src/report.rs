@@ -274,6 +274,9 @@ pub struct Report {
     pub config: ConfigStanding,
     /// The agent's version.
     pub agent_version: String,
+    /// When the first of the certificates ends by which the agent proves who it is and knows whom it obeys; `None`:
+    /// it is asked in clear.
+    pub certificate_ends: Option<Timestamp>,
 }
 
 impl Report {
@@ -284,6 +287,7 @@ impl Report {
             && self.components == other.components
             && self.watch == other.watch
             && self.config == other.config
+            && self.certificate_ends == other.certificate_ends
     }
 }
 

@@ -226,7 +226,7 @@ fn an_agent_obeys_only_the_aggregators_certificate_and_is_believed_only_under_it
     }
     let distrustful = Aggregator::start(&site, &pki.own("hosts/aggregator").flags(&foreign.ca()));
     distrustful.is_told("h", "its certificate is of another CA");
-    logged(&h, "a TLS connection was refused");
+    logged(&h, "a connection was refused");
 
     write_hosts(&site, &[("h", &format!("http://{h_address}")), ("g", "http://127.0.0.1:2")]);
     let clear = Aggregator::start(&site, &[]);
@@ -252,6 +252,18 @@ fn a_certificate_that_ends_soon_is_told_on_the_page_and_by_check() {
     patiently("the hosts to be given up", || later.host("h")["error"].as_str().map(drop));
     let quiet = later.rta(&ca, Some(&person), &["check"]);
     assert!(!String::from_utf8(quiet.stdout).unwrap().contains("renew it"));
+
+    // So is an agent's, which the agent tells.
+    let (_h, h_address) = agent(&site, "h", &pki.ending("h", 3), &ca);
+    write_hosts(&site, &[("h", &format!("https://{h_address}")), ("g", "https://127.0.0.1:2")]);
+    let aggregator = Aggregator::start(&site, &pki.ending("aggregator", 40).flags(&ca));
+    patiently("check to warn", || {
+        let output = aggregator.rta(&ca, Some(&person), &["check"]);
+        let said = String::from_utf8(output.stdout).unwrap();
+        said.contains("a certificate of the agent on TEST/h ends in 3 days; renew it").then_some(())
+    });
+    let all = aggregator.rta(&ca, Some(&person), &["status", "--verbose"]);
+    assert!(String::from_utf8(all.stdout).unwrap().contains("certificate ends in 3 days"));
 }
 
 #[test]

@@ -144,6 +144,7 @@ fn report(host: &str, components: Result<Vec<ComponentReport>, String>) -> Repor
         watch: Watch { mode: WatchMode::Events, fallback: None, overruns: 0, differences: 0 },
         config: ConfigStanding::default(),
         agent_version: String::new(),
+        certificate_ends: None,
     }
 }
 

@@ -1,9 +1,10 @@
 //! Who asks: told by a token or a session, before anything is answered.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{AUTHORIZATION, COOKIE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
@@ -39,7 +40,9 @@ pub(super) async fn admit(State(access): State<Access>, mut request: Request, ne
     let here = request.uri().path_and_query().map_or("/", |here| here.as_str()).to_owned();
     let theme = Theme::of(request.headers());
     let for_programs = ["/api/", "/live"].iter().any(|prefix| path.starts_with(prefix));
-    let mut viewer = Viewer { theme, ..Viewer::anybody(&here) };
+    let from = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let address = from.map(|from| from.ip().to_canonical().to_string()).unwrap_or_default();
+    let mut viewer = Viewer { theme, address, ..Viewer::anybody(&here) };
     viewer.may_act = !access.is_read_only();
     let mut session_token = None;
     if access.has_users() {

@@ -8,6 +8,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse as _, Response};
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::control::ActionKind;
+use rta_shared::overview::InstanceId;
 use rta_shared::plan::Wish;
 use serde::Deserialize;
 
@@ -41,6 +42,15 @@ impl Which {
         let Self { environment, host, component } = self.clone();
         Target { component, environment, host }
     }
+
+    /// As it was typed.
+    pub(super) fn id(&self) -> InstanceId {
+        InstanceId {
+            environment: self.environment.as_str().into(),
+            host: self.host.as_str().into(),
+            component: self.component.as_str().into(),
+        }
+    }
 }
 
 /// `GET /instance`
@@ -49,22 +59,24 @@ pub(super) async fn instance(
     viewer: Viewer,
     Query(which): Query<Which>,
 ) -> Response {
-    let target = which.target();
-    let detail = match operations.detail(&target).await {
+    let detail = match operations.detail(&which.target()).await {
         Ok(detail) => detail,
         Err(error) => return refused(&viewer, "There is no such page", &error),
     };
+    let looked_up = look_up(&operations, &detail.id).await;
+    let markup = page::detail(&detail, &looked_up, &operations.overview(), &viewer, Timestamp::now());
+    ([(CACHE_CONTROL, "no-store")], markup).into_response()
+}
+
+/// What the page of an instance tells beside the overview, as it is now.
+pub(super) async fn look_up(operations: &Operations, id: &InstanceId) -> LookedUp {
     let overview = operations.overview();
-    let found = overview.instances().find(|located| located.id() == detail.id);
+    let found = overview.instances().find(|located| located.id() == *id);
     let is_there = found.is_some_and(|located| located.host.reachable);
     let has_log = found.is_some_and(|located| located.instance.has_log);
-    let asked = Asked {
-        environment: detail.id.environment.as_str().to_owned(),
-        host: detail.id.host.as_str().to_owned(),
-        component: detail.id.component.as_str().to_owned(),
-        limit: EVENTS,
-        ..Asked::default()
-    };
+    let target = Target::from(id);
+    let Target { component, environment, host } = target.clone();
+    let asked = Asked { environment, host, component, limit: EVENTS, ..Asked::default() };
     let (processes, events, strip, log) = tokio::join!(
         async {
             match is_there {
@@ -73,17 +85,15 @@ pub(super) async fn instance(
             }
         },
         async { operations.events(&asked).await.map_err(|error| error.message) },
-        async { operations.strip(&detail.id, LENGTH).await.map_err(|error| error.message) },
+        async { operations.strip(id, LENGTH).await.map_err(|error| error.message) },
         async {
             match has_log && is_there {
-                true => Some(tail(&operations, &target, LINES, PATIENCE).await),
+                true => Some(tail(operations, &target, LINES, PATIENCE).await),
                 false => None,
             }
         },
     );
-    let looked_up = LookedUp { processes, events, strip, used: operations.usage_of(&detail.id), log };
-    let markup = page::detail(&detail, &looked_up, &operations.overview(), &viewer, Timestamp::now());
-    ([(CACHE_CONTROL, "no-store")], markup).into_response()
+    LookedUp { processes, events, strip, used: operations.usage_of(id), log }
 }
 
 async fn in_time<T>(work: impl Future<Output = Result<T, OperationError>>) -> Result<T, String> {

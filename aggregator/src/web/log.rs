@@ -7,9 +7,8 @@ use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse as _, Response};
 use futures::{Stream, StreamExt as _};
-use rta_shared::overview::InstanceId;
-use serde::Deserialize;
 
+use super::instance::Which;
 use super::page;
 use super::viewer::Viewer;
 use crate::logs::LogPiece;
@@ -22,30 +21,15 @@ const SHOWN: u32 = 500;
 /// How long that may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Whose log.
-#[derive(Debug, Deserialize)]
-pub(super) struct Whose {
-    environment: String,
-    host: String,
-    component: String,
-}
-
 /// Answers with the end of the log, or with why it cannot be read.
 pub(super) async fn log(
     State(operations): State<Operations>,
     viewer: Viewer,
-    Query(whose): Query<Whose>,
+    Query(which): Query<Which>,
 ) -> Response {
-    let Whose { environment, host, component } = whose;
-    let asked = InstanceId {
-        environment: environment.as_str().into(),
-        host: host.as_str().into(),
-        component: component.as_str().into(),
-    };
-    let target = Target { component, environment, host };
-    let read = tail(&operations, &target, SHOWN, PATIENCE).await;
+    let read = tail(&operations, &which.target(), SHOWN, PATIENCE).await;
     let status = if read.is_ok() { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
-    (status, [(CACHE_CONTROL, "no-store")], page::log(&viewer, &asked, &read)).into_response()
+    (status, [(CACHE_CONTROL, "no-store")], page::log(&viewer, &which.id(), &read)).into_response()
 }
 
 /// The last `lines` of an instance's log, or why they cannot be read.

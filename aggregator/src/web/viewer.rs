@@ -12,6 +12,8 @@ use super::theme::Theme;
 pub(crate) struct Viewer {
     /// As whom they signed in, or whose token they have.
     pub(crate) name: Option<String>,
+    /// Where they ask from; empty where that is not known.
+    pub(crate) address: String,
     /// They may start and stop; without, a page has no buttons that do.
     pub(crate) may_act: bool,
     /// What each form of theirs has to carry; `None` where they did not sign in.
@@ -29,12 +31,18 @@ impl Viewer {
     pub(crate) fn anybody(here: &str) -> Self {
         Self {
             name: None,
+            address: String::new(),
             may_act: true,
             csrf: None,
             can_sign_in: false,
             here: here.to_owned(),
             theme: Theme::Auto,
         }
+    }
+
+    /// What tells them from others: a name, or an address.
+    pub(crate) fn who(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.address)
     }
 }
 

@@ -7,6 +7,7 @@ use rta_shared::human::{ago, elapsed, memory, percent, took};
 use rta_shared::overview::{AgentOverview, HostOverview, InstanceOverview, Overview};
 use rta_shared::report::PartReport;
 use rta_shared::text::{counted, printable};
+use rta_shared::tls::certificate::end;
 use rta_shared::usage::Usage;
 
 use super::note;
@@ -84,6 +85,9 @@ fn agent_lines(
     });
     for line in agent.config_error.iter().flat_map(|error| error.lines()) {
         lines.push(format!("refused a new configuration: {line}"));
+    }
+    if let Some(ends) = agent.certificate_ends {
+        lines.push(format!("certificate {}", end(ends, now)));
     }
     lines
 }
@@ -201,6 +205,7 @@ mod tests {
             config_digest: "abc".to_owned(),
             config_error: None,
             config_differs: false,
+            certificate_ends: Some(before(-40 * 86_400)),
         };
         let usage = Usage {
             measured_at: now(),
@@ -251,6 +256,7 @@ mod tests {
              agent 0.1.0, watching by kernel events, seen just now\n  \
              last full scan 12 s ago: 3080 processes in 25 ms\n  \
              configuration abc, as the aggregator's\n  \
+             certificate ends in 40 days\n  \
              load 0.50 0.25 0.12 on 8 cores, memory 12 GB of 32 GB used, up for 12 d (since 2026-11-12 09:30 UTC)\n  \
              processor  cpu 12.5 %, 512 MB, 30 threads, 1 open file, launcher 1/1, driver 0/1, probe passing for 3 min\n"
         );

@@ -111,6 +111,7 @@ impl From<&AgentOverview> for v1::AgentOverview {
             config_digest: agent.config_digest.clone(),
             config_error: agent.config_error.clone().unwrap_or_default(),
             config_differs: agent.config_differs,
+            certificate_ends: agent.certificate_ends.map(to_wire_time),
         }
     }
 }
@@ -128,6 +129,7 @@ impl TryFrom<v1::AgentOverview> for AgentOverview {
             config_digest: agent.config_digest,
             config_error: optional(agent.config_error),
             config_differs: agent.config_differs,
+            certificate_ends: agent.certificate_ends.map(from_wire_time).transpose()?,
         })
     }
 }
@@ -280,6 +282,7 @@ mod tests {
                 config_digest: "abc".to_owned(),
                 config_error: Some("wrong".to_owned()),
                 config_differs: true,
+                certificate_ends: Some(Timestamp::UNIX_EPOCH),
             }),
             usage: None,
             maintenance: None,

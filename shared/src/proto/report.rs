@@ -229,6 +229,7 @@ impl From<&Report> for v1::Report {
             watch: Some((&report.watch).into()),
             config_digest: report.config.digest.clone(),
             config_error: report.config.error.clone().unwrap_or_default(),
+            certificate_ends: report.certificate_ends.map(to_wire_time),
         }
     }
 }
@@ -256,6 +257,7 @@ impl TryFrom<v1::Report> for Report {
             watch: report.watch.map_or(Ok(Watch::scans_only()), Watch::try_from)?,
             config: ConfigStanding { digest: report.config_digest, error: optional(report.config_error) },
             agent_version: report.agent_version,
+            certificate_ends: report.certificate_ends.map(from_wire_time).transpose()?,
         })
     }
 }
@@ -330,6 +332,7 @@ mod tests {
                 differences: 2,
             },
             config: ConfigStanding { digest: "abc".to_owned(), error: Some("wrong".to_owned()) },
+            certificate_ends: Some("2027-11-24T09:30:00Z".parse().unwrap()),
             agent_version: "0.1.0".to_owned(),
         }
     }

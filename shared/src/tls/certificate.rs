@@ -2,15 +2,19 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use crate::text::printable;
+use crate::text::{counted, printable};
 
 const DAY: i64 = 24 * 60 * 60;
+
+/// How often the certificates in use are looked at for their end.
+pub const LOOK: Duration = Duration::from_secs(60);
 
 /// How many days ahead of its end a certificate is worth a warning.
 pub const WARN_DAYS: i64 = 30;
@@ -99,7 +103,7 @@ impl Certificate {
 
     /// Whole days from `now` until it does not hold any more; negative when that has passed.
     pub fn days_left(&self, now: Timestamp) -> i64 {
-        (self.not_after.as_second() - now.as_second()).div_euclid(DAY)
+        days_left(self.not_after, now)
     }
 
     /// Whom it names.
@@ -107,6 +111,24 @@ impl Certificate {
         let kind = if self.for_servers { IdentityKind::Host } else { IdentityKind::User };
         Identity { kind, name: self.name.clone() }
     }
+}
+
+fn days_left(ends: Timestamp, now: Timestamp) -> i64 {
+    (ends.as_second() - now.as_second()).div_euclid(DAY)
+}
+
+/// What is to be said of a certificate that ends at this moment: `ends in 12 days`, `ended 3 days ago`.
+pub fn end(ends: Timestamp, now: Timestamp) -> String {
+    let days = |days: i64| counted(usize::try_from(days).unwrap_or_default(), "day");
+    match days_left(ends, now) {
+        left @ 0.. => format!("ends in {}", days(left)),
+        left => format!("ended {} ago", days(-1 - left)),
+    }
+}
+
+/// Whether one that ends at this moment is worth a warning: [`WARN_DAYS`] before that, and ever after.
+pub fn is_ending(ends: Timestamp, now: Timestamp) -> bool {
+    days_left(ends, now) <= WARN_DAYS
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {

@@ -3,40 +3,20 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 use rta_shared::control::ActionKind;
-use rta_shared::event::Event;
 use rta_shared::human::{memory, percent};
-use rta_shared::inspection::InspectedProcess;
 use rta_shared::overview::{Health, InstanceId, Located, Overview};
 use rta_shared::process::Process;
 use rta_shared::report::State;
-use rta_shared::text::printable_line;
 
-use super::events::row as event_row;
 use super::health::{ago, badge, icon, lasting, text};
-use super::instance::{address, log_address, query};
+use super::instance::{address, query};
 use super::layout::{self, Frame};
+use super::looked_up::LookedUp;
 use super::maintenance;
 use super::plan::{capitalised, fields};
-use super::sparkline::sparkline;
-use super::strip::{legend, strip};
 use super::tree::{Node, Tag};
 use crate::detail::{Detail, health};
-use crate::logs::LogPiece;
-use crate::strip::Strip;
-use crate::usage_history::Sample;
 use crate::web::viewer::Viewer;
-
-/// What was looked up when the page was asked for; each, or why it is not known.
-#[derive(Debug)]
-pub(in crate::web) struct LookedUp {
-    pub(in crate::web) processes: Result<Vec<InspectedProcess>, String>,
-    pub(in crate::web) events: Result<Vec<Event>, String>,
-    pub(in crate::web) strip: Result<Strip, String>,
-    /// What it used of late.
-    pub(in crate::web) used: Vec<Sample>,
-    /// `None`: it has no log.
-    pub(in crate::web) log: Option<Result<LogPiece, String>>,
-}
 
 /// The page of the instance of `detail`.
 pub(in crate::web) fn detail(
@@ -47,16 +27,7 @@ pub(in crate::web) fn detail(
     now: Timestamp,
 ) -> Markup {
     let id = &detail.id;
-    let body = html! {
-        main.detail {
-            (parts(detail, overview, viewer, now))
-            (past(id, looked_up))
-            (command_lines(&looked_up.processes))
-            (criteria(detail))
-            (events(id, &looked_up.events))
-            @if let Some(log) = &looked_up.log { (log_tail(id, log)) }
-        }
-    };
+    let body = html! { main.detail { (parts(detail, looked_up, overview, viewer, now)) } };
     let frame = Frame { looks_again: None, live: Some(format!("/live/instance?{}", query(id))) };
     layout::frame(
         viewer,
@@ -66,8 +37,14 @@ pub(in crate::web) fn detail(
     )
 }
 
-/// What of that page changes while it is open.
-pub(in crate::web) fn parts(detail: &Detail, overview: &Overview, viewer: &Viewer, now: Timestamp) -> Node {
+/// What that page tells, part by part.
+pub(in crate::web) fn parts(
+    detail: &Detail,
+    looked_up: &LookedUp,
+    overview: &Overview,
+    viewer: &Viewer,
+    now: Timestamp,
+) -> Node {
     let located = overview.instances().find(|located| located.id() == detail.id);
     let mut parts = match located {
         Some(located) => vec![head(located, viewer, now), processes(located, now)],
@@ -77,6 +54,11 @@ pub(in crate::web) fn parts(detail: &Detail, overview: &Overview, viewer: &Viewe
         }
     };
     parts.push(relations(detail, overview));
+    parts.push(looked_up.past(&detail.id));
+    parts.push(looked_up.command_lines());
+    parts.push(criteria(detail));
+    parts.push(looked_up.of_late(&detail.id));
+    parts.extend(looked_up.log_tail(&detail.id));
     Node::group("page", Tag::Division, "page", parts)
 }
 
@@ -231,67 +213,9 @@ fn relations(detail: &Detail, overview: &Overview) -> Node {
     Node::leaf("relations", &element)
 }
 
-/// How it was over the last day, and what it used over the last hour.
-fn past(id: &InstanceId, looked_up: &LookedUp) -> Markup {
-    let name = format!("{} on {}", id.component, id.host);
-    let last = looked_up.used.last();
-    let series = |value: fn(&Sample) -> f64| -> Vec<(Timestamp, f64)> {
-        looked_up.used.iter().map(|sample| (sample.at, value(sample))).collect()
-    };
-    #[expect(clippy::cast_precision_loss, reason = "a drawing needs no more digits")]
-    let memory_series = series(|sample| sample.resident_bytes as f64);
-    html! {
-        section.panel {
-            h2 { "Last 24 hours" }
-            @match &looked_up.strip {
-                Err(reason) => p.error { (text(reason)) },
-                Ok(shown) => {
-                    div.detail-strip { (strip(shown, &format!("{name}, last 24 hours"))) }
-                    (legend())
-                }
-            }
-            @if let Some(last) = last {
-                div.detail-use {
-                    div { h3 { "CPU, last hour" }
-                        (sparkline(&series(|sample| sample.cpu_percent), &format!("CPU of {name}, last hour"), &percent(last.cpu_percent)))
-                    }
-                    div { h3 { "Memory, last hour" }
-                        (sparkline(&memory_series, &format!("memory of {name}, last hour"), &memory(last.resident_bytes)))
-                    }
-                }
-            }
-            p.hint { a href={ "/history?" (query(id)) "&length=7d" } { "Last 7 days" } }
-        }
-    }
-}
-
-fn command_lines(processes: &Result<Vec<InspectedProcess>, String>) -> Markup {
-    html! {
-        section.panel {
-            h2 { "Command lines" }
-            @match processes {
-                Err(reason) => p.error { (text(reason)) },
-                Ok(processes) if processes.is_empty() => p.empty-line { "There is no process." },
-                Ok(processes) => {
-                    p.hint { "When this page was loaded. What looks like a secret is shown as ***." }
-                    @for process in processes {
-                        details open[processes.len() == 1] {
-                            summary { "pid " (process.pid) ", " (process.arguments.len() as u64 + u64::from(process.more)) " arguments" }
-                            ol.arguments start="0" {
-                                @for argument in &process.arguments { li { code { (printable_line(argument)) } } }
-                                @if process.more > 0 { li.more { "and " (process.more) " more" } }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn criteria(detail: &Detail) -> Markup {
-    html! {
-        section.panel {
+fn criteria(detail: &Detail) -> Node {
+    let element = html! {
+        section #criteria.panel {
             h2 { "Found by" }
             ul.criteria {
                 @for criterion in &detail.criteria {
@@ -306,49 +230,17 @@ fn criteria(detail: &Detail) -> Markup {
                 }
             }
         }
-    }
-}
-
-fn events(id: &InstanceId, events: &Result<Vec<Event>, String>) -> Markup {
-    let query =
-        serde_urlencoded::to_string([("host", id.host.as_str()), ("component", id.component.as_str())]);
-    html! {
-        section.panel {
-            h2 { "Of late" }
-            @match events {
-                Err(reason) => p.error { (text(reason)) },
-                Ok(events) if events.is_empty() => p.empty-line { "Nothing was recorded." },
-                Ok(events) => {
-                    ol.events { @for event in events { (event_row(event)) } }
-                    p.hint { a href={ "/events?" (query.unwrap_or_default()) } { "All events of it" } }
-                }
-            }
-        }
-    }
-}
-
-fn log_tail(id: &InstanceId, log: &Result<LogPiece, String>) -> Markup {
-    html! {
-        section.panel {
-            h2 { "Log" }
-            @match log {
-                Err(reason) => p.error { (text(reason)) },
-                Ok(piece) if piece.lines.is_empty() => p.empty-line { "It is empty." },
-                Ok(piece) => {
-                    pre.lines tabindex="0" role="region" aria-label="The log's last lines" {
-                        @for line in &piece.lines { (printable_line(line)) "\n" }
-                    }
-                }
-            }
-            p.hint { a href=(log_address(id)) { "More of the log" } }
-        }
-    }
+    };
+    Node::leaf("criteria", &element)
 }
 
 #[cfg(test)]
 mod tests {
+    use rta_shared::inspection::InspectedProcess;
+
     use super::*;
     use crate::detail::{Criterion, Need};
+    use crate::logs::LogPiece;
     use crate::web::page::tests::sample;
 
     fn id(host: &str, component: &str) -> InstanceId {

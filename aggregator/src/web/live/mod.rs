@@ -1,0 +1,130 @@
+//! Telling open pages what changes, by server-sent events (HTML standard, section 9.2).
+//!
+//! | module | holds |
+//! |---|---|
+//! | `rooms` | who has the same page open |
+//! | `view` | that page, made anew whenever something changes |
+
+mod rooms;
+mod view;
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, RETRY_AFTER};
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::{Stream, StreamExt as _};
+use jiff::Timestamp;
+use rta_shared::name::Name;
+use tokio::sync::broadcast;
+
+use self::rooms::{Room, Seat, Subject};
+use super::actions::Shown;
+use super::graph;
+use super::instance::Which;
+use super::page::Selection;
+use super::viewer::Viewer;
+use crate::operations::Operations;
+
+pub(super) use rooms::Rooms;
+
+/// How often it is said that there is nothing to say, so that a lost connection is known.
+const BEAT: Duration = Duration::from_secs(5);
+/// After so long a reader has to ask again, so that one who may not look any more is found out.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
+
+/// What becomes of the overview.
+pub(super) async fn overview(
+    Extension(rooms): Extension<Rooms>,
+    viewer: Viewer,
+    Query(selection): Query<Selection>,
+) -> Response {
+    listen(&rooms, &Subject::Overview(selection.tidied()), &viewer).await
+}
+
+/// What becomes of a plan.
+pub(super) async fn plan(
+    Extension(rooms): Extension<Rooms>,
+    State(operations): State<Operations>,
+    viewer: Viewer,
+    Query(shown): Query<Shown>,
+) -> Response {
+    match operations.account(shown.id) {
+        Ok(_) => listen(&rooms, &Subject::Plan(shown.id), &viewer).await,
+        Err(error) => (StatusCode::NOT_FOUND, error.message).into_response(),
+    }
+}
+
+/// What becomes of an instance.
+pub(super) async fn instance(
+    Extension(rooms): Extension<Rooms>,
+    State(operations): State<Operations>,
+    viewer: Viewer,
+    Query(which): Query<Which>,
+) -> Response {
+    match operations.detail(&which.target()).await {
+        Ok(detail) => listen(&rooms, &Subject::Instance(detail.id), &viewer).await,
+        Err(error) => (StatusCode::NOT_FOUND, error.message).into_response(),
+    }
+}
+
+/// What becomes of what needs what.
+pub(super) async fn graph(
+    Extension(rooms): Extension<Rooms>,
+    viewer: Viewer,
+    Query(which): Query<graph::Which>,
+) -> Response {
+    listen(&rooms, &Subject::Graph(Name::from(which.environment.trim())), &viewer).await
+}
+
+async fn listen(rooms: &Rooms, subject: &Subject, viewer: &Viewer) -> Response {
+    let Some(seat) = rooms.enter(subject, viewer).await else {
+        let text = "Too many pages are open at the same time; this one shows what was when it was loaded.\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "30")], text).into_response();
+    };
+    let over = rooms.operations.ending().cancelled_owned();
+    let end = async {
+        tokio::select! { () = over => {}, () = tokio::time::sleep(LONGEST) => {} }
+    };
+    let events = told(seat).take_until(Box::pin(end));
+    ([(CACHE_CONTROL, "no-store")], Sse::new(events)).into_response()
+}
+
+/// What one reader is told: the page as it is, then what changes, and that the connection lives.
+fn told(seat: Seat) -> impl Stream<Item = Result<Event, Infallible>> {
+    // Before the page is read, so that nothing is missed in between.
+    let changes = seat.room.changes.resubscribe();
+    let beats = tokio::time::interval(BEAT);
+    let state = (seat, changes, beats, true);
+    futures::stream::unfold(state, async |(seat, mut changes, mut beats, is_first)| {
+        let whole = |room: &Room| patch(&maud::html! { (room.page.borrow().as_ref()) }.0);
+        let event = if is_first {
+            whole(&seat.room)
+        } else {
+            tokio::select! {
+                changed = changes.recv() => match changed {
+                    Ok(html) => patch(&html),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {
+                        changes = seat.room.changes.resubscribe();
+                        whole(&seat.room)
+                    }
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                },
+                _ = beats.tick() => {
+                    Event::default().event("beat").data(Timestamp::now().as_millisecond().to_string())
+                }
+            }
+        };
+        Some((event, (seat, changes, beats, false)))
+    })
+    .map(Ok)
+}
+
+fn patch(html: &str) -> Event {
+    // The standard has no carriage returns in it, and a page none that matter.
+    Event::default().event("patch").data(html.replace('\r', " "))
+}

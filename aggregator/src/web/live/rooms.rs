@@ -1,0 +1,123 @@
+//! All who have the same page open are in one room: what changed is found once, and the same bytes go to everybody.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use rta_shared::name::Name;
+use rta_shared::overview::InstanceId;
+use rta_shared::places::{Place, Places};
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::view::View;
+use crate::operations::Operations;
+use crate::web::page::{Node, Selection};
+use crate::web::viewer::Viewer;
+
+/// How many pages may be open at once; more are refused, and go on without.
+const OPEN: usize = 1_000;
+/// How many different pages may be open at once: each is made anew at every change.
+const ROOMS: usize = 64;
+/// How many of those one person may have begun, so that nobody takes the others' away.
+const OF_ONE_PERSON: usize = 40;
+/// How many changes a slow reader may be behind; one that is further behind gets the whole page again.
+const BEHIND: usize = 16;
+
+/// What a page shows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Subject {
+    Overview(Selection),
+    Plan(u64),
+    Instance(InstanceId),
+    /// Of the environment of this name.
+    Graph(Name),
+}
+
+/// The rooms in which pages are open; clones share them.
+#[derive(Clone)]
+pub(in crate::web) struct Rooms {
+    pub(super) operations: Operations,
+    open: Places<()>,
+    begun: Places<String>,
+    rooms: Arc<Mutex<HashMap<Key, Weak<Room>>>>,
+}
+
+/// What a room shows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    subject: Subject,
+    /// There are buttons.
+    may_act: bool,
+    /// Forms carry a token.
+    has_token: bool,
+}
+
+/// Who has the same page open. Its task ends with the last who holds it.
+pub(super) struct Room {
+    pub(super) page: watch::Receiver<Arc<Node>>,
+    /// The sender is the task's alone: with the task this ends for all who read.
+    pub(super) changes: broadcast::Receiver<Arc<str>>,
+    _task: DropGuard,
+    _begun: Place<String>,
+}
+
+/// One reader's place in a room.
+pub(super) struct Seat {
+    pub(super) room: Arc<Room>,
+    _open: Place<()>,
+}
+
+impl Rooms {
+    pub(in crate::web) fn new(operations: Operations) -> Self {
+        Self {
+            operations,
+            open: Places::new(OPEN, OPEN),
+            begun: Places::new(ROOMS, OF_ONE_PERSON),
+            rooms: Arc::default(),
+        }
+    }
+
+    /// A seat in the room of a page; `None` where there are too many, or what it shows is not there.
+    pub(super) async fn enter(&self, subject: &Subject, viewer: &Viewer) -> Option<Seat> {
+        let open = self.open.take(())?;
+        let (may_act, has_token) = (viewer.may_act, viewer.csrf.is_some());
+        let key = Key { subject: subject.clone(), may_act, has_token };
+        if let Some(room) = self.find(&key) {
+            return Some(Seat { room, _open: open });
+        }
+        let begun = self.begun.take(viewer.who().to_owned())?;
+        // What is sent is for all: the token of a session is put in by the page itself.
+        let viewer = Viewer { csrf: viewer.csrf.as_ref().map(|_| String::new()), ..viewer.clone() };
+        let (view, made) = View::new(self.operations.clone(), subject.clone(), viewer).await?;
+        let (page, seen) = watch::channel(Arc::new(made));
+        let mut rooms = self.lock();
+        rooms.retain(|_, room| room.strong_count() > 0);
+        if let Some(room) = rooms.get(&key).and_then(Weak::upgrade).filter(|room| room.is_alive()) {
+            // Somebody was faster.
+            return Some(Seat { room, _open: open });
+        }
+        let (changes, heard) = broadcast::channel(BEHIND);
+        let ended = CancellationToken::new();
+        tokio::spawn(ended.clone().run_until_cancelled_owned(view.follow(page, changes)));
+        let room = Room { page: seen, changes: heard, _task: ended.drop_guard(), _begun: begun };
+        let room = Arc::new(room);
+        rooms.insert(key, Arc::downgrade(&room));
+        Some(Seat { room, _open: open })
+    }
+
+    /// The room that is there.
+    fn find(&self, key: &Key) -> Option<Arc<Room>> {
+        self.lock().get(key).and_then(Weak::upgrade).filter(|room| room.is_alive())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Weak<Room>>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Room {
+    /// Whether its page is still made anew.
+    fn is_alive(&self) -> bool {
+        self.page.has_changed().is_ok()
+    }
+}

@@ -1,0 +1,194 @@
+//! A page that is made anew whenever something changes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rta_shared::overview::{InstanceId, InstanceOverview, Overview};
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::rooms::Subject;
+use crate::operations::Operations;
+use crate::web::page::{self, LookedUp, Node};
+use crate::web::viewer::Viewer;
+use crate::web::{graph, instance};
+
+/// How often what is used, other times, and what has to be looked up are brought up to date.
+const REFRESH: Duration = Duration::from_secs(10);
+/// While a plan is under way its steps are looked at this often.
+const STEPS: Duration = Duration::from_millis(200);
+/// After a page was made, so long passes before it is made again: changes that come together are sent together.
+const PAUSE: Duration = Duration::from_millis(40);
+
+/// A page as one room sees it.
+pub(super) struct View {
+    operations: Operations,
+    subject: Subject,
+    viewer: Viewer,
+    /// Of an instance, what the overview does not tell.
+    looked_up: Option<LookedUp>,
+}
+
+impl View {
+    /// A view, and the page as it is now; `None` where what it shows is not there.
+    pub(super) async fn new(
+        operations: Operations,
+        subject: Subject,
+        viewer: Viewer,
+    ) -> Option<(Self, Node)> {
+        let looked_up = match &subject {
+            Subject::Instance(id) => Some(instance::look_up(&operations, id).await),
+            _ => None,
+        };
+        let (view, made) = Self { operations, subject, viewer, looked_up }.made().await?;
+        Some((view, made?))
+    }
+
+    /// The page as it is now, made off the runtime: one of a thousand hosts takes a while.
+    async fn made(self) -> Option<(Self, Option<Node>)> {
+        match tokio::task::spawn_blocking(move || (self.make(), self)).await {
+            Ok((made, view)) => Some((view, made)),
+            Err(error) => {
+                tracing::error!(%error, "an open page could not be made anew");
+                None
+            }
+        }
+    }
+
+    fn make(&self) -> Option<Node> {
+        match &self.subject {
+            Subject::Overview(selection) => {
+                let plans: Vec<_> =
+                    self.operations.accounts().iter().map(|account| account.snapshot()).collect();
+                let overview = self.operations.overview();
+                Some(page::parts(&overview, &plans, selection, &self.viewer, Timestamp::now()))
+            }
+            Subject::Instance(id) => {
+                let (detail, overview) = (self.operations.detail_of(id), self.operations.overview());
+                let looked_up = self.looked_up.as_ref()?;
+                Some(page::detail_parts(&detail, looked_up, &overview, &self.viewer, Timestamp::now()))
+            }
+            Subject::Graph(environment) => graph::parts(&self.operations, environment.as_str()).ok(),
+            Subject::Plan(id) => {
+                let account = self.operations.account(*id).ok()?;
+                Some(page::plan::parts(&self.viewer, &account.snapshot()))
+            }
+        }
+    }
+
+    /// Whether something is under way that the overview does not tell.
+    fn is_busy(&self) -> bool {
+        self.operations.accounts().iter().any(|account| account.is_under_way())
+    }
+
+    /// Makes the page whenever something changes, and tells what differs.
+    pub(super) async fn follow(self, page: watch::Sender<Arc<Node>>, changes: broadcast::Sender<Arc<str>>) {
+        let mut overviews = self.operations.watch();
+        let mut shown = Arc::clone(&overviews.borrow_and_update());
+        let mut refresh = tokio::time::interval_at(Instant::now() + REFRESH, REFRESH);
+        refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looking = Looking::of(&self.subject, &shown);
+        let mut view = self;
+        let mut was_busy = false;
+        loop {
+            let is_busy = view.is_busy();
+            tokio::select! {
+                changed = overviews.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let overview = Arc::clone(&overviews.borrow_and_update());
+                    // Times alone are brought up to date now and then.
+                    if overview.says_the_same_as(&shown) {
+                        continue;
+                    }
+                    shown = overview;
+                    if let Some(looking) = &mut looking {
+                        looking.note(&shown);
+                    }
+                }
+                _ = refresh.tick() => {
+                    if let Some(looking) = &mut looking {
+                        looking.is_due = true;
+                    }
+                }
+                found = Looking::found(&mut looking) => view.looked_up = found.or(view.looked_up),
+                () = tokio::time::sleep(STEPS), if is_busy || was_busy => {}
+            }
+            was_busy = is_busy;
+            if let Some(looking) = &mut looking {
+                looking.begin(&view.operations);
+            }
+            let Some((back, made)) = view.made().await else { return };
+            view = back;
+            let Some(now) = made else { return };
+            let before = page.send_replace(Arc::new(now));
+            let html = page.borrow().changes(&before);
+            if !html.is_empty() {
+                // There may be nobody at this moment.
+                let _ = changes.send(Arc::from(html));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Looks up what the overview does not tell of an instance, while the page goes on with what was looked up before:
+/// an agent that hangs delays nothing else.
+struct Looking {
+    id: InstanceId,
+    /// As it was when it was looked up last.
+    seen: Option<InstanceOverview>,
+    is_due: bool,
+    task: Option<JoinHandle<LookedUp>>,
+}
+
+impl Looking {
+    fn of(subject: &Subject, overview: &Overview) -> Option<Self> {
+        let Subject::Instance(id) = subject else { return None };
+        let seen = find(overview, id).cloned();
+        Some(Self { id: id.clone(), seen, is_due: false, task: None })
+    }
+
+    /// Has it looked up again if it is not as it was.
+    fn note(&mut self, overview: &Overview) {
+        let now = find(overview, &self.id);
+        if now != self.seen.as_ref() {
+            self.seen = now.cloned();
+            self.is_due = true;
+        }
+    }
+
+    fn begin(&mut self, operations: &Operations) {
+        if self.is_due && self.task.is_none() {
+            self.is_due = false;
+            let (operations, id) = (operations.clone(), self.id.clone());
+            self.task = Some(tokio::spawn(async move { instance::look_up(&operations, &id).await }));
+        }
+    }
+
+    /// What was found, when it is; `None` where it could not be looked up.
+    async fn found(looking: &mut Option<Self>) -> Option<LookedUp> {
+        let task = looking.as_mut().and_then(|looking| looking.task.as_mut());
+        let Some(task) = task else { return std::future::pending().await };
+        let found = task.await;
+        if let Some(looking) = looking {
+            looking.task = None;
+        }
+        found.inspect_err(|error| tracing::error!(%error, "an instance could not be looked up")).ok()
+    }
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+fn find<'o>(overview: &'o Overview, id: &InstanceId) -> Option<&'o InstanceOverview> {
+    overview.instances().find(|located| located.id() == *id).map(|located| located.instance)
+}

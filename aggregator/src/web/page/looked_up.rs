@@ -1,0 +1,136 @@
+//! What has to be asked for beside the overview, on the page of one instance: its past, its processes' command lines,
+//! its events, the end of its log.
+
+use jiff::Timestamp;
+use maud::html;
+use rta_shared::event::Event;
+use rta_shared::human::{memory, percent};
+use rta_shared::inspection::InspectedProcess;
+use rta_shared::overview::InstanceId;
+use rta_shared::text::printable_line;
+
+use super::events::row as event_row;
+use super::health::text;
+use super::instance::{log_address, query};
+use super::sparkline::sparkline;
+use super::strip::{legend, strip};
+use super::tree::Node;
+use crate::logs::LogPiece;
+use crate::strip::Strip;
+use crate::usage_history::Sample;
+
+/// What was looked up; each, or why it is not known.
+#[derive(Debug)]
+pub(in crate::web) struct LookedUp {
+    pub(in crate::web) processes: Result<Vec<InspectedProcess>, String>,
+    pub(in crate::web) events: Result<Vec<Event>, String>,
+    pub(in crate::web) strip: Result<Strip, String>,
+    /// What it used of late.
+    pub(in crate::web) used: Vec<Sample>,
+    /// `None`: it has no log.
+    pub(in crate::web) log: Option<Result<LogPiece, String>>,
+}
+
+impl LookedUp {
+    /// How it was over the last day, and what it used over the last hour.
+    pub(super) fn past(&self, id: &InstanceId) -> Node {
+        let name = format!("{} on {}", id.component, id.host);
+        let last = self.used.last();
+        let series = |value: fn(&Sample) -> f64| -> Vec<(Timestamp, f64)> {
+            self.used.iter().map(|sample| (sample.at, value(sample))).collect()
+        };
+        #[expect(clippy::cast_precision_loss, reason = "a drawing needs no more digits")]
+        let memory_series = series(|sample| sample.resident_bytes as f64);
+        let element = html! {
+            section #past.panel {
+                h2 { "Last 24 hours" }
+                @match &self.strip {
+                    Err(reason) => p.error { (text(reason)) },
+                    Ok(shown) => {
+                        div.detail-strip { (strip(shown, &format!("{name}, last 24 hours"))) }
+                        (legend())
+                    }
+                }
+                @if let Some(last) = last {
+                    div.detail-use {
+                        div { h3 { "CPU, last hour" }
+                            (sparkline(&series(|sample| sample.cpu_percent), &format!("CPU of {name}, last hour"), &percent(last.cpu_percent)))
+                        }
+                        div { h3 { "Memory, last hour" }
+                            (sparkline(&memory_series, &format!("memory of {name}, last hour"), &memory(last.resident_bytes)))
+                        }
+                    }
+                }
+                p.hint { a href={ "/history?" (query(id)) "&length=7d" } { "Last 7 days" } }
+            }
+        };
+        Node::leaf("past", &element)
+    }
+
+    /// The command lines, with what was masked.
+    pub(super) fn command_lines(&self) -> Node {
+        let element = html! {
+            section #command-lines.panel {
+                h2 { "Command lines" }
+                @match &self.processes {
+                    Err(reason) => p.error { (text(reason)) },
+                    Ok(processes) if processes.is_empty() => p.empty-line { "There is no process." },
+                    Ok(processes) => {
+                        p.hint { "What looks like a secret is shown as ***." }
+                        @for process in processes {
+                            details id={ "pid-" (process.pid) } open[processes.len() == 1] {
+                                summary { "pid " (process.pid) ", " (process.arguments.len() as u64 + u64::from(process.more)) " arguments" }
+                                ol.arguments start="0" {
+                                    @for argument in &process.arguments { li { code { (printable_line(argument)) } } }
+                                    @if process.more > 0 { li.more { "and " (process.more) " more" } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        };
+        Node::leaf("command-lines", &element)
+    }
+
+    /// What happened to it of late.
+    pub(super) fn of_late(&self, id: &InstanceId) -> Node {
+        let query =
+            serde_urlencoded::to_string([("host", id.host.as_str()), ("component", id.component.as_str())]);
+        let element = html! {
+            section #of-late.panel {
+                h2 { "Of late" }
+                @match &self.events {
+                    Err(reason) => p.error { (text(reason)) },
+                    Ok(events) if events.is_empty() => p.empty-line { "Nothing was recorded." },
+                    Ok(events) => {
+                        ol.events { @for event in events { (event_row(event)) } }
+                        p.hint { a href={ "/events?" (query.unwrap_or_default()) } { "All events of it" } }
+                    }
+                }
+            }
+        };
+        Node::leaf("of-late", &element)
+    }
+
+    /// The end of its log; `None` where it has none.
+    pub(super) fn log_tail(&self, id: &InstanceId) -> Option<Node> {
+        let log = self.log.as_ref()?;
+        let element = html! {
+            section #log.panel {
+                h2 { "Log" }
+                @match log {
+                    Err(reason) => p.error { (text(reason)) },
+                    Ok(piece) if piece.lines.is_empty() => p.empty-line { "It is empty." },
+                    Ok(piece) => {
+                        pre.lines tabindex="0" role="region" aria-label="The log's last lines" {
+                            @for line in &piece.lines { (printable_line(line)) "\n" }
+                        }
+                    }
+                }
+                p.hint { a href=(log_address(id)) { "More of the log" } }
+            }
+        };
+        Some(Node::leaf("log", &element))
+    }
+}

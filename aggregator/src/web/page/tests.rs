@@ -1,0 +1,312 @@
+//! Pages of made-up platforms.
+
+use rta_shared::config::Count;
+use rta_shared::overview::{AgentOverview, EnvironmentOverview, HostOverview, InstanceOverview};
+use rta_shared::probe::{ProbeReport, ProbeState};
+use rta_shared::process::{Process, ProcessId};
+use rta_shared::report::{PartReport, Watch, WatchMode};
+use rta_shared::usage::{ProcessUsage, Usage};
+
+use super::*;
+
+pub(crate) fn instance(component: &str, state: Option<State>, health: Health) -> InstanceOverview {
+    let running = matches!(state, Some(State::Running));
+    let process = Process { id: ProcessId { pid: 4242, start_ticks: 1 }, parent_pid: 1, started_at: None };
+    InstanceOverview {
+        component: component.into(),
+        state,
+        health,
+        processes: if running { vec![process] } else { vec![] },
+        reason: String::new(),
+        cause: None,
+        startable: true,
+        parts: vec![],
+        probe: None,
+        action: None,
+        unit: None,
+        autostart: None,
+        maintenance: None,
+        has_log: false,
+        since: None,
+    }
+}
+
+/// What an agent says of itself.
+pub(crate) fn agent() -> AgentOverview {
+    AgentOverview {
+        version: "0.1.0".to_owned(),
+        watch: Watch {
+            mode: WatchMode::Scans,
+            fallback: Some("not permitted".to_owned()),
+            overruns: 2,
+            differences: 0,
+        },
+        seen_at: Timestamp::UNIX_EPOCH,
+        scan_micros: 25_000,
+        processes_seen: 300,
+        config_digest: "def".to_owned(),
+        config_error: None,
+        config_differs: false,
+        certificate_ends: None,
+    }
+}
+
+/// Kafka is down, the detector on another host suffers, and one host is unknown.
+pub(crate) fn sample() -> Overview {
+    let kafka = InstanceOverview {
+        reason: "it is not running".to_owned(),
+        ..instance("kafka server", Some(State::Stopped), Health::Down)
+    };
+    let detector = InstanceOverview {
+        reason: "kafka server on c9t21193 is down".to_owned(),
+        cause: Some(InstanceId {
+            environment: "DEV".into(),
+            host: "c9t21193".into(),
+            component: "kafka server".into(),
+        }),
+        ..instance("novelty detector", Some(State::Running), Health::Degraded)
+    };
+    let host = |name: &str, health, instances| HostOverview {
+        name: name.into(),
+        role: Some("main-analytic".into()),
+        health,
+        reachable: true,
+        scanned_at: Some(Timestamp::UNIX_EPOCH),
+        error: None,
+        instances,
+        agent: None,
+        usage: None,
+        maintenance: None,
+    };
+    let lost = HostOverview {
+        reachable: false,
+        error: Some("no connection".to_owned()),
+        ..host("c2t08979", Health::Unknown, vec![instance("cassandra", None, Health::Unknown)])
+    };
+    Overview {
+        generated_at: Timestamp::UNIX_EPOCH,
+        environments: vec![EnvironmentOverview {
+            name: "DEV".into(),
+            health: Health::Down,
+            hosts: vec![
+                host("c9t21193", Health::Down, vec![kafka]),
+                host("c2t08978", Health::Degraded, vec![detector]),
+                lost,
+            ],
+        }],
+        config_digest: "abc".to_owned(),
+        config_error: None,
+        record_error: None,
+        warnings: vec![],
+    }
+}
+
+fn html_of(overview_shown: &Overview) -> String {
+    overview(overview_shown, &[], &Selection::default(), &Viewer::anybody("/"), Timestamp::UNIX_EPOCH)
+        .into_string()
+}
+
+#[test]
+fn the_cause_comes_first_with_what_it_takes_down() {
+    let html = html_of(&sample());
+    assert!(html.contains("<h1>1 down, 1 unknown, 1 degraded</h1>"));
+    let causes = html.find("What is wrong").unwrap();
+    let hosts = html.find("class=\"hosts\"").unwrap();
+    assert!(causes < hosts);
+    let listed = &html[causes..hosts];
+    assert!(listed.contains("kafka server") && listed.contains("1 instance degraded by it"));
+    assert!(
+        listed.contains("/instance?environment=DEV&amp;host=c2t08978&amp;component=novelty+detector")
+            && html.contains("id=\"dev.c2t08978.novelty_detector\"")
+    );
+}
+
+#[test]
+fn what_is_unknown_is_never_green_and_has_no_buttons() {
+    let mut overview = sample();
+    overview.environments[0].hosts.drain(..2);
+    let html = html_of(&overview);
+    assert!(!html.contains("class=\"health up\"") && !html.contains("Everything is up"));
+    assert!(html.contains("<h1>1 unknown</h1>"));
+    assert!(["/stop", "/start", "/restart"].iter().all(|path| !html.contains(&format!("action=\"{path}\""))));
+}
+
+#[test]
+fn buttons_fit_the_state() {
+    let html = html_of(&sample());
+    assert!(html.contains("aria-label=\"Start kafka server on c9t21193\""));
+    assert!(html.contains("aria-label=\"Stop novelty detector on c2t08978\""));
+    assert!(html.contains("aria-label=\"Restart novelty detector on c2t08978\""));
+    assert!(!html.contains("aria-label=\"Stop kafka server on c9t21193\""));
+    assert!(!html.contains("aria-label=\"Restart kafka server on c9t21193\""));
+    let mut overview = sample();
+    overview.environments[0].hosts[0].instances[0].startable = false;
+    let html = html_of(&overview);
+    assert!(!html.contains("aria-label=\"Start kafka server") && html.contains("watched only"));
+}
+
+#[test]
+fn all_up_is_calm() {
+    let mut overview = sample();
+    let hosts = &mut overview.environments[0].hosts;
+    hosts.truncate(1);
+    hosts[0].instances = vec![instance("kafka server", Some(State::Running), Health::Up)];
+    let html = html_of(&overview);
+    assert!(html.contains("<h1>Everything is up</h1>") && !html.contains("What is wrong"));
+    assert!(!html.contains("http-equiv"));
+}
+
+#[test]
+fn the_page_looks_again_only_while_something_changes() {
+    let mut overview = sample();
+    overview.environments[0].hosts[0].instances[0].state = Some(State::Starting);
+    assert!(html_of(&overview).contains("http-equiv=\"refresh\""));
+    assert!(!html_of(&sample()).contains("http-equiv=\"refresh\""));
+}
+
+/// The sample with an agent behind its second host, which says what agents can say.
+fn told() -> Overview {
+    let mut overview = sample();
+    let host = &mut overview.environments[0].hosts[1];
+    host.agent = Some(agent());
+    host.usage = Some(Usage {
+        measured_at: Timestamp::UNIX_EPOCH,
+        cpus: 8,
+        load: [0.5, 0.25, 0.0],
+        memory_total_bytes: 32_000_000_000,
+        memory_available_bytes: 19_500_000_000,
+        booted_at: None,
+        processes: vec![ProcessUsage {
+            pid: 4242,
+            cpu_percent: 12.5,
+            resident_bytes: 512_000_000,
+            threads: 3,
+            open_files: None,
+        }],
+    });
+    let part = |name: &str, running| PartReport {
+        name: Some(name.into()),
+        count: Count::ONE,
+        running,
+        pids: vec![],
+    };
+    host.instances[0].parts = vec![part("launcher", 1), part("driver", 0)];
+    host.instances[0].probe = Some(ProbeReport {
+        state: ProbeState::Failing,
+        since: Timestamp::UNIX_EPOCH,
+        reason: "refused".to_owned(),
+    });
+    overview
+}
+
+#[test]
+fn a_card_tells_how_its_host_is_watched_and_what_is_used() {
+    let html = html_of(&told());
+    for expected in [
+        "seen <time",
+        "<li>watching by scans: not permitted</li>",
+        ": 300 processes in 25 ms</li>",
+        "<li>events lost: 2</li>",
+        "<li>agent 0.1.0</li>",
+        "<li>load 0.50 on 8 cores</li><li>memory 12 GB of 32 GB used</li>",
+        "<li>launcher 1/1</li><li class=\"lacking\">driver 0/1 missing</li>",
+        "<li class=\"lacking\">probe failing for 0 s</li><li>cpu 12.5 %</li><li>512 MB</li>",
+    ] {
+        assert!(html.contains(expected), "{expected}\n{html}");
+    }
+    assert!(!html.contains("class=\"banner\"") && !html.contains("class=\"warning\""));
+}
+
+#[test]
+fn configurations_that_are_wrong_or_differ_are_told_where_they_are_worked_by() {
+    let mut shown = told();
+    shown.config_error = Some("a.toml:1:2: <b>one\nb.toml:3:4: two\u{1b}".to_owned());
+    let agent = shown.environments[0].hosts[1].agent.as_mut().unwrap();
+    agent.config_differs = true;
+    agent.config_error = Some("c.toml:5:6: three".to_owned());
+    let html = html_of(&shown);
+    for expected in [
+        "The configuration on disk is not right; the old one goes on:</h2>",
+        "<li>a.toml:1:2: &lt;b&gt;one</li><li>b.toml:3:4: two\\u{1b}</li>",
+        "Its agent refused a new configuration; the old one goes on:</p>",
+        "<li>c.toml:5:6: three</li>",
+        "another configuration (def) than the aggregator (abc)",
+    ] {
+        assert!(html.contains(expected), "{expected}\n{html}");
+    }
+    // A lost agent's last words on that are history.
+    shown.environments[0].hosts[1].reachable = false;
+    assert!(!html_of(&shown).contains("Its agent"));
+    shown.config_error = Some("x.toml: no\n".repeat(100));
+    assert!(html_of(&shown).contains("<li>and 80 more; "));
+}
+
+/// A thousand hosts of 14 components, every twentieth of them with one that is down.
+fn thousand() -> Overview {
+    let mut overview = told();
+    let environment = &mut overview.environments[0];
+    let mut host = environment.hosts[1].clone();
+    let one = host.instances[0].clone();
+    let component = |at: usize| InstanceOverview {
+        component: format!("processor number {at}").as_str().into(),
+        health: Health::Up,
+        reason: String::new(),
+        cause: None,
+        parts: vec![],
+        probe: None,
+        ..one.clone()
+    };
+    host.instances = (0..14).map(component).collect();
+    host.health = Health::Up;
+    environment.hosts = (0..1000)
+        .map(|at| {
+            let mut host = host.clone();
+            host.name = format!("c9t{at:05}").as_str().into();
+            if at % 20 == 0 {
+                host.health = Health::Down;
+                host.instances[3].health = Health::Down;
+                host.instances[3].state = Some(State::Stopped);
+                host.instances[3].reason = "it is not running".to_owned();
+            }
+            host
+        })
+        .collect();
+    overview
+}
+
+#[test]
+fn a_thousand_hosts_fit_a_page() {
+    let html = html_of(&thousand());
+    assert!(html.len() < 1_500_000, "{}", html.len());
+    assert!(html.contains("26 hosts more are not up"));
+    assert_eq!(html.matches("class=\"tile ").count(), 1000);
+    assert_eq!(html.matches("<article").count(), 24);
+}
+
+#[test]
+#[ignore = "a measurement: cargo test --release -p rta-aggregator --lib -- --ignored --nocapture thousand"]
+fn how_long_a_page_of_a_thousand_hosts_takes() {
+    let overview = thousand();
+    let mut times: Vec<_> = (0..50)
+        .map(|_| {
+            let began = std::time::Instant::now();
+            let length = html_of(&overview).len();
+            (began.elapsed(), length)
+        })
+        .collect();
+    times.sort_unstable();
+    println!("median {:?}, most {:?}, {} bytes", times[25].0, times[49].0, times[0].1);
+}
+
+#[test]
+fn hostile_text_stays_text() {
+    let mut shown = told();
+    let instance = &mut shown.environments[0].hosts[0].instances[0];
+    instance.component = "<script>alert(1)</script>".into();
+    instance.reason = "\u{1b}[31m\u{202e}\"><img src=x onerror=y>".to_owned();
+    let agent = shown.environments[0].hosts[1].agent.as_mut().unwrap();
+    agent.version = "<img>\u{1b}".to_owned();
+    agent.watch.fallback = Some("<img>\u{202e}".to_owned());
+    let html = html_of(&shown);
+    assert!(!html.contains("<script>") && !html.contains("<img") && !html.contains(['\u{1b}', '\u{202e}']));
+}
