@@ -10,10 +10,8 @@ use super::{leads_to, standing};
 use crate::graph::layout::{Band, HEIGHT, Layout, Point, Route, WIDTH};
 use crate::graph::{Edge, Graph, Lane, Place};
 
-/// As much of a name as a box holds, in bytes; what is wider nevertheless is cut off at the box.
-const NAME: usize = 26;
-/// As much of the smaller line below it.
-const BELOW: usize = 34;
+/// More of a name than any box holds, in bytes: where it ends there is the browser's to say.
+const NAME: usize = 60;
 /// As much of a lane's name as is drawn, in bytes.
 const HEADING: usize = 60;
 
@@ -131,10 +129,12 @@ fn node(environment: &str, graph: &Graph, at: usize, corner: Point) -> Markup {
             g class={ (health) (cause) } transform={ "translate(" (corner.x) " " (corner.y) ")" } {
                 rect width=(WIDTH) height=(HEIGHT) rx="8" {}
                 g transform="translate(10 13)" { (icon(health)) }
-                // An SVG in an SVG cuts off what is too wide for it.
-                svg x="34" width=(WIDTH - 40) height=(HEIGHT) {
-                    text.graph-name y="18" { (cut(&text(node.component.as_str()), NAME)) }
-                    text y="33" { (cut(&text(&below(graph, at)), BELOW)) }
+                // HTML, which ends with dots what is too wide for its box.
+                foreignObject x="34" width=(WIDTH - 40) height=(HEIGHT) {
+                    div.graph-text {
+                        span.graph-name { (cut(&text(node.component.as_str()), NAME)) }
+                        span { (cut(&text(&below(graph, at)), NAME)) }
+                    }
                 }
             }
         }
