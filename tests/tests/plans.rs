@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use rta_shared::control::ActionKind;
 use rta_shared::overview::InstanceId;
-use rta_shared::plan::{Conduct, Plan, PlanBegun, PlanEnd, PlanEvent, StepState, Wish};
+use rta_shared::plan::{Conduct, Plan, PlanBegun, PlanEnd, PlanEvent, StepChange, StepState, Wish};
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
 use rta_tests::{Program, Site, patiently};
@@ -129,7 +129,11 @@ impl World {
             loop {
                 match events.message().await.unwrap().unwrap().event.unwrap().try_into().unwrap() {
                     PlanEvent::Begun(begun) => id = begun.id,
-                    PlanEvent::Step(change) if change.state == StepState::UnderWay => return id,
+                    // What its agent tells it has taken on.
+                    PlanEvent::Step(StepChange { state: StepState::UnderWay, progress: Some(_), .. }) => {
+                        return id;
+                    }
+                    PlanEvent::Step(StepChange { state: StepState::UnderWay, .. }) => {}
                     other => panic!("{other:?}"),
                 }
             }

@@ -1,234 +1,26 @@
-//! One host's agent, as the aggregator asks and follows it.
+//! Asking an agent: to look, to act, to read its configuration anew.
 
-use std::convert::Infallible;
-use std::error::Error as _;
 use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
-use jiff::Timestamp;
-use rta_shared::config::Host;
 use rta_shared::control::{ActionEvent, ActionKind, Done, Progress, Requester};
 use rta_shared::explain::ExplainedPart;
 use rta_shared::inspection::InspectedProcess;
-use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;
-use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
-use rta_shared::proto::v1::watch_report_response::Event;
 use rta_shared::proto::{ProtocolError, v1};
 use rta_shared::reload::Reload;
 use rta_shared::report::Report;
-use rta_shared::text::{printable, printable_lines};
-use rta_shared::tls::trouble::trouble;
-use rta_shared::tls::{Asking, Target, connect};
-use tokio::sync::watch;
-use tonic::transport::{Channel, Endpoint};
+use rta_shared::text::printable_lines;
 use tonic::{Code, Response, Status, Streaming};
 
-use crate::agent_id::AgentId;
-use crate::knowledge::News;
-use crate::maintenance::AllMaintenance;
+use super::Agent;
 use crate::target::OperationError;
 
-/// How long a connection may take to be made.
-const CONNECT: Duration = Duration::from_secs(2);
-/// An agent speaks at least every 2 seconds; one that is silent for longer than this is lost. Together with the
-/// time until the page is told, a lost host is unknown within 5 seconds.
-const SILENCE: Duration = Duration::from_secs(3);
 /// How long one fresh scan may take.
 const SCAN: Duration = Duration::from_secs(4);
 /// How long an agent may take to read its configuration anew.
 const RELOAD: Duration = Duration::from_secs(10);
-/// A status is a header, and that of a refused configuration has a line for each problem.
-const LARGEST_STATUS: u32 = 256 * 1024;
-/// HTTP/2 pings find a connection that a cut network left dangling, so that the next call makes a new one.
-const PING: Duration = Duration::from_secs(2);
-/// The waits between attempts to reach a lost agent: up to a second, so that it is back soon after it answers.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
-
-const NO_CERTIFICATE: &str =
-    "it is asked by TLS, and rta-aggregator was started without --tls-cert, --tls-key and --tls-ca";
-
-/// How long an agent may take to note what is in maintenance, and how soon it is told again where it has not.
-const MAINTENANCE: Duration = Duration::from_secs(3);
-
-/// One host's agent.
-#[derive(Clone, Debug)]
-pub(crate) struct Agent {
-    id: AgentId,
-    host: Name,
-    address: String,
-    client: AgentServiceClient<Channel>,
-}
 
 impl Agent {
-    /// The agent of `host`. No connection is made before the first call. One at an https:// address is asked by
-    /// `asking`, and has to prove that it is the host or what its address says.
-    ///
-    /// # Errors
-    /// An address that is none; a checked configuration has no such.
-    pub(crate) fn new(host: &Host, asking: Option<&Asking>) -> Result<Self, tonic::transport::Error> {
-        let endpoint = Endpoint::from_shared(host.agent.clone())?
-            .connect_timeout(CONNECT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(PING)
-            .keep_alive_timeout(PING)
-            .http2_max_header_list_size(LARGEST_STATUS);
-        let target = Target::new(&host.agent, &[host.name.folded()]);
-        let channel = match (target.filter(|_| host.agent.starts_with("https://")), asking) {
-            (None, _) => endpoint.connect_lazy(),
-            (Some(target), Some(asking)) => asking.channel(&endpoint, target),
-            (Some(_), None) => connect::no_channel(&endpoint, NO_CERTIFICATE),
-        };
-        Ok(Self {
-            id: AgentId::fresh(),
-            host: host.name.clone(),
-            address: host.agent.clone(),
-            client: AgentServiceClient::new(channel),
-        })
-    }
-
-    pub(crate) fn id(&self) -> AgentId {
-        self.id
-    }
-
-    pub(crate) fn host(&self) -> &Name {
-        &self.host
-    }
-
-    /// Whether this is the agent that a configuration gives to `host`.
-    pub(crate) fn is_of(&self, host: &Host) -> bool {
-        self.host == host.name && self.address == host.agent
-    }
-
-    /// Follows the agent for ever, telling `tell` what it hears, and the agent of its host's `maintenance`. Never
-    /// two sentences for one silence.
-    pub(crate) async fn follow<F: Future<Output = ()>>(
-        &self,
-        tell: impl Fn(News) -> F,
-        maintenance: &watch::Receiver<AllMaintenance>,
-    ) {
-        let waits = ExponentialBuilder::default()
-            .with_min_delay(FIRST_WAIT)
-            .with_max_delay(LONGEST_WAIT)
-            .with_jitter()
-            .without_max_times();
-        let mut wait = waits.build();
-        loop {
-            let mut heard = false;
-            let reason = self.listen(&mut heard, &tell, maintenance).await;
-            tracing::debug!(host = %self.host, agent = self.address, reason, "agent lost");
-            tell(News::Lost(reason)).await;
-            if heard {
-                wait = waits.build();
-            }
-            tokio::time::sleep(wait.next().unwrap_or(LONGEST_WAIT)).await;
-        }
-    }
-
-    /// Passes on what one stream says, until it ends; why it did.
-    async fn listen<F: Future<Output = ()>>(
-        &self,
-        heard: &mut bool,
-        tell: impl Fn(News) -> F,
-        maintenance: &watch::Receiver<AllMaintenance>,
-    ) -> String {
-        let silent = || {
-            let seconds = SILENCE.as_secs();
-            format!(
-                "the agent at {} has been silent for {seconds} s: it hangs, or the network is cut",
-                self.address
-            )
-        };
-        let mut client = self.client.clone();
-        let opening = client.watch_report(v1::WatchReportRequest {});
-        let mut stream = match tokio::time::timeout(SILENCE, opening).await {
-            Err(_) => return silent(),
-            Ok(Err(status)) => return self.sentence(&status),
-            Ok(Ok(response)) => response.into_inner(),
-        };
-        let reading = async {
-            loop {
-                let event = match tokio::time::timeout(SILENCE, stream.message()).await {
-                    Err(_) => return silent(),
-                    Ok(Err(status)) => return self.sentence(&status),
-                    Ok(Ok(None)) => return format!("the agent at {} ended", self.address),
-                    Ok(Ok(Some(message))) => message.event,
-                };
-                let news = match event {
-                    Some(Event::Report(report)) => match self.checked(report) {
-                        Ok(report) => News::Report(Box::new(report)),
-                        Err(reason) => return reason,
-                    },
-                    Some(Event::Heartbeat(heartbeat)) => match heartbeat.try_into() {
-                        Ok(scan) => News::Heartbeat(scan),
-                        Err(error) => return format!("the agent at {}: {error}", self.address),
-                    },
-                    Some(Event::Usage(usage)) => match usage.try_into() {
-                        Ok(usage) => News::Usage(usage),
-                        Err(error) => return format!("the agent at {}: {error}", self.address),
-                    },
-                    // An event of a later version: not understood, but a sign of life.
-                    None => continue,
-                };
-                *heard = true;
-                tell(news).await;
-            }
-        };
-        tokio::select! {
-            reason = reading => reason,
-            never = self.tell_maintenance(maintenance.clone()) => match never {},
-        }
-    }
-
-    /// Tells the agent what of its host is in maintenance: at once, since it may remember what is over, and
-    /// whenever that changes; again where it could not be told.
-    async fn tell_maintenance(&self, mut maintenance: watch::Receiver<AllMaintenance>) -> Infallible {
-        let mut told: Option<Vec<Maintenance>> = None;
-        let mut complained = String::new();
-        loop {
-            let own = maintenance.borrow_and_update().of(&self.host);
-            if let Some(own) = own.filter(|own| told.as_ref() != Some(own)) {
-                match self.set_maintenance(&own, Timestamp::now()).await {
-                    Ok(()) => told = Some(own),
-                    Err(reason) => {
-                        if complained != reason {
-                            tracing::warn!(host = %self.host, reason, "the agent was not told of maintenance");
-                            complained = reason;
-                        }
-                        tokio::time::sleep(MAINTENANCE).await;
-                        continue;
-                    }
-                }
-            }
-            if maintenance.changed().await.is_err() {
-                // Everything is about to end.
-                return std::future::pending().await;
-            }
-        }
-    }
-
-    /// Replaces what the agent knows of maintenance on its host, at the moment `now`. One of a version that knows
-    /// of none is left alone.
-    async fn set_maintenance(&self, own: &[Maintenance], now: Timestamp) -> Result<(), String> {
-        let maintenance = own.iter().filter_map(|one| v1::AgentMaintenance::at(one, now));
-        let request = v1::AgentServiceSetMaintenanceRequest { maintenance: maintenance.collect() };
-        let mut client = self.client.clone();
-        match tokio::time::timeout(MAINTENANCE, client.set_maintenance(request)).await {
-            Err(_) => Err(format!(
-                "the agent at {} did not answer within {} s",
-                self.address,
-                MAINTENANCE.as_secs()
-            )),
-            Ok(Err(status)) if status.code() == Code::Unimplemented => {
-                tracing::debug!(host = %self.host, "the agent is of a version that knows no maintenance");
-                Ok(())
-            }
-            Ok(Err(status)) => Err(self.sentence(&status)),
-            Ok(Ok(_)) => Ok(()),
-        }
-    }
-
     /// A fresh scan's report, or a sentence that says why there is none.
     pub(crate) async fn report(&self) -> Result<Report, String> {
         let mut client = self.client.clone();
@@ -403,42 +195,6 @@ impl Agent {
             }),
         }
     }
-
-    /// A report that can be understood and is of the right host.
-    fn checked(&self, report: v1::Report) -> Result<Report, String> {
-        let report =
-            Report::try_from(report).map_err(|error| format!("the agent at {}: {error}", self.address))?;
-        if report.host != self.host {
-            return Err(format!(
-                "the agent at {} is that of host {}, not of {}; correct the agent's address in the configuration",
-                self.address,
-                printable(report.host.as_str()),
-                self.host
-            ));
-        }
-        Ok(report)
-    }
-
-    /// What a failed call means to a person.
-    fn sentence(&self, status: &Status) -> String {
-        // A status that has a source did not come from the agent: the call never got there, or was cut.
-        // A failed action's has the log's last lines below its sentence.
-        let Some(mut source) = status.source() else { return printable_lines(status.message()) };
-        if let Some(reason) = trouble(source) {
-            return format!(
-                "no trust between the aggregator and the agent at {}: {}; look at their certificates with rta pki show",
-                self.address,
-                printable(&reason)
-            );
-        }
-        while let Some(deeper) = source.source() {
-            source = deeper;
-        }
-        format!(
-            "no connection to the agent at {}: {source}; is rta-agent running on {}?",
-            self.address, self.host
-        )
-    }
 }
 
 #[cfg(test)]
@@ -452,6 +208,8 @@ mod tests {
     use tonic::transport::server::TcpIncoming;
 
     use std::sync::Arc;
+
+    use rta_shared::config::Host;
 
     use super::*;
 

@@ -1,7 +1,10 @@
 //! The thread that owns the database: writes what it is told, answers what it is asked, forgets what is old, and
 //! goes on when nothing can be written.
 
-use std::path::Path;
+mod opening;
+mod questions;
+mod tidying;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -20,28 +23,16 @@ use super::backlog::Backlog;
 use super::folder::Folder;
 use super::marks::{self, Asked, Noted};
 use super::query::Query;
-use super::schema::{self, Unusable, why};
-use super::store::{self, Left};
-use super::{Place, RecordOptions, own_event};
+use super::schema::{self, why};
+use super::{Place, own_event};
 use crate::strip::{Gap, Stretch};
 
 /// How much is written at once.
 const BATCH: usize = 2000;
 /// How soon it is tried again to write what could not be written.
 const AGAIN: Duration = Duration::from_secs(3);
-/// How often what is old is forgotten.
-const TIDY: Duration = Duration::from_secs(3600);
-/// How many events are deleted before what waits comes first again.
-const DELETED: usize = 1000;
-const MARKS_DELETED: i64 = 5000;
-/// How many events are kept in memory.
-const IN_MEMORY: usize = 100_000;
-/// A database that is damaged again this soon is not replaced again: the disk itself is broken.
-const REPLACED: Duration = Duration::from_secs(600);
 /// How often it is noted that the aggregator runs, so that it is known afterwards until when one that was killed did.
 const ALIVE: Duration = Duration::from_secs(60);
-/// How many marks are kept in memory: some 50 MB.
-const MARKS_IN_MEMORY: i64 = 500_000;
 
 /// What the thread is told.
 #[derive(Debug)]
@@ -101,61 +92,6 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Opens the database, or where that is not possible one in memory; what an earlier aggregator left. What is
-    /// wrong goes to `told`.
-    pub(super) fn open(
-        options: &RecordOptions,
-        told: watch::Sender<Option<String>>,
-        now: Timestamp,
-    ) -> (Self, Left) {
-        let mut writer = Self {
-            folder: None,
-            database: None,
-            damage: None,
-            backlog: Backlog::default(),
-            keep: options.keep,
-            failure: None,
-            for_good: None,
-            told,
-            waiting: Arc::default(),
-            lost: Arc::default(),
-            taken: 0,
-            tidy_at: Instant::now(),
-            replaced_at: None,
-            alive_at: Instant::now(),
-            looked_at: now,
-        };
-        let mut left = Left::default();
-        let opened = match &options.data {
-            None => Ok(()),
-            Some(data) => Folder::take(data).and_then(|folder| {
-                writer.folder = Some(folder);
-                left = writer.open_file(true, now)?;
-                writer.backlog = std::mem::take(&mut writer.backlog).with(&left);
-                if let Some(since) = left.alive {
-                    writer.backlog.marks.add_gap(Gap { since, until: now });
-                }
-                Ok(())
-            }),
-        };
-        if let Err(why) = opened {
-            let sentence = format!("events are kept in memory only: {why}");
-            tracing::error!("{sentence}");
-            writer.folder = None;
-            writer.for_good = Some(sentence);
-        }
-        if writer.folder.is_none() {
-            match schema::open_in_memory() {
-                Ok(database) => writer.database = Some(database),
-                Err(Unusable::Damaged(why) | Unusable::Refused(why)) => {
-                    writer.for_good = Some(format!("events are not recorded: {why}"));
-                }
-            }
-        }
-        writer.tell();
-        (writer, left)
-    }
-
     /// Where it is counted how many events and questions wait.
     pub(super) fn waiting(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.waiting)
@@ -164,52 +100,6 @@ impl Writer {
     /// Where it is counted how many events found no room in the queue.
     pub(super) fn lost_before(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.lost)
-    }
-
-    /// Opens the file; a damaged one is moved aside, and a new one begun.
-    fn open_file(&mut self, check: bool, now: Timestamp) -> Result<Left, String> {
-        let Some(folder) = &self.folder else { return Ok(Left::default()) };
-        let path = folder.database();
-        let told = |why: String| format!("{}: {why}", path.display());
-        let open = || -> Result<(Connection, Left), Unusable> {
-            let database = schema::open(&path, check)?;
-            let left = store::left(&database, now)?;
-            Ok((database, left))
-        };
-        let opened = match self.damage.take() {
-            Some(why) => Err(Unusable::Damaged(why)),
-            None => open(),
-        };
-        let opened = match opened {
-            Err(Unusable::Damaged(why)) if self.may_replace() => {
-                let aside = folder.move_aside(now).map_err(|error| {
-                    self.damage = Some(why.clone());
-                    told(format!("{why}, and it cannot be moved aside: {error}"))
-                })?;
-                self.replaced_at = Some(Instant::now());
-                self.note_replacement(&path, &aside, &why, now);
-                open()
-            }
-            opened => opened,
-        };
-        let (database, left) =
-            opened.map_err(|(Unusable::Damaged(why) | Unusable::Refused(why))| told(why))?;
-        self.database = Some(database);
-        Ok(left)
-    }
-
-    fn may_replace(&self) -> bool {
-        self.replaced_at.is_none_or(|at| at.elapsed() > REPLACED)
-    }
-
-    fn note_replacement(&mut self, path: &Path, aside: &Path, why: &str, now: Timestamp) {
-        let text = format!(
-            "the record {} could not be used: {why}; it is kept as {}, and a new one is begun",
-            path.display(),
-            aside.display()
-        );
-        tracing::error!("{text}");
-        self.backlog.add(own_event(now, text));
     }
 
     /// Works until it is told to close, or nobody can tell it anything any more.
@@ -406,86 +296,6 @@ impl Writer {
             *told = wrong;
             is_news
         });
-    }
-
-    /// The events that are asked for: those that cannot be written, then those that are.
-    pub(super) fn answer(&mut self, query: &Query) -> Result<Vec<Event>, String> {
-        let mut events: Vec<Event> =
-            self.backlog.events().filter(|event| query.fits_new(event)).take(query.limit).cloned().collect();
-        let database = self.database.as_ref().ok_or_else(|| self.closed("events"))?;
-        let written = Query { limit: query.limit.saturating_sub(events.len()), ..query.clone() };
-        match store::events(database, &written) {
-            Ok(written) => {
-                events.extend(written);
-                Ok(events)
-            }
-            Err(error) => Err(self.unreadable("events", &error)),
-        }
-    }
-
-    /// What was noted of instances, also what cannot be written.
-    pub(super) fn noted(&mut self, asked: &Asked) -> Result<Noted, String> {
-        let database = self.database.as_ref().ok_or_else(|| self.closed("times past"))?;
-        match marks::noted(database, asked) {
-            Ok(mut noted) => {
-                self.backlog.marks.complete(&mut noted, asked);
-                Ok(noted)
-            }
-            Err(error) => Err(self.unreadable("times past", &error)),
-        }
-    }
-
-    fn closed(&self, what: &str) -> String {
-        let why = self.failure.as_ref().map_or("it is not open", |failure| &failure.why);
-        format!("{what} cannot be read: {why}")
-    }
-
-    fn unreadable(&mut self, what: &str, error: &rusqlite::Error) -> String {
-        let why = self.sentence(error);
-        if schema::is_damage(error) {
-            self.lay_down(error);
-            self.fail(why.clone(), Timestamp::now());
-        }
-        format!("{what} cannot be read: {why}")
-    }
-
-    /// Forgets some of what is old, when it is time to.
-    fn tidy(&mut self, now: Timestamp) {
-        // What is in memory is bounded by its number, too.
-        let is_crowded = self.folder.is_none() && self.taken > IN_MEMORY / 10;
-        if self.tidy_at > Instant::now() && !is_crowded {
-            return;
-        }
-        self.taken = 0;
-        let is_more = self.failure.is_none() && self.forget(now);
-        self.tidy_at = Instant::now() + if is_more { Duration::ZERO } else { TIDY };
-    }
-
-    /// Forgets some of what is old; true where there is more.
-    pub(super) fn forget(&mut self, now: Timestamp) -> bool {
-        let Some(database) = &mut self.database else { return false };
-        let by_age = now.checked_sub(self.keep).unwrap_or(Timestamp::MIN);
-        let is_in_memory = self.folder.is_none();
-        let mut forget = || -> rusqlite::Result<bool> {
-            let (events, marks) = match is_in_memory {
-                false => (None, None),
-                true => {
-                    (store::cutoff_for(database, IN_MEMORY)?, marks::cutoff_for(database, MARKS_IN_MEMORY)?)
-                }
-            };
-            let cutoff = |by_number: Option<Timestamp>| by_number.map_or(by_age, |at| at.max(by_age));
-            let is_more = store::forget(database, cutoff(events), DELETED)?;
-            Ok(marks::forget(database, cutoff(marks), MARKS_DELETED)? || is_more)
-        };
-        forget().unwrap_or_else(|error| {
-            let why = self.sentence(&error);
-            tracing::error!(why, "old events cannot be deleted");
-            if schema::is_damage(&error) {
-                self.lay_down(&error);
-                self.fail(why, now);
-            }
-            false
-        })
     }
 }
 

@@ -1,0 +1,155 @@
+//! Following an agent: what it says, until it is lost, again and again.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use jiff::Timestamp;
+use rta_shared::maintenance::Maintenance;
+use rta_shared::proto::v1;
+use rta_shared::proto::v1::watch_report_response::Event;
+use tokio::sync::watch;
+use tonic::Code;
+
+use super::Agent;
+use crate::knowledge::News;
+use crate::maintenance::AllMaintenance;
+
+/// An agent speaks at least every 2 seconds; one that is silent for longer than this is lost. Together with the
+/// time until the page is told, a lost host is unknown within 5 seconds.
+const SILENCE: Duration = Duration::from_secs(3);
+/// The waits between attempts to reach a lost agent: up to a second, so that it is back soon after it answers.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How long an agent may take to note what is in maintenance, and how soon it is told again where it has not.
+const MAINTENANCE: Duration = Duration::from_secs(3);
+
+impl Agent {
+    /// Follows the agent for ever, telling `tell` what it hears, and the agent of its host's `maintenance`. Never
+    /// two sentences for one silence.
+    pub(crate) async fn follow<F: Future<Output = ()>>(
+        &self,
+        tell: impl Fn(News) -> F,
+        maintenance: &watch::Receiver<AllMaintenance>,
+    ) {
+        let waits = ExponentialBuilder::default()
+            .with_min_delay(FIRST_WAIT)
+            .with_max_delay(LONGEST_WAIT)
+            .with_jitter()
+            .without_max_times();
+        let mut wait = waits.build();
+        loop {
+            let mut heard = false;
+            let reason = self.listen(&mut heard, &tell, maintenance).await;
+            tracing::debug!(host = %self.host, agent = self.address, reason, "agent lost");
+            tell(News::Lost(reason)).await;
+            if heard {
+                wait = waits.build();
+            }
+            tokio::time::sleep(wait.next().unwrap_or(LONGEST_WAIT)).await;
+        }
+    }
+
+    /// Passes on what one stream says, until it ends; why it did.
+    async fn listen<F: Future<Output = ()>>(
+        &self,
+        heard: &mut bool,
+        tell: impl Fn(News) -> F,
+        maintenance: &watch::Receiver<AllMaintenance>,
+    ) -> String {
+        let silent = || {
+            let seconds = SILENCE.as_secs();
+            format!(
+                "the agent at {} has been silent for {seconds} s: it hangs, or the network is cut",
+                self.address
+            )
+        };
+        let mut client = self.client.clone();
+        let opening = client.watch_report(v1::WatchReportRequest {});
+        let mut stream = match tokio::time::timeout(SILENCE, opening).await {
+            Err(_) => return silent(),
+            Ok(Err(status)) => return self.sentence(&status),
+            Ok(Ok(response)) => response.into_inner(),
+        };
+        let reading = async {
+            loop {
+                let event = match tokio::time::timeout(SILENCE, stream.message()).await {
+                    Err(_) => return silent(),
+                    Ok(Err(status)) => return self.sentence(&status),
+                    Ok(Ok(None)) => return format!("the agent at {} ended", self.address),
+                    Ok(Ok(Some(message))) => message.event,
+                };
+                let news = match event {
+                    Some(Event::Report(report)) => match self.checked(report) {
+                        Ok(report) => News::Report(Box::new(report)),
+                        Err(reason) => return reason,
+                    },
+                    Some(Event::Heartbeat(heartbeat)) => match heartbeat.try_into() {
+                        Ok(scan) => News::Heartbeat(scan),
+                        Err(error) => return format!("the agent at {}: {error}", self.address),
+                    },
+                    Some(Event::Usage(usage)) => match usage.try_into() {
+                        Ok(usage) => News::Usage(usage),
+                        Err(error) => return format!("the agent at {}: {error}", self.address),
+                    },
+                    // An event of a later version: not understood, but a sign of life.
+                    None => continue,
+                };
+                *heard = true;
+                tell(news).await;
+            }
+        };
+        tokio::select! {
+            reason = reading => reason,
+            never = self.tell_maintenance(maintenance.clone()) => match never {},
+        }
+    }
+
+    /// Tells the agent what of its host is in maintenance: at once, since it may remember what is over, and
+    /// whenever that changes; again where it could not be told.
+    async fn tell_maintenance(&self, mut maintenance: watch::Receiver<AllMaintenance>) -> Infallible {
+        let mut told: Option<Vec<Maintenance>> = None;
+        let mut complained = String::new();
+        loop {
+            let own = maintenance.borrow_and_update().of(&self.host);
+            if let Some(own) = own.filter(|own| told.as_ref() != Some(own)) {
+                match self.set_maintenance(&own, Timestamp::now()).await {
+                    Ok(()) => told = Some(own),
+                    Err(reason) => {
+                        if complained != reason {
+                            tracing::warn!(host = %self.host, reason, "the agent was not told of maintenance");
+                            complained = reason;
+                        }
+                        tokio::time::sleep(MAINTENANCE).await;
+                        continue;
+                    }
+                }
+            }
+            if maintenance.changed().await.is_err() {
+                // Everything is about to end.
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Replaces what the agent knows of maintenance on its host, at the moment `now`. One of a version that knows
+    /// of none is left alone.
+    async fn set_maintenance(&self, own: &[Maintenance], now: Timestamp) -> Result<(), String> {
+        let maintenance = own.iter().filter_map(|one| v1::AgentMaintenance::at(one, now));
+        let request = v1::AgentServiceSetMaintenanceRequest { maintenance: maintenance.collect() };
+        let mut client = self.client.clone();
+        match tokio::time::timeout(MAINTENANCE, client.set_maintenance(request)).await {
+            Err(_) => Err(format!(
+                "the agent at {} did not answer within {} s",
+                self.address,
+                MAINTENANCE.as_secs()
+            )),
+            Ok(Err(status)) if status.code() == Code::Unimplemented => {
+                tracing::debug!(host = %self.host, "the agent is of a version that knows no maintenance");
+                Ok(())
+            }
+            Ok(Err(status)) => Err(self.sentence(&status)),
+            Ok(Ok(_)) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! One host's agent, as the aggregator asks and follows it.
+
+mod ask;
+mod follow;
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use rta_shared::config::Host;
+use rta_shared::name::Name;
+use rta_shared::proto::v1;
+use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
+use rta_shared::report::Report;
+use rta_shared::text::{printable, printable_lines};
+use rta_shared::tls::trouble::trouble;
+use rta_shared::tls::{Asking, Target, connect};
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::agent_id::AgentId;
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(2);
+/// A status is a header, and that of a refused configuration has a line for each problem.
+const LARGEST_STATUS: u32 = 256 * 1024;
+/// HTTP/2 pings find a connection that a cut network left dangling, so that the next call makes a new one.
+const PING: Duration = Duration::from_secs(2);
+
+const NO_CERTIFICATE: &str =
+    "it is asked by TLS, and rta-aggregator was started without --tls-cert, --tls-key and --tls-ca";
+
+/// One host's agent.
+#[derive(Clone, Debug)]
+pub(crate) struct Agent {
+    id: AgentId,
+    host: Name,
+    address: String,
+    client: AgentServiceClient<Channel>,
+}
+
+impl Agent {
+    /// The agent of `host`. No connection is made before the first call. One at an https:// address is asked by
+    /// `asking`, and has to prove that it is the host or what its address says.
+    ///
+    /// # Errors
+    /// An address that is none; a checked configuration has no such.
+    pub(crate) fn new(host: &Host, asking: Option<&Asking>) -> Result<Self, tonic::transport::Error> {
+        let endpoint = Endpoint::from_shared(host.agent.clone())?
+            .connect_timeout(CONNECT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(PING)
+            .keep_alive_timeout(PING)
+            .http2_max_header_list_size(LARGEST_STATUS);
+        let target = Target::new(&host.agent, &[host.name.folded()]);
+        let channel = match (target.filter(|_| host.agent.starts_with("https://")), asking) {
+            (None, _) => endpoint.connect_lazy(),
+            (Some(target), Some(asking)) => asking.channel(&endpoint, target),
+            (Some(_), None) => connect::no_channel(&endpoint, NO_CERTIFICATE),
+        };
+        Ok(Self {
+            id: AgentId::fresh(),
+            host: host.name.clone(),
+            address: host.agent.clone(),
+            client: AgentServiceClient::new(channel),
+        })
+    }
+
+    pub(crate) fn id(&self) -> AgentId {
+        self.id
+    }
+
+    pub(crate) fn host(&self) -> &Name {
+        &self.host
+    }
+
+    /// Whether this is the agent that a configuration gives to `host`.
+    pub(crate) fn is_of(&self, host: &Host) -> bool {
+        self.host == host.name && self.address == host.agent
+    }
+
+    /// A report that can be understood and is of the right host.
+    fn checked(&self, report: v1::Report) -> Result<Report, String> {
+        let report =
+            Report::try_from(report).map_err(|error| format!("the agent at {}: {error}", self.address))?;
+        if report.host != self.host {
+            return Err(format!(
+                "the agent at {} is that of host {}, not of {}; correct the agent's address in the configuration",
+                self.address,
+                printable(report.host.as_str()),
+                self.host
+            ));
+        }
+        Ok(report)
+    }
+
+    /// What a failed call means to a person.
+    fn sentence(&self, status: &Status) -> String {
+        // A status that has a source did not come from the agent: the call never got there, or was cut.
+        // A failed action's has the log's last lines below its sentence.
+        let Some(mut source) = status.source() else { return printable_lines(status.message()) };
+        if let Some(reason) = trouble(source) {
+            return format!(
+                "no trust between the aggregator and the agent at {}: {}; look at their certificates with rta pki show",
+                self.address,
+                printable(&reason)
+            );
+        }
+        while let Some(deeper) = source.source() {
+            source = deeper;
+        }
+        format!(
+            "no connection to the agent at {}: {source}; is rta-agent running on {}?",
+            self.address, self.host
+        )
+    }
+}
