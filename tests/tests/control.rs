@@ -168,6 +168,21 @@ async fn one_that_dies_a_second_after_matching_is_a_failed_start() {
 }
 
 #[tokio::test]
+async fn a_launchers_helper_that_matches_for_a_moment_is_not_the_component() {
+    // As Spark's launcher does: a helper with the component's own arguments, then the component in the launcher's place.
+    let script = "\"$stand_in\" --token=app-$token & helper=$!\nsleep 0.5; kill -9 $helper; wait $helper\nsleep 0.5; \
+                  exec \"$stand_in\" --token=app-$token";
+    let site = Site::of_one_host(|site| {
+        site.scripted("app", script, "").replace("settle = \"0s\"", "settle = \"1s\"")
+    });
+    let (_agent, address) = site.agent("h");
+    let started = act(&mut connect(address).await, Start, "app").await;
+    let launched = started.progress[0].pids[0];
+    assert_eq!(started.end.unwrap().pids, [launched]);
+    assert_eq!(site.processes(), [launched]);
+}
+
+#[tokio::test]
 async fn one_that_ignores_the_signal_is_killed_or_left_as_configured() {
     let site = Site::of_one_host(|site| {
         let ignoring = "environment.STAND_IN_IGNORES = \"TERM\"\n[component.stop]\ntimeout = \"1s\"\n";

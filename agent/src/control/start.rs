@@ -84,6 +84,7 @@ pub(super) async fn start(act: &Act) -> Result<Done, Refusal> {
         deadline: now + rule.timeout,
         settled_at: now + rule.timeout,
         matched: Vec::new(),
+        passed: Vec::new(),
         was_whole: false,
         knows_members: false,
         wellness: Wellness::default(),
@@ -101,6 +102,9 @@ struct Start<'a> {
     settled_at: Instant,
     /// What matched at the last look.
     matched: Vec<Process>,
+    /// What matched last and ended, while the command went on: a launcher's helper carries the component's arguments
+    /// for a moment, as that of Spark does.
+    passed: Vec<u32>,
     /// Nothing was missing then.
     was_whole: bool,
     /// It is known who is in the session of a command that has ended.
@@ -134,6 +138,16 @@ impl Start<'_> {
                     return Ok(self.stable(now));
                 }
             } else if !self.matched.is_empty() && now.is_empty() {
+                self.passed = pids(&self.matched);
+                if exit.is_some() || self.passed.contains(&self.launched.pid) {
+                    return Err(self.died().await);
+                }
+                let text = format!(
+                    "{} ended, and its command goes on: waiting for what it becomes",
+                    pids_text(&self.passed)
+                );
+                self.act.news.tell(Phase::Waiting, text, Vec::new());
+            } else if exit.is_some() && now.is_empty() && !self.passed.is_empty() {
                 return Err(self.died().await);
             } else if is_whole {
                 // It matches for the first time, or one process handed over to another: the wait begins anew.
@@ -221,7 +235,7 @@ impl Start<'_> {
 
     /// It matched, and then ended before it was stable.
     async fn died(&mut self) -> Refusal {
-        let pids = pids(&self.matched);
+        let pids = std::mem::take(&mut self.passed);
         // What was matched is often the launched process itself, which is being reaped just now.
         let exit = match pids.contains(&self.launched.pid) {
             true => self.launched.exit_within(REAPED).await,
@@ -246,7 +260,11 @@ impl Start<'_> {
             State::Partial => {
                 format!("within {seconds} s only some of its processes ran, missing: {}", missing(found))
             }
-            _ => format!("no process matched its criteria within {seconds} s"),
+            _ if self.passed.is_empty() => format!("no process matched its criteria within {seconds} s"),
+            _ => format!(
+                "within {seconds} s none but {} matched its criteria, and ended",
+                pids_text(&self.passed)
+            ),
         };
         let how = match self.launched.exit() {
             Some(_) => format!("; the command (pid {}) had ended without an error", self.launched.pid),
