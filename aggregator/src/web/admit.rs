@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum_extra::extract::CookieJar;
 
+use super::address::with_query;
 use super::page;
 use super::routes::LARGEST_BODY;
 use super::theme::Theme;
@@ -113,8 +114,7 @@ fn identify(access: &Access, headers: &HeaderMap) -> Identity {
 fn sign_in_address(method: &Method, here: &str) -> String {
     // What was posted cannot be asked for again.
     let next = if *method == Method::GET { here } else { "/" };
-    // A text alone: nothing of it can fail.
-    format!("/sign-in?{}", serde_urlencoded::to_string([("next", next)]).unwrap_or_default())
+    with_query("/sign-in", &[("next", next)])
 }
 
 fn unauthorized(why: &str) -> Response {

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`guard`] | who may ask: host names, origins, headers |
 //! | `actions` | what the buttons do |
+//! | `address` | addresses of pages |
 //! | `admit` | who asks, and whether they may |
 //! | `sign_in` | signing in and out |
 //! | `assets` | the stylesheet and the icon, named by their content |
@@ -20,6 +21,7 @@
 //! | `viewer` | whom a page is made for |
 
 mod actions;
+mod address;
 mod admit;
 mod assets;
 mod events;

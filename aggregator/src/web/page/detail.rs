@@ -9,13 +9,14 @@ use rta_shared::process::Process;
 use rta_shared::report::State;
 
 use super::health::{ago, badge, icon, lasting, text};
-use super::instance::{address, query};
+use super::instance::{address, named};
 use super::layout::{self, Frame};
 use super::looked_up::LookedUp;
 use super::maintenance;
 use super::plan::{capitalised, fields};
 use super::tree::{Node, Tag};
 use crate::detail::{Detail, health};
+use crate::web::address::with_query;
 use crate::web::viewer::Viewer;
 
 /// The page of the instance of `detail`.
@@ -28,7 +29,7 @@ pub(in crate::web) fn detail(
 ) -> Markup {
     let id = &detail.id;
     let body = html! { main.detail { (parts(detail, looked_up, overview, viewer, now)) } };
-    let frame = Frame { looks_again: None, live: Some(format!("/live/instance?{}", query(id))) };
+    let frame = Frame { looks_again: None, live: Some(named("/live/instance", id, &[])) };
     layout::frame(
         viewer,
         &format!("{} on {} - rta", text(id.component.as_str()), text(id.host.as_str())),
@@ -70,7 +71,7 @@ fn head(located: Located<'_>, viewer: &Viewer, now: Timestamp) -> Node {
         section #top.detail-head data-title=(title) {
             nav.crumbs aria-label="Where it is" {
                 a href="/" { "Overview" } " / "
-                a href={ "/?" (environment_query(&id)) } { (text(id.environment.as_str())) } " / "
+                a href=(with_query("/", &[("environment", id.environment.as_str())])) { (text(id.environment.as_str())) } " / "
                 (text(id.host.as_str()))
             }
             div.detail-line {
@@ -116,11 +117,6 @@ fn head(located: Located<'_>, viewer: &Viewer, now: Timestamp) -> Node {
 
 fn fact(name: &str, value: &Markup) -> Markup {
     html! { div { dt { (name) } dd { (value) } } }
-}
-
-fn environment_query(id: &InstanceId) -> String {
-    // A text alone: nothing of it can fail.
-    serde_urlencoded::to_string([("environment", id.environment.as_str())]).unwrap_or_default()
 }
 
 /// What can be done: each leads to the plan that would, which can be agreed to there.

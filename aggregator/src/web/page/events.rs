@@ -7,6 +7,7 @@ use rta_shared::overview::{Health, Overview};
 
 use super::health::{icon, text};
 use super::{config, layout};
+use crate::web::address::with_query;
 use crate::web::viewer::Viewer;
 
 /// How far back the form offers to look.
@@ -46,7 +47,7 @@ pub(in crate::web) fn events(
                 (None, events) => ol.events { @for event in events { (row(event)) } },
             }
             @if let Some(older) = older {
-                p.older { a href=(address(filter, older)) { "Older events" } }
+                p.older { a href=(older_address(filter, older)) { "Older events" } }
             }
         }
     };
@@ -145,34 +146,18 @@ pub(super) fn choice(name: &str, title: &str, chosen: &str, mut values: Vec<Stri
 }
 
 /// Where the same events are shown that are older.
-fn address(filter: &Filter, before: u64) -> String {
-    let mut address = format!("/events?before={before}");
-    for (key, value) in [
-        ("environment", &filter.environment),
-        ("host", &filter.host),
-        ("component", &filter.component),
-        ("kind", &filter.kind),
-        ("since", &filter.since),
-    ] {
-        if !value.is_empty() {
-            address.push_str(&format!("&{key}={}", encoded(value)));
-        }
-    }
-    address
-}
-
-/// As part of an address (RFC 3986, percent-encoding).
-fn encoded(value: &str) -> String {
-    let mut encoded = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                encoded.push(char::from(byte));
-            }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
+fn older_address(filter: &Filter, before: u64) -> String {
+    with_query(
+        "/events",
+        &[
+            ("before", &before.to_string()),
+            ("environment", &filter.environment),
+            ("host", &filter.host),
+            ("component", &filter.component),
+            ("kind", &filter.kind),
+            ("since", &filter.since),
+        ],
+    )
 }
 
 #[cfg(test)]
@@ -215,7 +200,7 @@ mod tests {
             "<span>up \u{2192} down</span><span>by ann from 10.0.0.7</span><span>plan 3</span>",
             "<option value=\"health\" selected>health</option>",
             "<option value=\"gone &amp; forgotten\" selected>gone &amp; forgotten</option>",
-            "href=\"/events?before=7&amp;component=gone%20%26%20forgotten&amp;kind=health&amp;since=7d\"",
+            "href=\"/events?before=7&amp;component=gone+%26+forgotten&amp;kind=health&amp;since=7d\"",
         ] {
             assert!(html.contains(expected), "{expected}\n{html}");
         }

@@ -8,13 +8,14 @@ use rta_shared::text::counted;
 
 use super::events::{choice, sorted};
 use super::health::{badge, text};
-use super::instance::address as instance_address;
+use super::instance::address;
 use super::sparkline::sparkline;
 use super::strip::{legend, strip};
 use super::{config, layout};
 use crate::strip::Strip;
 use crate::strip::words::MEANING;
 use crate::usage_history::Sample;
+use crate::web::address::with_query;
 use crate::web::viewer::Viewer;
 
 /// The lengths that the page offers, as they stand in its address and as they are called.
@@ -95,7 +96,7 @@ fn list(mut past: Vec<Past<'_>>, shown: &Shown, length: &str) -> Markup {
         @if surplus > 0 {
             p.hint {
                 (counted(surplus, "more instance")) " fared no worse. Choose a host, or take all of them "
-                a href=(address("/api/v1/history", shown, length)) { "as JSON" } "."
+                a href=(length_address("/api/v1/history", shown, length)) { "as JSON" } "."
             }
         }
     }
@@ -142,7 +143,7 @@ fn row(past: &Past<'_>, called: &str) -> Markup {
     html! {
         li {
             div.what {
-                a.component href=(instance_address(&located.id())) { (text(name)) }
+                a.component href=(address(&located.id())) { (text(name)) }
                 (badge(located.instance.health))
             }
             (strip(shown, &format!("{name} on {}, last {called}", located.host.name)))
@@ -178,7 +179,7 @@ fn narrowing(shown: &Shown, length: &str, overview: &Overview) -> Markup {
         div.narrowing {
             nav aria-label="Length" {
                 @for (value, called) in LENGTHS {
-                    a href=(address("/history", shown, value)) aria-current=[(value == length).then_some("page")] { (called) }
+                    a href=(length_address("/history", shown, value)) aria-current=[(value == length).then_some("page")] { (called) }
                 }
             }
             form.filter method="get" action="/history" {
@@ -192,18 +193,12 @@ fn narrowing(shown: &Shown, length: &str, overview: &Overview) -> Markup {
 }
 
 /// Where the same is shown with another length.
-fn address(path: &str, shown: &Shown, length: &str) -> String {
-    let query: Vec<(&str, &str)> = [
-        ("environment", shown.environment.as_str()),
-        ("host", &shown.host),
-        ("component", &shown.component),
-        ("length", length),
-    ]
-    .into_iter()
-    .filter(|(_, value)| !value.is_empty())
-    .collect();
-    // Texts alone: nothing of it can fail.
-    format!("{path}?{}", serde_urlencoded::to_string(query).unwrap_or_default())
+fn length_address(path: &str, shown: &Shown, length: &str) -> String {
+    let Shown { environment, host, component, .. } = shown;
+    with_query(
+        path,
+        &[("environment", environment), ("host", host), ("component", component), ("length", length)],
+    )
 }
 
 /// A length as people call it.

@@ -10,6 +10,7 @@ use rta_shared::report::{PartReport, State};
 use super::health::{badge, lasting, text};
 use super::plan::fields;
 use super::{Shown, anchor, form, maintenance};
+use crate::web::address::with_query;
 use crate::web::viewer::Viewer;
 
 /// The instance's row in its host's card.
@@ -76,23 +77,22 @@ fn details(located: Located<'_>, now: Timestamp) -> Markup {
 
 /// The instance's own page.
 pub(super) fn address(id: &InstanceId) -> String {
-    format!("/instance?{}", query(id))
+    named("/instance", id, &[])
 }
 
 /// Where the instance's log is shown.
 pub(super) fn log_address(id: &InstanceId) -> String {
-    format!("/log?{}", query(id))
+    named("/log", id, &[])
 }
 
-/// What names an instance in an address.
-pub(super) fn query(id: &InstanceId) -> String {
-    let query = [
+/// An address in whose query an instance is named, before what `more` says.
+pub(super) fn named(path: &str, id: &InstanceId, more: &[(&str, &str)]) -> String {
+    let named = [
         ("environment", id.environment.as_str()),
         ("host", id.host.as_str()),
         ("component", id.component.as_str()),
     ];
-    // Texts alone: nothing of it can fail.
-    serde_urlencoded::to_string(query).unwrap_or_default()
+    with_query(path, &[&named, more].concat())
 }
 
 /// `driver 0/1 missing`: what is not right is said in a word too.

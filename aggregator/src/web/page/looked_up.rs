@@ -11,7 +11,7 @@ use rta_shared::text::printable_line;
 
 use super::events::row as event_row;
 use super::health::text;
-use super::instance::{log_address, query};
+use super::instance::{log_address, named};
 use super::sparkline::sparkline;
 use super::strip::{legend, strip};
 use super::tree::Node;
@@ -61,7 +61,7 @@ impl LookedUp {
                         }
                     }
                 }
-                p.hint { a href={ "/history?" (query(id)) "&length=7d" } { "Last 7 days" } }
+                p.hint { a href=(named("/history", id, &[("length", "7d")])) { "Last 7 days" } }
             }
         };
         Node::leaf("past", &element)
@@ -95,8 +95,7 @@ impl LookedUp {
 
     /// What happened to it of late.
     pub(super) fn of_late(&self, id: &InstanceId) -> Node {
-        let query =
-            serde_urlencoded::to_string([("host", id.host.as_str()), ("component", id.component.as_str())]);
+        let all = named("/events", id, &[]);
         let element = html! {
             section #of-late.panel {
                 h2 { "Of late" }
@@ -105,7 +104,7 @@ impl LookedUp {
                     Ok(events) if events.is_empty() => p.empty-line { "Nothing was recorded." },
                     Ok(events) => {
                         ol.events { @for event in events { (event_row(event)) } }
-                        p.hint { a href={ "/events?" (query.unwrap_or_default()) } { "All events of it" } }
+                        p.hint { a href=(all) { "All events of it" } }
                     }
                 }
             }

@@ -21,6 +21,7 @@ use super::layout::Frame;
 use super::{AGAIN, instance, is_under_way, layout, slug};
 use crate::graph::layout::Layout;
 use crate::graph::{Graph, Node};
+use crate::web::address::with_query;
 use crate::web::page;
 use crate::web::viewer::Viewer;
 
@@ -75,9 +76,7 @@ pub(in crate::web) fn parts(
 
 /// Where the graph of an environment is shown.
 pub(in crate::web::page) fn address(environment: &Name) -> String {
-    // Texts alone: nothing of it can fail.
-    let query = serde_urlencoded::to_string([("environment", environment.as_str())]);
-    format!("/graph?{}", query.unwrap_or_default())
+    with_query("/graph", &[("environment", environment.as_str())])
 }
 
 /// Where a node leads: to its instance; where it stands for those of several hosts, to the environment.

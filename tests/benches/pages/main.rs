@@ -1,0 +1,127 @@
+//! What people wait for: from a change to the pages that are open, and the page of a large platform.
+//!
+//! `cargo bench -p rta-tests --bench pages` opens 200 pages: first those of one host, on which a process is killed 40
+//! times; then those of a thousand hosts of 14 components, of which one changes 40 times. The exit code is 1 where an
+//! aim is missed.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench that cannot set itself up fails; it prints"
+)]
+
+mod readers;
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use readers::{PATIENCE, Readers};
+use rta_shared::proto::v1::State;
+use rta_tests::figures::percentile;
+use rta_tests::{MadeUpHosts, Mode, Program, Site, Stage, patiently};
+
+/// How many pages are open.
+const PAGES: usize = 200;
+const ROUNDS: usize = 40;
+/// From a change to the last page, in the 95th percentile.
+const TOLD: Duration = Duration::from_millis(100);
+/// To ask for the page of a thousand hosts and to have it, in the 95th percentile.
+const ASKED: Duration = Duration::from_millis(20);
+/// How large that page may be, in bytes, before it is compressed.
+const LARGEST: usize = 1_500_000;
+
+const HOSTS: usize = 1_000;
+const COMPONENTS: usize = 14;
+
+fn main() -> ExitCode {
+    println!("{:44} {:>9} {:>9} {:>9}", "in ms", "p50", "p95", "most");
+    let is_well = [one_host(), a_thousand_hosts()];
+    if is_well.iter().all(|is_well| *is_well) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints a line; the 95th percentile.
+fn print(what: &str, times: &[Duration]) -> Duration {
+    let ms = |share| percentile(times, share).as_secs_f64() * 1000.0;
+    println!("{what:44} {:9.2} {:9.2} {:9.2}", ms(0.5), ms(0.95), ms(1.0));
+    percentile(times, 0.95)
+}
+
+/// From the aggregator's overview of a process that was killed to the pages.
+fn one_host() -> bool {
+    let mut stage = Stage::new(Mode::Events, |site| {
+        (0..20).map(|at| site.component(&format!("c{at}"), "", "")).collect()
+    });
+    let readers = Readers::open(stage.aggregator.address("web"), PAGES);
+    let (mut first, mut last) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let mut child = stage.site.play("c7");
+        let pid = child.id();
+        let runs = stage
+            .overviews
+            .await_that("c7", PATIENCE, |seen| seen.state == State::Running && seen.pids() == [pid]);
+        runs.expect("it is seen to run");
+        readers.drain();
+        child.kill().unwrap();
+        let seen = stage.overviews.await_that("c7", PATIENCE, |seen| seen.state == State::Stopped);
+        let seen = seen.expect("it is seen to have stopped");
+        let round = readers.round();
+        first.push(round.first.saturating_duration_since(seen));
+        last.push(round.last.saturating_duration_since(seen));
+        child.wait().unwrap();
+    }
+    print("one host: from the overview to the first page", &first);
+    print(&format!("  to the last of {PAGES}"), &last) < TOLD
+}
+
+/// The page of a large platform, of which every twentieth host has a component that is down, and what needs it.
+fn a_thousand_hosts() -> bool {
+    let hosts = MadeUpHosts::new(HOSTS, COMPONENTS);
+    (0..HOSTS).step_by(20).for_each(|at| hosts.set(at, 3, State::Stopped));
+    let site = Site::new();
+    site.write("site.toml", &hosts.toml());
+    let config = site.config().display().to_string();
+    let mut aggregator = Program::start(
+        "rta-aggregator",
+        ["--config", &config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
+    );
+    let web = aggregator.address("web");
+    let verdict = format!("{} down, {} degraded", HOSTS / 20, HOSTS / 20 * (COMPONENTS - 4));
+    patiently("every host to be heard of", || page(web, "").contains(&verdict).then_some(()));
+    let mut asked = Vec::new();
+    for _ in 0..ROUNDS {
+        let begun = Instant::now();
+        page(web, "");
+        asked.push(begun.elapsed());
+    }
+    let (size, compressed) = (page(web, "").len(), page(web, "Accept-Encoding: gzip\r\n").len());
+
+    let readers = Readers::open(web, PAGES);
+    let (mut first, mut last, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for round in 0..ROUNDS {
+        readers.drain();
+        let begun = Instant::now();
+        hosts.set(7, COMPONENTS - 1, if round % 2 == 0 { State::Stopped } else { State::Running });
+        let round = readers.round();
+        first.push(round.first.saturating_duration_since(begun));
+        last.push(round.last.saturating_duration_since(begun));
+        bytes = bytes.max(round.bytes);
+    }
+    let asked = print(&format!("{HOSTS} hosts of {COMPONENTS}: a page is asked for"), &asked);
+    print("  from an agent's report to the first page", &first);
+    let told = print(&format!("  to the last of {PAGES}"), &last);
+    println!("  the page has {size} bytes, compressed {compressed}; a change at most {bytes}");
+    asked < ASKED && size < LARGEST && told < TOLD
+}
+
+/// The overview as a browser gets it, head and all.
+fn page(web: SocketAddr, more: &str) -> String {
+    let mut stream = TcpStream::connect(web).expect("the page can be asked for");
+    write!(stream, "GET / HTTP/1.1\r\nHost: {web}\r\nConnection: close\r\n{more}\r\n")
+        .expect("a request can be sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("it is answered");
+    String::from_utf8_lossy(&answer).into_owned()
+}
