@@ -25,13 +25,36 @@
     },
   };
 
+  // What is on the page by this ID becomes as `piece` is; gives it, if it is there.
+  const renew = (piece) => {
+    const here = document.getElementById(piece.id);
+    if (here) Idiomorph.morph(here, piece, options);
+    return here && document.getElementById(piece.id);
+  };
+
+  // A child of a group is gone, is new, or has another place.
+  const order = ({ content, dataset: { gone, into, after } }) => {
+    if (gone) {
+      document.getElementById(gone)?.remove();
+      return;
+    }
+    const piece = content.firstElementChild;
+    const here = renew(piece) ?? piece;
+    const before = after && document.getElementById(after);
+    if (before) before.after(here);
+    else document.getElementById(into)?.prepend(here);
+  };
+
   const patch = (html) => {
     const pieces = document.createElement("template");
     pieces.innerHTML = html;
+    const focused = document.activeElement;
     for (const piece of [...pieces.content.children]) {
-      const here = document.getElementById(piece.id);
-      if (here) Idiomorph.morph(here, piece, options);
+      if (piece.localName === "template") order(piece);
+      else renew(piece);
     }
+    // What is moved loses it.
+    if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
     if (csrf) document.querySelectorAll("#page input[name=csrf]").forEach((input) => { input.value = csrf; });
     const title = document.getElementById("top")?.dataset.title;
     if (title) document.title = title;

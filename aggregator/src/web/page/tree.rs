@@ -1,6 +1,8 @@
 //! A page as a tree of parts: what differs between two moments is found part by part, and only that is sent to those
 //! who have the page open.
 
+use std::collections::HashMap;
+
 use maud::{Markup, Render};
 
 /// A part of a page: an element with an ID that no other of the page has.
@@ -49,7 +51,12 @@ impl Node {
         }
     }
 
-    /// The elements that take the place of those of the same IDs, for a page that has `before`.
+    /// What makes of a page that has `before` one that has this: elements that take the place of those of the same
+    /// IDs, and orders for the children of groups:
+    ///
+    /// - `<template data-gone="ID">`: that one is not there any more;
+    /// - `<template data-into="GROUP" data-after="ID">` around an element: it belongs into that group, after that one,
+    ///   or first where there is no such attribute.
     pub(in crate::web) fn changes(&self, before: &Self) -> String {
         let mut html = String::new();
         self.differs(before, &mut html);
@@ -58,24 +65,68 @@ impl Node {
 
     fn differs(&self, before: &Self, html: &mut String) {
         match (&self.content, &before.content) {
+            (now, then) if now == then && self.id == before.id => {}
             (
                 Content::Group { open, children, .. },
                 Content::Group { open: open_before, children: children_before, .. },
-            ) if self.id == before.id
-                && open == open_before
-                && children
-                    .iter()
-                    .map(|child| &child.id)
-                    .eq(children_before.iter().map(|child| &child.id)) =>
-            {
-                for (child, before) in children.iter().zip(children_before) {
-                    child.differs(before, html);
-                }
+            ) if open == open_before => {
+                let (orders, is_shorter) = self.orders(children, children_before);
+                if is_shorter { html.push_str(&orders) } else { self.write(html) }
             }
-            (now, then) if now == then => {}
             _ => self.write(html),
         }
     }
+
+    /// What makes these children of those before; whether that is less than to send all of them.
+    fn orders(&self, children: &[Self], before: &[Self]) -> (String, bool) {
+        let places: HashMap<&str, usize> =
+            before.iter().enumerate().map(|(at, child)| (child.id.as_str(), at)).collect();
+        let was: Vec<Option<usize>> =
+            children.iter().map(|child| places.get(child.id.as_str()).copied()).collect();
+        let stays = longest_rise(&was);
+        let mut html = String::new();
+        let mut is_there = vec![false; before.len()];
+        was.iter().flatten().for_each(|at| is_there[*at] = true);
+        for (gone, _) in before.iter().zip(is_there).filter(|(_, is_there)| !is_there) {
+            html.push_str(&maud::html! { template data-gone=(gone.id) {} }.0);
+        }
+        let mut after: Option<&str> = None;
+        for ((child, was), stays) in children.iter().zip(was).zip(stays.iter()) {
+            match was.filter(|_| *stays) {
+                Some(was) => child.differs(&before[was], &mut html),
+                None => {
+                    html.push_str(
+                        &maud::html! { template data-into=(self.id) data-after=[after] { (child) } }.0,
+                    );
+                }
+            }
+            after = Some(&child.id);
+        }
+        (html, stays.contains(&true))
+    }
+}
+
+/// Which of these are of the longest sequence that rises: the fewest of the others have to move.
+fn longest_rise(places: &[Option<usize>]) -> Vec<bool> {
+    // For each length the sequence of it that ends lowest: where it ends. And for each the one before it.
+    let mut ends: Vec<usize> = Vec::new();
+    let mut earlier: Vec<Option<usize>> = vec![None; places.len()];
+    for (at, place) in places.iter().enumerate() {
+        let Some(place) = place else { continue };
+        let length = ends.partition_point(|end| places[*end].is_some_and(|end| end < *place));
+        earlier[at] = length.checked_sub(1).map(|before| ends[before]);
+        match ends.get_mut(length) {
+            Some(end) => *end = at,
+            None => ends.push(at),
+        }
+    }
+    let mut rises = vec![false; places.len()];
+    let mut next = ends.last().copied();
+    while let Some(at) = next {
+        rises[at] = true;
+        next = earlier[at];
+    }
+    rises
 }
 
 /// What a group is.
@@ -95,6 +146,8 @@ impl Render for Node {
 #[cfg(test)]
 mod tests {
     use maud::html;
+    use proptest::prelude::*;
+    use proptest::sample::subsequence;
 
     use super::*;
 
@@ -120,10 +173,57 @@ mod tests {
         let before = page(vec![leaf("a", "1"), leaf("b", "1")]);
         assert_eq!(before.changes(&before), "");
         assert_eq!(page(vec![leaf("a", "1"), leaf("b", "2")]).changes(&before), "<p id=\"b\">2</p>");
-        // Another order, or others: the group around them.
-        for children in [vec![leaf("b", "1"), leaf("a", "1")], vec![leaf("a", "1")], vec![]] {
+        let changed = page(vec![leaf("b", "2"), leaf("c", "3")]).changes(&before);
+        assert_eq!(
+            changed,
+            "<template data-gone=\"a\"></template><p id=\"b\">2</p>\
+             <template data-into=\"list\" data-after=\"b\"><p id=\"c\">3</p></template>"
+        );
+        // Nothing is left of it: the group as a whole.
+        for children in [vec![leaf("c", "1")], vec![]] {
             let changed = page(children).changes(&before);
             assert!(changed.starts_with("<ul id=\"list\"") && changed.ends_with("</ul>"), "{changed}");
+        }
+    }
+
+    #[test]
+    fn as_few_as_possible_are_moved() {
+        let named = |names: &str| page(names.split(' ').map(|name| leaf(name, "1")).collect());
+        let changed = named("e a b c d").changes(&named("a b c d e"));
+        assert_eq!(changed, "<template data-into=\"list\"><p id=\"e\">1</p></template>");
+        let changed = named("a d b c").changes(&named("a b c d"));
+        assert_eq!(changed, "<template data-into=\"list\" data-after=\"a\"><p id=\"d\">1</p></template>");
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_obeys_the_orders_has_the_same_children(
+            before in subsequence((0..9).collect::<Vec<u8>>(), 0..9).prop_shuffle(),
+            now in subsequence((0..9).collect::<Vec<u8>>(), 0..9).prop_shuffle(),
+        ) {
+            let named = |names: &[u8]| page(names.iter().map(|name| leaf(&format!("n{name}"), "1")).collect());
+            let changed = named(&now).changes(&named(&before));
+            let names = |names: &[u8]| names.iter().map(|name| format!("n{name}")).collect::<Vec<_>>();
+            let mut list = names(&before);
+            let attribute = |order: &str, name: &str| {
+                let (_, rest) = order.split_once(&format!("{name}=\""))?;
+                rest.split('"').next().map(str::to_owned)
+            };
+            if changed.starts_with("<ul") {
+                list = names(&now);
+            }
+            for order in changed.split("<template ").skip(1) {
+                if let Some(gone) = attribute(order, "data-gone") {
+                    list.retain(|name| *name != gone);
+                    continue;
+                }
+                let placed = attribute(order, "id").unwrap();
+                list.retain(|name| *name != placed);
+                let after = attribute(order, "data-after");
+                let at = after.map_or(0, |after| list.iter().position(|name| *name == after).unwrap() + 1);
+                list.insert(at, placed);
+            }
+            prop_assert_eq!(list, names(&now));
         }
     }
 }
