@@ -5,8 +5,8 @@ use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview, 
 
 use super::health::{ago, badge, text};
 use super::selection::Selection;
-use super::tree::Node;
-use super::{Shown, agent, config, instance, maintenance, slug};
+use super::tree::{Node, Tag};
+use super::{Shown, agent, anchor, config, instance, maintenance, slug};
 
 /// The host's card, with these of its instances.
 pub(super) fn host(
@@ -17,31 +17,37 @@ pub(super) fn host(
 ) -> Node {
     let now = shown.now;
     let id = format!("{}-host-{}", slug(environment.name.as_str()), slug(host.name.as_str()));
-    let element = html! {
-        article #(id) class={ "host " (host.health) } {
-            header {
-                h3 { (text(host.name.as_str())) }
-                @if let Some(role) = &host.role { span.role { (text(role.as_str())) } }
-                (badge(host.health))
-                p.seen {
-                    @match (host.seen_at(), host.reachable) {
-                        (Some(at), true) => { "seen " (ago(at, now)) }
-                        (Some(at), false) => { "last seen " (ago(at, now)) }
-                        (None, _) => "not seen yet",
-                    }
+    let part = |name: &str| format!("{id}.{name}");
+    let head = html! {
+        header id=(part("head")) {
+            h3 { (text(host.name.as_str())) }
+            @if let Some(role) = &host.role { span.role { (text(role.as_str())) } }
+            (badge(host.health))
+            p.seen {
+                @match (host.seen_at(), host.reachable) {
+                    (Some(at), true) => { "seen " (ago(at, now)) }
+                    (Some(at), false) => { "last seen " (ago(at, now)) }
+                    (None, _) => "not seen yet",
                 }
             }
+        }
+    };
+    let notes = html! {
+        div.host-notes id=(part("notes")) {
             @if let Some(maintenance) = &host.maintenance { (maintenance::line(maintenance)) }
             @if let Some(error) = &host.error { p.error { (text(error)) } }
             // What a lost agent said of itself need not be so any longer.
             @if let Some(agent) = host.agent.as_ref().filter(|_| host.reachable) {
                 (config::warnings(agent, shown.digest))
             }
-            ul.instances {
-                @for instance in instances {
-                    (instance::row(Located { environment, host, instance }, shown))
-                }
-            }
+        }
+    };
+    let rows = instances.iter().map(|instance| {
+        let located = Located { environment, host, instance };
+        Node::leaf(anchor(&located.id()), &instance::row(located, shown))
+    });
+    let foot = html! {
+        div id=(part("foot")) {
             @if instances.len() < host.instances.len() {
                 p.rest {
                     a href=(Selection::of_host(environment, host).address()) {
@@ -52,5 +58,12 @@ pub(super) fn host(
             (agent::footer(host, now))
         }
     };
-    Node::leaf(id, &element)
+    let parts = vec![
+        Node::leaf(part("head"), &head),
+        Node::leaf(part("notes"), &notes),
+        Node::group(part("instances"), Tag::List, "instances", rows.collect()),
+        Node::leaf(part("foot"), &foot),
+    ];
+    let class = format!("host {}", host.health);
+    Node::group(id, Tag::Article, &class, parts)
 }

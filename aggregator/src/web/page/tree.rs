@@ -30,6 +30,7 @@ impl Node {
     pub(in crate::web) fn group(id: impl Into<String>, tag: Tag, class: &str, children: Vec<Node>) -> Self {
         let id = id.into();
         let (tag, close) = match tag {
+            Tag::Article => ("article", "</article>"),
             Tag::Division => ("div", "</div>"),
             Tag::Section => ("section", "</section>"),
             Tag::List => ("ul", "</ul>"),
@@ -132,6 +133,7 @@ fn longest_rise(places: &[Option<usize>]) -> Vec<bool> {
 /// What a group is.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::web) enum Tag {
+    Article,
     Division,
     Section,
     List,
