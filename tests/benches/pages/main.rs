@@ -99,7 +99,7 @@ fn a_thousand_hosts() -> bool {
     let (size, compressed) = (page(web, "").len(), page(web, "Accept-Encoding: gzip\r\n").len());
 
     let readers = Readers::open(web, PAGES);
-    let (mut first, mut last, mut bytes) = (Vec::new(), Vec::new(), 0);
+    let (mut first, mut last, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         readers.drain();
         let begun = Instant::now();
@@ -107,12 +107,15 @@ fn a_thousand_hosts() -> bool {
         let round = readers.round();
         first.push(round.first.saturating_duration_since(begun));
         last.push(round.last.saturating_duration_since(begun));
-        bytes = bytes.max(round.bytes);
+        bytes.push(round.bytes);
     }
     let asked = print(&format!("{HOSTS} hosts of {COMPONENTS}: a page is asked for"), &asked);
     print("  from an agent's report to the first page", &first);
     let told = print(&format!("  to the last of {PAGES}"), &last);
-    println!("  the page has {size} bytes, compressed {compressed}; a change at most {bytes}");
+    bytes.sort_unstable();
+    // Now and then what is used, and times, are brought up to date together with a change.
+    let (change, most) = (bytes[ROUNDS / 2], bytes[ROUNDS - 1]);
+    println!("  the page has {size} bytes, compressed {compressed}; a change {change}, at most {most}");
     asked < ASKED && size < LARGEST && told < TOLD
 }
 

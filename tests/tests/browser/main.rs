@@ -101,6 +101,26 @@ async fn a_process_that_is_killed_turns_its_row_without_a_reload() {
 }
 
 #[tokio::test]
+async fn an_instances_page_goes_on_with_what_takes_its_place() {
+    let Some(browser) = Browser::open(Script::On).await else { return };
+    let world = World::new();
+    browser.goto(&world.page("/instance?environment=TEST&host=h&component=app")).await;
+    let before = world.site.process("app").unwrap();
+    browser.reads(&format!("pid {before}, ")).await;
+    // What a reload would lose: how far down one has read.
+    browser.resize(1000, 300).await;
+    browser.run("scrollTo(0, 150); return null").await;
+    let restarted = run("rta", ["--aggregator", &world.grpc.to_string(), "restart", "app", "--yes"]);
+    assert!(restarted.status.success(), "{restarted:?}");
+    let after = world.site.process("app").unwrap();
+    let text = browser.reads(&format!("pid {after}, ")).await;
+    assert!(!text.contains(&format!("pid {before}, ")), "{text}");
+    browser.reads("restart of app on h: done").await;
+    assert_eq!(browser.run("return scrollY").await, 150);
+    browser.close().await;
+}
+
+#[tokio::test]
 async fn an_action_is_previewed_agreed_to_and_followed() {
     let Some(browser) = Browser::open(Script::On).await else { return };
     let world = World::new();

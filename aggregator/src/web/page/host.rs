@@ -16,8 +16,8 @@ pub(super) fn host(
     shown: &Shown<'_>,
 ) -> Node {
     let now = shown.now;
-    let id = format!("{}-host-{}", slug(environment.name.as_str()), slug(host.name.as_str()));
-    let part = |name: &str| format!("{id}.{name}");
+    let id = format!("host:{}:{}", slug(environment.name.as_str()), slug(host.name.as_str()));
+    let part = |name: &str| format!("{id}:{name}");
     let head = html! {
         header id=(part("head")) {
             h3 { (text(host.name.as_str())) }

@@ -1,6 +1,7 @@
 //! The page: pure functions from an overview to HTML.
 
 mod agent;
+mod causes;
 mod config;
 mod detail;
 mod environment;
@@ -26,6 +27,7 @@ mod wall;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
+use rta_shared::name::Name;
 use rta_shared::overview::{Counts, Health, InstanceId, Overview};
 use rta_shared::report::State;
 use rta_shared::text::counted;
@@ -111,7 +113,7 @@ fn top(overview: &Overview, viewer: &Viewer) -> Node {
                 @if overview.environments.len() > 1 {
                     nav aria-label="Environments" {
                         @for environment in &overview.environments {
-                            a href={ "#" (slug(environment.name.as_str())) } {
+                            a href={ "#" (environment_id(&environment.name)) } {
                                 (health::mark(environment.health)) (health::text(environment.name.as_str()))
                             }
                         }
@@ -197,6 +199,11 @@ fn is_under_way(overview: &Overview, plans: &[Snapshot]) -> bool {
 /// The anchor of an instance's row.
 fn anchor(id: &InstanceId) -> String {
     format!("{}.{}.{}", slug(id.environment.as_str()), slug(id.host.as_str()), slug(id.component.as_str()))
+}
+
+/// The ID of an environment's element. A colon is in no name's [`slug`]: those of nothing else are the same.
+fn environment_id(name: &Name) -> String {
+    format!("env:{}", slug(name.as_str()))
 }
 
 /// A name as an element's ID, and as the end of an address. Names that differ give IDs that differ.

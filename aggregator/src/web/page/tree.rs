@@ -31,6 +31,7 @@ impl Node {
         let id = id.into();
         let (tag, close) = match tag {
             Tag::Article => ("article", "</article>"),
+            Tag::Details => ("details", "</details>"),
             Tag::Division => ("div", "</div>"),
             Tag::Section => ("section", "</section>"),
             Tag::List => ("ul", "</ul>"),
@@ -134,6 +135,7 @@ fn longest_rise(places: &[Option<usize>]) -> Vec<bool> {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::web) enum Tag {
     Article,
+    Details,
     Division,
     Section,
     List,

@@ -19,24 +19,24 @@ pub(super) fn wall(environment: &EnvironmentOverview, hosts: &[&HostOverview]) -
         let role = host.role.as_ref().map_or("", |role| role.as_str());
         by_role.entry(role).or_default().push(host);
     }
-    let id = format!("{}-wall", slug(environment.name.as_str()));
+    let id = format!("wall:{}", slug(environment.name.as_str()));
     let roles = by_role.into_iter().flat_map(|(role, hosts)| {
-        let id = format!("{id}-{}", slug(role));
+        let id = format!("{id}:{}", slug(role));
         let title = if role.is_empty() { "without a role" } else { role };
         let counts: Counts = hosts.iter().map(|host| host.health).collect();
         let head = html! {
-            h3.role-head id={ (id) "-head" } {
+            h3.role-head id={ (id) ":head" } {
                 (text(title)) " " span { (counted(hosts.len(), "host")) ", " (counts.up) " up" }
             }
         };
         let tiles = hosts.into_iter().map(|host| tile(environment, host)).collect();
-        [Node::leaf(format!("{id}-head"), &head), Node::group(id, Tag::List, "tiles", tiles)]
+        [Node::leaf(format!("{id}:head"), &head), Node::group(id, Tag::List, "tiles", tiles)]
     });
     Node::group(id.clone(), Tag::Division, "wall", roles.collect())
 }
 
 fn tile(environment: &EnvironmentOverview, host: &HostOverview) -> Node {
-    let id = format!("{}-tile-{}", slug(environment.name.as_str()), slug(host.name.as_str()));
+    let id = format!("tile:{}:{}", slug(environment.name.as_str()), slug(host.name.as_str()));
     let counts: Counts = host.instances.iter().map(|instance| instance.health).collect();
     let element = html! {
         li id=(id) class={ "tile " (host.health) } {

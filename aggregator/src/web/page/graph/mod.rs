@@ -18,7 +18,7 @@ use rta_shared::trouble::verdict;
 
 use super::health::{badge, mark, text};
 use super::layout::Frame;
-use super::{AGAIN, instance, is_under_way, layout, slug};
+use super::{AGAIN, environment_id, instance, is_under_way, layout};
 use crate::graph::layout::Layout;
 use crate::graph::{Graph, Node};
 use crate::web::address::with_query;
@@ -83,7 +83,7 @@ pub(in crate::web::page) fn address(environment: &Name) -> String {
 fn leads_to(environment: &str, graph: &Graph, node: usize) -> String {
     match graph.id(node) {
         Some(id) => instance::address(&id),
-        None => format!("/#{}", slug(environment)),
+        None => format!("/#{}", environment_id(&environment.into())),
     }
 }
 

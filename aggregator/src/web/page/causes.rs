@@ -1,0 +1,111 @@
+//! What is wrong in an environment: the root causes, each with what it takes down.
+
+use jiff::Timestamp;
+use maud::html;
+use rta_shared::overview::{EnvironmentOverview, Located};
+use rta_shared::trouble::{Trouble, consequence};
+
+use super::health::{ago, icon, lasting, text};
+use super::instance::address;
+use super::tree::{Node, Tag};
+use super::{Shown, anchor, maintenance, slug};
+
+/// How many of the instances that a cause takes down are named.
+const NAMED: usize = 12;
+/// How many causes are seen at once.
+const SEEN: usize = 10;
+/// How many causes are listed.
+const CAUSES: usize = 60;
+
+/// Those of `troubles` that are this environment's; `id` is the environment's.
+pub(super) fn causes(
+    environment: &EnvironmentOverview,
+    troubles: &[Trouble<'_>],
+    shown: &Shown<'_>,
+    id: &str,
+) -> Node {
+    let own: Vec<_> =
+        troubles.iter().filter(|trouble| trouble.environment.name == environment.name).collect();
+    let id = format!("{id}:causes");
+    if own.is_empty() {
+        return Node::group(id, Tag::Division, "", Vec::new());
+    }
+    let part = |name: &str| format!("{id}:{name}");
+    let listed = |name: &str, some: &[&Trouble<'_>]| {
+        let nodes = some.iter().map(|trouble| cause(trouble, shown.now)).collect();
+        Node::group(part(name), Tag::List, "causes", nodes)
+    };
+    let (seen, others) = own.split_at(own.len().min(SEEN));
+    let (others, unlisted) = others.split_at(others.len().min(CAUSES - SEEN));
+    let head = html! { h3 id=(part("head")) { "What is wrong" } };
+    let mut children = vec![Node::leaf(part("head"), &head), listed("seen", seen)];
+    if !others.is_empty() {
+        let more = html! {
+            summary id=(part("more")) {
+                "and " (others.len() + unlisted.len()) " more"
+                @if !unlisted.is_empty() { "; " (unlisted.len()) " of them are found below only" }
+            }
+        };
+        let others = vec![Node::leaf(part("more"), &more), listed("listed", others)];
+        children.push(Node::group(part("others"), Tag::Details, "more-causes", others));
+    }
+    Node::group(id, Tag::Division, "troubles", children)
+}
+
+/// What tells it from every other one.
+fn place(trouble: &Trouble<'_>) -> String {
+    let Trouble { environment, host, instance, .. } = trouble;
+    match instance {
+        Some(instance) => anchor(&Located { environment, host, instance }.id()),
+        None => format!("{}:{}", slug(environment.name.as_str()), slug(host.name.as_str())),
+    }
+}
+
+/// One root cause, with what it takes down.
+fn cause(trouble: &Trouble<'_>, now: Timestamp) -> Node {
+    let id = format!("cause:{}", place(trouble));
+    let host_name = text(trouble.host.name.as_str());
+    let consequence = consequence(trouble);
+    let element = html! {
+        li #(id) class={ "trouble " (trouble.health()) } {
+            (icon(trouble.health()))
+            div {
+                @if let Some(maintenance) = trouble.maintenance() { p { (maintenance::badge(maintenance)) } }
+                @match trouble.instance {
+                    Some(instance) => {
+                        p {
+                            a href=(address(&Located { environment: trouble.environment, host: trouble.host, instance }.id())) {
+                                strong { (text(instance.component.as_str())) } " on " (host_name)
+                            }
+                            " is " strong { (instance.health) }
+                            @if let Some(since) = instance.since { " for " (lasting(since, now)) }
+                            ": " (text(&instance.reason))
+                        }
+                    }
+                    None => {
+                        p {
+                            "host " strong { (host_name) } " is " strong { "unknown" }
+                            @match trouble.host.seen_at() {
+                                Some(at) => { ", last seen " (ago(at, now)) }
+                                None => ", never seen",
+                            }
+                        }
+                        @if let Some(error) = &trouble.host.error { p.error { (text(error)) } }
+                    }
+                }
+                @if !consequence.is_empty() {
+                    p.affected {
+                        (consequence) ": "
+                        @for (at, other) in trouble.affected.iter().take(NAMED).enumerate() {
+                            @if at > 0 { ", " }
+                            a href=(address(&other.id())) { (text(other.instance.component.as_str())) }
+                            @if other.host.name != trouble.host.name { " on " (text(other.host.name.as_str())) }
+                        }
+                        @if trouble.affected.len() > NAMED { " and " (trouble.affected.len() - NAMED) " more" }
+                    }
+                }
+            }
+        }
+    };
+    Node::leaf(id, &element)
+}
