@@ -13,6 +13,7 @@ mod site;
 mod stage;
 mod storm;
 mod systemd;
+mod web;
 
 pub use action::{Acted, AgentClient, act, connect};
 pub use binaries::binary;
@@ -24,3 +25,4 @@ pub use site::{Children, Site, control_group};
 pub use stage::{Mode, Stage};
 pub use storm::Storm;
 pub use systemd::RealSystemd;
+pub use web::{Answer, Session, Web};

@@ -9,7 +9,7 @@ use std::process::Output;
 use std::sync::Arc;
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
-use rta_tests::{Program, Site, patiently, run};
+use rta_tests::{Program, Site, Web, patiently, run};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
@@ -108,7 +108,7 @@ impl Own {
 
 struct Aggregator {
     program: Program,
-    web: SocketAddr,
+    web: Web,
     grpc: SocketAddr,
 }
 
@@ -121,19 +121,13 @@ impl Aggregator {
                 .to_vec();
         arguments.extend_from_slice(more);
         let mut program = Program::start("rta-aggregator", arguments);
-        let (web, grpc) = (program.address("web"), program.address("grpc"));
+        let (web, grpc) = (Web(program.address("web")), program.address("grpc"));
         Self { program, web, grpc }
     }
 
     /// What is said of a host, by the page in clear.
     fn host(&self, name: &str) -> Value {
-        let mut stream = TcpStream::connect(self.web).unwrap();
-        let request =
-            format!("GET /api/v1/overview HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.web);
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let overview: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+        let overview: Value = serde_json::from_str(&self.web.get("/api/v1/overview").body).unwrap();
         let hosts = overview["environments"][0]["hosts"].as_array().unwrap();
         hosts.iter().find(|host| host["host"] == name || host["name"] == name).unwrap().clone()
     }
@@ -338,11 +332,11 @@ fn renewed_files_are_used_without_a_restart_and_broken_ones_are_not() {
         web.key.to_str().unwrap().to_owned(),
     ];
     let paged = Aggregator::start(&site, &flags);
-    let (before, start) = page(paged.web, &ca).unwrap();
+    let (before, start) = page(paged.web.0, &ca).unwrap();
     assert_eq!(start, "HTTP/1.1 200 OK");
     pki.make(&["host", "page", "--force"]);
     pki.own("hosts/page").replace(&web);
-    patiently("the renewed certificate", || (page(paged.web, &ca)?.0 != before).then_some(()));
+    patiently("the renewed certificate", || (page(paged.web.0, &ca)?.0 != before).then_some(()));
 }
 
 #[test]

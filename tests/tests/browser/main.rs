@@ -25,15 +25,12 @@ impl World {
         let components = [("app", ""), ("user", "\"app\""), ("other", "")]
             .map(|(name, needs)| site.component(name, needs, ""));
         site.write("components.toml", &components.concat());
-        let host = |agent: SocketAddr| {
+        let [(agent, _)] = site.agents(["h"], &[], "host.toml", |[agent]| {
             format!(
                 "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", role = \"r\", agent = \"http://{agent}\" }}]\n\
                  [[role]]\nname = \"r\"\ncomponents = [\"app\", \"user\", \"other\"]\n"
             )
-        };
-        site.write("host.toml", &host(SocketAddr::from(([127, 0, 0, 1], 1))));
-        let (agent, address) = site.agent("h");
-        site.write("host.toml", &host(address));
+        });
         let free = "127.0.0.1:0".to_owned();
         let mut aggregator = aggregator(&site, &free, &free);
         let (web, grpc) = (aggregator.address("web"), aggregator.address("grpc"));
