@@ -233,8 +233,14 @@ fn attempts_are_slowed_down_and_the_right_one_is_let_in_again() {
     for _ in 0..5 {
         assert_eq!(world.web.sign_in("ann", "wrong horse battery").code, 401);
     }
-    let slowed = world.web.sign_in("ann", PASSWORD);
-    assert!(slowed.code == 429 && slowed.head.contains("retry-after: "), "{slowed:?}");
+    // The first waits are short: a password may take longer to be checked on a busy machine.
+    let slowed = patiently("the right one to be slowed down, too", || {
+        if world.web.sign_in("ann", "wrong horse battery").code != 429 {
+            return None;
+        }
+        Some(world.web.sign_in("ann", PASSWORD)).filter(|answer| answer.code == 429)
+    });
+    assert!(slowed.header("retry-after").is_some(), "{slowed:?}");
     patiently("the wait to be over", || (world.web.sign_in("ann", PASSWORD).code == 303).then_some(()));
 }
 
