@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
+use crate::PASSWORD;
 use crate::program::PATIENCE;
 
 /// A page that is served in clear at this address.
@@ -53,12 +54,12 @@ impl Web {
         self.post("/sign-in", &format!("name={name}&password={password}&next=/events"))
     }
 
-    /// The session of somebody who signs in.
+    /// The session of one of [`People`](crate::People), who signs in.
     ///
     /// # Panics
     /// Where they are not let in.
-    pub fn session(self, name: &str, password: &str) -> Session {
-        let cookie = self.sign_in(name, password).cookie();
+    pub fn session(self, name: &str) -> Session {
+        let cookie = self.sign_in(name, PASSWORD).cookie();
         let csrf = self.ask("GET", "/", &[("Cookie", &cookie)], "").csrf();
         Session { cookie, csrf }
     }

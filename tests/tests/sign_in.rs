@@ -2,13 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
-use std::io::Write as _;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
 
-use rta_tests::{Program, Session, Site, Web, binary, patiently, run};
+use rta_tests::{PASSWORD, People, Program, Session, Site, Web, patiently, run};
 
-const PASSWORD: &str = "correct horse battery";
 const FORM: &str = "environment=TEST&host=h&component=app";
 
 struct World {
@@ -17,23 +14,7 @@ struct World {
     _aggregator: Program,
     web: Web,
     grpc: SocketAddr,
-    /// Of an operator and of a viewer.
-    tokens: [String; 2],
-}
-
-/// What `rta user` prints for a password or a token: what it is given on standard error, and the entry.
-fn entry(what: &str, name: &str, role: &str) -> (String, String) {
-    let mut command = Command::new(binary("rta"));
-    command.args(["user", what, "--name", name, "--role", role]);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // A token needs none.
-    let _ = writeln!(child.stdin.take().unwrap(), "{PASSWORD}");
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let said = String::from_utf8(output.stderr).unwrap();
-    let token = said.lines().find(|line| line.starts_with("rta_")).unwrap_or_default();
-    (token.to_owned(), String::from_utf8(output.stdout).unwrap())
+    people: People,
 }
 
 impl World {
@@ -45,13 +26,7 @@ impl World {
                 "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"app\"], agent = \"http://{agent}\" }}]\n"
             )
         });
-        let people = [("ann", "operator"), ("bob", "viewer")].map(|(name, role)| entry("hash", name, role).1);
-        let scripts =
-            [("job", "operator"), ("probe", "viewer")].map(|(name, role)| entry("token", name, role));
-        let tokens = scripts.clone().map(|(token, _)| token);
-        let scripts = scripts.map(|(_, entry)| entry).concat();
-        let users = site.path("users.toml");
-        std::fs::write(&users, format!("viewing = \"{viewing}\"\n{}{scripts}", people.concat())).unwrap();
+        let people = People::new(&site, viewing);
         let config = site.config();
         let mut aggregator = Program::start(
             "rta-aggregator",
@@ -59,7 +34,7 @@ impl World {
                 "--config",
                 config.to_str().unwrap(),
                 "--users",
-                users.to_str().unwrap(),
+                people.file.to_str().unwrap(),
                 "--web",
                 "127.0.0.1:0",
                 "--grpc",
@@ -67,7 +42,7 @@ impl World {
             ],
         );
         let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc"));
-        Self { site, _agent: agent, _aggregator: aggregator, web, grpc, tokens }
+        Self { site, _agent: agent, _aggregator: aggregator, web, grpc, people }
     }
 
     fn is_running(&self) -> bool {
@@ -98,7 +73,7 @@ fn one_signs_in_acts_and_signs_out() {
     let line = right.header("set-cookie").unwrap();
     assert!(line.contains("httponly") && line.contains("samesite=lax") && line.contains("path=/"), "{line}");
 
-    let Session { cookie, csrf } = world.web.session("ann", PASSWORD);
+    let Session { cookie, csrf } = world.web.session("ann");
     let page = world.web.ask("GET", "/", &[("Cookie", &cookie)], "");
     assert!(page.code == 200 && page.body.contains("Sign out") && page.body.contains("action=\"/start\""));
     let started = world.web.ask("POST", "/start", &[("Cookie", &cookie)], &format!("{FORM}&csrf={csrf}"));
@@ -122,9 +97,9 @@ fn one_signs_in_acts_and_signs_out() {
 #[test]
 fn hostile_requests_are_refused_and_nothing_is_touched() {
     let world = World::new("open");
-    let Session { cookie, csrf } = world.web.session("ann", PASSWORD);
-    let other_csrf = world.web.session("ann", PASSWORD).csrf;
-    let Session { cookie: viewer, csrf: viewer_csrf } = world.web.session("bob", PASSWORD);
+    let Session { cookie, csrf } = world.web.session("ann");
+    let other_csrf = world.web.session("ann").csrf;
+    let Session { cookie: viewer, csrf: viewer_csrf } = world.web.session("bob");
     let own = format!("http://{}", world.web.0);
     let form = format!("{FORM}&csrf={csrf}");
     let huge = "x".repeat(10_000_000);
@@ -222,7 +197,7 @@ fn who_only_looks_has_no_buttons_and_viewing_may_be_open() {
     let page = world.web.get("/");
     assert!(page.code == 200 && page.body.contains("href=\"/sign-in\""), "{page:?}");
     assert!(!page.body.contains("action=\"/start\""));
-    let cookie = world.web.session("bob", PASSWORD).cookie;
+    let cookie = world.web.session("bob").cookie;
     let page = world.web.ask("GET", "/", &[("Cookie", &cookie)], "");
     assert!(page.body.contains(">bob</span>") && !page.body.contains("action=\"/start\""));
 }
@@ -247,7 +222,7 @@ fn attempts_are_slowed_down_and_the_right_one_is_let_in_again() {
 #[test]
 fn scripts_ask_with_their_tokens() {
     let world = World::new("closed");
-    let [operator, viewer] = &world.tokens;
+    let People { operator_token: operator, viewer_token: viewer, .. } = &world.people;
     let bearer = format!("Bearer {viewer}");
     let json = world.web.ask("GET", "/api/v1/overview", &[("Authorization", &bearer)], "");
     assert!(

@@ -4,107 +4,14 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
-use rta_tests::{Program, Site, Web, patiently, run};
+use rta_tests::{Own, Pki, Program, Site, Web, patiently, run};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
-use time::{Duration, OffsetDateTime};
-
-/// A CA's folder, made by the command.
-struct Pki(PathBuf);
-
-impl Pki {
-    fn new(path: PathBuf) -> Self {
-        let pki = Self(path);
-        pki.make(&["init"]);
-        pki
-    }
-
-    fn make(&self, arguments: &[&str]) {
-        let output = run("rta", ["pki", "--dir", self.0.to_str().unwrap()].iter().chain(arguments));
-        assert!(output.status.success(), "{output:?}");
-    }
-
-    fn host(&self, name: &str) -> Own {
-        self.make(&["host", name]);
-        self.own(&format!("hosts/{name}"))
-    }
-
-    fn user(&self, name: &str) -> Own {
-        self.make(&["user", name]);
-        self.own(&format!("users/{name}"))
-    }
-
-    fn own(&self, path: &str) -> Own {
-        Own { certificate: self.0.join(format!("{path}.pem")), key: self.0.join(format!("{path}-key.pem")) }
-    }
-
-    fn ca(&self) -> PathBuf {
-        self.0.join("ca.pem")
-    }
-
-    /// One that was right until yesterday.
-    fn expired(&self, name: &str) -> Own {
-        self.ending(name, -1)
-    }
-
-    /// One that ends so many days from now.
-    fn ending(&self, name: &str, days: i64) -> Own {
-        let read = |path: &str| std::fs::read_to_string(self.0.join(path)).unwrap();
-        let issuer = KeyPair::from_pem(&read("ca-key.pem")).unwrap();
-        let issuer = Issuer::from_ca_cert_pem(&read("ca.pem"), issuer).unwrap();
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        params.not_before = OffsetDateTime::now_utc() - Duration::days(9);
-        params.not_after = OffsetDateTime::now_utc() + Duration::days(days) + Duration::hours(1);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &issuer).unwrap();
-        let own = self.own(&format!("ending-{days}-{name}"));
-        std::fs::write(&own.certificate, certificate.pem()).unwrap();
-        std::fs::write(&own.key, key.serialize_pem()).unwrap();
-        own
-    }
-}
-
-/// A certificate and its key.
-struct Own {
-    certificate: PathBuf,
-    key: PathBuf,
-}
-
-impl Own {
-    fn flags(&self, ca: &Path) -> Vec<String> {
-        let shown = |path: &Path| path.to_str().unwrap().to_owned();
-        let flags = [
-            ("--tls-cert", shown(&self.certificate)),
-            ("--tls-key", shown(&self.key)),
-            ("--tls-ca", shown(ca)),
-        ];
-        flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect()
-    }
-
-    /// Puts these in the place of `other`, as an administrator does.
-    fn replace(&self, other: &Self) {
-        std::fs::copy(&self.key, &other.key).unwrap();
-        std::fs::copy(&self.certificate, &other.certificate).unwrap();
-    }
-
-    fn copy(&self, site: &Site, name: &str) -> Self {
-        let copy = Self {
-            certificate: site.path(&format!("{name}.pem")),
-            key: site.path(&format!("{name}-key.pem")),
-        };
-        self.replace(&copy);
-        copy
-    }
-}
 
 struct Aggregator {
     program: Program,
@@ -325,13 +232,7 @@ fn renewed_files_are_used_without_a_restart_and_broken_ones_are_not() {
     assert!(list().status.success(), "those from before go on");
     aggregator.reaches("h");
 
-    let flags = [
-        "--web-cert".to_owned(),
-        web.certificate.to_str().unwrap().to_owned(),
-        "--web-key".to_owned(),
-        web.key.to_str().unwrap().to_owned(),
-    ];
-    let paged = Aggregator::start(&site, &flags);
+    let paged = Aggregator::start(&site, &web.web_flags());
     let (before, start) = page(paged.web.0, &ca).unwrap();
     assert_eq!(start, "HTTP/1.1 200 OK");
     pki.make(&["host", "page", "--force"]);
