@@ -22,6 +22,11 @@ impl Pki {
         pki
     }
 
+    /// The one that was made at this path.
+    pub fn at(path: PathBuf) -> Self {
+        Self(path)
+    }
+
     /// Runs `rta pki` in it.
     ///
     /// # Panics

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
 
 use crate::PASSWORD;
 use crate::program::PATIENCE;
@@ -43,6 +44,7 @@ impl Web {
     /// Where there is no server, or it does not end the connection.
     pub fn raw(self, request: impl AsRef<[u8]>) -> Answer {
         let mut stream = TcpStream::connect(self.0).expect("the page can be asked for");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a connection can have a timeout");
         // A server that has refused need not read to the end.
         let _ = stream.write_all(request.as_ref());
         Answer::read(stream)
@@ -91,14 +93,22 @@ impl Answer {
     /// # Panics
     /// Where it does not.
     pub fn read(mut stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(PATIENCE)).expect("a connection can have a timeout");
-        let mut bytes = Vec::new();
-        // What is refused may be cut off: any other error is an end, too.
-        let is_late =
-            |error: std::io::Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
-        let is_late = stream.read_to_end(&mut bytes).is_err_and(is_late);
+        let deadline = Instant::now() + PATIENCE;
+        let (mut bytes, mut piece) = (Vec::new(), [0; 65_536]);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let all = || String::from_utf8_lossy(&bytes);
+            assert!(!left.is_zero(), "the server does not end the connection: {}", all());
+            stream.set_read_timeout(Some(left)).expect("a connection can have a timeout");
+            match stream.read(&mut piece) {
+                Ok(0) => break,
+                Ok(length) => bytes.extend_from_slice(&piece[..length]),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                // What is refused may be cut off.
+                Err(_) => break,
+            }
+        }
         let text = String::from_utf8_lossy(&bytes);
-        assert!(!is_late, "the server does not end the connection: {text}");
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         let code = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_default();
         Self { code, head: head.to_lowercase(), body: body.to_owned() }
