@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::{Lines, binary};
 
 /// Nothing in a test takes this long unless it is broken.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Calls `attempt` until it gives something.
 ///
@@ -34,7 +34,7 @@ pub fn patiently<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
 pub fn run<A: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = A>) -> Output {
     let mut command = Command::new(binary(name));
     command.args(arguments).stdin(Stdio::null()).env_remove("RTA_AGGREGATOR").env_remove("RTA_LOG");
-    command.env_remove("RTA_CA").env_remove("RTA_CERT").env_remove("RTA_KEY");
+    command.env_remove("RTA_CA").env_remove("RTA_CERT").env_remove("RTA_KEY").env_remove("RTA_TOKEN_FILE");
     command.output().expect("the binary can be run")
 }
 

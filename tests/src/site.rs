@@ -149,6 +149,28 @@ impl Site {
         (agent, address)
     }
 
+    /// Agents for these hosts, on free ports, with `more` arguments; where each listens. That is known only then: the
+    /// file `name` of the configuration has first what `content` makes of other addresses, and then of theirs.
+    pub fn agents<const N: usize>(
+        &self,
+        hosts: [&str; N],
+        more: &[&str],
+        name: &str,
+        content: impl Fn([SocketAddr; N]) -> String,
+    ) -> [(Program, SocketAddr); N] {
+        let mut port = 0;
+        self.write(
+            name,
+            &content(hosts.map(|_| {
+                port += 1;
+                SocketAddr::from(([127, 0, 0, 1], port))
+            })),
+        );
+        let agents = hosts.map(|host| self.agent_with(host, "127.0.0.1:0", more));
+        self.write(name, &content(agents.each_ref().map(|(_, address)| *address)));
+        agents
+    }
+
     /// A stand-in with the command line of `component`, started behind the agent's back.
     ///
     /// # Panics

@@ -1,7 +1,5 @@
 //! A host with an agent and an aggregator that follows it, for the benches.
 
-use std::net::SocketAddr;
-
 use crate::{Follower, Program, Site};
 
 /// How the agent is to follow its host.
@@ -61,21 +59,17 @@ impl Stage {
         let components = components(&site);
         site.write("components.toml", &components);
         let names: Vec<&str> = components.lines().filter_map(|line| line.strip_prefix("name = ")).collect();
-        let host = |agent: SocketAddr| {
+        let more: &[&str] = match mode {
+            Mode::Events => &[],
+            Mode::Scans => &["--no-events"],
+        };
+        let [(agent, address)] = site.agents(["h"], more, "host.toml", |[agent]| {
             format!(
                 "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [{}], \
                  agent = \"http://{agent}\" }}]\n",
                 names.join(", ")
             )
-        };
-        // The agent's port is a free one, and known only when it listens.
-        site.write("host.toml", &host(SocketAddr::from(([127, 0, 0, 1], 1))));
-        let more: &[&str] = match mode {
-            Mode::Events => &[],
-            Mode::Scans => &["--no-events"],
-        };
-        let (agent, address) = site.agent_with("h", "127.0.0.1:0", more);
-        site.write("host.toml", &host(address));
+        });
         let config = site.config().display().to_string();
         let mut aggregator = Program::start(
             "rta-aggregator",

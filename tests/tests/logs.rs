@@ -3,18 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use rta_tests::{Lines, Program, Site, binary, patiently, run};
+use rta_tests::{Lines, Program, Site, Web, binary, patiently, run};
 
 /// One host with a component that has a log, and one that has none.
 struct World {
     site: Site,
     _agent: Program,
     _aggregator: Program,
-    web: SocketAddr,
+    web: Web,
     grpc: SocketAddr,
 }
 
@@ -26,21 +26,18 @@ impl World {
             site.token()
         );
         site.write("components.toml", &(site.component("kafka server", "", "") + &silent));
-        let host = |agent: SocketAddr| {
+        let [(agent, _)] = site.agents(["h"], &[], "host.toml", |[agent]| {
             format!(
                 "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"kafka server\", \
                  \"silent\"], agent = \"http://{agent}\" }}]\n"
             )
-        };
-        site.write("host.toml", &host(SocketAddr::from(([127, 0, 0, 1], 1))));
-        let (agent, address) = site.agent("h");
-        site.write("host.toml", &host(address));
+        });
         let config = site.config().display().to_string();
         let mut aggregator = Program::start(
             "rta-aggregator",
             ["--config", &config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
         );
-        let (web, grpc) = (aggregator.address("web"), aggregator.address("grpc"));
+        let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc"));
         std::fs::create_dir(site.path("log")).unwrap();
         Self { site, _agent: agent, _aggregator: aggregator, web, grpc }
     }
@@ -51,16 +48,6 @@ impl World {
 
     fn rta(&self, arguments: &[&str]) -> std::process::Output {
         run("rta", ["--aggregator", &self.grpc.to_string()].iter().chain(arguments))
-    }
-
-    fn get(&self, path: &str) -> String {
-        use std::io::Read as _;
-        let mut stream = TcpStream::connect(self.web).unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.web);
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
     }
 }
 
@@ -89,9 +76,9 @@ fn the_last_lines_are_shown_by_the_command_and_on_the_page() {
     });
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "\tat x.Y\n<b>\\u{1b}[31mred</b>\n");
 
-    let page = world.get("/log?environment=TEST&host=h&component=kafka+server");
-    assert!(page.starts_with("HTTP/1.1 200") && page.contains("&lt;b&gt;\\u{1b}[31mred&lt;/b&gt;"), "{page}");
-    assert!(world.get("/").contains("/log?environment=TEST&amp;host=h&amp;component=kafka+server"));
+    let page = world.web.get("/log?environment=TEST&host=h&component=kafka+server");
+    assert!(page.code == 200 && page.body.contains("&lt;b&gt;\\u{1b}[31mred&lt;/b&gt;"), "{page:?}");
+    assert!(world.web.get("/").body.contains("/log?environment=TEST&amp;host=h&amp;component=kafka+server"));
 }
 
 #[test]

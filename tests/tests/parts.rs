@@ -22,14 +22,11 @@ impl World {
     fn new(component: impl FnOnce(&Site) -> String) -> Self {
         let site = Site::new();
         let text = component(&site);
-        let host = |agent: &str| {
+        let [(agent, _)] = site.agents(["h"], &[], "site.toml", |[agent]| {
             format!(
-                "[[environment]]\nname = \"T\"\nhost = [{{ name = \"h\", components = [\"app\"], agent = \"http://{agent}\" }}]\n"
+                "{text}[[environment]]\nname = \"T\"\nhost = [{{ name = \"h\", components = [\"app\"], agent = \"http://{agent}\" }}]\n"
             )
-        };
-        site.write("site.toml", &(text.clone() + &host("127.0.0.1:1")));
-        let (agent, address) = site.agent("h");
-        site.write("site.toml", &(text + &host(&address.to_string())));
+        });
         let config = site.config();
         let config = config.to_str().unwrap();
         let mut aggregator = Program::start(

@@ -9,7 +9,7 @@ use rta_shared::overview::InstanceId;
 use rta_shared::plan::{Conduct, Plan, PlanBegun, PlanEnd, PlanEvent, StepChange, StepState, Wish};
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
-use rta_tests::{Program, Site, patiently};
+use rta_tests::{Program, Site, Web, patiently};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -23,7 +23,7 @@ struct World {
     site: Site,
     _agents: [Program; 2],
     aggregator: Program,
-    web: SocketAddr,
+    web: Web,
     runtime: Runtime,
     client: AggregatorServiceClient<Channel>,
 }
@@ -65,7 +65,7 @@ impl World {
             component("follower", "\"slow\""),
         ];
         site.write("components.toml", &components.concat());
-        let hosts = |one: SocketAddr, two: SocketAddr| {
+        let hosts = |[one, two]: [SocketAddr; 2]| {
             let storage = "\"detector\", \"alarm\", \"broken\", \"after broken\"";
             format!(
                 "[[environment]]\nname = \"TEST\"\n\
@@ -73,14 +73,11 @@ impl World {
                  {{ name = \"storage\", components = [{storage}], agent = \"http://{two}\" }}]\n"
             )
         };
-        // The agents' ports are free ones, and known only when they listen.
-        site.write("hosts.toml", &hosts("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()));
-        let (analytic, one) = site.agent("analytic");
-        let (storage, two) = site.agent("storage");
-        site.write("hosts.toml", &hosts(one, two));
+        let agents = site.agents(["analytic", "storage"], &[], "hosts.toml", hosts);
+        let agents = agents.map(|(agent, _)| agent);
         let runtime = Runtime::new().unwrap();
         let (aggregator, web, client) = aggregator(&site, &runtime, arguments);
-        Self { site, _agents: [analytic, storage], aggregator, web, runtime, client }
+        Self { site, _agents: agents, aggregator, web, runtime, client }
     }
 
     fn plan(&self, kind: ActionKind, wish: &Wish) -> Result<Plan, Status> {
@@ -161,32 +158,9 @@ impl World {
         events.iter().any(|event| event.plan_id == plan)
     }
 
-    fn http(&self, request: &str) -> (u16, String) {
-        use std::io::{Read as _, Write as _};
-        let mut stream = std::net::TcpStream::connect(self.web).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        let answer = String::from_utf8(answer).unwrap();
-        (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
-    }
-
-    fn get(&self, path: &str) -> (u16, String) {
-        self.http(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
-    }
-
-    fn post(&self, path: &str, form: &str) -> (u16, String) {
-        self.http(&format!(
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
-            form.len()
-        ))
-    }
-
     /// Which components run, and as which process, by the overview.
     fn running(&self) -> Vec<(String, u64)> {
-        let answer = self.get("/api/v1/overview").1;
-        let overview: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+        let overview: Value = serde_json::from_str(&self.web.get("/api/v1/overview").body).unwrap();
         let hosts = overview["environments"][0]["hosts"].as_array().unwrap();
         let instances = hosts.iter().flat_map(|host| host["instances"].as_array().unwrap());
         let running = instances.filter(|instance| instance["state"] == "running").map(|instance| {
@@ -204,13 +178,13 @@ fn aggregator(
     site: &Site,
     runtime: &Runtime,
     arguments: &[&str],
-) -> (Program, SocketAddr, AggregatorServiceClient<Channel>) {
+) -> (Program, Web, AggregatorServiceClient<Channel>) {
     let config = site.config().display().to_string();
     let data = site.path("data").display().to_string();
     let more = arguments.iter().map(|argument| argument.replace("{data}", &data));
     let own = ["--config", &config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"].map(str::to_owned);
     let mut aggregator = Program::start("rta-aggregator", own.into_iter().chain(more));
-    let (web, grpc) = (aggregator.address("web"), aggregator.address("grpc"));
+    let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc"));
     let client = runtime.block_on(AggregatorServiceClient::connect(format!("http://{grpc}"))).unwrap();
     (aggregator, web, client)
 }
@@ -402,7 +376,7 @@ fn a_plan_goes_on_when_its_caller_leaves_and_others_can_watch_it() {
     let world = World::new();
     let id = world.begin_and_leave("follower");
     assert!(world.names_running().is_empty());
-    assert!(world.get("/").1.contains("start of follower on analytic and 1 more"));
+    assert!(world.web.get("/").body.contains("start of follower on analytic and 1 more"));
     std::fs::write(world.site.path("gate"), "").unwrap();
     let heard = world.watch(id).unwrap();
     heard.assert_one_after_the_other();
@@ -410,7 +384,7 @@ fn a_plan_goes_on_when_its_caller_leaves_and_others_can_watch_it() {
     assert_eq!(world.names_running(), ["slow", "follower"]);
     // It is told for a while, and the same to everybody.
     assert_eq!(world.watch(id).unwrap().events, heard.events);
-    let page = world.get(&format!("/plan?id={id}")).1;
+    let page = world.web.get(&format!("/plan?id={id}")).body;
     assert!(page.contains("2 steps done") && !page.contains("http-equiv"), "{page}");
     assert_eq!(world.watch(id + 1).unwrap_err().code(), Code::NotFound);
 }
@@ -448,22 +422,23 @@ fn the_page_asks_before_it_touches_more_than_was_pressed() {
     let world = World::new();
     world.start("detector");
     let form = "environment=TEST&host=analytic&component=kafka+server";
-    let (code, page) = world.post("/stop", form);
-    assert_eq!(code, 200);
+    let asked = world.web.post("/stop", form);
+    assert_eq!(asked.code, 200);
+    let page = asked.body;
     assert!(page.contains("It also takes down: detector on storage."), "{page}");
     assert!(page.contains("name=\"agreed\" value=\"TEST/storage/detector\""), "{page}");
     assert!(page.contains("Stop 2 instances"));
     assert_eq!(world.names_running(), ["kafka server", "detector"]);
 
-    let (code, answer) = world.post("/stop", &format!("{form}&agreed=TEST%2Fstorage%2Fdetector"));
-    assert_eq!(code, 303);
-    let path = answer.lines().find_map(|line| line.strip_prefix("location: ")).unwrap().to_owned();
+    let agreed = world.web.post("/stop", &format!("{form}&agreed=TEST%2Fstorage%2Fdetector"));
+    assert_eq!(agreed.code, 303);
+    let path = agreed.header("location").unwrap();
     let page = patiently("the plan to end", || {
-        Some(world.get(&path).1).filter(|page| page.contains(">2 steps done</strong>"))
+        Some(world.web.get(path).body).filter(|page| page.contains(">2 steps done</strong>"))
     });
     assert!(page.contains("for page from 127.0.0.1") && page.contains("stopped in"), "{page}");
     assert!(world.names_running().is_empty());
-    let recent = world.get("/").1;
+    let recent = world.web.get("/").body;
     assert!(
         recent.contains(
             "stop of kafka server on analytic and 1 more</a>, for page from 127.0.0.1: 2 steps done"
@@ -471,21 +446,21 @@ fn the_page_asks_before_it_touches_more_than_was_pressed() {
         "{recent}"
     );
     for path in ["/start", "/stop", "/restart", "/cancel"] {
-        assert_eq!(world.get(path).0, 405, "a link never acts");
+        assert_eq!(world.web.get(path).code, 405, "a link never acts");
     }
     // What touches nothing else is done at once.
-    assert_eq!(world.post("/start", form).0, 303);
+    assert_eq!(world.web.post("/start", form).code, 303);
     patiently("kafka to run", || (world.names_running() == ["kafka server"]).then_some(()));
     let before = world.running();
-    assert_eq!(world.post("/restart", form).0, 303);
+    assert_eq!(world.web.post("/restart", form).code, 303);
     patiently("another kafka to run", || {
         let now = world.running();
         (now.len() == 1 && now != before).then_some(())
     });
     // And alone it can be touched whatever that breaks.
     world.start("detector");
-    assert_eq!(world.post("/stop", form).0, 200);
-    assert_eq!(world.post("/stop", &format!("{form}&alone=")).0, 303);
+    assert_eq!(world.web.post("/stop", form).code, 200);
+    assert_eq!(world.web.post("/stop", &format!("{form}&alone=")).code, 303);
     patiently("kafka alone to be stopped", || (world.names_running() == ["detector"]).then_some(()));
 }
 
@@ -513,7 +488,7 @@ fn an_aggregator_that_was_killed_in_mid_plan_tells_on_its_return_what_was_done()
         (StepState::Skipped, "not attempted: the aggregator ended before; it is stopped now")
     );
     assert_eq!((heard.end.interrupted, heard.end.skipped, heard.end.done), (1, 1, 0));
-    let page = world.get("/").1;
+    let page = world.web.get("/").body;
     assert!(page.contains("0 steps done, 1 skipped, 1 interrupted"), "{page}");
     // Numbers go on, and so does work, once the agent has let it go.
     patiently("the slow one to run", || (world.names_running() == ["idle", "slow"]).then_some(()));

@@ -5,16 +5,16 @@
 use std::net::SocketAddr;
 use std::process::{Output, Stdio};
 
-use rta_tests::{Lines, Program, Site, binary, patiently, run};
+use rta_tests::{Lines, Program, Site, Web, binary, patiently, run};
 use rustix::process::Signal;
 use serde_json::Value;
 
 /// Two hosts: Kafka on one, and a detector that needs it on the other; with their agents and an aggregator.
 struct World {
     site: Site,
-    agents: Vec<Program>,
+    agents: [Program; 2],
     aggregator: Program,
-    web: SocketAddr,
+    web: Web,
     grpc: SocketAddr,
 }
 
@@ -32,23 +32,20 @@ impl World {
                 "[[environment.host]]\nname = \"{name}\"\ncomponents = [{components}]\nagent = \"http://{agent}\"\n"
             )
         };
-        let hosts = |one: SocketAddr, two: SocketAddr| {
+        let hosts = |[one, two]: [SocketAddr; 2]| {
             "[[environment]]\nname = \"TEST\"\n".to_owned()
                 + &host("analytic", "\"kafka server\"", one)
                 + &host("storage", "\"detector\", \"watched\"", two)
         };
-        // The agents' ports are free ones, and known only when they listen.
-        site.write("hosts.toml", &hosts("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()));
-        let (analytic, one) = site.agent("analytic");
-        let (storage, two) = site.agent("storage");
-        site.write("hosts.toml", &hosts(one, two));
+        let agents = site.agents(["analytic", "storage"], &[], "hosts.toml", hosts);
+        let agents = agents.map(|(agent, _)| agent);
         let config = site.config();
         let mut aggregator = Program::start(
             "rta-aggregator",
             ["--config", config.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
         );
-        let (web, grpc) = (aggregator.address("web"), aggregator.address("grpc"));
-        Self { site, agents: vec![analytic, storage], aggregator, web, grpc }
+        let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc"));
+        Self { site, agents, aggregator, web, grpc }
     }
 
     /// Runs the command against this aggregator.
@@ -57,22 +54,8 @@ impl World {
         run("rta", ["--aggregator", &aggregator].iter().chain(arguments))
     }
 
-    fn get(&self, path: &str) -> (u16, String) {
-        http(self.web, &format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.web))
-    }
-
-    fn post(&self, path: &str, form: &str) -> (u16, String) {
-        let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
-            self.web,
-            form.len()
-        );
-        http(self.web, &request)
-    }
-
     fn overview(&self) -> Value {
-        serde_json::from_str(&self.get("/api/v1/overview").1).unwrap()
+        serde_json::from_str(&self.web.get("/api/v1/overview").body).unwrap()
     }
 
     fn instance(&self, component: &str) -> Value {
@@ -97,18 +80,6 @@ impl World {
     }
 }
 
-/// Status code and body of a request.
-fn http(address: SocketAddr, request: &str) -> (u16, String) {
-    use std::io::{Read as _, Write as _};
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let answer = String::from_utf8(answer).unwrap();
-    let code = answer.split(' ').nth(1).unwrap().parse().unwrap();
-    (code, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
-}
-
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
@@ -118,9 +89,8 @@ fn a_dead_kafka_is_named_as_the_cause_on_every_surface() {
     let world = World::new();
     world.start_all();
     world.until("detector", "up");
-    let (code, page) = world.get("/");
-    assert_eq!(code, 200);
-    assert!(page.contains("1 down"), "watched does not run: {page}");
+    let page = world.web.get("/");
+    assert!(page.code == 200 && page.body.contains("1 down"), "watched does not run: {page:?}");
 
     let pid = world.instance("kafka server")["pids"][0].as_u64().unwrap();
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
@@ -136,7 +106,7 @@ fn a_dead_kafka_is_named_as_the_cause_on_every_surface() {
         (&"stopped".into(), &"down".into(), &Value::Null)
     );
 
-    let page = world.get("/").1;
+    let page = world.web.get("/").body;
     assert!(page.contains("kafka server on analytic is down") && page.contains("1 instance degraded by it"));
     let status = world.rta(&["status"]);
     assert_eq!(status.status.code(), Some(3));
@@ -212,18 +182,18 @@ fn start_and_stop_by_the_command_and_by_the_page() {
         text(&world.rta(&["start", "kafka server"]).stdout).contains("already running, nothing was started")
     );
 
-    let (code, _) = world.post("/stop", "environment=TEST&host=analytic&component=kafka+server");
-    assert_eq!(code, 303);
+    let form = "environment=TEST&host=analytic&component=kafka+server";
+    assert_eq!(world.web.post("/stop", form).code, 303);
     world.until("kafka server", "down");
     patiently("the page to tell how it ended", || {
-        let page = world.get("/plan?id=3").1;
+        let page = world.web.get("/plan?id=3").body;
         (page.contains(">1 step done</strong>") && page.contains("stopped in")).then_some(())
     });
-    world.post("/start", "environment=TEST&host=analytic&component=kafka+server");
+    world.web.post("/start", form);
     world.until("kafka server", "up");
-    let (code, page) = world.post("/start", "environment=TEST&host=storage&component=watched");
-    assert_eq!(code, 409);
-    assert!(page.contains("the configuration has no start command for it"), "{page}");
+    let refused = world.web.post("/start", "environment=TEST&host=storage&component=watched");
+    assert_eq!(refused.code, 409);
+    assert!(refused.body.contains("the configuration has no start command for it"), "{refused:?}");
 
     let unknown = world.rta(&["start", "kafka", "sever"]);
     assert_eq!(unknown.status.code(), Some(4));
@@ -244,7 +214,7 @@ fn refresh_shows_what_is_there_now() {
     let world = World::new();
     world.until("watched", "down");
     let mut child = world.site.play("watched");
-    assert_eq!(world.post("/refresh", "").0, 303);
+    assert_eq!(world.web.post("/refresh", "").code, 303);
     let watched = world.instance("watched");
     assert_eq!((&watched["health"], &watched["pids"][0]), (&"up".into(), &child.id().into()));
     assert_eq!(watched["startable"], false);
@@ -351,10 +321,13 @@ fn an_aggregator_that_is_not_there_is_told() {
 #[test]
 fn probes_answer_and_sigterm_ends_the_aggregator_cleanly() {
     let mut world = World::new();
-    assert_eq!(world.get("/healthz"), (200, "ok\n".to_owned()));
-    patiently("the aggregator to have heard of every host", || (world.get("/readyz").0 == 200).then_some(()));
+    let alive = world.web.get("/healthz");
+    assert_eq!((alive.code, alive.body.as_str()), (200, "ok\n"));
+    patiently("the aggregator to have heard of every host", || {
+        (world.web.get("/readyz").code == 200).then_some(())
+    });
     // A connection that is held open and says nothing, and one that watches.
-    let _idle = std::net::TcpStream::connect(world.web).unwrap();
+    let _idle = std::net::TcpStream::connect(world.web.0).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut stream = runtime.block_on(async {
         let address = format!("http://{}", world.grpc);
@@ -380,7 +353,7 @@ fn hostile_command_lines_reach_neither_page_nor_terminal() {
         .spawn()
         .unwrap();
     world.until("watched", "up");
-    let page = world.get("/").1;
+    let page = world.web.get("/").body;
     let status = text(&world.rta(&["status"]).stdout);
     for shown in [page, status] {
         assert!(!shown.contains("<script>alert") && !shown.contains('\u{1b}'));
@@ -446,7 +419,7 @@ fn agents_that_misbehave_are_unknown_and_delay_nobody() {
         }
     });
     site.write("components.toml", &site.component("app", "", ""));
-    let hosts = |well: SocketAddr, other: SocketAddr| {
+    let hosts = |[well, other]: [SocketAddr; 2]| {
         let hung = hung.local_addr().unwrap();
         let host = |name: &str, agent: SocketAddr| {
             format!(
@@ -460,20 +433,14 @@ fn agents_that_misbehave_are_unknown_and_delay_nobody() {
             + &host("swapped", other)
             + &host("spare", "127.0.0.1:9".parse().unwrap())
     };
-    site.write("hosts.toml", &hosts("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()));
-    let (_well, one) = site.agent("well");
-    let (_spare, two) = site.agent("spare");
-    site.write("hosts.toml", &hosts(one, two));
+    let _agents = site.agents(["well", "spare"], &[], "hosts.toml", hosts);
     let config = site.config();
     let mut aggregator = Program::start(
         "rta-aggregator",
         ["--config", config.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
     );
-    let (web, grpc) = (aggregator.address("web"), aggregator.address("grpc").to_string());
-    patiently("every host to be heard of or given up on", || {
-        (http(web, "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").0 == 200)
-            .then_some(())
-    });
+    let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc").to_string());
+    patiently("every host to be heard of or given up on", || (web.get("/readyz").code == 200).then_some(()));
     let output = run("rta", ["--aggregator", &grpc, "list", "--json"]);
     let overview: Value = serde_json::from_slice(&output.stdout).unwrap();
     let hosts = overview["environments"][0]["hosts"].as_array().unwrap();

@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::process::Output;
 
-use rta_tests::{Program, Site, patiently, run};
+use rta_tests::{Program, Site, Web, patiently, run};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -26,15 +26,12 @@ impl World {
         let app = site.component("app", "", "");
         let app = app.replacen("name = \"app\"\n", &format!("name = \"app\"\n{rule}\n"), 1);
         site.write("components.toml", &(app + &site.component("other", "", "")));
-        let host = |agent: SocketAddr| {
+        let [(agent, _)] = site.agents(["h"], &[], "host.toml", |[agent]| {
             format!(
                 "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"app\", \"other\"], \
                  agent = \"http://{agent}\" }}]\n"
             )
-        };
-        site.write("host.toml", &host(SocketAddr::from(([127, 0, 0, 1], 1))));
-        let (agent, address) = site.agent("h");
-        site.write("host.toml", &host(address));
+        });
         Self { site, _agent: agent }
     }
 
@@ -59,7 +56,7 @@ impl World {
                 "127.0.0.1:0",
             ],
         );
-        let (web, grpc) = (program.address("web"), program.address("grpc"));
+        let (web, grpc) = (Web(program.address("web")), program.address("grpc"));
         let aggregator = Aggregator { program, web, grpc };
         patiently("the host to be heard of", || {
             (aggregator.overview()["environments"][0]["hosts"][0]["reachable"] == true).then_some(())
@@ -70,7 +67,7 @@ impl World {
 
 struct Aggregator {
     program: Program,
-    web: SocketAddr,
+    web: Web,
     grpc: SocketAddr,
 }
 
@@ -85,18 +82,8 @@ impl Aggregator {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn get(&self, path: &str) -> String {
-        use std::io::{Read as _, Write as _};
-        let mut stream = TcpStream::connect(self.web).unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.web);
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
-    }
-
     fn overview(&self) -> Value {
-        serde_json::from_str(&self.get("/api/v1/overview")).unwrap()
+        serde_json::from_str(&self.web.get("/api/v1/overview").body).unwrap()
     }
 
     /// How often `app` is recorded to have gone from `from` to `to`.
@@ -131,7 +118,7 @@ fn changes_and_actions_are_recorded_and_an_outage_of_the_aggregator_hides_none()
     let said = aggregator.well(&["events"]);
     assert!(said.contains("up -> down: app on h is down: it is not running"), "{said}");
     assert!(said.contains("start of app on h: 1 step done") && said.contains("from 127.0.0.1)"), "{said}");
-    let page = aggregator.get("/events?component=app");
+    let page = aggregator.web.get("/events?component=app").body;
     assert!(page.contains("app on h is down: it is not running"), "{page}");
 
     // What was known is known to the next one, and what happened in between is recorded once.
@@ -172,7 +159,7 @@ fn a_folder_that_cannot_be_used_is_told_and_monitoring_goes_on() {
     assert!(error.contains("data"), "{error}");
     let status = String::from_utf8(aggregator.rta(&["status"]).stdout).unwrap();
     assert!(status.contains(&error), "{status}");
-    assert!(aggregator.get("/").contains(error.split(':').next().unwrap()));
+    assert!(aggregator.web.get("/").body.contains(error.split(':').next().unwrap()));
     aggregator.well(&["start", "app"]);
     aggregator.until_recorded("down", "up", 1);
 }
@@ -191,7 +178,7 @@ fn maintenance_is_shown_everywhere_keeps_check_quiet_and_ends_by_itself() {
     assert!(String::from_utf8(check.stdout).unwrap().contains("1 in maintenance"));
     let app = &aggregator.overview()["environments"][0]["hosts"][0]["instances"][0];
     assert_eq!((&app["health"], &app["maintenance"]["reason"]), (&"down".into(), &"new <disks>".into()));
-    assert!(aggregator.get("/").contains("in maintenance: new &lt;disks&gt;"));
+    assert!(aggregator.web.get("/").body.contains("in maintenance: new &lt;disks&gt;"));
     let status = String::from_utf8(aggregator.rta(&["status"]).stdout).unwrap();
     assert!(status.contains("(in maintenance: new <disks>"), "{status}");
 

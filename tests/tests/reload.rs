@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::process::{Output, Stdio};
 
-use rta_tests::{Lines, Program, Site, binary, patiently, run};
+use rta_tests::{Lines, Program, Site, Web, binary, patiently, run};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ struct World {
     one: SocketAddr,
     _agent: Program,
     aggregator: Program,
-    web: SocketAddr,
+    web: Web,
     grpc: SocketAddr,
 }
 
@@ -24,32 +24,19 @@ impl World {
     fn new() -> Self {
         let site = Site::new();
         site.write("components.toml", &site.component("app", "", ""));
-        // The agent's port is a free one, and known only when it listens.
-        site.write("hosts.toml", &host("one", "\"app\"", "127.0.0.1:1".parse().unwrap()));
-        let (agent, one) = site.agent("one");
-        site.write("hosts.toml", &host("one", "\"app\"", one));
+        let [(agent, one)] = site.agents(["one"], &[], "hosts.toml", |[one]| host("one", "\"app\"", one));
         let config = site.config();
         let mut aggregator = Program::start(
             "rta-aggregator",
             ["--config", config.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
         );
-        let (web, grpc) = (aggregator.address("web"), aggregator.address("grpc"));
+        let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc"));
         Self { site, one, _agent: agent, aggregator, web, grpc }
     }
 
     fn rta(&self, arguments: &[&str]) -> Output {
         let aggregator = self.grpc.to_string();
         run("rta", ["--aggregator", &aggregator].iter().chain(arguments))
-    }
-
-    fn page(&self) -> String {
-        use std::io::{Read as _, Write as _};
-        let mut stream = std::net::TcpStream::connect(self.web).unwrap();
-        let request = format!("GET / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.web);
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
     }
 
     fn overview(&self) -> Value {
@@ -106,14 +93,9 @@ fn a_hangup_makes_the_aggregator_take_hosts_and_components_and_touches_no_proces
     // The new host comes first: what was known of the other must stay with the other.
     let components = world.site.component("app", "", "") + &world.site.component("other", "", "");
     world.site.write("components.toml", &components);
-    let (two_agent, two) = {
-        let unheard = "127.0.0.1:1".parse().unwrap();
-        let hosts = host("two", "\"other\"", unheard) + &one_more("one", "\"app\"", world.one);
-        world.site.write("hosts.toml", &hosts);
-        world.site.agent("two")
-    };
-    let hosts = host("two", "\"other\"", two) + &one_more("one", "\"app\"", world.one);
-    world.site.write("hosts.toml", &hosts);
+    let hosts =
+        |[two]: [SocketAddr; 1]| host("two", "\"other\"", two) + &one_more("one", "\"app\"", world.one);
+    let [(two_agent, _)] = world.site.agents(["two"], &[], "hosts.toml", hosts);
     world.aggregator.signal(Signal::HUP);
     let overview = world.until("both hosts to be heard of", |overview| {
         names(overview) == ["two/other", "one/app"]
@@ -211,7 +193,7 @@ fn a_broken_configuration_keeps_the_old_one_and_is_told_on_every_surface() {
     assert_eq!(overview["config_digest"], sound["config_digest"]);
     assert!(overview["config_error"].as_str().unwrap().lines().count() > 1, "{overview}");
     assert_eq!(names(&overview), ["one/app"]);
-    let page = world.page();
+    let page = world.web.get("/").body;
     assert!(page.contains("The configuration on disk is not right; the old one goes on:"), "{page}");
     assert!(
         page.contains("hosts.toml:7:1: host &quot;one&quot;: key &quot;rol&quot; is not known"),
@@ -230,7 +212,7 @@ fn a_broken_configuration_keeps_the_old_one_and_is_told_on_every_surface() {
     world.site.write("hosts.toml", &right);
     world.aggregator.signal(Signal::HUP);
     world.until("the error to be gone", |overview| overview["config_error"].is_null());
-    assert!(!world.page().contains("The configuration on disk is not right"));
+    assert!(!world.web.get("/").body.contains("The configuration on disk is not right"));
     assert_eq!(world.site.processes(), before);
 }
 
@@ -248,7 +230,7 @@ fn an_agent_with_another_configuration_is_shown_as_differing() {
     });
     let digest = overview["config_digest"].as_str().unwrap();
     let own = overview["environments"][0]["hosts"][0]["agent"]["config_digest"].as_str().unwrap();
-    let page = world.page();
+    let page = world.web.get("/").body;
     let expected = format!("another configuration ({own}) than the aggregator ({digest})");
     assert!(page.contains(&expected), "{expected}\n{page}");
     let said = text(&world.rta(&["status"]).stdout);
@@ -271,9 +253,7 @@ fn a_start_under_way_goes_on_through_a_reload() {
     // It settles for a second: long enough that the reload falls into it.
     let slow = site.component("slow", "", "").replace("settle = \"0s\"", "settle = \"1s\"");
     site.write("components.toml", &slow);
-    site.write("hosts.toml", &host("one", "\"slow\"", "127.0.0.1:1".parse().unwrap()));
-    let (_agent, one) = site.agent("one");
-    site.write("hosts.toml", &host("one", "\"slow\"", one));
+    let [(_agent, one)] = site.agents(["one"], &[], "hosts.toml", |[one]| host("one", "\"slow\"", one));
     let config = site.config();
     let mut aggregator = Program::start(
         "rta-aggregator",

@@ -1,82 +1,32 @@
-//! Who may look and who may act: on the real aggregator, by what a hostile client sends.
+//! Who may look and who may act, on the real aggregator. What hostile clients send: `hostile`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Command, Stdio};
+use std::net::SocketAddr;
 
-use rta_tests::{Program, Site, binary, run};
+use rta_tests::{PASSWORD, People, Program, Session, Site, Web, patiently, run};
 
-const PASSWORD: &str = "correct horse battery";
 const FORM: &str = "environment=TEST&host=h&component=app";
 
 struct World {
     site: Site,
     _agent: Program,
     _aggregator: Program,
-    web: SocketAddr,
+    web: Web,
     grpc: SocketAddr,
-    /// Of an operator and of a viewer.
-    tokens: [String; 2],
-}
-
-/// What came back.
-#[derive(Debug)]
-struct Answer {
-    code: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    /// The cookie that it sets.
-    fn cookie(&self) -> String {
-        let line = self.head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
-        line.split(';').next().unwrap().to_owned()
-    }
-
-    /// The token in its forms.
-    fn csrf(&self) -> String {
-        let (_, rest) = self.body.split_once("name=\"csrf\" content=\"").unwrap();
-        rest.split('"').next().unwrap().to_owned()
-    }
-}
-
-/// What `rta user` prints for a password or a token: what it is given on standard error, and the entry.
-fn entry(what: &str, name: &str, role: &str) -> (String, String) {
-    let mut command = Command::new(binary("rta"));
-    command.args(["user", what, "--name", name, "--role", role]);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // A token needs none.
-    let _ = writeln!(child.stdin.take().unwrap(), "{PASSWORD}");
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let said = String::from_utf8(output.stderr).unwrap();
-    let token = said.lines().find(|line| line.starts_with("rta_")).unwrap_or_default();
-    (token.to_owned(), String::from_utf8(output.stdout).unwrap())
+    people: People,
 }
 
 impl World {
     fn new(viewing: &str) -> Self {
         let site = Site::new();
         site.write("components.toml", &site.component("app", "", ""));
-        let host = |agent: SocketAddr| {
+        let [(agent, _)] = site.agents(["h"], &[], "host.toml", |[agent]| {
             format!(
                 "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"app\"], agent = \"http://{agent}\" }}]\n"
             )
-        };
-        site.write("host.toml", &host(SocketAddr::from(([127, 0, 0, 1], 1))));
-        let (agent, address) = site.agent("h");
-        site.write("host.toml", &host(address));
-        let people = [("ann", "operator"), ("bob", "viewer")].map(|(name, role)| entry("hash", name, role).1);
-        let scripts =
-            [("job", "operator"), ("probe", "viewer")].map(|(name, role)| entry("token", name, role));
-        let tokens = scripts.clone().map(|(token, _)| token);
-        let scripts = scripts.map(|(_, entry)| entry).concat();
-        let users = site.path("users.toml");
-        std::fs::write(&users, format!("viewing = \"{viewing}\"\n{}{scripts}", people.concat())).unwrap();
+        });
+        let people = People::new(&site, viewing);
         let config = site.config();
         let mut aggregator = Program::start(
             "rta-aggregator",
@@ -84,58 +34,15 @@ impl World {
                 "--config",
                 config.to_str().unwrap(),
                 "--users",
-                users.to_str().unwrap(),
+                people.file.to_str().unwrap(),
                 "--web",
                 "127.0.0.1:0",
                 "--grpc",
                 "127.0.0.1:0",
             ],
         );
-        let (web, grpc) = (aggregator.address("web"), aggregator.address("grpc"));
-        Self { site, _agent: agent, _aggregator: aggregator, web, grpc, tokens }
-    }
-
-    fn raw(&self, request: &[u8]) -> Answer {
-        let mut stream = TcpStream::connect(self.web).unwrap();
-        // A server that has refused need not read to the end.
-        let _ = stream.write_all(request);
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        let code = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_default();
-        Answer { code, head: head.to_lowercase(), body: body.to_owned() }
-    }
-
-    fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut request =
-            format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
-        if !headers.iter().any(|(name, _)| *name == "Host") {
-            request.push_str(&format!("Host: {}\r\n", self.web));
-        }
-        if method == "POST" {
-            request.push_str("Content-Type: application/x-www-form-urlencoded\r\n");
-        }
-        for (name, value) in headers {
-            request.push_str(&format!("{name}: {value}\r\n"));
-        }
-        self.raw(format!("{request}\r\n{body}").as_bytes())
-    }
-
-    fn sign_in(&self, name: &str, password: &str) -> Answer {
-        self.ask(
-            "POST",
-            "/sign-in",
-            &[],
-            &format!("name={name}&password={}&next=/events", password.replace(' ', "+")),
-        )
-    }
-
-    /// A session: its cookie and its token.
-    fn session(&self, name: &str) -> (String, String) {
-        let cookie = self.sign_in(name, PASSWORD).cookie();
-        let page = self.ask("GET", "/", &[("Cookie", &cookie)], "");
-        (cookie, page.csrf())
+        let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc"));
+        Self { site, _agent: agent, _aggregator: aggregator, web, grpc, people }
     }
 
     fn is_running(&self) -> bool {
@@ -146,150 +53,55 @@ impl World {
 #[test]
 fn one_signs_in_acts_and_signs_out() {
     let world = World::new("closed");
-    let page = world.ask("GET", "/?q=app", &[], "");
+    let page = world.web.get("/?q=app");
     assert_eq!(
         (page.code, page.head.contains("location: /sign-in?next=%2f%3fq%3dapp")),
         (303, true),
         "{page:?}"
     );
-    assert_eq!(world.ask("GET", "/api/v1/overview", &[], "").code, 401);
-    assert_eq!(world.ask("GET", "/live", &[], "").code, 401);
-    assert_eq!(world.ask("GET", "/healthz", &[], "").code, 200);
+    assert_eq!(world.web.get("/api/v1/overview").code, 401);
+    assert_eq!(world.web.get("/live").code, 401);
+    assert_eq!(world.web.get("/healthz").code, 200);
 
-    let wrong = world.sign_in("ann", "wrong horse battery");
+    let wrong = world.web.sign_in("ann", "wrong horse battery");
     assert!(
         wrong.code == 401 && wrong.body.contains("not right") && !wrong.head.contains("set-cookie"),
         "{wrong:?}"
     );
-    let right = world.sign_in("ann", PASSWORD);
+    let right = world.web.sign_in("ann", PASSWORD);
     assert!(right.code == 303 && right.head.contains("location: /events"), "{right:?}");
-    let line = right.head.lines().find(|line| line.starts_with("set-cookie")).unwrap().to_owned();
+    let line = right.header("set-cookie").unwrap();
     assert!(line.contains("httponly") && line.contains("samesite=lax") && line.contains("path=/"), "{line}");
 
-    let (cookie, csrf) = world.session("ann");
-    let page = world.ask("GET", "/", &[("Cookie", &cookie)], "");
+    let Session { cookie, csrf } = world.web.session("ann");
+    let page = world.web.ask("GET", "/", &[("Cookie", &cookie)], "");
     assert!(page.code == 200 && page.body.contains("Sign out") && page.body.contains("action=\"/start\""));
-    let started = world.ask("POST", "/start", &[("Cookie", &cookie)], &format!("{FORM}&csrf={csrf}"));
+    let started = world.web.ask("POST", "/start", &[("Cookie", &cookie)], &format!("{FORM}&csrf={csrf}"));
     assert_eq!(started.code, 303, "{started:?}");
-    rta_tests::patiently("it to run", || world.is_running().then_some(()));
-    let events = rta_tests::patiently("it to be recorded", || {
-        let events = world.ask("GET", "/api/v1/events?kind=plan", &[("Cookie", &cookie)], "").body;
+    patiently("it to run", || world.is_running().then_some(()));
+    let events = patiently("it to be recorded", || {
+        let events = world.web.ask("GET", "/api/v1/events?kind=plan", &[("Cookie", &cookie)], "").body;
         events.contains("\"user\":\"ann\"").then_some(events)
     });
     assert!(events.contains("start of app on h"), "{events}");
 
-    let out = world.ask("POST", "/sign-out", &[("Cookie", &cookie)], &format!("csrf={csrf}"));
+    let out = world.web.ask("POST", "/sign-out", &[("Cookie", &cookie)], &format!("csrf={csrf}"));
     assert_eq!(out.code, 303);
     assert_eq!(
-        world.ask("GET", "/", &[("Cookie", &cookie)], "").code,
+        world.web.ask("GET", "/", &[("Cookie", &cookie)], "").code,
         303,
         "the cookie is worth nothing any more"
     );
 }
 
 #[test]
-fn hostile_requests_are_refused_and_nothing_is_touched() {
-    let world = World::new("open");
-    let ((cookie, csrf), (_, other_csrf)) = (world.session("ann"), world.session("ann"));
-    let (viewer, viewer_csrf) = world.session("bob");
-    let own = format!("http://{}", world.web);
-    let form = format!("{FORM}&csrf={csrf}");
-    let huge = "x".repeat(10_000_000);
-    type Row<'r> = (&'r str, &'r str, Vec<(&'r str, &'r str)>, String, &'r [u16]);
-    let rows: Vec<Row<'_>> = vec![
-        ("nobody", "/start", vec![], FORM.to_owned(), &[403]),
-        ("without the token of the session", "/start", vec![("Cookie", &cookie)], FORM.to_owned(), &[403]),
-        (
-            "a token of another session",
-            "/start",
-            vec![("Cookie", &cookie)],
-            format!("{FORM}&csrf={other_csrf}"),
-            &[403],
-        ),
-        ("two tokens", "/start", vec![("Cookie", &cookie)], format!("{form}&csrf={csrf}"), &[403]),
-        ("a viewer", "/start", vec![("Cookie", &viewer)], format!("{FORM}&csrf={viewer_csrf}"), &[403]),
-        (
-            "from another site",
-            "/start",
-            vec![("Cookie", &cookie), ("Origin", "https://evil.example")],
-            form.clone(),
-            &[403],
-        ),
-        ("from no site", "/start", vec![("Cookie", &cookie), ("Origin", "null")], form.clone(), &[403]),
-        (
-            "cross-site by its own word",
-            "/start",
-            vec![("Cookie", &cookie), ("Origin", &own), ("Sec-Fetch-Site", "cross-site")],
-            form.clone(),
-            &[403],
-        ),
-        (
-            "a name that was made to point here",
-            "/start",
-            vec![("Cookie", &cookie), ("Host", "evil.example")],
-            form.clone(),
-            &[403],
-        ),
-        ("a made-up session", "/start", vec![("Cookie", "rta=0123")], form.clone(), &[403]),
-        (
-            "two cookie headers",
-            "/start",
-            vec![("Cookie", &cookie), ("Cookie", &viewer)],
-            form.clone(),
-            &[403],
-        ),
-        ("a made-up token", "/start", vec![("Authorization", "Bearer rta_0")], FORM.to_owned(), &[401]),
-        ("a viewer's token", "/start", vec![], FORM.to_owned(), &[403]),
-        ("10 MB", "/start", vec![("Cookie", &cookie)], huge.clone(), &[413]),
-        ("10 MB to sign in", "/sign-in", vec![], huge.clone(), &[413, 0]),
-        ("another path for the same", "/start/", vec![("Cookie", &cookie)], form.clone(), &[404]),
-        ("a path with dots", "/x/../start", vec![("Cookie", &cookie)], form.clone(), &[404]),
-        ("an encoded path", "/%73tart", vec![("Cookie", &cookie)], form.clone(), &[404]),
-        ("two slashes", "//start", vec![("Cookie", &cookie)], form.clone(), &[404]),
-    ];
-    for (what, path, headers, body, expected) in rows {
-        let answer = world.ask("POST", path, &headers, &body);
-        assert!(expected.contains(&answer.code), "{what}: {} {}", answer.code, answer.body);
-        assert!(!world.is_running(), "{what}");
-    }
-    // What would act is never done by GET, whatever it carries.
-    for path in ["/start", "/stop", "/restart", "/cancel", "/sign-out"] {
-        assert_eq!(world.ask("GET", &format!("{path}?{form}"), &[("Cookie", &cookie)], "").code, 405);
-    }
-    assert_eq!(
-        world
-            .raw(b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
-            .code
-            / 100,
-        4
-    );
-    let long = format!(
-        "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: {}\r\n\r\n",
-        "x".repeat(600_000)
-    );
-    assert_eq!(world.raw(long.as_bytes()).code / 100, 4);
-    // Signing in leads nowhere else.
-    let away = world.ask(
-        "POST",
-        "/sign-in",
-        &[],
-        &format!("name=ann&password={}&next=//evil.example", PASSWORD.replace(' ', "+")),
-    );
-    assert!(away.code == 303 && away.head.contains("location: /\r\n"), "{away:?}");
-    // And the rest is untouched.
-    let started = world.ask("POST", "/start", &[("Cookie", &cookie), ("Origin", &own)], &form);
-    assert_eq!(started.code, 303, "{started:?}");
-    rta_tests::patiently("it to run", || world.is_running().then_some(()));
-}
-
-#[test]
 fn who_only_looks_has_no_buttons_and_viewing_may_be_open() {
     let world = World::new("open");
-    let page = world.ask("GET", "/", &[], "");
+    let page = world.web.get("/");
     assert!(page.code == 200 && page.body.contains("href=\"/sign-in\""), "{page:?}");
     assert!(!page.body.contains("action=\"/start\""));
-    let (cookie, _) = world.session("bob");
-    let page = world.ask("GET", "/", &[("Cookie", &cookie)], "");
+    let cookie = world.web.session("bob").cookie;
+    let page = world.web.ask("GET", "/", &[("Cookie", &cookie)], "");
     assert!(page.body.contains(">bob</span>") && !page.body.contains("action=\"/start\""));
 }
 
@@ -297,21 +109,25 @@ fn who_only_looks_has_no_buttons_and_viewing_may_be_open() {
 fn attempts_are_slowed_down_and_the_right_one_is_let_in_again() {
     let world = World::new("open");
     for _ in 0..5 {
-        assert_eq!(world.sign_in("ann", "wrong horse battery").code, 401);
+        assert_eq!(world.web.sign_in("ann", "wrong horse battery").code, 401);
     }
-    let slowed = world.sign_in("ann", PASSWORD);
-    assert!(slowed.code == 429 && slowed.head.contains("retry-after: "), "{slowed:?}");
-    rta_tests::patiently("the wait to be over", || {
-        (world.sign_in("ann", PASSWORD).code == 303).then_some(())
+    // The first waits are short: a password may take longer to be checked on a busy machine.
+    let slowed = patiently("the right one to be slowed down, too", || {
+        if world.web.sign_in("ann", "wrong horse battery").code != 429 {
+            return None;
+        }
+        Some(world.web.sign_in("ann", PASSWORD)).filter(|answer| answer.code == 429)
     });
+    assert!(slowed.header("retry-after").is_some(), "{slowed:?}");
+    patiently("the wait to be over", || (world.web.sign_in("ann", PASSWORD).code == 303).then_some(()));
 }
 
 #[test]
 fn scripts_ask_with_their_tokens() {
     let world = World::new("closed");
-    let [operator, viewer] = &world.tokens;
+    let People { operator_token: operator, viewer_token: viewer, .. } = &world.people;
     let bearer = format!("Bearer {viewer}");
-    let json = world.ask("GET", "/api/v1/overview", &[("Authorization", &bearer)], "");
+    let json = world.web.ask("GET", "/api/v1/overview", &[("Authorization", &bearer)], "");
     assert!(
         json.code == 200 && json.body.contains("\"environments\"") && !json.head.contains("set-cookie"),
         "{json:?}"
@@ -376,15 +192,6 @@ fn beyond_loopback_the_page_needs_users_or_has_no_buttons() {
             "--read-only",
         ],
     );
-    let web = aggregator.address("web");
-    let mut stream = TcpStream::connect(web).unwrap();
-    let request = format!(
-        "POST /start HTTP/1.1\r\nHost: {web}\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\n\
-         Content-Length: {}\r\n\r\n{FORM}",
-        FORM.len()
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("for looking only"), "{answer}");
+    let answer = Web(aggregator.address("web")).post("/start", FORM);
+    assert!(answer.code == 403 && answer.body.contains("for looking only"), "{answer:?}");
 }

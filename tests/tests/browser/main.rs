@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot set itself up fails")]
 
+mod sign_in;
 mod window;
 
 use std::net::SocketAddr;
@@ -21,21 +22,23 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with(|_| Vec::new())
+    }
+
+    /// With more arguments for the aggregator.
+    fn with(arguments: impl FnOnce(&Site) -> Vec<String>) -> Self {
         let site = Site::new();
         let components = [("app", ""), ("user", "\"app\""), ("other", "")]
             .map(|(name, needs)| site.component(name, needs, ""));
         site.write("components.toml", &components.concat());
-        let host = |agent: SocketAddr| {
+        let [(agent, _)] = site.agents(["h"], &[], "host.toml", |[agent]| {
             format!(
                 "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", role = \"r\", agent = \"http://{agent}\" }}]\n\
                  [[role]]\nname = \"r\"\ncomponents = [\"app\", \"user\", \"other\"]\n"
             )
-        };
-        site.write("host.toml", &host(SocketAddr::from(([127, 0, 0, 1], 1))));
-        let (agent, address) = site.agent("h");
-        site.write("host.toml", &host(address));
+        });
         let free = "127.0.0.1:0".to_owned();
-        let mut aggregator = aggregator(&site, &free, &free);
+        let mut aggregator = aggregator(&site, &free, &free, &arguments(&site));
         let (web, grpc) = (aggregator.address("web"), aggregator.address("grpc"));
         let world = Self { site, _agent: agent, aggregator, web, grpc };
         for component in ["app", "user", "other"] {
@@ -75,10 +78,10 @@ impl World {
     }
 }
 
-fn aggregator(site: &Site, web: &str, grpc: &str) -> Program {
+fn aggregator(site: &Site, web: &str, grpc: &str, more: &[String]) -> Program {
     let config = site.config();
     let arguments = ["--config", config.to_str().unwrap(), "--web", web, "--grpc", grpc];
-    Program::start("rta-aggregator", arguments)
+    Program::start("rta-aggregator", arguments.into_iter().chain(more.iter().map(String::as_str)))
 }
 
 #[tokio::test]
@@ -195,7 +198,7 @@ async fn an_aggregator_that_is_gone_is_told_in_large_letters_until_it_is_back() 
     browser.reads("The connection to rta is lost").await;
     assert_eq!(browser.run("return document.documentElement.className").await, "is-old");
     world.kill("app");
-    world.aggregator = aggregator(&world.site, &world.web.to_string(), &world.grpc.to_string());
+    world.aggregator = aggregator(&world.site, &world.web.to_string(), &world.grpc.to_string(), &[]);
     let text = browser.reads("1 down, 1 degraded").await;
     assert!(!text.contains("is lost"), "{text}");
     browser.close().await;

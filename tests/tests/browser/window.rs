@@ -9,7 +9,7 @@ use rta_tests::{Lines, patiently};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use thirtyfour::{By, ChromiumLikeCapabilities as _, DesiredCapabilities, WebDriver};
+use thirtyfour::{By, ChromiumLikeCapabilities as _, Cookie, DesiredCapabilities, WebDriver};
 
 /// As root, and without asking the network for anything.
 const SWITCHES: [&str; 9] = [
@@ -46,6 +46,11 @@ pub(crate) enum Script {
 impl Browser {
     /// A browser whose window is 1280 pixels wide. `None` where there is none here: the test is skipped, loudly.
     pub(crate) async fn open(script: Script) -> Option<Self> {
+        Self::open_with(script, &[]).await
+    }
+
+    /// The same, with more switches.
+    pub(crate) async fn open_with(script: Script, more: &[&str]) -> Option<Self> {
         let driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdin(Stdio::null())
@@ -73,9 +78,10 @@ impl Browser {
         let profile = TempDir::new().expect("a folder can be made");
         let mut wanted = DesiredCapabilities::chrome();
         let folder = format!("--user-data-dir={}", profile.path().display());
-        let size = "--window-size=1280,900".to_owned();
-        for switch in SWITCHES.into_iter().map(str::to_owned).chain([folder, size]) {
-            wanted.add_arg(&switch).expect("a switch can be added");
+        let size = "--window-size=1280,900";
+        let switches = SWITCHES.iter().chain(more).copied();
+        for switch in switches.chain([folder.as_str(), size]) {
+            wanted.add_arg(switch).expect("a switch can be added");
         }
         if script == Script::Off {
             let off = json!({"profile.managed_default_content_settings.javascript": 2});
@@ -93,6 +99,11 @@ impl Browser {
     /// Where it is.
     pub(crate) async fn address(&self) -> String {
         self.window.current_url().await.expect("there is a page").to_string()
+    }
+
+    /// The cookies that it has for the page where it is.
+    pub(crate) async fn cookies(&self) -> Vec<Cookie> {
+        self.window.get_all_cookies().await.expect("the cookies can be read")
     }
 
     /// Makes the page so wide and so high, in CSS pixels, as a phone would.
@@ -150,6 +161,20 @@ impl Browser {
     pub(crate) async fn reads(&self, wanted: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
+            let text = self.text().await;
+            if text.contains(wanted) {
+                return text;
+            }
+            assert!(Instant::now() < deadline, "waited in vain for \"{wanted}\":\n{text}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Loads a page until a person reads this in it; gives the whole text then.
+    pub(crate) async fn goto_until(&self, address: &str, wanted: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.goto(address).await;
             let text = self.text().await;
             if text.contains(wanted) {
                 return text;

@@ -1,0 +1,135 @@
+//! A CA that `rta pki` made, and what it signed.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
+use time::{Duration, OffsetDateTime};
+
+use crate::{Site, run};
+
+/// A CA's folder, made by the command.
+#[derive(Debug)]
+pub struct Pki(PathBuf);
+
+impl Pki {
+    /// A new one at this path.
+    ///
+    /// # Panics
+    /// Where the command does not make it.
+    pub fn new(path: PathBuf) -> Self {
+        let pki = Self(path);
+        pki.make(&["init"]);
+        pki
+    }
+
+    /// The one that was made at this path.
+    pub fn at(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Runs `rta pki` in it.
+    ///
+    /// # Panics
+    /// Where the command fails.
+    pub fn make(&self, arguments: &[&str]) {
+        let output = run("rta", ["pki", "--dir", shown(&self.0)].iter().chain(arguments));
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    /// A new certificate of a host.
+    pub fn host(&self, name: &str) -> Own {
+        self.make(&["host", name]);
+        self.own(&format!("hosts/{name}"))
+    }
+
+    /// A new certificate of a person.
+    pub fn user(&self, name: &str) -> Own {
+        self.make(&["user", name]);
+        self.own(&format!("users/{name}"))
+    }
+
+    /// What was made before, for example `hosts/h`.
+    pub fn own(&self, path: &str) -> Own {
+        Own { certificate: self.0.join(format!("{path}.pem")), key: self.0.join(format!("{path}-key.pem")) }
+    }
+
+    /// The CA's own certificate.
+    pub fn ca(&self) -> PathBuf {
+        self.0.join("ca.pem")
+    }
+
+    /// One that was right until yesterday.
+    pub fn expired(&self, name: &str) -> Own {
+        self.ending(name, -1)
+    }
+
+    /// One that ends so many days from now.
+    ///
+    /// # Panics
+    /// Where it cannot be made.
+    pub fn ending(&self, name: &str, days: i64) -> Own {
+        let read = |path: &str| std::fs::read_to_string(self.0.join(path)).expect("the CA can be read");
+        let issuer = KeyPair::from_pem(&read("ca-key.pem")).expect("the CA has a key");
+        let issuer = Issuer::from_ca_cert_pem(&read("ca.pem"), issuer).expect("the CA has a certificate");
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.not_before = OffsetDateTime::now_utc() - Duration::days(9);
+        params.not_after = OffsetDateTime::now_utc() + Duration::days(days) + Duration::hours(1);
+        let key = KeyPair::generate().expect("a key can be made");
+        let certificate = params.signed_by(&key, &issuer).expect("a certificate can be signed");
+        let own = self.own(&format!("ending-{days}-{name}"));
+        std::fs::write(&own.certificate, certificate.pem()).expect("a certificate can be written");
+        std::fs::write(&own.key, key.serialize_pem()).expect("a key can be written");
+        own
+    }
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug)]
+pub struct Own {
+    /// The certificate's file.
+    pub certificate: PathBuf,
+    /// The key's file.
+    pub key: PathBuf,
+}
+
+impl Own {
+    /// The flags of a program that shows it, and believes those of `ca`.
+    pub fn flags(&self, ca: &Path) -> Vec<String> {
+        flags(&[("--tls-cert", &self.certificate), ("--tls-key", &self.key), ("--tls-ca", ca)])
+    }
+
+    /// The flags of an aggregator that serves the page with it.
+    pub fn web_flags(&self) -> Vec<String> {
+        flags(&[("--web-cert", &self.certificate), ("--web-key", &self.key)])
+    }
+
+    /// Puts these in the place of `other`, as an administrator does.
+    ///
+    /// # Panics
+    /// Where they cannot be copied.
+    pub fn replace(&self, other: &Self) {
+        std::fs::copy(&self.key, &other.key).expect("a key can be copied");
+        std::fs::copy(&self.certificate, &other.certificate).expect("a certificate can be copied");
+    }
+
+    /// A copy in the site's folder.
+    pub fn copy(&self, site: &Site, name: &str) -> Self {
+        let copy = Self {
+            certificate: site.path(&format!("{name}.pem")),
+            key: site.path(&format!("{name}-key.pem")),
+        };
+        self.replace(&copy);
+        copy
+    }
+}
+
+fn flags(flags: &[(&str, &Path)]) -> Vec<String> {
+    flags.iter().flat_map(|(flag, path)| [(*flag).to_owned(), shown(path).to_owned()]).collect()
+}
+
+fn shown(path: &Path) -> &str {
+    path.to_str().expect("a path of a test is text")
+}

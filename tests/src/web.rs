@@ -1,0 +1,140 @@
+//! Asking for the page as a program does: HTTP/1.1, each request by a connection of its own.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
+
+use crate::PASSWORD;
+use crate::program::PATIENCE;
+
+/// A page that is served in clear at this address.
+#[derive(Clone, Copy, Debug)]
+pub struct Web(pub SocketAddr);
+
+impl Web {
+    /// Asks for what is at `path`.
+    pub fn get(self, path: &str) -> Answer {
+        self.ask("GET", path, &[], "")
+    }
+
+    /// Posts a form.
+    pub fn post(self, path: &str, form: &str) -> Answer {
+        self.ask("POST", path, &[], form)
+    }
+
+    /// Sends a request. The headers that it needs besides `headers` are those that a browser would send.
+    pub fn ask(self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let host = self.0.to_string();
+        let usual = [
+            ("Host", host.as_str()),
+            ("Content-Type", "application/x-www-form-urlencoded"),
+            ("Connection", "close"),
+        ];
+        let is_given = |name: &str| headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
+        let usual = usual.iter().filter(|(name, _)| !is_given(name));
+        let lines = usual.chain(headers).map(|(name, value)| format!("{name}: {value}\r\n"));
+        let lines: String = lines.collect();
+        let length = body.len();
+        self.raw(format!("{method} {path} HTTP/1.1\r\n{lines}Content-Length: {length}\r\n\r\n{body}"))
+    }
+
+    /// Sends these bytes, whatever they are, and reads what comes until the server ends the connection.
+    ///
+    /// # Panics
+    /// Where there is no server, or it does not end the connection.
+    pub fn raw(self, request: impl AsRef<[u8]>) -> Answer {
+        let mut stream = TcpStream::connect(self.0).expect("the page can be asked for");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a connection can have a timeout");
+        // A server that has refused need not read to the end.
+        let _ = stream.write_all(request.as_ref());
+        Answer::read(stream)
+    }
+
+    /// Signs in, to be led to `/events`.
+    pub fn sign_in(self, name: &str, password: &str) -> Answer {
+        let password = password.replace(' ', "+");
+        self.post("/sign-in", &format!("name={name}&password={password}&next=/events"))
+    }
+
+    /// The session of one of [`People`](crate::People), who signs in.
+    ///
+    /// # Panics
+    /// Where they are not let in.
+    pub fn session(self, name: &str) -> Session {
+        let cookie = self.sign_in(name, PASSWORD).cookie();
+        let csrf = self.ask("GET", "/", &[("Cookie", &cookie)], "").csrf();
+        Session { cookie, csrf }
+    }
+}
+
+/// What a browser has of somebody who is signed in.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The cookie, with its name.
+    pub cookie: String,
+    /// What each form carries.
+    pub csrf: String,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status code; 0 where no answer came.
+    pub code: u16,
+    /// The status line and the headers, in lower case.
+    pub head: String,
+    /// What follows them.
+    pub body: String,
+}
+
+impl Answer {
+    /// Reads one until the server ends the connection.
+    ///
+    /// # Panics
+    /// Where it does not.
+    pub fn read(mut stream: TcpStream) -> Self {
+        let deadline = Instant::now() + PATIENCE;
+        let (mut bytes, mut piece) = (Vec::new(), [0; 65_536]);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let all = || String::from_utf8_lossy(&bytes);
+            assert!(!left.is_zero(), "the server does not end the connection: {}", all());
+            stream.set_read_timeout(Some(left)).expect("a connection can have a timeout");
+            match stream.read(&mut piece) {
+                Ok(0) => break,
+                Ok(length) => bytes.extend_from_slice(&piece[..length]),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                // What is refused may be cut off.
+                Err(_) => break,
+            }
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let code = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_default();
+        Self { code, head: head.to_lowercase(), body: body.to_owned() }
+    }
+
+    /// The value of a header, whose name is given in lower case; `None` where there is none.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    /// The cookie that it sets.
+    ///
+    /// # Panics
+    /// Where it sets none.
+    pub fn cookie(&self) -> String {
+        let cookie = self.header("set-cookie").and_then(|cookie| cookie.split(';').next());
+        cookie.expect("it sets a cookie").to_owned()
+    }
+
+    /// The token in its forms.
+    ///
+    /// # Panics
+    /// Where it has none.
+    pub fn csrf(&self) -> String {
+        let token =
+            self.body.split_once("name=\"csrf\" content=\"").and_then(|(_, rest)| rest.split('"').next());
+        token.expect("its forms have a token").to_owned()
+    }
+}

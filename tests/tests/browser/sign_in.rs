@@ -1,0 +1,137 @@
+//! Signing in and out, as people do it.
+
+use rta_tests::{PASSWORD, People, Pki, Site};
+
+use crate::World;
+use crate::window::{Browser, Script};
+
+/// A page that nobody sees who has not signed in; with more arguments for the aggregator.
+fn closed(more: impl FnOnce(&Site) -> Vec<String>) -> World {
+    World::with(|site| {
+        let people = People::new(site, "closed");
+        let users = ["--users".to_owned(), people.file.display().to_string()];
+        users.into_iter().chain(more(site)).collect()
+    })
+}
+
+/// Fills in the form and sends it.
+async fn sign_in(browser: &Browser, name: &str, password: &str) {
+    browser.reads("Password").await;
+    browser.type_into("input[name=name]", name).await;
+    browser.type_into("input[name=password]", password).await;
+    browser.press(".sign-in button").await;
+}
+
+/// Signs in as an operator, wrongly and rightly, acts, and signs out again. `cookie` is the name of the session's.
+async fn signs_in_acts_and_signs_out(
+    browser: &Browser,
+    world: &World,
+    page: &str,
+    cookie: &str,
+    secure: bool,
+) {
+    // One is asked who one is, and led to where one wanted to go.
+    browser.goto(&format!("{page}/?q=other")).await;
+    let asked = browser.address().await;
+    assert!(asked.starts_with(&format!("{page}/sign-in?next=")), "{asked}");
+    sign_in(browser, "ann", "wrong horse battery").await;
+    let text = browser.reads("The name or the password is not right.").await;
+    assert!(text.contains("Password") && !text.contains("Sign out"), "{text}");
+    assert_eq!(browser.address().await, format!("{page}/sign-in"));
+    let cookies = browser.cookies().await;
+    assert!(cookies.iter().all(|held| held.name != cookie), "{cookies:?}");
+    sign_in(browser, "ann", PASSWORD).await;
+    let text = browser.reads("Everything is up").await;
+    assert!(text.contains("ann") && text.contains("Sign out"), "{text}");
+    assert_eq!(browser.address().await, format!("{page}/?q=other"));
+    let cookies = browser.cookies().await;
+    let session = cookies.iter().find(|held| held.name == cookie).expect("there is a session's cookie");
+    assert_eq!((session.secure, session.path.as_deref()), (Some(secure), Some("/")));
+    // No script of a page can read it.
+    assert_eq!(browser.run("return document.cookie").await, "");
+
+    // The button comes with what is told live, to a page that is open.
+    browser.reads("live").await;
+    world.kill("other");
+    browser.press("button[aria-label='Start other on h']").await;
+    browser.shows("#plan-line strong", "1 step done").await;
+    assert!(world.site.process("other").is_some());
+    let events = browser
+        .goto_until(&format!("{page}/events?kind=plan&component=other"), "by ann from 127.0.0.1")
+        .await;
+    assert!(events.contains("start of other on h"), "{events}");
+
+    browser.press("form[action='/sign-out'] button").await;
+    browser.reads("Password").await;
+    assert!(browser.cookies().await.iter().all(|held| held.name != cookie));
+    browser.goto(&format!("{page}/events")).await;
+    let text = browser.reads("Password").await;
+    assert!(!text.contains("start of other") && !text.contains("Sign out"), "{text}");
+}
+
+#[tokio::test]
+async fn one_signs_in_acts_under_ones_name_and_signs_out() {
+    let Some(browser) = Browser::open(Script::On).await else { return };
+    let world = closed(|_| Vec::new());
+    let page = format!("http://{}", world.web);
+    signs_in_acts_and_signs_out(&browser, &world, &page, "rta", false).await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn by_https_the_session_goes_by_https_alone() {
+    // The browser does not know the CA.
+    let Some(browser) = Browser::open_with(Script::On, &["--ignore-certificate-errors"]).await else {
+        return;
+    };
+    let world = closed(|site| Pki::new(site.path("pki")).host("page").web_flags());
+    let page = format!("https://{}", world.web);
+    // With this prefix a browser takes it by HTTPS from this very host alone.
+    signs_in_acts_and_signs_out(&browser, &world, &page, "__Host-rta", true).await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn who_may_only_look_is_shown_no_buttons() {
+    let Some(browser) = Browser::open(Script::On).await else { return };
+    let world = closed(|_| Vec::new());
+    browser.goto(&world.page("/")).await;
+    sign_in(&browser, "bob", PASSWORD).await;
+    browser.reads("Everything is up").await;
+    let acts = "return [...document.querySelectorAll('form')].map(form => form.getAttribute('action'))
+        .filter(action => /start|stop|restart|cancel|preview/.test(action)).join()";
+    assert_eq!(browser.run(acts).await, "");
+    browser.reads("live").await;
+    world.kill("other");
+    browser.reads("1 down").await;
+    assert_eq!(browser.run(acts).await, "");
+    browser.goto(&world.page("/instance?environment=TEST&host=h&component=other")).await;
+    browser.reads("on h is down").await;
+    assert_eq!(browser.run(acts).await, "");
+    assert!(world.site.process("other").is_none());
+    // The same question finds the buttons of who may act.
+    browser.press("form[action='/sign-out'] button").await;
+    sign_in(&browser, "ann", PASSWORD).await;
+    browser.reads("1 down").await;
+    let found = browser.run(acts).await;
+    assert!(found.as_str().is_some_and(|found| found.contains("/start")), "{found}");
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn the_form_breaks_no_rule_of_access() {
+    let Some(browser) = Browser::open(Script::On).await else { return };
+    let world = closed(|_| Vec::new());
+    for scheme in ["light", "dark"] {
+        browser.prefer(scheme).await;
+        browser.goto(&world.page("/")).await;
+        browser.reads("Password").await;
+        assert_eq!(browser.run("return document.activeElement.name").await, "name");
+        let Some(violations) = browser.violations().await else { return };
+        assert_eq!(violations, Vec::<String>::new(), "{scheme}");
+        sign_in(&browser, "ann", "wrong horse battery").await;
+        browser.reads("The name or the password is not right.").await;
+        assert_eq!(browser.violations().await, Some(Vec::new()), "{scheme}, after a wrong password");
+    }
+    browser.close().await;
+}

@@ -1,0 +1,107 @@
+//! What hostile clients send: each of it is refused, and the rest goes on as if nothing had been.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+mod grpc;
+mod web;
+
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
+
+use rta_tests::{People, Program, Session, Site, Web, patiently};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// The form of the buttons of `app`.
+const FORM: &str = "environment=TEST&host=h&component=app";
+
+/// A host with `app`, its agent, and an aggregator that knows people. Everybody may look.
+struct World {
+    site: Site,
+    _agent: Program,
+    aggregator: Program,
+    web: Web,
+    grpc: SocketAddr,
+    people: People,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(|_| Vec::new())
+    }
+
+    /// With more arguments for the aggregator.
+    fn with(more: impl FnOnce(&Site) -> Vec<String>) -> Self {
+        allow_many_files();
+        let site = Site::new();
+        site.write("components.toml", &site.component("app", "", ""));
+        let [(agent, _)] = site.agents(["h"], &[], "host.toml", |[agent]| {
+            format!(
+                "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"app\"], agent = \"http://{agent}\" }}]\n"
+            )
+        });
+        let people = People::new(&site, "open");
+        let (config, users) = (site.config().display().to_string(), people.file.display().to_string());
+        let free = "127.0.0.1:0";
+        let own = ["--config", &config, "--users", &users, "--web", free, "--grpc", free];
+        let arguments = own.map(str::to_owned).into_iter().chain(more(&site));
+        let mut aggregator = Program::start("rta-aggregator", arguments);
+        let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc"));
+        Self { site, _agent: agent, aggregator, web, grpc, people }
+    }
+
+    /// Whoever may act does so by the page, and sees it done.
+    fn acts(&self, operator: &Session, path: &str) {
+        let Session { cookie, csrf } = operator;
+        let (origin, form) = (format!("http://{}", self.web.0), format!("{FORM}&csrf={csrf}"));
+        let begun = self.web.ask("POST", path, &[("Cookie", cookie), ("Origin", &origin)], &form);
+        assert_eq!(begun.code, 303, "{begun:?}");
+        let plan = begun.header("location").unwrap();
+        patiently("the plan to end", || self.web.get(plan).body.contains(">1 step done<").then_some(()));
+    }
+
+    /// Nothing was started, the page is answered, and an operator starts and stops.
+    fn is_untouched(&self, operator: &Session, after: &str) {
+        assert_eq!(self.site.process("app"), None, "{after}: it was started");
+        patiently(&format!("the page to say after {after} that it is down"), || {
+            let page = self.web.get("/");
+            assert_eq!(page.code, 200, "{after}: {page:?}");
+            page.body.contains("<h1>1 down</h1>").then_some(())
+        });
+        self.acts(operator, "/start");
+        assert!(self.site.process("app").is_some(), "{after}: it is not started");
+        self.acts(operator, "/stop");
+        assert_eq!(self.site.process("app"), None, "{after}: it is not stopped");
+        let log = self.aggregator.log();
+        assert!(!log.iter().any(|line| line.contains("panicked")), "{after}: {log:#?}");
+    }
+
+    /// How many files and connections the aggregator has open.
+    fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.aggregator.pid())).unwrap().count()
+    }
+
+    /// The aggregator closes what others have closed, until it has about as much open as `before`.
+    fn lets_go(&self, before: usize) {
+        patiently("the aggregator to close its connections", || {
+            (self.open_files() <= before + 10).then_some(())
+        });
+    }
+}
+
+/// Many connections are open at once, here and in the aggregator, which has the same limit.
+fn allow_many_files() {
+    const ENOUGH: u64 = 3_000;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_some_and(|current| current < ENOUGH) {
+        let current = Some(maximum.map_or(ENOUGH, |maximum| maximum.min(ENOUGH)));
+        setrlimit(Resource::Nofile, Rlimit { current, maximum }).unwrap();
+    }
+}
+
+/// A connection on which this was sent; whatever the other end makes of it.
+fn sent(address: SocketAddr, bytes: impl AsRef<[u8]>) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    // Whoever refuses need not read to the end.
+    let _ = stream.write_all(bytes.as_ref());
+    stream
+}
