@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
 use rta_tests::{Answer, Own, Pki, patiently, run};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
@@ -138,6 +140,9 @@ fn false_tokens_and_calls_that_make_no_sense_get_a_status() {
     patiently("it to run", || world.site.process("app"));
 }
 
+/// Where floods come from.
+const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
 /// What a client of HTTP/2 sends first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
@@ -192,17 +197,28 @@ fn what_is_not_http_2_is_cut_off() {
         assert!(String::from_utf8_lossy(&status.stdout).contains("app on h is down"), "{what}: {status:?}");
     }
     let before = world.open_files();
-    let half: Vec<_> = (0..300).map(|_| sent(world.grpc, &PREFACE[..9])).collect();
-    let whole: Vec<_> = (0..300).map(|_| sent(world.grpc, PREFACE)).collect();
+    let runtime = Runtime::new().unwrap();
+    let silent = |bytes: &'static [u8]| {
+        let connection = async {
+            let socket = TcpSocket::new_v4()?;
+            socket.bind(SocketAddr::new(SOURCE, 0))?;
+            let mut stream = socket.connect(world.grpc).await?;
+            // One that is too many is closed at once.
+            let _ = stream.write_all(bytes).await;
+            Ok::<_, std::io::Error>(stream)
+        };
+        runtime.block_on(connection).unwrap()
+    };
+    let half: Vec<_> = (0..300).map(|_| silent(&PREFACE[..9])).collect();
+    let whole: Vec<_> = (0..300).map(|_| silent(PREFACE)).collect();
     world.is_untouched(&operator, "what is not HTTP/2");
     let status = run("rta", ["--aggregator", &world.grpc.to_string(), "status"]);
     assert!(String::from_utf8_lossy(&status.stdout).contains("app on h is down"), "{status:?}");
+    assert!(world.open_files() < before + 300, "no address has more than its share");
     drop((half, whole));
     world.lets_go(before);
 }
 
-/// Where the flood comes from.
-const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 const CONNECTIONS: usize = 40;
 /// How many streams each connection asks for: more than 1,024 in all. Some of the 64 calls that a connection may make at
 /// the same time are left for others.
