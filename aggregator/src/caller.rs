@@ -8,11 +8,18 @@ use tonic::{Extensions, Request, Status};
 use crate::access::{Access, Person, Role, bearer};
 use crate::operations::requester;
 
-/// Lets calls pass that come in clear, which only loopback or an explicit flag allows, and by TLS those of whom the
-/// CA knows, or who have a token.
+const NO_TOKEN: &str = "the aggregator has users and asks who you are: give --token-file with a token, which rta user token makes";
+
+/// Somebody who did not say who they are, where there are users.
+#[derive(Clone, Copy, Debug)]
+struct Stranger;
+
+/// Lets calls pass of whom the CA knows, or who have a token. In clear, which only loopback or an explicit flag allows,
+/// everybody's too, unless there are users: then others look where viewing is open, and act nowhere.
 ///
 /// # Errors
-/// `UNAUTHENTICATED`: a token that is not known; by TLS, neither a certificate nor a token.
+/// `UNAUTHENTICATED`: a token that is not known; no token where there are users and viewing is not open; by TLS,
+/// neither a certificate nor a token.
 pub(crate) fn known(access: &Access, mut request: Request<()>) -> Result<Request<()>, Status> {
     if let Some(header) = request.metadata().get("authorization") {
         let person = header.to_str().ok().and_then(bearer).and_then(|token| access.of_token(token));
@@ -25,7 +32,14 @@ pub(crate) fn known(access: &Access, mut request: Request<()>) -> Result<Request
         Some(Peer { secured: true, identity: None, .. }) => Err(Status::unauthenticated(
             "the aggregator asks who you are: give --cert and --key, which rta pki user NAME makes, or --token-file",
         )),
-        _ => Ok(request),
+        Some(Peer { identity: Some(_), .. }) => Ok(request),
+        _ if access.has_users() && !access.is_viewing_open() => Err(Status::unauthenticated(NO_TOKEN)),
+        _ => {
+            if access.has_users() {
+                request.extensions_mut().insert(Stranger);
+            }
+            Ok(request)
+        }
     }
 }
 
@@ -42,7 +56,7 @@ impl Caller {
     /// Whoever makes a call with these extensions.
     ///
     /// # Errors
-    /// `PERMISSION_DENIED`: the token is a viewer's; the certificate is a host's: hosts may look, and act for nobody.
+    /// `UNAUTHENTICATED`: there are users, and they did not say who they are. `PERMISSION_DENIED`: the token is a viewer's; the certificate is a host's: hosts may look, and act for nobody.
     pub(crate) fn of(extensions: &Extensions) -> Result<Self, Status> {
         let peer = extensions.get::<Peer>();
         let address = peer.map(|peer| peer.address.ip().to_string()).unwrap_or_default();
@@ -54,6 +68,9 @@ impl Caller {
                     printable(name)
                 ))),
             };
+        }
+        if extensions.get::<Stranger>().is_some() {
+            return Err(Status::unauthenticated(NO_TOKEN));
         }
         match peer.and_then(|peer| peer.identity.as_ref()) {
             Some(identity) if identity.kind == IdentityKind::Host => Err(Status::permission_denied(format!(
@@ -83,6 +100,27 @@ mod tests {
         let address = "10.0.0.9:1".parse().unwrap();
         request.extensions_mut().insert(Peer { address, secured, identity });
         request
+    }
+
+    #[test]
+    fn where_there_are_users_nobody_acts_without_a_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let users = |viewing: &str| {
+            let path = folder.path().join("users.toml");
+            let hash = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+            let text = format!(
+                "viewing = \"{viewing}\"\n[[user]]\nname = \"ann\"\nrole = \"operator\"\npassword = \"{hash}\"\n"
+            );
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+            Access::users(&path, false, false).unwrap()
+        };
+        let stranger = known(&users("closed"), request(false, None)).unwrap_err();
+        assert_eq!(stranger.code(), Code::Unauthenticated);
+        let looks = known(&users("open"), request(false, None)).unwrap();
+        assert_eq!(Caller::of(looks.extensions()).unwrap_err().code(), Code::Unauthenticated);
+        let ann = known(&users("closed"), request(true, Some((IdentityKind::User, "ann")))).unwrap();
+        assert!(Caller::of(ann.extensions()).is_ok(), "a certificate is as good");
     }
 
     #[test]

@@ -132,14 +132,19 @@ fn scripts_ask_with_their_tokens() {
         json.code == 200 && json.body.contains("\"environments\"") && !json.head.contains("set-cookie"),
         "{json:?}"
     );
-    let act = |token: &str| {
+    let grpc = world.grpc.to_string();
+    let as_whom = |token: &str, command: &[&str]| {
         let file = world.site.path("token");
         std::fs::write(&file, token).unwrap();
-        run(
-            "rta",
-            ["--aggregator", &world.grpc.to_string(), "--token-file", file.to_str().unwrap(), "start", "app"],
-        )
+        let own = ["--aggregator", &grpc, "--token-file", file.to_str().unwrap()];
+        run("rta", own.iter().chain(command))
     };
+    let act = |token: &str| as_whom(token, &["start", "app"]);
+    for command in [&["start", "app"][..], &["status"]] {
+        let nobody = run("rta", ["--aggregator", &grpc].iter().chain(command));
+        let told = String::from_utf8(nobody.stderr).unwrap();
+        assert!(!nobody.status.success() && told.contains("give --token-file"), "{told}");
+    }
     for (token, said) in [(viewer.as_str(), "may look, and not act"), ("rta_0", "is not known")] {
         let output = act(token);
         let told = String::from_utf8(output.stderr).unwrap();
@@ -147,7 +152,7 @@ fn scripts_ask_with_their_tokens() {
     }
     let output = act(operator);
     assert!(output.status.success(), "{output:?}");
-    let events = run("rta", ["--aggregator", &world.grpc.to_string(), "events", "--kind", "plan"]);
+    let events = as_whom(viewer, &["events", "--kind", "plan"]);
     let events = String::from_utf8(events.stdout).unwrap();
     assert!(events.contains("by job from 127.0.0.1") || events.contains("(job from 127.0.0.1)"), "{events}");
 }

@@ -8,6 +8,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse as _, Response};
 use futures::{Stream, StreamExt as _};
 
+use super::actions::refused;
 use super::instance::Which;
 use super::page;
 use super::viewer::Viewer;
@@ -27,6 +28,9 @@ pub(super) async fn log(
     viewer: Viewer,
     Query(which): Query<Which>,
 ) -> Response {
+    if let Err(error) = operations.detail(&which.target()).await {
+        return refused(&viewer, "There is no such page", &error);
+    }
     let read = tail(&operations, &which.target(), SHOWN, PATIENCE).await;
     let status = if read.is_ok() { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
     (status, [(CACHE_CONTROL, "no-store")], page::log(&viewer, &which.id(), &read)).into_response()

@@ -42,7 +42,14 @@ impl World {
         let (web, grpc) = (aggregator.address("web"), aggregator.address("grpc"));
         let world = Self { site, _agent: agent, aggregator, web, grpc };
         for component in ["app", "user", "other"] {
-            let started = run("rta", ["--aggregator", &world.grpc.to_string(), "start", component]);
+            let grpc = world.grpc.to_string();
+            let mut rta = vec!["--aggregator", &grpc, "start", component];
+            // Where there are users.
+            let (file, token) = (world.site.path("token"), "--token-file");
+            if file.exists() {
+                rta.extend([token, file.to_str().unwrap()]);
+            }
+            let started = run("rta", rta);
             assert!(started.status.success(), "{started:?}");
         }
         world

@@ -9,6 +9,7 @@ use crate::window::{Browser, Script};
 fn closed(more: impl FnOnce(&Site) -> Vec<String>) -> World {
     World::with(|site| {
         let people = People::new(site, "closed");
+        std::fs::write(site.path("token"), &people.operator_token).unwrap();
         let users = ["--users".to_owned(), people.file.display().to_string()];
         users.into_iter().chain(more(site)).collect()
     })

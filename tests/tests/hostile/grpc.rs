@@ -106,15 +106,16 @@ fn false_tokens_and_calls_that_make_no_sense_get_a_status() {
     let viewer = format!("Bearer {}", people.viewer_token);
     let longer = format!("Bearer {}0", people.operator_token);
     for (what, token, expected) in [
-        ("made up", "Bearer rta_0", Code::Unauthenticated),
-        ("empty", "", Code::Unauthenticated),
-        ("a word alone", "Bearer ", Code::Unauthenticated),
-        ("without its word", people.operator_token.as_str(), Code::Unauthenticated),
-        ("one letter more", longer.as_str(), Code::Unauthenticated),
-        ("a password", "Basic YW5uOng=", Code::Unauthenticated),
-        ("a viewer's", viewer.as_str(), Code::PermissionDenied),
+        ("made up", Some("Bearer rta_0"), Code::Unauthenticated),
+        ("none", None, Code::Unauthenticated),
+        ("empty", Some(""), Code::Unauthenticated),
+        ("a word alone", Some("Bearer "), Code::Unauthenticated),
+        ("without its word", Some(people.operator_token.as_str()), Code::Unauthenticated),
+        ("one letter more", Some(longer.as_str()), Code::Unauthenticated),
+        ("a password", Some("Basic YW5uOng="), Code::Unauthenticated),
+        ("a viewer's", Some(viewer.as_str()), Code::PermissionDenied),
     ] {
-        let code = begin(Some(token), start()).map_err(|status| status.code());
+        let code = begin(token, start()).map_err(|status| status.code());
         assert_eq!(code, Err(expected), "{what}");
         assert_eq!(world.site.process("app"), None, "{what}");
     }
