@@ -168,7 +168,6 @@ async fn run(
         asked.cancel();
     });
     let watch = WatchOptions { period: arguments.scan_period, events: !arguments.no_events };
-    let certificates = [&arguments.tls_cert, &arguments.tls_ca].into_iter().flatten().cloned().collect();
-    let options = Options { watch, folder: Some(folder), state: arguments.state.clone(), door, certificates };
+    let options = Options { watch, folder: Some(folder), state: arguments.state.clone(), door };
     rta_agent::serve(listener, config, options, shutdown).await
 }

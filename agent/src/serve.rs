@@ -48,8 +48,6 @@ pub struct Options {
     pub state: Option<PathBuf>,
     /// How it is asked: in clear, or by TLS by whom it obeys.
     pub door: Door,
-    /// The certificates' files, of which it tells when the first ends.
-    pub certificates: Vec<PathBuf>,
 }
 
 /// Watches and controls the components of `config`, and serves that on `listener`, until `shutdown`. What it
@@ -67,7 +65,7 @@ pub async fn serve(
     let _all_end_together = shutdown.clone().drop_guard();
     let (autostart_publisher, autostarts) = watch::channel(Autostarts::new());
     let (certificate_publisher, certificate_ends) = watch::channel(None);
-    let following = certificate::follow(options.certificates, certificate_publisher);
+    let following = certificate::follow(options.door.clone(), certificate_publisher);
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(following));
     let (worker, task) = Worker::new(config, options.watch, autostarts, certificate_ends, shutdown.clone())
         .context("the host cannot be followed")?;

@@ -59,7 +59,7 @@ impl Caller {
     /// `UNAUTHENTICATED`: there are users, and they did not say who they are. `PERMISSION_DENIED`: the token is a viewer's; the certificate is a host's: hosts may look, and act for nobody.
     pub(crate) fn of(extensions: &Extensions) -> Result<Self, Status> {
         let peer = extensions.get::<Peer>();
-        let address = peer.map(|peer| peer.address.ip().to_string()).unwrap_or_default();
+        let address = peer.map(|peer| peer.address.ip().to_canonical().to_string()).unwrap_or_default();
         if let Some(Person { name, role }) = extensions.get::<Person>() {
             return match role {
                 Role::Operator => Ok(Self { name: Some(name.clone()), address }),

@@ -11,8 +11,8 @@ pub struct Doors {
     pub web: Door,
     /// How the rta command asks.
     pub grpc: Door,
-    /// The files of the certificates in use, which are looked at for their end.
-    pub certificates: Vec<PathBuf>,
+    /// The file of the CA, which is looked at for its end.
+    pub ca: Option<PathBuf>,
     /// How agents at https:// addresses are asked; `None`: they are not.
     pub agents: Option<Asking>,
 }
@@ -20,6 +20,6 @@ pub struct Doors {
 impl Doors {
     /// Everything in clear.
     pub fn clear() -> Self {
-        Self { web: Door::clear(), grpc: Door::clear(), certificates: Vec::new(), agents: None }
+        Self { web: Door::clear(), grpc: Door::clear(), ca: None, agents: None }
     }
 }

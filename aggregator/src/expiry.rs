@@ -1,37 +1,54 @@
 //! Certificates that end soon, so that somebody renews them before that.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use rta_shared::overview::EnvironmentOverview;
-use rta_shared::tls::certificate::{Certificate, LOOK, WARN_DAYS, end, is_ending};
+use rta_shared::tls::Door;
+use rta_shared::tls::certificate::{Certificate, EXPIRY_LOOK, WARN_DAYS, end, is_ending};
 
 use crate::hub::{Inbox, Message};
 
-/// Looks at the certificates in these files, at once and again and again, and tells the hub of what ends soon.
-pub(crate) async fn follow(files: Vec<PathBuf>, inbox: Inbox) {
-    while !files.is_empty() {
-        let looked_at = files.clone();
+/// What is shown and believed by certificates.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    /// Where others are let in: each shows one.
+    pub(crate) doors: Vec<Door>,
+    /// The file of the CA.
+    pub(crate) ca: Option<PathBuf>,
+}
+
+/// Looks at them, at once and again and again, and tells the hub of what ends soon.
+pub(crate) async fn follow(certificates: Certificates, inbox: Inbox) {
+    let certificates = Arc::new(certificates);
+    loop {
+        let looked_at = Arc::clone(&certificates);
         // Off the runtime: a disk may hang.
         let found = tokio::task::spawn_blocking(move || own(&looked_at, Timestamp::now())).await;
         let Ok(warnings) = found else { return };
         if inbox.send(Message::Warn(warnings)).await.is_err() {
             return;
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(EXPIRY_LOOK).await;
     }
 }
 
 /// What is to be said of the aggregator's own that end soon, or have. One that cannot be read is complained of where
 /// it is used.
-fn own(files: &[PathBuf], now: Timestamp) -> Vec<String> {
-    let warning = |file: &PathBuf| {
-        let ends = Certificate::read(file).ok()?.not_after;
+fn own(certificates: &Certificates, now: Timestamp) -> Vec<String> {
+    let shown = certificates.doors.iter().filter_map(Door::certificate);
+    // While one CA takes the place of another the file has both: the newer one counts.
+    let ca = certificates.ca.as_deref().and_then(|file| {
+        let ends = Certificate::read_all(file).ok()?.iter().map(|certificate| certificate.not_after).max()?;
+        Some((file, ends))
+    });
+    let warning = |(file, ends): (&Path, Timestamp)| {
         let lost = if ends < now { ": connections that need it fail" } else { "" };
         let sentence = || format!("the certificate {} {}{lost}; renew it", file.display(), end(ends, now));
         is_ending(ends, now).then(sentence)
     };
-    files.iter().filter_map(warning).collect()
+    shown.chain(ca).filter_map(warning).collect()
 }
 
 /// What is to be said of the agents' that end soon, or have: one sentence, since they are often made on one day.
@@ -48,7 +65,7 @@ pub(crate) fn of_agents(environments: &[EnvironmentOverview], now: Timestamp) ->
     let (ends, environment, host) = ending.iter().min()?;
     let first = end(*ends, now);
     Some(match ending.len() {
-        1 => format!("a certificate of the agent on {environment}/{host} {first}; renew it"),
+        1 => format!("the certificate of the agent on {environment}/{host} {first}; renew it"),
         more => format!(
             "certificates of {more} agents end within {WARN_DAYS} days or have ended; the first, of \
              {environment}/{host}, {first}; renew them"
@@ -81,7 +98,7 @@ mod tests {
         assert_eq!(of_agents(&environments, now), None);
         ends_in(&mut environments, 1, 30);
         let said = of_agents(&environments, now).unwrap();
-        assert_eq!(said, "a certificate of the agent on DEV/h30 ends in 30 days; renew it");
+        assert_eq!(said, "the certificate of the agent on DEV/h30 ends in 30 days; renew it");
         ends_in(&mut environments, 0, -2);
         let said = of_agents(&environments, now).unwrap();
         assert!(

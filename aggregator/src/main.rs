@@ -153,8 +153,7 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, String> {
 
 fn doors(arguments: &Arguments) -> Result<Doors, String> {
     let mut doors = Doors::clear();
-    let certificates = [&arguments.tls_cert, &arguments.tls_ca, &arguments.web_cert];
-    doors.certificates = certificates.into_iter().flatten().cloned().collect();
+    doors.ca.clone_from(&arguments.tls_ca);
     if let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) {
         let files = TlsFiles { own: Some((certificate.clone(), key.clone())), ca: arguments.tls_ca.clone() };
         doors.grpc = Door::tls(files.clone(), Admission::KnownAndUnknown, &["h2"])?;

@@ -299,13 +299,7 @@ impl Operations {
         tell: impl Fn(Progress),
     ) -> Result<Done, OperationError> {
         let fleet = self.fleet();
-        let InstanceId { environment, host, component } = id;
-        let target = Target {
-            component: component.as_str().to_owned(),
-            environment: environment.as_str().to_owned(),
-            host: host.as_str().to_owned(),
-        };
-        let found = resolve(&fleet.platform, &target)?;
+        let found = resolve(&fleet.platform, &Target::from(id))?;
         let agent = agent(&fleet, &found)?;
         tracing::info!(instance = %id, ?kind, "asking the agent");
         let patience = patience(kind, found.component);

@@ -15,7 +15,7 @@ use crate::access::Access;
 use crate::call_limit::CallLimit;
 use crate::caller;
 use crate::doors::Doors;
-use crate::expiry;
+use crate::expiry::{self, Certificates};
 use crate::keeper::Configuration;
 use crate::operations::Operations;
 use crate::record::Record;
@@ -63,7 +63,8 @@ pub async fn serve(
     let (operations, followers) =
         Operations::start(configuration, record.recorder(), doors.agents.as_ref(), &shutdown)?;
     let followers = tokio::spawn(followers);
-    let expiry = expiry::follow(doors.certificates, operations.inbox.clone());
+    let certificates = Certificates { doors: vec![doors.web.clone(), doors.grpc.clone()], ca: doors.ca };
+    let expiry = expiry::follow(certificates, operations.inbox.clone());
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(expiry));
 
     let pages = router(operations.clone(), hosts, access.clone());

@@ -17,13 +17,14 @@ use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-/// A request's head must be there so soon, from the connection's beginning or the last answer's end.
-const HEAD: Duration = Duration::from_secs(15);
+/// A request's head must be there so soon, from the connection's beginning or the last answer's end: later than a
+/// proxy gives up a connection that nobody uses (nginx: 60 s), or what it sends just then would be lost.
+const HEAD: Duration = Duration::from_secs(75);
 /// No request's head is anywhere near as large, in bytes.
 const LARGEST_HEAD: usize = 64 * 1024;
-/// All live pages, and as many who ask for something at the same time as anybody will. Behind a proxy all are of
-/// one address.
-pub(crate) const BOUNDS: Bounds = Bounds { connections: 4096, of_one_address: 4096, silence: None };
+/// All live pages, and as many who ask for something at the same time as anybody will. Behind a proxy nearly all are
+/// of one address; it leaves some for whoever looks why.
+pub(crate) const BOUNDS: Bounds = Bounds { connections: 4096, of_one_address: 3584, silence: None };
 
 /// Serves `pages` to whoever comes by `door`, until `shutdown`; then what is being answered is ended.
 pub(crate) async fn serve(listener: TcpListener, door: Door, pages: Router, shutdown: CancellationToken) {

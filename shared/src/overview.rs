@@ -139,7 +139,7 @@ pub struct AgentOverview {
     pub config_error: Option<String>,
     /// It works by another configuration than the aggregator.
     pub config_differs: bool,
-    /// When the first of its certificates ends; `None`: it is asked in clear.
+    /// When its certificate ends; `None`: it is asked in clear, or does not tell.
     pub certificate_ends: Option<Timestamp>,
 }
 

@@ -274,8 +274,8 @@ pub struct Report {
     pub config: ConfigStanding,
     /// The agent's version.
     pub agent_version: String,
-    /// When the first of the certificates ends by which the agent proves who it is and knows whom it obeys; `None`:
-    /// it is asked in clear.
+    /// When the certificate ends by which the agent proves who it is; `None`: it is asked in clear, or is of a version
+    /// that does not tell.
     pub certificate_ends: Option<Timestamp>,
 }
 

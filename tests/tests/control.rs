@@ -170,16 +170,27 @@ async fn one_that_dies_a_second_after_matching_is_a_failed_start() {
 #[tokio::test]
 async fn a_launchers_helper_that_matches_for_a_moment_is_not_the_component() {
     // As Spark's launcher does: a helper with the component's own arguments, then the component in the launcher's place.
-    let script = "\"$stand_in\" --token=app-$token & helper=$!\nsleep 0.5; kill -9 $helper; wait $helper\nsleep 0.5; \
-                  exec \"$stand_in\" --token=app-$token";
+    // Others leave the component behind, and end first.
+    let helper =
+        "\"$stand_in\" --token=$1-$token & helper=$!\nsleep 0.5; kill -9 $helper; wait $helper\nsleep 0.5\n";
     let site = Site::of_one_host(|site| {
-        site.scripted("app", script, "").replace("settle = \"0s\"", "settle = \"1s\"")
+        let component = |name: &str, rest: &str| {
+            let script = format!("{helper}{rest}").replace("$1", name);
+            site.scripted(name, &script, "").replace("settle = \"0s\"", "settle = \"3s\"")
+        };
+        let begin = "\"$stand_in\" --token=$1-$token";
+        let hidden = "(sleep 0.5; exec \"$stand_in\" --token=$1-$token) &\nexit 0";
+        component("becomes", &format!("exec {begin}")) + &component("leaves", hidden)
     });
     let (_agent, address) = site.agent("h");
-    let started = act(&mut connect(address).await, Start, "app").await;
-    let launched = started.progress[0].pids[0];
-    assert_eq!(started.end.unwrap().pids, [launched]);
-    assert_eq!(site.processes(), [launched]);
+    let mut client = connect(address).await;
+    for name in ["becomes", "leaves"] {
+        let started = act(&mut client, Start, name).await;
+        let said =
+            started.progress.iter().any(|progress| progress.text.contains("goes on: waiting for what"));
+        assert!(said, "{:?}", started.progress);
+        assert_eq!(started.end.unwrap().pids, [site.process(name).unwrap()]);
+    }
 }
 
 #[tokio::test]

@@ -155,7 +155,7 @@ fn a_certificate_that_ends_soon_is_told_on_the_page_and_by_check() {
     patiently("check to warn", || {
         let output = aggregator.rta(&ca, Some(&person), &["check"]);
         let said = String::from_utf8(output.stdout).unwrap();
-        said.contains("a certificate of the agent on TEST/h ends in 3 days; renew it").then_some(())
+        said.contains("the certificate of the agent on TEST/h ends in 3 days; renew it").then_some(())
     });
     let all = aggregator.rta(&ca, Some(&person), &["status", "--verbose"]);
     assert!(String::from_utf8(all.stdout).unwrap().contains("certificate ends in 3 days"));

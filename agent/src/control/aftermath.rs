@@ -35,6 +35,11 @@ pub(super) async fn nothing_left(act: &Act) -> Result<(), Refusal> {
     Err(Refusal::new(Code::FailedPrecondition, reason))
 }
 
+/// Whether anything is there of what was launched.
+pub(super) async fn is_left(act: &Act) -> Result<bool, Refusal> {
+    Ok(!Chase::of_launch(act).look(false).await?.is_empty())
+}
+
 /// Ends what was launched, and all that it began. Gives a sentence on what became of that; empty where all had
 /// ended by itself.
 pub(super) async fn end(act: &Act, launched: &Launched) -> String {

@@ -1,5 +1,6 @@
 //! Starting a component by a command: launch, wait until it matches, until it stays, and until its probe passes.
 
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use rta_shared::config::{CommandRule, Engine, HostComponent, StartRule};
@@ -137,18 +138,20 @@ impl Start<'_> {
                 if Instant::now() >= self.settled_at && self.is_well(now).await? {
                     return Ok(self.stable(now));
                 }
-            } else if !self.matched.is_empty() && now.is_empty() {
-                self.passed = pids(&self.matched);
-                if exit.is_some() || self.passed.contains(&self.launched.pid) {
+            } else if now.is_empty() && !(self.matched.is_empty() && self.passed.is_empty()) {
+                let has_just_ended = !self.matched.is_empty();
+                if has_just_ended {
+                    self.passed = pids(&self.matched);
+                }
+                if self.is_over(exit).await? {
                     return Err(self.died().await);
                 }
-                let text = format!(
-                    "{} ended, and its command goes on: waiting for what it becomes",
-                    pids_text(&self.passed)
-                );
-                self.act.news.tell(Phase::Waiting, text, Vec::new());
-            } else if exit.is_some() && now.is_empty() && !self.passed.is_empty() {
-                return Err(self.died().await);
+                if has_just_ended {
+                    let who = pids_text(&self.passed);
+                    let text =
+                        format!("{who} ended, and what was launched goes on: waiting for what it becomes");
+                    self.act.news.tell(Phase::Waiting, text, Vec::new());
+                }
             } else if is_whole {
                 // It matches for the first time, or one process handed over to another: the wait begins anew.
                 self.begin_to_settle(now);
@@ -168,6 +171,19 @@ impl Start<'_> {
                 return Err(self.restless().await);
             }
             tokio::time::sleep(PACE).await;
+        }
+    }
+
+    /// What matched has ended: whether nothing can take its place any more.
+    async fn is_over(&self, exit: Option<ExitStatus>) -> Result<bool, Refusal> {
+        if self.passed.contains(&self.launched.pid) {
+            return Ok(true);
+        }
+        match exit {
+            None => Ok(false),
+            Some(status) if !status.success() => Ok(true),
+            // A launcher that leaves something behind may have left what is to be the component.
+            Some(_) => Ok(!aftermath::is_left(self.act).await?),
         }
     }
 

@@ -1,9 +1,8 @@
 //! What the buttons do: they begin plans, cancel them, and lead to the page that shows one.
 
-use axum::extract::{Form, FromRequestParts, Query, State};
+use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
-use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
 use rta_shared::control::ActionKind;
 use rta_shared::name::LONGEST;
@@ -25,24 +24,6 @@ const NOTHING: &str = "Nothing was done";
 
 /// What a form says: its fields, in their order.
 type Fields = Vec<(String, String)>;
-
-/// The address of whoever asks; empty where the server does not tell.
-pub(super) struct Address(String);
-
-impl Address {
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Address {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let peer = parts.extensions.get::<axum::extract::ConnectInfo<std::net::SocketAddr>>();
-        Ok(Self(peer.map(|peer| peer.0.ip().to_string()).unwrap_or_default()))
-    }
-}
 
 /// The instance that a button is for, and what else may be touched.
 #[derive(Debug, PartialEq, Eq)]
@@ -85,28 +66,19 @@ impl Pressed {
     }
 }
 
-pub(super) async fn start(state: State<Operations>, who: (Viewer, Address), form: Form<Fields>) -> Response {
-    act(&state.0, ActionKind::Start, who, form.0).await
+pub(super) async fn start(state: State<Operations>, viewer: Viewer, form: Form<Fields>) -> Response {
+    act(&state.0, ActionKind::Start, viewer, form.0).await
 }
 
-pub(super) async fn stop(state: State<Operations>, who: (Viewer, Address), form: Form<Fields>) -> Response {
-    act(&state.0, ActionKind::Stop, who, form.0).await
+pub(super) async fn stop(state: State<Operations>, viewer: Viewer, form: Form<Fields>) -> Response {
+    act(&state.0, ActionKind::Stop, viewer, form.0).await
 }
 
-pub(super) async fn restart(
-    state: State<Operations>,
-    who: (Viewer, Address),
-    form: Form<Fields>,
-) -> Response {
-    act(&state.0, ActionKind::Restart, who, form.0).await
+pub(super) async fn restart(state: State<Operations>, viewer: Viewer, form: Form<Fields>) -> Response {
+    act(&state.0, ActionKind::Restart, viewer, form.0).await
 }
 
-async fn act(
-    operations: &Operations,
-    kind: ActionKind,
-    (viewer, address): (Viewer, Address),
-    fields: Fields,
-) -> Response {
+async fn act(operations: &Operations, kind: ActionKind, viewer: Viewer, fields: Fields) -> Response {
     let Some(Pressed { instance, agreed, alone }) = Pressed::read(fields) else {
         let text = "The form does not name an environment, a host and a component.";
         return (StatusCode::BAD_REQUEST, page::message(&viewer, NOTHING, text)).into_response();
@@ -119,10 +91,8 @@ async fn act(
         no_dependencies: alone,
     };
     let conduct = Conduct { agreed, ..Conduct::default() };
-    match operations
-        .begin(kind, &wish, conduct, requester(viewer.name.as_deref().unwrap_or(USER), address.0))
-        .await
-    {
+    let by = requester(viewer.name.as_deref().unwrap_or(USER), viewer.address.clone());
+    match operations.begin(kind, &wish, conduct, by).await {
         Ok(account) => to_plan(account.begun().id),
         Err(NotBegun::Unagreed { plan, .. }) => {
             ([(CACHE_CONTROL, "no-store")], page::plan::confirmation(&viewer, &instance, &plan))

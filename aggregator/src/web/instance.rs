@@ -45,11 +45,9 @@ impl Which {
 
     /// As it was typed.
     pub(super) fn id(&self) -> InstanceId {
-        InstanceId {
-            environment: self.environment.as_str().into(),
-            host: self.host.as_str().into(),
-            component: self.component.as_str().into(),
-        }
+        let [environment, host, component] =
+            [&self.environment, &self.host, &self.component].map(|name| name.as_str().into());
+        InstanceId { environment, host, component }
     }
 }
 

@@ -8,7 +8,6 @@ use axum_extra::extract::cookie::{Cookie, SameSite};
 use rta_shared::name::LONGEST;
 use serde::Deserialize;
 
-use super::actions::Address;
 use super::admit::{cookie_name, session};
 use super::page;
 use super::theme::local;
@@ -40,7 +39,6 @@ pub(super) struct Told {
 pub(super) async fn sign_in(
     Extension(access): Extension<Access>,
     viewer: Viewer,
-    address: Address,
     headers: HeaderMap,
     Form(Told { name, password, next }): Form<Told>,
 ) -> Response {
@@ -51,7 +49,7 @@ pub(super) async fn sign_in(
     if name.len() > LONGEST || password.len() > 4 * LONGEST {
         return again(StatusCode::BAD_REQUEST, "No name or password is as long.");
     }
-    match access.sign_in(&name, password, address.as_str()).await {
+    match access.sign_in(&name, password, &viewer.address).await {
         Ok(id) => {
             // The one before is over: nobody else who has it gets further.
             if let Some(before) = session(&access, &headers) {

@@ -91,7 +91,6 @@ async fn run(
             folder: None,
             state: None,
             door: rta_shared::tls::Door::clear(),
-            certificates: Vec::new(),
         };
         servers.push(tokio::spawn(rta_agent::serve(listener, config, options, shutdown.clone())));
     }

@@ -9,12 +9,13 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
+use super::files::certificates;
 use crate::text::{counted, printable};
 
 const DAY: i64 = 24 * 60 * 60;
 
 /// How often the certificates in use are looked at for their end.
-pub const LOOK: Duration = Duration::from_secs(60);
+pub const EXPIRY_LOOK: Duration = Duration::from_secs(60);
 
 /// How many days ahead of its end a certificate is worth a warning.
 pub const WARN_DAYS: i64 = 30;
@@ -99,6 +100,14 @@ impl Certificate {
         let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
         let der = CertificateDer::from_pem_file(path).map_err(|error| told(&error))?;
         Self::parse(&der).map_err(|error| told(&error))
+    }
+
+    /// Every certificate of a PEM file.
+    ///
+    /// # Errors
+    /// A sentence: a file that cannot be read, or of which one is none.
+    pub fn read_all(path: &Path) -> Result<Vec<Self>, String> {
+        certificates(path)?.iter().map(|der| Self::parse(der)).collect()
     }
 
     /// Whole days from `now` until it does not hold any more; negative when that has passed.

@@ -2,20 +2,22 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use rustls::ServerConfig;
 use rustls::server::NoServerSessionStorage;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::either::Either;
 
 use super::certificate::Certificate;
 use super::files::{LOOK, Material, Renewed, TlsFiles, provider};
-use super::link::{Bounds, Link, Peer};
+use super::link::{self, Bounds, Link, Peer};
 use super::trouble::trouble;
 use super::verify::{PinnedClients, clients};
 use crate::places::Places;
@@ -23,8 +25,9 @@ use crate::text::printable;
 
 /// How long the other end may take to say who it is.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// So many may be saying who they are at one time; more wait in the kernel's queue.
+/// So many may be saying who they are at one time, and so many of one address.
 const HANDSHAKES: usize = 512;
+const OF_ONE_ADDRESS: usize = 448;
 /// Connections that nobody has taken yet; the server takes each at once.
 const WAITING: usize = 64;
 /// After a connection could not be taken, for example for want of file descriptors.
@@ -47,13 +50,27 @@ pub enum Admission {
 #[derive(Clone, Debug)]
 pub struct Door {
     /// `None`: in clear.
-    config: Option<Arc<Renewed<Arc<ServerConfig>>>>,
+    tls: Option<Arc<Tls>>,
+}
+
+#[derive(Debug)]
+struct Tls {
+    /// The certificate's file.
+    file: PathBuf,
+    current: Renewed<Shown>,
+}
+
+/// How those who come are answered.
+struct Shown {
+    config: Arc<ServerConfig>,
+    /// When the certificate ends that they are shown.
+    ends: Timestamp,
 }
 
 impl Door {
     /// Connections in clear.
     pub fn clear() -> Self {
-        Self { config: None }
+        Self { tls: None }
     }
 
     /// Connections by TLS, for these protocols ("h2", "http/1.1").
@@ -63,7 +80,14 @@ impl Door {
     pub fn tls(files: TlsFiles, admission: Admission, protocols: &[&str]) -> Result<Self, String> {
         let protocols: Vec<Vec<u8>> = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         let make = move |material| server_config(material, &admission, &protocols);
-        Ok(Self { config: Some(Arc::new(Renewed::new(files, make)?)) })
+        let file = files.own.as_ref().map(|(certificate, _)| certificate.clone()).unwrap_or_default();
+        Ok(Self { tls: Some(Arc::new(Tls { file, current: Renewed::new(files, make)? })) })
+    }
+
+    /// The file of the certificate that is shown to those who come, and when that ends; `None`: in clear. It may read
+    /// files.
+    pub fn certificate(&self) -> Option<(&Path, Timestamp)> {
+        self.tls.as_ref().map(|tls| (tls.file.as_path(), tls.current.current().ends))
     }
 
     /// The connections of `listener`, until the stream is dropped.
@@ -76,16 +100,16 @@ impl Door {
 
 async fn accept(listener: TcpListener, door: Door, bounds: Bounds, taken: mpsc::Sender<io::Result<Link>>) {
     let places = Places::new(bounds.connections, bounds.of_one_address);
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    let handshakes = Places::new(HANDSHAKES, OF_ONE_ADDRESS);
     let refusals = Arc::new(Refusals::default());
     let mut looks = tokio::time::interval(LOOK);
     loop {
         let accepted = tokio::select! {
             () = taken.closed() => return,
             // Broken files are told of soon after they are written, whether somebody knocks or not.
-            _ = looks.tick(), if door.config.is_some() => {
-                if let Some(config) = &door.config {
-                    config.current();
+            _ = looks.tick(), if door.tls.is_some() => {
+                if let Some(tls) = &door.tls {
+                    tls.current.current();
                 }
                 continue;
             }
@@ -105,17 +129,20 @@ async fn accept(listener: TcpListener, door: Door, bounds: Bounds, taken: mpsc::
         };
         // An error says that the connection has ended; whoever reads it will see.
         let _ = stream.set_nodelay(true);
-        let Some(config) = &door.config else {
+        let stream = link::bounded(stream, bounds);
+        let Some(tls) = &door.tls else {
             let peer = Peer { address, secured: false, identity: None };
-            let link = Link::new(Either::Left(stream), peer, place, bounds);
+            let link = Link::new(Either::Left(stream), peer, place);
             if taken.send(Ok(link)).await.is_err() {
                 return;
             }
             continue;
         };
-        let acceptor = TlsAcceptor::from(Arc::clone(config.current().as_ref()));
-        // It is never closed.
-        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
+        let Some(permit) = handshakes.take(address.ip().to_canonical()) else {
+            refusals.note(address, "too many are saying who they are");
+            continue;
+        };
+        let acceptor = TlsAcceptor::from(Arc::clone(&tls.current.current().config));
         let (taken, refusals) = (taken.clone(), Arc::clone(&refusals));
         tokio::spawn(async move {
             let greeted = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
@@ -126,7 +153,7 @@ async fn accept(listener: TcpListener, door: Door, bounds: Bounds, taken: mpsc::
                     let identity = shown.and_then(|shown| Certificate::parse(shown).ok());
                     let identity = identity.map(|certificate| certificate.identity());
                     let peer = Peer { address, secured: true, identity };
-                    let link = Link::new(Either::Right(stream), peer, place, bounds);
+                    let link = Link::new(Either::Right(stream), peer, place);
                     // An error says that the server has ended.
                     let _ = taken.send(Ok(link)).await;
                 }
@@ -168,12 +195,10 @@ impl Refusals {
     }
 }
 
-fn server_config(
-    material: Material,
-    admission: &Admission,
-    protocols: &[Vec<u8>],
-) -> Result<Arc<ServerConfig>, String> {
+fn server_config(material: Material, admission: &Admission, protocols: &[Vec<u8>]) -> Result<Shown, String> {
     let (certificates, key) = material.own.ok_or("a listener needs a certificate and a key")?;
+    let own = certificates.first().ok_or("a listener needs a certificate")?;
+    let ends = Certificate::parse(own)?.not_after;
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
@@ -192,7 +217,7 @@ fn server_config(
     // A resumed session is not verified again: it would outlive an expired certificate and a replaced CA.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    Ok(Arc::new(config))
+    Ok(Shown { config: Arc::new(config), ends })
 }
 
 #[cfg(test)]

@@ -44,20 +44,28 @@ pub struct Peer {
 /// One connection.
 #[derive(Debug)]
 pub struct Link {
-    stream: Pin<Box<TimeoutStream<Stream>>>,
+    stream: Stream,
     peer: Peer,
     _place: Place<IpAddr>,
 }
 
+/// A connection that does not stay without bounds. They are below TLS, which takes in what the other end does not.
+pub(super) type Bounded = Pin<Box<TimeoutStream<TcpStream>>>;
+
 /// In clear, or by TLS.
-pub(super) type Stream = Either<TcpStream, TlsStream<TcpStream>>;
+type Stream = Either<Bounded, TlsStream<Bounded>>;
+
+/// A connection within these bounds.
+pub(super) fn bounded(stream: TcpStream, bounds: Bounds) -> Bounded {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_read_timeout(bounds.silence);
+    stream.set_write_timeout(Some(STUCK));
+    Box::pin(stream)
+}
 
 impl Link {
-    pub(super) fn new(stream: Stream, peer: Peer, place: Place<IpAddr>, bounds: Bounds) -> Self {
-        let mut stream = TimeoutStream::new(stream);
-        stream.set_read_timeout(bounds.silence);
-        stream.set_write_timeout(Some(STUCK));
-        Self { stream: Box::pin(stream), peer, _place: place }
+    pub(super) fn new(stream: Stream, peer: Peer, place: Place<IpAddr>) -> Self {
+        Self { stream, peer, _place: place }
     }
 
     /// Who is at the other end.
@@ -80,7 +88,7 @@ impl AsyncRead for Link {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.stream.as_mut().poll_read(context, buffer)
+        Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
@@ -90,15 +98,15 @@ impl AsyncWrite for Link {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.stream.as_mut().poll_write(context, bytes)
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.as_mut().poll_flush(context)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.as_mut().poll_shutdown(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 
     fn poll_write_vectored(
@@ -106,10 +114,54 @@ impl AsyncWrite for Link {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream.as_mut().poll_write_vectored(context, pieces)
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio_stream::StreamExt as _;
+
+    use super::*;
+    use crate::tls::Door;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// Both ends of a connection.
+    async fn both(silence: Option<Duration>) -> (Link, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let bounds = Bounds { connections: 1, of_one_address: 1, silence };
+        let mut links = Door::clear().links(listener, bounds);
+        let other = TcpStream::connect(address).await.unwrap();
+        (links.next().await.unwrap().unwrap(), other)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_takes_in_nothing_is_given_up() {
+        let (mut link, other) = both(None).await;
+        let began = tokio::time::Instant::now();
+        let error = loop {
+            if let Err(error) = link.write_all(&[0; 65_536]).await {
+                break error;
+            }
+        };
+        assert_eq!((error.kind(), began.elapsed() >= MINUTE), (io::ErrorKind::TimedOut, true));
+        drop(other);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_says_nothing_is_given_up_where_that_is_asked() {
+        let (mut link, mut other) = both(Some(MINUTE)).await;
+        other.write_all(b"x").await.unwrap();
+        link.read_u8().await.unwrap();
+        let error = link.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

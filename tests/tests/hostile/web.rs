@@ -313,8 +313,9 @@ fn heads_and_bodies_that_do_not_come_keep_nobody_else_out() {
 
 /// Nothing that a page is told takes this long unless it is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// So many pages may be open.
+/// So many pages may be open, and so many of them one person's.
 const OPEN: usize = 1_000;
+const OF_ONE: usize = 900;
 
 /// A page that is open, and what it is told.
 struct Open {
@@ -324,8 +325,8 @@ struct Open {
 
 impl Open {
     /// Opens one, and reads the head of the answer.
-    fn new(world: &World) -> Self {
-        let request = format!("GET /live HTTP/1.1\r\nHost: {}\r\n\r\n", world.web.0);
+    fn new(world: &World, cookie: &str) -> Self {
+        let request = format!("GET /live HTTP/1.1\r\nHost: {}\r\nCookie: {cookie}\r\n\r\n", world.web.0);
         Self { stream: sent(world.web.0, request), told: String::new() }
     }
 
@@ -353,8 +354,11 @@ fn a_thousand_open_pages_are_told_and_more_are_refused() {
     let world = World::new();
     let operator = world.web.session("ann");
     let before = world.open_files();
-    let mut open: Vec<Open> = (0..OPEN).map(|_| Open::new(&world)).collect();
+    let mut open: Vec<Open> = (0..OF_ONE).map(|_| Open::new(&world, "")).collect();
     assert!(open.iter_mut().all(Open::is_told), "each is told");
+    assert_eq!(world.web.get("/live").code, 503, "nobody has all of them");
+    open.extend((OF_ONE..OPEN).map(|_| Open::new(&world, &operator.cookie)));
+    assert!(open.iter_mut().all(Open::is_told), "others are told");
     for path in
         ["/live", "/live/instance?environment=TEST&host=h&component=app", "/live/graph?environment=TEST"]
     {
@@ -371,7 +375,7 @@ fn a_thousand_open_pages_are_told_and_more_are_refused() {
     // Where one is closed another has room.
     open.pop();
     patiently("room for another page", || {
-        let mut another = Open::new(&world);
+        let mut another = Open::new(&world, &operator.cookie);
         another.is_told().then_some(another)
     });
     drop(open);

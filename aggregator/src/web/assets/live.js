@@ -13,6 +13,8 @@
   let heard = Date.now();
   // How far the browser's clock is ahead of the server's.
   let ahead = 0;
+  // A change does not fit this page.
+  let astray = false;
 
   const options = {
     morphStyle: "outerHTML",
@@ -33,22 +35,26 @@
   };
 
   // A child of a group is gone, is new, or has another place.
-  const order = ({ content, dataset: { gone, into, after } }) => {
+  const order = ({ content, dataset: { gone, from, into, after } }) => {
+    const child = (group, id) => [...(document.getElementById(group)?.children ?? [])].find((one) => one.id === id);
     if (gone) {
-      document.getElementById(gone)?.remove();
+      child(from, gone)?.remove();
       return;
     }
     const piece = content.firstElementChild;
     const here = renew(piece) ?? piece;
-    const before = after && document.getElementById(after);
+    const group = document.getElementById(into);
+    const before = after && child(into, after);
     if (before) before.after(here);
-    else document.getElementById(into)?.prepend(here);
+    else if (group && !after) group.prepend(here);
+    else astray = true;
   };
 
   const patch = (html) => {
     const pieces = document.createElement("template");
     pieces.innerHTML = html;
     const focused = document.activeElement;
+    astray = false;
     for (const piece of [...pieces.content.children]) {
       if (piece.localName === "template") order(piece);
       else renew(piece);
@@ -59,6 +65,14 @@
     const title = document.getElementById("top")?.dataset.title;
     if (title) document.title = title;
     tick();
+    // This page is not the one that the server means: the whole of it is asked for.
+    if (astray) again();
+  };
+
+  const again = () => {
+    source?.close();
+    source = null;
+    if (!document.hidden) connect();
   };
 
   const rough = (seconds) => {

@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use rta_shared::name::Name;
 use tokio::sync::broadcast;
 
-use self::rooms::{Room, Seat, Subject};
+use self::rooms::{NoSeat, Seat, Subject};
 use super::actions::Shown;
 use super::graph;
 use super::instance::Which;
@@ -82,9 +82,14 @@ pub(super) async fn graph(
 }
 
 async fn listen(rooms: &Rooms, subject: &Subject, viewer: &Viewer) -> Response {
-    let Some(seat) = rooms.enter(subject, viewer).await else {
-        let text = "Too many pages are open at the same time; this one shows what was when it was loaded.\n";
-        return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "30")], text).into_response();
+    let seat = match rooms.enter(subject, viewer).await {
+        Ok(seat) => seat,
+        Err(NoSeat::TooMany) => {
+            let text =
+                "Too many pages are open at the same time; this one shows what was when it was loaded.\n";
+            return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "30")], text).into_response();
+        }
+        Err(NoSeat::NotThere) => return (StatusCode::NOT_FOUND, "There is no such page.\n").into_response(),
     };
     let over = rooms.operations.ending().cancelled_owned();
     let end = async {
@@ -99,27 +104,36 @@ fn told(seat: Seat) -> impl Stream<Item = Result<Event, Infallible>> {
     // Before the page is read, so that nothing is missed in between.
     let changes = seat.room.changes.resubscribe();
     let beats = tokio::time::interval(BEAT);
-    let state = (seat, changes, beats, true);
-    futures::stream::unfold(state, async |(seat, mut changes, mut beats, is_first)| {
-        let whole = |room: &Room| patch(&maud::html! { (room.page.borrow().as_ref()) }.0);
-        let event = if is_first {
-            whole(&seat.room)
-        } else {
+    // The number of the version that the page has; `None`: it has none yet.
+    let state = (seat, changes, beats, None);
+    futures::stream::unfold(state, async |(seat, mut changes, mut beats, mut has)| {
+        let whole = |has: &mut Option<u64>| {
+            let version = seat.room.page.borrow();
+            *has = Some(version.number);
+            patch(&maud::html! { (&version.page) }.0)
+        };
+        let event = loop {
+            let Some(number) = has else { break whole(&mut has) };
             tokio::select! {
                 changed = changes.recv() => match changed {
-                    Ok(html) => patch(&html),
+                    // It is in what the page was told when it was opened.
+                    Ok(change) if change.number <= number => {}
+                    Ok(change) => {
+                        has = Some(change.number);
+                        break patch(&change.html);
+                    }
                     Err(broadcast::error::RecvError::Lagged(_)) => {
                         changes = seat.room.changes.resubscribe();
-                        whole(&seat.room)
+                        break whole(&mut has);
                     }
                     Err(broadcast::error::RecvError::Closed) => return None,
                 },
                 _ = beats.tick() => {
-                    Event::default().event("beat").data(Timestamp::now().as_millisecond().to_string())
+                    break Event::default().event("beat").data(Timestamp::now().as_millisecond().to_string());
                 }
             }
         };
-        Some((event, (seat, changes, beats, false)))
+        Some((event, (seat, changes, beats, has)))
     })
     .map(Ok)
 }

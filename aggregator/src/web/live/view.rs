@@ -29,6 +29,23 @@ pub(super) struct View {
     viewer: Viewer,
     /// Of an instance, what the overview does not tell.
     looked_up: Option<LookedUp>,
+    overviews: watch::Receiver<Arc<Overview>>,
+    /// An overview that is not newer than what the page shows.
+    shown: Arc<Overview>,
+}
+
+/// A page as it was made one time.
+pub(super) struct Version {
+    /// How many were made before it.
+    pub(super) number: u64,
+    pub(super) page: Node,
+}
+
+/// What makes of the version before one that has this number.
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    pub(super) number: u64,
+    pub(super) html: Arc<str>,
 }
 
 impl View {
@@ -38,11 +55,14 @@ impl View {
         subject: Subject,
         viewer: Viewer,
     ) -> Option<(Self, Node)> {
+        // Before anything is made of it: what comes after is not missed.
+        let mut overviews = operations.watch();
+        let shown = Arc::clone(&overviews.borrow_and_update());
         let looked_up = match &subject {
             Subject::Instance(id) => Some(instance::look_up(&operations, id).await),
             _ => None,
         };
-        let (view, made) = Self { operations, subject, viewer, looked_up }.made().await?;
+        let (view, made) = Self { operations, subject, viewer, looked_up, overviews, shown }.made().await?;
         Some((view, made?))
     }
 
@@ -84,29 +104,27 @@ impl View {
     }
 
     /// Makes the page whenever something changes, and tells what differs.
-    pub(super) async fn follow(self, page: watch::Sender<Arc<Node>>, changes: broadcast::Sender<Arc<str>>) {
-        let mut overviews = self.operations.watch();
-        let mut shown = Arc::clone(&overviews.borrow_and_update());
+    pub(super) async fn follow(self, page: watch::Sender<Version>, changes: broadcast::Sender<Change>) {
         let mut refresh = tokio::time::interval_at(Instant::now() + REFRESH, REFRESH);
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut looking = Looking::of(&self.subject, &shown);
+        let mut looking = Looking::of(&self.subject, &self.shown);
         let mut view = self;
         let mut was_busy = false;
         loop {
             let is_busy = view.is_busy();
             tokio::select! {
-                changed = overviews.changed() => {
+                changed = view.overviews.changed() => {
                     if changed.is_err() {
                         return;
                     }
-                    let overview = Arc::clone(&overviews.borrow_and_update());
+                    let overview = Arc::clone(&view.overviews.borrow_and_update());
                     // Times alone are brought up to date now and then.
-                    if overview.says_the_same_as(&shown) {
+                    if overview.says_the_same_as(&view.shown) {
                         continue;
                     }
-                    shown = overview;
+                    view.shown = overview;
                     if let Some(looking) = &mut looking {
-                        looking.note(&shown);
+                        looking.note(&view.shown);
                     }
                 }
                 _ = refresh.tick() => {
@@ -124,11 +142,12 @@ impl View {
             let Some((back, made)) = view.made().await else { return };
             view = back;
             let Some(now) = made else { return };
-            let before = page.send_replace(Arc::new(now));
-            let html = page.borrow().changes(&before);
+            let html = now.changes(&page.borrow().page);
+            let number = page.borrow().number + 1;
+            page.send_replace(Version { number, page: now });
             if !html.is_empty() {
                 // There may be nobody at this moment.
-                let _ = changes.send(Arc::from(html));
+                let _ = changes.send(Change { number, html: Arc::from(html) });
             }
             tokio::time::sleep(PAUSE).await;
         }

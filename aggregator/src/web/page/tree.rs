@@ -56,7 +56,7 @@ impl Node {
     /// What makes of a page that has `before` one that has this: elements that take the place of those of the same
     /// IDs, and orders for the children of groups:
     ///
-    /// - `<template data-gone="ID">`: that one is not there any more;
+    /// - `<template data-gone="ID" data-from="GROUP">`: that one is not in that group any more, and may be in another;
     /// - `<template data-into="GROUP" data-after="ID">` around an element: it belongs into that group, after that one,
     ///   or first where there is no such attribute.
     pub(in crate::web) fn changes(&self, before: &Self) -> String {
@@ -90,7 +90,7 @@ impl Node {
         let mut is_there = vec![false; before.len()];
         was.iter().flatten().for_each(|at| is_there[*at] = true);
         for (gone, _) in before.iter().zip(is_there).filter(|(_, is_there)| !is_there) {
-            html.push_str(&maud::html! { template data-gone=(gone.id) {} }.0);
+            html.push_str(&maud::html! { template data-gone=(gone.id) data-from=(self.id) {} }.0);
         }
         let mut after: Option<&str> = None;
         for ((child, was), stays) in children.iter().zip(was).zip(stays.iter()) {
@@ -180,7 +180,7 @@ mod tests {
         let changed = page(vec![leaf("b", "2"), leaf("c", "3")]).changes(&before);
         assert_eq!(
             changed,
-            "<template data-gone=\"a\"></template><p id=\"b\">2</p>\
+            "<template data-gone=\"a\" data-from=\"list\"></template><p id=\"b\">2</p>\
              <template data-into=\"list\" data-after=\"b\"><p id=\"c\">3</p></template>"
         );
         // Nothing is left of it: the group as a whole.
@@ -199,35 +199,62 @@ mod tests {
         assert_eq!(changed, "<template data-into=\"list\" data-after=\"a\"><p id=\"d\">1</p></template>");
     }
 
+    /// What a page has in two lists, which may be absent.
+    type Lists = [Vec<String>; 2];
+
+    fn page_of([first, second]: &Lists) -> Node {
+        let list = |id: &str, names: &[String]| {
+            Node::group(id, Tag::List, "l", names.iter().map(|name| leaf(name, "1")).collect())
+        };
+        Node::group("page", Tag::Division, "p", vec![list("list-0", first), list("list-1", second)])
+    }
+
+    /// Does with an order what the script does.
+    fn obey(lists: &mut Lists, order: &str) {
+        let attribute = |name: &str| {
+            let (_, rest) = order.split_once(&format!("{name}=\""))?;
+            rest.split('"').next().map(str::to_owned)
+        };
+        let list = |name: String| name.trim_start_matches("list-").parse::<usize>().unwrap();
+        if let Some(gone) = attribute("data-gone") {
+            return lists[list(attribute("data-from").unwrap())].retain(|name| *name != gone);
+        }
+        let placed = attribute(" id").unwrap();
+        // One that is on the page moves.
+        lists.iter_mut().for_each(|names| names.retain(|name| *name != placed));
+        let into = &mut lists[list(attribute("data-into").unwrap())];
+        let after = attribute("data-after");
+        let at = after.map_or(0, |after| into.iter().position(|name| *name == after).unwrap() + 1);
+        into.insert(at, placed);
+    }
+
+    fn lists() -> impl Strategy<Value = Lists> {
+        let some = subsequence((0..9).collect::<Vec<u8>>(), 0..9).prop_shuffle();
+        (some, 0_usize..9).prop_map(|(names, at)| {
+            let names: Vec<String> = names.iter().map(|name| format!("n{name}")).collect();
+            let (first, second) = names.split_at(at.min(names.len()));
+            [first.to_vec(), second.to_vec()]
+        })
+    }
+
     proptest! {
         #[test]
-        fn whoever_obeys_the_orders_has_the_same_children(
-            before in subsequence((0..9).collect::<Vec<u8>>(), 0..9).prop_shuffle(),
-            now in subsequence((0..9).collect::<Vec<u8>>(), 0..9).prop_shuffle(),
-        ) {
-            let named = |names: &[u8]| page(names.iter().map(|name| leaf(&format!("n{name}"), "1")).collect());
-            let changed = named(&now).changes(&named(&before));
-            let names = |names: &[u8]| names.iter().map(|name| format!("n{name}")).collect::<Vec<_>>();
-            let mut list = names(&before);
-            let attribute = |order: &str, name: &str| {
-                let (_, rest) = order.split_once(&format!("{name}=\""))?;
-                rest.split('"').next().map(str::to_owned)
-            };
-            if changed.starts_with("<ul") {
-                list = names(&now);
-            }
-            for order in changed.split("<template ").skip(1) {
-                if let Some(gone) = attribute(order, "data-gone") {
-                    list.retain(|name| *name != gone);
-                    continue;
+        fn whoever_obeys_the_orders_has_the_same_children(before in lists(), now in lists()) {
+            let changed = page_of(&now).changes(&page_of(&before));
+            let mut lists = before;
+            let mut rest = changed.as_str();
+            while !rest.is_empty() {
+                if let Some(whole) = rest.strip_prefix("<ul id=\"list-") {
+                    let at: usize = whole[..1].parse().unwrap();
+                    lists[at].clone_from(&now[at]);
+                    rest = rest.split_once("</ul>").unwrap().1;
+                } else {
+                    let (order, after) = rest.split_once("</template>").unwrap();
+                    obey(&mut lists, order);
+                    rest = after;
                 }
-                let placed = attribute(order, "id").unwrap();
-                list.retain(|name| *name != placed);
-                let after = attribute(order, "data-after");
-                let at = after.map_or(0, |after| list.iter().position(|name| *name == after).unwrap() + 1);
-                list.insert(at, placed);
             }
-            prop_assert_eq!(list, names(&now));
+            prop_assert_eq!(lists, now);
         }
     }
 }
