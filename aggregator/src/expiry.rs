@@ -1,23 +1,12 @@
-//! Certificates that end soon, so that somebody renews them before that.
+//! Looking for certificates that end soon, so that somebody renews them before that.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rta_shared::overview::EnvironmentOverview;
-use rta_shared::tls::Door;
-use rta_shared::tls::certificate::{Certificate, EXPIRY_LOOK, WARN_DAYS, end, is_ending};
+use rta_shared::tls::certificate::EXPIRY_LOOK;
 
+use crate::certificates::{Certificates, own};
 use crate::hub::{Inbox, Message};
-
-/// What is shown and believed by certificates.
-#[derive(Debug)]
-pub(crate) struct Certificates {
-    /// Where others are let in: each shows one.
-    pub(crate) doors: Vec<Door>,
-    /// The file of the CA.
-    pub(crate) ca: Option<PathBuf>,
-}
 
 /// Looks at them, at once and again and again, and tells the hub of what ends soon.
 pub(crate) async fn follow(certificates: Certificates, inbox: Inbox) {
@@ -31,79 +20,5 @@ pub(crate) async fn follow(certificates: Certificates, inbox: Inbox) {
             return;
         }
         tokio::time::sleep(EXPIRY_LOOK).await;
-    }
-}
-
-/// What is to be said of the aggregator's own that end soon, or have. One that cannot be read is complained of where
-/// it is used.
-fn own(certificates: &Certificates, now: Timestamp) -> Vec<String> {
-    let shown = certificates.doors.iter().filter_map(Door::certificate);
-    // While one CA takes the place of another the file has both: the newer one counts.
-    let ca = certificates.ca.as_deref().and_then(|file| {
-        let ends = Certificate::read_all(file).ok()?.iter().map(|certificate| certificate.not_after).max()?;
-        Some((file, ends))
-    });
-    let warning = |(file, ends): (&Path, Timestamp)| {
-        let lost = if ends < now { ": connections that need it fail" } else { "" };
-        let sentence = || format!("the certificate {} {}{lost}; renew it", file.display(), end(ends, now));
-        is_ending(ends, now).then(sentence)
-    };
-    shown.chain(ca).filter_map(warning).collect()
-}
-
-/// What is to be said of the agents' that end soon, or have: one sentence, since they are often made on one day.
-pub(crate) fn of_agents(environments: &[EnvironmentOverview], now: Timestamp) -> Option<String> {
-    let hosts = environments
-        .iter()
-        .flat_map(|environment| environment.hosts.iter().map(move |host| (environment.name.as_str(), host)));
-    let ending: Vec<_> = hosts
-        .filter_map(|(environment, host)| {
-            let ends = host.agent.as_ref()?.certificate_ends?;
-            is_ending(ends, now).then_some((ends, environment, &host.name))
-        })
-        .collect();
-    let (ends, environment, host) = ending.iter().min()?;
-    let first = end(*ends, now);
-    Some(match ending.len() {
-        1 => format!("the certificate of the agent on {environment}/{host} {first}; renew it"),
-        more => format!(
-            "certificates of {more} agents end within {WARN_DAYS} days or have ended; the first, of \
-             {environment}/{host}, {first}; renew them"
-        ),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use rta_shared::name::Name;
-
-    use super::*;
-    use crate::web::page::tests::{agent, sample};
-
-    const DAY: i64 = 86_400;
-
-    #[test]
-    fn agents_whose_certificates_end_soon_are_told_in_one_sentence() {
-        let mut environments = sample().environments;
-        let ends_in = |environments: &mut Vec<EnvironmentOverview>, host: usize, days: i64| {
-            let ends = Timestamp::from_second(days * DAY + 60).unwrap();
-            let host = &mut environments[0].hosts[host];
-            host.name = Name::from(format!("h{days}").as_str());
-            host.agent =
-                Some(rta_shared::overview::AgentOverview { certificate_ends: Some(ends), ..agent() });
-        };
-        let now = Timestamp::UNIX_EPOCH;
-        assert_eq!(of_agents(&environments, now), None);
-        ends_in(&mut environments, 0, 31);
-        assert_eq!(of_agents(&environments, now), None);
-        ends_in(&mut environments, 1, 30);
-        let said = of_agents(&environments, now).unwrap();
-        assert_eq!(said, "the certificate of the agent on DEV/h30 ends in 30 days; renew it");
-        ends_in(&mut environments, 0, -2);
-        let said = of_agents(&environments, now).unwrap();
-        assert!(
-            said.starts_with("certificates of 2 agents end") && said.contains("of DEV/h-2, ended 1 day ago"),
-            "{said}"
-        );
     }
 }

@@ -12,10 +12,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::agent_id::AgentId;
+use crate::certificates;
 use crate::changes::changes;
 use crate::chronicle::{Chronicle, Note};
 use crate::conclusion::conclude;
-use crate::expiry;
 use crate::fleet::Fleet;
 use crate::knowledge::{Knowledge, News};
 use crate::maintenance::{AllMaintenance, Current, beginning, ending, is_configured, is_ended_by};
@@ -137,7 +137,8 @@ impl Hub {
         let mut environments = conclude(platform, &self.graph, self.knowledge.hosts());
         self.maintenance.fill(&mut environments);
         self.since.fill(&mut environments, now);
-        let warnings = self.warnings.iter().cloned().chain(expiry::of_agents(&environments, now)).collect();
+        let warnings =
+            self.warnings.iter().cloned().chain(certificates::of_agents(&environments, now)).collect();
         Overview {
             generated_at: now,
             environments,

@@ -25,7 +25,7 @@
 //! | `doors` | in clear or by TLS: who is let in, and who it says to the agents that it is |
 //! | [`web`], `web_server` | the page, and what serves it |
 //! | [`open_files`] | how many files and connections may be open |
-//! | `expiry` | certificates that end soon |
+//! | `certificates`, `expiry` | what is to be said of those that end soon; looking for them |
 //! | `serve` | both servers together |
 
 pub mod access;
@@ -33,6 +33,7 @@ mod agent;
 mod agent_id;
 mod call_limit;
 mod caller;
+mod certificates;
 mod changes;
 mod chronicle;
 mod conclusion;

@@ -35,9 +35,9 @@ use crate::plan::run::{Failure, run_to_the_end};
 use crate::plan::select::select;
 use crate::plan::unfinished;
 use crate::record::Recorder;
-use crate::strip::ask::Remembered;
+use crate::strip::remembered::Remembered;
 use crate::target::{Found, OperationError, Target, resolve};
-use crate::usage_history::UsageHistory;
+use crate::usage_history::{Sample, UsageHistory};
 
 /// What an agent may take beyond the configured times: launching, scanning, answering.
 const MARGIN: Duration = Duration::from_secs(20);
@@ -220,6 +220,11 @@ impl Operations {
     async fn flushed(&self) -> Arc<Overview> {
         flush(&self.inbox).await;
         self.overview()
+    }
+
+    /// What an instance used in the last hour, the oldest first.
+    pub(crate) fn usage_of(&self, id: &InstanceId) -> Vec<Sample> {
+        self.usage.of(id, Timestamp::now())
     }
 
     /// The plan that does `kind` for a wish, by the overview as it stands.

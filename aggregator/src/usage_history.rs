@@ -8,8 +8,6 @@ use rta_shared::name::Name;
 use rta_shared::overview::{HostOverview, InstanceId, Overview};
 use rta_shared::usage::Used;
 
-use crate::operations::Operations;
-
 /// How far apart two samples are at least; agents measure more often.
 const SPACING: SignedDuration = SignedDuration::from_secs(15);
 /// How long samples are kept.
@@ -137,13 +135,6 @@ impl Hosts {
                 samples.pop_front();
             }
         }
-    }
-}
-
-impl Operations {
-    /// What an instance used in the last hour, the oldest first.
-    pub(crate) fn usage_of(&self, id: &InstanceId) -> Vec<Sample> {
-        self.usage.of(id, Timestamp::now())
     }
 }
 

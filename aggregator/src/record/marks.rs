@@ -7,7 +7,7 @@ use rta_shared::name::Name;
 use rta_shared::overview::InstanceId;
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 
-use super::store::{damaged, time};
+use super::columns::{damaged, time};
 use crate::strip::{Gap, Mark, Stretch};
 
 /// How many marks are kept while they cannot be written, or two for each instance where that is more.

@@ -7,6 +7,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `schema` | the tables, their versions, and how a file is opened |
+//! | `columns` | values as columns have them |
 //! | `store` | what is written and read |
 //! | `query` | which events are asked for |
 //! | `plans` | what is recorded of plans and their steps |
@@ -16,6 +17,7 @@
 //! | `writer` | the thread |
 
 mod backlog;
+mod columns;
 mod folder;
 mod marks;
 mod plans;

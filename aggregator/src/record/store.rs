@@ -12,6 +12,7 @@ use rta_shared::plan::{Plan, PlanBegun, StepState};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
+use super::columns::{damaged, time};
 use super::query::Query;
 use super::{Place, Unfinished, marks};
 
@@ -376,17 +377,8 @@ fn known(connection: &Connection) -> rusqlite::Result<HashMap<Place, String>> {
     all.collect()
 }
 
-pub(super) fn time(row: &Row<'_>, at: usize) -> rusqlite::Result<Timestamp> {
-    Timestamp::from_microsecond(row.get(at)?).map_err(|_| damaged(at))
-}
-
 fn number(row: &Row<'_>, at: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(at).map(i64::unsigned_abs)
-}
-
-/// A value that no program wrote.
-pub(super) fn damaged(column: usize) -> rusqlite::Error {
-    rusqlite::Error::InvalidColumnType(column, "a value".to_owned(), rusqlite::types::Type::Text)
 }
 
 fn to_number(number: u64) -> i64 {

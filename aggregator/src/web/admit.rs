@@ -12,8 +12,8 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use axum_extra::extract::CookieJar;
 
 use super::address::with_query;
+use super::guard::LARGEST_BODY;
 use super::page;
-use super::routes::LARGEST_BODY;
 use super::theme::Theme;
 use super::viewer::Viewer;
 use crate::access::{Access, Person, Role, SignedIn, bearer, is_veiled, veiled};

@@ -17,6 +17,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self';
                       img-src 'self'; form-action 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";
 
+/// No form of the page is anywhere near as large; the longest lists a few thousand instances.
+pub(super) const LARGEST_BODY: usize = 256 * 1024;
+
 /// Which values of the `Host` header are answered.
 ///
 /// A page of another site whose name was made to point here (DNS rebinding) asks under that site's name. On

@@ -21,7 +21,7 @@ use super::viewer::Viewer;
 use crate::history::length;
 use crate::operations::Operations;
 use crate::strip::Span;
-use crate::strip::ask::Strips;
+use crate::strip::remembered::Strips;
 use crate::target::{OperationError, within_length};
 
 /// What an address asks for, all of it text: a form sends what is not chosen as an empty one.

@@ -16,6 +16,7 @@ use super::actions::{id_of, refused};
 use super::log::tail;
 use super::page::{self, LookedUp};
 use super::viewer::Viewer;
+use super::which::Which;
 use crate::history::Asked;
 use crate::operations::Operations;
 use crate::target::{OperationError, Target};
@@ -28,28 +29,6 @@ const LINES: u32 = 40;
 const LENGTH: SignedDuration = SignedDuration::from_hours(24);
 /// How long an agent that hangs holds up the page.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-/// Which instance.
-#[derive(Clone, Debug, Deserialize)]
-pub(super) struct Which {
-    environment: String,
-    host: String,
-    component: String,
-}
-
-impl Which {
-    pub(super) fn target(&self) -> Target {
-        let Self { environment, host, component } = self.clone();
-        Target { component, environment, host }
-    }
-
-    /// As it was typed.
-    pub(super) fn id(&self) -> InstanceId {
-        let [environment, host, component] =
-            [&self.environment, &self.host, &self.component].map(|name| name.as_str().into());
-        InstanceId { environment, host, component }
-    }
-}
 
 /// `GET /instance`
 pub(super) async fn instance(

@@ -9,9 +9,9 @@ use axum::response::{IntoResponse as _, Response};
 use futures::{Stream, StreamExt as _};
 
 use super::actions::refused;
-use super::instance::Which;
 use super::page;
 use super::viewer::Viewer;
+use super::which::Which;
 use crate::logs::LogPiece;
 use crate::operations::Operations;
 use crate::target::{OperationError, Target};

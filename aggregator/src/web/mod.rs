@@ -19,6 +19,7 @@
 //! | `routes` | what is answered under which path |
 //! | `theme` | light or dark |
 //! | `viewer` | whom a page is made for |
+//! | `which` | which instance an address is of |
 
 mod actions;
 mod address;
@@ -36,6 +37,7 @@ mod routes;
 mod sign_in;
 mod theme;
 mod viewer;
+mod which;
 
 pub use guard::HostPolicy;
 pub use routes::router;

@@ -21,7 +21,7 @@ use super::admit::admit;
 use super::assets::{Asset, ICON, MORPH, SCRIPT, STYLE};
 use super::events::{events_json, events_page};
 use super::graph::graph;
-use super::guard::{HostPolicy, guard};
+use super::guard::{HostPolicy, LARGEST_BODY, guard};
 use super::history::{history_json, history_page};
 use super::live::Rooms;
 use super::log::log;
@@ -30,9 +30,6 @@ use super::viewer::Viewer;
 use super::{instance, live, sign_in, theme};
 use crate::access::Access;
 use crate::operations::Operations;
-
-/// No form of the page is anywhere near as large; the longest lists a few thousand instances.
-pub(super) const LARGEST_BODY: usize = 256 * 1024;
 
 /// What is asked must be there by then, and its answer begun: who sends half a form is not waited for.
 const ANSWER: Duration = Duration::from_secs(30);

@@ -22,12 +22,13 @@ use jiff::Timestamp;
 use rta_shared::name::Name;
 use tokio::sync::broadcast;
 
-use self::rooms::{NoSeat, Seat, Subject};
+use self::rooms::{NoSeat, Seat};
+use self::view::Subject;
 use super::actions::Shown;
 use super::graph;
-use super::instance::Which;
 use super::page::Selection;
 use super::viewer::Viewer;
+use super::which::Which;
 use crate::operations::Operations;
 
 pub(super) use rooms::Rooms;

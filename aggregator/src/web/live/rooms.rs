@@ -3,15 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use rta_shared::name::Name;
-use rta_shared::overview::InstanceId;
 use rta_shared::places::{Place, Places};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::view::{Change, Version, View};
+use super::view::{Change, Subject, Version, View};
 use crate::operations::Operations;
-use crate::web::page::Selection;
 use crate::web::viewer::Viewer;
 
 /// How many pages may be open at once; more are refused, and go on without.
@@ -24,16 +21,6 @@ const OPEN_OF_ONE: usize = 900;
 const ROOMS_OF_ONE: usize = 56;
 /// How many changes a slow reader may be behind; one that is further behind gets the whole page again.
 const BEHIND: usize = 16;
-
-/// What a page shows.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Subject {
-    Overview(Selection),
-    Plan(u64),
-    Instance(InstanceId),
-    /// Of the environment of this name.
-    Graph(Name),
-}
 
 /// The rooms in which pages are open; clones share them.
 #[derive(Clone)]

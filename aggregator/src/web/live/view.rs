@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rta_shared::name::Name;
 use rta_shared::overview::{InstanceId, InstanceOverview, Overview};
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::rooms::Subject;
 use crate::operations::Operations;
-use crate::web::page::{self, LookedUp, Node};
+use crate::web::page::{self, LookedUp, Node, Selection};
 use crate::web::viewer::Viewer;
 use crate::web::{graph, instance};
 
@@ -21,6 +21,16 @@ const REFRESH: Duration = Duration::from_secs(10);
 const STEPS: Duration = Duration::from_millis(200);
 /// After a page was made, so long passes before it is made again: changes that come together are sent together.
 const PAUSE: Duration = Duration::from_millis(40);
+
+/// What a page shows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Subject {
+    Overview(Selection),
+    Plan(u64),
+    Instance(InstanceId),
+    /// Of the environment of this name.
+    Graph(Name),
+}
 
 /// A page as one room sees it.
 pub(super) struct View {

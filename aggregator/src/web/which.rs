@@ -1,0 +1,28 @@
+//! Which instance an address is of.
+
+use rta_shared::overview::InstanceId;
+use serde::Deserialize;
+
+use crate::target::Target;
+
+/// Which instance.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Which {
+    environment: String,
+    host: String,
+    component: String,
+}
+
+impl Which {
+    pub(super) fn target(&self) -> Target {
+        let Self { environment, host, component } = self.clone();
+        Target { component, environment, host }
+    }
+
+    /// As it was typed.
+    pub(super) fn id(&self) -> InstanceId {
+        let [environment, host, component] =
+            [&self.environment, &self.host, &self.component].map(|name| name.as_str().into());
+        InstanceId { environment, host, component }
+    }
+}
