@@ -56,7 +56,8 @@ impl Caller {
     /// Whoever makes a call with these extensions.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`: there are users, and they did not say who they are. `PERMISSION_DENIED`: the token is a viewer's; the certificate is a host's: hosts may look, and act for nobody.
+    /// `UNAUTHENTICATED`: there are users, and they did not say who they are. `PERMISSION_DENIED`: the token is a
+    /// viewer's; the certificate is a host's: hosts may look, and act for nobody.
     pub(crate) fn of(extensions: &Extensions) -> Result<Self, Status> {
         let peer = extensions.get::<Peer>();
         let address = peer.map(|peer| peer.address.ip().to_canonical().to_string()).unwrap_or_default();

@@ -40,13 +40,21 @@ impl Operations {
     /// # Errors
     /// An unknown or ambiguous target.
     pub(crate) async fn detail(&self, target: &Target) -> Result<Detail, OperationError> {
-        let id = resolve(&self.fleet().platform, target)?.id();
+        let id = self.id_of(target)?;
         let operations = self.clone();
         // Of a large platform it takes a while.
         let made = tokio::task::spawn_blocking(move || operations.detail_of(&id)).await;
         made.map_err(|error| {
             OperationError::new(tonic::Code::Internal, format!("the aggregator failed: {error}"))
         })
+    }
+
+    /// The instance that is meant.
+    ///
+    /// # Errors
+    /// An unknown or ambiguous target.
+    pub(crate) fn id_of(&self, target: &Target) -> Result<InstanceId, OperationError> {
+        Ok(resolve(&self.fleet().platform, target)?.id())
     }
 
     /// What the configuration says of an instance now.
@@ -91,7 +99,7 @@ fn detail(platform: &Platform, graph: &DependencyGraph, id: &InstanceId) -> Deta
 
 /// How an instance stands in the overview; `None` where it is not in it.
 pub(crate) fn health(overview: &Overview, id: &InstanceId) -> Option<Health> {
-    overview.instances().find(|located| located.id() == *id).map(|located| located.instance.health)
+    overview.find(id).map(|located| located.instance.health)
 }
 
 #[cfg(test)]

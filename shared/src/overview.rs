@@ -289,6 +289,14 @@ impl Overview {
         })
     }
 
+    /// The instance of this name; `None` where it is not in the configuration.
+    pub fn find(&self, id: &InstanceId) -> Option<Located<'_>> {
+        let environment = self.environments.iter().find(|one| one.name == id.environment)?;
+        let host = environment.hosts.iter().find(|one| one.name == id.host)?;
+        let instance = host.instances.iter().find(|one| one.component == id.component)?;
+        Some(Located { environment, host, instance })
+    }
+
     /// How many instances have which health.
     pub fn counts(&self) -> Counts {
         self.instances().map(|located| located.instance.health).collect()

@@ -277,10 +277,13 @@ impl Start<'_> {
                 format!("within {seconds} s only some of its processes ran, missing: {}", missing(found))
             }
             _ if self.passed.is_empty() => format!("no process matched its criteria within {seconds} s"),
-            _ => format!(
-                "within {seconds} s none but {} matched its criteria, and ended",
-                pids_text(&self.passed)
-            ),
+            _ => {
+                let who = pids_text(&self.passed);
+                let reason = format!(
+                    "it started ({who}) and ended again, and nothing took its place within {seconds} s"
+                );
+                return self.given_up(Code::DeadlineExceeded, reason).await;
+            }
         };
         let how = match self.launched.exit() {
             Some(_) => format!("; the command (pid {}) had ended without an error", self.launched.pid),

@@ -55,7 +55,7 @@ pub(crate) fn close(account: &Arc<Account>, overview: &Overview, now: Timestamp)
 
 /// `it is running now`
 fn standing(id: &InstanceId, overview: &Overview) -> String {
-    let located = overview.instances().find(|located| located.id() == *id);
+    let located = overview.find(id);
     let Some(located) = located else { return "the configuration does not have it any more".to_owned() };
     match located.instance.state {
         Some(state) => format!("it is {state} now"),

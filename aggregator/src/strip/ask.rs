@@ -25,7 +25,7 @@ impl Operations {
         id: &InstanceId,
         length: SignedDuration,
     ) -> Result<Strip, OperationError> {
-        if !self.overview().instances().any(|located| located.id() == *id) {
+        if self.overview().find(id).is_none() {
             return Err(OperationError::new(Code::NotFound, format!("{id} is not known")));
         }
         let noted = self.noted(length, Some(id.clone())).await?;

@@ -48,7 +48,7 @@ pub(super) async fn instance(
 /// What the page of an instance tells beside the overview, as it is now.
 pub(super) async fn look_up(operations: &Operations, id: &InstanceId) -> LookedUp {
     let overview = operations.overview();
-    let found = overview.instances().find(|located| located.id() == *id);
+    let found = overview.find(id);
     let is_there = found.is_some_and(|located| located.host.reachable);
     let has_log = found.is_some_and(|located| located.instance.has_log);
     let target = Target::from(id);

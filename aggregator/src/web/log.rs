@@ -28,7 +28,7 @@ pub(super) async fn log(
     viewer: Viewer,
     Query(which): Query<Which>,
 ) -> Response {
-    if let Err(error) = operations.detail(&which.target()).await {
+    if let Err(error) = operations.id_of(&which.target()) {
         return refused(&viewer, "There is no such page", &error);
     }
     let read = tail(&operations, &which.target(), SHOWN, PATIENCE).await;

@@ -67,8 +67,8 @@ pub(super) async fn instance(
     viewer: Viewer,
     Query(which): Query<Which>,
 ) -> Response {
-    match operations.detail(&which.target()).await {
-        Ok(detail) => listen(&rooms, &Subject::Instance(detail.id), &viewer).await,
+    match operations.id_of(&which.target()) {
+        Ok(id) => listen(&rooms, &Subject::Instance(id), &viewer).await,
         Err(error) => (StatusCode::NOT_FOUND, error.message).into_response(),
     }
 }

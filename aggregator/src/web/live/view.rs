@@ -177,13 +177,13 @@ struct Looking {
 impl Looking {
     fn of(subject: &Subject, overview: &Overview) -> Option<Self> {
         let Subject::Instance(id) = subject else { return None };
-        let seen = find(overview, id).cloned();
+        let seen = overview.find(id).map(|located| located.instance.clone());
         Some(Self { id: id.clone(), seen, is_due: false, task: None })
     }
 
     /// Has it looked up again if it is not as it was.
     fn note(&mut self, overview: &Overview) {
-        let now = find(overview, &self.id);
+        let now = overview.find(&self.id).map(|located| located.instance);
         if now != self.seen.as_ref() {
             self.seen = now.cloned();
             self.is_due = true;
@@ -216,8 +216,4 @@ impl Drop for Looking {
             task.abort();
         }
     }
-}
-
-fn find<'o>(overview: &'o Overview, id: &InstanceId) -> Option<&'o InstanceOverview> {
-    overview.instances().find(|located| located.id() == *id).map(|located| located.instance)
 }

@@ -46,7 +46,7 @@ pub(in crate::web) fn parts(
     viewer: &Viewer,
     now: Timestamp,
 ) -> Node {
-    let located = overview.instances().find(|located| located.id() == detail.id);
+    let located = overview.find(&detail.id);
     let mut parts = match located {
         Some(located) => vec![head(located, viewer, now), processes(located, now)],
         None => {
