@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
+    "rta/v1/impairment.proto",
     "rta/v1/process.proto",
     "rta/v1/usage.proto",
     "rta/v1/control.proto",

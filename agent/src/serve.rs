@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rta_shared::config::HostConfig;
+use rta_shared::impairment::ImpairmentList;
 use rta_shared::proto::FILE_DESCRIPTOR_SET;
 use rta_shared::proto::v1::agent_service_server::AgentServiceServer;
 use rta_shared::tls::{Bounds, Door};
@@ -67,8 +68,16 @@ pub async fn serve(
     let (certificate_publisher, certificate_ends) = watch::channel(None);
     let following = certificate::follow(options.door.clone(), certificate_publisher);
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(following));
-    let (worker, task) = Worker::new(config, options.watch, autostarts, certificate_ends, shutdown.clone())
-        .context("the host cannot be followed")?;
+    let impairments = ImpairmentList::default();
+    let (worker, task) = Worker::new(
+        config,
+        options.watch,
+        autostarts,
+        certificate_ends,
+        impairments.clone(),
+        shutdown.clone(),
+    )
+    .context("the host cannot be followed")?;
     let worker_task = tokio::spawn(task);
     let folder = options.folder.as_ref().map(|folder| folder.folder.clone());
     let groups = Groups::new(&worker.config(), folder.as_deref());
@@ -77,7 +86,7 @@ pub async fn serve(
         let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be listened for")?;
         tokio::spawn(shutdown.clone().run_until_cancelled_owned(obey_hangups(hangup, reloader.clone())));
     }
-    let (memory, remembering) = Memory::open(options.state);
+    let (memory, remembering) = Memory::open(options.state, impairments);
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(remembering));
     let actions = Actions::new(worker, memory, groups);
     let keeping = keep_running(actions.clone(), autostart_publisher);

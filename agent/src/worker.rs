@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rta_shared::config::{HostConfig, host_changes};
 use rta_shared::control::{ActionKind, Hold, Requester};
+use rta_shared::impairment::ImpairmentList;
 use rta_shared::name::Name;
 use rta_shared::report::{Circumstances, ComponentReport, ConfigStanding, Report, State};
 use rta_shared::usage::Usage;
@@ -58,7 +59,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// A worker for `config`, and the task that must run; `autostarts` is how components are kept running,
-    /// `certificate_ends` when the agent's certificates do.
+    /// `certificate_ends` when the agent's certificates do; `impairments` is what of the agent is impaired.
     ///
     /// # Errors
     /// The thread that follows the host cannot be made.
@@ -67,6 +68,7 @@ impl Worker {
         options: WatchOptions,
         autostarts: watch::Receiver<Autostarts>,
         certificate_ends: watch::Receiver<Option<Timestamp>>,
+        impairments: ImpairmentList,
         shutdown: CancellationToken,
     ) -> std::io::Result<(Self, impl Future<Output = ()> + Send)> {
         let config = Arc::new(config);
@@ -89,6 +91,7 @@ impl Worker {
             units,
             autostarts,
             certificate_ends,
+            impairments,
             sight: None,
             silence: 0,
             is_hung: None,
@@ -218,6 +221,7 @@ struct Owner {
     units: watch::Receiver<Units>,
     autostarts: watch::Receiver<Autostarts>,
     certificate_ends: watch::Receiver<Option<Timestamp>>,
+    impairments: ImpairmentList,
     sight: Option<Arc<Sight>>,
     /// How many beats have passed since the watcher spoke last.
     silence: u32,
@@ -234,6 +238,7 @@ impl Owner {
     ) {
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut impaired = self.impairments.changes();
         loop {
             tokio::select! {
                 changed = sights.changed() => {
@@ -254,6 +259,7 @@ impl Owner {
                 Ok(()) = self.units.changed() => {}
                 Ok(()) = self.autostarts.changed() => {}
                 Ok(()) = self.certificate_ends.changed() => {}
+                Ok(()) = impaired.changed() => {}
                 _ = beat.tick() => self.silence += 1,
             }
             self.publish();
@@ -321,6 +327,7 @@ impl Owner {
             config: ConfigStanding { digest: sight.config.digest.clone(), error: self.config_error.clone() },
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             certificate_ends: *self.certificate_ends.borrow(),
+            impairments: self.impairments.all(),
         });
         log_changes(self.publisher.borrow().as_deref(), &report);
         self.publisher.send_replace(Some(report));

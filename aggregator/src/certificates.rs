@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use rta_shared::impairment::{ImpairedPart, Impairment};
 use rta_shared::overview::EnvironmentOverview;
 use rta_shared::tls::Door;
 use rta_shared::tls::certificate::{Certificate, WARN_DAYS, end, is_ending};
@@ -18,7 +19,7 @@ pub(crate) struct Certificates {
 
 /// What is to be said of the aggregator's own that end soon, or have. One that cannot be read is complained of where
 /// it is used.
-pub(crate) fn own(certificates: &Certificates, now: Timestamp) -> Vec<String> {
+pub(crate) fn own(certificates: &Certificates, now: Timestamp) -> Vec<Impairment> {
     let shown = certificates.doors.iter().filter_map(Door::certificate);
     // While one CA takes the place of another the file has both: the newer one counts.
     let ca = certificates.ca.as_deref().and_then(|file| {
@@ -28,13 +29,13 @@ pub(crate) fn own(certificates: &Certificates, now: Timestamp) -> Vec<String> {
     let warning = |(file, ends): (&Path, Timestamp)| {
         let lost = if ends < now { ": connections that need it fail" } else { "" };
         let sentence = || format!("the certificate {} {}{lost}; renew it", file.display(), end(ends, now));
-        is_ending(ends, now).then(sentence)
+        is_ending(ends, now).then(|| Impairment::new(ImpairedPart::Certificate, sentence()))
     };
     shown.chain(ca).filter_map(warning).collect()
 }
 
 /// What is to be said of the agents' that end soon, or have: one sentence, since they are often made on one day.
-pub(crate) fn of_agents(environments: &[EnvironmentOverview], now: Timestamp) -> Option<String> {
+pub(crate) fn of_agents(environments: &[EnvironmentOverview], now: Timestamp) -> Option<Impairment> {
     let hosts = environments
         .iter()
         .flat_map(|environment| environment.hosts.iter().map(move |host| (environment.name.as_str(), host)));
@@ -46,13 +47,14 @@ pub(crate) fn of_agents(environments: &[EnvironmentOverview], now: Timestamp) ->
         .collect();
     let (ends, environment, host) = ending.iter().min()?;
     let first = end(*ends, now);
-    Some(match ending.len() {
+    let message = match ending.len() {
         1 => format!("the certificate of the agent on {environment}/{host} {first}; renew it"),
         more => format!(
             "certificates of {more} agents end within {WARN_DAYS} days or have ended; the first, of \
              {environment}/{host}, {first}; renew them"
         ),
-    })
+    };
+    Some(Impairment::new(ImpairedPart::Certificate, message))
 }
 
 #[cfg(test)]
@@ -79,10 +81,10 @@ mod tests {
         ends_in(&mut environments, 0, 31);
         assert_eq!(of_agents(&environments, now), None);
         ends_in(&mut environments, 1, 30);
-        let said = of_agents(&environments, now).unwrap();
+        let said = of_agents(&environments, now).unwrap().message;
         assert_eq!(said, "the certificate of the agent on DEV/h30 ends in 30 days; renew it");
         ends_in(&mut environments, 0, -2);
-        let said = of_agents(&environments, now).unwrap();
+        let said = of_agents(&environments, now).unwrap().message;
         assert!(
             said.starts_with("certificates of 2 agents end") && said.contains("of DEV/h-2, ended 1 day ago"),
             "{said}"

@@ -66,6 +66,7 @@ pub(crate) fn conclude(
                         agent: known.agent(&platform.digest),
                         usage: known.usage().cloned(),
                         maintenance: None,
+                        impairments: known.impairments(&platform.digest),
                     }
                 })
                 .collect();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use rta_shared::impairment::ImpairedPart;
 use rta_shared::tls::certificate::EXPIRY_LOOK;
 
 use crate::certificates::{Certificates, own};
@@ -15,8 +16,9 @@ pub(crate) async fn follow(certificates: Certificates, inbox: Inbox) {
         let looked_at = Arc::clone(&certificates);
         // Off the runtime: a disk may hang.
         let found = tokio::task::spawn_blocking(move || own(&looked_at, Timestamp::now())).await;
-        let Ok(warnings) = found else { return };
-        if inbox.send(Message::Warn(warnings)).await.is_err() {
+        let Ok(impairments) = found else { return };
+        let message = Message::Impaired(ImpairedPart::Certificate, impairments);
+        if inbox.send(message).await.is_err() {
             return;
         }
         tokio::time::sleep(EXPIRY_LOOK).await;

@@ -1,13 +1,15 @@
 //! The one owner of what is known: hears the followers, concludes, publishes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rta_shared::control::Requester;
 use rta_shared::dependency::DependencyGraph;
+use rta_shared::impairment::{ImpairedPart, Impairment};
 use rta_shared::maintenance::Maintenance;
-use rta_shared::overview::Overview;
+use rta_shared::overview::{EnvironmentOverview, Overview};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
@@ -43,8 +45,8 @@ pub(crate) enum Message {
     Replace(Arc<Fleet>),
     /// A configuration that was to replace the platform's is not right: every problem, one a line.
     Refused(String),
-    /// This is to be done before long.
-    Warn(Vec<String>),
+    /// Exactly this is impaired of a part of the aggregator from now on.
+    Impaired(ImpairedPart, Vec<Impairment>),
     /// Maintenance begins or ends; answered with what was changed, when the overview shows it.
     Maintain(MaintenanceChange, oneshot::Sender<Vec<Maintenance>>),
     /// Answered when everything told before is in the published overview.
@@ -99,7 +101,8 @@ pub(crate) fn hub(
         shown: Shown::default(),
         usage: UsageHistory::default(),
         record_error: recorder.error(),
-        warnings: Vec::new(),
+        record_error_since: None,
+        impairments: HashMap::new(),
         recorder,
     };
     hub.since = Since::new(&hub.graph, &hub.recorder.changed());
@@ -127,26 +130,48 @@ struct Hub {
     usage: UsageHistory,
     recorder: Recorder,
     record_error: watch::Receiver<Option<String>>,
-    warnings: Vec<String>,
+    /// When the record began to be impaired.
+    record_error_since: Option<Timestamp>,
+    /// What else is impaired.
+    impairments: HashMap<ImpairedPart, Vec<Impairment>>,
 }
 
 impl Hub {
     fn overview(&mut self) -> Overview {
-        let platform = &self.fleet.platform;
+        let fleet = Arc::clone(&self.fleet);
+        let platform = &fleet.platform;
         let now = Timestamp::now();
         let mut environments = conclude(platform, &self.graph, self.knowledge.hosts());
         self.maintenance.fill(&mut environments);
         self.since.fill(&mut environments, now);
-        let warnings =
-            self.warnings.iter().cloned().chain(certificates::of_agents(&environments, now)).collect();
+        let impairments = self.impairments(&environments, now);
         Overview {
             generated_at: now,
             environments,
             config_digest: platform.digest.clone(),
             config_error: self.config_error.clone(),
-            record_error: self.record_error.borrow().clone(),
-            warnings,
+            impairments,
         }
+    }
+
+    /// Returns all that is impaired in the aggregator itself, the most severe first.
+    fn impairments(&mut self, environments: &[EnvironmentOverview], now: Timestamp) -> Vec<Impairment> {
+        let mut all: Vec<Impairment> = self.impairments.values().flatten().cloned().collect();
+        let record_error = self.record_error.borrow().clone();
+        self.record_error_since = record_error.is_some().then(|| self.record_error_since.unwrap_or(now));
+        all.extend(record_error.map(|message| Impairment {
+            part: ImpairedPart::Store,
+            message,
+            since: self.record_error_since,
+        }));
+        if let Some(problems) = &self.config_error {
+            let first = problems.lines().next().unwrap_or_default();
+            let message = format!("the aggregator refused a new configuration: {first}");
+            all.push(Impairment::new(ImpairedPart::Configuration, message));
+        }
+        all.extend(certificates::of_agents(environments, now));
+        all.sort();
+        all
     }
 
     fn replace(&mut self, fleet: Arc<Fleet>) {
@@ -248,9 +273,9 @@ impl Hub {
                                 self.config_error = Some(problems);
                                 changed = true;
                             }
-                            Message::Warn(warnings) => {
-                                changed |= self.warnings != warnings;
-                                self.warnings = warnings;
+                            Message::Impaired(part, impairments) => {
+                                let before = self.impairments.insert(part, impairments);
+                                changed |= before.as_ref() != self.impairments.get(&part);
                             }
                             Message::Maintain(change, done) => {
                                 maintained.push((done, self.maintain(change)));

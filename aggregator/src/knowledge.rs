@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
+use rta_shared::impairment::{ImpairedPart, Impairment};
 use rta_shared::name::Name;
 use rta_shared::overview::AgentOverview;
 use rta_shared::report::{ComponentReport, Report, ScanFigures};
@@ -145,6 +146,25 @@ impl HostKnowledge {
             config_differs: !report.config.digest.is_empty() && report.config.digest != digest,
             certificate_ends: report.certificate_ends,
         })
+    }
+
+    /// Returns what is impaired in watching the host; `digest` is that of the aggregator's configuration. Empty while
+    /// the host is unknown: what its agent said then may have changed.
+    pub(crate) fn impairments(&self, digest: &str) -> Vec<Impairment> {
+        let Some(report) = self.report.as_ref().filter(|_| self.is_reachable()) else { return Vec::new() };
+        let mut impairments = report.impairments.clone();
+        let configuration = |message: String| Impairment::new(ImpairedPart::Configuration, message);
+        if let Some(error) = &report.config.error {
+            let first = error.lines().next().unwrap_or_default();
+            impairments.push(configuration(format!("the agent refused a new configuration: {first}")));
+        }
+        if !report.config.digest.is_empty() && report.config.digest != digest {
+            let message = "the agent's configuration differs from the aggregator's; give both the same files, then \
+                           run rta config reload";
+            impairments.push(configuration(message.to_owned()));
+        }
+        impairments.sort();
+        impairments
     }
 
     /// What the host uses; `None` where it is not known to be so still.

@@ -304,6 +304,7 @@ pub(crate) fn overview(healths: &[(&str, Health)]) -> Overview {
         agent: None,
         usage: None,
         maintenance: None,
+        impairments: vec![],
     };
     let environment = EnvironmentOverview { name: "DEV".into(), health: Health::Up, hosts: vec![host] };
     Overview {
@@ -311,7 +312,6 @@ pub(crate) fn overview(healths: &[(&str, Health)]) -> Overview {
         environments: vec![environment],
         config_digest: String::new(),
         config_error: None,
-        record_error: None,
-        warnings: vec![],
+        impairments: vec![],
     }
 }

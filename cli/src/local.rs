@@ -63,6 +63,7 @@ pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut d
         agent: None,
         usage: None,
         maintenance: None,
+        impairments: vec![],
     };
     let environment = EnvironmentOverview { name: config.environment.clone(), health, hosts: vec![host] };
     let overview = Overview {
@@ -70,8 +71,7 @@ pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut d
         environments: vec![environment],
         config_digest: config.digest.clone(),
         config_error: None,
-        record_error: None,
-        warnings: vec![],
+        impairments: vec![],
     };
     write!(out, "{}", table(&overview, style))?;
     Ok(if health == Health::Up { OK } else { NOT_UP })

@@ -19,6 +19,7 @@
 //! | [`control`] | starts, stops and restarts of one instance: who, how far, how they ended |
 //! | [`maintenance`] | times in which a host or an instance is worked on |
 //! | [`mod@unit`], [`autostart`] | what keeps a component running: systemd, or the agent |
+//! | [`impairment`] | parts of rta itself that do not work as they should |
 //! | [`report`] | what one agent says of its host |
 //! | [`overview`] | what the aggregator concludes of the platform |
 //! | [`alone`] | what a component's own processes say of its health |
@@ -39,6 +40,7 @@ pub mod dependency;
 pub mod event;
 pub mod explain;
 pub mod human;
+pub mod impairment;
 pub mod inspection;
 pub mod learn;
 pub mod logging;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::autostart::Autostart;
 use crate::control::Hold;
+use crate::impairment::Impairment;
 use crate::maintenance::Maintenance;
 use crate::name::Name;
 use crate::probe::ProbeReport;
@@ -177,6 +178,9 @@ pub struct HostOverview {
     pub usage: Option<Usage>,
     /// The maintenance that the whole host is in.
     pub maintenance: Option<Maintenance>,
+    /// Parts of its agent that are impaired, and a clock that differs from the aggregator's; empty while the host is
+    /// unknown.
+    pub impairments: Vec<Impairment>,
 }
 
 /// One environment at one moment.
@@ -201,10 +205,8 @@ pub struct Overview {
     pub config_digest: String,
     /// Why a configuration that was to replace it was refused, every problem on a line.
     pub config_error: Option<String>,
-    /// Why events are not recorded at the moment, as a sentence.
-    pub record_error: Option<String>,
-    /// What is to be done before long, a sentence each: certificates that end.
-    pub warnings: Vec<String>,
+    /// Parts of the aggregator that are impaired, the most severe first.
+    pub impairments: Vec<Impairment>,
 }
 
 /// How many instances have which health.
@@ -306,8 +308,7 @@ impl Overview {
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         self.config_digest == other.config_digest
             && self.config_error == other.config_error
-            && self.record_error == other.record_error
-            && self.warnings == other.warnings
+            && self.impairments == other.impairments
             && self.environments.len() == other.environments.len()
             && self.environments.iter().zip(&other.environments).all(|(a, b)| {
                 a.name == b.name
@@ -336,6 +337,7 @@ impl HostOverview {
             && self.reachable == other.reachable
             && self.error == other.error
             && self.maintenance == other.maintenance
+            && self.impairments == other.impairments
             && self.instances == other.instances
             && match (&self.agent, &other.agent) {
                 (Some(own), Some(other)) => own.says_the_same_as(other),
@@ -349,6 +351,7 @@ mod tests {
     use super::*;
     use crate::config::Count;
     use crate::control::Requester;
+    use crate::impairment::ImpairedPart;
     use crate::probe::ProbeState;
     use crate::process::ProcessId;
     use crate::report::WatchMode;
@@ -447,12 +450,16 @@ mod tests {
                         reason: "disks".to_owned(),
                         by: Requester { user: "ann".to_owned(), address: String::new() },
                     }),
+                    impairments: vec![Impairment::new(ImpairedPart::Clock, "2 h ahead")],
                 }],
             }],
             config_digest: "abc".to_owned(),
             config_error: None,
-            record_error: None,
-            warnings: vec![],
+            impairments: vec![Impairment::starting(
+                ImpairedPart::Store,
+                "the disk is full",
+                Timestamp::UNIX_EPOCH,
+            )],
         };
         let expected = serde_json::json!({
             "generated_at": "1970-01-01T00:00:00Z",
@@ -486,10 +493,11 @@ mod tests {
                     "environment": "DEV", "host": "c9t21193", "component": null,
                     "since": "1970-01-01T00:00:00Z", "until": null, "reason": "disks",
                     "by": {"user": "ann", "address": ""}
-                }
+                },
+                "impairments": [{"part": "clock", "message": "2 h ahead", "since": null}]
             }]}],
-            "config_digest": "abc", "config_error": null, "record_error": null,
-            "warnings": []
+            "config_digest": "abc", "config_error": null,
+            "impairments": [{"part": "store", "message": "the disk is full", "since": "1970-01-01T00:00:00Z"}]
         });
         assert_eq!(serde_json::to_value(&overview).unwrap(), expected);
     }

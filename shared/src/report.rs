@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::autostart::Autostart;
 use crate::config::{Count, HostComponent, Part};
 use crate::control::{ActionKind, Hold};
+use crate::impairment::Impairment;
 use crate::name::Name;
 use crate::probe::ProbeReport;
 use crate::process::Process;
@@ -277,6 +278,8 @@ pub struct Report {
     /// When the certificate ends by which the agent proves who it is; `None`: it is asked in clear, or is of a version
     /// that does not tell.
     pub certificate_ends: Option<Timestamp>,
+    /// Parts of the agent that are impaired.
+    pub impairments: Vec<Impairment>,
 }
 
 impl Report {
@@ -288,6 +291,7 @@ impl Report {
             && self.watch == other.watch
             && self.config == other.config
             && self.certificate_ends == other.certificate_ends
+            && self.impairments == other.impairments
     }
 }
 

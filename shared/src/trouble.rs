@@ -167,6 +167,7 @@ mod tests {
             agent: None,
             usage: None,
             maintenance: None,
+            impairments: vec![],
         }
     }
 
@@ -177,8 +178,7 @@ mod tests {
             environments: vec![environment],
             config_digest: String::new(),
             config_error: None,
-            record_error: None,
-            warnings: vec![],
+            impairments: vec![],
         }
     }
 

@@ -155,10 +155,14 @@ fn a_folder_that_cannot_be_used_is_told_and_monitoring_goes_on() {
     let world = World::new();
     std::fs::write(world.site.path("data"), "a file, no folder").unwrap();
     let aggregator = world.aggregator();
-    let error = aggregator.overview()["record_error"].as_str().unwrap().to_owned();
+    let impairment = &aggregator.overview()["impairments"][0];
+    assert_eq!(impairment["part"], "store");
+    let error = impairment["message"].as_str().unwrap().to_owned();
     assert!(error.contains("data"), "{error}");
     let status = String::from_utf8(aggregator.rta(&["status"]).stdout).unwrap();
     assert!(status.contains(&error), "{status}");
+    let check = String::from_utf8(aggregator.rta(&["check"]).stdout).unwrap();
+    assert!(check.contains(&error), "{check}");
     assert!(aggregator.web.get("/").body.contains(error.split(':').next().unwrap()));
     aggregator.well(&["start", "app"]);
     aggregator.until_recorded("down", "up", 1);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rta_shared::control::{ActionKind, Requester};
+use rta_shared::impairment::{ImpairedPart, ImpairmentList};
 use rta_shared::name::Name;
 use tokio::sync::watch;
 
@@ -39,18 +40,22 @@ struct Held {
 impl Memory {
     /// What stands in `folder`, and the task that keeps it there; `None`: nothing outlives the agent. Where it
     /// cannot be read nothing is known, which the log says.
-    pub(crate) fn open(folder: Option<PathBuf>) -> (Self, impl Future<Output = ()> + Send) {
+    pub(crate) fn open(
+        folder: Option<PathBuf>,
+        impairments: ImpairmentList,
+    ) -> (Self, impl Future<Output = ()> + Send) {
         let mut folder = folder;
         let mut is_blind = false;
         let remembered = match folder.as_deref().map(file::load) {
             None => Remembered::default(),
             Some(Ok(remembered)) => remembered,
             Some(Err(error)) => {
-                tracing::error!(
-                    error,
-                    "what operators wanted is not known: nothing is started by itself, and nothing is kept, until \
-                     the file can be read and the agent is started anew"
+                tracing::error!(error, "the state file cannot be used: autostart is off and nothing is kept");
+                let message = format!(
+                    "{error}. Autostart is off for this host, and what operators start and stop is not kept, until \
+                     rta-agent is restarted with a file that can be read"
                 );
+                impairments.set(ImpairedPart::State, Some(message));
                 // It is not written over: somebody may still mend it.
                 folder = None;
                 is_blind = true;
@@ -59,7 +64,8 @@ impl Memory {
         };
         let (held, changes) = watch::channel(Held { remembered, changes: 0 });
         let (writer, written) = watch::channel(0);
-        (Self { held: Arc::new(held), written, is_blind }, keep(folder, changes, writer))
+        let task = keep(folder, changes, writer, impairments);
+        (Self { held: Arc::new(held), written, is_blind }, task)
     }
 
     /// What is remembered, whenever it changes.
@@ -155,7 +161,12 @@ impl Changes {
 }
 
 /// Writes what is remembered into `folder` after each change, and again where that failed.
-async fn keep(folder: Option<PathBuf>, mut held: watch::Receiver<Held>, written: watch::Sender<u64>) {
+async fn keep(
+    folder: Option<PathBuf>,
+    mut held: watch::Receiver<Held>,
+    written: watch::Sender<u64>,
+    impairments: ImpairmentList,
+) {
     let mut trouble: Option<String> = None;
     loop {
         let (remembered, changes) = {
@@ -175,6 +186,14 @@ async fn keep(folder: Option<PathBuf>, mut held: watch::Receiver<Held>, written:
                 None if trouble.is_some() => tracing::info!("what operators want is kept again"),
                 Some(_) | None => {}
             }
+            let message = |error: &String| {
+                format!(
+                    "{error}. What operators start and stop is forgotten when rta-agent ends; it is tried again every \
+                     {} s",
+                    AGAIN.as_secs()
+                )
+            };
+            impairments.set(ImpairedPart::State, now.as_ref().map(message));
             trouble = now;
         }
         written.send_replace(changes);
@@ -193,7 +212,7 @@ mod tests {
     async fn what_was_heard_is_known_to_the_next_agent() {
         let folder = tempfile::tempdir().unwrap();
         let by = Requester { user: "ann".into(), address: String::new() };
-        let (memory, task) = Memory::open(Some(folder.path().to_owned()));
+        let (memory, task) = Memory::open(Some(folder.path().to_owned()), ImpairmentList::default());
         let task = tokio::spawn(task);
         memory.hear(&"kafka".into(), ActionKind::Start, &by);
         memory.hear(&"spark".into(), ActionKind::Stop, &by);
@@ -202,7 +221,7 @@ mod tests {
         memory.settled().await;
         task.abort();
 
-        let (next, _task) = Memory::open(Some(folder.path().to_owned()));
+        let (next, _task) = Memory::open(Some(folder.path().to_owned()), ImpairmentList::default());
         let known = next.changes().read();
         assert_eq!(known.words.get("kafka").map(|word| word.wish), Some(Wish::Running));
         assert_eq!(known.words.get("spark").map(|word| (word.wish, &word.by)), Some((Wish::Stopped, &by)));
@@ -212,10 +231,25 @@ mod tests {
     #[tokio::test]
     async fn a_folder_that_cannot_be_written_stops_nothing() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let (memory, task) = Memory::open(Some(file.path().join("below")));
+        let impairments = ImpairmentList::default();
+        let (memory, task) = Memory::open(Some(file.path().join("below")), impairments.clone());
         tokio::spawn(task);
         memory.hear(&"kafka".into(), ActionKind::Start, &Requester::default());
         memory.settled().await;
         assert!(memory.changes().read().words.contains_key("kafka"));
+        let told = impairments.all();
+        assert_eq!((told.len(), told[0].part), (1, ImpairedPart::State));
+        assert!(told[0].message.contains("agent.json cannot be written: "), "{}", told[0].message);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_file_is_reported_as_an_impairment() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("agent.json"), "{").unwrap();
+        let impairments = ImpairmentList::default();
+        let (memory, _task) = Memory::open(Some(folder.path().to_owned()), impairments.clone());
+        assert!(memory.is_blind());
+        let message = &impairments.all()[0].message;
+        assert!(message.contains("agent.json cannot be read") && message.contains("Autostart is off"));
     }
 }

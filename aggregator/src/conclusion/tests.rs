@@ -99,8 +99,7 @@ impl World {
             environments,
             config_digest: String::new(),
             config_error: None,
-            record_error: None,
-            warnings: vec![],
+            impairments: vec![],
         };
         let located = overview.instances().find(|located| located.id().to_string() == id).unwrap();
         let instance = located.instance;
@@ -145,6 +144,7 @@ fn report(host: &str, components: Result<Vec<ComponentReport>, String>) -> Repor
         config: ConfigStanding::default(),
         agent_version: String::new(),
         certificate_ends: None,
+        impairments: vec![],
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use rta_shared::impairment::ImpairedPart;
 use rta_shared::overview::{Counts, Health, InstanceId, Located, Overview};
 use rta_shared::text::{counted, printable};
 use rta_shared::trouble::{Trouble, troubles, verdict};
@@ -39,12 +40,36 @@ pub(crate) fn check(overview: &Overview, quiet: &HashSet<InstanceId>) -> (u8, St
             format!("{}: {}", verdict(counts), causes.join("; "))
         }
     };
-    // What is to be done before long is worth a warning where nothing worse is.
-    let (code, word) = if code == 0 && !overview.warnings.is_empty() { (1, "WARNING") } else { (code, word) };
-    let text = overview.warnings.iter().fold(text, |text, warning| format!("{text}; {warning}"));
+    let impairments = impairments(overview);
+    // Where monitoring itself is blind nothing else counts; any other impairment is a warning where nothing is worse.
+    let (code, word) = match impairments.first() {
+        Some((part, _)) if part.blinds() => (2, "CRITICAL"),
+        Some(_) if code == 0 => (1, "WARNING"),
+        _ => (code, word),
+    };
+    let mut text =
+        impairments.iter().take(CAUSES).fold(text, |text, (_, message)| format!("{text}; {message}"));
+    if impairments.len() > CAUSES {
+        text.push_str(&format!("; and {} more impaired", impairments.len() - CAUSES));
+    }
     let apart = apart(maintained, silent.iter().filter(|located| located.instance.maintenance.is_none()));
     let performance = performance(overview, maintained);
     (code, format!("RTA {word} - {}{apart} | {performance}", one_field(&text)))
+}
+
+/// Returns what is impaired in the aggregator and in its agents, the most severe first.
+fn impairments(overview: &Overview) -> Vec<(ImpairedPart, String)> {
+    let mut all: Vec<_> = overview.impairments.iter().map(|one| (one.part, one.message.clone())).collect();
+    for environment in &overview.environments {
+        for host in &environment.hosts {
+            let place = format!("{}/{}", environment.name, host.name);
+            let of_host = host.impairments.iter();
+            all.extend(of_host.map(|one| (one.part, format!("{place}: {}", one.message))));
+        }
+    }
+    // Stable: the aggregator's own come first among the same part's.
+    all.sort_by_key(|(part, _)| *part);
+    all
 }
 
 /// ` (2 in maintenance, 3 degraded by it)`; empty where there are none.
@@ -92,6 +117,7 @@ fn performance(overview: &Overview, maintained: usize) -> String {
 mod tests {
     use jiff::Timestamp;
     use rta_shared::control::Requester;
+    use rta_shared::impairment::Impairment;
     use rta_shared::maintenance::Maintenance;
     use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview};
     use rta_shared::trouble::quiet;
@@ -127,6 +153,7 @@ mod tests {
             agent: None,
             usage: None,
             maintenance: None,
+            impairments: vec![],
         };
         let environment = EnvironmentOverview { name: "DEV".into(), health: Health::Up, hosts: vec![host] };
         Overview {
@@ -134,8 +161,7 @@ mod tests {
             environments: vec![environment],
             config_digest: String::new(),
             config_error: None,
-            record_error: None,
-            warnings: vec![],
+            impairments: vec![],
         }
     }
 
@@ -160,6 +186,29 @@ mod tests {
             assert!(line.starts_with(begin), "{line}");
             assert_eq!(line.matches('|').count(), 1, "{line}");
         }
+    }
+
+    #[test]
+    fn impaired_monitoring_is_a_warning_and_a_blind_one_is_critical() {
+        let mut shown = overview(&[Health::Up]);
+        shown.environments[0].hosts[0].impairments =
+            vec![Impairment::new(ImpairedPart::State, "agent.json cannot be written: disk full | x")];
+        let (code, line) = check(&shown, &HashSet::new());
+        assert_eq!(code, 1);
+        let expected =
+            "RTA WARNING - 1 instance up; DEV/h: agent.json cannot be written: disk full / x | up=1";
+        assert!(line.starts_with(expected), "{line}");
+        shown.impairments = vec![Impairment::new(ImpairedPart::Task, "the state actor hangs")];
+        let (code, line) = check(&shown, &HashSet::new());
+        assert_eq!(code, 2);
+        assert!(line.starts_with("RTA CRITICAL - 1 instance up; the state actor hangs; DEV/h: "), "{line}");
+        // A certain failure stays what it is.
+        let mut down = overview(&[Health::Down]);
+        down.impairments = vec![Impairment::new(ImpairedPart::Clock, "2 h ahead")];
+        assert_eq!(check(&down, &HashSet::new()).0, 2);
+        let mut unknown = overview(&[Health::Unknown]);
+        unknown.impairments = vec![Impairment::new(ImpairedPart::Clock, "2 h ahead")];
+        assert_eq!(check(&unknown, &HashSet::new()).0, 3);
     }
 
     #[test]

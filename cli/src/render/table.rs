@@ -120,6 +120,7 @@ mod tests {
             agent: None,
             usage: None,
             maintenance: None,
+            impairments: vec![],
         };
         let environment = EnvironmentOverview { name: "DEV".into(), health: Health::Down, hosts: vec![host] };
         Overview {
@@ -127,8 +128,7 @@ mod tests {
             environments: vec![environment],
             config_digest: String::new(),
             config_error: None,
-            record_error: None,
-            warnings: vec![],
+            impairments: vec![],
         }
     }
 

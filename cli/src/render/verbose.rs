@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use rta_shared::human::{ago, elapsed, memory, percent, took};
+use rta_shared::impairment::ImpairedPart;
 use rta_shared::overview::{AgentOverview, HostOverview, InstanceOverview, Overview};
 use rta_shared::report::PartReport;
 use rta_shared::text::{counted, printable};
@@ -43,6 +44,9 @@ fn host_lines(host: &HostOverview, digest: &str, now: Timestamp) -> Vec<String> 
     }
     lines.extend(host.error.clone());
     lines.extend(host.maintenance.as_ref().map(|maintenance| maintenance.sentence()));
+    // Of the configuration more is told above.
+    let impairments = host.impairments.iter().filter(|one| one.part != ImpairedPart::Configuration);
+    lines.extend(impairments.map(|one| format!("{} impaired: {}", one.part, one.message)));
     if let Some(usage) = &host.usage {
         lines.push(host_use(usage, now));
     }
@@ -233,6 +237,7 @@ mod tests {
             agent: Some(agent),
             usage: Some(usage),
             maintenance: None,
+            impairments: vec![],
         };
         Overview {
             generated_at: now(),
@@ -243,8 +248,7 @@ mod tests {
             }],
             config_digest: "abc".to_owned(),
             config_error: None,
-            record_error: None,
-            warnings: vec![],
+            impairments: vec![],
         }
     }
 

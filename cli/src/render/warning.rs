@@ -1,12 +1,13 @@
-//! What is wrong with the configurations that the platform is run by, and with the record, in a line each.
+//! What is wrong with the configurations that the platform is run by, and what else of rta is impaired: a line each.
 
-use rta_shared::overview::{AgentOverview, Overview};
+use rta_shared::impairment::{ImpairedPart, Impairment};
+use rta_shared::overview::{AgentOverview, HostOverview, Overview};
 use rta_shared::text::{counted, printable};
 
 /// How many hosts a line names.
 const NAMED: usize = 5;
 
-/// The lines; none where all work by the same configuration, none was refused, and events are recorded.
+/// Returns the lines; none where nothing of rta is impaired.
 pub(crate) fn warnings(overview: &Overview) -> String {
     let mut lines = Vec::new();
     if let Some(error) = &overview.config_error {
@@ -19,10 +20,9 @@ pub(crate) fn warnings(overview: &Overview) -> String {
             "the aggregator's configuration on disk is not right, the old one goes on: {first}{more}"
         ));
     }
-    if let Some(error) = &overview.record_error {
-        lines.push(printable(error).into_owned());
-    }
-    lines.extend(overview.warnings.iter().map(|warning| printable(warning).into_owned()));
+    let of_aggregator = overview.impairments.iter().filter(|impairment| is_told_here(impairment));
+    lines.extend(of_aggregator.map(|impairment| printable(&impairment.message).into_owned()));
+    lines.extend(of_agents(overview));
     for (is_so, what) in [
         (refused as fn(&AgentOverview) -> bool, " refused a new configuration"),
         (differs, " on another configuration than the aggregator's"),
@@ -41,6 +41,34 @@ pub(crate) fn warnings(overview: &Overview) -> String {
         }
     }
     lines.into_iter().map(|line| format!("warning: {line}\n")).collect()
+}
+
+/// Returns true for an impairment that has no line of its own in [`warnings`].
+fn is_told_here(impairment: &Impairment) -> bool {
+    impairment.part != ImpairedPart::Configuration
+}
+
+/// Returns a line for each impairment of a host, the most severe first; of many hosts with the same part impaired only
+/// the first ones are named.
+fn of_agents(overview: &Overview) -> Vec<String> {
+    let mut lines = Vec::new();
+    let hosts = overview.environments.iter().flat_map(|environment| &environment.hosts);
+    let all: Vec<(&HostOverview, &Impairment)> =
+        hosts.flat_map(|host| host.impairments.iter().map(move |one| (host, one))).collect();
+    for part in ImpairedPart::ALL {
+        let of_part: Vec<_> = all.iter().filter(|(_, one)| one.part == part && is_told_here(one)).collect();
+        for (host, impairment) in of_part.iter().take(NAMED) {
+            let line = format!("{}: {}", host.name, impairment.message);
+            lines.push(printable(&line).into_owned());
+        }
+        if let more @ 1.. = of_part.len().saturating_sub(NAMED) {
+            lines.push(format!(
+                "{part} impaired on {} (status --verbose says more)",
+                counted(more, "more host")
+            ));
+        }
+    }
+    lines
 }
 
 fn refused(agent: &AgentOverview) -> bool {

@@ -6,6 +6,7 @@
 mod control;
 mod event;
 mod explain;
+mod impairment;
 mod overview;
 mod plan;
 mod reload;
@@ -26,6 +27,7 @@ use crate::name::Name;
     missing_docs,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
+    clippy::large_enum_variant,
     reason = "generated code"
 )]
 pub mod v1 {

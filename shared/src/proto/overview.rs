@@ -1,5 +1,6 @@
 //! Overviews on the wire.
 
+use super::impairment::impairments_from_wire;
 use super::report::state_from_wire;
 use super::{ProtocolError, from_wire_time, optional, optional_name, to_wire_time, v1};
 use crate::autostart::Autostart;
@@ -147,6 +148,7 @@ impl From<&HostOverview> for v1::HostOverview {
             agent: host.agent.as_ref().map(Into::into),
             usage: host.usage.as_ref().map(Into::into),
             maintenance: host.maintenance.as_ref().map(Into::into),
+            impairments: host.impairments.iter().map(Into::into).collect(),
         }
     }
 }
@@ -170,6 +172,7 @@ impl TryFrom<v1::HostOverview> for HostOverview {
             agent: host.agent.map(AgentOverview::try_from).transpose()?,
             usage: host.usage.map(Usage::try_from).transpose()?,
             maintenance: host.maintenance.map(Maintenance::try_from).transpose()?,
+            impairments: impairments_from_wire(host.impairments)?,
         })
     }
 }
@@ -189,8 +192,7 @@ impl From<&Overview> for v1::Overview {
                 .collect(),
             config_digest: overview.config_digest.clone(),
             config_error: overview.config_error.clone().unwrap_or_default(),
-            record_error: overview.record_error.clone().unwrap_or_default(),
-            warnings: overview.warnings.clone(),
+            impairments: overview.impairments.iter().map(Into::into).collect(),
         }
     }
 }
@@ -213,8 +215,7 @@ impl TryFrom<v1::Overview> for Overview {
             environments: environments.collect::<Result<_, ProtocolError>>()?,
             config_digest: overview.config_digest,
             config_error: optional(overview.config_error),
-            record_error: optional(overview.record_error),
-            warnings: overview.warnings,
+            impairments: impairments_from_wire(overview.impairments)?,
         })
     }
 }
@@ -225,6 +226,7 @@ mod tests {
 
     use super::*;
     use crate::control::{ActionKind, Requester};
+    use crate::impairment::{ImpairedPart, Impairment};
     use crate::process::ProcessId;
     use crate::report::{State, Watch, WatchMode};
 
@@ -286,6 +288,7 @@ mod tests {
             }),
             usage: None,
             maintenance: None,
+            impairments: vec![Impairment::new(ImpairedPart::State, "lost")],
         };
         Overview {
             generated_at: Timestamp::UNIX_EPOCH,
@@ -296,8 +299,7 @@ mod tests {
             }],
             config_digest: "abd".to_owned(),
             config_error: Some("wrong".to_owned()),
-            record_error: Some("full".to_owned()),
-            warnings: vec!["soon".to_owned()],
+            impairments: vec![Impairment::new(ImpairedPart::Store, "full")],
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::impairment::impairments_from_wire;
 use super::{ProtocolError, from_wire_time, optional, optional_name, to_wire_time, v1};
 use crate::autostart::Autostart;
 use crate::config::Count;
@@ -193,6 +194,8 @@ impl From<&ScanFigures> for v1::Heartbeat {
             scan_duration_micros: micros(scan.duration),
             processes_seen: scan.processes_seen,
             seen_at: Some(to_wire_time(scan.seen_at)),
+            // Whoever sends it says when.
+            sent_at: None,
         }
     }
 }
@@ -230,6 +233,9 @@ impl From<&Report> for v1::Report {
             config_digest: report.config.digest.clone(),
             config_error: report.config.error.clone().unwrap_or_default(),
             certificate_ends: report.certificate_ends.map(to_wire_time),
+            impairments: report.impairments.iter().map(Into::into).collect(),
+            // Whoever sends it says when.
+            sent_at: None,
         }
     }
 }
@@ -258,6 +264,7 @@ impl TryFrom<v1::Report> for Report {
             config: ConfigStanding { digest: report.config_digest, error: optional(report.config_error) },
             agent_version: report.agent_version,
             certificate_ends: report.certificate_ends.map(from_wire_time).transpose()?,
+            impairments: impairments_from_wire(report.impairments)?,
         })
     }
 }
@@ -270,6 +277,7 @@ fn micros(duration: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::control::{ActionKind, Requester};
+    use crate::impairment::{ImpairedPart, Impairment};
     use crate::unit::UnitReport;
 
     fn report() -> Report {
@@ -334,6 +342,10 @@ mod tests {
             config: ConfigStanding { digest: "abc".to_owned(), error: Some("wrong".to_owned()) },
             certificate_ends: Some("2027-11-24T09:30:00Z".parse().unwrap()),
             agent_version: "0.1.0".to_owned(),
+            impairments: vec![
+                Impairment::new(ImpairedPart::State, "agent.json cannot be written"),
+                Impairment::starting(ImpairedPart::Log, "lost", "2026-11-24T09:30:00Z".parse().unwrap()),
+            ],
         }
     }
 

@@ -1,7 +1,8 @@
-//! What is wrong with the configurations that the platform is run by, and with the record.
+//! What is wrong with the configurations that the platform is run by, and what else of rta is impaired.
 
 use maud::{Markup, html};
-use rta_shared::overview::AgentOverview;
+use rta_shared::impairment::{ImpairedPart, Impairment};
+use rta_shared::overview::{AgentOverview, HostOverview, Overview};
 
 use super::health::text;
 
@@ -18,14 +19,43 @@ pub(super) fn banner(problems: &str) -> Markup {
     }
 }
 
-/// The banner of the page: what is to be done before long.
-pub(super) fn warning(text_of_it: &str) -> Markup {
-    html! { section.banner role="status" { p { (text(text_of_it)) } } }
+/// Renders the banners of a page for what is impaired in the aggregator. Problems of its configuration have their own.
+pub(super) fn impairments(overview: &Overview) -> Markup {
+    let all = overview.impairments.iter();
+    html! {
+        @for impairment in all.filter(|impairment| impairment.part != ImpairedPart::Configuration) {
+            section.banner role="status" { p { (sentence(impairment)) } }
+        }
+    }
 }
 
-/// The banner of a page: events are not recorded.
-pub(super) fn not_recorded(error: &str) -> Markup {
-    html! { section.banner role="status" { p { strong { (text(error)) } } } }
+/// Renders the banner of a page on the past: the event store is impaired.
+pub(super) fn store_impairment(overview: &Overview) -> Markup {
+    let all = overview.impairments.iter();
+    html! {
+        @for impairment in all.filter(|impairment| impairment.part == ImpairedPart::Store) {
+            section.banner role="status" { p { (sentence(impairment)) } }
+        }
+    }
+}
+
+/// Renders the notes of a host's card for what is impaired in watching it.
+pub(super) fn host_impairments(host: &HostOverview) -> Markup {
+    let all = host.impairments.iter();
+    html! {
+        @for impairment in all.filter(|impairment| impairment.part != ImpairedPart::Configuration) {
+            div.warning { p { (sentence(impairment)) } }
+        }
+    }
+}
+
+/// Renders an impairment; one that costs data or trust stands out.
+fn sentence(impairment: &Impairment) -> Markup {
+    let message = text(&impairment.message);
+    match impairment.part {
+        ImpairedPart::Certificate | ImpairedPart::Clock => html! { (message) },
+        _ => html! { strong { (message) } },
+    }
 }
 
 /// What a host's card warns of; nothing where its agent works by the configuration it should.

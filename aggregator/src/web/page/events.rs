@@ -39,7 +39,7 @@ pub(in crate::web) fn events(
             div.events-head { h1 { "Events" } p { "What happened, and who asked for it, the newest first" } }
         }
         main.events-page {
-            @if let Some(error) = &overview.record_error { (config::not_recorded(error)) }
+            (config::store_impairment(overview))
             (form(filter, overview))
             @match (error, events) {
                 (Some(error), _) => p.empty { (text(error)) },
@@ -164,6 +164,8 @@ fn older_address(filter: &Filter, before: u64) -> String {
 mod tests {
     use rta_shared::control::Requester;
 
+    use rta_shared::impairment::{ImpairedPart, Impairment};
+
     use super::*;
     use crate::web::page::tests::sample;
 
@@ -210,7 +212,8 @@ mod tests {
     #[test]
     fn what_cannot_be_written_or_read_is_told() {
         let mut overview = sample();
-        overview.record_error = Some("events are not recorded since 09:30 UTC: <full>".to_owned());
+        let message = "events are not recorded since 09:30 UTC: <full>";
+        overview.impairments = vec![Impairment::new(ImpairedPart::Store, message)];
         let pending = Event { id: 0, ..event() };
         let html = events(&Viewer::anybody("/events"), &[pending], None, &Filter::default(), None, &overview)
             .into_string();

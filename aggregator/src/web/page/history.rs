@@ -59,7 +59,7 @@ pub(in crate::web) fn history(
             }
         }
         main.history-page {
-            @if let Some(error) = &overview.record_error { (config::not_recorded(error)) }
+            (config::store_impairment(overview))
             (narrowing(shown, length, overview))
             @match past {
                 Err(error) => p.empty { (text(error)) },

@@ -40,6 +40,7 @@ pub(super) fn host(
             @if let Some(agent) = host.agent.as_ref().filter(|_| host.reachable) {
                 (config::warnings(agent, shown.digest))
             }
+            (config::host_impairments(host))
         }
     };
     let rows = instances.iter().map(|instance| {

@@ -133,8 +133,7 @@ fn notices(overview: &Overview, plans: &[Snapshot]) -> Node {
     let element = html! {
         div #notices {
             @if let Some(problems) = &overview.config_error { (config::banner(problems)) }
-            @if let Some(error) = &overview.record_error { (config::not_recorded(error)) }
-            @for warning in &overview.warnings { (config::warning(warning)) }
+            (config::impairments(overview))
             @for plan in plans.iter().filter(|plan| plan.end.is_none()) { (notice::notice(plan)) }
             @if overview.environments.is_empty() {
                 p.empty { "The configuration names no environment yet. Add one as a file of its folder, then run \"rta config reload\"." }

@@ -77,6 +77,7 @@ pub(crate) fn sample() -> Overview {
         agent: None,
         usage: None,
         maintenance: None,
+        impairments: vec![],
     };
     let lost = HostOverview {
         reachable: false,
@@ -96,8 +97,7 @@ pub(crate) fn sample() -> Overview {
         }],
         config_digest: "abc".to_owned(),
         config_error: None,
-        record_error: None,
-        warnings: vec![],
+        impairments: vec![],
     }
 }
 
