@@ -16,6 +16,7 @@
 //! | `autostart` | keeping components running |
 //! | `state_folder` | what is remembered over the agent's end |
 //! | `maintenance` | the times in which nothing is started by itself |
+//! | `safe_open` | opening files in folders that other users can change |
 //! | `logs` | reading the components' own logs for people |
 //! | `control` | starting and stopping components, one action at a time for each |
 //! | [`reload`] | reading the configuration anew |
@@ -36,6 +37,7 @@ mod maintenance;
 mod probe;
 mod procfs;
 pub mod reload;
+mod safe_open;
 pub mod scan;
 mod serve;
 mod service;

@@ -142,9 +142,9 @@ impl AgentService for Service {
         request: Request<v1::AgentServiceReadLogRequest>,
     ) -> Result<Response<Self::ReadLogStream>, Status> {
         let v1::AgentServiceReadLogRequest { component, lines, follow } = request.into_inner();
-        let (host, component, path) = self.actions.log_of(&component)?;
+        let (host, component, log) = self.actions.log_of(&component)?;
         let lines = usize::try_from(lines).unwrap_or(usize::MAX);
-        let pieces = self.logs.read(path, lines, follow).await.map_err(|error| match error {
+        let pieces = self.logs.read(log, lines, follow).await.map_err(|error| match error {
             LogError::Busy => Status::resource_exhausted(format!(
                 "host {host}: too many logs are read at the same time; end one and try again"
             )),

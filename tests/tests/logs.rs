@@ -20,12 +20,17 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With `more` in the component's `[component.start]` table.
+    fn with(more: &str) -> Self {
         let site = Site::new();
         let silent = format!(
             "[[component]]\nname = \"silent\"\ncriteria = [{{ regex = '^--token=silent-{}$' }}]\n",
             site.token()
         );
-        site.write("components.toml", &(site.component("kafka server", "", "") + &silent));
+        site.write("components.toml", &(site.component("kafka server", "", more) + &silent));
         let [(agent, _)] = site.agents(["h"], &[], "host.toml", |[agent]| {
             format!(
                 "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"kafka server\", \
@@ -127,4 +132,47 @@ fn a_log_that_is_rotated_is_followed_without_losing_a_line() {
     let expected: Vec<String> = (1..50).map(|number| number.to_string()).collect();
     assert_eq!(lines.all(), expected);
     assert!(notices.all().iter().any(|notice| notice == "rta: the log was rotated"), "{:?}", notices.all());
+}
+
+#[test]
+fn folder_that_the_components_user_replaced_by_a_link_is_neither_read_nor_written() {
+    // Without root there is no other user whose folder it could be.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let world = World::with("user = \"nobody\"");
+    let root_owned = world.site.path("root");
+    std::fs::create_dir(&root_owned).unwrap();
+    let secret = root_owned.join("kafka server.log");
+    append(&secret, "only root may read this\n");
+    let (home, log) = (world.site.path("log"), world.log());
+    // The folder of the log is the user's own, and so is the log.
+    std::os::unix::fs::chown(&home, Some(65_534), Some(65_534)).unwrap();
+    append(&log, "a line of the component\n");
+    std::os::unix::fs::chown(&log, Some(65_534), Some(65_534)).unwrap();
+    let shown = patiently("the agent to be known", || {
+        Some(world.rta(&["logs", "kafka server"])).filter(|output| output.status.success())
+    });
+    assert_eq!(String::from_utf8(shown.stdout).unwrap(), "a line of the component\n");
+
+    // As the component's user would do it; the outer folder is one that they can change, too.
+    std::os::unix::fs::chown(world.site.path("."), Some(65_534), None).unwrap();
+    std::fs::rename(&home, world.site.path("before")).unwrap();
+    std::os::unix::fs::symlink(&root_owned, &home).unwrap();
+    for command in [&["logs", "kafka server"][..], &["start", "kafka server"]] {
+        let output = world.rta(command);
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(!output.status.success() && said.contains("symbolic link"), "{command:?}: {said}");
+        assert!(!said.contains("only root"), "{said}");
+    }
+    let page = world.web.get("/log?environment=TEST&host=h&component=kafka+server");
+    assert!(page.code == 502 && page.body.contains("symbolic link"), "{page:?}");
+    // What root alone can read, moved to the log's place.
+    std::fs::remove_file(&home).unwrap();
+    std::fs::rename(world.site.path("before"), &home).unwrap();
+    std::fs::rename(&secret, &log).unwrap();
+    std::fs::set_permissions(&log, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let output = world.rta(&["logs", "kafka server"]);
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(said.contains("it is opened as user nobody, who may not read it"), "{said}");
 }

@@ -1,7 +1,6 @@
 //! Starts and stops: one at a time works on a component, and each goes on if its caller goes away.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +26,7 @@ use super::launches::Launches;
 use super::news::{News, Told};
 use super::refusal::{Refusal, off_the_runtime};
 use crate::inspection::inspect;
+use crate::logs::LogPath;
 use crate::scan::Scanner;
 use crate::state_folder::Memory;
 use crate::worker::Worker;
@@ -160,12 +160,12 @@ impl Actions {
     ///
     /// # Errors
     /// A sentence: no such component, or the configuration names no log for it.
-    pub(crate) fn log_of(&self, name: &str) -> Result<(Name, Name, PathBuf), Status> {
+    pub(crate) fn log_of(&self, name: &str) -> Result<(Name, Name, LogPath), Status> {
         let config = self.worker.config();
         let component = find(&config, name)?;
         let (host, name) = (config.host.clone(), component.name.clone());
-        match &component.log {
-            Some(path) => Ok((host, name, path.clone())),
+        match LogPath::of_component(component) {
+            Some(log) => Ok((host, name, log)),
             None => Err(Status::failed_precondition(format!(
                 "{name} on {host}: the configuration names no log for it; add log = \"/path\" to the component"
             ))),

@@ -1,16 +1,14 @@
 //! Running a command detached: a session of its own, no input, its output in the log, and where that can be had a
 //! control group of its own.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rta_shared::config::CommandRule;
 use rta_shared::process::ProcessId;
-use rustix::fs::OFlags;
-use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
@@ -21,6 +19,7 @@ use super::account::{Account, account};
 use super::cgroup::Group;
 use super::log_tail::{length, log_tail};
 use super::refusal::Refusal;
+use crate::logs::LogPath;
 use crate::procfs::Proc;
 
 /// How long a launch that is given up has to end before it is killed.
@@ -34,7 +33,7 @@ pub(crate) struct Launched {
     exit: watch::Receiver<Option<ExitStatus>>,
     give_up: mpsc::Sender<()>,
     /// The logs that tell of it, and how long each was before.
-    logs: Vec<(PathBuf, u64)>,
+    logs: Vec<(LogPath, u64)>,
 }
 
 impl Launched {
@@ -154,18 +153,19 @@ impl Order {
         let mut logs = Vec::new();
         match &rule.log {
             Some(path) => {
-                let told = |error: std::io::Error| {
-                    refused(format!("the log {} cannot be written: {error}", path.display()))
-                };
-                let (file, length) = open_log(path, account.as_ref()).map_err(told)?;
+                let path = LogPath::new(path.clone(), rule.user.clone());
+                let told =
+                    |error: std::io::Error| refused(format!("the log {path} cannot be written: {error}"));
+                let (file, length) = path.open_to_append().map_err(told)?;
                 command.stderr(file.try_clone().map_err(told)?).stdout(file);
-                logs.push((path.clone(), length));
+                logs.push((path, length));
             }
             None => {
                 command.stdout(Stdio::null()).stderr(Stdio::null());
             }
         }
         if let Some(own) = log.filter(|own| Some(own) != rule.log.as_ref()) {
+            let own = LogPath::new(own, rule.user.clone());
             let length = length(&own);
             logs.push((own, length));
         }
@@ -254,46 +254,4 @@ fn detach(command: &mut std::process::Command, account: Option<Account>, door: O
     unsafe {
         command.pre_exec(become_detached);
     }
-}
-
-/// Opens the log to append to, and tells its length. The folder is made where it is missing, and a new log is
-/// given to the account. The folder often is the account's own: nothing there that is not the log is opened or
-/// given away, whatever it was made to point to.
-fn open_log(path: &Path, account: Option<&Account>) -> std::io::Result<(File, u64)> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
-    }
-    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
-    let options = || {
-        let mut options = OpenOptions::new();
-        options.append(true).mode(0o640).custom_flags(flags);
-        options
-    };
-    match options().create_new(true).open(path) {
-        Ok(file) => {
-            if let Some(account) = account {
-                let (uid, gid) = (account.uid.as_raw(), account.gid.as_raw());
-                std::os::unix::fs::fchown(&file, Some(uid), Some(gid))?;
-            }
-            return Ok((file, 0));
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
-    }
-    let file = options().open(path).map_err(|error| match error.raw_os_error() {
-        Some(code) if code == Errno::LOOP.raw_os_error() => {
-            std::io::Error::other("it is a symbolic link; name the file itself")
-        }
-        _ => error,
-    })?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.nlink() != 1 {
-        return Err(std::io::Error::other("it is no regular file with a single name"));
-    }
-    let own = rustix::process::geteuid().as_raw();
-    let is_owners = |account: &Account| [own, account.uid.as_raw()].contains(&metadata.uid());
-    if !account.is_none_or(is_owners) {
-        return Err(std::io::Error::other("it belongs to another user than the component's"));
-    }
-    Ok((file, metadata.len()))
 }

@@ -1,35 +1,33 @@
 //! The last lines that a component wrote to its log since a launch. Blocking.
 
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::Path;
 
 use rta_shared::text::printable;
 
-use crate::logs::open_to_read;
+use crate::logs::LogPath;
 
 /// How many lines are shown, and how many bytes are looked at for them, and shown at most.
 const LINES: usize = 10;
 const BYTES: u64 = 4096;
 
-/// The last lines of the file at `path` behind byte `from`, each safe to show; together no more than [`BYTES`].
-pub(crate) fn log_tail(path: &Path, from: u64) -> Vec<String> {
+/// The last lines of the log `path` behind byte `from`, each safe to show; together no more than [`BYTES`].
+pub(crate) fn log_tail(path: &LogPath, from: u64) -> Vec<String> {
     match read(path, from) {
         Ok(content) => last_lines(&String::from_utf8_lossy(&content)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
-            let path = path.display().to_string();
-            vec![format!("(the log {} cannot be read: {error})", printable(&path))]
+            vec![format!("(the log {} cannot be read: {error})", printable(&path.to_string()))]
         }
     }
 }
 
-/// The length of the file at `path`; 0 where there is none.
-pub(crate) fn length(path: &Path) -> u64 {
-    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+/// The length of the log `path`; 0 where there is none, or it may not be read.
+pub(crate) fn length(path: &LogPath) -> u64 {
+    path.open_to_read().and_then(|file| file.metadata()).map_or(0, |metadata| metadata.len())
 }
 
-fn read(path: &Path, from: u64) -> std::io::Result<Vec<u8>> {
-    let mut file = open_to_read(path)?;
+fn read(path: &LogPath, from: u64) -> std::io::Result<Vec<u8>> {
+    let mut file = path.open_to_read()?;
     let end = file.metadata()?.len();
     // A log that is shorter than it was has been replaced: all of it is new.
     let from = if end < from { 0 } else { from };
@@ -61,6 +59,7 @@ fn last_lines(content: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
+    use std::path::Path;
 
     use super::*;
 
@@ -69,12 +68,12 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         writeln!(file, "before the launch").unwrap();
         let from = file.as_file().metadata().unwrap().len();
-        assert!(log_tail(file.path(), from).is_empty());
+        assert!(log_tail(&LogPath::own(file.path()), from).is_empty());
         for line in 0..30 {
             writeln!(file, "line {line}").unwrap();
         }
         file.write_all(b"\x1b[31mred \xff\n").unwrap();
-        let tail = log_tail(file.path(), from);
+        let tail = log_tail(&LogPath::own(file.path()), from);
         assert_eq!((tail.len(), &*tail[0], &*tail[1]), (10, "line 21", "line 22"));
         assert_eq!(tail[9], "\\u{1b}[31mred \u{fffd}");
     }
@@ -83,7 +82,7 @@ mod tests {
     fn a_truncated_log_is_read_from_its_beginning() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         writeln!(file, "new").unwrap();
-        assert_eq!(log_tail(file.path(), 1_000), ["new"]);
+        assert_eq!(log_tail(&LogPath::own(file.path()), 1_000), ["new"]);
     }
 
     #[test]
@@ -91,7 +90,7 @@ mod tests {
         for byte in [b'x', 0x1b, 0xff] {
             let mut file = tempfile::NamedTempFile::new().unwrap();
             file.write_all(&vec![byte; 1 << 20]).unwrap();
-            let tail = log_tail(file.path(), 0);
+            let tail = log_tail(&LogPath::own(file.path()), 0);
             let length: usize = tail.iter().map(String::len).sum();
             assert!((4000..=4096).contains(&length), "{length}");
         }
@@ -99,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_log_that_is_not_there_has_no_lines() {
-        assert!(log_tail(Path::new("/no/such/log"), 0).is_empty());
-        assert_eq!(log_tail(Path::new("/"), 0).len(), 1);
+        assert!(log_tail(&LogPath::own(Path::new("/no/such/log")), 0).is_empty());
+        assert_eq!(log_tail(&LogPath::own(Path::new("/")), 0).len(), 1);
     }
 }

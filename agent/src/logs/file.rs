@@ -1,14 +1,11 @@
 //! The log as a file: its end, what was added, rotation.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt as _;
 
-use rustix::fs::OFlags;
-
-use super::Piece;
 use super::lines::Splitter;
+use super::{LogPath, Piece};
 
 /// How far the end of a log is read back, and how much of what was added is read at once.
 const WINDOW: u64 = 1 << 20;
@@ -18,7 +15,7 @@ const TOO_FAR: u64 = 8 * WINDOW;
 /// A log that is read from its end on.
 #[derive(Debug)]
 pub(super) struct LogFile {
-    path: PathBuf,
+    path: LogPath,
     file: File,
     /// Up to where it was read.
     position: u64,
@@ -31,15 +28,15 @@ impl LogFile {
     ///
     /// # Errors
     /// A sentence.
-    pub(super) fn open(path: PathBuf, lines: usize, follow: bool) -> Result<(Self, Piece), String> {
-        let opened = open_to_read(&path).and_then(|mut file| {
+    pub(super) fn open(path: LogPath, lines: usize, follow: bool) -> Result<(Self, Piece), String> {
+        let opened = path.open_to_read().and_then(|mut file| {
             let end = file.metadata()?.len();
             let from = end.saturating_sub(WINDOW);
             let bytes = read(&mut file, from, end)?;
             Ok((file, from, bytes))
         });
         let (file, from, bytes) =
-            opened.map_err(|error| format!("the log {} cannot be read: {error}", path.display()))?;
+            opened.map_err(|error| format!("the log {path} cannot be read: {error}"))?;
         let mut all = Vec::new();
         let mut splitter = Splitter::default();
         splitter.push(&bytes, &mut all);
@@ -62,7 +59,7 @@ impl LogFile {
     /// # Errors
     /// A sentence.
     pub(super) fn more(&mut self) -> Result<Piece, String> {
-        self.try_more().map_err(|error| format!("the log {} cannot be read: {error}", self.path.display()))
+        self.try_more().map_err(|error| format!("the log {} cannot be read: {error}", self.path))
     }
 
     fn try_more(&mut self) -> io::Result<Piece> {
@@ -86,7 +83,7 @@ impl LogFile {
             if self.file.metadata()?.len() > self.position {
                 return Ok(piece);
             }
-            if let Ok(file) = open_to_read(&self.path) {
+            if let Ok(file) = self.path.open_to_read() {
                 piece.lines.extend(self.lines.finish());
                 piece.notice = Some("the log was rotated".to_owned());
                 self.file = file;
@@ -96,39 +93,16 @@ impl LogFile {
         Ok(piece)
     }
 
-    /// Whether another file stands at the path. While none does, the old one is still the log.
+    /// Whether another file stands at the path. While none does, the old one is still the log. This is a first look only,
+    /// which follows links: what is then read is opened as at the beginning.
     fn is_replaced(&self) -> io::Result<bool> {
         let held = self.file.metadata()?;
-        match std::fs::metadata(&self.path) {
+        match std::fs::metadata(self.path.path()) {
             Ok(there) => Ok((there.dev(), there.ino()) != (held.dev(), held.ino())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
     }
-}
-
-/// Opens a log to read. It must be a file: a pipe or a device would block, or never end. Its folder often is
-/// another user's, who must not be able to show people any file of the host by a link.
-///
-/// # Errors
-/// It cannot be opened, or is not what it should be.
-pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
-    let link = std::fs::symlink_metadata(path)?;
-    let is_trusted = link.uid() == 0 || link.uid() == rustix::process::geteuid().as_raw();
-    if link.is_symlink() && !is_trusted {
-        return Err(io::Error::other("it is a symbolic link of another user; name the file itself"));
-    }
-    let mut flags = OFlags::NONBLOCK;
-    if !link.is_symlink() {
-        // It was none a moment ago.
-        flags |= OFlags::NOFOLLOW;
-    }
-    let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    Ok(file)
 }
 
 /// The bytes from `from` to `end`, at most [`WINDOW`].
@@ -141,7 +115,9 @@ fn read(file: &mut File, from: u64, end: u64) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
     use std::io::Write as _;
+    use std::path::PathBuf;
 
     use super::*;
 
@@ -173,7 +149,7 @@ mod tests {
     fn a_renamed_log_is_read_to_its_end_and_then_the_new_one() {
         let (folder, path) = folder();
         append(&path, "1\n2\n3\n");
-        let (mut log, piece) = LogFile::open(path.clone(), 2, true).unwrap();
+        let (mut log, piece) = LogFile::open(LogPath::own(&path), 2, true).unwrap();
         assert_eq!(piece.lines, ["2", "3"]);
         append(&path, "4\nopen");
         let rotated = folder.path().join("x.log.1");
@@ -191,7 +167,7 @@ mod tests {
     fn an_emptied_log_is_read_from_its_beginning() {
         let (_folder, path) = folder();
         append(&path, "a long first line\n");
-        let (mut log, _) = LogFile::open(path.clone(), 10, true).unwrap();
+        let (mut log, _) = LogFile::open(LogPath::own(&path), 10, true).unwrap();
         std::fs::write(&path, "b\n").unwrap();
         let (lines, notices) = drain(&mut log);
         assert_eq!((lines, notices.len()), (vec!["b".to_owned()], 1));
@@ -202,7 +178,7 @@ mod tests {
         let (_folder, path) = folder();
         let line = "x".repeat(99) + "\n";
         append(&path, &line.repeat(20_000));
-        let (mut log, piece) = LogFile::open(path.clone(), 1_000_000, true).unwrap();
+        let (mut log, piece) = LogFile::open(LogPath::own(&path), 1_000_000, true).unwrap();
         assert!(piece.lines.len() < 11_000 && piece.lines.iter().all(|line| line.len() == 99));
         assert!(piece.notice.unwrap().contains("1024 KiB"));
         append(&path, &line.repeat(100_000));
@@ -215,8 +191,8 @@ mod tests {
     fn a_last_line_without_an_end_is_shown_where_nobody_follows() {
         let (_folder, path) = folder();
         append(&path, "1\nthe last word");
-        assert_eq!(LogFile::open(path.clone(), 9, false).unwrap().1.lines, ["1", "the last word"]);
-        let (mut log, piece) = LogFile::open(path.clone(), 9, true).unwrap();
+        assert_eq!(LogFile::open(LogPath::own(&path), 9, false).unwrap().1.lines, ["1", "the last word"]);
+        let (mut log, piece) = LogFile::open(LogPath::own(&path), 9, true).unwrap();
         assert_eq!(piece.lines, ["1"]);
         append(&path, "s\n");
         assert_eq!(drain(&mut log).0, ["the last words"]);
@@ -228,20 +204,24 @@ mod tests {
         append(&path, "1\n");
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert_eq!(LogFile::open(link.clone(), 9, false).unwrap().1.lines, ["1"]);
+        assert_eq!(LogFile::open(LogPath::own(&link), 9, false).unwrap().1.lines, ["1"]);
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::lchown(&link, Some(65534), None).unwrap();
-            assert!(LogFile::open(link, 9, false).unwrap_err().contains("symbolic link of another user"));
+            assert!(
+                LogFile::open(LogPath::own(&link), 9, false)
+                    .unwrap_err()
+                    .contains("symbolic link of another user")
+            );
         }
     }
 
     #[test]
     fn what_is_no_file_is_refused_at_once() {
         let (folder, path) = folder();
-        assert!(LogFile::open(path.clone(), 1, false).unwrap_err().contains("cannot be read"));
-        let reason = LogFile::open(folder.path().to_owned(), 1, false).unwrap_err();
+        assert!(LogFile::open(LogPath::own(&path), 1, false).unwrap_err().contains("cannot be read"));
+        let reason = LogFile::open(LogPath::own(folder.path()), 1, false).unwrap_err();
         assert!(reason.contains("no regular file"), "{reason}");
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
-        assert!(LogFile::open(path, 1, false).unwrap_err().contains("no regular file"));
+        assert!(LogFile::open(LogPath::own(&path), 1, false).unwrap_err().contains("no regular file"));
     }
 }

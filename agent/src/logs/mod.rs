@@ -3,12 +3,13 @@
 //! | module | holds |
 //! |---|---|
 //! | `lines` | from bytes to lines, long ones cut; pure |
+//! | `log_path` | where a component's log is, and whose it is |
 //! | `file` | the log as a file: its end, what was added, rotation |
 
 mod file;
 mod lines;
+mod log_path;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
 use self::file::LogFile;
-pub(crate) use self::file::open_to_read;
+pub(crate) use self::log_path::LogPath;
 
 /// The most lines that are read back.
 pub(crate) const MOST_LINES: usize = 10_000;
@@ -56,19 +57,19 @@ impl LogReaders {
         Self(Arc::new(Semaphore::new(READERS)))
     }
 
-    /// The last `lines` of the log at `path`, then with `follow` what is written, over rotations, until the
+    /// The last `lines` of the log `log`, then with `follow` what is written, over rotations, until the
     /// stream is dropped.
     ///
     /// # Errors
     /// The log cannot be opened, or there are too many readers.
     pub(crate) async fn read(
         &self,
-        path: PathBuf,
+        log: LogPath,
         lines: usize,
         follow: bool,
     ) -> Result<ReceiverStream<Result<Piece, String>>, LogError> {
         let permit = Arc::clone(&self.0).try_acquire_owned().map_err(|_| LogError::Busy)?;
-        let opened = blocking(move || LogFile::open(path, lines.min(MOST_LINES), follow)).await;
+        let opened = blocking(move || LogFile::open(log, lines.min(MOST_LINES), follow)).await;
         let (file, piece) = opened.and_then(|opened| opened).map_err(LogError::Unreadable)?;
         let (pieces, stream) = mpsc::channel(WAITING);
         tokio::spawn(pass_on(file, piece, follow, pieces, permit));
@@ -147,7 +148,7 @@ mod tests {
         for line in 0..1000 {
             writeln!(log, "line {line}").unwrap();
         }
-        let stream = LogReaders::new().read(log.path().to_owned(), 450, false).await.unwrap();
+        let stream = LogReaders::new().read(LogPath::own(log.path()), 450, false).await.unwrap();
         let pieces: Vec<Piece> = stream.map(Result::unwrap).collect().await;
         let lines: Vec<&String> = pieces.iter().flat_map(|piece| &piece.lines).collect();
         assert_eq!((lines.len(), lines[0].as_str(), lines[449].as_str()), (450, "line 550", "line 999"));
@@ -159,13 +160,13 @@ mod tests {
         let mut log = tempfile::NamedTempFile::new().unwrap();
         writeln!(log, "old").unwrap();
         let readers = LogReaders::new();
-        let mut stream = readers.read(log.path().to_owned(), 0, true).await.unwrap();
+        let mut stream = readers.read(LogPath::own(log.path()), 0, true).await.unwrap();
         writeln!(log, "new").unwrap();
         assert_eq!(stream.next().await.unwrap().unwrap().lines, ["new"]);
         let all: Vec<_> =
             std::iter::repeat_with(|| readers.0.clone().try_acquire_owned()).take(READERS).collect();
         assert!(all.last().unwrap().is_err());
-        assert!(matches!(readers.read(log.path().to_owned(), 0, true).await, Err(LogError::Busy)));
+        assert!(matches!(readers.read(LogPath::own(log.path()), 0, true).await, Err(LogError::Busy)));
         drop((stream, all));
         // The reader's task notices without anything being written.
         let _room = readers.0.acquire_many(u32::try_from(READERS).unwrap()).await.unwrap();

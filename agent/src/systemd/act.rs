@@ -17,6 +17,7 @@ use crate::control::log_tail::{length, log_tail};
 use crate::control::news::News;
 use crate::control::probing::{Well, Wellness};
 use crate::control::refusal::{Refusal, off_the_runtime};
+use crate::logs::LogPath;
 
 /// How often the processes are looked at in the meantime.
 const PACE: Duration = Duration::from_millis(100);
@@ -260,13 +261,13 @@ impl Act<'_> {
 
     /// How long the component's own log is; 0 without one. Off the runtime: the disk may hang.
     async fn log_length(&self) -> u64 {
-        let Some(path) = self.component.log.clone() else { return 0 };
+        let Some(path) = LogPath::of_component(self.component) else { return 0 };
         off_the_runtime(move || Ok(length(&path))).await.unwrap_or_default()
     }
 
     /// A refusal with what the component wrote to its own log since, if it has one.
     async fn with_last_words(&self, refusal: Refusal, from: u64) -> Refusal {
-        let Some(path) = self.component.log.clone() else { return refusal };
+        let Some(path) = LogPath::of_component(self.component) else { return refusal };
         let words = off_the_runtime(move || Ok(log_tail(&path, from))).await;
         refusal.with_log(words.unwrap_or_default())
     }

@@ -1,0 +1,64 @@
+//! Where a component's log is, and whose it is.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rta_shared::config::HostComponent;
+
+use crate::safe_open;
+
+/// Path of a component's log, and the user that the component is configured to run as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LogPath {
+    path: PathBuf,
+    /// `None`: the agent's own user, or not known.
+    user: Option<String>,
+}
+
+impl LogPath {
+    /// The log at `path` of a component that runs as `user`.
+    pub(crate) fn new(path: PathBuf, user: Option<String>) -> Self {
+        Self { path, user }
+    }
+
+    /// The log that people may read of `component`; `None` if the configuration names none.
+    pub(crate) fn of_component(component: &HostComponent) -> Option<Self> {
+        let command = component.start.as_ref().and_then(|start| start.engine.command());
+        let user = command.and_then(|command| command.user.clone());
+        component.log.clone().map(|path| Self::new(path, user))
+    }
+
+    /// The log at `path` of a component that runs as the agent's own user.
+    #[cfg(test)]
+    pub(crate) fn own(path: &Path) -> Self {
+        Self::new(path.to_owned(), None)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens it to read it; see [`safe_open::open_to_read`]. Blocking.
+    ///
+    /// # Errors
+    /// Returns an error if it cannot be opened, or is not the component's own regular file.
+    pub(crate) fn open_to_read(&self) -> io::Result<File> {
+        safe_open::open_to_read(&self.path, self.user.as_deref())
+    }
+
+    /// Opens it to append to it, and returns its length; see [`safe_open::open_to_append`]. Blocking.
+    ///
+    /// # Errors
+    /// Returns an error if it cannot be opened or created, or is not the component's own regular file.
+    pub(crate) fn open_to_append(&self) -> io::Result<(File, u64)> {
+        safe_open::open_to_append(&self.path, self.user.as_deref())
+    }
+}
+
+impl fmt::Display for LogPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path.display().fmt(f)
+    }
+}

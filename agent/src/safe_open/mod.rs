@@ -1,0 +1,185 @@
+//! Opens files whose folders other users can change, without being led elsewhere.
+//!
+//! A component's log often lies in a folder of the component's own user, who could replace the folder or the file by a
+//! link, a pipe or a device. The agent, which may be root, must then neither show people another file of the host nor
+//! write to one.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `walk` | from a path to the folder of the file: which links are followed, and with whose rights the rest is opened |
+//! | `identity` | opening with the rights of another user |
+
+mod identity;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags, Stat, fchown};
+use rustix::process::{Gid, Uid, geteuid};
+
+use self::identity::Identity;
+use self::walk::{PEEK, Reached, descend, is_trusted, refused_link, walk};
+
+/// Flags of every opening: no link is followed, no pipe blocks, no terminal becomes the agent's.
+const FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+/// Mode of files that are created.
+const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
+/// Attempts at opening a file for appending that somebody else creates and removes at the same time.
+const ATTEMPTS: usize = 5;
+/// Device of /dev/null (null(4)).
+const NULL_DEVICE: (u32, u32) = (1, 3);
+
+/// Opens the regular file at the absolute path `path` to read it. `user` is the user that it is expected to belong to;
+/// `None`: the agent's own. Blocking.
+///
+/// # Errors
+/// Returns an error if the file cannot be opened, is not a regular file, or lies behind a link that is not followed.
+pub(crate) fn open_to_read(path: &Path, user: Option<&str>) -> io::Result<File> {
+    let user = identity(user)?;
+    let reached = walk(path, user.as_ref(), false)?;
+    let is_exposed = reached.is_exposed;
+    reached.open(false, "read", |folder, name, is_own| {
+        let found = peek(folder, name)?;
+        // With the agent's own rights, in a folder that others can change: whose file it is decides who may open it.
+        let owner = Uid::from_raw(found.st_uid);
+        if is_own && is_exposed && geteuid().is_root() && !is_trusted(owner) {
+            let owner = match user.as_ref().filter(|user| user.uid == owner) {
+                Some(user) => user.clone(),
+                None => Identity::of_owner(owner, Gid::from_raw(found.st_gid))?,
+            };
+            return owner.run(|| open_regular(folder, name, OFlags::RDONLY));
+        }
+        let file = open_regular(folder, name, OFlags::RDONLY)?;
+        if is_own && is_exposed && file.metadata()?.nlink() != 1 {
+            return Err(io::Error::other(
+                "it has several names (hard links), in a folder that others can change",
+            ));
+        }
+        Ok(file)
+    })
+}
+
+/// Opens the file at the absolute path `path` to append to it, and returns it with its length. Missing folders and the
+/// file are created; a new file belongs to `user` (`None`: the agent's own). /dev/null is accepted. Blocking.
+///
+/// # Errors
+/// Returns an error if the file cannot be opened or created, is neither a regular file with a single name nor
+/// /dev/null, belongs to somebody else, or lies behind a link that is not followed.
+pub(crate) fn open_to_append(path: &Path, user: Option<&str>) -> io::Result<(File, u64)> {
+    let user = identity(user)?;
+    let reached = walk(path, user.as_ref(), true)?;
+    reached.open(true, "write", |folder, name, is_own| {
+        let owner = user.as_ref().filter(|_| is_own);
+        for _ in 0..ATTEMPTS {
+            match create(folder, name, owner) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                created => return Ok((created?, 0)),
+            }
+            match append_to(folder, name, user.as_ref(), is_own) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                opened => return opened,
+            }
+        }
+        Err(io::Error::other("it is created and removed again and again"))
+    })
+}
+
+/// The identity of the user named `name`; `None` for the agent's own, and where the agent cannot change users anyway.
+fn identity(name: Option<&str>) -> io::Result<Option<Identity>> {
+    let Some(name) = name.filter(|_| geteuid().is_root()) else { return Ok(None) };
+    Identity::of_name(name).map(|identity| Some(identity).filter(|identity| identity.uid != geteuid()))
+}
+
+impl Reached {
+    /// Has `open` open the file to `purpose` it; `open` is given the file's folder, its name, and whether the agent's own
+    /// rights are used.
+    fn open<T: Send>(
+        self,
+        create: bool,
+        purpose: &str,
+        open: impl FnOnce(BorrowedFd<'_>, &OsStr, bool) -> io::Result<T> + Send,
+    ) -> io::Result<T> {
+        let is_own = self.identity.is_none();
+        let work = || {
+            let (folder, name) = descend(self.folder.as_fd(), &self.rest, create)?;
+            open(folder.as_fd(), name, is_own)
+        };
+        let Some(identity) = &self.identity else { return work() };
+        identity.run(work).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                let shown = &identity.shown;
+                io::Error::other(format!("it is opened as {shown}, who may not {purpose} it ({error})"))
+            }
+            _ => error,
+        })
+    }
+}
+
+fn peek(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Stat> {
+    let entry = rustix::fs::openat(folder, name, PEEK, Mode::empty())?;
+    Ok(rustix::fs::fstat(&entry)?)
+}
+
+/// Opens a regular file, and nothing else: a device may do something as soon as it is opened.
+fn open_regular(folder: BorrowedFd<'_>, name: &OsStr, access: OFlags) -> io::Result<File> {
+    match FileType::from_raw_mode(peek(folder, name)?.st_mode) {
+        FileType::RegularFile => {}
+        FileType::Symlink => return Err(refused_link(name)),
+        _ => return Err(not_regular()),
+    }
+    let file = File::from(rustix::fs::openat(folder, name, access | FLAGS, Mode::empty())?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+}
+
+fn not_regular() -> io::Error {
+    io::Error::other("it is no regular file")
+}
+
+/// Creates the file, which must not exist, and gives it to `owner`.
+fn create(folder: BorrowedFd<'_>, name: &OsStr, owner: Option<&Identity>) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL | FLAGS;
+    let file = File::from(rustix::fs::openat(folder, name, flags, FILE_MODE)?);
+    if let Some(owner) = owner {
+        fchown(&file, Some(owner.uid), Some(owner.gid))?;
+    }
+    Ok(file)
+}
+
+/// Opens the file, which exists, and tells its length.
+fn append_to(
+    folder: BorrowedFd<'_>,
+    name: &OsStr,
+    user: Option<&Identity>,
+    is_own: bool,
+) -> io::Result<(File, u64)> {
+    let access = OFlags::WRONLY | OFlags::APPEND;
+    if is_null(&peek(folder, name)?) {
+        let file = File::from(rustix::fs::openat(folder, name, access | FLAGS, Mode::empty())?);
+        if !file.metadata()?.file_type().is_char_device() {
+            return Err(not_regular());
+        }
+        return Ok((file, 0));
+    }
+    let file = open_regular(folder, name, access)?;
+    let metadata = file.metadata()?;
+    if metadata.nlink() != 1 {
+        return Err(io::Error::other("it is no regular file with a single name"));
+    }
+    let owner = Uid::from_raw(metadata.uid());
+    if is_own && !is_trusted(owner) && user.is_some_and(|user| user.uid != owner) {
+        return Err(io::Error::other("it belongs to another user than the component's"));
+    }
+    Ok((file, metadata.len()))
+}
+
+fn is_null(found: &Stat) -> bool {
+    let device = (rustix::fs::major(found.st_rdev), rustix::fs::minor(found.st_rdev));
+    FileType::from_raw_mode(found.st_mode) == FileType::CharacterDevice && device == NULL_DEVICE
+}
