@@ -251,7 +251,57 @@ fn a_variable_without_a_value_on_one_host_names_the_host() {
     assert_eq!(
         problems(&text),
         ["x.toml:4:34: component \"kafka server\": variable \"home\" has no value on ITG/h2; set it in \
-          \"variables\" of the host or its environment"]
+          \"variables\" of the host or its environment, or a default in [variables]"]
+    );
+}
+
+#[test]
+fn a_default_holds_where_neither_host_nor_environment_says_otherwise() {
+    let text = "[variables]\nhome = \"/opt/default\"\n".to_owned()
+        + &SOUND
+            .replace("'java'", "'${home}/java'")
+            .replace("variables = { home = \"/opt/k\" }", "")
+            .replace(
+                "role = \"main\"\n",
+                "role = \"main\"\n[[environment.host]]\nname = \"h2\"\nrole = \"main\"\n",
+            );
+    let value = |text: &str, host: &str| {
+        let platform = load_sources(&[source(text)]).unwrap();
+        platform.find_host(host).unwrap().variables["home"].clone()
+    };
+    assert_eq!(value(&text, "h1"), "/opt/default");
+    let environment = text.replace("name = \"DEV\"", "name = \"DEV\"\nvariables = { home = \"/opt/dev\" }");
+    assert_eq!(value(&environment, "h1"), "/opt/dev");
+    let own = environment.replace("name = \"h1\"", "name = \"h1\"\nvariables = { home = \"/opt/own\" }");
+    assert_eq!((value(&own, "h1"), value(&own, "h2")), ("/opt/own".to_owned(), "/opt/dev".to_owned()));
+}
+
+#[test]
+fn defaults_are_given_once_and_overridden_by_their_right_names() {
+    let defaults =
+        Source { name: "d.toml".to_owned(), text: "[variables]\nspark_home = \"/opt\"\n".to_owned() };
+    let told = |text: &str| {
+        let error = load_sources(&[defaults.clone(), source(text)]).unwrap_err();
+        error.problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let used = SOUND.replace("'java'", "'${spark_home}'");
+    let misspelt = used.replace("home = \"/opt/k\"", "spark_hom = \"/opt/k\"");
+    assert_eq!(
+        told(&misspelt),
+        [
+            "x.toml:14:15: environment \"DEV\": no component uses variable \"spark_hom\"; did you mean \"spark_home\"?"
+        ]
+    );
+    assert_eq!(
+        told(&("[variables]\nspark_home = \"/srv\"\nip = \"x\"\n".to_owned() + &used)),
+        [
+            "x.toml:2:1: variables: \"spark_home\" has a default value already, at d.toml:2",
+            "x.toml:3:1: variables: variable \"ip\" is the host's own; the key \"ip\" of a host sets it"
+        ]
+    );
+    assert_eq!(
+        told(&("variables = 1\n".to_owned() + &used))[0],
+        "x.toml:1:13: variables: key \"variables\" must be a table, not an integer"
     );
 }
 

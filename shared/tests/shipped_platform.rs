@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use rta_shared::config::{DependencyPlace, Host, Platform, load_folder};
+use rta_shared::config::{CommandRule, DependencyPlace, Host, Platform, StopSignal, load_folder};
 use rta_shared::matching;
 use rta_shared::process::CommandLine;
 
@@ -229,6 +229,99 @@ fn criteria_match_where_the_tables_say_and_nowhere_else() {
                 assert!(!matching::matches(criteria, &line), "{component} without {text}");
             }
         }
+    }
+}
+
+/// What each component's launcher makes of its command, with `java` in front: the arguments of the server itself.
+/// Of Spark it is what Spark 1.x writes before the main class; of Tomcat what 7 and 8.0 write; of Cassandra a number
+/// of options that depends on its version, 46 in the specification.
+fn launched(component: &str, rule: &CommandRule) -> Vec<String> {
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let environment = |name: &str| {
+        let (_, value) = rule.environment.iter().find(|(given, _)| given == name).unwrap();
+        words(value)
+    };
+    let arguments = &rule.command[1..];
+    let java = |options: &[Vec<String>]| [vec!["java".to_owned()], options.concat()].concat();
+    let spark = "-cp /opt/spark/conf:/opt/spark/lib/* -Xms1g -Xmx1g";
+    match (component, rule.command[0].rsplit('/').next().unwrap()) {
+        ("kafka zookeeper server", "zookeeper-server-start.sh") => java(&[
+            vec!["-option".to_owned(); 20],
+            words("org.apache.zookeeper.server.quorum.QuorumPeerMain"),
+            arguments.to_vec(),
+        ]),
+        ("kafka server", "kafka-server-start.sh") => {
+            java(&[vec!["-option".to_owned(); 20], words("kafka.Kafka"), arguments.to_vec()])
+        }
+        (_, "spark-class") => java(&[words(spark), arguments.to_vec()]),
+        (_, "spark-submit") => {
+            java(&[words(spark), words("org.apache.spark.deploy.SparkSubmit"), arguments.to_vec()])
+        }
+        ("cassandra", "cassandra") if arguments == ["-f"] => {
+            java(&[vec!["-option".to_owned(); 46], words("org.apache.cassandra.service.CassandraDaemon")])
+        }
+        ("kairosDb server", "kairosdb.sh") if arguments == ["run"] => java(&[
+            environment("JAVA_OPTS"),
+            words("-cp :lib/kairosdb.jar org.kairosdb.core.Main -c run -p conf/kairosdb.properties"),
+        ]),
+        ("tomcat server", "catalina.sh") if arguments == ["run"] => java(&[
+            words("-Djava.util.logging.config.file=x -Djava.util.logging.manager=x"),
+            environment("CATALINA_OPTS"),
+            words(
+                "-Djava.endorsed.dirs=x -classpath x -Dcatalina.base=x -Dcatalina.home=x -Djava.io.tmpdir=x",
+            ),
+            words("org.apache.catalina.startup.Bootstrap start"),
+        ]),
+        ("grafana server", "grafana-server") => rule.command.clone(),
+        other => panic!("{other:?} is no launcher"),
+    }
+}
+
+#[test]
+fn each_component_is_started_as_its_own_criteria_expect() {
+    let platform = platform();
+    let address = "192.0.2.7".parse().unwrap();
+    for host in platform.hosts() {
+        let config = platform.host_config(host, &[address]).unwrap();
+        for component in &config.components {
+            let rule = component.start.as_ref().and_then(|start| start.engine.command());
+            let rule = rule.unwrap_or_else(|| panic!("{} can be started", component.name));
+            let line = CommandLine::from_arguments(launched(component.name.as_str(), rule));
+            let matched = config.components.iter().filter(|other| other.claims(&line));
+            let matched: Vec<_> = matched.map(|other| other.name.as_str()).collect();
+            assert_eq!(matched, [component.name.as_str()], "{line:?}");
+            // The launchers' own shells are none of it.
+            let shell = [&["/bin/bash".to_owned()], rule.command.as_slice()].concat();
+            assert!(!component.claims(&CommandLine::from_arguments(shell)));
+
+            let file = component.name.folded().replace(' ', "-");
+            assert_eq!(rule.log.as_deref(), Some(Path::new(&format!("/var/log/rta/{file}.log"))));
+            assert!(rule.directory.as_ref().is_some_and(|directory| directory.is_absolute()));
+            assert!(component.stop.kill && component.stop.signal == StopSignal::Term);
+        }
+    }
+}
+
+/// Spark 2 and later write one option less before the main class; `spark_java_opts` makes up for it.
+#[test]
+fn one_option_puts_newer_sparks_at_the_same_index() {
+    let mut platform = platform();
+    for host in platform.environments.iter_mut().flat_map(|environment| &mut environment.hosts) {
+        host.variables.insert("spark_java_opts".to_owned(), "-Xms64m".to_owned());
+    }
+    let host = host(&platform, "c9t17308");
+    let config = platform.host_config(host, &["192.0.2.7".parse().unwrap()]).unwrap();
+    for (component, variable) in [
+        ("spark master", "SPARK_DAEMON_JAVA_OPTS"),
+        ("spark worker", "SPARK_DAEMON_JAVA_OPTS"),
+        ("processor barometer", "SPARK_SUBMIT_OPTS"),
+    ] {
+        let component = config.find(component).unwrap();
+        let rule = component.start.as_ref().unwrap().engine.command().unwrap();
+        let option = rule.environment.iter().find(|(name, _)| name == variable).unwrap().1.clone();
+        let mut line = launched(component.name.as_str(), rule);
+        line.splice(3..5, [option, "-Xmx1g".to_owned()]);
+        assert!(component.claims(&CommandLine::from_arguments(line)), "{}", component.name);
     }
 }
 

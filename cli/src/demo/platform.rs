@@ -14,10 +14,12 @@ use super::command_lines::command_line;
 use super::stand_in::LEASE;
 
 /// The files that the demo is made of, as they are shipped.
-const SOURCES: [(&str, &str); 5] = [
+const SOURCES: [(&str, &str); 7] = [
     ("config/platform/kafka.toml", include_str!("../../../config/platform/kafka.toml")),
     ("config/platform/spark.toml", include_str!("../../../config/platform/spark.toml")),
+    ("config/platform/jobs.toml", include_str!("../../../config/platform/jobs.toml")),
     ("config/platform/storage.toml", include_str!("../../../config/platform/storage.toml")),
+    ("config/platform/variables.toml", include_str!("../../../config/platform/variables.toml")),
     ("config/platform/roles.toml", include_str!("../../../config/platform/roles.toml")),
     ("config/demo/demo.toml", include_str!("../../../config/demo/demo.toml")),
 ];

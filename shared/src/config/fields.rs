@@ -135,7 +135,10 @@ impl<'t, 'i> Fields<'t, 'i> {
     /// A table under this one.
     pub(super) fn table(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<Fields<'t, 'i>> {
         let value = self.value(key)?;
-        let owner = format!("{}: {key}", self.owner);
+        let owner = match self.owner.as_str() {
+            "" => key.to_owned(),
+            owner => format!("{owner}: {key}"),
+        };
         fields_of(&value, owner, key, problems)
     }
 

@@ -341,7 +341,7 @@ pub struct Host {
     pub agent: String,
     /// What `${ip}` stands for; empty: every address of its interfaces, which only itself knows.
     pub ip: Vec<IpAddr>,
-    /// The environment's variables, overridden by the host's own.
+    /// The variables' default values, overridden by the environment's, and those by the host's own.
     pub variables: BTreeMap<String, String>,
 }
 

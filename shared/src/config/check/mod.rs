@@ -52,13 +52,18 @@ pub(super) fn check(raw: &RawConfig, problems: &mut Problems<'_>) -> Platform {
     let components = raw.components.iter().map(|raw| component(raw, &names, problems)).collect();
     let roles: Vec<_> = raw.roles.iter().map(|raw| role(raw, &names, problems)).collect();
     let mut agents = Vec::new();
-    let environments =
-        raw.environments.iter().map(|raw| environment(raw, &roles, &names, &mut agents, problems)).collect();
+    let defaults = variables::defaults(&raw.variables, problems);
+    let environments = raw
+        .environments
+        .iter()
+        .map(|raw| environment(raw, &defaults, &roles, &names, &mut agents, problems))
+        .collect();
     let platform = Platform { components, roles, environments, digest: String::new() };
 
     cycle::check(&platform, raw, problems);
     control::check(raw, problems);
     variables::check(&platform, raw, problems);
+    variables::check_overrides(raw, problems);
     probes::check(&platform, raw, problems);
     requirements::check(&platform, raw, problems);
     platform
@@ -152,6 +157,7 @@ fn listed(written: &[At<String>], owner: &str, names: &AllNames, problems: &mut 
 
 fn environment(
     raw: &RawEnvironment,
+    defaults: &BTreeMap<String, String>,
     roles: &[Role],
     names: &AllNames,
     agents: &mut Vec<(String, Name)>,
@@ -159,7 +165,8 @@ fn environment(
 ) -> Environment {
     let name = Name::from(raw.name.value.as_str());
     let owner = format!("environment \"{}\"", printable(&raw.name.value));
-    let variables = variables::declared(&raw.variables, &owner, problems);
+    let mut variables = defaults.clone();
+    variables.extend(variables::declared(&raw.variables, &owner, problems));
     let hosts =
         raw.hosts.iter().map(|raw| host(raw, &name, &variables, roles, names, agents, problems)).collect();
     Environment { name, hosts }

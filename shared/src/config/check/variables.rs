@@ -1,12 +1,29 @@
 //! Variables: given once, known on every host that needs them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::platform::{BUILT_IN_VARIABLES, Host, Platform};
 use super::super::raw::{RawComponent, RawConfig, RawStart};
 use super::super::source::{At, Place, Problems};
 use super::super::template::{Template, is_variable_name};
-use crate::text::{did_you_mean, printable};
+use crate::text::{did_you_mean, nearest, printable};
+
+/// Returns the default values of variables, those of the top-level `[variables]` tables of all files.
+pub(super) fn defaults(
+    written: &[(At<String>, At<String>)],
+    problems: &mut Problems<'_>,
+) -> BTreeMap<String, String> {
+    for (at, (name, _)) in written.iter().enumerate() {
+        if let Some((first, _)) = written[..at].iter().find(|(other, _)| other.value == name.value) {
+            let (shown, first) = (printable(&name.value), problems.describe(first.place));
+            problems.report(
+                name.place,
+                format!("variables: \"{shown}\" has a default value already, at {first}"),
+            );
+        }
+    }
+    declared(written, "variables", problems)
+}
 
 /// The variables that an environment or a host gives.
 pub(super) fn declared(
@@ -50,7 +67,7 @@ pub(super) fn check(platform: &Platform, raw: &RawConfig, problems: &mut Problem
             if known_somewhere {
                 let hosts = lacking.join(", ");
                 let sentence = format!(
-                    "{owner} has no value on {hosts}; set it in \"variables\" of the host or its environment"
+                    "{owner} has no value on {hosts}; set it in \"variables\" of the host or its environment, or a default in [variables]"
                 );
                 problems.report(place, sentence);
             } else {
@@ -60,6 +77,28 @@ pub(super) fn check(platform: &Platform, raw: &RawConfig, problems: &mut Problem
                 candidates.dedup();
                 let hint = did_you_mean(name, candidates.iter().copied());
                 problems.report(place, format!("{owner} is not known{hint}"));
+            }
+        }
+    }
+}
+
+/// Notes each value of an environment or a host that no component uses and that is nearly the name of a default: the
+/// default would stay in force without a word.
+pub(super) fn check_overrides(raw: &RawConfig, problems: &mut Problems<'_>) {
+    let used: BTreeSet<&str> = raw.components.iter().flat_map(used).map(|(name, _)| name).collect();
+    let defaults: Vec<&str> = raw.variables.iter().map(|(name, _)| name.value.as_str()).collect();
+    for environment in &raw.environments {
+        let of_hosts = environment.hosts.iter().flat_map(|host| &host.variables);
+        for (name, _) in environment.variables.iter().chain(of_hosts) {
+            if used.contains(name.value.as_str()) {
+                continue;
+            }
+            if let Some(near) = nearest(&name.value, defaults.iter().copied()) {
+                let (owner, shown) = (printable(&environment.name.value), printable(&name.value));
+                let sentence = format!(
+                    "environment \"{owner}\": no component uses variable \"{shown}\"; did you mean \"{near}\"?"
+                );
+                problems.report(name.place, sentence);
             }
         }
     }

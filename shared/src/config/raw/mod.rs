@@ -22,6 +22,8 @@ pub(super) struct RawConfig {
     pub(super) components: Vec<RawComponent>,
     pub(super) roles: Vec<RawRole>,
     pub(super) environments: Vec<RawEnvironment>,
+    /// The values that variables have where neither the host nor its environment gives one.
+    pub(super) variables: Vec<(At<String>, At<String>)>,
 }
 
 #[derive(Debug)]
@@ -156,6 +158,7 @@ impl RawConfig {
         self.roles.extend(roles.into_iter().filter_map(|table| role(table, problems)));
         let environments = fields.tables("environment", problems);
         self.environments.extend(environments.into_iter().filter_map(|table| environment(table, problems)));
+        self.variables.extend(fields.text_map("variables", problems));
         fields.finish(problems);
     }
 }
