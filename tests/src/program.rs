@@ -56,11 +56,15 @@ impl Program {
         Self::run(command)
     }
 
-    /// Starts `command`, which ends in the arguments of one of the binaries, with its log as JSON.
+    /// Starts `command`, which ends in the arguments of one of the binaries, with its log as JSON. Without a certificate
+    /// it serves in clear, which has to be spelled out.
     ///
     /// # Panics
     /// Where it cannot be run.
     pub fn run(mut command: Command) -> Self {
+        if !command.get_args().any(|argument| argument == "--tls-cert" || argument == "--insecure") {
+            command.arg("--insecure");
+        }
         command.args(["--log-format", "json"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).env("RTA_LOG", "info");
         let mut child = command.spawn().expect("the binary can be run");

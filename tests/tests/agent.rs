@@ -304,7 +304,8 @@ fn a_taken_port_is_told_in_one_sentence() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/platform");
-    let output = run("rta-agent", ["--config", shipped, "--host", "c9t17308", "--listen", &address]);
+    let output =
+        run("rta-agent", ["--config", shipped, "--host", "c9t17308", "--listen", &address, "--insecure"]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
