@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rta_tests::{Site, binary, patiently};
+use rta_tests::{Random, Site, binary, patiently};
 
 use crate::record::Record;
 
@@ -25,7 +25,7 @@ pub(crate) struct Acts {
     running: BTreeMap<String, Child>,
     /// None of the components'.
     unrelated: Vec<Child>,
-    random: u64,
+    random: Random,
     /// How often each act was done.
     pub(crate) done: BTreeMap<&'static str, usize>,
 }
@@ -36,17 +36,14 @@ impl Acts {
             components,
             running: BTreeMap::new(),
             unrelated: Vec::new(),
-            random: seed.max(1),
+            random: Random::new(seed),
             done: BTreeMap::new(),
         }
     }
 
-    /// A number below `below` (xorshift).
+    /// A number below `below`.
     pub(crate) fn random(&mut self, below: usize) -> usize {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        usize::try_from(self.random % below as u64).unwrap()
+        self.random.below(below)
     }
 
     /// Does something to one of the components.

@@ -1,0 +1,213 @@
+//! Compares what the aggregator says with what ran.
+//!
+//! rta has time to notice what happens. A sample is judged by everything that was right from that long before it was asked
+//! for until after it was answered, so that both the old and the new truth pass in between; what was right at no moment
+//! of that time is a wrong state. There is one such time for processes, one for hosts that are lost, and one for hosts and
+//! aggregators that come back.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::components::{INSTANCES, Launch};
+use crate::platform::{AGENTS, HOSTS};
+use crate::sampler::{Said, Sample};
+use crate::truth::{Healths, Truth};
+
+/// Time to notice that a process began, ended or was stopped: a second from scan to scan, and a busy machine.
+const NOTICE: Duration = Duration::from_secs(4);
+/// Time in which a lost host is still shown as it was: three seconds of silence, and [`NOTICE`].
+const SILENCE: Duration = Duration::from_secs(7);
+/// Time to reach a host that is back, or all of them by an aggregator that has begun.
+const RECONNECT: Duration = Duration::from_secs(15);
+/// A component that is starting or stopping for longer is stuck: longer than every deadline in the configuration.
+const LONGEST_ACTION: Duration = Duration::from_secs(40);
+/// Truths older than this are forgotten.
+const KEPT: Duration = Duration::from_secs(30);
+/// Violations of each kind that are printed.
+const SHOWN: usize = 20;
+
+/// Sort of violation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Violation {
+    WrongState,
+    Double,
+    Unattributed,
+    Stuck,
+}
+
+/// What was found so far.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    began: Instant,
+    truths: VecDeque<Truth>,
+    /// Asked for after the last truth: it is judged with the next one.
+    pending: Option<Sample>,
+    /// When the way to a host, or its agent, last changed.
+    disturbed: [Instant; AGENTS],
+    /// What each instance was last found guilty of, so that a wrong state that lasts counts once.
+    current: Vec<Option<Violation>>,
+    /// Since when each instance is starting or stopping without an end.
+    busy_since: Vec<Option<Instant>>,
+    pub(crate) samples: usize,
+    counts: BTreeMap<Violation, usize>,
+}
+
+impl Judge {
+    pub(crate) fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            began: now,
+            truths: VecDeque::new(),
+            pending: None,
+            disturbed: [now; AGENTS],
+            current: vec![None; INSTANCES.len()],
+            busy_since: vec![None; INSTANCES.len()],
+            samples: 0,
+            counts: BTreeMap::new(),
+        }
+    }
+
+    /// Notes that the way to a host changes at this moment.
+    pub(crate) fn disturb(&mut self, host: usize) {
+        self.disturbed[host] = Instant::now();
+    }
+
+    /// Notes that the aggregator ends or begins.
+    pub(crate) fn disturb_all(&mut self) {
+        self.disturbed = [Instant::now(); AGENTS];
+        self.pending = None;
+    }
+
+    /// Returns how many violations there were of a kind.
+    pub(crate) fn count(&self, violation: Violation) -> usize {
+        self.counts.get(&violation).copied().unwrap_or_default()
+    }
+
+    /// Counts a violation, and prints it.
+    pub(crate) fn report(&mut self, violation: Violation, sentence: &str) {
+        let count = self.counts.entry(violation).or_default();
+        *count += 1;
+        if *count <= SHOWN {
+            println!("{:7.1} s  {violation:?}: {sentence}", self.began.elapsed().as_secs_f64());
+        }
+    }
+
+    /// Takes a look at the hosts and, if the aggregator answered, what it said after that.
+    pub(crate) fn take(&mut self, truth: Truth, sample: Option<Sample>) {
+        for (at, pids) in truth.pids.iter().enumerate().filter(|(_, pids)| pids.len() > 1) {
+            let before = self.truths.back().map_or(0, |truth| truth.pids[at].len());
+            if before < 2 {
+                self.report(Violation::Double, &format!("{} has the processes {pids:?}", name(at)));
+            }
+        }
+        self.truths.push_back(truth);
+        while self.truths.front().is_some_and(|truth| truth.at.elapsed() > KEPT) {
+            self.truths.pop_front();
+        }
+        if let Some(sample) = std::mem::replace(&mut self.pending, sample) {
+            self.judge(&sample);
+            self.samples += 1;
+        }
+    }
+
+    /// Returns what began since the look before the last one.
+    pub(crate) fn births(&self) -> Vec<usize> {
+        let mut last = self.truths.iter().rev();
+        let (Some(now), Some(before)) = (last.next(), last.next()) else { return Vec::new() };
+        let is_new = |at: &usize| now.pids[*at].iter().any(|pid| !before.pids[*at].contains(pid));
+        (0..INSTANCES.len()).filter(is_new).collect()
+    }
+
+    /// Returns the last look at the hosts.
+    pub(crate) fn last(&self) -> Option<&Truth> {
+        self.truths.back()
+    }
+
+    fn judge(&mut self, sample: &Sample) {
+        for (at, said) in sample.instances.iter().enumerate() {
+            let allowed = self.allowed(at, sample);
+            let is_wrong = !allowed.has(said.health);
+            let is_stuck = self.is_stuck(at, said);
+            let found = match (is_wrong, is_stuck) {
+                (true, _) => Some(Violation::WrongState),
+                (false, true) => Some(Violation::Stuck),
+                (false, false) if self.is_foreign(at, sample, said) => Some(Violation::WrongState),
+                (false, false) => None,
+            };
+            if let Some(violation) = found.filter(|_| self.current[at] != found) {
+                let truth = self.truths.back();
+                let runs = truth.map(|truth| (truth.pids[at].clone(), truth.stopped[at], truth.reachable));
+                let sentence =
+                    format!("{} is said to be {said:?}, allowed is {allowed:?}; runs {runs:?}", name(at));
+                self.report(violation, &sentence);
+            }
+            self.current[at] = found;
+        }
+    }
+
+    /// Truths from `time` before the sample on, with the one that held when that time began.
+    fn window(&self, sample: &Sample, time: Duration) -> impl Iterator<Item = &Truth> {
+        let began = sample.asked.checked_sub(time).unwrap_or(self.began);
+        let first = self.truths.iter().rposition(|truth| truth.at <= began).unwrap_or_default();
+        self.truths.iter().skip(first)
+    }
+
+    /// Returns the healths that are right for an instance in this sample.
+    fn allowed(&self, at: usize, sample: &Sample) -> Healths {
+        let instance = &INSTANCES[at];
+        let since_disturbed = sample.asked.saturating_duration_since(self.disturbed[instance.host]);
+        let mut allowed = Healths::NONE;
+        for truth in self.window(sample, NOTICE) {
+            let is_reachable = truth.reachable[instance.host];
+            allowed = allowed.or(if is_reachable { truth.own_health(at) } else { Healths::UNKNOWN });
+        }
+        if since_disturbed < SILENCE {
+            let seen = self.window(sample, SILENCE + NOTICE).map(|truth| truth.own_health(at));
+            allowed = seen.fold(allowed, Healths::or);
+        }
+        if since_disturbed < RECONNECT {
+            allowed = allowed.or(Healths::UNKNOWN);
+        }
+        let said = &sample.instances[at];
+        if said.is_busy {
+            allowed = allowed.or(Healths::DOWN);
+        }
+        if instance.launch == Launch::Restarted && said.reason.contains("flapping") {
+            allowed = allowed.or(Healths::DEGRADED);
+        }
+        if let Some(needed) = instance.needs.filter(|_| allowed.has(Healths::UP)) {
+            let needed = self.allowed(needed, sample);
+            allowed = allowed.without(Healths::UP);
+            for (one, follows) in [
+                (Healths::UP, Healths::UP),
+                (Healths::DEGRADED, Healths::DEGRADED),
+                (Healths::DOWN, Healths::DEGRADED),
+                (Healths::UNKNOWN, Healths::UNKNOWN),
+            ] {
+                if needed.has(one) {
+                    allowed = allowed.or(follows);
+                }
+            }
+        }
+        allowed
+    }
+
+    /// Returns true if a process is shown as running that was never the instance's own in the time that counts.
+    fn is_foreign(&self, at: usize, sample: &Sample, said: &Said) -> bool {
+        let own = |pid: &u32| self.window(sample, SILENCE + NOTICE).any(|truth| truth.pids[at].contains(pid));
+        said.is_running && !said.pids.iter().all(own)
+    }
+
+    fn is_stuck(&mut self, at: usize, said: &Said) -> bool {
+        if !said.is_busy {
+            self.busy_since[at] = None;
+            return false;
+        }
+        self.busy_since[at].get_or_insert_with(Instant::now).elapsed() > LONGEST_ACTION
+    }
+}
+
+/// Returns `h1/broker`.
+pub(crate) fn name(at: usize) -> String {
+    format!("{}/{}", HOSTS[INSTANCES[at].host], INSTANCES[at].component)
+}

@@ -1,0 +1,235 @@
+//! The hosts with their agents and the aggregator.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use rta_tests::{NamespacedHost, NamespacedHosts, Web, binary, patiently};
+use tempfile::TempDir;
+
+use crate::components::INSTANCES;
+use crate::sampler::get;
+
+/// The hosts with agents, and the aggregator's.
+pub(crate) const HOSTS: [&str; 4] = ["h1", "h2", "h3", "center"];
+/// How many of them have agents.
+pub(crate) const AGENTS: usize = 3;
+/// Position of the aggregator's host.
+const CENTER: usize = 3;
+/// Preloaded, it sets a program's wall clock (libfaketime).
+const FAKE_TIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+/// The host whose agent has a clock of its own, and how far it is ahead.
+const SKEWED: (usize, &str) = (1, "+2h");
+
+/// User of the look-alikes: nobody.
+const FOREIGN_USER: u32 = 65_534;
+
+/// What is tried.
+#[derive(Debug)]
+pub(crate) struct Platform {
+    pub(crate) hosts: NamespacedHosts,
+    pub(crate) web: Web,
+    folder: TempDir,
+    /// What was begun outside, until it has ended.
+    children: Vec<Child>,
+}
+
+/// Where an agent's log goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AgentLog {
+    /// To a file.
+    File,
+    /// Into a pipe whose reader ends after the first line.
+    ClosedPipe,
+}
+
+impl Platform {
+    /// Starts the agents and the aggregator, and waits until every host is reached.
+    pub(crate) fn start(hosts: NamespacedHosts) -> Self {
+        let web = Web(SocketAddr::from((hosts.get(CENTER).address(), 8080)));
+        let mut platform = Self { hosts, web, folder: tempfile::tempdir().unwrap(), children: Vec::new() };
+        std::fs::create_dir(platform.path("config")).unwrap();
+        std::fs::write(platform.path("config/platform.toml"), platform.configuration()).unwrap();
+        for host in 0..AGENTS {
+            platform.start_agent(host, AgentLog::File);
+        }
+        platform.start_aggregator();
+        patiently("every host to be reached", || {
+            let overview =
+                serde_json::from_str::<serde_json::Value>(&get(web, "/api/v1/overview")?.body).ok()?;
+            let hosts = overview["environments"][0]["hosts"].as_array()?.clone();
+            hosts.iter().all(|host| host["reachable"] == true).then_some(())
+        });
+        platform
+    }
+
+    fn configuration(&self) -> String {
+        let folder = self.folder.path().display().to_string();
+        let stand_in = binary("stand-in").display().to_string();
+        let tables: String = INSTANCES.iter().map(|instance| instance.table(&stand_in, &folder)).collect();
+        let hosts = (0..AGENTS).map(|host| {
+            let carried = INSTANCES.iter().filter(|instance| instance.host == host);
+            let names: Vec<String> =
+                carried.map(|instance| format!("\"{}\"", instance.component)).collect();
+            let (name, address) = (HOSTS[host], self.hosts.get(host).address());
+            format!(
+                "[[environment.host]]\nname = \"{name}\"\ncomponents = [{}]\nagent = \"http://{address}:7601\"\n",
+                names.join(", ")
+            )
+        });
+        let hosts: String = hosts.collect();
+        format!("{tables}[[environment]]\nname = \"CHAOS\"\n{hosts}")
+    }
+
+    /// Keeps the folder that all hosts share, for somebody to look at it. Returns its path.
+    pub(crate) fn keep_folder(&mut self) -> PathBuf {
+        self.folder.disable_cleanup(true);
+        self.folder.path().to_owned()
+    }
+
+    /// Returns a path in the folder that all hosts share.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Returns the host at this position.
+    pub(crate) fn host(&self, host: usize) -> &NamespacedHost {
+        self.hosts.get(host)
+    }
+
+    /// Starts the agent of a host.
+    pub(crate) fn start_agent(&mut self, host: usize, log: AgentLog) {
+        self.start_agent_at(host, 7601, log);
+    }
+
+    /// Starts an agent of a host on a port of its own, with the same state folder as its first.
+    pub(crate) fn start_agent_at(&mut self, host: usize, port: u16, log: AgentLog) {
+        let machine = self.hosts.get(host);
+        let mut words = vec![
+            binary("rta-agent").display().to_string(),
+            "--config".to_owned(),
+            self.path("config").display().to_string(),
+            "--host".to_owned(),
+            machine.name().to_owned(),
+            "--listen".to_owned(),
+            format!("{}:{port}", machine.address()),
+            "--insecure".to_owned(),
+            "--state".to_owned(),
+            self.path(&format!("state-{}", machine.name())).display().to_string(),
+        ];
+        if log == AgentLog::ClosedPipe {
+            let script = "\"$@\" 2>&1 | head -n 1 > /dev/null";
+            words.splice(0..0, ["bash", "-c", script, "bash"].map(str::to_owned));
+        }
+        let mut command = machine.command("env");
+        if host == SKEWED.0 && self.has_fake_time() {
+            command.args([
+                format!("LD_PRELOAD={FAKE_TIME}"),
+                format!("FAKETIME={}", SKEWED.1),
+                "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
+            ]);
+        }
+        command.args(words).env("RTA_LOG", "info");
+        let file = self.path(&format!("agent-{}.log", self.hosts.get(host).name()));
+        self.spawn(command, &file);
+    }
+
+    /// Returns true if a host's clock can be set apart here.
+    ///
+    /// # Panics
+    /// Panics in the gate if it cannot.
+    pub(crate) fn has_fake_time(&self) -> bool {
+        let has = std::path::Path::new(FAKE_TIME).exists();
+        assert!(has || std::env::var_os("RTA_GATE").is_none(), "libfaketime is not installed");
+        has
+    }
+
+    /// Starts the aggregator.
+    pub(crate) fn start_aggregator(&mut self) {
+        let center = self.hosts.get(CENTER);
+        let address = center.address();
+        let mut command = center.command(binary("rta-aggregator"));
+        command.arg("--config").arg(self.path("config")).arg("--data").arg(self.path("data"));
+        command.args(["--web", &format!("{address}:8080"), "--grpc", &format!("{address}:7600")]);
+        command.args(["--insecure", "--read-only"]).env("RTA_LOG", "info");
+        let file = self.path("aggregator.log");
+        self.spawn(command, &file);
+    }
+
+    /// Begins a program whose output is appended to `file`.
+    fn spawn(&mut self, mut command: Command, file: &std::path::Path) {
+        let log = std::fs::File::options().create(true).append(true).open(file).unwrap();
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        self.children.retain_mut(|child| child.try_wait().unwrap().is_none());
+        self.children.push(command.spawn().unwrap());
+    }
+
+    /// Has another user run a process with the command line of an instance.
+    pub(crate) fn start_look_alike(&mut self, at: usize) {
+        let mut command = self.hosts.get(INSTANCES[at].host).command("env");
+        // The token becomes an argument only when the process is the other user's.
+        command.arg(format!("TOKEN={}", INSTANCES[at].component)).arg("STAND_IN_LEASE=1");
+        let user = FOREIGN_USER.to_string();
+        command.args(["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups"]);
+        command.args(["sh", "-c", r#"exec "$0" "--token=$TOKEN""#]).arg(binary("stand-in"));
+        let file = self.path("look-alikes.log");
+        self.spawn(command, &file);
+    }
+
+    /// Ends the look-alikes of an instance.
+    pub(crate) fn end_look_alikes(&self, at: usize) {
+        let host = self.hosts.get(INSTANCES[at].host);
+        let token = format!("--token={}", INSTANCES[at].component);
+        for process in host.processes() {
+            if process.uid == FOREIGN_USER && process.arguments.contains(&token) {
+                host.signal(process.pid, "KILL");
+            }
+        }
+    }
+
+    /// Ends a host's agent that listens on `port`, if it has not ended by itself.
+    pub(crate) fn end_second_agent(&self, host: usize, port: u16) {
+        let ending = format!(":{port}");
+        for process in self.hosts.get(host).processes() {
+            let is_agent = process.arguments.first().is_some_and(|argument| argument.ends_with("/rta-agent"));
+            if is_agent && process.arguments.iter().any(|argument| argument.ends_with(&ending)) {
+                self.hosts.get(host).signal(process.pid, "KILL");
+            }
+        }
+    }
+
+    /// Returns the PIDs, on their host, of the programs of this name that run there.
+    pub(crate) fn pids(&self, host: usize, program: &str) -> Vec<u32> {
+        let is_it = |argument: &String| argument.rsplit('/').next() == Some(program);
+        let processes = self.hosts.get(host).processes();
+        let found = processes.iter().filter(|process| process.arguments.first().is_some_and(is_it));
+        found.map(|process| process.pid).collect()
+    }
+
+    /// Sends a signal to every agent of a host, and waits until they are gone.
+    pub(crate) fn end_agents(&self, host: usize, signal: &str) {
+        self.end(host, "rta-agent", signal);
+    }
+
+    /// Sends a signal to the aggregator, and waits until it is gone.
+    pub(crate) fn end_aggregator(&self, signal: &str) {
+        self.end(CENTER, "rta-aggregator", signal);
+    }
+
+    fn end(&self, host: usize, program: &str, signal: &str) {
+        for pid in self.pids(host, program) {
+            self.hosts.get(host).signal(pid, signal);
+        }
+        patiently(&format!("{program} to end"), || self.pids(host, program).is_empty().then_some(()));
+    }
+}
+
+impl Drop for Platform {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            // Errors say that it has ended.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! What happens, and when: chosen by the seed.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rta_tests::Random;
+
+use crate::components::{INSTANCES, Launch};
+use crate::judge::{Judge, Violation, name};
+use crate::operators::Operators;
+use crate::platform::{AGENTS, AgentLog, Platform};
+use crate::record::Record;
+use crate::sampler::Sample;
+use crate::truth::Truth;
+
+/// From one sample to the next.
+const SAMPLED: Duration = Duration::from_millis(100);
+/// Without any action, at the end, everything has to come to rest.
+const REST: Duration = Duration::from_secs(25);
+/// Port of a second agent of a host.
+const SECOND_PORT: u16 = 7602;
+
+/// An action that was begun, and is to be ended.
+#[derive(Clone, Copy, Debug)]
+enum Later {
+    Heal(usize),
+    Continue(usize, u32),
+    EndLookAlikes(usize),
+    PowerOn(usize),
+    /// Kill the agent of a host, and start another one.
+    KillAgent(usize, &'static str),
+    StartAgent(usize, AgentLog),
+    StartAggregator,
+    EndSecondAgent(usize),
+    /// Ask for the start of an instance.
+    Start(usize),
+}
+
+/// The course of events.
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    platform: Platform,
+    judge: Judge,
+    operators: Operators,
+    random: Random,
+    seed: u64,
+    began: Instant,
+    is_cut: [bool; AGENTS],
+    /// Hosts to which something is being done that excludes other such things.
+    is_taken: [bool; AGENTS],
+    is_aggregator_down: bool,
+    later: Vec<(Instant, Later)>,
+    next_action: Instant,
+    next_sample: Instant,
+    done: BTreeMap<&'static str, usize>,
+    /// Whether each action is printed.
+    is_verbose: bool,
+}
+
+impl Scenario {
+    /// Has every instance started, as the first action.
+    pub(crate) fn new(platform: Platform, seed: u64, is_verbose: bool) -> Self {
+        let now = Instant::now();
+        let mut operators = Operators::new();
+        (0..INSTANCES.len()).for_each(|at| operators.request(&platform, "start", at));
+        Self {
+            platform,
+            judge: Judge::new(),
+            operators,
+            random: Random::new(seed),
+            seed,
+            began: now,
+            is_cut: [false; AGENTS],
+            is_taken: [false; AGENTS],
+            is_aggregator_down: false,
+            later: Vec::new(),
+            next_action: now,
+            next_sample: now,
+            done: BTreeMap::new(),
+            is_verbose,
+        }
+    }
+
+    /// Does what is due, and takes a sample.
+    pub(crate) fn step(&mut self) {
+        if Instant::now() >= self.next_action {
+            self.act();
+            let pause = 200 + u64::try_from(self.random.below(1300)).unwrap();
+            self.next_action = Instant::now() + Duration::from_millis(pause);
+        }
+        self.sample();
+    }
+
+    fn sample(&mut self) {
+        let now = Instant::now();
+        let (due, later) = self.later.drain(..).partition(|(at, _)| *at <= now);
+        self.later = later;
+        for (_, action) in Vec::from_iter::<Vec<_>>(due) {
+            self.end(action);
+        }
+        self.operators.poll();
+        let truth = Truth::look(&self.platform, self.is_cut);
+        let sample = if self.is_aggregator_down { None } else { Sample::take(self.platform.web) };
+        self.judge.take(truth, sample);
+        for at in self.judge.births() {
+            if INSTANCES[at].launch != Launch::Restarted && !self.operators.asked_for(at) {
+                let sentence = format!("{} began, and nobody asked for it", name(at));
+                self.judge.report(Violation::Unattributed, &sentence);
+            }
+        }
+        std::thread::sleep(self.next_sample.saturating_duration_since(Instant::now()));
+        self.next_sample = Instant::now() + SAMPLED;
+    }
+
+    fn act(&mut self) {
+        let at = self.random.below(INSTANCES.len());
+        let host = self.random.below(AGENTS);
+        let is_free = !self.is_taken[host];
+        let what = match self.random.below(100) {
+            0..30 => self.start(at),
+            30..40 => self.request("stop", at),
+            40..48 => self.request("restart", at),
+            48..60 => self.kill_process(at),
+            60..66 => self.stop_process(at),
+            66..72 => self.look_alike(at),
+            72..78 if is_free => self.restart_agent(host),
+            78..84 if is_free => self.kill_agent_in_mid_start(),
+            84..87 if is_free => self.second_agent(host),
+            87..93 if is_free => self.cut(host),
+            93..96 if is_free => self.power_off(host),
+            96..99 if !self.is_aggregator_down => self.restart_aggregator(),
+            _ => self.start(at),
+        };
+        *self.done.entry(what).or_default() += 1;
+        if self.is_verbose {
+            println!("{:7.1} s  {what}: {} or host {host}", self.began.elapsed().as_secs_f64(), name(at));
+        }
+    }
+
+    fn start(&mut self, at: usize) -> &'static str {
+        self.request("start", at)
+    }
+
+    fn request(&mut self, verb: &'static str, at: usize) -> &'static str {
+        self.operators.request(&self.platform, verb, at);
+        verb
+    }
+
+    /// Does `action` in a while: between `shortest` and `longest` from now on, in milliseconds.
+    fn later(&mut self, shortest: usize, longest: usize, action: Later) {
+        let wait = shortest + self.random.below(longest - shortest);
+        let at = Instant::now() + Duration::from_millis(u64::try_from(wait).unwrap());
+        self.later.push((at, action));
+    }
+
+    /// A process of an instance, by the last look at its host.
+    fn process(&self, at: usize) -> Option<u32> {
+        self.judge.last()?.pids[at].first().copied()
+    }
+
+    fn kill_process(&mut self, at: usize) -> &'static str {
+        if let Some(pid) = self.process(at) {
+            self.platform.host(INSTANCES[at].host).signal(pid, "KILL");
+        }
+        "process killed"
+    }
+
+    fn stop_process(&mut self, at: usize) -> &'static str {
+        if let Some(pid) = self.process(at) {
+            self.platform.host(INSTANCES[at].host).signal(pid, "STOP");
+            self.later(2000, 15_000, Later::Continue(INSTANCES[at].host, pid));
+        }
+        "process stopped by a signal"
+    }
+
+    fn look_alike(&mut self, at: usize) -> &'static str {
+        if self.platform.host(INSTANCES[at].host).is_on() {
+            self.platform.start_look_alike(at);
+            self.later(3000, 9000, Later::EndLookAlikes(at));
+        }
+        "look-alike of another user"
+    }
+
+    fn restart_agent(&mut self, host: usize) -> &'static str {
+        let (signal, what) = match self.random.below(2) {
+            0 => ("TERM", "agent restarted"),
+            _ => ("KILL", "agent killed and started"),
+        };
+        let log = if self.random.below(2) == 0 { AgentLog::File } else { AgentLog::ClosedPipe };
+        self.end_agent(host, signal);
+        self.later(10, 3000, Later::StartAgent(host, log));
+        what
+    }
+
+    fn end_agent(&mut self, host: usize, signal: &str) {
+        self.is_taken[host] = true;
+        self.judge.disturb(host);
+        self.platform.end_agents(host, signal);
+        self.judge.disturb(host);
+    }
+
+    /// Has a slow component started, and ends its agent before the launcher has become it; then asks again.
+    fn kill_agent_in_mid_start(&mut self) -> &'static str {
+        let slow: Vec<usize> = (0..INSTANCES.len())
+            .filter(|at| INSTANCES[*at].launch == Launch::Slow && !self.is_taken[INSTANCES[*at].host])
+            .collect();
+        if let Some(at) = (!slow.is_empty()).then(|| slow[self.random.below(slow.len())]) {
+            self.request("start", at);
+            let signal = if self.random.below(2) == 0 { "KILL" } else { "TERM" };
+            self.is_taken[INSTANCES[at].host] = true;
+            self.later(300, 1900, Later::KillAgent(INSTANCES[at].host, signal));
+            self.later(2500, 4500, Later::Start(at));
+        }
+        "agent ended in mid-start"
+    }
+
+    fn second_agent(&mut self, host: usize) -> &'static str {
+        self.is_taken[host] = true;
+        self.platform.start_agent_at(host, SECOND_PORT, AgentLog::File);
+        self.later(2000, 5000, Later::EndSecondAgent(host));
+        "second agent on a host"
+    }
+
+    fn cut(&mut self, host: usize) -> &'static str {
+        self.is_taken[host] = true;
+        self.is_cut[host] = true;
+        self.judge.disturb(host);
+        self.platform.host(host).cut();
+        self.later(1000, 20_000, Later::Heal(host));
+        "host cut off"
+    }
+
+    fn power_off(&mut self, host: usize) -> &'static str {
+        self.is_taken[host] = true;
+        self.judge.disturb(host);
+        self.platform.hosts.get_mut(host).power_off();
+        self.judge.disturb(host);
+        self.later(500, 20_000, Later::PowerOn(host));
+        "host lost power"
+    }
+
+    fn restart_aggregator(&mut self) -> &'static str {
+        self.is_aggregator_down = true;
+        let (signal, what) = match self.random.below(3) {
+            0 => ("TERM", "aggregator restarted"),
+            1 => ("KILL", "aggregator killed and started"),
+            _ => ("KILL", "aggregator killed, its data folder lost"),
+        };
+        self.platform.end_aggregator(signal);
+        self.judge.disturb_all();
+        if what.ends_with("lost") {
+            std::fs::remove_dir_all(self.platform.path("data")).unwrap();
+            self.operators.excuse();
+        }
+        self.later(10, 3000, Later::StartAggregator);
+        what
+    }
+
+    fn end(&mut self, action: Later) {
+        match action {
+            Later::Heal(host) => {
+                self.platform.host(host).heal();
+                self.judge.disturb(host);
+                self.is_cut[host] = false;
+                self.is_taken[host] = false;
+            }
+            Later::Continue(host, pid) if self.platform.host(host).is_on() => {
+                self.platform.host(host).signal(pid, "CONT");
+            }
+            Later::EndLookAlikes(at) if self.platform.host(INSTANCES[at].host).is_on() => {
+                self.platform.end_look_alikes(at);
+            }
+            Later::Continue(..) | Later::EndLookAlikes(_) => {}
+            Later::PowerOn(host) => {
+                self.platform.hosts.get_mut(host).power_on();
+                self.end(Later::StartAgent(host, AgentLog::File));
+            }
+            Later::KillAgent(host, signal) => {
+                self.end_agent(host, signal);
+                self.later(10, 1000, Later::StartAgent(host, AgentLog::File));
+            }
+            Later::StartAgent(host, log) => {
+                self.platform.start_agent(host, log);
+                self.judge.disturb(host);
+                self.is_taken[host] = false;
+            }
+            Later::StartAggregator => {
+                self.platform.start_aggregator();
+                self.judge.disturb_all();
+                self.is_aggregator_down = false;
+            }
+            Later::EndSecondAgent(host) => {
+                self.platform.end_second_agent(host, SECOND_PORT);
+                self.is_taken[host] = false;
+            }
+            Later::Start(at) => {
+                self.request("start", at);
+            }
+        }
+    }
+
+    /// Lets everything come to rest, reads the record, and prints what was found. Returns the number of violations.
+    pub(crate) fn finish(mut self) -> usize {
+        let elapsed = self.began.elapsed();
+        let rest = Instant::now() + REST;
+        while Instant::now() < rest || !self.later.is_empty() {
+            self.sample();
+        }
+        self.operators.wait();
+        let record = Record::read(&self.platform).unwrap();
+        for sentence in &record.nameless {
+            self.judge.report(Violation::Unattributed, &format!("nobody is named for: {sentence}"));
+        }
+        for operator in self.operators.carried_out.iter().filter(|name| !record.names.contains(*name)) {
+            self.judge.report(Violation::Unattributed, &format!("the record does not know {operator}"));
+        }
+        self.done.iter().for_each(|(what, times)| println!("  {times:6} {what}"));
+        let count = |violation| self.judge.count(violation);
+        let (wrong, doubles) = (count(Violation::WrongState), count(Violation::Double));
+        let (unattributed, stuck) = (count(Violation::Unattributed), count(Violation::Stuck));
+        println!(
+            "chaos: seed {}, {} s, {AGENTS} hosts, {} actions, {} requests of operators, {} actions on record, \
+             {} samples: {wrong} wrong states, {doubles} doubles, {unattributed} unattributed, {stuck} stuck",
+            self.seed,
+            elapsed.as_secs(),
+            self.done.values().sum::<usize>(),
+            self.operators.requests,
+            record.actions,
+            self.judge.samples,
+        );
+        let violations = wrong + doubles + unattributed + stuck;
+        if violations > 0 {
+            println!("the logs are kept in {}", self.platform.keep_folder().display());
+        }
+        violations
+    }
+}
