@@ -12,10 +12,10 @@ use rta_agent::Options;
 use rta_agent::reload::ConfigFolder;
 use rta_agent::watch::WatchOptions;
 use rta_shared::config::HostConfig;
+use rta_shared::lifecycle::signals::{LONGEST_END, end_on_signals};
 use rta_shared::logging::{self, LogFormat};
 use rta_shared::tls::{Admission, Door, TlsFiles};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Sees and controls the platform's components on this host, for the aggregator.
@@ -89,6 +89,11 @@ fn period(text: &str) -> Result<Duration, String> {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::init(arguments.log_format, "info");
+    let shutdown = CancellationToken::new();
+    if let Err(error) = end_on_signals(shutdown.clone(), end_now) {
+        complain(&format!("signals cannot be caught: {error}"));
+        return ExitCode::FAILURE;
+    }
     let (config, folder, door) = match prepare(&arguments) {
         Ok(prepared) => prepared,
         Err(message) => {
@@ -97,13 +102,16 @@ fn main() -> ExitCode {
         }
     };
     let outcome = tokio::runtime::Runtime::new().context("no runtime").and_then(|runtime| {
-        let outcome = runtime.block_on(run(&arguments, config, folder, door));
+        let outcome = runtime.block_on(run(&arguments, config, folder, door, shutdown));
         // A scan that hangs in the kernel must not hold up the end.
         runtime.shutdown_timeout(LAST_SCAN);
         outcome
     });
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            logging::flush();
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             complain(&format!("{error:#}"));
             ExitCode::FAILURE
@@ -111,9 +119,16 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one place where the program tells why it ends")]
+/// Says why the program ends.
 fn complain(message: &str) {
-    eprintln!("rta-agent: {message}");
+    logging::write_last_message("rta-agent", message);
+}
+
+/// Ends the process, whose orderly end hangs.
+#[expect(clippy::exit, reason = "what hangs cannot be returned from")]
+fn end_now() {
+    complain(&format!("its orderly end took longer than {} s and is cut short", LONGEST_END.as_secs()));
+    std::process::exit(1);
 }
 
 /// This host's share of the configuration and how it is asked, or what is wrong.
@@ -143,6 +158,7 @@ async fn run(
     config: HostConfig,
     folder: ConfigFolder,
     door: Door,
+    shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let listener = TcpListener::bind(arguments.listen)
         .await
@@ -155,18 +171,6 @@ async fn run(
         tls = arguments.tls_cert.is_some(),
         "listening"
     );
-    let shutdown = CancellationToken::new();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let asked = shutdown.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("shutting down");
-        asked.cancel();
-    });
     let watch = WatchOptions { period: arguments.scan_period, events: !arguments.no_events };
     let options = Options { watch, folder: Some(folder), state: arguments.state.clone(), door };
     rta_agent::serve(listener, config, options, shutdown).await

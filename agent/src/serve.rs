@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rta_shared::config::HostConfig;
 use rta_shared::impairment::ImpairmentList;
+use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::proto::FILE_DESCRIPTOR_SET;
 use rta_shared::proto::v1::agent_service_server::AgentServiceServer;
 use rta_shared::tls::{Bounds, Door};
@@ -27,7 +28,7 @@ use crate::watch::WatchOptions;
 use crate::worker::Worker;
 
 /// What is still being answered at shutdown has this long to end.
-const GRACE: Duration = Duration::from_secs(3);
+const GRACE: Duration = Duration::from_secs(2);
 /// HTTP/2 pings end the connections of clients that vanished.
 const PING: Duration = Duration::from_secs(20);
 /// An aggregator needs one connection, and its successor another. Who answers no ping is silent.
@@ -64,10 +65,11 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     // Whatever ends the server ends the worker.
     let _all_end_together = shutdown.clone().drop_guard();
+    let tasks = OwnedTasks::new(shutdown.clone());
     let (autostart_publisher, autostarts) = watch::channel(Autostarts::new());
     let (certificate_publisher, certificate_ends) = watch::channel(None);
     let following = certificate::follow(options.door.clone(), certificate_publisher);
-    tokio::spawn(shutdown.clone().run_until_cancelled_owned(following));
+    tasks.spawn("the watch over the certificate", following);
     let impairments = ImpairmentList::default();
     let (worker, task) = Worker::new(
         config,
@@ -75,22 +77,23 @@ pub async fn serve(
         autostarts,
         certificate_ends,
         impairments.clone(),
+        tasks.heartbeat("the owner of the host's state"),
         shutdown.clone(),
     )
     .context("the host cannot be followed")?;
-    let worker_task = tokio::spawn(task);
+    tasks.spawn_to_end("the owner of the host's state", task);
     let folder = options.folder.as_ref().map(|folder| folder.folder.clone());
     let groups = Groups::new(&worker.config(), folder.as_deref());
     let reloader = options.folder.map(|folder| Reloader::new(folder, worker.clone()));
     if let Some(reloader) = &reloader {
         let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be listened for")?;
-        tokio::spawn(shutdown.clone().run_until_cancelled_owned(obey_hangups(hangup, reloader.clone())));
+        tasks.spawn("the handler of SIGHUP", obey_hangups(hangup, reloader.clone()));
     }
-    let (memory, remembering) = Memory::open(options.state, impairments);
-    tokio::spawn(shutdown.clone().run_until_cancelled_owned(remembering));
+    let (memory, remembering) = Memory::open(options.state, impairments.clone());
+    tasks.spawn("the writer of the state folder", remembering);
     let actions = Actions::new(worker, memory, groups);
     let keeping = keep_running(actions.clone(), autostart_publisher);
-    tokio::spawn(shutdown.clone().run_until_cancelled_owned(keeping));
+    tasks.spawn("autostart", keeping);
 
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AgentServiceServer<Service>>().await;
@@ -110,24 +113,23 @@ pub async fn serve(
             options.door.links(listener, BOUNDS),
             shutdown.clone().cancelled_owned(),
         );
+    tasks.watch(impairments).context("the agent's own tasks cannot be watched")?;
     let grace = async {
         shutdown.cancelled().await;
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        result = calls => result.context("the gRPC server failed"),
+        result = calls => {
+            result.context("the gRPC server failed")?;
+            anyhow::ensure!(shutdown.is_cancelled(), "the gRPC server ended unexpectedly");
+            Ok(())
+        }
         () = grace => {
             tracing::warn!("connections were still open after {} s and are cut", GRACE.as_secs());
             Ok(())
         }
-        // It ends before the shutdown only if a scan failed; an agent that is blind for good must not look alive.
-        ended = worker_task, if !shutdown.is_cancelled() => {
-            if shutdown.is_cancelled() {
-                return Ok(());
-            }
-            ended.context("the scanner failed")?;
-            anyhow::bail!("the scanner ended")
-        }
+        // An agent without one of its tasks, blind for good perhaps, must not look alive.
+        failure = tasks.failed() => anyhow::bail!("{failure}"),
     }
 }
 

@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use rta_shared::config::{HostConfig, host_changes};
 use rta_shared::control::{ActionKind, Hold, Requester};
 use rta_shared::impairment::ImpairmentList;
+use rta_shared::lifecycle::tasks::{Heartbeat, run_blocking};
 use rta_shared::name::Name;
 use rta_shared::report::{Circumstances, ComponentReport, ConfigStanding, Report, State};
 use rta_shared::usage::Usage;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::autostart::{Autostarts, Exits};
@@ -59,7 +59,8 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// A worker for `config`, and the task that must run; `autostarts` is how components are kept running,
-    /// `certificate_ends` when the agent's certificates do; `impairments` is what of the agent is impaired.
+    /// `certificate_ends` when the agent's certificates do; `impairments` is what of the agent is impaired. The task shows by
+    /// `heartbeat` that it works.
     ///
     /// # Errors
     /// The thread that follows the host cannot be made.
@@ -69,6 +70,7 @@ impl Worker {
         autostarts: watch::Receiver<Autostarts>,
         certificate_ends: watch::Receiver<Option<Timestamp>>,
         impairments: ImpairmentList,
+        heartbeat: Heartbeat,
         shutdown: CancellationToken,
     ) -> std::io::Result<(Self, impl Future<Output = ()> + Send)> {
         let config = Arc::new(config);
@@ -92,6 +94,7 @@ impl Worker {
             autostarts,
             certificate_ends,
             impairments,
+            heartbeat,
             sight: None,
             silence: 0,
             is_hung: None,
@@ -222,6 +225,7 @@ struct Owner {
     autostarts: watch::Receiver<Autostarts>,
     certificate_ends: watch::Receiver<Option<Timestamp>>,
     impairments: ImpairmentList,
+    heartbeat: Heartbeat,
     sight: Option<Arc<Sight>>,
     /// How many beats have passed since the watcher spoke last.
     silence: u32,
@@ -260,7 +264,10 @@ impl Owner {
                 Ok(()) = self.autostarts.changed() => {}
                 Ok(()) = self.certificate_ends.changed() => {}
                 Ok(()) = impaired.changed() => {}
-                _ = beat.tick() => self.silence += 1,
+                _ = beat.tick() => {
+                    self.silence += 1;
+                    self.heartbeat.beat();
+                }
             }
             self.publish();
         }
@@ -367,13 +374,14 @@ async fn measure(
     mut reports: watch::Receiver<Option<Arc<Report>>>,
     publisher: watch::Sender<Option<Arc<Usage>>>,
 ) {
-    let mut gauge = Some(Gauge::new());
+    let mut gauge = Gauge::new();
     let mut pace = tokio::time::interval(MEASURED);
     pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     if reports.wait_for(Option::is_some).await.is_err() {
         return;
     }
-    while let Some(mut used) = gauge.take() {
+    loop {
+        let mut used = gauge;
         pace.tick().await;
         let pids: Vec<u32> = match reports.borrow().as_deref().map(|report| &report.components) {
             Some(Ok(components)) => components
@@ -382,20 +390,13 @@ async fn measure(
                 .collect(),
             _ => Vec::new(),
         };
-        let measured: JoinHandle<_> = tokio::task::spawn_blocking(move || {
+        let (used, usage) = run_blocking(move || {
             let usage = used.measure(&pids);
             (used, usage)
-        });
-        match measured.await {
-            Ok((used, usage)) => {
-                gauge = Some(used);
-                publisher.send_replace(Some(Arc::new(usage)));
-            }
-            Err(error) => {
-                tracing::error!(%error, "what is used cannot be measured any more");
-                std::future::pending().await
-            }
-        }
+        })
+        .await;
+        gauge = used;
+        publisher.send_replace(Some(Arc::new(usage)));
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use rta_shared::impairment::ImpairedPart;
+use rta_shared::lifecycle::tasks::run_blocking;
 use rta_shared::tls::certificate::EXPIRY_LOOK;
 
 use crate::certificates::{Certificates, own};
@@ -15,8 +16,7 @@ pub(crate) async fn follow(certificates: Certificates, inbox: Inbox) {
     loop {
         let looked_at = Arc::clone(&certificates);
         // Off the runtime: a disk may hang.
-        let found = tokio::task::spawn_blocking(move || own(&looked_at, Timestamp::now())).await;
-        let Ok(impairments) = found else { return };
+        let impairments = run_blocking(move || own(&looked_at, Timestamp::now())).await;
         let message = Message::Impaired(ImpairedPart::Certificate, impairments);
         if inbox.send(message).await.is_err() {
             return;

@@ -1,15 +1,21 @@
 //! The tasks that follow a platform's agents.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::agent_id::AgentId;
 use crate::fleet::Fleet;
 use crate::hub::{Inbox, Message};
+use crate::knowledge::News;
 use crate::maintenance::AllMaintenance;
+
+/// From a panic of a follower to its next beginning.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// One task for each agent of a fleet.
 #[derive(Debug)]
@@ -36,12 +42,19 @@ impl Followers {
                 let cancelled = CancellationToken::new();
                 let (agent, inbox) = (agent.clone(), self.inbox.clone());
                 let maintenance = self.maintenance.clone();
-                let follow = async move {
-                    // The hub ends only with everything else: a message that finds it gone is lost with it.
-                    let tell = async |news| drop(inbox.send(Message::News(agent.id(), news)).await);
-                    agent.follow(tell, &maintenance).await;
+                let follow = {
+                    let (agent, inbox) = (agent.clone(), inbox.clone());
+                    move || {
+                        let (agent, inbox, maintenance) = (agent.clone(), inbox.clone(), maintenance.clone());
+                        async move {
+                            // The hub ends only with everything else: a message that finds it gone is lost with it.
+                            let tell = async |news| drop(inbox.send(Message::News(agent.id(), news)).await);
+                            agent.follow(tell, &maintenance).await;
+                        }
+                    }
                 };
-                let task = cancelled.clone().run_until_cancelled_owned(follow);
+                let lost = async move |news| drop(inbox.send(Message::News(agent.id(), news)).await);
+                let task = cancelled.clone().run_until_cancelled_owned(follow_over_panics(follow, lost));
                 (cancelled, tokio::spawn(task))
             });
         }
@@ -61,8 +74,32 @@ impl Followers {
     }
 }
 
+/// Does what `follow` gives, and again after each panic of it, which makes the host unknown: what was heard of it last
+/// must not stay on display.
+async fn follow_over_panics<F: Future<Output = ()> + Send + 'static>(
+    follow: impl Fn() -> F,
+    lost: impl AsyncFn(News),
+) {
+    loop {
+        // In a task of its own, so that its panic is seen; with this one it ends.
+        match AbortOnDropHandle::new(tokio::spawn(follow())).await {
+            Ok(()) => return,
+            Err(error) => {
+                tracing::error!(%error, "the task that follows an agent panicked and is started again");
+                let reason =
+                    "the aggregator failed to follow this host's agent and tries again; its log says why";
+                lost(News::Lost(reason.to_owned())).await;
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use rta_shared::config::{Platform, Source, load_sources};
 
     use super::*;
@@ -76,6 +113,20 @@ mod tests {
 
     fn host(name: &str, port: u16) -> String {
         format!("{{ name = \"{name}\", components = [\"c\"], agent = \"http://127.0.0.1:{port}\" }}, ")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn panic_of_a_follower_makes_the_host_unknown_and_it_begins_again() {
+        let begun = AtomicUsize::new(0);
+        let follow = || {
+            let is_first = begun.fetch_add(1, Ordering::Relaxed) == 0;
+            async move { assert!(!is_first, "a report that nobody expected") }
+        };
+        let lost = Mutex::new(Vec::new());
+        follow_over_panics(follow, async |news| lost.lock().unwrap().push(news)).await;
+        assert_eq!(begun.into_inner(), 2);
+        let lost = lost.into_inner().unwrap();
+        assert!(matches!(lost.as_slice(), [News::Lost(_)]), "{lost:?}");
     }
 
     #[tokio::test]

@@ -7,7 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rta_shared::control::Requester;
 use rta_shared::dependency::DependencyGraph;
-use rta_shared::impairment::{ImpairedPart, Impairment};
+use rta_shared::impairment::{ImpairedPart, Impairment, ImpairmentList};
+use rta_shared::lifecycle::tasks::Heartbeat;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::{EnvironmentOverview, Overview};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -29,6 +30,8 @@ use crate::usage_history::UsageHistory;
 /// A change is published at once; mere scan times wait this long, so that a thousand heartbeats a second do not
 /// make a thousand overviews.
 const SCAN_TIMES: Duration = Duration::from_millis(500);
+/// From one sign of life to the next.
+const BEAT: Duration = Duration::from_secs(1);
 /// How many messages may wait. A follower whose message finds no room waits with it.
 const INBOX: usize = 1024;
 /// How many waiting messages are taken in before concluding anew.
@@ -83,10 +86,13 @@ pub(crate) async fn flush(inbox: &Inbox) {
 }
 
 /// The hub of `fleet`: where to leave messages, what it publishes, and the task that must run. What happens goes to
-/// `recorder`; it goes on with what that one's record says of an earlier aggregator.
+/// `recorder`; it goes on with what that one's record says of an earlier aggregator. It shows what is in
+/// `own_impairments`, and by `heartbeat` that it works.
 pub(crate) fn hub(
     fleet: Arc<Fleet>,
     recorder: Recorder,
+    own_impairments: ImpairmentList,
+    heartbeat: Heartbeat,
 ) -> (Inbox, Published, impl Future<Output = ()> + Send) {
     let (inbox, messages) = mpsc::channel(INBOX);
     let mut hub = Hub {
@@ -103,6 +109,8 @@ pub(crate) fn hub(
         record_error: recorder.error(),
         record_error_since: None,
         impairments: HashMap::new(),
+        own_impairments,
+        heartbeat,
         recorder,
     };
     hub.since = Since::new(&hub.graph, &hub.recorder.changed());
@@ -134,6 +142,8 @@ struct Hub {
     record_error_since: Option<Timestamp>,
     /// What else is impaired.
     impairments: HashMap<ImpairedPart, Vec<Impairment>>,
+    own_impairments: ImpairmentList,
+    heartbeat: Heartbeat,
 }
 
 impl Hub {
@@ -157,6 +167,7 @@ impl Hub {
     /// Returns all that is impaired in the aggregator itself, the most severe first.
     fn impairments(&mut self, environments: &[EnvironmentOverview], now: Timestamp) -> Vec<Impairment> {
         let mut all: Vec<Impairment> = self.impairments.values().flatten().cloned().collect();
+        all.extend(self.own_impairments.all());
         let record_error = self.record_error.borrow().clone();
         self.record_error_since = record_error.is_some().then(|| self.record_error_since.unwrap_or(now));
         all.extend(record_error.map(|message| Impairment {
@@ -249,6 +260,9 @@ impl Hub {
         let mut batch = Vec::with_capacity(BATCH);
         let mut only_times_changed = false;
         let mut record_error = self.record_error.clone();
+        let mut own_impairments = self.own_impairments.changes();
+        let mut beat = tokio::time::interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let holds = self.maintenance_holds();
             tokio::select! {
@@ -303,6 +317,8 @@ impl Hub {
                         self.recorder.mark(Timestamp::now(), self.shown.all());
                     }
                 }
+                Ok(()) = own_impairments.changed() => self.publish(&publisher),
+                _ = beat.tick() => self.heartbeat.beat(),
                 () = tokio::time::sleep(holds.unwrap_or(LOOK)), if holds.is_some() => {
                     if self.end_what_is_over(Timestamp::now()) {
                         self.publish(&publisher);

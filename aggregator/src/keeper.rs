@@ -192,6 +192,8 @@ async fn load(folder: &Path) -> Result<Platform, String> {
 #[cfg(test)]
 mod tests {
     use rta_shared::config::{Source as Text, load_sources};
+    use rta_shared::impairment::ImpairmentList;
+    use rta_shared::lifecycle::tasks::Heartbeat;
     use rta_shared::overview::Overview;
 
     use super::*;
@@ -215,7 +217,8 @@ mod tests {
     #[tokio::test]
     async fn a_wrong_configuration_changes_nothing_and_a_right_one_everything_at_once() {
         let fleet = Arc::new(Fleet::new(platform(&["a", "b"]), &[], None).unwrap());
-        let (inbox, published, hub) = hub(Arc::clone(&fleet), Recorder::default());
+        let (inbox, published, hub) =
+            hub(Arc::clone(&fleet), Recorder::default(), ImpairmentList::default(), Heartbeat::default());
         let overview = published.overview;
         let hub = tokio::spawn(hub);
         let (publisher, fleets) = watch::channel(Arc::clone(&fleet));

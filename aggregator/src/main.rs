@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -10,6 +11,7 @@ use jiff::SignedDuration;
 use rta_aggregator::access::Access;
 use rta_aggregator::{Configuration, Doors, Page, Record, RecordOptions, open_files};
 use rta_shared::config::{Platform, load_folder};
+use rta_shared::lifecycle::signals::{LONGEST_END, end_on_signals};
 use rta_shared::logging::{self, LogFormat};
 use rta_shared::tls::{Admission, Asking, Door, TlsFiles};
 use tokio::net::TcpListener;
@@ -92,9 +94,17 @@ fn keep(text: &str) -> Result<SignedDuration, String> {
 /// What is wrong with how the aggregator was called or configured: exit code 2.
 const WRONG: u8 = 2;
 
+/// How long a read that is under way at the end is waited for.
+const LAST_READ: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::init(arguments.log_format, "info");
+    let shutdown = CancellationToken::new();
+    if let Err(error) = end_on_signals(shutdown.clone(), end_now) {
+        complain(&format!("signals cannot be caught: {error}"));
+        return ExitCode::FAILURE;
+    }
     let prepared = match prepare(&arguments) {
         Ok(prepared) => prepared,
         Err(message) => {
@@ -102,8 +112,17 @@ fn main() -> ExitCode {
             return ExitCode::from(WRONG);
         }
     };
-    match run(&arguments, prepared) {
-        Ok(()) => ExitCode::SUCCESS,
+    let outcome = tokio::runtime::Runtime::new().context("no runtime").and_then(|runtime| {
+        let outcome = runtime.block_on(run(&arguments, prepared, shutdown));
+        // A read of a disk that hangs must not hold up the end.
+        runtime.shutdown_timeout(LAST_READ);
+        outcome
+    });
+    match outcome {
+        Ok(()) => {
+            logging::flush();
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             complain(&format!("{error:#}"));
             ExitCode::FAILURE
@@ -111,9 +130,16 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one place where the program tells why it ends")]
+/// Says why the program ends.
 fn complain(message: &str) {
-    eprintln!("rta-aggregator: {message}");
+    logging::write_last_message("rta-aggregator", message);
+}
+
+/// Ends the process, whose orderly end hangs.
+#[expect(clippy::exit, reason = "what hangs cannot be returned from")]
+fn end_now() {
+    complain(&format!("its orderly end took longer than {} s and is cut short", LONGEST_END.as_secs()));
+    std::process::exit(1);
 }
 
 /// What is known before anything is served.
@@ -166,8 +192,7 @@ fn doors(arguments: &Arguments) -> Result<Doors, String> {
     Ok(doors)
 }
 
-#[tokio::main]
-async fn run(arguments: &Arguments, prepared: Prepared) -> anyhow::Result<()> {
+async fn run(arguments: &Arguments, prepared: Prepared, shutdown: CancellationToken) -> anyhow::Result<()> {
     let Prepared { platform, doors, access } = prepared;
     let listen = async |address: SocketAddr| {
         TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
@@ -185,8 +210,6 @@ async fn run(arguments: &Arguments, prepared: Prepared) -> anyhow::Result<()> {
     let options = RecordOptions { data: arguments.data.clone(), keep: arguments.keep };
     let record = tokio::task::spawn_blocking(move || Record::open(&options)).await?;
     // Before anybody is told that it listens: from then on it may be signalled.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     let asked = signal(SignalKind::hangup())?;
     tracing::info!(
         web = %web.local_addr()?,
@@ -194,16 +217,6 @@ async fn run(arguments: &Arguments, prepared: Prepared) -> anyhow::Result<()> {
         hosts = platform.hosts().count(),
         "listening"
     );
-    let shutdown = CancellationToken::new();
-    let ending = shutdown.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("shutting down");
-        ending.cancel();
-    });
     let configuration = Configuration::Folder { platform, folder: arguments.config.clone(), asked };
     let page = Page { access, names: arguments.web_name.clone() };
     rta_aggregator::serve(configuration, record, web, grpc, doors, page, shutdown).await

@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use rta_shared::config::Component;
 use rta_shared::control::{ActionKind, Done, Progress, Requester};
 use rta_shared::explain::ExplainedPart;
+use rta_shared::impairment::ImpairmentList;
+use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::overview::{InstanceId, Overview};
 use rta_shared::plan::{Conduct, Plan, PlanBegun, Wish};
 use rta_shared::reload::PlatformReload;
@@ -59,6 +61,8 @@ pub struct Operations {
     book: Arc<Book>,
     /// The tasks of the plans under way.
     plans: TaskTracker,
+    /// The tasks of the aggregator itself.
+    tasks: OwnedTasks,
     ending: CancellationToken,
 }
 
@@ -93,7 +97,8 @@ impl From<NotBegun> for OperationError {
 
 impl Operations {
     /// Operations on the platform of `configuration`, and the task that follows its agents and carries out plans
-    /// until `shutdown`. What happens goes to `recorder`.
+    /// until `shutdown`. What happens goes to `recorder`; the state actor has a heartbeat in `tasks`, and shows what is
+    /// in `impairments`.
     ///
     /// # Errors
     /// An agent's address that is none; a checked configuration has no such.
@@ -101,6 +106,8 @@ impl Operations {
         configuration: Configuration,
         recorder: Recorder,
         asking: Option<&Asking>,
+        tasks: &OwnedTasks,
+        impairments: &ImpairmentList,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
         let (platform, source, reloads) = match configuration {
@@ -111,7 +118,12 @@ impl Operations {
             }
         };
         let fleet = Arc::new(Fleet::new(platform, &[], asking)?);
-        let (inbox, published, hub) = hub(Arc::clone(&fleet), recorder.clone());
+        let (inbox, published, hub) = hub(
+            Arc::clone(&fleet),
+            recorder.clone(),
+            impairments.clone(),
+            tasks.heartbeat("the owner of the platform's state"),
+        );
         let Published { overview, maintenance, usage } = published;
         let (publisher, fleet) = watch::channel(fleet);
         let keeper = Keeper {
@@ -133,6 +145,7 @@ impl Operations {
             usage,
             book: Arc::default(),
             plans: TaskTracker::new(),
+            tasks: tasks.clone(),
             ending: shutdown.clone(),
         };
         let unfinished = operations.reopen_unfinished();
@@ -187,9 +200,16 @@ impl Operations {
         self.overview.clone()
     }
 
-    /// Every host has been heard of, or is known not to answer.
-    pub fn is_ready(&self) -> bool {
-        is_ready(&self.overview())
+    /// Returns Ok if every task of the aggregator works, and every host has been heard of or is known not to answer.
+    ///
+    /// # Errors
+    /// Returns why it is not ready, as a sentence.
+    pub fn readiness(&self) -> Result<(), String> {
+        self.tasks.health()?;
+        match is_ready(&self.overview()) {
+            true => Ok(()),
+            false => Err("some hosts have not been heard of yet".to_owned()),
+        }
     }
 
     /// Returns when every host has been heard of, or is known not to answer.
@@ -437,6 +457,11 @@ fn patience(kind: ActionKind, component: &Component) -> Duration {
 
 #[cfg(test)]
 impl Operations {
+    /// The tasks of the aggregator itself.
+    pub(crate) fn tasks(&self) -> &OwnedTasks {
+        &self.tasks
+    }
+
     /// Operations that show `overview` for ever, with no agent behind them.
     pub(crate) fn showing(overview: Overview) -> Self {
         let (inbox, _) = mpsc::channel(1);
@@ -453,6 +478,7 @@ impl Operations {
             usage: UsageHistory::default(),
             book: Arc::default(),
             plans: TaskTracker::new(),
+            tasks: OwnedTasks::new(CancellationToken::new()),
             ending: CancellationToken::new(),
         }
     }

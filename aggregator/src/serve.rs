@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rta_shared::impairment::ImpairmentList;
+use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::proto::FILE_DESCRIPTOR_SET;
 use rta_shared::proto::v1::aggregator_service_server::AggregatorServiceServer;
 use rta_shared::tls::Bounds;
@@ -25,7 +27,7 @@ use crate::web::{HostPolicy, router};
 use crate::web_server;
 
 /// What is still being answered at shutdown has this long to end.
-const GRACE: Duration = Duration::from_secs(3);
+const GRACE: Duration = Duration::from_secs(2);
 /// HTTP/2 pings end the connections of clients that vanished.
 const PING: Duration = Duration::from_secs(20);
 /// Connections of commands and scripts. Who answers no ping is silent.
@@ -61,12 +63,19 @@ pub async fn serve(
     // Whatever ends one server ends the other, and the followers.
     let all_end_together = shutdown.clone().drop_guard();
     record.note_beginning();
-    let (operations, followers) =
-        Operations::start(configuration, record.recorder(), doors.agents.as_ref(), &shutdown)?;
-    let followers = tokio::spawn(followers);
+    let (tasks, impairments) = (OwnedTasks::new(shutdown.clone()), ImpairmentList::default());
+    let (operations, followers) = Operations::start(
+        configuration,
+        record.recorder(),
+        doors.agents.as_ref(),
+        &tasks,
+        &impairments,
+        &shutdown,
+    )?;
+    let followers = tasks.spawn_to_end("the owner of the platform's state", followers);
     let certificates = Certificates { doors: vec![doors.web.clone(), doors.grpc.clone()], ca: doors.ca };
     let expiry = expiry::follow(certificates, operations.inbox.clone());
-    tokio::spawn(shutdown.clone().run_until_cancelled_owned(expiry));
+    tasks.spawn("the watch over certificates", expiry);
 
     let pages = router(operations.clone(), hosts, access.clone());
     let page = web_server::serve(web, doors.web, pages, shutdown.clone());
@@ -87,10 +96,18 @@ pub async fn serve(
         .add_service(health_service)
         .add_service(reflection)
         .serve_with_incoming_shutdown(doors.grpc.links(grpc, BOUNDS), shutdown.clone().cancelled_owned());
-    let both = async {
-        let ((), called) = tokio::join!(page, calls);
-        called.context("the gRPC server failed")
+    let page = async {
+        page.await;
+        anyhow::ensure!(shutdown.is_cancelled(), "the page's server ended unexpectedly");
+        Ok(())
     };
+    let calls = async {
+        calls.await.context("the gRPC server failed")?;
+        anyhow::ensure!(shutdown.is_cancelled(), "the gRPC server ended unexpectedly");
+        Ok(())
+    };
+    let both = async { tokio::try_join!(page, calls).map(|((), ())| ()) };
+    tasks.watch(impairments).context("the aggregator's own tasks cannot be watched")?;
     let grace = async {
         shutdown.cancelled().await;
         tokio::time::sleep(GRACE).await;
@@ -101,6 +118,7 @@ pub async fn serve(
             tracing::warn!("connections were still open after {} s and are cut", GRACE.as_secs());
             Ok(())
         }
+        failure = tasks.failed() => Err(anyhow::anyhow!("{failure}")),
     };
     drop(all_end_together);
     let followed = followers.await;

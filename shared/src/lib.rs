@@ -31,6 +31,7 @@
 //! | [`places`] | how many may be there at the same time |
 //! | [`tls`] | connections whose ends prove who they are |
 //! | [`logging`] | how every rta program writes its log |
+//! | [`lifecycle`] | owned tasks, signals, and what a supervisor is told |
 
 pub mod alone;
 pub mod autostart;
@@ -43,6 +44,7 @@ pub mod human;
 pub mod impairment;
 pub mod inspection;
 pub mod learn;
+pub mod lifecycle;
 pub mod logging;
 pub mod maintenance;
 pub mod mask;

@@ -2,10 +2,30 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 /// Collects a stream's lines in a thread of its own, so that the writer never blocks.
 #[derive(Clone, Debug, Default)]
-pub struct Lines(Arc<Mutex<Vec<String>>>);
+pub struct Lines(Arc<Mutex<Collected>>);
+
+#[derive(Debug, Default)]
+struct Collected {
+    lines: Vec<String>,
+    reading: Reading,
+}
+
+/// What becomes of the stream after the next line.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Reading {
+    /// It is read to its end.
+    #[default]
+    On,
+    /// It is closed: whoever writes to it gets an error.
+    Closed,
+    /// It stays open and nobody reads it: whoever writes to it fills it.
+    Stalled,
+}
 
 impl Lines {
     /// Reads `stream` to its end in the background.
@@ -13,10 +33,20 @@ impl Lines {
         let lines = Self::default();
         let sink = lines.clone();
         std::thread::spawn(move || {
-            for line in BufReader::new(stream).split(b'\n') {
-                let Ok(line) = line else { return };
+            let mut stream = BufReader::new(stream).split(b'\n');
+            while let Some(Ok(line)) = stream.next() {
                 let line = String::from_utf8_lossy(&line).into_owned();
-                sink.0.lock().expect("no reader panics").push(line);
+                let mut collected = sink.0.lock().expect("no reader panics");
+                collected.lines.push(line);
+                match collected.reading {
+                    Reading::On => {}
+                    Reading::Closed => return,
+                    Reading::Stalled => break,
+                }
+            }
+            // Stalled: it stays open for as long as anybody else has these lines.
+            while Arc::strong_count(&sink.0) > 1 {
+                thread::sleep(Duration::from_millis(50));
             }
         });
         lines
@@ -24,6 +54,11 @@ impl Lines {
 
     /// All lines so far.
     pub fn all(&self) -> Vec<String> {
-        self.0.lock().expect("no writer panics").clone()
+        self.0.lock().expect("no writer panics").lines.clone()
+    }
+
+    /// Sets what becomes of the stream after the next line.
+    pub(crate) fn go_on(&self, reading: Reading) {
+        self.0.lock().expect("no writer panics").reading = reading;
     }
 }

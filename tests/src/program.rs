@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::lines::Reading;
 use crate::{Lines, binary};
 
 /// Nothing in a test takes this long unless it is broken.
@@ -90,6 +91,16 @@ impl Program {
     /// Its log so far.
     pub fn log(&self) -> Vec<String> {
         self.log.all()
+    }
+
+    /// Closes the reading end of its log after the next line, as the end of `| logger` does.
+    pub fn close_log(&self) {
+        self.log.go_on(Reading::Closed);
+    }
+
+    /// Reads its log no further than the next line, and keeps it open.
+    pub fn stall_log(&self) {
+        self.log.go_on(Reading::Stalled);
     }
 
     /// Its process ID.

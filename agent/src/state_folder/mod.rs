@@ -230,9 +230,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_folder_that_cannot_be_written_stops_nothing() {
-        let file = tempfile::NamedTempFile::new().unwrap();
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("state");
         let impairments = ImpairmentList::default();
-        let (memory, task) = Memory::open(Some(file.path().join("below")), impairments.clone());
+        let (memory, task) = Memory::open(Some(folder.clone()), impairments.clone());
+        std::fs::write(folder, "a file, no folder").unwrap();
         tokio::spawn(task);
         memory.hear(&"kafka".into(), ActionKind::Start, &Requester::default());
         memory.settled().await;

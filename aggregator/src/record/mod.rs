@@ -133,7 +133,11 @@ impl Record {
             changed: left.changed,
         }));
         recorder.reserve(left.last_plan);
-        let thread = std::thread::Builder::new().name("record".to_owned()).spawn(move || writer.run(&orders));
+        let end = ThreadEnd(recorder.0.error.clone());
+        let thread = std::thread::Builder::new().name("record".to_owned()).spawn(move || {
+            let _end = end;
+            writer.run(&orders);
+        });
         let thread = thread.map_err(|error| recorder.is_gone(&error.to_string())).ok();
         Self { recorder, thread }
     }
@@ -377,9 +381,25 @@ impl Recorder {
     fn is_gone(&self, why: &str) {
         self.0.error.send_if_modified(|error| {
             let is_new = error.is_none();
-            error.get_or_insert_with(|| format!("events are not recorded: {why}; restart rta-aggregator"));
+            error.get_or_insert_with(|| gone(why));
             is_new
         });
+    }
+}
+
+/// That the record's thread is gone, as a sentence.
+fn gone(why: &str) -> String {
+    format!("events are not recorded: {why}; restart rta-aggregator")
+}
+
+/// Tells by its end that the thread of the record panicked: nothing is recorded any more then.
+struct ThreadEnd(watch::Sender<Option<String>>);
+
+impl Drop for ThreadEnd {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.send_replace(Some(gone("its thread panicked")));
+        }
     }
 }
 

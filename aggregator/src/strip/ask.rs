@@ -92,6 +92,9 @@ mod tests {
     use super::super::Stretch;
     use super::*;
     use crate::keeper::Configuration;
+    use rta_shared::impairment::ImpairmentList;
+    use rta_shared::lifecycle::tasks::OwnedTasks;
+
     use crate::record::Record;
 
     const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -121,8 +124,15 @@ mod tests {
         let record = Record::in_memory();
         let shutdown = CancellationToken::new();
         let configuration = Configuration::Fixed(platform());
-        let (operations, task) =
-            Operations::start(configuration, record.recorder(), None, &shutdown).unwrap();
+        let (operations, task) = Operations::start(
+            configuration,
+            record.recorder(),
+            None,
+            &OwnedTasks::new(shutdown.clone()),
+            &ImpairmentList::default(),
+            &shutdown,
+        )
+        .unwrap();
         let task = tokio::spawn(task);
         let strips = operations.strips(HOUR).await.unwrap();
         assert_eq!(strips.len(), 2);

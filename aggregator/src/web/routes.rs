@@ -99,9 +99,9 @@ async fn overview_json(State(operations): State<Operations>) -> impl IntoRespons
 }
 
 async fn ready(State(operations): State<Operations>) -> impl IntoResponse {
-    match operations.is_ready() {
-        true => (StatusCode::OK, "ready\n"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "some hosts have not been heard of yet\n"),
+    match operations.readiness() {
+        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
 }
 
@@ -182,6 +182,20 @@ mod tests {
         let (response, style) = ask(Request::get(STYLE.path.as_str()), "").await;
         assert_eq!(response.headers()["content-type"], "text/css; charset=utf-8");
         assert!(style.contains("light-dark("));
+    }
+
+    #[tokio::test]
+    async fn readiness_ends_with_a_failed_task() {
+        let operations = Operations::showing(sample());
+        let hosts = HostPolicy::for_listener("127.0.0.1:8080".parse().unwrap(), &[]);
+        let site = router(operations.clone(), hosts, Access::open(false));
+        let ready = || Request::get("/readyz").header("host", "localhost:8080").body(Body::empty()).unwrap();
+        assert_eq!(site.clone().oneshot(ready()).await.unwrap().status(), 200);
+        drop(operations.tasks().guard("the state actor"));
+        let response = site.oneshot(ready()).await.unwrap();
+        assert_eq!(response.status(), 503);
+        let body = to_bytes(response.into_body(), 1000).await.unwrap();
+        assert_eq!(body, "the state actor ended unexpectedly\n");
     }
 
     #[tokio::test]

@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 use rta_shared::config::{Source, load_sources};
+use rta_shared::impairment::ImpairmentList;
+use rta_shared::lifecycle::tasks::Heartbeat;
 use rta_shared::overview::InstanceId;
 
 use super::super::marks::{Asked, Noted};
@@ -192,7 +194,8 @@ async fn what_found_no_room_leaves_a_gap_after_which_everything_is_noted_again()
         lost: writer.lost_before(),
         ..Arc::into_inner(Recorder::default().0).unwrap()
     }));
-    let (inbox, _published, hub) = hub(Arc::new(fleet), recorder.clone());
+    let (inbox, _published, hub) =
+        hub(Arc::new(fleet), recorder.clone(), ImpairmentList::default(), Heartbeat::default());
     let hub = tokio::spawn(hub);
     for _ in 0..QUEUE {
         recorder.record(own_event(Timestamp::now(), "x".to_owned()));

@@ -1,0 +1,300 @@
+//! Owned tasks: none ends unnoticed, and each of the important ones shows that it works.
+//!
+//! A task that panics leaves what it was responsible for as it was, for ever. So every long-running task of a program
+//! is spawned here: if one panics, or ends before the program does, [`OwnedTasks::failed`] resolves, the program ends
+//! with its message, and whoever supervises the program starts it again.
+
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::systemd;
+use crate::impairment::{ImpairedPart, ImpairmentList};
+use crate::logging;
+
+/// How often heartbeats are looked at. They are counted in these steps, not in seconds: a suspended program is not late.
+const STEP: Duration = Duration::from_secs(1);
+/// Steps without a heartbeat after which a task counts as stalled.
+const STALLED: u32 = 10;
+/// Steps without a heartbeat after which the program ends.
+const GIVEN_UP: u32 = 60;
+
+/// The long-running tasks of a program; clones share them.
+#[derive(Clone, Debug)]
+pub struct OwnedTasks(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    shutdown: CancellationToken,
+    /// Why the program has to end.
+    failure: watch::Sender<Option<String>>,
+    heartbeats: Mutex<Vec<Watched>>,
+}
+
+/// A heartbeat as it is watched.
+#[derive(Debug)]
+struct Watched {
+    name: &'static str,
+    beats: Heartbeat,
+    /// The number of beats seen last, and for how many steps it has been that.
+    seen: u64,
+    missed: u32,
+}
+
+/// Sign of life of a task; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Heartbeat(Arc<AtomicU64>);
+
+impl Heartbeat {
+    /// Shows that the task works. It is to be called at least once a second.
+    pub fn beat(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl OwnedTasks {
+    /// Creates an empty set. Tasks may end from the time on when `shutdown` is cancelled.
+    pub fn new(shutdown: CancellationToken) -> Self {
+        let failure = watch::Sender::new(None);
+        Self(Arc::new(Inner { shutdown, failure, heartbeats: Mutex::default() }))
+    }
+
+    /// Spawns a task that runs until the shutdown, when it is dropped. It fails the program if it panics or ends before.
+    pub fn spawn(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> JoinHandle<()> {
+        let shutdown = self.0.shutdown.clone();
+        self.spawn_to_end(name, async move {
+            shutdown.run_until_cancelled_owned(task).await;
+        })
+    }
+
+    /// Spawns a task that itself ends at the shutdown. It fails the program if it panics or ends before.
+    pub fn spawn_to_end(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> JoinHandle<()> {
+        let guard = self.guard(name);
+        tokio::spawn(async move {
+            let _guard = guard;
+            task.await;
+        })
+    }
+
+    /// Creates the guard of a task or thread that is spawned elsewhere. The program fails if it is dropped by a panic,
+    /// or before the shutdown.
+    pub fn guard(&self, name: &'static str) -> TaskGuard {
+        TaskGuard { tasks: self.clone(), name, may_end: false }
+    }
+
+    /// Creates the heartbeat of a task; from now on it has to beat.
+    pub fn heartbeat(&self, name: &'static str) -> Heartbeat {
+        let beats = Heartbeat::default();
+        self.heartbeats().push(Watched { name, beats: beats.clone(), seen: 0, missed: 0 });
+        beats
+    }
+
+    /// Resolves with why the program has to end, as a sentence.
+    pub async fn failed(&self) -> String {
+        let mut failure = self.0.failure.subscribe();
+        let found = failure.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone());
+        match found {
+            Some(failure) => failure,
+            // The sender lives as long as this does.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Returns Ok if every task works.
+    ///
+    /// # Errors
+    /// Returns a sentence if one has failed, or has stalled.
+    pub fn health(&self) -> Result<(), String> {
+        if let Some(failure) = &*self.0.failure.borrow() {
+            return Err(failure.clone());
+        }
+        let heartbeats = self.heartbeats();
+        match heartbeats.iter().find(|watched| watched.missed >= STALLED) {
+            Some(stalled) => Err(format!("{} has not responded for {} s", stalled.name, stalled.missed)),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells systemd that the program is ready, and watches heartbeats from now on, in a thread of its own: systemd's
+    /// watchdog is told as long as all is well, and `impairments` has what is not.
+    ///
+    /// # Errors
+    /// Returns an error if the thread cannot be made.
+    pub fn watch(&self, impairments: ImpairmentList) -> std::io::Result<()> {
+        let tasks = self.clone();
+        systemd::notify_ready();
+        let thread = thread::Builder::new().name("liveness".to_owned());
+        // Not joined: it ends with the shutdown.
+        thread.spawn(move || {
+            let guard = tasks.guard("the watch over the program's own tasks");
+            let has_watchdog = systemd::has_watchdog();
+            while !tasks.0.shutdown.is_cancelled() {
+                thread::sleep(STEP);
+                tasks.step();
+                let health = tasks.health();
+                if has_watchdog && health.is_ok() {
+                    systemd::notify_watchdog();
+                }
+                impairments.set(ImpairedPart::Task, health.err());
+                impairments.set(ImpairedPart::Log, logging::impairment());
+            }
+            drop(guard);
+        })?;
+        Ok(())
+    }
+
+    /// Looks whether each heartbeat has beaten since the last step.
+    fn step(&self) {
+        let mut heartbeats = self.heartbeats();
+        for watched in heartbeats.iter_mut() {
+            let beats = watched.beats.0.load(Ordering::Relaxed);
+            watched.missed = if beats == watched.seen { watched.missed.saturating_add(1) } else { 0 };
+            watched.seen = beats;
+            if watched.missed == GIVEN_UP {
+                self.fail(format!("{} has not responded for {GIVEN_UP} s", watched.name));
+            }
+        }
+    }
+
+    fn heartbeats(&self) -> std::sync::MutexGuard<'_, Vec<Watched>> {
+        self.0.heartbeats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fail(&self, failure: String) {
+        tracing::error!(failure, "the program cannot go on and ends");
+        self.0.failure.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert(failure);
+            is_first
+        });
+    }
+}
+
+/// Guard of an owned task or thread: it fails the program if it is dropped by a panic, or too early.
+#[derive(Debug)]
+pub struct TaskGuard {
+    tasks: OwnedTasks,
+    name: &'static str,
+    may_end: bool,
+}
+
+impl TaskGuard {
+    /// Lets the task end before the program does; only a panic fails the program from now on.
+    pub fn may_end(mut self) -> Self {
+        self.may_end = true;
+        self
+    }
+}
+
+impl Drop for TaskGuard {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.tasks.fail(format!("{} panicked (its message is in the log)", self.name));
+        } else if !self.may_end && !self.tasks.0.shutdown.is_cancelled() {
+            self.tasks.fail(format!("{} ended unexpectedly", self.name));
+        }
+    }
+}
+
+/// Does blocking `work` off the runtime, and passes a panic of it on to the caller.
+pub async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The runtime is ending, and the caller with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tasks() -> (OwnedTasks, CancellationToken) {
+        let shutdown = CancellationToken::new();
+        (OwnedTasks::new(shutdown.clone()), shutdown)
+    }
+
+    #[tokio::test]
+    async fn panic_of_an_owned_task_fails_the_program_with_its_name() {
+        let (tasks, _shutdown) = tasks();
+        assert_eq!(tasks.health(), Ok(()));
+        tasks.spawn("the state actor", async { panic!("no way") });
+        assert_eq!(tasks.failed().await, "the state actor panicked (its message is in the log)");
+        assert!(tasks.health().is_err());
+    }
+
+    #[tokio::test]
+    async fn early_end_of_an_owned_task_fails_the_program() {
+        let (tasks, _shutdown) = tasks();
+        tasks.spawn("the follower", async {});
+        assert_eq!(tasks.failed().await, "the follower ended unexpectedly");
+    }
+
+    #[tokio::test]
+    async fn panic_of_blocking_work_is_passed_on() {
+        let (tasks, _shutdown) = tasks();
+        tasks.spawn("the reader", async { run_blocking(|| panic!("disk")).await });
+        assert_eq!(tasks.failed().await, "the reader panicked (its message is in the log)");
+    }
+
+    #[tokio::test]
+    async fn tasks_may_end_at_the_shutdown_and_finite_ones_before() {
+        let (tasks, shutdown) = tasks();
+        let finite = tasks.guard("a connection").may_end();
+        let task = tasks.spawn("the server", std::future::pending());
+        drop(finite);
+        assert_eq!(tasks.health(), Ok(()));
+        shutdown.cancel();
+        task.await.unwrap();
+        assert_eq!(tasks.health(), Ok(()));
+    }
+
+    #[test]
+    fn panic_of_an_owned_thread_fails_the_program() {
+        let (tasks, _shutdown) = tasks();
+        let guard = tasks.guard("the store's thread");
+        let thread = thread::spawn(move || {
+            let _guard = guard;
+            panic!("no way");
+        });
+        assert!(thread.join().is_err());
+        assert!(tasks.health().unwrap_err().starts_with("the store's thread panicked"));
+    }
+
+    #[tokio::test]
+    async fn stalled_task_is_unhealthy_and_in_the_end_fails_the_program() {
+        let (tasks, _shutdown) = tasks();
+        let (stalled, alive) = (tasks.heartbeat("the state actor"), tasks.heartbeat("the other"));
+        stalled.beat();
+        let step = || {
+            alive.beat();
+            tasks.step();
+        };
+        (0..STALLED).for_each(|_| step());
+        assert_eq!(tasks.health(), Ok(()));
+        step();
+        assert_eq!(tasks.health(), Err("the state actor has not responded for 10 s".to_owned()));
+        stalled.beat();
+        step();
+        assert_eq!(tasks.health(), Ok(()));
+        (0..GIVEN_UP).for_each(|_| step());
+        assert_eq!(tasks.failed().await, "the state actor has not responded for 60 s");
+    }
+}

@@ -1,0 +1,110 @@
+//! How every rta program writes its log: to standard error, plain for people or JSON for collectors.
+
+mod queue;
+
+use std::fmt;
+use std::io::{IsTerminal as _, Write as _};
+use std::panic::PanicHookInfo;
+use std::str::FromStr;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use self::queue::LogQueue;
+
+/// The shape of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people: one readable line an event, coloured on a terminal.
+    #[default]
+    Plain,
+    /// For collectors: one JSON object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "plain" => Ok(Self::Plain),
+            "json" => Ok(Self::Json),
+            _ => Err("it is \"plain\" for people or \"json\" for collectors".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "plain",
+            Self::Json => "json",
+        })
+    }
+}
+
+/// The queue of this program's log lines.
+static QUEUE: OnceLock<LogQueue> = OnceLock::new();
+
+/// How long the end of a program waits for its last log lines to be read.
+const LAST_LINES: Duration = Duration::from_millis(500);
+
+/// Sends the program's events to standard error, and panics as events too. The variable `RTA_LOG` chooses what is
+/// logged, in the syntax of tracing-subscriber's `EnvFilter` (`debug`, `rta_agent=trace`); `level` where it is unset or
+/// wrong.
+///
+/// Logging never fails or blocks the program, whatever becomes of standard error: see [`impairment`].
+///
+/// Call it once; a later call changes nothing.
+pub fn init(format: LogFormat, level: &str) {
+    // Without its thread nothing can be logged; the program's work goes on.
+    let Ok(queue) = LogQueue::start(std::io::stderr()) else { return };
+    let queue = QUEUE.get_or_init(|| queue).clone();
+    let filter = EnvFilter::try_from_env("RTA_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false).with_writer(queue);
+    // An error says that a subscriber is set already; that one stays.
+    let _ = match format {
+        LogFormat::Plain => builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    std::panic::set_hook(Box::new(log_panic));
+}
+
+/// Logs a panic. The default hook writes to standard error itself, which may block for ever.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(
+        thread = thread.name().unwrap_or_default(),
+        location,
+        reason = panic.payload_as_str().unwrap_or_default(),
+        "a part of the program panicked"
+    );
+}
+
+/// Writes a program's last message to standard error after its log lines, waiting a moment for them to be read.
+pub fn write_last_message(program: &str, message: &str) {
+    let line = format!("{program}: {message}\n");
+    match QUEUE.get() {
+        Some(queue) => {
+            queue.push(line.as_bytes());
+            queue.flush(LAST_LINES);
+        }
+        // Where standard error is gone too, the exit code is all that is left to tell.
+        None => drop(std::io::stderr().write_all(line.as_bytes())),
+    }
+}
+
+/// Waits a moment for the log lines to be read; for the end of a program.
+pub fn flush() {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush(LAST_LINES);
+    }
+}
+
+/// Returns why log lines are being lost, as a sentence; `None` where they are written.
+pub fn impairment() -> Option<String> {
+    QUEUE.get().and_then(LogQueue::impairment)
+}

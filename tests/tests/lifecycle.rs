@@ -1,0 +1,145 @@
+//! What becomes of the agent and the aggregator when nobody reads their logs, and what they tell their supervisor.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Output};
+
+use rta_tests::{Program, Site, Web, binary, patiently, run};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// An aggregator and the agent of one host with `app`, which is kept running.
+struct World {
+    site: Site,
+    agent: Program,
+    aggregator: Program,
+    web: Web,
+    grpc: SocketAddr,
+}
+
+impl World {
+    fn new() -> Self {
+        let site = Site::new();
+        let app = site.component("app", "", "");
+        let rule = "restart = { when = \"always\", backoff = \"100ms\", limit = 100 }\nwanted = \"running\"";
+        let app = app.replacen("name = \"app\"\n", &format!("name = \"app\"\n{rule}\n"), 1);
+        site.write("components.toml", &app);
+        let [(agent, _)] = site.agents(["h"], &[], "host.toml", |[agent]| {
+            format!(
+                "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"app\"], \
+                 agent = \"http://{agent}\" }}]\n"
+            )
+        });
+        let config = site.config();
+        let config = config.to_str().unwrap();
+        let arguments = ["--config", config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"];
+        let mut aggregator = Program::start("rta-aggregator", arguments);
+        let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc"));
+        let world = Self { site, agent, aggregator, web, grpc };
+        world.until("app to be up", |host| host["instances"][0]["health"] == "up");
+        world
+    }
+
+    fn host(&self) -> Value {
+        let overview: Value = serde_json::from_str(&self.web.get("/api/v1/overview").body).unwrap();
+        overview["environments"][0]["hosts"][0].clone()
+    }
+
+    fn until(&self, what: &str, is_it: impl Fn(&Value) -> bool) {
+        patiently(what, || is_it(&self.host()).then_some(()));
+    }
+
+    fn rta(&self, arguments: &[&str]) -> Output {
+        run("rta", ["--aggregator", &self.grpc.to_string()].iter().chain(arguments))
+    }
+
+    /// Kills `app`, and waits until autostart has brought it back and the aggregator shows that.
+    fn lose_app(&self) {
+        let old = self.site.process("app").unwrap();
+        kill_process(Pid::from_raw(i32::try_from(old).unwrap()).unwrap(), Signal::KILL).unwrap();
+        self.until("app to be brought back", |host| {
+            let instance = &host["instances"][0];
+            // After some restarts it is "flapping": what counts here is that the news arrive.
+            instance["state"] == "running" && instance["pids"][0] != old
+        });
+    }
+
+    /// What is shown is true, whatever becomes of the logs; then both programs end when they are asked to.
+    fn stays_true_and_ends(mut self) {
+        self.lose_app();
+        self.lose_app();
+        let output = self.rta(&["stop", "app"]);
+        assert!(output.status.success(), "{output:?}");
+        self.until("app to be down", |host| host["instances"][0]["health"] == "down");
+        assert_eq!(self.web.get("/readyz").code, 200);
+        self.agent.signal(Signal::TERM);
+        assert_eq!(self.agent.ended().code(), Some(0));
+        self.until("the host to be unknown", |host| {
+            host["reachable"] == false && host["instances"][0]["health"] == "unknown"
+        });
+        self.aggregator.signal(Signal::TERM);
+        assert_eq!(self.aggregator.ended().code(), Some(0));
+    }
+}
+
+#[test]
+fn closed_logs_freeze_nothing_and_are_reported() {
+    let world = World::new();
+    world.agent.close_log();
+    world.aggregator.close_log();
+    world.lose_app();
+    world.lose_app();
+    world.until("the agent's log to be reported", |host| {
+        host["impairments"].as_array().is_some_and(|all| all.iter().any(|one| one["part"] == "log"))
+    });
+    let status = String::from_utf8(world.rta(&["status"]).stdout).unwrap();
+    assert!(status.contains("warning: h: the log cannot be written to standard error"), "{status}");
+    let check = patiently("the aggregator's log to be reported", || {
+        let output = world.rta(&["check"]);
+        let line = String::from_utf8(output.stdout).unwrap();
+        let told = "; the log cannot be written to standard error: Broken pipe";
+        (line.starts_with("RTA WARNING - ") && line.contains(told)).then_some(output.status.code())
+    });
+    assert_eq!(check, Some(1));
+    world.stays_true_and_ends();
+}
+
+#[test]
+fn full_log_pipes_freeze_nothing() {
+    let world = World::new();
+    world.agent.stall_log();
+    world.aggregator.stall_log();
+    // More than a pipe holds: each request to reload is told in the log.
+    for program in [&world.agent, &world.aggregator] {
+        for _ in 0..400 {
+            program.signal(Signal::HUP);
+            world.web.get("/healthz");
+        }
+    }
+    world.stays_true_and_ends();
+}
+
+#[test]
+fn supervisor_is_told_of_readiness_life_and_end() {
+    let site = Site::of_one_host(|site| site.component("app", "", ""));
+    let socket = site.path("notify");
+    let notified = UnixDatagram::bind(&socket).unwrap();
+    let mut command = Command::new(binary("rta-agent"));
+    command.arg("--config").arg(site.config()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
+    command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "2000000");
+    let mut agent = Program::run(command);
+    agent.address("address");
+    let told = || {
+        let mut message = [0; 1024];
+        let length = notified.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..length]).trim().to_owned()
+    };
+    assert_eq!(told(), "READY=1");
+    assert_eq!(told(), "WATCHDOG=1");
+    assert_eq!(told(), "WATCHDOG=1");
+    agent.signal(Signal::TERM);
+    while told() != "STOPPING=1" {}
+    assert_eq!(agent.ended().code(), Some(0));
+}
