@@ -3,12 +3,14 @@
 //! An instance is up only if it runs, once, and everything it needs is up. What is not known is unknown, and
 //! nothing that needs it is called up; but a certain failure outweighs what is not known.
 
-use rta_shared::alone::alone;
+mod alone;
+
 use rta_shared::config::Platform;
 use rta_shared::dependency::{DependencyGraph, Requirement};
 use rta_shared::overview::{EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview};
 use rta_shared::report::ComponentReport;
 
+use self::alone::alone;
 use crate::knowledge::HostKnowledge;
 
 /// What follows from `knowledge`, which has one entry for each of the platform's hosts, in its order.

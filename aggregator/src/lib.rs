@@ -6,6 +6,7 @@
 //! | `agent_id`, `agent` | one host's agent, as it is asked and followed |
 //! | `knowledge` | what was heard of the hosts |
 //! | `conclusion` | from reports to health: the rules |
+//! | `local` | the same rules on one host alone, for `rta local` |
 //! | [`target`] | from a person's words to an instance |
 //! | `changes`, `chronicle` | what differs between two overviews, and what of it is recorded |
 //! | `since` | since when everything has been as it is |
@@ -47,6 +48,7 @@ mod history;
 mod hub;
 mod keeper;
 mod knowledge;
+mod local;
 pub mod logs;
 mod maintenance;
 pub mod open_files;
@@ -65,5 +67,6 @@ mod web_server;
 pub use doors::Doors;
 pub use history::length;
 pub use keeper::Configuration;
+pub use local::evaluate_host;
 pub use record::{Record, RecordOptions, Recorder, Unfinished};
 pub use serve::{Page, serve};

@@ -23,7 +23,7 @@ pub(crate) async fn remote(client: &Client, target: &Target, json: bool, out: &m
 /// Looks at this machine.
 pub(crate) fn local(target: &Target, folder: &Path, json: bool, out: &mut dyn Write) -> Outcome {
     let (_, host, name) = target.parts()?;
-    let (config, _) = host_config(Some(host.as_str()).filter(|host| !host.is_empty()), folder)?;
+    let config = host_config(Some(host.as_str()).filter(|host| !host.is_empty()), folder)?;
     let component = config.find(&name).ok_or_else(|| {
         let hint = did_you_mean(&name, config.components.iter().map(|known| known.name.as_str()));
         let shown = printable(&name);

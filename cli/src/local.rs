@@ -6,85 +6,59 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use rta_agent::scan::Scanner;
-use rta_shared::alone::alone;
+use rta_aggregator::evaluate_host;
 use rta_shared::config::{Host, HostConfig, Platform, load_folder};
-use rta_shared::name::Name;
-use rta_shared::overview::{EnvironmentOverview, Health, HostOverview, InstanceOverview, Overview};
-use rta_shared::report::ComponentReport;
+use rta_shared::overview::Health;
+use rta_shared::report::{ConfigStanding, Report, Watch};
 use rta_shared::text::printable;
 
 use crate::exit::{CANNOT_TELL, Failure, NOT_UP, OK, Outcome, USAGE};
 use crate::render::Style;
 use crate::render::table::table;
 
-/// Scans this machine for the components of `host`, and writes the table to `out`. Dependencies are not
-/// looked at: those on other hosts cannot be seen from here.
+/// Scans this machine for the components of `host`, and writes the table to `out`. Health follows from the aggregator's
+/// own rules; what a component needs on other hosts is unknown here.
 pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut dyn Write) -> Outcome {
-    let (config, role) = host_config(host, folder)?;
-    let startable = |seen: &ComponentReport| {
-        config.components.iter().any(|known| known.name == seen.component && known.start.is_some())
-    };
-    let scan = Scanner::new(config.clone()).scan();
-    let components = scan
-        .components
-        .map_err(|reason| Failure::new(CANNOT_TELL, format!("host {}: {reason}", config.host)))?;
-    let instances: Vec<InstanceOverview> = components
-        .iter()
-        .map(|seen| {
-            let (health, reason) = alone(seen);
-            InstanceOverview {
-                component: seen.component.clone(),
-                state: Some(seen.state),
-                health,
-                processes: seen.processes.clone(),
-                reason,
-                cause: None,
-                startable: startable(seen),
-                parts: seen.parts.clone(),
-                probe: None,
-                action: None,
-                unit: None,
-                autostart: None,
-                maintenance: None,
-                has_log: false,
-                since: None,
-            }
-        })
-        .collect();
-    let health = instances.iter().map(|instance| instance.health).max().unwrap_or(Health::Unknown);
-    let host = HostOverview {
-        name: config.host.clone(),
-        role,
-        health,
-        reachable: true,
-        scanned_at: Some(scan.figures.scanned_at),
-        error: None,
-        instances,
-        agent: None,
-        usage: None,
-        maintenance: None,
+    let platform = load(folder)?;
+    let config = config_of(&platform, find_host(&platform, host)?)?;
+    let name = config.host.clone();
+    let scan = Scanner::new(config).scan();
+    if let Err(reason) = &scan.components {
+        return Err(Failure::new(CANNOT_TELL, format!("host {name}: {reason}")));
+    }
+    let report = Report {
+        host: name,
+        boot_id: String::new(),
+        scan: scan.figures,
+        components: scan.components,
+        watch: Watch::scans_only(),
+        config: ConfigStanding { digest: platform.digest.clone(), error: None },
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        certificate_ends: None,
         impairments: vec![],
     };
-    let environment = EnvironmentOverview { name: config.environment.clone(), health, hosts: vec![host] };
-    let overview = Overview {
-        generated_at: Timestamp::now(),
-        environments: vec![environment],
-        config_digest: config.digest.clone(),
-        config_error: None,
-        impairments: vec![],
-    };
+    let overview = evaluate_host(&platform, report, Timestamp::now());
     write!(out, "{}", table(&overview, style))?;
-    Ok(if health == Health::Up { OK } else { NOT_UP })
+    Ok(match overview.counts().worst() {
+        Some(Health::Up) => OK,
+        Some(Health::Degraded | Health::Down) => NOT_UP,
+        Some(Health::Unknown) | None => CANNOT_TELL,
+    })
 }
 
-/// The share of `host`, or of this machine, in the configuration in `folder`, and its role.
-pub(crate) fn host_config(host: Option<&str>, folder: &Path) -> Result<(HostConfig, Option<Name>), Failure> {
-    let platform = load_folder(folder).map_err(|error| Failure::new(USAGE, error.to_string()))?;
-    let host = find_host(&platform, host)?;
-    let config = platform
-        .host_config(host, &rta_agent::interface_addresses())
-        .map_err(|reason| Failure::new(USAGE, reason))?;
-    Ok((config, host.role.clone()))
+fn load(folder: &Path) -> Result<Platform, Failure> {
+    load_folder(folder).map_err(|error| Failure::new(USAGE, error.to_string()))
+}
+
+fn config_of(platform: &Platform, host: &Host) -> Result<HostConfig, Failure> {
+    let config = platform.host_config(host, &rta_agent::interface_addresses());
+    config.map_err(|reason| Failure::new(USAGE, reason))
+}
+
+/// The share of `host`, or of this machine, in the configuration in `folder`.
+pub(crate) fn host_config(host: Option<&str>, folder: &Path) -> Result<HostConfig, Failure> {
+    let platform = load(folder)?;
+    config_of(&platform, find_host(&platform, host)?)
 }
 
 /// The host of this name, or this machine, in the configuration.

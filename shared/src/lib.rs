@@ -22,7 +22,6 @@
 //! | [`impairment`] | parts of rta itself that do not work as they should |
 //! | [`report`] | what one agent says of its host |
 //! | [`overview`] | what the aggregator concludes of the platform |
-//! | [`alone`] | what a component's own processes say of its health |
 //! | [`trouble`] | the root causes in an overview, with what each takes down |
 //! | [`plan`] | what is done for one wish, in which order, and what became of it |
 //! | [`event`] | what happened, as it is recorded |
@@ -33,7 +32,6 @@
 //! | [`logging`] | how every rta program writes its log |
 //! | [`lifecycle`] | owned tasks, signals, and what a supervisor is told |
 
-pub mod alone;
 pub mod autostart;
 pub mod config;
 pub mod control;

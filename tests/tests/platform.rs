@@ -373,10 +373,43 @@ fn local_scans_without_any_server() {
     assert!(text(&analytic.stdout).contains("kafka server  running  up"));
     let storage = local("storage");
     assert_eq!(storage.status.code(), Some(3));
-    assert!(text(&storage.stdout).contains("watched    stopped  down"), "{storage:?}");
+    let shown = text(&storage.stdout);
+    assert!(shown.contains("watched    stopped  down"), "{storage:?}");
+    // Nothing of another host is known here.
+    assert!(
+        shown.contains("detector   running  unknown")
+            && shown.contains("kafka server on analytic is unknown")
+    );
     let unknown = local("nowhere");
     assert_eq!(unknown.status.code(), Some(4));
     assert!(text(&unknown.stderr).contains("supported hosts:\n  TEST: analytic, storage"));
+}
+
+#[test]
+fn local_judges_dependencies_on_the_same_host() {
+    let site = Site::of_one_host(|site| {
+        site.component("kafka", "", "")
+            + &site.component("writer", "\"kafka\"", "")
+            + &site.component("reader", "\"writer\"", "")
+    });
+    let mut players = ["writer", "reader"].map(|name| site.play(name));
+    let config = site.config();
+    let local = || run("rta", ["local", "h", "--config", config.to_str().unwrap()]);
+    let output = patiently("both to run", || {
+        Some(local()).filter(|output| text(&output.stdout).matches("running  degraded").count() == 2)
+    });
+    assert_eq!(output.status.code(), Some(3));
+    let shown = text(&output.stdout);
+    for line in ["kafka      stopped  down", "writer     running  degraded", "reader     running  degraded"] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    assert!(shown.contains("kafka is down, which writer needs"), "{shown}");
+    let mut kafka = site.play("kafka");
+    patiently("all to be up", || (local().status.code() == Some(0)).then_some(()));
+    for child in players.iter_mut().chain([&mut kafka]) {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }
 
 #[test]

@@ -108,7 +108,8 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Scan this machine alone: no agent, no aggregator
+    /// Scan this machine alone: no agent, no aggregator. What its components need on other hosts is unknown. Ends with 0
+    /// if all is up, 3 if something is not, 4 if that cannot be told
     Local {
         /// The host whose components are looked for [default: the machine's host name]
         #[arg(value_name = "HOST")]

@@ -1,13 +1,13 @@
 //! What a component's own processes and its probe say of its health, whatever it depends on.
 
-use crate::autostart::Autostart;
-use crate::overview::Health;
-use crate::probe::ProbeState;
-use crate::report::{ComponentReport, PartReport, State};
-use crate::unit::UnitReport;
+use rta_shared::autostart::Autostart;
+use rta_shared::overview::Health;
+use rta_shared::probe::ProbeState;
+use rta_shared::report::{ComponentReport, PartReport, State};
+use rta_shared::unit::UnitReport;
 
 /// The health, and why it is not up as a sentence; empty when up.
-pub fn alone(seen: &ComponentReport) -> (Health, String) {
+pub(super) fn alone(seen: &ComponentReport) -> (Health, String) {
     let down = |reason: &str| (Health::Down, reason.to_owned());
     match seen.state {
         State::Stopped => down(&stopped(seen)),
@@ -96,10 +96,10 @@ fn counted(restarts: u32) -> String {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
+    use rta_shared::config::Count;
+    use rta_shared::probe::ProbeReport;
 
     use super::*;
-    use crate::config::Count;
-    use crate::probe::ProbeReport;
 
     fn seen(state: State) -> ComponentReport {
         let part = |name: &str, running| PartReport {

@@ -1,0 +1,43 @@
+//! Health of one host alone, by the rules that the aggregator applies to all of them.
+
+use jiff::Timestamp;
+use rta_shared::config::Platform;
+use rta_shared::dependency::DependencyGraph;
+use rta_shared::name::Name;
+use rta_shared::overview::Overview;
+use rta_shared::report::Report;
+
+use crate::conclusion::conclude;
+use crate::knowledge::{HostKnowledge, News};
+
+/// Returns the overview of the host that `report` is of, at the moment `now`: what it needs on the host itself is
+/// judged, and what it needs on other hosts is unknown, since nothing of them is in the report. Empty where the platform
+/// does not have the host.
+pub fn evaluate_host(platform: &Platform, report: Report, now: Timestamp) -> Overview {
+    let host = report.host.clone();
+    let mut report = Some(report);
+    let known = |name: &Name| {
+        let mut known = HostKnowledge::default();
+        if let Some(report) = report.take_if(|report| report.host == *name) {
+            known.learn(News::Report(Box::new(report)));
+        }
+        known
+    };
+    let known: Vec<HostKnowledge> = platform.hosts().map(|host| &host.name).map(known).collect();
+    let mut environments = conclude(platform, &DependencyGraph::new(platform), &known);
+    for environment in &mut environments {
+        environment.hosts.retain(|one| one.name == host);
+    }
+    environments.retain(|environment| !environment.hosts.is_empty());
+    for environment in &mut environments {
+        let of_host = environment.hosts.iter().map(|host| host.health).max();
+        environment.health = of_host.unwrap_or(environment.health);
+    }
+    Overview {
+        generated_at: now,
+        environments,
+        config_digest: platform.digest.clone(),
+        config_error: None,
+        impairments: vec![],
+    }
+}
