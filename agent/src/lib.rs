@@ -20,6 +20,7 @@
 //! | `logs` | reading the components' own logs for people |
 //! | `control` | starting and stopping components, one action at a time for each |
 //! | [`reload`] | reading the configuration anew |
+//! | `request_target` | refusing requests that are for another host, boot or configuration |
 //! | `service` | the gRPC service |
 //! | `certificate` | when its certificates end |
 //! | `serve` | the server |
@@ -37,6 +38,7 @@ mod maintenance;
 mod probe;
 mod procfs;
 pub mod reload;
+mod request_target;
 mod safe_open;
 pub mod scan;
 mod serve;

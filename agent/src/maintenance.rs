@@ -72,7 +72,7 @@ mod tests {
             component: (*component).to_owned(),
             remaining: seconds.map(|seconds| Duration::from_secs(seconds.unsigned_abs()).try_into().unwrap()),
         });
-        v1::AgentServiceSetMaintenanceRequest { maintenance: maintenance.collect() }
+        v1::AgentServiceSetMaintenanceRequest { maintenance: maintenance.collect(), target: None }
     }
 
     #[test]
@@ -96,7 +96,7 @@ mod tests {
             component: String::new(),
             remaining: Some(Duration::from_secs(1 << 40).try_into().unwrap()),
         };
-        let request = v1::AgentServiceSetMaintenanceRequest { maintenance: vec![long] };
+        let request = v1::AgentServiceSetMaintenanceRequest { maintenance: vec![long], target: None };
         assert_eq!(from_wire(request, at(0)).unwrap()[0].until, Some(Timestamp::MAX));
     }
 

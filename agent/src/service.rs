@@ -15,10 +15,11 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use crate::control::action::Actions;
+use crate::control::action::{Actions, Origin};
 use crate::logs::{LogError, LogReaders, Piece};
 use crate::maintenance::from_wire;
 use crate::reload::Reloader;
+use crate::request_target::AgentIdentity;
 
 /// The agent as `proto/rta/v1/agent.proto` offers it.
 pub(crate) struct Service {
@@ -34,12 +35,21 @@ pub(crate) struct Service {
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Service {
+    /// Refuses a request other than an action that is not for this host; see [`AgentIdentity::admit`].
+    fn admit(&self, target: Option<&v1::RequestTarget>) -> Result<(), Status> {
+        let worker = &self.actions.worker;
+        let config = worker.config();
+        AgentIdentity { host: &config.host, boot_id: worker.boot_id(), config_digest: &config.digest }
+            .admit(target)
+    }
+
     /// Begins an action, and streams what is told of it.
     async fn perform<T: for<'e> From<&'e ActionEvent> + 'static>(
         &self,
         kind: ActionKind,
         component: &str,
         by: Option<v1::Requester>,
+        target: Option<v1::RequestTarget>,
     ) -> Result<Messages<T>, Status> {
         let v1::Requester { user, address } = by.unwrap_or_default();
         let mut by = Requester { user: shortened(&user), address: shortened(&address) };
@@ -47,7 +57,8 @@ impl Service {
             // What comes from outside is an operator's word, whatever name they give.
             by.address = "outside".to_owned();
         }
-        let events = self.actions.perform(kind, component, by).await?;
+        let origin = Origin::Request(target);
+        let events = self.actions.perform(kind, component, by, origin).await?;
         let messages = events.map(|event| event.map(|event| T::from(&event)));
         Ok(Box::pin(messages.take_until(self.shutdown.clone().cancelled_owned())))
     }
@@ -101,8 +112,8 @@ impl AgentService for Service {
         &self,
         request: Request<v1::AgentServiceStartRequest>,
     ) -> Result<Response<Self::StartStream>, Status> {
-        let v1::AgentServiceStartRequest { component, by } = request.into_inner();
-        Ok(Response::new(self.perform(ActionKind::Start, &component, by).await?))
+        let v1::AgentServiceStartRequest { component, by, target } = request.into_inner();
+        Ok(Response::new(self.perform(ActionKind::Start, &component, by, target).await?))
     }
 
     type StopStream = Messages<v1::AgentServiceStopResponse>;
@@ -111,8 +122,8 @@ impl AgentService for Service {
         &self,
         request: Request<v1::AgentServiceStopRequest>,
     ) -> Result<Response<Self::StopStream>, Status> {
-        let v1::AgentServiceStopRequest { component, by } = request.into_inner();
-        Ok(Response::new(self.perform(ActionKind::Stop, &component, by).await?))
+        let v1::AgentServiceStopRequest { component, by, target } = request.into_inner();
+        Ok(Response::new(self.perform(ActionKind::Stop, &component, by, target).await?))
     }
 
     type RestartStream = Messages<v1::AgentServiceRestartResponse>;
@@ -121,8 +132,8 @@ impl AgentService for Service {
         &self,
         request: Request<v1::AgentServiceRestartRequest>,
     ) -> Result<Response<Self::RestartStream>, Status> {
-        let v1::AgentServiceRestartRequest { component, by } = request.into_inner();
-        Ok(Response::new(self.perform(ActionKind::Restart, &component, by).await?))
+        let v1::AgentServiceRestartRequest { component, by, target } = request.into_inner();
+        Ok(Response::new(self.perform(ActionKind::Restart, &component, by, target).await?))
     }
 
     async fn set_maintenance(
@@ -130,7 +141,9 @@ impl AgentService for Service {
         request: Request<v1::AgentServiceSetMaintenanceRequest>,
     ) -> Result<Response<v1::AgentServiceSetMaintenanceResponse>, Status> {
         let memory = &self.actions.memory;
-        memory.set_maintenance(from_wire(request.into_inner(), Timestamp::now())?);
+        let request = request.into_inner();
+        self.admit(request.target.as_ref())?;
+        memory.set_maintenance(from_wire(request, Timestamp::now())?);
         memory.settled().await;
         Ok(Response::new(v1::AgentServiceSetMaintenanceResponse {}))
     }
@@ -141,7 +154,8 @@ impl AgentService for Service {
         &self,
         request: Request<v1::AgentServiceReadLogRequest>,
     ) -> Result<Response<Self::ReadLogStream>, Status> {
-        let v1::AgentServiceReadLogRequest { component, lines, follow } = request.into_inner();
+        let v1::AgentServiceReadLogRequest { component, lines, follow, target } = request.into_inner();
+        self.admit(target.as_ref())?;
         let (host, component, log) = self.actions.log_of(&component)?;
         let lines = usize::try_from(lines).unwrap_or(usize::MAX);
         let pieces = self.logs.read(log, lines, follow).await.map_err(|error| match error {
@@ -163,8 +177,9 @@ impl AgentService for Service {
 
     async fn reload_config(
         &self,
-        _: Request<v1::AgentServiceReloadConfigRequest>,
+        request: Request<v1::AgentServiceReloadConfigRequest>,
     ) -> Result<Response<v1::AgentServiceReloadConfigResponse>, Status> {
+        self.admit(request.into_inner().target.as_ref())?;
         let reloader = self.reloader.as_ref();
         let reloader =
             reloader.ok_or_else(|| Status::unimplemented("this agent has no configuration folder"))?;
@@ -177,7 +192,9 @@ impl AgentService for Service {
         &self,
         request: Request<v1::AgentServiceInspectRequest>,
     ) -> Result<Response<v1::AgentServiceInspectResponse>, Status> {
-        let processes = self.actions.inspect(&request.into_inner().component).await?;
+        let v1::AgentServiceInspectRequest { component, target } = request.into_inner();
+        self.admit(target.as_ref())?;
+        let processes = self.actions.inspect(&component).await?;
         let processes = processes.into_iter().map(Into::into).collect();
         Ok(Response::new(v1::AgentServiceInspectResponse { processes }))
     }
@@ -186,7 +203,9 @@ impl AgentService for Service {
         &self,
         request: Request<v1::AgentServiceExplainRequest>,
     ) -> Result<Response<v1::AgentServiceExplainResponse>, Status> {
-        let parts = self.actions.explain(&request.into_inner().component).await?;
+        let v1::AgentServiceExplainRequest { component, target } = request.into_inner();
+        self.admit(target.as_ref())?;
+        let parts = self.actions.explain(&component).await?;
         let parts = parts.into_iter().map(Into::into).collect();
         Ok(Response::new(v1::AgentServiceExplainResponse { parts }))
     }

@@ -145,6 +145,7 @@ impl HostKnowledge {
             // An older agent does not tell; that is no difference.
             config_differs: !report.config.digest.is_empty() && report.config.digest != digest,
             certificate_ends: report.certificate_ends,
+            boot_id: report.boot_id.clone(),
         })
     }
 

@@ -13,6 +13,7 @@ use rta_shared::impairment::ImpairmentList;
 use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::overview::{InstanceId, Overview};
 use rta_shared::plan::{Conduct, Plan, PlanBegun, Wish};
+use rta_shared::proto::v1::RequestTarget;
 use rta_shared::reload::PlatformReload;
 use rta_shared::text::{printable, printable_lines};
 use rta_shared::tls::Asking;
@@ -35,6 +36,7 @@ use crate::plan::make::make;
 use crate::plan::reach::{Situation, standings};
 use crate::plan::run::{Failure, run_to_the_end};
 use crate::plan::select::select;
+use crate::plan::targets::targets;
 use crate::plan::unfinished;
 use crate::record::Recorder;
 use crate::strip::remembered::Remembered;
@@ -64,6 +66,12 @@ pub struct Operations {
     /// The tasks of the aggregator itself.
     tasks: OwnedTasks,
     ending: CancellationToken,
+}
+
+/// A plan, and what each of its steps is for.
+struct Planned {
+    plan: Plan,
+    targets: Vec<RequestTarget>,
 }
 
 /// Why a plan was not begun.
@@ -252,12 +260,20 @@ impl Operations {
     /// # Errors
     /// The wish names nothing, or several where one is meant; or there is no such plan.
     pub async fn plan(&self, kind: ActionKind, wish: &Wish) -> Result<Plan, OperationError> {
+        Ok(self.planned(kind, wish).await?.plan)
+    }
+
+    /// [`Operations::plan`], with what each step is for.
+    async fn planned(&self, kind: ActionKind, wish: &Wish) -> Result<Planned, OperationError> {
         // A host that has just been added, or all of them after a start, are soon heard of or given up.
         let _ = tokio::time::timeout(FIRST_NEWS, self.ready()).await;
         let (fleet, overview, wish) = (self.fleet(), self.overview(), wish.clone());
         // Of a large platform it takes a while.
-        let made = tokio::task::spawn_blocking(move || make_plan(kind, &fleet, &overview, &wish)).await;
-        made.unwrap_or_else(|error| {
+        let made = tokio::task::spawn_blocking(move || {
+            let plan = make_plan(kind, &fleet, &overview, &wish)?;
+            Ok(Planned { targets: targets(&plan, &overview), plan })
+        });
+        made.await.unwrap_or_else(|error| {
             Err(OperationError::new(Code::Internal, format!("the aggregator failed: {error}")))
         })
     }
@@ -273,7 +289,7 @@ impl Operations {
         conduct: Conduct,
         by: Requester,
     ) -> Result<Arc<Account>, NotBegun> {
-        let plan = self.plan(kind, wish).await?;
+        let Planned { plan, targets } = self.planned(kind, wish).await?;
         let unagreed = agree::unagreed(&plan, &conduct);
         if !unagreed.is_empty() {
             let sentence = agree::sentence(&plan, wish, &unagreed);
@@ -297,13 +313,14 @@ impl Operations {
             let (operations, account) = (self.clone(), Arc::clone(&account));
             move |at, step: rta_shared::plan::Step| {
                 let (operations, account) = (operations.clone(), Arc::clone(&account));
+                let target = targets.get(at).cloned().unwrap_or_default();
                 async move {
                     let tell = |progress: Progress| {
                         let progress = Progress { text: printable_lines(&progress.text), ..progress };
                         account.progress(at, Timestamp::now(), progress);
                     };
                     let by = &account.begun().by;
-                    let outcome = operations.perform(step.action, &step.instance, by, tell).await;
+                    let outcome = operations.perform(step.action, &step.instance, target, by, tell).await;
                     outcome.map(|done| done.to_string()).map_err(|error| Failure {
                         unreachable: error.code == Code::Unavailable,
                         reason: error.message,
@@ -320,6 +337,7 @@ impl Operations {
         &self,
         kind: ActionKind,
         id: &InstanceId,
+        target: RequestTarget,
         by: &Requester,
         tell: impl Fn(Progress),
     ) -> Result<Done, OperationError> {
@@ -328,7 +346,7 @@ impl Operations {
         let agent = agent(&fleet, &found)?;
         tracing::info!(instance = %id, ?kind, "asking the agent");
         let patience = patience(kind, found.component);
-        let outcome = agent.control(kind, &found.component.name, by, patience, tell).await;
+        let outcome = agent.control(kind, &found.component.name, target, by, patience, tell).await;
         match &outcome {
             Ok(done) => tracing::info!(instance = %id, ?kind, %done, "the agent answered"),
             Err(error) => tracing::warn!(instance = %id, ?kind, %error, "the agent did not do it"),

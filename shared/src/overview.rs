@@ -142,6 +142,8 @@ pub struct AgentOverview {
     pub config_differs: bool,
     /// When its certificate ends; `None`: it is asked in clear, or does not tell.
     pub certificate_ends: Option<Timestamp>,
+    /// `/proc/sys/kernel/random/boot_id` of its host.
+    pub boot_id: String,
 }
 
 impl AgentOverview {
@@ -152,6 +154,7 @@ impl AgentOverview {
             && self.config_error == other.config_error
             && self.config_differs == other.config_differs
             && self.certificate_ends == other.certificate_ends
+            && self.boot_id == other.boot_id
     }
 }
 
@@ -425,6 +428,7 @@ mod tests {
                         config_error: None,
                         config_differs: false,
                         certificate_ends: None,
+                        boot_id: "b".to_owned(),
                     }),
                     usage: Some(Usage {
                         measured_at: Timestamp::UNIX_EPOCH,
@@ -480,7 +484,8 @@ mod tests {
                     "watch": {"mode": "events", "fallback": null, "overruns": 0, "differences": 0},
                     "seen_at": "1970-01-01T00:00:00Z", "scan_micros": 900, "processes_seen": 300,
                     "config_digest": "abc", "config_error": null, "config_differs": false,
-                    "certificate_ends": null
+                    "certificate_ends": null,
+                    "boot_id": "b"
                 },
                 "usage": {
                     "measured_at": "1970-01-01T00:00:00Z", "cpus": 2, "load": [0.5, 0.25, 0.0],

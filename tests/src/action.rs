@@ -35,6 +35,27 @@ pub async fn connect(address: SocketAddr) -> AgentClient {
     AgentClient::connect(format!("http://{address}")).await.expect("the agent can be reached")
 }
 
+/// What a request to an agent is for, as its report describes it.
+///
+/// # Panics
+/// Where it does not report.
+pub async fn target(client: &mut AgentClient) -> Option<v1::RequestTarget> {
+    let response = client.watch_report(v1::WatchReportRequest {}).await.expect("the agent reports");
+    let mut events = response.into_inner();
+    loop {
+        let event = events.message().await.expect("the agent reports").expect("the reports go on").event;
+        if let Some(v1::watch_report_response::Event::Report(v1::Report {
+            host,
+            boot_id,
+            config_digest,
+            ..
+        })) = event
+        {
+            return Some(v1::RequestTarget { host, boot_id, config_digest });
+        }
+    }
+}
+
 /// Has an agent do something to a component for `ann`, and reads what it tells to the end.
 ///
 /// # Panics
@@ -43,17 +64,18 @@ pub async fn act(client: &mut AgentClient, kind: ActionKind, component: &str) ->
     let component = component.to_owned();
     let by = Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() };
     let by = Some((&by).into());
+    let target = target(client).await;
     match kind {
         ActionKind::Start => {
-            let request = v1::AgentServiceStartRequest { component, by };
+            let request = v1::AgentServiceStartRequest { component, by, target };
             heard(client.start(request).await).await
         }
         ActionKind::Stop => {
-            let request = v1::AgentServiceStopRequest { component, by };
+            let request = v1::AgentServiceStopRequest { component, by, target };
             heard(client.stop(request).await).await
         }
         ActionKind::Restart => {
-            let request = v1::AgentServiceRestartRequest { component, by };
+            let request = v1::AgentServiceRestartRequest { component, by, target };
             heard(client.restart(request).await).await
         }
     }

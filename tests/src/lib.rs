@@ -20,7 +20,7 @@ mod storm;
 mod systemd;
 mod web;
 
-pub use action::{Acted, AgentClient, act, connect};
+pub use action::{Acted, AgentClient, act, connect, target};
 pub use binaries::binary;
 pub use crowd::Crowd;
 pub use follower::{Follower, Seen, Sighting};

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use rta_shared::control::{ActionKind, Done, Outcome};
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::watch_report_response::Event;
-use rta_tests::{AgentClient, Program, Site, act, binary, connect, patiently, run};
+use rta_tests::{AgentClient, Program, Site, act, binary, connect, patiently, run, target};
 use rustix::process::Signal;
 use tonic::{Code, Status};
 
@@ -434,12 +434,14 @@ async fn a_hangup_makes_it_read_its_configuration_anew() {
         refused.config_error.contains("site.toml:3:1: component \"app\": key \"criterion\" is not known")
     );
     assert_eq!((refused.config_digest, refused.components), (after.config_digest, after.components));
-    let status = client.reload_config(v1::AgentServiceReloadConfigRequest {}).await.unwrap_err();
+    let target = target(&mut client).await;
+    let reload = v1::AgentServiceReloadConfigRequest { target };
+    let status = client.reload_config(reload.clone()).await.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
     assert_eq!(status.message(), refused.config_error);
 
     site.write("site.toml", &sound);
-    let response = client.reload_config(v1::AgentServiceReloadConfigRequest {}).await.unwrap().into_inner();
+    let response = client.reload_config(reload).await.unwrap().into_inner();
     assert_eq!(response.config_digest, before.config_digest);
     assert_eq!(response.changes, ["component \"more\" removed"]);
     assert_eq!(state(&mut client, "app").await, (v1::State::Running, pids));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
-use rta_tests::{Children, Program, Site, patiently};
+use rta_tests::{Children, Program, Site, patiently, target};
 use rustix::process::{Pid, Signal, kill_process};
 use tonic::Status;
 use tonic::transport::Channel;
@@ -46,14 +46,16 @@ fn ann() -> Option<v1::Requester> {
 }
 
 async fn start(client: &mut Client) -> Result<(), Status> {
-    let request = v1::AgentServiceStartRequest { component: "app".to_owned(), by: ann() };
+    let target = target(client).await;
+    let request = v1::AgentServiceStartRequest { component: "app".to_owned(), by: ann(), target };
     let mut events = client.start(request).await?.into_inner();
     while events.message().await?.is_some() {}
     Ok(())
 }
 
 async fn stop(client: &mut Client) -> Result<(), Status> {
-    let request = v1::AgentServiceStopRequest { component: "app".to_owned(), by: ann() };
+    let target = target(client).await;
+    let request = v1::AgentServiceStopRequest { component: "app".to_owned(), by: ann(), target };
     let mut events = client.stop(request).await?.into_inner();
     while events.message().await?.is_some() {}
     Ok(())
@@ -64,7 +66,8 @@ async fn maintain(client: &mut Client, maintenance: &[(&str, Option<u64>)]) {
         component: (*component).to_owned(),
         remaining: seconds.map(|seconds| Duration::from_secs(seconds).try_into().unwrap()),
     });
-    let request = v1::AgentServiceSetMaintenanceRequest { maintenance: maintenance.collect() };
+    let target = target(client).await;
+    let request = v1::AgentServiceSetMaintenanceRequest { maintenance: maintenance.collect(), target };
     client.set_maintenance(request).await.unwrap();
 }
 

@@ -85,7 +85,8 @@ impl Told {
 /// Performs an action to its end.
 macro_rules! perform {
     ($client:expr, $method:ident, $request:ident, $event:path, $component:expr) => {{
-        let request = v1::$request { component: $component.to_owned(), by: None };
+        let target = rta_tests::target($client).await;
+        let request = v1::$request { component: $component.to_owned(), by: None, target };
         let mut told = Told { progress: Vec::new(), end: Err(Status::unknown("it never ended")) };
         match $client.$method(request).await {
             Err(status) => told.end = Err(status),
@@ -229,7 +230,8 @@ async fn a_failure_quotes_the_units_result() {
     // Another component's process runs, and systemd is content: the criteria are wrong.
     let text = std::fs::read_to_string(site.config().join("site.toml")).unwrap();
     site.write("site.toml", &text.replace("timeout = \"20s\"", "timeout = \"1s\""));
-    client.reload_config(v1::AgentServiceReloadConfigRequest {}).await.unwrap();
+    let target = rta_tests::target(&mut client).await;
+    client.reload_config(v1::AgentServiceReloadConfigRequest { target }).await.unwrap();
     let told = start(&mut client, "other").await;
     let sentence = "start of other on h: no process matched its criteria within 1 s, though other.service is \
                     active (running); check the criteria";

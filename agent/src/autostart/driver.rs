@@ -16,7 +16,7 @@ use tonic::{Code, Status};
 
 use super::Autostarts;
 use super::policy::{Keeper, Moment, Seen, Verdict};
-use crate::control::action::Actions;
+use crate::control::action::{Actions, Origin};
 use crate::maintenance::{next_end, quiet};
 use crate::state_folder::{Changes, Finished, Remembered};
 
@@ -226,7 +226,8 @@ impl Kept {
 
 /// Starts it, and waits until that has ended.
 async fn attempt(actions: Actions, component: Name) -> Attempt {
-    let begun = actions.perform(ActionKind::Start, component.as_str(), Requester::autostart()).await;
+    let by = Requester::autostart();
+    let begun = actions.perform(ActionKind::Start, component.as_str(), by, Origin::Own).await;
     match begun {
         Ok(events) => {
             let mut events = std::pin::pin!(events);

@@ -10,6 +10,7 @@ use rta_shared::control::{ActionEvent, ActionKind, Done, Requester};
 use rta_shared::explain::ExplainedPart;
 use rta_shared::inspection::InspectedProcess;
 use rta_shared::name::{Name, too_long};
+use rta_shared::proto::v1;
 use rta_shared::text::{did_you_mean, echoed};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -27,6 +28,7 @@ use super::news::{News, Told};
 use super::refusal::{Refusal, off_the_runtime};
 use crate::inspection::inspect;
 use crate::logs::LogPath;
+use crate::request_target::AgentIdentity;
 use crate::scan::Scanner;
 use crate::state_folder::Memory;
 use crate::worker::Worker;
@@ -35,6 +37,14 @@ use crate::worker::Worker;
 const YIELD: Duration = Duration::from_secs(5);
 /// How often it is asked whether it has.
 const PACE: Duration = Duration::from_millis(20);
+
+/// Where an action comes from.
+pub(crate) enum Origin {
+    /// The agent itself.
+    Own,
+    /// A caller, who says which agent it is for; without that it is refused.
+    Request(Option<v1::RequestTarget>),
+}
 
 /// Performs actions. One at a time works on a component; each goes on if its caller goes away.
 #[derive(Clone)]
@@ -63,8 +73,14 @@ impl Actions {
         kind: ActionKind,
         name: &str,
         by: Requester,
+        origin: Origin,
     ) -> Result<impl Stream<Item = Told> + use<>, Status> {
         let config = self.worker.config();
+        if let Origin::Request(target) = &origin {
+            // By the very configuration that the component is then taken from.
+            let (host, boot_id, config_digest) = (&config.host, self.worker.boot_id(), &config.digest);
+            AgentIdentity { host, boot_id, config_digest }.admit_action(target.as_ref())?;
+        }
         let component = find(&config, name)?.clone();
         let (begun, is_begun) = oneshot::channel();
         // Unbounded, but `News` sends only so many.

@@ -40,32 +40,36 @@ impl Agent {
     }
 
     /// Starts, stops or restarts a component of this host, waiting no longer than `patience`, and tells `tell`
-    /// how far that is.
+    /// how far that is. `target` is what it was planned for.
     ///
     /// # Errors
-    /// The agent's own refusals, and an agent that does not answer.
+    /// The agent's own refusals, an agent that does not answer, and one that is another host's.
     pub(crate) async fn control(
         &self,
         kind: ActionKind,
         component: &Name,
+        target: v1::RequestTarget,
         by: &Requester,
         patience: Duration,
         tell: impl Fn(Progress),
     ) -> Result<Done, OperationError> {
+        // What was planned counts, not what has answered since; but another host's agent gets no request at all.
+        self.target()?;
         let (component, by) = (component.as_str().to_owned(), Some(by.into()));
+        let target = Some(target);
         let mut client = self.client.clone();
         let call = async {
             match kind {
                 ActionKind::Start => {
-                    let request = v1::AgentServiceStartRequest { component, by };
+                    let request = v1::AgentServiceStartRequest { component, by, target };
                     self.heard(client.start(request).await, tell).await
                 }
                 ActionKind::Stop => {
-                    let request = v1::AgentServiceStopRequest { component, by };
+                    let request = v1::AgentServiceStopRequest { component, by, target };
                     self.heard(client.stop(request).await, tell).await
                 }
                 ActionKind::Restart => {
-                    let request = v1::AgentServiceRestartRequest { component, by };
+                    let request = v1::AgentServiceRestartRequest { component, by, target };
                     self.heard(client.restart(request).await, tell).await
                 }
             }
@@ -114,7 +118,8 @@ impl Agent {
     /// The agent's own refusals, and an agent that does not answer.
     pub(crate) async fn explain(&self, component: &Name) -> Result<Vec<ExplainedPart>, OperationError> {
         let mut client = self.client.clone();
-        let request = v1::AgentServiceExplainRequest { component: component.as_str().to_owned() };
+        let (component, target) = (component.as_str().to_owned(), Some(self.target()?));
+        let request = v1::AgentServiceExplainRequest { component, target };
         let parts = self.looked(client.explain(request)).await?.parts;
         Ok(parts.into_iter().map(Into::into).collect())
     }
@@ -140,7 +145,8 @@ impl Agent {
     /// The agent's own refusals, and an agent that does not answer.
     pub(crate) async fn inspect(&self, component: &Name) -> Result<Vec<InspectedProcess>, OperationError> {
         let mut client = self.client.clone();
-        let request = v1::AgentServiceInspectRequest { component: component.as_str().to_owned() };
+        let (component, target) = (component.as_str().to_owned(), Some(self.target()?));
+        let request = v1::AgentServiceInspectRequest { component, target };
         let processes = self.looked(client.inspect(request)).await?.processes;
         Ok(processes.into_iter().map(Into::into).collect())
     }
@@ -156,7 +162,8 @@ impl Agent {
         follow: bool,
     ) -> Result<Streaming<v1::AgentServiceReadLogResponse>, OperationError> {
         let mut client = self.client.clone();
-        let request = v1::AgentServiceReadLogRequest { component: component.to_string(), lines, follow };
+        let (component, target) = (component.as_str().to_owned(), Some(self.target()?));
+        let request = v1::AgentServiceReadLogRequest { component, lines, follow, target };
         match tokio::time::timeout(SCAN, client.read_log(request)).await {
             Err(_) => Err(OperationError::new(
                 Code::DeadlineExceeded,
@@ -175,8 +182,12 @@ impl Agent {
     /// Has the agent read its own configuration anew.
     pub(crate) async fn reload_config(&self) -> Reload {
         let mut client = self.client.clone();
-        let call = client.reload_config(v1::AgentServiceReloadConfigRequest {});
         let refused = |error: String| Reload { error: Some(error), ..Reload::default() };
+        let target = match self.target() {
+            Ok(target) => Some(target),
+            Err(error) => return refused(error.message),
+        };
+        let call = client.reload_config(v1::AgentServiceReloadConfigRequest { target });
         match tokio::time::timeout(RELOAD, call).await {
             Err(_) => refused(format!(
                 "the agent at {} has not said within {} s how its reload ended; look at the status",

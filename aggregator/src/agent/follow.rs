@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::watch_report_response::Event;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tonic::Code;
 
 use super::Agent;
@@ -71,6 +71,7 @@ impl Agent {
             Ok(Err(status)) => return self.sentence(&status),
             Ok(Ok(response)) => response.into_inner(),
         };
+        let known = Notify::new();
         let reading = async {
             loop {
                 let event = match tokio::time::timeout(SILENCE, stream.message()).await {
@@ -81,7 +82,10 @@ impl Agent {
                 };
                 let news = match event {
                     Some(Event::Report(report)) => match self.checked(report) {
-                        Ok(report) => News::Report(Box::new(report)),
+                        Ok(report) => {
+                            known.notify_one();
+                            News::Report(Box::new(report))
+                        }
                         Err(reason) => return reason,
                     },
                     Some(Event::Heartbeat(heartbeat)) => match heartbeat.try_into() {
@@ -101,7 +105,11 @@ impl Agent {
         };
         tokio::select! {
             reason = reading => reason,
-            never = self.tell_maintenance(maintenance.clone()) => match never {},
+            never = async {
+                // Not before it is known to be the right agent.
+                known.notified().await;
+                self.tell_maintenance(maintenance.clone()).await
+            } => match never {},
         }
     }
 
@@ -136,7 +144,8 @@ impl Agent {
     /// of none is left alone.
     async fn set_maintenance(&self, own: &[Maintenance], now: Timestamp) -> Result<(), String> {
         let maintenance = own.iter().filter_map(|one| v1::AgentMaintenance::at(one, now));
-        let request = v1::AgentServiceSetMaintenanceRequest { maintenance: maintenance.collect() };
+        let target = Some(self.target().map_err(|error| error.message)?);
+        let request = v1::AgentServiceSetMaintenanceRequest { maintenance: maintenance.collect(), target };
         let mut client = self.client.clone();
         match tokio::time::timeout(MAINTENANCE, client.set_maintenance(request)).await {
             Err(_) => Err(format!(

@@ -4,6 +4,7 @@ mod ask;
 mod follow;
 
 use std::error::Error as _;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rta_shared::config::Host;
@@ -14,10 +15,11 @@ use rta_shared::report::Report;
 use rta_shared::text::{printable, printable_lines};
 use rta_shared::tls::trouble::trouble;
 use rta_shared::tls::{Asking, Target, connect};
-use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
 
 use crate::agent_id::AgentId;
+use crate::target::OperationError;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -36,6 +38,19 @@ pub(crate) struct Agent {
     host: Name,
     address: String,
     client: AgentServiceClient<Channel>,
+    answered: Arc<Mutex<Answered>>,
+}
+
+/// Which host's agent answered last at the address; clones of an [`Agent`] share it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Answered {
+    /// None so far.
+    #[default]
+    Nobody,
+    /// The right one, in this boot.
+    Own { boot_id: String },
+    /// Another host's: nothing is sent to it.
+    Foreign(Name),
 }
 
 impl Agent {
@@ -62,6 +77,7 @@ impl Agent {
             host: host.name.clone(),
             address: host.agent.clone(),
             client: AgentServiceClient::new(channel),
+            answered: Arc::default(),
         })
     }
 
@@ -83,14 +99,41 @@ impl Agent {
         let report =
             Report::try_from(report).map_err(|error| format!("the agent at {}: {error}", self.address))?;
         if report.host != self.host {
-            return Err(format!(
-                "the agent at {} is that of host {}, not of {}; correct the agent's address in the configuration",
-                self.address,
-                printable(report.host.as_str()),
-                self.host
-            ));
+            let sentence = self.foreign(&report.host);
+            self.answered(Answered::Foreign(report.host));
+            return Err(sentence);
         }
+        self.answered(Answered::Own { boot_id: report.boot_id.clone() });
         Ok(report)
+    }
+
+    fn answered(&self, by: Answered) {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = by;
+    }
+
+    fn foreign(&self, host: &Name) -> String {
+        format!(
+            "the agent at {} is that of host {}, not of {}; correct the agent's address in the configuration",
+            self.address,
+            printable(host.as_str()),
+            self.host
+        )
+    }
+
+    /// The host and, once it has answered, the boot that a request other than an action is for.
+    ///
+    /// # Errors
+    /// FAILED_PRECONDITION if another host's agent answers at the address: nothing is sent to it.
+    fn target(&self) -> Result<v1::RequestTarget, OperationError> {
+        let boot_id = match self.answered.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            Answered::Nobody => String::new(),
+            Answered::Own { boot_id } => boot_id,
+            Answered::Foreign(host) => {
+                return Err(OperationError::new(Code::FailedPrecondition, self.foreign(&host)));
+            }
+        };
+        let host = self.host.as_str().to_owned();
+        Ok(v1::RequestTarget { host, boot_id, config_digest: String::new() })
     }
 
     /// What a failed call means to a person.

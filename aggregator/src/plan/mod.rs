@@ -5,6 +5,7 @@
 //! | `select` | from a wish to the instances that it names |
 //! | `reach` | what an instance needs, and what needs it |
 //! | `make` | the plan: pure |
+//! | `targets` | which host, boot and configuration each step is for |
 //! | `agree` | what a plan touches beside the named, and whether that was agreed |
 //! | `account` | what is told of one plan, to any number of listeners |
 //! | `book` | the accounts of the plans under way and of late |
@@ -19,6 +20,7 @@ pub(crate) mod make;
 pub(crate) mod reach;
 pub(crate) mod run;
 pub(crate) mod select;
+pub(crate) mod targets;
 mod turn;
 pub(crate) mod unfinished;
 

@@ -210,6 +210,7 @@ mod tests {
             config_error: None,
             config_differs: false,
             certificate_ends: Some(before(-40 * 86_400)),
+            boot_id: "b".to_owned(),
         };
         let usage = Usage {
             measured_at: now(),

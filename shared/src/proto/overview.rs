@@ -113,6 +113,7 @@ impl From<&AgentOverview> for v1::AgentOverview {
             config_error: agent.config_error.clone().unwrap_or_default(),
             config_differs: agent.config_differs,
             certificate_ends: agent.certificate_ends.map(to_wire_time),
+            boot_id: agent.boot_id.clone(),
         }
     }
 }
@@ -131,6 +132,7 @@ impl TryFrom<v1::AgentOverview> for AgentOverview {
             config_error: optional(agent.config_error),
             config_differs: agent.config_differs,
             certificate_ends: agent.certificate_ends.map(from_wire_time).transpose()?,
+            boot_id: agent.boot_id,
         })
     }
 }
@@ -285,6 +287,7 @@ mod tests {
                 config_error: Some("wrong".to_owned()),
                 config_differs: true,
                 certificate_ends: Some(Timestamp::UNIX_EPOCH),
+                boot_id: "boot".to_owned(),
             }),
             usage: None,
             maintenance: None,

@@ -48,6 +48,7 @@ pub(crate) fn agent() -> AgentOverview {
         config_error: None,
         config_differs: false,
         certificate_ends: None,
+        boot_id: "b".to_owned(),
     }
 }
 

@@ -1,0 +1,60 @@
+//! What each step of a plan is for: the host, its boot and its agent's configuration, as the plan was made. Pure.
+
+use std::collections::HashMap;
+
+use rta_shared::name::Name;
+use rta_shared::overview::Overview;
+use rta_shared::plan::Plan;
+use rta_shared::proto::v1::RequestTarget;
+
+/// Returns what each step of `plan` is for, by the overview that the plan was made from. Of a host that was never
+/// heard of only its name is known, and its agent refuses the action.
+///
+/// It is kept with the plan and not looked up when a step begins: a plan takes minutes, and a host that was booted
+/// or configured anew in between is not the one that somebody agreed to act on.
+pub(crate) fn targets(plan: &Plan, overview: &Overview) -> Vec<RequestTarget> {
+    let hosts = overview.environments.iter().flat_map(|environment| &environment.hosts);
+    let agents: HashMap<&Name, _> = hosts.map(|host| (&host.name, host.agent.as_ref())).collect();
+    let target = |host: &Name| {
+        let agent = agents.get(host).copied().flatten();
+        RequestTarget {
+            host: host.as_str().to_owned(),
+            boot_id: agent.map(|agent| agent.boot_id.clone()).unwrap_or_default(),
+            config_digest: agent.map(|agent| agent.config_digest.clone()).unwrap_or_default(),
+        }
+    };
+    plan.steps.iter().map(|step| target(&step.instance.host)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rta_shared::control::ActionKind;
+    use rta_shared::overview::InstanceId;
+    use rta_shared::plan::Step;
+
+    use super::*;
+    use crate::web::page::tests::{agent, sample};
+
+    #[test]
+    fn step_is_for_the_host_as_the_overview_showed_it() {
+        let mut overview = sample();
+        for host in overview.environments.iter_mut().flat_map(|environment| &mut environment.hosts) {
+            host.agent = (host.name == *"c9t21193").then(agent);
+        }
+        let step = |host: &str| Step {
+            instance: InstanceId { environment: "E".into(), host: host.into(), component: "c".into() },
+            action: ActionKind::Stop,
+            named: true,
+            after: vec![],
+            why: String::new(),
+        };
+        let plan = Plan { kind: ActionKind::Stop, steps: ["c2t08978", "c9t21193", "gone"].map(step).into() };
+        let target = |host: &str, boot_id: &str, config_digest: &str| RequestTarget {
+            host: host.to_owned(),
+            boot_id: boot_id.to_owned(),
+            config_digest: config_digest.to_owned(),
+        };
+        let expected = [target("c2t08978", "", ""), target("c9t21193", "b", "def"), target("gone", "", "")];
+        assert_eq!(targets(&plan, &overview), expected);
+    }
+}

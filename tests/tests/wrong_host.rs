@@ -1,0 +1,197 @@
+//! Requests that reach an agent they are not for: nothing is done, and the reason is told.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::net::SocketAddr;
+
+use rta_shared::proto::v1;
+use rta_tests::{Program, Site, connect, patiently, run, target};
+use rustix::process::Signal;
+use serde_json::Value;
+use tonic::Code;
+
+/// A host `h` with its agent, and beside it a host `wrong` that is configured with the address of that agent.
+struct Platform {
+    site: Site,
+    agent: Program,
+    address: SocketAddr,
+    _aggregator: Program,
+    grpc: SocketAddr,
+}
+
+impl Platform {
+    fn new(components: &str, more: impl Fn(&Site) -> String) -> Self {
+        let site = Site::new();
+        site.write("components.toml", &more(&site));
+        let hosts = |[address]: [SocketAddr; 1]| {
+            // Two names of one machine: the same address twice is refused already when the configuration is read.
+            let port = address.port();
+            [("h", "127.0.0.1"), ("wrong", "localhost")].iter().fold(
+                "[[environment]]\nname = \"TEST\"\n".to_owned(),
+                |text, (host, machine)| {
+                    format!(
+                        "{text}[[environment.host]]\nname = \"{host}\"\ncomponents = [{components}]\n\
+                         agent = \"http://{machine}:{port}\"\n"
+                    )
+                },
+            )
+        };
+        let state = site.path("state");
+        let [(agent, address)] =
+            site.agents(["h"], &["--state", state.to_str().unwrap()], "hosts.toml", hosts);
+        // By the file that the aggregator reads: its plans must fit both.
+        agent.signal(Signal::HUP);
+        let config = site.config();
+        let mut aggregator = Program::start(
+            "rta-aggregator",
+            ["--config", config.to_str().unwrap(), "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
+        );
+        let grpc = aggregator.address("grpc");
+        Self { site, agent, address, _aggregator: aggregator, grpc }
+    }
+
+    /// Runs the command against the aggregator; its exit code, and all that it printed.
+    fn rta(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let aggregator = self.grpc.to_string();
+        let output = run("rta", ["--aggregator", &aggregator].iter().chain(arguments));
+        let printed = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), printed)
+    }
+
+    /// Waits until the host `wrong` is known to be another one's agent.
+    fn until_wrong_is_known(&self) {
+        patiently("the wrong host to be noticed", || {
+            let (_, printed) = self.rta(&["status"]);
+            printed.contains("is that of host h, not of wrong").then_some(())
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_is_asked_of_a_host_is_done_on_another() {
+    let platform = Platform::new("\"svc\"", |site| {
+        site.component("svc", "", "")
+            .replace("[component.start]", "[component.start]\nenvironment.SAYS = \"secret\"")
+    });
+    platform.until_wrong_is_known();
+    assert_eq!(platform.rta(&["start", "svc", "--host", "h", "--yes"]).0, Some(0));
+    let pid = platform.site.process("svc").unwrap();
+    std::fs::write(platform.site.log("svc"), "what h wrote\n").unwrap();
+
+    let reason = "is that of host h, not of wrong; correct the agent's address in the configuration";
+    for action in ["stop", "restart", "start"] {
+        let (code, printed) = platform.rta(&[action, "svc", "--host", "wrong", "--yes"]);
+        assert!(code != Some(0) && printed.contains(reason), "{action}: {code:?} {printed}");
+        assert_eq!(platform.site.processes(), [pid], "{action}");
+    }
+    for reading in [&["logs", "svc", "--host", "wrong"][..], &["explain", "svc", "--host", "wrong"]] {
+        let (code, printed) = platform.rta(reading);
+        assert!(code != Some(0) && printed.contains(reason), "{reading:?}: {code:?} {printed}");
+        assert!(!printed.contains("what h wrote") && !printed.contains(&pid.to_string()), "{printed}");
+    }
+    let (code, printed) = platform.rta(&["config", "reload"]);
+    assert!(code == Some(1) && printed.contains(reason), "{code:?} {printed}");
+
+    // Maintenance of the one is kept from the other, and that of the other reaches it.
+    assert_eq!(platform.rta(&["maintenance", "on", "--host", "wrong"]).0, Some(0));
+    assert_eq!(platform.rta(&["maintenance", "on", "svc", "--host", "h"]).0, Some(0));
+    let kept = patiently("the agent to keep its maintenance", || {
+        let state = std::fs::read_to_string(platform.site.path("state/agent.json")).ok()?;
+        let state: Value = serde_json::from_str(&state).unwrap();
+        Some(state["maintenance"].clone()).filter(|kept| kept.as_array().is_some_and(|kept| !kept.is_empty()))
+    });
+    assert_eq!(kept.as_array().unwrap().len(), 1, "{kept}");
+    assert_eq!(kept[0]["component"], "svc");
+}
+
+#[tokio::test]
+async fn agent_refuses_what_is_not_for_it() {
+    let site = Site::of_one_host(|site| site.component("svc", "", ""));
+    let (agent, address) = site.agent("h");
+    let mut client = connect(address).await;
+    let right = target(&mut client).await.unwrap();
+    let component = || "svc".to_owned();
+    let wrong = v1::RequestTarget { host: "wrong".to_owned(), ..right.clone() };
+    let booted = v1::RequestTarget { boot_id: "earlier".to_owned(), ..right.clone() };
+    let configured = v1::RequestTarget { config_digest: "older".to_owned(), ..right.clone() };
+    for (target, expected) in [
+        (None, "the request does not say for which host it is, and was not carried out by the agent of h: "),
+        (Some(wrong.clone()), "this is the agent of h, not of wrong; the request was not carried out: "),
+        (Some(booted), "h was booted since this was planned; "),
+        (Some(configured), "the configuration of h changed since this was planned; "),
+    ] {
+        let start = v1::AgentServiceStartRequest { component: component(), by: None, target };
+        let status = client.start(start).await.unwrap_err();
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        assert!(status.message().starts_with(expected), "{status}");
+    }
+    for target in [None, Some(wrong)] {
+        let read = v1::AgentServiceReadLogRequest {
+            component: component(),
+            target: target.clone(),
+            ..Default::default()
+        };
+        let statuses = [
+            client.read_log(read).await.unwrap_err(),
+            client
+                .explain(v1::AgentServiceExplainRequest { component: component(), target: target.clone() })
+                .await
+                .unwrap_err(),
+            client
+                .inspect(v1::AgentServiceInspectRequest { component: component(), target: target.clone() })
+                .await
+                .unwrap_err(),
+            client
+                .reload_config(v1::AgentServiceReloadConfigRequest { target: target.clone() })
+                .await
+                .unwrap_err(),
+            client
+                .set_maintenance(v1::AgentServiceSetMaintenanceRequest { maintenance: vec![], target })
+                .await
+                .unwrap_err(),
+        ];
+        for status in statuses {
+            assert_eq!(status.code(), Code::FailedPrecondition);
+            assert!(status.message().contains("not carried out"), "{status}");
+        }
+    }
+    assert!(site.processes().is_empty());
+    drop(agent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plan_is_not_carried_out_by_a_configuration_that_it_was_not_made_for() {
+    let platform = Platform::new("\"first\", \"second\"", |site| {
+        // The launcher of the first one waits for a file.
+        let waiting = format!(
+            "until [ -e '{}' ]; do sleep 0.05; done\nexec \"$stand_in\" --token=first-$token",
+            site.path("go").display()
+        );
+        site.scripted("first", &waiting, "") + &site.component("second", "\"first\"", "")
+    });
+    platform.until_wrong_is_known();
+    let mut client = connect(platform.address).await;
+    let planned = target(&mut client).await;
+    let starting = std::thread::scope(|scope| {
+        let starting = scope.spawn(|| platform.rta(&["start", "second", "--host", "h", "--yes"]));
+        patiently("the first one to be starting", || {
+            let (_, printed) = platform.rta(&["status", "--json"]);
+            printed.contains("\"starting\"").then_some(())
+        });
+        platform.site.write("more.toml", "# Something else.\n");
+        platform.agent.signal(Signal::HUP);
+        patiently("the agent to take up its configuration", || {
+            let reported = target(&mut client);
+            let now = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(reported));
+            (now != planned).then_some(())
+        });
+        std::fs::write(platform.site.path("go"), "").unwrap();
+        starting.join().unwrap()
+    });
+    let (code, printed) = starting;
+    assert!(code != Some(0), "{printed}");
+    let reason = "the configuration of h changed since this was planned; the request was not carried out: plan it again";
+    assert!(printed.contains(reason), "{printed}");
+    assert!(platform.site.process("first").is_some() && platform.site.process("second").is_none());
+    assert_eq!(platform.rta(&["start", "second", "--host", "h", "--yes"]).0, Some(0));
+}
