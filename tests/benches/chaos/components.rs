@@ -17,7 +17,7 @@ pub(crate) struct Instance {
 pub(crate) enum Launch {
     /// At once.
     Direct,
-    /// By a script that needs two seconds.
+    /// By a script that needs four seconds.
     Slow,
     /// At once, and again when it has ended by itself.
     Restarted,
@@ -52,7 +52,7 @@ impl Instance {
     pub(crate) fn table(&self, stand_in: &str, folder: &str) -> String {
         let Self { component, .. } = self;
         let needs = self.needs.map_or(String::new(), |at| format!("\"{}\"", INSTANCES[at].component));
-        let script = format!("sleep 2; exec {stand_in} --token={component}");
+        let script = format!("sleep 4; exec {stand_in} --token={component}");
         let command = match self.launch {
             Launch::Slow => format!("\"/bin/bash\", \"-c\", \"{script}\""),
             Launch::Direct | Launch::Restarted | Launch::Stubborn => {

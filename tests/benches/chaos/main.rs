@@ -1,7 +1,7 @@
 //! Chaos on several hosts for minutes; what the aggregator says at any time is compared with what runs.
 //!
-//! `cargo bench -p rta-tests --bench chaos` takes two minutes; `-- --minutes 15` takes longer, `--seed N` another course, and
-//! `--verbose` prints each action.
+//! `cargo bench -p rta-tests --bench chaos` takes two minutes; `-- --minutes 15` takes longer, `--seed N` another course,
+//! `--verbose` prints each action, and `--without look-alike,mid-start,second-agent,stopped-process` leaves scenarios out.
 //! It needs root and iproute2 for its hosts, and says so where it cannot run; in the gate that is a failure.
 //!
 //! Three hosts with an agent each and a fourth with the aggregator live in namespaces of their own. Operators, each with a
@@ -47,8 +47,7 @@ fn main() -> ExitCode {
     let seed: u64 = argument("--seed").map_or(1, |text| text.parse().unwrap());
     let Some(hosts) = NamespacedHosts::start(&platform::HOSTS) else { return ExitCode::SUCCESS };
     let platform = Platform::start(hosts);
-    let mut scenario =
-        Scenario::new(platform, seed, std::env::args().any(|argument| argument == "--verbose"));
+    let mut scenario = Scenario::new(platform, seed);
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs_f64(minutes * 60.0) {
         scenario.step();

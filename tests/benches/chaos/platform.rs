@@ -16,8 +16,8 @@ pub(crate) const HOSTS: [&str; 4] = ["h1", "h2", "h3", "center"];
 pub(crate) const AGENTS: usize = 3;
 /// Position of the aggregator's host.
 const CENTER: usize = 3;
-/// Preloaded, it sets a program's wall clock (libfaketime).
-const FAKE_TIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+/// Below it is a folder for each kind of processor, with libfaketime, which sets a program's wall clock when it is preloaded.
+const LIBRARIES: &str = "/usr/lib";
 /// The host whose agent has a clock of its own, and how far it is ahead.
 const SKEWED: (usize, &str) = (1, "+2h");
 
@@ -122,9 +122,9 @@ impl Platform {
             words.splice(0..0, ["bash", "-c", script, "bash"].map(str::to_owned));
         }
         let mut command = machine.command("env");
-        if host == SKEWED.0 && self.has_fake_time() {
+        if let Some(library) = fake_time().filter(|_| host == SKEWED.0) {
             command.args([
-                format!("LD_PRELOAD={FAKE_TIME}"),
+                format!("LD_PRELOAD={}", library.display()),
                 format!("FAKETIME={}", SKEWED.1),
                 "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
             ]);
@@ -132,16 +132,6 @@ impl Platform {
         command.args(words).env("RTA_LOG", "info");
         let file = self.path(&format!("agent-{}.log", self.hosts.get(host).name()));
         self.spawn(command, &file);
-    }
-
-    /// Returns true if a host's clock can be set apart here.
-    ///
-    /// # Panics
-    /// Panics in the gate if it cannot.
-    pub(crate) fn has_fake_time(&self) -> bool {
-        let has = std::path::Path::new(FAKE_TIME).exists();
-        assert!(has || std::env::var_os("RTA_GATE").is_none(), "libfaketime is not installed");
-        has
     }
 
     /// Starts the aggregator.
@@ -222,6 +212,18 @@ impl Platform {
         }
         patiently(&format!("{program} to end"), || self.pids(host, program).is_empty().then_some(()));
     }
+}
+
+/// Returns the library that sets a clock apart, if it is installed.
+///
+/// # Panics
+/// Panics in the gate if it is not.
+fn fake_time() -> Option<PathBuf> {
+    let folders = std::fs::read_dir(LIBRARIES).into_iter().flatten().flatten();
+    let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketime.so.1"));
+    let library = libraries.find(|library| library.exists());
+    assert!(library.is_some() || std::env::var_os("RTA_GATE").is_none(), "libfaketime is not installed");
+    library
 }
 
 impl Drop for Platform {

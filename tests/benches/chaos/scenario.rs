@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rta_tests::Random;
+use rta_tests::figures::argument;
 
 use crate::components::{INSTANCES, Launch};
 use crate::judge::{Judge, Violation, name};
@@ -27,8 +28,8 @@ enum Later {
     Continue(usize, u32),
     EndLookAlikes(usize),
     PowerOn(usize),
-    /// Kill the agent of a host, and start another one.
-    KillAgent(usize, &'static str),
+    /// End the agent of an instance that is being started, start another one, and ask for the start again.
+    EndAgentInMidStart(usize, &'static str),
     StartAgent(usize, AgentLog),
     StartAggregator,
     EndSecondAgent(usize),
@@ -53,13 +54,15 @@ pub(crate) struct Scenario {
     next_action: Instant,
     next_sample: Instant,
     done: BTreeMap<&'static str, usize>,
+    /// Names of the scenarios that are not to happen.
+    left_out: Vec<String>,
     /// Whether each action is printed.
     is_verbose: bool,
 }
 
 impl Scenario {
     /// Has every instance started, as the first action.
-    pub(crate) fn new(platform: Platform, seed: u64, is_verbose: bool) -> Self {
+    pub(crate) fn new(platform: Platform, seed: u64) -> Self {
         let now = Instant::now();
         let mut operators = Operators::new();
         (0..INSTANCES.len()).for_each(|at| operators.request(&platform, "start", at));
@@ -77,7 +80,9 @@ impl Scenario {
             next_action: now,
             next_sample: now,
             done: BTreeMap::new(),
-            is_verbose,
+            left_out: argument("--without")
+                .map_or(Vec::new(), |names| names.split(',').map(str::to_owned).collect()),
+            is_verbose: std::env::args().any(|argument| argument == "--verbose"),
         }
     }
 
@@ -116,29 +121,25 @@ impl Scenario {
         let at = self.random.below(INSTANCES.len());
         let host = self.random.below(AGENTS);
         let is_free = !self.is_taken[host];
+        let is_left_out = |what| self.left_out.iter().any(|left_out| left_out == what);
         let what = match self.random.below(100) {
-            0..30 => self.start(at),
             30..40 => self.request("stop", at),
             40..48 => self.request("restart", at),
             48..60 => self.kill_process(at),
-            60..66 => self.stop_process(at),
-            66..72 => self.look_alike(at),
+            60..66 if !is_left_out("stopped-process") => self.stop_process(at),
+            66..72 if !is_left_out("look-alike") => self.look_alike(at),
             72..78 if is_free => self.restart_agent(host),
-            78..84 if is_free => self.kill_agent_in_mid_start(),
-            84..87 if is_free => self.second_agent(host),
+            78..84 if !is_left_out("mid-start") => self.end_agent_in_mid_start(),
+            84..87 if is_free && !is_left_out("second-agent") => self.second_agent(host),
             87..93 if is_free => self.cut(host),
             93..96 if is_free => self.power_off(host),
             96..99 if !self.is_aggregator_down => self.restart_aggregator(),
-            _ => self.start(at),
+            _ => self.request("start", at),
         };
         *self.done.entry(what).or_default() += 1;
         if self.is_verbose {
             println!("{:7.1} s  {what}: {} or host {host}", self.began.elapsed().as_secs_f64(), name(at));
         }
-    }
-
-    fn start(&mut self, at: usize) -> &'static str {
-        self.request("start", at)
     }
 
     fn request(&mut self, verb: &'static str, at: usize) -> &'static str {
@@ -200,16 +201,17 @@ impl Scenario {
     }
 
     /// Has a slow component started, and ends its agent before the launcher has become it; then asks again.
-    fn kill_agent_in_mid_start(&mut self) -> &'static str {
+    fn end_agent_in_mid_start(&mut self) -> &'static str {
         let slow: Vec<usize> = (0..INSTANCES.len())
             .filter(|at| INSTANCES[*at].launch == Launch::Slow && !self.is_taken[INSTANCES[*at].host])
             .collect();
         if let Some(at) = (!slow.is_empty()).then(|| slow[self.random.below(slow.len())]) {
-            self.request("start", at);
-            let signal = if self.random.below(2) == 0 { "KILL" } else { "TERM" };
             self.is_taken[INSTANCES[at].host] = true;
-            self.later(300, 1900, Later::KillAgent(INSTANCES[at].host, signal));
-            self.later(2500, 4500, Later::Start(at));
+            self.kill_process(at);
+            // The agent has to see that it is gone.
+            self.later(1500, 1600, Later::Start(at));
+            let signal = if self.random.below(2) == 0 { "KILL" } else { "TERM" };
+            self.later(1800, 5000, Later::EndAgentInMidStart(at, signal));
         }
         "agent ended in mid-start"
     }
@@ -275,9 +277,12 @@ impl Scenario {
                 self.platform.hosts.get_mut(host).power_on();
                 self.end(Later::StartAgent(host, AgentLog::File));
             }
-            Later::KillAgent(host, signal) => {
+            Later::EndAgentInMidStart(at, signal) => {
+                let host = INSTANCES[at].host;
                 self.end_agent(host, signal);
-                self.later(10, 1000, Later::StartAgent(host, AgentLog::File));
+                self.end(Later::StartAgent(host, AgentLog::File));
+                self.later(300, 1000, Later::Start(at));
+                self.later(1000, 3500, Later::Start(at));
             }
             Later::StartAgent(host, log) => {
                 self.platform.start_agent(host, log);
