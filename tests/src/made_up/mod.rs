@@ -1,34 +1,29 @@
-//! Agents that exist by their reports alone, for the benches of large platforms.
+//! Agents that exist by their reports alone, for tests and benches of large platforms. They carry out starts and
+//! stops by saying so.
 
-use std::convert::Infallible;
+mod service;
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
 
 use rta_shared::proto::v1;
-use rta_shared::proto::v1::watch_report_response::Event;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
-use tokio_stream::wrappers::{IntervalStream, WatchStream};
-use tokio_stream::{Stream, StreamExt as _};
-use tonic::body::Body;
-use tonic::codegen::http;
-use tonic::server::{Grpc, NamedService, ServerStreamingService};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
-use tonic_prost::ProstCodec;
 
-/// As real agents do.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+use service::SimulatedAgent;
 
 /// Agents of made-up hosts, in this process. They end when this is dropped.
 #[derive(Debug)]
 pub struct MadeUpHosts {
     agents: Vec<MadeUpAgent>,
+    /// How many actions the agents were asked for.
+    actions: Arc<AtomicUsize>,
     _runtime: Runtime,
 }
 
@@ -46,19 +41,36 @@ impl MadeUpHosts {
     pub fn new(hosts: usize, components: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
+        let actions = Arc::new(AtomicUsize::new(0));
         let agents = (0..hosts).map(|at| {
-            let (report, reports) = watch::channel(report(at, components));
+            let report = watch::Sender::new(report(at, components));
             let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("there is a free port");
             let address = listener.local_addr().expect("it has an address");
-            let server = Server::builder().add_service(Reporting(reports));
+            let service = SimulatedAgent::new(report.clone(), Arc::clone(&actions));
+            let server = Server::builder().add_service(service);
             runtime.spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
             MadeUpAgent { address, report }
         });
-        Self { agents: agents.collect(), _runtime: runtime }
+        Self { agents: agents.collect(), actions: Arc::clone(&actions), _runtime: runtime }
     }
 
-    /// The configuration of their platform: each component but the first needs the one before it.
+    /// The configuration of their platform: each component but the first needs the one before it. Nothing can be
+    /// started.
     pub fn toml(&self) -> String {
+        self.toml_with("")
+    }
+
+    /// The same configuration with a start command for each component.
+    pub fn startable_toml(&self) -> String {
+        self.toml_with("start = { command = [\"/bin/true\"] }\n")
+    }
+
+    /// How many starts, stops and restarts the agents were asked for.
+    pub fn actions(&self) -> usize {
+        self.actions.load(Ordering::SeqCst)
+    }
+
+    fn toml_with(&self, start: &str) -> String {
         let mut toml = String::new();
         let names: Vec<String> =
             self.agents[0].report.borrow().components.iter().map(|one| one.component.clone()).collect();
@@ -66,7 +78,7 @@ impl MadeUpHosts {
             let needs = at.checked_sub(1).map(|before| format!("\"{}\"", names[before])).unwrap_or_default();
             let _ = writeln!(
                 toml,
-                "[[component]]\nname = \"{name}\"\ncriteria = [{{ regex = '{name}' }}]\ndepends_on = [{needs}]"
+                "[[component]]\nname = \"{name}\"\ncriteria = [{{ regex = '{name}' }}]\ndepends_on = [{needs}]\n{start}"
             );
         }
         let _ =
@@ -87,15 +99,28 @@ impl MadeUpHosts {
     /// # Panics
     /// Where there is no such.
     pub fn set(&self, host: usize, component: usize, state: v1::State) {
-        self.agents[host].report.send_modify(|report| {
-            let seen = &mut report.components[component];
-            seen.set_state(state);
-            let runs = state == v1::State::Running;
-            seen.processes = if runs { vec![process(component)] } else { Vec::new() };
-            seen.parts = vec![part(component, runs)];
-            report.seen_at = Some(SystemTime::now().into());
-        });
+        set(&self.agents[host].report, component, state);
     }
+
+    /// How many components of all hosts are said to be in this state.
+    pub fn count(&self, state: v1::State) -> usize {
+        let count = |agent: &MadeUpAgent| {
+            agent.report.borrow().components.iter().filter(|one| one.state() == state).count()
+        };
+        self.agents.iter().map(count).sum()
+    }
+}
+
+/// From now on a component of the host of `report` is said to be so.
+fn set(report: &watch::Sender<v1::Report>, component: usize, state: v1::State) {
+    report.send_modify(|report| {
+        let seen = &mut report.components[component];
+        seen.set_state(state);
+        let runs = state == v1::State::Running;
+        seen.processes = if runs { vec![process(component)] } else { Vec::new() };
+        seen.parts = vec![part(component, runs)];
+        report.seen_at = Some(SystemTime::now().into());
+    });
 }
 
 /// The name of a made-up host.
@@ -134,51 +159,5 @@ fn report(at: usize, components: usize) -> v1::Report {
         components: (0..components).map(component).collect(),
         agent_version: "0".to_owned(),
         ..v1::Report::default()
-    }
-}
-
-/// The part of an agent's service that says how its host is; it knows no other call.
-#[derive(Clone, Debug)]
-struct Reporting(watch::Receiver<v1::Report>);
-
-impl NamedService for Reporting {
-    const NAME: &'static str = "rta.v1.AgentService";
-}
-
-type Events = Pin<Box<dyn Stream<Item = Result<v1::WatchReportResponse, Status>> + Send>>;
-
-impl ServerStreamingService<v1::WatchReportRequest> for Reporting {
-    type Response = v1::WatchReportResponse;
-    type ResponseStream = Events;
-    type Future = std::future::Ready<Result<Response<Events>, Status>>;
-
-    fn call(&mut self, _: Request<v1::WatchReportRequest>) -> Self::Future {
-        let reports = WatchStream::new(self.0.clone()).map(Event::Report);
-        let beats = IntervalStream::new(tokio::time::interval(HEARTBEAT)).map(|_| {
-            let now = Some(SystemTime::now().into());
-            Event::Heartbeat(v1::Heartbeat { scanned_at: now, seen_at: now, ..v1::Heartbeat::default() })
-        });
-        let events = reports.merge(beats).map(|event| Ok(v1::WatchReportResponse { event: Some(event) }));
-        std::future::ready(Ok(Response::new(Box::pin(events))))
-    }
-}
-
-impl tonic::codegen::Service<http::Request<Body>> for Reporting {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let reporting = self.clone();
-        Box::pin(async move {
-            if request.uri().path() != "/rta.v1.AgentService/WatchReport" {
-                return Ok(Status::unimplemented("").into_http());
-            }
-            Ok(Grpc::new(ProstCodec::default()).server_streaming(reporting, request).await)
-        })
     }
 }

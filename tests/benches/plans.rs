@@ -1,0 +1,111 @@
+//! What a large plan costs the aggregator: a stop of everything on 100 and on 1,000 hosts of 14 components, whose agents
+//! are simulated.
+//!
+//! `cargo bench -p rta-tests --bench plans`; `-- --hosts 200` measures one size. Each step must cost the same in both
+//! sizes: the exit code is 1 where the CPU time a step more than triples.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench that cannot set itself up fails; it prints"
+)]
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use rta_shared::plan::{Conduct, PlanEvent, Wish};
+use rta_shared::proto::v1;
+use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
+use rta_tests::figures::{CpuMeter, argument, resident_kb};
+use rta_tests::{MadeUpHosts, Program, Site, Web, patiently};
+use rustix::process::Signal;
+use tokio::runtime::Runtime;
+
+const COMPONENTS: usize = 14;
+
+/// What one plan cost.
+struct Cost {
+    steps: usize,
+    /// From the request to the plan's end.
+    plan: Duration,
+    /// From its end until the record has it.
+    record: Duration,
+    /// From SIGTERM to the aggregator's end.
+    end: Duration,
+    cpu: Duration,
+    resident_kb: u64,
+}
+
+fn main() -> ExitCode {
+    let sizes = argument("--hosts").map_or(vec![100, 1_000], |hosts| vec![hosts.parse().unwrap()]);
+    println!(
+        "{:>7} {:>10} {:>12} {:>12} {:>10} {:>14} {:>10}",
+        "steps", "plan, s", "recorded, s", "SIGTERM, s", "CPU, s", "CPU/step, ms", "RSS, MB"
+    );
+    let costs: Vec<Cost> = sizes.into_iter().map(measure).collect();
+    let per_step = |cost: &Cost| cost.cpu.as_secs_f64() * 1000.0 / cost.steps as f64;
+    for cost in &costs {
+        println!(
+            "{:>7} {:10.2} {:12.2} {:12.2} {:10.2} {:14.3} {:10.1}",
+            cost.steps,
+            cost.plan.as_secs_f64(),
+            cost.record.as_secs_f64(),
+            cost.end.as_secs_f64(),
+            cost.cpu.as_secs_f64(),
+            per_step(cost),
+            cost.resident_kb as f64 / 1024.0
+        );
+    }
+    let is_linear = costs.windows(2).all(|pair| per_step(&pair[1]) < 3.0 * per_step(&pair[0]));
+    if is_linear { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn measure(hosts: usize) -> Cost {
+    let steps = hosts * COMPONENTS;
+    let agents = MadeUpHosts::new(hosts, COMPONENTS);
+    let site = Site::new();
+    site.write("made-up.toml", &agents.startable_toml());
+    let (config, data) = (site.config().display().to_string(), site.path("data").display().to_string());
+    let mut aggregator = Program::start(
+        "rta-aggregator",
+        ["--config", &config, "--data", &data, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
+    );
+    let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc"));
+    patiently("all hosts to be heard of", || (web.get("/readyz").code == 200).then_some(()));
+    let runtime = Runtime::new().unwrap();
+    let mut cpu = CpuMeter::new(aggregator.pid());
+    let before = cpu.read();
+    let begun = Instant::now();
+    let events = runtime.block_on(async {
+        let client = AggregatorServiceClient::connect(format!("http://{grpc}")).await.unwrap();
+        let mut client = client.max_decoding_message_size(64 << 20);
+        let wish = Wish { all: true, ..Wish::default() };
+        let conduct = Conduct { everything: true, parallel: 64, ..Conduct::default() };
+        let request = v1::AggregatorServiceStopRequest {
+            wish: Some((&wish).into()),
+            conduct: Some(v1::PlanConduct::new(&conduct, "ann")),
+        };
+        let mut told = client.stop(request).await.unwrap().into_inner();
+        let mut events = 0;
+        while let Some(message) = told.message().await.unwrap() {
+            events += 1;
+            if let PlanEvent::Ended(end) = message.event.unwrap().try_into().unwrap() {
+                assert_eq!(end.done, steps);
+            }
+        }
+        events
+    });
+    assert!(events > 2 * steps);
+    let plan = begun.elapsed();
+    patiently("the record to have its end", || {
+        let found = web.get("/api/v1/events?kind=plan").body;
+        cpu.read();
+        found.contains(&format!("{steps} steps done")).then_some(())
+    });
+    let record = begun.elapsed() - plan;
+    let cost = (cpu.read() - before, resident_kb(aggregator.pid()));
+    let ending = Instant::now();
+    aggregator.signal(Signal::TERM);
+    aggregator.ended();
+    Cost { steps, plan, record, end: ending.elapsed(), cpu: cost.0, resident_kb: cost.1 }
+}
