@@ -5,10 +5,13 @@ use std::sync::OnceLock;
 
 use rta_shared::config::Platform;
 use rta_shared::dependency::DependencyGraph;
+use rta_shared::name::Name;
+use rta_shared::overview::InstanceId;
 use rta_shared::tls::Asking;
 
 use crate::agent::Agent;
 use crate::agent_id::AgentId;
+use crate::target::{Found, OperationError, Target, resolve};
 
 /// A platform and its agents, which were loaded together and are replaced together.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +20,29 @@ pub(crate) struct Fleet {
     /// One for each of [`Platform::hosts`], in its order.
     pub(crate) agents: Vec<Agent>,
     graph: OnceLock<DependencyGraph>,
+    places: HashMap<Name, HostPlace>,
     asking: Option<Asking>,
+}
+
+/// Where a host stands in a platform.
+#[derive(Clone, Copy, Debug)]
+struct HostPlace {
+    /// The position of its environment.
+    environment: usize,
+    /// Its position within the environment.
+    within: usize,
+    /// Its position among [`Platform::hosts`].
+    at: usize,
+}
+
+fn host_places(platform: &Platform) -> HashMap<Name, HostPlace> {
+    let hosts = platform.environments.iter().enumerate().flat_map(|(environment, one)| {
+        one.hosts.iter().enumerate().map(move |(within, host)| (environment, within, host))
+    });
+    let places = hosts
+        .enumerate()
+        .map(|(at, (environment, within, host))| (host.name.clone(), HostPlace { environment, within, at }));
+    places.collect()
 }
 
 impl Fleet {
@@ -39,7 +64,8 @@ impl Fleet {
                 None => Agent::new(host, asking),
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { platform, agents, graph: OnceLock::new(), asking: asking.cloned() })
+        let places = host_places(&platform);
+        Ok(Self { platform, agents, graph: OnceLock::new(), places, asking: asking.cloned() })
     }
 
     /// The fleet of a newer `platform`, as [`Fleet::new`] of what was before.
@@ -53,6 +79,21 @@ impl Fleet {
     /// What needs what; made when it is first asked for, since it takes a while on a large platform.
     pub(crate) fn graph(&self) -> &DependencyGraph {
         self.graph.get_or_init(|| DependencyGraph::new(&self.platform))
+    }
+
+    /// Finds the instance of this full name, without comparing it with every host.
+    ///
+    /// # Errors
+    /// Returns an error if the configuration does not have it.
+    pub(crate) fn find(&self, id: &InstanceId) -> Result<Found<'_>, OperationError> {
+        let found = self.places.get(&id.host).and_then(|place| {
+            let environment = self.platform.environments.get(place.environment)?;
+            let host = environment.hosts.get(place.within).filter(|_| environment.name == id.environment)?;
+            let component = self.platform.component(id.component.as_str())?;
+            host.carries(&component.name).then_some(Found { host_at: place.at, host, component })
+        });
+        // The words for what is wrong need the search.
+        found.map_or_else(|| resolve(&self.platform, &Target::from(id)), Ok)
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = AgentId> {
@@ -75,6 +116,26 @@ mod tests {
 
     fn host(name: &str, port: u16) -> String {
         format!("{{ name = \"{name}\", components = [\"c\"], agent = \"http://127.0.0.1:{port}\" }}, ")
+    }
+
+    #[tokio::test]
+    async fn an_instance_is_found_by_its_full_name_alone() {
+        let fleet = Fleet::new(platform(&(host("a", 1) + &host("b", 2))), &[], None).unwrap();
+        let find = |environment: &str, host: &str, component: &str| {
+            let id = InstanceId {
+                environment: environment.into(),
+                host: host.into(),
+                component: component.into(),
+            };
+            fleet
+                .find(&id)
+                .map(|found| (found.host_at, found.id().to_string()))
+                .map_err(|error| error.message)
+        };
+        assert_eq!(find("E", "B", "C"), Ok((1, "E/b/c".to_owned())));
+        assert_eq!(find("E", "x", "c").unwrap_err(), "host \"x\" is not known; known: a, b");
+        assert_eq!(find("F", "a", "c").unwrap_err(), "environment \"F\" is not known; known: E");
+        assert_eq!(find("E", "a", "d").unwrap_err(), "component \"d\" is not known; known: c");
     }
 
     #[tokio::test]

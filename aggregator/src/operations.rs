@@ -12,7 +12,7 @@ use rta_shared::explain::ExplainedPart;
 use rta_shared::impairment::ImpairmentList;
 use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::overview::{InstanceId, Overview};
-use rta_shared::plan::{Conduct, Plan, PlanBegun, Wish};
+use rta_shared::plan::{Conduct, Plan, PlanBegun, Step, Wish};
 use rta_shared::proto::v1::RequestTarget;
 use rta_shared::reload::PlatformReload;
 use rta_shared::text::{printable, printable_lines};
@@ -300,36 +300,67 @@ impl Operations {
             return Err(OperationError::new(Code::Unavailable, message).into());
         }
         let id = self.recorder.next_plan_id();
-        let begun = PlanBegun { id, plan, at: Timestamp::now(), by };
+        let begun = PlanBegun { id, plan, at: Timestamp::now(), by, unrecorded: None };
         let account = Arc::new(Account::new(begun, self.recorder.clone()));
         if !self.book.add(Arc::clone(&account)) {
             let message = "too many plans are under way; wait for one to end, or cancel it";
             return Err(OperationError::new(Code::ResourceExhausted, message).into());
         }
+        let (recorded, is_recorded) = oneshot::channel();
+        self.plans.spawn(self.clone().carry_out(Arc::clone(&account), targets, conduct, recorded));
+        // The task ends without a word only where it panics, which the plan's account shows.
+        let _ = is_recorded.await;
+        Ok(account)
+    }
+
+    /// Records a plan, tells `recorded` that this was done or cannot be, and carries the plan out.
+    async fn carry_out(
+        self,
+        account: Arc<Account>,
+        targets: Vec<RequestTarget>,
+        conduct: Conduct,
+        recorded: oneshot::Sender<()>,
+    ) {
         let begun = account.begun();
-        self.recorder.plan_begun(begun);
-        tracing::info!(plan = id, action = %kind, steps = begun.plan.steps.len(), by = %begun.by, "plan begins");
+        let (plan, action, steps, by) = (begun.id, begun.plan.kind, begun.plan.steps.len(), &begun.by);
+        tracing::info!(plan, %action, steps, %by, "plan begins");
+        let is_written = async { self.recorder.plan_begun(begun).await };
+        if let Some(Err(why)) = self.ending.run_until_cancelled(is_written).await {
+            tracing::error!(plan, why, "plan not recorded before its first step");
+            account.note_unrecorded(why);
+        }
+        // Whoever asked may have gone.
+        let _ = recorded.send(());
         let perform = {
             let (operations, account) = (self.clone(), Arc::clone(&account));
-            move |at, step: rta_shared::plan::Step| {
-                let (operations, account) = (operations.clone(), Arc::clone(&account));
+            move |at, step| {
                 let target = targets.get(at).cloned().unwrap_or_default();
-                async move {
-                    let tell = |progress: Progress| {
-                        let progress = Progress { text: printable_lines(&progress.text), ..progress };
-                        account.progress(at, Timestamp::now(), progress);
-                    };
-                    let by = &account.begun().by;
-                    let outcome = operations.perform(step.action, &step.instance, target, by, tell).await;
-                    outcome.map(|done| done.to_string()).map_err(|error| Failure {
-                        unreachable: error.code == Code::Unavailable,
-                        reason: error.message,
-                    })
-                }
+                operations.clone().perform_step(Arc::clone(&account), at, step, target)
             }
         };
-        self.plans.spawn(run_to_the_end(Arc::clone(&account), conduct, perform, self.ending.clone()));
-        Ok(account)
+        run_to_the_end(account, conduct, perform, self.ending.clone()).await;
+    }
+
+    /// Does one step of a plan.
+    async fn perform_step(
+        self,
+        account: Arc<Account>,
+        at: usize,
+        step: Step,
+        target: RequestTarget,
+    ) -> Result<String, Failure> {
+        // That it is attempted is known to a later aggregator, too.
+        if !account.is_record_slow() && !self.recorder.flush().await {
+            account.note_slow_record();
+        }
+        let tell = |progress: Progress| {
+            let progress = Progress { text: printable_lines(&progress.text), ..progress };
+            account.progress(at, Timestamp::now(), progress);
+        };
+        let outcome = self.perform(step.action, &step.instance, target, &account.begun().by, tell).await;
+        outcome
+            .map(|done| done.to_string())
+            .map_err(|error| Failure { unreachable: error.code == Code::Unavailable, reason: error.message })
     }
 
     /// Does `kind` with one instance and waits until it is done; the overview then shows the result.
@@ -342,7 +373,7 @@ impl Operations {
         tell: impl Fn(Progress),
     ) -> Result<Done, OperationError> {
         let fleet = self.fleet();
-        let found = resolve(&fleet.platform, &Target::from(id))?;
+        let found = fleet.find(id)?;
         let agent = agent(&fleet, &found)?;
         tracing::info!(instance = %id, ?kind, "asking the agent");
         let patience = patience(kind, found.component);

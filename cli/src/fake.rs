@@ -260,7 +260,7 @@ pub(crate) fn plan() -> Plan {
 /// The beginning of [`plan`], its number 7.
 pub(crate) fn begun() -> PlanEvent {
     let at = Timestamp::UNIX_EPOCH;
-    PlanEvent::Begun(PlanBegun { id: 7, plan: plan(), at, by: Requester::default() })
+    PlanEvent::Begun(PlanBegun { id: 7, plan: plan(), at, by: Requester::default(), unrecorded: None })
 }
 
 pub(crate) fn change(step: usize, state: StepState, text: &str) -> PlanEvent {

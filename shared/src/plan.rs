@@ -199,6 +199,9 @@ pub struct PlanBegun {
     pub at: Timestamp,
     /// Who asked.
     pub by: Requester,
+    /// Why it was not on disk before its first step began, as a sentence: should the aggregator end, nobody will know
+    /// what this plan did. `None` where it was.
+    pub unrecorded: Option<String>,
 }
 
 /// A plan that is carried out, as it is told: its beginning, each change, its end.

@@ -1,5 +1,6 @@
 //! What is told of one plan: kept from its beginning, and heard by any number of listeners.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::Stream;
@@ -10,7 +11,7 @@ use rta_shared::text::cut;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::turn::comes_back;
+use super::schedule::restores_stopped;
 use crate::record::Recorder;
 
 /// After so many changes progress is not told any more, only shown; how each step begins and ends always is told.
@@ -31,6 +32,7 @@ pub(crate) struct Account {
     /// How many events there are.
     length: watch::Sender<usize>,
     cancelled: CancellationToken,
+    is_record_slow: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -41,12 +43,8 @@ struct Told {
     /// Something was skipped since the plan was cancelled.
     skipped_for_cancel: bool,
     end: Option<PlanEnd>,
-}
-
-impl Told {
-    fn states(&self) -> Vec<StepState> {
-        self.steps.iter().map(|(state, _)| *state).collect()
-    }
+    /// See [`PlanBegun::unrecorded`].
+    unrecorded: Option<String>,
 }
 
 /// A plan at one moment.
@@ -68,6 +66,7 @@ impl Account {
             steps: vec![(StepState::Waiting, String::new()); steps],
             skipped_for_cancel: false,
             end: None,
+            unrecorded: begun.unrecorded.clone(),
         };
         Self {
             begun,
@@ -75,6 +74,7 @@ impl Account {
             told: Mutex::new(told),
             length: watch::Sender::new(1),
             cancelled: CancellationToken::new(),
+            is_record_slow: AtomicBool::new(false),
         }
     }
 
@@ -82,14 +82,29 @@ impl Account {
         &self.begun
     }
 
+    /// Notes why the plan was not on disk before its first step: whoever hears of it from now on is told.
+    pub(crate) fn note_unrecorded(&self, why: String) {
+        self.locked(|told| {
+            if let Some(PlanEvent::Begun(begun)) = told.events.first_mut() {
+                begun.unrecorded = Some(why.clone());
+            }
+            told.unrecorded = Some(why);
+        });
+    }
+
+    /// Whether the record once took too long: no step of this plan waits for it any more.
+    pub(crate) fn is_record_slow(&self) -> bool {
+        self.is_record_slow.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the record took too long.
+    pub(crate) fn note_slow_record(&self) {
+        self.is_record_slow.store(true, Ordering::Relaxed);
+    }
+
     /// Cancelled when somebody cancels the plan.
     pub(crate) fn cancelled(&self) -> &CancellationToken {
         &self.cancelled
-    }
-
-    /// How each step stands.
-    pub(crate) fn states(&self) -> Vec<StepState> {
-        self.locked(|told| told.states())
     }
 
     pub(crate) fn is_under_way(&self) -> bool {
@@ -100,8 +115,7 @@ impl Account {
     /// step is none that brings back what the plan has stopped.
     pub(crate) fn begin(&self, step: usize, at: Timestamp) -> bool {
         self.locked(|told| {
-            let steps = &self.begun.plan.steps;
-            let begins = !self.cancelled.is_cancelled() || comes_back(steps, &told.states(), step);
+            let begins = !self.cancelled.is_cancelled() || self.restores_stopped(told, step);
             if begins {
                 self.change(told, step, at, StepState::UnderWay, String::new());
             }
@@ -166,21 +180,20 @@ impl Account {
     /// many steps that are. `None`: nothing of it is left to be done.
     pub(crate) fn cancel(&self) -> Option<usize> {
         self.locked(|told| {
-            let (steps, states) = (&self.begun.plan.steps, told.states());
-            if states.iter().all(|state| state.is_final()) {
+            if told.steps.iter().all(|(state, _)| state.is_final()) {
                 return None;
             }
             self.cancelled.cancel();
             let is_skipped =
-                |at: &usize| states[*at] == StepState::Waiting && !comes_back(steps, &states, *at);
-            Some((0..steps.len()).filter(is_skipped).count())
+                |at: &usize| told.steps[*at].0 == StepState::Waiting && !self.restores_stopped(told, *at);
+            Some((0..told.steps.len()).filter(is_skipped).count())
         })
     }
 
     /// The plan as it stands.
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.locked(|told| Snapshot {
-            begun: self.begun.clone(),
+            begun: PlanBegun { unrecorded: told.unrecorded.clone(), ..self.begun.clone() },
             steps: told.steps.clone(),
             end: told.end.clone(),
         })
@@ -203,6 +216,10 @@ impl Account {
                 }
             }
         })
+    }
+
+    fn restores_stopped(&self, told: &Told, step: usize) -> bool {
+        restores_stopped(&self.begun.plan.steps, |at| told.steps[at].0, step)
     }
 
     fn change(&self, told: &mut Told, step: usize, at: Timestamp, state: StepState, text: String) {
@@ -263,7 +280,7 @@ pub(crate) mod tests {
             why: String::new(),
         });
         let plan = Plan { kind: ActionKind::Start, steps: steps.collect() };
-        PlanBegun { id, plan, at: Timestamp::UNIX_EPOCH, by: Requester::default() }
+        PlanBegun { id, plan, at: Timestamp::UNIX_EPOCH, by: Requester::default(), unrecorded: None }
     }
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -305,7 +322,8 @@ pub(crate) mod tests {
         assert!(account.begin(0, NOW));
         assert_eq!(account.cancel(), Some(2));
         assert!(!account.begin(1, NOW));
-        assert_eq!(account.states(), [StepState::UnderWay, StepState::Waiting, StepState::Waiting]);
+        let states: Vec<StepState> = account.snapshot().steps.into_iter().map(|(state, _)| state).collect();
+        assert_eq!(states, [StepState::UnderWay, StepState::Waiting, StepState::Waiting]);
         account.settle(0, NOW, StepState::Done, String::new());
         account.skip_for_cancel(1, NOW);
         account.skip_for_cancel(2, NOW);

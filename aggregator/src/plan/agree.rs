@@ -25,10 +25,10 @@ pub(crate) fn sentence(plan: &Plan, wish: &Wish, unagreed: &[&InstanceId]) -> St
 
 /// What becomes of `instances`, which `plan` touches: `takes down: detector on h2`, a text for each sort.
 pub(crate) fn consequences(plan: &Plan, instances: &[&InstanceId]) -> Vec<String> {
+    let stopping = plan.steps.iter().filter(|step| step.action != ActionKind::Start);
+    let stopping: HashSet<&InstanceId> = stopping.map(|step| &step.instance).collect();
     let (stopped, started): (Vec<&InstanceId>, Vec<&InstanceId>) =
-        instances.iter().copied().partition(|id| {
-            plan.steps.iter().any(|step| step.instance == **id && step.action != ActionKind::Start)
-        });
+        instances.iter().copied().partition(|id| stopping.contains(id));
     let verb = if plan.kind == ActionKind::Stop { "takes down" } else { "restarts" };
     [(verb, stopped), ("starts", started)]
         .into_iter()

@@ -10,7 +10,7 @@
 //! | `account` | what is told of one plan, to any number of listeners |
 //! | `book` | the accounts of the plans under way and of late |
 //! | `run` | carries a plan out |
-//! | `turn` | which step's turn it is: pure |
+//! | `schedule` | which steps may begin, and which are skipped: pure |
 //! | `unfinished` | the plans that the aggregator's end interrupted |
 
 pub(crate) mod account;
@@ -19,9 +19,9 @@ pub(crate) mod book;
 pub(crate) mod make;
 pub(crate) mod reach;
 pub(crate) mod run;
+mod schedule;
 pub(crate) mod select;
 pub(crate) mod targets;
-mod turn;
 pub(crate) mod unfinished;
 
 #[cfg(test)]

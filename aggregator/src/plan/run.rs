@@ -1,9 +1,6 @@
-//! Carries a plan out: what is begun when, and what is not attempted any more.
-//!
-//! After a failure what depends on it is skipped, with one exception: what a restart has stopped is started again
-//! where the failure kept what it needs from being touched at all. So it is after a cancel.
+//! Carries a plan out: begins the steps whose turn has come, and notes what became of each.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,8 +9,8 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::account::Account;
+use super::schedule::{Schedule, SkipReason, Skipped, StepEnd};
 use super::spoken;
-use super::turn::{comes_back, lets_go, ready};
 
 /// How many steps are under way at once where nobody says, and at most.
 const PARALLEL: u32 = 8;
@@ -46,22 +43,25 @@ where
     F: Future<Output = Result<String, Failure>> + Send + 'static,
 {
     let steps = &account.begun().plan.steps;
+    let mut schedule = Schedule::new(steps, conduct.keep_going);
     let mut under_way = UnderWay::default();
+    let mut is_cancelled = false;
     loop {
-        skip(account, conduct.keep_going, &under_way.unreachable);
-        for at in ready(steps, &account.states()) {
-            if under_way.tasks.len() >= parallel(conduct) || ending.is_cancelled() {
+        if !is_cancelled && account.cancelled().is_cancelled() {
+            is_cancelled = true;
+            skip(account, schedule.cancel());
+        }
+        while under_way.tasks.len() < parallel(conduct) && !ending.is_cancelled() {
+            let Some(at) = schedule.next_ready() else { break };
+            // Where the plan was cancelled in between, it is skipped in the next round.
+            if !account.begin(at, Timestamp::now()) {
                 break;
             }
-            // Where the plan was cancelled in between, it is skipped in the next round.
-            if account.begin(at, Timestamp::now()) {
-                under_way.begin(at, perform(at, steps[at].clone()));
-            }
+            schedule.begin(at);
+            under_way.begin(at, perform(at, steps[at].clone()));
         }
-        let is_cancelled = account.cancelled().is_cancelled();
         if under_way.tasks.is_empty() {
-            let is_over = account.states().into_iter().all(StepState::is_final);
-            match (is_over, ending.is_cancelled()) {
+            match (schedule.is_over(), ending.is_cancelled()) {
                 (true, _) => return Some(account.end(Timestamp::now())),
                 (false, true) => return None,
                 // It was cancelled just now.
@@ -70,8 +70,10 @@ where
         }
         tokio::select! {
             ended = under_way.next() => {
-                if let Some((at, state, text)) = ended {
+                if let Some((at, end, text)) = ended {
+                    let state = if end == StepEnd::Done { StepState::Done } else { StepState::Failed };
                     account.settle(at, Timestamp::now(), state, text);
+                    skip(account, schedule.settle(at, end));
                 }
             }
             () = account.cancelled().cancelled(), if !is_cancelled => {}
@@ -81,13 +83,30 @@ where
     }
 }
 
+/// Notes what is not attempted any more.
+fn skip(account: &Account, skipped: Vec<Skipped>) {
+    let steps = &account.begun().plan.steps;
+    let now = Timestamp::now();
+    for (at, why) in skipped {
+        match why {
+            SkipReason::DependsOn(failed) => {
+                account.settle(at, now, StepState::Skipped, because(&steps[failed]));
+            }
+            SkipReason::AfterFailure(failed) => {
+                let reason = because(&steps[failed]);
+                let reason = format!("{reason} (--keep-going goes on with what does not depend on it)");
+                account.settle(at, now, StepState::Skipped, reason);
+            }
+            SkipReason::Cancelled => account.skip_for_cancel(at, now),
+        }
+    }
+}
+
 /// The steps that are being performed.
 #[derive(Default)]
 struct UnderWay {
     tasks: JoinSet<Result<String, Failure>>,
     steps: HashMap<Id, usize>,
-    /// Those that failed since an agent could not be reached.
-    unreachable: BTreeSet<usize>,
 }
 
 impl UnderWay {
@@ -101,61 +120,16 @@ impl UnderWay {
     }
 
     /// The next one that ends, and how; `None` where there is none.
-    async fn next(&mut self) -> Option<(usize, StepState, String)> {
+    async fn next(&mut self) -> Option<(usize, StepEnd, String)> {
         let joined = self.tasks.join_next_with_id().await?;
         let id = joined.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let step = self.steps.remove(&id)?;
         Some(match joined {
-            Ok((_, Ok(text))) => (step, StepState::Done, text),
-            Ok((_, Err(Failure { reason, unreachable }))) => {
-                if unreachable {
-                    self.unreachable.insert(step);
-                }
-                (step, StepState::Failed, reason)
-            }
-            Err(error) => (step, StepState::Failed, format!("the aggregator failed: {error}")),
+            Ok((_, Ok(text))) => (step, StepEnd::Done, text),
+            Ok((_, Err(Failure { reason, unreachable: true }))) => (step, StepEnd::Unreachable, reason),
+            Ok((_, Err(Failure { reason, unreachable: false }))) => (step, StepEnd::Failed, reason),
+            Err(error) => (step, StepEnd::Failed, format!("the aggregator failed: {error}")),
         })
-    }
-}
-
-/// Skips what is not to be attempted any more; of what failed, the `unreachable` ones are in the way only of what
-/// depends on them.
-fn skip(account: &Account, keep_going: bool, unreachable: &BTreeSet<usize>) {
-    let steps = &account.begun().plan.steps;
-    let mut states = account.states();
-    let is_cancelled = account.cancelled().is_cancelled();
-    let fails = |state: &StepState| state.is_final() && *state != StepState::Done;
-    if !is_cancelled && !states.iter().any(fails) {
-        return;
-    }
-    let failed = |at: &usize| states[*at] == StepState::Failed && !unreachable.contains(at);
-    let first_failure = (0..steps.len()).find(failed).filter(|_| !keep_going);
-    // The step whose failure is in the way of each; those before a step come before it.
-    let mut culprits: Vec<Option<usize>> = Vec::with_capacity(steps.len());
-    for (at, step) in steps.iter().enumerate() {
-        let is_in_the_way =
-            |before: &usize| states[*before].is_final() && !lets_go(steps, &states, *before, at);
-        let culprit = match states[at] {
-            StepState::Failed => Some(at),
-            _ => step.after.iter().copied().filter(is_in_the_way).find_map(|before| culprits[before]),
-        };
-        culprits.push(culprit);
-        if states[at] != StepState::Waiting {
-            continue;
-        }
-        let now = Timestamp::now();
-        match (culprit, first_failure) {
-            (Some(failed), _) => account.settle(at, now, StepState::Skipped, because(&steps[failed])),
-            (None, _) if comes_back(steps, &states, at) => continue,
-            (None, _) if is_cancelled => account.skip_for_cancel(at, now),
-            (None, Some(failed)) => {
-                let reason = because(&steps[failed]);
-                let reason = format!("{reason} (--keep-going goes on with what does not depend on it)");
-                account.settle(at, now, StepState::Skipped, reason);
-            }
-            (None, None) => continue,
-        }
-        states[at] = StepState::Skipped;
     }
 }
 

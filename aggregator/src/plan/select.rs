@@ -1,12 +1,14 @@
 //! From a wish to the instances that it names.
 
+use std::collections::HashSet;
+
 use rta_shared::config::Platform;
 use rta_shared::name::Name;
 use rta_shared::plan::Wish;
 use rta_shared::text::printable;
 use tonic::Code;
 
-use crate::target::{Found, OperationError, Target, ambiguous, find_all, find_place, not_found};
+use crate::target::{OperationError, Target, ambiguous, find_all, find_place, not_found};
 
 /// The instances that a wish names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,11 +33,11 @@ pub(crate) fn select(platform: &Platform, wish: &Wish) -> Result<Named, Operatio
     if found.len() > 1 && !wish.all {
         return Err(ambiguous(&found, "name the environment or the host, or say --all"));
     }
-    let is_meant = |position: &Position<'_>| {
-        found.iter().any(|found: &Found<'_>| {
-            found.host_at == position.host_at && found.component.name == *position.component
-        })
-    };
+    // All that was found is one component.
+    let hosts: HashSet<usize> = found.iter().map(|found| found.host_at).collect();
+    let component = found.first().map(|found| &found.component.name);
+    let is_meant =
+        |position: &Position<'_>| component == Some(position.component) && hosts.contains(&position.host_at);
     let positions = positions(platform).filter(is_meant).map(|position| position.at).collect();
     Ok(Named { positions, alone: !wish.all })
 }

@@ -1,9 +1,10 @@
 //! Plans that an earlier aggregator began and did not end.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rta_shared::overview::{InstanceId, Overview};
+use rta_shared::overview::{InstanceId, InstanceOverview, Overview};
 use rta_shared::plan::StepState;
 
 use super::account::{Account, Snapshot};
@@ -36,13 +37,15 @@ pub(crate) fn reopen(unfinished: Unfinished, recorder: Recorder, now: Timestamp)
 /// Ends such a plan, when `overview` says of every host how it is.
 pub(crate) fn close(account: &Arc<Account>, overview: &Overview, now: Timestamp) {
     let Snapshot { begun, steps: stood, .. } = account.snapshot();
+    let known: HashMap<InstanceId, &InstanceOverview> =
+        overview.instances().map(|located| (located.id(), located.instance)).collect();
     for (at, (step, (state, said))) in begun.plan.steps.iter().zip(stood).enumerate() {
-        let known = match state {
+        let what = match state {
             StepState::Interrupted => "the aggregator ended meanwhile",
             StepState::Skipped if said == NOT_ATTEMPTED => NOT_ATTEMPTED,
             _ => continue,
         };
-        let text = format!("{known}; {}", standing(&step.instance, overview));
+        let text = format!("{what}; {}", standing(known.get(&step.instance).copied()));
         if state == StepState::Interrupted {
             let instance = spoken(&step.instance);
             tracing::warn!(plan = begun.id, action = %step.action, instance, text, "step interrupted");
@@ -54,12 +57,11 @@ pub(crate) fn close(account: &Arc<Account>, overview: &Overview, now: Timestamp)
 }
 
 /// `it is running now`
-fn standing(id: &InstanceId, overview: &Overview) -> String {
-    let located = overview.find(id);
-    let Some(located) = located else { return "the configuration does not have it any more".to_owned() };
-    match located.instance.state {
+fn standing(instance: Option<&InstanceOverview>) -> String {
+    let Some(instance) = instance else { return "the configuration does not have it any more".to_owned() };
+    match instance.state {
         Some(state) => format!("it is {state} now"),
-        None => format!("how it is now is not known: {}", located.instance.reason),
+        None => format!("how it is now is not known: {}", instance.reason),
     }
 }
 

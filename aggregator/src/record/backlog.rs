@@ -58,7 +58,7 @@ impl Backlog {
     /// The same, with the state that an earlier aggregator left, which is written.
     pub(super) fn with(self, left: &Left) -> Self {
         let plans = left.unfinished.iter().map(|Unfinished { begun, states }| {
-            let plan = Running { begun: begun.clone(), states: states.clone() };
+            let plan = Running::standing(begun.clone(), states.clone());
             (begun.id, Open { plan, is_new: false, changed: BTreeSet::new(), end: None })
         });
         Self {

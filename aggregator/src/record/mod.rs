@@ -231,9 +231,18 @@ impl Recorder {
         self.leave(Order::Reserve(last));
     }
 
-    /// A plan begins.
-    pub fn plan_begun(&self, begun: &PlanBegun) {
-        self.leave(Order::Begun(Box::new(begun.clone())));
+    /// Records that a plan begins, and returns when that is on disk. Without a data folder it is in memory.
+    ///
+    /// # Errors
+    /// Why it is not on disk, as a sentence. It is recorded later if that becomes possible.
+    pub(crate) async fn plan_begun(&self, begun: &PlanBegun) -> Result<(), String> {
+        let (answer, written) = oneshot::channel();
+        self.leave(Order::Begun(Box::new(begun.clone()), answer));
+        match tokio::time::timeout(ANSWER, written).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err("the record has ended; restart rta-aggregator".to_owned()),
+            Err(_) => Err(format!("the disk did not answer within {} s", ANSWER.as_secs())),
+        }
     }
 
     /// A step of it came to something.
@@ -301,12 +310,12 @@ impl Recorder {
         self.0.marked.load(Ordering::Relaxed)
     }
 
-    /// Returns when everything left before is written, or when that takes too long.
-    pub(crate) async fn flush(&self) {
+    /// Returns when everything left before is written or cannot be, which the overview tells; false when that took
+    /// too long.
+    pub(crate) async fn flush(&self) -> bool {
         let (done, written) = oneshot::channel();
         self.leave(Order::Flush(done));
-        // Whatever went wrong is told in the overview.
-        let _ = tokio::time::timeout(ANSWER, written).await;
+        tokio::time::timeout(ANSWER, written).await.is_ok()
     }
 
     /// The events that are asked for, the newest first. Those that could not be written yet have the ID 0.

@@ -14,17 +14,51 @@ use crate::plan::spoken;
 pub(super) struct Running {
     pub(super) begun: PlanBegun,
     pub(super) states: Vec<(StepState, String)>,
+    /// What it is about, found once: every step's events say it.
+    subject: Subject,
+}
+
+/// What a plan is about.
+#[derive(Clone, Debug)]
+struct Subject {
+    /// `stop of kafka server on h1`
+    title: String,
+    /// What all that was asked for have in common.
+    environment: Option<Name>,
+    host: Option<Name>,
+    component: Option<Name>,
+}
+
+impl Subject {
+    fn of(plan: &Plan) -> Self {
+        let named = plan.named();
+        let title = match named.as_slice() {
+            [one] => format!("{} of {}", plan.kind, spoken(one)),
+            several => format!("{} of {}", plan.kind, counted(several.len(), "instance")),
+        };
+        Self {
+            title,
+            environment: common(&named, |id| &id.environment),
+            host: common(&named, |id| &id.host),
+            component: common(&named, |id| &id.component),
+        }
+    }
 }
 
 impl Running {
     pub(super) fn new(begun: PlanBegun) -> Self {
         let states = vec![(StepState::Waiting, String::new()); begun.plan.steps.len()];
-        Self { begun, states }
+        Self::standing(begun, states)
+    }
+
+    /// One whose steps stand so.
+    pub(super) fn standing(begun: PlanBegun, states: Vec<(StepState, String)>) -> Self {
+        Self { subject: Subject::of(&begun.plan), begun, states }
     }
 
     /// `stop of kafka server on h1: 3 steps`
     pub(super) fn beginning(&self) -> Event {
-        let text = format!("{}: {}", title(&self.begun.plan), counted(self.begun.plan.steps.len(), "step"));
+        let text = format!("{}: {}", self.subject.title, counted(self.begun.plan.steps.len(), "step"));
         self.event(EventKind::Plan, self.begun.at, None, Some("under way"), text)
     }
 
@@ -36,7 +70,7 @@ impl Running {
             end if end.is_complete() => "done",
             _ => "failed",
         };
-        let text = format!("{}: {end}", title(&self.begun.plan));
+        let text = format!("{}: {end}", self.subject.title);
         self.event(EventKind::Plan, end.at, Some("under way"), Some(outcome), text)
     }
 
@@ -71,14 +105,14 @@ impl Running {
         to: Option<&str>,
         text: String,
     ) -> Event {
-        let named = named(&self.begun.plan);
+        let Subject { environment, host, component, .. } = self.subject.clone();
         Event {
             id: 0,
             at,
             kind,
-            environment: common(&named, |id| &id.environment),
-            host: common(&named, |id| &id.host),
-            component: common(&named, |id| &id.component),
+            environment,
+            host,
+            component,
             from: from.map(str::to_owned),
             to: to.map(str::to_owned),
             text,
@@ -92,23 +126,4 @@ impl Running {
 fn common(instances: &[&InstanceId], part: impl Fn(&InstanceId) -> &Name) -> Option<Name> {
     let first = part(instances.first()?);
     instances.iter().all(|id| part(id) == first).then(|| first.clone())
-}
-
-/// The instances that were asked for, each once.
-fn named(plan: &Plan) -> Vec<&InstanceId> {
-    let mut named: Vec<&InstanceId> = Vec::new();
-    for step in plan.steps.iter().filter(|step| step.named) {
-        if !named.contains(&&step.instance) {
-            named.push(&step.instance);
-        }
-    }
-    named
-}
-
-/// `stop of kafka server on h1`
-fn title(plan: &Plan) -> String {
-    match named(plan).as_slice() {
-        [one] => format!("{} of {}", plan.kind, spoken(one)),
-        several => format!("{} of {}", plan.kind, counted(several.len(), "instance")),
-    }
 }

@@ -15,6 +15,11 @@ const LARGEST_LOG: i64 = 16 << 20;
 /// in a larger one is found when it is come upon.
 const LARGEST_CHECKED: u64 = 256 << 20;
 
+/// `PRAGMA synchronous`: what was committed survives the end of this program, and a loss of power but for the last moment.
+pub(super) const NORMAL: &str = "NORMAL";
+/// `PRAGMA synchronous`: a commit returns when it is on disk (<https://sqlite.org/pragma.html#pragma_synchronous>).
+pub(super) const FULL: &str = "FULL";
+
 /// What leads from each version of the schema to the next one; the first begins with nothing.
 const STEPS: [&str; 2] = [FIRST, SECOND];
 /// The version that this program writes.
@@ -174,7 +179,7 @@ fn prepare(connection: &mut Connection) -> Result<(), Unusable> {
     // It answers with the mode that it has now: a database in memory has its own.
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.query_row(&format!("PRAGMA journal_size_limit = {LARGEST_LOG}"), [], |_| Ok(()))?;
-    connection.execute_batch("PRAGMA synchronous = NORMAL;")?;
+    set_synchronous(connection, NORMAL)?;
     for (at, step) in STEPS.iter().enumerate().skip(version) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(step)?;
@@ -183,6 +188,11 @@ fn prepare(connection: &mut Connection) -> Result<(), Unusable> {
         transaction.commit()?;
     }
     Ok(())
+}
+
+/// Sets how durable the commits that follow are: [`NORMAL`] or [`FULL`].
+pub(super) fn set_synchronous(connection: &Connection, level: &str) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!("PRAGMA synchronous = {level};"))
 }
 
 /// The version of the schema; 0 where there is none yet.

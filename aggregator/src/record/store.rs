@@ -337,7 +337,10 @@ fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<Unfinished>> {
             }
         }
         let by = Requester { user: row.get(2)?, address: row.get(3)? };
-        all.push(Unfinished { begun: PlanBegun { id, plan, at: time(row, 1)?, by }, states });
+        all.push(Unfinished {
+            begun: PlanBegun { id, plan, at: time(row, 1)?, by, unrecorded: None },
+            states,
+        });
     }
     Ok(all)
 }

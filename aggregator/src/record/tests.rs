@@ -108,6 +108,44 @@ fn events_come_back_newest_first_over_a_restart() {
     assert_eq!(texts(events), ["later", "Kafka  Server is down"]);
 }
 
+#[tokio::test]
+async fn a_plan_is_on_disk_before_whoever_began_it_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = RecordOptions { data: Some(folder.path().to_owned()), ..RecordOptions::default() };
+    let record = Record::open(&options);
+    assert_eq!(record.recorder().plan_begun(&begun(7)).await, Ok(()));
+    // Nothing was closed: another program sees it.
+    let plans = Connection::open(file(&folder)).unwrap();
+    let user: String = plans.query_row("SELECT user FROM plans WHERE id = 7", [], |row| row.get(0)).unwrap();
+    assert_eq!(user, begun(7).by.user);
+    record.close().await;
+}
+
+#[tokio::test]
+async fn whoever_begins_a_plan_is_told_that_it_is_not_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = RecordOptions { data: Some(folder.path().to_owned()), ..RecordOptions::default() };
+    let record = Record::open(&options);
+    record.recorder().flush().await;
+    // Nothing can be written any more.
+    let other = Connection::open(file(&folder)).unwrap();
+    other.execute_batch("DROP TABLE plans").unwrap();
+    let why = record.recorder().plan_begun(&begun(7)).await.unwrap_err();
+    assert!(why.contains("no such table"), "{why}");
+    record.close().await;
+
+    let nowhere = RecordOptions { data: Some("/proc/nowhere".into()), ..RecordOptions::default() };
+    let record = Record::open(&nowhere);
+    let why = record.recorder().plan_begun(&begun(7)).await.unwrap_err();
+    assert!(why.starts_with("events are kept in memory only: "), "{why}");
+    record.close().await;
+
+    // Who asks for no folder has what they asked for.
+    let record = Record::in_memory();
+    assert_eq!(record.recorder().plan_begun(&begun(7)).await, Ok(()));
+    record.close().await;
+}
+
 #[test]
 fn queries_narrow_and_page() {
     let mut opened = open(None);
@@ -192,7 +230,7 @@ fn begun(id: u64) -> PlanBegun {
     };
     let steps = vec![step("detector", false), step("writer", false), step("kafka server", true)];
     let by = Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() };
-    PlanBegun { id, plan: Plan { kind: ActionKind::Stop, steps }, at: at(1), by }
+    PlanBegun { id, plan: Plan { kind: ActionKind::Stop, steps }, at: at(1), by, unrecorded: None }
 }
 
 fn change(step: usize, state: StepState, text: &str) -> Order {
@@ -204,7 +242,7 @@ fn change(step: usize, state: StepState, text: &str) -> Order {
 fn a_plan_that_was_cut_short_is_found_with_how_far_each_step_was() {
     let folder = tempfile::tempdir().unwrap();
     let mut opened = open(Some(folder.path()));
-    opened.tell(Order::Begun(Box::new(begun(7))));
+    opened.tell(Order::Begun(Box::new(begun(7)), oneshot::channel().0));
     opened.tell(change(0, StepState::UnderWay, ""));
     opened.tell(change(0, StepState::UnderWay, "SIGTERM was sent"));
     opened.tell(change(0, StepState::Done, "stopped in 1.0 s"));
@@ -337,7 +375,7 @@ fn filled(folder: &TempDir) -> Opened {
         opened.tell(Order::Event(Box::new(health(seconds, "kafka", "down"))));
     }
     opened.tell(Order::Maintain(vec![maintenance()]));
-    opened.tell(Order::Begun(Box::new(begun(7))));
+    opened.tell(Order::Begun(Box::new(begun(7)), oneshot::channel().0));
     opened.writer.write(at(3000));
     opened
 }

@@ -1,5 +1,6 @@
 //! A line for each step on a terminal, redrawn as it changes.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -20,8 +21,8 @@ const SPARE: usize = 3;
 pub(super) struct Live {
     style: Style,
     drawn: MultiProgress,
-    /// One for each step that is drawn.
-    bars: Vec<Option<ProgressBar>>,
+    /// One for each step that is drawn, by its position.
+    bars: BTreeMap<usize, ProgressBar>,
     /// How many wait, where they are not drawn.
     rest: Option<ProgressBar>,
     width: usize,
@@ -35,7 +36,7 @@ impl Live {
         Self {
             style,
             drawn: MultiProgress::with_draw_target(ProgressDrawTarget::stdout()),
-            bars: Vec::new(),
+            bars: BTreeMap::new(),
             rest: None,
             width: 0,
             paused: false,
@@ -48,7 +49,7 @@ impl Live {
         let (rows, _) = terminal::size();
         let fits = track.steps.len() + SPARE <= rows;
         self.width = text::width(&track.begun.plan);
-        self.bars = (0..track.steps.len()).map(|_| fits.then(|| self.bar())).collect();
+        self.bars = (0..track.steps.len()).filter(|_| fits).map(|step| (step, self.bar())).collect();
         self.rest = (!fits).then(|| self.bar());
         self.draw(track, Instant::now());
     }
@@ -70,18 +71,16 @@ impl Live {
 
     fn change_few(&mut self, track: &Track, step: usize) {
         let Some(standing) = track.steps.get(step) else { return };
-        let has_bar = self.bars.get(step).is_some_and(Option::is_some);
+        let has_bar = self.bars.contains_key(&step);
         if standing.state == StepState::UnderWay && !has_bar {
             let bar = self.bar();
             if let Some(rest) = &self.rest {
                 self.drawn.remove(rest);
                 self.rest = Some(self.bar());
             }
-            if let Some(place) = self.bars.get_mut(step) {
-                *place = Some(bar);
-            }
+            self.bars.insert(step, bar);
         } else if standing.state.is_final() {
-            if let Some(bar) = self.bars.get_mut(step).and_then(Option::take) {
+            if let Some(bar) = self.bars.remove(&step) {
                 self.drawn.remove(&bar);
             }
             for line in self.lines(track, step, Instant::now()) {
@@ -108,15 +107,12 @@ impl Live {
         if self.paused {
             return;
         }
-        for (step, bar) in self.bars.iter().enumerate() {
-            if let Some(bar) = bar {
-                bar.set_message(self.line(track, step, now));
-                bar.tick();
-            }
+        for (step, bar) in &self.bars {
+            bar.set_message(self.line(track, *step, now));
+            bar.tick();
         }
         if let Some(rest) = &self.rest {
-            let waiting = track.steps.iter().filter(|step| step.state == StepState::Waiting).count();
-            rest.set_message(format!("○ {} waiting", counted(waiting, "step")));
+            rest.set_message(format!("○ {} waiting", counted(track.waiting, "step")));
             rest.tick();
         }
     }

@@ -41,6 +41,9 @@ impl<'o> Show<'o> {
 
     /// The plan has begun.
     pub(super) fn begun(&mut self, track: &Track, event: &PlanEvent) -> Result<(), Failure> {
+        if let Some(why) = &track.begun.unrecorded {
+            self.note(&text::unrecorded(why))?;
+        }
         match &mut self.manner {
             Manner::Live(live) => live.begin(track),
             Manner::Json => self.json_line(event)?,

@@ -24,13 +24,16 @@ pub(crate) struct Track {
     pub(crate) begun: PlanBegun,
     /// One for each step.
     pub(crate) steps: Vec<Standing>,
+    /// How many of them wait.
+    pub(crate) waiting: usize,
     told: HashSet<(usize, StepState, String)>,
 }
 
 impl Track {
     pub(crate) fn new(begun: PlanBegun) -> Self {
         let waiting = Standing { state: StepState::Waiting, phase: None, text: String::new(), began: None };
-        Self { steps: vec![waiting; begun.plan.steps.len()], begun, told: HashSet::new() }
+        let count = begun.plan.steps.len();
+        Self { steps: vec![waiting; count], waiting: count, begun, told: HashSet::new() }
     }
 
     /// Takes what is told at the moment `now`; whether it is news. A plan that is watched anew is told from its
@@ -39,6 +42,9 @@ impl Track {
         let Some(standing) = self.steps.get_mut(change.step) else { return false };
         if standing.state.is_final() || !self.told.insert((change.step, change.state, change.text.clone())) {
             return false;
+        }
+        if standing.state == StepState::Waiting && change.state != StepState::Waiting {
+            self.waiting -= 1;
         }
         standing.state = change.state;
         standing.phase = change.progress.as_ref().map(|progress| progress.phase);
@@ -73,7 +79,7 @@ mod tests {
         };
         let plan = Plan { kind: ActionKind::Start, steps: vec![step] };
         let at = Timestamp::UNIX_EPOCH;
-        let mut track = Track::new(PlanBegun { id: 1, plan, at, by: Requester::default() });
+        let mut track = Track::new(PlanBegun { id: 1, plan, at, by: Requester::default(), unrecorded: None });
         let now = Instant::now();
         let mut tell = |step, state, text: &str| {
             track.take(&StepChange { step, at, state, progress: None, text: text.to_owned() }, now)

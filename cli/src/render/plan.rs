@@ -1,5 +1,6 @@
 //! Plans, and what becomes of their steps, as lines.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use rta_shared::control::{ActionKind, Phase};
@@ -48,6 +49,14 @@ fn place(step: &Step) -> String {
     printable(&step.instance.to_string()).into_owned()
 }
 
+/// Says that a plan was not on disk before its first step.
+pub(crate) fn unrecorded(why: &str) -> String {
+    format!(
+        "warning: this plan is not recorded: {}; should the aggregator end, nobody will know what it did",
+        printable(why)
+    )
+}
+
 /// What is refused where nobody can be asked.
 pub(crate) fn refusal(plan: &Plan) -> String {
     let unnamed = plan.unnamed();
@@ -59,11 +68,10 @@ pub(crate) fn refusal(plan: &Plan) -> String {
             count => format!("{count} instances that were"),
         }
     );
-    for id in unnamed {
-        let step = plan.steps.iter().find(|step| step.instance == *id && !step.named);
-        let why = step.map(|step| printable(&step.why)).unwrap_or_default();
-        let colon = if why.is_empty() { "" } else { ": " };
-        text.push_str(&format!("  {}{colon}{why}\n", printable(&id.to_string())));
+    let mut told = HashSet::new();
+    for step in plan.steps.iter().filter(|step| !step.named && told.insert(&step.instance)) {
+        let colon = if step.why.is_empty() { "" } else { ": " };
+        text.push_str(&format!("  {}{colon}{}\n", place(step), printable(&step.why)));
     }
     text.push_str("say --yes to do all of it, or --no-dependencies to leave these alone");
     text

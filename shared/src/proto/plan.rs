@@ -1,7 +1,7 @@
 //! Plans on the wire.
 
 use super::control::action_kind;
-use super::{ProtocolError, from_wire_time, to_wire_time, v1};
+use super::{ProtocolError, from_wire_time, optional, to_wire_time, v1};
 use crate::control::{Progress, Requester};
 use crate::overview::InstanceId;
 use crate::plan::{Conduct, Plan, PlanBegun, PlanEnd, PlanEvent, Step, StepChange, StepState, Wish};
@@ -109,6 +109,7 @@ impl From<&PlanEvent> for v1::PlanEvent {
                 plan: Some((&begun.plan).into()),
                 at: Some(to_wire_time(begun.at)),
                 by: Some((&begun.by).into()),
+                unrecorded: begun.unrecorded.clone().unwrap_or_default(),
             }),
             PlanEvent::Step(change) => Event::Step(v1::StepChange {
                 step: to_count(change.step),
@@ -143,6 +144,7 @@ impl TryFrom<v1::PlanEvent> for PlanEvent {
                 plan: begun.plan.ok_or(ProtocolError::Missing("plan"))?.try_into()?,
                 at: time(begun.at)?,
                 by: Requester::from(begun.by.unwrap_or_default()),
+                unrecorded: optional(begun.unrecorded),
             }),
             Event::Step(change) => Self::Step(StepChange {
                 step: from_count(change.step),
@@ -201,7 +203,8 @@ mod tests {
         let progress = Progress { at, phase: Phase::Matched, text: "matched".to_owned(), pids: vec![7] };
         let by = Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() };
         let mut events = vec![
-            PlanEvent::Begun(PlanBegun { id: 7, plan: plan(), at, by }),
+            PlanEvent::Begun(PlanBegun { id: 7, plan: plan(), at, by: by.clone(), unrecorded: None }),
+            PlanEvent::Begun(PlanBegun { id: 7, plan: plan(), at, by, unrecorded: Some("why".to_owned()) }),
             PlanEvent::Ended(PlanEnd { at, done: 1, failed: 2, skipped: 3, interrupted: 4, cancelled: true }),
         ];
         for state in StepState::ALL {

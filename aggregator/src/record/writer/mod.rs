@@ -38,7 +38,8 @@ const ALIVE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) enum Order {
     Event(Box<Event>),
-    Begun(Box<PlanBegun>),
+    /// Answered when it is on disk, or why it is not.
+    Begun(Box<PlanBegun>, oneshot::Sender<Result<(), String>>),
     Step(u64, Box<StepChange>),
     Ended(u64, PlanEnd),
     Maintain(Vec<Maintenance>),
@@ -89,6 +90,8 @@ pub(super) struct Writer {
     alive_at: Instant,
     /// When it was last looked whether events found no room.
     looked_at: Timestamp,
+    /// Whoever waits until the beginning of a plan is on disk.
+    intents: Vec<oneshot::Sender<Result<(), String>>>,
 }
 
 impl Writer {
@@ -129,9 +132,11 @@ impl Writer {
                     order => self.take(order),
                 }
             }
-            if is_closed || self.is_due() {
+            // Somebody waits to act: whether it can be written is tried at once.
+            if is_closed || self.is_due() || !self.intents.is_empty() {
                 self.write(Timestamp::now());
             }
+            self.answer_intents();
             for order in waiting {
                 // Whoever asked may have gone.
                 match order {
@@ -164,7 +169,10 @@ impl Writer {
                 self.taken += 1;
                 self.backlog.add(*event);
             }
-            Order::Begun(begun) => self.backlog.begin(*begun),
+            Order::Begun(begun, answer) => {
+                self.backlog.begin(*begun);
+                self.intents.push(answer);
+            }
             Order::Step(plan, change) => self.backlog.change(plan, &change),
             Order::Ended(plan, end) => self.backlog.end(plan, end),
             Order::Maintain(all) => self.backlog.maintain(all),
@@ -177,6 +185,16 @@ impl Writer {
         }
         if self.failure.is_some() {
             self.backlog.is_kept();
+        }
+    }
+
+    /// Tells those who wait until a plan's beginning is on disk whether it is.
+    fn answer_intents(&mut self) {
+        let failure = self.failure.as_ref().map(|failure| failure.why.clone());
+        let outcome = failure.or_else(|| self.for_good.clone()).map_or(Ok(()), Err);
+        for answer in self.intents.drain(..) {
+            // Whoever asked may have gone.
+            let _ = answer.send(outcome.clone());
         }
     }
 
@@ -214,7 +232,10 @@ impl Writer {
         }
         let Some(database) = &mut self.database else { return Err("it is not open".to_owned()) };
         let backlog = &self.backlog;
+        // What is acted upon next survives the loss of power; the rest may lose the last moment.
+        let synchronous = if self.intents.is_empty() { schema::NORMAL } else { schema::FULL };
         let write = |database: &mut Connection| -> rusqlite::Result<()> {
+            schema::set_synchronous(database, synchronous)?;
             let transaction = database.transaction()?;
             backlog.write(&transaction)?;
             marks::put_alive(&transaction, now)?;

@@ -43,6 +43,7 @@ impl Writer {
             replaced_at: None,
             alive_at: Instant::now(),
             looked_at: now,
+            intents: Vec::new(),
         };
         let mut left = Left::default();
         let opened = match &options.data {

@@ -64,6 +64,9 @@ pub(in crate::web) fn parts(viewer: &Viewer, plan: &Snapshot) -> Node {
         div.plan-head #plan-head {
             h1 { (capitalised(&title)) }
             p { "Plan " (plan.begun.id) ", begun " (clock(plan.begun.at)) " for " (text(&plan.begun.by.to_string())) }
+            @if let Some(why) = &plan.begun.unrecorded {
+                p.warning role="alert" { "Not on disk before its first step: " (text(why)) ". Should the aggregator end, nobody will know what this plan did." }
+            }
         }
     };
     let line = html! {
@@ -244,7 +247,7 @@ mod tests {
 
     fn snapshot(steps: Vec<(StepState, String)>, end: Option<PlanEnd>) -> Snapshot {
         let by = Requester { user: "<ann>".to_owned(), address: "10.0.0.7".to_owned() };
-        let begun = PlanBegun { id: 7, plan: stop(), at: Timestamp::UNIX_EPOCH, by };
+        let begun = PlanBegun { id: 7, plan: stop(), at: Timestamp::UNIX_EPOCH, by, unrecorded: None };
         Snapshot { begun, steps, end }
     }
 

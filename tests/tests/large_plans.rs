@@ -1,0 +1,135 @@
+//! A plan of thousands of steps, and an aggregator that is killed in the middle of it: who asked for what, and how far it
+//! came, is known afterwards.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::net::SocketAddr;
+
+use rta_shared::plan::{Conduct, Wish};
+use rta_shared::proto::v1;
+use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
+use rta_tests::{MadeUpHosts, Program, Site, Web, patiently};
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+const HOSTS: usize = 200;
+const COMPONENTS: usize = 10;
+const STEPS: usize = HOSTS * COMPONENTS;
+
+struct World {
+    agents: MadeUpHosts,
+    site: Site,
+    runtime: Runtime,
+}
+
+struct Aggregator {
+    program: Program,
+    web: Web,
+    grpc: SocketAddr,
+}
+
+impl World {
+    fn new() -> Self {
+        let agents = MadeUpHosts::new(HOSTS, COMPONENTS);
+        let site = Site::new();
+        site.write("made-up.toml", &agents.startable_toml());
+        Self { agents, site, runtime: Runtime::new().unwrap() }
+    }
+
+    fn aggregator(&self) -> Aggregator {
+        let (config, data) =
+            (self.site.config().display().to_string(), self.site.path("data").display().to_string());
+        let mut program = Program::start(
+            "rta-aggregator",
+            ["--config", &config, "--data", &data, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
+        );
+        let (web, grpc) = (Web(program.address("web")), program.address("grpc"));
+        patiently("all hosts to be heard of", || (web.get("/readyz").code == 200).then_some(()));
+        Aggregator { program, web, grpc }
+    }
+
+    /// Begins to stop everything, and goes away as soon as the agents were asked for `acted` actions.
+    fn stop_everything_until(&self, aggregator: &Aggregator, acted: usize) {
+        self.runtime.block_on(async {
+            let client =
+                AggregatorServiceClient::connect(format!("http://{}", aggregator.grpc)).await.unwrap();
+            let mut client = client.max_decoding_message_size(64 << 20);
+            let wish = Wish { all: true, ..Wish::default() };
+            let conduct = Conduct { everything: true, ..Conduct::default() };
+            let request = v1::AggregatorServiceStopRequest {
+                wish: Some((&wish).into()),
+                conduct: Some(v1::PlanConduct::new(&conduct, "ann")),
+            };
+            let mut told = client.stop(request).await.unwrap().into_inner();
+            while self.agents.actions() < acted {
+                told.message().await.unwrap().unwrap();
+            }
+        });
+    }
+}
+
+impl Aggregator {
+    fn events(&self, query: &str) -> Vec<Value> {
+        let answer: Value =
+            serde_json::from_str(&self.web.get(&format!("/api/v1/events?{query}")).body).unwrap();
+        answer.as_array().or_else(|| answer["events"].as_array()).unwrap().clone()
+    }
+}
+
+#[test]
+fn a_killed_aggregator_leaves_who_asked_for_what_and_how_far_it_came() {
+    let world = World::new();
+    let mut aggregator = world.aggregator();
+    world.stop_everything_until(&aggregator, 60);
+    aggregator.program.signal(Signal::KILL);
+    aggregator.program.ended();
+    let (acted, stopped) = (world.agents.actions(), world.agents.count(v1::State::Stopped));
+    assert!((60..STEPS).contains(&acted) && stopped == acted, "{acted} actions, {stopped} stopped");
+
+    let aggregator = world.aggregator();
+    let ended = patiently("the plan to be closed", || {
+        let mut plans = aggregator.events("kind=plan");
+        (plans.first()?["to"] == "interrupted").then(|| plans.remove(0))
+    });
+    assert_eq!((&ended["by"]["user"], &ended["plan"]), (&"ann".into(), &1.into()));
+    let text = ended["text"].as_str().unwrap();
+    assert!(text.starts_with(&format!("stop of {STEPS} instances: ")), "{text}");
+    // Whatever an agent was asked for is known to have been attempted, and nothing else is.
+    let steps = aggregator.events("kind=step&limit=10000");
+    let attempted = |to: &str| {
+        let of: std::collections::BTreeSet<_> = steps
+            .iter()
+            .filter(|step| step["to"] == to)
+            .map(|step| (step["host"].as_str().unwrap(), step["component"].as_str().unwrap()))
+            .collect();
+        of.len()
+    };
+    let (done, interrupted, skipped) = (attempted("done"), attempted("interrupted"), attempted("skipped"));
+    assert_eq!(
+        done + interrupted + skipped,
+        STEPS,
+        "{done} done, {interrupted} interrupted, {skipped} skipped"
+    );
+    // At most as many as may be under way at once were begun, and had not reached their agents.
+    assert!(
+        (acted..=acted + 8).contains(&(done + interrupted)),
+        "{acted} acted, {done} done, {interrupted} cut off"
+    );
+    assert_eq!(world.agents.actions(), acted, "nothing goes on by itself");
+}
+
+#[test]
+fn a_large_plan_is_recorded_by_the_time_it_ends() {
+    let world = World::new();
+    let mut aggregator = world.aggregator();
+    world.stop_everything_until(&aggregator, STEPS);
+    patiently("the plan to end", || (aggregator.events("kind=plan").first()?["to"] == "done").then_some(()));
+    // It has nothing left to write, and ends at once.
+    aggregator.program.signal(Signal::TERM);
+    assert!(aggregator.program.ended().success());
+    let aggregator = world.aggregator();
+    let done = aggregator.events("kind=step&limit=10000").iter().filter(|step| step["to"] == "done").count();
+    assert_eq!(done, STEPS);
+    assert!(aggregator.events("kind=plan").iter().all(|plan| plan["by"]["user"] == "ann"));
+}
