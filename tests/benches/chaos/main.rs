@@ -1,7 +1,7 @@
 //! Chaos on several hosts for minutes; what the aggregator says at any time is compared with what runs.
 //!
 //! `cargo bench -p rta-tests --bench chaos` takes two minutes; `-- --minutes 15` takes longer, `--seed N` another course,
-//! `--verbose` prints each action, and `--without look-alike,mid-start,second-agent,stopped-process` leaves scenarios out.
+//! `--verbose` prints each action, and `--without look-alike,lost-data,mid-start,second-agent,stopped-process` leaves scenarios out.
 //! It needs root and iproute2 for its hosts, and says so where it cannot run; in the gate that is a failure.
 //!
 //! Three hosts with an agent each and a fourth with the aggregator live in namespaces of their own. Operators, each with a

@@ -9,7 +9,7 @@ use rta_tests::figures::argument;
 use crate::components::{INSTANCES, Launch};
 use crate::judge::{Judge, Violation, name};
 use crate::operators::Operators;
-use crate::platform::{AGENTS, AgentLog, Platform};
+use crate::platform::{AGENTS, AgentLog, HOSTS, Platform};
 use crate::record::Record;
 use crate::sampler::Sample;
 use crate::truth::Truth;
@@ -133,12 +133,13 @@ impl Scenario {
             84..87 if is_free && !is_left_out("second-agent") => self.second_agent(host),
             87..93 if is_free => self.cut(host),
             93..96 if is_free => self.power_off(host),
-            96..99 if !self.is_aggregator_down => self.restart_aggregator(),
+            96..98 if !self.is_aggregator_down => self.restart_aggregator(),
+            98 if !self.is_aggregator_down && !is_left_out("lost-data") => self.lose_data(),
             _ => self.request("start", at),
         };
         *self.done.entry(what).or_default() += 1;
         if self.is_verbose {
-            println!("{:7.1} s  {what}: {} or host {host}", self.began.elapsed().as_secs_f64(), name(at));
+            println!("{:7.1} s  {what}: {} or {}", self.began.elapsed().as_secs_f64(), name(at), HOSTS[host]);
         }
     }
 
@@ -239,6 +240,13 @@ impl Scenario {
         self.judge.disturb(host);
         self.later(500, 20_000, Later::PowerOn(host));
         "host lost power"
+    }
+
+    /// Takes the running aggregator's data folder away. Whatever is asked for from then on has to be on record.
+    fn lose_data(&mut self) -> &'static str {
+        std::fs::remove_dir_all(self.platform.path("data")).unwrap();
+        self.operators.excuse();
+        "data folder lost while the aggregator runs"
     }
 
     fn restart_aggregator(&mut self) -> &'static str {

@@ -93,7 +93,11 @@ impl NamespacedHost {
         let init = children.trim().parse().expect("unshare has one child");
         self.running = Some(Running { unshare, init });
         let port = self.port();
-        run_ip(&["link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", &id.to_string()]);
+        // Its network card stays the same, or the others would look for the old one for half a minute.
+        let card = format!("02:00:0a:4d:00:{:02x}", self.address.octets()[3]);
+        let (add, peer) =
+            (["link", "add", &port, "type", "veth"], ["peer", "name", "eth0", "address", &card]);
+        run_ip(&[add.as_slice(), &peer, &["netns", &id.to_string()]].concat());
         run_ip(&["link", "set", &port, "master", BRIDGE, "up"]);
         let mut interfaces = self.command("sh");
         interfaces.args(["-c", INTERFACES, "sh", &self.address.to_string()]);
