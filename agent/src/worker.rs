@@ -14,6 +14,7 @@ use rta_shared::name::Name;
 use rta_shared::report::{Circumstances, ComponentReport, ConfigStanding, Report, State};
 use rta_shared::usage::Usage;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::autostart::{Autostarts, Exits};
@@ -33,11 +34,15 @@ const BEAT: Duration = Duration::from_secs(1);
 /// seconds: while the agent itself is stopped, nobody is late.
 const HUNG: u32 = 5;
 
+/// So long may the first report wait for the first answers of the probes, so that what ran all the time is not told
+/// to be starting after a restart of the agent. Less than the silence that makes an agent lost.
+const FIRST_ANSWERS: Duration = Duration::from_secs(1);
+
 enum Request {
     /// Reserves a component, or tells what holds it.
     Begin(Name, ActionKind, Requester, oneshot::Sender<Result<(), Hold>>),
-    /// Frees a component.
-    End(Name),
+    /// Frees a component; its probe has passed for these processes.
+    End(Name, Vec<u32>),
     /// Works by another configuration, or tells why one was refused.
     Configure(Result<HostConfig, String>, oneshot::Sender<Vec<String>>),
 }
@@ -99,6 +104,7 @@ impl Worker {
             silence: 0,
             is_hung: None,
             publisher,
+            began: Instant::now(),
         };
         let measuring = measure(reports.clone(), usage_publisher);
         let (systemd, nudge) = (Systemd::default(), Arc::new(Notify::new()));
@@ -199,10 +205,10 @@ impl Worker {
         reserved.await.map_err(|_| Gone)
     }
 
-    /// Frees a component again.
-    pub(crate) async fn end(&self, component: &Name) {
+    /// Frees a component again. `passed`: the processes whose start has seen the component's probe pass.
+    pub(crate) async fn end(&self, component: &Name, passed: Vec<u32>) {
         // Where the worker is gone, so is the reservation.
-        let _ = self.requests.send(Request::End(component.clone())).await;
+        let _ = self.requests.send(Request::End(component.clone(), passed)).await;
     }
 
     /// Works by another configuration from now on, and says what changed; or notes why one was refused.
@@ -232,6 +238,7 @@ struct Owner {
     /// Since when it has been silent, where it has for too long.
     is_hung: Option<Timestamp>,
     publisher: watch::Sender<Option<Arc<Report>>>,
+    began: Instant,
 }
 
 impl Owner {
@@ -283,7 +290,10 @@ impl Owner {
                 }
                 None => {}
             },
-            Request::End(component) => drop(self.actions.remove(&component)),
+            Request::End(component, passed) => {
+                self.actions.remove(&component);
+                self.probes.has_passed(&component, &passed);
+            }
             Request::Configure(Err(reason), answer) => {
                 tracing::error!(reason, "the new configuration is refused, the old one goes on");
                 self.config_error = Some(reason);
@@ -310,7 +320,7 @@ impl Owner {
         }
     }
 
-    /// Publishes what is seen and under way; nothing before the first sight.
+    /// Publishes what is seen and under way; nothing before the first sight, and the first answers of the probes.
     fn publish(&mut self) {
         let Some(sight) = self.sight.clone() else { return };
         self.is_hung = match self.is_hung {
@@ -336,6 +346,10 @@ impl Owner {
             certificate_ends: *self.certificate_ends.borrow(),
             impairments: self.impairments.all(),
         });
+        let is_first = self.publisher.borrow().is_none();
+        if is_first && self.began.elapsed() < FIRST_ANSWERS && self.probes.is_any_unanswered() {
+            return;
+        }
         log_changes(self.publisher.borrow().as_deref(), &report);
         self.publisher.send_replace(Some(report));
     }
@@ -362,7 +376,7 @@ impl Owner {
                 (State::Stopped | State::Partial, _) | (_, None) => self.probes.follow(&component.name, None),
                 (State::Starting | State::Stopping | State::Unknown, _) => {}
             }
-            report.probe = self.probes.report(&component.name).filter(|_| report.state == State::Running);
+            report.set_probe(self.probes.report(&component.name).filter(|_| report.state == State::Running));
             report
         };
         components.map(report).collect()

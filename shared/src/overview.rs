@@ -14,7 +14,7 @@ use crate::maintenance::Maintenance;
 use crate::name::Name;
 use crate::probe::ProbeReport;
 use crate::process::Process;
-use crate::report::{PartReport, State, Watch};
+use crate::report::{PartReport, State, Watch, awaits_probe};
 use crate::unit::UnitReport;
 use crate::usage::Usage;
 
@@ -115,6 +115,13 @@ pub struct InstanceOverview {
     /// Since when its health has been this, by the aggregator's clock and as far as that knows: while it could not
     /// be seen in between it is taken to have been as before. `None`: since before the aggregator began.
     pub since: Option<Timestamp>,
+}
+
+impl InstanceOverview {
+    /// Whether it runs and only the first pass of its probe is missing.
+    pub fn awaits_probe(&self) -> bool {
+        awaits_probe(self.state, self.action.as_ref())
+    }
 }
 
 fn pids_only<S: serde::Serializer>(processes: &[Process], serializer: S) -> Result<S::Ok, S::Error> {

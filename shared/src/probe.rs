@@ -11,7 +11,7 @@ use crate::human::elapsed;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProbeState {
-    /// Not asked yet, or still in its start grace without having passed.
+    /// Not asked yet since the component runs, or asked without having passed or having failed often enough to count.
     Pending,
     /// The last attempt passed, or too few in a row have failed since.
     Passing,
@@ -43,11 +43,16 @@ pub struct ProbeReport {
     pub state: ProbeState,
     /// Since when they say so, by the host's clock.
     pub since: Timestamp,
-    /// Why it fails, as a sentence; empty in the other states.
+    /// Why it fails, or why its last attempt failed while it is pending, as a sentence; empty where none did.
     pub reason: String,
 }
 
 impl ProbeReport {
+    /// Whether it has neither passed nor failed since the component runs.
+    pub fn is_pending(&self) -> bool {
+        self.state == ProbeState::Pending
+    }
+
     /// `probe passing for 3 min`, at the moment `now` by the host's clock.
     pub fn standing(&self, now: Timestamp) -> String {
         format!("probe {} for {}", self.state, elapsed(self.since, now))

@@ -25,7 +25,8 @@ pub enum State {
     Partial,
     /// None of its processes is there.
     Stopped,
-    /// The agent launched it, and it has not yet matched for its settle time.
+    /// The agent launched it, and it has not yet matched for its settle time; or it runs, whoever started it, and
+    /// its probe has not passed yet since then.
     Starting,
     /// The agent signalled it, and it is not yet gone.
     Stopping,
@@ -184,7 +185,7 @@ impl ComponentReport {
             None if processes.is_empty() => State::Stopped,
             None => State::Partial,
         };
-        Self {
+        let mut report = Self {
             component: component.name.clone(),
             state,
             processes,
@@ -192,11 +193,33 @@ impl ComponentReport {
             parts,
             unseen,
             action,
-            probe,
+            probe: None,
             unit,
             autostart,
-        }
+        };
+        report.set_probe(probe);
+        report
     }
+
+    /// Sets the state of its probe. A component that runs is starting until its probe has passed once, or has
+    /// failed for good: that its process exists says nothing yet.
+    pub fn set_probe(&mut self, probe: Option<ProbeReport>) {
+        if self.state == State::Running && probe.as_ref().is_some_and(ProbeReport::is_pending) {
+            self.state = State::Starting;
+        }
+        self.probe = probe;
+    }
+
+    /// Whether it runs and only the first pass of its probe is missing.
+    pub fn awaits_probe(&self) -> bool {
+        awaits_probe(Some(self.state), self.action.as_ref())
+    }
+}
+
+/// Whether a component in this state runs and only the first pass of its probe is missing: it is starting, and no
+/// action does that.
+pub fn awaits_probe(state: Option<State>, action: Option<&Hold>) -> bool {
+    state == Some(State::Starting) && action.is_none()
 }
 
 /// How an agent learns of processes between two full scans.

@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
+use std::cell::Cell;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
+use std::time::Duration;
 
-use rta_tests::{Children, Program, Site, binary, patiently, run};
+use rta_shared::proto::v1;
+use rta_tests::{Children, Follower, Program, Site, binary, patiently, run};
 use serde_json::Value;
 
 /// One host with its agent, and an aggregator.
@@ -150,4 +153,39 @@ fn a_failing_probe_degrades_what_runs_and_a_passing_one_heals_it() {
     world.children.end(pid);
     let stopped = world.until("its end", |app| app["health"] == "down");
     assert_eq!(stopped["probe"], Value::Null);
+}
+
+/// A process that does not answer yet is not up, whoever started it, and however long it takes; a new run has to answer
+/// again. What an agent finds that runs and answers was never starting.
+#[test]
+fn what_runs_is_starting_until_its_probe_passes() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut world = World::new(|site| {
+        let probe =
+            format!("probe = {{ tcp = \"{port}\", interval = \"1s\", grace = \"1h\" }}\n[component.start]");
+        site.component("app", "", "").replacen("[component.start]", &probe, 1)
+    });
+    let first = world.play("java", &[]);
+    let refused = format!("it is starting: waiting for its probe (tcp {port}: connection refused)");
+    let starting = world.until("a refused probe", |app| app["reason"] == *refused);
+    assert_eq!((&starting["state"], &starting["health"]), (&"starting".into(), &"down".into()));
+    assert_eq!((&starting["action"], &starting["probe"]["state"]), (&Value::Null, &"pending".into()));
+    let listener = TcpListener::bind(port).unwrap();
+    let up = world.until("a passing probe", |app| app["health"] == "up");
+    assert_eq!(up["state"], "running");
+    drop(listener);
+    world.children.end(first);
+    world.until("its end", |app| app["state"] == "stopped");
+    world.play("java", &[]);
+    world.until("the next run", |app| app["state"] == "starting" && app["health"] == "down");
+
+    let _listener = TcpListener::bind(port).unwrap();
+    world.until("a passing probe", |app| app["health"] == "up");
+    let (_agent, address) = world.site.agent("h");
+    let first = Cell::new(None);
+    Follower::of_agent(address).await_that("app", Duration::from_secs(60), |seen| {
+        first.set(Some(seen.state));
+        true
+    });
+    assert_eq!(first.get(), Some(v1::State::Running));
 }

@@ -217,7 +217,11 @@ impl Kept {
         match report.state {
             _ if self.is_attempted => Seen::Acting,
             State::Running => Seen::Running,
-            State::Stopped => Seen::Stopped(actions.worker.exits().of(&report.component, &self.pids)),
+            State::Starting if report.awaits_probe() => Seen::Running,
+            State::Stopped => {
+                let success = &self.keeper.rule().success;
+                Seen::Stopped(actions.worker.exits().of(&report.component, &self.pids, success))
+            }
             State::Starting | State::Stopping => Seen::Acting,
             State::Partial | State::Unknown => Seen::Unclear,
         }

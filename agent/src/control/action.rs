@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use rta_shared::config::{HostComponent, HostConfig};
-use rta_shared::control::{ActionEvent, ActionKind, Done, Requester};
+use rta_shared::control::{ActionEvent, ActionKind, Done, Outcome, Requester};
 use rta_shared::explain::ExplainedPart;
 use rta_shared::inspection::InspectedProcess;
 use rta_shared::name::{Name, too_long};
@@ -198,6 +198,7 @@ impl Actions {
     ) -> Result<Done, Refusal> {
         let name = component.name.clone();
         let limit = limit(kind, &component);
+        let has_probe = component.probe.is_some();
         let act = Act {
             eyes: Eyes::new(self.worker.clone(), component.clone()),
             news: News::new(events),
@@ -223,7 +224,14 @@ impl Actions {
         }
         self.worker.look_at_units();
         self.attempts.with(|attempts| drop(attempts.remove(&name)));
-        self.worker.end(&name).await;
+        // A start is done when the probe has passed: to ask again whether it is up would be to doubt that.
+        let passed = match &outcome {
+            Ok(Done { outcome: Outcome::Started | Outcome::Restarted, pids, .. }) if has_probe => {
+                pids.clone()
+            }
+            Ok(_) | Err(_) => Vec::new(),
+        };
+        self.worker.end(&name, passed).await;
         match &outcome {
             Ok(done) => tracing::info!(component = %name, action = %kind, %done, "done"),
             Err(refusal) => {

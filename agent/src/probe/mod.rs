@@ -44,6 +44,8 @@ struct Probed {
     /// `None`: that it runs is enough.
     rule: Option<ProbeRule>,
     run: Option<Run>,
+    /// The processes whose start has asked the rule and seen it pass.
+    passed: Vec<u32>,
 }
 
 /// One run of a component, from a start to the next.
@@ -95,9 +97,13 @@ impl Probes {
                 Some(probed) if probed.rule == rule => {}
                 Some(probed) => {
                     probed.rule = rule;
+                    probed.passed.clear();
                     self.begin(&component.name);
                 }
-                None => drop(self.components.insert(component.name.clone(), Probed { rule, run: None })),
+                None => drop(
+                    self.components
+                        .insert(component.name.clone(), Probed { rule, run: None, passed: Vec::new() }),
+                ),
             }
         }
     }
@@ -114,17 +120,34 @@ impl Probes {
         self.begin(component);
     }
 
+    /// Notes that the start of these processes of a component has seen its probe pass: their probing begins with
+    /// that.
+    pub(crate) fn has_passed(&mut self, component: &Name, pids: &[u32]) {
+        if let Some(probed) = self.components.get_mut(component) {
+            probed.passed = pids.to_vec();
+        }
+    }
+
+    /// Whether a component that runs has not been answered for yet.
+    pub(crate) fn is_any_unanswered(&self) -> bool {
+        let runs = self.components.values().filter_map(|probed| probed.run.as_ref());
+        let mut series = runs.filter_map(|run| run.series.as_ref());
+        series.any(|series| series.fare.report().is_pending() && series.fare.report().reason.is_empty())
+    }
+
     /// Begins a new series for a component, if it runs and has a rule, in place of the one it has.
     fn begin(&mut self, component: &Name) {
         let Some(probed) = self.components.get_mut(component) else { return };
         let Some(run) = &mut probed.run else { return };
+        let has_passed = std::mem::take(&mut probed.passed).contains(&run.id.pid);
         run.series = probed.rule.clone().map(|rule| {
             self.series += 1;
             let (component, answers) = (component.clone(), self.answers.clone());
             let attempts = Attempts { component, series: self.series, rule, seen: run.seen, answers };
+            let now = Timestamp::now();
             Series {
                 number: self.series,
-                fare: Fare::new(Timestamp::now()),
+                fare: if has_passed { Fare::passed(now) } else { Fare::new(now) },
                 task: self.tasks.spawn(attempts.run()),
             }
         });
@@ -152,7 +175,8 @@ impl Probes {
     /// Takes an answer. True where it changed its component's report.
     fn take(&mut self, answer: Answer) -> bool {
         let Answer { component, series: number, running, result } = answer;
-        let Some(Probed { rule: Some(rule), run: Some(run) }) = self.components.get_mut(&component) else {
+        let Some(Probed { rule: Some(rule), run: Some(run), .. }) = self.components.get_mut(&component)
+        else {
             return false;
         };
         let Some(series) = run.series.as_mut().filter(|series| series.number == number) else { return false };

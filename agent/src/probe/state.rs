@@ -21,6 +21,12 @@ impl Fare {
         Self { report, failures: 0 }
     }
 
+    /// Passed already, asked by the start of this run.
+    pub(super) fn passed(at: Timestamp) -> Self {
+        let report = ProbeReport { state: ProbeState::Passing, since: at, reason: String::new() };
+        Self { report, failures: 0 }
+    }
+
     pub(super) fn report(&self) -> &ProbeReport {
         &self.report
     }
@@ -39,12 +45,24 @@ impl Fare {
                 self.failures = 0;
                 self.enter(ProbeState::Passing, String::new(), at)
             }
-            Err(_) if running < rule.grace => false,
+            Err(reason) if running < rule.grace => self.wait(reason),
             Err(reason) => {
                 self.failures = self.failures.saturating_add(1);
-                self.failures >= rule.failures && self.fail(reason, at)
+                match self.failures >= rule.failures {
+                    true => self.fail(reason, at),
+                    false => self.wait(reason),
+                }
             }
         }
+    }
+
+    /// A failure that does not count yet: as long as nothing has passed, its reason is what is waited for.
+    fn wait(&mut self, reason: String) -> bool {
+        let changed = self.report.is_pending() && self.report.reason != reason;
+        if changed {
+            self.report.reason = reason;
+        }
+        changed
     }
 
     /// Fails at once, whatever the attempts said.
@@ -102,7 +120,11 @@ mod tests {
                 ProbeState::Passing => "+",
                 ProbeState::Failing => &report.reason,
             };
-            assert_eq!(report.reason.is_empty(), report.state != ProbeState::Failing);
+            match report.state {
+                ProbeState::Passing => assert_eq!(report.reason, ""),
+                ProbeState::Failing => assert_eq!(report.reason, attempt.to_string()),
+                ProbeState::Pending => assert_eq!(report.reason, attempt.to_string(), "what is waited for"),
+            }
             trace.push_str(&if changed { shown.to_uppercase() } else { shown.to_owned() });
         }
         trace
@@ -112,16 +134,17 @@ mod tests {
     fn failures_count_after_the_grace_and_in_a_row() {
         let rows = [
             // Rule, attempts, states.
-            (rule(3, 0), "xxxxx", "ppXxx"),
+            (rule(3, 0), "xxxxx", "PpXxx"),
             (rule(1, 0), "x", "X"),
-            (rule(3, 4), "xxxxxxxx", "ppppppXx"),
+            (rule(3, 4), "xxxxxxxx", "PpppppXx"),
             // One pass ends the counting, and heals.
-            (rule(3, 0), "xx+xx+xxx+", "pp++++++X+"),
+            (rule(3, 0), "xx+xx+xxx+", "Pp++++++X+"),
             (rule(2, 0), "+x+x+x", "++++++"),
             // A pass counts in the grace too; failures in it still do not.
-            (rule(2, 5), "x+xxxxxx", "p+++++Xx"),
+            (rule(2, 5), "x+xxxxxx", "P+++++Xx"),
             // The newest reason is told; the same one again is no change.
-            (rule(2, 0), "xyyzz+", "pYyZz+"),
+            (rule(2, 0), "xyyzz+", "PYyZz+"),
+            (rule(1, 3), "xyyz", "PPpZ"),
         ];
         for (rule, attempts, expected) in rows {
             assert_eq!(trace(&rule, attempts), expected, "{attempts} with {rule:?}");
@@ -133,7 +156,8 @@ mod tests {
         let rule = rule(1, 2);
         let mut fare = Fare::new(at(0));
         let failed = || Err("x".to_owned());
-        assert!(!fare.take(&rule, Duration::from_millis(1_999), failed(), at(2)));
+        fare.take(&rule, Duration::from_millis(1_999), failed(), at(2));
+        assert_eq!(fare.report().state, ProbeState::Pending);
         assert!(fare.take(&rule, Duration::from_secs(2), failed(), at(2)));
         assert_eq!(fare.report().state, ProbeState::Failing);
     }

@@ -11,6 +11,7 @@ pub(super) fn alone(seen: &ComponentReport) -> (Health, String) {
     let down = |reason: &str| (Health::Down, reason.to_owned());
     match seen.state {
         State::Stopped => down(&stopped(seen)),
+        State::Starting if seen.awaits_probe() => down(&awaited(seen)),
         State::Starting => down("it is being started"),
         State::Stopping => down("it is being stopped"),
         State::Unknown => {
@@ -45,6 +46,15 @@ pub(super) fn alone(seen: &ComponentReport) -> (Health, String) {
             (health, reasons.join("; "))
         }
     }
+}
+
+/// That it runs and waits for the first pass of its probe, and what that said last.
+fn awaited(seen: &ComponentReport) -> String {
+    let mut reason = "it is starting: waiting for its probe".to_owned();
+    if let Some(probe) = seen.probe.as_ref().filter(|probe| !probe.reason.is_empty()) {
+        reason.push_str(&format!(" ({})", probe.reason));
+    }
+    reason
 }
 
 /// That it does not run, and what is done about it.
@@ -128,7 +138,7 @@ mod tests {
             (State::Running, Health::Up, ""),
             (State::Partial, Health::Degraded, "only some of its processes run; missing: driver"),
             (State::Stopped, Health::Down, "it is not running"),
-            (State::Starting, Health::Down, "it is being started"),
+            (State::Starting, Health::Down, "it is starting: waiting for its probe"),
             (State::Stopping, Health::Down, "it is being stopped"),
             (State::Unknown, Health::Unknown, "it was not found, but not every process can be seen"),
         ];
@@ -138,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_surplus_and_a_failing_probe_degrade_and_a_pending_one_does_not() {
+    fn a_surplus_and_a_failing_probe_degrade_and_a_pending_one_is_not_up() {
         let mut report = seen(State::Running);
         let probe = |state| {
             Some(ProbeReport {
@@ -147,9 +157,15 @@ mod tests {
                 reason: "tcp 127.0.0.1:1: refused".into(),
             })
         };
-        report.probe = probe(ProbeState::Pending);
-        assert_eq!(alone(&report).0, Health::Up);
-        report.probe = probe(ProbeState::Failing);
+        let mut starting = report.clone();
+        starting.set_probe(probe(ProbeState::Pending));
+        assert_eq!(starting.state, State::Starting);
+        let why = "it is starting: waiting for its probe (tcp 127.0.0.1:1: refused)";
+        assert_eq!(alone(&starting), (Health::Down, why.to_owned()));
+        report.set_probe(probe(ProbeState::Passing));
+        assert_eq!((report.state, alone(&report).0), (State::Running, Health::Up));
+        report.set_probe(probe(ProbeState::Failing));
+        assert_eq!(report.state, State::Running);
         report.parts[1].running = 2;
         report.parts[1].pids = vec![7, 8];
         assert_eq!(

@@ -283,6 +283,21 @@ fn what_is_starting_or_stopping_is_not_up() {
         });
         assert_eq!(world.verdict("DEV/a/kafka"), because(Health::Down, reason, ""));
     }
+    // It runs, and its probe has not passed yet.
+    let mut world = World::new();
+    world.report("a", |components| {
+        let pending = ProbeReport {
+            state: ProbeState::Pending,
+            since: Timestamp::UNIX_EPOCH,
+            reason: "tcp h:1: refused".to_owned(),
+        };
+        components[0] = seen_as(&"kafka".into(), vec![process(7, 1)], None);
+        components[0].set_probe(Some(pending));
+    });
+    let reason = "it is starting: waiting for its probe (tcp h:1: refused)";
+    assert_eq!(world.verdict("DEV/a/kafka"), because(Health::Down, reason, ""));
+    let reason = "kafka on a is down";
+    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Degraded, reason, "DEV/a/kafka"));
 }
 
 #[test]

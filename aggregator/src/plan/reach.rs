@@ -63,8 +63,10 @@ pub(crate) fn standings(
     let standing = |at| {
         let id = graph.id(at);
         let seen = seen.get(id);
+        // What only waits for its probe is not launched a second time.
+        let state = seen.and_then(|seen| if seen.awaits_probe() { Some(State::Running) } else { seen.state });
         Standing {
-            state: seen.and_then(|seen| seen.state),
+            state,
             health: seen.map_or(Health::Unknown, |seen| seen.health),
             startable: startable(&id.component),
         }

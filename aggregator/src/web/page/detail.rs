@@ -122,7 +122,11 @@ fn fact(name: &str, value: &Markup) -> Markup {
 /// What can be done: each leads to the plan that would, which can be agreed to there.
 fn buttons(located: Located<'_>) -> Markup {
     let id = located.id();
-    let kinds: &[ActionKind] = match (located.instance.state, located.instance.startable) {
+    let state = match located.instance.awaits_probe() {
+        true => Some(State::Running),
+        false => located.instance.state,
+    };
+    let kinds: &[ActionKind] = match (state, located.instance.startable) {
         (Some(State::Stopped), true) => &[ActionKind::Start],
         (Some(State::Running | State::Partial), true) => &[ActionKind::Restart, ActionKind::Stop],
         (Some(State::Running | State::Partial), false) => &[ActionKind::Stop],

@@ -109,6 +109,7 @@ fn tally(part: &PartReport) -> Markup {
 /// The buttons that make sense, if any do.
 fn control(viewer: &Viewer, located: Located<'_>) -> Markup {
     let InstanceOverview { state, startable, .. } = located.instance;
+    let state = if located.instance.awaits_probe() { &Some(State::Running) } else { state };
     html! {
         @match (state, startable) {
             (Some(State::Stopped), true) => (button(viewer, "/start", "Start", located)),
