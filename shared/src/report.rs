@@ -358,6 +358,7 @@ mod tests {
             log: None,
             restart: RestartRule::default(),
             wanted: false,
+            depends_on: vec![],
         }
     }
 

@@ -5,7 +5,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rta_shared::config::{Engine, HostComponent, RestartRule, RestartWhen, Source, StopScope, load_sources};
+use rta_shared::config::{
+    Engine, HostComponent, RestartRule, RestartWhen, Source, StopScope, SuccessExitStatus, load_sources,
+};
 
 /// A platform whose only component has `text` below its criteria.
 fn platform(text: &str) -> Source {
@@ -78,8 +80,25 @@ fn a_restart_rule_is_a_word_or_a_table() {
         longest: Duration::from_secs(2),
         limit: 3,
         within: Duration::from_secs(60),
+        success: SuccessExitStatus::default(),
     };
     assert_eq!((long.restart, long.wanted), (rule, true));
+}
+
+#[test]
+fn more_ends_can_count_as_success() {
+    let app = component(
+        "start = { command = [\"run\"] }\nrestart = { when = \"on-failure\", success_exit_status = [3, \"KILL\"] }",
+    );
+    let expected = SuccessExitStatus::default().with_status(3).with_signal("KILL").unwrap();
+    assert_eq!(app.restart.success, expected);
+}
+
+#[test]
+fn how_long_what_was_stopped_must_stay_away_can_be_set() {
+    assert_eq!(component("").stop.settle, None);
+    assert_eq!(component("stop = { settle = \"5s\" }").stop.settle, Some(Duration::from_secs(5)));
+    assert_eq!(component("stop = { settle = \"0s\" }").stop.settle, Some(Duration::ZERO));
 }
 
 #[test]
@@ -92,6 +111,7 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
         ),
         ("start = { systemd = \"app\" }", "\"app\" is no unit; write for example"),
         ("start = { systemd = \"a.service\" }\nstop = { signal = \"INT\" }", "systemd stops it"),
+        ("start = { systemd = \"a.service\" }\nstop = { settle = \"1s\" }", "systemd stops it"),
         ("start = { systemd = \"a.service\" }\nrestart = \"always\"", "by \"Restart=\" in its unit"),
         ("start = {}", "key \"command\" needs at least a program"),
         ("stop = { scope = \"tre\" }", "scope \"tre\" is not known; did you mean \"tree\"?"),
@@ -112,6 +132,14 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
     }
     let rows = [
         ("restart = { limit = 3 }", "key \"when\" is missing"),
+        (
+            "restart = { when = \"always\", success_exit_status = [256] }",
+            "has exit statuses from 0 to 255 and names of signals",
+        ),
+        (
+            "restart = { when = \"always\", success_exit_status = [\"TREM\"] }",
+            "names of signals such as \"TERM\"; did you mean \"TERM\"?",
+        ),
         ("restart = { when = \"always\", limit = 0 }", "key \"limit\" is at least 1"),
         ("restart = { when = \"always\", backoff = \"2m\" }", "\"longest\" is at least \"backoff\""),
     ];

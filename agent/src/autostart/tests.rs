@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
-use rta_shared::config::{RestartRule, RestartWhen};
+use rta_shared::config::{RestartRule, RestartWhen, SuccessExitStatus};
 use rta_shared::control::Requester;
 use tokio::time::Instant;
 
@@ -33,6 +33,7 @@ fn rule(when: RestartWhen) -> RestartRule {
         longest: Duration::from_secs(5),
         limit: 4,
         within: Duration::from_secs(600),
+        success: SuccessExitStatus::default(),
     }
 }
 

@@ -31,6 +31,7 @@ fn component(name: &str, probe: Option<ProbeRule>) -> HostComponent {
         log: None,
         restart: RestartRule::default(),
         wanted: false,
+        depends_on: vec![],
     }
 }
 

@@ -130,6 +130,7 @@ fn seen_as(name: &Name, processes: Vec<Process>, action: Option<Hold>) -> Compon
         log: None,
         restart: RestartRule::default(),
         wanted: false,
+        depends_on: vec![],
     };
     ComponentReport::new(&component, &[processes], Circumstances { action, ..Circumstances::default() })
 }

@@ -19,6 +19,7 @@ pub fn host_changes(old: &HostConfig, new: &HostConfig) -> Vec<String> {
         fields(&[
             ("aliases", old.aliases == new.aliases),
             ("criteria", same_parts(&old.parts, &new.parts)),
+            ("dependencies", old.depends_on == new.depends_on),
             ("start", old.start == new.start),
             ("stop", old.stop == new.stop),
             ("probe", old.probe == new.probe),
@@ -272,12 +273,13 @@ mod tests {
         let criteria = OLD.replace("regex = 'kafka'", "regex = 'kafka2'");
         assert_eq!(changes_for("d1", &criteria), ["component \"kafka\": criteria changed"]);
         assert!(changes_for("d2", &criteria).is_empty());
-        // By way of a variable; and what others depend on is the aggregator's business.
+        // By way of a variable.
         let variable = OLD.replace("\"/opt\"", "\"/srv\"");
         assert_eq!(changes_for("d1", &variable), ["component \"kafka\": start changed"]);
-        assert!(
-            changes_for("d1", &OLD.replace("'spark' }]", "'spark' }]\ndepends_on = [\"kafka\"]")).is_empty()
-        );
+        // What is started by itself waits for what it needs.
+        let needs = OLD.replace("'spark' }]", "'spark' }]\ndepends_on = [\"kafka\"]");
+        assert_eq!(changes_for("d1", &needs), ["component \"spark\": dependencies changed"]);
+        assert!(changes_for("d2", &needs).is_empty());
         let other = OLD.replace("components = [\"store\"]", "components = [\"spark\"]");
         assert_eq!(changes_for("d2", &other), ["component \"spark\" added", "component \"store\" removed"]);
         let more = OLD.replace("'spark' }]", "'spark' }]\naliases = [\"s\"]\nprobe = { tcp = \"h:1\" }");

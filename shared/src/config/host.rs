@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tonic::transport::Uri;
 
+use super::exit::SuccessExitStatus;
 use crate::matching::{Criterion, matches};
 use crate::name::Name;
 use crate::process::CommandLine;
@@ -54,6 +55,17 @@ pub struct HostComponent {
     /// The configuration says that it is to run, whoever last started or stopped it; an operator's stop holds
     /// all the same.
     pub wanted: bool,
+    /// What must be up for it to be up, in the configuration's order.
+    pub depends_on: Vec<Prerequisite>,
+}
+
+/// What a component needs, as one host sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prerequisite {
+    /// The component that is needed.
+    pub component: Name,
+    /// The hosts whose instance of it will do, any one of them; never empty.
+    pub hosts: Vec<Name>,
 }
 
 impl HostComponent {
@@ -166,6 +178,8 @@ pub struct RestartRule {
     pub limit: u32,
     /// For how long starts count.
     pub within: Duration,
+    /// Which ends are no failures, beside those that never are.
+    pub success: SuccessExitStatus,
 }
 
 impl Default for RestartRule {
@@ -176,6 +190,7 @@ impl Default for RestartRule {
             longest: Duration::from_secs(60),
             limit: 5,
             within: Duration::from_secs(600),
+            success: SuccessExitStatus::default(),
         }
     }
 }
@@ -185,7 +200,8 @@ impl Default for RestartRule {
 pub enum RestartWhen {
     /// Never.
     Never,
-    /// Unless it ended with exit status 0; an end whose manner is not known counts as a failure.
+    /// Unless it ended without a failure, see [`SuccessExitStatus::is_clean`]; an end whose manner is not known counts
+    /// as a failure.
     OnFailure,
     /// However it ended.
     Always,
@@ -258,6 +274,9 @@ pub struct StopRule {
     pub kill: bool,
     /// What is to be gone at the end.
     pub scope: StopScope,
+    /// For how long it must then stay away; `None`: for [`StopRule::SETTLE`] where something may bring it back, and
+    /// not at all where that cannot be.
+    pub settle: Option<Duration>,
     /// What is run instead of the first signal, such as `kafka-server-stop.sh`, where the start command is run
     /// and as its user.
     pub command: Option<CommandRule>,
@@ -270,9 +289,16 @@ impl Default for StopRule {
             timeout: Duration::from_secs(30),
             kill: true,
             scope: StopScope::Tree,
+            settle: None,
             command: None,
         }
     }
+}
+
+impl StopRule {
+    /// How long what something may bring back must stay away: longer than supervisors wait by default (systemd 0.1 s,
+    /// runit, s6 and supervisord 1 s).
+    pub const SETTLE: Duration = Duration::from_secs(2);
 }
 
 /// What is to be gone when a component is stopped.

@@ -6,6 +6,7 @@
 
 mod check;
 mod diff;
+mod exit;
 mod fields;
 mod host;
 mod load;
@@ -15,9 +16,10 @@ mod source;
 mod template;
 
 pub use diff::{host_changes, platform_changes, same_parts};
+pub use exit::SuccessExitStatus;
 pub use host::{
-    CommandRule, Count, Engine, HostComponent, HostConfig, Part, ProbeRule, Question, RestartRule,
-    RestartWhen, StartRule, StopRule, StopScope, StopSignal,
+    CommandRule, Count, Engine, HostComponent, HostConfig, Part, Prerequisite, ProbeRule, Question,
+    RestartRule, RestartWhen, StartRule, StopRule, StopScope, StopSignal,
 };
 pub use load::{load_folder, load_sources};
 pub use platform::{

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tonic::transport::Uri;
 
 use super::host::{
-    CommandRule, Count, Engine, HostComponent, HostConfig, Part, ProbeRule, Question, RestartRule, StartRule,
-    StopRule, StopScope, StopSignal,
+    CommandRule, Count, Engine, HostComponent, HostConfig, Part, Prerequisite, ProbeRule, Question,
+    RestartRule, StartRule, StopRule, StopScope, StopSignal,
 };
 use super::template::{CompileError, RegexTemplate, Template, UnknownVariable};
 use crate::matching::Criterion;
@@ -205,14 +205,16 @@ pub struct StopTemplate {
     pub kill: bool,
     /// See [`StopRule::scope`].
     pub scope: StopScope,
+    /// See [`StopRule::settle`].
+    pub settle: Option<Duration>,
     /// The program and its arguments; empty: the signal is sent.
     pub command: Vec<Template>,
 }
 
 impl Default for StopTemplate {
     fn default() -> Self {
-        let StopRule { signal, timeout, kill, scope, command: _ } = StopRule::default();
-        Self { signal, timeout, kill, scope, command: Vec::new() }
+        let StopRule { signal, timeout, kill, scope, settle, command: _ } = StopRule::default();
+        Self { signal, timeout, kill, scope, settle, command: Vec::new() }
     }
 }
 
@@ -226,8 +228,8 @@ impl StopTemplate {
         let around = start.and_then(|start| start.engine.command()).cloned().unwrap_or_default();
         let command = CommandTemplate { command: self.command.clone(), ..around };
         let command = (!self.command.is_empty()).then(|| command.expand(value)).transpose()?;
-        let Self { signal, timeout, kill, scope, command: _ } = *self;
-        Ok(StopRule { signal, timeout, kill, scope, command })
+        let Self { signal, timeout, kill, scope, settle, command: _ } = *self;
+        Ok(StopRule { signal, timeout, kill, scope, settle, command })
     }
 }
 
@@ -417,7 +419,10 @@ impl Platform {
             .components
             .iter()
             .filter_map(|name| self.components.iter().find(|component| component.name == *name))
-            .map(|component| self.component_config(component, host, addresses))
+            .map(|component| {
+                let config = self.component_config(component, host, addresses)?;
+                Ok(HostComponent { depends_on: self.prerequisites(component, host), ..config })
+            })
             .collect::<Result<_, String>>()?;
         Ok(HostConfig {
             environment: host.environment.clone(),
@@ -427,7 +432,8 @@ impl Platform {
         })
     }
 
-    /// One component as it is on `host`; see [`Platform::host_config`].
+    /// One component as it is on `host`, without what it needs, which takes a look at every host; see
+    /// [`Platform::host_config`].
     pub(super) fn component_config(
         &self,
         component: &Component,
@@ -482,6 +488,16 @@ impl Platform {
                 .map(Into::into),
             restart: component.restart,
             wanted: component.wanted,
+            depends_on: Vec::new(),
         })
+    }
+
+    /// What `component` needs on `host`.
+    fn prerequisites(&self, component: &Component, host: &Host) -> Vec<Prerequisite> {
+        let needed = |dependency: &Dependency| Prerequisite {
+            component: dependency.component.clone(),
+            hosts: self.providers(host, dependency).into_iter().map(|host| host.name.clone()).collect(),
+        };
+        component.depends_on.iter().map(needed).collect()
     }
 }

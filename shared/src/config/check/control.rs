@@ -31,6 +31,7 @@ pub(super) fn stop(raw: &RawStop) -> StopTemplate {
         timeout: raw.timeout.unwrap_or(default.timeout),
         kill: raw.kill.as_ref().map_or(default.kill, |kill| kill.value),
         scope: raw.scope.as_ref().map_or(default.scope, |scope| scope.value),
+        settle: raw.settle.as_ref().map(|settle| settle.value),
         command: raw.command.iter().map(|argument| argument.value.clone()).collect(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::exit::SuccessExitStatus;
 use super::super::fields::{Fields, fields_of};
 use super::super::host::{RestartRule, RestartWhen, StopScope, StopSignal};
 use super::super::source::{At, Place, Problems};
@@ -98,11 +99,14 @@ pub(super) fn stop(mut fields: Fields<'_, '_>, problems: &mut Problems<'_>) -> R
     }
     let scope = |text: &str| StopScope::ALL.into_iter().find(|scope| scope.word() == text);
     let kill_at = fields.value("kill").map(|value| value.place);
+    let settle_at = fields.value("settle").map(|value| value.place);
+    let settle = fields.duration("settle", Duration::ZERO, problems);
     let raw = RawStop {
         signal,
         timeout: fields.duration("timeout", Duration::from_secs(1), problems),
         kill: fields.boolean("kill", problems).zip(kill_at).map(|(value, place)| At { value, place }),
         scope: word(&mut fields, "scope", scope, &StopScope::ALL.map(StopScope::word), problems),
+        settle: settle.zip(settle_at).map(|(value, place)| At { value, place }),
         command,
     };
     fields.finish(problems);
@@ -138,9 +142,39 @@ pub(super) fn restart(fields: &mut Fields<'_, '_>, problems: &mut Problems<'_>) 
         longest: table.duration("longest", shortest, problems).unwrap_or(default.longest),
         limit: limit.and_then(Result::ok).unwrap_or(default.limit),
         within: table.duration("within", Duration::from_secs(1), problems).unwrap_or(default.within),
+        success: success(&mut table, problems),
     };
     table.finish(problems);
     Some(At { value: rule, place })
+}
+
+/// `success_exit_status = [3, "KILL"]`: exit statuses and names of signals.
+fn success(table: &mut Fields<'_, '_>, problems: &mut Problems<'_>) -> SuccessExitStatus {
+    const KEY: &str = "success_exit_status";
+    let mut success = SuccessExitStatus::default();
+    for element in table.array(KEY, problems) {
+        let status = element
+            .value
+            .as_integer()
+            .and_then(|status| u8::from_str_radix(status.as_str(), status.radix()).ok());
+        let name = element.value.as_str();
+        let with = match (status, name) {
+            (Some(status), _) => Some(success.with_status(status)),
+            (None, Some(name)) => success.with_signal(name),
+            (None, None) => None,
+        };
+        if with.is_none() {
+            let owner = &table.owner;
+            let hint =
+                name.map(|name| did_you_mean(name, SuccessExitStatus::signal_names())).unwrap_or_default();
+            let sentence = format!(
+                "{owner}: key \"{KEY}\" has exit statuses from 0 to 255 and names of signals such as \"TERM\"{hint}"
+            );
+            problems.report(element.place, sentence);
+        }
+        success = with.unwrap_or(success);
+    }
+    success
 }
 
 /// Where `wanted = "running"` stands.

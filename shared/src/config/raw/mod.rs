@@ -92,6 +92,7 @@ pub(super) struct RawStop {
     pub(super) timeout: Option<Duration>,
     pub(super) kill: Option<At<bool>>,
     pub(super) scope: Option<At<StopScope>>,
+    pub(super) settle: Option<At<Duration>>,
     pub(super) command: Vec<At<Template>>,
 }
 
@@ -102,6 +103,7 @@ impl RawStop {
         signal
             .or(self.kill.as_ref().map(|at| at.place))
             .or(self.scope.as_ref().map(|at| at.place))
+            .or(self.settle.as_ref().map(|at| at.place))
             .or(self.command.first().map(|at| at.place))
     }
 }
