@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use rta_shared::config::Component;
+use rta_shared::config::{Component, StopRule};
 use rta_shared::control::{ActionKind, Done, Progress, Requester};
 use rta_shared::explain::ExplainedPart;
 use rta_shared::impairment::ImpairmentList;
@@ -495,7 +495,7 @@ fn is_ready(overview: &Overview) -> bool {
 fn patience(kind: ActionKind, component: &Component) -> Duration {
     let start = component.start.as_ref();
     let start = start.map(|start| start.timeout + start.settle).unwrap_or_default();
-    let stop = component.stop.timeout;
+    let stop = component.stop.timeout + component.stop.settle.unwrap_or(StopRule::SETTLE);
     MARGIN
         + match kind {
             ActionKind::Start => start,

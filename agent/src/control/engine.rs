@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rta_shared::config::HostComponent;
+use rta_shared::config::{HostComponent, StopRule};
 use rta_shared::control::{ActionKind, Done};
 
 use super::act::Act;
@@ -40,7 +40,7 @@ pub(super) async fn perform(act: &Act, kind: ActionKind) -> Result<Done, Refusal
 pub(super) fn limit(kind: ActionKind, component: &HostComponent) -> Duration {
     let probe = component.probe.as_ref().map_or(Duration::ZERO, |probe| probe.timeout);
     let start = component.start.as_ref().map_or(Duration::ZERO, |rule| rule.timeout + rule.settle + probe);
-    let stop = component.stop.timeout;
+    let stop = component.stop.timeout + component.stop.settle.unwrap_or(StopRule::SETTLE);
     MARGIN
         + match kind {
             ActionKind::Start => start,

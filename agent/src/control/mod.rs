@@ -10,6 +10,7 @@
 //! | `start`, `probing` | launching, until it is stable |
 //! | `aftermath` | ending what a failed start leaves |
 //! | `stop`, `chase`, `held` | asking it to end, until nothing of it is left |
+//! | `supervisor` | what else would bring it back |
 //! | `restart` | both |
 //! | `launch`, `account`, `ending`, `log_tail` | running a command detached, and how it ended |
 //! | `table`, `scope` | who is whose child; what belongs to a component |
@@ -35,4 +36,5 @@ mod restart;
 mod scope;
 mod start;
 mod stop;
+mod supervisor;
 mod table;

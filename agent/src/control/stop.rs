@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use rta_shared::config::StopSignal;
+use rta_shared::config::{StopRule, StopSignal};
 use rta_shared::control::{Done, Outcome, Phase};
 use rta_shared::process::ProcessId;
 use rta_shared::text::counted;
@@ -16,13 +16,20 @@ use super::chase::{Chase, Left, Signalled, who};
 use super::ending::ending;
 use super::eyes::pids_text;
 use super::launch::{Launched, Order, launch};
-use super::refusal::Refusal;
+use super::refusal::{Refusal, off_the_runtime};
+use super::supervisor::{Origin, Supervisor};
+use super::table::Table;
+use crate::procfs::Proc;
 
 /// How long a process may take to end after SIGKILL. One in uninterruptible sleep may take longer.
 const KILLED: Duration = Duration::from_secs(5);
 /// A component that matches again after being ended this often has something else that starts it. Several
 /// rounds are normal: a launcher's children may appear while the launcher ends.
 const ROUNDS: u32 = 10;
+/// How often it is looked whether it has come back.
+const SETTLING: Duration = Duration::from_millis(100);
+/// Of so many of its processes is read where they come from.
+const ORIGINS: usize = 20;
 
 /// Stops a component. Where nothing of it is there, nothing is signalled.
 pub(super) async fn stop(act: &Act) -> Result<Done, Refusal> {
@@ -33,9 +40,11 @@ pub(super) async fn stop(act: &Act) -> Result<Done, Refusal> {
         return Ok(Done { outcome: Outcome::AlreadyStopped, pids: Vec::new(), took: began.elapsed() });
     }
     let deadline = began + act.component.stop.timeout;
+    let supervisor = supervisor_of(left.matched.clone(), left.all()).await;
     let mut stop = Stop {
         act,
         chase,
+        supervisor,
         deadline,
         rounds: 0,
         asked: HashSet::new(),
@@ -45,6 +54,10 @@ pub(super) async fn stop(act: &Act) -> Result<Done, Refusal> {
     };
     let outcome = stop.until_gone(left).await;
     let pids = stop.chase.met();
+    let outcome = match outcome {
+        Ok(outcome) => stop.stays_away().await.map(|()| outcome),
+        Err(refusal) => Err(refusal),
+    };
     // It has done its work, or never will.
     if let Command::Runs(command) = stop.command {
         let pid = command.pid;
@@ -66,6 +79,8 @@ pub(super) async fn stop(act: &Act) -> Result<Done, Refusal> {
 struct Stop<'a> {
     act: &'a Act,
     chase: Chase<'a>,
+    /// What may bring it back.
+    supervisor: Option<Supervisor>,
     deadline: Instant,
     rounds: u32,
     /// Those that got the signal, or that the command is to end.
@@ -296,15 +311,55 @@ impl Stop<'_> {
         }
     }
 
+    /// Watches for the settle time whether it comes back.
+    ///
+    /// # Errors
+    /// It does: what brought it back, and how to stop it there.
+    async fn stays_away(&mut self) -> Result<(), Refusal> {
+        let settle = match (self.act.component.stop.settle, &self.supervisor) {
+            (Some(settle), _) => settle,
+            (None, Some(_)) => StopRule::SETTLE,
+            (None, None) => Duration::ZERO,
+        };
+        if settle.is_zero() {
+            return Ok(());
+        }
+        if let Some(supervisor) = self.supervisor.as_ref().filter(|supervisor| supervisor.is_known()) {
+            let text = format!("it is gone, and is watched for {} s: {supervisor}", settle.as_secs_f64());
+            self.act.news.tell(Phase::Waiting, text, Vec::new());
+        }
+        let until = Instant::now() + settle;
+        while Instant::now() < until {
+            tokio::time::sleep(SETTLING.min(until.saturating_duration_since(Instant::now()))).await;
+            let left = self.chase.look(Instant::now() >= until).await?;
+            if !left.matched.is_empty() {
+                return Err(self.brought_back(&left).await);
+            }
+        }
+        Ok(())
+    }
+
     /// Those that ended do not come back: what is there was started in the meantime.
     async fn brought_back(&self, left: &Left) -> Refusal {
         let ended = pids_text(&self.chase.ended(left));
-        let reason = format!(
-            "it was ended ({ended}), but {} came in its place: something else starts it",
-            who(&left.all()).await
-        );
-        Refusal::new(Code::Aborted, reason)
+        let supervisor =
+            supervisor_of(left.matched.clone(), Vec::new()).await.or_else(|| self.supervisor.clone());
+        let by = supervisor.map_or_else(|| "something else starts it".to_owned(), |by| by.to_string());
+        let who = who(&left.all()).await;
+        Refusal::new(Code::Aborted, format!("it was ended ({ended}), but {who} came in its place: {by}"))
     }
+}
+
+/// What starts one of `matched` beside the agent, as far as can be told; `own` are those of the component itself.
+async fn supervisor_of(matched: Vec<ProcessId>, own: Vec<ProcessId>) -> Option<Supervisor> {
+    let read = off_the_runtime(move || {
+        let own: HashSet<u32> = own.iter().map(|id| id.pid).collect();
+        let (Ok(proc), Ok(table)) = (Proc::open(), Table::read()) else { return Ok(None) };
+        let origins = matched.iter().take(ORIGINS).map(|id| Origin::read(&proc, &table, *id, &own));
+        Ok(origins.into_iter().find_map(|origin| origin.supervisor()))
+    });
+    // What cannot be told is not known.
+    read.await.ok().flatten()
 }
 
 fn as_signal(signal: StopSignal) -> Signal {

@@ -1,0 +1,85 @@
+//! Stops of what something else starts again.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::process::Command;
+
+use rta_shared::control::ActionKind::Stop;
+use rta_shared::control::{Outcome, Phase};
+use rta_tests::{AgentClient, Children, Program, Site, act, binary, connect, patiently};
+use tonic::Code;
+
+/// An agent whose component `app` is run by a script of this name, which starts it again half a second after its end.
+struct World {
+    site: Site,
+    supervisor: Children,
+    _agent: Program,
+    client: AgentClient,
+    pid: u32,
+}
+
+impl World {
+    async fn new(supervisor: &str, stop: &str) -> Self {
+        let site = Site::of_one_host(|site| site.component("app", "", stop));
+        let script = site.path(supervisor);
+        // Without the test's process it ends, and so does this.
+        let text = format!(
+            "while kill -0 $STAND_IN_LEASE; do '{}' --token=app-{} >/dev/null; sleep 0.5; done\n",
+            binary("stand-in").display(),
+            site.token()
+        );
+        std::fs::write(&script, text).unwrap();
+        let mut children = Children::default();
+        let mut command = Command::new("/bin/bash");
+        command.arg(&script).env("STAND_IN_LEASE", std::process::id().to_string());
+        command.env("SUPERVISOR_GROUP_NAME", "jobs").env("SUPERVISOR_PROCESS_NAME", "app_01");
+        let pid = children.begin(&mut command);
+        patiently("the supervised process", || site.process("app"));
+        let (agent, address) = site.agent("h");
+        let client = connect(address).await;
+        Self { site, supervisor: children, _agent: agent, client, pid }
+    }
+}
+
+#[tokio::test]
+async fn a_stop_of_what_a_supervisor_starts_again_fails_and_names_it() {
+    let mut world = World::new("supervisord", "").await;
+    let first = world.site.process("app").unwrap();
+    let stopped = act(&mut world.client, Stop, "app").await;
+    let way = "supervisord runs it; stop it there with \"supervisorctl stop jobs:app_01\"";
+    let watched = &stopped.progress.last().unwrap().text;
+    assert_eq!(*watched, format!("it is gone, and is watched for 2 s: {way}"));
+    let status = stopped.end.unwrap_err();
+    let second = world.site.process("app").unwrap();
+    assert_eq!(status.code(), Code::Aborted);
+    let expected = format!(
+        "stop of app on h: it was ended (pid {first}), but pid {second} (stand-in) came in its place: {way}"
+    );
+    assert_eq!(status.message(), expected);
+}
+
+#[tokio::test]
+async fn some_other_parent_is_named_too_and_without_it_the_stop_succeeds() {
+    let mut world = World::new("keep-up", "[component.stop]\nsettle = \"5s\"").await;
+    let stopped = act(&mut world.client, Stop, "app").await;
+    let status = stopped.end.unwrap_err();
+    let expected =
+        format!("something else starts it: its parent is pid {} (bash); end that first", world.pid);
+    assert!(status.message().ends_with(&expected), "{status}");
+    patiently("the next run", || world.site.process("app"));
+    world.supervisor.end(world.pid);
+    let stopped = act(&mut world.client, Stop, "app").await;
+    assert_eq!(stopped.phases(), [Phase::Signalled, Phase::Waiting, Phase::Gone]);
+    assert_eq!(stopped.end.unwrap().outcome, Outcome::Stopped);
+    assert!(world.site.processes().is_empty());
+}
+
+/// Whoever wants a stop not to wait says so, and is told the truth of that moment.
+#[tokio::test]
+async fn without_a_settle_time_nothing_is_watched() {
+    let mut world = World::new("supervisord", "[component.stop]\nsettle = \"0s\"").await;
+    let stopped = act(&mut world.client, Stop, "app").await;
+    assert_eq!(stopped.phases(), [Phase::Signalled, Phase::Waiting, Phase::Gone]);
+    assert_eq!(stopped.end.unwrap().outcome, Outcome::Stopped);
+    patiently("the next run", || world.site.process("app"));
+}
