@@ -295,6 +295,63 @@ async fn ends_that_are_not_clean_are_told() {
     }
 }
 
+/// systemd makes of a SysV script a unit that remains after its exit, and so stays active when its process dies.
+#[tokio::test]
+async fn a_crashed_unit_that_remains_active_is_started_again() {
+    let site = site(&["sysv"]);
+    let service = format!(
+        "[Service]\nType=forking\nGuessMainPID=no\nRemainAfterExit=yes\nEnvironment=STAND_IN_LEASE=1\n\
+         ExecStart=/bin/sh -c '{} --token=sysv-{} &'\n",
+        binary("stand-in").display(),
+        site.token()
+    );
+    let Some((systemd, _agent, mut client)) = inside(&site, &[("sysv.service", service)]).await else {
+        return;
+    };
+    start(&mut client, "sysv").await.end.unwrap();
+    let first = seen(&mut client, "sysv").await.processes[0].pid;
+    systemd.systemctl(&["kill", "--signal=KILL", "sysv.service"]);
+    let crashed = until(&mut client, "sysv", |report| unit(report) == "active (exited) ").await;
+    let crashed = match crashed.state() {
+        v1::State::Stopped => crashed,
+        _ => until(&mut client, "sysv", |report| report.state() == v1::State::Stopped).await,
+    };
+    assert_eq!(unit(&crashed), "active (exited) ");
+    let told = start(&mut client, "sysv").await;
+    assert_eq!(told.outcome(), v1::ActionOutcome::Started);
+    let expected = "sysv.service is active (exited), but nothing of it runs: it is restarted";
+    assert_eq!(told.progress[0].text, expected);
+    let report = seen(&mut client, "sysv").await;
+    assert_eq!(report.state(), v1::State::Running);
+    assert_ne!(report.processes[0].pid, first);
+    assert_eq!(site.processes().len(), 1);
+    assert_eq!(stop(&mut client, "sysv").await.outcome(), v1::ActionOutcome::Stopped);
+}
+
+/// A component that is stopped by a signal, though it is a unit that systemd starts again.
+#[tokio::test]
+async fn what_a_unit_brings_back_is_told_with_the_way_to_stop_it_there() {
+    let site = site(&["supervised"]);
+    let text = std::fs::read_to_string(site.config().join("site.toml")).unwrap();
+    site.write("site.toml", &text.replace("systemd = \"supervised.service\"", "command = [\"/bin/false\"]"));
+    let units = [("supervised.service", service(&site, "supervised", "Restart=always\nRestartSec=100ms"))];
+    let Some((systemd, _agent, mut client)) = inside(&site, &units).await else { return };
+    systemd.systemctl(&["start", "supervised.service"]);
+    until(&mut client, "supervised", |report| report.state() == v1::State::Running).await;
+    let told = stop(&mut client, "supervised").await;
+    let (code, message) = told.refusal();
+    assert_eq!(code, Code::Aborted);
+    assert!(
+        message.ends_with(
+            "came in its place: systemd runs it as supervised.service; stop it there with \"systemctl stop \
+             supervised.service\""
+        ),
+        "{message}"
+    );
+    systemd.systemctl(&["stop", "supervised.service"]);
+    until(&mut client, "supervised", |report| report.state() == v1::State::Stopped).await;
+}
+
 #[tokio::test]
 async fn the_bus_is_found_again_after_it_was_lost() {
     let site = site(&["good"]);

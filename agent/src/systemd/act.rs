@@ -52,7 +52,15 @@ pub(crate) async fn start(act: &Act<'_>) -> Result<Done, Refusal> {
         }
         State::Stopped | State::Starting | State::Stopping | State::Unknown => {}
     }
-    act.systemd.standing(act.unit).await?;
+    let standing = act.systemd.standing(act.unit).await?;
+    // A SysV script's unit stays active (exited) when its process dies, as others do that are to remain after their
+    // exit. systemd starts nothing that is active.
+    if standing.is_active() {
+        let text =
+            format!("{} is {}, but nothing of it runs: it is restarted", act.unit, standing.sentence());
+        act.news.tell(Phase::Waiting, text, Vec::new());
+        return act.begin(Verb::Restart, began, Outcome::Started).await;
+    }
     act.begin(Verb::Start, began, Outcome::Started).await
 }
 

@@ -22,6 +22,11 @@ impl Standing {
         matches!(self.active.as_str(), "inactive" | "failed")
     }
 
+    /// It runs, or has run to its end and remains.
+    pub(crate) fn is_active(&self) -> bool {
+        self.active == "active"
+    }
+
     /// `failed: exit-code, status 1`, or `inactive (dead)`.
     pub(crate) fn sentence(&self) -> String {
         if self.active != "failed" {
