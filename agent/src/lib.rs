@@ -17,6 +17,7 @@
 //! | `state_folder` | what is remembered over the agent's end |
 //! | `maintenance` | the times in which nothing is started by itself |
 //! | `safe_open` | opening files in folders that other users can change |
+//! | `prerequisites` | what the components need on other hosts, as the aggregator tells it |
 //! | `logs` | reading the components' own logs for people |
 //! | `control` | starting and stopping components, one action at a time for each |
 //! | [`reload`] | reading the configuration anew |
@@ -35,6 +36,7 @@ mod inspection;
 mod logs;
 mod machine;
 mod maintenance;
+mod prerequisites;
 mod probe;
 mod procfs;
 pub mod reload;

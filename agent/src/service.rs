@@ -11,6 +11,7 @@ use rta_shared::proto::v1::agent_service_server::AgentService;
 use rta_shared::proto::v1::watch_report_response::Event;
 use rta_shared::report::Report;
 use rta_shared::text::printable;
+use tokio::time::Instant;
 use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -18,6 +19,7 @@ use tonic::{Request, Response, Status};
 use crate::control::action::{Actions, Origin};
 use crate::logs::{LogError, LogReaders, Piece};
 use crate::maintenance::from_wire;
+use crate::prerequisites;
 use crate::reload::Reloader;
 use crate::request_target::AgentIdentity;
 
@@ -146,6 +148,17 @@ impl AgentService for Service {
         memory.set_maintenance(from_wire(request, Timestamp::now())?);
         memory.settled().await;
         Ok(Response::new(v1::AgentServiceSetMaintenanceResponse {}))
+    }
+
+    async fn set_prerequisites(
+        &self,
+        request: Request<v1::AgentServiceSetPrerequisitesRequest>,
+    ) -> Result<Response<v1::AgentServiceSetPrerequisitesResponse>, Status> {
+        let request = request.into_inner();
+        self.admit(request.target.as_ref())?;
+        let told = prerequisites::from_wire(request)?;
+        self.actions.prerequisites.replace(told, Instant::now());
+        Ok(Response::new(v1::AgentServiceSetPrerequisitesResponse {}))
     }
 
     type ReadLogStream = Messages<v1::AgentServiceReadLogResponse>;

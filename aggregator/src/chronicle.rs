@@ -285,6 +285,7 @@ mod tests {
                 given_up,
                 flapping: false,
                 last_end: "it was ended by SIGKILL".to_owned(),
+                waiting_for: String::new(),
             });
             overview
         };

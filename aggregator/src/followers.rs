@@ -3,16 +3,15 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::agent::Notices;
 use crate::agent_id::AgentId;
 use crate::fleet::Fleet;
 use crate::hub::{Inbox, Message};
 use crate::knowledge::News;
-use crate::maintenance::AllMaintenance;
 
 /// From a panic of a follower to its next beginning.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -21,15 +20,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Followers {
     inbox: Inbox,
-    maintenance: watch::Receiver<AllMaintenance>,
+    notices: Notices,
     /// Each with what ends it.
     tasks: HashMap<AgentId, (CancellationToken, JoinHandle<Option<()>>)>,
 }
 
 impl Followers {
-    /// Nobody is followed yet; what will be heard goes to `inbox`, and every agent is told of its `maintenance`.
-    pub(crate) fn new(inbox: Inbox, maintenance: watch::Receiver<AllMaintenance>) -> Self {
-        Self { inbox, maintenance, tasks: HashMap::new() }
+    /// Nobody is followed yet; what will be heard goes to `inbox`, and every agent is told what of
+    /// `notices` is of its host.
+    pub(crate) fn new(inbox: Inbox, notices: Notices) -> Self {
+        Self { inbox, notices, tasks: HashMap::new() }
     }
 
     /// Follows the agents of `fleet` and no others; those that are followed go on undisturbed. The hub must
@@ -41,15 +41,15 @@ impl Followers {
             self.tasks.entry(agent.id()).or_insert_with(|| {
                 let cancelled = CancellationToken::new();
                 let (agent, inbox) = (agent.clone(), self.inbox.clone());
-                let maintenance = self.maintenance.clone();
+                let notices = self.notices.clone();
                 let follow = {
                     let (agent, inbox) = (agent.clone(), inbox.clone());
                     move || {
-                        let (agent, inbox, maintenance) = (agent.clone(), inbox.clone(), maintenance.clone());
+                        let (agent, inbox, notices) = (agent.clone(), inbox.clone(), notices.clone());
                         async move {
                             // The hub ends only with everything else: a message that finds it gone is lost with it.
                             let tell = async |news| drop(inbox.send(Message::News(agent.id(), news)).await);
-                            agent.follow(tell, &maintenance).await;
+                            agent.follow(tell, &notices).await;
                         }
                     }
                 };
@@ -102,7 +102,11 @@ mod tests {
 
     use rta_shared::config::{Platform, Source, load_sources};
 
+    use tokio::sync::watch;
+
     use super::*;
+    use crate::maintenance::AllMaintenance;
+    use crate::prerequisites::AllPrerequisites;
 
     fn platform(hosts: &str) -> Platform {
         let text = format!(
@@ -133,7 +137,8 @@ mod tests {
     async fn followers_come_and_go_with_the_fleet_and_none_is_left() {
         let (inbox, mut messages) = tokio::sync::mpsc::channel(8);
         let (_, maintenance) = watch::channel(AllMaintenance::default());
-        let mut followers = Followers::new(inbox, maintenance);
+        let (_, prerequisites) = watch::channel(AllPrerequisites::default());
+        let mut followers = Followers::new(inbox, Notices { maintenance, prerequisites });
         let before = Fleet::new(platform(&(host("a", 1) + &host("b", 2))), &[], None).unwrap();
         followers.follow(&before).await;
         let after = Fleet::new(platform(&(host("b", 2) + &host("c", 3))), &before.agents, None).unwrap();

@@ -22,6 +22,7 @@ use crate::conclusion::conclude;
 use crate::fleet::Fleet;
 use crate::knowledge::{Knowledge, News};
 use crate::maintenance::{AllMaintenance, Current, beginning, ending, is_configured, is_ended_by};
+use crate::prerequisites::{AllPrerequisites, RemoteNeeds};
 use crate::record::{Place, Recorder};
 use crate::since::Since;
 use crate::strip::shown::Shown;
@@ -70,6 +71,7 @@ pub(crate) enum MaintenanceChange {
 pub(crate) struct Published {
     pub(crate) overview: watch::Receiver<Arc<Overview>>,
     pub(crate) maintenance: watch::Receiver<AllMaintenance>,
+    pub(crate) prerequisites: watch::Receiver<AllPrerequisites>,
     pub(crate) usage: UsageHistory,
 }
 
@@ -95,13 +97,16 @@ pub(crate) fn hub(
     heartbeat: Heartbeat,
 ) -> (Inbox, Published, impl Future<Output = ()> + Send) {
     let (inbox, messages) = mpsc::channel(INBOX);
+    let graph = DependencyGraph::new(&fleet.platform);
     let mut hub = Hub {
-        graph: DependencyGraph::new(&fleet.platform),
+        needs: RemoteNeeds::new(&fleet.platform, &graph),
+        graph,
         knowledge: Knowledge::of(fleet.ids()),
         fleet,
         config_error: None,
         maintenance: Current::new(recorder.maintenance(), recorder.maintained()),
         told_maintenance: watch::Sender::default(),
+        told_prerequisites: watch::Sender::default(),
         since: Since::default(),
         chronicle: Chronicle::new(recorder.known()),
         shown: Shown::default(),
@@ -120,9 +125,11 @@ pub(crate) fn hub(
     let maintenance = hub.told_maintenance.subscribe();
     let first = hub.overview();
     hub.mark(&first);
+    hub.tell_prerequisites(&first);
     let (publisher, overview) = watch::channel(Arc::new(first));
     let usage = hub.usage.clone();
-    (inbox, Published { overview, maintenance, usage }, hub.run(messages, publisher))
+    let prerequisites = hub.told_prerequisites.subscribe();
+    (inbox, Published { overview, maintenance, prerequisites, usage }, hub.run(messages, publisher))
 }
 
 struct Hub {
@@ -132,6 +139,9 @@ struct Hub {
     config_error: Option<String>,
     maintenance: Current,
     told_maintenance: watch::Sender<AllMaintenance>,
+    /// Which instances each agent is told of, and how these stand.
+    needs: RemoteNeeds,
+    told_prerequisites: watch::Sender<AllPrerequisites>,
     since: Since,
     chronicle: Chronicle,
     shown: Shown,
@@ -188,6 +198,7 @@ impl Hub {
     fn replace(&mut self, fleet: Arc<Fleet>) {
         let graph = DependencyGraph::new(&fleet.platform);
         self.since = self.since.carried_over(&self.graph, &graph);
+        self.needs = RemoteNeeds::new(&fleet.platform, &graph);
         self.graph = graph;
         self.knowledge = std::mem::take(&mut self.knowledge).carried_over(fleet.ids());
         self.fleet = fleet;
@@ -246,6 +257,17 @@ impl Hub {
         let known = self.maintenance.known();
         self.recorder.maintain(known.all().to_vec());
         self.told_maintenance.send_replace(Arc::new(known.clone()));
+    }
+
+    fn tell_prerequisites(&self, overview: &Overview) {
+        let standing = self.needs.standing(overview);
+        self.told_prerequisites.send_if_modified(|told| {
+            let is_news = **told != standing;
+            if is_news {
+                *told = Arc::new(standing);
+            }
+            is_news
+        });
     }
 
     /// How long until the next maintenance may be over.
@@ -335,6 +357,7 @@ impl Hub {
     fn publish(&mut self, publisher: &watch::Sender<Arc<Overview>>) {
         let overview = Arc::new(self.overview());
         let before = publisher.send_replace(Arc::clone(&overview));
+        self.tell_prerequisites(&overview);
         let mut first = Vec::new();
         for change in changes(&before, &overview) {
             change.log();

@@ -197,6 +197,7 @@ mod tests {
     use rta_shared::overview::Overview;
 
     use super::*;
+    use crate::agent::Notices;
     use crate::hub::hub;
 
     fn platform(hosts: &[&str]) -> Platform {
@@ -222,7 +223,10 @@ mod tests {
         let overview = published.overview;
         let hub = tokio::spawn(hub);
         let (publisher, fleets) = watch::channel(Arc::clone(&fleet));
-        let followers = Followers::new(inbox.clone(), published.maintenance);
+        let followers = Followers::new(
+            inbox.clone(),
+            Notices { maintenance: published.maintenance, prerequisites: published.prerequisites },
+        );
         let mut keeper = Keeper { fleet: publisher, followers, inbox, recorder: Recorder::default() };
 
         let refused = keeper.take(Err("x.toml:1:1: one\nx.toml:2:1: two".to_owned())).await;

@@ -11,6 +11,7 @@
 //! | `changes`, `chronicle` | what differs between two overviews, and what of it is recorded |
 //! | `since` | since when everything has been as it is |
 //! | `maintenance` | what is in maintenance |
+//! | `prerequisites` | what each agent is told of what its components need on other hosts |
 //! | `record` | what happened, and what has to outlive the aggregator, in SQLite |
 //! | `strip` | how each instance was over a length of time |
 //! | `usage_history` | what each instance used over the last hour |
@@ -54,6 +55,7 @@ mod maintenance;
 pub mod open_files;
 pub mod operations;
 mod plan;
+mod prerequisites;
 mod record;
 mod serve;
 mod service;

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Code;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Notices};
 use crate::fleet::Fleet;
 use crate::followers::Followers;
 use crate::hub::{Inbox, Message, Published, flush, hub};
@@ -132,11 +132,12 @@ impl Operations {
             impairments.clone(),
             tasks.heartbeat("the owner of the platform's state"),
         );
-        let Published { overview, maintenance, usage } = published;
+        let Published { overview, maintenance, prerequisites, usage } = published;
+        let notices = Notices { maintenance: maintenance.clone(), prerequisites };
         let (publisher, fleet) = watch::channel(fleet);
         let keeper = Keeper {
             fleet: publisher,
-            followers: Followers::new(inbox.clone(), maintenance.clone()),
+            followers: Followers::new(inbox.clone(), notices),
             inbox: inbox.clone(),
             recorder: recorder.clone(),
         };

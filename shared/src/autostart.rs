@@ -20,4 +20,6 @@ pub struct Autostart {
     pub flapping: bool,
     /// How it ended last, as a sentence; empty where it has not.
     pub last_end: String,
+    /// What it needs and is not up, for which it is not started yet: `kafka server on c9t17308`; empty: nothing.
+    pub waiting_for: String,
 }

@@ -21,6 +21,7 @@
 //! | [`mod@unit`], [`autostart`] | what keeps a component running: systemd, or the agent |
 //! | [`impairment`] | parts of rta itself that do not work as they should |
 //! | [`report`] | what one agent says of its host |
+//! | [`prerequisite`] | whether what a component needs can be leant on |
 //! | [`overview`] | what the aggregator concludes of the platform |
 //! | [`trouble`] | the root causes in an overview, with what each takes down |
 //! | [`plan`] | what is done for one wish, in which order, and what became of it |
@@ -51,6 +52,7 @@ pub mod name;
 pub mod overview;
 pub mod places;
 pub mod plan;
+pub mod prerequisite;
 pub mod probe;
 pub mod process;
 pub mod proto;

@@ -117,6 +117,23 @@ impl Site {
         })
     }
 
+    /// Kills the process of this test that plays `name`.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn kill(&self, name: &str) {
+        self.signal(name, Signal::KILL);
+    }
+
+    /// Sends `signal` to the process of this test that plays `name`.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn signal(&self, name: &str, signal: Signal) {
+        let pid = self.process(name).and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        kill_process(pid.expect("it runs"), signal).expect("it can be signalled");
+    }
+
     /// The log of a component.
     pub fn log(&self, name: &str) -> PathBuf {
         self.path(&format!("log/{name}.log"))
@@ -229,6 +246,11 @@ impl Children {
         let pid = child.id();
         self.0.push(child);
         pid
+    }
+
+    /// Holds one that was begun elsewhere.
+    pub fn hold(&mut self, child: Child) {
+        self.0.push(child);
     }
 
     /// Ends one, and waits for it.

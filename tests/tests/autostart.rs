@@ -214,6 +214,45 @@ async fn a_good_end_is_no_failure_for_the_next_agent_either() {
     until(&mut client, is_left).await;
 }
 
+/// As a JVM does it, it exits with 143 when SIGTERM ends it; with others after other signals.
+#[tokio::test]
+async fn an_end_by_term_and_those_that_the_rule_names_are_no_failures() {
+    let site = site("");
+    let script = "trap 'exit 143' TERM; trap 'exit 3' USR1; trap 'exit 4' USR2; echo ready >> {}; \
+                  while kill -0 $STAND_IN_LEASE; do sleep 0.05; done";
+    let script = script.replace("{}", &site.path("ready").display().to_string());
+    let own = site.component("app", "", "").replacen(
+        &format!("command = [\"{}\", ", rta_tests::binary("stand-in").display()),
+        &format!("command = [\"/bin/bash\", \"-c\", \"{script}\", "),
+        1,
+    );
+    let rule = "restart = { when = \"on-failure\", backoff = \"100ms\", success_exit_status = [3] }";
+    write(&site, &own, rule);
+    let (_agent, mut client) = agent(&site).await;
+    let mut runs = 0;
+    for (signal, status) in [(Signal::TERM, 143), (Signal::USR1, 3)] {
+        start(&mut client).await.unwrap();
+        runs += 1;
+        are_ready(&site, runs);
+        site.signal("app", signal);
+        let why = format!("it ended with exit status {status}, which is no failure");
+        until(&mut client, |state, autostart| state == v1::State::Stopped && autostart.why == why).await;
+    }
+    start(&mut client).await.unwrap();
+    are_ready(&site, runs + 1);
+    site.signal("app", Signal::USR2);
+    let (_, autostart) = back(&mut client, 1).await;
+    assert!(autostart.last_end.starts_with("it ended with exit status 4 at "), "{autostart:?}");
+}
+
+/// Waits until so many runs have set their traps.
+fn are_ready(site: &Site, runs: usize) {
+    patiently("the traps to be set", || {
+        let ready = std::fs::read_to_string(site.path("ready")).ok()?;
+        (ready.lines().count() == runs).then_some(())
+    });
+}
+
 #[tokio::test]
 async fn maintenance_holds_it_also_over_the_agents_end_and_ends_by_itself() {
     let site = site(&format!("{ALWAYS}\nwanted = \"running\""));

@@ -146,7 +146,14 @@ async fn agent_refuses_what_is_not_for_it() {
                 .await
                 .unwrap_err(),
             client
-                .set_maintenance(v1::AgentServiceSetMaintenanceRequest { maintenance: vec![], target })
+                .set_maintenance(v1::AgentServiceSetMaintenanceRequest {
+                    maintenance: vec![],
+                    target: target.clone(),
+                })
+                .await
+                .unwrap_err(),
+            client
+                .set_prerequisites(v1::AgentServiceSetPrerequisitesRequest { prerequisites: vec![], target })
                 .await
                 .unwrap_err(),
         ];

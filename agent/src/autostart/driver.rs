@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use rta_shared::config::{HostComponent, RestartWhen};
+use rta_shared::config::{HostComponent, Prerequisite, RestartWhen};
 use rta_shared::control::{ActionEvent, ActionKind, Requester};
 use rta_shared::name::Name;
+use rta_shared::prerequisite::Readiness;
 use rta_shared::report::{ComponentReport, Report, State};
 use rta_shared::text::printable;
 use tokio::sync::watch;
@@ -16,8 +17,10 @@ use tonic::{Code, Status};
 
 use super::Autostarts;
 use super::policy::{Keeper, Moment, Seen, Verdict};
+use super::unmet::unmet;
 use crate::control::action::{Actions, Origin};
 use crate::maintenance::{next_end, quiet};
+use crate::prerequisites::Told;
 use crate::state_folder::{Changes, Finished, Remembered};
 
 /// The longest that is slept, so that a clock that steps does not make an end of maintenance late.
@@ -32,7 +35,9 @@ pub(crate) async fn keep_running(actions: Actions, publisher: watch::Sender<Auto
     let mut exits = actions.worker.exits().subscribe();
     let mut config = actions.worker.config_changes();
     let changes = actions.memory.changes();
-    let mut driver = Driver { actions, changes, kept: HashMap::new(), attempts: JoinSet::new(), publisher };
+    let prerequisites = actions.prerequisites.subscribe();
+    let mut driver =
+        Driver { actions, changes, prerequisites, kept: HashMap::new(), attempts: JoinSet::new(), publisher };
     loop {
         config.mark_unchanged();
         let report = reports.borrow_and_update().clone();
@@ -50,6 +55,7 @@ pub(crate) async fn keep_running(actions: Actions, publisher: watch::Sender<Auto
             changed = config.changed() => if changed.is_err() { return },
             known = driver.changes.changed() => if !known { return },
             changed = exits.changed() => if changed.is_err() { return },
+            changed = driver.prerequisites.changed() => if changed.is_err() { return },
             Some(ended) = driver.attempts.join_next() => if let Ok((component, outcome)) = ended {
                 driver.attempted(&component, outcome);
             },
@@ -61,6 +67,8 @@ pub(crate) async fn keep_running(actions: Actions, publisher: watch::Sender<Auto
 struct Driver {
     actions: Actions,
     changes: Changes,
+    /// What is needed on other hosts.
+    prerequisites: watch::Receiver<Told>,
     /// Every component that may be started again.
     kept: HashMap<Name, Kept>,
     /// The starts that are under way.
@@ -79,11 +87,14 @@ enum Attempt {
 
 struct Kept {
     keeper: Keeper,
+    depends_on: Vec<Prerequisite>,
     /// What matched last since its last start.
     pids: Vec<u32>,
     /// A start of it is under way.
     is_attempted: bool,
     is_given_up: bool,
+    /// What it waits for, as it was told last.
+    waiting_for: String,
 }
 
 impl Driver {
@@ -99,6 +110,7 @@ impl Driver {
             wake = wake.min(now.at + wait + Duration::from_millis(1));
         }
         let mut told = Autostarts::new();
+        let remote = self.prerequisites.borrow_and_update().clone();
         // Blind, nothing is known of any of them, and nothing is done.
         let seen = report.components.as_ref().map(Vec::as_slice).unwrap_or_default();
         for component in seen {
@@ -107,6 +119,11 @@ impl Driver {
             if kept.keeper.hear(known.words.get(name)) {
                 kept.pids.clear();
             }
+            let readiness = |host: &Name, needed: &Name| match *host == report.host {
+                true => local(seen, needed),
+                false => remote.readiness(host, needed, now.at),
+            };
+            kept.keeper.needs(now.at, unmet(&kept.depends_on, &report.host, readiness));
             let quiet = quiet(&known.maintenance, name, now.wall);
             let seen = kept.seen(component, &self.actions);
             let verdict = kept.keeper.observe(now, &seen, quiet.is_some());
@@ -135,9 +152,18 @@ impl Driver {
                 }
                 _ => {}
             }
+            if autostart.waiting_for != kept.waiting_for && !autostart.waiting_for.is_empty() {
+                let needed = autostart.waiting_for.as_str();
+                tracing::info!(component = %name, needed, "it is not started before what it needs is up");
+            }
+            kept.waiting_for.clone_from(&autostart.waiting_for);
             kept.is_given_up = autostart.given_up;
             let finished = kept.keeper.finished();
-            let finished = finished.map(|at| Finished { at, boot_id: report.boot_id.clone() });
+            let finished = finished.map(|(at, how)| Finished {
+                at,
+                boot_id: report.boot_id.clone(),
+                how: how.to_owned(),
+            });
             self.actions.memory.finished(name, finished.as_ref());
             told.insert(name.clone(), autostart);
         }
@@ -166,6 +192,7 @@ impl Driver {
             if let Some(kept) = self.kept.get_mut(name) {
                 let is_declared = component.wanted && !is_blind;
                 kept.keeper.configure(component.restart, is_declared);
+                kept.depends_on.clone_from(&component.depends_on);
                 continue;
             }
             // What a shutdown ended is no end of its own.
@@ -176,10 +203,17 @@ impl Driver {
                 component.restart,
                 component.wanted && !is_blind,
                 known.words.get(name).cloned(),
-                finished.map(|finished| finished.at),
+                finished.map(|finished| (finished.at, finished.how.clone())),
                 begun.and_then(|begun| begun.at.checked_add(longest).ok()),
             );
-            let kept = Kept { keeper, pids: Vec::new(), is_attempted: false, is_given_up: false };
+            let kept = Kept {
+                keeper,
+                depends_on: component.depends_on.clone(),
+                pids: Vec::new(),
+                is_attempted: false,
+                is_given_up: false,
+                waiting_for: String::new(),
+            };
             self.kept.insert(name.clone(), kept);
         }
     }
@@ -226,6 +260,12 @@ impl Kept {
             State::Partial | State::Unknown => Seen::Unclear,
         }
     }
+}
+
+/// How a component of this host stands by what is seen of all.
+fn local(seen: &[ComponentReport], needed: &Name) -> Readiness {
+    let report = seen.iter().find(|report| report.component == *needed);
+    report.map_or(Readiness::Unknown, |report| Readiness::of(Some(report.state), report.probe.as_ref()))
 }
 
 /// Starts it, and waits until that has ended.

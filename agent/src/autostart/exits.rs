@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
+use rta_shared::config::SuccessExitStatus;
 use rta_shared::name::Name;
 use tokio::sync::watch;
 
@@ -38,14 +39,16 @@ impl Exits {
         self.0.subscribe()
     }
 
-    /// How the launched process of `component` ended, if it is among `pids`, which were its last.
-    pub(crate) fn of(&self, component: &Name, pids: &[u32]) -> Option<End> {
+    /// How the launched process of `component` ended, if it is among `pids`, which were its last; `success` says
+    /// which ends are no failures.
+    pub(crate) fn of(&self, component: &Name, pids: &[u32], success: &SuccessExitStatus) -> Option<End> {
         let exits = self.0.borrow();
         let (_, status) = exits.get(component).filter(|(pid, _)| pids.contains(pid))?;
-        Some(match (status.code(), status.signal()) {
-            (Some(code), _) => End { is_well: code == 0, how: format!("with exit status {code}") },
-            (None, Some(signal)) => End { is_well: false, how: format!("by signal {signal}") },
-            (None, None) => End { is_well: false, how: format!("with {status}") },
-        })
+        let how = match (status.code(), status.signal()) {
+            (Some(code), _) => format!("with exit status {code}"),
+            (None, Some(signal)) => format!("by signal {signal}"),
+            (None, None) => format!("with {status}"),
+        };
+        Some(End { is_well: success.is_clean(*status), how })
     }
 }

@@ -6,6 +6,7 @@ mod exits;
 mod policy;
 #[cfg(test)]
 mod tests;
+mod unmet;
 
 use std::collections::HashMap;
 

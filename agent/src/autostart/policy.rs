@@ -8,11 +8,14 @@ use rta_shared::autostart::Autostart;
 use rta_shared::config::{RestartRule, RestartWhen};
 use tokio::time::Instant;
 
+use super::unmet::Unmet;
 use crate::maintenance::Quiet;
 use crate::state_folder::{Wish, Word};
 
 /// So many starts within the configured time are flapping.
 const FLAPPING: usize = 3;
+/// For so long is waited for what is needed and of which nothing is known; then it is tried whether it is there.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A moment on both clocks: the one that never steps, and the one that people read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +42,7 @@ impl Moment {
 /// How a component ended, as far as the agent can tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct End {
-    /// With exit status 0.
+    /// It is no failure, by the component's rule.
     pub(crate) is_well: bool,
     /// `with exit status 1`.
     pub(crate) how: String,
@@ -87,6 +90,15 @@ pub(crate) struct Keeper {
     last: Option<Last>,
     /// Until then what an earlier agent launched may still come up.
     pending: Option<Timestamp>,
+    /// What it needs and is not known to be up.
+    unmet: Option<Unmet>,
+    /// Since when nothing is known of that.
+    unknown_since: Option<Instant>,
+    /// How often it was started in vain, or ended, while what it needs was not known to be up. That is no failure
+    /// of its own, and makes only the waits longer.
+    in_vain: u32,
+    /// The last start counts against the limit.
+    is_counted: bool,
 }
 
 /// How it ended last, or failed to start.
@@ -100,17 +112,17 @@ struct Last {
 }
 
 impl Keeper {
-    /// `finished`: it ended well by itself then, as an earlier agent saw. `pending`: until then what an earlier
+    /// `finished`: it ended well by itself then and so, as an earlier agent saw. `pending`: until then what an earlier
     /// agent launched may still come up.
     pub(crate) fn new(
         rule: RestartRule,
         is_declared: bool,
         word: Option<Word>,
-        finished: Option<Timestamp>,
+        finished: Option<(Timestamp, String)>,
         pending: Option<Timestamp>,
     ) -> Self {
-        let end = || Some(End { is_well: true, how: "with exit status 0".to_owned() });
-        let last = finished.map(|at| Last { at, is_start: false, end: end() });
+        let end = |how| Some(End { is_well: true, how });
+        let last = finished.map(|(at, how)| Last { at, is_start: false, end: end(how) });
         Self {
             rule,
             is_declared,
@@ -121,12 +133,33 @@ impl Keeper {
             given_up: false,
             last,
             pending,
+            unmet: None,
+            unknown_since: None,
+            in_vain: 0,
+            is_counted: false,
         }
     }
 
     /// Goes on by another rule.
     pub(crate) fn configure(&mut self, rule: RestartRule, is_declared: bool) {
         (self.rule, self.is_declared) = (rule, is_declared);
+    }
+
+    /// The rule that it goes by.
+    pub(crate) fn rule(&self) -> &RestartRule {
+        &self.rule
+    }
+
+    /// Takes note of what it needs and is not known to be up at the moment `now`.
+    pub(crate) fn needs(&mut self, now: Instant, unmet: Option<Unmet>) {
+        self.unknown_since = match &unmet {
+            Some(unmet) if !unmet.is_certain => Some(self.unknown_since.unwrap_or(now)),
+            Some(_) | None => None,
+        };
+        if unmet.is_none() {
+            self.in_vain = 0;
+        }
+        self.unmet = unmet;
     }
 
     /// Takes note of an operator's last word: a new one, for which this is true, makes a new beginning.
@@ -139,6 +172,7 @@ impl Keeper {
         self.due = None;
         self.given_up = false;
         self.last = None;
+        self.in_vain = 0;
         // What is not running now has not ended by itself.
         self.ran = self.ran.map(|_| false);
         true
@@ -160,6 +194,7 @@ impl Keeper {
         if self.ran == Some(true) {
             self.last = Some(Last { at: now.wall, is_start: false, end: None });
             self.due = None;
+            self.excuse();
         }
         self.ran = Some(false);
         // The exit status may come after the process is gone.
@@ -195,9 +230,30 @@ impl Keeper {
         if now.at < due.at {
             return Verdict::Wait(due.at);
         }
+        match (&self.unmet, self.unknown_since) {
+            (None, _) => {
+                self.is_counted = true;
+                self.starts.push_back(now.at);
+            }
+            // It is due when that is up.
+            (Some(_), None) => return Verdict::Nothing,
+            (Some(_), Some(since)) if now.at < since + PATIENCE => return Verdict::Wait(since + PATIENCE),
+            (Some(_), Some(_)) => {
+                self.is_counted = false;
+                self.in_vain = self.in_vain.saturating_add(1);
+            }
+        }
         self.due = None;
-        self.starts.push_back(now.at);
         Verdict::Start
+    }
+
+    /// Does not count the last start where what it needs is not known to be up: that explains its end.
+    fn excuse(&mut self) {
+        if self.is_counted && self.unmet.is_some() {
+            self.is_counted = false;
+            self.starts.pop_back();
+            self.in_vain = self.in_vain.saturating_add(1);
+        }
     }
 
     /// The start that [`Verdict::Start`] asked for was done: it ran, even if no report shows that.
@@ -209,30 +265,39 @@ impl Keeper {
     pub(crate) fn failed(&mut self, now: Moment, reason: String) {
         let end = Some(End { is_well: false, how: reason });
         self.last = Some(Last { at: now.wall, is_start: true, end });
+        self.excuse();
     }
 
     /// The start that [`Verdict::Start`] asked for was not begun, since another action was under way.
     pub(crate) fn not_begun(&mut self) {
-        self.starts.pop_back();
+        match std::mem::take(&mut self.is_counted) {
+            true => drop(self.starts.pop_back()),
+            false => self.in_vain = self.in_vain.saturating_sub(1),
+        }
     }
 
-    /// When it ended well, where it is not started again for that.
-    pub(crate) fn finished(&self) -> Option<Timestamp> {
-        let last = self.last.as_ref().filter(|last| last.end.as_ref().is_some_and(|end| end.is_well))?;
-        (self.rule.when == RestartWhen::OnFailure && self.ran != Some(true)).then_some(last.at)
+    /// When and how it ended well, where it is not started again for that.
+    pub(crate) fn finished(&self) -> Option<(Timestamp, &str)> {
+        let last = self.last.as_ref()?;
+        let end = last.end.as_ref().filter(|end| end.is_well)?;
+        (self.rule.when == RestartWhen::OnFailure && self.ran != Some(true)).then_some((last.at, &end.how))
     }
 
     /// The report on it; `quiet`: the maintenance that it is in.
     pub(crate) fn report(&self, quiet: Option<&Quiet>) -> Autostart {
         let wanted = self.is_wanted() && self.finished().is_none();
+        let is_waiting = wanted && quiet.is_none() && !self.given_up && self.ran == Some(false);
+        let waiting_for = self.unmet.as_ref().filter(|_| is_waiting).map(|unmet| unmet.what.clone());
+        let is_blocked = self.unmet.as_ref().is_some_and(|unmet| unmet.is_certain);
         Autostart {
             wanted,
             why: self.why(quiet),
             restarts: u32::try_from(self.starts.len()).unwrap_or(u32::MAX),
-            next_at: self.due.filter(|_| quiet.is_none()).map(|due| due.wall),
+            next_at: self.due.filter(|_| quiet.is_none() && !is_blocked).map(|due| due.wall),
             given_up: self.given_up,
             flapping: self.starts.len() >= FLAPPING || (self.given_up && self.ran == Some(false)),
             last_end: self.last.as_ref().map(Last::sentence).unwrap_or_default(),
+            waiting_for: waiting_for.unwrap_or_default(),
         }
     }
 
@@ -251,12 +316,12 @@ impl Keeper {
             "" => "an operator".to_owned(),
             _ => word.by.to_string(),
         };
-        let mut why = match &self.word {
-            Some(word) if word.wish == Wish::Stopped => format!("{} stopped it", by(word)),
-            _ if self.finished().is_some() => "it ended with exit status 0, which is no failure".to_owned(),
-            Some(word) => format!("{} started it", by(word)),
-            None if self.is_declared => "the configuration wants it running".to_owned(),
-            None => "nobody has started it through rta".to_owned(),
+        let mut why = match (&self.word, self.finished()) {
+            (Some(word), _) if word.wish == Wish::Stopped => format!("{} stopped it", by(word)),
+            (_, Some((_, how))) => format!("it ended {how}, which is no failure"),
+            (Some(word), None) => format!("{} started it", by(word)),
+            (None, None) if self.is_declared => "the configuration wants it running".to_owned(),
+            (None, None) => "nobody has started it through rta".to_owned(),
         };
         if let (Some(quiet), true) = (quiet, self.is_wanted()) {
             why.push_str("; in maintenance nothing is started");
@@ -269,7 +334,8 @@ impl Keeper {
 
     /// How long after its end it is started again.
     fn delay(&self) -> Duration {
-        let doubled = u32::try_from(self.starts.len()).unwrap_or(u32::MAX);
+        let starts = u32::try_from(self.starts.len()).unwrap_or(u32::MAX);
+        let doubled = starts.saturating_add(self.in_vain);
         self.rule.backoff.saturating_mul(2_u32.saturating_pow(doubled)).min(self.rule.longest)
     }
 

@@ -9,6 +9,7 @@ use rta_shared::control::Requester;
 use tokio::time::Instant;
 
 use super::policy::{End, Keeper, Moment, Seen, Verdict};
+use super::unmet::Unmet;
 use crate::maintenance::Quiet;
 use crate::state_folder::{Wish, Word};
 
@@ -123,7 +124,7 @@ fn a_good_end_is_no_failure_and_an_unknown_one_is() {
     let mut keeper = running(RestartWhen::OnFailure, clock);
     assert_eq!(keeper.observe(clock.at(10), &ended(0), false), Verdict::Nothing);
     assert_eq!(keeper.observe(clock.at(1000), &ended(0), false), Verdict::Nothing);
-    assert_eq!(keeper.finished(), Some(clock.at(10).wall));
+    assert_eq!(keeper.finished(), Some((clock.at(10).wall, "with exit status 0")));
     let report = keeper.report(None);
     assert_eq!((report.wanted, &*report.why), (false, "it ended with exit status 0, which is no failure"));
 
@@ -147,9 +148,10 @@ fn an_exit_status_that_comes_late_still_counts() {
 fn a_good_end_is_remembered_by_the_next_agent() {
     let clock = Clock::new();
     let by = Some(word(Wish::Running));
-    let finished = Some(Timestamp::UNIX_EPOCH);
-    let mut keeper = Keeper::new(rule(RestartWhen::OnFailure), true, by.clone(), finished, None);
+    let finished = Some((Timestamp::UNIX_EPOCH, "with exit status 143".to_owned()));
+    let mut keeper = Keeper::new(rule(RestartWhen::OnFailure), true, by.clone(), finished.clone(), None);
     assert_eq!(keeper.observe(clock.at(0), &GONE, false), Verdict::Nothing);
+    assert_eq!(keeper.report(None).why, "it ended with exit status 143, which is no failure");
     // When it runs again, that is over.
     keeper.observe(clock.at(1), &Seen::Running, false);
     assert_eq!(keeper.finished(), None);
@@ -228,7 +230,7 @@ fn a_run_too_short_to_be_seen_has_an_end_all_the_same() {
     assert!(!keeper.hear(Some(&again)));
     keeper.observe(clock.at(10), &Seen::Acting, false);
     assert_eq!(keeper.observe(clock.at(11), &ended(0), false), Verdict::Nothing);
-    assert_eq!(keeper.finished(), Some(clock.at(11).wall));
+    assert_eq!(keeper.finished(), Some((clock.at(11).wall, "with exit status 0")));
 
     // One of the agent's own starts, after an end that was none.
     let mut keeper = running(RestartWhen::OnFailure, clock);
@@ -236,7 +238,7 @@ fn a_run_too_short_to_be_seen_has_an_end_all_the_same() {
     assert_eq!(keeper.observe(clock.at(11), &ended(1), false), Verdict::Start);
     keeper.started();
     assert_eq!(keeper.observe(clock.at(12), &ended(0), false), Verdict::Nothing);
-    assert_eq!(keeper.finished(), Some(clock.at(12).wall));
+    assert_eq!(keeper.finished(), Some((clock.at(12).wall, "with exit status 0")));
 }
 
 #[test]
@@ -324,4 +326,85 @@ fn what_an_earlier_agent_launched_is_given_its_time_to_come_up() {
 
     let mut late = Keeper::new(rule(RestartWhen::Always), false, word, None, Some(Timestamp::UNIX_EPOCH));
     assert_eq!(late.observe(start, &stopped, false), Verdict::Start);
+}
+
+fn certain(what: &str) -> Option<Unmet> {
+    Some(Unmet { what: what.to_owned(), is_certain: true })
+}
+
+fn not_known(what: &str) -> Option<Unmet> {
+    Some(Unmet { what: what.to_owned(), is_certain: false })
+}
+
+#[test]
+fn what_it_needs_comes_first_however_long_that_takes() {
+    let clock = Clock::new();
+    let mut keeper = Keeper::new(rule(RestartWhen::Always), true, None, None, None);
+    for second in [0, 1, 3_000, 100_000] {
+        keeper.needs(clock.at(second).at, certain("kafka on k1"));
+        assert_eq!(keeper.observe(clock.at(second), &GONE, false), Verdict::Nothing);
+        let report = keeper.report(None);
+        assert_eq!((&*report.waiting_for, report.restarts, report.next_at), ("kafka on k1", 0, None));
+    }
+    keeper.needs(clock.at(100_001).at, None);
+    assert_eq!(keeper.observe(clock.at(100_001), &GONE, false), Verdict::Start);
+    assert_eq!((keeper.report(None).waiting_for, keeper.report(None).restarts), (String::new(), 1));
+    // What runs is not touched, and waits for nothing.
+    keeper.needs(clock.at(100_010).at, certain("kafka on k1"));
+    assert_eq!(keeper.observe(clock.at(100_010), &Seen::Running, false), Verdict::Nothing);
+    assert_eq!(keeper.report(None).waiting_for, "");
+}
+
+#[test]
+fn an_end_while_what_it_needs_is_not_up_is_no_failure_of_its_own() {
+    let clock = Clock::new();
+    let mut keeper = running(RestartWhen::Always, clock);
+    assert_eq!(keeper.observe(clock.at(10), &GONE, false), wait(clock, 11));
+    let mut now = 11;
+    // Ten times, more than the limit allows, what it needs comes and goes, and it ends with that or cannot start.
+    for round in 0..10 {
+        keeper.needs(clock.at(now).at, None);
+        assert_eq!(keeper.observe(clock.at(now), &GONE, false), Verdict::Start);
+        keeper.needs(clock.at(now + 1).at, certain("kafka"));
+        match round % 2 {
+            0 => keeper.failed(clock.at(now + 1), "the command ended".to_owned()),
+            _ => assert_eq!(keeper.observe(clock.at(now + 1), &Seen::Running, false), Verdict::Nothing),
+        }
+        assert_eq!(keeper.observe(clock.at(now + 2), &ended(1), false), wait(clock, now + 4));
+        assert_eq!(keeper.observe(clock.at(now + 9), &ended(1), false), Verdict::Nothing);
+        let report = keeper.report(None);
+        assert_eq!((report.given_up, report.flapping, report.restarts), (false, false, 0));
+        now += 10;
+    }
+}
+
+#[test]
+fn where_nothing_is_known_of_what_it_needs_it_is_tried_after_a_minute_and_that_does_not_count() {
+    let clock = Clock::new();
+    let mut keeper = Keeper::new(rule(RestartWhen::Always), true, None, None, None);
+    keeper.needs(clock.at(0).at, not_known("kafka on k1"));
+    assert_eq!(keeper.observe(clock.at(0), &GONE, false), wait(clock, 60));
+    assert_eq!(keeper.report(None).waiting_for, "kafka on k1");
+    let mut now = 60;
+    for _ in 0..20 {
+        keeper.needs(clock.at(now).at, not_known("kafka on k1"));
+        assert_eq!(keeper.observe(clock.at(now), &GONE, false), Verdict::Start);
+        keeper.failed(clock.at(now), "the command ended".to_owned());
+        // The longest wait of the rule.
+        let Verdict::Wait(due) = keeper.observe(clock.at(now), &GONE, false) else { panic!("no wait") };
+        assert!(due <= clock.at(now + 5).at);
+        now += 5;
+    }
+    let report = keeper.report(None);
+    assert_eq!((report.given_up, report.flapping, report.restarts), (false, false, 0));
+    // Known to be up, its ends are its own again.
+    for restarts in 1..=4 {
+        keeper.needs(clock.at(now).at, None);
+        assert_eq!(keeper.observe(clock.at(now), &GONE, false), Verdict::Start);
+        keeper.failed(clock.at(now), "the command ended".to_owned());
+        assert_eq!(keeper.report(None).restarts, restarts);
+        keeper.observe(clock.at(now), &GONE, false);
+        now += 5;
+    }
+    assert_eq!(keeper.observe(clock.at(now), &GONE, false), Verdict::GivenUp);
 }

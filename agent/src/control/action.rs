@@ -28,6 +28,7 @@ use super::news::{News, Told};
 use super::refusal::{Refusal, off_the_runtime};
 use crate::inspection::inspect;
 use crate::logs::LogPath;
+use crate::prerequisites::RemotePrerequisites;
 use crate::request_target::AgentIdentity;
 use crate::scan::Scanner;
 use crate::state_folder::Memory;
@@ -51,6 +52,7 @@ pub(crate) enum Origin {
 pub(crate) struct Actions {
     pub(crate) worker: Worker,
     pub(crate) memory: Memory,
+    pub(crate) prerequisites: RemotePrerequisites,
     groups: Groups,
     launches: Launches,
     attempts: Attempts,
@@ -60,7 +62,14 @@ impl Actions {
     /// Those on the components of `worker`; what operators want is kept in `memory`, and what is started is in
     /// one of `groups`.
     pub(crate) fn new(worker: Worker, memory: Memory, groups: Groups) -> Self {
-        Self { worker, memory, groups, launches: Launches::default(), attempts: Attempts::default() }
+        Self {
+            worker,
+            memory,
+            prerequisites: RemotePrerequisites::new(),
+            groups,
+            launches: Launches::default(),
+            attempts: Attempts::default(),
+        }
     }
 
     /// Begins to start, stop or restart the component of this name or alias; what is told of it ends with its

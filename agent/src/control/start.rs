@@ -155,7 +155,7 @@ impl Start<'_> {
             } else if is_whole {
                 // It matches for the first time, or one process handed over to another: the wait begins anew.
                 self.begin_to_settle(now);
-            } else if let Some(status) = exit.filter(|status| !status.success() && now.is_empty()) {
+            } else if let Some(status) = exit.filter(|status| !self.is_success(*status) && now.is_empty()) {
                 let reason = format!("the command ended with {} before the criteria matched", ending(status));
                 return Err(self.given_up(Code::Internal, reason).await);
             }
@@ -174,6 +174,11 @@ impl Start<'_> {
         }
     }
 
+    /// Whether the command that ended so has done its work.
+    fn is_success(&self, status: ExitStatus) -> bool {
+        self.act.component.restart.success.is_success(status)
+    }
+
     /// What matched has ended: whether nothing can take its place any more.
     async fn is_over(&self, exit: Option<ExitStatus>) -> Result<bool, Refusal> {
         if self.passed.contains(&self.launched.pid) {
@@ -181,7 +186,7 @@ impl Start<'_> {
         }
         match exit {
             None => Ok(false),
-            Some(status) if !status.success() => Ok(true),
+            Some(status) if !self.is_success(status) => Ok(true),
             // A launcher that leaves something behind may have left what is to be the component.
             Some(_) => Ok(!aftermath::is_left(self.act).await?),
         }
@@ -259,7 +264,7 @@ impl Start<'_> {
         };
         let how = match exit {
             Some(status) if pids.contains(&self.launched.pid) => format!(" with {}", ending(status)),
-            Some(status) if !status.success() => {
+            Some(status) if !self.is_success(status) => {
                 format!("; the command that launched it ended with {}", ending(status))
             }
             // Only a parent is told how a process ended, and its parent is not the agent.

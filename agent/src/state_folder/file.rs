@@ -54,6 +54,13 @@ pub(crate) struct Finished {
     pub(crate) at: Timestamp,
     /// The boot it fell in: what a shutdown ended is wanted again after it.
     pub(crate) boot_id: String,
+    /// `with exit status 0`, the only good end that agents before this field knew.
+    #[serde(default = "with_status_0")]
+    pub(crate) how: String,
+}
+
+fn with_status_0() -> String {
+    "with exit status 0".to_owned()
 }
 
 /// A start that was begun, and whose end no agent has seen.
@@ -131,7 +138,7 @@ mod tests {
     fn remembered() -> Remembered {
         let by = Requester { user: "ann".into(), address: "10.0.0.7".into() };
         let word = Word { wish: Wish::Stopped, by, at: Timestamp::UNIX_EPOCH };
-        let finished = Finished { at: Timestamp::UNIX_EPOCH, boot_id: "b".into() };
+        let finished = Finished { at: Timestamp::UNIX_EPOCH, boot_id: "b".into(), how: with_status_0() };
         Remembered {
             words: BTreeMap::from([("Kafka server".into(), word)]),
             finished: BTreeMap::from([("job".into(), finished)]),

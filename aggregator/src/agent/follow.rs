@@ -6,6 +6,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use jiff::Timestamp;
 use rta_shared::maintenance::Maintenance;
+use rta_shared::prerequisite::{RemotePrerequisite, TOLD_EVERY};
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::watch_report_response::Event;
 use tokio::sync::{Notify, watch};
@@ -14,6 +15,7 @@ use tonic::Code;
 use super::Agent;
 use crate::knowledge::News;
 use crate::maintenance::AllMaintenance;
+use crate::prerequisites::AllPrerequisites;
 
 /// An agent speaks at least every 2 seconds; one that is silent for longer than this is lost. Together with the
 /// time until the page is told, a lost host is unknown within 5 seconds.
@@ -21,17 +23,20 @@ const SILENCE: Duration = Duration::from_secs(3);
 /// The waits between attempts to reach a lost agent: up to a second, so that it is back soon after it answers.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// How long an agent may take to note what is in maintenance, and how soon it is told again where it has not.
-const MAINTENANCE: Duration = Duration::from_secs(3);
+/// How long an agent may take to note what it is told, and how soon it is told again where it has not.
+const NOTICE: Duration = Duration::from_secs(3);
+
+/// What the agents are told, each the part of its own host.
+#[derive(Clone, Debug)]
+pub(crate) struct Notices {
+    pub(crate) maintenance: watch::Receiver<AllMaintenance>,
+    pub(crate) prerequisites: watch::Receiver<AllPrerequisites>,
+}
 
 impl Agent {
-    /// Follows the agent for ever, telling `tell` what it hears, and the agent of its host's `maintenance`. Never
+    /// Follows the agent for ever, telling `tell` what it hears, and the agent what of `notices` is of its host. Never
     /// two sentences for one silence.
-    pub(crate) async fn follow<F: Future<Output = ()>>(
-        &self,
-        tell: impl Fn(News) -> F,
-        maintenance: &watch::Receiver<AllMaintenance>,
-    ) {
+    pub(crate) async fn follow<F: Future<Output = ()>>(&self, tell: impl Fn(News) -> F, notices: &Notices) {
         let waits = ExponentialBuilder::default()
             .with_min_delay(FIRST_WAIT)
             .with_max_delay(LONGEST_WAIT)
@@ -40,7 +45,7 @@ impl Agent {
         let mut wait = waits.build();
         loop {
             let mut heard = false;
-            let reason = self.listen(&mut heard, &tell, maintenance).await;
+            let reason = self.listen(&mut heard, &tell, notices).await;
             tracing::debug!(host = %self.host, agent = self.address, reason, "agent lost");
             tell(News::Lost(reason)).await;
             if heard {
@@ -55,7 +60,7 @@ impl Agent {
         &self,
         heard: &mut bool,
         tell: impl Fn(News) -> F,
-        maintenance: &watch::Receiver<AllMaintenance>,
+        notices: &Notices,
     ) -> String {
         let silent = || {
             let seconds = SILENCE.as_secs();
@@ -108,7 +113,10 @@ impl Agent {
             never = async {
                 // Not before it is known to be the right agent.
                 known.notified().await;
-                self.tell_maintenance(maintenance.clone()).await
+                tokio::select! {
+                    never = self.tell_maintenance(notices.maintenance.clone()) => never,
+                    never = self.tell_prerequisites(notices.prerequisites.clone()) => never,
+                }
             } => match never {},
         }
     }
@@ -128,7 +136,7 @@ impl Agent {
                             tracing::warn!(host = %self.host, reason, "the agent was not told of maintenance");
                             complained = reason;
                         }
-                        tokio::time::sleep(MAINTENANCE).await;
+                        tokio::time::sleep(NOTICE).await;
                         continue;
                     }
                 }
@@ -140,6 +148,49 @@ impl Agent {
         }
     }
 
+    /// Tells the agent how what its components need on other hosts stands: at once, whenever that changes, and from time
+    /// to time, since it does not hold for long. One that needs nothing is told nothing.
+    async fn tell_prerequisites(&self, mut prerequisites: watch::Receiver<AllPrerequisites>) -> Infallible {
+        let mut told: Option<Vec<RemotePrerequisite>> = None;
+        loop {
+            let own = prerequisites.borrow_and_update().get(&self.host).cloned();
+            if own.is_some() || told.is_some() {
+                // Where it could not be told it is told again soon, and goes on with what it knows until then.
+                if let Err(reason) = self.set_prerequisites(own.as_deref().unwrap_or_default()).await {
+                    tracing::debug!(host = %self.host, reason, "the agent was not told of prerequisites");
+                }
+            }
+            told = own;
+            let again = async {
+                match told {
+                    Some(_) => tokio::time::sleep(TOLD_EVERY).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let is_over = tokio::select! {
+                changed = prerequisites.wait_for(|all| all.get(&self.host) != told.as_ref()) => changed.is_err(),
+                () = again => false,
+            };
+            if is_over {
+                // Everything is about to end.
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Replaces what the agent knows of prerequisites on other hosts. One of a version that knows of none is left alone.
+    async fn set_prerequisites(&self, own: &[RemotePrerequisite]) -> Result<(), String> {
+        let prerequisites = own.iter().map(v1::RemotePrerequisite::from).collect();
+        let target = Some(self.target().map_err(|error| error.message)?);
+        let request = v1::AgentServiceSetPrerequisitesRequest { prerequisites, target };
+        let mut client = self.client.clone();
+        match tokio::time::timeout(NOTICE, client.set_prerequisites(request)).await {
+            Err(_) => Err(format!("no answer within {} s", NOTICE.as_secs())),
+            Ok(Err(status)) if status.code() != Code::Unimplemented => Err(self.sentence(&status)),
+            Ok(_) => Ok(()),
+        }
+    }
+
     /// Replaces what the agent knows of maintenance on its host, at the moment `now`. One of a version that knows
     /// of none is left alone.
     async fn set_maintenance(&self, own: &[Maintenance], now: Timestamp) -> Result<(), String> {
@@ -147,12 +198,10 @@ impl Agent {
         let target = Some(self.target().map_err(|error| error.message)?);
         let request = v1::AgentServiceSetMaintenanceRequest { maintenance: maintenance.collect(), target };
         let mut client = self.client.clone();
-        match tokio::time::timeout(MAINTENANCE, client.set_maintenance(request)).await {
-            Err(_) => Err(format!(
-                "the agent at {} did not answer within {} s",
-                self.address,
-                MAINTENANCE.as_secs()
-            )),
+        match tokio::time::timeout(NOTICE, client.set_maintenance(request)).await {
+            Err(_) => {
+                Err(format!("the agent at {} did not answer within {} s", self.address, NOTICE.as_secs()))
+            }
             Ok(Err(status)) if status.code() == Code::Unimplemented => {
                 tracing::debug!(host = %self.host, "the agent is of a version that knows no maintenance");
                 Ok(())

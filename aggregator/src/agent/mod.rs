@@ -18,6 +18,7 @@ use rta_shared::tls::{Asking, Target, connect};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
+pub(crate) use self::follow::Notices;
 use crate::agent_id::AgentId;
 use crate::target::OperationError;
 

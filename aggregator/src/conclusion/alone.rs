@@ -82,6 +82,9 @@ fn stopped(seen: &ComponentReport) -> String {
                 reason.push_str(&format!(": {last_end}"));
             }
         }
+        Some(Autostart { waiting_for, .. }) if !waiting_for.is_empty() => {
+            reason.push_str(&format!("; waiting for {waiting_for}"));
+        }
         Some(Autostart { next_at: Some(_), .. }) => reason.push_str("; it is started again soon"),
         Some(_) | None => {}
     }
@@ -240,6 +243,7 @@ mod tests {
             given_up: false,
             flapping: false,
             last_end: "it ended with exit status 1 at 09:30:00 UTC".into(),
+            waiting_for: String::new(),
         };
         let with = |state, autostart: &Autostart| {
             alone(&ComponentReport { autostart: Some(autostart.clone()), ..seen(state) })
@@ -248,6 +252,8 @@ mod tests {
         assert_eq!(with(State::Stopped, &autostart).1, "it is not running");
         let soon = Autostart { next_at: Some(Timestamp::UNIX_EPOCH), ..autostart.clone() };
         assert_eq!(with(State::Stopped, &soon).1, "it is not running; it is started again soon");
+        let waiting = Autostart { waiting_for: "kafka server on k1".into(), ..soon };
+        assert_eq!(with(State::Stopped, &waiting).1, "it is not running; waiting for kafka server on k1");
         let flapping = Autostart { flapping: true, ..autostart.clone() };
         assert_eq!(
             with(State::Running, &flapping),

@@ -47,6 +47,9 @@ fn kept(autostart: &Autostart, now: Timestamp) -> String {
         1 => words.push_str(", started again once"),
         restarts => words.push_str(&format!(", started again {restarts} times")),
     }
+    if !autostart.waiting_for.is_empty() {
+        words.push_str(&format!(", waiting for {}", autostart.waiting_for));
+    }
     if let Some(next) = autostart.next_at {
         let seconds = next.duration_since(now).as_secs().max(0);
         words.push_str(&format!(", next attempt in {seconds} s"));
@@ -74,6 +77,7 @@ mod tests {
             given_up: false,
             flapping: true,
             last_end: "exit status 1".to_owned(),
+            waiting_for: String::new(),
         };
         assert_eq!(
             kept(&autostart, now),
@@ -88,6 +92,7 @@ mod tests {
             given_up: true,
             flapping: false,
             last_end: String::new(),
+            waiting_for: String::new(),
         };
         assert_eq!(kept(&given_up, now), "autostart has given up until somebody starts it");
     }

@@ -9,6 +9,7 @@ mod explain;
 mod impairment;
 mod overview;
 mod plan;
+mod prerequisite;
 mod reload;
 mod report;
 mod supervision;

@@ -331,6 +331,7 @@ mod tests {
                     given_up: true,
                     flapping: true,
                     last_end: "exit status 1".to_owned(),
+                    waiting_for: "kafka on k1".to_owned(),
                 }),
             }]),
             watch: Watch {

@@ -33,6 +33,7 @@ impl From<&Autostart> for v1::Autostart {
             given_up: autostart.given_up,
             flapping: autostart.flapping,
             last_end: autostart.last_end.clone(),
+            waiting_for: autostart.waiting_for.clone(),
         }
     }
 }
@@ -41,8 +42,9 @@ impl TryFrom<v1::Autostart> for Autostart {
     type Error = ProtocolError;
 
     fn try_from(autostart: v1::Autostart) -> Result<Self, ProtocolError> {
-        let v1::Autostart { wanted, why, restarts, next_at, given_up, flapping, last_end } = autostart;
+        let v1::Autostart { wanted, why, restarts, next_at, given_up, flapping, last_end, waiting_for } =
+            autostart;
         let next_at = next_at.map(from_wire_time).transpose()?;
-        Ok(Self { wanted, why, restarts, next_at, given_up, flapping, last_end })
+        Ok(Self { wanted, why, restarts, next_at, given_up, flapping, last_end, waiting_for })
     }
 }

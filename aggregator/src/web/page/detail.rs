@@ -103,6 +103,7 @@ fn head(located: Located<'_>, viewer: &Viewer, now: Timestamp) -> Node {
                         (if kept.wanted { "yes" } else { "no" })
                         @if !kept.why.is_empty() { ": " (text(&kept.why)) }
                         @if kept.given_up { "; given up" }
+                        @if !kept.waiting_for.is_empty() { "; waiting for " (text(&kept.waiting_for)) }
                         @if !kept.last_end.is_empty() { "; last " (text(&kept.last_end)) }
                     }))
                 }

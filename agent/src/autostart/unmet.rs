@@ -1,0 +1,77 @@
+//! What a component needs and is not known to be up. Pure.
+
+use rta_shared::config::Prerequisite;
+use rta_shared::name::Name;
+use rta_shared::prerequisite::Readiness;
+use rta_shared::text::listed;
+
+/// What a component needs and is not known to be up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unmet {
+    /// `kafka server on c9t17308`, without the host where it is this one.
+    pub(crate) what: String,
+    /// It certainly is not up; if not, nothing is known of it.
+    pub(crate) is_certain: bool,
+}
+
+/// The first of `needed` of which no instance is known to be ready, one that certainly is not before others;
+/// `readiness` answers for a host and a component. `own` is the host's own name.
+pub(crate) fn unmet(
+    needed: &[Prerequisite],
+    own: &Name,
+    readiness: impl Fn(&Name, &Name) -> Readiness,
+) -> Option<Unmet> {
+    let unmet = |needed: &Prerequisite| {
+        let known: Vec<Readiness> =
+            needed.hosts.iter().map(|host| readiness(host, &needed.component)).collect();
+        if known.is_empty() || known.contains(&Readiness::Ready) {
+            return None;
+        }
+        let what = match needed.hosts.as_slice() {
+            [host] if host == own => needed.component.to_string(),
+            hosts => format!("{} on {}", needed.component, listed(hosts, " or ")),
+        };
+        Some(Unmet { what, is_certain: !known.contains(&Readiness::Unknown) })
+    };
+    // One that is certain first: `false` comes before `true`.
+    needed.iter().filter_map(unmet).min_by_key(|unmet| !unmet.is_certain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn needed(component: &str, hosts: &[&str]) -> Prerequisite {
+        Prerequisite {
+            component: component.into(),
+            hosts: hosts.iter().map(|host| Name::from(*host)).collect(),
+        }
+    }
+
+    fn found(needed: &[&Prerequisite], known: &[(&str, &str, Readiness)]) -> Option<(String, bool)> {
+        let readiness = |host: &Name, component: &Name| {
+            let is_it = |known: &&(&str, &str, Readiness)| *host == *known.0 && *component == *known.1;
+            known.iter().find(is_it).map_or(Readiness::Unknown, |known| known.2)
+        };
+        let needed: Vec<Prerequisite> = needed.iter().map(|needed| (*needed).clone()).collect();
+        unmet(&needed, &"own".into(), readiness).map(|unmet| (unmet.what, unmet.is_certain))
+    }
+
+    #[test]
+    fn one_ready_instance_is_enough_and_what_is_certain_is_told_first() {
+        use Readiness::{NotReady, Ready};
+        let certain = |what: &str| Some((what.to_owned(), true));
+        let not_known = |what: &str| Some((what.to_owned(), false));
+        let zookeeper = needed("zookeeper", &["own"]);
+        let kafka = needed("kafka", &["k1"]);
+        let any = needed("spark", &["s1", "s2"]);
+        assert_eq!(found(&[], &[]), None);
+        assert_eq!(found(&[&zookeeper], &[("own", "zookeeper", Ready)]), None);
+        assert_eq!(found(&[&zookeeper], &[("own", "zookeeper", NotReady)]), certain("zookeeper"));
+        assert_eq!(found(&[&kafka], &[("k1", "kafka", NotReady)]), certain("kafka on k1"));
+        assert_eq!(found(&[&kafka], &[]), not_known("kafka on k1"));
+        assert_eq!(found(&[&any], &[("s2", "spark", Ready)]), None);
+        assert_eq!(found(&[&any], &[("s2", "spark", NotReady)]), not_known("spark on s1 or s2"));
+        assert_eq!(found(&[&kafka, &zookeeper], &[("own", "zookeeper", NotReady)]), certain("zookeeper"));
+    }
+}

@@ -1,0 +1,90 @@
+//! What the components need on other hosts, as an aggregator told it last.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rta_shared::name::Name;
+use rta_shared::prerequisite::{Readiness, RemotePrerequisite, TOLD_HOLDS};
+use rta_shared::proto::v1;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tonic::Status;
+
+/// What is known of the prerequisites on other hosts; clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct RemotePrerequisites(Arc<watch::Sender<Told>>);
+
+/// What was told last, and when.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Told {
+    /// `None`: nothing was told yet.
+    at: Option<Instant>,
+    /// By host and component.
+    readiness: HashMap<(Name, Name), Readiness>,
+}
+
+impl RemotePrerequisites {
+    /// Nothing is known.
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(watch::Sender::default()))
+    }
+
+    /// Replaces what is known.
+    pub(crate) fn replace(&self, told: Vec<RemotePrerequisite>, now: Instant) {
+        let readiness = told.into_iter().map(|one| ((one.host, one.component), one.readiness));
+        self.0.send_replace(Told { at: Some(now), readiness: readiness.collect() });
+    }
+
+    /// Every change.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Told> {
+        self.0.subscribe()
+    }
+}
+
+impl Told {
+    /// How `component` on `host` stands, as far as is known at the moment `now`.
+    pub(crate) fn readiness(&self, host: &Name, component: &Name, now: Instant) -> Readiness {
+        let holds = self.at.is_some_and(|at| now.saturating_duration_since(at) < TOLD_HOLDS);
+        let known = self.readiness.get(&(host.clone(), component.clone())).filter(|_| holds);
+        known.copied().unwrap_or(Readiness::Unknown)
+    }
+}
+
+/// What an aggregator says of them.
+///
+/// # Errors
+/// A readiness that is not known here.
+pub(crate) fn from_wire(
+    request: v1::AgentServiceSetPrerequisitesRequest,
+) -> Result<Vec<RemotePrerequisite>, Status> {
+    let told = request.prerequisites.into_iter().map(RemotePrerequisite::try_from);
+    told.collect::<Result<_, _>>().map_err(|error| Status::invalid_argument(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_was_told_holds_for_a_while() {
+        let known = RemotePrerequisites::new();
+        let told = known.subscribe();
+        let began = Instant::now();
+        let readiness = |host: &str, after: Duration| {
+            told.borrow().readiness(&host.into(), &"Kafka".into(), began + after)
+        };
+        assert_eq!(readiness("k1", Duration::ZERO), Readiness::Unknown);
+        let kafka =
+            |readiness| RemotePrerequisite { host: "K1".into(), component: "kafka".into(), readiness };
+        known.replace(vec![kafka(Readiness::Ready)], began);
+        assert_eq!(readiness("k1", Duration::from_secs(59)), Readiness::Ready);
+        assert_eq!(readiness("k2", Duration::from_secs(59)), Readiness::Unknown);
+        assert_eq!(readiness("k1", TOLD_HOLDS), Readiness::Unknown);
+        known.replace(vec![kafka(Readiness::NotReady)], began + TOLD_HOLDS);
+        assert_eq!(readiness("k1", TOLD_HOLDS), Readiness::NotReady);
+        known.replace(vec![], began + TOLD_HOLDS);
+        assert_eq!(readiness("k1", TOLD_HOLDS), Readiness::Unknown);
+    }
+}

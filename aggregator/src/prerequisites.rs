@@ -1,0 +1,142 @@
+//! What each agent is told of what its components need on other hosts: pure. Agents need it for what they start by
+//! themselves.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use rta_shared::config::{Platform, RestartWhen};
+use rta_shared::dependency::DependencyGraph;
+use rta_shared::name::Name;
+use rta_shared::overview::Overview;
+use rta_shared::prerequisite::{Readiness, RemotePrerequisite};
+
+/// For each host whose agent is to know of some: how they stand.
+pub(crate) type AllPrerequisites = Arc<HashMap<Name, Vec<RemotePrerequisite>>>;
+
+/// Which instances each host's agent is to know of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RemoteNeeds {
+    /// Positions in the graph, for each host that has any.
+    of_hosts: Vec<(Name, Vec<usize>)>,
+    /// All of these.
+    wanted: HashSet<usize>,
+}
+
+impl RemoteNeeds {
+    /// Those of what the agents of `platform` start by themselves; `graph` is its own.
+    pub(crate) fn new(platform: &Platform, graph: &DependencyGraph) -> Self {
+        let restarted: HashSet<&Name> = platform
+            .components
+            .iter()
+            .filter(|component| component.start.is_some() && component.restart.when != RestartWhen::Never)
+            .map(|component| &component.name)
+            .collect();
+        let mut of_hosts: Vec<(Name, Vec<usize>)> = Vec::new();
+        let mut at = 0;
+        for host in platform.hosts() {
+            let mut needed = BTreeSet::new();
+            for component in &host.components {
+                if restarted.contains(component) {
+                    let providers = graph.requirements(at).iter().flat_map(|needed| &needed.providers);
+                    needed.extend(providers.filter(|provider| graph.id(**provider).host != host.name));
+                }
+                at += 1;
+            }
+            if !needed.is_empty() {
+                of_hosts.push((host.name.clone(), needed.into_iter().collect()));
+            }
+        }
+        let wanted = of_hosts.iter().flat_map(|(_, needed)| needed).copied().collect();
+        Self { of_hosts, wanted }
+    }
+
+    /// How they stand by `overview`, which is of the same platform.
+    pub(crate) fn standing(&self, overview: &Overview) -> HashMap<Name, Vec<RemotePrerequisite>> {
+        if self.of_hosts.is_empty() {
+            return HashMap::new();
+        }
+        let instances = overview.instances().enumerate().filter(|(at, _)| self.wanted.contains(at));
+        let known: HashMap<usize, RemotePrerequisite> = instances
+            .map(|(at, located)| {
+                let instance = located.instance;
+                // What is seen of a host that is not reachable is history.
+                let state = instance.state.filter(|_| located.host.reachable);
+                let readiness = Readiness::of(state, instance.probe.as_ref());
+                let (host, component) = (located.host.name.clone(), instance.component.clone());
+                (at, RemotePrerequisite { host, component, readiness })
+            })
+            .collect();
+        let of_host = |needed: &[usize]| needed.iter().filter_map(|at| known.get(at).cloned()).collect();
+        self.of_hosts.iter().map(|(host, needed)| (host.clone(), of_host(needed))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use rta_shared::config::{Source, load_sources};
+    use rta_shared::report::State;
+
+    use super::*;
+    use crate::conclusion::conclude;
+    use crate::knowledge::HostKnowledge;
+
+    const PLATFORM: &str = r#"
+        [[component]]
+        name = "writer"
+        criteria = [{ regex = 'writer' }]
+        depends_on = ["kafka", "store"]
+        start = { command = ["writer"] }
+        restart = "always"
+        [[component]]
+        name = "viewer"
+        criteria = [{ regex = 'viewer' }]
+        depends_on = ["grafana"]
+        start = { command = ["viewer"] }
+        [[component]]
+        name = "kafka"
+        criteria = [{ regex = 'kafka' }]
+        [[component]]
+        name = "store"
+        criteria = [{ regex = 'store' }]
+        [[component]]
+        name = "grafana"
+        criteria = [{ regex = 'grafana' }]
+        [[environment]]
+        name = "E"
+        host = [{ name = "w1", components = ["writer", "viewer", "store"] },
+                { name = "k1", components = ["kafka", "grafana"] }, { name = "k2", components = ["kafka"] }]
+    "#;
+
+    #[test]
+    fn an_agent_is_told_of_what_it_starts_by_itself_and_needs_elsewhere() {
+        let source = Source { name: "x.toml".to_owned(), text: PLATFORM.to_owned() };
+        let platform = load_sources(&[source]).unwrap();
+        let graph = DependencyGraph::new(&platform);
+        let needs = RemoteNeeds::new(&platform, &graph);
+        let unheard = vec![HostKnowledge::default(); 3];
+        let mut overview = Overview {
+            generated_at: Timestamp::UNIX_EPOCH,
+            environments: conclude(&platform, &graph, &unheard),
+            config_digest: String::new(),
+            config_error: None,
+            impairments: vec![],
+        };
+        let told = |overview: &Overview| {
+            let told = needs.standing(overview);
+            assert_eq!(told.keys().collect::<Vec<_>>(), [&Name::from("w1")]);
+            let one =
+                |one: &RemotePrerequisite| (one.host.to_string(), one.component.to_string(), one.readiness);
+            told["w1"].iter().map(one).collect::<Vec<_>>()
+        };
+        let kafka = |host: &str, readiness| (host.to_owned(), "kafka".to_owned(), readiness);
+        assert_eq!(told(&overview), [kafka("k1", Readiness::Unknown), kafka("k2", Readiness::Unknown)]);
+        for (host, state) in [(1, State::Running), (2, State::Stopped)] {
+            overview.environments[0].hosts[host].reachable = true;
+            overview.environments[0].hosts[host].instances[0].state = Some(state);
+        }
+        assert_eq!(told(&overview), [kafka("k1", Readiness::Ready), kafka("k2", Readiness::NotReady)]);
+        overview.environments[0].hosts[1].reachable = false;
+        assert_eq!(told(&overview)[0].2, Readiness::Unknown);
+    }
+}

@@ -1,0 +1,129 @@
+//! What agents start by themselves waits for what it needs, on its own host and on others.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::net::SocketAddr;
+
+use rta_tests::{Children, Program, Site, patiently, run};
+use serde_json::Value;
+
+/// A restart limit that is reached within moments.
+const WANTED: &str =
+    "wanted = \"running\"\nrestart = { when = \"on-failure\", backoff = \"100ms\", limit = 2 }";
+
+/// Hosts with their agents, and an aggregator.
+struct World {
+    site: Site,
+    _agents: Vec<Program>,
+    _aggregator: Program,
+    grpc: String,
+}
+
+impl World {
+    /// `hosts` are each a name and what it carries.
+    fn new<const N: usize>(site: Site, components: &str, hosts: [(&str, &str); N]) -> Self {
+        site.write("components.toml", components);
+        let content = |agents: [SocketAddr; N]| {
+            let host = |((name, carried), agent): ((&str, &str), SocketAddr)| {
+                format!("{{ name = \"{name}\", components = [{carried}], agent = \"http://{agent}\" }}")
+            };
+            let hosts: Vec<String> = hosts.into_iter().zip(agents).map(host).collect();
+            format!("[[environment]]\nname = \"T\"\nhost = [{}]\n", hosts.join(", "))
+        };
+        let agents = site.agents(hosts.map(|(name, _)| name), &[], "hosts.toml", content);
+        let config = site.config();
+        let config = config.to_str().unwrap();
+        let mut aggregator = Program::start(
+            "rta-aggregator",
+            ["--config", config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
+        );
+        let grpc = aggregator.address("grpc").to_string();
+        let agents = agents.into_iter().map(|(agent, _)| agent).collect();
+        Self { site, _agents: agents, _aggregator: aggregator, grpc }
+    }
+
+    /// What the aggregator says of `component`, once it is so.
+    fn until(&self, component: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        patiently(what, || {
+            let output = run("rta", ["--aggregator", &self.grpc, "list", "--json"]);
+            let overview: Value = serde_json::from_slice(&output.stdout).ok()?;
+            let hosts = overview["environments"][0]["hosts"].as_array()?;
+            let mut instances = hosts.iter().flat_map(|host| host["instances"].as_array().unwrap());
+            instances
+                .find(|instance| instance["component"] == component)
+                .filter(|found| is_so(found))
+                .cloned()
+        })
+    }
+
+    fn launches(&self, component: &str) -> usize {
+        let counted = std::fs::read_to_string(self.site.path(&format!("{component}.launches")));
+        counted.unwrap_or_default().lines().count()
+    }
+}
+
+/// A component that counts its launches and is then what `becomes` says.
+fn counted(site: &Site, name: &str, needs: &str, becomes: &str) -> String {
+    let count = site.path(&format!("{name}.launches"));
+    let script = format!("echo launched >> {}\n{becomes}", count.display());
+    let component = site.scripted(name, &script, "");
+    component.replacen("depends_on = []", &format!("depends_on = [{needs}]"), 1).replacen(
+        "criteria = ",
+        &format!("{WANTED}\ncriteria = "),
+        1,
+    )
+}
+
+/// After a boot everything is wanted at once. What needs another component of its host is launched when that is up,
+/// and not given up for having been there too early.
+#[test]
+fn what_is_wanted_comes_up_after_what_it_needs() {
+    let site = Site::new();
+    let gate = site.path("gate");
+    let gate = gate.display();
+    let kafka = format!("while ! [ -e {gate} ]; do sleep 0.05; done\nexec $stand_in --token=kafka-$token");
+    // It cannot live without Kafka.
+    let writer = format!("[ -e {gate} ] || exit 1\nexec $stand_in --token=writer-$token");
+    let components = counted(&site, "kafka", "", &kafka) + &counted(&site, "writer", "\"kafka\"", &writer);
+    let world = World::new(site, &components, [("h", "\"writer\", \"kafka\"")]);
+    let kafka = world.until("kafka", "a launch", |kafka| kafka["state"] == "starting");
+    assert_eq!(kafka["reason"], "it is being started");
+    let waiting = world.until("writer", "a wait", |writer| writer["autostart"]["waiting_for"] == "kafka");
+    assert_eq!(waiting["reason"], "it is not running; waiting for kafka");
+    assert_eq!(world.launches("writer"), 0);
+    std::fs::write(world.site.path("gate"), "").unwrap();
+    let writer = world.until("writer", "its turn", |writer| writer["health"] == "up");
+    assert_eq!((&writer["autostart"]["restarts"], world.launches("writer")), (&1.into(), 1));
+    assert_eq!(writer["autostart"]["waiting_for"], "");
+}
+
+/// What it needs on another host only the aggregator sees, and tells.
+#[test]
+fn what_is_wanted_waits_for_another_host() {
+    let site = Site::new();
+    let writer = counted(&site, "writer", "\"kafka\"", "exec $stand_in --token=writer-$token");
+    let components = site.component("kafka", "", "") + &writer;
+    let world = World::new(site, &components, [("w", "\"writer\""), ("k", "\"kafka\"")]);
+    let reason = "it is not running; waiting for kafka on k";
+    let waits = |writer: &Value| writer["reason"] == reason && writer["autostart"]["next_at"].is_null();
+    world.until("writer", "a wait", waits);
+    let status = run("rta", ["--aggregator", &world.grpc, "status"]);
+    let said = String::from_utf8(status.stdout).unwrap();
+    assert!(said.contains("waiting for kafka on k"), "{said}");
+    assert_eq!(world.launches("writer"), 0);
+
+    let mut children = Children::default();
+    children.hold(world.site.play("kafka"));
+    world.until("writer", "its turn", |writer| writer["health"] == "up");
+    assert_eq!(world.launches("writer"), 1);
+    // What runs is not touched when Kafka ends; what ends then waits for it.
+    drop(children);
+    world.until("writer", "to miss it", |writer| writer["health"] == "degraded");
+    world.site.kill("writer");
+    world.until("writer", "a wait", waits);
+    assert_eq!(world.launches("writer"), 1);
+    let mut children = Children::default();
+    children.hold(world.site.play("kafka"));
+    world.until("writer", "its turn", |writer| writer["health"] == "up");
+    assert_eq!(world.launches("writer"), 2);
+}
