@@ -5,7 +5,7 @@
 
 mod alone;
 
-use rta_shared::config::Platform;
+use rta_shared::config::{Component, Platform};
 use rta_shared::dependency::{DependencyGraph, Requirement};
 use rta_shared::overview::{EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview};
 use rta_shared::report::ComponentReport;
@@ -52,8 +52,7 @@ pub(crate) fn conclude(
                                 autostart: seen.and_then(|seen| seen.autostart.clone()),
                                 maintenance: None,
                                 since: None,
-                                has_log: component
-                                    .is_some_and(|component| component.readable_log().is_some()),
+                                has_log: component.is_some_and(Component::has_log),
                             }
                         })
                         .collect();

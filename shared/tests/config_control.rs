@@ -56,6 +56,15 @@ fn the_log_is_the_components_own_or_that_of_its_start() {
 }
 
 #[test]
+fn a_file_and_the_journal_of_a_unit_are_logs() {
+    let has_log = |text: &str| load_sources(&[platform(text)]).unwrap().components[0].has_log();
+    assert!(has_log("log = \"/var/log/app.log\""));
+    assert!(has_log("start = { command = [\"run\"], log = \"/var/log/app.log\" }"));
+    assert!(has_log("start = { systemd = \"app.service\" }"));
+    assert!(!has_log("start = { command = [\"run\"] }") && !has_log(""));
+}
+
+#[test]
 fn a_unit_takes_the_place_of_a_command() {
     let app = component(
         "start = { systemd = \"app@${hostname}.service\", timeout = \"9s\" }\nstop = { timeout = \"7s\" }",

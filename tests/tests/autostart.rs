@@ -289,7 +289,7 @@ async fn where_the_state_is_corrupt_nothing_is_started_that_an_operator_may_have
         let (agent, mut client) = agent(&site).await;
         until(&mut client, |now, autostart| now == v1::State::Stopped && !autostart.wanted).await;
         let said = agent.log();
-        assert!(said.iter().any(|line| line.contains("what operators wanted is not known")), "{said:#?}");
+        assert!(said.iter().any(|line| line.contains("autostart is off")), "{said:#?}");
         // What an operator asks for from now on is kept running, and the file is left to whoever mends it.
         start(&mut client).await.unwrap();
         kill(&site);

@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use rta_tests::{Lines, Program, Site, Web, binary, patiently, run};
+use rta_shared::proto::v1;
+use rta_tests::{Lines, Program, Site, Web, binary, connect, patiently, run, target};
 
 /// One host with a component that has a log, and one that has none.
 struct World {
@@ -175,4 +176,38 @@ fn folder_that_the_components_user_replaced_by_a_link_is_neither_read_nor_writte
     let output = world.rta(&["logs", "kafka server"]);
     let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     assert!(said.contains("it is opened as user nobody, who may not read it"), "{said}");
+}
+
+/// A component that systemd runs has a log though no file is named: its unit's journal, which journalctl shows.
+#[tokio::test]
+async fn a_unit_without_a_log_shows_its_journal() {
+    let site = Site::of_one_host(|_| {
+        "[[component]]\nname = \"grafana\"\ncriteria = [{ regex = '^no-such-process$' }]\n\
+         start = { systemd = \"grafana-server.service\" }\n"
+            .to_owned()
+    });
+    let programs = site.path("bin");
+    std::fs::create_dir(&programs).unwrap();
+    let script = "#!/bin/sh\necho \"$@\"\necho started\n";
+    let write = "printf %s \"$1\" > \"$2\"; chmod 755 \"$2\"";
+    let written =
+        Command::new("sh").args(["-c", write, "sh", script]).arg(programs.join("journalctl")).status();
+    assert!(written.unwrap().success());
+    let mut command = Command::new(binary("rta-agent"));
+    command.arg("--config").arg(site.config()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
+    command.env("PATH", format!("{}:/usr/bin:/bin", programs.display()));
+    let mut agent = Program::run(command);
+    let mut client = connect(agent.address("address")).await;
+    let request = v1::AgentServiceReadLogRequest {
+        component: "grafana".to_owned(),
+        lines: 20,
+        follow: false,
+        target: target(&mut client).await,
+    };
+    let mut stream = client.read_log(request).await.unwrap().into_inner();
+    let mut lines = Vec::new();
+    while let Some(piece) = stream.message().await.unwrap() {
+        lines.extend(piece.lines);
+    }
+    assert_eq!(lines, ["--unit=grafana-server.service --lines=20 --output=short-iso --no-pager", "started"]);
 }

@@ -27,7 +27,7 @@ use super::launches::Launches;
 use super::news::{News, Told};
 use super::refusal::{Refusal, off_the_runtime};
 use crate::inspection::inspect;
-use crate::logs::LogPath;
+use crate::logs::LogSource;
 use crate::prerequisites::RemotePrerequisites;
 use crate::request_target::AgentIdentity;
 use crate::scan::Scanner;
@@ -185,11 +185,11 @@ impl Actions {
     ///
     /// # Errors
     /// A sentence: no such component, or the configuration names no log for it.
-    pub(crate) fn log_of(&self, name: &str) -> Result<(Name, Name, LogPath), Status> {
+    pub(crate) fn log_of(&self, name: &str) -> Result<(Name, Name, LogSource), Status> {
         let config = self.worker.config();
         let component = find(&config, name)?;
         let (host, name) = (config.host.clone(), component.name.clone());
-        match LogPath::of_component(component) {
+        match LogSource::of_component(component) {
             Some(log) => Ok((host, name, log)),
             None => Err(Status::failed_precondition(format!(
                 "{name} on {host}: the configuration names no log for it; add log = \"/path\" to the component"

@@ -5,18 +5,23 @@
 //! | `lines` | from bytes to lines, long ones cut; pure |
 //! | `log_path` | where a component's log is, and whose it is |
 //! | `file` | the log as a file: its end, what was added, rotation |
+//! | `journal` | the journal of a systemd unit as the log of its component |
 
 mod file;
+mod journal;
 mod lines;
 mod log_path;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rta_shared::config::HostComponent;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
 use self::file::LogFile;
+use self::journal::Journal;
 pub(crate) use self::log_path::LogPath;
 
 /// The most lines that are read back.
@@ -25,6 +30,8 @@ pub(crate) const MOST_LINES: usize = 10_000;
 const READERS: usize = 32;
 /// How often it is looked whether something was written.
 const PACE: Duration = Duration::from_millis(200);
+/// What shows journals.
+const JOURNALCTL: &str = "journalctl";
 /// How many lines go into one message; gRPC takes messages of up to 4 MiB.
 const BATCH: usize = 200;
 /// How many messages may wait for a slow reader.
@@ -37,6 +44,24 @@ pub(crate) struct Piece {
     pub(crate) lines: Vec<String>,
     /// What the reader should know, as a sentence.
     pub(crate) notice: Option<String>,
+}
+
+/// Where a component's log is.
+#[derive(Debug)]
+pub(crate) enum LogSource {
+    /// A file.
+    File(LogPath),
+    /// The journal of this systemd unit.
+    Journal(String),
+}
+
+impl LogSource {
+    /// That of `component`: the file that the configuration names, else the journal of its unit; `None` where it has
+    /// neither.
+    pub(crate) fn of_component(component: &HostComponent) -> Option<Self> {
+        let unit = || component.start.as_ref()?.engine.unit().map(str::to_owned);
+        LogPath::of_component(component).map(Self::File).or_else(|| unit().map(Self::Journal))
+    }
 }
 
 /// Reads logs, for a bounded number of readers at once.
@@ -64,14 +89,23 @@ impl LogReaders {
     /// The log cannot be opened, or there are too many readers.
     pub(crate) async fn read(
         &self,
-        log: LogPath,
+        log: LogSource,
         lines: usize,
         follow: bool,
     ) -> Result<ReceiverStream<Result<Piece, String>>, LogError> {
         let permit = Arc::clone(&self.0).try_acquire_owned().map_err(|_| LogError::Busy)?;
-        let opened = blocking(move || LogFile::open(log, lines.min(MOST_LINES), follow)).await;
-        let (file, piece) = opened.and_then(|opened| opened).map_err(LogError::Unreadable)?;
+        let lines = lines.min(MOST_LINES);
         let (pieces, stream) = mpsc::channel(WAITING);
+        let log = match log {
+            LogSource::File(log) => log,
+            LogSource::Journal(unit) => {
+                let journal = Journal::open(Path::new(JOURNALCTL), &unit, lines, follow);
+                tokio::spawn(journal.map_err(LogError::Unreadable)?.pass_on(pieces, permit));
+                return Ok(ReceiverStream::new(stream));
+            }
+        };
+        let opened = blocking(move || LogFile::open(log, lines, follow)).await;
+        let (file, piece) = opened.and_then(|opened| opened).map_err(LogError::Unreadable)?;
         tokio::spawn(pass_on(file, piece, follow, pieces, permit));
         Ok(ReceiverStream::new(stream))
     }
@@ -142,13 +176,17 @@ mod tests {
 
     use super::*;
 
+    fn own(log: &tempfile::NamedTempFile) -> LogSource {
+        LogSource::File(LogPath::own(log.path()))
+    }
+
     #[tokio::test]
     async fn the_last_lines_end_the_stream_where_nobody_follows() {
         let mut log = tempfile::NamedTempFile::new().unwrap();
         for line in 0..1000 {
             writeln!(log, "line {line}").unwrap();
         }
-        let stream = LogReaders::new().read(LogPath::own(log.path()), 450, false).await.unwrap();
+        let stream = LogReaders::new().read(own(&log), 450, false).await.unwrap();
         let pieces: Vec<Piece> = stream.map(Result::unwrap).collect().await;
         let lines: Vec<&String> = pieces.iter().flat_map(|piece| &piece.lines).collect();
         assert_eq!((lines.len(), lines[0].as_str(), lines[449].as_str()), (450, "line 550", "line 999"));
@@ -160,13 +198,13 @@ mod tests {
         let mut log = tempfile::NamedTempFile::new().unwrap();
         writeln!(log, "old").unwrap();
         let readers = LogReaders::new();
-        let mut stream = readers.read(LogPath::own(log.path()), 0, true).await.unwrap();
+        let mut stream = readers.read(own(&log), 0, true).await.unwrap();
         writeln!(log, "new").unwrap();
         assert_eq!(stream.next().await.unwrap().unwrap().lines, ["new"]);
         let all: Vec<_> =
             std::iter::repeat_with(|| readers.0.clone().try_acquire_owned()).take(READERS).collect();
         assert!(all.last().unwrap().is_err());
-        assert!(matches!(readers.read(LogPath::own(log.path()), 0, true).await, Err(LogError::Busy)));
+        assert!(matches!(readers.read(own(&log), 0, true).await, Err(LogError::Busy)));
         drop((stream, all));
         // The reader's task notices without anything being written.
         let _room = readers.0.acquire_many(u32::try_from(READERS).unwrap()).await.unwrap();

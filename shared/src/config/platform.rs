@@ -59,6 +59,12 @@ impl Component {
         self.name == *name || self.aliases.contains(name)
     }
 
+    /// Whether people can read a log of it: a file, or the journal of its systemd unit.
+    pub fn has_log(&self) -> bool {
+        let is_unit = |start: &StartTemplate| matches!(start.engine, EngineTemplate::Systemd(_));
+        self.readable_log().is_some() || self.start.as_ref().is_some_and(is_unit)
+    }
+
     /// The log that people may read; see [`HostComponent::log`].
     pub fn readable_log(&self) -> Option<&Template> {
         let command = self.start.as_ref().and_then(|start| start.engine.command());

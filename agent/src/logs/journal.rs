@@ -1,0 +1,211 @@
+//! A unit's journal as the log of its component: journalctl reads it, and ends with its reader.
+
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+
+use tokio::io::{AsyncReadExt as _, BufReader};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::lines::Splitter;
+use super::{Piece, parts};
+
+/// How much is read at once.
+const BUFFER: usize = 64 * 1024;
+/// How much of what journalctl says of a failure is kept.
+const REASON: u64 = 1024;
+/// Where programs are looked up where the agent itself has no `PATH`.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A journalctl that runs. It is killed when this is dropped, and the runtime waits for it.
+#[derive(Debug)]
+pub(super) struct Journal {
+    unit: String,
+    child: Child,
+    output: BufReader<ChildStdout>,
+    errors: ChildStderr,
+}
+
+impl Journal {
+    /// Has `program` show the last `lines` of the journal of `unit`, and with `follow` what is written from then on. Of
+    /// the agent it inherits nothing but the way to find programs. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub(super) fn open(program: &Path, unit: &str, lines: usize, follow: bool) -> Result<Self, String> {
+        let told = |error: io::Error| {
+            let program = program.display();
+            format!("the journal of {unit} cannot be read: {program} cannot be run: {error}")
+        };
+        let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
+        let mut command = Command::new(program);
+        // In one argument each, so that no name is taken for an option.
+        command.arg(format!("--unit={unit}")).arg(format!("--lines={lines}"));
+        command.args(["--output=short-iso", "--no-pager"]);
+        if follow {
+            command.arg("--follow");
+        }
+        command.env_clear().env("PATH", path).env("LANG", "C.UTF-8").env("SYSTEMD_COLORS", "0");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.process_group(0).kill_on_drop(true).spawn().map_err(told)?;
+        let (output, errors) = child
+            .stdout
+            .take()
+            .zip(child.stderr.take())
+            .ok_or_else(|| told(io::Error::other("its output cannot be read")))?;
+        Ok(Self { unit: unit.to_owned(), child, output: BufReader::with_capacity(BUFFER, output), errors })
+    }
+
+    /// Passes on what it shows, until it has ended or nobody reads it any more.
+    pub(super) async fn pass_on(
+        mut self,
+        pieces: mpsc::Sender<Result<Piece, String>>,
+        _permit: OwnedSemaphorePermit,
+    ) {
+        let mut errors = Vec::new();
+        let mut said = self.errors.take(REASON);
+        let reading = async {
+            let mut lines = Splitter::default();
+            let mut buffer = vec![0; BUFFER];
+            loop {
+                let mut piece = Piece::default();
+                match self.output.read(&mut buffer).await {
+                    Ok(0) => {
+                        piece.lines.extend(lines.finish());
+                        pass(&self.unit, piece, &pieces).await;
+                        return;
+                    }
+                    Ok(read) => lines.push(buffer.get(..read).unwrap_or_default(), &mut piece.lines),
+                    Err(error) => {
+                        // Whoever read it may have gone.
+                        let _ = pieces.send(Err(format!("the journal cannot be read: {error}"))).await;
+                        return;
+                    }
+                }
+                if !pass(&self.unit, piece, &pieces).await {
+                    return;
+                }
+            }
+        };
+        let both = async {
+            // An error says that it says no more.
+            let (_, ()) = tokio::join!(said.read_to_end(&mut errors), reading);
+        };
+        tokio::select! {
+            () = both => {}
+            () = pieces.closed() => return,
+        }
+        let reason = match self.child.wait().await {
+            Ok(status) if status.success() => return,
+            Ok(status) => format!("journalctl ended with {status}"),
+            Err(error) => format!("journalctl cannot be waited for: {error}"),
+        };
+        let said = String::from_utf8_lossy(&errors);
+        let reason = said.lines().next().map_or(reason, str::to_owned);
+        // Whoever read it may have gone.
+        let _ = pieces.send(Err(format!("the journal of {} cannot be read: {reason}", self.unit))).await;
+    }
+}
+
+/// Passes on a piece; false where nobody reads it any more.
+async fn pass(unit: &str, mut piece: Piece, pieces: &mpsc::Sender<Result<Piece, String>>) -> bool {
+    let before = piece.lines.len();
+    piece.lines.retain(|line| line != "-- No entries --");
+    if piece.lines.len() < before {
+        piece.notice = Some(format!("the journal has no entries of {unit}"));
+    }
+    // Versions before 252 begin with what the journal covers.
+    let covers = ["-- Journal begins at ", "-- Logs begin at "];
+    piece.lines.retain(|line| !covers.iter().any(|covers| line.starts_with(covers)));
+    for part in parts(piece) {
+        if pieces.send(Ok(part)).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// A program that plays journalctl in a folder of the test's own.
+    fn program(folder: &Path, script: &str) -> PathBuf {
+        let path = folder.join("journalctl");
+        let text = format!("#!/bin/sh\ncd '{}'\n{script}\n", folder.display());
+        // By another process: one that another test forks just now must not hold it open for writing.
+        let write = "printf %s \"$1\" > \"$2\"; chmod 755 \"$2\"";
+        let written = std::process::Command::new("sh").args(["-c", write, "sh", &text]).arg(&path).status();
+        assert!(written.unwrap().success());
+        path
+    }
+
+    async fn begun(journal: Journal) -> mpsc::Receiver<Result<Piece, String>> {
+        let permit = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+        let (pieces, received) = mpsc::channel(4);
+        tokio::spawn(journal.pass_on(pieces, permit));
+        received
+    }
+
+    async fn all(journal: Journal) -> Vec<Result<Piece, String>> {
+        let mut received = begun(journal).await;
+        let mut all = Vec::new();
+        while let Some(piece) = received.recv().await {
+            all.push(piece);
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn the_units_lines_are_shown_and_the_agents_secrets_are_not_passed_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "printf '%s\\n' \"$@\" > arguments; env > environment\n\
+                      echo '-- Journal begins at Mon 2026-11-23. --'; echo one; printf 'two'";
+        let program = program(folder.path(), script);
+        let pieces = all(Journal::open(&program, "-x@1.service", 7, false).unwrap()).await;
+        let lines: Vec<String> = pieces.into_iter().flat_map(|piece| piece.unwrap().lines).collect();
+        assert_eq!(lines, ["one", "two"]);
+        let arguments = std::fs::read_to_string(folder.path().join("arguments")).unwrap();
+        assert_eq!(arguments, "--unit=-x@1.service\n--lines=7\n--output=short-iso\n--no-pager\n");
+        let environment = std::fs::read_to_string(folder.path().join("environment")).unwrap();
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some() && !environment.contains("CARGO"));
+    }
+
+    #[tokio::test]
+    async fn that_there_is_nothing_or_that_it_cannot_be_read_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let empty = program(folder.path(), "echo '-- No entries --'");
+        let pieces = all(Journal::open(&empty, "a.service", 7, false).unwrap()).await;
+        let notice = Some("the journal has no entries of a.service".to_owned());
+        assert_eq!(pieces, [Ok(Piece { lines: vec![], notice })]);
+        let denied = program(folder.path(), "echo 'No journal files were opened' >&2; exit 1");
+        let pieces = all(Journal::open(&denied, "a.service", 7, false).unwrap()).await;
+        let reason = "the journal of a.service cannot be read: No journal files were opened";
+        assert_eq!(pieces, [Err(reason.to_owned())]);
+        let reason = Journal::open(&folder.path().join("none"), "a.service", 7, false).unwrap_err();
+        assert!(
+            reason.starts_with("the journal of a.service cannot be read: ") && reason.contains("none"),
+            "{reason}"
+        );
+    }
+
+    #[tokio::test]
+    async fn it_is_followed_until_its_reader_leaves() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = program(folder.path(), "echo $$; exec sleep 1000");
+        let mut received = begun(Journal::open(&program, "a.service", 7, true).unwrap()).await;
+        let piece = received.recv().await.unwrap().unwrap();
+        let process = PathBuf::from(format!("/proc/{}", piece.lines[0]));
+        assert!(process.exists());
+        drop(received);
+        while process.exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+}
