@@ -250,6 +250,7 @@ pub(crate) fn plan() -> Plan {
         named,
         after: after.to_vec(),
         why: why.to_owned(),
+        irreversible: String::new(),
     };
     Plan {
         kind: ActionKind::Start,

@@ -33,6 +33,10 @@ pub struct Step {
     /// Why it is done where it was not asked for, or what else is to be known of it, as a sentence; empty:
     /// nothing.
     pub why: String,
+    /// Why rta cannot start the instance again that this step stops, as a sentence; empty: it can, or nothing is
+    /// stopped.
+    #[serde(default)]
+    pub irreversible: String,
 }
 
 impl Plan {
@@ -44,6 +48,26 @@ impl Plan {
     /// The instances that were named and that it touches, each once.
     pub fn named(&self) -> Vec<&InstanceId> {
         self.instances(true)
+    }
+
+    /// The instances that somebody has to agree to, each once: those that were not named; where the plan stops several
+    /// that were named, these; and those that rta cannot start again.
+    pub fn to_be_agreed(&self) -> Vec<&InstanceId> {
+        let stops = |step: &&Step| step.named && step.action != ActionKind::Start;
+        let stopped: HashSet<&InstanceId> =
+            self.steps.iter().filter(stops).map(|step| &step.instance).collect();
+        let mut known = HashSet::new();
+        let steps = self.steps.iter().filter(|step| {
+            !step.named
+                || !step.irreversible.is_empty()
+                || (stopped.len() > 1 && stopped.contains(&step.instance))
+        });
+        steps.map(|step| &step.instance).filter(|instance| known.insert(*instance)).collect()
+    }
+
+    /// The steps that stop what rta cannot start again.
+    pub fn irreversible(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| !step.irreversible.is_empty())
     }
 
     fn instances(&self, named: bool) -> Vec<&InstanceId> {
@@ -72,10 +96,9 @@ pub struct Wish {
 /// How a plan is to be carried out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conduct {
-    /// Whatever the plan touches is right; otherwise one that touches what is neither named nor agreed is
-    /// refused.
+    /// Whatever the plan touches is right; otherwise one is refused of whose [`Plan::to_be_agreed`] not all is agreed.
     pub everything: bool,
-    /// What it may touch beside the named.
+    /// What somebody agreed to.
     pub agreed: Vec<InstanceId>,
     /// After a failure the steps that do not depend on it are done all the same. After one for which an agent
     /// could not be reached they are in any case.
@@ -219,6 +242,32 @@ pub enum PlanEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whatever_stops_several_or_cannot_be_started_again_is_to_be_agreed() {
+        let step = |component: &str, action, named, irreversible: &str| Step {
+            instance: InstanceId { environment: "E".into(), host: "h".into(), component: component.into() },
+            action,
+            named,
+            after: vec![],
+            why: String::new(),
+            irreversible: irreversible.to_owned(),
+        };
+        let asked = |kind, steps: Vec<Step>| -> Vec<String> {
+            let plan = Plan { kind, steps };
+            plan.to_be_agreed().into_iter().map(|id| id.component.to_string()).collect()
+        };
+        use ActionKind::{Restart, Start, Stop};
+        assert!(asked(Stop, vec![step("a", Stop, true, "")]).is_empty());
+        assert_eq!(asked(Stop, vec![step("a", Stop, true, "no start command")]), ["a"]);
+        assert_eq!(asked(Stop, vec![step("a", Stop, true, ""), step("b", Stop, true, "")]), ["a", "b"]);
+        assert_eq!(asked(Stop, vec![step("b", Stop, false, ""), step("a", Stop, true, "")]), ["b"]);
+        assert!(asked(Start, vec![step("a", Start, true, ""), step("b", Start, true, "")]).is_empty());
+        assert!(asked(Restart, vec![step("a", Restart, true, "")]).is_empty());
+        // One is stopped and one restarted, and the first is started again.
+        let steps = vec![step("a", Stop, true, ""), step("b", Restart, true, ""), step("a", Start, true, "")];
+        assert_eq!(asked(Restart, steps), ["a", "b"]);
+    }
 
     #[test]
     fn an_end_reads_as_a_sentence() {

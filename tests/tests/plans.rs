@@ -372,6 +372,24 @@ fn after_a_failure_what_depends_on_it_is_skipped_and_the_rest_as_wished() {
 }
 
 #[test]
+fn stop_of_several_is_refused_over_grpc_until_it_is_agreed_to() {
+    let world = World::new();
+    world.start("alarm");
+    let storage = Wish { host: "storage".to_owned(), ..Wish::default() };
+    let running = world.names_running();
+    let refused = world.control(ActionKind::Stop, &storage, &Conduct::default()).unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    let message = "stop of host storage stops: alarm on storage, detector on storage; say --yes";
+    assert_eq!(refused.message(), message);
+    assert_eq!(world.names_running(), running);
+    let plan = world.plan(ActionKind::Stop, &storage).unwrap();
+    let agreed = plan.to_be_agreed().into_iter().cloned().collect();
+    let conduct = Conduct { agreed, ..Conduct::default() };
+    assert_eq!(world.control(ActionKind::Stop, &storage, &conduct).unwrap().end.done, 2);
+    assert_eq!(world.names_running(), ["kafka server"]);
+}
+
+#[test]
 fn a_plan_goes_on_when_its_caller_leaves_and_others_can_watch_it() {
     let world = World::new();
     let id = world.begin_and_leave("follower");

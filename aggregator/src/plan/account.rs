@@ -278,6 +278,7 @@ pub(crate) mod tests {
             named: true,
             after: after.to_vec(),
             why: String::new(),
+            irreversible: String::new(),
         });
         let plan = Plan { kind: ActionKind::Start, steps: steps.collect() };
         PlanBegun { id, plan, at: Timestamp::UNIX_EPOCH, by: Requester::default(), unrecorded: None }

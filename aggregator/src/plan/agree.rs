@@ -1,4 +1,4 @@
-//! What a plan touches beside what was named, and whether that was agreed.
+//! What of a plan somebody has to agree to, and whether that was agreed.
 
 use std::collections::HashSet;
 
@@ -9,18 +9,41 @@ use rta_shared::text::{listed, printable};
 
 use super::spoken;
 
-/// The instances that `plan` touches and that were neither named nor agreed.
+/// Returns the instances that have to be agreed to and were not.
 pub(crate) fn unagreed<'p>(plan: &'p Plan, conduct: &Conduct) -> Vec<&'p InstanceId> {
-    let mut unnamed = plan.unnamed();
+    let mut unagreed = plan.to_be_agreed();
     let agreed: HashSet<&InstanceId> = conduct.agreed.iter().collect();
-    unnamed.retain(|id| !conduct.everything && !agreed.contains(id));
-    unnamed
+    unagreed.retain(|id| !conduct.everything && !agreed.contains(id));
+    unagreed
 }
 
-/// `stop of kafka server on h1 also takes down: detector on h2; say --yes or --no-dependencies`.
+/// `stop of kafka server on h1 also takes down: detector on h2; say --yes or --no-dependencies`. `unagreed` is not empty.
 pub(crate) fn sentence(plan: &Plan, wish: &Wish, unagreed: &[&InstanceId]) -> String {
-    let consequences = consequences(plan, unagreed).join("; it also ");
-    format!("{} of {} also {consequences}; say --yes or --no-dependencies", plan.kind, subject(plan, wish))
+    let unagreed: HashSet<&InstanceId> = unagreed.iter().copied().collect();
+    let of = |mut instances: Vec<_>| {
+        instances.retain(|id| unagreed.contains(*id));
+        instances
+    };
+    let (named, unnamed) = (of(plan.named()), of(plan.unnamed()));
+    let mut parts: Vec<String> = Vec::new();
+    if named.len() > 1 {
+        let verb = if plan.kind == ActionKind::Stop { "stops" } else { "restarts" };
+        parts.push(format!("{verb}: {}", listed(named.iter().map(|id| spoken(id)), ", ")));
+    }
+    parts.extend(consequences(plan, &unnamed).into_iter().map(|consequence| format!("also {consequence}")));
+    parts.extend(no_way_back(plan));
+    let advice = if unnamed.is_empty() { "say --yes" } else { "say --yes or --no-dependencies" };
+    format!("{} of {} {}; {advice}", plan.kind, subject(plan, wish), parts.join("; it "))
+}
+
+/// `stops what rta cannot start again: b on h (the configuration has no start command for it)`; `None` where nothing is
+/// stopped that cannot be started again.
+pub(crate) fn no_way_back(plan: &Plan) -> Option<String> {
+    let steps: Vec<String> = plan
+        .irreversible()
+        .map(|step| format!("{} ({})", spoken(&step.instance), step.irreversible))
+        .collect();
+    (!steps.is_empty()).then(|| format!("stops what rta cannot start again: {}", listed(steps, ", ")))
 }
 
 /// What becomes of `instances`, which `plan` touches: `takes down: detector on h2`, a text for each sort.
@@ -68,7 +91,7 @@ mod tests {
     }
 
     fn step(id: InstanceId, action: ActionKind, named: bool) -> Step {
-        Step { instance: id, action, named, after: vec![], why: String::new() }
+        Step { instance: id, action, named, after: vec![], why: String::new(), irreversible: String::new() }
     }
 
     #[test]
@@ -90,6 +113,27 @@ mod tests {
         );
         let all = Conduct { everything: true, ..Conduct::default() };
         assert!(unagreed(&plan, &all).is_empty());
+    }
+
+    #[test]
+    fn several_that_are_stopped_and_what_cannot_be_started_again_are_named() {
+        let wish = Wish { host: "a".to_owned(), ..Wish::default() };
+        let watched =
+            |id| Step { irreversible: "no start command".to_owned(), ..step(id, ActionKind::Stop, true) };
+        let steps = vec![step(id("app", "a"), ActionKind::Stop, true), watched(id("kafka", "a"))];
+        let plan = Plan { kind: ActionKind::Stop, steps };
+        assert_eq!(
+            sentence(&plan, &wish, &unagreed(&plan, &Conduct::default())),
+            "stop of host a stops: app on a, kafka on a; it stops what rta cannot start again: kafka on a \
+             (no start command); say --yes"
+        );
+        let plan = Plan { kind: ActionKind::Stop, steps: vec![watched(id("kafka", "a"))] };
+        let left = unagreed(&plan, &Conduct::default());
+        assert_eq!(left, [&id("kafka", "a")]);
+        assert_eq!(
+            sentence(&plan, &Wish { component: "kafka".to_owned(), ..Wish::default() }, &left),
+            "stop of kafka on a stops what rta cannot start again: kafka on a (no start command); say --yes"
+        );
     }
 
     #[test]

@@ -172,12 +172,18 @@ impl Actions {
                 why = if why.is_empty() { note.clone() } else { format!("{why}; {note}") };
             }
             let instance = situation.graph.id(at).clone();
+            let is_final = action == ActionKind::Stop && !self.up.contains(&at);
+            let irreversible = match is_final && !situation.standing(at).startable {
+                true => "the configuration has no start command for it".to_owned(),
+                false => String::new(),
+            };
             steps.push(Step {
                 instance,
                 action,
                 named: is_named(at),
                 after: after.into_iter().collect(),
                 why,
+                irreversible,
             });
             steps.len() - 1
         };

@@ -47,6 +47,7 @@ mod tests {
             named: true,
             after: vec![],
             why: String::new(),
+            irreversible: String::new(),
         };
         let plan = Plan { kind: ActionKind::Stop, steps: ["c2t08978", "c9t21193", "gone"].map(step).into() };
         let target = |host: &str, boot_id: &str, config_digest: &str| RequestTarget {

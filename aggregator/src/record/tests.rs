@@ -227,6 +227,7 @@ fn begun(id: u64) -> PlanBegun {
         named,
         after: vec![],
         why: String::new(),
+        irreversible: String::new(),
     };
     let steps = vec![step("detector", false), step("writer", false), step("kafka server", true)];
     let by = Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() };

@@ -22,7 +22,7 @@ pub(crate) struct Control {
     /// Show what would be done, step by step, and do nothing
     #[arg(long)]
     pub(crate) plan: bool,
-    /// Do not ask, whatever the plan touches beside what was named
+    /// Do not ask, whatever the plan stops, and whatever it touches beside what was named
     #[arg(short, long)]
     pub(crate) yes: bool,
     /// The named ones alone, whatever they need and whatever needs them

@@ -27,7 +27,7 @@ use crate::user::user;
 /// How long a lost connection is tried anew: an aggregator that restarts is back before.
 const RECONNECT: Duration = Duration::from_secs(30);
 
-/// Does what `wish` says, or shows what that would be; asks `person` where more is touched than was named.
+/// Does what `wish` says, or shows what that would be; asks `person` where something has to be agreed to.
 pub(crate) async fn control(
     kind: ActionKind,
     wish: &Control,
@@ -56,7 +56,8 @@ pub(crate) async fn control(
         write!(out, "{}", text::plan(&plan))?;
         return Ok(OK);
     }
-    let asks = !wish.yes && !plan.unnamed().is_empty();
+    let to_be_agreed = plan.to_be_agreed();
+    let asks = !wish.yes && !to_be_agreed.is_empty();
     if asks && !agreed(&plan, wish.json, person, out).await? {
         return Err(nothing_done());
     }
@@ -65,7 +66,7 @@ pub(crate) async fn control(
     }
     let conduct = Conduct {
         everything: wish.yes,
-        agreed: plan.unnamed().into_iter().cloned().collect(),
+        agreed: to_be_agreed.into_iter().cloned().collect(),
         keep_going: wish.keep_going,
         parallel: wish.parallel.unwrap_or_default(),
     };

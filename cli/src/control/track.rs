@@ -76,6 +76,7 @@ mod tests {
             named: true,
             after: vec![],
             why: String::new(),
+            irreversible: String::new(),
         };
         let plan = Plan { kind: ActionKind::Start, steps: vec![step] };
         let at = Timestamp::UNIX_EPOCH;

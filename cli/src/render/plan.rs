@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use rta_shared::control::{ActionKind, Phase};
+use rta_shared::overview::InstanceId;
 use rta_shared::plan::{Plan, Step, StepState};
 use rta_shared::text::{counted, printable};
 
@@ -26,12 +27,15 @@ pub(crate) fn plan(plan: &Plan) -> String {
             0 => String::new(),
             _ => format!("  after {}", after.join(", ")),
         };
-        let why = match (step.named, step.why.as_str()) {
+        let mut why = match (step.named, step.why.as_str()) {
             (true, "") => String::new(),
             (true, why) => format!("  ({})", printable(why)),
             (false, "") => "  (not named)".to_owned(),
             (false, why) => format!("  (not named: {})", printable(why)),
         };
+        if !step.irreversible.is_empty() {
+            why.push_str(&format!("  (rta cannot start it again: {})", printable(&step.irreversible)));
+        }
         let (number, action, place) = (at + 1, step.action.word(), place(step));
         text.push_str(&format!("{number:>numbers$}. {action:actions$}  {place}{after}{why}\n"));
     }
@@ -57,23 +61,40 @@ pub(crate) fn unrecorded(why: &str) -> String {
     )
 }
 
-/// What is refused where nobody can be asked.
+/// What is refused where nobody can be asked: each instance that has to be agreed to, and why.
 pub(crate) fn refusal(plan: &Plan) -> String {
-    let unnamed = plan.unnamed();
-    let mut text = format!(
-        "nothing was done: the {} also touches {} not named:\n",
-        plan.kind,
-        match unnamed.len() {
-            1 => "1 instance that was".to_owned(),
-            count => format!("{count} instances that were"),
-        }
-    );
+    let (asked, unnamed) = (plan.to_be_agreed(), plan.unnamed());
+    let what = match (asked.len() - unnamed.len(), unnamed.len()) {
+        (0, 1) => "also touches 1 instance that was not named".to_owned(),
+        (0, unnamed) => format!("also touches {} that were not named", counted(unnamed, "instance")),
+        (named, 0) => format!("takes down {}", counted(named, "instance")),
+        (named, unnamed) => format!(
+            "takes down {} and {} that were not named",
+            counted(named, "instance"),
+            counted(unnamed, "instance")
+        ),
+    };
+    let mut text = format!("nothing was done: the {} {what}:\n", plan.kind);
+    let asked: HashSet<&InstanceId> = asked.into_iter().collect();
     let mut told = HashSet::new();
-    for step in plan.steps.iter().filter(|step| !step.named && told.insert(&step.instance)) {
-        let colon = if step.why.is_empty() { "" } else { ": " };
-        text.push_str(&format!("  {}{colon}{}\n", place(step), printable(&step.why)));
+    for step in &plan.steps {
+        if !asked.contains(&step.instance) || !told.insert(&step.instance) {
+            continue;
+        }
+        let mut why: Vec<String> = Vec::new();
+        if !step.why.is_empty() {
+            why.push(printable(&step.why).into_owned());
+        }
+        if !step.irreversible.is_empty() {
+            why.push(format!("rta cannot start it again: {}", printable(&step.irreversible)));
+        }
+        let colon = if why.is_empty() { "" } else { ": " };
+        text.push_str(&format!("  {}{colon}{}\n", place(step), why.join("; ")));
     }
-    text.push_str("say --yes to do all of it, or --no-dependencies to leave these alone");
+    text.push_str(match unnamed.is_empty() {
+        true => "say --yes to do all of it",
+        false => "say --yes to do all of it, or --no-dependencies to leave those alone that were not named",
+    });
     text
 }
 
@@ -151,6 +172,7 @@ mod tests {
             named,
             after: after.to_vec(),
             why: why.to_owned(),
+            irreversible: String::new(),
         }
     }
 

@@ -48,6 +48,7 @@ impl From<&Plan> for v1::Plan {
             named: step.named,
             after: step.after.iter().map(|at| to_count(*at)).collect(),
             why: step.why.clone(),
+            irreversible: step.irreversible.clone(),
         });
         Self { kind: v1::ActionKind::from(plan.kind).into(), steps: steps.collect() }
     }
@@ -69,6 +70,7 @@ impl TryFrom<v1::Plan> for Plan {
                 named: step.named,
                 after,
                 why: step.why,
+                irreversible: step.irreversible,
             })
         });
         Ok(Self { kind: action_kind(plan.kind)?, steps: steps.collect::<Result<_, _>>()? })
@@ -187,6 +189,7 @@ mod tests {
             named,
             after: after.to_vec(),
             why: if named { String::new() } else { "app needs it".to_owned() },
+            irreversible: String::new(),
         };
         Plan {
             kind: ActionKind::Start,

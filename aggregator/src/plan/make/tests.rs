@@ -111,6 +111,18 @@ fn wish(component: &str, host: &str) -> Wish {
 }
 
 #[test]
+fn stop_says_what_cannot_be_started_again() {
+    let world = World::with(&[]);
+    let situation = Situation { graph: &world.graph, standings: &world.standings };
+    let named = select(&world.platform, &wish("store", "")).unwrap();
+    let plan = make(ActionKind::Stop, situation, &named, false).unwrap();
+    let irreversible: Vec<(String, &str)> =
+        plan.irreversible().map(|step| (step.instance.to_string(), step.irreversible.as_str())).collect();
+    assert_eq!(irreversible, [("E/c/store".to_owned(), "the configuration has no start command for it")]);
+    assert!(plan.to_be_agreed().contains(&&plan.steps[plan.steps.len() - 1].instance));
+}
+
+#[test]
 fn a_start_pulls_in_what_is_missing_and_nothing_else() {
     let world = World::stopped(&["a/zoo", "a/kafka", "b/kafka", "c/detector", "c/alarm", "c/writer"]);
     assert_eq!(

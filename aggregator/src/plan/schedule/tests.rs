@@ -23,7 +23,14 @@ fn steps(shape: &Shape) -> Vec<Step> {
             component: format!("c{instance}").into(),
         };
         let after = after.into_iter().collect();
-        steps.push(Step { instance, action, named: true, after, why: String::new() });
+        steps.push(Step {
+            instance,
+            action,
+            named: true,
+            after,
+            why: String::new(),
+            irreversible: String::new(),
+        });
         count
     };
     let is_stopped = |kind: u8| kind % 4 < 2;
@@ -170,7 +177,14 @@ proptest! {
 fn step(instance: usize, action: ActionKind, after: &[usize]) -> Step {
     let instance =
         InstanceId { environment: "E".into(), host: "h".into(), component: format!("c{instance}").into() };
-    Step { instance, action, named: true, after: after.to_vec(), why: String::new() }
+    Step {
+        instance,
+        action,
+        named: true,
+        after: after.to_vec(),
+        why: String::new(),
+        irreversible: String::new(),
+    }
 }
 
 #[test]

@@ -102,7 +102,8 @@ pub(in crate::web) fn confirmation(viewer: &Viewer, named: &InstanceId, plan: &P
         main.plan {
             div.plan-head {
                 h1 { (text(&question)) }
-                @if unnamed.is_empty() { p { "Nothing else is touched by it." } }
+                @if unnamed.is_empty() && touched == 1 { p { "Nothing else is touched by it." } }
+                @if let Some(no_way_back) = agree::no_way_back(plan) { p.warning { "It " (text(&no_way_back)) "." } }
                 @for consequence in agree::consequences(plan, &unnamed) { p { "It also " (text(&consequence)) "." } }
             }
             ol.steps {
@@ -111,7 +112,7 @@ pub(in crate::web) fn confirmation(viewer: &Viewer, named: &InstanceId, plan: &P
             div.plan-line {
                 (form::post(viewer, &path, None, &html! {
                     (fields(named))
-                    @for id in &unnamed { input type="hidden" name="agreed" value=(id); }
+                    @for id in plan.to_be_agreed() { input type="hidden" name="agreed" value=(id); }
                     button.primary type="submit" {
                         (verb) " "
                         @if unnamed.is_empty() { (text(named.component.as_str())) } @else { (counted(touched, "instance")) }
@@ -121,6 +122,9 @@ pub(in crate::web) fn confirmation(viewer: &Viewer, named: &InstanceId, plan: &P
                     (form::post(viewer, &path, None, &html! {
                         (fields(named))
                         input type="hidden" name="alone" value="";
+                        @for step in plan.irreversible().filter(|step| step.named) {
+                            input type="hidden" name="agreed" value=(step.instance);
+                        }
                         button type="submit" { (verb) " " (text(named.component.as_str())) " alone" }
                     }))
                 }
@@ -167,6 +171,7 @@ fn told(step: &Step, state: Option<StepState>, said: &str, id: Option<&str>) -> 
                     " on " (text(step.instance.host.as_str()))
                 }
                 @if !step.why.is_empty() { p.why { (text(&reason(step))) } }
+                @if !step.irreversible.is_empty() { p.why { "rta cannot start it again: " (text(&step.irreversible)) } }
                 @if !sentence.is_empty() { p.said { (text(sentence)) } }
                 @if !log.is_empty() { pre { (log.join("\n")) } }
             }
@@ -234,7 +239,14 @@ mod tests {
     fn step(component: &str, action: ActionKind, why: &str) -> Step {
         let instance =
             InstanceId { environment: "DEV".into(), host: "h1".into(), component: component.into() };
-        Step { instance, action, named: why.is_empty(), after: vec![], why: why.to_owned() }
+        Step {
+            instance,
+            action,
+            named: why.is_empty(),
+            after: vec![],
+            why: why.to_owned(),
+            irreversible: String::new(),
+        }
     }
 
     fn stop() -> Plan {
