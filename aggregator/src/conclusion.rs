@@ -120,7 +120,8 @@ fn verdicts(platform: &Platform, graph: &DependencyGraph, knowledge: &[HostKnowl
         };
         verdicts[*at] = match own.health {
             Health::Up | Health::Degraded => with_its_needs(graph, *at, own, &verdicts),
-            Health::Unknown | Health::Down => own,
+            Health::Down => under_its_root(graph, *at, own, &verdicts),
+            Health::Unknown => own,
         };
     }
     verdicts
@@ -160,6 +161,18 @@ fn with_its_needs(graph: &DependencyGraph, at: usize, own: Verdict, verdicts: &[
         reason: sentences.join("; "),
         cause: Some(chief.root),
     }
+}
+
+/// What follows for an instance that is down from those that it needs: where one of them is down for certain, that one is
+/// where to begin.
+fn under_its_root(graph: &DependencyGraph, at: usize, own: Verdict, verdicts: &[Verdict]) -> Verdict {
+    let unmet = graph.requirements(at).iter().filter_map(|requirement| {
+        let unmet = unmet(graph, graph.id(at), requirement, verdicts)?;
+        (unmet.certain && verdicts[unmet.root].health == Health::Down).then_some(unmet)
+    });
+    let Some(Unmet { root, .. }) = { unmet }.next() else { return own };
+    let lacked = seen_from(graph.id(at), graph.id(root));
+    Verdict { reason: format!("{}; it also lacks {lacked}", own.reason), cause: Some(root), ..own }
 }
 
 /// A requirement that is not known to be met.

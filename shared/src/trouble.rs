@@ -80,7 +80,8 @@ pub fn troubles(overview: &Overview) -> Vec<Trouble<'_>> {
 }
 
 /// The instances of which nobody is to be alerted: those in maintenance, and those whose trouble is the
-/// consequence of maintenance elsewhere. What else is wrong with the latter has a root of its own, which alerts.
+/// consequence of maintenance elsewhere. What else is wrong with the latter has a root of its own, which alerts; and what
+/// is down is so by itself, even where it lacks something that is in maintenance.
 pub fn quiet(overview: &Overview) -> HashSet<InstanceId> {
     let maintained: HashSet<InstanceId> = overview
         .instances()
@@ -89,6 +90,7 @@ pub fn quiet(overview: &Overview) -> HashSet<InstanceId> {
         .collect();
     let affected = overview
         .instances()
+        .filter(|located| located.instance.health != Health::Down)
         .filter(|located| located.instance.cause.as_ref().is_some_and(|cause| maintained.contains(cause)))
         .map(|located| located.id())
         .collect::<Vec<_>>();
@@ -112,7 +114,7 @@ pub fn verdict(counts: Counts) -> String {
     }
 }
 
-/// `5 instances degraded by it`; empty where there are none.
+/// `5 instances degraded by it, 2 that need it are down too`; empty where there are none.
 pub fn consequence(trouble: &Trouble<'_>) -> String {
     let of = |health| trouble.affected.iter().filter(|located| located.instance.health == health).count();
     let parts: Vec<String> = [Health::Degraded, Health::Unknown]
@@ -120,7 +122,15 @@ pub fn consequence(trouble: &Trouble<'_>) -> String {
         .filter(|health| of(*health) > 0)
         .map(|health| format!("{} {health}", counted(of(health), "instance")))
         .collect();
-    if parts.is_empty() { String::new() } else { format!("{} by it", parts.join(", ")) }
+    let degraded = if parts.is_empty() { String::new() } else { format!("{} by it", parts.join(", ")) };
+    // What does not run is not down by it: it lacks it, too.
+    let down = match of(Health::Down) {
+        0 => String::new(),
+        1 => "1 that needs it is down too".to_owned(),
+        count => format!("{count} that need it are down too"),
+    };
+    let parts: Vec<String> = [degraded, down].into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join(", ")
 }
 
 #[cfg(test)]

@@ -225,6 +225,31 @@ fn a_certain_failure_outweighs_an_unknown() {
 }
 
 #[test]
+fn instance_that_is_down_is_folded_under_the_root_that_is_down_too() {
+    let mut world = World::new();
+    let stop_all = |components: &mut Vec<ComponentReport>| {
+        for seen in components {
+            *seen = seen_as(&seen.component, vec![], None);
+        }
+    };
+    world.report("s", stop_all);
+    let lacks = |what: &str| format!("it is not running; it also lacks {what}");
+    assert_eq!(world.verdict("DEV/s/cassandra"), because(Health::Down, "it is not running", ""));
+    for component in ["kairos", "grafana", "detector"] {
+        let id = format!("DEV/s/{component}");
+        assert_eq!(world.verdict(&id), because(Health::Down, &lacks("cassandra"), "DEV/s/cassandra"));
+    }
+    // The first of several that it lacks is the one, and one that is merely unknown is none.
+    world.stop("a", "kafka");
+    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Down, &lacks("kafka on a"), "DEV/a/kafka"));
+    world.known("a").learn(News::Lost("gone".to_owned()));
+    assert_eq!(
+        world.verdict("DEV/s/detector"),
+        because(Health::Down, &lacks("cassandra"), "DEV/s/cassandra")
+    );
+}
+
+#[test]
 fn a_heartbeat_brings_a_lost_host_back() {
     let mut world = World::new();
     world.known("a").learn(News::Lost("gone".to_owned()));
