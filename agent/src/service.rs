@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
 use rta_shared::control::{ActionEvent, ActionKind, Requester};
-use rta_shared::proto::v1;
 use rta_shared::proto::v1::agent_service_server::AgentService;
 use rta_shared::proto::v1::watch_report_response::Event;
+use rta_shared::proto::{to_wire_time, v1};
 use rta_shared::report::Report;
 use rta_shared::text::printable;
 use tokio::time::Instant;
@@ -81,7 +81,9 @@ impl AgentService for Service {
     ) -> Result<Response<v1::GetReportResponse>, Status> {
         let report = self.actions.worker.scan().await;
         let report = report.map_err(|_| Status::unavailable("the agent is shutting down"))?;
-        Ok(Response::new(v1::GetReportResponse { report: Some(report.as_ref().into()) }))
+        let sent_at = Some(to_wire_time(Timestamp::now()));
+        let report = v1::Report { sent_at, ..report.as_ref().into() };
+        Ok(Response::new(v1::GetReportResponse { report: Some(report) }))
     }
 
     type WatchReportStream = Messages<v1::WatchReportResponse>;
@@ -93,9 +95,12 @@ impl AgentService for Service {
         let mut sent: Option<Arc<Report>> = None;
         let reports = WatchStream::new(self.actions.worker.reports()).filter_map(std::future::ready);
         let reports = reports.map(move |report| {
+            let sent_at = Some(to_wire_time(Timestamp::now()));
             let event = match &sent {
-                Some(sent) if sent.says_the_same_as(&report) => Event::Heartbeat((&report.scan).into()),
-                _ => Event::Report(report.as_ref().into()),
+                Some(sent) if sent.says_the_same_as(&report) => {
+                    Event::Heartbeat(v1::Heartbeat { sent_at, ..(&report.scan).into() })
+                }
+                _ => Event::Report(v1::Report { sent_at, ..report.as_ref().into() }),
             };
             sent = Some(report);
             event

@@ -5,12 +5,14 @@
 
 mod alone;
 
+use jiff::Timestamp;
 use rta_shared::config::{Component, Platform};
 use rta_shared::dependency::{DependencyGraph, Requirement};
 use rta_shared::overview::{EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview};
 use rta_shared::report::ComponentReport;
 
 use self::alone::alone;
+use crate::clock::ClockSkew;
 use crate::knowledge::HostKnowledge;
 
 /// What follows from `knowledge`, which has one entry for each of the platform's hosts, in its order.
@@ -37,7 +39,7 @@ pub(crate) fn conclude(
                         .map(|(name, verdict)| {
                             let seen = known.component(&host.name, name).ok();
                             let component = platform.component(name.as_str());
-                            InstanceOverview {
+                            let mut instance = InstanceOverview {
                                 component: name.clone(),
                                 state: seen.map(|seen| seen.state),
                                 health: verdict.health,
@@ -53,7 +55,9 @@ pub(crate) fn conclude(
                                 maintenance: None,
                                 since: None,
                                 has_log: component.is_some_and(Component::has_log),
-                            }
+                            };
+                            correct_times(&mut instance, known.skew());
+                            instance
                         })
                         .collect();
                     HostOverview {
@@ -65,7 +69,7 @@ pub(crate) fn conclude(
                         error: known.error().map(str::to_owned),
                         instances,
                         agent: known.agent(&platform.digest),
-                        usage: known.usage().cloned(),
+                        usage: known.usage(),
                         maintenance: None,
                         impairments: known.impairments(&platform.digest),
                     }
@@ -78,6 +82,18 @@ pub(crate) fn conclude(
             }
         })
         .collect()
+}
+
+/// Corrects the times that the agent gave by its host's clock.
+fn correct_times(instance: &mut InstanceOverview, skew: &ClockSkew) {
+    if skew.ahead().is_zero() {
+        return;
+    }
+    let correct = |time: &mut Timestamp| *time = skew.correct(*time);
+    instance.processes.iter_mut().filter_map(|process| process.started_at.as_mut()).for_each(correct);
+    instance.probe.iter_mut().for_each(|probe| correct(&mut probe.since));
+    instance.action.iter_mut().for_each(|action| correct(&mut action.since));
+    instance.autostart.iter_mut().filter_map(|autostart| autostart.next_at.as_mut()).for_each(correct);
 }
 
 /// Of nothing, nothing is known.

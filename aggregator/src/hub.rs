@@ -18,6 +18,7 @@ use crate::agent_id::AgentId;
 use crate::certificates;
 use crate::changes::changes;
 use crate::chronicle::{Chronicle, Note};
+use crate::clock::Moment;
 use crate::conclusion::conclude;
 use crate::fleet::Fleet;
 use crate::knowledge::{Knowledge, News};
@@ -98,6 +99,7 @@ pub(crate) fn hub(
 ) -> (Inbox, Published, impl Future<Output = ()> + Send) {
     let (inbox, messages) = mpsc::channel(INBOX);
     let graph = DependencyGraph::new(&fleet.platform);
+    let now = Moment::now();
     let mut hub = Hub {
         needs: RemoteNeeds::new(&fleet.platform, &graph),
         graph,
@@ -116,6 +118,8 @@ pub(crate) fn hub(
         impairments: HashMap::new(),
         own_impairments,
         heartbeat,
+        read_clock: now,
+        began: now.wall,
         recorder,
     };
     hub.since = Since::new(&hub.graph, &hub.recorder.changed());
@@ -154,13 +158,17 @@ struct Hub {
     impairments: HashMap<ImpairedPart, Vec<Impairment>>,
     own_impairments: ImpairmentList,
     heartbeat: Heartbeat,
+    /// When the clock was read last.
+    read_clock: Moment,
+    /// When this aggregator began, by its clock as it is set now.
+    began: Timestamp,
 }
 
 impl Hub {
     fn overview(&mut self) -> Overview {
         let fleet = Arc::clone(&self.fleet);
         let platform = &fleet.platform;
-        let now = Timestamp::now();
+        let now = self.follow_own_clock();
         let mut environments = conclude(platform, &self.graph, self.knowledge.hosts());
         self.maintenance.fill(&mut environments);
         self.since.fill(&mut environments, now);
@@ -172,6 +180,19 @@ impl Hub {
             config_error: self.config_error.clone(),
             impairments,
         }
+    }
+
+    /// Reads the clock; where it was set since it was read last, ages stay what they are.
+    fn follow_own_clock(&mut self) -> Timestamp {
+        let now = Moment::now();
+        if let Some(step) = self.read_clock.step_until(now) {
+            tracing::warn!(seconds = step.as_secs(), "this host's clock was set");
+            self.knowledge.follow_step(step);
+            self.since.follow_step(step, self.began);
+            self.began = self.began.checked_add(step).unwrap_or(self.began);
+        }
+        self.read_clock = now;
+        now.wall
     }
 
     /// Returns all that is impaired in the aggregator itself, the most severe first.
@@ -340,7 +361,13 @@ impl Hub {
                     }
                 }
                 Ok(()) = own_impairments.changed() => self.publish(&publisher),
-                _ = beat.tick() => self.heartbeat.beat(),
+                _ = beat.tick() => {
+                    self.heartbeat.beat();
+                    // Whoever reads it measures ages by when it was made.
+                    if self.read_clock.at.elapsed() >= BEAT {
+                        self.publish(&publisher);
+                    }
+                }
                 () = tokio::time::sleep(holds.unwrap_or(LOOK)), if holds.is_some() => {
                     if self.end_what_is_over(Timestamp::now()) {
                         self.publish(&publisher);

@@ -126,9 +126,9 @@ impl Keeper {
         let reloads = fleet.platform.hosts().zip(&fleet.agents).map(async |(host, agent)| {
             let outcome = agent.reload_config().await;
             if outcome.error.is_none()
-                && let Ok(report) = agent.report().await
+                && let Ok((report, receipt)) = agent.report().await
             {
-                self.tell(Message::News(agent.id(), News::Scanned(Box::new(report)))).await;
+                self.tell(Message::News(agent.id(), News::Scanned(Box::new(report), receipt))).await;
             }
             HostReload { environment: host.environment.clone(), host: host.name.clone(), outcome }
         });

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rta_shared::impairment::{ImpairedPart, Impairment};
 use rta_shared::name::Name;
 use rta_shared::overview::AgentOverview;
@@ -10,16 +10,17 @@ use rta_shared::report::{ComponentReport, Report, ScanFigures};
 use rta_shared::usage::Usage;
 
 use crate::agent_id::AgentId;
+use crate::clock::{ClockSkew, Receipt};
 
 /// What one follower tells.
 #[derive(Clone, Debug)]
 pub(crate) enum News {
     /// The agent answered with a report.
-    Report(Box<Report>),
+    Report(Box<Report>, Receipt),
     /// The agent was asked for a report, and answered.
-    Scanned(Box<Report>),
+    Scanned(Box<Report>, Receipt),
     /// The agent's last report is still true.
-    Heartbeat(ScanFigures),
+    Heartbeat(ScanFigures, Receipt),
     /// What the host and its matched processes use.
     Usage(Usage),
     /// The agent does not answer, or answers nonsense: why, as a sentence.
@@ -58,6 +59,11 @@ impl Knowledge {
         known.is_some_and(|known| known.learn(news))
     }
 
+    /// Follows a step of the aggregator's own clock: what was received keeps its age.
+    pub(crate) fn follow_step(&mut self, step: SignedDuration) {
+        self.hosts.iter_mut().for_each(|host| host.follow_step(step));
+    }
+
     /// What is known of each host, in the order in which the agents were given.
     pub(crate) fn hosts(&self) -> &[HostKnowledge] {
         &self.hosts
@@ -68,6 +74,9 @@ impl Knowledge {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HostKnowledge {
     report: Option<Report>,
+    /// Of the last message.
+    receipt: Option<Receipt>,
+    skew: ClockSkew,
     standing: Standing,
     usage: Option<Usage>,
 }
@@ -87,22 +96,23 @@ impl HostKnowledge {
     /// Takes in what a follower tells. True where it may change anything but times and what is used.
     pub(crate) fn learn(&mut self, news: News) -> bool {
         match news {
-            News::Scanned(report) if self.knows_better_than(&report) => false,
-            News::Report(report) | News::Scanned(report) => {
+            News::Scanned(report, _) if self.knows_better_than(&report) => false,
+            News::Report(report, receipt) | News::Scanned(report, receipt) => {
+                let is_skew_new = self.receive(receipt);
                 let same = matches!(self.standing, Standing::Fresh)
                     && self.report.as_ref().is_some_and(|old| old.says_the_same_as(&report));
                 self.report = Some(*report);
                 self.standing = Standing::Fresh;
-                !same
+                !same || is_skew_new
             }
-            News::Heartbeat(scan) => match &mut self.report {
+            News::Heartbeat(scan, receipt) => match &mut self.report {
                 // A heartbeat vouches for a report; without one it says nothing.
                 None => false,
                 Some(report) => {
                     report.scan = scan;
                     let was_fresh = matches!(self.standing, Standing::Fresh);
                     self.standing = Standing::Fresh;
-                    !was_fresh
+                    self.receive(receipt) || !was_fresh
                 }
             },
             News::Usage(usage) => {
@@ -114,6 +124,20 @@ impl HostKnowledge {
                 self.standing = Standing::Lost(reason);
                 !same
             }
+        }
+    }
+
+    /// Takes in when a message was sent and received; true where another skew is reported from now on.
+    fn receive(&mut self, receipt: Receipt) -> bool {
+        self.receipt = Some(receipt);
+        self.skew.measure(&receipt)
+    }
+
+    /// Follows a step of the aggregator's own clock.
+    fn follow_step(&mut self, step: SignedDuration) {
+        self.skew.begin_again();
+        if let Some(receipt) = &mut self.receipt {
+            receipt.received = receipt.received.checked_add(step).unwrap_or(receipt.received);
         }
     }
 
@@ -137,7 +161,7 @@ impl HostKnowledge {
         Some(AgentOverview {
             version: report.agent_version.clone(),
             watch: report.watch.clone(),
-            seen_at: report.scan.seen_at,
+            seen_at: self.by_own_clock(report.scan.seen_at)?,
             scan_micros: u64::try_from(report.scan.duration.as_micros()).unwrap_or(u64::MAX),
             processes_seen: report.scan.processes_seen,
             config_digest: report.config.digest.clone(),
@@ -154,6 +178,10 @@ impl HostKnowledge {
     pub(crate) fn impairments(&self, digest: &str) -> Vec<Impairment> {
         let Some(report) = self.report.as_ref().filter(|_| self.is_reachable()) else { return Vec::new() };
         let mut impairments = report.impairments.clone();
+        for impairment in &mut impairments {
+            impairment.since = impairment.since.map(|at| self.skew.correct(at));
+        }
+        impairments.extend(self.skew.impairment());
         let configuration = |message: String| Impairment::new(ImpairedPart::Configuration, message);
         if let Some(error) = &report.config.error {
             let first = error.lines().next().unwrap_or_default();
@@ -168,14 +196,28 @@ impl HostKnowledge {
         impairments
     }
 
-    /// What the host uses; `None` where it is not known to be so still.
-    pub(crate) fn usage(&self) -> Option<&Usage> {
-        self.usage.as_ref().filter(|_| self.is_reachable())
+    /// What the host uses, with its times by the aggregator's clock; `None` where it is not known to be so still.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        let mut usage = self.usage.clone().filter(|_| self.is_reachable())?;
+        usage.measured_at = self.skew.correct(usage.measured_at);
+        usage.booted_at = usage.booted_at.map(|at| self.skew.correct(at));
+        Some(usage)
     }
 
-    /// When the last full scan heard of ended.
+    /// When the last full scan heard of ended, by the aggregator's clock.
     pub(crate) fn scanned_at(&self) -> Option<Timestamp> {
-        self.report.as_ref().map(|report| report.scan.scanned_at)
+        self.by_own_clock(self.report.as_ref()?.scan.scanned_at)
+    }
+
+    /// Returns a time of the last report's scan by the aggregator's clock.
+    fn by_own_clock(&self, then: Timestamp) -> Option<Timestamp> {
+        let seen = self.report.as_ref()?.scan.seen_at;
+        Some(self.receipt.as_ref()?.by_own_clock(then, seen))
+    }
+
+    /// Returns how far the host's clock differs, for the times in its report.
+    pub(crate) fn skew(&self) -> &ClockSkew {
+        &self.skew
     }
 
     /// Why nothing certain is known of the host; `None` where something is, and before the first answer.

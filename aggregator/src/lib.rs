@@ -5,6 +5,7 @@
 //! | [`access`] | who may look and who may act: users, tokens, sessions |
 //! | `agent_id`, `agent` | one host's agent, as it is asked and followed |
 //! | `knowledge` | what was heard of the hosts |
+//! | `clock` | how far hosts' clocks differ from the aggregator's |
 //! | `conclusion` | from reports to health: the rules |
 //! | `local` | the same rules on one host alone, for `rta local` |
 //! | [`target`] | from a person's words to an instance |
@@ -38,6 +39,7 @@ mod caller;
 mod certificates;
 mod changes;
 mod chronicle;
+mod clock;
 mod conclusion;
 mod detail;
 mod doors;

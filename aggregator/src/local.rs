@@ -7,6 +7,7 @@ use rta_shared::name::Name;
 use rta_shared::overview::Overview;
 use rta_shared::report::Report;
 
+use crate::clock::Receipt;
 use crate::conclusion::conclude;
 use crate::knowledge::{HostKnowledge, News};
 
@@ -19,7 +20,7 @@ pub fn evaluate_host(platform: &Platform, report: Report, now: Timestamp) -> Ove
     let known = |name: &Name| {
         let mut known = HostKnowledge::default();
         if let Some(report) = report.take_if(|report| report.host == *name) {
-            known.learn(News::Report(Box::new(report)));
+            known.learn(News::Report(Box::new(report), Receipt { received: now, sent: None }));
         }
         known
     };

@@ -237,8 +237,9 @@ impl Operations {
     async fn refresh_host(&self, agent: &Agent) {
         match agent.report().await {
             // The hub ends only at shutdown.
-            Ok(report) => {
-                let _ = self.inbox.send(Message::News(agent.id(), News::Scanned(Box::new(report)))).await;
+            Ok((report, receipt)) => {
+                let news = News::Scanned(Box::new(report), receipt);
+                let _ = self.inbox.send(Message::News(agent.id(), news)).await;
             }
             // Whoever follows the agent tells when it is lost; one that is only busy is not.
             Err(reason) => tracing::debug!(host = %agent.host(), reason, "no fresh scan"),

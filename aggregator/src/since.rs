@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rta_shared::dependency::DependencyGraph;
 use rta_shared::overview::{EnvironmentOverview, Health, InstanceId};
 
@@ -30,6 +30,20 @@ impl Since {
         let known: HashMap<&InstanceId, Standing> =
             self.0.iter().enumerate().map(|(at, standing)| (old.id(at), *standing)).collect();
         Self((0..new.len()).map(|at| known.get(new.id(at)).copied().unwrap_or_default()).collect())
+    }
+
+    /// Follows a step of the aggregator's own clock: what has been so since `began` or later, when this aggregator
+    /// began, has been so for as long as before.
+    pub(crate) fn follow_step(&mut self, step: SignedDuration, began: Timestamp) {
+        let follow = |time: &mut Timestamp| {
+            if *time >= began {
+                *time = time.checked_add(step).unwrap_or(*time);
+            }
+        };
+        for standing in &mut self.0 {
+            standing.now.iter_mut().filter_map(|(_, since)| since.as_mut()).for_each(follow);
+            standing.known.iter_mut().for_each(|(_, since)| follow(since));
+        }
     }
 
     /// Writes it into what was concluded at the moment `now`.
@@ -90,6 +104,20 @@ mod tests {
         for (second, (health, since)) in (1..).zip(steps) {
             assert_eq!(standing.take(health, at(second)), since.map(at), "{second}");
         }
+    }
+
+    #[test]
+    fn clock_that_is_set_changes_no_length_of_time() {
+        let standing = |since| Standing {
+            now: Some((Health::Down, Some(at(since)))),
+            known: Some((Health::Down, at(since))),
+        };
+        let mut since = Since(vec![standing(150), standing(50)]);
+        since.follow_step(SignedDuration::from_secs(1000), at(100));
+        let times: Vec<_> =
+            since.0.iter().map(|standing| standing.now.and_then(|(_, since)| since)).collect();
+        // An earlier aggregator's clock is not known to have been wrong.
+        assert_eq!(times, [Some(at(1150)), Some(at(50))]);
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use jiff::Timestamp;
 use rta_shared::control::ActionKind;
 use rta_shared::overview::{Health, Overview};
 use rta_shared::trouble::quiet;
@@ -35,7 +34,8 @@ pub(crate) async fn remote(
             if *json {
                 write_json(&overview, out)?;
             } else {
-                let now = Timestamp::now();
+                // By the aggregator's clock: this machine's may differ.
+                let now = overview.generated_at;
                 write!(out, "{}\n{}", summary(&overview, now), table(&overview, style))?;
                 if *detailed {
                     write!(out, "\n{}", verbose(&overview, now))?;
@@ -57,7 +57,7 @@ pub(crate) async fn remote(
         Remote::Logs(wish) => logs(wish, client, out, &mut io::stderr()).await,
         Remote::Refresh => {
             let overview = client.refresh().await?;
-            write!(out, "{}\n{}", summary(&overview, Timestamp::now()), table(&overview, style))?;
+            write!(out, "{}\n{}", summary(&overview, overview.generated_at), table(&overview, style))?;
             Ok(OK)
         }
     }

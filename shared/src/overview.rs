@@ -135,7 +135,7 @@ pub struct AgentOverview {
     pub version: String,
     /// How well it follows its host.
     pub watch: Watch,
-    /// Until when it followed its host without a gap, by the host's clock.
+    /// Until when it followed its host without a gap, by the aggregator's clock: from the receipt of its last message.
     pub seen_at: Timestamp,
     /// How long its last full scan took, in microseconds.
     pub scan_micros: u64,
@@ -176,7 +176,7 @@ pub struct HostOverview {
     pub health: Health,
     /// Its agent answers and its report is fresh.
     pub reachable: bool,
-    /// When the last full scan heard of ended, by the host's clock; `None` before the first.
+    /// When the last full scan heard of ended, by the aggregator's clock; `None` before the first.
     pub scanned_at: Option<Timestamp>,
     /// Why the host is unknown, as a sentence.
     pub error: Option<String>,
@@ -336,7 +336,7 @@ impl EnvironmentOverview {
 }
 
 impl HostOverview {
-    /// Until when it is known how the host was, by the host's clock; `None` before the first report. The last
+    /// Until when it is known how the host was, by the aggregator's clock; `None` before the first report. The last
     /// full scan may be older: between two, its agent follows the host by other means.
     pub fn seen_at(&self) -> Option<Timestamp> {
         self.agent.as_ref().map(|agent| agent.seen_at).or(self.scanned_at)

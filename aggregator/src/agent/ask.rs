@@ -13,6 +13,7 @@ use rta_shared::text::printable_lines;
 use tonic::{Code, Response, Status, Streaming};
 
 use super::Agent;
+use crate::clock::Receipt;
 use crate::target::OperationError;
 
 /// How long one fresh scan may take.
@@ -21,8 +22,8 @@ const SCAN: Duration = Duration::from_secs(4);
 const RELOAD: Duration = Duration::from_secs(10);
 
 impl Agent {
-    /// A fresh scan's report, or a sentence that says why there is none.
-    pub(crate) async fn report(&self) -> Result<Report, String> {
+    /// A fresh scan's report and its receipt, or a sentence that says why there is none.
+    pub(crate) async fn report(&self) -> Result<(Report, Receipt), String> {
         let mut client = self.client.clone();
         match tokio::time::timeout(SCAN, client.get_report(v1::GetReportRequest {})).await {
             Err(_) => {

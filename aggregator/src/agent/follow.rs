@@ -7,12 +7,14 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use jiff::Timestamp;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::prerequisite::{RemotePrerequisite, TOLD_EVERY};
-use rta_shared::proto::v1;
 use rta_shared::proto::v1::watch_report_response::Event;
+use rta_shared::proto::{ProtocolError, from_wire_time, v1};
+use rta_shared::report::ScanFigures;
 use tokio::sync::{Notify, watch};
 use tonic::Code;
 
 use super::Agent;
+use crate::clock::Receipt;
 use crate::knowledge::News;
 use crate::maintenance::AllMaintenance;
 use crate::prerequisites::AllPrerequisites;
@@ -31,6 +33,12 @@ const NOTICE: Duration = Duration::from_secs(3);
 pub(crate) struct Notices {
     pub(crate) maintenance: watch::Receiver<AllMaintenance>,
     pub(crate) prerequisites: watch::Receiver<AllPrerequisites>,
+}
+
+/// Decodes a heartbeat that is received now.
+fn received(heartbeat: v1::Heartbeat) -> Result<(ScanFigures, Receipt), ProtocolError> {
+    let receipt = Receipt::now(heartbeat.sent_at.map(from_wire_time).transpose()?);
+    Ok((heartbeat.try_into()?, receipt))
 }
 
 impl Agent {
@@ -87,14 +95,14 @@ impl Agent {
                 };
                 let news = match event {
                     Some(Event::Report(report)) => match self.checked(report) {
-                        Ok(report) => {
+                        Ok((report, receipt)) => {
                             known.notify_one();
-                            News::Report(Box::new(report))
+                            News::Report(Box::new(report), receipt)
                         }
                         Err(reason) => return reason,
                     },
-                    Some(Event::Heartbeat(heartbeat)) => match heartbeat.try_into() {
-                        Ok(scan) => News::Heartbeat(scan),
+                    Some(Event::Heartbeat(heartbeat)) => match received(heartbeat) {
+                        Ok((scan, receipt)) => News::Heartbeat(scan, receipt),
                         Err(error) => return format!("the agent at {}: {error}", self.address),
                     },
                     Some(Event::Usage(usage)) => match usage.try_into() {

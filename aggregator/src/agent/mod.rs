@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use rta_shared::config::Host;
 use rta_shared::name::Name;
-use rta_shared::proto::v1;
 use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
+use rta_shared::proto::{ProtocolError, from_wire_time, v1};
 use rta_shared::report::Report;
 use rta_shared::text::{printable, printable_lines};
 use rta_shared::tls::trouble::trouble;
@@ -20,6 +20,7 @@ use tonic::{Code, Status};
 
 pub(crate) use self::follow::Notices;
 use crate::agent_id::AgentId;
+use crate::clock::Receipt;
 use crate::target::OperationError;
 
 /// How long a connection may take to be made.
@@ -95,17 +96,18 @@ impl Agent {
         self.host == host.name && self.address == host.agent
     }
 
-    /// A report that can be understood and is of the right host.
-    fn checked(&self, report: v1::Report) -> Result<Report, String> {
-        let report =
-            Report::try_from(report).map_err(|error| format!("the agent at {}: {error}", self.address))?;
+    /// A report that is received now, can be understood and is of the right host.
+    fn checked(&self, report: v1::Report) -> Result<(Report, Receipt), String> {
+        let told = |error: ProtocolError| format!("the agent at {}: {error}", self.address);
+        let receipt = Receipt::now(report.sent_at.map(from_wire_time).transpose().map_err(told)?);
+        let report = Report::try_from(report).map_err(told)?;
         if report.host != self.host {
             let sentence = self.foreign(&report.host);
             self.answered(Answered::Foreign(report.host));
             return Err(sentence);
         }
         self.answered(Answered::Own { boot_id: report.boot_id.clone() });
-        Ok(report)
+        Ok((report, receipt))
     }
 
     fn answered(&self, by: Answered) {

@@ -12,6 +12,7 @@ use rta_shared::process::{Process, ProcessId};
 use rta_shared::report::{Circumstances, ConfigStanding, Report, ScanFigures, State, Watch, WatchMode};
 
 use super::*;
+use crate::clock::Receipt;
 use crate::knowledge::News;
 
 const PLATFORM: &str = r#"
@@ -79,7 +80,7 @@ impl World {
         let mut components: Vec<_> =
             names.iter().map(|name| seen_as(name, vec![process(7, 1)], None)).collect();
         change(&mut components);
-        let news = News::Report(Box::new(report(host, Ok(components))));
+        let news = News::Report(Box::new(report(host, Ok(components))), receipt());
         self.known(host).learn(news);
     }
 
@@ -147,6 +148,10 @@ fn report(host: &str, components: Result<Vec<ComponentReport>, String>) -> Repor
         certificate_ends: None,
         impairments: vec![],
     }
+}
+
+fn receipt() -> Receipt {
+    Receipt { received: Timestamp::UNIX_EPOCH, sent: None }
 }
 
 fn scan() -> ScanFigures {
@@ -253,16 +258,16 @@ fn instance_that_is_down_is_folded_under_the_root_that_is_down_too() {
 fn a_heartbeat_brings_a_lost_host_back() {
     let mut world = World::new();
     world.known("a").learn(News::Lost("gone".to_owned()));
-    assert!(world.known("a").learn(News::Heartbeat(scan())));
+    assert!(world.known("a").learn(News::Heartbeat(scan(), receipt())));
     assert_eq!(world.verdict("DEV/a/kafka"), up());
-    assert!(!world.known("a").learn(News::Heartbeat(scan())));
+    assert!(!world.known("a").learn(News::Heartbeat(scan(), receipt())));
 }
 
 #[test]
 fn before_the_first_report_nothing_is_known() {
     let mut world = World::new();
     *world.known("a") = HostKnowledge::default();
-    world.known("a").learn(News::Heartbeat(scan()));
+    world.known("a").learn(News::Heartbeat(scan(), receipt()));
     let reason = "the agent on a has not answered yet";
     assert_eq!(world.verdict("DEV/a/kafka"), because(Health::Unknown, reason, ""));
     assert_eq!(world.verdict("DEV/s/detector").0, Health::Unknown);
@@ -271,7 +276,9 @@ fn before_the_first_report_nothing_is_known() {
 #[test]
 fn cannot_see_is_not_stopped() {
     let mut world = World::new();
-    world.known("a").learn(News::Report(Box::new(report("a", Err("/proc hides processes".to_owned())))));
+    world
+        .known("a")
+        .learn(News::Report(Box::new(report("a", Err("/proc hides processes".to_owned()))), receipt()));
     let host = &world.hosts()[0];
     assert_eq!((host.health, host.error.as_deref()), (Health::Unknown, Some("/proc hides processes")));
 }
@@ -385,11 +392,43 @@ fn a_report_that_comes_late_does_not_undo_what_the_stream_told() {
     late.scan.seen_at = Timestamp::from_second(100).unwrap();
     let mut newer = report("a", Ok(vec![seen_as(&"kafka".into(), vec![], None)]));
     newer.scan.seen_at = Timestamp::from_second(101).unwrap();
-    world.known("a").learn(News::Report(Box::new(newer)));
-    assert!(!world.known("a").learn(News::Scanned(Box::new(late.clone()))));
+    world.known("a").learn(News::Report(Box::new(newer), receipt()));
+    assert!(!world.known("a").learn(News::Scanned(Box::new(late.clone()), receipt())));
     assert_eq!(world.verdict("DEV/a/kafka").0, Health::Down);
     // The clock may step back: the stream is believed all the same, and so is whoever answers after a silence.
     world.known("a").learn(News::Lost("gone".to_owned()));
-    assert!(world.known("a").learn(News::Scanned(Box::new(late))));
+    assert!(world.known("a").learn(News::Scanned(Box::new(late), receipt())));
     assert_eq!(world.verdict("DEV/a/kafka"), up());
+}
+
+#[test]
+fn times_of_a_host_with_a_wrong_clock_are_shown_by_the_aggregators() {
+    let mut world = World::new();
+    let at = |second: i64| Timestamp::from_second(second).unwrap();
+    let two_hours = 7200;
+    // Received at 1000 to 1002, while the host's clock was two hours ahead.
+    let seen = |second: i64| ScanFigures {
+        scanned_at: at(second + two_hours - 20),
+        seen_at: at(second + two_hours - 1),
+        ..scan()
+    };
+    let receipt = |second: i64| Receipt { received: at(second), sent: Some(at(second + two_hours)) };
+    world.report("a", |components| {
+        let since = at(990 + two_hours);
+        let action = Some(Hold { kind: ActionKind::Stop, by: Requester::default(), since });
+        components[0] = seen_as(&"kafka".into(), vec![process(7, 1)], action);
+    });
+    let told: Vec<bool> = (1000..1003)
+        .map(|second| world.known("a").learn(News::Heartbeat(seen(second), receipt(second))))
+        .collect();
+    assert_eq!(told, [false, false, true]);
+    let host = &world.hosts()[0];
+    assert_eq!(host.agent.as_ref().map(|agent| agent.seen_at), Some(at(1001)));
+    assert_eq!(host.scanned_at, Some(at(982)));
+    assert_eq!(host.instances[0].action.as_ref().map(|action| action.since), Some(at(990)));
+    assert!(host.impairments[0].message.starts_with("this host's clock is 2 h ahead"), "{host:?}");
+    // It was seen when it was seen, also after it is lost.
+    world.known("a").learn(News::Lost("gone".to_owned()));
+    assert_eq!(world.hosts()[0].seen_at(), Some(at(1001)));
+    assert!(world.hosts()[0].impairments.is_empty());
 }

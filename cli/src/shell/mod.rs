@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Command, FromArgMatches as _};
-use jiff::Timestamp;
 use rta_shared::name::fold;
 use rta_shared::text::{did_you_mean, printable};
 use rustyline::error::ReadlineError;
@@ -83,7 +82,7 @@ impl Session<'_> {
         let mut prompt = Prompt::new(self.definition.clone(), history(), self.style).map_err(told)?;
         match self.runtime.block_on(self.client.overview()) {
             Ok(overview) => {
-                print(&summary(&overview, Timestamp::now()))?;
+                print(&summary(&overview, overview.generated_at))?;
                 self.names = Names::of(&overview);
             }
             Err(failure) => {

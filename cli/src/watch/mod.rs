@@ -7,7 +7,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rta_shared::overview::Overview;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -115,7 +115,12 @@ async fn live(
         let now = Timestamp::now();
         let text = match &shown {
             Ok(overview) => {
-                let stale = stale(received.0, received.1.elapsed());
+                let age = received.1.elapsed();
+                let stale = stale(received.0, age);
+                // By the aggregator's clock: this machine's may differ.
+                let made = overview.generated_at;
+                let now = SignedDuration::try_from(age).ok().and_then(|age| made.checked_add(age).ok());
+                let now = now.unwrap_or(made);
                 format!("{stale}{}\n{}", summary(overview, now), table(overview, style))
             }
             // What was seen before need not be so any longer.

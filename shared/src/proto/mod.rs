@@ -81,7 +81,11 @@ pub fn to_wire_time(time: Timestamp) -> prost_types::Timestamp {
     }
 }
 
-fn from_wire_time(time: prost_types::Timestamp) -> Result<Timestamp, ProtocolError> {
+/// A moment that was sent.
+///
+/// # Errors
+/// Returns an error if it is out of range.
+pub fn from_wire_time(time: prost_types::Timestamp) -> Result<Timestamp, ProtocolError> {
     Timestamp::new(time.seconds, time.nanos).map_err(|_| ProtocolError::unknown("timestamp", time))
 }
 

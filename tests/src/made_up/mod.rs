@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rta_shared::proto::v1;
 use tokio::net::TcpListener;
@@ -33,20 +33,44 @@ struct MadeUpAgent {
     report: watch::Sender<v1::Report>,
 }
 
+/// A host's clock.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    /// So many seconds ahead of this machine's.
+    ahead: i64,
+}
+
+impl Clock {
+    fn now(self) -> SystemTime {
+        let size = Duration::from_secs(self.ahead.unsigned_abs());
+        let now = SystemTime::now();
+        if self.ahead < 0 { now - size } else { now + size }
+    }
+}
+
 impl MadeUpHosts {
     /// So many hosts with so many components each, all of them running.
     ///
     /// # Panics
     /// Where no sockets can be had.
     pub fn new(hosts: usize, components: usize) -> Self {
+        Self::with_clocks(&vec![0; hosts], components)
+    }
+
+    /// A host for each of these clocks, which are so many seconds ahead, with so many components, all of them running.
+    ///
+    /// # Panics
+    /// Where no sockets can be had.
+    pub fn with_clocks(ahead: &[i64], components: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
         let actions = Arc::new(AtomicUsize::new(0));
-        let agents = (0..hosts).map(|at| {
-            let report = watch::Sender::new(report(at, components));
+        let agents = ahead.iter().enumerate().map(|(at, ahead)| {
+            let clock = Clock { ahead: *ahead };
+            let report = watch::Sender::new(report(at, components, clock));
             let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("there is a free port");
             let address = listener.local_addr().expect("it has an address");
-            let service = SimulatedAgent::new(report.clone(), Arc::clone(&actions));
+            let service = SimulatedAgent::new(report.clone(), Arc::clone(&actions), clock);
             let server = Server::builder().add_service(service);
             runtime.spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
             MadeUpAgent { address, report }
@@ -142,7 +166,7 @@ fn part(component: usize, runs: bool) -> v1::PartReport {
     v1::PartReport { count, running: u32::from(runs), pids, ..v1::PartReport::default() }
 }
 
-fn report(at: usize, components: usize) -> v1::Report {
+fn report(at: usize, components: usize, clock: Clock) -> v1::Report {
     let component = |at: usize| v1::ComponentReport {
         component: format!("component {at}"),
         state: v1::State::Running.into(),
@@ -153,8 +177,8 @@ fn report(at: usize, components: usize) -> v1::Report {
     v1::Report {
         host: host(at),
         boot_id: host(at),
-        scanned_at: Some(SystemTime::now().into()),
-        seen_at: Some(SystemTime::now().into()),
+        scanned_at: Some(clock.now().into()),
+        seen_at: Some(clock.now().into()),
         processes_seen: 300,
         components: (0..components).map(component).collect(),
         agent_version: "0".to_owned(),

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::watch_report_response::Event;
@@ -19,7 +19,7 @@ use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use super::set;
+use super::{Clock, set};
 
 /// As real agents do.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -29,11 +29,12 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 pub(super) struct SimulatedAgent {
     report: watch::Sender<v1::Report>,
     actions: Arc<AtomicUsize>,
+    clock: Clock,
 }
 
 impl SimulatedAgent {
-    pub(super) fn new(report: watch::Sender<v1::Report>, actions: Arc<AtomicUsize>) -> Self {
-        Self { report, actions }
+    pub(super) fn new(report: watch::Sender<v1::Report>, actions: Arc<AtomicUsize>, clock: Clock) -> Self {
+        Self { report, actions, clock }
     }
 
     /// Sets the named component's state; the result that a real agent would tell.
@@ -67,9 +68,11 @@ impl ServerStreamingService<v1::WatchReportRequest> for SimulatedAgent {
 
     fn call(&mut self, _: Request<v1::WatchReportRequest>) -> Self::Future {
         let reports = WatchStream::new(self.report.subscribe()).map(Event::Report);
-        let beats = IntervalStream::new(tokio::time::interval(HEARTBEAT)).map(|_| {
-            let now = Some(SystemTime::now().into());
-            Event::Heartbeat(v1::Heartbeat { scanned_at: now, seen_at: now, ..v1::Heartbeat::default() })
+        let clock = self.clock;
+        let beats = IntervalStream::new(tokio::time::interval(HEARTBEAT)).map(move |_| {
+            let now = Some(clock.now().into());
+            let (scanned_at, seen_at, sent_at) = (now, now, now);
+            Event::Heartbeat(v1::Heartbeat { scanned_at, seen_at, sent_at, ..v1::Heartbeat::default() })
         });
         let events = reports.merge(beats).map(|event| Ok(v1::WatchReportResponse { event: Some(event) }));
         ready(Ok(Response::new(Box::pin(events))))

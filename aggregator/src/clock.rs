@@ -1,0 +1,236 @@
+//! Clocks: the aggregator's own, and how far those of the hosts differ from it.
+//!
+//! Ages are measured from when a message was received, by the aggregator's monotonic clock: what a host's own clock says
+//! would make a dead host look alive, or one that is alive look lost.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use jiff::{SignedDuration, Timestamp};
+use rta_shared::human::rough;
+use rta_shared::impairment::{ImpairedPart, Impairment};
+
+/// Skew above which it is reported, and times of the host are corrected by it.
+const REPORTED: SignedDuration = SignedDuration::from_secs(5);
+/// Skew below which it is not reported any more: one at the limit does not come and go.
+const TOLERATED: SignedDuration = SignedDuration::from_secs(3);
+/// A reported skew is reported anew where it has changed by more than this, and by more than a twentieth.
+const CHANGED: SignedDuration = SignedDuration::from_secs(2);
+/// How many messages the skew is measured by. The one with the least delay counts, and an agent sends one a second.
+const SAMPLES: usize = 8;
+/// How many of them there must be.
+const ENOUGH: usize = 3;
+/// A difference between the aggregator's two clocks that counts as a step.
+const STEP: SignedDuration = SignedDuration::from_secs(1);
+
+/// A moment by both of the aggregator's clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// By the wall clock, which may be set.
+    pub(crate) wall: Timestamp,
+    /// By the monotonic clock, which may not.
+    pub(crate) at: Instant,
+}
+
+impl Moment {
+    /// Reads both clocks.
+    pub(crate) fn now() -> Self {
+        Self { wall: Timestamp::now(), at: Instant::now() }
+    }
+
+    /// Returns how far the wall clock was set forward between `self` and a `later` moment; `None` where it was not set.
+    pub(crate) fn step_until(self, later: Self) -> Option<SignedDuration> {
+        let passed = SignedDuration::try_from(later.at.saturating_duration_since(self.at)).ok()?;
+        let step = later.wall.duration_since(self.wall).checked_sub(passed)?;
+        (step.abs() > STEP).then_some(step)
+    }
+}
+
+/// Receipt of a message from an agent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Receipt {
+    /// When it was received.
+    pub(crate) received: Timestamp,
+    /// When it was sent, by the host's clock; `None` where the agent did not say.
+    pub(crate) sent: Option<Timestamp>,
+}
+
+impl Receipt {
+    /// Creates the receipt of a message that is received now.
+    pub(crate) fn now(sent: Option<Timestamp>) -> Self {
+        Self { received: Timestamp::now(), sent }
+    }
+
+    /// Returns the moment `then` of the host's clock, which is not after the message, by the aggregator's clock.
+    /// `reference` stands for the moment of sending where the agent did not say it.
+    pub(crate) fn by_own_clock(&self, then: Timestamp, reference: Timestamp) -> Timestamp {
+        let age = self.sent.unwrap_or(reference).duration_since(then).max(SignedDuration::ZERO);
+        self.received.checked_sub(age).unwrap_or(self.received)
+    }
+}
+
+/// Skew of a host's clock against the aggregator's.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ClockSkew {
+    /// For each of the last messages the aggregator's clock at its receipt minus the host's at its sending: the delay
+    /// minus the skew.
+    samples: VecDeque<SignedDuration>,
+    reported: SignedDuration,
+}
+
+impl ClockSkew {
+    /// Takes in a message; true where another skew is reported from now on.
+    pub(crate) fn measure(&mut self, receipt: &Receipt) -> bool {
+        let Some(sent) = receipt.sent else { return false };
+        if self.samples.len() >= SAMPLES {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(receipt.received.duration_since(sent));
+        let least = self.samples.iter().min().copied().unwrap_or_default();
+        if self.samples.len() < ENOUGH {
+            return false;
+        }
+        let skew = -least;
+        let difference = (skew - self.reported).abs();
+        let new = match (self.reported.is_zero(), skew.abs()) {
+            (true, size) if size > REPORTED => skew,
+            (false, size) if size < TOLERATED => SignedDuration::ZERO,
+            (false, size) if difference > CHANGED && difference > size / 20 => skew,
+            _ => self.reported,
+        };
+        let is_new = new != self.reported;
+        self.reported = new;
+        is_new
+    }
+
+    /// Forgets the samples, which a step of the aggregator's own clock made wrong.
+    pub(crate) fn begin_again(&mut self) {
+        self.samples.clear();
+    }
+
+    /// Returns how far the host's clock is ahead; negative where it is behind, zero where the difference is tolerated.
+    pub(crate) fn ahead(&self) -> SignedDuration {
+        self.reported
+    }
+
+    /// Returns a time of the host's clock by the aggregator's.
+    pub(crate) fn correct(&self, then: Timestamp) -> Timestamp {
+        then.checked_sub(self.reported).unwrap_or(then)
+    }
+
+    /// Returns the skew as an impairment; `None` where it is tolerated.
+    pub(crate) fn impairment(&self) -> Option<Impairment> {
+        let direction = match self.reported.signum() {
+            0 => return None,
+            1 => "ahead of",
+            _ => "behind",
+        };
+        let amount = rounded(self.reported.abs().as_millis().unsigned_abs());
+        let message = format!(
+            "this host's clock is {amount} {direction} the aggregator's; set both by NTP (chrony, systemd-timesyncd)"
+        );
+        Some(Impairment::new(ImpairedPart::Clock, message))
+    }
+}
+
+/// So many milliseconds to the nearest second, minute, hour or day: `2 h` also where the delay of a message is missing.
+fn rounded(millis: u128) -> String {
+    let seconds = u64::try_from((millis + 500) / 1000).unwrap_or(u64::MAX);
+    rough(match seconds {
+        0..60 => seconds,
+        60..3600 => seconds + 30,
+        3600..86_400 => seconds + 1800,
+        _ => seconds.saturating_add(43_200),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn seconds(seconds: i64) -> SignedDuration {
+        SignedDuration::from_secs(seconds)
+    }
+
+    /// A message of a host whose clock is so far ahead, that took so long.
+    fn message(at: i64, ahead: SignedDuration, delay: SignedDuration) -> Receipt {
+        let sent = Timestamp::from_second(1_000_000 + at).unwrap();
+        Receipt { received: sent + delay, sent: Some(sent + ahead) }
+    }
+
+    #[test]
+    fn skew_is_measured_by_the_message_with_the_least_delay() {
+        let mut skew = ClockSkew::default();
+        for (at, delay) in [(0, 9), (1, 0), (2, 12)] {
+            skew.measure(&message(at, seconds(7200), seconds(delay)));
+        }
+        assert_eq!(skew.ahead(), seconds(7200));
+        let told = skew.impairment().unwrap().message;
+        assert!(told.starts_with("this host's clock is 2 h ahead of the aggregator's"), "{told}");
+        let mut behind = ClockSkew::default();
+        for at in 0..3 {
+            behind.measure(&message(at, seconds(-90), seconds(0)));
+        }
+        let told = behind.impairment().unwrap().message;
+        assert!(told.starts_with("this host's clock is 2 min behind the aggregator's"), "{told}");
+        assert_eq!([7_199_400, 59_600, 5_200].map(rounded), ["2 h", "1 min", "5 s"]);
+    }
+
+    #[test]
+    fn delay_alone_is_no_skew_and_the_limit_does_not_flap() {
+        let mut skew = ClockSkew::default();
+        for at in 0..20 {
+            assert!(!skew.measure(&message(at, seconds(0), seconds(if at % 5 == 0 { 0 } else { 30 }))));
+        }
+        assert_eq!(skew.impairment(), None);
+        let mut told = 0;
+        for at in 0..200 {
+            told +=
+                usize::from(skew.measure(&message(at, seconds(if at % 2 == 0 { 6 } else { 4 }), seconds(0))));
+        }
+        assert_eq!((told, skew.impairment().is_some()), (1, true));
+        for at in 0..20 {
+            skew.measure(&message(at, seconds(0), seconds(0)));
+        }
+        assert_eq!(skew.impairment(), None);
+    }
+
+    #[test]
+    fn host_clock_that_is_set_is_followed_in_both_directions() {
+        let mut skew = ClockSkew::default();
+        for ahead in [7200, 0, -7200, 7200] {
+            for at in 0..10 {
+                skew.measure(&message(at, seconds(ahead), seconds(0)));
+            }
+            assert_eq!(skew.ahead(), seconds(ahead));
+        }
+    }
+
+    #[test]
+    fn agent_that_does_not_say_when_it_sent_has_no_skew() {
+        let mut skew = ClockSkew::default();
+        let received = Timestamp::UNIX_EPOCH;
+        (0..10).for_each(|_| assert!(!skew.measure(&Receipt { received, sent: None })));
+        assert_eq!(skew.impairment(), None);
+    }
+
+    #[test]
+    fn ages_come_from_the_receipt_whatever_the_host_says() {
+        let receipt = message(0, seconds(7200), seconds(0));
+        let seen = receipt.sent.unwrap() - seconds(3);
+        assert_eq!(receipt.by_own_clock(seen, seen), receipt.received - seconds(3));
+        // One who claims to have seen more than it can have has seen no more than it sent.
+        assert_eq!(receipt.by_own_clock(seen + seconds(50), seen), receipt.received);
+    }
+
+    #[test]
+    fn own_clock_that_is_set_is_noticed_and_time_that_passes_is_not() {
+        let before = Moment::now();
+        let later = |wall, passed| Moment { wall, at: before.at + Duration::from_secs(passed) };
+        assert_eq!(before.step_until(later(before.wall + seconds(60), 60)), None);
+        assert_eq!(before.step_until(later(before.wall + seconds(3660), 60)), Some(seconds(3600)));
+        assert_eq!(before.step_until(later(before.wall - seconds(3540), 60)), Some(seconds(-3600)));
+    }
+}
