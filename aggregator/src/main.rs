@@ -68,7 +68,8 @@ struct Arguments {
     /// changed file is picked up by itself
     #[arg(long, value_name = "FILE")]
     users: Option<PathBuf>,
-    /// Nobody starts or stops anything by the page
+    /// Nobody starts or stops anything by the page. With it a data folder that another aggregator has is no obstacle:
+    /// what happens is then kept in memory
     #[arg(long)]
     read_only: bool,
     /// The host name under which the page is asked for beyond loopback; may be given more than once. Under others it
@@ -209,6 +210,12 @@ async fn run(arguments: &Arguments, prepared: Prepared, shutdown: CancellationTo
     let grpc = listen(arguments.grpc).await?;
     let options = RecordOptions { data: arguments.data.clone(), keep: arguments.keep };
     let record = tokio::task::spawn_blocking(move || Record::open(&options)).await?;
+    if let Some(used) = record.used_by_another().filter(|_| !arguments.read_only) {
+        anyhow::bail!(
+            "{used}. Two aggregators would act and record apart from each other: end that one, give this one a folder of \
+             its own with --data, or start it with --read-only"
+        );
+    }
     // Before anybody is told that it listens: from then on it may be signalled.
     let asked = signal(SignalKind::hangup())?;
     tracing::info!(

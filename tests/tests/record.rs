@@ -169,6 +169,41 @@ fn a_folder_that_cannot_be_used_is_told_and_monitoring_goes_on() {
 }
 
 #[test]
+fn deleted_data_folder_is_written_again_and_nothing_is_lost() {
+    let world = World::new();
+    let aggregator = world.aggregator();
+    aggregator.well(&["start", "app"]);
+    aggregator.until_recorded("down", "up", 1);
+    let data = world.site.path("data");
+    std::fs::remove_dir_all(&data).unwrap();
+    patiently("it to be written again", || data.join("rta.db").exists().then_some(()));
+    world.kill_app();
+    aggregator.until_recorded("up", "down", 1);
+    aggregator.die();
+    let aggregator = world.aggregator();
+    assert_eq!((aggregator.changes("down", "up"), aggregator.changes("up", "down")), (1, 1));
+    let events = aggregator.well(&["events", "--kind", "aggregator"]);
+    assert!(events.contains("was deleted or replaced while it was open"), "{events}");
+}
+
+#[test]
+fn second_aggregator_on_a_data_folder_refuses_unless_it_is_read_only() {
+    let world = World::new();
+    let first = world.aggregator();
+    let (config, data) = (world.site.config(), world.site.path("data"));
+    let arguments = ["--config", config.to_str().unwrap(), "--data", data.to_str().unwrap()];
+    let ports = ["--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"];
+    let mut second = Program::start("rta-aggregator", arguments.iter().chain(&ports));
+    assert_eq!(second.ended().code(), Some(1));
+    let expected = format!("another rta-aggregator (pid {}) records there", first.program.pid());
+    assert!(second.log().iter().any(|line| line.contains(&expected)), "{:?}", second.log());
+    let mut second = Program::start("rta-aggregator", arguments.iter().chain(&ports).chain(&["--read-only"]));
+    let web = Web(second.address("web"));
+    let overview: Value = serde_json::from_str(&web.get("/api/v1/overview").body).unwrap();
+    assert!(overview["impairments"][0]["message"].as_str().unwrap().contains(&expected), "{overview}");
+}
+
+#[test]
 fn maintenance_is_shown_everywhere_keeps_check_quiet_and_ends_by_itself() {
     let world = World::new();
     let aggregator = world.aggregator();

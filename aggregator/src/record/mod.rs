@@ -108,6 +108,7 @@ pub struct Unfinished {
 #[derive(Debug)]
 pub struct Record {
     recorder: Recorder,
+    used_by_another: Option<String>,
     /// `None` where it could not be begun.
     thread: Option<JoinHandle<()>>,
 }
@@ -118,6 +119,7 @@ impl Record {
         let (error, _) = watch::channel(None);
         let (sender, orders) = channel();
         let (writer, left) = Writer::open(options, error.clone(), Timestamp::now());
+        let used_by_another = writer.used_by_another.clone();
         let recorder = Recorder(Arc::new(Shared {
             orders: sender,
             error,
@@ -139,12 +141,18 @@ impl Record {
             writer.run(&orders);
         });
         let thread = thread.map_err(|error| recorder.is_gone(&error.to_string())).ok();
-        Self { recorder, thread }
+        Self { recorder, used_by_another, thread }
     }
 
     /// One that is forgotten with the aggregator.
     pub fn in_memory() -> Self {
         Self::open(&RecordOptions::default())
+    }
+
+    /// Returns that another aggregator has the data folder, as a sentence with its process ID; `None` where none has. This
+    /// one's record is in memory then.
+    pub fn used_by_another(&self) -> Option<&str> {
+        self.used_by_another.as_deref()
     }
 
     /// Where to leave what happened.

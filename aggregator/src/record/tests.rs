@@ -339,7 +339,7 @@ async fn no_plan_ever_has_the_number_of_another_one() {
     // In order they go on without a gap; none of them was ever written as a plan.
     assert_eq!(record.recorder().next_plan_id(), 301);
     record.recorder().flush().await;
-    let Record { recorder, thread } = record;
+    let Record { recorder, thread, .. } = record;
     // As if killed: nobody tells the thread to close.
     drop(recorder);
     thread.unwrap().join().unwrap();
@@ -456,7 +456,7 @@ fn a_folder_that_cannot_be_had_is_told_and_events_are_kept_in_memory() {
 
     let held = open(Some(folder.path()));
     let error = open(Some(folder.path())).error().unwrap();
-    assert!(error.ends_with("another rta-aggregator records there"), "{error}");
+    assert!(error.contains("another rta-aggregator (pid ") && error.ends_with(") records there"), "{error}");
     drop(held);
     assert_eq!(open(Some(folder.path())).error(), None);
 }
@@ -555,4 +555,81 @@ async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_state
     assert!(!events.contains(&"y".to_owned()));
     drop(recorder);
     thread.join().unwrap();
+}
+
+/// The events in the file itself, as the next aggregator finds them.
+fn on_disk(folder: &Path) -> Vec<String> {
+    texts(open(Some(folder)).writer.answer(&Query::default()).unwrap())
+}
+
+#[test]
+fn deleted_or_replaced_data_folder_is_written_again_whole() {
+    type Harm = fn(&Path);
+    let harms: [(&str, Harm); 4] = [
+        ("the file alone", |data| fs::remove_file(data.join("rta.db")).unwrap()),
+        ("all of its files", |data| {
+            fs::read_dir(data).unwrap().for_each(|entry| fs::remove_file(entry.unwrap().path()).unwrap());
+        }),
+        ("the folder", |data| fs::remove_dir_all(data).unwrap()),
+        ("another in its place", |data| {
+            fs::rename(data, data.with_extension("old")).unwrap();
+            fs::create_dir(data).unwrap();
+            fs::write(data.join("rta.db"), "another").unwrap();
+        }),
+    ];
+    for (what, harm) in harms {
+        let parent = tempfile::tempdir().unwrap();
+        let data = parent.path().join("data");
+        let mut opened = open(Some(&data));
+        (0..33).for_each(|number| opened.record(number, &format!("event {number}")));
+        harm(&data);
+        // Nothing is to be written: it is noticed all the same.
+        opened.writer.write(at(40));
+        assert_eq!(opened.error(), None, "{what}");
+        opened.record(41, "one more");
+        drop(opened);
+        let found = on_disk(&data);
+        assert_eq!(found.len(), 35, "{what}: {found:#?}");
+        assert!(
+            found.iter().any(|text| text.contains("was deleted or replaced while it was open")),
+            "{what}"
+        );
+        let is_kept = fs::read_dir(&data)
+            .unwrap()
+            .any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with("rta.db.foreign-"));
+        assert_eq!(is_kept, what == "another in its place");
+    }
+}
+
+#[test]
+fn data_folder_that_cannot_be_made_again_is_reported_and_loses_nothing() {
+    let parent = tempfile::tempdir().unwrap();
+    let data = parent.path().join("data");
+    let mut opened = open(Some(&data));
+    opened.record(1, "before");
+    fs::remove_dir_all(&data).unwrap();
+    fs::write(&data, "a file in its place").unwrap();
+    opened.record(2, "meanwhile");
+    let error = opened.error().unwrap();
+    assert!(error.contains("was deleted or replaced and cannot be written again"), "{error}");
+    assert!(opened.texts().contains(&"meanwhile".to_owned()));
+    fs::remove_file(&data).unwrap();
+    opened.record(3, "after");
+    assert_eq!(opened.error(), None);
+    drop(opened);
+    let found = on_disk(&data);
+    for text in ["before", "meanwhile", "after"] {
+        assert!(found.contains(&text.to_owned()), "{found:#?}");
+    }
+}
+
+#[test]
+fn second_aggregator_learns_who_has_the_folder() {
+    let data = tempfile::tempdir().unwrap();
+    let first = open(Some(data.path()));
+    let second = open(Some(data.path()));
+    let used = second.writer.used_by_another.clone().unwrap();
+    let holder = format!("another rta-aggregator (pid {}) records there", std::process::id());
+    assert!(used.ends_with(&holder), "{used}");
+    assert_eq!(first.writer.used_by_another, None);
 }

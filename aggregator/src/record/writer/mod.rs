@@ -3,6 +3,7 @@
 
 mod opening;
 mod questions;
+mod restoring;
 mod tidying;
 
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
 use super::backlog::Backlog;
-use super::folder::Folder;
+use super::folder::{FileId, Folder};
 use super::marks::{self, Asked, Noted};
 use super::query::Query;
 use super::schema::{self, why};
@@ -71,6 +72,10 @@ pub(super) struct Writer {
     folder: Option<Folder>,
     /// `None` after a failure: it has to be opened again.
     database: Option<Connection>,
+    /// The file of the database that is open.
+    file: Option<FileId>,
+    /// That another aggregator has the folder, as a sentence.
+    pub(super) used_by_another: Option<String>,
     /// Why the file has to be moved aside before it is opened again.
     damage: Option<String>,
     pub(super) backlog: Backlog,
@@ -156,7 +161,8 @@ impl Writer {
     /// How long there is nothing to do.
     fn idle(&self) -> Duration {
         let next = self.failure.as_ref().map_or(self.alive_at, |failure| failure.again_at);
-        next.min(self.tidy_at).saturating_duration_since(Instant::now())
+        let next = next.min(self.tidy_at).saturating_duration_since(Instant::now());
+        if self.folder.is_some() { next.min(restoring::LOOK) } else { next }
     }
 
     fn is_due(&self) -> bool {
@@ -210,7 +216,7 @@ impl Writer {
         }
         self.looked_at = now;
         let is_alive_noted = self.alive_at > Instant::now();
-        if self.backlog.is_empty() && self.failure.is_none() && is_alive_noted {
+        if self.backlog.is_empty() && self.failure.is_none() && is_alive_noted && self.is_in_place() {
             return;
         }
         match self.try_to_write(now) {
@@ -229,6 +235,9 @@ impl Writer {
             }
             self.open_file(false, now)?;
             self.backlog.everything_is_new(now);
+        }
+        if !self.is_in_place() {
+            self.restore(now)?;
         }
         let Some(database) = &mut self.database else { return Err("it is not open".to_owned()) };
         let backlog = &self.backlog;

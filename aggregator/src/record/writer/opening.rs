@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::Writer;
 use crate::record::backlog::Backlog;
-use crate::record::folder::Folder;
+use crate::record::folder::{FileId, Folder, NotTaken};
 use crate::record::schema::{self, Unusable};
 use crate::record::store::{self, Left};
 use crate::record::{RecordOptions, own_event};
@@ -30,6 +30,8 @@ impl Writer {
         let mut writer = Self {
             folder: None,
             database: None,
+            file: None,
+            used_by_another: None,
             damage: None,
             backlog: Backlog::default(),
             keep: options.keep,
@@ -48,15 +50,17 @@ impl Writer {
         let mut left = Left::default();
         let opened = match &options.data {
             None => Ok(()),
-            Some(data) => Folder::take(data).and_then(|folder| {
-                writer.folder = Some(folder);
-                left = writer.open_file(true, now)?;
-                writer.backlog = std::mem::take(&mut writer.backlog).with(&left);
-                if let Some(since) = left.alive {
-                    writer.backlog.marks.add_gap(Gap { since, until: now });
-                }
-                Ok(())
-            }),
+            Some(data) => {
+                Folder::take(data).map_err(|not_taken| writer.note_not_taken(not_taken)).and_then(|folder| {
+                    writer.folder = Some(folder);
+                    left = writer.open_file(true, now)?;
+                    writer.backlog = std::mem::take(&mut writer.backlog).with(&left);
+                    if let Some(since) = left.alive {
+                        writer.backlog.marks.add_gap(Gap { since, until: now });
+                    }
+                    Ok(())
+                })
+            }
         };
         if let Err(why) = opened {
             let sentence = format!("events are kept in memory only: {why}");
@@ -92,7 +96,7 @@ impl Writer {
         };
         let opened = match opened {
             Err(Unusable::Damaged(why)) if self.may_replace() => {
-                let aside = folder.move_aside(now).map_err(|error| {
+                let aside = folder.move_aside("corrupt", now).map_err(|error| {
                     self.damage = Some(why.clone());
                     told(format!("{why}, and it cannot be moved aside: {error}"))
                 })?;
@@ -105,7 +109,19 @@ impl Writer {
         let (database, left) =
             opened.map_err(|(Unusable::Damaged(why) | Unusable::Refused(why))| told(why))?;
         self.database = Some(database);
+        self.file = FileId::named(&path);
         Ok(left)
+    }
+
+    /// Notes who has the folder, if it is another aggregator; the sentence.
+    fn note_not_taken(&mut self, not_taken: NotTaken) -> String {
+        match not_taken {
+            NotTaken::Used(sentence) => {
+                self.used_by_another = Some(sentence.clone());
+                sentence
+            }
+            NotTaken::Unusable(sentence) => sentence,
+        }
     }
 
     pub(super) fn may_replace(&self) -> bool {
