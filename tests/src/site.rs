@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{Program, binary};
+use crate::{Program, binary, patiently};
 
 /// A configuration folder with components that stand-ins play, on hosts of the environment TEST.
 ///
@@ -185,6 +185,15 @@ impl Site {
         );
         let agents = hosts.map(|host| self.agent_with(host, "127.0.0.1:0", more));
         self.write(name, &content(agents.each_ref().map(|(_, address)| *address)));
+        // They are to work by what the aggregator will read.
+        for (agent, _) in &agents {
+            agent.signal(Signal::HUP);
+        }
+        for (agent, _) in &agents {
+            patiently("an agent to read its configuration", || {
+                agent.log().iter().any(|line| line.contains("the configuration is read anew")).then_some(())
+            });
+        }
         agents
     }
 
