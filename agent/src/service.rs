@@ -151,7 +151,8 @@ impl AgentService for Service {
         let request = request.into_inner();
         self.admit(request.target.as_ref())?;
         memory.set_maintenance(from_wire(request, Timestamp::now())?);
-        memory.settled().await;
+        // The aggregator keeps it, too; where this agent cannot, that is reported.
+        let _ = memory.settled().await;
         Ok(Response::new(v1::AgentServiceSetMaintenanceResponse {}))
     }
 

@@ -181,6 +181,8 @@ pub struct Done {
     pub pids: Vec<u32>,
     /// From the request to the end of waiting.
     pub took: Duration,
+    /// What whoever asked should know beside, as a sentence.
+    pub warning: Option<String>,
 }
 
 impl fmt::Display for Done {
@@ -197,7 +199,10 @@ impl fmt::Display for Done {
             }
             f.write_str(")")?;
         }
-        Ok(())
+        match &self.warning {
+            Some(warning) => write!(f, "; but {warning}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -216,9 +221,15 @@ mod tests {
 
     #[test]
     fn a_result_reads_as_a_sentence() {
-        let done = Done { outcome: Outcome::Started, pids: vec![7, 8], took: Duration::from_millis(1540) };
+        let done = Done {
+            outcome: Outcome::Started,
+            pids: vec![7, 8],
+            took: Duration::from_millis(1540),
+            warning: None,
+        };
         assert_eq!(done.to_string(), "started in 1.5 s (pids 7, 8)");
-        let done = Done { outcome: Outcome::AlreadyStopped, pids: vec![], took: Duration::ZERO };
+        let done =
+            Done { outcome: Outcome::AlreadyStopped, pids: vec![], took: Duration::ZERO, warning: None };
         assert_eq!(done.to_string(), "not running, nothing was stopped");
     }
 

@@ -21,12 +21,16 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let site = Site::new();
+        Self::with(Site::new(), &[])
+    }
+
+    /// Where the agent has `more` arguments.
+    fn with(site: Site, more: &[&str]) -> Self {
         let app = site.component("app", "", "");
         let rule = "restart = { when = \"always\", backoff = \"100ms\", limit = 100 }\nwanted = \"running\"";
         let app = app.replacen("name = \"app\"\n", &format!("name = \"app\"\n{rule}\n"), 1);
         site.write("components.toml", &app);
-        let [(agent, _)] = site.agents(["h"], &[], "host.toml", |[agent]| {
+        let [(agent, _)] = site.agents(["h"], more, "host.toml", |[agent]| {
             format!(
                 "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"app\"], \
                  agent = \"http://{agent}\" }}]\n"
@@ -119,6 +123,40 @@ fn full_log_pipes_freeze_nothing() {
         }
     }
     world.stays_true_and_ends();
+}
+
+#[test]
+fn full_state_disk_is_told_to_whoever_stops_something_and_forgets_nothing_later() {
+    let site = Site::new();
+    let state = site.path("state");
+    std::fs::create_dir(&state).unwrap();
+    let mut world = World::with(site, &["--state", state.to_str().unwrap()]);
+    // What is written there finds the disk full.
+    let new = state.join("agent.json.new");
+    std::os::unix::fs::symlink("/dev/full", &new).unwrap();
+    let output = world.rta(&["stop", "app"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("app: stopped in "), "{said}");
+    assert!(
+        said.contains("it is not kept over a restart of rta-agent: ") && said.contains("No space left"),
+        "{said}"
+    );
+    let is_impaired = |host: &Value| {
+        host["impairments"].as_array().is_some_and(|all| all.iter().any(|one| one["part"] == "state"))
+    };
+    world.until("the state folder to be reported", is_impaired);
+    let check = String::from_utf8(world.rta(&["check"]).stdout).unwrap();
+    assert!(check.contains("TEST/h: ") && check.contains("agent.json cannot be written"), "{check}");
+
+    std::fs::remove_file(&new).unwrap();
+    let said = String::from_utf8(world.rta(&["stop", "app"]).stdout).unwrap();
+    assert!(!said.contains("not kept"), "{said}");
+    world.until("the state folder to be well again", |host| !is_impaired(host));
+    // The next agent knows that it is to stay stopped.
+    world.agent.signal(Signal::KILL);
+    world.agent.ended();
+    let kept = std::fs::read_to_string(state.join("agent.json")).unwrap();
+    assert!(kept.contains("\"stopped\""), "{kept}");
 }
 
 #[test]

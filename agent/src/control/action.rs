@@ -108,9 +108,16 @@ impl Actions {
             };
             let _ = begun.send(Ok(()));
             let outcome = actions.act(kind, component, events.clone(), yielding).await;
-            // An operator who is told of it may count on it.
-            actions.memory.settled().await;
-            let _ = events.send(outcome.map(ActionEvent::Done).map_err(told));
+            // An operator who is told of it may count on it, or is told that they may not.
+            let kept = actions.memory.settled().await;
+            let warned = |done: Done| match kept {
+                Err(reason) if by != Requester::autostart() => Done {
+                    warning: Some(format!("it is not kept over a restart of rta-agent: {reason}")),
+                    ..done
+                },
+                _ => done,
+            };
+            let _ = events.send(outcome.map(warned).map(ActionEvent::Done).map_err(told));
         });
         is_begun.await.unwrap_or_else(|_| Err(Status::internal("the agent failed")))?;
         Ok(UnboundedReceiverStream::new(stream))
@@ -220,7 +227,8 @@ impl Actions {
         if launches {
             // A next agent must not take what comes up for stopped, and start a second one.
             self.memory.begins(&name, self.worker.boot_id());
-            self.memory.settled().await;
+            // Where it cannot be kept it is started all the same, which is reported.
+            let _ = self.memory.settled().await;
         }
         let outcome = tokio::select! {
             outcome = bounded(limit, async move { perform(&act, kind).await }) => outcome,

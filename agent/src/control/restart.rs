@@ -30,5 +30,5 @@ pub(super) async fn restart(act: &Act) -> Result<Done, Refusal> {
         let reason = format!("when it was stopped, something else started it ({who})");
         return Err(Refusal::new(Code::Aborted, reason));
     }
-    Ok(Done { outcome: Outcome::Restarted, pids: started.pids, took: began.elapsed() })
+    Ok(Done { outcome: Outcome::Restarted, pids: started.pids, took: began.elapsed(), warning: None })
 }

@@ -51,7 +51,7 @@ pub(super) async fn start(act: &Act) -> Result<Done, Refusal> {
             act.launches
                 .finished(&act.component.name, found.processes.iter().map(|process| process.id).collect());
             let pids = pids(&found.processes);
-            return Ok(Done { outcome: Outcome::AlreadyRunning, pids, took: began.elapsed() });
+            return Ok(Done { outcome: Outcome::AlreadyRunning, pids, took: began.elapsed(), warning: None });
         }
         State::Partial => {
             let reason =
@@ -91,7 +91,7 @@ pub(super) async fn start(act: &Act) -> Result<Done, Refusal> {
         wellness: Wellness::default(),
     };
     let pids = start.until_stable().await?;
-    Ok(Done { outcome: Outcome::Started, pids, took: began.elapsed() })
+    Ok(Done { outcome: Outcome::Started, pids, took: began.elapsed(), warning: None })
 }
 
 /// A start that is under way.

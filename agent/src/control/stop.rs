@@ -37,7 +37,12 @@ pub(super) async fn stop(act: &Act) -> Result<Done, Refusal> {
     let mut chase = Chase::new(act);
     let left = chase.look(true).await?;
     if left.is_empty() {
-        return Ok(Done { outcome: Outcome::AlreadyStopped, pids: Vec::new(), took: began.elapsed() });
+        return Ok(Done {
+            outcome: Outcome::AlreadyStopped,
+            pids: Vec::new(),
+            took: began.elapsed(),
+            warning: None,
+        });
     }
     let deadline = began + act.component.stop.timeout;
     let supervisor = supervisor_of(left.matched.clone(), left.all()).await;
@@ -72,7 +77,7 @@ pub(super) async fn stop(act: &Act) -> Result<Done, Refusal> {
     if let Some(group) = &act.group {
         group.remove();
     }
-    Ok(Done { outcome, pids, took: began.elapsed() })
+    Ok(Done { outcome, pids, took: began.elapsed(), warning: None })
 }
 
 /// A stop that is under way.

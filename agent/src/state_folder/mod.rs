@@ -24,10 +24,16 @@ const AGAIN: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(crate) struct Memory {
     held: Arc<watch::Sender<Held>>,
-    /// Up to which change it was written, or could not be.
-    written: watch::Receiver<u64>,
-    /// There is something to remember, and it cannot be read.
-    is_blind: bool,
+    written: watch::Receiver<Written>,
+    /// Why what there is to remember cannot be read.
+    blind: Option<String>,
+}
+
+/// Up to which change it was written, or could not be, and then why.
+#[derive(Clone, Debug, Default)]
+struct Written {
+    changes: u64,
+    trouble: Option<String>,
 }
 
 #[derive(Clone, Default)]
@@ -45,7 +51,7 @@ impl Memory {
         impairments: ImpairmentList,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let mut folder = folder;
-        let mut is_blind = false;
+        let mut blind = None;
         let remembered = match folder.as_deref().map(file::load) {
             None => Remembered::default(),
             Some(Ok(remembered)) => remembered,
@@ -58,14 +64,14 @@ impl Memory {
                 impairments.set(ImpairedPart::State, Some(message));
                 // It is not written over: somebody may still mend it.
                 folder = None;
-                is_blind = true;
+                blind = Some(error);
                 Remembered::default()
             }
         };
         let (held, changes) = watch::channel(Held { remembered, changes: 0 });
-        let (writer, written) = watch::channel(0);
+        let (writer, written) = watch::channel(Written::default());
         let task = keep(folder, changes, writer, impairments);
-        (Self { held: Arc::new(held), written, is_blind }, task)
+        (Self { held: Arc::new(held), written, blind }, task)
     }
 
     /// What is remembered, whenever it changes.
@@ -75,7 +81,7 @@ impl Memory {
 
     /// Whether there is something to remember that cannot be read.
     pub(crate) fn is_blind(&self) -> bool {
-        self.is_blind
+        self.blind.is_some()
     }
 
     /// Notes that a start of `component` begins in this boot.
@@ -129,11 +135,22 @@ impl Memory {
 
     /// Waits until what was noted before is on the disk; not longer than a second, since a disk that hangs must
     /// not hold up an answer.
-    pub(crate) async fn settled(&self) {
+    ///
+    /// # Errors
+    /// Returns why it is not on the disk; it is tried again. Without a state folder nothing is to be there.
+    pub(crate) async fn settled(&self) -> Result<(), String> {
+        if let Some(reason) = &self.blind {
+            return Err(reason.clone());
+        }
         let changes = self.held.borrow().changes;
         let mut written = self.written.clone();
-        // Whether in time or not, the writer says what went wrong.
-        let _ = tokio::time::timeout(PATIENCE, written.wait_for(|written| *written >= changes)).await;
+        let waited =
+            tokio::time::timeout(PATIENCE, written.wait_for(|written| written.changes >= changes)).await;
+        match waited {
+            Ok(Ok(written)) => written.trouble.clone().map_or(Ok(()), Err),
+            Ok(Err(_)) => Err("the agent is shutting down".to_owned()),
+            Err(_) => Err(format!("the disk of the state folder takes longer than {} s", PATIENCE.as_secs())),
+        }
     }
 
     fn change(&self, change: impl FnOnce(&mut Remembered) -> bool) {
@@ -164,7 +181,7 @@ impl Changes {
 async fn keep(
     folder: Option<PathBuf>,
     mut held: watch::Receiver<Held>,
-    written: watch::Sender<u64>,
+    written: watch::Sender<Written>,
     impairments: ImpairmentList,
 ) {
     let mut trouble: Option<String> = None;
@@ -173,7 +190,9 @@ async fn keep(
             let held = held.borrow_and_update();
             (held.remembered.clone(), held.changes)
         };
-        if let Some(folder) = folder.clone().filter(|_| changes > *written.borrow() || trouble.is_some()) {
+        if let Some(folder) =
+            folder.clone().filter(|_| changes > written.borrow().changes || trouble.is_some())
+        {
             let storing = tokio::task::spawn_blocking(move || file::store(&folder, &remembered));
             let now = match storing.await {
                 Ok(stored) => stored.err(),
@@ -196,7 +215,7 @@ async fn keep(
             impairments.set(ImpairedPart::State, now.as_ref().map(message));
             trouble = now;
         }
-        written.send_replace(changes);
+        written.send_replace(Written { changes, trouble: trouble.clone() });
         tokio::select! {
             changed = held.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(AGAIN), if trouble.is_some() => {}
@@ -218,7 +237,7 @@ mod tests {
         memory.hear(&"spark".into(), ActionKind::Stop, &by);
         let quiet = Quiet { component: None, until: None };
         memory.set_maintenance(vec![quiet.clone()]);
-        memory.settled().await;
+        memory.settled().await.unwrap();
         task.abort();
 
         let (next, _task) = Memory::open(Some(folder.path().to_owned()), ImpairmentList::default());
@@ -237,7 +256,8 @@ mod tests {
         std::fs::write(folder, "a file, no folder").unwrap();
         tokio::spawn(task);
         memory.hear(&"kafka".into(), ActionKind::Start, &Requester::default());
-        memory.settled().await;
+        let error = memory.settled().await.unwrap_err();
+        assert!(error.contains("agent.json cannot be written: "), "{error}");
         assert!(memory.changes().read().words.contains_key("kafka"));
         let told = impairments.all();
         assert_eq!((told.len(), told[0].part), (1, ImpairedPart::State));

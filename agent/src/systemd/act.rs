@@ -43,7 +43,7 @@ pub(crate) async fn start(act: &Act<'_>) -> Result<Done, Refusal> {
     match found.state {
         State::Running => {
             let pids = pids(&found.processes);
-            return Ok(Done { outcome: Outcome::AlreadyRunning, pids, took: began.elapsed() });
+            return Ok(Done { outcome: Outcome::AlreadyRunning, pids, took: began.elapsed(), warning: None });
         }
         State::Partial => {
             let who = pids_text(&pids(&found.processes));
@@ -70,7 +70,12 @@ pub(crate) async fn stop(act: &Act<'_>) -> Result<Done, Refusal> {
     let running = act.eyes.look().await?.processes;
     let standing = act.systemd.standing(act.unit).await?;
     if standing.is_idle() && running.is_empty() {
-        return Ok(Done { outcome: Outcome::AlreadyStopped, pids: Vec::new(), took: began.elapsed() });
+        return Ok(Done {
+            outcome: Outcome::AlreadyStopped,
+            pids: Vec::new(),
+            took: began.elapsed(),
+            warning: None,
+        });
     }
     act.refuse_strangers(&standing, &running)?;
     let deadline = began + act.component.stop.timeout;
@@ -80,7 +85,7 @@ pub(crate) async fn stop(act: &Act<'_>) -> Result<Done, Refusal> {
     let standing = act.systemd.standing(act.unit).await?;
     let outcome = if standing.result == "timeout" { Outcome::Killed } else { Outcome::Stopped };
     act.news.tell(Phase::Gone, "nothing of it is left".to_owned(), Vec::new());
-    Ok(Done { outcome, pids: pids(&running), took: began.elapsed() })
+    Ok(Done { outcome, pids: pids(&running), took: began.elapsed(), warning: None })
 }
 
 /// Has systemd restart it; where it does not run, start it.
@@ -116,7 +121,7 @@ impl Act<'_> {
         };
         let pids = pids(&processes);
         self.news.tell(Phase::Stable, "it is stable".to_owned(), pids.clone());
-        Ok(Done { outcome, pids, took: from.elapsed() })
+        Ok(Done { outcome, pids, took: from.elapsed(), warning: None })
     }
 
     /// Asks for `verb`, and waits until systemd has done it.

@@ -1,6 +1,8 @@
 //! Starts, stops and restarts of one instance on the wire.
 
-use super::{ProtocolError, from_wire_duration, from_wire_time, to_wire_duration, to_wire_time, v1};
+use super::{
+    ProtocolError, from_wire_duration, from_wire_time, optional, to_wire_duration, to_wire_time, v1,
+};
 use crate::control::{ActionEvent, ActionKind, Done, Hold, Outcome, Phase, Progress, Requester};
 
 impl From<ActionKind> for v1::ActionKind {
@@ -115,7 +117,12 @@ impl From<&Done> for v1::ActionResult {
             Outcome::Killed => v1::ActionOutcome::Killed,
             Outcome::Restarted => v1::ActionOutcome::Restarted,
         };
-        Self { outcome: outcome.into(), pids: done.pids.clone(), took: Some(to_wire_duration(done.took)) }
+        Self {
+            outcome: outcome.into(),
+            pids: done.pids.clone(),
+            took: Some(to_wire_duration(done.took)),
+            warning: done.warning.clone().unwrap_or_default(),
+        }
     }
 }
 
@@ -135,7 +142,7 @@ impl TryFrom<v1::ActionResult> for Done {
             }
         };
         let took = from_wire_duration(result.took.ok_or(ProtocolError::Missing("took"))?)?;
-        Ok(Self { outcome, pids: result.pids, took })
+        Ok(Self { outcome, pids: result.pids, took, warning: optional(result.warning) })
     }
 }
 
@@ -190,15 +197,23 @@ mod tests {
             assert_eq!(v1::AgentServiceStartResponse::from(&event).try_into(), Ok(event));
         }
         for outcome in [Outcome::Started, Outcome::AlreadyStopped, Outcome::Killed, Outcome::Restarted] {
-            let event = ActionEvent::Done(Done { outcome, pids: vec![1], took: Duration::from_millis(1500) });
+            let event = ActionEvent::Done(Done {
+                outcome,
+                pids: vec![1],
+                took: Duration::from_millis(1500),
+                warning: None,
+            });
             assert_eq!(v1::AgentServiceRestartResponse::from(&event).try_into(), Ok(event));
         }
     }
 
     #[test]
     fn an_outcome_of_a_later_version_is_an_error_not_a_guess() {
-        let wire =
-            v1::ActionResult { outcome: 99, pids: vec![], took: Some(to_wire_duration(Duration::ZERO)) };
+        let wire = v1::ActionResult {
+            outcome: 99,
+            took: Some(to_wire_duration(Duration::ZERO)),
+            ..Default::default()
+        };
         assert_eq!(Done::try_from(wire), Err(ProtocolError::unknown("outcome", 99)));
     }
 }
