@@ -16,6 +16,7 @@ use rta_shared::lifecycle::signals::{LONGEST_END, end_on_signals};
 use rta_shared::logging::{self, LogFormat};
 use rta_shared::tls::{Admission, Door, TlsFiles};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Sees and controls the platform's components on this host, for the aggregator.
@@ -163,6 +164,8 @@ async fn run(
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
+    // Before anybody is told that it listens: from then on it may be signalled.
+    let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be caught")?;
     tracing::info!(
         host = %config.host,
         environment = %config.environment,
@@ -172,6 +175,7 @@ async fn run(
         "listening"
     );
     let watch = WatchOptions { period: arguments.scan_period, events: !arguments.no_events };
-    let options = Options { watch, folder: Some(folder), state: arguments.state.clone(), door };
+    let options =
+        Options { watch, folder: Some(folder), hangup: Some(hangup), state: arguments.state.clone(), door };
     rta_agent::serve(listener, config, options, shutdown).await
 }

@@ -11,7 +11,7 @@ use rta_shared::proto::FILE_DESCRIPTOR_SET;
 use rta_shared::proto::v1::agent_service_server::AgentServiceServer;
 use rta_shared::tls::{Bounds, Door};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -46,6 +46,8 @@ pub struct Options {
     pub watch: WatchOptions,
     /// Where its configuration is read anew, on SIGHUP and when asked; `None`: never.
     pub folder: Option<ConfigFolder>,
+    /// SIGHUP, which the program catches before it says that it listens: uncaught it would end it.
+    pub hangup: Option<Signal>,
     /// Where it remembers what operators wanted; `None`: that is forgotten with it.
     pub state: Option<PathBuf>,
     /// How it is asked: in clear, or by TLS by whom it obeys.
@@ -85,8 +87,7 @@ pub async fn serve(
     let folder = options.folder.as_ref().map(|folder| folder.folder.clone());
     let groups = Groups::new(&worker.config(), folder.as_deref());
     let reloader = options.folder.map(|folder| Reloader::new(folder, worker.clone()));
-    if let Some(reloader) = &reloader {
-        let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be listened for")?;
+    if let (Some(reloader), Some(hangup)) = (&reloader, options.hangup) {
         tasks.spawn("the handler of SIGHUP", obey_hangups(hangup, reloader.clone()));
     }
     let (memory, remembering) = Memory::open(options.state, impairments.clone());

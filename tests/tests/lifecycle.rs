@@ -7,6 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Output};
 
 use rta_tests::{Program, Site, Web, binary, patiently, run};
+use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -133,7 +134,7 @@ fn full_state_disk_is_told_to_whoever_stops_something_and_forgets_nothing_later(
     let mut world = World::with(site, &["--state", state.to_str().unwrap()]);
     // What is written there finds the disk full.
     let new = state.join("agent.json.new");
-    std::os::unix::fs::symlink("/dev/full", &new).unwrap();
+    patiently("no writing to be under way", || std::os::unix::fs::symlink("/dev/full", &new).ok());
     let output = world.rta(&["stop", "app"]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("app: stopped in "), "{said}");
@@ -157,6 +158,33 @@ fn full_state_disk_is_told_to_whoever_stops_something_and_forgets_nothing_later(
     world.agent.ended();
     let kept = std::fs::read_to_string(state.join("agent.json")).unwrap();
     assert!(kept.contains("\"stopped\""), "{kept}");
+}
+
+/// Whether a process catches a signal, by the kernel's own account.
+fn catches(pid: u32, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    let caught = u64::from_str_radix(caught.trim(), 16).unwrap();
+    caught & (1 << (signal.as_raw() - 1)) != 0
+}
+
+#[test]
+fn program_that_hangs_in_its_beginning_ends_when_it_is_asked_to() {
+    let site = Site::new();
+    // A read of the configuration that never ends, as on a disk that hangs.
+    mkfifoat(CWD, site.config().join("hangs.toml"), Mode::RWXU).unwrap();
+    let config = site.config();
+    for name in ["rta-agent", "rta-aggregator"] {
+        let mut program = Program::start(name, ["--config", config.to_str().unwrap()]);
+        patiently("it to catch signals", || catches(program.pid(), Signal::TERM).then_some(()));
+        program.signal(Signal::TERM);
+        assert_eq!(program.ended().code(), Some(1));
+        let told = patiently("its last message", || {
+            let log = program.log();
+            log.iter().any(|line| line.contains("orderly end took longer than 4 s")).then_some(log)
+        });
+        assert!(told.iter().any(|line| line.contains("shutting down")), "{told:?}");
+    }
 }
 
 #[test]

@@ -89,6 +89,7 @@ async fn run(
         let options = rta_agent::Options {
             watch: WatchOptions::default(),
             folder: None,
+            hangup: None,
             state: None,
             door: rta_shared::tls::Door::clear(),
         };
