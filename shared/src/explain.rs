@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::config::{Count, Part};
+use crate::mask::masked;
 use crate::matching::Criterion;
 use crate::name::Name;
 use crate::process::CommandLine;
@@ -67,13 +68,34 @@ pub struct ExplainedCriterion {
 impl ExplainedProcess {
     /// Holds `line` against the criteria of `part`.
     pub fn new(pid: u32, part: &Part, line: &CommandLine) -> Self {
-        let criteria = &part.criteria;
-        Self {
+        let criteria = part.criteria.iter().map(|criterion| ExplainedCriterion::new(criterion, line));
+        let mut explained = Self {
             pid,
-            program: line.argument(0).map(shortened).unwrap_or_default(),
+            program: String::new(),
             arguments: u32::try_from(line.len()).unwrap_or(u32::MAX),
-            criteria: criteria.iter().map(|criterion| ExplainedCriterion::new(criterion, line)).collect(),
+            criteria: criteria.collect(),
+        };
+        // Of all others nothing is shown.
+        if explained.is_near() {
+            explained.show(line);
         }
+        explained
+    }
+
+    /// Fills in what is shown of the command line, secrets hidden.
+    fn show(&mut self, line: &CommandLine) {
+        let arguments: Vec<_> = line.arguments().map(String::from_utf8_lossy).collect();
+        let arguments = masked(arguments.iter().map(AsRef::as_ref));
+        self.program = arguments.first().map(|program| shortened(program)).unwrap_or_default();
+        for criterion in &mut self.criteria {
+            let at = criterion.index.and_then(|index| line.position(index));
+            criterion.found = at.and_then(|at| arguments.get(at)).map(|argument| shortened(argument));
+        }
+    }
+
+    /// Whether any criterion holds, or would at another index.
+    fn is_near(&self) -> bool {
+        self.nearness() != (0, 0)
     }
 
     /// Whether every criterion holds.
@@ -105,7 +127,7 @@ impl ExplainedCriterion {
             index: criterion.index,
             regex: criterion.regex.as_str().to_owned(),
             holds,
-            found: criterion.index.and_then(|index| line.argument(index)).map(shortened),
+            found: None,
             elsewhere,
         }
     }
@@ -139,14 +161,13 @@ impl fmt::Display for ExplainedCriterion {
 
 /// The `count` of `processes` that come nearest, the nearest first. One that nothing fits is not near.
 fn nearest(mut processes: Vec<ExplainedProcess>, count: usize) -> Vec<ExplainedProcess> {
-    processes.retain(|process| process.nearness() != (0, 0));
+    processes.retain(ExplainedProcess::is_near);
     processes.sort_by_key(|process| (std::cmp::Reverse(process.nearness()), process.pid));
     processes.truncate(count);
     processes
 }
 
-fn shortened(argument: &[u8]) -> String {
-    let text = String::from_utf8_lossy(argument);
+fn shortened(text: &str) -> String {
     let mut shown: String = text.chars().take(SHOWN).collect();
     if text.chars().nth(SHOWN).is_some() {
         shown.push('…');
@@ -159,6 +180,17 @@ mod tests {
     use regex::bytes::Regex;
 
     use super::*;
+
+    #[test]
+    fn secrets_of_a_command_line_are_not_shown() {
+        let process = explained(&["java", "--password", "hunter2"]);
+        assert_eq!(
+            told(&process)[1],
+            r#"argument 2 is "***"; 'config/server\.properties' matches none of the arguments"#
+        );
+        let far = explained(&["hunter2"]);
+        assert_eq!((far.program.as_str(), far.criteria[0].found.as_deref()), ("", None));
+    }
 
     fn explained(arguments: &[&str]) -> ExplainedProcess {
         let criteria = [(Some(0), "java"), (Some(2), r"config/server\.properties"), (None, "kafka")]

@@ -95,16 +95,22 @@ impl CommandLine {
 
     /// The argument at `index`: from 0, or from the end when negative (-1 is the last).
     pub fn argument(&self, index: i32) -> Option<&[u8]> {
-        let at = match usize::try_from(index) {
-            Ok(from_start) => from_start,
-            Err(_) => self.len().checked_sub(index.unsigned_abs() as usize)?,
-        };
+        let at = self.position(index)?;
         let end = *self.ends.get(at)?;
         let start = match at.checked_sub(1) {
             Some(before) => self.ends.get(before)? + 1,
             None => 0,
         };
         self.bytes.get(start..end)
+    }
+
+    /// The position from 0 that `index` stands for, which counts from the end where it is negative; it may lie behind the
+    /// last argument.
+    pub fn position(&self, index: i32) -> Option<usize> {
+        match usize::try_from(index) {
+            Ok(from_start) => Some(from_start),
+            Err(_) => self.len().checked_sub(index.unsigned_abs() as usize),
+        }
     }
 
     /// Every argument in order.

@@ -8,6 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rta_shared::config::CommandRule;
+use rta_shared::mask::masked_command;
 use rta_shared::process::ProcessId;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
@@ -125,7 +126,8 @@ pub(super) fn check(rule: &CommandRule) -> Result<Option<Account>, Refusal> {
     // One without a slash is looked up when it is run.
     if program.contains('/') {
         let path = rule.directory.as_deref().unwrap_or(Path::new("")).join(program);
-        let cannot = |why: &str| refused(format!("\"{program}\" cannot be run: {why}"));
+        let shown = masked_command([program.as_str()]);
+        let cannot = |why: &str| refused(format!("\"{shown}\" cannot be run: {why}"));
         let metadata = std::fs::metadata(path).map_err(|error| cannot(&error.to_string()))?;
         if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
             return Err(cannot("it is no executable file"));
@@ -175,9 +177,9 @@ impl Order {
         });
         detach(&mut command, account, door);
 
-        let child = Command::from(command)
-            .spawn()
-            .map_err(|error| refused(format!("\"{program}\" cannot be run: {error}")))?;
+        let child = Command::from(command).spawn().map_err(|error| {
+            refused(format!("\"{}\" cannot be run: {error}", masked_command([program.as_str()])))
+        })?;
         let pid = child.id().unwrap_or_default();
         // It was not waited for: the PID is its own.
         let start_ticks =

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Seek as _, SeekFrom};
 
+use rta_shared::mask::masked_text;
 use rta_shared::text::printable;
 
 use crate::logs::LogPath;
@@ -41,7 +42,7 @@ fn last_lines(content: &str) -> Vec<String> {
     let mut room = usize::try_from(BYTES).unwrap_or(usize::MAX);
     let mut lines = Vec::new();
     for line in content.lines().rev().map(str::trim_end).filter(|line| !line.is_empty()).take(LINES) {
-        let mut line = printable(line).into_owned();
+        let mut line = printable(&masked_text(line)).into_owned();
         // Escapes are longer than what they stand for.
         if line.len() > room {
             line.truncate(line.floor_char_boundary(room));

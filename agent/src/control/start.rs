@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rta_shared::config::{CommandRule, Engine, HostComponent, StartRule};
 use rta_shared::control::{Done, Outcome, Phase};
+use rta_shared::mask::masked_command;
 use rta_shared::process::Process;
 use rta_shared::report::{ComponentReport, PartReport, State};
 use tokio::time::Instant;
@@ -64,12 +65,13 @@ pub(super) async fn start(act: &Act) -> Result<Done, Refusal> {
     let order = Order { rule: command.clone(), group: act.group.clone(), log: act.component.log.clone() };
     let launched = launch(order).await?;
     act.eyes.follow_exit(&launched);
-    tracing::info!(component = %act.component.name, pid = launched.pid, command = ?command.command, "launched");
+    let shown = masked_command(command.command.iter().map(String::as_str));
+    tracing::info!(component = %act.component.name, pid = launched.pid, command = shown, "launched");
     match launched.id {
         Some(id) => act.launches.began(&act.component.name, id),
         None => act.launches.ended(&act.component.name),
     }
-    let program = command.command.first().map(String::as_str).unwrap_or_default();
+    let program = masked_command(command.command.first().map(String::as_str));
     act.news.tell(
         Phase::Launched,
         format!("{program} was launched (pid {})", launched.pid),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rta_shared::config::{StopRule, StopSignal};
 use rta_shared::control::{Done, Outcome, Phase};
+use rta_shared::mask::masked_command;
 use rta_shared::process::ProcessId;
 use rta_shared::text::counted;
 use rustix::process::Signal;
@@ -218,12 +219,13 @@ impl Stop<'_> {
             self.command = Command::Failed;
             return;
         };
-        let program = rule.command.first().cloned().unwrap_or_default();
+        let program = masked_command(rule.command.first().map(String::as_str));
         // Not in the component's control group: it would end itself.
         match launch(Order { rule: rule.clone(), group: None, log: None }).await {
             Ok(launched) => {
                 let pid = launched.pid;
-                tracing::info!(component = %self.act.component.name, pid, command = ?rule.command, "launched");
+                let shown = masked_command(rule.command.iter().map(String::as_str));
+                tracing::info!(component = %self.act.component.name, pid, command = shown, "launched");
                 let text = format!("its stop command {program} runs (pid {pid})");
                 self.act.news.tell(Phase::Signalled, text, vec![pid]);
                 self.tell_waiting(self.asked.iter().map(|id| id.pid).collect());

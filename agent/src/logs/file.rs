@@ -51,7 +51,7 @@ impl LogFile {
         let skip = whole.len().saturating_sub(lines);
         let position = from + u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let log = Self { path, file, position, lines: splitter };
-        Ok((log, Piece { lines: whole.into_iter().skip(skip).collect(), notice }))
+        Ok((log, Piece { lines: whole.into_iter().skip(skip).collect(), notice }.masked()))
     }
 
     /// What was written since. A log that was rotated is read to its end before the new one is begun.
@@ -59,7 +59,9 @@ impl LogFile {
     /// # Errors
     /// A sentence.
     pub(super) fn more(&mut self) -> Result<Piece, String> {
-        self.try_more().map_err(|error| format!("the log {} cannot be read: {error}", self.path))
+        self.try_more()
+            .map(Piece::masked)
+            .map_err(|error| format!("the log {} cannot be read: {error}", self.path))
     }
 
     fn try_more(&mut self) -> io::Result<Piece> {

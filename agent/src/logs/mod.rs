@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rta_shared::config::HostComponent;
+use rta_shared::mask::masked_text;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -61,6 +62,16 @@ impl LogSource {
     pub(crate) fn of_component(component: &HostComponent) -> Option<Self> {
         let unit = || component.start.as_ref()?.engine.unit().map(str::to_owned);
         LogPath::of_component(component).map(Self::File).or_else(|| unit().map(Self::Journal))
+    }
+}
+
+impl Piece {
+    /// The same with what looks like a secret hidden: logs are shown to whoever may look.
+    fn masked(mut self) -> Self {
+        for line in &mut self.lines {
+            *line = masked_text(line);
+        }
+        self
     }
 }
 

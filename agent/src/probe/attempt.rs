@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rta_shared::config::Question;
+use rta_shared::mask::{masked_command, masked_text};
 use tokio::process::Child;
 
 use super::words::{shortened, too_late};
@@ -48,9 +49,13 @@ pub(crate) fn told(question: &Question) -> String {
             let authority = url.authority().map_or("", |authority| authority.as_str());
             let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
             let path = url.path_and_query().map_or("/", |path| path.as_str());
-            shortened(&format!("GET http://{place}{path}"))
+            shortened(&masked_text(&format!("GET http://{place}{path}")))
         }
-        question => shortened(&question.to_string()),
+        Question::Command(words) => {
+            let words = masked_command(words.iter().map(String::as_str));
+            shortened(&format!("command {words}"))
+        }
+        question @ Question::Tcp(_) => shortened(&question.to_string()),
     }
 }
 
@@ -67,7 +72,9 @@ mod tests {
             (Question::Tcp("127.0.0.1:9092".to_owned()), "tcp 127.0.0.1:9092"),
             (http("http://127.0.0.1:3000/api/health?x=1"), "GET http://127.0.0.1:3000/api/health?x=1"),
             (http("http://admin:secret@[::1]"), "GET http://[::1]/"),
+            (http("http://127.0.0.1/x?token=s3cret&y=1"), "GET http://127.0.0.1/x?token=***&y=1"),
             (command(&["nodetool", "a\nb"]), r"command nodetool a\nb"),
+            (command(&["nodetool", "-pw", "s3cret", "status"]), "command nodetool -pw *** status"),
         ];
         for (question, expected) in rows {
             assert_eq!(told(&question), expected);

@@ -1,7 +1,7 @@
 //! The criteria that a command line offers, the best first.
 
 use super::anatomy::{Anatomy, Naming, base_name, dissect, is_interpreter, language};
-use super::doubt::{is_secret, is_volatile};
+use super::doubt::{is_volatile, secrets};
 use super::pattern::{Variables, pattern};
 use crate::process::CommandLine;
 
@@ -67,10 +67,10 @@ pub(super) struct Offer {
 pub(super) fn offer(line: &CommandLine, variables: &Variables<'_>) -> Offer {
     let arguments: Vec<&[u8]> = line.arguments().collect();
     let anatomy = dissect(line);
+    let secrets = secrets(&arguments);
     let secret = |at: usize| {
-        let previous = at.checked_sub(1).map(|before| arguments[before]);
         let names_what_runs = at > 0 && anatomy.mains.iter().any(|(main, _)| *main == at);
-        !names_what_runs && is_secret(previous, arguments[at])
+        !names_what_runs && secrets[at]
     };
     let configuration = configuration(&arguments, &anatomy, secret);
     let mut candidates = Candidates { variables, list: Vec::new() };

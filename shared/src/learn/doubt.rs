@@ -1,10 +1,7 @@
 //! Arguments that make bad criteria: secrets, which belong in no file, and values that the next start changes.
 
-/// Words in a key whose value is nobody's business.
-const SECRET_WORDS: [&str; 10] =
-    ["password", "passwd", "passphrase", "pass", "pwd", "secret", "token", "credential", "apikey", "auth"];
-/// Words before `key` that make it one which opens something.
-const KEY_WORDS: [&str; 5] = ["api", "access", "private", "encryption", "signing"];
+use crate::mask::masked;
+
 /// Where things lie that do not stay.
 const PASSING_FOLDERS: [&str; 4] = ["/tmp/", "/var/tmp/", "/dev/shm/", "/run/user/"];
 /// The ports that Linux hands out by itself (`ip_local_port_range` in ip(7)).
@@ -14,44 +11,11 @@ const LONG_NUMBER: usize = 6;
 /// So many hexadecimal digits in a row are a hash, or the end of a UUID.
 const LONG_HEX: usize = 12;
 
-/// Whether `argument` may hold a secret: by a key of its own (`--token=x`), by the option before it
-/// (`--password x`), or as a URL with a password in it.
-pub(super) fn is_secret(previous: Option<&[u8]>, argument: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(argument).to_lowercase();
-    let has_key = text.match_indices(['=', ':']).any(|(at, _)| {
-        let before = &text[..at];
-        let start = before
-            .rfind(|c: char| !is_key_character(c))
-            .map_or(0, |at| at + before[at..].chars().next().map_or(0, char::len_utf8));
-        names_a_secret(&before[start..])
-    });
-    let has_url_password = text.split("://").skip(1).any(|rest| {
-        let authority = rest.split('/').next().unwrap_or_default();
-        authority.split_once('@').is_some_and(|(user, _)| user.contains(':'))
-    });
-    let follows_key = previous.is_some_and(|previous| {
-        let previous = String::from_utf8_lossy(previous).to_lowercase();
-        previous.starts_with('-') && !previous.contains(['=', ':', ' ']) && names_a_secret(&previous)
-    });
-    has_key || has_url_password || follows_key
-}
-
-fn is_key_character(character: char) -> bool {
-    character.is_alphanumeric() || matches!(character, '-' | '_' | '.')
-}
-
-fn names_a_secret(key: &str) -> bool {
-    let mut words = key.split(['-', '_', '.']).filter(|word| !word.is_empty()).rev();
-    // "keyStorePassword" has its word at the end, "token-file" in the middle; "pass" is a word of its own only.
-    let named = key.split(['-', '_', '.']).any(|word| {
-        SECRET_WORDS.iter().any(|secret| match secret.len() {
-            0..=4 => word == *secret,
-            _ => word.contains(secret),
-        })
-    });
-    let last = words.next().unwrap_or_default();
-    let is_key = last == "key" || KEY_WORDS.iter().any(|word| last.strip_suffix("key") == Some(word));
-    named || is_key
+/// Whether each argument may hold a secret: whether anything of it is hidden where command lines are shown.
+pub(super) fn secrets(arguments: &[&[u8]]) -> Vec<bool> {
+    let texts: Vec<_> = arguments.iter().map(|argument| String::from_utf8_lossy(argument)).collect();
+    let shown = masked(texts.iter().map(AsRef::as_ref));
+    texts.iter().zip(shown).map(|(text, shown)| *text != shown).collect()
 }
 
 /// Whether `text` looks like something that another start of the same program would not have: an identifier, a
@@ -95,15 +59,15 @@ mod tests {
             "postgres://app:hunter2@db/metrics",
             "export DB_PASSWORD=x; exec app",
         ] {
-            assert!(is_secret(None, argument.as_bytes()), "{argument}");
+            assert_eq!(secrets(&[b"app", argument.as_bytes()]), [false, true], "{argument}");
         }
-        assert!(is_secret(Some(b"--password"), b"hunter2"));
+        assert_eq!(secrets(&[b"--password", b"hunter2"]), [false, true]);
         for argument in
             ["token-service", "com.example.TokenService", "--class-path=x", "--bypass=1", "--monkey=1"]
         {
-            assert!(!is_secret(Some(b"--config"), argument.as_bytes()), "{argument}");
+            assert_eq!(secrets(&[b"--config", argument.as_bytes()]), [false, false], "{argument}");
         }
-        assert!(!is_secret(None, b"http://app@db/metrics") && !is_secret(None, b"\xff\xfe=\xff"));
+        assert_eq!(secrets(&[b"http://app@db/metrics", b"\xff\xfe=\xff"]), [false, false]);
     }
 
     #[test]

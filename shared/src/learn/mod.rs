@@ -20,6 +20,7 @@ use std::fmt;
 use self::candidate::{Candidate, Offer, Rank, offer};
 use self::pattern::Variables;
 use crate::config::RegexTemplate;
+use crate::mask::masked_command;
 use crate::matching::Criterion;
 use crate::process::CommandLine;
 
@@ -68,7 +69,7 @@ pub fn identify(line: &CommandLine) -> Identity {
     let what = line.argument(main.unwrap_or(0)).unwrap_or_default();
     Identity {
         name: naming::proposed_name(line, &offer),
-        what: String::from_utf8_lossy(what).into_owned(),
+        what: masked_command([String::from_utf8_lossy(what).as_ref()]),
         is_java_program: offer.anatomy.is_java && main.is_some(),
     }
 }

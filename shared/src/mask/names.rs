@@ -1,0 +1,187 @@
+//! Which names stand for a secret.
+
+use super::Kind;
+
+/// Words that are a secret's name, also within a longer word: `dbpassword`, `AuthToken`.
+const WITHIN: [&str; 12] = [
+    "password",
+    "passwd",
+    "passwort",
+    "passphrase",
+    "passcode",
+    "secret",
+    "token",
+    "credential",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "authorization",
+];
+/// Words that are one only by themselves.
+const ALONE: [&str; 10] =
+    ["pass", "pw", "pwd", "psw", "cred", "cookie", "passin", "passout", "signature", "sessionid"];
+/// Words that are one at the end of a longer word, such as `storepass` and `dbpwd`, with the words that only look so.
+const ENDINGS: [&str; 2] = ["pass", "pwd"];
+const NO_PASSWORDS: [&str; 7] =
+    ["bypass", "compass", "trespass", "overpass", "underpass", "surpass", "encompass"];
+/// Words before `key` that make it one which opens something.
+const KEYS: [&str; 10] =
+    ["api", "access", "private", "secret", "encryption", "signing", "account", "storage", "shared", "master"];
+/// Last words that say something about a secret, which is not the secret: `--password-file /etc/rta/password`,
+/// `TokenService.java:7`.
+const ABOUT: [&str; 25] = [
+    "file",
+    "files",
+    "path",
+    "dir",
+    "directory",
+    "folder",
+    "location",
+    "timeout",
+    "ttl",
+    "expiry",
+    "length",
+    "size",
+    "type",
+    "class",
+    "algorithm",
+    "iterations",
+    "policy",
+    "enabled",
+    "stdin",
+    "prompt",
+    "manager",
+    "interval",
+    "java",
+    "scala",
+    "py",
+];
+
+/// Returns true if a value with this name is likely to be a secret: `-Djavax.net.ssl.keyStorePassword`, `API_KEY`.
+pub(super) fn names_a_secret(name: &str, kind: Kind) -> bool {
+    let trimmed = name.trim_start_matches('-');
+    // The variable of a shell that holds its directory.
+    if matches!(trimmed, "PWD" | "OLDPWD") {
+        return false;
+    }
+    [property(name), trimmed].iter().any(|name| are_of_a_secret(&words(name), kind))
+}
+
+fn are_of_a_secret(words: &[String], kind: Kind) -> bool {
+    let Some(last) = words.last() else { return false };
+    if ABOUT.contains(&last.as_str()) {
+        return false;
+    }
+    let is_one = |word: &String| {
+        // `tokens` are, too; `pass` and `access` are no plurals.
+        let word = word.strip_suffix('s').filter(|word| !word.ends_with('s')).unwrap_or(word);
+        ALONE.contains(&word)
+            || WITHIN.iter().any(|secret| word.contains(secret))
+            || ENDINGS.iter().any(|ending| word.ends_with(ending)) && !NO_PASSWORDS.contains(&word)
+    };
+    let opens = |pair: &[String]| matches!(pair, [of, key] if key == "key" && KEYS.contains(&of.as_str()));
+    // Alone it is a key of whatever map in what programs say.
+    let is_key = words.len() == 1 && last == "key" && kind == Kind::Command;
+    words.iter().any(is_one) || words.windows(2).any(opens) || is_key || last == "auth"
+}
+
+/// The name without the dashes, and without the letter of an option that sets a property: `-Dpass`, `-J-Dpass`.
+fn property(name: &str) -> &str {
+    let mut name = name;
+    while let Some(rest) = name.strip_prefix('-') {
+        let property = rest.strip_prefix(['D', 'P', 'J', 'E']);
+        name = property
+            .filter(|name| name.starts_with(|next: char| next.is_lowercase() || next == '-'))
+            .unwrap_or(rest);
+    }
+    name
+}
+
+/// The words of a name in lower case: `keyStore_Password` has `key`, `store` and `password`.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut was_lower = false;
+    for letter in name.chars() {
+        let begins = !letter.is_alphanumeric() || was_lower && letter.is_uppercase();
+        was_lower = letter.is_lowercase() || letter.is_ascii_digit();
+        if begins && words.last().is_some_and(|word| !word.is_empty()) {
+            words.push(String::new());
+        }
+        if letter.is_alphanumeric()
+            && let Some(word) = words.last_mut()
+        {
+            word.extend(letter.to_lowercase());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_taken_apart_into_words() {
+        let rows: [(&str, &[&str]); 5] = [
+            ("-Djavax.net.ssl.keyStorePassword", &["javax", "net", "ssl", "key", "store", "password"]),
+            ("-J-Dpass", &["pass"]),
+            ("--API_KEY", &["api", "key"]),
+            ("-Debug", &["ebug"]),
+            ("--", &[]),
+        ];
+        for (name, expected) in rows {
+            assert_eq!(words(property(name)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_told_from_what_only_looks_like_one() {
+        for name in [
+            "password",
+            "-Dpass",
+            "--pass",
+            "-storepass",
+            "dbpwd",
+            "PGPASSWORD",
+            "DB_PW",
+            "apiKey",
+            "--api-key",
+            "tokens",
+            "AuthToken",
+            "aws_secret_access_key",
+            "AWS_ACCESS_KEY_ID",
+            "client-secret",
+            "X-Api-Key",
+            "http-auth",
+            "Cookie",
+            "spark.hadoop.fs.s3a.secret.key",
+            "CREDENTIALS",
+            "passphrase",
+            "MYSQL_PWD",
+        ] {
+            assert!(names_a_secret(name, Kind::Prose), "{name}");
+        }
+        for name in [
+            "bypass",
+            "--class-path",
+            "monkey",
+            "--password-file",
+            "token.ttl",
+            "PWD",
+            "OLDPWD",
+            "keystore",
+            "author",
+            "passenger",
+            "--port",
+            "compass",
+            "key.serializer",
+            "--password-stdin",
+            "-D",
+            "",
+        ] {
+            assert!(!names_a_secret(name, Kind::Command), "{name}");
+        }
+        assert!(names_a_secret("key", Kind::Command) && !names_a_secret("key", Kind::Prose));
+    }
+}
