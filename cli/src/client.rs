@@ -6,10 +6,12 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
+use rta_shared::address::{AddressProblem, server_url};
 use rta_shared::control::ActionKind;
 use rta_shared::event::Event;
 use rta_shared::explain::ExplainedPart;
 use rta_shared::maintenance::Maintenance;
+use rta_shared::mask::masked_text;
 use rta_shared::overview::{InstanceId, Overview};
 use rta_shared::plan::{Conduct, Plan, PlanEvent, Wish};
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
@@ -26,6 +28,8 @@ use crate::command::Tls;
 use crate::exit::{CANNOT_TELL, FAILED, Failure, USAGE};
 use crate::token::Bearer;
 
+/// The aggregator's port, where its address names none.
+const PORT: u16 = 7600;
 const CONNECT: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(10);
 /// The aggregator gives every agent 10 s, and those that asked before come first.
@@ -67,16 +71,19 @@ impl Client {
 
     /// A client of the aggregator at `address`, by TLS where that says `https://`.
     pub(crate) fn secured(address: &str, tls: &Tls) -> Result<Self, Failure> {
-        let told =
-            |reason: &str| Failure::new(USAGE, format!("--aggregator \"{}\" {reason}", printable(address)));
-        let url = match address.split_once("://") {
-            None => format!("http://{address}"),
-            Some(("http", _)) => address.to_owned(),
-            Some(("https", _)) => address.to_owned(),
-            Some(_) => return Err(told("is no address; write for example http://127.0.0.1:7600")),
+        let told = |reason: &str| {
+            let shown = masked_text(&printable(address));
+            Failure::new(USAGE, format!("--aggregator \"{shown}\" {reason}"))
         };
-        let endpoint = Endpoint::from_shared(url.clone())
-            .map_err(|_| told("is no address; write for example http://127.0.0.1:7600"))?;
+        let written = match address.contains("://") {
+            false => format!("http://{address}"),
+            true => address.to_owned(),
+        };
+        let hint = |problem: &dyn std::fmt::Display| {
+            told(&format!("{problem}; write for example http://127.0.0.1:7600"))
+        };
+        let url = server_url(&written, PORT).map_err(|problem| hint(&problem))?;
+        let endpoint = Endpoint::from_shared(url.clone()).map_err(|_| hint(&AddressProblem::Shape))?;
         let endpoint = endpoint
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)

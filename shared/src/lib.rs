@@ -8,6 +8,7 @@
 //! | [`text`] | foreign text made safe to show; the nearest word to a misspelt one |
 //! | [`human`] | times and amounts as people say them |
 //! | [`name`] | names compared without regard to case |
+//! | [`address`] | addresses as people write them |
 //! | [`process`] | a process as the matcher sees it |
 //! | [`matching`] | criteria against one process |
 //! | [`config`] | the platform's configuration: decoded, checked, loaded |
@@ -33,6 +34,7 @@
 //! | [`logging`] | how every rta program writes its log |
 //! | [`lifecycle`] | owned tasks, signals, and what a supervisor is told |
 
+pub mod address;
 pub mod autostart;
 pub mod config;
 pub mod control;

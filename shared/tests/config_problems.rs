@@ -486,7 +486,16 @@ fn a_probe_asks_one_thing_that_can_be_asked() {
         ("tcp = \"a:1\", http = \"http://h\"", "probe: it asks one thing: \"tcp\", \"http\" or \"command\""),
         ("interval = \"1s\"", "it asks one thing"),
         ("tcp = \"9092\"", "\"9092\" is no address to connect to"),
-        ("tcp = \"h:99999\"", "is no address to connect to"),
+        ("tcp = \"h:99999\"", "\"h:99999\" has a port that is no number from 1 to 65535; write for example"),
+        ("tcp = \"ann:s3cret@h:1\"", "has a user name or a password"),
+        ("http = \"http://h:80800/x\"", "\"http://h:80800/x\" has a port that is no number from 1 to 65535"),
+        ("http = \"http://h:0\"", "has a port that is no number"),
+        (
+            "http = \"http://ann:s3cret@h/x\"",
+            "\"http://ann:***@h/x\" has a user name or a password, which probes do not send",
+        ),
+        ("http = \"http://h/x#y\"", "has a fragment"),
+        ("command = [\"bin/probe\"]", "its program \"bin/probe\" is relative"),
         ("http = \"https://h/\"", "asks for TLS, which probes do not have"),
         ("http = \"h/x\"", "is no URL"),
         ("tcp = \"h:1\", status = 200", "key \"status\" belongs to \"http\""),
@@ -502,6 +511,68 @@ fn a_probe_asks_one_thing_that_can_be_asked() {
         assert_eq!(problems.len(), 1, "{text}: {problems:#?}");
         assert!(problems[0].contains("component \"app\"") && problems[0].contains(expected), "{problems:#?}");
     }
+}
+
+#[test]
+fn paths_that_lead_nowhere_certain_are_refused() {
+    let component = |rest: &str| {
+        let own = "[[component]]\nname = \"paths\"\ncriteria = [{ regex = 'p' }]\n";
+        SOUND.replace("[[role]]", &format!("{own}{rest}\n[[role]]"))
+    };
+    let rows = [
+        ("log = \"app.log\"", "component \"paths\": log: \"app.log\" is no absolute path"),
+        ("log = \"~/app.log\"", "log: \"~/app.log\" is no absolute path"),
+        ("log = \"/var/log/\"", "log: \"/var/log/\" is a folder"),
+        ("log = \"/var/log/..\"", "is a folder"),
+        (
+            "log = \"/dev/console\"",
+            "is no file that holds a log; write the path of a file, or /dev/null for none",
+        ),
+        ("log = \"/proc/kmsg\"", "is no file that holds a log"),
+        (
+            "start = { command = [\"x\"], log = \"logs/x.log\" }",
+            "start: log: \"logs/x.log\" is no absolute path",
+        ),
+        ("start = { command = [\"x\"], log = \"\" }", "start: log: \"\" is no absolute path"),
+        (
+            "start = { command = [\"x\"], directory = \"opt\" }",
+            "start: directory: \"opt\" is no absolute path",
+        ),
+        (
+            "start = { command = [\"bin/x\"] }",
+            "start: command: \"bin/x\" is relative, and there is no \"directory\"",
+        ),
+        (
+            "start = { command = [\"/x\"] }\nstop = { command = [\"./stop\"] }",
+            "stop: command: \"./stop\" is relative",
+        ),
+    ];
+    for (rest, expected) in rows {
+        let problems = problems(&component(rest));
+        assert_eq!(problems.len(), 1, "{rest}: {problems:#?}");
+        assert!(problems[0].contains(expected), "{rest}: {problems:#?}");
+    }
+    // What a variable makes of it counts, once for all hosts that have the same value.
+    let relative = SOUND.replace("/opt/k", "opt/k").replace("[[role]]", "log = \"${home}/x.log\"\n[[role]]");
+    let found = problems(&relative);
+    assert!(found.len() == 1 && found[0].contains("\"opt/k/x.log\" is no absolute path"), "{found:#?}");
+    for rest in [
+        "log = \"/var/log/app.log\"",
+        "start = { command = [\"bin/x\"], directory = \"/opt/x\" }\nstop = { command = [\"bin/stop\"] }",
+        "start = { command = [\"x\"], log = \"/dev/null\" }",
+        "log = \"/dev/null\"",
+    ] {
+        load_sources(&[Source { name: "x".to_owned(), text: component(rest) }]).unwrap();
+    }
+}
+
+#[test]
+fn dev_null_is_a_log_of_which_there_is_nothing_to_read() {
+    let start = "start = { command = [\"/opt/x\"], log = \"/dev/null\" }\n[[role]]";
+    let config = host_config(&SOUND.replace("[[role]]", start));
+    let app = config.find("app").unwrap();
+    assert_eq!(app.log, None);
+    assert_eq!(app.start.as_ref().unwrap().engine.command().unwrap().log, None);
 }
 
 #[test]

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use tonic::transport::Uri;
-
 use super::host::{
     CommandRule, Count, Engine, HostComponent, HostConfig, Part, Prerequisite, ProbeRule, Question,
     RestartRule, StartRule, StopRule, StopScope, StopSignal,
 };
 use super::template::{CompileError, RegexTemplate, Template, UnknownVariable};
+use crate::address::{AddressProblem, host_and_port, url as url_of};
+use crate::mask::masked_text;
 use crate::matching::Criterion;
 use crate::name::Name;
 use crate::text::printable;
@@ -167,6 +167,9 @@ impl EngineTemplate {
     }
 }
 
+/// The log of what is to have none: what is written to it is gone (null(4)).
+pub(super) const NULL_DEVICE: &str = "/dev/null";
+
 /// A command with variables; see [`CommandRule`] for the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandTemplate {
@@ -195,7 +198,7 @@ impl CommandTemplate {
                 .iter()
                 .map(|(name, value)| Ok((name.clone(), text(value)?)))
                 .collect::<Result<_, _>>()?,
-            log: path(&self.log)?.map(Into::into),
+            log: path(&self.log)?.filter(|log| log != NULL_DEVICE).map(Into::into),
         })
     }
 }
@@ -288,25 +291,34 @@ impl QuestionTemplate {
         match self {
             Self::Tcp(address) => {
                 let address = text(address)?;
-                let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty());
-                match port.and_then(|(_, port)| port.parse::<u16>().ok()) {
-                    Some(1..) => Ok(Question::Tcp(address)),
-                    _ => Err(format!(
-                        "\"{}\" is no address to connect to; write for example \"127.0.0.1:9092\"",
-                        printable(&address)
-                    )),
-                }
+                let told = |problem: AddressProblem| {
+                    let what = match problem {
+                        AddressProblem::Shape => "is no address to connect to".to_owned(),
+                        problem => problem.to_string(),
+                    };
+                    let shown = masked_text(&printable(&address));
+                    format!("\"{shown}\" {what}; write for example \"127.0.0.1:9092\"")
+                };
+                host_and_port(&address).map_err(told)?;
+                Ok(Question::Tcp(address))
             }
             Self::Http { url, status } => {
                 let written = text(url)?;
-                let told = |reason: &str| format!("\"{}\" {reason}", printable(&written));
-                let url: Uri = written.parse().map_err(|_| told("is no URL"))?;
-                match (url.scheme_str(), url.host().filter(|host| !host.is_empty())) {
-                    (Some("http"), Some(_)) => Ok(Question::Http { url, status: *status }),
-                    (Some("https"), _) => {
+                let told = |reason: &str| format!("\"{}\" {reason}", masked_text(&printable(&written)));
+                const HINT: &str = "is no URL; write for example \"http://127.0.0.1:3000/api/health\"";
+                let url = url_of(&written).map_err(|problem| match problem {
+                    AddressProblem::Shape => told(HINT),
+                    AddressProblem::User => told(
+                        "has a user name or a password, which probes do not send; use a command such as curl",
+                    ),
+                    problem => told(&problem.to_string()),
+                })?;
+                match url.scheme_str() {
+                    Some("http") => Ok(Question::Http { url, status: *status }),
+                    Some("https") => {
                         Err(told("asks for TLS, which probes do not have; use a command such as curl"))
                     }
-                    _ => Err(told("is no URL; write for example \"http://127.0.0.1:3000/api/health\"")),
+                    _ => Err(told(HINT)),
                 }
             }
             Self::Command(command) => {
@@ -357,6 +369,18 @@ impl Host {
     /// Whether it carries the component of this canonical name.
     pub fn carries(&self, component: &Name) -> bool {
         self.components.contains(component)
+    }
+
+    /// A text with the variables of this host, as far as they are known everywhere: `${ip}` is where it is configured.
+    ///
+    /// # Errors
+    /// The first variable without a value.
+    pub(super) fn expand(&self, template: &Template) -> Result<String, UnknownVariable> {
+        template.expand(|name| match name {
+            "hostname" => Some(self.name.as_str().to_owned()),
+            "ip" => self.ip.first().map(ToString::to_string),
+            _ => self.variables.get(name).cloned(),
+        })
     }
 }
 
@@ -491,6 +515,7 @@ impl Platform {
                 .map(|log| log.expand(value))
                 .transpose()
                 .map_err(|error| told(&error))?
+                .filter(|log| log != NULL_DEVICE)
                 .map(Into::into),
             restart: component.restart,
             wanted: component.wanted,

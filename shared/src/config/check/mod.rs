@@ -3,14 +3,13 @@
 mod control;
 mod cycle;
 mod names;
+mod paths;
 mod probes;
 mod requirements;
 mod variables;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-
-use tonic::transport::Uri;
 
 use self::names::{Alphabet, Names};
 use super::platform::{
@@ -19,6 +18,8 @@ use super::platform::{
 };
 use super::raw::{RawComponent, RawConfig, RawDependency, RawEnvironment, RawHost, RawPart, RawRole};
 use super::source::{At, Problems};
+use crate::address::{AddressProblem, server_url};
+use crate::mask::masked_text;
 use crate::name::Name;
 use crate::text::printable;
 
@@ -64,6 +65,7 @@ pub(super) fn check(raw: &RawConfig, problems: &mut Problems<'_>) -> Platform {
     control::check(raw, problems);
     variables::check(&platform, raw, problems);
     variables::check_overrides(raw, problems);
+    paths::check(&platform, raw, problems);
     probes::check(&platform, raw, problems);
     requirements::check(&platform, raw, problems);
     platform
@@ -197,9 +199,16 @@ fn host(
         }
     }
     let agent = match &raw.agent {
-        Some(written) => agent_address(&written.value).map_err(|reason| {
-            let shown = printable(&written.value);
-            problems.report(written.place, format!("{owner}: key \"agent\": \"{shown}\" {reason}"));
+        Some(written) => server_url(&written.value, AGENT_PORT).map_err(|problem| {
+            let shown = masked_text(&printable(&written.value));
+            let what = match problem {
+                AddressProblem::Shape => "is no agent address".to_owned(),
+                problem => problem.to_string(),
+            };
+            let sentence = format!(
+                "{owner}: key \"agent\": \"{shown}\" {what}; write for example \"http://c9t21193:7601\""
+            );
+            problems.report(written.place, sentence);
         }),
         None => Ok(format!("http://{}:{AGENT_PORT}", name.folded())),
     };
@@ -240,37 +249,4 @@ fn addresses(raw: &RawHost, owner: &str, problems: &mut Problems<'_>) -> Vec<IpA
         }
     }
     addresses
-}
-
-/// `http://host:port` or `https://host:port` in lower case, the port filled in.
-fn agent_address(written: &str) -> Result<String, &'static str> {
-    const SHAPE: &str = "is no agent address; write for example \"http://c9t21193:7601\"";
-    let uri: Uri = written.parse().map_err(|_| SHAPE)?;
-    let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https")).ok_or(SHAPE)?;
-    let host = uri.host().filter(|host| !host.is_empty()).ok_or(SHAPE)?;
-    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-        return Err(SHAPE);
-    }
-    let port = match uri.port_u16() {
-        Some(port) => port,
-        None if uri.authority().is_some_and(|authority| authority.as_str() == host) => AGENT_PORT,
-        None => return Err(SHAPE),
-    };
-    Ok(format!("{scheme}://{}:{port}", host.to_lowercase()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::agent_address;
-
-    #[test]
-    fn agent_addresses_are_made_alike() {
-        assert_eq!(agent_address("http://C9t21193:7601/").as_deref(), Ok("http://c9t21193:7601"));
-        assert_eq!(agent_address("http://127.0.0.1").as_deref(), Ok("http://127.0.0.1:7601"));
-        assert_eq!(agent_address("http://[::1]:1").as_deref(), Ok("http://[::1]:1"));
-        assert_eq!(agent_address("HTTPS://H").as_deref(), Ok("https://h:7601"));
-        for wrong in ["h:7601", "h", "", "http://", "http://h:1/x", "ftp://h", "http://h:99999"] {
-            assert!(agent_address(wrong).is_err(), "{wrong}");
-        }
-    }
 }

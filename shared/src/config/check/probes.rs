@@ -8,6 +8,7 @@ use super::super::raw::RawConfig;
 use super::super::source::Problems;
 use super::super::template::Template;
 use crate::process::CommandLine;
+use crate::text::printable;
 
 /// Stands for the address of a host that only itself knows.
 const SOME_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -31,7 +32,17 @@ pub(super) fn check(platform: &Platform, raw: &RawConfig, problems: &mut Problem
                     continue;
                 }
             };
-            if let Some(Question::Command(command)) = config.probe.as_ref().map(|probe| &probe.question)
+            let question = config.probe.as_ref().map(|probe| &probe.question);
+            if let Some(Question::Command(command)) = question
+                && let Some(program) = command.first().filter(|program| is_relative(program))
+            {
+                let shown = printable(program);
+                problems.report(
+                    probe.place,
+                    format!("{owner}: its program \"{shown}\" is relative; write an absolute path, or a name for PATH"),
+                );
+            }
+            if let Some(Question::Command(command)) = question
                 && config.claims(&CommandLine::from_arguments(command))
             {
                 problems.report(
@@ -43,4 +54,9 @@ pub(super) fn check(platform: &Platform, raw: &RawConfig, problems: &mut Problem
             }
         }
     }
+}
+
+/// Whether a program is looked for below the agent's own working directory, which a configuration cannot know.
+fn is_relative(program: &str) -> bool {
+    program.contains('/') && !program.starts_with('/')
 }

@@ -1,0 +1,81 @@
+//! Paths that lead nowhere certain: relative ones, folders in place of files, devices.
+
+use super::super::platform::{Component, Host, NULL_DEVICE, Platform};
+use super::super::raw::{RawComponent, RawConfig};
+use super::super::source::{At, Problems};
+use super::super::template::Template;
+
+/// What a path is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// Output is written to it, or shown of it.
+    Log,
+    /// A command runs in it.
+    Directory,
+    /// A program is run; `has_directory`: relative to one that is absolute.
+    Program { has_directory: bool },
+}
+
+/// Notes, for every host that carries a component, each of its paths that cannot be meant. The agent's own working
+/// directory is nothing that a configuration can know.
+pub(super) fn check(platform: &Platform, raw: &RawConfig, problems: &mut Problems<'_>) {
+    for (component, written) in platform.components.iter().zip(&raw.components) {
+        let hosts: Vec<&Host> = platform.hosts().filter(|host| host.carries(&component.name)).collect();
+        for (key, purpose, template) in paths(written) {
+            let mut values: Vec<String> =
+                hosts.iter().filter_map(|host| host.expand(&template.value).ok()).collect();
+            if hosts.is_empty() && template.value.variables().next().is_none() {
+                values.extend(template.value.expand(|_| None));
+            }
+            values.sort_unstable();
+            values.dedup();
+            for value in values {
+                if let Some(reason) = problem(&value, purpose) {
+                    let sentence = sentence(component, key, &value, reason);
+                    problems.report(template.place, sentence);
+                }
+            }
+        }
+    }
+}
+
+fn sentence(component: &Component, key: &str, value: &str, reason: &str) -> String {
+    let value = crate::text::printable(value);
+    format!("component \"{}\": {key}: \"{value}\" {reason}", component.name)
+}
+
+/// The paths of a component, with the keys that they stand under.
+fn paths(written: &RawComponent) -> Vec<(&'static str, Use, &At<Template>)> {
+    let mut paths = Vec::new();
+    let has_directory = written.start.as_ref().is_some_and(|start| start.directory.is_some());
+    if let Some(start) = &written.start {
+        paths.extend(start.command.first().map(|at| ("start: command", Use::Program { has_directory }, at)));
+        paths.extend(start.directory.as_ref().map(|at| ("start: directory", Use::Directory, at)));
+        paths.extend(start.log.as_ref().map(|at| ("start: log", Use::Log, at)));
+    }
+    paths
+        .extend(written.stop.command.first().map(|at| ("stop: command", Use::Program { has_directory }, at)));
+    paths.extend(written.log.as_ref().map(|at| ("log", Use::Log, at)));
+    paths
+}
+
+/// Why a path cannot be meant, as the end of a sentence.
+fn problem(path: &str, purpose: Use) -> Option<&'static str> {
+    let is_absolute = path.starts_with('/');
+    match purpose {
+        Use::Program { has_directory } => (path.contains('/') && !is_absolute && !has_directory).then_some(
+            "is relative, and there is no \"directory\"; write an absolute path, or set \"directory\"",
+        ),
+        Use::Directory if !is_absolute => Some("is no absolute path"),
+        Use::Directory => None,
+        Use::Log if !is_absolute => Some("is no absolute path"),
+        Use::Log if path == NULL_DEVICE => None,
+        Use::Log if path.ends_with('/') || path.ends_with("/.") || path.ends_with("/..") => {
+            Some("is a folder; write the path of a file in it")
+        }
+        Use::Log if ["/dev/", "/proc/", "/sys/"].iter().any(|folder| path.starts_with(folder)) => {
+            Some("is no file that holds a log; write the path of a file, or /dev/null for none")
+        }
+        Use::Log => None,
+    }
+}
