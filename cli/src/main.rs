@@ -26,16 +26,18 @@ mod render;
 mod select;
 mod shell;
 mod terminal;
+mod thresholds;
 mod token;
 mod typed;
 mod user;
 mod watch;
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::client::Client;
 use crate::command::{Arguments, Command, Config, RemoteConfig};
@@ -66,12 +68,27 @@ fn main() -> ExitCode {
 fn usage(error: &clap::Error) -> ExitCode {
     // A reader that has gone needs no text.
     let _ = error.print();
-    let is_check = std::env::args_os().any(|argument| argument == "check");
     match error.kind() {
+        _ if is_check(std::env::args_os().skip(1)) => ExitCode::from(3),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-        _ if is_check => ExitCode::from(3),
         _ => ExitCode::from(exit::USAGE),
     }
+}
+
+/// Whether the subcommand is `check`: the first word that is neither a flag nor a flag's value.
+fn is_check(arguments: impl Iterator<Item = OsString>) -> bool {
+    let command = Arguments::command();
+    let takes_value = |flag: &str| {
+        let known = command.get_arguments().find(|known| known.get_long() == Some(flag));
+        known.is_some_and(|known| known.get_action().takes_values())
+    };
+    let mut is_value = false;
+    let mut words = arguments.filter(|word| {
+        let flag = word.to_str().and_then(|word| word.strip_prefix("--"));
+        let is_flag = word.as_encoded_bytes().starts_with(b"-");
+        !std::mem::replace(&mut is_value, flag.is_some_and(takes_value)) && !is_flag
+    });
+    words.next().is_some_and(|word| word == "check")
 }
 
 /// Tells a failure on standard error; its exit code.
@@ -105,11 +122,17 @@ fn run(arguments: &Arguments) -> Outcome {
     }
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::new(CANNOT_TELL, format!("no runtime: {error}")))?;
-    let _within = runtime.enter();
+    let within = runtime.enter();
     let client = Client::secured(&arguments.aggregator, &arguments.tls);
+    if let Command::Check(wish) = &arguments.command {
+        let outcome = runtime.block_on(remote::check(client, wish, out));
+        drop(within);
+        // A look-up of a name that hangs is not waited for: the time is over.
+        runtime.shutdown_background();
+        return outcome;
+    }
     match &arguments.command {
         Command::Remote(command) => runtime.block_on(remote::remote(command, &client?, style, out)),
-        Command::Check(place) => runtime.block_on(remote::check(client, place, out)),
         Command::Explain { target, json, .. } => {
             runtime.block_on(explain::remote(&client?, target, *json, out))
         }
@@ -118,12 +141,31 @@ fn run(arguments: &Arguments) -> Outcome {
         }
         Command::Shell => shell::shell(&runtime, &client?, style),
         Command::Demo { web, grpc } => runtime.block_on(demo::demo(*web, *grpc, out)),
-        Command::Local { .. }
+        Command::Check(_)
+        | Command::Local { .. }
         | Command::Learn(_)
         | Command::Discover(_)
         | Command::Completions { .. }
         | Command::Pki(_)
         | Command::User(_)
         | Command::Config(Config::Check { .. }) => Ok(OK),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn check_is_known_by_its_place() {
+        let is = |line: &str| is_check(line.split(' ').map(OsString::from));
+        for line in ["check -x", "--aggregator h:1 check --help", "--ca=x --cert y check -V"] {
+            assert!(is(line), "{line}");
+        }
+        for line in
+            ["config check", "stop check", "--aggregator check status", "--help", "status --host check"]
+        {
+            assert!(!is(line), "{line}");
+        }
     }
 }

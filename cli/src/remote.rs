@@ -1,13 +1,14 @@
 //! The commands that ask the aggregator.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use rta_shared::control::ActionKind;
 use rta_shared::overview::{Health, Overview};
 use rta_shared::trouble::quiet;
 
 use crate::client::Client;
-use crate::command::{Control, Place, Remote};
+use crate::command::{Check, Control, Remote};
 use crate::control::control;
 use crate::control::person::Operator;
 use crate::events::events;
@@ -97,15 +98,20 @@ pub(crate) async fn reload(client: &Client, out: &mut (dyn Write + Send)) -> Out
 }
 
 /// The one line of `rta check`; whatever goes wrong is a line too.
-pub(crate) async fn check(client: Result<Client, Failure>, place: &Place, out: &mut dyn Write) -> Outcome {
+pub(crate) async fn check(client: Result<Client, Failure>, wish: &Check, out: &mut dyn Write) -> Outcome {
     let overview = async {
         let all = client?.overview().await?;
         // What is in maintenance may lie elsewhere.
         let quiet = quiet(&all);
-        Ok((select(all, place, "")?, quiet))
+        Ok((select(all, &wish.place, "")?, quiet))
     };
-    let (code, line) = match overview.await {
-        Ok((overview, quiet)) => crate::render::check::check(&overview, &quiet),
+    let overview = tokio::time::timeout(Duration::from_secs(wish.timeout), overview).await;
+    let late =
+        |_| Failure::new(CANNOT_TELL, format!("no answer of the aggregator within {} s", wish.timeout));
+    let (code, line) = match overview.map_err(late).flatten() {
+        Ok((overview, quiet)) => {
+            crate::render::check::check(&overview, &quiet, &wish.thresholds(), wish.verbose > 0)
+        }
         Err(error @ Failure::Output(_)) => return Err(error),
         Err(failure) => (3, crate::render::check::unknown(&failure.message())),
     };

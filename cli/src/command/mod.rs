@@ -1,5 +1,6 @@
 //! The command line.
 
+mod check;
 mod control;
 mod operate;
 mod people;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::check::Check;
 pub(crate) use self::control::Control;
 pub(crate) use self::operate::{Events, Logs, Maintenance, MaintenanceChange, MaintenanceWish};
 pub(crate) use self::people::{Entry, People};
@@ -34,7 +36,8 @@ Exit codes:
   2  wrong usage, or a broken configuration; learn: the text is that of several processes
   3  status and local: something is not up; explain: no process matches
   4  the aggregator does not answer or was lost in the middle, or a name or process is not known
-check has the exit codes of Nagios plugins: 0 ok, 1 warning, 2 critical, 3 unknown.
+check has the exit codes of Nagios plugins: 0 ok, 1 warning, 2 critical, 3 unknown,
+which is also that of wrong usage, --help and --version.
 
 Examples:
   rta demo                          the whole system on this machine, with stand-ins
@@ -93,7 +96,8 @@ pub(crate) enum Command {
     },
     /// One line and an exit code for cron and Nagios: down is critical (2), else unknown is unknown (3), else
     /// degraded is a warning (1)
-    Check(Place),
+    #[command(version)]
+    Check(Check),
     /// Why a component is or is not matched: the processes that come nearest to its criteria
     Explain {
         #[command(flatten)]

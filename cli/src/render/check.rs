@@ -8,24 +8,33 @@ use rta_shared::overview::{Counts, Health, InstanceId, Located, Overview};
 use rta_shared::text::{counted, printable};
 use rta_shared::trouble::{Trouble, troubles, verdict};
 
+use crate::thresholds::{Range, Thresholds};
+
 /// Nagios shows about this much of a line.
 const CAUSES: usize = 5;
+/// The exit codes of plugins, with their words.
+const OK: (u8, &str) = (0, "OK");
+const WARNING: (u8, &str) = (1, "WARNING");
+const CRITICAL: (u8, &str) = (2, "CRITICAL");
+const UNKNOWN: (u8, &str) = (3, "UNKNOWN");
 
 /// The line and the exit code for `overview`. A certain failure is critical; else what is not known is
-/// unknown; else what is degraded is a warning. Of those in `quiet` nobody is alerted: they are in maintenance, or
-/// suffer from it, and are counted apart.
-pub(crate) fn check(overview: &Overview, quiet: &HashSet<InstanceId>) -> (u8, String) {
+/// unknown; else what is degraded is a warning; where `thresholds` of a number are given, they alone judge it. Of those
+/// in `quiet` nobody is alerted: they are in maintenance, or suffer from it, and are counted apart. With `verbose` a
+/// line for each root cause follows.
+pub(crate) fn check(
+    overview: &Overview,
+    quiet: &HashSet<InstanceId>,
+    thresholds: &Thresholds,
+    verbose: bool,
+) -> (u8, String) {
     let (silent, loud): (Vec<_>, Vec<_>) =
         overview.instances().partition(|located| quiet.contains(&located.id()));
     let maintained = silent.iter().filter(|located| located.instance.maintenance.is_some()).count();
     let counts: Counts = loud.iter().map(|located| located.instance.health).collect();
     let (code, word) = match counts.worst() {
-        Some(Health::Up) => (0, "OK"),
-        Some(Health::Degraded) => (1, "WARNING"),
-        Some(Health::Down) => (2, "CRITICAL"),
-        Some(Health::Unknown) => (3, "UNKNOWN"),
-        None if !silent.is_empty() => (0, "OK"),
-        None => (3, "UNKNOWN"),
+        None if silent.is_empty() => UNKNOWN,
+        _ => judged(counts, thresholds),
     };
     let troubles: Vec<Trouble<'_>> =
         troubles(overview).into_iter().filter(|trouble| trouble.maintenance().is_none()).collect();
@@ -43,8 +52,8 @@ pub(crate) fn check(overview: &Overview, quiet: &HashSet<InstanceId>) -> (u8, St
     let impairments = impairments(overview);
     // Where monitoring itself is blind nothing else counts; any other impairment is a warning where nothing is worse.
     let (code, word) = match impairments.first() {
-        Some((part, _)) if part.blinds() => (2, "CRITICAL"),
-        Some(_) if code == 0 => (1, "WARNING"),
+        Some((part, _)) if part.blinds() => CRITICAL,
+        Some(_) if code == 0 => WARNING,
         _ => (code, word),
     };
     let mut text =
@@ -53,8 +62,37 @@ pub(crate) fn check(overview: &Overview, quiet: &HashSet<InstanceId>) -> (u8, St
         text.push_str(&format!("; and {} more impaired", impairments.len() - CAUSES));
     }
     let apart = apart(maintained, silent.iter().filter(|located| located.instance.maintenance.is_none()));
-    let performance = performance(overview, maintained);
-    (code, format!("RTA {word} - {}{apart} | {performance}", one_field(&text)))
+    let performance = performance(overview, maintained, thresholds);
+    let mut lines = format!("RTA {word} - {}{apart} | {performance}", one_field(&text));
+    if verbose {
+        for trouble in &troubles {
+            lines.push('\n');
+            lines.push_str(&one_field(&cause(trouble)));
+        }
+    }
+    (code, lines)
+}
+
+/// The worst of what each number says.
+fn judged(counts: Counts, thresholds: &Thresholds) -> (u8, &'static str) {
+    let verdicts = Health::ALL.map(|health| {
+        let count = counts.of(health);
+        let (warning, critical) = thresholds.of(health);
+        // No platform has so many instances that a float could not count them.
+        let alerts = |range: Option<&Range>| {
+            range.is_some_and(|range| range.alerts(f64::from(u32::try_from(count).unwrap_or(u32::MAX))))
+        };
+        match health {
+            _ if alerts(critical) => CRITICAL,
+            _ if alerts(warning) => WARNING,
+            _ if thresholds.are_given(health) || count == 0 => OK,
+            Health::Up => OK,
+            Health::Degraded => WARNING,
+            Health::Unknown => UNKNOWN,
+            Health::Down => CRITICAL,
+        }
+    });
+    [CRITICAL, UNKNOWN, WARNING].into_iter().find(|verdict| verdicts.contains(verdict)).unwrap_or(OK)
 }
 
 /// Returns what is impaired in the aggregator and in its agents, the most severe first.
@@ -105,11 +143,18 @@ fn one_field(text: &str) -> String {
     printable(text).replace('|', "/")
 }
 
-/// Every instance is counted once: as in maintenance, or by its health.
-fn performance(overview: &Overview, maintained: usize) -> String {
+/// Every instance is counted once: as in maintenance, or by its health. With each number its thresholds.
+fn performance(overview: &Overview, maintained: usize, thresholds: &Thresholds) -> String {
     let all = overview.instances().filter(|located| located.instance.maintenance.is_none());
     let counts: Counts = all.map(|located| located.instance.health).collect();
-    let parts = Health::ALL.iter().map(|health| format!("{health}={}", counts.of(*health)));
+    let parts = Health::ALL.iter().map(|health| {
+        let text = |range: Option<&Range>| range.map(ToString::to_string).unwrap_or_default();
+        let count = counts.of(*health);
+        match thresholds.of(*health) {
+            (None, None) => format!("{health}={count}"),
+            (warning, critical) => format!("{health}={count};{};{}", text(warning), text(critical)),
+        }
+    });
     parts.chain([format!("maintenance={maintained}")]).collect::<Vec<_>>().join(" ")
 }
 
@@ -123,6 +168,42 @@ mod tests {
     use rta_shared::trouble::quiet;
 
     use super::*;
+
+    fn check(overview: &Overview, quiet: &HashSet<InstanceId>) -> (u8, String) {
+        super::check(overview, quiet, &Thresholds::default(), false)
+    }
+
+    #[test]
+    fn thresholds_judge_their_number_and_stand_in_the_performance_data() {
+        use Health::{Degraded, Down, Unknown, Up};
+        type Given = &'static [&'static str];
+        let rows: [(&[Health], Given, Given, u8, &str); 9] = [
+            (&[Down, Up], &["0"], &["1"], 1, "down=1;0;1 "),
+            (&[Down, Down], &["0"], &["1"], 2, "down=2;0;1 "),
+            (&[Down, Up], &[], &["1"], 0, "down=1;;1 "),
+            (&[Degraded, Up], &["degraded=1"], &[], 0, "degraded=1;1; "),
+            (&[Degraded, Up], &[], &["degraded=0"], 2, "degraded=1;;0 "),
+            (&[Unknown, Degraded], &["unknown=5"], &[], 1, "unknown=1;5; "),
+            (&[Up], &[], &["up=2:"], 2, "up=1;;2: "),
+            (&[Unknown, Down], &["0"], &["5"], 3, "down=1;0;5 "),
+            (&[Up, Up], &["@2"], &[], 1, "down=0;@2; "),
+        ];
+        for (healths, warning, critical, code, data) in rows {
+            let parse = |given: &[&str]| given.iter().map(|given| given.parse().unwrap()).collect();
+            let thresholds = Thresholds { warning: parse(warning), critical: parse(critical) };
+            let (found, line) = super::check(&overview(healths), &HashSet::new(), &thresholds, false);
+            assert!(found == code && line.contains(data), "{code}, {data}: {found}, {line}");
+        }
+    }
+
+    #[test]
+    fn with_verbose_every_cause_has_a_line() {
+        let shown = overview(&[Health::Down; 7]);
+        let (_, lines) = super::check(&shown, &HashSet::new(), &Thresholds::default(), true);
+        let lines: Vec<&str> = lines.lines().collect();
+        assert_eq!((lines.len(), lines[0].matches('|').count()), (8, 1));
+        assert!(lines[1..].iter().all(|line| *line == "a/b on DEV/h is down"), "{lines:?}");
+    }
 
     fn overview(healths: &[Health]) -> Overview {
         let instance = |health: &Health| InstanceOverview {
