@@ -114,7 +114,7 @@ mod tests {
             );
             std::fs::write(&path, text).unwrap();
             std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-            Access::users(&path, false, false).unwrap()
+            Access::users(&path, false).unwrap()
         };
         let stranger = known(&users("closed"), request(false, None)).unwrap_err();
         assert_eq!(stranger.code(), Code::Unauthenticated);

@@ -74,3 +74,4 @@ pub use keeper::Configuration;
 pub use local::evaluate_host;
 pub use record::{Record, RecordOptions, Recorder, Unfinished};
 pub use serve::{Page, serve};
+pub use web::Network;

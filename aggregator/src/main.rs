@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use jiff::SignedDuration;
 use rta_aggregator::access::Access;
-use rta_aggregator::{Configuration, Doors, Page, Record, RecordOptions, open_files};
+use rta_aggregator::{Configuration, Doors, Network, Page, Record, RecordOptions, open_files};
 use rta_shared::config::{Platform, load_folder};
 use rta_shared::lifecycle::signals::{LONGEST_END, end_on_signals};
 use rta_shared::logging::{self, LogFormat};
@@ -76,6 +76,10 @@ struct Arguments {
     /// does not answer
     #[arg(long, value_name = "NAME")]
     web_name: Vec<String>,
+    /// A proxy before the page, or a network of them (10.0.0.0/8), whose headers X-Forwarded-For and X-Forwarded-Proto
+    /// are believed; may be given more than once
+    #[arg(long, value_name = "ADDRESS")]
+    trusted_proxy: Vec<Network>,
     /// Listen beyond loopback although connections are not encrypted: whoever listens in sees passwords, and by the
     /// port of the rta command can stop the platform
     #[arg(long)]
@@ -172,7 +176,7 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, String> {
     }
     let platform = load_folder(&arguments.config).map_err(|error| error.to_string())?;
     let access = match &arguments.users {
-        Some(path) => Access::users(path, arguments.read_only, arguments.web_cert.is_some())?,
+        Some(path) => Access::users(path, arguments.read_only)?,
         None => Access::open(arguments.read_only),
     };
     Ok(Prepared { platform, doors: doors(arguments)?, access })
@@ -225,6 +229,6 @@ async fn run(arguments: &Arguments, prepared: Prepared, shutdown: CancellationTo
         "listening"
     );
     let configuration = Configuration::Folder { platform, folder: arguments.config.clone(), asked };
-    let page = Page { access, names: arguments.web_name.clone() };
+    let page = Page { access, names: arguments.web_name.clone(), proxies: arguments.trusted_proxy.clone() };
     rta_aggregator::serve(configuration, record, web, grpc, doors, page, shutdown).await
 }

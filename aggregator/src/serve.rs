@@ -23,7 +23,7 @@ use crate::keeper::Configuration;
 use crate::operations::Operations;
 use crate::record::Record;
 use crate::service::Service;
-use crate::web::{HostPolicy, router};
+use crate::web::{HostPolicy, Network, router};
 use crate::web_server;
 
 /// What is still being answered at shutdown has this long to end.
@@ -41,6 +41,8 @@ pub struct Page {
     pub access: Access,
     /// The host names under which it is asked for; none: those of loopback, and beyond it any.
     pub names: Vec<String>,
+    /// Whose word is taken for where a request comes from.
+    pub proxies: Vec<Network>,
 }
 
 /// Follows every agent of the platform of `configuration` and serves the page on `web` and gRPC on `grpc`, until
@@ -77,7 +79,7 @@ pub async fn serve(
     let expiry = expiry::follow(certificates, operations.inbox.clone());
     tasks.spawn("the watch over certificates", expiry);
 
-    let pages = router(operations.clone(), hosts, access.clone());
+    let pages = router(operations.clone(), hosts, access.clone(), &page.proxies);
     let page = web_server::serve(web, doors.web, pages, shutdown.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AggregatorServiceServer<Service>>().await;

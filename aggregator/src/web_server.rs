@@ -17,6 +17,8 @@ use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use crate::web::Secured;
+
 /// A request's head must be there so soon, from the connection's beginning or the last answer's end: later than a
 /// proxy gives up a connection that nobody uses (nginx: 60 s), or what it sends just then would be lost.
 const HEAD: Duration = Duration::from_secs(75);
@@ -46,9 +48,11 @@ pub(crate) async fn serve(listener: TcpListener, door: Door, pages: Router, shut
             None => break,
         };
         let (pages, from) = (pages.clone(), ConnectInfo(link.peer().address));
+        let secured = Secured(link.peer().secured);
         let answer = service_fn(move |mut request: Request<Incoming>| {
             // Whoever presses a button is recorded with their address.
             request.extensions_mut().insert(from);
+            request.extensions_mut().insert(secured);
             pages.clone().oneshot(request.map(Body::new))
         });
         let connection = open.watch(http.serve_connection(TokioIo::new(link), answer));

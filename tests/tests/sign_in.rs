@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rta_tests::{PASSWORD, People, Program, Session, Site, Web, patiently, run};
 
@@ -11,7 +12,7 @@ const FORM: &str = "environment=TEST&host=h&component=app";
 struct World {
     site: Site,
     _agent: Program,
-    _aggregator: Program,
+    aggregator: Program,
     web: Web,
     grpc: SocketAddr,
     people: People,
@@ -19,6 +20,11 @@ struct World {
 
 impl World {
     fn new(viewing: &str) -> Self {
+        Self::with(viewing, &[])
+    }
+
+    /// With `more` arguments for the aggregator.
+    fn with(viewing: &str, more: &[&str]) -> Self {
         let site = Site::new();
         site.write("components.toml", &site.component("app", "", ""));
         let [(agent, _)] = site.agents(["h"], &[], "host.toml", |[agent]| {
@@ -39,10 +45,12 @@ impl World {
                 "127.0.0.1:0",
                 "--grpc",
                 "127.0.0.1:0",
-            ],
+            ]
+            .iter()
+            .chain(more),
         );
         let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc"));
-        Self { site, _agent: agent, _aggregator: aggregator, web, grpc, people }
+        Self { site, _agent: agent, aggregator, web, grpc, people }
     }
 
     fn is_running(&self) -> bool {
@@ -106,20 +114,110 @@ fn who_only_looks_has_no_buttons_and_viewing_may_be_open() {
 }
 
 #[test]
-fn attempts_are_slowed_down_and_the_right_one_is_let_in_again() {
+fn right_passwords_are_let_in_whatever_is_tried_from_the_same_address() {
     let world = World::new("open");
-    for _ in 0..5 {
-        assert_eq!(world.web.sign_in("ann", "wrong horse battery").code, 401);
-    }
-    // The first waits are short: a password may take longer to be checked on a busy machine.
-    let slowed = patiently("the right one to be slowed down, too", || {
-        if world.web.sign_in("ann", "wrong horse battery").code != 429 {
-            return None;
+    let is_over = AtomicBool::new(false);
+    let wrong = |name: &str| {
+        let mut answered = 0;
+        while !is_over.load(Ordering::Relaxed) {
+            let answer = world.web.sign_in(name, "wrong horse battery");
+            assert!(matches!(answer.code, 401 | 429), "{answer:?}");
+            answered += 1;
         }
-        Some(world.web.sign_in("ann", PASSWORD)).filter(|answer| answer.code == 429)
+        answered
+    };
+    let answered = std::thread::scope(|scope| {
+        let names = ["ann", "ann", "ann", "ann", "bob", "bob", "cid", "dan", "eve", "eve", "fay", "gus"];
+        let attackers: Vec<_> = names.iter().map(|name| scope.spawn(|| wrong(name))).collect();
+        // The first of them are answered at once: by then all are slowed down.
+        patiently("wrong passwords to be tried", || {
+            let log = world.aggregator.log();
+            let tried = log.iter().filter(|line| line.contains("a wrong name or password")).count();
+            (tried > 40).then_some(())
+        });
+        for _ in 0..15 {
+            for name in ["ann", "bob"] {
+                let answer = world.web.sign_in(name, PASSWORD);
+                assert_eq!(answer.code, 303, "{name}: {answer:?}");
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+        attackers.into_iter().map(|attacker| attacker.join().unwrap()).collect::<Vec<u32>>()
     });
-    assert!(slowed.header("retry-after").is_some(), "{slowed:?}");
-    patiently("the wait to be over", || (world.web.sign_in("ann", PASSWORD).code == 303).then_some(()));
+    assert!(answered.iter().all(|answered| *answered > 0), "{answered:?}");
+}
+
+/// A figure of the aggregator's memory, in bytes: `VmRSS` now, `VmHWM` the most there was (proc_pid_status(5)).
+fn memory(world: &World, figure: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", world.aggregator.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(figure)).unwrap();
+    let kilobytes = line.trim_matches(|letter: char| !letter.is_ascii_digit());
+    kilobytes.parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn memory_of_many_wrong_passwords_is_bounded_and_given_back() {
+    const MB: u64 = 1 << 20;
+    let world = World::with("open", &["--trusted-proxy", "127.0.0.1"]);
+    assert_eq!(world.web.sign_in("ann", PASSWORD).code, 303);
+    let before = memory(&world, "VmRSS");
+    std::thread::scope(|scope| {
+        for attacker in 0..32 {
+            let world = &world;
+            scope.spawn(move || {
+                for attempt in 0..10 {
+                    let from = format!("10.0.{attacker}.{attempt}");
+                    let form = "name=ann&password=wrong+horse+battery&next=/";
+                    let answer = world.web.ask("POST", "/sign-in", &[("X-Forwarded-For", &from)], form);
+                    assert_eq!(answer.code, 401, "{answer:?}");
+                }
+            });
+        }
+    });
+    let (after, most) = (memory(&world, "VmRSS"), memory(&world, "VmHWM"));
+    // At most four passwords are checked at a time, each in 19 MiB.
+    assert!(most < before + 110 * MB, "{} MB at most, {} MB before", most / MB, before / MB);
+    assert!(after < before + 15 * MB, "{} MB after, {} MB before", after / MB, before / MB);
+}
+
+#[test]
+fn trusted_proxy_says_who_asks_and_how() {
+    const CLIENT: &str = "203.0.113.9";
+    let form = "name=ann&password=correct+horse+battery&next=/";
+    let proxied = [("X-Forwarded-For", "192.0.2.1, 203.0.113.9"), ("X-Forwarded-Proto", "https")];
+    let world = World::with("closed", &["--trusted-proxy", "127.0.0.0/8"]);
+    let answer = world.web.ask("POST", "/sign-in", &proxied, form);
+    let set = answer.header("set-cookie").unwrap();
+    assert!(set.starts_with("__host-rta=") && set.contains("; secure"), "{set}");
+    let cookie = answer.cookie().replace("__host-rta", "__Host-rta");
+    let [address, scheme] = proxied;
+    let headers = [address, scheme, ("Cookie", cookie.as_str())];
+    let ask = |method: &str, path: &str, body: &str| world.web.ask(method, path, &headers, body);
+    let csrf = ask("GET", "/", "").csrf();
+    assert_eq!(ask("POST", "/start", &format!("{FORM}&csrf={csrf}")).code, 303);
+    patiently("the start to be recorded under the client's address", || {
+        let events = ask("GET", "/api/v1/events?kind=plan", "").body;
+        events.contains(&format!("\"address\":\"{CLIENT}\"")).then_some(())
+    });
+    let signed_in = |world: &World| {
+        patiently("the sign-in to be logged", || {
+            world.aggregator.log().into_iter().find(|line| line.contains("signed in"))
+        })
+    };
+    assert!(signed_in(&world).contains(CLIENT), "{}", signed_in(&world));
+    // Whoever is no trusted proxy says nothing that is believed.
+    let world = World::new("closed");
+    let answer = world.web.ask("POST", "/sign-in", &proxied, form);
+    let set = answer.header("set-cookie").unwrap();
+    assert!(set.starts_with("rta=") && !set.contains("secure"), "{set}");
+    let line = signed_in(&world);
+    assert!(line.contains("127.0.0.1") && !line.contains(CLIENT), "{line}");
+    let output = run("rta-aggregator", ["--config", "x", "--trusted-proxy", "10.0.0.0/40"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.code() == Some(2) && said.contains("its prefix is no number from 0 to 32"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -1,78 +1,130 @@
-//! How soon a password may be tried again.
+//! Wrong passwords of late, and what they cost whoever tries them.
+//!
+//! A wrong attempt is answered later the more there were before it, and the next one on the same account from the same
+//! network is checked a little later. No attempt is refused for that: a right password is let in as soon as it is
+//! checked, whatever others have tried.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// So many wrong attempts are everybody's.
+/// Wrong attempts on an account from one network that cost nothing: people mistype.
 const FREE: u32 = 5;
-/// The longest that has to be waited: nobody is locked out for good by somebody else's attempts.
-const LONGEST: Duration = Duration::from_secs(60);
-/// After so long without an attempt, those before are forgotten.
+/// Wrong attempts from one network, on whatever account, that cost nothing.
+const FREE_OF_NETWORK: u32 = 30;
+/// The latest that a wrong attempt is answered, well within the time that a request may take.
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+/// The longest time between two checks of one account from one network: five guesses a second.
+const LONGEST_GAP: Duration = Duration::from_millis(200);
+/// Time without an attempt after which those before are forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
-/// How many names and addresses are remembered; of more, the longest ago are forgotten.
+/// Accounts and networks that are remembered; of more, the longest ago are forgotten.
 const MOST: usize = 10_000;
 
-/// Whose attempts are counted.
+/// Where an attempt comes from, and which account it is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Who {
-    /// Of a name from one address: nobody is kept out by what others try elsewhere.
-    Name {
-        name: String,
-        address: String,
-    },
-    Address(String),
+pub(super) struct Origin {
+    network: IpAddr,
+    /// `None`: one that does not exist. All of those are one, so that many names get no more attention than one.
+    account: Option<String>,
+}
+
+impl Origin {
+    pub(super) fn new(address: IpAddr, account: Option<&str>) -> Self {
+        Self { network: network(address), account: account.map(str::to_owned) }
+    }
+
+    pub(super) fn network(&self) -> IpAddr {
+        self.network
+    }
+}
+
+/// The network of a client: its address, and of an IPv6 address the first 64 bits, which is what one customer or one
+/// machine is given (RFC 6177).
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let bits = u128::from(address) & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from(bits))
+        }
+        address => address,
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    Origin(Origin),
+    Network(IpAddr),
 }
 
 /// The wrong attempts of late.
 #[derive(Debug, Default)]
-pub(super) struct Attempts(HashMap<Who, Failed>);
+pub(super) struct Attempts(HashMap<Key, Failures>);
 
 #[derive(Clone, Copy, Debug)]
-struct Failed {
-    times: u32,
+struct Failures {
+    count: u32,
     last: Instant,
 }
 
 impl Attempts {
-    /// How long has to be waited before the next attempt.
-    pub(super) fn wait(&self, who: &[Who], now: Instant) -> Option<Duration> {
-        let waits = who.iter().filter_map(|who| self.0.get(who)).map(|failed| {
-            let pause = match failed.times.checked_sub(FREE) {
-                None => Duration::ZERO,
-                Some(more) => Duration::from_secs(1 << more.min(6)).min(LONGEST),
-            };
-            (failed.last + pause).saturating_duration_since(now)
-        });
-        waits.max().filter(|wait| !wait.is_zero())
-    }
-
-    /// An attempt was wrong.
-    pub(super) fn fail(&mut self, who: &[Who], now: Instant) {
-        if self.0.len() + who.len() > MOST {
-            self.0.retain(|_, failed| now.duration_since(failed.last) < FORGOTTEN);
-        }
-        while self.0.len() + who.len() > MOST {
-            let Some(oldest) =
-                self.0.iter().min_by_key(|(_, failed)| failed.last).map(|(who, _)| who.clone())
-            else {
-                break;
-            };
-            self.0.remove(&oldest);
-        }
-        for who in who {
-            let failed = self.0.entry(who.clone()).or_insert(Failed { times: 0, last: now });
-            if now.duration_since(failed.last) >= FORGOTTEN {
-                failed.times = 0;
+    /// Counts an attempt that is going to be checked. It counts as wrong until [`Attempts::succeeded`] says otherwise:
+    /// many at once are no way around the pauses.
+    pub(super) fn begin(&mut self, origin: &Origin, now: Instant) {
+        let keys = [Key::Origin(origin.clone()), Key::Network(origin.network)];
+        self.make_room(keys.len(), now);
+        for key in keys {
+            let failures = self.0.entry(key).or_insert(Failures { count: 0, last: now });
+            if now.duration_since(failures.last) >= FORGOTTEN {
+                failures.count = 0;
             }
-            failed.times = failed.times.saturating_add(1);
-            failed.last = now;
+            failures.count = failures.count.saturating_add(1);
+            failures.last = now;
         }
     }
 
-    /// They were right.
-    pub(super) fn forget(&mut self, who: &[Who]) {
-        for who in who {
-            self.0.remove(who);
+    /// Forgets the wrong attempts on an account from a network: its owner is there. Those on other accounts stay.
+    pub(super) fn succeeded(&mut self, origin: &Origin) {
+        self.0.remove(&Key::Origin(origin.clone()));
+        if let Some(failures) = self.0.get_mut(&Key::Network(origin.network)) {
+            failures.count = failures.count.saturating_sub(1);
+        }
+    }
+
+    /// Returns the time from its arrival after which a wrong attempt is answered.
+    pub(super) fn pause(&self, origin: &Origin) -> Duration {
+        let of_origin = self.excess(&Key::Origin(origin.clone()), FREE);
+        let of_network = self.excess(&Key::Network(origin.network), FREE_OF_NETWORK);
+        let pause = |excess: u32| match excess {
+            0 => Duration::ZERO,
+            more => Duration::from_millis(250 << more.min(8)).min(LONGEST_PAUSE),
+        };
+        pause(of_origin).max(pause(of_network))
+    }
+
+    /// Returns the time from which the next attempt may be checked; `None`: at once.
+    pub(super) fn due(&self, origin: &Origin) -> Option<Instant> {
+        let key = Key::Origin(origin.clone());
+        let gap = match self.excess(&key, FREE) {
+            0 => return None,
+            more => Duration::from_millis(12 << more.min(8)).min(LONGEST_GAP),
+        };
+        Some(self.0.get(&key)?.last + gap)
+    }
+
+    /// How many more there were than cost nothing.
+    fn excess(&self, key: &Key, free: u32) -> u32 {
+        self.0.get(key).map_or(0, |failures| failures.count.saturating_sub(free))
+    }
+
+    fn make_room(&mut self, needed: usize, now: Instant) {
+        if self.0.len() + needed > MOST {
+            self.0.retain(|_, failures| now.duration_since(failures.last) < FORGOTTEN);
+        }
+        while self.0.len() + needed > MOST {
+            let oldest = self.0.iter().min_by_key(|(_, failures)| failures.last).map(|(key, _)| key.clone());
+            let Some(oldest) = oldest else { break };
+            self.0.remove(&oldest);
         }
     }
 }
@@ -81,37 +133,52 @@ impl Attempts {
 mod tests {
     use super::*;
 
-    fn from(name: &str, address: &str) -> [Who; 2] {
-        [Who::Name { name: name.to_owned(), address: address.to_owned() }, Who::Address(address.to_owned())]
+    fn from(account: &str, address: &str) -> Origin {
+        Origin::new(address.parse().unwrap(), Some(account))
     }
 
     #[test]
-    fn the_wait_grows_to_a_minute_and_ends_when_the_right_one_comes() {
+    fn wrong_attempts_are_answered_later_and_later_and_a_right_one_ends_that() {
         let (mut attempts, start) = (Attempts::default(), Instant::now());
         let ann = from("ann", "10.0.0.7");
-        let mut waits = Vec::new();
-        for _ in 0..14 {
-            attempts.fail(&ann, start);
-            waits.push(attempts.wait(&ann, start).map_or(0, |wait| wait.as_secs()));
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            attempts.begin(&ann, start);
+            pauses.push(attempts.pause(&ann).as_millis());
         }
-        assert_eq!(waits, [0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60]);
-        // Who tries other names from there waits, too; ann is let in from elsewhere.
-        assert!(attempts.wait(&from("bob", "10.0.0.7"), start).is_some());
-        assert_eq!(attempts.wait(&from("ann", "10.0.0.8"), start), None);
-        assert_eq!(attempts.wait(&ann, start + LONGEST), None);
-        attempts.fail(&ann, start + FORGOTTEN);
-        assert_eq!(attempts.wait(&ann, start + FORGOTTEN), None);
-        attempts.forget(&ann);
-        assert!(attempts.0.is_empty());
+        assert_eq!(pauses, [0, 0, 0, 0, 0, 500, 1000, 2000, 4000, 8000, 8000, 8000]);
+        assert_eq!(attempts.due(&ann), Some(start + LONGEST_GAP));
+        // Others there, and ann elsewhere, pay nothing for it.
+        for other in [from("bob", "10.0.0.7"), from("ann", "10.0.0.8")] {
+            assert_eq!((attempts.pause(&other), attempts.due(&other)), (Duration::ZERO, None));
+        }
+        attempts.succeeded(&ann);
+        assert_eq!((attempts.pause(&ann), attempts.due(&ann)), (Duration::ZERO, None));
     }
 
     #[test]
-    fn no_more_are_remembered_than_there_is_room_for() {
+    fn many_wrong_attempts_of_a_network_delay_its_wrong_answers_and_no_check() {
         let (mut attempts, start) = (Attempts::default(), Instant::now());
-        for at in 0..=MOST as u64 {
-            attempts.fail(&[Who::Address(at.to_string())], start + Duration::from_millis(at));
+        for at in 0..40 {
+            attempts.begin(&from(&at.to_string(), "2001:db8::1"), start);
+        }
+        let neighbour = from("ann", "2001:db8::2");
+        assert_eq!((attempts.pause(&neighbour), attempts.due(&neighbour)), (LONGEST_PAUSE, None));
+        assert_eq!(attempts.pause(&from("ann", "2001:db8:0:1::1")), Duration::ZERO);
+        // After a quarter of an hour they are forgotten.
+        attempts.begin(&neighbour, start + FORGOTTEN);
+        assert_eq!(attempts.pause(&neighbour), Duration::ZERO);
+        assert_eq!(from("ann", "::ffff:10.0.0.1"), from("ann", "10.0.0.1"));
+    }
+
+    #[test]
+    fn only_so_many_are_remembered() {
+        let (mut attempts, start) = (Attempts::default(), Instant::now());
+        for at in 0..=u32::try_from(MOST / 2).unwrap() {
+            let origin = Origin::new(IpAddr::V4(at.into()), None);
+            attempts.begin(&origin, start + Duration::from_millis(at.into()));
         }
         assert_eq!(attempts.0.len(), MOST);
-        assert!(!attempts.0.contains_key(&Who::Address("0".into())));
+        assert!(!attempts.0.contains_key(&Key::Network(IpAddr::V4(0.into()))));
     }
 }

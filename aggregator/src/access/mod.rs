@@ -5,22 +5,29 @@
 //! | `users` | the file of users and tokens, checked as a whole |
 //! | `password` | passwords and their hashes, and tokens |
 //! | `sessions` | who is signed in; pure, with the time given |
-//! | `attempts` | how soon a password may be tried again; pure, with the time given |
+//! | `attempts` | wrong passwords of late, and what they cost; pure, with the time given |
+//! | `queue` | whose password is checked next; pure |
+//! | `turns` | so many checks at a time, in that order |
 
 mod attempts;
 mod password;
+mod queue;
 mod sessions;
+mod turns;
 mod users;
 
+use std::net::IpAddr;
+use std::num::NonZero;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::time::sleep;
 
-use attempts::{Attempts, Who};
+use attempts::Origin;
 use sessions::Sessions;
+use turns::Turns;
 use users::Users;
 
 pub use password::{hash, new_token};
@@ -29,10 +36,8 @@ pub(crate) use users::Role;
 
 /// How often it is looked whether the file has changed.
 const LOOK: Duration = Duration::from_secs(2);
-/// How many passwords are checked at once: each takes some 20 MB of memory for some 20 ms.
-const CHECKED: usize = 4;
-/// How long a sign-in waits for others to be checked.
-const QUEUED: Duration = Duration::from_secs(5);
+/// The most passwords that are checked at once: each takes some 20 MB of memory and a processor for some 20 ms.
+const MOST_CHECKS: usize = 4;
 
 /// Who may look and who may act; clones share it.
 #[derive(Clone, Debug)]
@@ -42,13 +47,10 @@ pub struct Access(Arc<Inner>);
 struct Inner {
     /// Nobody acts by the page.
     read_only: bool,
-    /// Cookies go by HTTPS alone.
-    is_secure: bool,
     /// `None`: nobody signs in.
     users: Option<RwLock<Arc<Users>>>,
     sessions: Mutex<Sessions>,
-    attempts: Mutex<Attempts>,
-    checks: Arc<Semaphore>,
+    turns: Turns,
 }
 
 /// Somebody who has proved who they are.
@@ -71,24 +73,23 @@ pub(crate) struct SignedIn {
 pub(crate) enum NotSignedIn {
     /// The name or the password is not right; which is not told.
     Wrong,
-    /// After too many attempts, so long has to be waited.
-    TooSoon(Duration),
+    /// Too many sign in at this moment, most of them as this one does: from its network, to its account.
+    Busy,
 }
 
 impl Access {
     /// Whoever reaches the page may look, and act unless it is `read_only`.
     pub fn open(read_only: bool) -> Self {
-        Self::with(None, read_only, false)
+        Self::with(None, read_only)
     }
 
-    /// The users and tokens of the file `path`, which is read again when it changes. With `is_secure` the page is
-    /// served by HTTPS.
+    /// The users and tokens of the file `path`, which is read again when it changes.
     ///
     /// # Errors
     /// Every problem of the file, one a line.
-    pub fn users(path: &Path, read_only: bool, is_secure: bool) -> Result<Self, String> {
+    pub fn users(path: &Path, read_only: bool) -> Result<Self, String> {
         let (stamp, users) = (stamp(path), Users::load(path)?);
-        let access = Self::with(Some(RwLock::new(Arc::new(users))), read_only, is_secure);
+        let access = Self::with(Some(RwLock::new(Arc::new(users))), read_only);
         let (path, inner) = (path.to_owned(), Arc::downgrade(&access.0));
         let follow = std::thread::Builder::new().name("users".to_owned());
         // A thread of its own: the disk may hang.
@@ -97,15 +98,11 @@ impl Access {
         Ok(access)
     }
 
-    fn with(users: Option<RwLock<Arc<Users>>>, read_only: bool, is_secure: bool) -> Self {
-        Self(Arc::new(Inner {
-            read_only,
-            is_secure,
-            users,
-            sessions: Mutex::default(),
-            attempts: Mutex::default(),
-            checks: Arc::new(Semaphore::new(CHECKED)),
-        }))
+    fn with(users: Option<RwLock<Arc<Users>>>, read_only: bool) -> Self {
+        // Half of the processors are left for those who are signed in.
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let turns = Turns::new((processors / 2).clamp(1, MOST_CHECKS));
+        Self(Arc::new(Inner { read_only, users, sessions: Mutex::default(), turns }))
     }
 
     /// Whether people have to sign in to act.
@@ -116,11 +113,6 @@ impl Access {
     /// Whether nobody acts by the page.
     pub(crate) fn is_read_only(&self) -> bool {
         self.0.read_only
-    }
-
-    /// Whether the page is served by HTTPS.
-    pub(crate) fn is_secure(&self) -> bool {
-        self.0.is_secure
     }
 
     /// Whether one looks without signing in.
@@ -134,7 +126,8 @@ impl Access {
         Some(Arc::clone(&users))
     }
 
-    /// Signs somebody in; the value of the session's cookie.
+    /// Signs somebody in; the value of the session's cookie. A right password is let in as soon as it is checked; a wrong
+    /// one is answered later the more there were before.
     ///
     /// # Errors
     /// Why not.
@@ -142,46 +135,32 @@ impl Access {
         &self,
         name: &str,
         password: String,
-        address: &str,
+        address: IpAddr,
     ) -> Result<String, NotSignedIn> {
+        let arrived = Instant::now();
         let Some(users) = self.current() else { return Err(NotSignedIn::Wrong) };
-        let who = [
-            Who::Name { name: name.to_lowercase(), address: address.to_owned() },
-            Who::Address(address.to_owned()),
-        ];
-        if let Some(wait) = self.attempts().wait(&who, Instant::now()) {
-            return Err(NotSignedIn::TooSoon(wait));
-        }
-        let checks = Arc::clone(&self.0.checks).acquire_owned();
-        let Ok(Ok(check)) = tokio::time::timeout(QUEUED, checks).await else {
-            return Err(NotSignedIn::TooSoon(QUEUED));
-        };
-        {
-            // Others may have tried since. It counts before it is checked: many at once are no way around the wait.
-            let (mut attempts, now) = (self.attempts(), Instant::now());
-            if let Some(wait) = attempts.wait(&who, now) {
-                return Err(NotSignedIn::TooSoon(wait));
-            }
-            attempts.fail(&who, now);
-        }
         let user = users.users.iter().find(|user| user.name == name).cloned();
+        let origin = Origin::new(address, user.as_ref().map(|user| user.name.as_str()));
+        let Some(turn) = self.0.turns.take(&origin).await else { return Err(NotSignedIn::Busy) };
         let hash = user.as_ref().map(|user| user.password.clone());
-        // Somebody who is not known takes as long. The place is free when the work is done, whoever waits for that.
+        // Somebody who is not known takes as long. The turn is over when the work is done, whoever waits for that.
         let is_right = tokio::task::spawn_blocking(move || {
             let is_right = password::is_right(hash.as_deref(), &password);
-            drop(check);
+            drop(turn);
             is_right
         });
         let is_right = is_right.await.unwrap_or_default();
         match user.filter(|_| is_right) {
             Some(user) => {
-                self.attempts().forget(&who);
-                tracing::info!(name, address, "signed in");
+                self.0.turns.succeeded(&origin);
+                tracing::info!(name, %address, "signed in");
                 let begun = self.sessions().begin(&user, Instant::now());
                 begun.ok_or(NotSignedIn::Wrong)
             }
             None => {
-                tracing::warn!(name = rta_shared::text::echoed(name), address, "a wrong name or password");
+                tracing::warn!(name = rta_shared::text::echoed(name), %address, "a wrong name or password");
+                let pause = self.0.turns.pause(&origin);
+                sleep(pause.saturating_sub(arrived.elapsed())).await;
                 Err(NotSignedIn::Wrong)
             }
         }
@@ -205,10 +184,6 @@ impl Access {
 
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn attempts(&self) -> MutexGuard<'_, Attempts> {
-        self.0.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

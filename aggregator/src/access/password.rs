@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use argon2::password_hash::rand_core::OsRng;
-use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::{PasswordHash, PasswordHasher as _, Salt, SaltString};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -17,6 +17,12 @@ const MOST: (u32, u32, u32) = (262_144, 10, 8);
 const SHORTEST: usize = 12;
 /// The most; a longer one is hashed in vain.
 const LONGEST: usize = 1_000;
+
+/// What is asked of the allocator for a check at least, in blocks of 1 KiB: glibc maps such pieces apart, and gives them
+/// back as soon as they are freed (mallopt(3): the threshold does not rise above 32 MiB). Smaller ones would come from its
+/// arenas, of which each thread makes its own, and stay there: 300 wrong passwords made 700 MB of that. Pages that are
+/// not used take no memory.
+const MAPPED: usize = 33 * 1024;
 
 /// The hash that nobody's password has.
 static NOBODY: LazyLock<Option<String>> = LazyLock::new(|| hash(&random()?).ok());
@@ -69,10 +75,24 @@ pub(super) fn problem(hash: &str) -> Option<String> {
 pub(super) fn is_right(hash: Option<&str>, password: &str) -> bool {
     let is_known = hash.is_some();
     let Some(hash) = hash.or(NOBODY.as_deref()) else { return false };
-    let Ok(hash) = PasswordHash::new(hash) else { return false };
-    // The parameters are those of the hash.
-    let is_it = Argon2::default().verify_password(password.as_bytes(), &hash).is_ok();
-    is_it && is_known
+    verify(hash, password).unwrap_or_default() && is_known
+}
+
+/// Whether a password is that of a hash; `None` for a broken hash, or without memory.
+fn verify(hash: &str, password: &str) -> Option<bool> {
+    let hash = PasswordHash::new(hash).ok()?;
+    let (salt, expected) = (hash.salt?, hash.hash?);
+    let mut buffer = [0; Salt::MAX_LENGTH];
+    let salt = salt.decode_b64(&mut buffer).ok()?;
+    let parameters = Params::try_from(&hash).ok()?;
+    let version = hash.version.map_or(Ok(Version::V0x13), Version::try_from).ok()?;
+    let mut blocks: Vec<Block> = Vec::new();
+    blocks.try_reserve_exact(parameters.block_count().max(MAPPED)).ok()?;
+    blocks.resize(parameters.block_count(), Block::default());
+    let mut found = vec![0; expected.len()];
+    let hasher = Argon2::new(Algorithm::Argon2id, version, parameters);
+    hasher.hash_password_into_with_memory(password.as_bytes(), salt, &mut found, &mut blocks).ok()?;
+    Some(expected.as_bytes().ct_eq(&found).into())
 }
 
 /// 256 random bits in hexadecimal; `None` where the system has no randomness.

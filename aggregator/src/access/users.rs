@@ -1,7 +1,9 @@
 //! The file of users and tokens.
 
 use std::collections::HashSet;
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rta_shared::text::printable;
@@ -75,13 +77,25 @@ impl Users {
     /// Every problem, one a line.
     pub(super) fn load(path: &Path) -> Result<Self, String> {
         let told = |problem: &dyn std::fmt::Display| format!("{}: {problem}", path.display());
-        let metadata = path.metadata().map_err(|error| told(&error))?;
+        let mut file = File::open(path).map_err(|error| told(&error))?;
+        let metadata = file.metadata().map_err(|error| told(&error))?;
+        if !metadata.is_file() {
+            return Err(told(&"it is no regular file"));
+        }
+        let owner = metadata.uid();
+        if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+            let problem = format!(
+                "it belongs to another user (uid {owner}), who could let themselves in; run chown root on it"
+            );
+            return Err(told(&problem));
+        }
         if metadata.permissions().mode() & 0o022 != 0 {
             let problem =
                 "others than its owner may write it, and so let themselves in; run chmod go-w on it";
             return Err(told(&problem));
         }
-        let text = std::fs::read_to_string(path).map_err(|error| told(&error))?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(|error| told(&error))?;
         Self::parse(&text).map_err(|problems| {
             let problems: Vec<String> = problems.iter().map(|problem| told(problem)).collect();
             problems.join("\n")
@@ -183,5 +197,11 @@ mod tests {
         std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o666)).unwrap();
         assert!(Users::load(file.path()).unwrap_err().contains("chmod go-w"));
         assert!(Users::load(Path::new("/nowhere")).is_err());
+        assert!(Users::load(Path::new("/dev/null")).unwrap_err().contains("no regular file"));
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o600)).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(file.path(), Some(65_534), None).unwrap();
+            assert!(Users::load(file.path()).unwrap_err().contains("belongs to another user (uid 65534)"));
+        }
     }
 }

@@ -1,10 +1,9 @@
 //! Who asks: told by a token or a session, before anything is answered.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, COOKIE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
@@ -12,6 +11,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use axum_extra::extract::CookieJar;
 
 use super::address::with_query;
+use super::client::Client;
 use super::guard::LARGEST_BODY;
 use super::page;
 use super::theme::Theme;
@@ -26,13 +26,13 @@ const ACTIONS: [&str; 4] = ["/start", "/stop", "/restart", "/cancel"];
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The cookie of a session: with the prefix a browser takes it by HTTPS from this very host alone.
-pub(super) fn cookie_name(access: &Access) -> &'static str {
-    if access.is_secure() { "__Host-rta" } else { "rta" }
+pub(super) fn cookie_name(client: Client) -> &'static str {
+    if client.is_https { "__Host-rta" } else { "rta" }
 }
 
 /// What the session's cookie holds.
-pub(super) fn session(access: &Access, headers: &HeaderMap) -> Option<String> {
-    CookieJar::from_headers(headers).get(cookie_name(access)).map(|cookie| cookie.value().to_owned())
+pub(super) fn session(client: Client, headers: &HeaderMap) -> Option<String> {
+    CookieJar::from_headers(headers).get(cookie_name(client)).map(|cookie| cookie.value().to_owned())
 }
 
 /// Tells the pages whom they are for, and refuses who may not have what they ask for.
@@ -41,13 +41,13 @@ pub(super) async fn admit(State(access): State<Access>, mut request: Request, ne
     let here = request.uri().path_and_query().map_or("/", |here| here.as_str()).to_owned();
     let theme = Theme::of(request.headers());
     let for_programs = ["/api/", "/live"].iter().any(|prefix| path.starts_with(prefix));
-    let from = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let address = from.map(|from| from.ip().to_canonical().to_string()).unwrap_or_default();
+    let client = request.extensions().get().copied().unwrap_or(Client::UNKNOWN);
+    let address = if client == Client::UNKNOWN { String::new() } else { client.address.to_string() };
     let mut viewer = Viewer { theme, address, ..Viewer::anybody(&here) };
     viewer.may_act = !access.is_read_only();
     let mut session_token = None;
     if access.has_users() {
-        match identify(&access, request.headers()) {
+        match identify(&access, client, request.headers()) {
             Identity::Token(person) => {
                 viewer.may_act &= person.role == Role::Operator;
                 viewer.name = Some(person.name);
@@ -64,12 +64,12 @@ pub(super) async fn admit(State(access): State<Access>, mut request: Request, ne
                 let is_for_everybody = EVERYBODY.contains(&path.as_str()) || path.starts_with("/assets/");
                 if !access.is_viewing_open() && !is_for_everybody {
                     return match for_programs {
-                        true => unauthorized("sign in, or give a token: Authorization: Bearer TOKEN"),
+                        true => unauthorized("Sign in, or give a token: Authorization: Bearer TOKEN."),
                         false => Redirect::to(&sign_in_address(request.method(), &here)).into_response(),
                     };
                 }
             }
-            Identity::BadToken => return unauthorized("the token is not known"),
+            Identity::BadToken => return unauthorized("The token is not known."),
         }
     }
     if request.method() == Method::POST {
@@ -94,7 +94,7 @@ enum Identity {
     BadToken,
 }
 
-fn identify(access: &Access, headers: &HeaderMap) -> Identity {
+fn identify(access: &Access, client: Client, headers: &HeaderMap) -> Identity {
     // A script brings its token by itself: no foreign page can make a browser send it.
     let token = headers.get(AUTHORIZATION).map(|header| header.to_str().unwrap_or_default());
     if let Some(token) = token {
@@ -105,7 +105,7 @@ fn identify(access: &Access, headers: &HeaderMap) -> Identity {
     }
     let cookies = headers.get_all(COOKIE).iter().count();
     // Two headers of cookies are nothing that a browser sends by HTTP/1.1.
-    match session(access, headers).filter(|_| cookies == 1).and_then(|id| access.signed_in(&id)) {
+    match session(client, headers).filter(|_| cookies == 1).and_then(|id| access.signed_in(&id)) {
         Some(signed_in) => Identity::Session(signed_in),
         None => Identity::Nobody,
     }

@@ -7,6 +7,7 @@
 //! | `actions` | what the buttons do |
 //! | `address` | addresses of pages |
 //! | `admit` | who asks, and whether they may |
+//! | `client` | where a request comes from, also through trusted proxies |
 //! | `sign_in` | signing in and out |
 //! | `assets` | the stylesheet and the icon, named by their content |
 //! | `instance` | the page of one instance, and of what an action would do |
@@ -25,6 +26,7 @@ mod actions;
 mod address;
 mod admit;
 mod assets;
+mod client;
 mod events;
 mod graph;
 pub mod guard;
@@ -39,5 +41,7 @@ mod theme;
 mod viewer;
 mod which;
 
+pub use client::Network;
+pub(crate) use client::Secured;
 pub use guard::HostPolicy;
 pub use routes::router;

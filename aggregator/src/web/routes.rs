@@ -19,6 +19,7 @@ use tower_http::timeout::TimeoutLayer;
 use super::actions;
 use super::admit::admit;
 use super::assets::{Asset, ICON, MORPH, SCRIPT, STYLE};
+use super::client::{Network, Proxies, locate};
 use super::events::{events_json, events_page};
 use super::graph::graph;
 use super::guard::{HostPolicy, LARGEST_BODY, guard};
@@ -37,8 +38,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// A look that is as new is not repeated.
 const REFRESHED: Duration = Duration::from_millis(500);
 
-/// The web server's routes.
-pub fn router(operations: Operations, hosts: HostPolicy, access: Access) -> Router {
+/// The web server's routes. What `proxies` say of where requests come from is believed.
+pub fn router(operations: Operations, hosts: HostPolicy, access: Access, proxies: &[Network]) -> Router {
     Router::new()
         .route("/", get(overview_page))
         .route("/api/v1/overview", get(overview_json))
@@ -74,6 +75,7 @@ pub fn router(operations: Operations, hosts: HostPolicy, access: Access) -> Rout
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(access.clone(), admit))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, ANSWER))
+        .layer(middleware::from_fn_with_state(Proxies::new(proxies), locate))
         .layer(middleware::from_fn_with_state(hosts, guard))
         // Not what is told live, which has to arrive at once.
         .layer(CompressionLayer::new())
@@ -153,6 +155,7 @@ mod tests {
             Operations::showing(overview),
             HostPolicy::for_listener("127.0.0.1:8080".parse().unwrap(), &[]),
             Access::open(false),
+            &[],
         )
     }
 

@@ -9,6 +9,7 @@ use rta_shared::name::LONGEST;
 use serde::Deserialize;
 
 use super::admit::{cookie_name, session};
+use super::client::Client;
 use super::page;
 use super::theme::local;
 use super::viewer::Viewer;
@@ -38,6 +39,7 @@ pub(super) struct Told {
 /// `POST /sign-in`. That it comes from the page itself is told by its origin, see `guard`.
 pub(super) async fn sign_in(
     Extension(access): Extension<Access>,
+    client: Client,
     viewer: Viewer,
     headers: HeaderMap,
     Form(Told { name, password, next }): Form<Told>,
@@ -49,40 +51,43 @@ pub(super) async fn sign_in(
     if name.len() > LONGEST || password.len() > 4 * LONGEST {
         return again(StatusCode::BAD_REQUEST, "No name or password is as long.");
     }
-    match access.sign_in(&name, password, &viewer.address).await {
+    match access.sign_in(&name, password, client.address).await {
         Ok(id) => {
             // The one before is over: nobody else who has it gets further.
-            if let Some(before) = session(&access, &headers) {
+            if let Some(before) = session(client, &headers) {
                 access.sign_out(&before);
             }
-            with_cookie(Redirect::to(local(&next)).into_response(), &cookie(&access, id))
+            with_cookie(Redirect::to(local(&next)).into_response(), &cookie(client, id))
         }
         Err(NotSignedIn::Wrong) => again(StatusCode::UNAUTHORIZED, "The name or the password is not right."),
-        Err(NotSignedIn::TooSoon(wait)) => {
-            let seconds = wait.as_secs().max(1);
-            let sentence = format!("There were too many wrong attempts; try again in {seconds} s.");
-            let mut response = again(StatusCode::TOO_MANY_REQUESTS, &sentence);
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        Err(NotSignedIn::Busy) => {
+            let sentence = "Too many people sign in at this moment; try again in a few seconds.";
+            let mut response = again(StatusCode::TOO_MANY_REQUESTS, sentence);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
             response
         }
     }
 }
 
 /// `POST /sign-out`
-pub(super) async fn sign_out(Extension(access): Extension<Access>, headers: HeaderMap) -> Response {
-    if let Some(id) = session(&access, &headers) {
+pub(super) async fn sign_out(
+    Extension(access): Extension<Access>,
+    client: Client,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(id) = session(client, &headers) {
         access.sign_out(&id);
     }
-    let mut over = cookie(&access, String::new());
+    let mut over = cookie(client, String::new());
     over.make_removal();
     with_cookie(Redirect::to("/").into_response(), &over)
 }
 
-fn cookie(access: &Access, value: String) -> Cookie<'static> {
-    Cookie::build((cookie_name(access), value))
+fn cookie(client: Client, value: String) -> Cookie<'static> {
+    Cookie::build((cookie_name(client), value))
         .path("/")
         .http_only(true)
-        .secure(access.is_secure())
+        .secure(client.is_https)
         // A link to the page from elsewhere finds one signed in; what acts is posted, and carries a token.
         .same_site(SameSite::Lax)
         .build()

@@ -101,7 +101,11 @@ async fn run(
         web,
         grpc,
         rta_aggregator::Doors::clear(),
-        rta_aggregator::Page { access: rta_aggregator::access::Access::open(false), names: Vec::new() },
+        rta_aggregator::Page {
+            access: rta_aggregator::access::Access::open(false),
+            names: Vec::new(),
+            proxies: Vec::new(),
+        },
         shutdown.clone(),
     )));
 

@@ -1,0 +1,195 @@
+//! Turns at checking a password: so many at a time, in the order of the fair queue.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::attempts::{Attempts, Origin};
+use super::queue::FairQueue;
+
+/// Hands out turns; clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Turns(Arc<Mutex<State>>);
+
+/// A turn: as long as it is held, a password may be checked.
+#[derive(Debug)]
+pub(super) struct Turn(Turns);
+
+#[derive(Debug)]
+struct State {
+    attempts: Attempts,
+    queue: FairQueue,
+    waiting: HashMap<u64, oneshot::Sender<Turn>>,
+    /// Turns that nobody holds.
+    free: usize,
+    /// When somebody looks again whether an attempt is due.
+    alarm: Option<Instant>,
+}
+
+/// Takes an attempt out of the queue when its client has gone.
+struct Waiting {
+    turns: Turns,
+    id: u64,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut state = self.turns.state();
+        state.queue.remove(self.id);
+        state.waiting.remove(&self.id);
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.state().free += 1;
+        self.0.hand_out();
+    }
+}
+
+impl Turns {
+    /// So many at a time.
+    pub(super) fn new(at_a_time: usize) -> Self {
+        let state = State {
+            attempts: Attempts::default(),
+            queue: FairQueue::default(),
+            waiting: HashMap::new(),
+            free: at_a_time,
+            alarm: None,
+        };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// Waits for a turn. `None`: too many wait, and this one is of those of which there are the most.
+    pub(super) async fn take(&self, origin: &Origin) -> Option<Turn> {
+        let (sender, turn) = oneshot::channel();
+        let waiting = {
+            let mut state = self.state();
+            let (id, evicted) = state.queue.push(origin);
+            state.waiting.insert(id, sender);
+            if let Some(evicted) = evicted {
+                state.waiting.remove(&evicted);
+            }
+            Waiting { turns: self.clone(), id }
+        };
+        self.hand_out();
+        let turn = turn.await.ok();
+        drop(waiting);
+        turn
+    }
+
+    /// See [`Attempts::succeeded`].
+    pub(super) fn succeeded(&self, origin: &Origin) {
+        self.state().attempts.succeeded(origin);
+    }
+
+    /// See [`Attempts::pause`].
+    pub(super) fn pause(&self, origin: &Origin) -> Duration {
+        self.state().attempts.pause(origin)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives free turns to those who are next.
+    fn hand_out(&self) {
+        let now = Instant::now();
+        // Handed over without the lock: one whose client has gone comes back at once.
+        while let Some((sender, turn)) = self.next(now) {
+            drop(sender.send(turn));
+        }
+        self.set_alarm(now);
+    }
+
+    fn next(&self, now: Instant) -> Option<(oneshot::Sender<Turn>, Turn)> {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        while state.free > 0 {
+            let is_due = |origin: &Origin| state.attempts.due(origin).is_none_or(|due| due <= now.into_std());
+            let (id, origin) = state.queue.next(is_due)?;
+            if let Some(sender) = state.waiting.remove(&id) {
+                state.attempts.begin(&origin, now.into_std());
+                state.free -= 1;
+                return Some((sender, Turn(self.clone())));
+            }
+        }
+        None
+    }
+
+    /// Has somebody look again when the next attempt is due, if a turn is free.
+    fn set_alarm(&self, now: Instant) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        if state.free == 0 {
+            return;
+        }
+        let due = state
+            .queue
+            .origins()
+            .map(|origin| state.attempts.due(origin))
+            .min()
+            .map(|due| due.map_or(now, Instant::from_std));
+        let Some(due) = due.filter(|due| state.alarm.is_none_or(|alarm| *due < alarm)) else { return };
+        // Without a runtime nobody waits any more.
+        let Ok(runtime) = Handle::try_current() else { return };
+        state.alarm = Some(due);
+        let turns = self.clone();
+        runtime.spawn(async move {
+            tokio::time::sleep_until(due).await;
+            turns.state().alarm = None;
+            turns.hand_out();
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    fn from(account: &str) -> Origin {
+        Origin::new(IpAddr::from([10, 0, 0, 1]), Some(account))
+    }
+
+    #[tokio::test]
+    async fn only_so_many_have_a_turn_and_each_is_handed_on() {
+        let turns = Turns::new(1);
+        let first = turns.take(&from("ann")).await.unwrap();
+        let (ann, bob) = (from("ann"), from("bob"));
+        let mut second = Box::pin(turns.take(&ann));
+        let mut third = Box::pin(turns.take(&bob));
+        assert!((&mut second).now_or_never().is_none() && (&mut third).now_or_never().is_none());
+        // Whoever has gone is passed over.
+        drop(second);
+        drop(first);
+        let third = third.await.unwrap();
+        assert!(turns.take(&from("cid")).now_or_never().is_none());
+        drop(third);
+        assert_eq!(turns.state().free, 1);
+        assert!(turns.state().waiting.is_empty());
+    }
+
+    #[tokio::test]
+    async fn attempts_after_many_wrong_ones_wait_and_none_is_refused() {
+        let turns = Turns::new(4);
+        for _ in 0..10 {
+            drop(turns.take(&from("ann")).await.unwrap());
+        }
+        // The next one on that account is woken when it is due.
+        let (ann, bob) = (from("ann"), from("bob"));
+        let waiting = turns.take(&ann);
+        assert!(turns.take(&bob).now_or_never().flatten().is_some(), "another account is due at once");
+        assert!(waiting.await.is_some(), "it is checked, if later");
+        turns.succeeded(&ann);
+        assert!(turns.take(&ann).now_or_never().flatten().is_some(), "its owner is there");
+        assert_eq!(turns.state().free, 4);
+    }
+}

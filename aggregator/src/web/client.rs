@@ -1,0 +1,238 @@
+//! Where a request comes from: by the connection, or as a trusted proxy says.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::http::header::RETRY_AFTER;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use http_body_util::BodyExt as _;
+use rta_shared::places::Places;
+
+/// Requests that are answered at a time of all who come through trusted proxies; and of one client of theirs, whose
+/// connections cannot be counted. A live page is one request.
+const PROXIED: usize = 3584;
+const OF_ONE_CLIENT: usize = 896;
+
+/// The addresses of an IP network: `10.0.0.0/8`, or one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    prefix: u32,
+}
+
+impl Network {
+    fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                let mask = u32::MAX.checked_shl(32 - self.prefix).unwrap_or(0);
+                u32::from(own) & mask == u32::from(other) & mask
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                let mask = u128::MAX.checked_shl(128 - self.prefix).unwrap_or(0);
+                u128::from(own) & mask == u128::from(other) & mask
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    /// `127.0.0.1`, `10.0.0.0/8`, `fd00::/8`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        const HINT: &str = "write for example 127.0.0.1 or 10.0.0.0/8";
+        let (address, prefix) =
+            text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        let address: IpAddr = address.parse().map_err(|_| format!("it is no IP address; {HINT}"))?;
+        let address = address.to_canonical();
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.map_or(Ok(longest), str::parse).ok().filter(|prefix| *prefix <= longest);
+        let prefix = prefix.ok_or_else(|| format!("its prefix is no number from 0 to {longest}; {HINT}"))?;
+        Ok(Self { address, prefix })
+    }
+}
+
+/// Proxies whose word is taken for where a request comes from, and how many requests their clients may have.
+#[derive(Clone, Debug)]
+pub(super) struct Proxies {
+    trusted: Arc<[Network]>,
+    places: Places<IpAddr>,
+}
+
+impl Proxies {
+    pub(super) fn new(trusted: &[Network]) -> Self {
+        Self { trusted: trusted.into(), places: Places::new(PROXIED, OF_ONE_CLIENT) }
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(address))
+    }
+
+    /// Where a request comes from that came by a connection from `peer`.
+    fn client(&self, peer: IpAddr, is_https: bool, headers: &HeaderMap) -> Client {
+        let mut client = Client { address: peer, is_https, is_proxied: self.trusts(peer) };
+        if !client.is_proxied {
+            return client;
+        }
+        // Each proxy adds whom it was asked by at the end: what stands before the last untrusted one is that one's word.
+        for hop in values(headers, "x-forwarded-for").rev() {
+            let Some(address) = hop_address(hop) else { break };
+            client.address = address;
+            if !self.trusts(address) {
+                break;
+            }
+        }
+        if let Some(scheme) = values(headers, "x-forwarded-proto").next_back() {
+            client.is_https = scheme.eq_ignore_ascii_case("https");
+        }
+        client
+    }
+}
+
+/// The values of a header that is a list, over all its lines, in their order.
+fn values<'h>(headers: &'h HeaderMap, name: &'static str) -> impl DoubleEndedIterator<Item = &'h str> {
+    let lines: Vec<&HeaderValue> = headers.get_all(name).iter().collect();
+    // One that is no text is an empty value: it is nobody's address.
+    let values: Vec<&str> =
+        lines.iter().flat_map(|line| line.to_str().unwrap_or_default().split(',')).collect();
+    values.into_iter().map(str::trim)
+}
+
+/// `10.0.0.7`, `10.0.0.7:4711`, `fd00::7`, `[fd00::7]:4711`.
+fn hop_address(hop: &str) -> Option<IpAddr> {
+    let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop);
+    let address = bare.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()));
+    address.map(|address: IpAddr| address.to_canonical())
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Client {
+    pub(super) address: IpAddr,
+    /// The browser speaks HTTPS, to the aggregator or to a trusted proxy: its cookies are for HTTPS alone.
+    pub(super) is_https: bool,
+    is_proxied: bool,
+}
+
+impl Client {
+    /// One of whom nothing is known.
+    pub(super) const UNKNOWN: Self =
+        Self { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), is_https: false, is_proxied: false };
+}
+
+impl<S: Sync> FromRequestParts<S> for Client {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().copied().unwrap_or(Self::UNKNOWN))
+    }
+}
+
+/// That a connection is by TLS, told to the pages by their server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Secured(pub(crate) bool);
+
+/// Tells the pages where a request comes from. Of a proxy's client only so many requests are answered at a time.
+pub(super) async fn locate(State(proxies): State<Proxies>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.ip().to_canonical());
+    let is_https = request.extensions().get::<Secured>().is_some_and(|secured| secured.0);
+    let client = match peer {
+        Some(peer) => proxies.client(peer, is_https, request.headers()),
+        None => Client { is_https, ..Client::UNKNOWN },
+    };
+    request.extensions_mut().insert(client);
+    if !client.is_proxied {
+        return next.run(request).await;
+    }
+    let Some(place) = proxies.places.take(client.address) else {
+        let said = "Too many requests of yours are being answered at this moment; try again soon.\n";
+        return (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "5")], said).into_response();
+    };
+    next.run(request).await.map(|body| {
+        // The place is held until the last of the body is sent, or nobody waits for it any more.
+        let held = move |frame| {
+            let _ = &place;
+            frame
+        };
+        Body::new(body.map_frame(held))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(text: &str) -> Network {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn networks_hold_their_addresses() {
+        let rows = [
+            ("127.0.0.1", "127.0.0.1", true),
+            ("127.0.0.1", "127.0.0.2", false),
+            ("10.0.0.0/8", "10.255.0.1", true),
+            ("10.1.2.3/8", "11.0.0.1", false),
+            ("0.0.0.0/0", "192.0.2.1", true),
+            ("0.0.0.0/0", "::1", false),
+            ("10.0.0.0/8", "::ffff:10.0.0.1", true),
+            ("fd00::/8", "fd12::1", true),
+            ("::/0", "fe80::1", true),
+            ("::1", "::2", false),
+        ];
+        for (own, address, expected) in rows {
+            assert_eq!(network(own).contains(address.parse().unwrap()), expected, "{own} {address}");
+        }
+        for wrong in
+            ["", "proxy", "10.0.0.0/33", "10.0.0.0/-1", "::1/129", "10.0.0.0/", "10.0.0/8", "1.2.3.4/+8/"]
+        {
+            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_what_trusted_proxies_say_is_believed() {
+        let proxies = Proxies::new(&[network("10.0.0.1"), network("10.1.0.0/16")]);
+        type Headers = &'static [(&'static str, &'static str)];
+        let client = |peer: &str, headers: Headers| {
+            let headers: HeaderMap = headers
+                .iter()
+                .map(|(name, value)| {
+                    (name.parse::<axum::http::HeaderName>().unwrap(), HeaderValue::from_static(value))
+                })
+                .collect();
+            let client = proxies.client(peer.parse().unwrap(), false, &headers);
+            (client.address.to_string(), client.is_https)
+        };
+        const FOR: &str = "x-forwarded-for";
+        const PROTO: &str = "x-forwarded-proto";
+        let rows: [(&str, Headers, &str, bool); 13] = [
+            ("192.0.2.1", &[(FOR, "203.0.113.9"), (PROTO, "https")], "192.0.2.1", false),
+            ("10.0.0.1", &[(FOR, "203.0.113.9"), (PROTO, "https")], "203.0.113.9", true),
+            // What the client itself sent stands before what the proxy added.
+            ("10.0.0.1", &[(FOR, "1.1.1.1, 203.0.113.9"), (PROTO, "https, http")], "203.0.113.9", false),
+            ("10.0.0.1", &[(FOR, "1.1.1.1"), (FOR, "203.0.113.9")], "203.0.113.9", false),
+            ("10.0.0.1", &[(FOR, "1.1.1.1,10.0.0.1,203.0.113.9 , 10.1.2.3")], "203.0.113.9", false),
+            ("10.0.0.1", &[(FOR, "10.1.0.9, 10.1.2.3")], "10.1.0.9", false),
+            ("10.0.0.1", &[(FOR, "203.0.113.9:4711")], "203.0.113.9", false),
+            ("10.0.0.1", &[(FOR, "[2001:db8::7]:4711")], "2001:db8::7", false),
+            ("10.0.0.1", &[(FOR, "[2001:db8::7]")], "2001:db8::7", false),
+            ("::ffff:10.0.0.1", &[(FOR, "::ffff:203.0.113.9")], "203.0.113.9", false),
+            // What is no address is nobody's: the last one that a trusted proxy named is the client.
+            ("10.0.0.1", &[(FOR, "1.1.1.1, unknown, 10.1.2.3")], "10.1.2.3", false),
+            ("10.0.0.1", &[(FOR, "")], "10.0.0.1", false),
+            ("10.0.0.1", &[], "10.0.0.1", false),
+        ];
+        for (peer, headers, expected, is_https) in rows {
+            assert_eq!(client(peer, headers), (expected.to_owned(), is_https), "{peer} {headers:?}");
+        }
+    }
+}
