@@ -221,6 +221,35 @@ fn trusted_proxy_says_who_asks_and_how() {
 }
 
 #[test]
+fn errors_below_api_are_problem_details() {
+    let world = World::new("closed");
+    let token = format!("Bearer {}", world.people.viewer_token);
+    let known = ("Authorization", token.as_str());
+    type Headers<'h> = &'h [(&'h str, &'h str)];
+    let rows: [(&str, &str, Headers<'_>, u16, &str); 8] = [
+        ("GET", "/api/v1/overview", &[], 401, "Sign in, or give a token"),
+        ("GET", "/api/v1/overview", &[("Authorization", "Bearer rta_0")], 401, "The token is not known."),
+        ("GET", "/api/v1/overview", &[("Host", "evil.example")], 403, "does not answer under that host name"),
+        ("GET", "/api/v1/nothing", &[known], 404, "There is nothing at /api/v1/nothing."),
+        ("POST", "/api/v1/overview", &[known], 405, "/api/v1/overview does not take POST."),
+        ("GET", "/api/v1/events?before=x", &[known], 400, "before has to be a number"),
+        ("GET", "/api/v1/history?host=x&host=y", &[known], 400, "duplicate field"),
+        ("GET", "/api/v1/history?environment=TSET", &[known], 404, "did you mean"),
+    ];
+    for (method, path, headers, code, detail) in rows {
+        let answer = world.web.ask(method, path, headers, "");
+        assert_eq!(answer.code, code, "{path}: {answer:?}");
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}: {answer:?}");
+        let problem: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!((&problem["type"], &problem["status"]), (&"about:blank".into(), &code.into()), "{path}");
+        assert!(problem["title"].is_string(), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(detail), "{path}: {problem}");
+    }
+    let wrong = world.web.ask("POST", "/api/v1/overview", &[known], "");
+    assert_eq!(wrong.header("allow"), Some("get,head"));
+}
+
+#[test]
 fn scripts_ask_with_their_tokens() {
     let world = World::new("closed");
     let People { operator_token: operator, viewer_token: viewer, .. } = &world.people;

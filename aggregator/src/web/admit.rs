@@ -14,6 +14,7 @@ use super::address::with_query;
 use super::client::Client;
 use super::guard::LARGEST_BODY;
 use super::page;
+use super::problem::Problem;
 use super::theme::Theme;
 use super::viewer::Viewer;
 use crate::access::{Access, Person, Role, SignedIn, bearer, is_veiled, veiled};
@@ -118,8 +119,7 @@ fn sign_in_address(method: &Method, here: &str) -> String {
 }
 
 fn unauthorized(why: &str) -> Response {
-    let body = serde_json::json!({ "error": why }).to_string();
-    (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], body).into_response()
+    ([(WWW_AUTHENTICATE, "Bearer")], Problem::new(StatusCode::UNAUTHORIZED, why)).into_response()
 }
 
 fn forbidden(access: &Access, viewer: &Viewer) -> Response {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tonic::Code;
 
 use super::page::{self, Filter};
+use super::problem::Problem;
 use super::viewer::Viewer;
 use crate::history::{Asked, SOME, since};
 use crate::operations::Operations;
@@ -87,11 +88,6 @@ struct Found {
     events: Vec<Event>,
 }
 
-#[derive(Serialize)]
-pub(super) struct NotFound {
-    pub(super) error: String,
-}
-
 /// `GET /api/v1/events`
 pub(super) async fn events_json(
     State(operations): State<Operations>,
@@ -100,7 +96,7 @@ pub(super) async fn events_json(
     let found = async { operations.events(&written.asked(Timestamp::now())?).await };
     match found.await {
         Ok(events) => ([(CACHE_CONTROL, "no-store")], Json(Found { events })).into_response(),
-        Err(error) => (status(&error), Json(NotFound { error: error.message })).into_response(),
+        Err(error) => Problem::new(status(&error), error.message).into_response(),
     }
 }
 

@@ -15,8 +15,9 @@ use rta_shared::text::{did_you_mean, echoed};
 use serde::{Deserialize, Serialize};
 use tonic::Code;
 
-use super::events::{NotFound, status};
+use super::events::status;
 use super::page::{self, Past, PastShown as Shown};
+use super::problem::Problem;
 use super::viewer::Viewer;
 use crate::history::length;
 use crate::operations::Operations;
@@ -170,9 +171,7 @@ pub(super) async fn history_json(
     State(operations): State<Operations>,
     Query(written): Query<Written>,
 ) -> Response {
-    let told = |error: &OperationError| {
-        (status(error), Json(NotFound { error: error.message.clone() })).into_response()
-    };
+    let told = |error: &OperationError| Problem::new(status(error), error.message.clone()).into_response();
     let (wanted, strips) = match strips(&operations, &written).await {
         Ok(made) => made,
         Err(error) => return told(&error),

@@ -16,6 +16,7 @@
 //! | `log` | the page of an instance's log |
 //! | `events` | what was recorded: its page, and its JSON |
 //! | `history` | how everything was: its page, and its JSON |
+//! | `problem` | errors of what programs ask for, as JSON |
 //! | `page` | the page: pure functions from an overview to HTML |
 //! | `routes` | what is answered under which path |
 //! | `theme` | light or dark |
@@ -35,6 +36,7 @@ mod instance;
 mod live;
 mod log;
 pub(crate) mod page;
+mod problem;
 mod routes;
 mod sign_in;
 mod theme;

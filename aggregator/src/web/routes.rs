@@ -27,6 +27,7 @@ use super::history::{history_json, history_page};
 use super::live::Rooms;
 use super::log::log;
 use super::page::{self, Selection};
+use super::problem::problems;
 use super::viewer::Viewer;
 use super::{instance, live, sign_in, theme};
 use crate::access::Access;
@@ -77,6 +78,7 @@ pub fn router(operations: Operations, hosts: HostPolicy, access: Access, proxies
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, ANSWER))
         .layer(middleware::from_fn_with_state(Proxies::new(proxies), locate))
         .layer(middleware::from_fn_with_state(hosts, guard))
+        .layer(middleware::from_fn(problems))
         // Not what is told live, which has to arrive at once.
         .layer(CompressionLayer::new())
         .layer(Extension(Refreshed::default()))

@@ -1,0 +1,129 @@
+//! Errors of what programs ask for: problem details as JSON (RFC 9457).
+
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// The media type of problem details.
+const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// Longer texts of errors are left out, in bytes.
+const LONGEST: usize = 16 * 1024;
+
+/// Why a request of a program was not fulfilled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    status: StatusCode,
+    detail: String,
+}
+
+/// The members of RFC 9457, section 3.1.
+#[derive(Serialize)]
+struct Members<'p> {
+    /// `about:blank`: the status says what kind of problem it is.
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'p str,
+}
+
+impl Problem {
+    /// A problem of this status, which `detail` explains as a sentence.
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into() }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Self { status, detail } = self;
+        let title = status.canonical_reason().unwrap_or("Error");
+        let members = Members { r#type: "about:blank", title, status: status.as_u16(), detail: &detail };
+        // Texts and a number alone: nothing of it can fail.
+        let body = serde_json::to_vec(&members).unwrap_or_default();
+        let headers = [(CONTENT_TYPE, MEDIA_TYPE), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+        (status, headers, body).into_response()
+    }
+}
+
+/// Makes problem details of whatever error is answered to what is asked for below `/api`, wherever it arose.
+pub(super) async fn problems(request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    let is_error = response.status().is_client_error() || response.status().is_server_error();
+    let is_api = path == "/api" || path.starts_with("/api/");
+    if !is_api || !is_error || response.headers().get(CONTENT_TYPE) == Some(&MEDIA_TYPE) {
+        return response;
+    }
+    let (mut head, body) = response.into_parts();
+    let is_text =
+        head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    let text = match is_text {
+        true => to_bytes(body, LONGEST).await.ok(),
+        false => None,
+    };
+    let text =
+        text.map(|text| String::from_utf8_lossy(&text).trim().to_owned()).filter(|text| !text.is_empty());
+    let detail = text.unwrap_or_else(|| match head.status {
+        StatusCode::NOT_FOUND => format!("There is nothing at {path}."),
+        StatusCode::METHOD_NOT_ALLOWED => format!("{path} does not take {method}."),
+        StatusCode::REQUEST_TIMEOUT => "The request was not answered in time.".to_owned(),
+        status => status.canonical_reason().unwrap_or("Error").to_owned(),
+    });
+    let problem = Problem::new(head.status, detail).into_response();
+    let (told, body) = problem.into_parts();
+    // What else the response says stays: Allow, Retry-After, WWW-Authenticate.
+    head.headers.remove(CONTENT_LENGTH);
+    head.headers.extend(told.headers);
+    Response::from_parts(head, Body::new(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::http::Request;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn ask(path: &str) -> (Response, String) {
+        let html = || async { (StatusCode::FORBIDDEN, [(CONTENT_TYPE, "text/html")], "<p>no") };
+        let text = || async { (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "5")], "busy\n") };
+        let problem = || async { Problem::new(StatusCode::BAD_REQUEST, "since has to be a time") };
+        let pages = Router::new()
+            .route("/api/html", get(html))
+            .route("/html", get(html))
+            .route("/api/text", get(text))
+            .route("/api/problem", get(problem))
+            .route("/api/fine", get(|| async { "fine" }))
+            .layer(axum::middleware::from_fn(problems));
+        let response = pages.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = String::from_utf8(to_bytes(body, LONGEST).await.unwrap().to_vec()).unwrap();
+        (Response::from_parts(head, Body::empty()), body)
+    }
+
+    #[tokio::test]
+    async fn every_error_below_api_is_a_problem() {
+        let rows = [
+            ("/api/html", 403, "Forbidden", "Forbidden"),
+            ("/api/text", 503, "Service Unavailable", "busy"),
+            ("/api/problem", 400, "Bad Request", "since has to be a time"),
+            ("/api/nothing", 404, "Not Found", "There is nothing at /api/nothing."),
+            ("/api", 404, "Not Found", "There is nothing at /api."),
+        ];
+        for (path, status, title, detail) in rows {
+            let (response, body) = ask(path).await;
+            let json: serde_json::Value = serde_json::from_str(&body).unwrap();
+            let expected = serde_json::json!({ "type": "about:blank", "title": title, "status": status, "detail": detail });
+            assert_eq!((response.status().as_u16(), json), (status, expected), "{path}");
+            assert_eq!(response.headers()[CONTENT_TYPE], MEDIA_TYPE);
+        }
+        assert_eq!(ask("/api/text").await.0.headers()["retry-after"], "5");
+        assert_eq!((ask("/html").await.1.as_str(), ask("/api/fine").await.1.as_str()), ("<p>no", "fine"));
+    }
+}
