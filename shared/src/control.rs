@@ -55,6 +55,9 @@ pub struct Requester {
 }
 
 impl Requester {
+    /// Address of whoever asked through a local socket.
+    pub const LOCAL: &str = "local";
+
     /// The agent itself, which keeps a component running.
     pub fn autostart() -> Self {
         Self { user: "autostart".to_owned(), address: String::new() }
@@ -62,11 +65,12 @@ impl Requester {
 }
 
 impl fmt::Display for Requester {
-    /// `ann from 10.0.0.7`.
+    /// `ann from 10.0.0.7`; `ann (uid 1000), local`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let user = if self.user.is_empty() { "somebody" } else { &self.user };
         match self.address.as_str() {
             "" => f.write_str(user),
+            Self::LOCAL => write!(f, "{user}, local"),
             address => write!(f, "{user} from {address}"),
         }
     }

@@ -30,13 +30,19 @@
 //! | [`reload`] | how a reload of the configuration ended |
 //! | [`proto`] | the gRPC types, and their conversions to and from the above |
 //! | [`places`] | how many may be there at the same time |
+//! | [`refusals`] | logging who was refused, now and then |
 //! | [`tls`] | connections whose ends prove who they are |
+//! | [`local_socket`] | Unix sockets whose callers are known by their user |
+//! | [`connection`] | connections of a gRPC server, over TCP and the local socket |
+//! | [`authorization`] | who may call what |
 //! | [`logging`] | how every rta program writes its log |
 //! | [`lifecycle`] | owned tasks, signals, and what a supervisor is told |
 
 pub mod address;
+pub mod authorization;
 pub mod autostart;
 pub mod config;
+pub mod connection;
 pub mod control;
 pub mod dependency;
 pub mod event;
@@ -46,6 +52,7 @@ pub mod impairment;
 pub mod inspection;
 pub mod learn;
 pub mod lifecycle;
+pub mod local_socket;
 pub mod logging;
 pub mod maintenance;
 pub mod mask;
@@ -58,6 +65,7 @@ pub mod prerequisite;
 pub mod probe;
 pub mod process;
 pub mod proto;
+pub mod refusals;
 pub mod reload;
 pub mod report;
 pub mod text;

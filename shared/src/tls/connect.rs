@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-use super::files::{Material, Renewed, TlsFiles, provider};
+use super::files::{Material, Renewed, TlsFiles, TlsPem, provider};
 use super::verify::AnyOfNames;
 
 /// Who a program says that it is to the servers that it asks, and whom it believes.
@@ -56,6 +56,14 @@ impl Asking {
     /// A sentence: files that are missing or broken.
     pub fn new(files: TlsFiles) -> Result<Self, String> {
         Ok(Self { material: Arc::new(Renewed::new(files, client_configs)?) })
+    }
+
+    /// Asks by certificates that are in no file.
+    ///
+    /// # Errors
+    /// Returns a sentence if these cannot be used.
+    pub fn in_memory(pem: &TlsPem) -> Result<Self, String> {
+        Ok(Self { material: Arc::new(Renewed::fixed(client_configs(pem.read()?)?)) })
     }
 
     /// A channel to `target`, with the other properties of `endpoint`. Each connection is made with what the files

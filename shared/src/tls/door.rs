@@ -1,10 +1,9 @@
 //! The listening end: connections in clear, or by TLS from whom is admitted.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rustls::ServerConfig;
@@ -16,12 +15,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::either::Either;
 
 use super::certificate::Certificate;
-use super::files::{LOOK, Material, Renewed, TlsFiles, provider};
+use super::files::{LOOK, Material, Renewed, TlsFiles, TlsPem, provider};
 use super::link::{self, Bounds, Link, Peer};
 use super::trouble::trouble;
 use super::verify::{PinnedClients, clients};
 use crate::places::Places;
-use crate::text::printable;
+use crate::refusals::Refusals;
 
 /// How long the other end may take to say who it is.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -32,8 +31,6 @@ const OF_ONE_ADDRESS: usize = 448;
 const WAITING: usize = 64;
 /// After a connection could not be taken, for example for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Refusals are logged once in this time at most.
-const QUIET: Duration = Duration::from_secs(10);
 
 /// Who is let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +81,16 @@ impl Door {
         Ok(Self { tls: Some(Arc::new(Tls { file, current: Renewed::new(files, make)? })) })
     }
 
+    /// Connections over TLS by certificates that are in no file.
+    ///
+    /// # Errors
+    /// Returns a sentence if these cannot be used.
+    pub fn tls_in_memory(pem: &TlsPem, admission: &Admission, protocols: &[&str]) -> Result<Self, String> {
+        let protocols: Vec<Vec<u8>> = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let shown = server_config(pem.read()?, admission, &protocols)?;
+        Ok(Self { tls: Some(Arc::new(Tls { file: PathBuf::new(), current: Renewed::fixed(shown) })) })
+    }
+
     /// The file of the certificate that is shown to those who come, and when that ends; `None`: in clear. It may read
     /// files.
     pub fn certificate(&self) -> Option<(&Path, Timestamp)> {
@@ -124,7 +131,7 @@ async fn accept(listener: TcpListener, door: Door, bounds: Bounds, taken: mpsc::
             }
         };
         let Some(place) = places.take(address.ip().to_canonical()) else {
-            refusals.note(address, "too many connections are open");
+            refusals.note("a connection was refused", &address, "too many connections are open");
             continue;
         };
         // An error says that the connection has ended; whoever reads it will see.
@@ -139,7 +146,7 @@ async fn accept(listener: TcpListener, door: Door, bounds: Bounds, taken: mpsc::
             continue;
         };
         let Some(permit) = handshakes.take(address.ip().to_canonical()) else {
-            refusals.note(address, "too many are saying who they are");
+            refusals.note("a connection was refused", &address, "too many are saying who they are");
             continue;
         };
         let acceptor = TlsAcceptor::from(Arc::clone(&tls.current.current().config));
@@ -159,39 +166,14 @@ async fn accept(listener: TcpListener, door: Door, bounds: Bounds, taken: mpsc::
                 }
                 Ok(Err(error)) => {
                     let reason = trouble(&error).unwrap_or_else(|| error.to_string());
-                    refusals.note(address, &reason);
+                    refusals.note("a connection was refused", &address, &reason);
                 }
-                Err(_) => refusals.note(address, &format!("silent for {} s", HANDSHAKE.as_secs())),
+                Err(_) => {
+                    let reason = format!("silent for {} s", HANDSHAKE.as_secs());
+                    refusals.note("a connection was refused", &address, &reason);
+                }
             }
         });
-    }
-}
-
-/// Logs who was refused, now and then: whoever knocks without end does not fill the disk.
-#[derive(Debug, Default)]
-struct Refusals {
-    /// When one was logged, and how many were not since.
-    last: Mutex<(Option<Instant>, u64)>,
-}
-
-impl Refusals {
-    fn note(&self, address: SocketAddr, reason: &str) {
-        if let Some(unsaid) = self.admit(Instant::now()) {
-            let reason = printable(reason).to_string();
-            tracing::warn!(from = %address, reason, more = unsaid, "a connection was refused");
-        }
-    }
-
-    /// How many were kept quiet before; `None`: this one is too.
-    fn admit(&self, now: Instant) -> Option<u64> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, unsaid) = &mut *last;
-        if at.is_some_and(|at| now.duration_since(at) < QUIET) {
-            *unsaid += 1;
-            return None;
-        }
-        *at = Some(now);
-        Some(std::mem::take(unsaid))
     }
 }
 
@@ -218,19 +200,4 @@ fn server_config(material: Material, admission: &Admission, protocols: &[Vec<u8>
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(Shown { config: Arc::new(config), ends })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refusals_are_told_now_and_then_with_how_many_there_were() {
-        let refusals = Refusals::default();
-        let begin = Instant::now();
-        assert_eq!(refusals.admit(begin), Some(0));
-        assert_eq!(refusals.admit(begin), None);
-        assert_eq!(refusals.admit(begin + QUIET / 2), None);
-        assert_eq!(refusals.admit(begin + QUIET), Some(2));
-    }
 }

@@ -1,6 +1,7 @@
 //! Certificate, key and CA as files, read anew when they change.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -22,6 +23,41 @@ pub struct TlsFiles {
     pub ca: Option<PathBuf>,
 }
 
+/// Says that a program does not serve gRPC over TCP without TLS, and what to do: `flag` asks for `address`, and the
+/// program's certificate is called `name`.
+pub fn missing_certificate(flag: &str, address: SocketAddr, name: &str) -> String {
+    format!(
+        "{flag} {address} needs TLS: make certificates with rta pki init and rta pki host {name}, and give --tls-cert, \
+         --tls-key and --tls-ca; or add --insecure, with which whoever reaches the port can stop the platform"
+    )
+}
+
+/// Certificate, key and CA as PEM text, for what never touches a disk.
+#[derive(Clone)]
+pub struct TlsPem {
+    /// The own certificate.
+    pub certificate: String,
+    /// The key of the certificate.
+    pub key: String,
+    /// The CA whose certificates are believed.
+    pub ca: String,
+}
+
+impl TlsPem {
+    /// # Errors
+    /// Returns a sentence if a text is not what it should be.
+    pub(super) fn read(&self) -> Result<Material, String> {
+        let told = |error: rustls::pki_types::pem::Error| format!("the certificate: {error}");
+        let own = CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(told)?;
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes())
+            .map_err(|error| format!("the key: {error}"))?;
+        let mut roots = RootCertStore::empty();
+        let ca = CertificateDer::from_pem_slice(self.ca.as_bytes()).map_err(told)?;
+        roots.add(ca).map_err(|error| format!("the CA: {error}"))?;
+        Ok(Material { own: Some((vec![own], key)), roots: Arc::new(roots) })
+    }
+}
+
 /// What [`TlsFiles`] hold.
 pub struct Material {
     /// The own certificate and key.
@@ -41,7 +77,7 @@ impl TlsFiles {
             Some((certificate, key)) => {
                 let own = certificates(certificate)?;
                 let key = PrivateKeyDer::from_pem_file(key)
-                    .map_err(|error| format!("the key {}: {error}", key.display()))?;
+                    .map_err(|error| format!("the key {}: {error}{}", key.display(), advice(key)))?;
                 Some((own, key))
             }
         };
@@ -74,6 +110,14 @@ impl fmt::Display for TlsFiles {
     }
 }
 
+/// What to do where a file is missing; empty where it is there.
+fn advice(path: &Path) -> &'static str {
+    match path.try_exists() {
+        Ok(false) => "; make it with rta pki init and rta pki host NAME --install DIR",
+        Ok(true) | Err(_) => "",
+    }
+}
+
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
@@ -81,7 +125,7 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
             Err(format!("the certificate {}: there is none in it", path.display()))
         }
         Ok(certificates) => Ok(certificates),
-        Err(error) => Err(format!("the certificate {}: {error}", path.display())),
+        Err(error) => Err(format!("the certificate {}: {error}{}", path.display(), advice(path))),
     }
 }
 
@@ -114,6 +158,14 @@ impl<T> Renewed<T> {
         let current = Arc::new(make(files.read()?)?);
         let state = Mutex::new(State { current, stamps, looked: Instant::now() });
         Ok(Self { files, make: Box::new(make), state })
+    }
+
+    /// What never changes, and is in no file.
+    pub(super) fn fixed(current: T) -> Self {
+        let state = State { current: Arc::new(current), stamps: Vec::new(), looked: Instant::now() };
+        // Without files nothing is ever made again.
+        let make = Box::new(|_| Err("there are no files".to_owned()));
+        Self { files: TlsFiles { own: None, ca: None }, make, state: Mutex::new(state) }
     }
 
     /// What the files say, not older than a second.

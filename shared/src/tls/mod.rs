@@ -21,5 +21,5 @@ pub mod verify;
 pub use certificate::{Certificate, Identity, IdentityKind};
 pub use connect::{Asking, Target};
 pub use door::{Admission, Door};
-pub use files::TlsFiles;
+pub use files::{TlsFiles, TlsPem, missing_certificate};
 pub use link::{Bounds, Link, Peer};

@@ -1,0 +1,54 @@
+//! Logging who was refused, without letting them fill the disk.
+
+use std::fmt::Display;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::text::printable;
+
+/// Refusals are logged once in this time at most.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// Log of refusals, now and then: whoever tries without end does not fill the disk.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    /// When one was logged, and how many were not since.
+    last: Mutex<(Option<Instant>, u64)>,
+}
+
+impl Refusals {
+    /// Logs that `from` was refused for `reason`, as the message `what`; or counts it for the next line.
+    pub fn note(&self, what: &str, from: &dyn Display, reason: &str) {
+        if let Some(unsaid) = self.admit(Instant::now()) {
+            let (from, reason) = (from.to_string(), printable(reason).to_string());
+            tracing::warn!(from = %printable(&from), reason, more = unsaid, "{what}");
+        }
+    }
+
+    /// How many were kept quiet before; `None`: this one is too.
+    fn admit(&self, now: Instant) -> Option<u64> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, unsaid) = &mut *last;
+        if at.is_some_and(|at| now.duration_since(at) < QUIET) {
+            *unsaid += 1;
+            return None;
+        }
+        *at = Some(now);
+        Some(std::mem::take(unsaid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_now_and_then_with_how_many_there_were() {
+        let refusals = Refusals::default();
+        let begin = Instant::now();
+        assert_eq!(refusals.admit(begin), Some(0));
+        assert_eq!(refusals.admit(begin), None);
+        assert_eq!(refusals.admit(begin + QUIET / 2), None);
+        assert_eq!(refusals.admit(begin + QUIET), Some(2));
+    }
+}
