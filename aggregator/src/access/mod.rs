@@ -177,6 +177,13 @@ impl Access {
         self.sessions().end(cookie);
     }
 
+    /// Returns the role of the user of this name; `None`: there is no such user.
+    pub(crate) fn role_of(&self, name: &str) -> Option<Role> {
+        let users = self.current()?;
+        let user = users.users.iter().find(|user| user.name.eq_ignore_ascii_case(name))?;
+        Some(user.role)
+    }
+
     /// Who has this token; `None`: nobody.
     pub(crate) fn of_token(&self, token: &str) -> Option<Person> {
         self.current()?.of_token(token)

@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use rta_shared::authorization::CallerKind;
 use rta_shared::text::printable;
 use serde::Deserialize;
 
@@ -20,6 +21,15 @@ pub(crate) enum Role {
     Viewer,
     /// To start and stop, too.
     Operator,
+}
+
+impl From<Role> for CallerKind {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Viewer => Self::Viewer,
+            Role::Operator => Self::Operator,
+        }
+    }
 }
 
 /// Who is known.

@@ -3,26 +3,25 @@
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, COOKIE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum_extra::extract::CookieJar;
+use rta_shared::authorization::table::route_right;
+use rta_shared::authorization::{CallerKind, Right, Server};
 
 use super::address::with_query;
 use super::client::Client;
 use super::guard::LARGEST_BODY;
 use super::page;
 use super::problem::Problem;
+use super::routes::wrong_method;
 use super::theme::Theme;
 use super::viewer::Viewer;
-use crate::access::{Access, Person, Role, SignedIn, bearer, is_veiled, veiled};
+use crate::access::{Access, Person, SignedIn, bearer, is_veiled, veiled};
 
-/// What everybody may ask for.
-const EVERYBODY: [&str; 3] = ["/sign-in", "/healthz", "/readyz"];
-/// What only those may post who may act.
-const ACTIONS: [&str; 4] = ["/start", "/stop", "/restart", "/cancel"];
 /// How long a form may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -36,7 +35,8 @@ pub(super) fn session(client: Client, headers: &HeaderMap) -> Option<String> {
     CookieJar::from_headers(headers).get(cookie_name(client)).map(|cookie| cookie.value().to_owned())
 }
 
-/// Tells the pages whom they are for, and refuses who may not have what they ask for.
+/// Tells the pages whom they are for, and refuses who may not have what they ask for. What is not in the table
+/// ([`HTTP_ROUTES`](rta_shared::authorization::HTTP_ROUTES)) nobody may.
 pub(super) async fn admit(State(access): State<Access>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let here = request.uri().path_and_query().map_or("/", |here| here.as_str()).to_owned();
@@ -45,44 +45,52 @@ pub(super) async fn admit(State(access): State<Access>, mut request: Request, ne
     let client = request.extensions().get().copied().unwrap_or(Client::UNKNOWN);
     let address = if client == Client::UNKNOWN { String::new() } else { client.address.to_string() };
     let mut viewer = Viewer { theme, address, ..Viewer::anybody(&here) };
-    viewer.may_act = !access.is_read_only();
+    let mut kind = CallerKind::Unasked;
     let mut session_token = None;
     if access.has_users() {
         match identify(&access, client, request.headers()) {
             Identity::Token(person) => {
-                viewer.may_act &= person.role == Role::Operator;
+                kind = person.role.into();
                 viewer.name = Some(person.name);
             }
             Identity::Session(SignedIn { person, csrf }) => {
-                viewer.may_act &= person.role == Role::Operator;
+                kind = person.role.into();
                 viewer.name = Some(person.name);
                 viewer.csrf = Some(veiled(&csrf));
                 session_token = Some(csrf);
             }
             Identity::Nobody => {
-                viewer.may_act = false;
                 viewer.can_sign_in = true;
-                let is_for_everybody = EVERYBODY.contains(&path.as_str()) || path.starts_with("/assets/");
-                if !access.is_viewing_open() && !is_for_everybody {
-                    return match for_programs {
-                        true => unauthorized("Sign in, or give a token: Authorization: Bearer TOKEN."),
-                        false => Redirect::to(&sign_in_address(request.method(), &here)).into_response(),
-                    };
-                }
+                kind = if access.is_viewing_open() { CallerKind::Viewer } else { CallerKind::Anonymous };
             }
             Identity::BadToken => return unauthorized("The token is not known."),
         }
     }
-    if request.method() == Method::POST {
-        if ACTIONS.contains(&path.as_str()) && !viewer.may_act {
-            return forbidden(&access, &viewer);
-        }
-        if let Some(csrf) = session_token.filter(|_| path != "/sign-in") {
-            request = match with_token(request, &csrf).await {
-                Ok(request) => request,
-                Err(refusal) => return *refusal,
-            };
-        }
+    if access.is_read_only() && kind.may(Server::Page, Right::Act) {
+        kind = CallerKind::Viewer;
+    }
+    viewer.may_act = kind.may(Server::Page, Right::Act);
+    // A path without a route is told to whoever may look that there is nothing.
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let right = route_right(request.method().as_str(), route.as_ref().map_or(&path, |route| route.as_str()));
+    if !kind.may(Server::Page, right.unwrap_or(Right::View)) {
+        return match kind {
+            CallerKind::Anonymous if for_programs => {
+                unauthorized("Sign in, or give a token: Authorization: Bearer TOKEN.")
+            }
+            CallerKind::Anonymous => Redirect::to(&sign_in_address(request.method(), &here)).into_response(),
+            _ => forbidden(&access, &viewer),
+        };
+    }
+    if right.is_none() && route.is_some() {
+        return wrong_method(viewer, request.method().clone(), request.uri().clone()).await.into_response();
+    }
+    let posted = session_token.filter(|_| request.method() == Method::POST && path != "/sign-in");
+    if let Some(csrf) = posted {
+        request = match with_token(request, &csrf).await {
+            Ok(request) => request,
+            Err(refusal) => return *refusal,
+        };
     }
     request.extensions_mut().insert(viewer);
     next.run(request).await
@@ -149,5 +157,33 @@ async fn with_token(request: Request, token: &str) -> Result<Request, Box<Respon
             StatusCode::FORBIDDEN,
             "The form is not of this session: go back, load the page anew, and try again. Nothing was done.\n",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn route_that_is_in_no_row_is_answered_to_nobody() {
+        let access = Access::open(false);
+        let site = Router::new()
+            .route("/graph", get(async || "graph").delete(async || "deleted"))
+            .route("/forgotten", get(async || "secret"))
+            .layer(axum::middleware::from_fn_with_state(access, admit));
+        for (method, path, status) in [
+            ("GET", "/graph", StatusCode::OK),
+            ("HEAD", "/graph", StatusCode::OK),
+            ("DELETE", "/graph", StatusCode::METHOD_NOT_ALLOWED),
+            ("GET", "/forgotten", StatusCode::METHOD_NOT_ALLOWED),
+        ] {
+            let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+            let answer = site.clone().oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), status, "{method} {path}");
+        }
     }
 }

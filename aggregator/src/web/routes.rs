@@ -74,6 +74,7 @@ pub fn router(operations: Operations, hosts: HostPolicy, access: Access, proxies
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        // By the table in rta_shared::authorization, in which each route has to stand.
         .layer(middleware::from_fn_with_state(access.clone(), admit))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, ANSWER))
         .layer(middleware::from_fn_with_state(Proxies::new(proxies), locate))
@@ -136,7 +137,7 @@ async fn not_found(viewer: Viewer, uri: Uri) -> (StatusCode, Markup) {
     (StatusCode::NOT_FOUND, page::message(&viewer, "Not found", &text))
 }
 
-async fn wrong_method(viewer: Viewer, method: Method, uri: Uri) -> (StatusCode, Markup) {
+pub(super) async fn wrong_method(viewer: Viewer, method: Method, uri: Uri) -> (StatusCode, Markup) {
     let text = format!("{} does not take {method}.", uri.path());
     (StatusCode::METHOD_NOT_ALLOWED, page::message(&viewer, "Not like this", &text))
 }
@@ -146,6 +147,7 @@ mod tests {
     use axum::body::{Body, to_bytes};
     use axum::http::Request;
     use axum::response::Response;
+    use rta_shared::authorization::HTTP_ROUTES;
     use rta_shared::overview::Overview;
     use tower::ServiceExt as _;
 
@@ -201,6 +203,22 @@ mod tests {
         assert_eq!(response.status(), 503);
         let body = to_bytes(response.into_body(), 1000).await.unwrap();
         assert_eq!(body, "the state actor ended unexpectedly\n");
+    }
+
+    #[test]
+    fn table_has_every_route() {
+        let routes = include_str!("routes.rs").split_once("pub fn router").unwrap().1;
+        let routes = routes.split_once(".fallback(").unwrap().0;
+        let named: Vec<&str> =
+            routes.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let mut listed: Vec<&str> = HTTP_ROUTES.iter().map(|rule| rule.path).collect();
+        listed.dedup();
+        for path in &named {
+            assert!(listed.contains(path), "{path} is in no row of rta_shared::authorization");
+        }
+        let gone: Vec<_> =
+            listed.iter().filter(|path| !named.contains(path) && !path.ends_with('*')).collect();
+        assert!(gone.is_empty(), "{gone:?} are no routes any more");
     }
 
     #[tokio::test]
