@@ -23,10 +23,12 @@
 //! | [`reload`] | reading the configuration anew |
 //! | `request_target` | refusing requests that are for another host, boot or configuration |
 //! | `service` | the gRPC service |
+//! | `authorize` | who may call it, and under which name they act |
 //! | `certificate` | when its certificates end |
 //! | `serve` | the server |
 //! | `machine` | this machine's name and addresses |
 
+mod authorize;
 mod autostart;
 mod certificate;
 mod control;

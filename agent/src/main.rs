@@ -12,9 +12,11 @@ use rta_agent::Options;
 use rta_agent::reload::ConfigFolder;
 use rta_agent::watch::WatchOptions;
 use rta_shared::config::HostConfig;
+use rta_shared::connection::Listeners;
 use rta_shared::lifecycle::signals::{LONGEST_END, end_on_signals};
+use rta_shared::local_socket::SocketChoice;
 use rta_shared::logging::{self, LogFormat};
-use rta_shared::tls::{Admission, Door, TlsFiles};
+use rta_shared::tls::{Admission, Door, TlsFiles, missing_certificate};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -38,11 +40,15 @@ struct Arguments {
     /// The name of this host in the configuration [default: the machine's host name]
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
-    /// Where to listen for the aggregator
+    /// Where to listen for the aggregator, over TLS
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7601")]
     listen: SocketAddr,
-    /// This host's certificate, made with rta pki host; with it only the aggregator is answered, by TLS. A renewed
-    /// file is picked up by itself
+    /// The local socket, for root and the group rta; none: no socket [default: /run/rta/agent.sock, else
+    /// rta/agent.sock in $XDG_RUNTIME_DIR]
+    #[arg(long, value_name = "PATH|none")]
+    socket: Option<PathBuf>,
+    /// This host's certificate, made with rta pki host; only the aggregator is answered over TCP. A renewed file is
+    /// picked up by itself
     #[arg(long, value_name = "FILE", requires_all = ["tls_key", "tls_ca"])]
     tls_cert: Option<PathBuf>,
     /// The certificate's key
@@ -54,8 +60,8 @@ struct Arguments {
     /// With TLS: a name in the certificate of the aggregator that is obeyed; may be given more than once
     #[arg(long, value_name = "NAME", default_value = "aggregator")]
     aggregator_name: Vec<String>,
-    /// Listen beyond loopback although connections are neither encrypted nor authenticated: whoever
-    /// reaches the port can stop the platform
+    /// Listen without TLS: connections are neither encrypted nor authenticated, and whoever reaches the port can
+    /// stop the platform
     #[arg(long)]
     insecure: bool,
     /// From one full scan to the next; what happens in between is told by the kernel, or looked for each second
@@ -134,21 +140,19 @@ fn end_now() {
 
 /// This host's share of the configuration and how it is asked, or what is wrong.
 fn prepare(arguments: &Arguments) -> Result<(HostConfig, ConfigFolder, Door), String> {
-    if !arguments.listen.ip().is_loopback() && !arguments.insecure && arguments.tls_cert.is_none() {
-        return Err(format!(
-            "{} is beyond loopback, where connections would be neither encrypted nor authenticated; \
-             give --tls-cert, --tls-key and --tls-ca, or add --insecure to listen there all the same",
-            arguments.listen
-        ));
-    }
     let host = arguments.host.clone().unwrap_or_else(rta_agent::machine_name);
     let folder = ConfigFolder { folder: arguments.config.clone(), host };
-    Ok((folder.load()?, folder, door(arguments)?))
+    let config = folder.load()?;
+    let door = door(arguments, config.host.folded())?;
+    Ok((config, folder, door))
 }
 
-fn door(arguments: &Arguments) -> Result<Door, String> {
+fn door(arguments: &Arguments, host: &str) -> Result<Door, String> {
     let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) else {
-        return Ok(Door::clear());
+        return match arguments.insecure {
+            true => Ok(Door::clear()),
+            false => Err(missing_certificate("--listen", arguments.listen, host)),
+        };
     };
     let files = TlsFiles { own: Some((certificate.clone(), key.clone())), ca: arguments.tls_ca.clone() };
     Door::tls(files, Admission::Named(arguments.aggregator_name.clone()), &["h2"])
@@ -166,16 +170,20 @@ async fn run(
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
     // Before anybody is told that it listens: from then on it may be signalled.
     let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be caught")?;
+    let socket = SocketChoice::from(arguments.socket.clone());
+    let socket = socket.bind("agent").await.map_err(anyhow::Error::msg)?;
     tracing::info!(
         host = %config.host,
         environment = %config.environment,
         components = config.components.len(),
         address = %listener.local_addr()?,
         tls = arguments.tls_cert.is_some(),
+        socket = socket.as_ref().map(|socket| socket.path().display().to_string()),
         "listening"
     );
     let watch = WatchOptions { period: arguments.scan_period, events: !arguments.no_events };
     let options =
-        Options { watch, folder: Some(folder), hangup: Some(hangup), state: arguments.state.clone(), door };
-    rta_agent::serve(listener, config, options, shutdown).await
+        Options { watch, folder: Some(folder), hangup: Some(hangup), state: arguments.state.clone() };
+    let listeners = Listeners { tcp: Some((listener, door)), socket };
+    rta_agent::serve(listeners, config, options, shutdown).await
 }

@@ -4,18 +4,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rta_shared::authorization::{AGENT_METHODS, AuthorizationLayer};
 use rta_shared::config::HostConfig;
+use rta_shared::connection::Listeners;
 use rta_shared::impairment::ImpairmentList;
 use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::proto::FILE_DESCRIPTOR_SET;
 use rta_shared::proto::v1::agent_service_server::AgentServiceServer;
 use rta_shared::tls::{Bounds, Door};
-use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
+use crate::authorize::authorize;
 use crate::autostart::{Autostarts, keep_running};
 use crate::certificate;
 use crate::control::action::Actions;
@@ -50,17 +52,15 @@ pub struct Options {
     pub hangup: Option<Signal>,
     /// Where it remembers what operators wanted; `None`: that is forgotten with it.
     pub state: Option<PathBuf>,
-    /// How it is asked: in clear, or by TLS by whom it obeys.
-    pub door: Door,
 }
 
-/// Watches and controls the components of `config`, and serves that on `listener`, until `shutdown`. What it
+/// Watches and controls the components of `config`, and serves that on `listeners`, until `shutdown`. What it
 /// started goes on.
 ///
 /// # Errors
 /// A server that fails.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Listeners,
     config: HostConfig,
     options: Options,
     shutdown: CancellationToken,
@@ -70,7 +70,8 @@ pub async fn serve(
     let tasks = OwnedTasks::new(shutdown.clone());
     let (autostart_publisher, autostarts) = watch::channel(Autostarts::new());
     let (certificate_publisher, certificate_ends) = watch::channel(None);
-    let following = certificate::follow(options.door.clone(), certificate_publisher);
+    let door = listeners.tcp.as_ref().map_or_else(Door::clear, |(_, door)| door.clone());
+    let following = certificate::follow(door, certificate_publisher);
     tasks.spawn("the watch over the certificate", following);
     let impairments = ImpairmentList::default();
     let (worker, task) = Worker::new(
@@ -107,13 +108,11 @@ pub async fn serve(
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PING))
         .max_concurrent_streams(Some(CALLS))
+        .layer(AuthorizationLayer::new(AGENT_METHODS, authorize))
         .add_service(AgentServiceServer::new(service))
         .add_service(health_service)
         .add_service(reflection)
-        .serve_with_incoming_shutdown(
-            options.door.links(listener, BOUNDS),
-            shutdown.clone().cancelled_owned(),
-        );
+        .serve_with_incoming_shutdown(listeners.connections(BOUNDS), shutdown.clone().cancelled_owned());
     tasks.watch(impairments).context("the agent's own tasks cannot be watched")?;
     let grace = async {
         shutdown.cancelled().await;

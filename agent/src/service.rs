@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
+use rta_shared::connection::ConnectedPeer;
 use rta_shared::control::{ActionEvent, ActionKind, Requester};
 use rta_shared::proto::v1::agent_service_server::AgentService;
 use rta_shared::proto::v1::watch_report_response::Event;
@@ -14,8 +15,9 @@ use rta_shared::text::printable;
 use tokio::time::Instant;
 use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{Extensions, Request, Response, Status};
 
+use crate::authorize::requester;
 use crate::control::action::{Actions, Origin};
 use crate::logs::{LogError, LogReaders, Piece};
 use crate::maintenance::from_wire;
@@ -50,27 +52,20 @@ impl Service {
         &self,
         kind: ActionKind,
         component: &str,
-        by: Option<v1::Requester>,
+        by: Requester,
         target: Option<v1::RequestTarget>,
     ) -> Result<Messages<T>, Status> {
-        let v1::Requester { user, address } = by.unwrap_or_default();
-        let mut by = Requester { user: shortened(&user), address: shortened(&address) };
-        if by == Requester::autostart() {
-            // What comes from outside is an operator's word, whatever name they give.
-            by.address = "outside".to_owned();
-        }
-        let origin = Origin::Request(target);
-        let events = self.actions.perform(kind, component, by, origin).await?;
+        tracing::info!(action = %kind, component = %printable(component), by = %by, "action requested");
+        let events = self.actions.perform(kind, component, by, Origin::Request(target)).await?;
         let messages = events.map(|event| event.map(|event| T::from(&event)));
         Ok(Box::pin(messages.take_until(self.shutdown.clone().cancelled_owned())))
     }
 }
 
-/// How much of the name and the address of whoever asks is kept, in characters: they stand in every report.
-const LONGEST_REQUESTER: usize = 64;
-
-fn shortened(text: &str) -> String {
-    printable(text.get(..4 * LONGEST_REQUESTER).unwrap_or(text)).chars().take(LONGEST_REQUESTER).collect()
+/// Logs what a caller has the agent do, with who that is.
+fn log_call(what: &str, extensions: &Extensions) {
+    let caller = extensions.get::<ConnectedPeer>().map(ToString::to_string);
+    tracing::info!(caller, "{what}");
 }
 
 #[tonic::async_trait]
@@ -119,7 +114,8 @@ impl AgentService for Service {
         &self,
         request: Request<v1::AgentServiceStartRequest>,
     ) -> Result<Response<Self::StartStream>, Status> {
-        let v1::AgentServiceStartRequest { component, by, target } = request.into_inner();
+        let (_, extensions, v1::AgentServiceStartRequest { component, by, target }) = request.into_parts();
+        let by = requester(&extensions, by);
         Ok(Response::new(self.perform(ActionKind::Start, &component, by, target).await?))
     }
 
@@ -129,7 +125,8 @@ impl AgentService for Service {
         &self,
         request: Request<v1::AgentServiceStopRequest>,
     ) -> Result<Response<Self::StopStream>, Status> {
-        let v1::AgentServiceStopRequest { component, by, target } = request.into_inner();
+        let (_, extensions, v1::AgentServiceStopRequest { component, by, target }) = request.into_parts();
+        let by = requester(&extensions, by);
         Ok(Response::new(self.perform(ActionKind::Stop, &component, by, target).await?))
     }
 
@@ -139,7 +136,8 @@ impl AgentService for Service {
         &self,
         request: Request<v1::AgentServiceRestartRequest>,
     ) -> Result<Response<Self::RestartStream>, Status> {
-        let v1::AgentServiceRestartRequest { component, by, target } = request.into_inner();
+        let (_, extensions, v1::AgentServiceRestartRequest { component, by, target }) = request.into_parts();
+        let by = requester(&extensions, by);
         Ok(Response::new(self.perform(ActionKind::Restart, &component, by, target).await?))
     }
 
@@ -147,6 +145,7 @@ impl AgentService for Service {
         &self,
         request: Request<v1::AgentServiceSetMaintenanceRequest>,
     ) -> Result<Response<v1::AgentServiceSetMaintenanceResponse>, Status> {
+        log_call("maintenance is set", request.extensions());
         let memory = &self.actions.memory;
         let request = request.into_inner();
         self.admit(request.target.as_ref())?;
@@ -198,6 +197,7 @@ impl AgentService for Service {
         &self,
         request: Request<v1::AgentServiceReloadConfigRequest>,
     ) -> Result<Response<v1::AgentServiceReloadConfigResponse>, Status> {
+        log_call("a reload is asked for", request.extensions());
         self.admit(request.into_inner().target.as_ref())?;
         let reloader = self.reloader.as_ref();
         let reloader =

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use axum::http::{Request, Response};
 use futures::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
 use http_body_util::BodyExt as _;
+use rta_shared::connection::{ConnectedPeer, Origin};
 use rta_shared::places::Places;
-use rta_shared::tls::Peer;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -21,7 +21,7 @@ const OF_ONE_ADDRESS: usize = 256;
 /// Answers so many calls at a time, and further ones with `RESOURCE_EXHAUSTED`. A call lasts until its stream ends.
 #[derive(Clone, Debug)]
 pub(crate) struct CallLimit {
-    places: Places<IpAddr>,
+    places: Places<Origin>,
 }
 
 impl CallLimit {
@@ -42,7 +42,7 @@ impl<S> Layer<S> for CallLimit {
 #[derive(Clone, Debug)]
 pub(crate) struct Limited<S> {
     inner: S,
-    places: Places<IpAddr>,
+    places: Places<Origin>,
 }
 
 impl<S, B> Service<Request<B>> for Limited<S>
@@ -59,8 +59,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let from = request.extensions().get::<Peer>().map(|peer| peer.address.ip().to_canonical());
-        let Some(place) = self.places.take(from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))) else {
+        let from = request.extensions().get::<ConnectedPeer>().map(ConnectedPeer::origin);
+        let unknown = Origin::Address(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let Some(place) = self.places.take(from.unwrap_or(unknown)) else {
             let said = format!(
                 "the aggregator answers as many calls as it does at one time ({CALLS} in all, {OF_ONE_ADDRESS} from \
                  one address); ask again later, or end what follows it"
@@ -83,6 +84,7 @@ where
 mod tests {
     use axum::body::Bytes;
     use http_body_util::Full;
+    use rta_shared::tls::Peer;
     use tonic::Code;
     use tower::{ServiceExt as _, service_fn};
 
@@ -95,7 +97,7 @@ mod tests {
         });
         let mut request = Request::new(());
         let address = (from, 1).into();
-        request.extensions_mut().insert(Peer { address, secured: false, identity: None });
+        request.extensions_mut().insert(ConnectedPeer::Tcp(Peer { address, secured: false, identity: None }));
         limit.layer(answered).oneshot(request).await.unwrap()
     }
 

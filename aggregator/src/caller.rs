@@ -1,88 +1,122 @@
 //! Who makes a gRPC call, and what they may ask.
 
+use rta_shared::authorization::{CallerKind, Right, Server};
+use rta_shared::connection::ConnectedPeer;
 use rta_shared::control::Requester;
+use rta_shared::local_socket::{LOCAL_GROUP, LocalUser};
 use rta_shared::text::printable;
-use rta_shared::tls::{IdentityKind, Peer};
-use tonic::{Extensions, Request, Status};
+use rta_shared::tls::{Identity, IdentityKind, Peer};
+use tonic::codegen::http::Request;
+use tonic::{Extensions, Status};
 
 use crate::access::{Access, Person, Role, bearer};
 use crate::operations::requester;
 
 const NO_TOKEN: &str = "the aggregator has users and asks who you are: give --token-file with a token, which rta user token makes";
+const NO_CERTIFICATE: &str =
+    "the aggregator asks who you are: give --cert and --key, which rta pki user NAME makes, or --token-file";
 
-/// Somebody who did not say who they are, where there are users.
-#[derive(Clone, Copy, Debug)]
-struct Stranger;
-
-/// Lets calls pass of whom the CA knows, or who have a token. In clear, which only loopback or an explicit flag allows,
-/// everybody's too, unless there are users: then others look where viewing is open, and act nowhere.
-///
-/// # Errors
-/// `UNAUTHENTICATED`: a token that is not known; no token where there are users and viewing is not open; by TLS,
-/// neither a certificate nor a token.
-pub(crate) fn known(access: &Access, mut request: Request<()>) -> Result<Request<()>, Status> {
-    if let Some(header) = request.metadata().get("authorization") {
-        let person = header.to_str().ok().and_then(bearer).and_then(|token| access.of_token(token));
-        let person =
-            person.ok_or_else(|| Status::unauthenticated("the token is not known to the aggregator"))?;
-        request.extensions_mut().insert(person);
-        return Ok(request);
-    }
-    match request.extensions().get::<Peer>() {
-        Some(Peer { secured: true, identity: None, .. }) => Err(Status::unauthenticated(
-            "the aggregator asks who you are: give --cert and --key, which rta pki user NAME makes, or --token-file",
-        )),
-        Some(Peer { identity: Some(_), .. }) => Ok(request),
-        _ if access.has_users() && !access.is_viewing_open() => Err(Status::unauthenticated(NO_TOKEN)),
-        _ => {
-            if access.has_users() {
-                request.extensions_mut().insert(Stranger);
-            }
-            Ok(request)
-        }
-    }
-}
-
-/// Somebody who may act.
-#[derive(Debug)]
+/// Somebody who makes a call that they may make.
+#[derive(Clone, Debug)]
 pub(crate) struct Caller {
-    /// As proved by a token or a certificate.
+    /// As proved by a token, a certificate or the kernel; `None`: nothing was proved.
     name: Option<String>,
     /// Empty: not known.
     address: String,
 }
 
+/// Lets a call pass whose caller has the right to it, and puts the [`Caller`] into its extensions.
+///
+/// Over the local socket, the mode of its file says who comes; they are operators under their login name, unless the
+/// file of users has that name as a viewer. In clear, which only `--insecure` allows, everybody may act where there
+/// are no users, and else look where viewing is open.
+///
+/// # Errors
+/// `UNAUTHENTICATED`: they did not prove who they are, or by a token that is not known. `PERMISSION_DENIED`: what
+/// they are may not do that.
+pub(crate) fn authorize(access: &Access, right: Right, mut call: Request<()>) -> Result<Request<()>, Status> {
+    let (kind, caller) = identify(access, &call)?;
+    if kind.may(Server::Aggregator, right) {
+        call.extensions_mut().insert(caller);
+        return Ok(call);
+    }
+    if kind == CallerKind::Anonymous && right == Right::View && is_clear(&call) && access.is_viewing_open() {
+        return Ok(call);
+    }
+    Err(refusal(kind, &caller, &call))
+}
+
+fn is_clear(call: &Request<()>) -> bool {
+    matches!(call.extensions().get::<ConnectedPeer>(), Some(ConnectedPeer::Tcp(Peer { secured: false, .. })))
+}
+
+fn identify(access: &Access, call: &Request<()>) -> Result<(CallerKind, Caller), Status> {
+    let peer = call.extensions().get::<ConnectedPeer>();
+    let address = match peer {
+        Some(ConnectedPeer::Tcp(peer)) => peer.address.ip().to_canonical().to_string(),
+        Some(ConnectedPeer::Local(_)) => Requester::LOCAL.to_owned(),
+        None => String::new(),
+    };
+    if let Some(ConnectedPeer::Local(user @ LocalUser { is_member: false, .. })) = peer {
+        return Ok((CallerKind::OtherLocalUser, Caller { name: Some(user.to_string()), address }));
+    }
+    if let Some(header) = call.headers().get("authorization") {
+        let person = header.to_str().ok().and_then(bearer).and_then(|token| access.of_token(token));
+        let Person { name, role } =
+            person.ok_or_else(|| Status::unauthenticated("the token is not known to the aggregator"))?;
+        return Ok((role.into(), Caller { name: Some(name), address }));
+    }
+    let (kind, name) = match peer {
+        Some(ConnectedPeer::Local(user)) => {
+            let kind = match access.role_of(&user.name) {
+                Some(Role::Viewer) => CallerKind::Viewer,
+                Some(Role::Operator) | None => CallerKind::LocalMember,
+            };
+            (kind, Some(user.to_string()))
+        }
+        Some(ConnectedPeer::Tcp(Peer { identity: Some(Identity { kind, name }), .. })) => {
+            let kind = match kind {
+                IdentityKind::User => CallerKind::PersonCertificate,
+                IdentityKind::Host => CallerKind::HostCertificate,
+            };
+            (kind, Some(name.clone()))
+        }
+        Some(ConnectedPeer::Tcp(Peer { secured: false, .. })) if !access.has_users() => {
+            (CallerKind::Unasked, None)
+        }
+        Some(ConnectedPeer::Tcp(_)) | None => (CallerKind::Anonymous, None),
+    };
+    Ok((kind, Caller { name, address }))
+}
+
+fn refusal(kind: CallerKind, caller: &Caller, call: &Request<()>) -> Status {
+    let name = caller.name.as_deref().map(|name| printable(name).to_string()).unwrap_or_default();
+    match kind {
+        CallerKind::OtherLocalUser => Status::permission_denied(format!(
+            "{name} may not use the aggregator's socket: it is for root and members of the group {LOCAL_GROUP}; \
+             usermod --append --groups {LOCAL_GROUP} makes a user one"
+        )),
+        CallerKind::HostCertificate => Status::permission_denied(format!(
+            "the certificate of host {name} may look, and not act; ask with a person's, which rta pki user NAME makes"
+        )),
+        CallerKind::Viewer => {
+            Status::permission_denied(format!("{name} may look, and not act; ask with an operator's token"))
+        }
+        _ if is_clear(call) => Status::unauthenticated(NO_TOKEN),
+        _ => Status::unauthenticated(NO_CERTIFICATE),
+    }
+}
+
 impl Caller {
-    /// Whoever makes a call with these extensions.
+    /// Returns whoever makes a call with these extensions.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`: there are users, and they did not say who they are. `PERMISSION_DENIED`: the token is a
-    /// viewer's; the certificate is a host's: hosts may look, and act for nobody.
+    /// `UNAUTHENTICATED`: nobody was let in with it.
     pub(crate) fn of(extensions: &Extensions) -> Result<Self, Status> {
-        let peer = extensions.get::<Peer>();
-        let address = peer.map(|peer| peer.address.ip().to_canonical().to_string()).unwrap_or_default();
-        if let Some(Person { name, role }) = extensions.get::<Person>() {
-            return match role {
-                Role::Operator => Ok(Self { name: Some(name.clone()), address }),
-                Role::Viewer => Err(Status::permission_denied(format!(
-                    "the token \"{}\" may look, and not act; ask with an operator's",
-                    printable(name)
-                ))),
-            };
-        }
-        if extensions.get::<Stranger>().is_some() {
-            return Err(Status::unauthenticated(NO_TOKEN));
-        }
-        match peer.and_then(|peer| peer.identity.as_ref()) {
-            Some(identity) if identity.kind == IdentityKind::Host => Err(Status::permission_denied(format!(
-                "the certificate of host {} may look, and not act; ask with a person's, which rta pki user NAME makes",
-                printable(&identity.name)
-            ))),
-            identity => Ok(Self { name: identity.map(|identity| identity.name.clone()), address }),
-        }
+        extensions.get::<Self>().cloned().ok_or_else(|| Status::unauthenticated(NO_TOKEN))
     }
 
-    /// Who is recorded: the certificate's name, or in clear the name that they `told`.
+    /// Who is recorded: the name that was proved, or in clear the name that they `told`.
     pub(crate) fn requester(self, told: &str) -> Requester {
         requester(self.name.as_deref().unwrap_or(told), self.address)
     }
@@ -90,61 +124,82 @@ impl Caller {
 
 #[cfg(test)]
 mod tests {
-    use rta_shared::tls::Identity;
     use tonic::Code;
 
     use super::*;
 
-    fn request(secured: bool, identity: Option<(IdentityKind, &str)>) -> Request<()> {
-        let identity = identity.map(|(kind, name)| Identity { kind, name: name.to_owned() });
+    fn request(peer: ConnectedPeer) -> Request<()> {
         let mut request = Request::new(());
-        let address = "10.0.0.9:1".parse().unwrap();
-        request.extensions_mut().insert(Peer { address, secured, identity });
+        request.extensions_mut().insert(peer);
         request
+    }
+
+    fn tcp(secured: bool, identity: Option<(IdentityKind, &str)>) -> Request<()> {
+        let identity = identity.map(|(kind, name)| Identity { kind, name: name.to_owned() });
+        request(ConnectedPeer::Tcp(Peer { address: "10.0.0.9:1".parse().unwrap(), secured, identity }))
+    }
+
+    fn local(name: &str, is_member: bool) -> Request<()> {
+        request(ConnectedPeer::Local(LocalUser { uid: 1000, name: name.to_owned(), is_member }))
+    }
+
+    /// Access with a user `ann` of this role.
+    fn users(viewing: &str, role: &str) -> Access {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.toml");
+        let hash = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        let text = format!(
+            "viewing = \"{viewing}\"\n[[user]]\nname = \"ann\"\nrole = \"{role}\"\npassword = \"{hash}\"\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        Access::users(&path, false).unwrap()
+    }
+
+    /// Who acts by a call, or how it is refused.
+    fn acts(access: &Access, call: Request<()>) -> Result<String, Code> {
+        let call = authorize(access, Right::Act, call).map_err(|status| status.code())?;
+        let caller = Caller::of(call.extensions()).map_err(|status| status.code())?;
+        Ok(caller.requester("told").to_string())
+    }
+
+    fn looks(access: &Access, call: Request<()>) -> Result<(), Code> {
+        authorize(access, Right::View, call).map(drop).map_err(|status| status.code())
     }
 
     #[test]
     fn where_there_are_users_nobody_acts_without_a_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let users = |viewing: &str| {
-            let path = folder.path().join("users.toml");
-            let hash = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-            let text = format!(
-                "viewing = \"{viewing}\"\n[[user]]\nname = \"ann\"\nrole = \"operator\"\npassword = \"{hash}\"\n"
-            );
-            std::fs::write(&path, text).unwrap();
-            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-            Access::users(&path, false).unwrap()
-        };
-        let stranger = known(&users("closed"), request(false, None)).unwrap_err();
-        assert_eq!(stranger.code(), Code::Unauthenticated);
-        let looks = known(&users("open"), request(false, None)).unwrap();
-        assert_eq!(Caller::of(looks.extensions()).unwrap_err().code(), Code::Unauthenticated);
-        let ann = known(&users("closed"), request(true, Some((IdentityKind::User, "ann")))).unwrap();
-        assert!(Caller::of(ann.extensions()).is_ok(), "a certificate is as good");
+        let (open, closed) = (users("open", "operator"), users("closed", "operator"));
+        assert_eq!(looks(&closed, tcp(false, None)), Err(Code::Unauthenticated));
+        assert_eq!(looks(&open, tcp(false, None)), Ok(()));
+        assert_eq!(acts(&open, tcp(false, None)), Err(Code::Unauthenticated));
+        assert_eq!(looks(&open, tcp(true, None)), Err(Code::Unauthenticated));
+        let ann = tcp(true, Some((IdentityKind::User, "ann")));
+        assert_eq!(acts(&closed, ann).as_deref(), Ok("ann from 10.0.0.9"), "a certificate is as good");
     }
 
     #[test]
-    fn by_tls_only_known_ones_ask_and_only_people_act_under_their_own_name() {
-        let by =
-            |request: Request<()>| Caller::of(request.extensions()).map(|caller| caller.requester("told"));
+    fn over_tls_only_known_ones_ask_and_only_people_act_under_their_own_name() {
         let open = Access::open(false);
-        let stranger = request(true, None);
-        assert_eq!(known(&open, stranger).unwrap_err().code(), Code::Unauthenticated);
-        let host = request(true, Some((IdentityKind::Host, "h")));
-        assert_eq!(by(known(&open, host).unwrap()).unwrap_err().code(), Code::PermissionDenied);
-        let ann = by(known(&open, request(true, Some((IdentityKind::User, "ann")))).unwrap()).unwrap();
-        assert_eq!((ann.user.as_str(), ann.address.as_str()), ("ann", "10.0.0.9"));
-        let clear = by(known(&open, request(false, None)).unwrap()).unwrap();
-        assert_eq!(clear.user, "told");
-        let mut with_token = request(false, None);
-        with_token.metadata_mut().insert("authorization", "Bearer rta_x".parse().unwrap());
-        assert_eq!(known(&open, with_token).unwrap_err().code(), Code::Unauthenticated);
-        for (role, expected) in [(Role::Viewer, Err(Code::PermissionDenied)), (Role::Operator, Ok("job"))] {
-            let mut request = request(true, None);
-            request.extensions_mut().insert(Person { name: "job".to_owned(), role });
-            let by = by(request);
-            assert_eq!(by.as_ref().map(|by| by.user.as_str()).map_err(Status::code), expected);
-        }
+        assert_eq!(looks(&open, tcp(true, None)), Err(Code::Unauthenticated));
+        let host = || tcp(true, Some((IdentityKind::Host, "h")));
+        assert_eq!((looks(&open, host()), acts(&open, host())), (Ok(()), Err(Code::PermissionDenied)));
+        let ann = tcp(true, Some((IdentityKind::User, "ann")));
+        assert_eq!(acts(&open, ann).as_deref(), Ok("ann from 10.0.0.9"));
+        assert_eq!(acts(&open, tcp(false, None)).as_deref(), Ok("told from 10.0.0.9"));
+        let mut with_token = tcp(false, None);
+        with_token.headers_mut().insert("authorization", "Bearer rta_x".parse().unwrap());
+        assert_eq!(looks(&open, with_token), Err(Code::Unauthenticated));
+    }
+
+    #[test]
+    fn local_members_act_under_their_login_name_unless_they_are_viewers() {
+        let open = Access::open(false);
+        assert_eq!(acts(&open, local("ann", true)).as_deref(), Ok("ann (uid 1000), local"));
+        assert_eq!(looks(&open, local("eve", false)), Err(Code::PermissionDenied));
+        let viewer = users("closed", "viewer");
+        assert_eq!(looks(&viewer, local("ann", true)), Ok(()));
+        assert_eq!(acts(&viewer, local("ann", true)), Err(Code::PermissionDenied));
+        assert_eq!(acts(&viewer, local("bob", true)).as_deref(), Ok("bob (uid 1000), local"));
     }
 }

@@ -11,9 +11,11 @@ use jiff::SignedDuration;
 use rta_aggregator::access::Access;
 use rta_aggregator::{Configuration, Doors, Network, Page, Record, RecordOptions, open_files};
 use rta_shared::config::{Platform, load_folder};
+use rta_shared::connection::Listeners;
 use rta_shared::lifecycle::signals::{LONGEST_END, end_on_signals};
+use rta_shared::local_socket::SocketChoice;
 use rta_shared::logging::{self, LogFormat};
-use rta_shared::tls::{Admission, Asking, Door, TlsFiles};
+use rta_shared::tls::{Admission, Asking, Door, TlsFiles, missing_certificate};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -38,9 +40,14 @@ struct Arguments {
     /// Where to serve the page
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     web: SocketAddr,
-    /// Where to serve the rta command
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7600")]
-    grpc: SocketAddr,
+    /// Where to serve the rta command on other hosts, over TLS, for example 0.0.0.0:7600 [default: only the local
+    /// socket is served]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    grpc: Option<SocketAddr>,
+    /// The local socket, for root and the group rta; none: no socket [default: /run/rta/aggregator.sock, else
+    /// rta/aggregator.sock in $XDG_RUNTIME_DIR]
+    #[arg(long, value_name = "PATH|none")]
+    socket: Option<PathBuf>,
     /// Where to record what happens: this folder is made where it is missing. Without it events, maintenance
     /// and unfinished plans are kept in memory, and are forgotten with the aggregator
     #[arg(long, value_name = "DIR")]
@@ -49,7 +56,7 @@ struct Arguments {
     #[arg(long, value_name = "TIME", default_value = "90d", value_parser = keep)]
     keep: SignedDuration,
     /// The aggregator's certificate, made with rta pki host: shown to agents at https:// addresses, and to the rta
-    /// command, which is then answered by TLS only. A renewed file is picked up by itself
+    /// command at --grpc. A renewed file is picked up by itself
     #[arg(long, value_name = "FILE", requires_all = ["tls_key", "tls_ca"])]
     tls_cert: Option<PathBuf>,
     /// The certificate's key
@@ -80,8 +87,8 @@ struct Arguments {
     /// are believed; may be given more than once
     #[arg(long, value_name = "ADDRESS")]
     trusted_proxy: Vec<Network>,
-    /// Listen beyond loopback although connections are not encrypted: whoever listens in sees passwords, and by the
-    /// port of the rta command can stop the platform
+    /// Serve --grpc without TLS, the page beyond loopback without HTTPS, and the buttons of a page without users:
+    /// whoever listens in sees passwords, and whoever reaches the ports can stop the platform
     #[arg(long)]
     insecure: bool,
     /// How log lines are written: plain for people, json for collectors
@@ -168,16 +175,14 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, String> {
              --web-key, or add --insecure to serve it there all the same"
         ));
     }
-    if !grpc.ip().is_loopback() && !arguments.insecure && arguments.tls_cert.is_none() {
-        return Err(format!(
-            "{grpc} is beyond loopback, where connections would be neither encrypted nor authenticated; \
-             give --tls-cert, --tls-key and --tls-ca, or add --insecure to listen there all the same"
-        ));
+    if let Some(grpc) = grpc.filter(|_| !arguments.insecure && arguments.tls_cert.is_none()) {
+        return Err(missing_certificate("--grpc", grpc, "aggregator"));
     }
     let platform = load_folder(&arguments.config).map_err(|error| error.to_string())?;
     let access = match &arguments.users {
         Some(path) => Access::users(path, arguments.read_only)?,
-        None => Access::open(arguments.read_only),
+        // Whoever reaches it, any user of this host, would act unnamed.
+        None => Access::open(arguments.read_only || !arguments.insecure),
     };
     Ok(Prepared { platform, doors: doors(arguments)?, access })
 }
@@ -211,7 +216,13 @@ async fn run(arguments: &Arguments, prepared: Prepared, shutdown: CancellationTo
         );
     }
     let web = listen(arguments.web).await?;
-    let grpc = listen(arguments.grpc).await?;
+    let tcp = match arguments.grpc {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    let grpc_address = tcp.as_ref().map(TcpListener::local_addr).transpose()?;
+    let socket = SocketChoice::from(arguments.socket.clone());
+    let socket = socket.bind("aggregator").await.map_err(anyhow::Error::msg)?;
     let options = RecordOptions { data: arguments.data.clone(), keep: arguments.keep };
     let record = tokio::task::spawn_blocking(move || Record::open(&options)).await?;
     if let Some(used) = record.used_by_another().filter(|_| !arguments.read_only) {
@@ -224,11 +235,13 @@ async fn run(arguments: &Arguments, prepared: Prepared, shutdown: CancellationTo
     let asked = signal(SignalKind::hangup())?;
     tracing::info!(
         web = %web.local_addr()?,
-        grpc = %grpc.local_addr()?,
+        grpc = grpc_address.map(|address| address.to_string()),
+        socket = socket.as_ref().map(|socket| socket.path().display().to_string()),
         hosts = platform.hosts().count(),
         "listening"
     );
     let configuration = Configuration::Folder { platform, folder: arguments.config.clone(), asked };
     let page = Page { access, names: arguments.web_name.clone(), proxies: arguments.trusted_proxy.clone() };
+    let grpc = Listeners { tcp: tcp.map(|listener| (listener, doors.grpc.clone())), socket };
     rta_aggregator::serve(configuration, record, web, grpc, doors, page, shutdown).await
 }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rta_shared::authorization::{AGGREGATOR_METHODS, AuthorizationLayer};
+use rta_shared::connection::Listeners;
 use rta_shared::impairment::ImpairmentList;
 use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::proto::FILE_DESCRIPTOR_SET;
@@ -10,7 +12,6 @@ use rta_shared::proto::v1::aggregator_service_server::AggregatorServiceServer;
 use rta_shared::tls::Bounds;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::service::InterceptorLayer;
 use tonic::transport::Server;
 
 use crate::access::Access;
@@ -54,7 +55,7 @@ pub async fn serve(
     configuration: Configuration,
     record: Record,
     web: TcpListener,
-    grpc: TcpListener,
+    grpc: Listeners,
     doors: Doors,
     page: Page,
     shutdown: CancellationToken,
@@ -92,12 +93,14 @@ pub async fn serve(
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PING))
         .max_concurrent_streams(Some(64))
-        .layer(InterceptorLayer::new(move |request| caller::known(&access, request)))
+        .layer(AuthorizationLayer::new(AGGREGATOR_METHODS, move |right, call| {
+            caller::authorize(&access, right, call)
+        }))
         .layer(CallLimit::new())
         .add_service(AggregatorServiceServer::new(service))
         .add_service(health_service)
         .add_service(reflection)
-        .serve_with_incoming_shutdown(doors.grpc.links(grpc, BOUNDS), shutdown.clone().cancelled_owned());
+        .serve_with_incoming_shutdown(grpc.connections(BOUNDS), shutdown.clone().cancelled_owned());
     let page = async {
         page.await;
         anyhow::ensure!(shutdown.is_cancelled(), "the page's server ended unexpectedly");

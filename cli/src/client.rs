@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::error::Error;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use rta_shared::address::{AddressProblem, server_url};
 use rta_shared::control::ActionKind;
 use rta_shared::event::Event;
 use rta_shared::explain::ExplainedPart;
+use rta_shared::local_socket::default_paths;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::mask::masked_text;
 use rta_shared::overview::{InstanceId, Overview};
@@ -26,6 +28,7 @@ use tonic::{Code, ConnectError, Response, Status, Streaming};
 
 use crate::command::Tls;
 use crate::exit::{CANNOT_TELL, FAILED, Failure, USAGE};
+use crate::local_socket;
 use crate::token::Bearer;
 
 /// The aggregator's port, where its address names none.
@@ -42,7 +45,7 @@ const LARGEST_STATUS: u32 = 256 * 1024;
 pub(crate) const UNKNOWN_WHETHER_BEGUN: &str = "whether it was begun is not known; rta events tells";
 
 /// A certificate of the CA with this name is the aggregator's, wherever it stands.
-const AGGREGATOR_NAME: &str = "aggregator";
+pub(crate) const AGGREGATOR_NAME: &str = "aggregator";
 
 /// What becomes of a plan.
 pub(crate) type PlanEvents = Pin<Box<dyn Stream<Item = Result<PlanEvent, Failure>> + Send>>;
@@ -64,26 +67,34 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client of the aggregator at `address`, in clear. It must be made within a tokio runtime.
+    /// A client of the aggregator at `address`, without certificates. It must be made within a tokio runtime.
     pub(crate) fn new(address: &str) -> Result<Self, Failure> {
-        Self::secured(address, &Tls::default())
+        Self::secured(Some(address), &Tls::default())
     }
 
-    /// A client of the aggregator at `address`, by TLS where that says `https://`.
-    pub(crate) fn secured(address: &str, tls: &Tls) -> Result<Self, Failure> {
+    /// A client of the aggregator at `address`, over TLS where that says `https://` and over a socket where it says
+    /// `unix:`; `None`: of the one on this machine.
+    pub(crate) fn secured(address: Option<&str>, tls: &Tls) -> Result<Self, Failure> {
+        let paths = match address {
+            None => Some(default_paths("aggregator")),
+            Some(address) => address.strip_prefix("unix:").map(|path| vec![PathBuf::from(path)]),
+        };
+        let address = address.unwrap_or("the local socket");
         let told = |reason: &str| {
             let shown = masked_text(&printable(address));
             Failure::new(USAGE, format!("--aggregator \"{shown}\" {reason}"))
         };
-        let written = match address.contains("://") {
-            false => format!("http://{address}"),
-            true => address.to_owned(),
-        };
         let hint = |problem: &dyn std::fmt::Display| {
-            told(&format!("{problem}; write for example http://127.0.0.1:7600"))
+            told(&format!("{problem}; write for example https://HOST:7600"))
         };
-        let url = server_url(&written, PORT).map_err(|problem| hint(&problem))?;
-        let endpoint = Endpoint::from_shared(url.clone()).map_err(|_| hint(&AddressProblem::Shape))?;
+        let url = match address.contains("://") {
+            _ if paths.is_some() => address.to_owned(),
+            false => server_url(&format!("http://{address}"), PORT).map_err(|problem| hint(&problem))?,
+            true => server_url(address, PORT).map_err(|problem| hint(&problem))?,
+        };
+        // A socket has no host; its calls need one all the same.
+        let called = if paths.is_some() { "http://localhost".to_owned() } else { url.clone() };
+        let endpoint = Endpoint::from_shared(called).map_err(|_| hint(&AddressProblem::Shape))?;
         let endpoint = endpoint
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
@@ -91,7 +102,9 @@ impl Client {
             .keep_alive_timeout(PING)
             .keep_alive_while_idle(true)
             .http2_max_header_list_size(LARGEST_STATUS);
-        let channel = if url.starts_with("https://") {
+        let channel = if let Some(paths) = paths {
+            local_socket::channel(&endpoint, paths)
+        } else if url.starts_with("https://") {
             let target = Target::new(&url, &[AGGREGATOR_NAME])
                 .ok_or_else(|| told("needs a host and a port; write for example https://HOST:7600"))?;
             asking(tls)?.channel(&endpoint, target)
@@ -321,9 +334,15 @@ impl Client {
         while let Some(deeper) = source.source() {
             source = deeper;
         }
-        Failure::Unreachable(format!(
-            "no connection to the aggregator at {address}: {source}; is rta-aggregator running there?"
-        ))
+        let told = source.to_string();
+        Failure::Unreachable(match told.starts_with(local_socket::NO_ANSWER) {
+            true => told,
+            false => {
+                format!(
+                    "no connection to the aggregator at {address}: {told}; is rta-aggregator running there?"
+                )
+            }
+        })
     }
 }
 

@@ -184,7 +184,6 @@ impl Names {
     /// The names that the aggregator knows; none where it does not answer in time.
     fn asked(line: &Line) -> Self {
         let named = line.aggregator().map(str::to_owned).or_else(|| std::env::var("RTA_AGGREGATOR").ok());
-        let address = named.unwrap_or_else(|| crate::command::AGGREGATOR.to_owned());
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
             return Self::default();
         };
@@ -196,7 +195,7 @@ impl Names {
             token_file: from("RTA_TOKEN_FILE"),
         };
         runtime.block_on(async {
-            let Ok(client) = Client::secured(&address, &tls) else { return Self::default() };
+            let Ok(client) = Client::secured(named.as_deref(), &tls) else { return Self::default() };
             match tokio::time::timeout(DEADLINE, client.overview()).await {
                 Ok(Ok(overview)) => Self::of(&overview),
                 Ok(Err(_)) | Err(_) => Self::default(),

@@ -16,6 +16,7 @@ mod here;
 mod keyboard;
 mod learn;
 mod local;
+mod local_socket;
 mod logs;
 mod maintenance;
 mod names;
@@ -123,7 +124,7 @@ fn run(arguments: &Arguments) -> Outcome {
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::new(CANNOT_TELL, format!("no runtime: {error}")))?;
     let within = runtime.enter();
-    let client = Client::secured(&arguments.aggregator, &arguments.tls);
+    let client = Client::secured(arguments.aggregator.as_deref(), &arguments.tls);
     if let Command::Check(wish) = &arguments.command {
         let outcome = runtime.block_on(remote::check(client, wish, out));
         drop(within);
@@ -140,7 +141,7 @@ fn run(arguments: &Arguments) -> Outcome {
             runtime.block_on(remote::reload(&client?, out))
         }
         Command::Shell => shell::shell(&runtime, &client?, style),
-        Command::Demo { web, grpc } => runtime.block_on(demo::demo(*web, *grpc, out)),
+        Command::Demo { web, socket } => runtime.block_on(demo::demo(*web, socket.clone(), out)),
         Command::Check(_)
         | Command::Local { .. }
         | Command::Learn(_)

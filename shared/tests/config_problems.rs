@@ -122,7 +122,7 @@ fn each_problem_has_its_place_and_its_hint() {
         (
             "role = \"main\"",
             "role = \"main\"\nagent = \"h1:7601\"",
-            "x.toml:18:9: host \"h1\": key \"agent\": \"h1:7601\" is no agent address; write for example \"http://c9t21193:7601\"",
+            "x.toml:18:9: host \"h1\": key \"agent\": \"h1:7601\" is no agent address; write for example \"https://c9t21193:7601\"",
         ),
         (
             "role = \"main\"",
@@ -146,8 +146,8 @@ fn each_problem_has_its_place_and_its_hint() {
         ),
         (
             "role = \"main\"",
-            "role = \"main\"\n[[environment.host]]\nname = \"h2\"\nrole = \"main\"\nagent = \"http://H1:7601\"",
-            "x.toml:21:9: host \"h2\": the agent http://h1:7601 is already that of host \"h1\"",
+            "role = \"main\"\n[[environment.host]]\nname = \"h2\"\nrole = \"main\"\nagent = \"https://H1:7601\"",
+            "x.toml:21:9: host \"h2\": the agent https://h1:7601 is already that of host \"h1\"",
         ),
         (
             "home = \"/opt/k\"",

@@ -3,6 +3,7 @@
 
 mod action;
 mod binaries;
+mod callers;
 pub mod command_lines;
 mod crowd;
 pub mod figures;
@@ -22,6 +23,7 @@ mod web;
 
 pub use action::{Acted, AgentClient, act, connect, target};
 pub use binaries::binary;
+pub use callers::{Reception, call_method, socket_channel};
 pub use crowd::Crowd;
 pub use follower::{Follower, Seen, Sighting};
 pub use hosts::{HostProcess, NamespacedHost, NamespacedHosts};

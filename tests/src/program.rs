@@ -58,13 +58,19 @@ impl Program {
     }
 
     /// Starts `command`, which ends in the arguments of one of the binaries, with its log as JSON. Without a certificate
-    /// it serves in clear, which has to be spelled out.
+    /// it serves in clear, which has to be spelled out. Without
+    /// `--socket` it serves none: that of this machine is no test's.
     ///
     /// # Panics
     /// Where it cannot be run.
     pub fn run(mut command: Command) -> Self {
-        if !command.get_args().any(|argument| argument == "--tls-cert" || argument == "--insecure") {
+        let has = |flag: &str| command.get_args().any(|argument| argument == flag);
+        let (is_clear, has_socket) = (!has("--tls-cert") && !has("--insecure"), has("--socket"));
+        if is_clear {
             command.arg("--insecure");
+        }
+        if !has_socket {
+            command.args(["--socket", "none"]);
         }
         command.args(["--log-format", "json"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).env("RTA_LOG", "info");

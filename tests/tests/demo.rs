@@ -7,22 +7,26 @@ use std::process::{Child, Command, Stdio};
 use rta_tests::{Lines, binary, patiently, run};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tempfile::TempDir;
 
 struct Demo {
     child: Child,
+    _folder: TempDir,
     said: Lines,
 }
 
 impl Demo {
     fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let mut child = Command::new(binary("rta"))
-            .args(["demo", "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"])
+            .args(["demo", "--web", "127.0.0.1:0", "--socket"])
+            .arg(folder.path().join("demo.sock"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let said = Lines::collect(child.stdout.take().unwrap());
-        Self { child, said }
+        Self { child, _folder: folder, said }
     }
 
     /// The aggregator's address, once everything was started.
@@ -126,7 +130,7 @@ fn a_killed_demo_leaves_no_stand_in() {
 fn a_taken_port_is_told_with_what_to_do() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = run("rta", ["demo", "--web", &address, "--grpc", "127.0.0.1:0"]);
+    let output = run("rta", ["demo", "--web", &address]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(

@@ -429,7 +429,17 @@ async fn in_a_pid_namespace_of_its_own_the_agent_scans_and_says_why() {
         .arg(&agent)
         .arg("--config")
         .arg(&config);
-    command.args(["--host", "h", "--listen", "127.0.0.1:0", "--insecure", "--log-format", "json"]);
+    command.args([
+        "--host",
+        "h",
+        "--listen",
+        "127.0.0.1:0",
+        "--insecure",
+        "--socket",
+        "none",
+        "--log-format",
+        "json",
+    ]);
     let out = std::fs::File::create(&log).unwrap();
     children.begin_with_log(&mut command, out);
     let (address, reason) = patiently("the agent to listen and to say how it follows", || {
@@ -469,7 +479,17 @@ async fn what_hidepid_hides_is_unknown_and_not_stopped() {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", nobody, "sh"]);
     command.arg(binary("rta-agent")).arg("--config").arg(site.config());
-    command.args(["--host", "h", "--listen", "127.0.0.1:0", "--insecure", "--log-format", "json"]);
+    command.args([
+        "--host",
+        "h",
+        "--listen",
+        "127.0.0.1:0",
+        "--insecure",
+        "--socket",
+        "none",
+        "--log-format",
+        "json",
+    ]);
     for folder in [site.path(""), site.config()] {
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(folder, open).unwrap();

@@ -19,9 +19,6 @@ pub(crate) use self::people::{Entry, People};
 pub(crate) use self::pki::{Pki, PkiCommand};
 pub(crate) use self::remote::{Place, Remote, Target};
 
-/// Where the aggregator is looked for.
-pub(crate) const AGGREGATOR: &str = "http://127.0.0.1:7600";
-
 /// What runs on the platform, what does not, what that breaks; and start and stop.
 #[derive(Debug, Parser)]
 #[command(
@@ -50,15 +47,10 @@ Examples:
   rta shell                         the prompt"
 )]
 pub(crate) struct Arguments {
-    /// The aggregator
-    #[arg(
-        long,
-        global = true,
-        env = "RTA_AGGREGATOR",
-        value_name = "URL",
-        default_value = AGGREGATOR
-    )]
-    pub(crate) aggregator: String,
+    /// The aggregator: https://HOST:7600, or unix:PATH [default: the one on this machine, at
+    /// /run/rta/aggregator.sock, else at rta/aggregator.sock in $XDG_RUNTIME_DIR]
+    #[arg(long, global = true, env = "RTA_AGGREGATOR", value_name = "URL")]
+    pub(crate) aggregator: Option<String>,
     #[command(flatten)]
     pub(crate) tls: Tls,
     #[command(subcommand)]
@@ -139,9 +131,9 @@ pub(crate) enum Command {
         /// Where to serve the page
         #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
         web: SocketAddr,
-        /// Where to serve the rta command
-        #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7600")]
-        grpc: SocketAddr,
+        /// The socket to serve the rta command at [default: where the command looks, else in a temporary folder]
+        #[arg(long, value_name = "PATH")]
+        socket: Option<PathBuf>,
     },
 }
 

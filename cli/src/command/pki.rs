@@ -32,6 +32,10 @@ pub(crate) enum PkiCommand {
         /// Another name by which it is asked; may be given more than once
         #[arg(long, value_name = "NAME")]
         dns: Vec<String>,
+        /// Also copy it, its key and the CA's certificate to this folder under the names that the services look for:
+        /// agent.pem (aggregator.pem), agent-key.pem, ca.pem
+        #[arg(long, value_name = "DIR")]
+        install: Option<PathBuf>,
     },
     /// Make a person's or a script's certificate, for 397 days; what it asks for is recorded under its name
     User {

@@ -1,12 +1,14 @@
 //! `rta demo`: the aggregator, two agents and a stand-in for every component, in and under this process.
 
+mod certificates;
 mod command_lines;
 mod platform;
 pub(crate) mod stand_in;
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,15 +16,19 @@ use futures::StreamExt as _;
 use rta_agent::watch::WatchOptions;
 use rta_aggregator::{Configuration, Record};
 use rta_shared::config::Platform;
+use rta_shared::connection::Listeners;
 use rta_shared::control::ActionKind;
+use rta_shared::local_socket::{LocalSocket, SocketChoice, default_paths};
 use rta_shared::logging::{self, LogFormat};
 use rta_shared::plan::{Conduct, PlanEvent, StepState, Wish};
 use rta_shared::text::{counted, printable_lines};
+use rta_shared::tls::{Admission, Asking, Door};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::client::Client;
+use self::certificates::DemoCa;
+use crate::client::{AGGREGATOR_NAME, Client};
 use crate::exit::{FAILED, Failure, OK, Outcome};
 
 /// Stand-ins cost next to nothing: only what waits for another waits.
@@ -31,23 +37,20 @@ const PARALLEL: u32 = 32;
 const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Serves the demo until Ctrl-C or SIGTERM.
-pub(crate) async fn demo(web: SocketAddr, grpc: SocketAddr, out: &mut dyn Write) -> Outcome {
+pub(crate) async fn demo(web: SocketAddr, socket: Option<PathBuf>, out: &mut dyn Write) -> Outcome {
     logging::init(LogFormat::Plain, "error");
-    for (flag, address) in [("--web", web), ("--grpc", grpc)] {
-        if !address.ip().is_loopback() {
-            return Err(Failure::new(
-                FAILED,
-                format!(
-                    "{flag} {address} is beyond loopback; the demo lets anybody stop things and stays on loopback"
-                ),
-            ));
-        }
+    if !web.ip().is_loopback() {
+        return Err(Failure::new(
+            FAILED,
+            format!(
+                "--web {web} is beyond loopback; the demo lets anybody stop things and stays on loopback"
+            ),
+        ));
     }
     let shutdown = CancellationToken::new();
     let demo = async {
         let web = listen("--web", web).await?;
-        let grpc = listen("--grpc", grpc).await?;
-        run(web, grpc, &shutdown, out).await
+        run(web, socket, &shutdown, out).await
     };
     let outcome = demo.await;
     shutdown.cancel();
@@ -68,16 +71,19 @@ async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> 
 
 async fn run(
     web: TcpListener,
-    grpc: TcpListener,
+    socket: Option<PathBuf>,
     shutdown: &CancellationToken,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let (page, calls) = (web.local_addr()?, grpc.local_addr()?);
+    let page = web.local_addr()?;
     let folder = tempfile::Builder::new().prefix("rta-demo-").tempdir().context("no temporary folder")?;
     let programs = folder.path().join("bin");
     make_programs(&programs).context("the stand-ins cannot be made")?;
+    let socket = bind(socket, folder.path()).await.map_err(anyhow::Error::msg)?;
+    let calls = socket.path().to_owned();
+    let ca = DemoCa::new().map_err(anyhow::Error::msg)?;
 
     let mut platform = platform::platform()?;
     let mut servers = Vec::new();
@@ -86,21 +92,22 @@ async fn run(
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         set_agent(&mut platform, host.name.as_str(), listener.local_addr()?);
         let config = platform::host_config(&platform, host, &programs)?;
-        let options = rta_agent::Options {
-            watch: WatchOptions::default(),
-            folder: None,
-            hangup: None,
-            state: None,
-            door: rta_shared::tls::Door::clear(),
-        };
-        servers.push(tokio::spawn(rta_agent::serve(listener, config, options, shutdown.clone())));
+        let options =
+            rta_agent::Options { watch: WatchOptions::default(), folder: None, hangup: None, state: None };
+        let own = ca.host(host.name.folded()).map_err(anyhow::Error::msg)?;
+        let admitted = Admission::Named(vec![AGGREGATOR_NAME.to_owned()]);
+        let door = Door::tls_in_memory(&own, &admitted, &["h2"]).map_err(anyhow::Error::msg)?;
+        let listeners = Listeners { tcp: Some((listener, door)), socket: None };
+        servers.push(tokio::spawn(rta_agent::serve(listeners, config, options, shutdown.clone())));
     }
+    let own = ca.host(AGGREGATOR_NAME).map_err(anyhow::Error::msg)?;
+    let agents = Some(Asking::in_memory(&own).map_err(anyhow::Error::msg)?);
     servers.push(tokio::spawn(rta_aggregator::serve(
         Configuration::Fixed(platform),
         Record::in_memory(),
         web,
-        grpc,
-        rta_aggregator::Doors::clear(),
+        Listeners { tcp: None, socket: Some(socket) },
+        rta_aggregator::Doors { agents, ..rta_aggregator::Doors::clear() },
         rta_aggregator::Page {
             access: rta_aggregator::access::Access::open(false),
             names: Vec::new(),
@@ -109,8 +116,9 @@ async fn run(
         shutdown.clone(),
     )));
 
-    let client = Client::new(&calls.to_string()).map_err(|_| anyhow::anyhow!("no client for {calls}"))?;
-    let greeting = greet(&client, page, calls, out);
+    let client = Client::new(&format!("unix:{}", calls.display()))
+        .map_err(|failure| anyhow::anyhow!("the demo's own socket cannot be asked: {}", failure.message()))?;
+    let greeting = greet(&client, page, &calls, out);
     tokio::select! {
         greeted = greeting => {
             greeted?;
@@ -131,17 +139,28 @@ async fn run(
     Ok(())
 }
 
+/// Binds the socket at `path`; without one, where the command looks, or else in `folder`.
+async fn bind(path: Option<PathBuf>, folder: &Path) -> Result<LocalSocket, String> {
+    match SocketChoice::from(path).bind(AGGREGATOR_NAME).await? {
+        Some(socket) => Ok(socket),
+        None => LocalSocket::bind(&folder.join("aggregator.sock")).await,
+    }
+}
+
+/// Whether the command finds the socket by itself: another aggregator may come first.
+fn is_found(socket: &Path) -> bool {
+    let answers = |path: &PathBuf| path == socket || UnixStream::connect(path).is_ok();
+    default_paths(AGGREGATOR_NAME).iter().find(|path| answers(path)).is_some_and(|path| path == socket)
+}
+
 /// Starts everything, and says what to do with it.
-async fn greet(
-    client: &Client,
-    page: SocketAddr,
-    calls: SocketAddr,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
+async fn greet(client: &Client, page: SocketAddr, calls: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(out, "rta demo: two hosts of a platform, played on this machine\n")?;
     writeln!(out, "  the page     http://{page}")?;
-    let aggregator =
-        if calls.port() == 7600 { String::new() } else { format!(" --aggregator http://{calls}") };
+    let aggregator = match is_found(calls) {
+        true => String::new(),
+        false => format!(" --aggregator unix:{}", calls.display()),
+    };
     writeln!(out, "  the prompt   rta{aggregator} shell\n")?;
     out.flush()?;
     let failures = control_all(client, ActionKind::Start).await;
@@ -198,7 +217,7 @@ fn make_programs(folder: &Path) -> std::io::Result<()> {
 fn set_agent(platform: &mut Platform, name: &str, address: SocketAddr) {
     for host in platform.environments.iter_mut().flat_map(|environment| &mut environment.hosts) {
         if host.name == *name {
-            host.agent = format!("http://{address}");
+            host.agent = format!("https://{address}");
         }
     }
 }

@@ -18,14 +18,14 @@ const DAYS: i64 = 397;
 const BEHIND: Duration = Duration::hours(1);
 
 /// A certificate and its key, as PEM.
-pub(super) struct Made {
-    pub(super) certificate: String,
-    pub(super) key: String,
+pub(crate) struct Made {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 /// Whom a certificate is for.
-pub(super) struct Subject {
-    pub(super) name: String,
+pub(crate) struct Subject {
+    pub(crate) name: String,
     /// DNS names and addresses; a user has none.
     alternatives: Vec<String>,
     uses: Vec<ExtendedKeyUsagePurpose>,
@@ -36,7 +36,7 @@ impl Subject {
     ///
     /// # Errors
     /// A name that is no host's.
-    pub(super) fn host(name: &str, ip: &[IpAddr], dns: &[String]) -> Result<Self, String> {
+    pub(crate) fn host(name: &str, ip: &[IpAddr], dns: &[String]) -> Result<Self, String> {
         let name = checked(name)?.to_lowercase();
         let mut alternatives = vec![name.clone()];
         for other in dns {
@@ -51,13 +51,13 @@ impl Subject {
     ///
     /// # Errors
     /// A name that cannot be a file's.
-    pub(super) fn user(name: &str) -> Result<Self, String> {
+    pub(crate) fn user(name: &str) -> Result<Self, String> {
         let name = checked(name)?.to_owned();
         Ok(Self { name, alternatives: Vec::new(), uses: vec![ExtendedKeyUsagePurpose::ClientAuth] })
     }
 
     /// The names that it is for, for people.
-    pub(super) fn names(&self) -> String {
+    pub(crate) fn names(&self) -> String {
         self.alternatives.join(", ")
     }
 }
@@ -77,7 +77,7 @@ fn checked(name: &str) -> Result<&str, String> {
 }
 
 /// A CA of its own.
-pub(super) fn authority(now: Timestamp) -> Result<Made, String> {
+pub(crate) fn authority(now: Timestamp) -> Result<Made, String> {
     let mut params = params("rta private CA", Vec::new(), now, AUTHORITY_DAYS)?;
     // It signs no other CA.
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -88,21 +88,21 @@ pub(super) fn authority(now: Timestamp) -> Result<Made, String> {
 }
 
 /// The CA, which signs.
-pub(super) struct Authority(Issuer<'static, KeyPair>);
+pub(crate) struct Authority(Issuer<'static, KeyPair>);
 
 impl Authority {
     /// The CA of this certificate and key, as PEM.
     ///
     /// # Errors
     /// Text that is none.
-    pub(super) fn new(certificate: &str, key: &str) -> Result<Self, String> {
+    pub(crate) fn new(certificate: &str, key: &str) -> Result<Self, String> {
         let broken = |error: rcgen::Error| format!("the CA is broken: {error}");
         let key = KeyPair::from_pem(key).map_err(broken)?;
         Issuer::from_ca_cert_pem(certificate, key).map(Self).map_err(broken)
     }
 
     /// A certificate with a new key.
-    pub(super) fn sign(&self, subject: &Subject, now: Timestamp) -> Result<Made, String> {
+    pub(crate) fn sign(&self, subject: &Subject, now: Timestamp) -> Result<Made, String> {
         let mut params = params(&subject.name, subject.alternatives.clone(), now, DAYS)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = subject.uses.clone();

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `make` | certificates, as values |
 //! | `folder` | where they are kept |
+//! | `install` | putting them where the services look |
 //! | `show` | the list of them |
 
 mod folder;
-mod make;
+mod install;
+pub(crate) mod make;
 mod show;
 
 use std::io::Write;
@@ -15,6 +17,7 @@ use std::io::Write;
 use jiff::Timestamp;
 
 use self::folder::{Folder, Place};
+use self::install::Installed;
 use self::make::{Authority, Made, Subject};
 use crate::command::{Pki, PkiCommand};
 use crate::exit::{FAILED, Failure, OK, Outcome, USAGE};
@@ -43,20 +46,35 @@ fn pki_at(wish: &Pki, now: Timestamp, out: &mut dyn Write) -> Outcome {
                 "Next: rta pki host aggregator, rta pki host NAME for every agent, rta pki user NAME."
             )?;
         }
-        PkiCommand::Host { name, ip, dns } => {
+        PkiCommand::Host { name, ip, dns, install } => {
             let subject = Subject::host(name, ip, dns).map_err(|reason| Failure::new(USAGE, reason))?;
             let place = Place::Host(subject.name.clone());
             sign(&folder, &place, &subject, now).map_err(failed)?;
             let (certificate, key) = folder.paths(&place);
+            let installed = match install {
+                Some(to) => {
+                    let (ca, _) = folder.paths(&Place::Authority);
+                    Some(install::install(to, &subject.name, (&certificate, &key), &ca).map_err(failed)?)
+                }
+                None => None,
+            };
             let (certificate, key, dir) = (certificate.display(), key.display(), wish.dir.display());
             let name = &subject.name;
             writeln!(out, "The certificate of host {name} is made: {certificate}, its key {key}.")?;
             writeln!(out, "It is for {}. It holds for 397 days.", subject.names())?;
-            writeln!(out, "Copy both and {dir}/ca.pem to {name}, the key readable by rta's user alone.")?;
-            writeln!(
-                out,
-                "Next: give them to rta-agent or rta-aggregator with --tls-cert, --tls-key and --tls-ca."
-            )?;
+            if let Some(Installed { certificate, key, ca }) = installed {
+                let (certificate, key, ca) = (certificate.display(), key.display(), ca.display());
+                writeln!(
+                    out,
+                    "Installed: {certificate}, {key}, {ca}. On its host they belong in /etc/rta/tls."
+                )?;
+            } else {
+                writeln!(out, "Copy both and {dir}/ca.pem to {name}, the key readable by rta's user alone.")?;
+                writeln!(
+                    out,
+                    "Next: give them to rta-agent or rta-aggregator with --tls-cert, --tls-key and --tls-ca."
+                )?;
+            }
         }
         PkiCommand::User { name } => {
             let subject = Subject::user(name).map_err(|reason| Failure::new(USAGE, reason))?;
@@ -116,6 +134,43 @@ mod tests {
             name: name.into(),
             ip: vec!["10.0.0.7".parse().unwrap()],
             dns: vec!["h.example".into()],
+            install: None,
+        }
+    }
+
+    #[test]
+    fn installed_files_have_the_names_that_the_services_look_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (dir, to) = (folder.path().join("pki"), folder.path().join("etc/tls"));
+        asked(&dir, PkiCommand::Init, false).0.unwrap();
+        for (name, kind) in [("c9t1", "agent"), ("aggregator", "aggregator")] {
+            let (ip, dns) = (Vec::new(), Vec::new());
+            let wish = PkiCommand::Host { name: name.into(), ip, dns, install: Some(to.clone()) };
+            let (code, said) = asked(&dir, wish, false);
+            assert_eq!(code, Ok(OK));
+            assert!(said.contains(&format!("{}/{kind}.pem", to.display())), "{said}");
+            let same = |from: &str, to_name: &str| {
+                assert_eq!(std::fs::read(dir.join(from)).unwrap(), std::fs::read(to.join(to_name)).unwrap());
+            };
+            same("ca.pem", "ca.pem");
+            same(&format!("hosts/{name}.pem"), &format!("{kind}.pem"));
+            same(&format!("hosts/{name}-key.pem"), &format!("{kind}-key.pem"));
+            let key = to.join(format!("{kind}-key.pem")).metadata().unwrap().permissions().mode();
+            assert_eq!(key & 0o777, 0o400);
+            for service in ["rta-agent", "rta-aggregator", "cron"] {
+                let path = match service {
+                    "cron" => "cron.d/rta".to_owned(),
+                    unit => format!("systemd/{unit}.service"),
+                };
+                let path = format!("{}/../config/{path}", env!("CARGO_MANIFEST_DIR"));
+                let text = std::fs::read_to_string(path).unwrap();
+                let is_of_it = service == "cron" || service == format!("rta-{kind}");
+                assert_eq!(
+                    text.contains(&format!("--tls-cert /etc/rta/tls/{kind}.pem")),
+                    is_of_it,
+                    "{service}"
+                );
+            }
         }
     }
 

@@ -243,7 +243,7 @@ mod tests {
             (
                 "\"d1\", role = \"main\"",
                 "\"d1\", agent = \"http://x:1\", ip = [\"10.0.0.1\"], role = \"main\"",
-                &["host d1: agent address http://d1:7601 -> http://x:1", "host d1: ip changed"],
+                &["host d1: agent address https://d1:7601 -> http://x:1", "host d1: ip changed"],
             ),
             ("\"/opt\"", "\"/srv\"", &["host d1: variables changed: bin", "host d2: variables changed: bin"]),
             ("role = \"main\" }", "components = [\"kafka\", \"spark\"] }", &["host d1: role main -> none"]),

@@ -357,7 +357,7 @@ pub struct Host {
     pub role: Option<Name>,
     /// The canonical names of the components it carries: its role's, then its own.
     pub components: Vec<Name>,
-    /// Its agent's address, `http://name:port`.
+    /// Its agent's address, `https://name:port`.
     pub agent: String,
     /// What `${ip}` stands for; empty: every address of its interfaces, which only itself knows.
     pub ip: Vec<IpAddr>,

@@ -206,11 +206,11 @@ fn host(
                 problem => problem.to_string(),
             };
             let sentence = format!(
-                "{owner}: key \"agent\": \"{shown}\" {what}; write for example \"http://c9t21193:7601\""
+                "{owner}: key \"agent\": \"{shown}\" {what}; write for example \"https://c9t21193:7601\""
             );
             problems.report(written.place, sentence);
         }),
-        None => Ok(format!("http://{}:{AGENT_PORT}", name.folded())),
+        None => Ok(format!("https://{}:{AGENT_PORT}", name.folded())),
     };
     let agent = agent.unwrap_or_default();
     if let Some((_, other)) = agents.iter().find(|(address, _)| !agent.is_empty() && *address == agent) {

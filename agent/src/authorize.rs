@@ -1,0 +1,106 @@
+//! Who may call the agent, and under which name they act.
+
+use rta_shared::authorization::{CallerKind, Right, Server};
+use rta_shared::connection::ConnectedPeer;
+use rta_shared::control::Requester;
+use rta_shared::local_socket::{LOCAL_GROUP, LocalUser};
+use rta_shared::proto::v1;
+use rta_shared::text::printable;
+use rta_shared::tls::Peer;
+use tonic::codegen::http::Request;
+use tonic::{Extensions, Status};
+
+/// Lets a call pass whose caller has the right to it.
+///
+/// # Errors
+/// `PERMISSION_DENIED`: they have not.
+pub(crate) fn authorize(right: Right, call: Request<()>) -> Result<Request<()>, Status> {
+    let peer = call.extensions().get::<ConnectedPeer>();
+    let kind = match peer {
+        Some(ConnectedPeer::Local(LocalUser { is_member: true, .. })) => CallerKind::LocalMember,
+        Some(ConnectedPeer::Local(_)) => CallerKind::OtherLocalUser,
+        // TLS lets nobody in but the aggregator (`Admission::Named`).
+        Some(ConnectedPeer::Tcp(Peer { secured: true, .. })) => CallerKind::AggregatorCertificate,
+        Some(ConnectedPeer::Tcp(_)) => CallerKind::Unasked,
+        None => CallerKind::Anonymous,
+    };
+    if kind.may(Server::Agent, right) {
+        return Ok(call);
+    }
+    let caller = peer.map_or_else(|| "the caller".to_owned(), ToString::to_string);
+    Err(Status::permission_denied(format!(
+        "{} may not call the agent: its socket is for root and members of the group {LOCAL_GROUP}",
+        printable(&caller)
+    )))
+}
+
+/// How much of a name or an address is kept, in characters: they stand in every report.
+const LONGEST_REQUESTER: usize = 64;
+
+/// Returns who is recorded for a call with these extensions. Only the aggregator passes on who asked it; a local
+/// caller is recorded under their own name, whatever they `claimed`.
+pub(crate) fn requester(extensions: &Extensions, claimed: Option<v1::Requester>) -> Requester {
+    let v1::Requester { user, address } = claimed.unwrap_or_default();
+    let mut by = Requester { user: shortened(&user), address: shortened(&address) };
+    match extensions.get::<ConnectedPeer>() {
+        Some(ConnectedPeer::Local(user)) => {
+            by = Requester { user: shortened(&user.to_string()), address: Requester::LOCAL.to_owned() };
+        }
+        Some(ConnectedPeer::Tcp(peer)) if by.address.is_empty() => {
+            by.address = peer.address.ip().to_canonical().to_string();
+        }
+        Some(ConnectedPeer::Tcp(_)) | None => {}
+    }
+    if by == Requester::autostart() {
+        // What comes from outside is an operator's word, whatever name they give.
+        by.address = "outside".to_owned();
+    }
+    by
+}
+
+fn shortened(text: &str) -> String {
+    printable(text.get(..4 * LONGEST_REQUESTER).unwrap_or(text)).chars().take(LONGEST_REQUESTER).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(peer: ConnectedPeer) -> Request<()> {
+        let mut call = Request::new(());
+        call.extensions_mut().insert(peer);
+        call
+    }
+
+    fn local(is_member: bool) -> ConnectedPeer {
+        ConnectedPeer::Local(LocalUser { uid: 1000, name: "ann".to_owned(), is_member })
+    }
+
+    fn tcp(secured: bool) -> ConnectedPeer {
+        ConnectedPeer::Tcp(Peer { address: "10.0.0.9:1".parse().unwrap(), secured, identity: None })
+    }
+
+    #[test]
+    fn local_user_outside_the_group_is_refused_by_name() {
+        let refused = authorize(Right::View, call(local(false))).unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+        assert!(refused.message().starts_with("ann (uid 1000), local may not"), "{refused:?}");
+        assert!(authorize(Right::View, Request::new(())).is_err(), "a caller without a connection");
+        for peer in [local(true), tcp(true), tcp(false)] {
+            assert!(authorize(Right::Act, call(peer.clone())).is_ok(), "{peer}");
+        }
+    }
+
+    #[test]
+    fn claimed_name_does_not_replace_that_of_a_local_caller() {
+        let by = |peer: ConnectedPeer, user: &str, address: &str| {
+            let claimed = v1::Requester { user: user.to_owned(), address: address.to_owned() };
+            requester(call(peer).extensions(), Some(claimed)).to_string()
+        };
+        assert_eq!(by(local(true), "bob", "10.0.0.7"), "ann (uid 1000), local");
+        assert_eq!(by(local(true), "autostart", ""), "ann (uid 1000), local");
+        assert_eq!(by(tcp(true), "bob", "10.0.0.7"), "bob from 10.0.0.7");
+        assert_eq!(by(tcp(false), "", ""), "somebody from 10.0.0.9");
+        assert_ne!(by(tcp(true), "autostart", ""), Requester::autostart().to_string());
+    }
+}

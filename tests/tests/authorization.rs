@@ -1,0 +1,408 @@
+//! Every gRPC method and every route, called on the real binaries as each kind of caller, against the table.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rta_shared::authorization::{
+    AGENT_METHODS, AGGREGATOR_METHODS, CallerKind, HTTP_ROUTES, MethodRule, RouteRule, Server,
+};
+use rta_shared::control::ActionKind;
+use rta_shared::tls::{Asking, Target, TlsFiles};
+use rta_tests::{
+    AgentClient, Own, People, Pki, Program, Reception, Site, Web, act, binary, call_method, patiently, run,
+    socket_channel,
+};
+use tokio::runtime::Runtime;
+use tonic::transport::{Channel, Endpoint};
+
+/// Users and the group that the servers know in a mount namespace of their own; this machine's are not touched.
+const MEMBER: (&str, u32) = ("rta-ann", 61_001);
+const OTHER: (&str, u32) = ("rta-eve", 61_002);
+const GROUP: u32 = 61_000;
+
+fn is_root() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    assert!(is_root || std::env::var_os("RTA_GATE").is_none(), "the gate has to run as root");
+    is_root
+}
+
+/// An agent and an aggregator by TLS, with users, and both with sockets.
+struct World {
+    site: Site,
+    pki: Pki,
+    foreign: Pki,
+    people: People,
+    agent: Program,
+    agent_address: SocketAddr,
+    aggregator: Program,
+    grpc: SocketAddr,
+    web: Web,
+}
+
+/// `program`, where the group `rta` exists.
+fn with_group(site: &Site, program: &str) -> Command {
+    let mut command = if is_root() { Command::new("unshare") } else { Command::new(binary(program)) };
+    if is_root() {
+        let script =
+            "mount --bind \"$0/passwd\" /etc/passwd && mount --bind \"$0/group\" /etc/group && exec \"$@\"";
+        command.args(["--mount", "--propagation", "private", "sh", "-c", script]);
+        command.arg(site.path("")).arg(binary(program));
+    }
+    command
+}
+
+impl World {
+    fn new() -> Self {
+        let site = Site::new();
+        let (member, other) = (MEMBER, OTHER);
+        let user = |(name, uid): (&str, u32)| format!("{name}:x:{uid}:{uid}::/:/bin/sh\n");
+        let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
+        std::fs::write(site.path("passwd"), format!("{passwd}\n{}{}", user(member), user(other))).unwrap();
+        let group = std::fs::read_to_string("/etc/group").unwrap();
+        let group: String =
+            group.lines().filter(|line| !line.starts_with("rta:")).map(|line| format!("{line}\n")).collect();
+        std::fs::write(site.path("group"), format!("{group}rta:x:{GROUP}:{}\n", member.0)).unwrap();
+        std::fs::set_permissions(site.path(""), Permissions::from_mode(0o755)).unwrap();
+
+        let pki = Pki::new(site.path("pki"));
+        let foreign = Pki::new(site.path("foreign"));
+        let (ca, people) = (pki.ca(), People::new(&site, "closed"));
+        let aggregator_own = pki.host("aggregator");
+        let config = site.config();
+        let hosts = |agent: &str| {
+            site.write(
+                "site.toml",
+                &format!(
+                    "{}[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"app\"], agent = \"{agent}\" }}]\n",
+                    site.component("app", "", "")
+                ),
+            );
+        };
+        hosts("https://127.0.0.1:1");
+        let mut agent = with_group(&site, "rta-agent");
+        agent.arg("--config").arg(&config).args(["--host", "h", "--listen", "127.0.0.1:0", "--socket"]);
+        agent.arg(site.path("run/agent.sock")).args(pki.host("h").flags(&ca));
+        let mut agent = Program::run(agent);
+        let agent_address = agent.address("address");
+        hosts(&format!("https://{agent_address}"));
+        let mut aggregator = with_group(&site, "rta-aggregator");
+        aggregator.arg("--config").arg(&config).args([
+            "--web",
+            "127.0.0.1:0",
+            "--grpc",
+            "127.0.0.1:0",
+            "--socket",
+        ]);
+        aggregator.arg(site.path("run/aggregator.sock")).arg("--users").arg(&people.file);
+        aggregator.args(aggregator_own.flags(&ca));
+        let mut aggregator = Program::run(aggregator);
+        let (grpc, web) = (aggregator.address("grpc"), Web(aggregator.address("web")));
+        Self { site, pki, foreign, people, agent, agent_address, aggregator, grpc, web }
+    }
+
+    fn socket(&self, server: Server) -> PathBuf {
+        self.site.path(if server == Server::Agent { "run/agent.sock" } else { "run/aggregator.sock" })
+    }
+
+    /// A channel over TLS to one of the servers.
+    fn tls(&self, server: Server, own: Option<&Own>) -> Channel {
+        let (address, name) = match server {
+            Server::Agent => (self.agent_address, "h"),
+            Server::Aggregator | Server::Page => (self.grpc, "aggregator"),
+        };
+        let own = own.map(|own| (own.certificate.clone(), own.key.clone()));
+        let asking = Asking::new(TlsFiles { own, ca: Some(self.pki.ca()) }).unwrap();
+        let address = format!("https://{address}");
+        asking.channel(
+            &Endpoint::from_shared(address.clone()).unwrap(),
+            Target::new(&address, &[name]).unwrap(),
+        )
+    }
+
+    /// How another user's calls over the socket are met.
+    fn as_user(
+        &self,
+        server: Server,
+        (_, uid): (&str, u32),
+        groups: &[&str],
+        rules: &[MethodRule],
+    ) -> Vec<String> {
+        let program = self.site.path("grpc-caller");
+        if !program.exists() {
+            // By a process of its own: a file that this one writes is busy while another test forks.
+            assert!(Command::new("cp").arg(binary("grpc-caller")).arg(&program).status().unwrap().success());
+        }
+        let uid = uid.to_string();
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", &uid, "--regid", &uid]).args(groups).arg(&program).arg(self.socket(server));
+        let output = command.args(rules.iter().map(|rule| rule.path)).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
+/// Checks that `met` is what the table has for `kind`; `None`: the caller gets no connection.
+fn check(server: Server, who: &str, rule: &MethodRule, kind: Option<CallerKind>, met: Reception) {
+    let is_allowed = kind.is_some_and(|kind| kind.may(server, rule.right));
+    let fits = match is_allowed {
+        true => met == Reception::Answered,
+        false => matches!(met, Reception::Refused | Reception::NoConnection),
+    };
+    assert!(fits, "{server:?} {} as {who}: {met:?}, and the table says {is_allowed}", rule.path);
+}
+
+/// The methods that a server offers by its own descriptors (gRPC reflection is how they are published).
+fn described(service: &str) -> BTreeSet<String> {
+    use prost::Message as _;
+    let files = prost_types::FileDescriptorSet::decode(rta_shared::proto::FILE_DESCRIPTOR_SET).unwrap().file;
+    let services = files.iter().flat_map(|file| &file.service).filter(|found| found.name() == service);
+    services
+        .flat_map(|found| {
+            found.method.iter().map(move |method| format!("/rta.v1.{service}/{}", method.name()))
+        })
+        .collect()
+}
+
+#[test]
+fn every_method_answers_whom_the_table_names_and_nobody_else() {
+    let world = World::new();
+    let runtime = Runtime::new().unwrap();
+    let _within = runtime.enter();
+    let person = world.pki.user("ann");
+    let host = world.pki.host("other");
+    let aggregator = world.pki.own("hosts/aggregator");
+    let foreign = world.foreign.host("aggregator");
+    for (server, rules, service) in [
+        (Server::Agent, AGENT_METHODS, "AgentService"),
+        (Server::Aggregator, AGGREGATOR_METHODS, "AggregatorService"),
+    ] {
+        let listed: BTreeSet<String> = rules.iter().map(|rule| rule.path.to_owned()).collect();
+        assert!(described(service).is_subset(&listed), "a method of {service} is in no row");
+        let (viewer, operator) = (&world.people.viewer_token, &world.people.operator_token);
+        // An agent knows no tokens, and TLS lets in nobody but the aggregator.
+        let token = |kind| (server == Server::Aggregator).then_some(kind);
+        let callers = [
+            ("nobody", None, None, Some(CallerKind::Anonymous)),
+            ("viewer", None, Some(viewer), token(CallerKind::Viewer)),
+            ("operator", None, Some(operator), token(CallerKind::Operator)),
+            ("person", Some(&person), None, Some(CallerKind::PersonCertificate)),
+            ("foreign", Some(&foreign), None, None),
+            ("host", Some(&host), None, Some(CallerKind::HostCertificate)),
+            ("aggregator", Some(&aggregator), None, Some(CallerKind::AggregatorCertificate)),
+        ];
+        for (who, own, token, kind) in callers {
+            let channel = world.tls(server, own);
+            for rule in rules {
+                let met = runtime.block_on(call_method(&channel, rule.path, token.map(String::as_str)));
+                check(server, who, rule, kind, met);
+            }
+        }
+        // The server's own user.
+        let channel = socket_channel(&world.socket(server));
+        for rule in rules {
+            let met = runtime.block_on(call_method(&channel, rule.path, None));
+            check(server, "own user", rule, Some(CallerKind::LocalMember), met);
+        }
+        for path in ["/rta.v1.AgentService/Destroy", "/rta.v1.AggregatorService/Destroy", "/x.Y/Z"] {
+            let met = runtime.block_on(call_method(&channel, path, None));
+            assert_eq!(met, Reception::UnknownMethod, "{server:?} {path}");
+        }
+        if !is_root() {
+            continue;
+        }
+        let member_group = GROUP.to_string();
+        let as_member = world.as_user(server, MEMBER, &["--groups", &member_group], rules);
+        let as_other = world.as_user(server, OTHER, &["--clear-groups"], rules);
+        assert_eq!((as_member.len(), as_other.len()), (rules.len(), rules.len()));
+        for (at, rule) in rules.iter().enumerate() {
+            let may = CallerKind::LocalMember.may(server, rule.right);
+            assert_eq!(
+                as_member[at] == "Answered",
+                may,
+                "{server:?} {} as a member: {}",
+                rule.path,
+                as_member[at]
+            );
+            assert_eq!(as_other[at], "NoConnection", "{server:?} {} as another user", rule.path);
+        }
+        // The mode of the file is not all: with the file open to everybody, the server refuses.
+        std::fs::set_permissions(world.socket(server), Permissions::from_mode(0o666)).unwrap();
+        for met in world.as_user(server, OTHER, &["--clear-groups"], rules) {
+            assert_eq!(met, "Refused", "{server:?}: another user through an open file");
+        }
+        // Whoever was taken out of the group in the database is out, whatever their process still has.
+        for met in world.as_user(server, OTHER, &["--groups", &member_group], rules) {
+            assert_eq!(met, "Refused", "{server:?}: a group that the process has kept");
+        }
+        std::fs::set_permissions(world.socket(server), Permissions::from_mode(0o660)).unwrap();
+    }
+    drop(world);
+}
+
+/// The status code and the place that an answer leads to; what follows its head is not waited for.
+fn asked(web: Web, rule: &RouteRule, path: &str, token: Option<&str>) -> (u16, String) {
+    let mut stream = TcpStream::connect(web.0).unwrap();
+    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let request = format!(
+        "{} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{token}Content-Type: \
+         application/x-www-form-urlencoded\r\nContent-Length: 0\r\n\r\n",
+        rule.method, web.0
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        head.extend(byte);
+    }
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    let code = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let location = head.lines().find_map(|line| line.strip_prefix("location: ")).unwrap_or_default();
+    (code, location.to_owned())
+}
+
+#[test]
+fn every_route_answers_whom_the_table_names_and_nobody_else() {
+    let world = World::new();
+    let page =
+        world.web.ask("GET", "/", &[("Authorization", &format!("Bearer {}", world.people.viewer_token))], "");
+    let asset = page.body.split("href=\"").find(|rest| rest.starts_with("/assets/")).unwrap();
+    let asset = asset.split('"').next().unwrap();
+    let callers = [
+        ("nobody", None, CallerKind::Anonymous),
+        ("viewer", Some(world.people.viewer_token.as_str()), CallerKind::Viewer),
+        ("operator", Some(world.people.operator_token.as_str()), CallerKind::Operator),
+    ];
+    for (who, token, kind) in callers {
+        for rule in HTTP_ROUTES {
+            let path = if rule.path.ends_with('*') { asset } else { rule.path };
+            let (code, location) = asked(world.web, rule, path, token);
+            let is_refused = matches!(code, 401 | 403) || location.starts_with("/sign-in");
+            assert_eq!(
+                !is_refused,
+                kind.may(Server::Page, rule.right),
+                "{} {path} as {who}: {code}",
+                rule.method
+            );
+            assert!(code != 404 || !is_refused, "{path}");
+        }
+        let missing = RouteRule { method: "DELETE", path: "/", right: rta_shared::authorization::Right::Act };
+        let (code, location) = asked(world.web, &missing, "/", token);
+        assert!(code == 405 || location.starts_with("/sign-in"), "DELETE / as {who}: {code}");
+    }
+}
+
+#[test]
+fn who_acts_over_the_socket_is_recorded_and_logged_by_name() {
+    let world = World::new();
+    let socket = format!("unix:{}", world.socket(Server::Aggregator).display());
+    let rta = |arguments: &[&str]| run("rta", ["--aggregator", &socket].iter().chain(arguments));
+    patiently("the host to be reached", || {
+        String::from_utf8_lossy(&rta(&["status"]).stdout).contains("app on h is down").then_some(())
+    });
+    let user = |uid: u32| {
+        let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
+        let is_it = |line: &&str| line.split(':').nth(2) == Some(&uid.to_string());
+        passwd.lines().find(is_it).and_then(|line| line.split(':').next()).unwrap().to_owned()
+    };
+    let uid = rustix::process::geteuid().as_raw();
+    let me = format!("{} (uid {uid})", user(uid));
+    let started = rta(&["start", "app", "--yes"]);
+    assert!(started.status.success(), "{started:?}");
+    let events = rta(&["events", "--component", "app", "--json"]);
+    let events: serde_json::Value = serde_json::from_slice(&events.stdout).unwrap();
+    let by: Vec<_> = events.as_array().unwrap().iter().filter_map(|event| event["by"].as_object()).collect();
+    assert!(!by.is_empty(), "{events:#}");
+    for by in by {
+        assert_eq!((by["user"].as_str(), by["address"].as_str()), (Some(me.as_str()), Some("local")));
+    }
+    // The aggregator passes that on to the agent.
+    let logged = |program: &Program, what: &str| {
+        patiently(&format!("the log to have: {what}"), || {
+            program
+                .log()
+                .iter()
+                .any(|line| line.contains("action requested") && line.contains(what))
+                .then_some(())
+        });
+    };
+    logged(&world.agent, &format!("{me}, local"));
+
+    // A claimed name is nothing to an agent's own socket.
+    let runtime = Runtime::new().unwrap();
+    let stopped = runtime.block_on(async {
+        let mut agent = AgentClient::new(socket_channel(&world.socket(Server::Agent)));
+        act(&mut agent, ActionKind::Stop, "app").await
+    });
+    assert!(stopped.end.is_ok(), "{stopped:?}");
+    assert!(!world.agent.log().iter().any(|line| line.contains("by\":\"ann")));
+    assert_eq!(world.site.process("app"), None);
+    drop(world.aggregator);
+}
+
+/// What a program says that does not start.
+fn refusal(program: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = run(program, arguments);
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn without_certificates_tcp_is_refused_and_a_taken_socket_is_an_error() {
+    let site = Site::of_one_host(|site| site.component("app", "", ""));
+    let config = site.config();
+    let config = config.to_str().unwrap();
+    let socket = site.path("a.sock");
+    let socket = socket.to_str().unwrap();
+    let agent = ["--config", config, "--host", "h", "--listen", "127.0.0.1:0", "--socket", socket];
+    let (code, said) = refusal("rta-agent", &agent);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("rta pki init") && said.contains("rta pki host h"), "{said}");
+    let aggregator =
+        ["--config", config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--socket", socket];
+    let (code, said) = refusal("rta-aggregator", &aggregator);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("rta pki init") && said.contains("rta pki host aggregator"), "{said}");
+    let missing =
+        ["--tls-cert", "/missing/agent.pem", "--tls-key", "/missing/key.pem", "--tls-ca", "/missing/ca.pem"];
+    let (code, said) = refusal("rta-agent", &[&agent[..], &missing].concat());
+    assert_eq!(code, Some(2));
+    assert!(said.contains("/missing/agent.pem") && said.contains("rta pki host NAME"), "{said}");
+    assert!(!Path::new(socket).exists());
+
+    let more = ["--socket", socket];
+    let (mut first, _) = site.agent_with("h", "127.0.0.1:0", &more);
+    let second =
+        ["--config", config, "--host", "h", "--listen", "127.0.0.1:0", "--insecure", "--socket", socket];
+    let (code, said) = refusal("rta-agent", &second);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("is served by another instance"), "{said}");
+    first.signal(rustix::process::Signal::KILL);
+    first.ended();
+    assert!(Path::new(socket).exists(), "a killed program leaves its socket");
+    let (_third, _) = site.agent_with("h", "127.0.0.1:0", &more);
+}
+
+#[test]
+fn the_command_says_where_it_looked_for_an_aggregator() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(binary("rta"));
+    command.arg("list").env("XDG_RUNTIME_DIR", folder.path()).env_remove("RTA_AGGREGATOR");
+    // An aggregator may serve this very machine.
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    if !Path::new("/run/rta/aggregator.sock").exists() {
+        assert_eq!(output.status.code(), Some(4));
+        assert!(said.contains("/run/rta/aggregator.sock: No such file"), "{said}");
+        assert!(said.contains(folder.path().join("rta/aggregator.sock").to_str().unwrap()), "{said}");
+    }
+    let absent = folder.path().join("x.sock");
+    let output = run("rta", ["--aggregator", &format!("unix:{}", absent.display()), "list"]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("x.sock: No such file"));
+}
