@@ -21,7 +21,7 @@ const WITHIN: [&str; 12] = [
 const ALONE: [&str; 10] =
     ["pass", "pw", "pwd", "psw", "cred", "cookie", "passin", "passout", "signature", "sessionid"];
 /// Words that are one at the end of a longer word, such as `storepass` and `dbpwd`, with the words that only look so.
-const ENDINGS: [&str; 2] = ["pass", "pwd"];
+const ENDINGS: [&str; 3] = ["pass", "pwd", "pw"];
 const NO_PASSWORDS: [&str; 7] =
     ["bypass", "compass", "trespass", "overpass", "underpass", "surpass", "encompass"];
 /// Words before `key` that make it one which opens something.

@@ -22,6 +22,7 @@ fn secrets_are_hidden_wherever_they_stand() {
         ("key=s3cret", "key=***"),
         ("PASSWORD=s3cret", "PASSWORD=***"),
         ("DB_PW=s3cret and more", "DB_PW=***"),
+        ("--dbpw=s3cret", "--dbpw=***"),
         ("jdbc:db://h/x?user=a&password=s3cret&ssl=1", "jdbc:db://h/x?user=a&password=***&ssl=1"),
         ("user=a;pwd=s3cret;host=b", "user=a;pwd=***;host=b"),
         ("opts=password=s3cret", "opts=password=***"),
