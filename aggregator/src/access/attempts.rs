@@ -16,6 +16,8 @@ const FREE_OF_NETWORK: u32 = 30;
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 /// The longest time between two checks of one account from one network: five guesses a second.
 const LONGEST_GAP: Duration = Duration::from_millis(200);
+/// The longest that gaps make anybody wait: where many try, they are shorter, since the right one may be among them.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Time without an attempt after which those before are forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
 /// Accounts and networks that are remembered; of more, the longest ago are forgotten.
@@ -102,14 +104,15 @@ impl Attempts {
         pause(of_origin).max(pause(of_network))
     }
 
-    /// Returns the time from which the next attempt may be checked; `None`: at once.
-    pub(super) fn due(&self, origin: &Origin) -> Option<Instant> {
+    /// Returns the time from which the next attempt may be checked, where so many wait; `None`: at once.
+    pub(super) fn due(&self, origin: &Origin, waiting: usize) -> Option<Instant> {
         let key = Key::Origin(origin.clone());
         let gap = match self.excess(&key, FREE) {
             0 => return None,
             more => Duration::from_millis(12 << more.min(8)).min(LONGEST_GAP),
         };
-        Some(self.0.get(&key)?.last + gap)
+        let shortest = LONGEST_WAIT / u32::try_from(waiting).unwrap_or(u32::MAX).max(1);
+        Some(self.0.get(&key)?.last + gap.min(shortest))
     }
 
     /// How many more there were than cost nothing.
@@ -147,13 +150,14 @@ mod tests {
             pauses.push(attempts.pause(&ann).as_millis());
         }
         assert_eq!(pauses, [0, 0, 0, 0, 0, 500, 1000, 2000, 4000, 8000, 8000, 8000]);
-        assert_eq!(attempts.due(&ann), Some(start + LONGEST_GAP));
+        assert_eq!(attempts.due(&ann, 1), Some(start + LONGEST_GAP));
+        assert_eq!(attempts.due(&ann, 200), Some(start + Duration::from_millis(50)));
         // Others there, and ann elsewhere, pay nothing for it.
         for other in [from("bob", "10.0.0.7"), from("ann", "10.0.0.8")] {
-            assert_eq!((attempts.pause(&other), attempts.due(&other)), (Duration::ZERO, None));
+            assert_eq!((attempts.pause(&other), attempts.due(&other, 1)), (Duration::ZERO, None));
         }
         attempts.succeeded(&ann);
-        assert_eq!((attempts.pause(&ann), attempts.due(&ann)), (Duration::ZERO, None));
+        assert_eq!((attempts.pause(&ann), attempts.due(&ann, 1)), (Duration::ZERO, None));
     }
 
     #[test]
@@ -163,7 +167,7 @@ mod tests {
             attempts.begin(&from(&at.to_string(), "2001:db8::1"), start);
         }
         let neighbour = from("ann", "2001:db8::2");
-        assert_eq!((attempts.pause(&neighbour), attempts.due(&neighbour)), (LONGEST_PAUSE, None));
+        assert_eq!((attempts.pause(&neighbour), attempts.due(&neighbour, 9)), (LONGEST_PAUSE, None));
         assert_eq!(attempts.pause(&from("ann", "2001:db8:0:1::1")), Duration::ZERO);
         // After a quarter of an hour they are forgotten.
         attempts.begin(&neighbour, start + FORGOTTEN);

@@ -141,7 +141,11 @@ impl Access {
         let Some(users) = self.current() else { return Err(NotSignedIn::Wrong) };
         let user = users.users.iter().find(|user| user.name == name).cloned();
         let origin = Origin::new(address, user.as_ref().map(|user| user.name.as_str()));
-        let Some(turn) = self.0.turns.take(&origin).await else { return Err(NotSignedIn::Busy) };
+        let Some(turn) = self.0.turns.take(&origin).await else {
+            // Asking again at once would only keep the queue full.
+            self.pause(&origin, arrived).await;
+            return Err(NotSignedIn::Busy);
+        };
         let hash = user.as_ref().map(|user| user.password.clone());
         // Somebody who is not known takes as long. The turn is over when the work is done, whoever waits for that.
         let is_right = tokio::task::spawn_blocking(move || {
@@ -159,11 +163,16 @@ impl Access {
             }
             None => {
                 tracing::warn!(name = rta_shared::text::echoed(name), %address, "a wrong name or password");
-                let pause = self.0.turns.pause(&origin);
-                sleep(pause.saturating_sub(arrived.elapsed())).await;
+                self.pause(&origin, arrived).await;
                 Err(NotSignedIn::Wrong)
             }
         }
+    }
+
+    /// Waits until an attempt that arrived at that moment and was in vain is answered.
+    async fn pause(&self, origin: &Origin, arrived: Instant) {
+        let pause = self.0.turns.pause(origin);
+        sleep(pause.saturating_sub(arrived.elapsed())).await;
     }
 
     /// Who has the session of this cookie; `None` where it is over.

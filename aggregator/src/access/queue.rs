@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use super::attempts::Origin;
 
-/// Attempts that wait on one account from one network. At five checks a second the last of them waits 13 s.
-const OF_ONE_LANE: usize = 64;
+/// Attempts that wait on one account from one network.
+const OF_ONE_LANE: usize = 256;
 /// Attempts that wait in all.
 const IN_ALL: usize = 1024;
 
@@ -67,11 +67,15 @@ impl FairQueue {
         (id, evicted)
     }
 
-    /// Takes out the attempt whose turn it is among those that `is_due` lets be checked.
-    pub(super) fn next(&mut self, is_due: impl Fn(&Origin) -> bool) -> Option<(u64, Origin)> {
-        let (network, lane) = self.networks.iter().enumerate().find_map(|(at, network)| {
-            network.lanes.iter().position(|lane| is_due(&lane.origin)).map(|lane| (at, lane))
-        })?;
+    /// Takes out the attempt whose turn it is among those that `is_due` lets be checked; it is told how many wait with
+    /// that origin.
+    pub(super) fn next(&mut self, is_due: impl Fn(&Origin, usize) -> bool) -> Option<(u64, Origin)> {
+        let is_due = |lane: &Lane| is_due(&lane.origin, lane.waiting.len());
+        let (network, lane) = self
+            .networks
+            .iter()
+            .enumerate()
+            .find_map(|(at, network)| network.lanes.iter().position(is_due).map(|lane| (at, lane)))?;
         // Whoever had a turn comes last.
         let mut network = self.networks.remove(network)?;
         let mut lane = network.lanes.remove(lane)?;
@@ -101,9 +105,10 @@ impl FairQueue {
         self.networks.retain(|network| !network.lanes.is_empty());
     }
 
-    /// The origins of those that wait.
-    pub(super) fn origins(&self) -> impl Iterator<Item = &Origin> {
-        self.networks.iter().flat_map(|network| &network.lanes).map(|lane| &lane.origin)
+    /// The origins of those that wait, and how many they are.
+    pub(super) fn origins(&self) -> impl Iterator<Item = (&Origin, usize)> {
+        let lanes = self.networks.iter().flat_map(|network| &network.lanes);
+        lanes.map(|lane| (&lane.origin, lane.waiting.len()))
     }
 
     fn most_numerous(&self) -> Option<u64> {
@@ -125,7 +130,7 @@ mod tests {
     }
 
     fn drain(queue: &mut FairQueue) -> Vec<u64> {
-        std::iter::from_fn(|| queue.next(|_| true)).map(|(id, _)| id).collect()
+        std::iter::from_fn(|| queue.next(|_, _| true)).map(|(id, _)| id).collect()
     }
 
     #[test]
@@ -143,7 +148,7 @@ mod tests {
         let mut queue = FairQueue::default();
         push(&mut queue, "ann", 1);
         let bob = push(&mut queue, "bob", 1);
-        let due = |origin: &Origin| *origin != from("ann", 1);
+        let due = |origin: &Origin, _| *origin != from("ann", 1);
         assert_eq!(queue.next(due), Some((bob, from("bob", 1))));
         assert_eq!(queue.next(due), None);
         assert_eq!(queue.origins().count(), 1);

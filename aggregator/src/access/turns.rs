@@ -110,7 +110,9 @@ impl Turns {
         let mut guard = self.state();
         let state = &mut *guard;
         while state.free > 0 {
-            let is_due = |origin: &Origin| state.attempts.due(origin).is_none_or(|due| due <= now.into_std());
+            let is_due = |origin: &Origin, waiting| {
+                state.attempts.due(origin, waiting).is_none_or(|due| due <= now.into_std())
+            };
             let (id, origin) = state.queue.next(is_due)?;
             if let Some(sender) = state.waiting.remove(&id) {
                 state.attempts.begin(&origin, now.into_std());
@@ -128,12 +130,8 @@ impl Turns {
         if state.free == 0 {
             return;
         }
-        let due = state
-            .queue
-            .origins()
-            .map(|origin| state.attempts.due(origin))
-            .min()
-            .map(|due| due.map_or(now, Instant::from_std));
+        let due = |(origin, waiting)| state.attempts.due(origin, waiting).map_or(now, Instant::from_std);
+        let due = state.queue.origins().map(due).min();
         let Some(due) = due.filter(|due| state.alarm.is_none_or(|alarm| *due < alarm)) else { return };
         // Without a runtime nobody waits any more.
         let Ok(runtime) = Handle::try_current() else { return };

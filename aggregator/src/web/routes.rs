@@ -195,7 +195,7 @@ mod tests {
     async fn readiness_ends_with_a_failed_task() {
         let operations = Operations::showing(sample());
         let hosts = HostPolicy::for_listener("127.0.0.1:8080".parse().unwrap(), &[]);
-        let site = router(operations.clone(), hosts, Access::open(false));
+        let site = router(operations.clone(), hosts, Access::open(false), &[]);
         let ready = || Request::get("/readyz").header("host", "localhost:8080").body(Body::empty()).unwrap();
         assert_eq!(site.clone().oneshot(ready()).await.unwrap().status(), 200);
         drop(operations.tasks().guard("the state actor"));
