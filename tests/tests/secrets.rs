@@ -1,0 +1,83 @@
+//! Secrets on command lines and in logs: nothing that leaves a host has them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::process::Output;
+
+use rta_tests::{Program, Site, Web, patiently, run};
+
+/// What nobody may see.
+const SECRET: &str = "s3cret";
+
+fn said(output: &Output) -> String {
+    String::from_utf8([output.stdout.as_slice(), &output.stderr].concat()).unwrap()
+}
+
+#[test]
+fn secrets_are_hidden_wherever_command_lines_and_logs_are_shown() {
+    let site = Site::new();
+    // It says its password, runs with it, and its probe and its stop command have it, too.
+    let script = format!(
+        "echo \"connecting with password={SECRET}\"\nexec \"$stand_in\" --token=app-$token -p {SECRET} -Dpass={SECRET}"
+    );
+    let more = format!(
+        "[component.stop]\ncommand = [\"/bin/bash\", \"-c\", 'echo db://ann:{SECRET}@h; exit 3', \"--dbpw={SECRET}\"]\n\
+         [component.probe]\ncommand = [\"/bin/bash\", \"-c\", 'echo \"PASSWORD={SECRET} is wrong\"; exit 1', \"x\", \"--password\", \"{SECRET}\"]\n\
+         interval = \"1s\"\nfailures = 1\ngrace = \"0s\"\n"
+    );
+    let app = site
+        .scripted("app", &script, &more)
+        .replace("criteria = [", "criteria = [{ index = 3, regex = 's3cret|x' }, ")
+        .replace("/app.sh\"]", &format!("/app.sh\", \"--password={SECRET}\"]"))
+        .replace("timeout = \"20s\"", "timeout = \"2s\"");
+    site.write("components.toml", &app);
+    let [(agent, _)] = site.agents(["h"], &[], "host.toml", |[agent]| {
+        format!(
+            "[[environment]]\nname = \"TEST\"\nhost = [{{ name = \"h\", components = [\"app\"], agent = \"http://{agent}\" }}]\n"
+        )
+    });
+    let config = site.config().display().to_string();
+    let mut aggregator = Program::start(
+        "rta-aggregator",
+        ["--config", &config, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
+    );
+    let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc").to_string());
+    let rta = |arguments: &[&str]| said(&run("rta", ["--aggregator", &grpc].iter().chain(arguments)));
+
+    // The probe never passes: the failure tells the command, what it said, and the end of the log.
+    let start = patiently("the agent to be known", || {
+        Some(rta(&["start", "app"])).filter(|said| said.contains("probe"))
+    });
+    patiently("the app to run", || site.process("app"));
+    let logs = rta(&["logs", "app"]);
+    assert!(logs.contains("connecting with password=***"), "{logs}");
+    assert!(start.contains("PASSWORD=*** is wrong"), "{start}");
+    let explained = rta(&["explain", "app", "--json"]);
+    assert!(explained.contains("\"found\": \"***\""), "{explained}");
+    let page = web.get("/instance?environment=TEST&host=h&component=app").body;
+    assert!(page.contains("-Dpass=***"), "{page}");
+    let stop = rta(&["stop", "app", "--yes"]);
+    assert!(stop.contains("db://ann:***@h"), "{stop}");
+    let shown = [
+        start,
+        logs,
+        explained,
+        page,
+        stop,
+        rta(&["status", "--verbose"]),
+        rta(&["status", "--json"]),
+        rta(&["events"]),
+        web.get("/").body,
+        web.get("/api/v1/overview").body,
+        web.get("/api/v1/events").body,
+        web.get("/log?environment=TEST&host=h&component=app").body,
+        agent.log().join("\n"),
+        aggregator.log().join("\n"),
+    ];
+    for text in &shown {
+        // The criterion asks for it: that is what the configuration says, not the command line.
+        assert!(!text.replace("s3cret|x", "").contains(SECRET), "{text}");
+    }
+    let launched = agent.log().into_iter().find(|line| line.contains("\"launched\"")).unwrap();
+    assert!(launched.contains("--password=***"), "{launched}");
+}
