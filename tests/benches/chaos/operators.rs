@@ -11,14 +11,17 @@ use crate::platform::Platform;
 /// A process may begin so long after a request that it belongs to.
 const EFFECT: Duration = Duration::from_secs(30);
 
+/// Time in which a request that was carried out has to be on record.
+const RECORDED: Duration = Duration::from_secs(3);
+
 /// Requests under way, and those that were carried out.
 #[derive(Debug)]
 pub(crate) struct Operators {
     under_way: Vec<Request>,
     /// When each instance was last asked for, by its own name or because of another one.
     asked: Vec<Option<Instant>>,
-    /// Names under which a request was carried out that the record has to know.
-    pub(crate) carried_out: Vec<String>,
+    /// Names under which a request was carried out that the record has to know, and when.
+    carried_out: Vec<(String, Instant)>,
     /// How many requests there were.
     pub(crate) requests: usize,
 }
@@ -68,7 +71,7 @@ impl Operators {
             }
             let Some(status) = request.child.try_wait().unwrap() else { return true };
             if status.success() && !request.is_excused {
-                carried_out.push(request.name.clone());
+                carried_out.push((request.name.clone(), now));
             }
             false
         });
@@ -77,6 +80,11 @@ impl Operators {
     /// Returns true if somebody asked lately for what may have begun an instance's process.
     pub(crate) fn asked_for(&self, at: usize) -> bool {
         self.asked[at].is_some_and(|asked| asked.elapsed() < EFFECT)
+    }
+
+    /// Returns the names under which a request was carried out, long enough ago for it to be on record.
+    pub(crate) fn carried_out(&self) -> impl Iterator<Item = &String> {
+        self.carried_out.iter().filter(|(_, ended)| ended.elapsed() > RECORDED).map(|(name, _)| name)
     }
 
     /// Expects nothing of the record any more that was asked for until now: it is lost.

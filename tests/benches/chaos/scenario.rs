@@ -54,6 +54,8 @@ pub(crate) struct Scenario {
     next_action: Instant,
     next_sample: Instant,
     done: BTreeMap<&'static str, usize>,
+    /// Actions in the records that were read; each is read in the end, and before it is lost.
+    actions_on_record: usize,
     /// Names of the scenarios that are not to happen.
     left_out: Vec<String>,
     /// Whether each action is printed.
@@ -80,6 +82,7 @@ impl Scenario {
             next_action: now,
             next_sample: now,
             done: BTreeMap::new(),
+            actions_on_record: 0,
             left_out: argument("--without")
                 .map_or(Vec::new(), |names| names.split(',').map(str::to_owned).collect()),
             is_verbose: std::env::args().any(|argument| argument == "--verbose"),
@@ -244,6 +247,7 @@ impl Scenario {
 
     /// Takes the running aggregator's data folder away. Whatever is asked for from then on has to be on record.
     fn lose_data(&mut self) -> &'static str {
+        self.check_record();
         std::fs::remove_dir_all(self.platform.path("data")).unwrap();
         self.operators.excuse();
         "data folder lost while the aggregator runs"
@@ -256,6 +260,9 @@ impl Scenario {
             1 => ("KILL", "aggregator killed and started"),
             _ => ("KILL", "aggregator killed, its data folder lost"),
         };
+        if what.ends_with("lost") {
+            self.check_record();
+        }
         self.platform.end_aggregator(signal);
         self.judge.disturb_all();
         if what.ends_with("lost") {
@@ -312,6 +319,18 @@ impl Scenario {
         }
     }
 
+    /// Reports every action on record without a name, and every request that was carried out and is not on record.
+    fn check_record(&mut self) {
+        let Some(record) = Record::read(&self.platform) else { return };
+        self.actions_on_record += record.actions;
+        for sentence in &record.nameless {
+            self.judge.report(Violation::Unattributed, &format!("nobody is named for: {sentence}"));
+        }
+        for operator in self.operators.carried_out().filter(|name| !record.names.contains(*name)) {
+            self.judge.report(Violation::Unattributed, &format!("the record does not know {operator}"));
+        }
+    }
+
     /// Lets everything come to rest, reads the record, and prints what was found. Returns the number of violations.
     pub(crate) fn finish(mut self) -> usize {
         let elapsed = self.began.elapsed();
@@ -320,13 +339,7 @@ impl Scenario {
             self.sample();
         }
         self.operators.wait();
-        let record = Record::read(&self.platform).unwrap();
-        for sentence in &record.nameless {
-            self.judge.report(Violation::Unattributed, &format!("nobody is named for: {sentence}"));
-        }
-        for operator in self.operators.carried_out.iter().filter(|name| !record.names.contains(*name)) {
-            self.judge.report(Violation::Unattributed, &format!("the record does not know {operator}"));
-        }
+        self.check_record();
         self.done.iter().for_each(|(what, times)| println!("  {times:6} {what}"));
         let count = |violation| self.judge.count(violation);
         let (wrong, doubles) = (count(Violation::WrongState), count(Violation::Double));
@@ -338,7 +351,7 @@ impl Scenario {
             elapsed.as_secs(),
             self.done.values().sum::<usize>(),
             self.operators.requests,
-            record.actions,
+            self.actions_on_record,
             self.judge.samples,
         );
         let violations = wrong + doubles + unattributed + stuck;
