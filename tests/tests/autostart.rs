@@ -116,7 +116,7 @@ async fn what_an_operator_started_comes_back_when_it_is_killed() {
     start(&mut client).await.unwrap();
     let first = site.processes();
     let (_, autostart) = back(&mut client, 0).await;
-    assert_eq!((autostart.wanted, &*autostart.why), (true, "ann started it"));
+    assert_eq!((autostart.wanted, &*autostart.why), (true, "ann from 127.0.0.1 started it"));
     kill(&site);
     let (pids, autostart) = back(&mut client, 1).await;
     assert_eq!(pids, site.processes());
@@ -138,7 +138,7 @@ async fn a_stop_is_not_fought_not_even_by_the_next_agent() {
     back(&mut client, 1).await;
     stop(&mut client).await.unwrap();
     let is_left = |state, autostart: &v1::Autostart| {
-        state == v1::State::Stopped && !autostart.wanted && autostart.why == "ann stopped it"
+        state == v1::State::Stopped && !autostart.wanted && autostart.why == "ann from 127.0.0.1 stopped it"
     };
     until(&mut client, is_left).await;
 
@@ -342,7 +342,7 @@ async fn an_operators_stop_does_not_wait_for_an_attempt_to_start_it_again() {
     patiently("it to be launched again", || (launches(&site) == 2).then_some(()));
     stop(&mut client).await.unwrap();
     let (_, autostart) = until(&mut client, |state, _| state == v1::State::Stopped).await;
-    assert_eq!((autostart.wanted, &*autostart.why), (false, "ann stopped it"));
+    assert_eq!((autostart.wanted, &*autostart.why), (false, "ann from 127.0.0.1 stopped it"));
     // What the attempt had launched is gone with it: opening the gate brings nothing up.
     std::fs::write(site.path("gate"), "").unwrap();
     let script = site.path("app.sh").display().to_string();
