@@ -51,6 +51,7 @@ pub const AGENT_METHODS: &[MethodRule] = &[
     method("/rta.v1.AgentService/Stop", Right::Act),
     method("/rta.v1.AgentService/Restart", Right::Act),
     method("/rta.v1.AgentService/SetMaintenance", Right::Act),
+    method("/rta.v1.AgentService/SetPrerequisites", Right::Act),
     method("/rta.v1.AgentService/ReadLog", Right::View),
     method("/rta.v1.AgentService/Explain", Right::View),
     method("/rta.v1.AgentService/Inspect", Right::View),
