@@ -188,7 +188,12 @@ fn under_its_root(graph: &DependencyGraph, at: usize, own: Verdict, verdicts: &[
     });
     let Some(Unmet { root, .. }) = { unmet }.next() else { return own };
     let lacked = seen_from(graph.id(at), graph.id(root));
-    Verdict { reason: format!("{}; it also lacks {lacked}", own.reason), cause: Some(root), ..own }
+    // One that its agent holds back for it says so already.
+    let reason = match own.reason.contains(&format!("waiting for {lacked}")) {
+        true => own.reason,
+        false => format!("{}; it also lacks {lacked}", own.reason),
+    };
+    Verdict { reason, cause: Some(root), ..own }
 }
 
 /// A requirement that is not known to be met.
