@@ -3,6 +3,9 @@
 //! | module | holds |
 //! |---|---|
 //! | `procfs` | raw, allocation-free reading of /proc |
+//! | `attributes` | what a process is beside its command line, read when it is asked for |
+//! | `cgroup_mount` | where control groups are mounted, and which are frozen |
+//! | `users` | users by name and by number |
 //! | `visibility` | whether /proc shows other users' processes at all |
 //! | `gone` | that what was asked is gone, at the agent's end |
 //! | `inspect` | whether one process is one of the components' |
@@ -27,8 +30,10 @@
 //! | `serve` | the server |
 //! | `machine` | this machine's name and addresses |
 
+mod attributes;
 mod autostart;
 mod certificate;
+mod cgroup_mount;
 mod control;
 mod gone;
 mod inspect;
@@ -49,9 +54,11 @@ mod state_folder;
 pub mod survey;
 mod systemd;
 mod usage;
+mod users;
 mod visibility;
 pub mod watch;
 mod worker;
 
 pub use machine::{interface_addresses, machine_name};
 pub use serve::{Options, serve};
+pub use users::resolve_users;

@@ -88,6 +88,7 @@ pub async fn serve(
     if let Some(reloader) = &reloader {
         let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be listened for")?;
         tasks.spawn("the handler of SIGHUP", obey_hangups(hangup, reloader.clone()));
+        tasks.spawn("the look-up of users", reloader.clone().look_up_users());
     }
     let (memory, remembering) = Memory::open(options.state, impairments.clone());
     tasks.spawn("the writer of the state folder", remembering);

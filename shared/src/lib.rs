@@ -9,6 +9,7 @@
 //! | [`human`] | times and amounts as people say them |
 //! | [`name`] | names compared without regard to case |
 //! | [`process`] | a process as the matcher sees it |
+//! | [`attributes`] | what a process is beside its command line, and tests on that |
 //! | [`matching`] | criteria against one process |
 //! | [`config`] | the platform's configuration: decoded, checked, loaded |
 //! | [`mask`], [`inspection`] | command lines without secrets, as people look at them |
@@ -33,6 +34,7 @@
 //! | [`logging`] | how every rta program writes its log |
 //! | [`lifecycle`] | owned tasks, signals, and what a supervisor is told |
 
+pub mod attributes;
 pub mod autostart;
 pub mod config;
 pub mod control;

@@ -218,6 +218,10 @@ async fn reap(
                 if let Some(group) = group {
                     // An error says that the group is gone, which is what is wanted.
                     let _ = kill_process_group(group, signal);
+                    if signal == Signal::TERM {
+                        // One that is stopped acts on nothing else.
+                        let _ = kill_process_group(group, Signal::CONT);
+                    }
                 }
             }
         }

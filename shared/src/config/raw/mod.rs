@@ -2,6 +2,7 @@
 
 mod component;
 mod control;
+mod criterion;
 mod probe;
 mod texts;
 
@@ -11,9 +12,9 @@ use toml::de::DeTable;
 
 use super::fields::Fields;
 use super::host::{Count, RestartRule, StopScope, StopSignal};
-use super::platform::ProbeTemplate;
+use super::platform::{CriterionTemplate, ProbeTemplate};
 use super::source::{At, Place, Problems, Source};
-use super::template::{RegexTemplate, Template};
+use super::template::Template;
 use crate::text::printable;
 
 /// What all files of a configuration say together.
@@ -31,6 +32,7 @@ pub(super) struct RawComponent {
     pub(super) name: At<String>,
     pub(super) aliases: Vec<At<String>>,
     pub(super) parts: Vec<RawPart>,
+    pub(super) container: bool,
     pub(super) depends_on: Vec<RawDependency>,
     pub(super) start: Option<RawStart>,
     pub(super) stop: RawStop,
@@ -45,14 +47,8 @@ pub(super) struct RawComponent {
 pub(super) struct RawPart {
     /// `None` in the short form.
     pub(super) name: Option<At<String>>,
-    pub(super) criteria: Vec<RawCriterion>,
+    pub(super) criteria: Vec<At<CriterionTemplate>>,
     pub(super) count: Count,
-}
-
-#[derive(Debug)]
-pub(super) struct RawCriterion {
-    pub(super) index: Option<i32>,
-    pub(super) regex: At<RegexTemplate>,
 }
 
 #[derive(Debug)]
