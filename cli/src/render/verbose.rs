@@ -184,6 +184,7 @@ mod tests {
             unit: None,
             autostart: None,
             maintenance: None,
+            stopped_by: None,
             has_log: false,
             since: None,
         };
@@ -196,6 +197,7 @@ mod tests {
             unit: None,
             autostart: None,
             maintenance: None,
+            stopped_by: None,
             has_log: false,
             since: None,
             ..processor.clone()
