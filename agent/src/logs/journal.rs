@@ -118,7 +118,7 @@ async fn pass(unit: &str, mut piece: Piece, pieces: &mpsc::Sender<Result<Piece, 
     // Versions before 252 begin with what the journal covers.
     let covers = ["-- Journal begins at ", "-- Logs begin at "];
     piece.lines.retain(|line| !covers.iter().any(|covers| line.starts_with(covers)));
-    for part in parts(piece) {
+    for part in parts(piece.masked()) {
         if pieces.send(Ok(part)).await.is_err() {
             return false;
         }
