@@ -26,6 +26,7 @@
 //! | `authorize` | who may call it, and under which name they act |
 //! | `certificate` | when its certificates end |
 //! | `serve` | the server |
+//! | [`lock`] | keeping a second agent from the same host and state folder |
 //! | `machine` | this machine's name and addresses |
 
 mod authorize;
@@ -35,6 +36,7 @@ mod control;
 mod gone;
 mod inspect;
 mod inspection;
+pub mod lock;
 mod logs;
 mod machine;
 mod maintenance;

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use jiff::SignedDuration;
 use rta_agent::Options;
+use rta_agent::lock::lock;
 use rta_agent::reload::ConfigFolder;
 use rta_agent::watch::WatchOptions;
 use rta_shared::config::HostConfig;
@@ -29,7 +30,8 @@ use tokio_util::sync::CancellationToken;
 Exit codes:
   0  ended by SIGTERM or SIGINT
   1  it could not go on; the reason is on standard error
-  2  wrong usage, a broken configuration, or a host that the configuration does not know
+  2  wrong usage, a broken configuration, a host that the configuration does not know, or another agent that
+     serves this host or uses the same state folder
 
 SIGHUP reads the configuration anew. What it started goes on when it ends. The variable RTA_LOG chooses what is logged: warn, info, debug."
 )]
@@ -71,9 +73,17 @@ struct Arguments {
     #[arg(long)]
     no_events: bool,
     /// The folder in which the agent remembers what operators started and stopped, and maintenance; without
-    /// it that is forgotten when the agent ends, and what an operator stopped may be started again
+    /// it that is forgotten when the agent ends, and what an operator stopped may be started again. No second agent
+    /// may use it
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// The folder below which the agent locks its host, so that there is no second one [default: /run/rta for root,
+    /// else $XDG_RUNTIME_DIR/rta or /tmp/rta-UID]
+    #[arg(long, value_name = "DIR", env = "RTA_RUNTIME_DIR", hide_env = true)]
+    runtime: Option<PathBuf>,
+    /// Watch only, beside another agent: start and stop nothing, also not by itself, and remember nothing
+    #[arg(long, conflicts_with = "state")]
+    read_only: bool,
     /// How log lines are written: plain for people, json for collectors
     #[arg(long, value_name = "plain|json", default_value_t)]
     log_format: LogFormat,
@@ -101,7 +111,12 @@ fn main() -> ExitCode {
         complain(&format!("signals cannot be caught: {error}"));
         return ExitCode::FAILURE;
     }
-    let (config, folder, door) = match prepare(&arguments) {
+    let prepared = prepare(&arguments).and_then(|prepared| {
+        let (runtime, state) = (arguments.runtime.as_deref(), arguments.state.as_deref());
+        let lock = (!arguments.read_only).then(|| lock(runtime, &prepared.0.host, state)).transpose()?;
+        Ok((prepared, lock))
+    });
+    let ((config, folder, door), _lock) = match prepared {
         Ok(prepared) => prepared,
         Err(message) => {
             complain(&message);
@@ -182,8 +197,13 @@ async fn run(
         "listening"
     );
     let watch = WatchOptions { period: arguments.scan_period, events: !arguments.no_events };
-    let options =
-        Options { watch, folder: Some(folder), hangup: Some(hangup), state: arguments.state.clone() };
+    let options = Options {
+        watch,
+        folder: Some(folder),
+        hangup: Some(hangup),
+        state: arguments.state.clone(),
+        read_only: arguments.read_only,
+    };
     let listeners = Listeners { tcp: Some((listener, door)), socket };
     rta_agent::serve(listeners, config, options, shutdown).await
 }

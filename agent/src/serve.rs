@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use rta_shared::authorization::{AGENT_METHODS, AuthorizationLayer};
 use rta_shared::config::HostConfig;
 use rta_shared::connection::Listeners;
-use rta_shared::impairment::ImpairmentList;
+use rta_shared::impairment::{ImpairedPart, ImpairmentList};
 use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::proto::FILE_DESCRIPTOR_SET;
 use rta_shared::proto::v1::agent_service_server::AgentServiceServer;
@@ -52,6 +52,8 @@ pub struct Options {
     pub hangup: Option<Signal>,
     /// Where it remembers what operators wanted; `None`: that is forgotten with it.
     pub state: Option<PathBuf>,
+    /// It watches and starts and stops nothing, also not by itself: another agent does.
+    pub read_only: bool,
 }
 
 /// Watches and controls the components of `config`, and serves that on `listeners`, until `shutdown`. What it
@@ -91,11 +93,18 @@ pub async fn serve(
     if let (Some(reloader), Some(hangup)) = (&reloader, options.hangup) {
         tasks.spawn("the handler of SIGHUP", obey_hangups(hangup, reloader.clone()));
     }
+    let is_read_only = options.read_only;
     let (memory, remembering) = Memory::open(options.state, impairments.clone());
     tasks.spawn("the writer of the state folder", remembering);
     let actions = Actions::new(worker, memory, groups);
-    let keeping = keep_running(actions.clone(), autostart_publisher);
-    tasks.spawn("autostart", keeping);
+    if is_read_only {
+        let message =
+            "the agent was started with --read-only: it starts and stops nothing, also not by itself";
+        impairments.set(ImpairedPart::State, Some(message.to_owned()));
+    } else {
+        let keeping = keep_running(actions.clone(), autostart_publisher);
+        tasks.spawn("autostart", keeping);
+    }
 
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AgentServiceServer<Service>>().await;
@@ -103,7 +112,8 @@ pub async fn serve(
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .build_v1()
         .context("the protocol's descriptors are broken")?;
-    let service = Service { actions, logs: LogReaders::new(), reloader, shutdown: shutdown.clone() };
+    let service =
+        Service { actions, logs: LogReaders::new(), reloader, is_read_only, shutdown: shutdown.clone() };
     let calls = Server::builder()
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PING))

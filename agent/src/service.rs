@@ -31,6 +31,8 @@ pub(crate) struct Service {
     pub(crate) logs: LogReaders,
     /// `None`: there is no folder to read anew.
     pub(crate) reloader: Option<Reloader>,
+    /// It starts and stops nothing.
+    pub(crate) is_read_only: bool,
     /// Ends the streams.
     pub(crate) shutdown: CancellationToken,
 }
@@ -47,6 +49,18 @@ impl Service {
             .admit(target)
     }
 
+    /// Refuses what another agent is to do.
+    fn refuse_read_only(&self) -> Result<(), Status> {
+        let host = &self.actions.worker.config().host;
+        match self.is_read_only {
+            false => Ok(()),
+            true => Err(Status::failed_precondition(format!(
+                "this agent of {host} was started with --read-only and does nothing; ask the other one, or restart it \
+                 without --read-only"
+            ))),
+        }
+    }
+
     /// Begins an action, and streams what is told of it.
     async fn perform<T: for<'e> From<&'e ActionEvent> + 'static>(
         &self,
@@ -55,6 +69,7 @@ impl Service {
         by: Requester,
         target: Option<v1::RequestTarget>,
     ) -> Result<Messages<T>, Status> {
+        self.refuse_read_only()?;
         tracing::info!(action = %kind, component = %printable(component), by = %by, "action requested");
         let events = self.actions.perform(kind, component, by, Origin::Request(target)).await?;
         let messages = events.map(|event| event.map(|event| T::from(&event)));
@@ -149,6 +164,7 @@ impl AgentService for Service {
         let memory = &self.actions.memory;
         let request = request.into_inner();
         self.admit(request.target.as_ref())?;
+        self.refuse_read_only()?;
         memory.set_maintenance(from_wire(request, Timestamp::now())?);
         // The aggregator keeps it, too; where this agent cannot, that is reported.
         let _ = memory.settled().await;

@@ -6,6 +6,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 use crate::lines::Reading;
 use crate::{Lines, binary};
@@ -44,6 +45,7 @@ pub fn run<A: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = A>) 
 pub struct Program {
     child: Child,
     log: Lines,
+    _runtime: Option<TempDir>,
 }
 
 impl Program {
@@ -72,11 +74,21 @@ impl Program {
         if !has_socket {
             command.args(["--socket", "none"]);
         }
+        // An agent that is told no folder has one of its own, as if it were alone on the machine. It may run as
+        // another user.
+        let is_told = command.get_args().any(|argument| argument == "--runtime");
+        let runtime = (!is_told).then(|| {
+            let folder = tempfile::tempdir().expect("a folder can be made");
+            let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+            std::fs::set_permissions(folder.path(), everybody).expect("a folder's mode can be changed");
+            command.env("RTA_RUNTIME_DIR", folder.path());
+            folder
+        });
         command.args(["--log-format", "json"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).env("RTA_LOG", "info");
         let mut child = command.spawn().expect("the binary can be run");
         let log = Lines::collect(child.stderr.take().expect("the log is piped"));
-        Self { child, log }
+        Self { child, log, _runtime: runtime }
     }
 
     /// The address that it told with its "listening" under this key.

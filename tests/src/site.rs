@@ -151,7 +151,7 @@ impl Site {
 
     /// An agent for one host of the configuration, with `more` arguments.
     pub fn agent_with(&self, host: &str, address: &str, more: &[&str]) -> (Program, SocketAddr) {
-        let config = self.config();
+        let (config, runtime) = (self.config(), self.path("runtime"));
         let arguments = [
             Path::new("--config"),
             &config,
@@ -159,6 +159,9 @@ impl Site {
             Path::new(host),
             Path::new("--listen"),
             Path::new(address),
+            // A test's own agents alone are in each other's way.
+            Path::new("--runtime"),
+            &runtime,
         ];
         let more = more.iter().map(Path::new);
         let mut agent = Program::start("rta-agent", arguments.into_iter().chain(more));

@@ -181,7 +181,8 @@ fn what_runs_is_starting_until_its_probe_passes() {
 
     let _listener = TcpListener::bind(port).unwrap();
     world.until("a passing probe", |app| app["health"] == "up");
-    let (_agent, address) = world.site.agent("h");
+    // What an agent says first that comes when it runs already.
+    let (_agent, address) = world.site.agent_with("h", "127.0.0.1:0", &["--read-only"]);
     let first = Cell::new(None);
     Follower::of_agent(address).await_that("app", Duration::from_secs(60), |seen| {
         first.set(Some(seen.state));

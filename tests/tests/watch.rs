@@ -440,6 +440,7 @@ async fn in_a_pid_namespace_of_its_own_the_agent_scans_and_says_why() {
         "--log-format",
         "json",
     ]);
+    command.arg("--runtime").arg(site.path("runtime"));
     let out = std::fs::File::create(&log).unwrap();
     children.begin_with_log(&mut command, out);
     let (address, reason) = patiently("the agent to listen and to say how it follows", || {

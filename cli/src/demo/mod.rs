@@ -92,8 +92,13 @@ async fn run(
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         set_agent(&mut platform, host.name.as_str(), listener.local_addr()?);
         let config = platform::host_config(&platform, host, &programs)?;
-        let options =
-            rta_agent::Options { watch: WatchOptions::default(), folder: None, hangup: None, state: None };
+        let options = rta_agent::Options {
+            watch: WatchOptions::default(),
+            folder: None,
+            hangup: None,
+            state: None,
+            read_only: false,
+        };
         let own = ca.host(host.name.folded()).map_err(anyhow::Error::msg)?;
         let admitted = Admission::Named(vec![AGGREGATOR_NAME.to_owned()]);
         let door = Door::tls_in_memory(&own, &admitted, &["h2"]).map_err(anyhow::Error::msg)?;

@@ -1,0 +1,238 @@
+//! Keeps a second agent from serving the same host, or from using the same state folder.
+//!
+//! Locks are flock(2) on files: the kernel drops them with the last descriptor, however the agent ends, so that none
+//! is stale. A child between fork and exec holds a copy: whoever gets the lock knows that no command of the agent
+//! before is about to run unseen.
+//!
+//! | locked | which second agent is refused |
+//! |---|---|
+//! | `lock` in the runtime folder of the host | one for the same configured host, of the same user |
+//! | `agent.lock` in the state folder | one with the same state folder |
+//!
+//! An unprivileged user has a runtime folder of their own, so that nobody can keep root's agent from starting by
+//! taking a lock first; agents of two users for one host do not notice each other.
+
+use std::fmt::Write as _;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rta_shared::name::Name;
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
+use rustix::process::geteuid;
+use sha2::{Digest as _, Sha256};
+
+/// How long a lock is waited for: an agent that was just killed may have a child that is about to end.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is tried meanwhile.
+const PACE: Duration = Duration::from_millis(20);
+/// So much of a host's name is in that of its folder.
+const SHOWN: usize = 40;
+
+/// Locks that are held as long as this lives.
+#[derive(Debug)]
+pub struct AgentLock {
+    /// The host's runtime folder.
+    pub folder: PathBuf,
+    _files: Vec<File>,
+}
+
+/// Locks `host` in `runtime`, the folder that was given or else that of the agent's user, and the folder `state`.
+/// Blocking, for two seconds at most.
+///
+/// # Errors
+/// A sentence: another agent has one of them (with its PID), or the runtime folder cannot be used.
+pub fn lock(runtime: Option<&Path>, host: &Name, state: Option<&Path>) -> Result<AgentLock, String> {
+    let folder = match runtime {
+        Some(runtime) => make(runtime)
+            .and_then(|runtime| private_folder(runtime.join(folder_name(host))))
+            .map_err(|error| unusable(runtime, &error))?,
+        None => own_folder(host)?,
+    };
+    let what = format!("host {host}");
+    let mut files = vec![lock_file(&folder.join("lock")).map_err(|failure| failure.told(&what))?];
+    if let Some(state) = state {
+        let what = format!("the state folder {}", state.display());
+        match make(state).map_err(Failure::Io).and_then(|state| lock_file(&state.join("agent.lock"))) {
+            Ok(file) => files.push(file),
+            Err(failure @ Failure::Taken(..)) => return Err(failure.told(&what)),
+            // It is told with what cannot be kept there; the host is watched all the same.
+            Err(Failure::Io(error)) => tracing::warn!(%error, folder = %state.display(), "cannot be locked"),
+        }
+    }
+    Ok(AgentLock { folder, _files: files })
+}
+
+/// Why a file was not locked.
+enum Failure {
+    /// By the agent with this PID, as far as it says, at this path.
+    Taken(String, PathBuf),
+    Io(io::Error),
+}
+
+impl Failure {
+    fn told(self, what: &str) -> String {
+        match self {
+            Self::Taken(pid, path) => format!(
+                "another agent{pid} serves {what} already ({} is locked); end that one first, or add --read-only to \
+                 look on beside it",
+                path.display()
+            ),
+            Self::Io(error) => format!("{what} cannot be locked: {error}; choose a folder with --runtime"),
+        }
+    }
+}
+
+fn lock_file(path: &Path) -> Result<File, Failure> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o644);
+    let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let mut file = options.custom_flags(flags).open(path).map_err(Failure::Io)?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(Errno::INTR) => {}
+            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(PACE),
+            Err(Errno::WOULDBLOCK) => {
+                let mut pid = String::new();
+                // It may just be writing it.
+                let _ = (&mut file).take(20).read_to_string(&mut pid);
+                let pid = pid.trim().parse::<u32>().map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+                return Err(Failure::Taken(pid, path.to_owned()));
+            }
+            Err(error) => return Err(Failure::Io(error.into())),
+        }
+    }
+    let write = |file: &mut File| -> io::Result<()> {
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "{}", std::process::id())
+    };
+    // The lock counts; the PID is for whoever is refused. A full disk is no reason not to serve.
+    if let Err(error) = write(&mut file) {
+        tracing::warn!(%error, path = %path.display(), "the PID cannot be written");
+    }
+    Ok(file)
+}
+
+/// The folder of `host` below the runtime folder of the agent's user: `/run/rta-agent` for root,
+/// `$XDG_RUNTIME_DIR/rta-agent` for others, and where that cannot be made `/tmp/rta-agent-UID`.
+fn own_folder(host: &Name) -> Result<PathBuf, String> {
+    let uid = geteuid();
+    let parent = match uid.is_root() {
+        true => Some(PathBuf::from("/run")),
+        false => std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from),
+    };
+    let name = folder_name(host);
+    let below =
+        |runtime: PathBuf| private_folder(runtime).and_then(|runtime| private_folder(runtime.join(&name)));
+    if let Some(parent) = parent
+        && let Ok(folder) = below(parent.join("rta-agent"))
+    {
+        return Ok(folder);
+    }
+    let last = PathBuf::from(format!("/tmp/rta-agent-{}", uid.as_raw()));
+    below(last.clone()).map_err(|error| unusable(&last, &error))
+}
+
+/// Makes a folder that nobody else may write to, and in whose place nobody else has put another one: what the agent
+/// reads there it does.
+fn private_folder(folder: PathBuf) -> io::Result<PathBuf> {
+    match DirBuilder::new().mode(0o700).create(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let metadata = std::fs::symlink_metadata(&folder)?;
+    let is_own = metadata.is_dir() && metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o022 == 0;
+    match is_own {
+        true => Ok(folder),
+        false => Err(io::Error::other(format!("{} is not the agent's user's alone", folder.display()))),
+    }
+}
+
+fn make(folder: &Path) -> io::Result<PathBuf> {
+    DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
+    Ok(folder.to_owned())
+}
+
+fn unusable(folder: &Path, error: &io::Error) -> String {
+    format!(
+        "the runtime folder {} cannot be used: {error}; choose another one with --runtime",
+        folder.display()
+    )
+}
+
+/// `agent-c9t17308-1f2e3d4c`: any name makes one, and no two the same.
+fn folder_name(host: &Name) -> String {
+    let shown: String = host
+        .folded()
+        .chars()
+        .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' })
+        .take(SHOWN)
+        .collect();
+    let mut name = format!("agent-{shown}-");
+    for byte in Sha256::digest(host.folded()).iter().take(4) {
+        // Writing to a String cannot fail.
+        let _ = write!(name, "{byte:02x}");
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn second_agent_of_a_host_or_state_folder_is_refused_with_the_pid_of_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let (runtime, state) = (folder.path().join("run"), folder.path().join("state"));
+        let first = lock(Some(&runtime), &"h".into(), Some(&state)).unwrap();
+        let own = format!("another agent (pid {}) serves ", std::process::id());
+        let refused = lock(Some(&runtime), &"H".into(), None).unwrap_err();
+        assert!(refused.starts_with(&format!("{own}host H already (")), "{refused}");
+        assert!(refused.contains("--read-only"), "{refused}");
+        let refused = lock(Some(&runtime), &"other".into(), Some(&state)).unwrap_err();
+        assert!(refused.starts_with(&format!("{own}the state folder {}", state.display())), "{refused}");
+        // Other hosts, and the same one elsewhere.
+        lock(Some(&runtime), &"other".into(), None).unwrap();
+        lock(Some(&folder.path().join("elsewhere")), &"h".into(), None).unwrap();
+        drop(first);
+        lock(Some(&runtime), &"h".into(), Some(&state)).unwrap();
+    }
+
+    #[test]
+    fn folder_that_cannot_be_used_is_told_and_a_state_folder_stops_nothing() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let refused = lock(Some(file.path()), &"h".into(), None).unwrap_err();
+        assert!(refused.contains("cannot be used: ") && refused.ends_with("with --runtime"), "{refused}");
+        let folder = tempfile::tempdir().unwrap();
+        lock(Some(folder.path()), &"h".into(), Some(&file.path().join("below"))).unwrap();
+    }
+
+    #[test]
+    fn folder_of_somebody_else_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let private = folder.path().join("own");
+        private_folder(private.clone()).unwrap();
+        private_folder(private.clone()).unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&private, &link).unwrap();
+        assert!(private_folder(link).is_err());
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(&private, open).unwrap();
+        assert!(private_folder(private).is_err());
+    }
+
+    #[test]
+    fn any_host_has_a_folder_of_its_own() {
+        let name = |host: &str| folder_name(&host.into());
+        assert_eq!(name("c9t17308"), name("C9T17308"));
+        assert!(name("c9t17308").starts_with("agent-c9t17308-"));
+        assert_ne!(name("a/b"), name("a.b"));
+        assert!(name(&"../".repeat(100)).len() < 60 && !name("../x").contains(['/', '.']));
+    }
+}

@@ -1,0 +1,59 @@
+//! Agents that would work beside another one.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use rta_shared::control::ActionKind::{Restart, Start, Stop};
+use rta_shared::control::Outcome;
+use rta_shared::proto::v1;
+use rta_tests::{AgentClient, Program, Site, act, connect, run};
+use rustix::process::Signal;
+use tonic::Code;
+
+/// An agent for the host `h`, with a state folder.
+async fn agent(site: &Site) -> (Program, AgentClient) {
+    let state = site.path("state");
+    let (agent, address) = site.agent_with("h", "127.0.0.1:0", &["--state", state.to_str().unwrap()]);
+    (agent, connect(address).await)
+}
+
+async fn state(client: &mut AgentClient) -> v1::State {
+    let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
+    report.components[0].state()
+}
+
+#[tokio::test]
+async fn second_agent_is_refused_with_the_pid_of_the_first_or_only_looks_on() {
+    let site = Site::of_one_host(|site| site.component("app", "", ""));
+    let (mut first, _) = agent(&site).await;
+    let config = site.config().display().to_string();
+    let folder = |name: &str| site.path(name).display().to_string();
+    let common = ["--config", &config, "--host", "h", "--listen", "127.0.0.1:0", "--insecure"];
+    let refused = |more: &[&str], what: &str| {
+        let output = run("rta-agent", common.iter().chain(more));
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(
+            told.starts_with(&format!("rta-agent: another agent (pid {}) serves {what}", first.pid())),
+            "{told}"
+        );
+        assert_eq!(told.lines().count(), 1, "{told}");
+    };
+    refused(&["--runtime", &folder("runtime")], "host h already");
+    refused(&["--runtime", &folder("other"), "--state", &folder("state")], "the state folder ");
+
+    let (_second, address) = site.agent_with("h", "127.0.0.1:0", &["--read-only"]);
+    let mut client = connect(address).await;
+    assert_eq!(state(&mut client).await, v1::State::Stopped);
+    for kind in [Start, Stop, Restart] {
+        let refused = act(&mut client, kind, "app").await.end.unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition);
+        assert!(refused.message().starts_with("this agent of h was started with --read-only"), "{refused}");
+    }
+    assert!(site.processes().is_empty());
+
+    // The kernel gives the locks back, however the first one ends.
+    first.signal(Signal::KILL);
+    first.ended();
+    let (_third, mut client) = agent(&site).await;
+    assert_eq!(act(&mut client, Start, "app").await.end.unwrap().outcome, Outcome::Started);
+}
