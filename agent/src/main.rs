@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use jiff::SignedDuration;
 use rta_agent::Options;
-use rta_agent::lock::lock;
+use rta_agent::lock::{AgentLock, lock};
 use rta_agent::reload::ConfigFolder;
 use rta_agent::watch::WatchOptions;
 use rta_shared::config::HostConfig;
@@ -77,8 +77,9 @@ struct Arguments {
     /// may use it
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// The folder below which the agent locks its host, so that there is no second one [default: /run/rta for root,
-    /// else $XDG_RUNTIME_DIR/rta or /tmp/rta-UID]
+    /// The folder below which the agent locks its host, so that there is no second one, and without --state keeps
+    /// what it launches for the next one [default: /run/rta-agent for root, else
+    /// $XDG_RUNTIME_DIR/rta-agent or /tmp/rta-agent-UID]
     #[arg(long, value_name = "DIR", env = "RTA_RUNTIME_DIR", hide_env = true)]
     runtime: Option<PathBuf>,
     /// Watch only, beside another agent: start and stop nothing, also not by itself, and remember nothing
@@ -116,7 +117,7 @@ fn main() -> ExitCode {
         let lock = (!arguments.read_only).then(|| lock(runtime, &prepared.0.host, state)).transpose()?;
         Ok((prepared, lock))
     });
-    let ((config, folder, door), _lock) = match prepared {
+    let ((config, folder, door), lock) = match prepared {
         Ok(prepared) => prepared,
         Err(message) => {
             complain(&message);
@@ -124,7 +125,7 @@ fn main() -> ExitCode {
         }
     };
     let outcome = tokio::runtime::Runtime::new().context("no runtime").and_then(|runtime| {
-        let outcome = runtime.block_on(run(&arguments, config, folder, door, shutdown));
+        let outcome = runtime.block_on(run(&arguments, (config, folder, door), lock.as_ref(), shutdown));
         // A scan that hangs in the kernel must not hold up the end.
         runtime.shutdown_timeout(LAST_SCAN);
         outcome
@@ -175,9 +176,8 @@ fn door(arguments: &Arguments, host: &str) -> Result<Door, String> {
 
 async fn run(
     arguments: &Arguments,
-    config: HostConfig,
-    folder: ConfigFolder,
-    door: Door,
+    (config, folder, door): (HostConfig, ConfigFolder, Door),
+    lock: Option<&AgentLock>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let listener = TcpListener::bind(arguments.listen)
@@ -202,6 +202,7 @@ async fn run(
         folder: Some(folder),
         hangup: Some(hangup),
         state: arguments.state.clone(),
+        runtime: lock.map(|lock| lock.folder.clone()),
         read_only: arguments.read_only,
     };
     let listeners = Listeners { tcp: Some((listener, door)), socket };

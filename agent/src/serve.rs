@@ -22,6 +22,7 @@ use crate::autostart::{Autostarts, keep_running};
 use crate::certificate;
 use crate::control::action::Actions;
 use crate::control::cgroup::Groups;
+use crate::control::launches::Launches;
 use crate::logs::LogReaders;
 use crate::reload::{ConfigFolder, Reloader};
 use crate::service::Service;
@@ -52,6 +53,9 @@ pub struct Options {
     pub hangup: Option<Signal>,
     /// Where it remembers what operators wanted; `None`: that is forgotten with it.
     pub state: Option<PathBuf>,
+    /// Where it keeps what it begins for the next agent, if not in the folder `state`; `None`: nowhere, since there
+    /// is to be none.
+    pub runtime: Option<PathBuf>,
     /// It watches and starts and stops nothing, also not by itself: another agent does.
     pub read_only: bool,
 }
@@ -94,14 +98,20 @@ pub async fn serve(
         tasks.spawn("the handler of SIGHUP", obey_hangups(hangup, reloader.clone()));
     }
     let is_read_only = options.read_only;
+    let (kept_in, boot_id) = (options.state.clone().or(options.runtime), worker.boot_id().to_owned());
+    // Off the runtime: the disk may hang.
+    let launches = tokio::task::spawn_blocking(move || Launches::open(kept_in.as_deref(), &boot_id));
+    let launches = launches.await.context("what an earlier agent began cannot be read")?;
     let (memory, remembering) = Memory::open(options.state, impairments.clone());
     tasks.spawn("the writer of the state folder", remembering);
-    let actions = Actions::new(worker, memory, groups);
+    let actions = Actions::new(worker, memory, groups, launches, shutdown.clone());
     if is_read_only {
         let message =
             "the agent was started with --read-only: it starts and stops nothing, also not by itself";
         impairments.set(ImpairedPart::State, Some(message.to_owned()));
     } else {
+        // Before anybody, autostart included, can begin anything.
+        actions.take_up().await;
         let keeping = keep_running(actions.clone(), autostart_publisher);
         tasks.spawn("autostart", keeping);
     }

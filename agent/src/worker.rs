@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rta_shared::config::{HostConfig, host_changes};
-use rta_shared::control::{ActionKind, Hold, Requester};
+use rta_shared::control::Hold;
 use rta_shared::impairment::ImpairmentList;
 use rta_shared::lifecycle::tasks::{Heartbeat, run_blocking};
 use rta_shared::name::Name;
@@ -40,7 +40,7 @@ const FIRST_ANSWERS: Duration = Duration::from_secs(1);
 
 enum Request {
     /// Reserves a component, or tells what holds it.
-    Begin(Name, ActionKind, Requester, oneshot::Sender<Result<(), Hold>>),
+    Begin(Name, Hold, oneshot::Sender<Result<(), Hold>>),
     /// Frees a component; its probe has passed for these processes.
     End(Name, Vec<u32>),
     /// Works by another configuration, or tells why one was refused.
@@ -193,14 +193,9 @@ impl Worker {
     }
 
     /// Reserves a component for an action, or tells what holds it.
-    pub(crate) async fn begin(
-        &self,
-        component: &Name,
-        kind: ActionKind,
-        by: Requester,
-    ) -> Result<Result<(), Hold>, Gone> {
+    pub(crate) async fn begin(&self, component: &Name, hold: Hold) -> Result<Result<(), Hold>, Gone> {
         let (answer, reserved) = oneshot::channel();
-        let request = Request::Begin(component.clone(), kind, by, answer);
+        let request = Request::Begin(component.clone(), hold, answer);
         self.requests.send(request).await.map_err(|_| Gone)?;
         reserved.await.map_err(|_| Gone)
     }
@@ -282,11 +277,11 @@ impl Owner {
 
     async fn obey(&mut self, request: Request) {
         match request {
-            Request::Begin(component, kind, by, answer) => match self.actions.get(&component) {
+            Request::Begin(component, hold, answer) => match self.actions.get(&component) {
                 // Whoever asked may have gone.
                 Some(held) => drop(answer.send(Err(held.clone()))),
                 None if answer.send(Ok(())).is_ok() => {
-                    self.actions.insert(component, Hold { kind, by, since: Timestamp::now() });
+                    self.actions.insert(component, hold);
                 }
                 None => {}
             },

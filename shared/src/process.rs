@@ -1,9 +1,10 @@
 //! A process as the matcher sees it: an identity and a command line.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// What tells one process from every other of one boot, also from a later one with the same PID.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProcessId {
     /// The process ID in the agent's own PID namespace.
     pub pid: u32,

@@ -322,8 +322,9 @@ async fn an_agent_that_was_killed_in_mid_start_leaves_its_launch_the_time_to_com
     patiently("it to be launched", || (launches(&site) == 1).then_some(()));
     let (_next, mut client) = next_agent(&site, agent).await;
     assert!(starting.await.unwrap().is_err(), "the connection is gone");
-    let (_, autostart) = until(&mut client, |_, autostart| autostart.next_at.is_some()).await;
-    assert!(autostart.wanted, "{autostart:?}");
+    // The next agent has taken it up, and waits for it instead of starting another one.
+    let (_, autostart) = until(&mut client, |state, _| state == v1::State::Starting).await;
+    assert_eq!((autostart.wanted, autostart.next_at), (true, None));
     std::fs::write(site.path("gate"), "").unwrap();
     let (pids, _) = back(&mut client, 0).await;
     assert_eq!((pids.len(), launches(&site)), (1, 1));

@@ -483,8 +483,12 @@ async fn an_agent_that_is_killed_in_mid_start_leaves_nothing_stuck() {
 
     let (_agent, address) = site.agent("h");
     let mut client = connect(address).await;
+    // The next agent goes on with the start; an operator's stop does not wait for that.
     let found = seen(&mut client, "app").await;
-    assert_eq!((found.state(), found.action, found.processes[0].pid), (v1::State::Running, None, app));
+    let action = found.action.as_ref().unwrap();
+    assert_eq!((found.state(), found.processes[0].pid), (v1::State::Starting, app));
+    assert_eq!((action.kind(), action.by.as_ref().unwrap().user.as_str()), (v1::ActionKind::Start, "ann"));
     assert_eq!(act(&mut client, Stop, "app").await.end.unwrap().pids, [app]);
-    assert_eq!(seen(&mut client, "app").await.state(), v1::State::Stopped);
+    let left = seen(&mut client, "app").await;
+    assert_eq!((left.state(), left.action), (v1::State::Stopped, None));
 }

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::Stream;
+use jiff::Timestamp;
 use rta_shared::config::{HostComponent, HostConfig};
-use rta_shared::control::{ActionEvent, ActionKind, Done, Outcome, Requester};
+use rta_shared::control::{ActionEvent, ActionKind, Done, Hold, Outcome, Requester};
 use rta_shared::explain::ExplainedPart;
 use rta_shared::inspection::InspectedProcess;
 use rta_shared::name::{Name, too_long};
+use rta_shared::process::ProcessId;
 use rta_shared::proto::v1;
 use rta_shared::text::{did_you_mean, echoed};
 use tokio::sync::{mpsc, oneshot};
@@ -20,12 +22,15 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
 
 use super::act::Act;
-use super::cgroup::Groups;
+use super::cgroup::{Group, Groups};
 use super::engine::{limit, perform};
 use super::eyes::Eyes;
+use super::launch_record::{BegunAction, Launch, monotonic_ms};
 use super::launches::Launches;
 use super::news::{News, Told};
 use super::refusal::{Refusal, off_the_runtime};
+use super::resume::resume;
+use super::start::adopt;
 use crate::inspection::inspect;
 use crate::logs::LogSource;
 use crate::prerequisites::RemotePrerequisites;
@@ -54,21 +59,39 @@ pub(crate) struct Actions {
     pub(crate) memory: Memory,
     pub(crate) prerequisites: RemotePrerequisites,
     groups: Groups,
-    launches: Launches,
+    pub(super) launches: Launches,
     attempts: Attempts,
+    shutdown: CancellationToken,
+}
+
+/// What is done for an action.
+pub(super) enum Work {
+    /// All of it, for somebody.
+    Whole(Requester),
+    /// An agent before this one launched this: it is waited for.
+    Adopt(Launch),
+    /// An agent before this one did not finish it: it is done again, after the stop command that may still run.
+    Resume(Option<ProcessId>),
 }
 
 impl Actions {
-    /// Those on the components of `worker`; what operators want is kept in `memory`, and what is started is in
-    /// one of `groups`.
-    pub(crate) fn new(worker: Worker, memory: Memory, groups: Groups) -> Self {
+    /// Those on the components of `worker`; what operators want is kept in `memory`, what is begun in `launches`,
+    /// and what is started is in one of `groups`. What `shutdown` interrupts is left to the next agent.
+    pub(crate) fn new(
+        worker: Worker,
+        memory: Memory,
+        groups: Groups,
+        launches: Launches,
+        shutdown: CancellationToken,
+    ) -> Self {
         Self {
             worker,
             memory,
             prerequisites: RemotePrerequisites::new(),
             groups,
-            launches: Launches::default(),
+            launches,
             attempts: Attempts::default(),
+            shutdown,
         }
     }
 
@@ -107,7 +130,8 @@ impl Actions {
                 Err(refusal) => return drop(begun.send(Err(told(refusal)))),
             };
             let _ = begun.send(Ok(()));
-            let outcome = actions.act(kind, component, events.clone(), yielding).await;
+            let work = Work::Whole(by.clone());
+            let outcome = actions.act(kind, component, events.clone(), yielding, work).await;
             // An operator who is told of it may count on it, or is told that they may not.
             let kept = actions.memory.settled().await;
             let warned = |done: Done| match kept {
@@ -135,8 +159,11 @@ impl Actions {
         let deadline = Instant::now() + YIELD;
         let mut is_heard = is_own;
         loop {
-            let Err(hold) = self.worker.begin(component, kind, by.clone()).await? else { break };
-            let yields = hold.by == Requester::autostart() && !is_own && kind != ActionKind::Start;
+            let hold = Hold { kind, by: by.clone(), since: Timestamp::now() };
+            let Err(hold) = self.worker.begin(component, hold).await? else { break };
+            let attempt = self.attempts.with(|attempts| attempts.get(component).cloned());
+            let may_yield = hold.by == Requester::autostart() || attempt.is_some();
+            let yields = may_yield && !is_own && kind != ActionKind::Start;
             if !yields || Instant::now() >= deadline {
                 return Err(Refusal::new(Code::Aborted, hold.to_string()));
             }
@@ -145,7 +172,7 @@ impl Actions {
                 self.memory.hear(component, kind, by);
                 is_heard = true;
             }
-            if let Some(attempt) = self.attempts.with(|attempts| attempts.get(component).cloned()) {
+            if let Some(attempt) = attempt {
                 attempt.cancel();
             }
             tokio::time::sleep(PACE).await;
@@ -155,9 +182,14 @@ impl Actions {
         }
         let yielding = CancellationToken::new();
         if is_own {
-            self.attempts.with(|attempts| drop(attempts.insert(component.clone(), yielding.clone())));
+            self.may_yield(component, &yielding);
         }
         Ok(yielding)
+    }
+
+    /// Lets an operator's stop or restart cancel `yielding`, by which a start of the component yields.
+    pub(super) fn may_yield(&self, component: &Name, yielding: &CancellationToken) {
+        self.attempts.with(|attempts| drop(attempts.insert(component.clone(), yielding.clone())));
     }
 
     /// The processes that match the component of this name or alias now, with their command lines.
@@ -204,21 +236,47 @@ impl Actions {
         }
     }
 
+    /// Notes for the next agent that an action begins.
+    ///
+    /// # Errors
+    /// It cannot be kept; a stop is carried out all the same.
+    async fn note(
+        &self,
+        component: &Name,
+        kind: ActionKind,
+        by: &Requester,
+        limit: Duration,
+    ) -> Result<(), Refusal> {
+        let (since_ms, limit_ms) = (monotonic_ms(), u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+        let (by, since, until_ms) = (by.clone(), Timestamp::now(), since_ms.saturating_add(limit_ms));
+        let noted =
+            self.launches.action_begins(component, BegunAction { kind, by, since, since_ms, until_ms }).await;
+        match kind {
+            ActionKind::Stop => Ok(()),
+            ActionKind::Start | ActionKind::Restart => noted,
+        }
+    }
+
     /// Acts on a component that is reserved for that, and frees it.
-    async fn act(
+    pub(super) async fn act(
         &self,
         kind: ActionKind,
         component: HostComponent,
         events: mpsc::UnboundedSender<Told>,
         yielding: CancellationToken,
+        work: Work,
     ) -> Result<Done, Refusal> {
         let name = component.name.clone();
         let limit = limit(kind, &component);
         let has_probe = component.probe.is_some();
+        let noted_group = match &work {
+            Work::Adopt(launch) => launch.control_group.clone().map(Group::at),
+            Work::Whole(_) | Work::Resume(_) => None,
+        };
         let act = Act {
             eyes: Eyes::new(self.worker.clone(), component.clone()),
             news: News::new(events),
-            group: self.groups.of(&name),
+            group: noted_group.or_else(|| self.groups.of(&name)),
             launches: self.launches.clone(),
             systemd: self.worker.systemd().clone(),
             component,
@@ -230,14 +288,32 @@ impl Actions {
             // Where it cannot be kept it is started all the same, which is reported.
             let _ = self.memory.settled().await;
         }
+        let noted = match &work {
+            Work::Whole(by) => self.note(&name, kind, by, limit).await,
+            // It is noted already, with the time at which it began.
+            Work::Adopt(_) | Work::Resume(_) => Ok(()),
+        };
+        let performing = async move {
+            noted?;
+            match work {
+                Work::Whole(_) => perform(&act, kind).await,
+                Work::Adopt(launch) => adopt(&act, &launch).await,
+                Work::Resume(stop_command) => resume(&act, kind, stop_command).await,
+            }
+        };
         let outcome = tokio::select! {
-            outcome = bounded(limit, async move { perform(&act, kind).await }) => outcome,
+            outcome = bounded(limit, performing) => outcome,
             () = yielding.cancelled() => {
                 Err(Refusal::new(Code::Aborted, "it was given up, since an operator has asked for a stop"))
             }
         };
-        if launches {
-            self.memory.ended(&name);
+        // What the agent's own end interrupts, the next one goes on with.
+        let is_interrupted = outcome.is_err() && self.shutdown.is_cancelled();
+        if !is_interrupted {
+            self.launches.action_ended(&name);
+            if launches {
+                self.memory.ended(&name);
+            }
         }
         self.worker.look_at_units();
         self.attempts.with(|attempts| drop(attempts.remove(&name)));

@@ -25,7 +25,7 @@ pub(super) async fn nothing_left(act: &Act) -> Result<(), Refusal> {
     if !act.launches.of(&act.component.name).is_some_and(|launch| launch.is_unfinished) {
         return Ok(());
     }
-    let left = Chase::of_launch(act).look(false).await?;
+    let left = Chase::of_launch(act).look(true).await?;
     if left.is_empty() {
         act.launches.ended(&act.component.name);
         return Ok(());
@@ -50,7 +50,7 @@ pub(super) async fn end(act: &Act, launched: &Launched) -> String {
 }
 
 async fn try_to_end(act: &Act, launched: &Launched) -> Result<String, Refusal> {
-    let was_running = launched.exit().is_none();
+    let was_running = !launched.has_ended();
     let mut chase = Chase::of_launch(act);
     let mut left = chase.look(true).await?;
     let mut denied = None;

@@ -53,6 +53,15 @@ impl Groups {
 pub(super) struct Group(PathBuf);
 
 impl Group {
+    /// The group at a folder that an earlier agent noted.
+    pub(super) fn at(folder: PathBuf) -> Self {
+        Self(folder)
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.0
+    }
+
     /// Makes it where it is missing, and opens the file by which a process enters: one that writes `0` to it is in
     /// the group from then on.
     ///

@@ -14,6 +14,7 @@ use tonic::Code;
 use super::act::Act;
 use super::cgroup::Group;
 use super::held::{Held, named, still_there};
+use super::marks::marked;
 use super::refusal::{Refusal, off_the_runtime};
 use super::scope::{Moment, Scope, lineage};
 use super::table::Table;
@@ -123,16 +124,22 @@ impl<'a> Chase<'a> {
             // In this order: see `Moment::control_group`.
             let table = Table::read().map_err(unreadable)?;
             let members = group.as_ref().filter(|_| is_wide).map(Group::members).unwrap_or_default();
+            // What left its session and its control group is found by its mark, as far as it can be.
+            let marked = match &session {
+                Some(launch) if never_became && thorough => marked(&table, &launch.id),
+                Some(_) | None => Vec::new(),
+            };
             let session = session.filter(|session| is_wide && session.stands(&table));
             let matched = if only_launched { Vec::new() } else { surroundings.matched };
             let holy = lineage(std::process::id(), &table);
             if let Some(id) = matched.iter().find(|id| holy.contains(&id.pid)) {
                 return Err(untouchable(*id));
             }
+            let found: Vec<u32> = members.iter().copied().chain(marked.iter().map(|id| id.pid)).collect();
             let moment = Moment {
                 matched: &matched,
                 others: &surroundings.others,
-                control_group: &members,
+                control_group: &found,
                 session: session.map(|session| session.leader),
             };
             let rest = scope.take(&table, &moment);

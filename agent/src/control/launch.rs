@@ -1,5 +1,5 @@
 //! Running a command detached: a session of its own, no input, its output in the log, and where that can be had a
-//! control group of its own.
+//! control group of its own. Before it runs it is on record for the next agent; see [`super::gate`].
 
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use rta_shared::config::CommandRule;
 use rta_shared::mask::masked_command;
+use rta_shared::name::Name;
 use rta_shared::process::ProcessId;
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
@@ -18,6 +20,10 @@ use tonic::Code;
 
 use super::account::{Account, account};
 use super::cgroup::Group;
+use super::gate::{ChildGate, Gate, gate};
+use super::held::{Held, still_there};
+use super::launch_record::{LAUNCH_ID, Launch, monotonic_ms, new_launch_id};
+use super::launches::Launches;
 use super::log_tail::{length, log_tail};
 use super::refusal::Refusal;
 use crate::logs::LogPath;
@@ -25,13 +31,16 @@ use crate::procfs::Proc;
 
 /// How long a launch that is given up has to end before it is killed.
 const LAST_CHANCE: Duration = Duration::from_secs(5);
+/// How often it is asked whether what an earlier agent launched has ended.
+const PACE: Duration = Duration::from_millis(50);
 
 /// A launched command. It goes on when this is dropped, and is reaped when it ends.
 pub(crate) struct Launched {
     pub(crate) pid: u32,
-    /// `None` where it ended too fast to be read.
-    pub(super) id: Option<ProcessId>,
+    pub(super) id: ProcessId,
+    /// How it ended; an adopted one has another parent, which alone is told.
     exit: watch::Receiver<Option<ExitStatus>>,
+    has_ended: watch::Receiver<bool>,
     give_up: mpsc::Sender<()>,
     /// The logs that tell of it, and how long each was before.
     logs: Vec<(LogPath, u64)>,
@@ -43,16 +52,55 @@ impl Launched {
         self.exit.clone()
     }
 
-    /// How it ended; `None` while it runs.
+    /// How it ended; `None` while it runs, and where only another parent was told.
     pub(crate) fn exit(&self) -> Option<ExitStatus> {
         *self.exit.borrow()
     }
 
-    /// How it ended, if it does within this time.
+    /// Whether it has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        *self.has_ended.borrow()
+    }
+
+    /// How it ended, if it does within this time and that can be known.
     pub(super) async fn exit_within(&mut self, time: Duration) -> Option<ExitStatus> {
         // An error says that the reaper is gone, and with it the child.
-        let _ = tokio::time::timeout(time, self.exit.wait_for(Option::is_some)).await;
+        let _ = tokio::time::timeout(time, self.has_ended.wait_for(|has_ended| *has_ended)).await;
         self.exit()
+    }
+
+    /// What an earlier agent launched. Must be called within a runtime; blocking, but for /proc alone.
+    ///
+    /// # Errors
+    /// Its process cannot be watched.
+    pub(super) fn adopted(launch: &Launch) -> Result<Self, Refusal> {
+        let id = launch.leader;
+        let unreadable = |error: Errno| {
+            Refusal::new(
+                Code::Unavailable,
+                format!("what an earlier agent launched cannot be watched: {error}"),
+            )
+        };
+        let held = Held::new(&Proc::open().map_err(unreadable)?, id, |_| true)?;
+        let (ended, has_ended) = watch::channel(held.is_none());
+        if let Some(held) = held {
+            Handle::current().spawn(async move {
+                let mut held = vec![held];
+                while !held.is_empty() {
+                    tokio::time::sleep(PACE).await;
+                    match still_there(held) {
+                        Ok(left) => held = left,
+                        Err(refusal) => {
+                            return tracing::error!(reason = refusal.reason, "not watched any more");
+                        }
+                    }
+                }
+                ended.send_replace(true);
+            });
+        }
+        let (_, exit) = watch::channel(None);
+        let (give_up, _) = mpsc::channel(1);
+        Ok(Self { pid: id.pid, id, exit, has_ended, give_up, logs: launch.logs.clone() })
     }
 
     /// The last lines that it wrote.
@@ -69,11 +117,11 @@ impl Launched {
     /// Ends it and its process group, and waits until it is gone. False where it had ended already, since
     /// then its PID may be another's.
     pub(crate) async fn give_up(mut self) -> bool {
-        if self.exit().is_some() || self.give_up.send(()).await.is_err() {
+        if self.has_ended() || self.give_up.send(()).await.is_err() {
             return false;
         }
         // An error says that the reaper is gone, and with it the child.
-        let _ = self.exit.wait_for(Option::is_some).await;
+        let _ = self.has_ended.wait_for(|has_ended| *has_ended).await;
         true
     }
 }
@@ -86,6 +134,19 @@ pub(super) struct Order {
     pub(super) group: Option<Group>,
     /// The component's own log, read where the command itself says nothing.
     pub(super) log: Option<PathBuf>,
+    pub(super) purpose: Purpose,
+    pub(super) component: Name,
+    /// Where it is noted.
+    pub(super) launches: Launches,
+}
+
+/// What a command is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Purpose {
+    /// It is to become the component within this time.
+    Start(Duration),
+    /// It ends the component.
+    Stop,
 }
 
 /// Runs a command. One whose caller has gone meanwhile, since a disk hung, is ended again.
@@ -114,7 +175,6 @@ pub(super) async fn launch(order: Order) -> Result<Launched, Refusal> {
 /// What would prevent it, as a sentence.
 pub(super) fn check(rule: &CommandRule) -> Result<Option<Account>, Refusal> {
     let account = account(rule.user.as_deref())?;
-    let refused = |reason: String| Refusal::new(Code::FailedPrecondition, reason);
     if let Some(directory) = &rule.directory
         && !directory.is_dir()
     {
@@ -138,24 +198,65 @@ pub(super) fn check(rule: &CommandRule) -> Result<Option<Account>, Refusal> {
 
 impl Order {
     fn run(self, account: Option<Account>) -> Result<Launched, Refusal> {
-        let Self { rule, group, log } = self;
-        let refused = |reason: String| Refusal::new(Code::FailedPrecondition, reason);
-        let Some((program, arguments)) = rule.command.split_first() else {
+        let Some((program, arguments)) = self.rule.command.split_first() else {
             return Err(refused("the configured command is empty".to_owned()));
         };
         let mut command = std::process::Command::new(program);
         command.args(arguments).stdin(Stdio::null()).env_remove("NOTIFY_SOCKET");
-        if let Some(directory) = &rule.directory {
+        if let Some(directory) = &self.rule.directory {
             command.current_dir(directory);
         }
         if let Some(account) = &account {
             command.env("HOME", &account.home).env("USER", &account.name).env("LOGNAME", &account.name);
         }
-        command.envs(rule.environment.iter().map(|(name, value)| (name, value)));
+        command.envs(self.rule.environment.iter().map(|(name, value)| (name, value)));
+        let launch_id = new_launch_id().map_err(Refusal::failed)?;
+        if let Purpose::Start(_) = self.purpose {
+            command.env(LAUNCH_ID, &launch_id);
+        }
+        let logs = self.open_logs(&mut command)?;
+        let door = self.group.as_ref().and_then(|group| {
+            let told = |error| tracing::debug!(?group, %error, "no control group");
+            group.door().map_err(told).ok()
+        });
+        let (gate, child_gate) = gate().map_err(Refusal::failed)?;
+        detach(&mut command, account, door, child_gate);
+
+        let kept_logs = logs.clone();
+        let (child, id) =
+            spawn(command, gate, |id| self.note(id, launch_id, kept_logs)).inspect_err(|_| {
+                if let Purpose::Start(_) = self.purpose {
+                    self.forget_what_did_not_run();
+                }
+            })?;
+        let (exit_sender, exit) = watch::channel(None);
+        let (ended, has_ended) = watch::channel(false);
+        let (give_up, asked) = mpsc::channel(1);
+        Handle::current().spawn(async move {
+            reap(child, exit_sender, asked, self.group).await;
+            ended.send_replace(true);
+        });
+        Ok(Launched { pid: id.pid, id, exit, has_ended, give_up, logs })
+    }
+
+    /// Forgets a launch that failed. Whether it did is asked of its process: while the agent ends, the runtime reports
+    /// an error for a command that runs.
+    fn forget_what_did_not_run(&self) {
+        let lives = |id: ProcessId| {
+            let stat = Proc::open().and_then(|proc| proc.process(id.pid)?.stat());
+            stat.is_ok_and(|stat| stat.start_ticks == id.start_ticks && !stat.is_zombie)
+        };
+        if !self.launches.of(&self.component).is_some_and(|launch| lives(launch.leader)) {
+            self.launches.ended(&self.component);
+        }
+    }
+
+    /// Opens the command's own log for its output; all that tell of it, and how long each is.
+    fn open_logs(&self, command: &mut std::process::Command) -> Result<Vec<(LogPath, u64)>, Refusal> {
         let mut logs = Vec::new();
-        match &rule.log {
+        match &self.rule.log {
             Some(path) => {
-                let path = LogPath::new(path.clone(), rule.user.clone());
+                let path = LogPath::new(path.clone(), self.rule.user.clone());
                 let told =
                     |error: std::io::Error| refused(format!("the log {path} cannot be written: {error}"));
                 let (file, length) = path.open_to_append().map_err(told)?;
@@ -166,30 +267,70 @@ impl Order {
                 command.stdout(Stdio::null()).stderr(Stdio::null());
             }
         }
-        if let Some(own) = log.filter(|own| Some(own) != rule.log.as_ref()) {
-            let own = LogPath::new(own, rule.user.clone());
+        if let Some(own) = self.log.clone().filter(|own| Some(own) != self.rule.log.as_ref()) {
+            let own = LogPath::new(own, self.rule.user.clone());
             let length = length(&own);
             logs.push((own, length));
         }
-        let door = group.as_ref().and_then(|group| {
-            let told = |error| tracing::debug!(?group, %error, "no control group");
-            group.door().map_err(told).ok()
-        });
-        detach(&mut command, account, door);
-
-        let child = Command::from(command).spawn().map_err(|error| {
-            refused(format!("\"{}\" cannot be run: {error}", masked_command([program.as_str()])))
-        })?;
-        let pid = child.id().unwrap_or_default();
-        // It was not waited for: the PID is its own.
-        let start_ticks =
-            Proc::open().and_then(|proc| proc.process(pid)?.stat()).map(|stat| stat.start_ticks);
-        let id = start_ticks.ok().map(|start_ticks| ProcessId { pid, start_ticks });
-        let (exit_sender, exit) = watch::channel(None);
-        let (give_up, asked) = mpsc::channel(1);
-        Handle::current().spawn(reap(child, exit_sender, asked, group));
-        Ok(Launched { pid, id, exit, give_up, logs })
+        Ok(logs)
     }
+
+    /// Notes for the next agent which process is about to run the command.
+    fn note(&self, id: ProcessId, launch_id: String, logs: Vec<(LogPath, u64)>) -> Result<(), Refusal> {
+        let Purpose::Start(timeout) = self.purpose else {
+            // Without it a next agent runs it again; the component is to be stopped in any case.
+            let _ = self.launches.stop_command_runs(&self.component, id);
+            return Ok(());
+        };
+        let now = monotonic_ms();
+        let launch = Launch {
+            id: launch_id,
+            leader: id,
+            members: Vec::new(),
+            is_unfinished: true,
+            launched_ms: now,
+            deadline_ms: now.saturating_add(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+            control_group: self.group.as_ref().map(|group| group.folder().to_owned()),
+            logs,
+        };
+        self.launches.launched(&self.component, launch)
+    }
+}
+
+fn refused(reason: String) -> Refusal {
+    Refusal::new(Code::FailedPrecondition, reason)
+}
+
+/// Runs `command`, whose child waits at `gate`, once `note` has told the next agent of its process.
+fn spawn(
+    command: std::process::Command,
+    mut gate: Gate,
+    note: impl FnOnce(ProcessId) -> Result<(), Refusal> + Send,
+) -> Result<(Child, ProcessId), Refusal> {
+    let program = masked_command([&*command.get_program().to_string_lossy()]);
+    let keep = move || -> Result<Option<ProcessId>, Refusal> {
+        let Some(pid) = gate.wait() else { return Ok(None) };
+        // It waits: the PID is its own.
+        let stat = Proc::open().and_then(|proc| proc.process(pid)?.stat()).map_err(Refusal::failed)?;
+        let id = ProcessId { pid, start_ticks: stat.start_ticks };
+        note(id)?;
+        // Where it has ended meanwhile, the spawn says so.
+        let _ = gate.open();
+        Ok(Some(id))
+    };
+    std::thread::scope(|scope| {
+        let keeper = std::thread::Builder::new().name("launch".to_owned()).spawn_scoped(scope, keep);
+        let keeper = keeper.map_err(Refusal::failed)?;
+        let mut command = Command::from(command);
+        let child = command.spawn();
+        // With it the gate's last descriptor is closed that a child would write to.
+        drop(command);
+        let id = keeper.join().map_err(|_| Refusal::new(Code::Internal, "the agent failed to note it"))??;
+        let child = child.map_err(|error| refused(format!("\"{program}\" cannot be run: {error}")))?;
+        let id =
+            id.ok_or_else(|| refused(format!("\"{program}\" cannot be run: its process ended at once")))?;
+        Ok((child, id))
+    })
 }
 
 /// Waits for the child, so that it leaves no zombie, and ends its process group if asked to. Both happen in
@@ -234,8 +375,13 @@ async fn reap(
 }
 
 /// Gives the command a session of its own, the control group behind `door`, and the account's rights, each where
-/// there is one.
-fn detach(command: &mut std::process::Command, account: Option<Account>, door: Option<File>) {
+/// there is one; its child waits at `gate` before it gives up the agent's rights.
+fn detach(
+    command: &mut std::process::Command,
+    account: Option<Account>,
+    door: Option<File>,
+    gate: ChildGate,
+) {
     use std::os::unix::process::CommandExt as _;
     let become_detached = move || {
         rustix::process::setsid()?;
@@ -243,6 +389,7 @@ fn detach(command: &mut std::process::Command, account: Option<Account>, door: O
             // Where it fails, it stays in the agent's own group, and is known by its session.
             let _ = rustix::io::write(door, b"0");
         }
+        gate.pass()?;
         if let Some(account) = &account {
             nix::unistd::setgroups(&account.groups)?;
             nix::unistd::setgid(account.gid)?;

@@ -1,29 +1,39 @@
-//! Which session the agent began for each component.
+//! What the agent, or one before it, began on each component: the action under way, the session it launched.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rta_shared::name::Name;
 use rta_shared::process::ProcessId;
+use tonic::Code;
 
+use super::launch_record::{BegunAction, Launch, Record, RecordWriter, Written};
+use super::refusal::Refusal;
 use super::table::Table;
 
-/// The sessions that the agent began since it runs, the last one for each component.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Launches(Arc<Mutex<HashMap<Name, Session>>>);
-
-/// A session that the agent began.
+/// What was begun on each component; clones share it. It is kept in the agent's folder where there is one.
 #[derive(Clone, Debug)]
-pub(super) struct Session {
-    /// The launched process.
-    pub(super) leader: ProcessId,
-    /// More processes that are known to be of it.
-    members: Vec<ProcessId>,
-    /// What was launched never became the component, as far as is known.
-    pub(super) is_unfinished: bool,
+pub(crate) struct Launches(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    boot_id: String,
+    records: Mutex<HashMap<Name, Record>>,
+    writer: Writer,
 }
 
-impl Session {
+/// Where it is kept.
+#[derive(Debug)]
+enum Writer {
+    /// Nowhere: no next agent is to know of it.
+    None,
+    Folder(RecordWriter),
+    /// Its folder cannot be used, and nothing is started; a sentence.
+    Unusable(String),
+}
+
+impl Launch {
     /// Whether the session with its number is still this one. A number is not given anew as long as a session
     /// has members; of one that has lost all that is known of it, nothing is believed.
     pub(super) fn stands(&self, table: &Table) -> bool {
@@ -35,43 +45,142 @@ impl Session {
 }
 
 impl Launches {
-    /// Remembers what was launched for a component.
-    pub(super) fn began(&self, component: &Name, leader: ProcessId) {
-        let session = Session { leader, members: Vec::new(), is_unfinished: true };
-        self.with(|sessions| drop(sessions.insert(component.clone(), session)));
+    /// Those of this boot that an earlier agent kept in `folder`; with `None` there are none, and none are kept.
+    /// Where the folder cannot be used, every start is refused: an earlier agent's may be under way. Blocking.
+    pub(crate) fn open(folder: Option<&Path>, boot_id: &str) -> Self {
+        let opened = folder.map(|folder| RecordWriter::open(folder, boot_id));
+        let (writer, records) = match opened {
+            None => (Writer::None, HashMap::new()),
+            Some(Ok((writer, records))) => (Writer::Folder(writer), records),
+            Some(Err(error)) => {
+                tracing::error!(error, "nothing can be started: launches cannot be kept");
+                (Writer::Unusable(error), HashMap::new())
+            }
+        };
+        let boot_id = boot_id.to_owned();
+        Self(Arc::new(Shared { boot_id, records: Mutex::new(records), writer }))
     }
 
-    /// Remembers who is in its session: of one that has lost its leader, others tell that it stands.
+    /// What is known of every component.
+    pub(super) fn all(&self) -> HashMap<Name, Record> {
+        self.with(|records| records.clone())
+    }
+
+    /// What was launched last for a component.
+    pub(super) fn of(&self, component: &Name) -> Option<Launch> {
+        self.with(|records| records.get(component)?.launch.clone())
+    }
+
+    /// Notes that an action on a component begins; returns when that is kept.
+    ///
+    /// # Errors
+    /// It cannot be kept.
+    pub(super) async fn action_begins(&self, component: &Name, action: BegunAction) -> Result<(), Refusal> {
+        let written = self.change(component, |record| {
+            record.action = Some(action);
+            record.stop_command = None;
+        });
+        self.is_usable()?;
+        match written {
+            None => Ok(()),
+            Some(written) => kept(written.await),
+        }
+    }
+
+    /// Notes that the action on a component has ended, well or not.
+    pub(super) fn action_ended(&self, component: &Name) {
+        self.change(component, |record| {
+            record.action = None;
+            record.stop_command = None;
+        });
+    }
+
+    /// Notes what was launched for a component; returns when that is kept. Blocking.
+    ///
+    /// # Errors
+    /// It cannot be kept.
+    pub(super) fn launched(&self, component: &Name, launch: Launch) -> Result<(), Refusal> {
+        self.change_now(component, |record| record.launch = Some(launch))
+    }
+
+    /// Notes the stop command that runs for a component; returns when that is kept. Blocking.
+    ///
+    /// # Errors
+    /// It cannot be kept.
+    pub(super) fn stop_command_runs(&self, component: &Name, command: ProcessId) -> Result<(), Refusal> {
+        self.change_now(component, |record| record.stop_command = Some(command))
+    }
+
+    /// Notes who is in its session: of one that has lost its leader, others tell that it stands.
     pub(super) fn has_members(&self, component: &Name, members: Vec<ProcessId>) {
-        self.with(|sessions| {
-            if let Some(session) = sessions.get_mut(component) {
-                session.members = members;
+        self.change(component, |record| {
+            if let Some(launch) = &mut record.launch {
+                launch.members = members;
             }
         });
     }
 
-    /// What was launched became the component: these matched.
+    /// Notes that what was launched became the component: these matched.
     pub(super) fn finished(&self, component: &Name, matched: Vec<ProcessId>) {
-        self.with(|sessions| {
-            if let Some(session) = sessions.get_mut(component) {
-                session.members = matched;
-                session.is_unfinished = false;
+        self.change(component, |record| {
+            if let Some(launch) = &mut record.launch {
+                launch.members = matched;
+                launch.is_unfinished = false;
             }
         });
     }
 
-    /// Nothing of what was launched is left.
+    /// Notes that nothing of what was launched is left.
     pub(super) fn ended(&self, component: &Name) {
-        self.with(|sessions| drop(sessions.remove(component)));
+        self.change(component, |record| record.launch = None);
     }
 
-    pub(super) fn of(&self, component: &Name) -> Option<Session> {
-        self.with(|sessions| sessions.get(component).cloned())
+    fn change_now(&self, component: &Name, change: impl FnOnce(&mut Record)) -> Result<(), Refusal> {
+        let written = self.change(component, change);
+        self.is_usable()?;
+        match written {
+            None => Ok(()),
+            Some(written) => kept(written.blocking_recv()),
+        }
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut HashMap<Name, Session>) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn is_usable(&self) -> Result<(), Refusal> {
+        match &self.0.writer {
+            Writer::None | Writer::Folder(_) => Ok(()),
+            Writer::Unusable(error) => Err(not_kept(error)),
+        }
     }
+
+    /// Changes what is known of a component, and has it kept; `None` where nothing is, or nothing changed.
+    fn change(&self, component: &Name, change: impl FnOnce(&mut Record)) -> Option<Written> {
+        self.with(|records| {
+            let new = || Record::new(component, &self.0.boot_id);
+            let record = records.entry(component.clone()).or_insert_with(new);
+            let before = record.clone();
+            change(record);
+            // Ordered under the lock, so that of two changes the later one stays.
+            match &self.0.writer {
+                Writer::Folder(writer) if *record != before => Some(writer.replace(record.clone())),
+                Writer::Folder(_) | Writer::None | Writer::Unusable(_) => None,
+            }
+        })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut HashMap<Name, Record>) -> T) -> T {
+        work(&mut self.0.records.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn kept<E>(written: Result<Result<(), String>, E>) -> Result<(), Refusal> {
+    let outcome = written.unwrap_or_else(|_| Err("the thread that keeps launches ended".to_owned()));
+    outcome.map_err(|error| not_kept(&error))
+}
+
+fn not_kept(error: &str) -> Refusal {
+    let reason = format!(
+        "nothing was launched, since it could not be noted for the next agent, which might start a second one: {error}"
+    );
+    Refusal::new(Code::FailedPrecondition, reason)
 }
 
 #[cfg(test)]
@@ -79,13 +188,26 @@ mod tests {
     use super::super::table::Kin;
     use super::*;
 
+    fn launch() -> Launch {
+        Launch {
+            id: String::new(),
+            leader: ProcessId { pid: 7, start_ticks: 10 },
+            members: vec![],
+            is_unfinished: true,
+            launched_ms: 0,
+            deadline_ms: 0,
+            control_group: None,
+            logs: vec![],
+        }
+    }
+
     #[test]
     fn a_session_stands_while_somebody_known_is_in_it() {
-        let launches = Launches::default();
+        let launches = Launches::open(None, "");
         let name = Name::from("app");
         let id = |pid| ProcessId { pid, start_ticks: 10 };
         let member = |session| Kin { start_ticks: 10, parent: 1, group: 7, session };
-        launches.began(&name, id(7));
+        launches.launched(&name, launch()).unwrap();
         assert!(launches.of(&name).unwrap().is_unfinished);
         launches.finished(&name, vec![id(8)]);
         let session = launches.of(&name).unwrap();
@@ -95,5 +217,31 @@ mod tests {
         assert!(!session.stands(&Table::of([(9, member(7))])));
         assert!(!session.stands(&Table::of([(7, Kin { start_ticks: 11, ..member(7) })])));
         assert!(!session.stands(&Table::of([(8, member(8))])));
+    }
+
+    #[test]
+    fn next_agent_knows_what_was_launched_and_not_what_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let launches = Launches::open(Some(folder.path()), "boot");
+        launches.launched(&"app".into(), launch()).unwrap();
+        launches.launched(&"gone".into(), launch()).unwrap();
+        launches.ended(&"gone".into());
+        // One thread writes, so that what was ordered before is written then.
+        launches.stop_command_runs(&"app".into(), launch().leader).unwrap();
+        let next = Launches::open(Some(folder.path()), "boot");
+        assert_eq!(next.all(), launches.all().into_iter().filter(|(name, _)| *name == *"app").collect());
+        assert!(Launches::open(Some(folder.path()), "next boot").all().is_empty());
+    }
+
+    #[test]
+    fn nothing_is_launched_that_cannot_be_kept() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let launches = Launches::open(Some(file.path()), "boot");
+        let refusal = launches.launched(&"app".into(), launch()).unwrap_err();
+        assert!(
+            refusal.reason.starts_with("nothing was launched, since it could not be noted"),
+            "{}",
+            refusal.reason
+        );
     }
 }

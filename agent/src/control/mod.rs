@@ -14,7 +14,10 @@
 //! | `restart` | both |
 //! | `launch`, `account`, `ending`, `log_tail` | running a command detached, and how it ended |
 //! | `table`, `scope` | who is whose child; what belongs to a component |
-//! | `cgroup`, `launches` | what tells what the agent started from all else |
+//! | `gate` | a child that waits until it is on record |
+//! | `launches`, `launch_record` | what was begun, kept for the next agent |
+//! | `take_up`, `resume` | going on with what an earlier agent began |
+//! | `cgroup`, `marks` | what tells what the agent started from all else |
 
 mod account;
 mod act;
@@ -25,16 +28,21 @@ mod chase;
 pub(crate) mod ending;
 mod engine;
 pub(crate) mod eyes;
+mod gate;
 mod held;
 pub(crate) mod launch;
-mod launches;
+mod launch_record;
+pub(crate) mod launches;
 pub(crate) mod log_tail;
+mod marks;
 pub(crate) mod news;
 pub(crate) mod probing;
 pub(crate) mod refusal;
 mod restart;
+mod resume;
 mod scope;
 mod start;
 mod stop;
 mod supervisor;
 mod table;
+mod take_up;

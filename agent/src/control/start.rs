@@ -6,7 +6,7 @@ use std::time::Duration;
 use rta_shared::config::{CommandRule, Engine, HostComponent, StartRule};
 use rta_shared::control::{Done, Outcome, Phase};
 use rta_shared::mask::masked_command;
-use rta_shared::process::Process;
+use rta_shared::process::{Process, ProcessId};
 use rta_shared::report::{ComponentReport, PartReport, State};
 use tokio::time::Instant;
 use tonic::Code;
@@ -15,7 +15,9 @@ use super::act::Act;
 use super::aftermath;
 use super::ending::ending;
 use super::eyes::{pids, pids_text};
-use super::launch::{Launched, Order, launch};
+use super::launch::{Launched, Order, Purpose, launch};
+use super::launch_record::{Launch, monotonic_ms};
+use super::marks::marked;
 use super::probing::{Well, Wellness};
 use super::refusal::{Refusal, off_the_runtime};
 use super::table::Table;
@@ -26,6 +28,8 @@ const PACE: Duration = Duration::from_millis(100);
 const THOROUGH: u32 = 10;
 /// How long the end of a process that has ended may take to be known.
 const REAPED: Duration = Duration::from_secs(1);
+/// How long what an earlier agent launched has at least, however late this one came.
+const ADOPTED: Duration = Duration::from_secs(2);
 
 /// How the agent starts a component.
 ///
@@ -62,15 +66,18 @@ pub(super) async fn start(act: &Act) -> Result<Done, Refusal> {
         State::Stopped | State::Starting | State::Stopping | State::Unknown => {}
     }
     aftermath::nothing_left(act).await?;
-    let order = Order { rule: command.clone(), group: act.group.clone(), log: act.component.log.clone() };
+    let order = Order {
+        rule: command.clone(),
+        group: act.group.clone(),
+        log: act.component.log.clone(),
+        purpose: Purpose::Start(rule.timeout),
+        component: act.component.name.clone(),
+        launches: act.launches.clone(),
+    };
     let launched = launch(order).await?;
     act.eyes.follow_exit(&launched);
     let shown = masked_command(command.command.iter().map(String::as_str));
     tracing::info!(component = %act.component.name, pid = launched.pid, command = shown, "launched");
-    match launched.id {
-        Some(id) => act.launches.began(&act.component.name, id),
-        None => act.launches.ended(&act.component.name),
-    }
     let program = masked_command(command.command.first().map(String::as_str));
     act.news.tell(
         Phase::Launched,
@@ -79,19 +86,39 @@ pub(super) async fn start(act: &Act) -> Result<Done, Refusal> {
     );
     let seconds = rule.timeout.as_secs();
     act.news.tell(Phase::Waiting, format!("waiting up to {seconds} s until its criteria match"), Vec::new());
-    let now = Instant::now();
-    let start = Start {
-        act,
-        rule,
-        launched,
-        deadline: now + rule.timeout,
-        settled_at: now + rule.timeout,
-        matched: Vec::new(),
-        passed: Vec::new(),
-        was_whole: false,
-        knows_members: false,
-        wellness: Wellness::default(),
-    };
+    let pids = Start::new(act, rule, launched, rule.timeout).until_stable().await?;
+    Ok(Done { outcome: Outcome::Started, pids, took: began.elapsed(), warning: None })
+}
+
+/// Goes on with a start whose command an agent before this one launched: waits until it is stable for what is left
+/// of its time, and ends what is left of it where it does not become the component.
+///
+/// # Errors
+/// It did not.
+pub(super) async fn adopt(act: &Act, launch: &Launch) -> Result<Done, Refusal> {
+    let began = Instant::now();
+    let (rule, _) = startable(&act.component)?;
+    let (leader, id) = (launch.leader, launch.id.clone());
+    let known = launch.clone();
+    let (launched, members) = off_the_runtime(move || {
+        let launched = Launched::adopted(&known)?;
+        let table = Table::read().map_err(Refusal::failed)?;
+        // Without its leader the session's number may be another's by now: the mark tells.
+        let marked = marked(&table, &id);
+        let is_member = |id: &ProcessId| table.get(id.pid).is_some_and(|kin| kin.session == leader.pid);
+        Ok((launched, marked.into_iter().filter(is_member).collect()))
+    })
+    .await?;
+    act.launches.has_members(&act.component.name, members);
+    let left = Duration::from_millis(launch.deadline_ms.saturating_sub(monotonic_ms())).max(ADOPTED);
+    act.news.tell(
+        Phase::Waiting,
+        format!("what was launched before the agent was restarted (pid {}) is waited for", leader.pid),
+        vec![leader.pid],
+    );
+    let mut start = Start::new(act, rule, launched, left);
+    // While it lives, they are looked for when it ends.
+    start.knows_members = start.launched.has_ended();
     let pids = start.until_stable().await?;
     Ok(Done { outcome: Outcome::Started, pids, took: began.elapsed(), warning: None })
 }
@@ -115,14 +142,31 @@ struct Start<'a> {
     wellness: Wellness,
 }
 
-impl Start<'_> {
+impl<'a> Start<'a> {
+    /// A start whose criteria must match within `left`.
+    fn new(act: &'a Act, rule: &'a StartRule, launched: Launched, left: Duration) -> Self {
+        let deadline = Instant::now() + left;
+        Self {
+            act,
+            rule,
+            launched,
+            deadline,
+            settled_at: deadline,
+            matched: Vec::new(),
+            passed: Vec::new(),
+            was_whole: false,
+            knows_members: false,
+            wellness: Wellness::default(),
+        }
+    }
+
     /// Waits until it is stable; the PIDs of its processes.
     async fn until_stable(mut self) -> Result<Vec<u32>, Refusal> {
         let mut looks = 0_u32;
         loop {
             // Looked at in this order: a launcher that has just become the component has not ended.
-            let exit = self.launched.exit();
-            if exit.is_some() && !self.knows_members {
+            let (exit, has_ended) = (self.launched.exit(), self.launched.has_ended());
+            if has_ended && !self.knows_members {
                 self.knows_members = true;
                 self.keep_members().await;
             }
@@ -145,7 +189,7 @@ impl Start<'_> {
                 if has_just_ended {
                     self.passed = pids(&self.matched);
                 }
-                if self.is_over(exit).await? {
+                if self.is_over(exit, has_ended).await? {
                     return Err(self.died().await);
                 }
                 if has_just_ended {
@@ -182,21 +226,21 @@ impl Start<'_> {
     }
 
     /// What matched has ended: whether nothing can take its place any more.
-    async fn is_over(&self, exit: Option<ExitStatus>) -> Result<bool, Refusal> {
+    async fn is_over(&self, exit: Option<ExitStatus>, has_ended: bool) -> Result<bool, Refusal> {
         if self.passed.contains(&self.launched.pid) {
             return Ok(true);
         }
         match exit {
-            None => Ok(false),
+            _ if !has_ended => Ok(false),
             Some(status) if !self.is_success(status) => Ok(true),
             // A launcher that leaves something behind may have left what is to be the component.
-            Some(_) => Ok(!aftermath::is_left(self.act).await?),
+            Some(_) | None => Ok(!aftermath::is_left(self.act).await?),
         }
     }
 
     /// Takes note of who is in the session that has just lost its leader.
     async fn keep_members(&self) {
-        let Some(leader) = self.launched.id else { return };
+        let leader = self.launched.id;
         let members = off_the_runtime(move || {
             Table::read().map(|table| table.session_of(leader)).map_err(Refusal::failed)
         });
@@ -292,9 +336,10 @@ impl Start<'_> {
                 return self.given_up(Code::DeadlineExceeded, reason).await;
             }
         };
-        let how = match self.launched.exit() {
-            Some(_) => format!("; the command (pid {}) had ended without an error", self.launched.pid),
-            None => String::new(),
+        let how = match (self.launched.exit(), self.launched.has_ended()) {
+            (Some(_), _) => format!("; the command (pid {}) had ended without an error", self.launched.pid),
+            (None, true) => format!("; the command (pid {}) had ended", self.launched.pid),
+            (None, false) => String::new(),
         };
         self.given_up(Code::DeadlineExceeded, format!("{what}{how}; check the criteria")).await
     }

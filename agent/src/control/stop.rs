@@ -16,7 +16,7 @@ use super::act::Act;
 use super::chase::{Chase, Left, Signalled, who};
 use super::ending::ending;
 use super::eyes::pids_text;
-use super::launch::{Launched, Order, launch};
+use super::launch::{Launched, Order, Purpose, launch};
 use super::refusal::{Refusal, off_the_runtime};
 use super::supervisor::{Origin, Supervisor};
 use super::table::Table;
@@ -221,7 +221,16 @@ impl Stop<'_> {
         };
         let program = masked_command(rule.command.first().map(String::as_str));
         // Not in the component's control group: it would end itself.
-        match launch(Order { rule: rule.clone(), group: None, log: None }).await {
+        match launch(Order {
+            rule: rule.clone(),
+            group: None,
+            log: None,
+            purpose: Purpose::Stop,
+            component: self.act.component.name.clone(),
+            launches: self.act.launches.clone(),
+        })
+        .await
+        {
             Ok(launched) => {
                 let pid = launched.pid;
                 let shown = masked_command(rule.command.iter().map(String::as_str));

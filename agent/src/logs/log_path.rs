@@ -6,11 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rta_shared::config::HostComponent;
+use serde::{Deserialize, Serialize};
 
 use crate::safe_open;
 
 /// Path of a component's log, and the user that the component is configured to run as.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LogPath {
     path: PathBuf,
     /// `None`: the agent's own user, or not known.

@@ -97,6 +97,7 @@ async fn run(
             folder: None,
             hangup: None,
             state: None,
+            runtime: None,
             read_only: false,
         };
         let own = ca.host(host.name.folded()).map_err(anyhow::Error::msg)?;

@@ -1,0 +1,103 @@
+//! What an agent does on its return with the actions that were under way when the one before it ended. Pure.
+
+use rta_shared::control::ActionKind;
+
+use super::launch_record::{BegunAction, Launch, Record};
+
+/// What becomes of an action that was under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum TakeUp {
+    /// It is over; why, for the log.
+    Over(&'static str),
+    /// What it launched is waited for, or ended when its time is over.
+    Adopt(Launch),
+    /// It is carried on from its beginning: what it had done by then is not done again.
+    Resume,
+}
+
+/// Decides what becomes of `action`, which `record` tells of, at the moment `now_ms`. systemd itself goes on with
+/// what it was asked; `by_command` is false for its units.
+pub(super) fn take_up(record: &Record, action: &BegunAction, by_command: bool, now_ms: u64) -> TakeUp {
+    if !by_command {
+        return TakeUp::Over("systemd goes on with it");
+    }
+    let launch = record.launch.as_ref().filter(|launch| launch.launched_ms >= action.since_ms);
+    match (action.kind, launch) {
+        (ActionKind::Start | ActionKind::Restart, Some(launch)) if launch.is_unfinished => {
+            TakeUp::Adopt(launch.clone())
+        }
+        (ActionKind::Start | ActionKind::Restart, Some(_)) => TakeUp::Over("it was done"),
+        // Whoever asked was told that the connection was lost, and may have started it elsewhere.
+        (ActionKind::Start, None) => TakeUp::Over("nothing was launched"),
+        // What a restart has stopped is started again.
+        (ActionKind::Restart | ActionKind::Stop, _) if now_ms < action.until_ms => TakeUp::Resume,
+        (ActionKind::Restart | ActionKind::Stop, _) => {
+            TakeUp::Over("the agent was away for longer than it may take")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use rta_shared::control::Requester;
+    use rta_shared::process::ProcessId;
+
+    use super::*;
+
+    fn action(kind: ActionKind) -> BegunAction {
+        let by = Requester::default();
+        BegunAction { kind, by, since: Timestamp::UNIX_EPOCH, since_ms: 100, until_ms: 200 }
+    }
+
+    fn launch(launched_ms: u64, is_unfinished: bool) -> Launch {
+        Launch {
+            id: "x".to_owned(),
+            leader: ProcessId { pid: 7, start_ticks: 7 },
+            members: vec![],
+            is_unfinished,
+            launched_ms,
+            deadline_ms: 300,
+            control_group: None,
+            logs: vec![],
+        }
+    }
+
+    fn taken_up(kind: ActionKind, launch: Option<Launch>, now_ms: u64) -> TakeUp {
+        let mut record = Record::new(&"app".into(), "boot");
+        record.launch = launch;
+        take_up(&record, &action(kind), true, now_ms)
+    }
+
+    #[test]
+    fn what_was_launched_is_adopted_however_late() {
+        for kind in [ActionKind::Start, ActionKind::Restart] {
+            for now_ms in [150, 9_999] {
+                let expected = TakeUp::Adopt(launch(100, true));
+                assert_eq!(taken_up(kind, Some(launch(100, true)), now_ms), expected);
+                assert_eq!(taken_up(kind, Some(launch(100, false)), now_ms), TakeUp::Over("it was done"));
+            }
+        }
+    }
+
+    #[test]
+    fn restart_and_stop_are_carried_on_while_they_may_take_and_a_start_is_not_begun_again() {
+        // What an earlier action launched is not this one's.
+        for before in [None, Some(launch(99, false)), Some(launch(99, true))] {
+            for kind in [ActionKind::Restart, ActionKind::Stop] {
+                assert_eq!(taken_up(kind, before.clone(), 199), TakeUp::Resume);
+                assert!(matches!(taken_up(kind, before.clone(), 200), TakeUp::Over(_)));
+            }
+            assert_eq!(taken_up(ActionKind::Start, before, 150), TakeUp::Over("nothing was launched"));
+        }
+    }
+
+    #[test]
+    fn what_systemd_does_is_left_to_it() {
+        let record = Record::new(&"app".into(), "boot");
+        for kind in [ActionKind::Start, ActionKind::Stop, ActionKind::Restart] {
+            let expected = TakeUp::Over("systemd goes on with it");
+            assert_eq!(take_up(&record, &action(kind), false, 150), expected);
+        }
+    }
+}

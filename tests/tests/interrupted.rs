@@ -1,0 +1,258 @@
+//! Agents that end in the middle of an action: the next one goes on with it, and there are never two processes.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+use std::time::Duration;
+
+use rta_shared::control::ActionKind::{Restart, Start, Stop};
+use rta_shared::control::{ActionKind, Outcome};
+use rta_shared::proto::v1;
+use rta_tests::{AgentClient, Program, Site, act, connect, patiently, target};
+use rustix::process::Signal;
+use tonic::Code;
+
+/// An agent that keeps what it begins in its runtime folder, or with `state` in its state folder.
+async fn agent(site: &Site, state: bool) -> (Program, AgentClient) {
+    let folder = site.path("state");
+    let more = ["--state", folder.to_str().unwrap()];
+    let (agent, address) = site.agent_with("h", "127.0.0.1:0", if state { &more } else { &[] });
+    (agent, connect(address).await)
+}
+
+/// Has the agent begin an action, and does not wait for its end.
+async fn begin(client: &AgentClient, kind: ActionKind) {
+    let mut client = client.clone();
+    let (component, target) = ("app".to_owned(), target(&mut client).await);
+    let by = Some(v1::Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() });
+    tokio::spawn(async move {
+        // The agent may end before it answers.
+        match kind {
+            Start => drop(client.start(v1::AgentServiceStartRequest { component, by, target }).await),
+            Stop => drop(client.stop(v1::AgentServiceStopRequest { component, by, target }).await),
+            Restart => drop(client.restart(v1::AgentServiceRestartRequest { component, by, target }).await),
+        }
+    });
+}
+
+/// Waits until an agent's log has a line with this message.
+fn until_logged(agent: &Program, message: &str) -> String {
+    let message = format!("\"message\":\"{message}\"");
+    patiently(&message, || agent.log().into_iter().find(|line| line.contains(&message)))
+}
+
+/// Whether a process lives. Where the host's first process is slow to wait for it, it stays to be seen.
+fn lives(pid: u64) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+/// Does an action, again as long as another one is under way.
+async fn insist(client: &mut AgentClient, kind: ActionKind) -> Outcome {
+    loop {
+        match act(client, kind, "app").await.end {
+            Ok(done) => return done.outcome,
+            Err(status) if status.code() == Code::Aborted => tokio::task::yield_now().await,
+            Err(status) => panic!("{status}"),
+        }
+    }
+}
+
+async fn state(client: &mut AgentClient) -> v1::State {
+    let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
+    report.components[0].state()
+}
+
+/// How many processes run a script of this site.
+fn launchers(site: &Site) -> usize {
+    let folder = site.path("").display().to_string();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes.filter_map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).ok());
+    lines.filter(|line| line.contains("bash") && line.contains(&folder) && line.contains(".sh")).count()
+}
+
+/// Random numbers that are the same for the same seed (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}
+
+/// Ends agents at random instants of a start, and starts again: there is one process in the end, whatever the
+/// launcher does.
+async fn never_two(launcher: &str, state: bool, seed: u64) {
+    const ROUNDS: usize = 8;
+    /// Longer than the launchers take.
+    const LONGEST_MS: u64 = 900;
+    let site = Site::of_one_host(|site| site.scripted("app", launcher, ""));
+    let mut random = Random(seed);
+    let (mut running, mut client) = agent(&site, state).await;
+    for round in 0..ROUNDS {
+        begin(&client, Start).await;
+        // Twice, so that an agent ends in the middle of taking up, too.
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_millis(random.below(LONGEST_MS))).await;
+            running.signal(if random.below(2) == 0 { Signal::KILL } else { Signal::TERM });
+            running.ended();
+            (running, client) = agent(&site, state).await;
+        }
+        let outcome = insist(&mut client, Start).await;
+        patiently("the launchers to end", || (launchers(&site) == 0).then_some(()));
+        let pids = site.processes();
+        assert_eq!(pids.len(), 1, "seed {seed}, round {round}: {outcome:?}, {pids:?}: {:#?}", running.log());
+        insist(&mut client, Stop).await;
+        assert_eq!(site.processes(), [0; 0], "seed {seed}, round {round}");
+    }
+}
+
+/// It becomes the component.
+const BECOMES: &str = "sleep 0.5\nexec \"$stand_in\" --token=app-$token";
+/// It ends before its child becomes the component.
+const FORKS: &str = "sleep 0.2\n{ sleep 0.3; exec \"$stand_in\" --token=app-$token; } &\nsleep 0.1";
+/// What becomes the component leaves its session, and has no parent that the agent knows.
+const LEAVES: &str =
+    "sleep 0.2\nsetsid --fork bash -c \"sleep 0.4; exec '$stand_in' --token=app-$token\" \"$0\"";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agent_killed_in_mid_start_leaves_one_process_of_a_launcher_that_becomes_it() {
+    never_two(BECOMES, false, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agent_killed_in_mid_start_leaves_one_process_of_a_launcher_that_forks() {
+    never_two(FORKS, true, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agent_killed_in_mid_start_leaves_one_process_of_a_launcher_whose_child_leaves_its_session() {
+    never_two(LEAVES, false, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn launch_is_adopted_and_told_as_any_start() {
+    let wait = "until [ -e \"$0.go\" ]; do sleep 0.05; done\nexec \"$stand_in\" --token=app-$token";
+    let site = Site::of_one_host(|site| site.scripted("app", wait, ""));
+    let (mut running, client) = agent(&site, true).await;
+    begin(&client, Start).await;
+    patiently("the launcher", || (launchers(&site) == 1).then_some(()));
+    running.signal(Signal::TERM);
+    running.ended();
+
+    let (running, mut client) = agent(&site, true).await;
+    assert_eq!(state(&mut client).await, v1::State::Starting);
+    let refused = act(&mut client, Start, "app").await.end.unwrap_err();
+    assert_eq!(refused.code(), Code::Aborted);
+    assert!(
+        refused.message().starts_with("start of app on h: a start of it is under way, since "),
+        "{refused}"
+    );
+    assert!(refused.message().ends_with("for ann from 10.0.0.7"), "{refused}");
+
+    std::fs::write(site.path("app.sh.go"), "").unwrap();
+    let done = until_logged(&running, "done");
+    assert!(done.contains("\"action\":\"start\"") && done.contains("started in "), "{done}");
+    assert_eq!(state(&mut client).await, v1::State::Running);
+    let again = act(&mut client, Start, "app").await.end.unwrap();
+    assert_eq!((again.outcome, again.pids), (Outcome::AlreadyRunning, site.processes()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn launch_that_becomes_nothing_is_ended_at_its_deadline_and_stopped_before_it() {
+    let hang = "setsid --fork sleep 1000\nexec sleep 1000";
+    for is_stopped in [false, true] {
+        let timeout = if is_stopped { "\"60s\"" } else { "\"3s\"" };
+        let site = Site::of_one_host(|site| site.scripted("app", hang, "").replace("\"20s\"", timeout));
+        let (mut running, client) = agent(&site, false).await;
+        begin(&client, Start).await;
+        let line: serde_json::Value = serde_json::from_str(&until_logged(&running, "launched")).unwrap();
+        let launched = line["pid"].as_u64().unwrap();
+        running.signal(Signal::KILL);
+        running.ended();
+        assert!(lives(launched));
+        let (running, mut client) = agent(&site, false).await;
+        if is_stopped {
+            let stopped = act(&mut client, Stop, "app").await.end.unwrap();
+            assert!(stopped.pids.contains(&u32::try_from(launched).unwrap()), "{stopped:?}");
+        } else {
+            let told = until_logged(&running, "not done");
+            assert!(told.contains("no process matched its criteria"), "{told}");
+            assert!(told.contains("was still running and has been ended"), "{told}");
+        }
+        assert!(!lives(launched));
+        assert_eq!(state(&mut client).await, v1::State::Stopped);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restart_that_was_interrupted_is_finished() {
+    // It takes its time to end.
+    let slow = "STAND_IN_IGNORES=TERM exec \"$stand_in\" --token=app-$token";
+    let site = Site::of_one_host(|site| site.scripted("app", slow, "[component.stop]\ntimeout = \"2s\""));
+    let (mut running, mut client) = agent(&site, false).await;
+    let before = act(&mut client, Start, "app").await.end.unwrap().pids;
+    begin(&client, Restart).await;
+    // Before that nothing was done, and nothing is to be finished.
+    patiently("the restart to be on record", || {
+        let folders = std::fs::read_dir(site.path("runtime")).unwrap().flatten();
+        let records = folders.filter_map(|folder| std::fs::read_dir(folder.path().join("launches")).ok());
+        let records = records.flatten().flatten();
+        let mut texts = records.filter_map(|record| std::fs::read_to_string(record.path()).ok());
+        texts.any(|text| text.contains("\"restart\"")).then_some(())
+    });
+    running.signal(Signal::KILL);
+    running.ended();
+    assert_eq!(site.processes(), before);
+
+    let (running, mut client) = agent(&site, false).await;
+    until_logged(&running, "done");
+    let after = act(&mut client, Start, "app").await.end.unwrap();
+    assert_eq!((after.outcome, &after.pids), (Outcome::AlreadyRunning, &site.processes()));
+    assert_ne!(after.pids, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_command_is_not_run_a_second_time_beside_the_first() {
+    let site = Site::of_one_host(|site| {
+        let ends = format!(
+            "echo run >> '{0}.runs'\nuntil [ -e '{0}.go' ]; do sleep 0.05; done\nkill $(cat '{0}.pid')\nsleep 1",
+            site.path("stop.sh").display()
+        );
+        std::fs::write(site.path("stop.sh"), ends).unwrap();
+        let stop =
+            format!("[component.stop]\ncommand = [\"/bin/bash\", \"{}\"]", site.path("stop.sh").display());
+        site.component("app", "", &stop)
+    });
+    let (mut running, mut client) = agent(&site, false).await;
+    let pid = act(&mut client, Start, "app").await.end.unwrap().pids[0];
+    std::fs::write(site.path("stop.sh.pid"), pid.to_string()).unwrap();
+    begin(&client, Stop).await;
+    let runs = || std::fs::read_to_string(site.path("stop.sh.runs")).unwrap_or_default();
+    patiently("the stop command", || (!runs().is_empty()).then_some(()));
+    running.signal(Signal::KILL);
+    running.ended();
+    let (_running, mut client) = agent(&site, false).await;
+    assert_eq!(state(&mut client).await, v1::State::Stopping);
+    std::fs::write(site.path("stop.sh.go"), "").unwrap();
+    insist(&mut client, Stop).await;
+    assert_eq!((site.processes(), runs()), (vec![], "run\n".to_owned()));
+}
+
+#[tokio::test]
+async fn nothing_is_launched_that_the_next_agent_could_not_know_of() {
+    let site = Site::of_one_host(|site| site.component("app", "", ""));
+    std::fs::create_dir(site.path("state")).unwrap();
+    std::fs::write(site.path("state/launches"), "in the way").unwrap();
+    let (_running, mut client) = agent(&site, true).await;
+    let refused = act(&mut client, Start, "app").await.end.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(
+        refused.message().contains("nothing was launched, since it could not be noted for the next agent"),
+        "{refused}"
+    );
+    assert!(site.processes().is_empty());
+}
