@@ -19,6 +19,7 @@
 //! | `safe_open` | opening files in folders that other users can change |
 //! | `prerequisites` | what the components need on other hosts, as the aggregator tells it |
 //! | `logs` | reading the components' own logs for people |
+//! | `clean_start` | how every child of the agent starts: with nothing of what the agent has |
 //! | `control` | starting and stopping components, one action at a time for each |
 //! | [`reload`] | reading the configuration anew |
 //! | `request_target` | refusing requests that are for another host, boot or configuration |
@@ -32,6 +33,7 @@
 mod authorize;
 mod autostart;
 mod certificate;
+mod clean_start;
 mod control;
 mod gone;
 mod inspect;

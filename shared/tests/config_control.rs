@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use rta_shared::config::{
-    Engine, HostComponent, RestartRule, RestartWhen, Source, StopScope, SuccessExitStatus, load_sources,
+    Engine, EnvironmentFile, HostComponent, LimitedResource, ProcessSettings, ResourceLimit, RestartRule,
+    RestartWhen, Source, StopScope, SuccessExitStatus, load_sources,
 };
 
 /// A platform whose only component has `text` below its criteria.
@@ -155,5 +156,64 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
     for (text, expected) in rows {
         let problems = problems(&format!("{start}{text}"));
         assert!(problems.len() == 1 && problems[0].contains(expected), "{text}: {problems:#?}");
+    }
+}
+
+#[test]
+fn start_says_what_its_process_gets_and_a_stop_command_gets_the_same() {
+    let app = component(
+        "start = { command = [\"run\"], environment_file = [\"/etc/app\", \"-${home}/env\"], umask = \"0027\", \
+         group = \"data\", nice = -5, limits = { nofile = 65536, core = \"unlimited\", \
+         stack = { soft = 1024, hard = \"unlimited\" } } }\n\
+         stop = { command = [\"end\"] }",
+    );
+    let start = app.start.unwrap().engine.command().unwrap().clone();
+    let file = |path: &str, is_optional| EnvironmentFile { path: path.into(), is_optional };
+    assert_eq!(start.environment_files, [file("/etc/app", false), file("/opt/app/env", true)]);
+    let limit = |resource, soft, hard| ResourceLimit { resource, soft, hard };
+    let limits = vec![
+        limit(LimitedResource::Core, None, None),
+        limit(LimitedResource::OpenFiles, Some(65_536), Some(65_536)),
+        limit(LimitedResource::Stack, Some(1024), None),
+    ];
+    let expected =
+        ProcessSettings { umask: Some(0o027), group: Some("data".to_owned()), limits, nice: Some(-5) };
+    assert_eq!(start.process, expected);
+    let stop = app.stop.command.unwrap();
+    assert_eq!((stop.environment_files, stop.process), (start.environment_files, start.process));
+    let one = component("start = { command = [\"run\"], environment_file = \"/etc/app\" }");
+    assert_eq!(one.start.unwrap().engine.command().unwrap().environment_files, [file("/etc/app", false)]);
+}
+
+#[test]
+fn settings_of_a_process_that_cannot_be_meant_are_told_with_their_place() {
+    for (key, expected) in [
+        (
+            "umask = \"0o27\"",
+            "key \"umask\": \"0o27\" is no mask in octal digits; write for example \"0027\"",
+        ),
+        ("umask = \"1777\"", "key \"umask\": \"1777\" is no mask"),
+        ("umask = \"\"", "key \"umask\": \"\" is no mask"),
+        ("umask = 27", "key \"umask\" must be a text in quotes, not an integer"),
+        ("nice = 20", "key \"nice\" is from -20, the highest priority, to 19"),
+        ("group = \"\"", "key \"group\": this is no name of a group"),
+        ("environment_file = \"env\"", "key \"environment_file\": \"env\" is no absolute path"),
+        ("environment_file = \"-env\"", "key \"environment_file\": \"env\" is no absolute path"),
+        ("environment_file = \"${hostname}/env\"", "environment_file: \"h1/env\" is no absolute path"),
+        ("environment_file = \"${hom}/env\"", "hom"),
+        ("limits = { nofiles = 1 }", "key \"nofiles\" is not known; did you mean \"nofile\"?"),
+        ("limits = { nofile = -1 }", "limits: nofile: this is no limit; write a whole number from 0"),
+        ("limits = { nofile = \"many\" }", "limits: nofile: this is no limit"),
+        ("limits = { nofile = { soft = 1 } }", "limits: nofile: key \"hard\" is missing"),
+        ("limits = { nofile = { soft = 2, hard = 1 } }", "limits: nofile: \"soft\" is at most \"hard\""),
+        ("limits = { nofile = { soft = \"unlimited\", hard = 1 } }", "\"soft\" is at most \"hard\""),
+    ] {
+        let told = problems(&format!("[component.start]\ncommand = [\"run\"]\n{key}"));
+        assert_eq!(told.len(), 1, "{key}: {told:?}");
+        assert!(told[0].starts_with("x.toml:6:") && told[0].contains(expected), "{key}: {told:?}");
+    }
+    for key in ["environment_file = \"/e\"", "umask = \"0\"", "group = \"g\"", "limits = {}", "nice = 1"] {
+        let told = problems(&format!("[component.start]\nsystemd = \"app.service\"\n{key}"));
+        assert!(told[0].contains("has no place beside \"systemd\""), "{key}: {told:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! Running a command detached: a session of its own, no input, its output in the log, and where that can be had a
 //! control group of its own. Before it runs it is on record for the next agent; see [`super::gate`].
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,6 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::Code;
 
-use super::account::{Account, account};
 use super::cgroup::Group;
 use super::gate::{ChildGate, Gate, gate};
 use super::held::{Held, still_there};
@@ -26,6 +26,7 @@ use super::launch_record::{LAUNCH_ID, Launch, monotonic_ms, new_launch_id};
 use super::launches::Launches;
 use super::log_tail::{length, log_tail};
 use super::refusal::Refusal;
+use crate::clean_start::{Account, CleanStart, environment_file};
 use crate::logs::LogPath;
 use crate::procfs::Proc;
 
@@ -157,9 +158,9 @@ pub(super) async fn launch(order: Order) -> Result<Launched, Refusal> {
     let (answer, launched) = oneshot::channel();
     // Off the runtime: files are opened, and users looked up.
     tokio::task::spawn_blocking(move || {
-        let outcome = check(&order.rule).and_then(|account| match answer.is_closed() {
+        let outcome = check(&order.rule).and_then(|prepared| match answer.is_closed() {
             true => Err(Refusal::new(Code::Cancelled, "it was given up")),
-            false => order.run(account),
+            false => order.run(prepared),
         });
         if let Err(Ok(launched)) = answer.send(outcome) {
             tracing::warn!(pid = launched.pid, "launched after its start was given up, and ended again");
@@ -173,8 +174,10 @@ pub(super) async fn launch(order: Order) -> Result<Launched, Refusal> {
 ///
 /// # Errors
 /// What would prevent it, as a sentence.
-pub(super) fn check(rule: &CommandRule) -> Result<Option<Account>, Refusal> {
-    let account = account(rule.user.as_deref())?;
+pub(super) fn check(rule: &CommandRule) -> Result<Prepared, Refusal> {
+    let account = Account::find(rule.user.as_deref(), rule.process.group.as_deref()).map_err(refused)?;
+    let start = CleanStart::new(&rule.process, &account).map_err(refused)?;
+    let files = environment_file::read(&rule.environment_files, rule.user.as_deref()).map_err(refused)?;
     if let Some(directory) = &rule.directory
         && !directory.is_dir()
     {
@@ -193,23 +196,29 @@ pub(super) fn check(rule: &CommandRule) -> Result<Option<Account>, Refusal> {
             return Err(cannot("it is no executable file"));
         }
     }
-    Ok(account)
+    let given = rule.environment.iter().cloned().chain(files);
+    let given = given.map(|(name, value)| (name.into(), value.into()));
+    let basic = account.environment().map(|(name, value)| (OsString::from(name), value));
+    Ok(Prepared { start, environment: basic.into_iter().chain(given).collect() })
+}
+
+/// What the process of a command gets.
+pub(super) struct Prepared {
+    start: CleanStart,
+    /// Of several values of a variable the last one counts.
+    environment: Vec<(OsString, OsString)>,
 }
 
 impl Order {
-    fn run(self, account: Option<Account>) -> Result<Launched, Refusal> {
+    fn run(self, prepared: Prepared) -> Result<Launched, Refusal> {
         let Some((program, arguments)) = self.rule.command.split_first() else {
             return Err(refused("the configured command is empty".to_owned()));
         };
         let mut command = std::process::Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).env_remove("NOTIFY_SOCKET");
+        command.args(arguments).stdin(Stdio::null()).env_clear().envs(prepared.environment);
         if let Some(directory) = &self.rule.directory {
             command.current_dir(directory);
         }
-        if let Some(account) = &account {
-            command.env("HOME", &account.home).env("USER", &account.name).env("LOGNAME", &account.name);
-        }
-        command.envs(self.rule.environment.iter().map(|(name, value)| (name, value)));
         let launch_id = new_launch_id().map_err(Refusal::failed)?;
         if let Purpose::Start(_) = self.purpose {
             command.env(LAUNCH_ID, &launch_id);
@@ -220,7 +229,7 @@ impl Order {
             group.door().map_err(told).ok()
         });
         let (gate, child_gate) = gate().map_err(Refusal::failed)?;
-        detach(&mut command, account, door, child_gate);
+        detach(&mut command, prepared.start, door, child_gate);
 
         let kept_logs = logs.clone();
         let (child, id) =
@@ -374,14 +383,9 @@ async fn reap(
     }
 }
 
-/// Gives the command a session of its own, the control group behind `door`, and the account's rights, each where
-/// there is one; its child waits at `gate` before it gives up the agent's rights.
-fn detach(
-    command: &mut std::process::Command,
-    account: Option<Account>,
-    door: Option<File>,
-    gate: ChildGate,
-) {
+/// Gives the command a session of its own, the control group behind `door` where there is one, and a clean start; its
+/// child waits at `gate` before it gives up the agent's rights.
+fn detach(command: &mut std::process::Command, start: CleanStart, door: Option<File>, gate: ChildGate) {
     use std::os::unix::process::CommandExt as _;
     let become_detached = move || {
         rustix::process::setsid()?;
@@ -389,13 +393,9 @@ fn detach(
             // Where it fails, it stays in the agent's own group, and is known by its session.
             let _ = rustix::io::write(door, b"0");
         }
+        start.begin()?;
         gate.pass()?;
-        if let Some(account) = &account {
-            nix::unistd::setgroups(&account.groups)?;
-            nix::unistd::setgid(account.gid)?;
-            nix::unistd::setuid(account.uid)?;
-        }
-        Ok(())
+        start.take_on_rights()
     };
     #[expect(unsafe_code, reason = "the standard library has no safe way to begin a session in the child")]
     // SAFETY: between fork and exec only async-signal-safe calls are allowed (signal-safety(7)). The closure

@@ -12,14 +12,13 @@
 //! | `stop`, `chase`, `held` | asking it to end, until nothing of it is left |
 //! | `supervisor` | what else would bring it back |
 //! | `restart` | both |
-//! | `launch`, `account`, `ending`, `log_tail` | running a command detached, and how it ended |
+//! | `launch`, `ending`, `log_tail` | running a command detached, and how it ended |
 //! | `table`, `scope` | who is whose child; what belongs to a component |
 //! | `gate` | a child that waits until it is on record |
 //! | `launches`, `launch_record` | what was begun, kept for the next agent |
 //! | `take_up`, `resume` | going on with what an earlier agent began |
 //! | `cgroup`, `marks` | what tells what the agent started from all else |
 
-mod account;
 mod act;
 pub(crate) mod action;
 mod aftermath;

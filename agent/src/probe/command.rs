@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix;
 
 use super::words::{io_reason, shortened, too_late};
+use crate::clean_start::{Account, CleanStart};
 
 /// How much of the end of its output is kept.
 const TAIL: usize = 4 * 1024;
@@ -82,16 +83,24 @@ impl Run {
         let output = pipe::Receiver::from_owned_fd(output.into()).map_err(told)?;
         // Before it runs, so that its end is not missed.
         let exits = unix::signal(unix::SignalKind::child()).map_err(told)?;
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
-            .env_remove("NOTIFY_SOCKET")
+            .env_clear()
+            .envs(Account::own().environment())
             .stdin(Stdio::null())
             .stdout(input.try_clone().map_err(told)?)
             .stderr(input)
             .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(told)?;
+            .kill_on_drop(true);
+        let start = CleanStart::own();
+        #[expect(unsafe_code, reason = "the standard library has no safe way to set up the child")]
+        // SAFETY: between fork and exec only async-signal-safe calls are allowed (signal-safety(7)), and `begin` makes
+        // no others.
+        unsafe {
+            command.pre_exec(move || start.begin());
+        }
+        let child = command.spawn().map_err(told)?;
         let leader = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let leader = leader.ok_or("it has no PID")?;
         let group = Group(Some(leader));

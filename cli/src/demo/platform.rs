@@ -64,10 +64,8 @@ pub(super) fn host_config(platform: &Platform, host: &Host, programs: &Path) -> 
         component.start = Some(StartRule {
             engine: Engine::Command(CommandRule {
                 command,
-                directory: None,
-                user: None,
                 environment: vec![(LEASE.to_owned(), std::process::id().to_string())],
-                log: None,
+                ..CommandRule::default()
             }),
             timeout: TIMEOUT,
             settle: SETTLE,

@@ -8,6 +8,7 @@ use serde::Serialize;
 use tonic::transport::Uri;
 
 use super::exit::SuccessExitStatus;
+use super::process_settings::{EnvironmentFile, ProcessSettings};
 use crate::matching::{Criterion, matches};
 use crate::name::Name;
 use crate::process::CommandLine;
@@ -149,8 +150,9 @@ impl Engine {
     }
 }
 
-/// A command that the agent runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A command that the agent runs. Its process starts clean: of what the agent itself has it gets nothing but the
+/// working directory and limits of resources, where the rule names none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandRule {
     /// The program and its arguments; never empty. A program with a `/` that is not absolute is relative to
     /// `directory`; one without is looked up in `PATH`.
@@ -159,8 +161,13 @@ pub struct CommandRule {
     pub directory: Option<PathBuf>,
     /// The user to run as; `None`: the agent's.
     pub user: Option<String>,
-    /// Variables set beside the agent's own environment.
+    /// Variables set beside `PATH`, `HOME`, `USER`, `LOGNAME`, `SHELL` and `LANG`, or in their place.
     pub environment: Vec<(String, String)>,
+    /// Files of more variables, read at each launch; a later one overrides an earlier one, and all override
+    /// `environment`.
+    pub environment_files: Vec<EnvironmentFile>,
+    /// What else its process gets.
+    pub process: ProcessSettings,
     /// The file that standard output and error are appended to; `None`: they are discarded.
     pub log: Option<PathBuf>,
 }

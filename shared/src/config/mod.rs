@@ -11,6 +11,7 @@ mod fields;
 mod host;
 mod load;
 mod platform;
+mod process_settings;
 mod raw;
 mod source;
 mod template;
@@ -26,5 +27,6 @@ pub use platform::{
     CommandTemplate, Component, CriterionTemplate, Dependency, DependencyPlace, EngineTemplate, Environment,
     Host, PartTemplate, Platform, ProbeTemplate, QuestionTemplate, Role, StartTemplate, StopTemplate,
 };
+pub use process_settings::{EnvironmentFile, LimitedResource, ProcessSettings, ResourceLimit};
 pub use source::{LoadError, Problem, Source};
 pub use template::{CompileError, RegexTemplate, Template, UnknownVariable};

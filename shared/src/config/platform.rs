@@ -8,6 +8,7 @@ use super::host::{
     CommandRule, Count, Engine, HostComponent, HostConfig, Part, Prerequisite, ProbeRule, Question,
     RestartRule, StartRule, StopRule, StopScope, StopSignal,
 };
+use super::process_settings::{EnvironmentFile, ProcessSettings};
 use super::template::{CompileError, RegexTemplate, Template, UnknownVariable};
 use crate::address::{AddressProblem, host_and_port, url as url_of};
 use crate::mask::masked_text;
@@ -181,6 +182,10 @@ pub struct CommandTemplate {
     pub user: Option<String>,
     /// Variables of the process, not of the configuration.
     pub environment: Vec<(String, Template)>,
+    /// Files of more such variables, each with whether it need not be there.
+    pub environment_files: Vec<(Template, bool)>,
+    /// What else its process gets.
+    pub process: ProcessSettings,
     /// Where the output goes.
     pub log: Option<Template>,
 }
@@ -198,6 +203,14 @@ impl CommandTemplate {
                 .iter()
                 .map(|(name, value)| Ok((name.clone(), text(value)?)))
                 .collect::<Result<_, _>>()?,
+            environment_files: self
+                .environment_files
+                .iter()
+                .map(|(path, is_optional)| {
+                    Ok(EnvironmentFile { path: text(path)?.into(), is_optional: *is_optional })
+                })
+                .collect::<Result<_, _>>()?,
+            process: self.process.clone(),
             log: path(&self.log)?.filter(|log| log != NULL_DEVICE).map(Into::into),
         })
     }

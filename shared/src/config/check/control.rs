@@ -18,6 +18,12 @@ pub(super) fn start(raw: &RawStart) -> StartTemplate {
                 .iter()
                 .map(|(name, value)| (name.clone(), value.value.clone()))
                 .collect(),
+            environment_files: raw
+                .environment_files
+                .iter()
+                .map(|file| (file.path.value.clone(), file.is_optional))
+                .collect(),
+            process: raw.process.clone(),
             log: raw.log.as_ref().map(|log| log.value.clone()),
         }),
     };

@@ -12,6 +12,8 @@ enum Use {
     Log,
     /// A command runs in it.
     Directory,
+    /// Variables are read from it.
+    EnvironmentFile,
     /// A program is run; `has_directory`: relative to one that is absolute.
     Program { has_directory: bool },
 }
@@ -52,6 +54,8 @@ fn paths(written: &RawComponent) -> Vec<(&'static str, Use, &At<Template>)> {
         paths.extend(start.command.first().map(|at| ("start: command", Use::Program { has_directory }, at)));
         paths.extend(start.directory.as_ref().map(|at| ("start: directory", Use::Directory, at)));
         paths.extend(start.log.as_ref().map(|at| ("start: log", Use::Log, at)));
+        let files = start.environment_files.iter();
+        paths.extend(files.map(|file| ("start: environment_file", Use::EnvironmentFile, &file.path)));
     }
     paths
         .extend(written.stop.command.first().map(|at| ("stop: command", Use::Program { has_directory }, at)));
@@ -68,6 +72,7 @@ fn problem(path: &str, purpose: Use) -> Option<&'static str> {
         ),
         Use::Directory if !is_absolute => Some("is no absolute path"),
         Use::Directory => None,
+        Use::EnvironmentFile => (!is_absolute).then_some("is no absolute path"),
         Use::Log if !is_absolute => Some("is no absolute path"),
         Use::Log if path == NULL_DEVICE => None,
         Use::Log if path.ends_with('/') || path.ends_with("/.") || path.ends_with("/..") => {

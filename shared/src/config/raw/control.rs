@@ -7,7 +7,7 @@ use super::super::fields::{Fields, fields_of};
 use super::super::host::{RestartRule, RestartWhen, StopScope, StopSignal};
 use super::super::source::{At, Place, Problems};
 use super::texts::template;
-use super::{RawStart, RawStop};
+use super::{RawStart, RawStop, process};
 use crate::text::{did_you_mean, printable};
 
 /// The keys that say how a command is run; systemd's unit says that itself.
@@ -46,6 +46,8 @@ pub(super) fn start(mut fields: Fields<'_, '_>, problems: &mut Problems<'_>) -> 
         directory,
         user: fields.text("user", problems).map(|user| user.value),
         environment,
+        environment_files: process::environment_files(&mut fields, problems),
+        process: process::settings(&mut fields, problems),
         log,
         timeout: fields
             .duration("timeout", Duration::from_secs(1), problems)
@@ -62,7 +64,7 @@ fn unit(
     problems: &mut Problems<'_>,
 ) -> Option<At<super::super::template::Template>> {
     let unit = fields.text("systemd", problems)?;
-    for key in OF_A_COMMAND {
+    for key in OF_A_COMMAND.into_iter().chain(process::KEYS) {
         if let Some(value) = fields.value(key) {
             let owner = &fields.owner;
             let sentence =

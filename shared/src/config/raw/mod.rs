@@ -3,15 +3,18 @@
 mod component;
 mod control;
 mod probe;
+mod process;
 mod texts;
 
 use std::time::Duration;
 
 use toml::de::DeTable;
 
+use self::process::RawEnvironmentFile;
 use super::fields::Fields;
 use super::host::{Count, RestartRule, StopScope, StopSignal};
 use super::platform::ProbeTemplate;
+use super::process_settings::ProcessSettings;
 use super::source::{At, Place, Problems, Source};
 use super::template::{RegexTemplate, Template};
 use crate::text::printable;
@@ -69,6 +72,8 @@ pub(super) struct RawStart {
     pub(super) directory: Option<At<Template>>,
     pub(super) user: Option<String>,
     pub(super) environment: Vec<(String, At<Template>)>,
+    pub(super) environment_files: Vec<RawEnvironmentFile>,
+    pub(super) process: ProcessSettings,
     pub(super) log: Option<At<Template>>,
     pub(super) timeout: Duration,
     pub(super) settle: Duration,
@@ -81,6 +86,7 @@ impl RawStart {
             .iter()
             .chain(&self.directory)
             .chain(self.environment.iter().map(|(_, value)| value))
+            .chain(self.environment_files.iter().map(|file| &file.path))
             .chain(&self.log)
             .chain(&self.systemd)
     }

@@ -1,0 +1,252 @@
+//! Reading files of environment variables, in the syntax of systemd's `EnvironmentFile=` (systemd.exec(5)).
+//!
+//! What systemd passes over with a warning (a line without `=`, a name that is none, an open quote) is an error
+//! here: a variable that is silently missing is found much later.
+
+use std::io::{ErrorKind, Read as _};
+use std::path::Path;
+
+use rta_shared::config::EnvironmentFile;
+
+use crate::safe_open::open_to_read;
+
+/// Larger files are taken for mistakes, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// Reads the variables of `files` for a command that runs as `user` (`None`: the agent's own), in their order. No
+/// file is read that `user` made to stand for another one. Blocking.
+///
+/// # Errors
+/// A sentence with the file and the line; nothing of the content is in it, where secrets are.
+pub(crate) fn read(files: &[EnvironmentFile], user: Option<&str>) -> Result<Vec<(String, String)>, String> {
+    let mut variables = Vec::new();
+    for EnvironmentFile { path, is_optional } in files {
+        let told = |error: &dyn std::fmt::Display| format!("environment_file {}: {error}", path.display());
+        let text = match read_text(path, user) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound && *is_optional => continue,
+            Err(error) => return Err(told(&error)),
+        };
+        let parsed = parse(&text).map_err(|(line, reason)| format!("{}:{line}: {reason}", path.display()));
+        variables.extend(parsed.map_err(|reason| format!("environment_file {reason}"))?);
+    }
+    Ok(variables)
+}
+
+fn read_text(path: &Path, user: Option<&str>) -> std::io::Result<String> {
+    let file = open_to_read(path, user)?;
+    if file.metadata()?.len() > LARGEST {
+        return Err(std::io::Error::other(format!("it has more than {LARGEST} bytes")));
+    }
+    let mut text = String::new();
+    file.take(LARGEST).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// A character, and what is left behind it.
+struct Reader<'t> {
+    rest: std::iter::Peekable<std::str::Chars<'t>>,
+    line: usize,
+}
+
+impl Reader<'_> {
+    fn next(&mut self) -> Option<char> {
+        let next = self.rest.next();
+        self.line += usize::from(next == Some('\n'));
+        next
+    }
+}
+
+/// Returns the variables of a file's `text`, or the line of the first mistake and what it is.
+fn parse(text: &str) -> Result<Vec<(String, String)>, (usize, String)> {
+    let mut reader = Reader { rest: text.chars().peekable(), line: 1 };
+    let mut variables = Vec::new();
+    while let Some(first) = reader.rest.peek().copied() {
+        match first {
+            _ if first.is_whitespace() => drop(reader.next()),
+            '#' | ';' => skip_comment(&mut reader),
+            _ => variables.push(variable(&mut reader)?),
+        }
+    }
+    Ok(variables)
+}
+
+/// Up to the line's end; a `\` before that makes the next line a part of it.
+fn skip_comment(reader: &mut Reader<'_>) {
+    while let Some(next) = reader.next() {
+        match next {
+            '\\' => drop(reader.next()),
+            '\n' => return,
+            _ => {}
+        }
+    }
+}
+
+fn variable(reader: &mut Reader<'_>) -> Result<(String, String), (usize, String)> {
+    let line = reader.line;
+    let mut name = String::new();
+    loop {
+        match reader.next() {
+            Some('=') => break,
+            None | Some('\n') => return Err((line, "the line has no \"=\"".to_owned())),
+            Some(letter) => name.push(letter),
+        }
+    }
+    let name = name.trim_end().to_owned();
+    let is_name = name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+        && !name.starts_with(|letter: char| letter.is_ascii_digit());
+    if name.is_empty() || !is_name {
+        let hint = if name.starts_with("export ") { "; leave \"export\" out" } else { "" };
+        return Err((line, format!("what stands before \"=\" is no name of an environment variable{hint}")));
+    }
+    let value = value(reader, line, &name)?;
+    match value.contains('\0') {
+        true => Err((line, format!("the value of {name} holds a NUL character"))),
+        false => Ok((name, value)),
+    }
+}
+
+/// Pieces up to the line's end: quoted ones, and at the end perhaps one without quotes.
+fn value(reader: &mut Reader<'_>, line: usize, name: &str) -> Result<String, (usize, String)> {
+    let unclosed = || (line, format!("the quote in the value of {name} is not closed"));
+    let mut value = String::new();
+    loop {
+        match reader.rest.peek().copied() {
+            None => return Ok(value),
+            Some('\n') => {
+                reader.next();
+                return Ok(value);
+            }
+            Some('\'') => {
+                reader.next();
+                loop {
+                    match reader.next().ok_or_else(unclosed)? {
+                        '\'' => break,
+                        letter => value.push(letter),
+                    }
+                }
+            }
+            Some('"') => {
+                reader.next();
+                loop {
+                    match reader.next().ok_or_else(unclosed)? {
+                        '"' => break,
+                        '\\' => match reader.next().ok_or_else(unclosed)? {
+                            '\n' => {}
+                            letter @ ('"' | '\\' | '`' | '$') => value.push(letter),
+                            letter => value.extend(['\\', letter]),
+                        },
+                        letter => value.push(letter),
+                    }
+                }
+            }
+            Some(space) if space.is_whitespace() => drop(reader.next()),
+            Some(_) => {
+                value.push_str(&unquoted(reader));
+                return Ok(value);
+            }
+        }
+    }
+}
+
+/// Up to the line's end, without the spaces before it; quotes in it stand for themselves.
+fn unquoted(reader: &mut Reader<'_>) -> String {
+    let mut value = String::new();
+    // Escaped spaces stay.
+    let mut kept = 0;
+    while let Some(next) = reader.next() {
+        match next {
+            '\n' => break,
+            '\\' => match reader.next() {
+                None | Some('\n') => {}
+                Some(letter) => {
+                    value.push(letter);
+                    kept = value.len();
+                }
+            },
+            letter => {
+                value.push(letter);
+                if !letter.is_whitespace() {
+                    kept = value.len();
+                }
+            }
+        }
+    }
+    value.truncate(kept);
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_systemd_does() {
+        let text = "# a comment \\\ngoes on\n; another\n\n  A=plain  \nB = spaced out \nC='single \"quoted\" \\ $x'\n\
+                    D=\"double \\\"q\\\" \\$x \\n \\\ngoes on\"\nE='a' \"b\"c\nF=it's\nG=a\\ b\\ \nH=one\\\ntwo\nI=\nJ=#no=comment";
+        let expected = [
+            ("A", "plain"),
+            ("B", "spaced out"),
+            ("C", "single \"quoted\" \\ $x"),
+            ("D", "double \"q\" $x \\n goes on"),
+            ("E", "abc"),
+            ("F", "it's"),
+            ("G", "a b "),
+            ("H", "onetwo"),
+            ("I", ""),
+            ("J", "#no=comment"),
+        ];
+        let expected: Vec<_> =
+            expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        assert_eq!(parse(text), Ok(expected));
+        assert_eq!(parse(""), Ok(vec![]));
+    }
+
+    #[test]
+    fn mistakes_have_their_line_and_no_value() {
+        for (text, expected) in [
+            ("A=1\n\nsecret words\n", (3, "the line has no \"=\"")),
+            (
+                "A=1\nexport B=2",
+                (2, "what stands before \"=\" is no name of an environment variable; leave \"export\" out"),
+            ),
+            ("1A=2", (1, "what stands before \"=\" is no name of an environment variable")),
+            ("=2", (1, "what stands before \"=\" is no name of an environment variable")),
+            ("A='one\ntwo", (1, "the quote in the value of A is not closed")),
+            ("A=1\nB=\"one\\", (2, "the quote in the value of B is not closed")),
+            ("A=a\0b", (1, "the value of A holds a NUL character")),
+        ] {
+            assert_eq!(parse(text), Err((expected.0, expected.1.to_owned())), "{text}");
+        }
+    }
+
+    #[test]
+    fn files_are_read_in_order_and_told_with_their_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: Option<&str>, is_optional| {
+            let path = folder.path().join(name);
+            if let Some(text) = text {
+                std::fs::write(&path, text).unwrap();
+            }
+            EnvironmentFile { path, is_optional }
+        };
+        let (first, second) = (file("first", Some("A=1\nB=1"), false), file("second", Some("B=2"), true));
+        let read_all = read(&[first, file("none", None, true), second], None).unwrap();
+        assert_eq!(
+            read_all.iter().map(|(name, value)| format!("{name}{value}")).collect::<String>(),
+            "A1B1B2"
+        );
+        for (file, expected) in [
+            (file("missing", None, false), "missing: No such file"),
+            (file("broken", Some("A=1\nB"), true), "broken:2: the line has no \"=\""),
+            (
+                EnvironmentFile { path: folder.path().to_owned(), is_optional: true },
+                ": it is no regular file",
+            ),
+            (EnvironmentFile { path: "/dev/zero".into(), is_optional: true }, "it is no regular file"),
+        ] {
+            let told = read(&[file], None).unwrap_err();
+            assert!(told.starts_with("environment_file /") && told.contains(expected), "{told}");
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! How every child of the agent starts: with nothing of what the agent itself has.
+//!
+//! | of the agent | a child gets |
+//! |---|---|
+//! | environment, with its secrets | `PATH`, `HOME`, `USER`, `LOGNAME`, `SHELL`, `LANG`, and what its rule names |
+//! | open descriptors, such as the lock of a cron wrapper | standard input, output and error alone |
+//! | ignored signals, as below nohup(1) and in scripts' background, and blocked ones | none ignored, none blocked |
+//! | umask, priority, score for the OOM killer | 0022, 0 and 0, or what its rule names |
+//! | limits of resources | the same, but for what its rule names |
+//! | working directory | the same, unless its rule names one |
+//!
+//! | module | holds |
+//! |---|---|
+//! | `account` | whom it runs as |
+//! | [`environment_file`] | reading files of variables |
+
+mod account;
+pub(crate) mod environment_file;
+
+use std::io;
+use std::mem::MaybeUninit;
+
+use nix::libc;
+use rta_shared::config::{LimitedResource, ProcessSettings, ResourceLimit};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{
+    Resource, Rlimit, getpriority_process, getrlimit, setpriority_process, setrlimit, umask,
+};
+
+pub(crate) use self::account::Account;
+use self::account::Rights;
+
+/// The first descriptor beyond standard input, output and error.
+const FIRST: u32 = 3;
+/// The mask of a process whose rule names none.
+const UMASK: u32 = 0o022;
+/// More descriptors than the kernel lets any process have by default (`fs.nr_open`).
+const MOST_DESCRIPTORS: u64 = 1 << 20;
+
+/// What a child does between fork and exec to start clean.
+#[derive(Clone, Debug)]
+pub(crate) struct CleanStart {
+    umask: Mode,
+    limits: Vec<(Resource, Rlimit)>,
+    /// `None`: it is 0 already.
+    nice: Option<i32>,
+    /// The rule names a priority: a child that cannot have it does not run.
+    needs_nice: bool,
+    resets_oom_score: bool,
+    rights: Option<Rights>,
+}
+
+impl CleanStart {
+    /// Prepares a start as `account` with `settings`.
+    ///
+    /// # Errors
+    /// A sentence, if the agent may not give a child what `settings` name.
+    pub(crate) fn new(settings: &ProcessSettings, account: &Account) -> Result<Self, String> {
+        let is_root = rustix::process::geteuid().is_root();
+        if let Some(reason) = settings.limits.iter().find_map(|limit| beyond_reach(limit, is_root)) {
+            return Err(reason);
+        }
+        if let Some(nice) = settings.nice
+            && !is_root
+            && nice < own_nice().min(least_nice())
+        {
+            return Err(format!(
+                "nice = {nice} is a higher priority than the agent may give; run the agent as root, or with a lower \
+                 LimitNICE="
+            ));
+        }
+        Ok(Self::prepared(settings, account))
+    }
+
+    /// Prepares a start as the agent's own user.
+    pub(crate) fn own() -> Self {
+        Self::prepared(&ProcessSettings::default(), &Account::own())
+    }
+
+    fn prepared(settings: &ProcessSettings, account: &Account) -> Self {
+        let nice = settings.nice.unwrap_or(0);
+        let oom_score = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+        Self {
+            umask: Mode::from_raw_mode(settings.umask.unwrap_or(UMASK)),
+            limits: settings.limits.iter().map(as_rlimit).collect(),
+            nice: (nice != own_nice()).then_some(nice),
+            needs_nice: settings.nice.is_some(),
+            resets_oom_score: oom_score.trim() != "0",
+            rights: account.rights.clone(),
+        }
+    }
+
+    /// Leaves behind what is the agent's. For the child between fork and exec: it makes system calls alone, allocates
+    /// nothing and takes no lock. What stays open until the exec is closed by it.
+    ///
+    /// # Errors
+    /// A limit or a priority cannot be set.
+    pub(crate) fn begin(&self) -> io::Result<()> {
+        reset_signals();
+        close_on_exec();
+        umask(self.umask);
+        if self.resets_oom_score {
+            // To raise it is everybody's right; where it was raised, to lower it again is none of the child's.
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+            if let Ok(file) = rustix::fs::open(c"/proc/self/oom_score_adj", flags, Mode::empty()) {
+                let _ = rustix::io::write(&file, b"0");
+            }
+        }
+        for (resource, limit) in &self.limits {
+            setrlimit(*resource, *limit)?;
+        }
+        if let Some(nice) = self.nice {
+            let set = setpriority_process(None, nice);
+            if self.needs_nice {
+                set?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes on the account's rights; the last thing before the exec.
+    ///
+    /// # Errors
+    /// The agent may not.
+    pub(crate) fn take_on_rights(&self) -> io::Result<()> {
+        if let Some(Rights { uid, gid, groups }) = &self.rights {
+            nix::unistd::setgroups(groups)?;
+            nix::unistd::setgid(*gid)?;
+            nix::unistd::setuid(*uid)?;
+        }
+        Ok(())
+    }
+}
+
+/// Why an agent cannot give this limit.
+fn beyond_reach(limit: &ResourceLimit, is_root: bool) -> Option<String> {
+    let own = getrlimit(as_resource(limit.resource)).maximum;
+    let (hard, own_hard) = (limit.hard.unwrap_or(u64::MAX), own.unwrap_or(u64::MAX));
+    (!is_root && hard > own_hard).then(|| {
+        let word = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
+        format!(
+            "limits: {} = {} is above the agent's own hard limit of {}; run the agent as root, or raise its limit",
+            limit.resource,
+            word(limit.hard),
+            word(own)
+        )
+    })
+}
+
+fn own_nice() -> i32 {
+    getpriority_process(None).unwrap_or_default()
+}
+
+/// The highest priority that the agent may give without being root (getrlimit(2), `RLIMIT_NICE`).
+fn least_nice() -> i32 {
+    let limit = getrlimit(Resource::Nice).current.unwrap_or(40).min(40);
+    20 - i32::try_from(limit).unwrap_or_default()
+}
+
+fn as_rlimit(limit: &ResourceLimit) -> (Resource, Rlimit) {
+    (as_resource(limit.resource), Rlimit { current: limit.soft, maximum: limit.hard })
+}
+
+fn as_resource(resource: LimitedResource) -> Resource {
+    match resource {
+        LimitedResource::AddressSpace => Resource::As,
+        LimitedResource::Core => Resource::Core,
+        LimitedResource::Cpu => Resource::Cpu,
+        LimitedResource::Data => Resource::Data,
+        LimitedResource::FileSize => Resource::Fsize,
+        LimitedResource::LockedMemory => Resource::Memlock,
+        LimitedResource::OpenFiles => Resource::Nofile,
+        LimitedResource::Processes => Resource::Nproc,
+        LimitedResource::Stack => Resource::Stack,
+    }
+}
+
+/// Lets every signal do what it does by default, and blocks none: an ignored signal stays ignored over an exec
+/// (execve(2)).
+fn reset_signals() {
+    /// The highest that Linux has (signal(7)).
+    const LAST: libc::c_int = 64;
+    /// The size of the kernel's set of signals (rt_sigaction(2)), in bytes.
+    const SET: usize = 8;
+    /// The kernel's `struct sigaction`, of four words on 64-bit machines: SIG_DFL, no flags, an empty mask.
+    const DEFAULT: [u64; 4] = [0; 4];
+    #[expect(unsafe_code, reason = "the safe interfaces leave real-time signals out")]
+    // SAFETY: rt_sigaction(2) and sigprocmask(2) are system calls, and sigemptyset(3) is async-signal-safe
+    // (signal-safety(7)). `DEFAULT` is no shorter than what the kernel reads, and installs no handler. The call is made
+    // without libc, which refuses the signals that it keeps for itself (32 and 33): another program's may be ignored.
+    // For SIGKILL and SIGSTOP it fails without effect. `none` is initialised by sigemptyset before it is read.
+    unsafe {
+        for signal in 1..=LAST {
+            let nothing = std::ptr::null_mut::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), nothing, SET);
+        }
+        let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
+    }
+}
+
+/// Has every descriptor beyond the first three closed by the exec. They stay open until then: the standard library
+/// tells through one of them that the exec failed.
+fn close_on_exec() {
+    #[expect(unsafe_code, reason = "no safe interface has close_range")]
+    // SAFETY: close_range(2) with CLOSE_RANGE_CLOEXEC only marks descriptors of this process, and fcntl(2) with
+    // F_SETFD one of them; both are async-signal-safe, and neither closes anything that is still in use.
+    unsafe {
+        if libc::syscall(libc::SYS_close_range, FIRST, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) == 0 {
+            return;
+        }
+        // Before Linux 5.11.
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(MOST_DESCRIPTORS).min(MOST_DESCRIPTORS);
+        for descriptor in FIRST..u32::try_from(limit).unwrap_or(FIRST) {
+            libc::fcntl(libc::c_int::try_from(descriptor).unwrap_or(-1), libc::F_SETFD, libc::FD_CLOEXEC);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limit_beyond_the_agents_own_is_told_unless_it_is_root() {
+        let own = getrlimit(Resource::Nofile).maximum;
+        let limit = |hard| ResourceLimit { resource: LimitedResource::OpenFiles, soft: Some(1), hard };
+        assert_eq!(beyond_reach(&limit(own), false), None);
+        assert_eq!(beyond_reach(&limit(None), true), None);
+        if let Some(own) = own {
+            let told = beyond_reach(&limit(None), false).unwrap();
+            let expected =
+                format!("limits: nofile = unlimited is above the agent's own hard limit of {own}; ");
+            assert!(told.starts_with(&expected), "{told}");
+        }
+    }
+}
