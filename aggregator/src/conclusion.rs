@@ -136,7 +136,11 @@ fn verdicts(platform: &Platform, graph: &DependencyGraph, knowledge: &[HostKnowl
         };
         verdicts[*at] = match own.health {
             Health::Up | Health::Degraded => with_its_needs(graph, *at, own, &verdicts),
-            Health::Down => under_its_root(graph, *at, own, &verdicts),
+            Health::Down => {
+                let autostart = sights.get(*at).and_then(|seen| seen.as_ref().ok()?.autostart.as_ref());
+                let awaited = autostart.map_or("", |autostart| autostart.waiting_for.as_str());
+                under_its_root(graph, *at, own, awaited, &verdicts)
+            }
             Health::Unknown => own,
         };
     }
@@ -180,16 +184,24 @@ fn with_its_needs(graph: &DependencyGraph, at: usize, own: Verdict, verdicts: &[
 }
 
 /// What follows for an instance that is down from those that it needs: where one of them is down for certain, that one is
-/// where to begin.
-fn under_its_root(graph: &DependencyGraph, at: usize, own: Verdict, verdicts: &[Verdict]) -> Verdict {
+/// where to begin. `awaited` is what its agent waits for before it starts it, which its reason names already.
+fn under_its_root(
+    graph: &DependencyGraph,
+    at: usize,
+    own: Verdict,
+    awaited: &str,
+    verdicts: &[Verdict],
+) -> Verdict {
     let unmet = graph.requirements(at).iter().filter_map(|requirement| {
         let unmet = unmet(graph, graph.id(at), requirement, verdicts)?;
         (unmet.certain && verdicts[unmet.root].health == Health::Down).then_some(unmet)
     });
     let Some(Unmet { root, .. }) = { unmet }.next() else { return own };
     let lacked = seen_from(graph.id(at), graph.id(root));
-    // One that its agent holds back for it says so already.
-    let reason = match own.reason.contains(&format!("waiting for {lacked}")) {
+    // Of several hosts: `kafka server on k1 or k2`.
+    let is_named =
+        awaited.strip_prefix(&lacked).is_some_and(|rest| rest.is_empty() || rest.starts_with(" or "));
+    let reason = match is_named {
         true => own.reason,
         false => format!("{}; it also lacks {lacked}", own.reason),
     };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rta_shared::autostart::Autostart;
 use rta_shared::config::{Count, HostComponent, Part, RestartRule, Source, StopRule, load_sources};
 use rta_shared::control::{ActionKind, Hold, Requester};
 use rta_shared::name::Name;
@@ -252,6 +253,39 @@ fn instance_that_is_down_is_folded_under_the_root_that_is_down_too() {
         world.verdict("DEV/s/detector"),
         because(Health::Down, &lacks("cassandra"), "DEV/s/cassandra")
     );
+}
+
+#[test]
+fn root_is_named_once_where_the_agent_waits_for_it() {
+    let mut world = World::new();
+    world.stop("a", "kafka");
+    let mut reason = |awaited: &str| {
+        world.report("s", |components| {
+            let detector = components.iter_mut().find(|seen| seen.component == *"detector").unwrap();
+            *detector = seen_as(&detector.component, vec![], None);
+            detector.autostart = Some(Autostart {
+                wanted: true,
+                why: String::new(),
+                restarts: 0,
+                next_at: None,
+                given_up: false,
+                flapping: false,
+                last_end: String::new(),
+                waiting_for: awaited.to_owned(),
+            });
+        });
+        let (health, reason, cause) = world.verdict("DEV/s/detector");
+        assert_eq!((health, cause.as_deref()), (Health::Down, Some("DEV/a/kafka")));
+        reason
+    };
+    for awaited in ["kafka on a", "kafka on a or b"] {
+        assert_eq!(reason(awaited), format!("it is not running; waiting for {awaited}"));
+    }
+    // Another one whose name only begins so.
+    for awaited in ["kafka on a1", "cassandra"] {
+        let expected = format!("it is not running; waiting for {awaited}; it also lacks kafka on a");
+        assert_eq!(reason(awaited), expected);
+    }
 }
 
 #[test]
