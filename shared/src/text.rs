@@ -69,6 +69,15 @@ pub fn echoed(name: &str) -> String {
     printable(&cut(name, ECHOED)).into_owned()
 }
 
+/// Returns two lower-case hexadecimal digits for each byte.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// `d1, d2 and 480 more`: the first 20 of `names`, with `between` between them.
 pub fn listed(names: impl IntoIterator<Item = impl Display>, between: &str) -> String {
     let mut names = names.into_iter();

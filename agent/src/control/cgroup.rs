@@ -1,7 +1,6 @@
 //! Control groups of their own for what the agent starts, where cgroup v2 is there and writable (cgroups(7)):
 //! nothing that is started in one gets out of it by itself, whatever it forks and whoever its parent is.
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +8,7 @@ use std::sync::Arc;
 
 use rta_shared::config::HostConfig;
 use rta_shared::name::Name;
+use rta_shared::text::hex;
 use sha2::{Digest as _, Sha256};
 
 /// So much of a component's name is in that of its group.
@@ -39,11 +39,7 @@ impl Groups {
     pub(super) fn of(&self, component: &Name) -> Option<Group> {
         let own = self.own.as_ref()?;
         let digest = Sha256::digest(format!("{}\0{}", self.key, component.folded()));
-        let mut name = format!("rta-{}-", slug(component.folded()));
-        for byte in digest.iter().take(4) {
-            // Writing to a String cannot fail.
-            let _ = write!(name, "{byte:02x}");
-        }
+        let name = format!("rta-{}-{}", slug(component.folded()), hex(&digest[..4]));
         Some(Group(own.join(name)))
     }
 }

@@ -6,7 +6,6 @@
 //! holds up no start.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -17,6 +16,7 @@ use jiff::Timestamp;
 use rta_shared::control::{ActionKind, Requester};
 use rta_shared::name::Name;
 use rta_shared::process::ProcessId;
+use rta_shared::text::hex;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -206,14 +206,6 @@ fn write(folder: &Path, record: &Record) -> Result<(), String> {
 /// Any name makes one, and no two the same.
 fn file_name(component: &Name) -> String {
     hex(&Sha256::digest(component.folded()).as_slice()[..16]) + ".json"
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Passwords and their hashes by argon2id (RFC 9106), and tokens.
 
-use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use argon2::password_hash::rand_core::OsRng;
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, Salt, SaltString};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
+use rta_shared::text::hex;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -99,7 +99,7 @@ fn verify(hash: &str, password: &str) -> Option<bool> {
 pub(super) fn random() -> Option<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).ok()?;
-    Some(hexadecimal(&bytes))
+    Some(hex(&bytes))
 }
 
 /// A new token, and what a users file has of it.
@@ -114,7 +114,7 @@ pub fn new_token() -> Result<(String, String), String> {
 
 /// The SHA-256 of a token, in hexadecimal: of 256 random bits nothing can be guessed, so that nothing slower is needed.
 pub(super) fn digest(token: &str) -> String {
-    hexadecimal(&Sha256::digest(token))
+    hex(&Sha256::digest(token))
 }
 
 /// A token as one page has it: another text on every page, so that compressed pages do not give it away letter by
@@ -123,7 +123,7 @@ pub(crate) fn veiled(token: &str) -> String {
     let (Some(token), Some(veil)) = (bytes(token), random()) else { return String::new() };
     let Some(veil) = bytes(&veil) else { return String::new() };
     let mixed: Vec<u8> = token.iter().zip(&veil).map(|(token, veil)| token ^ veil).collect();
-    hexadecimal(&[veil, mixed].concat())
+    hex(&[veil, mixed].concat())
 }
 
 /// Whether `text` is `token` as some page has it.
@@ -131,7 +131,7 @@ pub(crate) fn is_veiled(text: &str, token: &str) -> bool {
     let Some(text) = bytes(text) else { return false };
     let (veil, mixed) = text.split_at(text.len() / 2);
     let unveiled: Vec<u8> = mixed.iter().zip(veil).map(|(mixed, veil)| mixed ^ veil).collect();
-    veil.len() == mixed.len() && is_same(&hexadecimal(&unveiled), token)
+    veil.len() == mixed.len() && is_same(&hex(&unveiled), token)
 }
 
 /// The bytes that are written in hexadecimal.
@@ -145,15 +145,6 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
 /// Compared in a time that does not depend on where they differ.
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
     one.as_bytes().ct_eq(other.as_bytes()).into()
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use rta_shared::text::hex;
 use sha2::{Digest as _, Sha256};
 
 /// A file that is part of the program.
@@ -16,7 +17,7 @@ pub(super) struct Asset {
 impl Asset {
     fn new(extension: &str, content_type: &'static str, content: &'static str) -> Self {
         let digest = Sha256::digest(content);
-        let hash: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(&digest[..8]);
         Self { path: format!("/assets/{hash}.{extension}"), content_type, content }
     }
 }

@@ -9,6 +9,7 @@ use super::check::check;
 use super::platform::Platform;
 use super::raw::RawConfig;
 use super::source::{LoadError, Problem, Problems, Source};
+use crate::text::hex;
 
 /// Reads every `*.toml` file of `folder`, those in subfolders and hidden ones apart, as one configuration.
 ///
@@ -45,7 +46,7 @@ fn digest(sources: &[Source]) -> String {
             hasher.update(part);
         }
     }
-    hasher.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    hex(&hasher.finalize()[..6])
 }
 
 fn read_folder(folder: &Path) -> Result<Vec<Source>, LoadError> {
