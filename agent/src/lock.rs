@@ -12,23 +12,21 @@
 //! An unprivileged user has a runtime folder of their own, so that nobody can keep root's agent from starting by
 //! taking a lock first; agents of two users for one host do not notice each other.
 
-use std::fmt::Write as _;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rta_shared::name::Name;
-use rustix::fs::{FlockOperation, OFlags, flock};
-use rustix::io::Errno;
+use rta_shared::pid_lock::{self, Taken};
+use rta_shared::text::hex;
+use rustix::fs::OFlags;
 use rustix::process::geteuid;
 use sha2::{Digest as _, Sha256};
 
 /// How long a lock is waited for: an agent that was just killed may have a child that is about to end.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often it is tried meanwhile.
-const PACE: Duration = Duration::from_millis(20);
 /// So much of a host's name is in that of its folder.
 const SHOWN: usize = 40;
 
@@ -91,32 +89,11 @@ fn lock_file(path: &Path) -> Result<File, Failure> {
     options.read(true).write(true).create(true).truncate(false).mode(0o644);
     let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
     let mut file = options.custom_flags(flags).open(path).map_err(Failure::Io)?;
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => break,
-            Err(Errno::INTR) => {}
-            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(PACE),
-            Err(Errno::WOULDBLOCK) => {
-                let mut pid = String::new();
-                // It may just be writing it.
-                let _ = (&mut file).take(20).read_to_string(&mut pid);
-                let pid = pid.trim().parse::<u32>().map(|pid| format!(" (pid {pid})")).unwrap_or_default();
-                return Err(Failure::Taken(pid, path.to_owned()));
-            }
-            Err(error) => return Err(Failure::Io(error.into())),
-        }
+    match pid_lock::take(&mut file, PATIENCE) {
+        Ok(()) => Ok(file),
+        Err(Taken::Error(error)) => Err(Failure::Io(error)),
+        Err(taken) => Err(Failure::Taken(taken.holder(), path.to_owned())),
     }
-    let write = |file: &mut File| -> io::Result<()> {
-        file.set_len(0)?;
-        file.rewind()?;
-        writeln!(file, "{}", std::process::id())
-    };
-    // The lock counts; the PID is for whoever is refused. A full disk is no reason not to serve.
-    if let Err(error) = write(&mut file) {
-        tracing::warn!(%error, path = %path.display(), "the PID cannot be written");
-    }
-    Ok(file)
 }
 
 /// The folder of `host` below the runtime folder of the agent's user: `/run/rta-agent` for root,
@@ -174,12 +151,7 @@ fn folder_name(host: &Name) -> String {
         .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' })
         .take(SHOWN)
         .collect();
-    let mut name = format!("agent-{shown}-");
-    for byte in Sha256::digest(host.folded()).iter().take(4) {
-        // Writing to a String cannot fail.
-        let _ = write!(name, "{byte:02x}");
-    }
-    name
+    format!("agent-{shown}-{}", hex(&Sha256::digest(host.folded())[..4]))
 }
 
 #[cfg(test)]

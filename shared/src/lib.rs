@@ -36,6 +36,7 @@
 //! | [`connection`] | connections of a gRPC server, over TCP and the local socket |
 //! | [`authorization`] | who may call what |
 //! | [`logging`] | how every rta program writes its log |
+//! | [`pid_lock`] | lock files that name their holder |
 //! | [`lifecycle`] | owned tasks, signals, and what a supervisor is told |
 
 pub mod address;
@@ -59,6 +60,7 @@ pub mod mask;
 pub mod matching;
 pub mod name;
 pub mod overview;
+pub mod pid_lock;
 pub mod places;
 pub mod plan;
 pub mod prerequisite;

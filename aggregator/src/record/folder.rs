@@ -1,11 +1,13 @@
 //! The folder of the database: this aggregator's alone, and where a damaged database is kept.
 
-use std::fs::{DirBuilder, File, Metadata, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::fs::{DirBuilder, File, Metadata};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
+use rta_shared::pid_lock::{self, Taken};
 
 /// The folder, locked for as long as this is held; the kernel unlocks it, however this program ends.
 #[derive(Debug)]
@@ -51,21 +53,13 @@ impl Folder {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(told)?;
         let lock = File::options().create(true).truncate(false).read(true).write(true).open(lock_file(path));
         let mut lock = lock.map_err(told)?;
-        match lock.try_lock() {
-            Ok(()) => {
-                // That of an earlier holder is longer perhaps. On a full disk nobody learns who holds it.
-                let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
-                Ok(Self { path: path.to_owned(), lock })
-            }
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let pid =
-                    lock.read_to_string(&mut holder).ok().and_then(|_| holder.trim().parse::<u32>().ok());
-                let pid = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
-                let folder = path.display();
+        match pid_lock::take(&mut lock, Duration::ZERO) {
+            Ok(()) => Ok(Self { path: path.to_owned(), lock }),
+            Err(Taken::Error(error)) => Err(told(error)),
+            Err(taken) => {
+                let (folder, pid) = (path.display(), taken.holder());
                 Err(NotTaken::Used(format!("{folder}: another rta-aggregator{pid} records there")))
             }
-            Err(TryLockError::Error(error)) => Err(told(error)),
         }
     }
 
