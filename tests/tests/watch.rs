@@ -101,6 +101,9 @@ impl World {
     }
 }
 
+/// An agent of `h` that is called in clear, on a free port alone.
+const AGENT_OF_H: [&str; 9] =
+    ["--host", "h", "--listen", "127.0.0.1:0", "--insecure", "--socket", "none", "--log-format", "json"];
 const HOST: &str = "[[environment]]\nname = \"TEST\"\nhost = [{ name = \"h\", components = [\"app\"] }]\n";
 
 /// Both ways to follow a host. Where the kernel tells no events here, the first is the second.
@@ -429,17 +432,7 @@ async fn in_a_pid_namespace_of_its_own_the_agent_scans_and_says_why() {
         .arg(&agent)
         .arg("--config")
         .arg(&config);
-    command.args([
-        "--host",
-        "h",
-        "--listen",
-        "127.0.0.1:0",
-        "--insecure",
-        "--socket",
-        "none",
-        "--log-format",
-        "json",
-    ]);
+    command.args(AGENT_OF_H);
     command.arg("--runtime").arg(site.path("runtime"));
     let out = std::fs::File::create(&log).unwrap();
     children.begin_with_log(&mut command, out);
@@ -480,17 +473,7 @@ async fn what_hidepid_hides_is_unknown_and_not_stopped() {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", nobody, "sh"]);
     command.arg(binary("rta-agent")).arg("--config").arg(site.config());
-    command.args([
-        "--host",
-        "h",
-        "--listen",
-        "127.0.0.1:0",
-        "--insecure",
-        "--socket",
-        "none",
-        "--log-format",
-        "json",
-    ]);
+    command.args(AGENT_OF_H);
     for folder in [site.path(""), site.config()] {
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(folder, open).unwrap();
