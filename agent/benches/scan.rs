@@ -150,7 +150,7 @@ fn in_memory(token: &str, floor: Duration) {
     let components = config.components.iter().enumerate();
     let mut matcher = Matcher::new(components.flat_map(|(component, configured)| {
         let parts = configured.parts.iter().enumerate();
-        parts.map(move |(part, configured)| (PartId { component, part }, configured.criteria.as_slice()))
+        parts.map(move |(part, configured)| (PartId { component, part }, configured))
     }));
     println!("\nsplitting and matching in memory; the floor's cost for a process is {:.2} us\n", us(floor));
     println!("| command lines | us a command line | projected ratio to the floor |");

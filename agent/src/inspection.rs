@@ -6,6 +6,7 @@ use rta_shared::mask::masked;
 use rta_shared::process::{CommandLine, Process};
 use rta_shared::text::cut;
 
+use crate::attributes::Attributes;
 use crate::procfs::Proc;
 
 /// Those of `processes` that are there still and are the component's. Blocking.
@@ -21,7 +22,11 @@ pub(crate) fn inspect(
     let inspected = processes.iter().filter_map(|process| {
         let folder = proc.process(process.id.pid).ok()?;
         let is_it = folder.stat().is_ok_and(|stat| stat.start_ticks == process.id.start_ticks);
-        folder.command_line(&mut line).ok().filter(|()| is_it && component.claims(&line))?;
+        folder.command_line(&mut line).ok().filter(|()| is_it)?;
+        let attributes = Attributes::new(&proc, &folder, process.id.pid);
+        if component.claims(&line, &attributes) != Ok(true) {
+            return None;
+        }
         let arguments: Vec<String> = line
             .arguments()
             .take(MOST)
@@ -59,9 +64,9 @@ mod tests {
             .unwrap();
         let stat = Proc::open().unwrap().process(child.id()).unwrap().stat().unwrap();
         let id = ProcessId { pid: child.id(), start_ticks: stat.start_ticks };
-        let process = Process { id, parent_pid: 1, started_at: None };
+        let process = Process::new(id, 1);
         let seen = inspect(&config.components[0], &[process]).unwrap();
-        let later = Process { id: ProcessId { start_ticks: id.start_ticks + 1, ..id }, ..process };
+        let later = Process::new(ProcessId { start_ticks: id.start_ticks + 1, ..id }, 1);
         let other = inspect(&config.components[0], &[later]).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();

@@ -3,6 +3,9 @@
 //! | module | holds |
 //! |---|---|
 //! | `procfs` | raw, allocation-free reading of /proc |
+//! | `attributes` | what a process is beside its command line, read when it is asked for |
+//! | `cgroup_mount` | where control groups are mounted, and which are frozen |
+//! | `users` | users by name and by number |
 //! | `visibility` | whether /proc shows other users' processes at all |
 //! | `gone` | that what was asked is gone, at the agent's end |
 //! | `inspect` | whether one process is one of the components' |
@@ -30,9 +33,11 @@
 //! | [`lock`] | keeping a second agent from the same host and state folder |
 //! | `machine` | this machine's name and addresses |
 
+mod attributes;
 mod authorize;
 mod autostart;
 mod certificate;
+mod cgroup_mount;
 mod clean_start;
 mod control;
 mod gone;
@@ -55,9 +60,11 @@ mod state_folder;
 pub mod survey;
 mod systemd;
 mod usage;
+mod users;
 mod visibility;
 pub mod watch;
 mod worker;
 
 pub use machine::{interface_addresses, machine_name};
 pub use serve::{Options, serve};
+pub use users::resolve_users;

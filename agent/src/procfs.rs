@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::io::Write as _;
 use std::mem::MaybeUninit;
+use std::sync::OnceLock;
 
 use rta_shared::process::CommandLine;
 use rustix::buffer::spare_capacity;
@@ -22,6 +23,16 @@ const LONGEST_PATH: usize = 24;
 pub(crate) struct Proc {
     root: OwnedFd,
     entries: Vec<MaybeUninit<u8>>,
+    own_namespace: OnceLock<PidNamespace>,
+}
+
+/// A PID namespace, as far as it can be told from others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PidNamespace {
+    /// See [`Status::namespaces`].
+    pub(crate) depth: usize,
+    /// Where `ns/pid` leads, `pid:[4026531836]`; `None` where that may not be read.
+    pub(crate) link: Option<Vec<u8>>,
 }
 
 /// One process in a listing of /proc.
@@ -40,7 +51,8 @@ impl Proc {
             OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
-        Ok(Self { root, entries: vec![MaybeUninit::uninit(); DIRECTORY_BUFFER] })
+        let entries = vec![MaybeUninit::uninit(); DIRECTORY_BUFFER];
+        Ok(Self { root, entries, own_namespace: OnceLock::new() })
     }
 
     /// Replaces `listed` by every process that is there now, in the order of their PIDs.
@@ -72,6 +84,21 @@ impl Proc {
         line.replace_with(|buffer| read_all(&file, buffer))
     }
 
+    /// The PID namespace of this very process.
+    pub(crate) fn own_namespace(&self) -> &PidNamespace {
+        self.own_namespace.get_or_init(|| {
+            let own = self.process(std::process::id());
+            PidNamespace {
+                depth: own
+                    .as_ref()
+                    .ok()
+                    .and_then(|own| own.status().ok())
+                    .map_or(1, |status| status.namespaces),
+                link: own.ok().and_then(|own| own.link("ns/pid").ok()),
+            }
+        })
+    }
+
     /// A hold on one process: everything read through it is of this process, whoever gets its PID next.
     pub(crate) fn process(&self, pid: u32) -> Result<ProcessFolder, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -90,18 +117,36 @@ impl ProcessFolder {
     }
 
     pub(crate) fn stat(&self) -> Result<Stat, Errno> {
-        let file = open_file(self.0.as_fd(), "stat")?;
+        // A stat that is cut short is that of a process which is just going.
+        Stat::parse(&self.content("stat")?).ok_or(Errno::SRCH)
+    }
+
+    /// Reads who it acts for, in which PID namespace, and how often it was switched.
+    pub(crate) fn status(&self) -> Result<Status, Errno> {
+        Status::parse(&self.content("status")?).ok_or(Errno::SRCH)
+    }
+
+    /// Reads its control groups, one hierarchy a line (cgroups(7)).
+    pub(crate) fn control_groups(&self) -> Result<String, Errno> {
+        // A path that is no UTF-8 is none that anybody asks for.
+        Ok(String::from_utf8_lossy(&self.content("cgroup")?).into_owned())
+    }
+
+    /// Reads where a link of it leads: `exe`, `cwd`, or `ns/pid`.
+    pub(crate) fn link(&self, name: &str) -> Result<Vec<u8>, Errno> {
+        Ok(rustix::fs::readlinkat(&self.0, name, Vec::new())?.into_bytes())
+    }
+
+    fn content(&self, name: &str) -> Result<Vec<u8>, Errno> {
+        let file = open_file(self.0.as_fd(), name)?;
         let mut content = Vec::new();
         read_all(&file, &mut content)?;
-        // A stat that is cut short is that of a process which is just going.
-        Stat::parse(&content).ok_or(Errno::SRCH)
+        Ok(content)
     }
 
     /// The program's name, of at most 15 bytes; the process chooses it.
     pub(crate) fn program(&self) -> Result<String, Errno> {
-        let file = open_file(self.0.as_fd(), "comm")?;
-        let mut content = Vec::new();
-        read_all(&file, &mut content)?;
+        let content = self.content("comm")?;
         Ok(String::from_utf8_lossy(content.strip_suffix(b"\n").unwrap_or(&content)).into_owned())
     }
 }
@@ -132,6 +177,10 @@ fn read_all(file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
 pub(crate) struct Stat {
     /// Field 3: it has ended, and was not waited for yet.
     pub(crate) is_zombie: bool,
+    /// Field 3: a signal stopped it.
+    pub(crate) is_stopped: bool,
+    /// Field 3: a tracer holds it; for a moment only, where it is merely traced.
+    pub(crate) is_traced: bool,
     /// Field 4.
     pub(crate) parent_pid: u32,
     /// Field 5: its process group.
@@ -148,12 +197,61 @@ impl Stat {
         let after_name = content.iter().rposition(|byte| *byte == b')')? + 1;
         let mut fields = std::str::from_utf8(content.get(after_name..)?).ok()?.split_ascii_whitespace();
         // The first field after the name is number 3.
-        let is_zombie = matches!(fields.next()?, "Z" | "X");
+        let state = fields.next()?;
         let parent_pid = fields.next()?.parse().ok()?;
         let group = fields.next()?.parse().ok()?;
         let session = fields.next()?.parse().ok()?;
         let start_ticks = fields.nth(22 - 7)?.parse().ok()?;
-        Some(Self { is_zombie, parent_pid, group, session, start_ticks })
+        Some(Self {
+            is_zombie: matches!(state, "Z" | "X"),
+            is_stopped: state == "T",
+            is_traced: state == "t",
+            parent_pid,
+            group,
+            session,
+            start_ticks,
+        })
+    }
+}
+
+/// Fields of /proc/PID/status (proc_pid_status(5)). Unlike the owner of the folder /proc/PID, which is root for a
+/// process that changed its user without running another program, the user there is always the process's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// `Uid`: the real user.
+    pub(crate) real_uid: u32,
+    /// `Uid`: the effective user.
+    pub(crate) effective_uid: u32,
+    /// `NSpid`: in how many PID namespaces it has a number, counted from that of this /proc; 1 where the kernel knows
+    /// no others.
+    pub(crate) namespaces: usize,
+    /// How often it gave up the processor, or lost it: a process that does anything is switched.
+    pub(crate) switches: u64,
+}
+
+impl Status {
+    fn parse(content: &[u8]) -> Option<Self> {
+        // The program's name, which it chooses itself, is the first line; a line feed in it is escaped.
+        let content = String::from_utf8_lossy(content);
+        let mut uids = None;
+        let (mut namespaces, mut switches) = (1, 0);
+        for line in content.lines() {
+            let Some((key, value)) = line.split_once(':') else { continue };
+            let mut numbers = value.split_ascii_whitespace().map(str::parse::<u64>);
+            match key {
+                "Uid" => {
+                    let mut uid = || u32::try_from(numbers.next()?.ok()?).ok();
+                    uids = Some((uid()?, uid()?));
+                }
+                "NSpid" => namespaces = numbers.count(),
+                "voluntary_ctxt_switches" | "nonvoluntary_ctxt_switches" => {
+                    switches += numbers.next()?.ok()?
+                }
+                _ => {}
+            }
+        }
+        let (real_uid, effective_uid) = uids?;
+        Some(Self { real_uid, effective_uid, namespaces, switches })
     }
 }
 
@@ -164,10 +262,33 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let line = b"42 (a) b) (c) S 7 41 40 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1 1\n";
-        let stat = Stat { is_zombie: false, parent_pid: 7, group: 41, session: 40, start_ticks: 987_654 };
+        let stat = Stat {
+            is_zombie: false,
+            is_stopped: false,
+            is_traced: false,
+            parent_pid: 7,
+            group: 41,
+            session: 40,
+            start_ticks: 987_654,
+        };
         assert_eq!(Stat::parse(line), Some(stat));
+        let in_state = |state: &str| String::from_utf8_lossy(line).replace(") S ", &format!(") {state} "));
+        let parsed = |state: &str| Stat::parse(in_state(state).as_bytes());
+        assert_eq!(parsed("T"), Some(Stat { is_stopped: true, ..stat }));
+        assert_eq!(parsed("t"), Some(Stat { is_traced: true, ..stat }));
+        assert_eq!(parsed("Z"), Some(Stat { is_zombie: true, ..stat }));
         assert_eq!(Stat::parse(b"42 (sh) S 7"), None);
         assert_eq!(Stat::parse(b""), None);
+    }
+
+    #[test]
+    fn status_tells_users_namespaces_and_switches() {
+        let text = "Name:\tUid:\\n\nUmask:\t0022\nPid:\t7\nUid:\t1000\t0\t0\t0\nNSpid:\t7\t1\n\
+                    voluntary_ctxt_switches:\t40\nnonvoluntary_ctxt_switches:\t2\n";
+        let status = Status { real_uid: 1000, effective_uid: 0, namespaces: 2, switches: 42 };
+        assert_eq!(Status::parse(text.as_bytes()), Some(status));
+        assert_eq!(Status::parse(b"Name:\tx\n"), None);
+        assert_eq!(Status::parse(b""), None);
     }
 
     #[test]

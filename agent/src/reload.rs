@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rta_shared::config::{HostConfig, load_folder};
 use rta_shared::text::printable;
@@ -9,7 +10,11 @@ use tokio::sync::Mutex;
 use tonic::Status;
 
 use crate::machine::interface_addresses;
+use crate::users::resolve_users;
 use crate::worker::Worker;
+
+/// From one look for users that the host does not know to the next.
+const USERS: Duration = Duration::from_secs(30);
 
 /// Where an agent's configuration comes from.
 #[derive(Clone, Debug)]
@@ -21,7 +26,7 @@ pub struct ConfigFolder {
 }
 
 impl ConfigFolder {
-    /// This host's share of what stands in the folder now.
+    /// This host's share of what stands in the folder now, its users looked up. Blocking.
     ///
     /// # Errors
     /// Every problem of the folder, one a line; or the supported hosts, where this one is not among them.
@@ -39,7 +44,9 @@ impl ConfigFolder {
             }
             message
         })?;
-        platform.host_config(host, &interface_addresses())
+        let mut config = platform.host_config(host, &interface_addresses())?;
+        resolve_users(&mut config);
+        Ok(config)
     }
 }
 
@@ -53,6 +60,35 @@ pub(crate) struct Reloader {
 impl Reloader {
     pub(crate) fn new(source: ConfigFolder, worker: Worker) -> Self {
         Self { source: Arc::new(Mutex::new(source)), worker }
+    }
+
+    /// Looks again for users that the host did not know, such as those of a directory service that was not up yet, and
+    /// works by them as soon as it does.
+    pub(crate) async fn look_up_users(self) {
+        let mut pace = tokio::time::interval(USERS);
+        pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            pace.tick().await;
+            let _source = self.source.lock().await;
+            let config = HostConfig::clone(&self.worker.config());
+            let unknown = |config: &HostConfig| {
+                config.components.iter().filter(|component| component.unknown_user().is_some()).count()
+            };
+            let before = unknown(&config);
+            if before == 0 {
+                continue;
+            }
+            let looked_up = tokio::task::spawn_blocking(move || {
+                let mut config = config;
+                resolve_users(&mut config);
+                config
+            });
+            let Ok(config) = looked_up.await else { continue };
+            // Where the agent is shutting down, so is this.
+            if unknown(&config) < before && self.worker.configure(Ok(config)).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// What changed. No process is touched; an action whose component gets other criteria is given up.

@@ -1,6 +1,7 @@
 //! Full scans on their own, without following the host in between: what `rta local` and `rta explain` need.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -10,8 +11,9 @@ use rta_shared::report::{Circumstances, ComponentReport, ScanFigures};
 
 use crate::inspect::{Inspector, Look as _, Seen};
 use crate::procfs::Listed;
+use crate::users::{resolve_users, user_name};
 use crate::visibility;
-use crate::watch::unseen;
+use crate::watch::Unseen;
 
 /// How many processes an explanation shows for each part of a component.
 const NEAREST: usize = 5;
@@ -35,8 +37,11 @@ pub struct Scan {
 }
 
 impl Scanner {
-    /// A scanner for the components of `config`.
+    /// A scanner for the components of `config`. Blocking, where users were not looked up yet.
     pub fn new(config: HostConfig) -> Self {
+        let mut config = config;
+        // Nothing to do where the agent has done so.
+        resolve_users(&mut config);
         Self { config, inspector: None, listed: Vec::new() }
     }
 
@@ -63,25 +68,27 @@ impl Scanner {
         let components = &self.config.components;
         let mut matches: Vec<Vec<Vec<_>>> =
             components.iter().map(|component| vec![Vec::new(); component.parts.len()]).collect();
-        let mut unreadable = BTreeMap::new();
+        let (mut unreadable, mut candidates) = (BTreeMap::new(), Vec::new());
         let mut listed = std::mem::take(&mut self.listed);
         let inspector = self.listing(&mut listed)?;
         for listed in &listed {
             match inspector.look(listed.pid) {
                 Seen::Other => {}
                 Seen::Unreadable(error) => drop(unreadable.insert(listed.pid, error)),
-                Seen::Match(process, parts) => {
-                    for id in parts {
+                Seen::Candidate(candidate) => {
+                    for id in &candidate.parts {
                         let part = matches.get_mut(id.component).and_then(|parts| parts.get_mut(id.part));
-                        part.into_iter().for_each(|part| part.push(process));
+                        part.into_iter().for_each(|part| part.push(candidate.process.clone()));
                     }
+                    candidates.push(candidate);
                 }
             }
         }
         self.listed = listed;
-        let unseen = unseen(&unreadable);
-        let reports = self.config.components.iter().zip(&matches).map(|(component, matches)| {
-            let circumstances = Circumstances { unseen: unseen.clone(), ..Circumstances::default() };
+        let unseen = Unseen::new(&unreadable, candidates.iter());
+        let reports = self.config.components.iter().zip(&matches).enumerate();
+        let reports = reports.map(|(at, (component, matches))| {
+            let circumstances = Circumstances { unseen: unseen.of(at), ..Circumstances::default() };
             ComponentReport::new(component, matches, circumstances)
         });
         Ok(reports.collect())
@@ -93,19 +100,25 @@ impl Scanner {
     /// Why the processes cannot be seen.
     pub fn explain(&mut self, component: &HostComponent) -> Result<Vec<ExplainedPart>, String> {
         let mut explained: Vec<Vec<ExplainedProcess>> = vec![Vec::new(); component.parts.len()];
+        // The criteria of the scanner's own, whose users are looked up.
+        let own = self.config.components.iter().find(|own| own.name == component.name).cloned();
+        let component = own.as_ref().unwrap_or(component);
+        let names = RefCell::new(HashMap::new());
+        let name = |uid: u32| names.borrow_mut().entry(uid).or_insert_with(|| user_name(uid)).clone();
         let mut listed = std::mem::take(&mut self.listed);
         let inspector = self.listing(&mut listed)?;
         for Listed { pid, .. } in &listed {
-            let line = inspector.command_line(*pid).map_err(|error| {
+            let held = inspector.with_process(*pid, |line, process| {
+                for (part, explained) in component.parts.iter().zip(&mut explained) {
+                    explained.push(ExplainedProcess::new(*pid, part, line, process, name));
+                }
+            });
+            held.map_err(|error| {
                 format!(
                     "cannot see every process: the command line of pid {pid} cannot be read: {error}; \
                      run the agent as root or give it CAP_SYS_PTRACE"
                 )
             })?;
-            let Some(line) = line else { continue };
-            for (part, explained) in component.parts.iter().zip(&mut explained) {
-                explained.push(ExplainedProcess::new(*pid, part, line));
-            }
         }
         self.listed = listed;
         let parts = component.parts.iter().zip(explained);

@@ -96,6 +96,7 @@ pub async fn serve(
     let reloader = options.folder.map(|folder| Reloader::new(folder, worker.clone()));
     if let (Some(reloader), Some(hangup)) = (&reloader, options.hangup) {
         tasks.spawn("the handler of SIGHUP", obey_hangups(hangup, reloader.clone()));
+        tasks.spawn("the look-up of users", reloader.clone().look_up_users());
     }
     let is_read_only = options.read_only;
     let (kept_in, boot_id) = (options.state.clone().or(options.runtime), worker.boot_id().to_owned());

@@ -8,10 +8,15 @@ use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use procfs::net::TcpState;
-use procfs::process::{FDTarget, Process};
+use procfs::process::{FDTarget, Process, Status};
 use procfs::{Current as _, ProcError, ProcResult, Uptime};
+use rta_shared::attributes::acting_user;
+use rta_shared::config::HostComponent;
 use rta_shared::process::CommandLine;
 
+use crate::attributes::Attributes;
+use crate::procfs::Proc;
+use crate::users::user_name;
 use crate::visibility;
 
 /// The processes that have a command line, as they were at about one moment.
@@ -34,6 +39,23 @@ pub struct Surveyed {
     pub age: Duration,
     /// Never empty: kernel threads and zombies are left out.
     pub line: CommandLine,
+    /// The user that it acts for (see [`rta_shared::attributes::acting_user`]): the account's name, or its number.
+    pub user: String,
+    /// It lives in another PID namespace than this process, as those of containers do.
+    pub in_container: bool,
+}
+
+impl Surveyed {
+    /// Returns whether it is one of the component's processes, by all criteria.
+    ///
+    /// # Errors
+    /// Why that cannot be told.
+    pub fn is_of(&self, component: &HostComponent) -> Result<bool, String> {
+        let told = |error| format!("pid {} cannot be read: {error}", self.pid);
+        let proc = Proc::open().map_err(told)?;
+        let folder = proc.process(self.pid).map_err(told)?;
+        component.claims(&self.line, &Attributes::new(&proc, &folder, self.pid))
+    }
 }
 
 /// Who listens where.
@@ -55,8 +77,11 @@ impl Survey {
         let uptime = Uptime::current().map_err(told)?.uptime_duration();
         let mut survey = Self { problem: visibility::problem(), ..Self::default() };
         let mut unreadable = 0_u32;
+        let own = Process::myself().and_then(|own| own.status()).map_err(told)?;
+        let mut names = HashMap::new();
+        let mut name = |uid: u32| names.entry(uid).or_insert_with(|| user_name(uid)).clone();
         for process in procfs::process::all_processes().map_err(told)? {
-            match process.and_then(|process| read(&process, uptime)) {
+            match process.and_then(|process| read(&process, uptime, depth(&own), &mut name)) {
                 Ok(process) if process.line.is_empty() => {}
                 Ok(process) => {
                     survey.processes.insert(process.pid, process);
@@ -147,8 +172,14 @@ impl Survey {
 }
 
 /// Everything is read through one hold on the process, and so is of one process.
-fn read(process: &Process, uptime: Duration) -> ProcResult<Surveyed> {
+fn read(
+    process: &Process,
+    uptime: Duration,
+    own_depth: usize,
+    name: impl FnOnce(u32) -> String,
+) -> ProcResult<Surveyed> {
     let stat = process.stat()?;
+    let status = process.status()?;
     let mut content = Vec::new();
     process.open_relative("cmdline")?.read_to_end(&mut content)?;
     let ticks = procfs::ticks_per_second();
@@ -158,7 +189,14 @@ fn read(process: &Process, uptime: Duration) -> ProcResult<Surveyed> {
         parent_pid: u32::try_from(stat.ppid).unwrap_or_default(),
         age: uptime.saturating_sub(started),
         line: CommandLine::parse(&content),
+        user: name(acting_user(status.ruid, status.euid)),
+        in_container: depth(&status) != own_depth,
     })
+}
+
+/// In how many PID namespaces it has a number, counted from that of /proc.
+fn depth(status: &Status) -> usize {
+    status.nspid.as_ref().map_or(1, Vec::len)
 }
 
 /// The inodes of the sockets that a process holds.
@@ -179,7 +217,15 @@ mod tests {
     fn survey(processes: &[(u32, u32, &str)]) -> Survey {
         let processes = processes.iter().map(|(pid, parent_pid, name)| {
             let line = CommandLine::from_arguments([name]);
-            (*pid, Surveyed { pid: *pid, parent_pid: *parent_pid, age: Duration::ZERO, line })
+            let surveyed = Surveyed {
+                pid: *pid,
+                parent_pid: *parent_pid,
+                age: Duration::ZERO,
+                line,
+                user: "kafka".to_owned(),
+                in_container: false,
+            };
+            (*pid, surveyed)
         });
         Survey { processes: processes.collect(), problem: None }
     }
@@ -211,6 +257,10 @@ mod tests {
         let own = survey.find(std::process::id()).unwrap();
         let arguments: Vec<_> = std::env::args_os().map(|argument| argument.into_encoded_bytes()).collect();
         assert_eq!(own.line, CommandLine::from_arguments(&arguments));
+        assert_eq!(
+            (own.user.clone(), own.in_container),
+            (user_name(rustix::process::geteuid().as_raw()), false)
+        );
         assert_eq!(survey.lineage(own.pid)[0], own.pid);
         let listeners = survey.listeners();
         assert!(listeners.addresses[&own.pid].contains(&here.local_addr().unwrap()));

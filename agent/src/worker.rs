@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rta_shared::config::{HostConfig, host_changes};
+use rta_shared::config::{HostComponent, HostConfig, host_changes};
 use rta_shared::control::Hold;
 use rta_shared::impairment::ImpairmentList;
 use rta_shared::lifecycle::tasks::{Heartbeat, run_blocking};
 use rta_shared::name::Name;
+use rta_shared::process::Process;
 use rta_shared::report::{Circumstances, ComponentReport, ConfigStanding, Report, State};
 use rta_shared::usage::Usage;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -350,14 +351,14 @@ impl Owner {
     }
 
     fn components(&mut self, sight: &Sight, matches: &crate::watch::Matches) -> Vec<ComponentReport> {
-        let components = sight.config.components.iter().zip(matches);
-        let report = |(component, matches): (&rta_shared::config::HostComponent, &Vec<Vec<_>>)| {
+        let components = sight.config.components.iter().zip(matches).enumerate();
+        let mut report = |at: usize, component: &HostComponent, matches: &[Vec<Process>]| {
             let mut report = ComponentReport::new(
                 component,
                 matches,
                 Circumstances {
                     action: self.actions.get(&component.name).cloned(),
-                    unseen: sight.unseen.clone(),
+                    unseen: sight.unseen.of(at),
                     unit: self.units.borrow().get(&component.name).cloned(),
                     autostart: self.autostarts.borrow().get(&component.name).cloned(),
                     ..Circumstances::default()
@@ -374,7 +375,7 @@ impl Owner {
             report.set_probe(self.probes.report(&component.name).filter(|_| report.state == State::Running));
             report
         };
-        components.map(report).collect()
+        components.map(|(at, (component, matches))| report(at, component, matches)).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! All that is known of one instance beside what the overview says: by what it is found, what it needs and who needs
 //! it, its processes' command lines.
 
+use rta_shared::attributes::CriterionKind;
 use rta_shared::config::Platform;
 use rta_shared::dependency::DependencyGraph;
 use rta_shared::inspection::InspectedProcess;
@@ -23,8 +24,10 @@ pub(crate) struct Detail {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Criterion {
     pub(crate) part: Option<String>,
+    pub(crate) kind: CriterionKind,
     pub(crate) index: Option<i32>,
-    pub(crate) regex: String,
+    /// A regex, a user or a unit.
+    pub(crate) text: String,
 }
 
 /// Something that it needs: any one of these.
@@ -86,13 +89,28 @@ fn detail(platform: &Platform, graph: &DependencyGraph, id: &InstanceId) -> Deta
         graph.requirements(*at).iter().any(|need| own.is_some_and(|own| need.providers.contains(&own)))
     };
     let dependents = (0..graph.len()).filter(is_needed_by).map(|at| named(&at)).collect();
-    let parts = platform.component(id.component.as_str()).map(|component| component.parts.as_slice());
+    let component = platform.component(id.component.as_str());
+    let parts = component.map(|component| component.parts.as_slice());
+    let start = component.and_then(|component| component.start.as_ref());
+    let user = start.and_then(|start| start.engine.command()?.user.clone());
     let criteria = parts.unwrap_or_default().iter().flat_map(|part| {
-        part.criteria.iter().map(|criterion| Criterion {
+        let is_said = part.criteria.iter().any(|criterion| criterion.kind() == CriterionKind::User);
+        // That of the start command, where no criterion says another.
+        let implied = user.clone().filter(|_| !is_said).map(|text| Criterion {
             part: part.name.as_ref().map(|name| name.as_str().to_owned()),
-            index: criterion.index,
-            regex: criterion.regex.to_string(),
-        })
+            kind: CriterionKind::User,
+            index: None,
+            text,
+        });
+        part.criteria
+            .iter()
+            .map(|criterion| Criterion {
+                part: part.name.as_ref().map(|name| name.as_str().to_owned()),
+                kind: criterion.kind(),
+                index: criterion.index(),
+                text: criterion.to_string(),
+            })
+            .chain(implied)
     });
     Detail { criteria: criteria.collect(), needs: needs.collect(), dependents, id: id.clone() }
 }
@@ -122,6 +140,7 @@ mod tests {
             name = "writer"
             criteria = [{ regex = 'writer' }]
             depends_on = ["kafka server"]
+            start = { command = ["run"], user = "writer" }
             [[environment]]
             name = "E"
             host = [{ name = "h", components = ["zookeeper", "kafka server"] }, { name = "h2", components = ["writer"] }]
@@ -139,8 +158,10 @@ mod tests {
             kafka.needs,
             [Need { component: "zookeeper".to_owned(), providers: vec![id("h", "zookeeper")] }]
         );
-        let regexes: Vec<_> = kafka.criteria.iter().map(|one| (one.index, one.regex.as_str())).collect();
+        let regexes: Vec<_> = kafka.criteria.iter().map(|one| (one.index, one.text.as_str())).collect();
         assert_eq!(regexes, [(Some(0), "java"), (None, r"kafka\.Kafka")]);
+        let writer = of(&platform, id("h2", "writer")).criteria;
+        assert_eq!((writer[1].kind, writer[1].text.as_str()), (CriterionKind::User, "writer"));
         assert!(of(&platform, id("h", "zookeeper")).dependents == [id("h", "kafka server")]);
         // Whether another host provides it is the configuration's word.
         assert_eq!(of(&platform, id("h2", "writer")).dependents, []);

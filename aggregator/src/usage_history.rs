@@ -155,8 +155,7 @@ mod tests {
         let mut overview = sample();
         overview.generated_at = at(seconds);
         let host = &mut overview.environments[0].hosts[1];
-        host.instances[0].processes =
-            vec![Process { id: ProcessId { pid: 7, start_ticks: 1 }, parent_pid: 1, started_at: None }];
+        host.instances[0].processes = vec![Process::new(ProcessId { pid: 7, start_ticks: 1 }, 1)];
         host.usage = Some(Usage {
             measured_at: at(seconds - 1000),
             cpus: 1,

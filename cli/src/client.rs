@@ -277,7 +277,8 @@ impl Client {
         let response = self.within(ANSWER, calls.explain(request)).await?;
         let missing = || self.misunderstood(&ProtocolError::Missing("instance"));
         let instance = response.instance.ok_or_else(missing)?.into();
-        Ok((instance, response.parts.into_iter().map(Into::into).collect()))
+        let parts = response.parts.into_iter().map(TryInto::try_into).collect::<Result<_, _>>();
+        Ok((instance, parts.map_err(|error| self.misunderstood(&error))?))
     }
 
     pub(crate) async fn reload(&self) -> Result<PlatformReload, Failure> {

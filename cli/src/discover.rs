@@ -25,7 +25,7 @@ pub(crate) fn discover(wish: &Discover, style: Style, out: &mut dyn Write, notes
     let listeners = survey.listeners();
     let candidates: Vec<Candidate> = services(&survey, &listeners)
         .into_iter()
-        .filter(|(process, _)| process.age >= min_age && known.claimant(&process.line).is_none())
+        .filter(|(process, _)| process.age >= min_age && known.claimant(process).is_none())
         .map(|(process, addresses)| candidate(process, &addresses, &listeners, &wish.here))
         .collect();
     if wish.json {

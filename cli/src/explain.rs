@@ -74,10 +74,11 @@ fn explain_part(name: &str, part: &ExplainedPart, out: &mut dyn Write) -> io::Re
         let held = process.criteria.iter().filter(|criterion| criterion.holds).count();
         writeln!(
             out,
-            "\npid {} ({}, {} arguments): {held} of {} criteria hold",
+            "\npid {} ({}, {} arguments{}): {held} of {} criteria hold",
             process.pid,
             printable(&process.program),
             process.arguments,
+            user(&process.user),
             process.criteria.len()
         )?;
         for criterion in &process.criteria {
@@ -85,4 +86,9 @@ fn explain_part(name: &str, part: &ExplainedPart, out: &mut dyn Write) -> io::Re
         }
     }
     Ok(())
+}
+
+/// `, user kafka`; nothing where it is not known.
+fn user(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!(", user {}", printable(name)) }
 }

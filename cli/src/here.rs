@@ -1,8 +1,8 @@
 //! What is known of this machine when its processes are looked at.
 
+use rta_agent::survey::Surveyed;
 use rta_shared::config::{HostConfig, Platform, load_folder};
 use rta_shared::name::Name;
-use rta_shared::process::CommandLine;
 
 use crate::command::Here;
 use crate::exit::{Failure, USAGE};
@@ -28,7 +28,9 @@ impl Known {
         };
         let platform = load_folder(folder).map_err(|error| Failure::new(USAGE, error.to_string()))?;
         let host = find_host(&platform, here.host.as_deref())?;
-        let config = platform.host_config(host, &addresses).map_err(|reason| Failure::new(USAGE, reason))?;
+        let mut config =
+            platform.host_config(host, &addresses).map_err(|reason| Failure::new(USAGE, reason))?;
+        rta_agent::resolve_users(&mut config);
         let addresses = if host.ip.is_empty() { &addresses } else { &host.ip };
         // What the configuration names itself is preferred to what the machine is called.
         let mut variables: Vec<_> =
@@ -38,10 +40,11 @@ impl Known {
         Ok(Self { config: Some((platform, config)), variables })
     }
 
-    /// The component of this machine that a process with this command line belongs to.
-    pub(crate) fn claimant(&self, line: &CommandLine) -> Option<&Name> {
+    /// The component of this machine that a process belongs to; of one of which it cannot be told, the component that
+    /// it may belong to.
+    pub(crate) fn claimant(&self, process: &Surveyed) -> Option<&Name> {
         let (_, config) = self.config.as_ref()?;
-        let component = config.components.iter().find(|component| component.claims(line))?;
+        let component = config.components.iter().find(|component| process.is_of(component) != Ok(false))?;
         Some(&component.name)
     }
 }

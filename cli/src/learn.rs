@@ -4,7 +4,7 @@ use std::io::Write;
 
 use rta_agent::survey::{Survey, Surveyed};
 use rta_shared::config::{Source, load_sources};
-use rta_shared::learn::{Inseparable, Proposal, ProposedCriterion, learn as learnt};
+use rta_shared::learn::{Inseparable, Proposal, ProposedCriterion, Subject, learn as learnt};
 use rta_shared::process::CommandLine;
 use rta_shared::text::{counted, printable};
 
@@ -28,18 +28,21 @@ pub(crate) fn learn(wish: &Learn, out: &mut dyn Write, notes: &mut dyn Write) ->
     if let Some(problem) = &survey.problem {
         writeln!(notes, "rta: {problem}; the component may match what is not seen")?;
     }
-    if let Some(component) = known.claimant(&target.line) {
+    if let Some(component) = known.claimant(target) {
         writeln!(notes, "rta: pid {} already is the process of component \"{component}\"", target.pid)?;
     }
     let original = survey.original(target.pid);
     let (forks, others): (Vec<&Surveyed>, Vec<&Surveyed>) = survey
         .processes()
         .filter(|process| ![target.pid, std::process::id()].contains(&process.pid))
+        // One in a container counts for a component only where that is said.
+        .filter(|process| target.in_container || !process.in_container)
         .partition(|process| survey.original(process.pid) == original);
-    let lines: Vec<&CommandLine> = others.iter().map(|other| &other.line).collect();
-    let mut proposal = learnt(&target.line, &lines, &known.variables)
+    let subjects: Vec<Subject<'_>> = others.iter().map(|other| subject(other)).collect();
+    let mut proposal = learnt(subject(target), &subjects, &known.variables)
         .map_err(|inseparable| inseparable_failure(target, &inseparable, &others))?;
     proposal.name = name(wish, &proposal, &known)?;
+    proposal.container = target.in_container;
     write!(out, "{proposal}")?;
     let with_forks = match forks.len() {
         0 => String::new(),
@@ -52,6 +55,10 @@ pub(crate) fn learn(wish: &Learn, out: &mut dyn Write, notes: &mut dyn Write) ->
     };
     writeln!(out, "# matches pid {}{with_forks} and {rest}", target.pid)?;
     Ok(OK)
+}
+
+fn subject(process: &Surveyed) -> Subject<'_> {
+    Subject { line: &process.line, user: Some(&process.user) }
 }
 
 fn by_pid(survey: &Survey, pid: u32) -> Result<&Surveyed, Failure> {
@@ -160,8 +167,8 @@ fn name(wish: &Learn, proposal: &Proposal, known: &Known) -> Result<String, Fail
         return Err(Failure::new(USAGE, format!("component \"{shown}\" is in the configuration already")));
     }
     // What a name may be is for the configuration to say.
-    let any = ProposedCriterion { index: None, regex: "x".to_owned() };
-    let text = Proposal { name: wished.clone(), criteria: vec![any] }.to_string();
+    let any = ProposedCriterion::Argument { index: None, regex: "x".to_owned() };
+    let text = Proposal { name: wished.clone(), criteria: vec![any], container: false }.to_string();
     match load_sources(&[Source { name: "--name".to_owned(), text }]) {
         Ok(_) => Ok(wished.clone()),
         Err(error) => {

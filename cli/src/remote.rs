@@ -17,7 +17,7 @@ use crate::logs::logs;
 use crate::maintenance::maintenance;
 use crate::render::Style;
 use crate::render::summary::summary;
-use crate::render::table::table;
+use crate::render::table::{table, table_with_users};
 use crate::render::verbose::verbose;
 use crate::select::select;
 use crate::watch::watch;
@@ -44,9 +44,13 @@ pub(crate) async fn remote(
             }
             Ok(if overview.counts().worst() == Some(Health::Up) { OK } else { NOT_UP })
         }
-        Remote::List { place, json } => {
+        Remote::List { place, verbose, json } => {
             let overview = select(client.overview().await?, place, "")?;
-            show(&overview, *json, style, out)?;
+            match (json, verbose) {
+                (true, _) => write_json(&overview, out)?,
+                (false, true) => write!(out, "{}", table_with_users(&overview, style))?,
+                (false, false) => write!(out, "{}", table(&overview, style))?,
+            }
             Ok(OK)
         }
         Remote::Watch { name, place } => watch(client, place, &name.join(" "), style, out).await,
@@ -61,13 +65,6 @@ pub(crate) async fn remote(
             write!(out, "{}\n{}", summary(&overview, overview.generated_at), table(&overview, style))?;
             Ok(OK)
         }
-    }
-}
-
-fn show(overview: &Overview, json: bool, style: Style, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
-    match json {
-        true => write_json(overview, out),
-        false => Ok(write!(out, "{}", table(overview, style))?),
     }
 }
 

@@ -4,9 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::attributes::{AttributeCriterion, CriterionKind, ProcessAttributes};
 use crate::config::{Count, Part};
-use crate::mask::masked;
-use crate::matching::Criterion;
+use crate::mask::{masked, masked_command};
+use crate::matching::{ArgumentCriterion, Criterion};
 use crate::name::Name;
 use crate::process::CommandLine;
 use crate::text::printable;
@@ -46,48 +47,74 @@ pub struct ExplainedProcess {
     pub program: String,
     /// How many arguments it has, the program among them.
     pub arguments: u32,
-    /// Each criterion, in the configuration's order.
+    /// The user that it acts for; empty where that is not known.
+    pub user: String,
+    /// Each criterion, in the configuration's order; then that it runs in a container, where that keeps it from
+    /// counting.
     pub criteria: Vec<ExplainedCriterion>,
 }
 
 /// One criterion held against one process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExplainedCriterion {
-    /// Which argument it asks for; `None`: any.
+    /// What it looks at.
+    pub kind: CriterionKind,
+    /// Which argument it asks for; `None`: any, or it asks for something else.
     pub index: Option<i32>,
-    /// What it looks for, variables replaced.
+    /// What it looks for, variables replaced: a regex, a user or a unit.
     pub regex: String,
     /// Whether it holds.
     pub holds: bool,
-    /// The argument that stands at the index, shortened; `None` where there is none, or no index.
+    /// What there is, shortened: the argument that stands at the index, or the process's user, path or unit. `None`
+    /// where there is none, or no index.
     pub found: Option<String>,
     /// Where else the regex would have matched: indexes from 0.
     pub elsewhere: Vec<u32>,
+    /// Why it cannot be told whether it holds, as a sentence.
+    pub unreadable: Option<String>,
 }
 
 impl ExplainedProcess {
-    /// Holds `line` against the criteria of `part`.
-    pub fn new(pid: u32, part: &Part, line: &CommandLine) -> Self {
-        let criteria = part.criteria.iter().map(|criterion| ExplainedCriterion::new(criterion, line));
+    /// Holds a process against the criteria of `part`. `user_name` gives the name of a user's number.
+    pub fn new(
+        pid: u32,
+        part: &Part,
+        line: &CommandLine,
+        process: &impl ProcessAttributes,
+        user_name: impl Fn(u32) -> String,
+    ) -> Self {
+        let explain = |criterion: &Criterion| match criterion {
+            Criterion::Argument(argument) => ExplainedCriterion::of_argument(argument, line),
+            Criterion::Attribute(attribute) => {
+                ExplainedCriterion::of_attribute(attribute, process, &user_name)
+            }
+        };
+        let container = if part.container { None } else { ExplainedCriterion::of_container(process) };
         let mut explained = Self {
             pid,
             program: String::new(),
             arguments: u32::try_from(line.len()).unwrap_or(u32::MAX),
-            criteria: criteria.collect(),
+            criteria: part.criteria.iter().map(explain).chain(container).collect(),
+            user: String::new(),
         };
         // Of all others nothing is shown.
         if explained.is_near() {
-            explained.show(line);
+            explained.user = process.uid().map(&user_name).unwrap_or_default();
+            explained.show_arguments(line);
+        } else {
+            explained.criteria.iter_mut().for_each(|criterion| criterion.found = None);
         }
         explained
     }
 
     /// Fills in what is shown of the command line, secrets hidden.
-    fn show(&mut self, line: &CommandLine) {
+    fn show_arguments(&mut self, line: &CommandLine) {
         let arguments: Vec<_> = line.arguments().map(String::from_utf8_lossy).collect();
         let arguments = masked(arguments.iter().map(AsRef::as_ref));
         self.program = arguments.first().map(|program| shortened(program)).unwrap_or_default();
-        for criterion in &mut self.criteria {
+        for criterion in
+            self.criteria.iter_mut().filter(|criterion| criterion.kind == CriterionKind::Argument)
+        {
             let at = criterion.index.and_then(|index| line.position(index));
             criterion.found = at.and_then(|at| arguments.get(at)).map(|argument| shortened(argument));
         }
@@ -95,7 +122,7 @@ impl ExplainedProcess {
 
     /// Whether any criterion holds, or would at another index.
     fn is_near(&self) -> bool {
-        self.nearness() != (0, 0)
+        self.nearness() != (0, 0, 0)
     }
 
     /// Whether every criterion holds.
@@ -103,16 +130,24 @@ impl ExplainedProcess {
         !self.criteria.is_empty() && self.criteria.iter().all(|criterion| criterion.holds)
     }
 
-    /// How near it comes: how many criteria hold, then how many would at another index.
-    fn nearness(&self) -> (usize, usize) {
-        let count =
-            |test: fn(&ExplainedCriterion) -> bool| self.criteria.iter().filter(|one| test(one)).count();
-        (count(|one| one.holds), count(|one| !one.holds && !one.elsewhere.is_empty()))
+    /// How near it comes: how many criteria on arguments hold, then how many would at another index, then how many of the
+    /// others hold. Most processes of a host share a user or a parent with the component: alone that is not near, unless
+    /// nothing is asked of the arguments.
+    fn nearness(&self) -> (usize, usize, usize) {
+        let is_on_argument = |one: &&ExplainedCriterion| one.kind == CriterionKind::Argument;
+        let on_arguments = || self.criteria.iter().filter(is_on_argument);
+        let held = on_arguments().filter(|one| one.holds).count();
+        let elsewhere = on_arguments().filter(|one| !one.holds && !one.elsewhere.is_empty()).count();
+        let others = self.criteria.iter().filter(|one| !is_on_argument(one) && one.holds).count();
+        if held + elsewhere == 0 && on_arguments().next().is_some() {
+            return (0, 0, 0);
+        }
+        (held, elsewhere, others)
     }
 }
 
 impl ExplainedCriterion {
-    fn new(criterion: &Criterion, line: &CommandLine) -> Self {
+    fn of_argument(criterion: &ArgumentCriterion, line: &CommandLine) -> Self {
         let holds = criterion.holds(line);
         let elsewhere = match criterion.index {
             Some(_) if !holds => line
@@ -124,11 +159,89 @@ impl ExplainedCriterion {
             _ => Vec::new(),
         };
         Self {
+            kind: CriterionKind::Argument,
             index: criterion.index,
             regex: criterion.regex.as_str().to_owned(),
             holds,
             found: None,
             elsewhere,
+            unreadable: None,
+        }
+    }
+
+    fn of_attribute(
+        criterion: &AttributeCriterion,
+        process: &impl ProcessAttributes,
+        user_name: impl Fn(u32) -> String,
+    ) -> Self {
+        let found = match criterion {
+            AttributeCriterion::User(_) => process.uid().map(user_name),
+            AttributeCriterion::Unit(_) => process.unit().map(str::to_owned),
+            AttributeCriterion::Directory(_) => process.directory().map(lossy),
+            AttributeCriterion::Executable(_) => process.executable().map(lossy),
+            AttributeCriterion::Parent(_) => process.parent().map(|parent| {
+                let arguments: Vec<_> = parent.arguments().map(String::from_utf8_lossy).collect();
+                shortened(&masked_command(arguments.iter().map(AsRef::as_ref)))
+            }),
+        };
+        let holds = criterion.holds(process);
+        Self {
+            kind: criterion.kind(),
+            index: None,
+            regex: criterion.text().to_owned(),
+            found: found.ok().filter(|found| !found.is_empty()),
+            elsewhere: Vec::new(),
+            unreadable: holds.as_ref().err().cloned(),
+            holds: holds == Ok(true),
+        }
+    }
+
+    /// `None` where the process is in no container, as is taken for granted.
+    fn of_container(process: &impl ProcessAttributes) -> Option<Self> {
+        let unreadable = match process.is_in_container() {
+            Ok(false) => return None,
+            Ok(true) => None,
+            Err(reason) => Some(reason),
+        };
+        Some(Self {
+            kind: CriterionKind::Container,
+            index: None,
+            regex: String::new(),
+            holds: false,
+            found: None,
+            elsewhere: Vec::new(),
+            unreadable,
+        })
+    }
+
+    fn fmt_attribute(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (wanted, found) = (printable(&self.regex), self.found.as_deref().map(printable));
+        let what = match self.kind {
+            CriterionKind::Container => {
+                return f.write_str(
+                    "it runs in another PID namespace, as in a container; container = true would count it",
+                );
+            }
+            CriterionKind::User => "the user",
+            CriterionKind::Unit => "the unit",
+            CriterionKind::Directory => "the directory",
+            CriterionKind::Executable => "the executable",
+            CriterionKind::Argument | CriterionKind::Parent => "the parent's command line",
+        };
+        match &found {
+            Some(found) => write!(f, "{what} is \"{found}\"")?,
+            None => write!(f, "{what} is none")?,
+        }
+        match (self.kind, self.holds) {
+            (CriterionKind::User | CriterionKind::Unit, true) => {
+                if found.is_none_or(|found| found != wanted) {
+                    write!(f, ", which is \"{wanted}\"")?;
+                }
+                Ok(())
+            }
+            (CriterionKind::User | CriterionKind::Unit, false) => write!(f, ", you ask for \"{wanted}\""),
+            (_, true) => write!(f, " and matches '{wanted}'"),
+            (_, false) => write!(f, "; '{wanted}' is not found in it"),
         }
     }
 }
@@ -136,6 +249,12 @@ impl ExplainedCriterion {
 impl fmt::Display for ExplainedCriterion {
     /// `argument 22 is "-cp"; 'config/server\.properties' is at argument 24`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(reason) = &self.unreadable {
+            return write!(f, "cannot tell: {}", printable(reason));
+        }
+        if self.kind != CriterionKind::Argument {
+            return self.fmt_attribute(f);
+        }
         let regex = printable(&self.regex);
         let Some(index) = self.index else {
             let word = if self.holds { "an argument matches" } else { "no argument matches" };
@@ -167,6 +286,10 @@ fn nearest(mut processes: Vec<ExplainedProcess>, count: usize) -> Vec<ExplainedP
     processes
 }
 
+fn lossy(path: &[u8]) -> String {
+    shortened(&String::from_utf8_lossy(path))
+}
+
 fn shortened(text: &str) -> String {
     let mut shown: String = text.chars().take(SHOWN).collect();
     if text.chars().nth(SHOWN).is_some() {
@@ -180,6 +303,7 @@ mod tests {
     use regex::bytes::Regex;
 
     use super::*;
+    use crate::attributes::tests::{Made, user};
 
     #[test]
     fn secrets_of_a_command_line_are_not_shown() {
@@ -194,9 +318,49 @@ mod tests {
 
     fn explained(arguments: &[&str]) -> ExplainedProcess {
         let criteria = [(Some(0), "java"), (Some(2), r"config/server\.properties"), (None, "kafka")]
-            .map(|(index, regex)| Criterion { index, regex: Regex::new(regex).unwrap() });
-        let part = Part { name: None, criteria: criteria.into(), count: Count::ONE };
-        ExplainedProcess::new(7, &part, &CommandLine::from_arguments(arguments))
+            .map(|(index, regex)| Criterion::argument(index, Regex::new(regex).unwrap()));
+        let part = Part { name: None, criteria: criteria.into(), count: Count::ONE, container: false };
+        let process = Made { uid: Some(7), container: Some(false), ..Made::default() };
+        let line = CommandLine::from_arguments(arguments);
+        ExplainedProcess::new(7, &part, &line, &process, |uid| format!("user{uid}"))
+    }
+
+    #[test]
+    fn attributes_are_explained_with_what_was_found() {
+        let regex = |text: &str| Regex::new(text).unwrap();
+        let criteria = [
+            user("kafka", Some(7)),
+            user("kafka", Some(8)),
+            user("kafka", None),
+            AttributeCriterion::Unit("kafka.service".to_owned()),
+            AttributeCriterion::Directory(regex("^/opt")),
+            AttributeCriterion::Executable(regex("^/opt")),
+            AttributeCriterion::Parent(regex("bash")),
+        ];
+        let part = Part {
+            name: None,
+            criteria: criteria.map(Criterion::Attribute).into(),
+            count: Count::ONE,
+            container: false,
+        };
+        let process = Made { uid: Some(7), unit: Some(""), container: Some(true), ..Made::default() };
+        let line = CommandLine::from_arguments(["java"]);
+        let explained = ExplainedProcess::new(7, &part, &line, &process, |uid| format!("user{uid}"));
+        assert_eq!(explained.user, "user7");
+        assert!(!explained.is_matched());
+        assert_eq!(
+            told(&explained),
+            [
+                "the user is \"user7\", which is \"kafka\"",
+                "the user is \"user7\", you ask for \"kafka\"",
+                "cannot tell: there is no user \"kafka\" on this host",
+                "the unit is none, you ask for \"kafka.service\"",
+                "the directory is \"/opt/kafka/logs\" and matches '^/opt'",
+                "cannot tell: no executable",
+                "the parent's command line is none; 'bash' is not found in it",
+                "it runs in another PID namespace, as in a container; container = true would count it",
+            ]
+        );
     }
 
     fn told(process: &ExplainedProcess) -> Vec<String> {
@@ -223,6 +387,26 @@ mod tests {
                 "no argument matches 'kafka'",
             ]
         );
+    }
+
+    #[test]
+    fn user_alone_makes_no_process_near() {
+        let java = Criterion::argument(Some(0), Regex::new("java").unwrap());
+        let kafka = Criterion::Attribute(user("kafka", Some(7)));
+        let explained = |criteria: &[Criterion], program: &str, uid| {
+            let part = Part { name: None, criteria: criteria.to_vec(), count: Count::ONE, container: false };
+            let process = Made { uid: Some(uid), container: Some(false), ..Made::default() };
+            let line = CommandLine::from_arguments([program]);
+            ExplainedProcess::new(uid, &part, &line, &process, |uid| uid.to_string())
+        };
+        let both = [java, kafka.clone()];
+        let processes =
+            ["java", "bash"].into_iter().flat_map(|program| [7, 8].map(|uid| explained(&both, program, uid)));
+        let near: Vec<(String, u32)> =
+            nearest(processes.collect(), 9).into_iter().map(|one| (one.program, one.pid)).collect();
+        assert_eq!(near, [("java".to_owned(), 7), ("java".to_owned(), 8)]);
+        let only_user = [7, 8].map(|uid| explained(std::slice::from_ref(&kafka), "bash", uid));
+        assert_eq!(nearest(only_user.into(), 9).len(), 1);
     }
 
     #[test]

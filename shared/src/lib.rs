@@ -10,6 +10,7 @@
 //! | [`name`] | names compared without regard to case |
 //! | [`address`] | addresses as people write them |
 //! | [`process`] | a process as the matcher sees it |
+//! | [`attributes`] | what a process is beside its command line, and tests on that |
 //! | [`matching`] | criteria against one process |
 //! | [`config`] | the platform's configuration: decoded, checked, loaded |
 //! | [`mask`], [`inspection`] | command lines without secrets, as people look at them |
@@ -40,6 +41,7 @@
 //! | [`lifecycle`] | owned tasks, signals, and what a supervisor is told |
 
 pub mod address;
+pub mod attributes;
 pub mod authorization;
 pub mod autostart;
 pub mod config;

@@ -1,12 +1,25 @@
-//! Criteria against one process's command line.
+//! Criteria against one process: its command line first, and what else it is only where that fits.
+
+use std::collections::HashMap;
 
 use regex::bytes::Regex;
 
+use crate::attributes::{AttributeCriterion, AttributeTests, CriterionKind, ProcessAttributes};
+use crate::config::Part;
 use crate::process::CommandLine;
+
+/// One test on a process.
+#[derive(Clone, Debug)]
+pub enum Criterion {
+    /// On its command line.
+    Argument(ArgumentCriterion),
+    /// On what it is beside that.
+    Attribute(AttributeCriterion),
+}
 
 /// One test on a command line: a regex that is searched in one argument, never in the arguments joined.
 #[derive(Clone, Debug)]
-pub struct Criterion {
+pub struct ArgumentCriterion {
     /// Which argument: from 0, from the end when negative, any one when `None`.
     pub index: Option<i32>,
     /// Searched, not matched whole: `java` is found in `/opt/java/bin/java`. On bytes: arguments need not be UTF-8.
@@ -14,7 +27,50 @@ pub struct Criterion {
 }
 
 impl Criterion {
-    /// Whether this criterion holds on `line`. An index past the end does not hold.
+    /// Returns a test on the argument at `index`, or on any.
+    pub fn argument(index: Option<i32>, regex: Regex) -> Self {
+        Self::Argument(ArgumentCriterion { index, regex })
+    }
+
+    /// Returns what it looks at.
+    pub fn kind(&self) -> CriterionKind {
+        match self {
+            Self::Argument(_) => CriterionKind::Argument,
+            Self::Attribute(attribute) => attribute.kind(),
+        }
+    }
+
+    /// Returns which argument it looks at; `None` for any, and for what is no argument.
+    pub fn index(&self) -> Option<i32> {
+        match self {
+            Self::Argument(argument) => argument.index,
+            Self::Attribute(_) => None,
+        }
+    }
+
+    /// Returns what it looks for: a regex, a user, or a unit.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Argument(argument) => argument.regex.as_str(),
+            Self::Attribute(attribute) => attribute.text(),
+        }
+    }
+
+    /// Returns whether both test the same. A compiled regex has no equality; its text has.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        (self.kind(), self.index(), self.text()) == (other.kind(), other.index(), other.text())
+    }
+
+    fn as_argument(&self) -> Option<&ArgumentCriterion> {
+        match self {
+            Self::Argument(argument) => Some(argument),
+            Self::Attribute(_) => None,
+        }
+    }
+}
+
+impl ArgumentCriterion {
+    /// Returns whether it holds on `line`. An index past the end does not hold.
     pub fn holds(&self, line: &CommandLine) -> bool {
         match self.index {
             Some(index) => line.argument(index).is_some_and(|argument| self.regex.is_match(argument)),
@@ -23,23 +79,35 @@ impl Criterion {
     }
 }
 
-/// Whether every one of `criteria` holds on `line`. No criteria match no process.
-pub fn matches(criteria: &[Criterion], line: &CommandLine) -> bool {
-    !criteria.is_empty() && criteria.iter().all(|criterion| criterion.holds(line))
+/// Returns whether those of `criteria` that test arguments all hold on `line`. No criteria match no process.
+pub fn arguments_match(criteria: &[Criterion], line: &CommandLine) -> bool {
+    !criteria.is_empty() && arguments(criteria).all(|criterion| criterion.holds(line))
+}
+
+/// Returns whether any of `criteria` tests an argument.
+pub fn test_arguments(criteria: &[Criterion]) -> bool {
+    arguments(criteria).next().is_some()
+}
+
+fn arguments(criteria: &[Criterion]) -> impl Iterator<Item = &ArgumentCriterion> {
+    criteria.iter().filter_map(Criterion::as_argument)
 }
 
 /// The criteria of many parts, arranged so that a process is held against all of them at once.
 ///
 /// A criterion that several parts share is tried once a process, and those on argument 0 first: most processes
-/// of a host are told from every part by their program alone. In the steady state nothing is allocated.
+/// of a host are told from every part by their program alone. In the steady state nothing is allocated. What a
+/// process is beside its command line costs further reads: it is asked for only where the arguments fit.
 #[derive(Debug)]
 pub struct Matcher {
-    /// Every different criterion.
-    tests: Vec<Criterion>,
+    /// Every different test on arguments.
+    tests: Vec<ArgumentCriterion>,
     /// Each part's tests by their position, those on argument 0 first; parts with the same first test together.
     parts: Vec<(Vec<usize>, PartId)>,
     /// What is known of each test for the process at hand.
     known: Vec<Option<bool>>,
+    /// Each part's tests on attributes.
+    attributes: HashMap<PartId, AttributeTests>,
 }
 
 /// One part of one component by their positions in a host's configuration.
@@ -52,12 +120,13 @@ pub struct PartId {
 }
 
 impl Matcher {
-    /// A matcher of the parts with these criteria.
-    pub fn new<'c>(criteria: impl IntoIterator<Item = (PartId, &'c [Criterion])>) -> Self {
-        let mut tests: Vec<Criterion> = Vec::new();
-        let mut parts: Vec<(Vec<usize>, PartId)> = Vec::new();
-        for (id, criteria) in criteria {
-            let mut order: Vec<&Criterion> = criteria.iter().collect();
+    /// Returns a matcher of these parts.
+    pub fn new<'c>(parts: impl IntoIterator<Item = (PartId, &'c Part)>) -> Self {
+        let mut tests: Vec<ArgumentCriterion> = Vec::new();
+        let mut arranged: Vec<(Vec<usize>, PartId)> = Vec::new();
+        let mut attributes = HashMap::new();
+        for (id, part) in parts {
+            let mut order: Vec<&ArgumentCriterion> = arguments(&part.criteria).collect();
             // A criterion without an index is tried on every argument: the most expensive last.
             order.sort_by_key(|criterion| match criterion.index {
                 Some(0) => 0,
@@ -65,7 +134,7 @@ impl Matcher {
                 None => 2,
             });
             let positions = order.into_iter().map(|criterion| {
-                let is_same = |test: &Criterion| {
+                let is_same = |test: &ArgumentCriterion| {
                     test.index == criterion.index && test.regex.as_str() == criterion.regex.as_str()
                 };
                 tests.iter().position(is_same).unwrap_or_else(|| {
@@ -74,24 +143,45 @@ impl Matcher {
                 })
             });
             let positions: Vec<usize> = positions.collect();
-            if !positions.is_empty() {
-                parts.push((positions, id));
+            if !part.criteria.is_empty() {
+                arranged.push((positions, id));
+                attributes.insert(id, part.attribute_tests());
             }
         }
-        parts.sort();
-        Self { known: vec![None; tests.len()], tests, parts }
+        arranged.sort();
+        Self { known: vec![None; tests.len()], tests, parts: arranged, attributes }
     }
 
-    /// Adds to `found` every part whose criteria all hold on `line`.
+    /// Adds to `found` every part whose tests on arguments all hold on `line`. A part without any is always among
+    /// them: what it is is told by [`Matcher::confirms`] alone.
     pub fn find(&mut self, line: &CommandLine, found: &mut Vec<PartId>) {
         self.known.fill(None);
-        let Self { tests, parts, known } = self;
+        let Self { tests, parts, known, .. } = self;
         for (positions, id) in parts {
             let holds = |at: &usize| *known[*at].get_or_insert_with(|| tests[*at].holds(line));
             if positions.iter().all(holds) {
                 found.push(*id);
             }
         }
+    }
+
+    /// Returns whether a process whose arguments fit is the part's by what else it is.
+    ///
+    /// # Errors
+    /// Why that cannot be told.
+    pub fn confirms(&self, id: PartId, process: &impl ProcessAttributes) -> Result<bool, String> {
+        self.attributes.get(&id).map_or(Ok(false), |tests| tests.hold(process))
+    }
+
+    /// Returns whether a process whose arguments fit can begin or cease to be the part's without running another
+    /// program: by a change of its user, directory, control group or parent.
+    pub fn may_change(&self, id: PartId) -> bool {
+        self.attributes.get(&id).is_some_and(AttributeTests::may_change)
+    }
+
+    /// Returns whether the part tests any argument. Of one that does not every process is looked at closely.
+    pub fn tests_arguments(&self, id: PartId) -> bool {
+        self.parts.iter().any(|(positions, known)| *known == id && !positions.is_empty())
     }
 }
 
@@ -100,9 +190,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::attributes::tests::{Made, user};
+    use crate::config::Count;
 
     fn criterion(index: Option<i32>, regex: &str) -> Criterion {
-        Criterion { index, regex: Regex::new(regex).unwrap() }
+        Criterion::argument(index, Regex::new(regex).unwrap())
+    }
+
+    fn part(criteria: Vec<Criterion>) -> Part {
+        Part { name: None, criteria, count: Count::ONE, container: false }
     }
 
     /// Index, regex, command line, and whether the criterion holds on it.
@@ -126,25 +222,50 @@ mod tests {
         ];
         for (index, regex, arguments, expected) in rows {
             let line = CommandLine::from_arguments(*arguments);
-            assert_eq!(
-                criterion(*index, regex).holds(&line),
-                *expected,
-                "{index:?} {regex:?} on {arguments:?}"
-            );
+            let criterion = ArgumentCriterion { index: *index, regex: Regex::new(regex).unwrap() };
+            assert_eq!(criterion.holds(&line), *expected, "{index:?} {regex:?} on {arguments:?}");
         }
     }
 
     #[test]
     fn all_criteria_must_hold_on_one_process() {
         let criteria = [criterion(Some(0), "java"), criterion(Some(1), "kafka")];
-        assert!(matches(&criteria, &CommandLine::from_arguments(["java", "kafka"])));
-        assert!(!matches(&criteria, &CommandLine::from_arguments(["java", "tomcat"])));
-        assert!(!matches(&criteria, &CommandLine::new()));
+        assert!(arguments_match(&criteria, &CommandLine::from_arguments(["java", "kafka"])));
+        assert!(!arguments_match(&criteria, &CommandLine::from_arguments(["java", "tomcat"])));
+        assert!(!arguments_match(&criteria, &CommandLine::new()));
     }
 
     #[test]
     fn no_criteria_match_nothing() {
-        assert!(!matches(&[], &CommandLine::from_arguments(["java"])));
+        assert!(!arguments_match(&[], &CommandLine::from_arguments(["java"])));
+    }
+
+    #[test]
+    fn attributes_decide_where_the_arguments_fit() {
+        let by_user = part(vec![criterion(Some(0), "java"), Criterion::Attribute(user("kafka", Some(7)))]);
+        let by_arguments = part(vec![criterion(Some(0), "java")]);
+        let only_user = part(vec![Criterion::Attribute(user("kafka", Some(7)))]);
+        let [first, second, third] = [0, 1, 2].map(|component| PartId { component, part: 0 });
+        let mut matcher = Matcher::new([(first, &by_user), (second, &by_arguments), (third, &only_user)]);
+        let mut found = Vec::new();
+        matcher.find(&CommandLine::from_arguments(["java"]), &mut found);
+        found.sort_unstable();
+        assert_eq!(found, [first, second, third]);
+        let mut others = Vec::new();
+        matcher.find(&CommandLine::from_arguments(["bash"]), &mut others);
+        assert_eq!(others, [third]);
+        let theirs = Made { uid: Some(8), container: Some(false), ..Made::default() };
+        assert_eq!(
+            [first, second, third].map(|id| matcher.confirms(id, &theirs)),
+            [Ok(false), Ok(true), Ok(false)]
+        );
+        let its_own = Made { uid: Some(7), ..theirs };
+        assert_eq!(
+            [first, second, third].map(|id| matcher.confirms(id, &its_own)),
+            [Ok(true), Ok(true), Ok(true)]
+        );
+        assert_eq!([first, second, third].map(|id| matcher.may_change(id)), [true, false, true]);
+        assert_eq!([first, second, third].map(|id| matcher.tests_arguments(id)), [true, true, false]);
     }
 
     proptest! {
@@ -156,13 +277,13 @@ mod tests {
             ),
             lines in proptest::collection::vec(proptest::collection::vec("[abc]{0,3}", 0..4), 0..6),
         ) {
-            let parts: Vec<Vec<Criterion>> = parts
+            let parts: Vec<Part> = parts
                 .iter()
-                .map(|part| part.iter().map(|(index, regex)| criterion(*index, regex)).collect())
+                .map(|criteria| part(criteria.iter().map(|(index, regex)| criterion(*index, regex)).collect()))
                 .collect();
             let id = |part| PartId { component: part / 2, part: part % 2 };
             let mut matcher =
-                Matcher::new(parts.iter().enumerate().map(|(at, criteria)| (id(at), criteria.as_slice())));
+                Matcher::new(parts.iter().enumerate().map(|(at, part)| (id(at), part)));
             for arguments in lines {
                 let line = CommandLine::from_arguments(&arguments);
                 let mut found = Vec::new();
@@ -171,7 +292,7 @@ mod tests {
                 let expected: Vec<PartId> = parts
                     .iter()
                     .enumerate()
-                    .filter(|(_, criteria)| matches(criteria, &line))
+                    .filter(|(_, part)| arguments_match(&part.criteria, &line))
                     .map(|(at, _)| id(at))
                     .collect();
                 prop_assert_eq!(found, expected);

@@ -13,7 +13,7 @@ use crate::impairment::Impairment;
 use crate::maintenance::Maintenance;
 use crate::name::Name;
 use crate::probe::ProbeReport;
-use crate::process::Process;
+use crate::process::{Process, Suspension};
 use crate::report::{PartReport, State, Watch, awaits_probe};
 use crate::unit::UnitReport;
 use crate::usage::Usage;
@@ -88,8 +88,8 @@ pub struct InstanceOverview {
     pub state: Option<State>,
     /// What follows for it.
     pub health: Health,
-    /// The matched processes.
-    #[serde(rename = "pids", serialize_with = "pids_only")]
+    /// The matched processes: in JSON `pids`, a list of numbers, and `processes`, with what is known of each.
+    #[serde(flatten, serialize_with = "pids_and_processes")]
     pub processes: Vec<Process>,
     /// Why the health is not up, as a sentence for a person; empty when up.
     pub reason: String,
@@ -124,8 +124,32 @@ impl InstanceOverview {
     }
 }
 
-fn pids_only<S: serde::Serializer>(processes: &[Process], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(processes.iter().map(|process| process.id.pid))
+fn pids_and_processes<S: serde::Serializer>(processes: &[Process], serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct ShownProcess<'p> {
+        pid: u32,
+        user: &'p str,
+        started_at: Option<Timestamp>,
+        suspension: Option<Suspension>,
+    }
+    #[derive(Serialize)]
+    struct Shown<'p> {
+        pids: Vec<u32>,
+        processes: Vec<ShownProcess<'p>>,
+    }
+    Shown {
+        pids: processes.iter().map(|process| process.id.pid).collect(),
+        processes: processes
+            .iter()
+            .map(|process| ShownProcess {
+                pid: process.id.pid,
+                user: &process.user,
+                started_at: process.started_at,
+                suspension: process.suspension,
+            })
+            .collect(),
+    }
+    .serialize(serializer)
 }
 
 /// What an agent says of itself.
@@ -400,9 +424,9 @@ mod tests {
                         state: Some(State::Running),
                         health: Health::Degraded,
                         processes: vec![Process {
-                            id: ProcessId { pid: 4242, start_ticks: 7 },
-                            parent_pid: 1,
-                            started_at: None,
+                            user: "spark".to_owned(),
+                            suspension: Some(Suspension::Signal),
+                            ..Process::new(ProcessId { pid: 4242, start_ticks: 7 }, 1)
                         }],
                         reason: "kafka server is down".to_owned(),
                         cause: Some(id),
@@ -479,6 +503,7 @@ mod tests {
                 "scanned_at": "1970-01-01T00:00:00Z", "error": null,
                 "instances": [{
                     "component": "processor gyroscope", "state": "running", "health": "degraded", "pids": [4242],
+                    "processes": [{"pid": 4242, "user": "spark", "started_at": null, "suspension": "signal"}],
                     "reason": "kafka server is down",
                     "cause": {"environment": "DEV", "host": "c9t21193", "component": "kafka server"},
                     "startable": true,

@@ -13,7 +13,7 @@ pub struct ProcessId {
 }
 
 /// A process that matched a component's criteria.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
     /// Who it is.
     pub id: ProcessId,
@@ -21,6 +21,67 @@ pub struct Process {
     pub parent_pid: u32,
     /// When it started, by the host's wall clock; `None` where the host did not tell.
     pub started_at: Option<Timestamp>,
+    /// The user that it acts for (see [`crate::attributes::acting_user`]): the account's name, or its number where the
+    /// host has no name for it; empty where the agent did not tell.
+    pub user: String,
+    /// Why it does nothing at the moment; `None` where it is free to run.
+    pub suspension: Option<Suspension>,
+}
+
+impl Process {
+    /// Returns a process of which no more is known.
+    pub fn new(id: ProcessId, parent_pid: u32) -> Self {
+        Self { id, parent_pid, started_at: None, user: String::new(), suspension: None }
+    }
+}
+
+/// What keeps a process from running. It is there, and does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Suspension {
+    /// A signal stopped it: SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU (signal(7)).
+    Signal,
+    /// A debugger holds it (ptrace(2)).
+    Debugger,
+    /// Its control group is frozen (cgroups(7)).
+    Freezer,
+}
+
+impl Suspension {
+    /// Every value.
+    pub const ALL: [Self; 3] = [Self::Signal, Self::Debugger, Self::Freezer];
+
+    /// The words shown to people: `stopped by a signal`.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Signal => "stopped by a signal",
+            Self::Debugger => "held by a debugger",
+            Self::Freezer => "frozen",
+        }
+    }
+
+    /// Returns a sentence on each kind of suspension among `processes`, with what ends it.
+    pub fn sentences(processes: &[Process]) -> Vec<String> {
+        Self::ALL.iter().filter_map(|suspension| suspension.sentence(processes)).collect()
+    }
+
+    fn sentence(self, processes: &[Process]) -> Option<String> {
+        let suspended = processes.iter().filter(|process| process.suspension == Some(self));
+        let pids: Vec<String> = suspended.map(|process| process.id.pid.to_string()).collect();
+        let (who, is, them) = match pids.as_slice() {
+            [] => return None,
+            [one] => (format!("pid {one}"), "is", "it"),
+            several => (format!("pids {}", several.join(", ")), "are", "them"),
+        };
+        let what = match self {
+            Self::Signal => {
+                format!("stopped by a signal (SIGSTOP); resume {them} with kill -CONT {}", pids.join(" "))
+            }
+            Self::Debugger => format!("held by a debugger; detach it from {them}"),
+            Self::Freezer => format!("frozen by the freezer of a control group; thaw that to resume {them}"),
+        };
+        Some(format!("{who} {is} {what}"))
+    }
 }
 
 /// A process's arguments, as `/proc/PID/cmdline` holds them (proc_pid_cmdline(5)): bytes, not text, each
@@ -133,6 +194,29 @@ mod tests {
 
     fn arguments(content: &[u8]) -> Vec<Vec<u8>> {
         CommandLine::parse(content).arguments().map(<[u8]>::to_vec).collect()
+    }
+
+    #[test]
+    fn suspended_processes_are_told_with_the_way_out() {
+        let process =
+            |pid, suspension| Process { suspension, ..Process::new(ProcessId { pid, start_ticks: 1 }, 1) };
+        let processes = [
+            process(1, Some(Suspension::Freezer)),
+            process(2, Some(Suspension::Signal)),
+            process(3, None),
+            process(4, Some(Suspension::Signal)),
+        ];
+        assert_eq!(
+            Suspension::sentences(&processes),
+            [
+                "pids 2, 4 are stopped by a signal (SIGSTOP); resume them with kill -CONT 2 4",
+                "pid 1 is frozen by the freezer of a control group; thaw that to resume it",
+            ]
+        );
+        assert_eq!(
+            Suspension::sentences(&processes[1..2]),
+            ["pid 2 is stopped by a signal (SIGSTOP); resume it with kill -CONT 2"]
+        );
     }
 
     #[test]

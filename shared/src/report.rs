@@ -164,13 +164,14 @@ impl ComponentReport {
     /// The report on a component: `matches` are the processes of each of its parts.
     pub fn new(component: &HostComponent, matches: &[Vec<Process>], circumstances: Circumstances) -> Self {
         let Circumstances { action, unseen, probe, unit, autostart } = circumstances;
+        let unseen = component.unknown_user().or(unseen);
         let parts: Vec<PartReport> = component
             .parts
             .iter()
             .zip(matches)
             .map(|(part, processes)| PartReport::new(part, processes))
             .collect();
-        let mut processes: Vec<Process> = matches.iter().flatten().copied().collect();
+        let mut processes: Vec<Process> = matches.iter().flatten().cloned().collect();
         processes.sort_by_key(|process| process.id);
         processes.dedup_by_key(|process| process.id);
         let is_missing = parts.iter().any(|part| part.missing().is_some());
@@ -334,12 +335,14 @@ pub struct ScanFigures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attributes::tests::user;
     use crate::config::{RestartRule, StopRule};
     use crate::control::Requester;
+    use crate::matching::Criterion;
     use crate::process::ProcessId;
 
     fn process(pid: u32, parent_pid: u32) -> Process {
-        Process { id: ProcessId { pid, start_ticks: 1 }, parent_pid, started_at: None }
+        Process::new(ProcessId { pid, start_ticks: 1 }, parent_pid)
     }
 
     fn component(parts: &[(Option<&str>, u32, Option<u32>)]) -> HostComponent {
@@ -347,6 +350,7 @@ mod tests {
             name: name.map(Name::from),
             criteria: vec![],
             count: Count { min: *min, max: *max },
+            container: false,
         });
         HostComponent {
             name: "kafka server".into(),
@@ -433,6 +437,20 @@ mod tests {
             Some("driver runs 2 times, at most 1 is right: pids 2, 6")
         );
         assert_eq!(seen(&[], &[], &[]).state, State::Stopped);
+    }
+
+    #[test]
+    fn component_of_an_unknown_user_is_unknown_whatever_runs() {
+        let mut component = component(&[(None, 1, Some(1))]);
+        component.parts[0].criteria.push(Criterion::Attribute(user("kafka", None)));
+        let report = ComponentReport::new(&component, &[vec![]], Circumstances::default());
+        assert_eq!(report.state, State::Unknown);
+        assert_eq!(
+            report.unseen.as_deref(),
+            Some(
+                "there is no user \"kafka\" on this host: create the account, or correct its criterion's user"
+            )
+        );
     }
 
     #[test]

@@ -4,7 +4,9 @@
 
 use std::path::Path;
 
-use rta_shared::config::{HostConfig, Question, Source, StopSignal, load_folder, load_sources};
+use regex::bytes::Regex;
+use rta_shared::config::{HostConfig, Part, Question, Source, StopSignal, load_folder, load_sources};
+use rta_shared::matching::Criterion;
 
 const SOUND: &str = r#"
 [[component]]
@@ -24,6 +26,14 @@ variables = { home = "/opt/k" }
 name = "h1"
 role = "main"
 "#;
+
+/// The regex of a part's first criterion.
+fn regex(part: &Part) -> &Regex {
+    match &part.criteria[0] {
+        Criterion::Argument(argument) => &argument.regex,
+        Criterion::Attribute(attribute) => panic!("it is on no argument: {attribute:?}"),
+    }
+}
 
 fn source(text: &str) -> Source {
     Source { name: "x.toml".to_owned(), text: text.to_owned() }
@@ -379,9 +389,9 @@ fn variables_are_replaced_for_the_host() {
         .replace("role = \"main\"", "role = \"main\"\nvariables = { home = \"/opt/own.1\" }");
     let config = host_config(&text);
     let app = config.find("APP").unwrap();
-    assert!(app.parts[0].criteria[0].regex.is_match(b"h1 192.0.2.7 /opt/own.1"));
-    assert!(app.parts[0].criteria[0].regex.is_match(b"h1 fe80::1 /opt/own.1"));
-    assert!(!app.parts[0].criteria[0].regex.is_match(b"h1 192.0.2.7 /opt/ownx1"));
+    assert!(regex(&app.parts[0]).is_match(b"h1 192.0.2.7 /opt/own.1"));
+    assert!(regex(&app.parts[0]).is_match(b"h1 fe80::1 /opt/own.1"));
+    assert!(!regex(&app.parts[0]).is_match(b"h1 192.0.2.7 /opt/ownx1"));
     let start = app.start.as_ref().unwrap();
     let command = start.engine.command().unwrap();
     assert_eq!(command.command, ["/opt/own.1/run", "--on=192.0.2.7"]);
@@ -399,7 +409,7 @@ fn a_configured_address_is_the_only_one() {
         .replace("'app'", "'^${ip}$'")
         .replace("role = \"main\"", "role = \"main\"\nip = [\"15.0.0.1\"]");
     let config = host_config(&text);
-    let regex = &config.find("app").unwrap().parts[0].criteria[0].regex;
+    let regex = regex(&config.find("app").unwrap().parts[0]);
     assert!(regex.is_match(b"15.0.0.1"));
     assert!(!regex.is_match(b"192.0.2.7"));
 }
@@ -420,7 +430,7 @@ fn parts_have_names_criteria_and_a_count() {
         .map(|part| (part.name.as_ref().unwrap().as_str(), part.count.min, part.count.max))
         .collect();
     assert_eq!(seen, [("launcher", 1, Some(1)), ("worker", 0, Some(3)), ("driver", 2, Some(2))]);
-    assert!(app.parts[1].criteria[0].regex.is_match(b"h1"));
+    assert!(regex(&app.parts[1]).is_match(b"h1"));
 
     let part = |more: &str| {
         problems(&parts(&format!(

@@ -192,7 +192,7 @@ fn who_merely_names_a_component_is_not_taken_for_it() {
             let claimed: Vec<_> = config
                 .components
                 .iter()
-                .filter(|component| component.claims(&CommandLine::from_arguments(line)))
+                .filter(|component| component.fits_arguments(&CommandLine::from_arguments(line)))
                 .map(|component| component.name.as_str())
                 .collect();
             assert_eq!(claimed, [] as [&str; 0], "{line:?}");
@@ -208,14 +208,14 @@ fn criteria_match_where_the_tables_say_and_nowhere_else() {
         let carrier = platform.hosts().find(|host| host.carries(&component.into())).unwrap();
         let config = platform.host_config(carrier, &[address]).unwrap();
         let criteria = &config.find(component).unwrap().parts[0].criteria;
-        let indexes: Vec<_> = criteria.iter().map(|criterion| criterion.index).collect();
+        let indexes: Vec<_> = criteria.iter().map(|criterion| criterion.index()).collect();
         assert_eq!(indexes, rows.iter().map(|(index, _)| *index).collect::<Vec<_>>(), "{component}");
 
         let mut arguments = vec!["-x".to_owned(); 50];
         for (index, text) in rows {
             arguments[usize::try_from(index.unwrap_or(30)).unwrap()] = (*text).to_owned();
         }
-        assert!(matching::matches(criteria, &CommandLine::from_arguments(&arguments)), "{component}");
+        assert!(matching::arguments_match(criteria, &CommandLine::from_arguments(&arguments)), "{component}");
         // Each criterion is needed, and a dot in it is a dot.
         for (index, text) in rows {
             let at = usize::try_from(index.unwrap_or(30)).unwrap();
@@ -226,7 +226,7 @@ fn criteria_match_where_the_tables_say_and_nowhere_else() {
                 }
                 arguments[at] = wrong;
                 let line = CommandLine::from_arguments(&arguments);
-                assert!(!matching::matches(criteria, &line), "{component} without {text}");
+                assert!(!matching::arguments_match(criteria, &line), "{component} without {text}");
             }
         }
     }
@@ -287,12 +287,12 @@ fn each_component_is_started_as_its_own_criteria_expect() {
             let rule = component.start.as_ref().and_then(|start| start.engine.command());
             let rule = rule.unwrap_or_else(|| panic!("{} can be started", component.name));
             let line = CommandLine::from_arguments(launched(component.name.as_str(), rule));
-            let matched = config.components.iter().filter(|other| other.claims(&line));
+            let matched = config.components.iter().filter(|other| other.fits_arguments(&line));
             let matched: Vec<_> = matched.map(|other| other.name.as_str()).collect();
             assert_eq!(matched, [component.name.as_str()], "{line:?}");
             // The launchers' own shells are none of it.
             let shell = [&["/bin/bash".to_owned()], rule.command.as_slice()].concat();
-            assert!(!component.claims(&CommandLine::from_arguments(shell)));
+            assert!(!component.fits_arguments(&CommandLine::from_arguments(shell)));
 
             let file = component.name.folded().replace(' ', "-");
             assert_eq!(rule.log.as_deref(), Some(Path::new(&format!("/var/log/rta/{file}.log"))));
@@ -321,7 +321,7 @@ fn one_option_puts_newer_sparks_at_the_same_index() {
         let option = rule.environment.iter().find(|(name, _)| name == variable).unwrap().1.clone();
         let mut line = launched(component.name.as_str(), rule);
         line.splice(3..5, [option, "-Xmx1g".to_owned()]);
-        assert!(component.claims(&CommandLine::from_arguments(line)), "{}", component.name);
+        assert!(component.fits_arguments(&CommandLine::from_arguments(line)), "{}", component.name);
     }
 }
 
@@ -368,7 +368,7 @@ fn the_specifications_own_zookeeper_is_matched() {
     let matched: Vec<_> = config
         .components
         .iter()
-        .filter(|component| component.claims(&line))
+        .filter(|component| component.fits_arguments(&line))
         .map(|component| component.name.as_str())
         .collect();
     assert_eq!(matched, ["kafka zookeeper server"]);

@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use regex::bytes::{Regex, RegexBuilder};
-use rta_shared::matching::{Criterion, Matcher, PartId, matches};
+use rta_shared::config::{Count, Part};
+use rta_shared::matching::{Criterion, Matcher, PartId, arguments_match};
 use rta_shared::process::CommandLine;
 
 #[derive(Arbitrary, Debug)]
@@ -36,20 +37,24 @@ fn regexes(own: &str) -> Vec<Regex> {
 
 fuzz_target!(|input: Input<'_>| {
     let regexes = regexes(input.regex);
-    let criterion = |(index, which): &(Option<i8>, u8)| Criterion {
-        index: index.map(i32::from),
-        regex: regexes[usize::from(*which) % regexes.len()].clone(),
+    let criterion = |(index, which): &(Option<i8>, u8)| {
+        Criterion::argument(index.map(i32::from), regexes[usize::from(*which) % regexes.len()].clone())
     };
-    let parts: Vec<Vec<Criterion>> =
-        input.parts.iter().take(20).map(|part| part.iter().take(6).map(criterion).collect()).collect();
+    let part = |criteria: &Vec<(Option<i8>, u8)>| Part {
+        name: None,
+        criteria: criteria.iter().take(6).map(criterion).collect(),
+        count: Count::ONE,
+        container: false,
+    };
+    let parts: Vec<Part> = input.parts.iter().take(20).map(part).collect();
     let id = |at: usize| PartId { component: at / 2, part: at % 2 };
-    let mut matcher = Matcher::new(parts.iter().enumerate().map(|(at, part)| (id(at), part.as_slice())));
+    let mut matcher = Matcher::new(parts.iter().enumerate().map(|(at, part)| (id(at), part)));
     for content in input.lines.iter().take(20) {
         let line = CommandLine::parse(content);
         let mut found = Vec::new();
         matcher.find(&line, &mut found);
         found.sort_unstable();
-        let alone = parts.iter().enumerate().filter(|(_, part)| matches(part, &line)).map(|(at, _)| id(at));
+        let alone = parts.iter().enumerate().filter(|(_, part)| arguments_match(&part.criteria, &line)).map(|(at, _)| id(at));
         assert_eq!(found, alone.collect::<Vec<_>>());
     }
 });

@@ -213,9 +213,9 @@ impl Actions {
     pub(crate) async fn explain(&self, name: &str) -> Result<Vec<ExplainedPart>, Status> {
         let config = self.worker.config();
         let component = find(&config, name)?.clone();
-        let mut scanner = Scanner::new(HostConfig::clone(&config));
         // With a scanner of its own, so that it holds up no scan.
-        let explained = tokio::task::spawn_blocking(move || scanner.explain(&component)).await;
+        let own = HostConfig::clone(&config);
+        let explained = tokio::task::spawn_blocking(move || Scanner::new(own).explain(&component)).await;
         let explained = explained.map_err(|error| Status::internal(format!("the agent failed: {error}")))?;
         explained.map_err(|reason| Status::unavailable(format!("host {}: {reason}", config.host)))
     }

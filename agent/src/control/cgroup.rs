@@ -11,6 +11,8 @@ use rta_shared::name::Name;
 use rta_shared::text::hex;
 use sha2::{Digest as _, Sha256};
 
+use crate::cgroup_mount::CgroupMount;
+
 /// So much of a component's name is in that of its group.
 const SLUG: usize = 40;
 
@@ -71,6 +73,11 @@ impl Group {
         OpenOptions::new().write(true).open(self.0.join("cgroup.procs"))
     }
 
+    /// Whether this is its folder.
+    pub(super) fn is_at(&self, folder: &Path) -> bool {
+        self.0 == folder
+    }
+
     /// The PIDs of those in it; none where it is not there.
     pub(super) fn members(&self) -> Vec<u32> {
         let listed = std::fs::read_to_string(self.0.join("cgroup.procs")).unwrap_or_default();
@@ -118,26 +125,7 @@ fn own_group() -> Option<PathBuf> {
 fn folder(mounts: &str, groups: &str) -> Option<PathBuf> {
     // Hierarchy 0 is that of version 2.
     let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    if path.ends_with(" (deleted)") || path.starts_with("/..") {
-        return None;
-    }
-    mounts.lines().find_map(|line| {
-        let (mount, kind) = line.split_once(" - ")?;
-        if kind.split(' ').next() != Some("cgroup2") {
-            return None;
-        }
-        let mut fields = mount.split(' ').skip(3);
-        let (root, point) = (unescaped(fields.next()?), unescaped(fields.next()?));
-        let below = Path::new(path).strip_prefix(root).ok()?;
-        Some(Path::new(&point).join(below))
-    })
-}
-
-/// Spaces and such are written in octal, `\040` (proc_pid_mountinfo(5)).
-fn unescaped(field: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(field.to_owned(), |field, (escape, letter)| field.replace(escape, letter))
+    CgroupMount::unified(mounts).iter().find_map(|mount| mount.folder(path))
 }
 
 #[cfg(test)]

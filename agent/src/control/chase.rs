@@ -18,6 +18,8 @@ use super::marks::marked;
 use super::refusal::{Refusal, off_the_runtime};
 use super::scope::{Moment, Scope, lineage};
 use super::table::Table;
+use crate::attributes::Attributes;
+use crate::cgroup_mount::{Freezers, FrozenGroup};
 use crate::procfs::Proc;
 
 /// How often it is asked whether processes have ended.
@@ -61,6 +63,32 @@ pub(super) struct Signalled {
     pub(super) denied: Vec<ProcessId>,
     /// Why not the first of these.
     pub(super) why: Option<Refusal>,
+    /// Those that a signal had stopped, and that were resumed.
+    pub(super) resumed: Vec<ProcessId>,
+    /// Those that act on no signal, with the frozen control group that they are in.
+    pub(super) frozen: Vec<(ProcessId, FrozenGroup)>,
+}
+
+impl Signalled {
+    /// Lets a process that was signalled run again, where something keeps it from that. `own` is the control group that
+    /// the agent made for the component: no other one is thawed.
+    fn resume(&mut self, held: &Held, signal: Signal, own: Option<&Group>) {
+        if signal != Signal::KILL {
+            // As systemd does: a stopped process runs no handler. It does no harm to one that is not; and one that
+            // could be sent the signal before can be sent this.
+            let _ = held.send(Signal::CONT);
+            if held.is_stopped {
+                self.resumed.push(held.id);
+            }
+        }
+        let Some(frozen) = &held.frozen else { return };
+        // Version 2 lets SIGKILL through.
+        let holds = signal != Signal::KILL || frozen.is_legacy;
+        let is_thawed = own.is_some_and(|own| own.is_at(&frozen.folder)) && frozen.thaw();
+        if holds && !is_thawed {
+            self.frozen.push((held.id, frozen.clone()));
+        }
+    }
 }
 
 impl Left {
@@ -72,16 +100,22 @@ impl Left {
         self.matched.iter().chain(&self.rest).copied().collect()
     }
 
-    /// Whether one that was found is what it was taken for: a match still matches, and the rest has not become
-    /// another component's.
-    fn is_right(&self, component: &HostComponent, id: ProcessId, line: &CommandLine) -> bool {
+    /// Whether one that was found is what it was taken for: a match still meets all criteria, and the rest has not
+    /// become another component's. What cannot be told is not so.
+    fn is_right(
+        &self,
+        component: &HostComponent,
+        id: ProcessId,
+        line: &CommandLine,
+        process: &Attributes<'_>,
+    ) -> bool {
         match self.matched.contains(&id) {
-            true => component.claims(line),
-            false => {
-                self.config.iter().flat_map(|config| &config.components).all(|other| {
-                    other.name == component.name || component.claims(line) || !other.claims(line)
-                })
-            }
+            true => component.claims(line, process) == Ok(true),
+            false => self.config.iter().flat_map(|config| &config.components).all(|other| {
+                other.name == component.name
+                    || component.claims(line, process) == Ok(true)
+                    || other.claims(line, process) == Ok(false)
+            }),
         }
     }
 }
@@ -153,7 +187,8 @@ impl<'a> Chase<'a> {
         Ok(left)
     }
 
-    /// Signals those of `ids` that still are what they were when `left` was seen.
+    /// Signals those of `ids` that still are what they were when `left` was seen, and lets those that are suspended run
+    /// again, so that they act on it.
     pub(super) async fn signal(
         &self,
         left: &Left,
@@ -161,12 +196,23 @@ impl<'a> Chase<'a> {
         signal: Signal,
     ) -> Result<Signalled, Refusal> {
         let (left, component, ids) = (left.clone(), Arc::clone(&self.component), ids.to_vec());
+        let group = self.act.group.clone();
         off_the_runtime(move || {
             let proc = Proc::open().map_err(unreadable)?;
+            let freezers = Freezers::read();
             let mut signalled = Signalled::default();
             for id in ids {
-                let held = Held::new(&proc, id, |line| left.is_right(&component, id, line));
-                match held.and_then(|held| held.map(|held| held.send(signal)).transpose()) {
+                let is_right = |line: &CommandLine, process: &Attributes<'_>| {
+                    left.is_right(&component, id, line, process)
+                };
+                let held = Held::new(&proc, id, &freezers, is_right);
+                let sent = held.and_then(|held| {
+                    held.map(|held| {
+                        held.send(signal).map(|()| signalled.resume(&held, signal, group.as_ref()))
+                    })
+                    .transpose()
+                });
+                match sent {
                     Ok(Some(())) => signalled.reached.push(id),
                     Ok(None) => {}
                     // The others are signalled all the same.
@@ -197,7 +243,13 @@ impl<'a> Chase<'a> {
         let (seen, component) = (left.clone(), Arc::clone(&self.component));
         let mut held = off_the_runtime(move || {
             let proc = Proc::open().map_err(unreadable)?;
-            let hold = |id| Held::new(&proc, id, |line| seen.is_right(&component, id, line)).transpose();
+            let freezers = Freezers::default();
+            let hold = |id| {
+                let is_right = |line: &CommandLine, process: &Attributes<'_>| {
+                    seen.is_right(&component, id, line, process)
+                };
+                Held::new(&proc, id, &freezers, is_right).transpose()
+            };
             awaited.into_iter().filter_map(hold).collect::<Result<Vec<Held>, Refusal>>()
         })
         .await?;

@@ -68,13 +68,16 @@ impl Eyes {
         // A reload may have moved it, or taken it away.
         let name = &self.component.name;
         let at = sight.config.components.iter().position(|known| known.name == *name);
-        let found = at.and_then(|at| Some((sight.config.components.get(at)?, matches.get(at)?)));
-        let (component, matches) = found
+        let found = at.and_then(|at| Some((at, sight.config.components.get(at)?, matches.get(at)?)));
+        let (at, component, matches) = found
             .ok_or_else(|| unavailable("a new configuration has taken it from this host in the meantime"))?;
         if !same_parts(&component.parts, &self.component.parts) {
             return Err(unavailable("a new configuration has changed its criteria in the meantime"));
         }
-        let circumstances = Circumstances { unseen: sight.unseen.clone(), ..Circumstances::default() };
+        if let Some(reason) = component.unknown_user() {
+            return Err(Refusal::new(Code::FailedPrecondition, reason));
+        }
+        let circumstances = Circumstances { unseen: sight.unseen.of(at), ..Circumstances::default() };
         let report = ComponentReport::new(component, matches, circumstances);
         match (&report.unseen, report.state) {
             // Whether it runs is not known: to start or stop it would be a guess.

@@ -10,12 +10,18 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tonic::Code;
 
 use super::refusal::Refusal;
+use crate::attributes::Attributes;
+use crate::cgroup_mount::{Freezers, FrozenGroup};
 use crate::procfs::Proc;
 
 /// A process that is held.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) id: ProcessId,
+    /// A signal had stopped it.
+    pub(super) is_stopped: bool,
+    /// The frozen control group that it was in.
+    pub(super) frozen: Option<FrozenGroup>,
     pidfd: OwnedFd,
 }
 
@@ -25,7 +31,8 @@ impl Held {
     pub(super) fn new(
         proc: &Proc,
         id: ProcessId,
-        is_right: impl Fn(&CommandLine) -> bool,
+        freezers: &Freezers,
+        is_right: impl Fn(&CommandLine, &Attributes<'_>) -> bool,
     ) -> Result<Option<Self>, Refusal> {
         let Some(raw) = i32::try_from(id.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
         let pidfd = match pidfd_open(raw, PidfdFlags::empty()) {
@@ -36,12 +43,16 @@ impl Held {
             }
         };
         let mut line = CommandLine::new();
-        let is_it = proc.process(id.pid).and_then(|folder| {
+        let read = proc.process(id.pid).and_then(|folder| {
             let stat = folder.stat()?;
             folder.command_line(&mut line)?;
-            Ok(stat.start_ticks == id.start_ticks && !stat.is_zombie && is_right(&line))
+            let attributes = Attributes::new(proc, &folder, id.pid);
+            let is_it = stat.start_ticks == id.start_ticks && !stat.is_zombie && is_right(&line, &attributes);
+            let frozen = attributes.control_groups().ok().and_then(|groups| freezers.frozen(groups));
+            Ok(is_it.then_some((stat.is_stopped, frozen)))
         });
-        Ok(matches!(is_it, Ok(true)).then_some(Self { id, pidfd }))
+        let state = read.ok().flatten();
+        Ok(state.map(|(is_stopped, frozen)| Self { id, is_stopped, frozen, pidfd }))
     }
 
     /// Signals it; one that has ended is none to complain of.
@@ -106,16 +117,17 @@ mod tests {
         let id = Table::read().unwrap().id(child.id()).unwrap();
         // The PID has gone to another process since.
         let another = ProcessId { start_ticks: id.start_ticks - 1, ..id };
-        assert!(Held::new(&proc, another, |_| true).unwrap().is_none());
+        let hold = |id, is_right: bool| Held::new(&proc, id, &Freezers::read(), |_, _| is_right).unwrap();
+        assert!(hold(another, true).is_none());
         // It is the same process, and runs something else by now.
-        assert!(Held::new(&proc, id, |_| false).unwrap().is_none());
+        assert!(hold(id, false).is_none());
         assert!(child.try_wait().unwrap().is_none());
 
-        let held = Held::new(&proc, id, |_| true).unwrap().unwrap();
+        let held = hold(id, true).unwrap();
         assert_eq!(named(&proc, &[id, another]), format!("pid {0} (sleep), pid {0}", child.id()));
         held.send(Signal::KILL).unwrap();
         child.wait().unwrap();
         assert!(still_there(vec![held]).unwrap().is_empty());
-        assert!(Held::new(&proc, id, |_| true).unwrap().is_none());
+        assert!(hold(id, true).is_none());
     }
 }

@@ -26,6 +26,7 @@ use super::launch_record::{LAUNCH_ID, Launch, monotonic_ms, new_launch_id};
 use super::launches::Launches;
 use super::log_tail::{length, log_tail};
 use super::refusal::Refusal;
+use crate::cgroup_mount::Freezers;
 use crate::clean_start::{Account, CleanStart, environment_file};
 use crate::logs::LogPath;
 use crate::procfs::Proc;
@@ -82,7 +83,7 @@ impl Launched {
                 format!("what an earlier agent launched cannot be watched: {error}"),
             )
         };
-        let held = Held::new(&Proc::open().map_err(unreadable)?, id, |_| true)?;
+        let held = Held::new(&Proc::open().map_err(unreadable)?, id, &Freezers::default(), |_, _| true)?;
         let (ended, has_ended) = watch::channel(held.is_none());
         if let Some(held) = held {
             Handle::current().spawn(async move {
@@ -370,6 +371,10 @@ async fn reap(
                 if let Some(group) = group {
                     // An error says that the group is gone, which is what is wanted.
                     let _ = kill_process_group(group, signal);
+                    if signal == Signal::TERM {
+                        // One that is stopped acts on nothing else.
+                        let _ = kill_process_group(group, Signal::CONT);
+                    }
                 }
             }
         }

@@ -11,6 +11,7 @@
 //! | `aftermath` | ending what a failed start leaves |
 //! | `stop`, `chase`, `held` | asking it to end, until nothing of it is left |
 //! | `supervisor` | what else would bring it back |
+//! | `suspension` | processes that cannot act on a signal, as sentences |
 //! | `restart` | both |
 //! | `launch`, `ending`, `log_tail` | running a command detached, and how it ended |
 //! | `table`, `scope` | who is whose child; what belongs to a component |
@@ -43,5 +44,6 @@ mod scope;
 mod start;
 mod stop;
 mod supervisor;
+mod suspension;
 mod table;
 mod take_up;

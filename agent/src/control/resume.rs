@@ -19,6 +19,7 @@ use super::held::{Held, still_there};
 use super::launch_record::{BegunAction, monotonic_ms};
 use super::refusal::{Refusal, off_the_runtime};
 use super::take_up::{TakeUp, take_up};
+use crate::cgroup_mount::Freezers;
 use crate::procfs::Proc;
 
 /// How often it is asked whether an earlier agent's stop command has ended.
@@ -92,7 +93,8 @@ pub(super) async fn resume(
 /// Waits for a stop command for as long as a stop may take; then it is ended.
 async fn until_ended(act: &Act, id: ProcessId) -> Result<(), Refusal> {
     let deadline = Instant::now() + act.component.stop.timeout;
-    let hold = move || Held::new(&Proc::open().map_err(Refusal::failed)?, id, |_| true);
+    let hold =
+        move || Held::new(&Proc::open().map_err(Refusal::failed)?, id, &Freezers::default(), |_, _| true);
     let Some(held) = off_the_runtime(hold).await? else { return Ok(()) };
     let mut left = vec![held];
     while Instant::now() < deadline && act.eyes.glance().await?.state != State::Stopped {

@@ -19,6 +19,7 @@ use super::eyes::pids_text;
 use super::launch::{Launched, Order, Purpose, launch};
 use super::refusal::{Refusal, off_the_runtime};
 use super::supervisor::{Origin, Supervisor};
+use super::suspension::{FrozenProcesses, resumed_text};
 use super::table::Table;
 use crate::procfs::Proc;
 
@@ -56,6 +57,7 @@ pub(super) async fn stop(act: &Act) -> Result<Done, Refusal> {
         asked: HashSet::new(),
         denied: HashSet::new(),
         why_denied: None,
+        frozen: FrozenProcesses::default(),
         command: Command::Untried,
     };
     let outcome = stop.until_gone(left).await;
@@ -94,6 +96,7 @@ struct Stop<'a> {
     /// Those that the agent may not signal.
     denied: HashSet<ProcessId>,
     why_denied: Option<Refusal>,
+    frozen: FrozenProcesses,
     command: Command,
 }
 
@@ -143,11 +146,19 @@ impl Stop<'_> {
         }
     }
 
-    /// Takes note of what became of a signal; gives those that it reached.
+    /// Takes note of what became of a signal, and tells who was suspended; gives those that it reached.
     fn note(&mut self, signalled: Signalled) -> Vec<u32> {
         self.denied.extend(signalled.denied);
         if self.why_denied.is_none() {
             self.why_denied = signalled.why;
+        }
+        if let Some(text) = resumed_text(&signalled.resumed) {
+            self.act.news.tell(Phase::Signalled, text, signalled.resumed.iter().map(|id| id.pid).collect());
+        }
+        let frozen: Vec<ProcessId> = signalled.frozen.iter().map(|(id, _)| *id).collect();
+        self.frozen.note(&signalled.reached, signalled.frozen);
+        if let Some(why) = self.frozen.why(&frozen) {
+            self.act.news.tell(Phase::Waiting, why, frozen.iter().map(|id| id.pid).collect());
         }
         signalled.reached.iter().map(|id| id.pid).collect()
     }
@@ -185,6 +196,9 @@ impl Stop<'_> {
                 self.run_command().await;
             }
             if matches!(self.command, Command::Runs(_) | Command::Worked) {
+                // The command signals them, too; one that is stopped would not act on that.
+                let resumed = self.chase.signal(left, &fresh, Signal::CONT).await?;
+                self.note(Signalled { denied: Vec::new(), why: None, ..resumed });
                 return Ok(());
             }
         }
@@ -279,9 +293,12 @@ impl Stop<'_> {
         }
         if !rule.kill {
             let named = who(&left.all()).await;
-            let reason = format!(
+            let mut reason = format!(
                 "{named} did not end within {seconds} s of {of_what}, and kill = false in its configuration"
             );
+            if let Some(why) = self.frozen.why(&left.all()) {
+                reason.push_str(&format!("; {why}"));
+            }
             return Err(Refusal::new(Code::DeadlineExceeded, reason));
         }
         let deadline = Instant::now() + KILLED;
@@ -319,9 +336,11 @@ impl Stop<'_> {
                     return Err(self.brought_back(&left).await);
                 }
                 let (named, seconds) = (who(&survivors).await, KILLED.as_secs());
-                let reason = format!(
-                    "{named} did not end within {seconds} s of SIGKILL; the kernel holds it, perhaps on a disk"
-                );
+                let why = self
+                    .frozen
+                    .why(&survivors)
+                    .unwrap_or_else(|| "the kernel holds it, perhaps on a disk".to_owned());
+                let reason = format!("{named} did not end within {seconds} s of SIGKILL; {why}");
                 return Err(Refusal::new(Code::DeadlineExceeded, reason));
             }
         }

@@ -24,7 +24,7 @@ fn component(name: &str, probe: Option<ProbeRule>) -> HostComponent {
     HostComponent {
         name: name.into(),
         aliases: vec![],
-        parts: vec![Part { name: None, criteria: vec![], count: Count::ONE }],
+        parts: vec![Part { name: None, criteria: vec![], count: Count::ONE, container: false }],
         start: None,
         stop: StopRule::default(),
         probe,

@@ -8,6 +8,7 @@
 //! | `listing` | what a listing of /proc shows that is new; pure |
 //! | `deaths` | pidfds, which tell of deaths where the kernel tells nothing else |
 //! | `tracker` | which processes are the components'; pure |
+//! | `unseen` | what a look does not show, as sentences; pure |
 //! | `thread` | the loop that drives all these |
 
 mod connector;
@@ -16,6 +17,7 @@ pub mod event;
 mod listing;
 mod thread;
 mod tracker;
+mod unseen;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +30,7 @@ use rustix::fd::OwnedFd;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::thread::Thread;
-pub(crate) use self::tracker::unseen;
+pub(crate) use self::unseen::Unseen;
 use crate::gone::Gone;
 
 /// How many commands may wait: each action asks one question at a time, and so does each caller of a report.
@@ -59,8 +61,8 @@ pub(crate) struct Sight {
     pub(crate) config: Arc<HostConfig>,
     /// The matched processes, or why they cannot be seen.
     pub(crate) matches: Result<Arc<Matches>, String>,
-    /// Why not every process could be read, where some could not.
-    pub(crate) unseen: Option<String>,
+    /// What could not be seen of them.
+    pub(crate) unseen: Unseen,
     pub(crate) figures: ScanFigures,
     pub(crate) watch: Watch,
 }

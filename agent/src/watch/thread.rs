@@ -327,10 +327,12 @@ impl Thread {
     /// With events: the kernel may drop one without a word where it has no memory left, so that what is called
     /// running is looked at again now and then.
     fn verify(&mut self, now: Instant) {
-        let Source::Events(_) = &self.source else { return };
+        let (Source::Events(_), Some(inspector)) = (&self.source, &mut self.inspector) else { return };
         self.beats += 1;
-        if let Some(inspector) = self.inspector.as_mut().filter(|_| self.beats.is_multiple_of(VERIFIED)) {
-            self.tracker.verify(now, inspector);
+        match self.beats.is_multiple_of(VERIFIED) {
+            true => self.tracker.verify(now, inspector),
+            // No event tells of a process that was stopped by a signal, or frozen.
+            false => self.tracker.refresh(inspector),
         }
     }
 
@@ -410,7 +412,7 @@ impl Thread {
         for (process, parts) in self.tracker.matches() {
             for id in parts {
                 let part = matches.get_mut(id.component).and_then(|component| component.get_mut(id.part));
-                part.into_iter().for_each(|part| part.push(process));
+                part.into_iter().for_each(|part| part.push(process.clone()));
             }
         }
         matches

@@ -9,7 +9,8 @@ use rta_shared::process::Process;
 use rustix::io::Errno;
 
 use super::event::ProcessEvent;
-use crate::inspect::{Look, Seen};
+use super::unseen::Unseen;
+use crate::inspect::{Candidate, Look, Seen};
 
 /// A child shows its parent's command line until it calls exec, which most do at once: it is looked at only after
 /// this time.
@@ -17,7 +18,7 @@ const UNBORN: Duration = Duration::from_millis(100);
 /// When a scan finds what no event has told, the event may be on its way: it counts as missed after this time.
 const EXCUSED: Duration = Duration::from_millis(500);
 
-/// The table of matched processes.
+/// The table of matched processes, and of those that may be, or may become, a component's.
 #[derive(Debug, Default)]
 pub(super) struct Tracker {
     matched: HashMap<u32, Matched>,
@@ -32,8 +33,7 @@ pub(super) struct Tracker {
 
 #[derive(Debug)]
 struct Matched {
-    process: Process,
-    parts: Vec<PartId>,
+    candidate: Candidate,
     /// The scan that confirmed it last.
     scan: u64,
 }
@@ -153,28 +153,59 @@ impl Tracker {
         }
     }
 
+    /// Looks whether the processes that are known are free to run, and again at those that would be a component's but
+    /// for their user or another attribute, of whose change nobody tells.
+    pub(super) fn refresh(&mut self, look: &mut impl Look) {
+        let mut pids: Vec<u32> = Vec::new();
+        for (pid, matched) in &mut self.matched {
+            let candidate = &mut matched.candidate;
+            if candidate.parts.is_empty() {
+                pids.push(*pid);
+                continue;
+            }
+            match look.suspension(candidate.process.id) {
+                Ok(suspension) if suspension == candidate.process.suspension => {}
+                Ok(suspension) => {
+                    candidate.process.suspension = suspension;
+                    self.changed = true;
+                }
+                // It has ended: that is told in a moment, or found by the next look.
+                Err(_) => {}
+            }
+        }
+        for pid in pids {
+            self.see(pid, Occasion::News, look);
+        }
+    }
+
     /// Looks at one process, and notes what it is.
     pub(super) fn see(&mut self, pid: u32, occasion: Occasion, look: &mut impl Look) {
         let seen = look.look(pid);
         let reads_alike = match &seen {
             Seen::Unreadable(error) => self.unreadable.insert(pid, *error) == Some(*error),
-            Seen::Other | Seen::Match(..) => self.unreadable.remove(&pid).is_none(),
+            Seen::Other | Seen::Candidate(_) => self.unreadable.remove(&pid).is_none(),
         };
-        let matches_alike = match seen {
-            Seen::Match(process, parts) => {
-                let scan = self.scan;
-                let new = Matched { process, parts, scan };
-                let old = self.matched.insert(pid, new);
-                let new = &self.matched[&pid];
-                old.is_some_and(|old| old.process.id == new.process.id && old.parts == new.parts)
+        let old = self.matched.remove(&pid).map(|matched| matched.candidate);
+        let new = match seen {
+            Seen::Candidate(candidate) => {
+                let matched = Matched { candidate, scan: self.scan };
+                Some(&self.matched.entry(pid).or_insert(matched).candidate)
             }
-            Seen::Other | Seen::Unreadable(_) => self.matched.remove(&pid).is_none(),
+            Seen::Other | Seen::Unreadable(_) => None,
         };
-        if matches_alike && reads_alike {
+        let matches_alike = match (&old, new) {
+            (Some(old), Some(new)) => old.is_same_match(new),
+            // One that is none at the moment comes and goes without notice.
+            (Some(one), None) => one.parts.is_empty(),
+            (None, Some(one)) => one.parts.is_empty(),
+            (None, None) => true,
+        };
+        let is_explained = old.iter().chain(new).any(|candidate| candidate.may_change);
+        if old.as_ref() == new && reads_alike {
             return;
         }
         self.changed = true;
-        if let (Occasion::Scan(now), false) = (occasion, matches_alike) {
+        if let (Occasion::Scan(now), false, false) = (occasion, matches_alike, is_explained) {
             self.suspects.insert(pid, now);
         }
     }
@@ -196,34 +227,23 @@ impl Tracker {
 
     /// Who has this PID, as far as it is known to be matched.
     pub(super) fn process(&self, pid: u32) -> Option<&Process> {
-        self.matched.get(&pid).map(|matched| &matched.process)
+        self.matched.get(&pid).map(|matched| &matched.candidate.process)
     }
 
     /// Every matched process with its parts, by PID.
     pub(super) fn matches(&self) -> Vec<(Process, Vec<PartId>)> {
+        let candidates = self.matched.values().map(|matched| &matched.candidate);
+        let matching = candidates.filter(|candidate| !candidate.parts.is_empty());
         let mut matches: Vec<_> =
-            self.matched.values().map(|matched| (matched.process, matched.parts.clone())).collect();
+            matching.map(|candidate| (candidate.process.clone(), candidate.parts.clone())).collect();
         matches.sort_by_key(|(process, _)| process.id);
         matches
     }
 
-    /// Why not every process is seen, as a sentence; `None` where each is.
-    pub(super) fn unseen(&self) -> Option<String> {
-        unseen(&self.unreadable)
+    /// What is not seen, and why.
+    pub(super) fn unseen(&self) -> Unseen {
+        Unseen::new(&self.unreadable, self.matched.values().map(|matched| &matched.candidate))
     }
-}
-
-/// What it means that these processes cannot be read, as a sentence; `None` where there are none.
-pub(crate) fn unseen(unreadable: &BTreeMap<u32, Errno>) -> Option<String> {
-    let (pid, error) = unreadable.first_key_value()?;
-    let others = match unreadable.len() - 1 {
-        0 => String::new(),
-        1 => ", nor that of another one".to_owned(),
-        others => format!(", nor those of {others} others"),
-    };
-    Some(format!(
-        "the command line of pid {pid} cannot be read{others}: {error}; run the agent as root or give it CAP_SYS_PTRACE"
-    ))
 }
 
 #[cfg(test)]

@@ -122,7 +122,13 @@ impl Agent {
         let (component, target) = (component.as_str().to_owned(), Some(self.target()?));
         let request = v1::AgentServiceExplainRequest { component, target };
         let parts = self.looked(client.explain(request)).await?.parts;
-        Ok(parts.into_iter().map(Into::into).collect())
+        let parts = parts.into_iter().map(TryInto::try_into).collect::<Result<_, ProtocolError>>();
+        parts.map_err(|error| {
+            OperationError::new(
+                Code::Internal,
+                format!("the agent on {} is not understood: {error}", self.host),
+            )
+        })
     }
 
     /// What a look at the host's processes comes to.

@@ -3,6 +3,7 @@
 use rta_shared::autostart::Autostart;
 use rta_shared::overview::Health;
 use rta_shared::probe::ProbeState;
+use rta_shared::process::Suspension;
 use rta_shared::report::{ComponentReport, PartReport, State};
 use rta_shared::unit::UnitReport;
 
@@ -32,6 +33,7 @@ pub(super) fn alone(seen: &ComponentReport) -> (Health, String) {
                 reasons.push("it runs more than once".to_owned());
             }
             reasons.extend(surplus);
+            reasons.extend(Suspension::sentences(&seen.processes));
             if let Some(probe) = seen.probe.as_ref().filter(|probe| probe.state == ProbeState::Failing) {
                 reasons.push(format!("its probe fails: {}", probe.reason));
             }
@@ -111,6 +113,7 @@ mod tests {
     use jiff::Timestamp;
     use rta_shared::config::Count;
     use rta_shared::probe::ProbeReport;
+    use rta_shared::process::{Process, ProcessId};
 
     use super::*;
 
@@ -179,6 +182,17 @@ mod tests {
                     .to_owned()
             )
         );
+    }
+
+    #[test]
+    fn suspended_process_degrades() {
+        let mut report = seen(State::Running);
+        report.processes = vec![Process {
+            suspension: Some(Suspension::Signal),
+            ..Process::new(ProcessId { pid: 4242, start_ticks: 1 }, 1)
+        }];
+        let reason = "pid 4242 is stopped by a signal (SIGSTOP); resume it with kill -CONT 4242";
+        assert_eq!(alone(&report), (Health::Degraded, reason.to_owned()));
     }
 
     fn unit(active: &str, sub: &str, result: &str) -> Option<UnitReport> {

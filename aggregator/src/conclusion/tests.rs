@@ -117,7 +117,7 @@ impl World {
 }
 
 fn process(pid: u32, parent_pid: u32) -> Process {
-    Process { id: ProcessId { pid, start_ticks: 1 }, parent_pid, started_at: None }
+    Process::new(ProcessId { pid, start_ticks: 1 }, parent_pid)
 }
 
 /// What an agent says of a component that is not divided, with these processes.
@@ -125,7 +125,7 @@ fn seen_as(name: &Name, processes: Vec<Process>, action: Option<Hold>) -> Compon
     let component = HostComponent {
         name: name.clone(),
         aliases: vec![],
-        parts: vec![Part { name: None, criteria: vec![], count: Count::ONE }],
+        parts: vec![Part { name: None, criteria: vec![], count: Count::ONE, container: false }],
         start: None,
         stop: StopRule::default(),
         probe: None,

@@ -43,6 +43,7 @@ fn platform(shape: &Shape) -> Platform {
         name: name(at),
         aliases: vec![],
         parts: vec![],
+        container: false,
         depends_on: needs
             .iter()
             .filter(|_| at > 0)

@@ -35,6 +35,9 @@ pub(crate) enum Remote {
     List {
         #[command(flatten)]
         place: Place,
+        /// Also the users that the processes act for
+        #[arg(short, long, conflicts_with = "json")]
+        verbose: bool,
         /// The overview as JSON
         #[arg(long)]
         json: bool,

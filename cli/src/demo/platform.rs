@@ -57,7 +57,7 @@ pub(super) fn host_config(platform: &Platform, host: &Host, programs: &Path) -> 
                 anyhow::anyhow!("the demo has no stand-in for component \"{}\"", component.name)
             })?;
         for part in &mut component.parts {
-            part.criteria.push(Criterion { index: Some(0), regex: only_ours.clone() });
+            part.criteria.push(Criterion::argument(Some(0), only_ours.clone()));
         }
         let mut command = vec![programs.join(program).to_string_lossy().into_owned()];
         command.extend(arguments);
@@ -97,7 +97,7 @@ mod tests {
                 let matched: Vec<_> = configs
                     .iter()
                     .flat_map(|config| config.components.iter().map(move |other| (&config.host, other)))
-                    .filter(|(_, other)| other.claims(&line))
+                    .filter(|(_, other)| other.fits_arguments(&line))
                     .map(|(host, other)| (host.as_str(), other.name.as_str()))
                     .collect();
                 assert_eq!(matched, [(config.host.as_str(), component.name.as_str())]);
@@ -113,7 +113,7 @@ mod tests {
         for component in &config.components {
             let mut command = command(component).clone();
             command[0] = "/usr/bin/java".to_owned();
-            assert!(!component.claims(&CommandLine::from_arguments(&command)));
+            assert!(!component.fits_arguments(&CommandLine::from_arguments(&command)));
         }
     }
 }

@@ -3,16 +3,38 @@
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, Width};
 use rta_shared::overview::{Health, InstanceOverview, Overview};
+use rta_shared::process::Process;
 use rta_shared::text::printable;
 
 use super::{Style, note, shape};
 
-const HEADER: [&str; 7] = ["ENVIRONMENT", "HOST", "COMPONENT", "STATE", "HEALTH", "PIDS", "REASON"];
+/// The column of users is left out where it was not asked for.
+const HEADER: [&str; 8] = ["ENVIRONMENT", "HOST", "COMPONENT", "STATE", "HEALTH", "PIDS", USERS, "REASON"];
+const USERS: &str = "USER";
 
 /// The table of `overview`; each line ends with a line feed.
 pub(crate) fn table(overview: &Overview, style: Style) -> String {
+    rendered(overview, style, false)
+}
+
+/// [`table`] with the users that the processes act for.
+pub(crate) fn table_with_users(overview: &Overview, style: Style) -> String {
+    rendered(overview, style, true)
+}
+
+/// The users that these processes act for, each once, sorted; empty where that is not known.
+pub(crate) fn users(processes: &[Process]) -> Vec<&str> {
+    let users = processes.iter().map(|process| process.user.as_str());
+    let mut users: Vec<&str> = users.filter(|user| !user.is_empty()).collect();
+    users.sort_unstable();
+    users.dedup();
+    users
+}
+
+fn rendered(overview: &Overview, style: Style, has_users: bool) -> String {
     let mut table = Table::new();
-    table.set_header(HEADER.map(|title| match style.colour {
+    let header: Vec<&str> = HEADER.into_iter().filter(|title| has_users || *title != USERS).collect();
+    table.set_header(header.iter().map(|title| match style.colour {
         true => Cell::new(title).add_attribute(Attribute::Bold),
         false => Cell::new(title),
     }));
@@ -30,20 +52,24 @@ pub(crate) fn table(overview: &Overview, style: Style) -> String {
         let pids: Vec<String> = instance.processes.iter().map(|process| process.id.pid.to_string()).collect();
         // Every field of a pipe holds something, so that columns can be told apart.
         let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
-        table.add_row([
+        let mut row = vec![
             Cell::new(printable(located.environment.name.as_str())),
             Cell::new(printable(located.host.name.as_str())),
             Cell::new(printable(instance.component.as_str())),
             Cell::new(instance.state.map_or("-", |state| state.word())),
             health_cell(instance.health, style),
             Cell::new(or_dash(pids.join(","))),
-            Cell::new(or_dash(printable(&remark(instance)).into_owned())),
-        ]);
+        ];
+        if has_users {
+            row.push(Cell::new(or_dash(printable(&users(&instance.processes).join(",")).into_owned())));
+        }
+        row.push(Cell::new(or_dash(printable(&remark(instance)).into_owned())));
+        table.add_row(row);
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
         // However narrow the terminal, names stay whole; only the reason is wrapped.
-        column.set_constraint(match column.index + 1 == HEADER.len() {
+        column.set_constraint(match column.index + 1 == header.len() {
             true => ColumnConstraint::LowerBoundary(Width::Fixed(12)),
             false => ColumnConstraint::ContentWidth,
         });
@@ -87,6 +113,7 @@ mod tests {
     use rta_shared::control::{ActionKind, Hold, Requester};
     use rta_shared::maintenance::Maintenance;
     use rta_shared::overview::{EnvironmentOverview, HostOverview};
+    use rta_shared::process::ProcessId;
     use rta_shared::report::State;
 
     use super::*;
@@ -145,6 +172,20 @@ mod tests {
                 .is_some_and(|line| line.starts_with("DEV          h     kafka server  stopped  down    -"))
         );
         assert!(text.contains(reason.trim()) && !text.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn users_are_listed_once_each_where_they_are_asked_for() {
+        let mut shown = overview("kafka server", "x");
+        let process = |pid, user: &str| Process {
+            user: user.to_owned(),
+            ..Process::new(ProcessId { pid, start_ticks: 1 }, 1)
+        };
+        shown.environments[0].hosts[0].instances[0].processes =
+            vec![process(7, "root"), process(8, "kafka\u{1b}"), process(9, "root"), process(10, "")];
+        let text = table_with_users(&shown, PIPE);
+        assert!(text.contains("7,8,9,10  kafka\\u{1b},root  x\n"), "{text}");
+        assert!(!table(&shown, PIPE).contains("root"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use rta_shared::tls::certificate::end;
 use rta_shared::usage::Usage;
 
 use super::note;
+use super::table::users;
 
 /// A block for each host of `overview`, at the moment `now`.
 pub(crate) fn verbose(overview: &Overview, now: Timestamp) -> String {
@@ -115,6 +116,10 @@ fn host_use(usage: &Usage, now: Timestamp) -> String {
 fn instance_words(instance: &InstanceOverview, usage: Option<&Usage>, now: Timestamp) -> String {
     let pids = instance.processes.iter().map(|process| process.id.pid);
     let mut words = Vec::new();
+    let users = users(&instance.processes);
+    if !users.is_empty() {
+        words.push(format!("user {}", users.join(", ")));
+    }
     if let Some(used) = usage.and_then(|usage| usage.together(pids)) {
         words.push(format!("cpu {}", percent(used.cpu_percent)));
         words.push(memory(used.resident_bytes));
@@ -167,9 +172,8 @@ mod tests {
             state: Some(State::Partial),
             health: Health::Degraded,
             processes: vec![Process {
-                id: ProcessId { pid: 7, start_ticks: 1 },
-                parent_pid: 1,
-                started_at: None,
+                user: "spark".to_owned(),
+                ..Process::new(ProcessId { pid: 7, start_ticks: 1 }, 1)
             }],
             reason: String::new(),
             cause: None,
@@ -263,7 +267,7 @@ mod tests {
              configuration abc, as the aggregator's\n  \
              certificate ends in 40 days\n  \
              load 0.50 0.25 0.12 on 8 cores, memory 12 GB of 32 GB used, up for 12 d (since 2026-11-12 09:30 UTC)\n  \
-             processor  cpu 12.5 %, 512 MB, 30 threads, 1 open file, launcher 1/1, driver 0/1, probe passing for 3 min\n"
+             processor  user spark, cpu 12.5 %, 512 MB, 30 threads, 1 open file, launcher 1/1, driver 0/1, probe passing for 3 min\n"
         );
         assert!(!summary(&overview(), now()).contains("warning"));
     }
@@ -330,6 +334,7 @@ mod tests {
         host.agent.as_mut().unwrap().config_differs = true;
         host.agent.as_mut().unwrap().seen_at = before(90);
         host.instances.iter_mut().for_each(|instance| instance.parts.clear());
+        host.instances.iter_mut().for_each(|instance| instance.processes.clear());
         host.instances.iter_mut().for_each(|instance| instance.probe = None);
         let text = verbose(&shown, now());
         assert_eq!(

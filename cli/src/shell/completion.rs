@@ -179,7 +179,7 @@ mod tests {
             ("stop kafka server --host C9", 25, &["c9t1 "]),
             ("stop --env=d", 5, &["--env=DEV "]),
             ("stop --no", 5, &["--no-dependencies "]),
-            ("list --", 5, &["--env", "--help", "--host", "--json"]),
+            ("list --", 5, &["--env", "--help", "--host", "--json", "--verbose"]),
             ("status --v", 7, &["--verbose "]),
             ("status --verbose raw", 17, &["raw writer "]),
             ("events --kind st", 14, &["step "]),

@@ -37,7 +37,7 @@ pub fn platform_changes(old: &Platform, new: &Platform) -> Vec<String> {
     components.tell("component", &mut changes, |old: &Component, new: &Component| {
         fields(&[
             ("aliases", old.aliases == new.aliases),
-            ("criteria", old.parts == new.parts),
+            ("criteria", old.parts == new.parts && old.container == new.container),
             ("dependencies", old.depends_on == new.depends_on),
             ("start", old.start == new.start),
             ("stop", old.stop == new.stop),
@@ -127,18 +127,15 @@ fn fields(fields: &[(&str, bool)]) -> Vec<String> {
     if changed.is_empty() { Vec::new() } else { vec![format!("{} changed", changed.join(", "))] }
 }
 
-/// Whether two components consist of the same processes. A compiled regex has no equality; its text has.
+/// Whether two components consist of the same processes.
 pub fn same_parts(old: &[Part], new: &[Part]) -> bool {
     old.len() == new.len()
         && old.iter().zip(new).all(|(old, new)| {
             old.name == new.name
                 && old.count == new.count
+                && old.container == new.container
                 && old.criteria.len() == new.criteria.len()
-                && old
-                    .criteria
-                    .iter()
-                    .zip(&new.criteria)
-                    .all(|(old, new)| old.index == new.index && old.regex.as_str() == new.regex.as_str())
+                && old.criteria.iter().zip(&new.criteria).all(|(old, new)| old.is_same_as(new))
         })
 }
 

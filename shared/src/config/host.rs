@@ -9,7 +9,8 @@ use tonic::transport::Uri;
 
 use super::exit::SuccessExitStatus;
 use super::process_settings::{EnvironmentFile, ProcessSettings};
-use crate::matching::{Criterion, matches};
+use crate::attributes::{AttributeCriterion, AttributeTests, ProcessAttributes};
+use crate::matching::{Criterion, arguments_match, test_arguments};
 use crate::name::Name;
 use crate::process::CommandLine;
 
@@ -27,6 +28,18 @@ pub struct HostConfig {
 }
 
 impl HostConfig {
+    /// Looks up the users that criteria name and that have no number yet, by `lookup`, which gives a user's number.
+    pub fn resolve_users(&mut self, lookup: impl Fn(&str) -> Option<u32>) {
+        let parts = self.components.iter_mut().flat_map(|component| &mut component.parts);
+        for criterion in parts.flat_map(|part| &mut part.criteria) {
+            if let Criterion::Attribute(AttributeCriterion::User(user)) = criterion
+                && user.uid.is_none()
+            {
+                user.uid = lookup(&user.name);
+            }
+        }
+    }
+
     /// The component with this name or alias.
     pub fn find(&self, name: &str) -> Option<&HostComponent> {
         let name = Name::from(name);
@@ -70,9 +83,39 @@ pub struct Prerequisite {
 }
 
 impl HostComponent {
-    /// Whether a process with this command line is one of its parts.
-    pub fn claims(&self, line: &CommandLine) -> bool {
-        self.parts.iter().any(|part| matches(&part.criteria, line))
+    /// Returns whether a process with this command line is one of its parts.
+    ///
+    /// # Errors
+    /// Why that cannot be told.
+    pub fn claims(&self, line: &CommandLine, process: &impl ProcessAttributes) -> Result<bool, String> {
+        let mut unreadable = None;
+        for part in self.parts.iter().filter(|part| arguments_match(&part.criteria, line)) {
+            match part.attribute_tests().hold(process) {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(reason) => drop(unreadable.get_or_insert(reason)),
+            }
+        }
+        unreadable.map_or(Ok(false), Err)
+    }
+
+    /// Returns whether a process with this command line is one of its parts as far as the arguments tell. A part that
+    /// tests none of them is left out.
+    pub fn fits_arguments(&self, line: &CommandLine) -> bool {
+        let parts = self.parts.iter().filter(|part| test_arguments(&part.criteria));
+        parts.into_iter().any(|part| arguments_match(&part.criteria, line))
+    }
+
+    /// Returns why its processes cannot be known: a sentence where the host does not know the user of a criterion.
+    pub fn unknown_user(&self) -> Option<String> {
+        let users =
+            self.parts.iter().flat_map(|part| &part.criteria).filter_map(|criterion| match criterion {
+                Criterion::Attribute(AttributeCriterion::User(user)) => Some(user),
+                Criterion::Argument(_) | Criterion::Attribute(_) => None,
+            });
+        let unknown = users.into_iter().find(|user| user.uid.is_none())?;
+        let whose = if unknown.is_implied { "its start command's" } else { "its criterion's" };
+        Some(format!("{}: create the account, or correct {whose} user", unknown.unknown()))
     }
 }
 
@@ -85,6 +128,18 @@ pub struct Part {
     pub criteria: Vec<Criterion>,
     /// How many processes are to hold them.
     pub count: Count,
+    /// Processes of other PID namespaces, as those of containers are, count too.
+    pub container: bool,
+}
+
+impl Part {
+    pub(crate) fn attribute_tests(&self) -> AttributeTests {
+        let attributes = self.criteria.iter().filter_map(|criterion| match criterion {
+            Criterion::Attribute(attribute) => Some(attribute.clone()),
+            Criterion::Argument(_) => None,
+        });
+        AttributeTests::new(attributes, self.container)
+    }
 }
 
 /// How many processes a part is to have. A match whose parent matches too is no further one.

@@ -1,6 +1,7 @@
 //! The whole platform as the configuration describes it: checked, with its variables not yet replaced.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::host::{
 use super::process_settings::{EnvironmentFile, ProcessSettings};
 use super::template::{CompileError, RegexTemplate, Template, UnknownVariable};
 use crate::address::{AddressProblem, host_and_port, url as url_of};
+use crate::attributes::{AttributeCriterion, CriterionKind, UserCriterion};
 use crate::mask::masked_text;
 use crate::matching::Criterion;
 use crate::name::Name;
@@ -38,6 +40,8 @@ pub struct Component {
     pub aliases: Vec<Name>,
     /// The processes it consists of; never empty.
     pub parts: Vec<PartTemplate>,
+    /// See [`Part::container`].
+    pub container: bool,
     /// What must be up for it to be up.
     pub depends_on: Vec<Dependency>,
     /// How to start it; `None`: it is watched, not started.
@@ -85,25 +89,113 @@ pub struct PartTemplate {
 }
 
 impl PartTemplate {
-    fn expand(&self, values: impl Fn(&str) -> Option<Vec<String>>) -> Result<Part, CompileError> {
-        let criteria = self.criteria.iter().map(|criterion| {
-            Ok(Criterion { index: criterion.index, regex: criterion.regex.compile(&values)? })
-        });
-        Ok(Part {
-            name: self.name.clone(),
-            criteria: criteria.collect::<Result<_, CompileError>>()?,
-            count: self.count,
+    /// `user` is that of the start command: it is the processes' too where no criterion says another.
+    fn expand(
+        &self,
+        user: Option<&str>,
+        container: bool,
+        values: impl Fn(&str) -> Option<Vec<String>>,
+    ) -> Result<Part, CompileError> {
+        let criteria = self.criteria.iter().map(|criterion| criterion.expand(&values));
+        let mut criteria: Vec<Criterion> = criteria.collect::<Result<_, CompileError>>()?;
+        let is_said = criteria.iter().any(|criterion| criterion.kind() == CriterionKind::User);
+        if let Some(user) = user.filter(|_| !is_said) {
+            criteria.push(user_criterion(user.to_owned(), true));
+        }
+        Ok(Part { name: self.name.clone(), criteria, count: self.count, container })
+    }
+}
+
+fn user_criterion(name: String, is_implied: bool) -> Criterion {
+    Criterion::Attribute(AttributeCriterion::User(UserCriterion { name, uid: None, is_implied }))
+}
+
+/// A criterion with variables; see [`Criterion`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CriterionTemplate {
+    /// See [`crate::matching::ArgumentCriterion`].
+    Argument {
+        /// See [`crate::matching::ArgumentCriterion::index`].
+        index: Option<i32>,
+        /// See [`crate::matching::ArgumentCriterion::regex`].
+        regex: RegexTemplate,
+    },
+    /// See [`AttributeCriterion::User`].
+    User(Template),
+    /// See [`AttributeCriterion::Unit`].
+    Unit(Template),
+    /// See [`AttributeCriterion::Directory`].
+    Directory(RegexTemplate),
+    /// See [`AttributeCriterion::Executable`].
+    Executable(RegexTemplate),
+    /// See [`AttributeCriterion::Parent`].
+    Parent(RegexTemplate),
+}
+
+impl CriterionTemplate {
+    /// Returns what it looks at.
+    pub fn kind(&self) -> CriterionKind {
+        match self {
+            Self::Argument { .. } => CriterionKind::Argument,
+            Self::User(_) => CriterionKind::User,
+            Self::Unit(_) => CriterionKind::Unit,
+            Self::Directory(_) => CriterionKind::Directory,
+            Self::Executable(_) => CriterionKind::Executable,
+            Self::Parent(_) => CriterionKind::Parent,
+        }
+    }
+
+    /// Returns which argument it looks at; `None` for any, and for what is no argument.
+    pub fn index(&self) -> Option<i32> {
+        match self {
+            Self::Argument { index, .. } => *index,
+            _ => None,
+        }
+    }
+
+    /// Returns the variables that it names.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        let template = match self {
+            Self::User(text) | Self::Unit(text) => text,
+            Self::Argument { regex, .. }
+            | Self::Directory(regex)
+            | Self::Executable(regex)
+            | Self::Parent(regex) => regex.template(),
+        };
+        template.variables()
+    }
+
+    fn expand(&self, values: impl Fn(&str) -> Option<Vec<String>>) -> Result<Criterion, CompileError> {
+        let text = |template: &Template| {
+            let first = |name: &str| values(name)?.into_iter().next();
+            template.expand(first).map_err(CompileError::Unknown)
+        };
+        Ok(match self {
+            Self::Argument { index, regex } => Criterion::argument(*index, regex.compile(&values)?),
+            Self::User(user) => user_criterion(text(user)?, false),
+            Self::Unit(unit) => Criterion::Attribute(AttributeCriterion::Unit(text(unit)?)),
+            Self::Directory(regex) => {
+                Criterion::Attribute(AttributeCriterion::Directory(regex.compile(&values)?))
+            }
+            Self::Executable(regex) => {
+                Criterion::Attribute(AttributeCriterion::Executable(regex.compile(&values)?))
+            }
+            Self::Parent(regex) => Criterion::Attribute(AttributeCriterion::Parent(regex.compile(&values)?)),
         })
     }
 }
 
-/// A criterion with variables.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CriterionTemplate {
-    /// See [`Criterion::index`].
-    pub index: Option<i32>,
-    /// See [`Criterion::regex`].
-    pub regex: RegexTemplate,
+impl fmt::Display for CriterionTemplate {
+    /// What it looks for, as it was written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(text) | Self::Unit(text) => text.fmt(f),
+            Self::Argument { regex, .. }
+            | Self::Directory(regex)
+            | Self::Executable(regex)
+            | Self::Parent(regex) => regex.fmt(f),
+        }
+    }
 }
 
 /// What a component needs.
@@ -490,6 +582,8 @@ impl Platform {
             _ => host.variables.get(name).map(|value| vec![value.clone()]),
         };
         let value = |name: &str| values(name)?.into_iter().next();
+        let command = component.start.as_ref().and_then(|start| start.engine.command());
+        let user = command.and_then(|command| command.user.as_deref());
         let told = |error: &dyn std::fmt::Display| {
             format!("component \"{}\" on host {}: {error}", component.name, host.name)
         };
@@ -499,7 +593,7 @@ impl Platform {
             parts: component
                 .parts
                 .iter()
-                .map(|part| part.expand(values))
+                .map(|part| part.expand(user, component.container, values))
                 .collect::<Result<_, CompileError>>()
                 .map_err(|error| told(&error))?,
             start: component

@@ -105,9 +105,9 @@ impl RegexTemplate {
         }
     }
 
-    /// The variables it names.
-    pub fn variables(&self) -> impl Iterator<Item = &str> {
-        self.0.variables()
+    /// The text that the regex is made of.
+    pub(super) fn template(&self) -> &Template {
+        &self.0
     }
 
     /// The regex in which each variable matches any one of the values given for it.

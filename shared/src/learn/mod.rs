@@ -21,7 +21,7 @@ use self::candidate::{Candidate, Offer, Rank, offer};
 use self::pattern::Variables;
 use crate::config::RegexTemplate;
 use crate::mask::masked_command;
-use crate::matching::Criterion;
+use crate::matching::ArgumentCriterion;
 use crate::process::CommandLine;
 
 /// A component as it could stand in the configuration. Its `Display` is that TOML.
@@ -31,15 +31,31 @@ pub struct Proposal {
     pub name: String,
     /// All hold on the process, and no other process meets all of them. Never empty.
     pub criteria: Vec<ProposedCriterion>,
+    /// The process is one of a container, which counts only where that is said.
+    pub container: bool,
 }
 
 /// A criterion as it could stand in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProposedCriterion {
-    /// See [`Criterion::index`].
-    pub index: Option<i32>,
-    /// A regex with variables; see [`RegexTemplate`].
-    pub regex: String,
+pub enum ProposedCriterion {
+    /// One on an argument, or on any.
+    Argument {
+        /// See [`ArgumentCriterion::index`].
+        index: Option<i32>,
+        /// A regex with variables; see [`RegexTemplate`].
+        regex: String,
+    },
+    /// The user that it acts for.
+    User(String),
+}
+
+/// What is known of a process from which, or against which, criteria are learnt.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'p> {
+    /// Its command line.
+    pub line: &'p CommandLine,
+    /// The user that it acts for; `None` where that is not known.
+    pub user: Option<&'p str>,
 }
 
 /// A process that no criteria tell from some others.
@@ -79,15 +95,17 @@ pub fn identify(line: &CommandLine) -> Identity {
 /// Program and identity (the main class, script or configuration file) are always among them, so that the
 /// component is told from relatives that do not run just now; nothing else is that could be left out.
 /// `variables` are names and values, a name once for each of its values: what of a value stands in an argument is
-/// written as `${name}`, and so each of its values is matched there.
+/// written as `${name}`, and so each of its values is matched there. The user is asked for where the command line does
+/// not tell the process from others, and that does.
 ///
 /// # Errors
 /// The others that meet everything that `target` does.
 pub fn learn(
-    target: &CommandLine,
-    others: &[&CommandLine],
+    target: Subject<'_>,
+    others: &[Subject<'_>],
     variables: &[(String, String)],
 ) -> Result<Proposal, Inseparable> {
+    let Subject { line: target, user } = target;
     let offer = offer(target, &Variables::new(variables));
     let offered = |rank: Rank| -> Vec<Asked> {
         let of_rank = offer.candidates.iter().filter(|candidate| candidate.rank == rank);
@@ -99,7 +117,7 @@ pub fn learn(
     let needs_more = kept.is_empty() || offer.anatomy.is_general && identity.is_empty() && target.len() > 1;
     kept.extend(identity);
     let meets_kept = |line: &CommandLine| kept.iter().all(|asked| asked.criterion.holds(line));
-    let mut left: Vec<usize> = (0..others.len()).filter(|at| meets_kept(others[*at])).collect();
+    let mut left: Vec<usize> = (0..others.len()).filter(|at| meets_kept(others[*at].line)).collect();
     let alike = left.clone();
     let mut added: Vec<Asked> = Vec::new();
     let is_open = |left: &[usize], added: &[Asked]| !left.is_empty() || needs_more && added.is_empty();
@@ -108,25 +126,34 @@ pub fn learn(
         let mut more = if is_open(&left, &added) { offered(rank) } else { break };
         while is_open(&left, &added) {
             let excluded =
-                |asked: &Asked| left.iter().filter(|at| !asked.criterion.holds(others[**at])).count();
+                |asked: &Asked| left.iter().filter(|at| !asked.criterion.holds(others[**at].line)).count();
             let best = more.iter().map(excluded).enumerate().min_by_key(|(_, count)| Reverse(*count));
             let Some((at, count)) = best else { break };
             if count == 0 && !left.is_empty() {
                 break;
             }
             let asked = more.remove(at);
-            left.retain(|at| asked.criterion.holds(others[*at]));
+            left.retain(|at| asked.criterion.holds(others[*at].line));
             added.push(asked);
         }
+    }
+    let is_anothers =
+        |at: &usize| user.is_some() && others[*at].user.is_some_and(|other| Some(other) != user);
+    let user = user.filter(|_| !left.is_empty() && left.iter().all(is_anothers));
+    if user.is_some() {
+        left.clear();
     }
     if !left.is_empty() || kept.len() + added.len() == 0 {
         return Err(Inseparable { others: left, has_secret: offer.has_secret });
     }
     drop_redundant(&mut added, needs_more, |added| {
-        alike.iter().all(|at| added.iter().any(|asked| !asked.criterion.holds(others[*at])))
+        let is_told = |at: &usize| added.iter().any(|asked| !asked.criterion.holds(others[*at].line));
+        alike.iter().all(|at| user.is_some() && is_anothers(at) || is_told(at))
     });
     kept.extend(added);
-    Ok(proposal(target, &offer, kept))
+    let mut proposal = proposal(target, &offer, kept);
+    proposal.criteria.extend(user.map(|user| ProposedCriterion::User(user.to_owned())));
+    Ok(proposal)
 }
 
 /// Takes away, the worst first, what is not needed for `separates` to hold.
@@ -147,15 +174,16 @@ fn proposal(target: &CommandLine, offer: &Offer, asked: Vec<Asked>) -> Proposal 
         name: naming::proposed_name(target, offer),
         criteria: asked
             .into_iter()
-            .map(|asked| ProposedCriterion { index: asked.criterion.index, regex: asked.regex })
+            .map(|asked| ProposedCriterion::Argument { index: asked.criterion.index, regex: asked.regex })
             .collect(),
+        container: false,
     }
 }
 
 /// A candidate, compiled as the configuration's loading would.
 struct Asked {
     regex: String,
-    criterion: Criterion,
+    criterion: ArgumentCriterion,
 }
 
 impl Asked {
@@ -166,7 +194,7 @@ impl Asked {
             Some(of_name.map(|(_, value)| value.clone()).collect())
         };
         let regex = RegexTemplate::parse(&candidate.regex).ok()?.compile(values).ok()?;
-        let criterion = Criterion { index: candidate.index, regex };
+        let criterion = ArgumentCriterion { index: candidate.index, regex };
         criterion.holds(target).then(|| Self { regex: candidate.regex.clone(), criterion })
     }
 }
@@ -175,6 +203,9 @@ impl fmt::Display for Proposal {
     /// A `[[component]]` table, its last line ended.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "[[component]]\nname = {}", toml::Value::from(self.name.as_str()))?;
+        if self.container {
+            writeln!(f, "container = true")?;
+        }
         match self.criteria.as_slice() {
             [one] => writeln!(f, "criteria = [{one}]"),
             several => {
@@ -191,14 +222,21 @@ impl fmt::Display for Proposal {
 impl fmt::Display for ProposedCriterion {
     /// `{ index = 0, regex = '(^|/)java$' }`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (index, regex) = match self {
+            Self::Argument { index, regex } => (index, regex),
+            // A dollar before a brace would begin a variable.
+            Self::User(user) => {
+                return write!(f, "{{ user = {} }}", toml::Value::from(user.replace("${", "$${")));
+            }
+        };
         f.write_str("{ ")?;
-        if let Some(index) = self.index {
+        if let Some(index) = index {
             write!(f, "index = {index}, ")?;
         }
         // A regex has no control character: a literal string holds any that has no apostrophe.
-        match self.regex.contains('\'') {
-            true => write!(f, "regex = {} }}", toml::Value::from(self.regex.as_str())),
-            false => write!(f, "regex = '{}' }}", self.regex),
+        match regex.contains('\'') {
+            true => write!(f, "regex = {} }}", toml::Value::from(regex.as_str())),
+            false => write!(f, "regex = '{regex}' }}"),
         }
     }
 }

@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::attributes::CriterionKind;
 use crate::config::{Source, load_sources};
-use crate::matching::matches;
+use crate::matching::{Criterion, arguments_match};
 
 const IP: [&str; 2] = ["10.0.0.1", "fe80::1"];
 
@@ -29,6 +30,15 @@ fn loaded(proposal: &Proposal) -> Vec<Criterion> {
     platform.host_config(host, &[]).unwrap().components.remove(0).parts.remove(0).criteria
 }
 
+/// A process of which only the command line is known.
+fn subject(line: &CommandLine) -> Subject<'_> {
+    Subject { line, user: None }
+}
+
+fn subjects(lines: &[CommandLine]) -> Vec<Subject<'_>> {
+    lines.iter().map(subject).collect()
+}
+
 fn line(text: &str) -> CommandLine {
     CommandLine::from_arguments(text.split(' '))
 }
@@ -36,10 +46,10 @@ fn line(text: &str) -> CommandLine {
 fn learnt(target: &str, others: &[&str]) -> String {
     let target = line(target);
     let others: Vec<CommandLine> = others.iter().map(|other| line(other)).collect();
-    let proposal = learn(&target, &others.iter().collect::<Vec<_>>(), &variables()).unwrap();
+    let proposal = learn(subject(&target), &subjects(&others), &variables()).unwrap();
     let criteria = loaded(&proposal);
-    assert!(matches(&criteria, &target), "{proposal}");
-    assert!(others.iter().all(|other| !matches(&criteria, other)), "{proposal}");
+    assert!(arguments_match(&criteria, &target), "{proposal}");
+    assert!(others.iter().all(|other| !arguments_match(&criteria, other)), "{proposal}");
     proposal.to_string()
 }
 
@@ -123,13 +133,44 @@ fn what_was_added_and_proves_needless_is_left_out() {
 fn what_cannot_be_told_apart_is_named() {
     let fails = |target: &str, others: &[&str]| {
         let others: Vec<CommandLine> = others.iter().map(|other| line(other)).collect();
-        learn(&line(target), &others.iter().collect::<Vec<_>>(), &[]).unwrap_err()
+        learn(subject(&line(target)), &subjects(&others), &[]).unwrap_err()
     };
     assert_eq!(fails("app x", &["app y", "app x"]), Inseparable { others: vec![1], has_secret: false });
     assert_eq!(fails("app --token=a", &["app --token=b"]), Inseparable { others: vec![0], has_secret: true });
     assert_eq!(fails("app app", &["app app app"]), Inseparable { others: vec![0], has_secret: false });
-    let nothing = learn(&CommandLine::new(), &[], &[]).unwrap_err();
+    let nothing = learn(subject(&CommandLine::new()), &[], &[]).unwrap_err();
     assert_eq!(nothing, Inseparable { others: vec![], has_secret: false });
+}
+
+#[test]
+fn user_is_asked_for_where_the_command_line_does_not_tell() {
+    let learnt = |target: (&str, &str), others: &[(&str, &str)]| {
+        let own = line(target.0);
+        let lines: Vec<CommandLine> = others.iter().map(|(other, _)| line(other)).collect();
+        let others = lines.iter().zip(others);
+        let others: Vec<Subject<'_>> =
+            others.map(|(line, (_, user))| Subject { line, user: Some(*user) }).collect();
+        learn(Subject { line: &own, user: Some(target.1) }, &others, &[])
+    };
+    let proposal = learnt(("app x", "kafka"), &[("app x", "mallory"), ("app y", "kafka")]).unwrap();
+    let said = proposal.to_string();
+    assert!(said.contains("{ regex = '^x$' },\n    { user = \"kafka\" },\n]"), "{said}");
+    let criteria = loaded(&proposal);
+    assert_eq!(criteria.last().map(|last| (last.kind(), last.text())), Some((CriterionKind::User, "kafka")));
+    // What the command line tells needs no user.
+    let said = learnt(("app x", "kafka"), &[("app y", "mallory")]).unwrap().to_string();
+    assert!(!said.contains("user"), "{said}");
+    let same = learnt(("app x", "kafka"), &[("app x", "mallory"), ("app x", "kafka")]).unwrap_err();
+    assert_eq!(same.others, [0, 1]);
+}
+
+#[test]
+fn container_is_said() {
+    let target = line("app x");
+    let mut proposal = learn(subject(&target), &[], &[]).unwrap();
+    proposal.container = true;
+    assert!(proposal.to_string().contains("\ncontainer = true\n"));
+    loaded(&proposal);
 }
 
 #[test]
@@ -139,9 +180,9 @@ fn quotes_and_bytes_that_are_no_text_survive() {
     {
         let target = CommandLine::from_arguments([&b"app"[..], argument]);
         let other = line("app x");
-        let proposal = learn(&target, &[&other], &variables()).unwrap();
+        let proposal = learn(subject(&target), &[subject(&other)], &variables()).unwrap();
         let criteria = loaded(&proposal);
-        assert!(matches(&criteria, &target) && !matches(&criteria, &other), "{proposal}");
+        assert!(arguments_match(&criteria, &target) && !arguments_match(&criteria, &other), "{proposal}");
         assert_eq!(
             crate::text::printable(&proposal.to_string().replace('\n', "")),
             proposal.to_string().replace('\n', "")
@@ -154,9 +195,9 @@ fn a_huge_command_line_is_learnt_by_what_is_short() {
     let arguments: Vec<String> = (0..20_000).map(|number| format!("argument-{number}")).collect();
     let target = CommandLine::from_arguments(["app"].into_iter().chain(arguments.iter().map(String::as_str)));
     let long = CommandLine::from_arguments(["app", &"x".repeat(1_000_000)]);
-    let proposal = learn(&target, &[&long], &variables()).unwrap();
+    let proposal = learn(subject(&target), &[subject(&long)], &variables()).unwrap();
     assert_eq!(proposal.criteria.len(), 2);
-    let proposal = learn(&long, &[&target], &variables()).unwrap();
+    let proposal = learn(subject(&long), &[subject(&target)], &variables()).unwrap();
     assert!(proposal.to_string().len() < 1000);
 }
 
@@ -207,13 +248,12 @@ proptest! {
         target in command_line(),
         others in proptest::collection::vec(command_line(), 0..12),
     ) {
-        let others: Vec<&CommandLine> = others.iter().collect();
-        match learn(&target, &others, &variables()) {
+        match learn(subject(&target), &subjects(&others), &variables()) {
             Ok(proposal) => {
                 let criteria = loaded(&proposal);
-                prop_assert!(matches(&criteria, &target), "{}", proposal);
+                prop_assert!(arguments_match(&criteria, &target), "{}", proposal);
                 for other in &others {
-                    prop_assert!(!matches(&criteria, other), "{}\n{:?}", proposal, other);
+                    prop_assert!(!arguments_match(&criteria, other), "{}\n{:?}", proposal, other);
                 }
             }
             Err(inseparable) => {

@@ -238,9 +238,8 @@ mod tests {
             state: Some(State::Running),
             health: Health::Degraded,
             processes: vec![Process {
-                id: ProcessId { pid: 9, start_ticks: 8 },
-                parent_pid: 7,
-                started_at: None,
+                user: "spark".to_owned(),
+                ..Process::new(ProcessId { pid: 9, start_ticks: 8 }, 7)
             }],
             reason: "kafka server on c9t21193 is down".to_owned(),
             cause: Some(InstanceId {

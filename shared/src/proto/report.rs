@@ -9,7 +9,7 @@ use crate::config::Count;
 use crate::control::Hold;
 use crate::name::Name;
 use crate::probe::{ProbeReport, ProbeState};
-use crate::process::{Process, ProcessId};
+use crate::process::{Process, ProcessId, Suspension};
 use crate::report::{
     ComponentReport, ConfigStanding, PartReport, Report, ScanFigures, State, Watch, WatchMode,
 };
@@ -46,6 +46,8 @@ impl From<&Process> for v1::Process {
             parent_pid: process.parent_pid,
             start_ticks: process.id.start_ticks,
             started_at: process.started_at.map(to_wire_time),
+            user: process.user.clone(),
+            suspension: process.suspension.map_or(v1::Suspension::Unspecified, Into::into).into(),
         }
     }
 }
@@ -58,7 +60,25 @@ impl TryFrom<v1::Process> for Process {
             id: ProcessId { pid: process.pid, start_ticks: process.start_ticks },
             parent_pid: process.parent_pid,
             started_at: process.started_at.map(from_wire_time).transpose()?,
+            user: process.user,
+            suspension: match v1::Suspension::try_from(process.suspension) {
+                Ok(v1::Suspension::Unspecified) => None,
+                Ok(v1::Suspension::Signal) => Some(Suspension::Signal),
+                Ok(v1::Suspension::Debugger) => Some(Suspension::Debugger),
+                Ok(v1::Suspension::Freezer) => Some(Suspension::Freezer),
+                Err(_) => return Err(ProtocolError::unknown("suspension", process.suspension)),
+            },
         })
+    }
+}
+
+impl From<Suspension> for v1::Suspension {
+    fn from(suspension: Suspension) -> Self {
+        match suspension {
+            Suspension::Signal => Self::Signal,
+            Suspension::Debugger => Self::Debugger,
+            Suspension::Freezer => Self::Freezer,
+        }
     }
 }
 
@@ -297,6 +317,8 @@ mod tests {
                     id: ProcessId { pid: 3, start_ticks: 4 },
                     parent_pid: 1,
                     started_at: Some("2026-11-24T09:29:00Z".parse().unwrap()),
+                    user: "kafka".to_owned(),
+                    suspension: Some(Suspension::Freezer),
                 }],
                 doubled: true,
                 action: Some(Hold {

@@ -1,6 +1,6 @@
 //! Each way in which a process comes, changes and goes, on a host that a test plays.
 
-use rta_shared::process::ProcessId;
+use rta_shared::process::{ProcessId, Suspension};
 
 use super::*;
 
@@ -13,14 +13,40 @@ struct Host(HashMap<u32, Seen>);
 
 impl Host {
     fn matched(&mut self, pid: u32, parent_pid: u32, start_ticks: u64, part: PartId) {
-        let process = Process { id: ProcessId { pid, start_ticks }, parent_pid, started_at: None };
-        self.0.insert(pid, Seen::Match(process, vec![part]));
+        self.candidate(pid, parent_pid, start_ticks, vec![part], false);
+    }
+
+    fn candidate(
+        &mut self,
+        pid: u32,
+        parent_pid: u32,
+        start_ticks: u64,
+        parts: Vec<PartId>,
+        may_change: bool,
+    ) {
+        let process = Process::new(ProcessId { pid, start_ticks }, parent_pid);
+        let candidate = Candidate { process, parts, doubts: vec![], may_change };
+        self.0.insert(pid, Seen::Candidate(candidate));
+    }
+
+    fn suspend(&mut self, pid: u32, suspension: Option<Suspension>) {
+        let Some(Seen::Candidate(candidate)) = self.0.get_mut(&pid) else { panic!("{pid} is none") };
+        candidate.process.suspension = suspension;
     }
 }
 
 impl Look for Host {
     fn look(&mut self, pid: u32) -> Seen {
         self.0.get(&pid).cloned().unwrap_or(Seen::Other)
+    }
+
+    fn suspension(&mut self, id: ProcessId) -> Result<Option<Suspension>, Errno> {
+        match self.0.get(&id.pid) {
+            Some(Seen::Candidate(candidate)) if candidate.process.id == id => {
+                Ok(candidate.process.suspension)
+            }
+            _ => Err(Errno::SRCH),
+        }
     }
 }
 
@@ -172,6 +198,7 @@ fn one_that_cannot_be_read_is_told_until_it_can_or_ends() {
         world
             .tracker
             .unseen()
+            .of(0)
             .is_some_and(|told| told.starts_with("the command line of pid 7 cannot be read: "))
     );
     world.scan(Occasion::News);
@@ -182,13 +209,14 @@ fn one_that_cannot_be_read_is_told_until_it_can_or_ends() {
         world
             .tracker
             .unseen()
+            .of(0)
             .is_some_and(|told| told.contains("pid 7 cannot be read, nor that of another one: "))
     );
     world.host.0.remove(&7);
     world.event(ProcessEvent::Exit(7));
     world.host.0.remove(&9);
     world.scan(Occasion::News);
-    assert_eq!(world.tracker.unseen(), None);
+    assert_eq!(world.tracker.unseen(), Unseen::default());
 }
 
 #[test]
@@ -197,7 +225,7 @@ fn a_matched_process_that_becomes_unreadable_is_matched_no_more() {
     world.host.0.insert(10, Seen::Unreadable(Errno::ACCESS));
     world.tracker.review(&mut world.host);
     assert_eq!(world.matched(), []);
-    assert!(world.tracker.unseen().is_some());
+    assert!(world.tracker.unseen().of(0).is_some());
 }
 
 #[test]
@@ -231,4 +259,69 @@ fn a_death_that_was_never_told_is_noticed_and_counted() {
     world.tracker.verify(world.now, &mut world.host);
     assert_eq!(world.matched(), []);
     assert_eq!(world.after(EXCUSED), [10]);
+}
+
+#[test]
+fn what_may_be_one_component_leaves_the_others_seen() {
+    let mut world = World::new();
+    let mut doubtful = |pid, part, reason: &str| {
+        let process = Process::new(ProcessId { pid, start_ticks: 1 }, 1);
+        let doubts = vec![(part, reason.to_owned())];
+        world
+            .host
+            .0
+            .insert(pid, Seen::Candidate(Candidate { process, parts: vec![], doubts, may_change: true }));
+    };
+    doubtful(30, SPARK, "the executable of pid 30 cannot be read: not permitted");
+    doubtful(20, SPARK, "the executable of pid 20 cannot be read: not permitted");
+    world.scan(Occasion::News);
+    assert!(world.tracker.take_change());
+    assert_eq!(world.matched(), [(10, 100)]);
+    let unseen = world.tracker.unseen();
+    assert_eq!(unseen.of(KAFKA.component), None);
+    assert_eq!(
+        unseen.of(SPARK.component).as_deref(),
+        Some(
+            "pid 20 may be it, and the executable of pid 20 cannot be read: not permitted; \
+             run the agent as root or give it CAP_SYS_PTRACE"
+        )
+    );
+    world.host.0.remove(&20);
+    world.event(ProcessEvent::Exit(20));
+    assert!(world.tracker.unseen().of(SPARK.component).is_some_and(|told| told.starts_with("pid 30 ")));
+}
+
+#[test]
+fn process_that_changes_its_user_becomes_a_component_without_exec() {
+    let mut world = World::new();
+    // Its arguments fit, its user does not.
+    world.host.candidate(20, 1, 150, vec![], true);
+    world.event(ProcessEvent::Exec(20));
+    assert_eq!(world.matched(), [(10, 100)]);
+    assert_eq!(world.tracker.process(20).map(|process| process.id.pid), Some(20));
+    world.host.candidate(20, 1, 150, vec![SPARK], true);
+    world.tracker.refresh(&mut world.host);
+    assert_eq!(world.matched(), [(10, 100), (20, 150)]);
+    // And ceases to be one; no event could have told that, so none was missed.
+    world.host.candidate(20, 1, 150, vec![], true);
+    world.scan(Occasion::Scan(world.now));
+    assert_eq!(world.matched(), [(10, 100)]);
+    assert_eq!(world.after(EXCUSED), [] as [u32; 0]);
+}
+
+#[test]
+fn suspended_process_is_noticed_without_an_event() {
+    let mut world = World::new();
+    let suspension = |world: &World| world.tracker.process(10).and_then(|process| process.suspension);
+    world.tracker.refresh(&mut world.host);
+    assert!(!world.tracker.take_change());
+    world.host.suspend(10, Some(Suspension::Signal));
+    world.tracker.refresh(&mut world.host);
+    assert!(world.tracker.take_change());
+    assert_eq!(suspension(&world), Some(Suspension::Signal));
+    world.host.suspend(10, None);
+    // A full look notices it as well, and takes it for no missed event.
+    world.scan(Occasion::Scan(world.now));
+    assert!(world.tracker.take_change());
+    assert_eq!((suspension(&world), world.after(EXCUSED)), (None, vec![]));
 }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
+use rta_shared::attributes::CriterionKind;
 use rta_shared::control::ActionKind;
 use rta_shared::human::{memory, percent};
 use rta_shared::overview::{Health, InstanceId, Located, Overview};
@@ -160,14 +161,20 @@ fn processes(located: Located<'_>, now: Timestamp) -> Node {
                 div.scroll tabindex="0" role="region" aria-label="Processes" {
                     table {
                         thead { tr {
-                            th scope="col" { "PID" } th scope="col" { "Started" } th scope="col" { "CPU" }
+                            th scope="col" { "PID" } th scope="col" { "User" } th scope="col" { "Started" } th scope="col" { "CPU" }
                             th scope="col" { "Memory" } th scope="col" { "Threads" } th scope="col" { "Open files" }
                         } }
                         tbody {
                             @for process in processes {
                                 @let used = used(process);
                                 tr {
-                                    td { (process.id.pid) }
+                                    td {
+                                        (process.id.pid)
+                                        @if let Some(suspension) = process.suspension {
+                                            " " strong.suspended { (suspension.words()) }
+                                        }
+                                    }
+                                    td { @if process.user.is_empty() { "-" } @else { (text(&process.user)) } }
                                     td { @if let Some(at) = process.started_at { (ago(at, now)) } @else { "-" } }
                                     td { (used.map_or_else(|| "-".to_owned(), |used| percent(used.cpu_percent))) }
                                     td { (used.map_or_else(|| "-".to_owned(), |used| memory(used.resident_bytes))) }
@@ -222,11 +229,17 @@ fn criteria(detail: &Detail) -> Node {
                 @for criterion in &detail.criteria {
                     li {
                         @if let Some(part) = &criterion.part { strong { (text(part)) } ": " }
-                        @match criterion.index {
-                            Some(index) => { "argument " (index) " matches " }
-                            None => "any argument matches ",
+                        @match (criterion.kind, criterion.index) {
+                            (CriterionKind::Argument, Some(index)) => { "argument " (index) " matches " }
+                            (CriterionKind::Argument, None) => "any argument matches ",
+                            (CriterionKind::User, _) => "the user is ",
+                            (CriterionKind::Unit, _) => "the unit is ",
+                            (CriterionKind::Directory, _) => "the working directory matches ",
+                            (CriterionKind::Executable, _) => "the executable matches ",
+                            (CriterionKind::Parent, _) => "an argument of its parent matches ",
+                            (CriterionKind::Container, _) => "it is in no container ",
                         }
-                        code { (text(&criterion.regex)) }
+                        code { (text(&criterion.text)) }
                     }
                 }
             }
@@ -238,6 +251,7 @@ fn criteria(detail: &Detail) -> Node {
 #[cfg(test)]
 mod tests {
     use rta_shared::inspection::InspectedProcess;
+    use rta_shared::process::Suspension;
 
     use super::*;
     use crate::detail::{Criterion, Need};
@@ -251,7 +265,15 @@ mod tests {
     fn shown(viewer: &Viewer) -> String {
         let of_detector = Detail {
             id: id("c2t08978", "novelty detector"),
-            criteria: vec![Criterion { part: None, index: Some(-1), regex: "<detector>".to_owned() }],
+            criteria: vec![
+                Criterion {
+                    part: None,
+                    kind: CriterionKind::Argument,
+                    index: Some(-1),
+                    text: "<detector>".to_owned(),
+                },
+                Criterion { part: None, kind: CriterionKind::User, index: None, text: "kafka".to_owned() },
+            ],
             needs: vec![Need {
                 component: "kafka server".to_owned(),
                 providers: vec![id("c9t21193", "kafka server")],
@@ -269,7 +291,13 @@ mod tests {
             events: Err("events cannot be read".to_owned()),
             log: Some(Ok(LogPiece { lines: vec!["<i>".to_owned()], notice: String::new() })),
         };
-        detail(&of_detector, &looked_up, &sample(), viewer, Timestamp::UNIX_EPOCH).into_string()
+        let mut overview = sample();
+        let hosts = overview.environments.iter_mut().flat_map(|environment| &mut environment.hosts);
+        for process in hosts.flat_map(|host| &mut host.instances).flat_map(|instance| &mut instance.processes)
+        {
+            process.suspension = Some(Suspension::Signal);
+        }
+        detail(&of_detector, &looked_up, &overview, viewer, Timestamp::UNIX_EPOCH).into_string()
     }
 
     #[test]
@@ -280,7 +308,8 @@ mod tests {
             "href=\"/instance?environment=DEV&amp;host=c9t21193&amp;component=kafka+server\">kafka server on c9t21193 is down</a>",
             " on c9t21193 is down</span>",
             "argument -1 matches <code>&lt;detector&gt;</code>",
-            "<td>4242</td>",
+            "the user is <code>kafka</code>",
+            "<td>4242 <strong class=\"suspended\">stopped by a signal</strong></td><td>kafka</td>",
             "<code>&lt;b&gt;\\u{1b}</code>",
             "and 3 more",
             "events cannot be read",

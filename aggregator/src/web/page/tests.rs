@@ -11,7 +11,8 @@ use super::*;
 
 pub(crate) fn instance(component: &str, state: Option<State>, health: Health) -> InstanceOverview {
     let running = matches!(state, Some(State::Running));
-    let process = Process { id: ProcessId { pid: 4242, start_ticks: 1 }, parent_pid: 1, started_at: None };
+    let process =
+        Process { user: "kafka".to_owned(), ..Process::new(ProcessId { pid: 4242, start_ticks: 1 }, 1) };
     InstanceOverview {
         component: component.into(),
         state,

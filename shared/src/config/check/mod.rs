@@ -13,8 +13,7 @@ use std::net::IpAddr;
 
 use self::names::{Alphabet, Names};
 use super::platform::{
-    Component, CriterionTemplate, Dependency, DependencyPlace, Environment, Host, PartTemplate, Platform,
-    Role,
+    Component, Dependency, DependencyPlace, Environment, Host, PartTemplate, Platform, Role,
 };
 use super::raw::{RawComponent, RawConfig, RawDependency, RawEnvironment, RawHost, RawPart, RawRole};
 use super::source::{At, Problems};
@@ -96,6 +95,7 @@ fn component(raw: &RawComponent, names: &AllNames, problems: &mut Problems<'_>) 
         name: Name::from(raw.name.value.as_str()),
         aliases: raw.aliases.iter().map(|alias| Name::from(alias.value.as_str())).collect(),
         parts: raw.parts.iter().map(part).collect(),
+        container: raw.container,
         depends_on,
         start: raw.start.as_ref().map(control::start),
         stop: control::stop(&raw.stop),
@@ -107,10 +107,7 @@ fn component(raw: &RawComponent, names: &AllNames, problems: &mut Problems<'_>) 
 }
 
 fn part(raw: &RawPart) -> PartTemplate {
-    let criteria = raw
-        .criteria
-        .iter()
-        .map(|criterion| CriterionTemplate { index: criterion.index, regex: criterion.regex.value.clone() });
+    let criteria = raw.criteria.iter().map(|criterion| criterion.value.clone());
     PartTemplate {
         name: raw.name.as_ref().map(|name| Name::from(name.value.as_str())),
         criteria: criteria.collect(),

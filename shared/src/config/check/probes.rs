@@ -2,11 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::super::host::Question;
+use super::super::host::{HostComponent, Question};
 use super::super::platform::{BUILT_IN_VARIABLES, Platform};
 use super::super::raw::RawConfig;
 use super::super::source::Problems;
 use super::super::template::Template;
+use crate::attributes::CriterionKind;
 use crate::process::CommandLine;
 use crate::text::printable;
 
@@ -43,7 +44,7 @@ pub(super) fn check(platform: &Platform, raw: &RawConfig, problems: &mut Problem
                 );
             }
             if let Some(Question::Command(command)) = question
-                && config.claims(&CommandLine::from_arguments(command))
+                && may_be_taken_for(&config, &CommandLine::from_arguments(command))
             {
                 problems.report(
                     probe.place,
@@ -59,4 +60,13 @@ pub(super) fn check(platform: &Platform, raw: &RawConfig, problems: &mut Problem
 /// Whether a program is looked for below the agent's own working directory, which a configuration cannot know.
 fn is_relative(program: &str) -> bool {
     program.contains('/') && !program.starts_with('/')
+}
+
+/// Whether a process with this command line may pass for the component. Its user does not tell: a probe's command is
+/// run by the agent, whoever that is.
+fn may_be_taken_for(component: &HostComponent, line: &CommandLine) -> bool {
+    let tells = |kind| !matches!(kind, CriterionKind::Argument | CriterionKind::User);
+    let parts = component.parts.iter();
+    let told = parts.filter(|part| part.criteria.iter().any(|criterion| tells(criterion.kind())));
+    component.fits_arguments(line) && told.count() < component.parts.len()
 }

@@ -106,10 +106,11 @@ pub(super) fn check_overrides(raw: &RawConfig, problems: &mut Problems<'_>) {
 
 /// Every variable of a component, and where it is used.
 fn used(written: &RawComponent) -> impl Iterator<Item = (&str, Place)> {
-    let in_criteria =
-        written.parts.iter().flat_map(|part| &part.criteria).flat_map(|criterion| {
-            criterion.regex.value.variables().map(|name| (name, criterion.regex.place))
-        });
+    let in_criteria = written
+        .parts
+        .iter()
+        .flat_map(|part| &part.criteria)
+        .flat_map(|criterion| criterion.value.variables().map(|name| (name, criterion.place)));
     let in_start = written
         .start
         .iter()

@@ -3,11 +3,11 @@
 use super::super::fields::{Fields, Value, fields_of};
 use super::super::host::Count;
 use super::super::source::{At, Problems};
-use super::super::template::RegexTemplate;
 use super::control::{restart, start, stop, wanted};
+use super::criterion::criteria;
 use super::probe::probe;
 use super::texts::template;
-use super::{RawComponent, RawCriterion, RawDependency, RawPart, named};
+use super::{RawComponent, RawDependency, RawPart, named};
 use crate::name::{LONGEST, Name};
 use crate::text::printable;
 
@@ -15,6 +15,7 @@ pub(super) fn component(mut fields: Fields<'_, '_>, problems: &mut Problems<'_>)
     let name = named(&mut fields, "component", problems);
     let aliases = fields.texts("aliases", problems);
     let parts = parts(&mut fields, problems);
+    let container = fields.boolean("container", problems).unwrap_or(false);
     let elements = fields.array("depends_on", problems);
     let depends_on = elements.iter().filter_map(|value| dependency(value, &fields.owner, problems)).collect();
     let start = fields.table("start", problems).and_then(|table| start(table, problems));
@@ -25,7 +26,19 @@ pub(super) fn component(mut fields: Fields<'_, '_>, problems: &mut Problems<'_>)
     let restart = restart(&mut fields, problems);
     let wanted = wanted(&mut fields, problems);
     fields.finish(problems);
-    Some(RawComponent { name: name?, aliases, parts, depends_on, start, stop, probe, log, restart, wanted })
+    Some(RawComponent {
+        name: name?,
+        aliases,
+        parts,
+        container,
+        depends_on,
+        start,
+        stop,
+        probe,
+        log,
+        restart,
+        wanted,
+    })
 }
 
 /// The short form, `criteria`, or the long one, `[[component.process]]`.
@@ -86,15 +99,6 @@ fn part(mut fields: Fields<'_, '_>, owner: &str, problems: &mut Problems<'_>) ->
     Some(RawPart { name: Some(name?), criteria, count })
 }
 
-fn criteria(fields: &mut Fields<'_, '_>, needed: bool, problems: &mut Problems<'_>) -> Vec<RawCriterion> {
-    let elements = fields.array("criteria", problems);
-    if needed && elements.is_empty() {
-        problems
-            .report(fields.place, format!("{}: key \"criteria\" needs at least one criterion", fields.owner));
-    }
-    elements.iter().filter_map(|value| criterion(value, &fields.owner, problems)).collect()
-}
-
 /// `count = 2`, or `count = { min = 1, max = 3 }`.
 fn count(fields: &mut Fields<'_, '_>, problems: &mut Problems<'_>) -> Count {
     let Some(value) = fields.value("count") else { return Count::ONE };
@@ -128,22 +132,6 @@ fn count(fields: &mut Fields<'_, '_>, problems: &mut Problems<'_>) -> Count {
     }
     table.finish(problems);
     count
-}
-
-fn criterion(value: &Value<'_, '_>, owner: &str, problems: &mut Problems<'_>) -> Option<RawCriterion> {
-    let mut fields = fields_of(value, owner, "criteria", problems)?;
-    let index = fields.integer("index", problems);
-    let regex = fields.required_text("regex", problems);
-    fields.finish(problems);
-    let regex = regex?;
-    match RegexTemplate::parse(&regex.value) {
-        Ok(value) => Some(RawCriterion { index, regex: At { value, place: regex.place } }),
-        Err(reason) => {
-            let shown = printable(&regex.value);
-            problems.report(regex.place, format!("{owner}: key \"regex\": \"{shown}\": {reason}"));
-            None
-        }
-    }
 }
 
 fn dependency(value: &Value<'_, '_>, owner: &str, problems: &mut Problems<'_>) -> Option<RawDependency> {

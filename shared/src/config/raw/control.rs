@@ -73,8 +73,7 @@ fn unit(
         }
     }
     // systemd.unit(5): the type is part of the name, and a name is a single word.
-    let is_name = unit.value.contains('.') && !unit.value.contains(['/', ' ']);
-    if !is_name {
+    if !is_unit_name(&unit.value) {
         let (owner, shown) = (&fields.owner, printable(&unit.value));
         let sentence =
             format!("{owner}: key \"systemd\": \"{shown}\" is no unit; write for example \"kafka.service\"");
@@ -82,6 +81,11 @@ fn unit(
     }
     let owner = fields.owner.clone();
     template(unit, &owner, "systemd", problems)
+}
+
+/// Whether this can be the name of a systemd unit.
+pub(super) fn is_unit_name(name: &str) -> bool {
+    name.contains('.') && !name.contains(['/', ' '])
 }
 
 pub(super) fn stop(mut fields: Fields<'_, '_>, problems: &mut Problems<'_>) -> RawStop {

@@ -2,6 +2,7 @@
 
 mod component;
 mod control;
+mod criterion;
 mod probe;
 mod process;
 mod texts;
@@ -13,10 +14,10 @@ use toml::de::DeTable;
 use self::process::RawEnvironmentFile;
 use super::fields::Fields;
 use super::host::{Count, RestartRule, StopScope, StopSignal};
-use super::platform::ProbeTemplate;
+use super::platform::{CriterionTemplate, ProbeTemplate};
 use super::process_settings::ProcessSettings;
 use super::source::{At, Place, Problems, Source};
-use super::template::{RegexTemplate, Template};
+use super::template::Template;
 use crate::text::printable;
 
 /// What all files of a configuration say together.
@@ -34,6 +35,7 @@ pub(super) struct RawComponent {
     pub(super) name: At<String>,
     pub(super) aliases: Vec<At<String>>,
     pub(super) parts: Vec<RawPart>,
+    pub(super) container: bool,
     pub(super) depends_on: Vec<RawDependency>,
     pub(super) start: Option<RawStart>,
     pub(super) stop: RawStop,
@@ -48,14 +50,8 @@ pub(super) struct RawComponent {
 pub(super) struct RawPart {
     /// `None` in the short form.
     pub(super) name: Option<At<String>>,
-    pub(super) criteria: Vec<RawCriterion>,
+    pub(super) criteria: Vec<At<CriterionTemplate>>,
     pub(super) count: Count,
-}
-
-#[derive(Debug)]
-pub(super) struct RawCriterion {
-    pub(super) index: Option<i32>,
-    pub(super) regex: At<RegexTemplate>,
 }
 
 #[derive(Debug)]

@@ -1,0 +1,166 @@
+//! Where hierarchies of control groups are mounted, and whether a group is frozen (cgroups(7)).
+
+use std::path::{Path, PathBuf};
+
+/// A mounted hierarchy of control groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CgroupMount {
+    /// The group that is mounted.
+    root: PathBuf,
+    /// Where it is.
+    point: PathBuf,
+}
+
+impl CgroupMount {
+    /// Returns the mounts of version 2 in the content of `/proc/PID/mountinfo`.
+    pub(crate) fn unified(mounts: &str) -> Vec<Self> {
+        Self::all(mounts, |kind, _| kind == "cgroup2")
+    }
+
+    /// Returns the mounts of version 1 that this controller is part of.
+    fn of_controller(mounts: &str, controller: &str) -> Vec<Self> {
+        Self::all(mounts, |kind, options| {
+            kind == "cgroup" && options.split(',').any(|option| option == controller)
+        })
+    }
+
+    fn all(mounts: &str, is_wanted: impl Fn(&str, &str) -> bool) -> Vec<Self> {
+        let mounts = mounts.lines().filter_map(|line| {
+            let (mount, filesystem) = line.split_once(" - ")?;
+            let mut filesystem = filesystem.split(' ');
+            let (kind, options) = (filesystem.next()?, filesystem.nth(1).unwrap_or_default());
+            if !is_wanted(kind, options) {
+                return None;
+            }
+            let mut fields = mount.split(' ').skip(3);
+            let (root, point) = (unescaped(fields.next()?), unescaped(fields.next()?));
+            Some(Self { root: root.into(), point: point.into() })
+        });
+        mounts.collect()
+    }
+
+    /// Returns the folder of the group with this path; `None` where it is outside of what is mounted.
+    pub(crate) fn folder(&self, path: &str) -> Option<PathBuf> {
+        if path.ends_with(" (deleted)") || path.starts_with("/..") {
+            return None;
+        }
+        Some(self.point.join(Path::new(path).strip_prefix(&self.root).ok()?))
+    }
+}
+
+/// Spaces and such are written in octal, `\040` (proc_pid_mountinfo(5)).
+fn unescaped(field: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(field.to_owned(), |field, (escape, letter)| field.replace(escape, letter))
+}
+
+/// Finds frozen control groups.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Freezers {
+    unified: Vec<CgroupMount>,
+    /// Those of the freezer of version 1.
+    legacy: Vec<CgroupMount>,
+}
+
+/// A control group that keeps its processes from running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FrozenGroup {
+    /// Its folder.
+    pub(crate) folder: PathBuf,
+    /// The freezer of version 1 froze it: not even SIGKILL ends its processes then.
+    pub(crate) is_legacy: bool,
+}
+
+impl Freezers {
+    /// Reads where control groups are mounted. Without any mount nothing is ever found frozen.
+    pub(crate) fn read() -> Self {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        Self {
+            unified: CgroupMount::unified(&mounts),
+            legacy: CgroupMount::of_controller(&mounts, "freezer"),
+        }
+    }
+
+    /// Returns the frozen group of a process with these control groups, the content of `/proc/PID/cgroup`. Reads one
+    /// small file for each freezer that the process is below.
+    pub(crate) fn frozen(&self, groups: &str) -> Option<FrozenGroup> {
+        groups.lines().find_map(|line| {
+            let (_, rest) = line.split_once(':')?;
+            let (controllers, path) = rest.split_once(':')?;
+            // Nobody can freeze the uppermost group.
+            if path == "/" {
+                return None;
+            }
+            let read = |mounts: &[CgroupMount], file: &str| {
+                let folder = mounts.iter().find_map(|mount| mount.folder(path))?;
+                let content = std::fs::read_to_string(folder.join(file)).ok()?;
+                Some((folder, content))
+            };
+            if controllers.is_empty() {
+                let (folder, events) = read(&self.unified, "cgroup.events")?;
+                let is_frozen = events.lines().any(|line| line == "frozen 1");
+                return is_frozen.then_some(FrozenGroup { folder, is_legacy: false });
+            }
+            if !controllers.split(',').any(|controller| controller == "freezer") {
+                return None;
+            }
+            let (folder, state) = read(&self.legacy, "freezer.state")?;
+            (state.trim() == "FROZEN").then_some(FrozenGroup { folder, is_legacy: true })
+        })
+    }
+}
+
+impl FrozenGroup {
+    /// Returns the command that lets its processes run again. Where a group above it is frozen, it is that one's.
+    pub(crate) fn thaw_command(&self) -> String {
+        let (word, file) = if self.is_legacy { ("THAWED", "freezer.state") } else { ("0", "cgroup.freeze") };
+        format!("echo {word} > {}", self.folder.join(file).display())
+    }
+
+    /// Lets its processes run again, unless a group above it is frozen too. False where it cannot be written.
+    pub(crate) fn thaw(&self) -> bool {
+        let (word, file) = if self.is_legacy { ("THAWED", "freezer.state") } else { ("0", "cgroup.freeze") };
+        std::fs::write(self.folder.join(file), word).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frozen_groups_of_both_versions_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let (new, old) = (folder.path().join("unified"), folder.path().join("freezer"));
+        for (path, file, content) in [
+            (new.join("a"), "cgroup.events", "populated 1\nfrozen 1\n"),
+            (new.join("b"), "cgroup.events", "populated 1\nfrozen 0\n"),
+            (old.join("x"), "freezer.state", "FROZEN\n"),
+            (old.join("y"), "freezer.state", "THAWED\n"),
+        ] {
+            std::fs::create_dir_all(&path).unwrap();
+            std::fs::write(path.join(file), content).unwrap();
+        }
+        let mounts = format!(
+            "29 1 0:26 / {} rw shared:9 - cgroup2 cgroup2 rw\n12 33 0:30 / {} rw - cgroup cgroup rw,freezer\n",
+            new.display(),
+            old.display()
+        );
+        let freezers = Freezers {
+            unified: CgroupMount::unified(&mounts),
+            legacy: CgroupMount::of_controller(&mounts, "freezer"),
+        };
+        let found = |groups: &str| freezers.frozen(groups).map(|group| (group.folder, group.is_legacy));
+        assert_eq!(found("6:freezer:/\n0::/a\n"), Some((new.join("a"), false)));
+        assert_eq!(found("6:freezer:/x\n0::/b\n"), Some((old.join("x"), true)));
+        assert_eq!(found("6:cpu,freezer:/y\n0::/b\n"), None);
+        assert_eq!(found("6:memory:/x\n0::/\n"), None);
+        assert_eq!(found("0::/gone\n"), None);
+        assert_eq!(found(""), None);
+        let frozen = freezers.frozen("0::/a\n").unwrap();
+        assert!(frozen.thaw());
+        assert_eq!(std::fs::read(new.join("a/cgroup.freeze")).unwrap(), b"0");
+        assert!(frozen.thaw_command().ends_with("/a/cgroup.freeze"));
+    }
+}

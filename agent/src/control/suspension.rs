@@ -1,0 +1,76 @@
+//! Processes that cannot act on a signal when it is sent, as sentences.
+
+use rta_shared::process::ProcessId;
+
+use super::eyes::pids_text;
+use crate::cgroup_mount::FrozenGroup;
+
+/// The processes of a stop that are frozen, each with the control group that holds it.
+#[derive(Debug, Default)]
+pub(super) struct FrozenProcesses(Vec<(ProcessId, FrozenGroup)>);
+
+impl FrozenProcesses {
+    /// Takes note of which of those that a signal reached were frozen; what was known of these before is forgotten.
+    pub(super) fn note(&mut self, reached: &[ProcessId], frozen: Vec<(ProcessId, FrozenGroup)>) {
+        self.0.retain(|(id, _)| !reached.contains(id));
+        self.0.extend(frozen);
+    }
+
+    /// Returns why those of `ids` that are frozen handle no signal, and what helps; `None` where none is.
+    pub(super) fn why(&self, ids: &[ProcessId]) -> Option<String> {
+        let frozen: Vec<_> = self.0.iter().filter(|(id, _)| ids.contains(id)).collect();
+        let (_, group) = frozen.first()?;
+        let pids: Vec<u32> = frozen.iter().map(|(id, _)| id.pid).collect();
+        let (are, handle) = if pids.len() == 1 { ("is", "handles") } else { ("are", "handle") };
+        Some(format!(
+            "{} {are} frozen by a control group and {handle} no signal before that is thawed: {}",
+            pids_text(&pids),
+            group.thaw_command()
+        ))
+    }
+}
+
+/// Returns that these were stopped and were resumed; `None` of nobody.
+pub(super) fn resumed_text(resumed: &[ProcessId]) -> Option<String> {
+    let pids: Vec<u32> = resumed.iter().map(|id| id.pid).collect();
+    let was = match pids.len() {
+        0 => return None,
+        1 => "was",
+        _ => "were",
+    };
+    Some(format!("{} {was} stopped by a signal: SIGCONT was sent, so that it is acted on", pids_text(&pids)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frozen_processes_are_told_until_a_signal_finds_them_thawed() {
+        let id = |pid| ProcessId { pid, start_ticks: 1 };
+        let group = FrozenGroup { folder: "/sys/fs/cgroup/x".into(), is_legacy: false };
+        let mut frozen = FrozenProcesses::default();
+        frozen.note(&[id(7), id(8)], vec![(id(7), group.clone()), (id(8), group)]);
+        let thaw = "echo 0 > /sys/fs/cgroup/x/cgroup.freeze";
+        let one =
+            format!("pid 7 is frozen by a control group and handles no signal before that is thawed: {thaw}");
+        let both = format!(
+            "pids 7, 8 are frozen by a control group and handle no signal before that is thawed: {thaw}"
+        );
+        assert_eq!(frozen.why(&[id(7), id(9)]), Some(one.clone()));
+        assert_eq!(frozen.why(&[id(7), id(8)]), Some(both));
+        assert_eq!(frozen.why(&[id(9)]), None);
+        frozen.note(&[id(8)], vec![]);
+        assert_eq!(frozen.why(&[id(7), id(8)]), Some(one));
+    }
+
+    #[test]
+    fn resumed_processes_are_told() {
+        let id = |pid| ProcessId { pid, start_ticks: 1 };
+        assert_eq!(resumed_text(&[]), None);
+        assert_eq!(
+            resumed_text(&[id(7), id(8)]).as_deref(),
+            Some("pids 7, 8 were stopped by a signal: SIGCONT was sent, so that it is acted on")
+        );
+    }
+}
