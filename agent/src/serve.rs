@@ -105,7 +105,7 @@ pub async fn serve(
     let launches = launches.await.context("what an earlier agent began cannot be read")?;
     let (memory, remembering) = Memory::open(options.state, impairments.clone());
     tasks.spawn("the writer of the state folder", remembering);
-    let actions = Actions::new(worker, memory, groups, launches, shutdown.clone());
+    let actions = Actions::new(worker, memory, groups, launches, tasks.clone(), shutdown.clone());
     if is_read_only {
         let message =
             "the agent was started with --read-only: it starts and stops nothing, also not by itself";

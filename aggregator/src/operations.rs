@@ -309,8 +309,13 @@ impl Operations {
             return Err(OperationError::new(Code::ResourceExhausted, message).into());
         }
         let (recorded, is_recorded) = oneshot::channel();
-        self.plans.spawn(self.clone().carry_out(Arc::clone(&account), targets, conduct, recorded));
-        // The task ends without a word only where it panics, which the plan's account shows.
+        let guard = self.tasks.guard("a plan").may_end();
+        let carrying_out = self.clone().carry_out(Arc::clone(&account), targets, conduct, recorded);
+        self.plans.spawn(async move {
+            let _guard = guard;
+            carrying_out.await;
+        });
+        // The task ends without a word only where it panics, which ends the aggregator.
         let _ = is_recorded.await;
         Ok(account)
     }

@@ -1,6 +1,7 @@
 //! What an action works with.
 
 use rta_shared::config::HostComponent;
+use rta_shared::lifecycle::tasks::OwnedTasks;
 
 use super::cgroup::Group;
 use super::eyes::Eyes;
@@ -17,4 +18,5 @@ pub(super) struct Act {
     pub(super) group: Option<Group>,
     pub(super) launches: Launches,
     pub(super) systemd: Systemd,
+    pub(super) tasks: OwnedTasks,
 }

@@ -10,6 +10,7 @@ use rta_shared::config::{HostComponent, HostConfig};
 use rta_shared::control::{ActionEvent, ActionKind, Done, Hold, Outcome, Requester};
 use rta_shared::explain::ExplainedPart;
 use rta_shared::inspection::InspectedProcess;
+use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::name::{Name, too_long};
 use rta_shared::process::ProcessId;
 use rta_shared::proto::v1;
@@ -43,6 +44,8 @@ use crate::worker::Worker;
 const YIELD: Duration = Duration::from_secs(5);
 /// How often it is asked whether it has.
 const PACE: Duration = Duration::from_millis(20);
+/// What its tasks are called where one panics.
+pub(super) const ACTION: &str = "an action";
 
 /// Where an action comes from.
 pub(crate) enum Origin {
@@ -61,6 +64,7 @@ pub(crate) struct Actions {
     groups: Groups,
     pub(super) launches: Launches,
     attempts: Attempts,
+    pub(super) tasks: OwnedTasks,
     shutdown: CancellationToken,
 }
 
@@ -76,12 +80,14 @@ pub(super) enum Work {
 
 impl Actions {
     /// Those on the components of `worker`; what operators want is kept in `memory`, what is begun in `launches`,
-    /// and what is started is in one of `groups`. What `shutdown` interrupts is left to the next agent.
+    /// and what is started is in one of `groups`. Each is one of `tasks`: a panic of one ends the
+    /// agent, or its component would be reserved for ever. What `shutdown` interrupts is left to the next agent.
     pub(crate) fn new(
         worker: Worker,
         memory: Memory,
         groups: Groups,
         launches: Launches,
+        tasks: OwnedTasks,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
@@ -91,6 +97,7 @@ impl Actions {
             groups,
             launches,
             attempts: Attempts::default(),
+            tasks,
             shutdown,
         }
     }
@@ -120,7 +127,9 @@ impl Actions {
         let (actions, host) = (self.clone(), config.host.clone());
         // In a task of its own from the beginning: it goes on, and frees the component in the end, if the caller
         // goes away.
+        let guard = self.tasks.guard(ACTION).may_end();
         tokio::spawn(async move {
+            let _guard = guard;
             let name = component.name.clone();
             let told = |refusal: Refusal| refusal.told(kind, &name, &host);
             let reserved = actions.reserve(&name, kind, &by).await;
@@ -279,6 +288,7 @@ impl Actions {
             group: noted_group.or_else(|| self.groups.of(&name)),
             launches: self.launches.clone(),
             systemd: self.worker.systemd().clone(),
+            tasks: self.tasks.clone(),
             component,
         };
         let launches = kind != ActionKind::Stop;

@@ -9,6 +9,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rta_shared::config::CommandRule;
+use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::mask::masked_command;
 use rta_shared::name::Name;
 use rta_shared::process::ProcessId;
@@ -35,6 +36,8 @@ use crate::procfs::Proc;
 const LAST_CHANCE: Duration = Duration::from_secs(5);
 /// How often it is asked whether what an earlier agent launched has ended.
 const PACE: Duration = Duration::from_millis(50);
+/// Name of the tasks that wait for what was launched, where one panics.
+const REAPER: &str = "the wait for a launched command";
 
 /// A launched command. It goes on when this is dropped, and is reaped when it ends.
 pub(crate) struct Launched {
@@ -75,7 +78,7 @@ impl Launched {
     ///
     /// # Errors
     /// Its process cannot be watched.
-    pub(super) fn adopted(launch: &Launch) -> Result<Self, Refusal> {
+    pub(super) fn adopted(launch: &Launch, tasks: &OwnedTasks) -> Result<Self, Refusal> {
         let id = launch.leader;
         let unreadable = |error: Errno| {
             Refusal::new(
@@ -86,7 +89,9 @@ impl Launched {
         let held = Held::new(&Proc::open().map_err(unreadable)?, id, &Freezers::default(), |_, _| true)?;
         let (ended, has_ended) = watch::channel(held.is_none());
         if let Some(held) = held {
+            let guard = tasks.guard(REAPER).may_end();
             Handle::current().spawn(async move {
+                let _guard = guard;
                 let mut held = vec![held];
                 while !held.is_empty() {
                     tokio::time::sleep(PACE).await;
@@ -140,6 +145,8 @@ pub(super) struct Order {
     pub(super) component: Name,
     /// Where it is noted.
     pub(super) launches: Launches,
+    /// Owners of the task that waits for its process.
+    pub(super) tasks: OwnedTasks,
 }
 
 /// What a command is for.
@@ -242,7 +249,9 @@ impl Order {
         let (exit_sender, exit) = watch::channel(None);
         let (ended, has_ended) = watch::channel(false);
         let (give_up, asked) = mpsc::channel(1);
+        let guard = self.tasks.guard(REAPER).may_end();
         Handle::current().spawn(async move {
+            let _guard = guard;
             reap(child, exit_sender, asked, self.group).await;
             ended.send_replace(true);
         });

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::act::Act;
-use super::action::{Actions, Work};
+use super::action::{ACTION, Actions, Work};
 use super::engine::perform;
 use super::held::{Held, still_there};
 use super::launch_record::{BegunAction, monotonic_ms};
@@ -68,9 +68,14 @@ impl Actions {
             self.may_yield(&component.name, &yielding);
         }
         let actions = self.clone();
-        // Nobody listens; how it ends is logged and reported.
+        // Nobody listens.
         let (events, _) = mpsc::unbounded_channel();
-        tokio::spawn(async move { actions.act(kind, component, events, yielding, work).await });
+        let guard = self.tasks.guard(ACTION).may_end();
+        tokio::spawn(async move {
+            let _guard = guard;
+            // How it ends is logged and reported.
+            let _ = actions.act(kind, component, events, yielding, work).await;
+        });
     }
 }
 

@@ -73,6 +73,7 @@ pub(super) async fn start(act: &Act) -> Result<Done, Refusal> {
         purpose: Purpose::Start(rule.timeout),
         component: act.component.name.clone(),
         launches: act.launches.clone(),
+        tasks: act.tasks.clone(),
     };
     let launched = launch(order).await?;
     act.eyes.follow_exit(&launched);
@@ -99,9 +100,9 @@ pub(super) async fn adopt(act: &Act, launch: &Launch) -> Result<Done, Refusal> {
     let began = Instant::now();
     let (rule, _) = startable(&act.component)?;
     let (leader, id) = (launch.leader, launch.id.clone());
-    let known = launch.clone();
+    let (known, tasks) = (launch.clone(), act.tasks.clone());
     let (launched, members) = off_the_runtime(move || {
-        let launched = Launched::adopted(&known)?;
+        let launched = Launched::adopted(&known, &tasks)?;
         let table = Table::read().map_err(Refusal::failed)?;
         // Without its leader the session's number may be another's by now: the mark tells.
         let marked = marked(&table, &id);

@@ -242,6 +242,7 @@ impl Stop<'_> {
             purpose: Purpose::Stop,
             component: self.act.component.name.clone(),
             launches: self.act.launches.clone(),
+            tasks: self.act.tasks.clone(),
         })
         .await
         {
