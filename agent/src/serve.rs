@@ -77,9 +77,9 @@ pub async fn serve(
     let (autostart_publisher, autostarts) = watch::channel(Autostarts::new());
     let (certificate_publisher, certificate_ends) = watch::channel(None);
     let door = listeners.tcp.as_ref().map_or_else(Door::clear, |(_, door)| door.clone());
-    let following = certificate::follow(door, certificate_publisher);
-    tasks.spawn("the watch over the certificate", following);
     let impairments = ImpairmentList::default();
+    let following = certificate::follow(door, certificate_publisher, impairments.clone());
+    tasks.spawn("the watch over the certificate", following);
     let (worker, task) = Worker::new(
         config,
         options.watch,
@@ -103,13 +103,14 @@ pub async fn serve(
     // Off the runtime: the disk may hang.
     let launches = tokio::task::spawn_blocking(move || Launches::open(kept_in.as_deref(), &boot_id));
     let launches = launches.await.context("what an earlier agent began cannot be read")?;
+    impairments.set(ImpairedPart::Control, launches.impairment());
     let (memory, remembering) = Memory::open(options.state, impairments.clone());
     tasks.spawn("the writer of the state folder", remembering);
     let actions = Actions::new(worker, memory, groups, launches, tasks.clone(), shutdown.clone());
     if is_read_only {
         let message =
             "the agent was started with --read-only: it starts and stops nothing, also not by itself";
-        impairments.set(ImpairedPart::State, Some(message.to_owned()));
+        impairments.set(ImpairedPart::Control, Some(message.to_owned()));
     } else {
         // Before anybody, autostart included, can begin anything.
         actions.take_up().await;

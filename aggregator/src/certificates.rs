@@ -5,20 +5,21 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use rta_shared::impairment::{ImpairedPart, Impairment};
 use rta_shared::overview::EnvironmentOverview;
-use rta_shared::tls::Door;
 use rta_shared::tls::certificate::{Certificate, WARN_DAYS, end, is_ending};
+use rta_shared::tls::{Asking, Door};
 
 /// What is shown and believed by certificates.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     /// Where others are let in: each shows one.
     pub(crate) doors: Vec<Door>,
+    /// How agents are called; `None`: in clear.
+    pub(crate) agents: Option<Asking>,
     /// The file of the CA.
     pub(crate) ca: Option<PathBuf>,
 }
 
-/// What is to be said of the aggregator's own that end soon, or have. One that cannot be read is complained of where
-/// it is used.
+/// What is to be said of the aggregator's own that end soon, or have, and of renewed ones that cannot be used.
 pub(crate) fn own(certificates: &Certificates, now: Timestamp) -> Vec<Impairment> {
     let shown = certificates.doors.iter().filter_map(Door::certificate);
     // While one CA takes the place of another the file has both: the newer one counts.
@@ -31,7 +32,15 @@ pub(crate) fn own(certificates: &Certificates, now: Timestamp) -> Vec<Impairment
         let sentence = || format!("the certificate {} {}{lost}; renew it", file.display(), end(ends, now));
         is_ending(ends, now).then(|| Impairment::new(ImpairedPart::Certificate, sentence()))
     };
-    shown.chain(ca).filter_map(warning).collect()
+    let ending: Vec<Impairment> = shown.chain(ca).filter_map(warning).collect();
+    let doors = certificates.doors.iter().filter_map(Door::trouble);
+    let mut refused: Vec<String> =
+        doors.chain(certificates.agents.as_ref().and_then(Asking::trouble)).collect();
+    refused.sort_unstable();
+    // gRPC shows the same files to operators and to agents.
+    refused.dedup();
+    let refused = refused.into_iter().map(|message| Impairment::new(ImpairedPart::Certificate, message));
+    refused.chain(ending).collect()
 }
 
 /// What is to be said of the agents' that end soon, or have: one sentence, since they are often made on one day.

@@ -67,6 +67,7 @@ pub async fn serve(
     let all_end_together = shutdown.clone().drop_guard();
     record.note_beginning();
     let (tasks, impairments) = (OwnedTasks::new(shutdown.clone()), ImpairmentList::default());
+    access.follow_file(&tasks, &impairments).context("the users file cannot be followed")?;
     let (operations, followers) = Operations::start(
         configuration,
         record.recorder(),
@@ -76,7 +77,11 @@ pub async fn serve(
         &shutdown,
     )?;
     let followers = tasks.spawn_to_end("the owner of the platform's state", followers);
-    let certificates = Certificates { doors: vec![doors.web.clone(), doors.grpc.clone()], ca: doors.ca };
+    let certificates = Certificates {
+        doors: vec![doors.web.clone(), doors.grpc.clone()],
+        agents: doors.agents.clone(),
+        ca: doors.ca,
+    };
     let expiry = expiry::follow(certificates, operations.inbox.clone());
     tasks.spawn("the watch over certificates", expiry);
 

@@ -22,11 +22,15 @@ pub enum ImpairedPart {
     Store,
     /// An agent's state folder: operators' decisions, launches, maintenance.
     State,
+    /// An agent's starts and stops.
+    Control,
+    /// The aggregator's users file: a newer one was refused.
+    Users,
     /// The configuration: a newer one was refused, or an agent's differs from the aggregator's.
     Configuration,
     /// A clock that differs from the aggregator's.
     Clock,
-    /// A certificate that has expired or will soon.
+    /// A certificate that has expired or will soon, or a renewed one that was refused.
     Certificate,
     /// The program's own log.
     Log,
@@ -36,11 +40,13 @@ pub enum ImpairedPart {
 
 impl ImpairedPart {
     /// Every part, the most severe first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Watch,
         Self::Task,
         Self::Store,
         Self::State,
+        Self::Control,
+        Self::Users,
         Self::Configuration,
         Self::Clock,
         Self::Certificate,
@@ -55,6 +61,8 @@ impl ImpairedPart {
             Self::Task => "task",
             Self::Store => "store",
             Self::State => "state",
+            Self::Control => "control",
+            Self::Users => "users",
             Self::Configuration => "configuration",
             Self::Clock => "clock",
             Self::Certificate => "certificate",

@@ -21,6 +21,26 @@ async fn state(client: &mut AgentClient) -> v1::State {
     report.components[0].state()
 }
 
+/// What the agent tells of its starts and stops.
+async fn impairment(client: &mut AgentClient) -> String {
+    let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
+    let control = report.impairments.into_iter().find(|one| one.part == "control");
+    control.unwrap().message
+}
+
+#[tokio::test]
+async fn agent_that_cannot_keep_launches_tells_that_it_can_start_nothing() {
+    let site = Site::of_one_host(|site| site.component("app", "", ""));
+    std::fs::create_dir(site.path("state")).unwrap();
+    std::fs::write(site.path("state").join("launches"), "").unwrap();
+    let (_agent, mut client) = agent(&site).await;
+    let told = impairment(&mut client).await;
+    assert!(told.starts_with("nothing can be started: launches cannot be kept: "), "{told}");
+    let refused = act(&mut client, Start, "app").await.end.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+    assert!(site.processes().is_empty());
+}
+
 #[tokio::test]
 async fn second_agent_is_refused_with_the_pid_of_the_first_or_only_looks_on() {
     let site = Site::of_one_host(|site| site.component("app", "", ""));
@@ -44,6 +64,8 @@ async fn second_agent_is_refused_with_the_pid_of_the_first_or_only_looks_on() {
     let (_second, address) = site.agent_with("h", "127.0.0.1:0", &["--read-only"]);
     let mut client = connect(address).await;
     assert_eq!(state(&mut client).await, v1::State::Stopped);
+    let told = impairment(&mut client).await;
+    assert!(told.starts_with("the agent was started with --read-only"), "{told}");
     for kind in [Start, Stop, Restart] {
         let refused = act(&mut client, kind, "app").await.end.unwrap_err();
         assert_eq!(refused.code(), Code::FailedPrecondition);

@@ -285,6 +285,32 @@ fn scripts_ask_with_their_tokens() {
 }
 
 #[test]
+fn broken_users_file_is_told_and_changes_nothing_until_it_is_repaired() {
+    let world = World::new("closed");
+    let bearer = format!("Bearer {}", world.people.viewer_token);
+    let told = || {
+        let answer = world.web.ask("GET", "/api/v1/overview", &[("Authorization", &bearer)], "");
+        assert_eq!(answer.code, 200, "{answer:?}");
+        let overview: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        let all = overview["impairments"].as_array().unwrap();
+        let users = all.iter().find(|one| one["part"] == "users");
+        users.map(|one| one["message"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(told(), None);
+    let right = std::fs::read(&world.people.file).unwrap();
+    std::fs::write(&world.people.file, "user = 7\n").unwrap();
+    let message = patiently("the broken file to be told", told);
+    assert!(
+        message.contains("users from before are used until rta-aggregator ends: repair the file"),
+        "{message}"
+    );
+    assert!(message.contains(&world.people.file.display().to_string()), "{message}");
+    assert_eq!(world.web.sign_in("ann", PASSWORD).code, 303);
+    std::fs::write(&world.people.file, right).unwrap();
+    patiently("the repaired file to be taken", || told().is_none().then_some(()));
+}
+
+#[test]
 fn beyond_loopback_the_page_needs_users_or_has_no_buttons() {
     let site = Site::new();
     site.write(

@@ -221,6 +221,15 @@ fn renewed_files_are_used_without_a_restart_and_broken_ones_are_not() {
     logged(&aggregator.program, "TLS files are broken");
     assert!(list().status.success(), "those from before go on");
     aggregator.reaches("h");
+    std::fs::write(&own_h.certificate, "rubbish").unwrap();
+    for (part, file) in [(String::new(), &own_a), ("h: ".to_owned(), &own_h)] {
+        let file = file.certificate.display();
+        let warning = format!("warning: {part}the certificate {file}: there is none in it");
+        patiently("the broken file to be told", || {
+            let status = aggregator.rta(&ca, Some(&ann), &["status"]);
+            String::from_utf8_lossy(&status.stdout).contains(&warning).then_some(())
+        });
+    }
 
     let paged = Aggregator::start(&site, &web.web_flags());
     let (before, start) = page(paged.web.0, &ca).unwrap();

@@ -61,6 +61,16 @@ impl Launches {
         Self(Arc::new(Shared { boot_id, records: Mutex::new(records), writer }))
     }
 
+    /// Returns why nothing can be started, as a sentence; `None` where that is not so.
+    pub(crate) fn impairment(&self) -> Option<String> {
+        match &self.0.writer {
+            Writer::Unusable(error) => {
+                Some(format!("nothing can be started: launches cannot be kept: {error}"))
+            }
+            Writer::None | Writer::Folder(_) => None,
+        }
+    }
+
     /// What is known of every component.
     pub(super) fn all(&self) -> HashMap<Name, Record> {
         self.with(|records| records.clone())

@@ -16,13 +16,16 @@ mod sessions;
 mod turns;
 mod users;
 
+use std::io;
 use std::net::IpAddr;
 use std::num::NonZero;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
+use rta_shared::impairment::{ImpairedPart, ImpairmentList};
+use rta_shared::lifecycle::tasks::OwnedTasks;
 use tokio::time::sleep;
 
 use attempts::Origin;
@@ -48,9 +51,18 @@ struct Inner {
     /// Nobody acts by the page.
     read_only: bool,
     /// `None`: nobody signs in.
-    users: Option<RwLock<Arc<Users>>>,
+    users: Option<UsersFile>,
     sessions: Mutex<Sessions>,
     turns: Turns,
+}
+
+/// The users file, and what it says.
+#[derive(Debug)]
+struct UsersFile {
+    path: PathBuf,
+    /// The file from which `users` were read first.
+    stamp: Option<Stamp>,
+    users: RwLock<Arc<Users>>,
 }
 
 /// Somebody who has proved who they are.
@@ -83,22 +95,35 @@ impl Access {
         Self::with(None, read_only)
     }
 
-    /// The users and tokens of the file `path`, which is read again when it changes.
+    /// The users and tokens of the file `path`, which is read again when it changes: see [`Access::follow_file`].
     ///
     /// # Errors
     /// Every problem of the file, one a line.
     pub fn users(path: &Path, read_only: bool) -> Result<Self, String> {
         let (stamp, users) = (stamp(path), Users::load(path)?);
-        let access = Self::with(Some(RwLock::new(Arc::new(users))), read_only);
-        let (path, inner) = (path.to_owned(), Arc::downgrade(&access.0));
-        let follow = std::thread::Builder::new().name("users".to_owned());
-        // A thread of its own: the disk may hang.
-        let followed = follow.spawn(move || follow_file(&path, stamp, &inner));
-        followed.map_err(|error| format!("the file of users cannot be followed: {error}"))?;
-        Ok(access)
+        let file = UsersFile { path: path.to_owned(), stamp, users: RwLock::new(Arc::new(users)) };
+        Ok(Self::with(Some(file), read_only))
     }
 
-    fn with(users: Option<RwLock<Arc<Users>>>, read_only: bool) -> Self {
+    /// Follows the users file, if there is one, in a thread of its own, since the disk may hang: one of `tasks`, which
+    /// tells `impairments` of a file that is not right.
+    ///
+    /// # Errors
+    /// Returns an error if the thread cannot be made.
+    pub(crate) fn follow_file(&self, tasks: &OwnedTasks, impairments: &ImpairmentList) -> io::Result<()> {
+        if self.0.users.is_none() {
+            return Ok(());
+        }
+        let guard = tasks.guard("the watch over the users file").may_end();
+        let (inner, impairments) = (Arc::downgrade(&self.0), impairments.clone());
+        std::thread::Builder::new().name("users".to_owned()).spawn(move || {
+            let _guard = guard;
+            follow_file(&inner, &impairments);
+        })?;
+        Ok(())
+    }
+
+    fn with(users: Option<UsersFile>, read_only: bool) -> Self {
         // Half of the processors are left for those who are signed in.
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let turns = Turns::new((processors / 2).clamp(1, MOST_CHECKS));
@@ -122,7 +147,7 @@ impl Access {
 
     /// The users as the file has them now.
     fn current(&self) -> Option<Arc<Users>> {
-        let users = self.0.users.as_ref()?.read().unwrap_or_else(PoisonError::into_inner);
+        let users = self.0.users.as_ref()?.users.read().unwrap_or_else(PoisonError::into_inner);
         Some(Arc::clone(&users))
     }
 
@@ -209,37 +234,49 @@ pub(crate) fn bearer(header: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Reads the file of users again when it has changed, for as long as anybody needs it. One that is not right changes
-/// nothing, is told in the log, and tried again.
-fn follow_file(path: &Path, read: Option<Stamp>, inner: &Weak<Inner>) {
-    let mut read = read;
+/// Reads the users file again when it has changed, for as long as anybody needs it. One that is not right changes
+/// nothing, is told, and tried again.
+fn follow_file(inner: &Weak<Inner>, impairments: &ImpairmentList) {
+    let mut read = None;
     let mut told = String::new();
     loop {
         std::thread::sleep(LOOK);
         let Some(inner) = inner.upgrade() else { return };
-        let now = stamp(path);
-        if now == read {
+        let Some(file) = &inner.users else { return };
+        let now = stamp(&file.path);
+        if now == read.unwrap_or(file.stamp) {
             continue;
         }
-        match Users::load(path) {
+        match Users::load(&file.path) {
             Ok(users) => {
                 tracing::info!(
                     users = users.users.len(),
                     tokens = users.tokens.len(),
                     "users were read anew"
                 );
-                if let Some(known) = &inner.users {
-                    *known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
-                }
-                (read, told) = (now, String::new());
+                *file.users.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
+                impairments.set(ImpairedPart::Users, None);
+                (read, told) = (Some(now), String::new());
             }
             Err(problems) if problems != told => {
                 tracing::error!(problems, "the file of users is not right; the old one goes on");
+                impairments.set(ImpairedPart::Users, Some(refused(&problems)));
                 told = problems;
             }
             Err(_) => {}
         }
     }
+}
+
+/// Returns what is told of a users file with these problems, one a line.
+fn refused(problems: &str) -> String {
+    let mut lines = problems.lines();
+    let first = lines.next().unwrap_or_default();
+    let more = match lines.count() {
+        0 => String::new(),
+        more => format!(" (and {more} more problems)"),
+    };
+    format!("{first}{more}; the users from before are used until rta-aggregator ends: repair the file")
 }
 
 /// What tells a file from what it was: its inode, its size, and when its content or its rights changed, in

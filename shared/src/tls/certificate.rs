@@ -14,8 +14,8 @@ use crate::text::{counted, printable};
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// How often the certificates in use are looked at for their end.
-pub const EXPIRY_LOOK: Duration = Duration::from_secs(60);
+/// How often the certificates in use are looked at: whether they end soon, and whether renewed ones are right.
+pub const EXPIRY_LOOK: Duration = Duration::from_secs(5);
 
 /// How many days ahead of its end a certificate is worth a warning.
 pub const WARN_DAYS: i64 = 30;

@@ -66,6 +66,11 @@ impl Asking {
         Ok(Self { material: Arc::new(Renewed::fixed(client_configs(pem.read()?)?)) })
     }
 
+    /// Returns why changed files are not used, as a sentence; `None` where they are. It may read files.
+    pub fn trouble(&self) -> Option<String> {
+        self.material.trouble()
+    }
+
     /// A channel to `target`, with the other properties of `endpoint`. Each connection is made with what the files
     /// say then.
     pub fn channel(&self, endpoint: &Endpoint, target: Target) -> Channel {

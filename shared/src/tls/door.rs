@@ -97,6 +97,11 @@ impl Door {
         self.tls.as_ref().map(|tls| (tls.file.as_path(), tls.current.current().ends))
     }
 
+    /// Returns why changed files are not used, as a sentence; `None` where they are. It may read files.
+    pub fn trouble(&self) -> Option<String> {
+        self.tls.as_ref()?.current.trouble()
+    }
+
     /// The connections of `listener`, until the stream is dropped.
     pub fn links(self, listener: TcpListener, bounds: Bounds) -> ReceiverStream<io::Result<Link>> {
         let (taken, links) = mpsc::channel(WAITING);

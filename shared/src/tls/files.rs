@@ -145,6 +145,8 @@ struct State<T> {
     current: Arc<T>,
     stamps: Vec<Option<(SystemTime, u64)>>,
     looked: Instant,
+    /// Why the files as they are now are not used.
+    trouble: Option<String>,
 }
 
 impl<T> Renewed<T> {
@@ -156,13 +158,14 @@ impl<T> Renewed<T> {
     ) -> Result<Self, String> {
         let stamps = files.stamps();
         let current = Arc::new(make(files.read()?)?);
-        let state = Mutex::new(State { current, stamps, looked: Instant::now() });
+        let state = Mutex::new(State { current, stamps, looked: Instant::now(), trouble: None });
         Ok(Self { files, make: Box::new(make), state })
     }
 
     /// What never changes, and is in no file.
     pub(super) fn fixed(current: T) -> Self {
-        let state = State { current: Arc::new(current), stamps: Vec::new(), looked: Instant::now() };
+        let state =
+            State { current: Arc::new(current), stamps: Vec::new(), looked: Instant::now(), trouble: None };
         // Without files nothing is ever made again.
         let make = Box::new(|_| Err("there are no files".to_owned()));
         Self { files: TlsFiles { own: None, ca: None }, make, state: Mutex::new(state) }
@@ -171,6 +174,12 @@ impl<T> Renewed<T> {
     /// What the files say, not older than a second.
     pub(super) fn current(&self) -> Arc<T> {
         self.current_at(Instant::now())
+    }
+
+    /// Returns why the files as they are now are not used, as a sentence. It may read them.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.current();
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).trouble.clone()
     }
 
     fn current_at(&self, now: Instant) -> Arc<T> {
@@ -184,10 +193,14 @@ impl<T> Renewed<T> {
                 match self.files.read().and_then(&self.make) {
                     Ok(renewed) => {
                         state.current = Arc::new(renewed);
+                        state.trouble = None;
                         tracing::info!(files = %self.files, "renewed TLS files are used from now on");
                     }
                     Err(reason) => {
                         tracing::error!(reason, "the changed TLS files are broken; those from before go on");
+                        state.trouble = Some(format!(
+                            "{reason}; the TLS files from before are used until rta ends: repair them"
+                        ));
                     }
                 }
             }
@@ -224,9 +237,12 @@ mod tests {
         assert_eq!(*renewed.current_at(begin), 1);
         std::fs::write(&path, "rubbish").unwrap();
         assert_eq!(*renewed.current_at(begin + LOOK), 1, "broken");
+        let trouble = renewed.trouble().unwrap();
+        assert!(trouble.contains("there is none in it; the TLS files from before are used"), "{trouble}");
         let key = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
         std::fs::write(&path, format!("{block}{block}{key}")).unwrap();
         assert_eq!(*renewed.current_at(begin + LOOK), 1, "not looked at twice within a second");
         assert_eq!(*renewed.current_at(begin + 2 * LOOK), 2);
+        assert_eq!(renewed.trouble(), None);
     }
 }
