@@ -203,6 +203,11 @@ fn start_and_stop_are_checked() {
             "component \"app\": start: key \"usr\" is not known; did you mean \"user\"?",
         ),
         (
+            "[component.start]\ncommand = [\"x\"]\nprobe = 7",
+            "component \"app\": start: key \"probe\" is not known; known: systemd, command, directory, log, environment, \
+             user, environment_file, umask, group, nice, limits, timeout, settle",
+        ),
+        (
             "[component.stop]\nsignal = \"TREM\"",
             "component \"app\": stop: signal \"TREM\" is not known; did you mean \"TERM\"?",
         ),

@@ -32,8 +32,15 @@ impl<'t, 'i> Fields<'t, 'i> {
 
     /// The value of `key`, if it is there.
     pub(super) fn value(&mut self, key: &'static str) -> Option<Value<'t, 'i>> {
-        self.known.push(key);
+        self.knows(key);
         self.table.get(key).map(|value| at(self.place.source, value))
+    }
+
+    /// Notes a key that is asked for, perhaps again.
+    fn knows(&mut self, key: &'static str) {
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
     }
 
     /// Whether `key` is there.
@@ -57,7 +64,7 @@ impl<'t, 'i> Fields<'t, 'i> {
         problems: &mut Problems<'_>,
     ) -> Option<At<String>> {
         if !self.table.contains_key(key) {
-            self.known.push(key);
+            self.knows(key);
             self.missing(key, problems);
             return None;
         }
