@@ -48,7 +48,7 @@ mod logs;
 mod machine;
 mod maintenance;
 mod prerequisites;
-mod probe;
+pub mod probe;
 mod procfs;
 pub mod reload;
 mod request_target;

@@ -5,26 +5,29 @@ use std::io::Write;
 use std::path::Path;
 
 use jiff::Timestamp;
+use rta_agent::probe;
 use rta_agent::scan::Scanner;
 use rta_aggregator::evaluate_host;
 use rta_shared::config::{Host, HostConfig, Platform, load_folder};
 use rta_shared::overview::Health;
 use rta_shared::report::{ConfigStanding, Report, Watch};
 use rta_shared::text::printable;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::exit::{CANNOT_TELL, Failure, NOT_UP, OK, Outcome, USAGE};
 use crate::render::Style;
 use crate::render::table::table;
 
-/// Scans this machine for the components of `host`, and writes the table to `out`. Health follows from the aggregator's
+/// Scans this machine for the components of `host`, asks their probes, and writes the table to `out`. Health follows from the aggregator's
 /// own rules; what a component needs on other hosts is unknown here.
 pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut dyn Write) -> Outcome {
     let platform = load(folder)?;
     let config = config_of(&platform, find_host(&platform, host)?)?;
     let name = config.host.clone();
-    let scan = Scanner::new(config).scan();
-    if let Err(reason) = &scan.components {
-        return Err(Failure::new(CANNOT_TELL, format!("host {name}: {reason}")));
+    let mut scan = Scanner::new(config.clone()).scan();
+    match &mut scan.components {
+        Ok(reports) => runtime()?.block_on(probe::ask_all(&config.components, reports)),
+        Err(reason) => return Err(Failure::new(CANNOT_TELL, format!("host {name}: {reason}"))),
     }
     let report = Report {
         host: name,
@@ -44,6 +47,12 @@ pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut d
         Some(Health::Degraded | Health::Down) => NOT_UP,
         Some(Health::Unknown) | None => CANNOT_TELL,
     })
+}
+
+/// A runtime of one thread, for the time of the probes.
+fn runtime() -> Result<Runtime, Failure> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(CANNOT_TELL, format!("no runtime: {error}")))
 }
 
 fn load(folder: &Path) -> Result<Platform, Failure> {

@@ -413,6 +413,27 @@ fn local_judges_dependencies_on_the_same_host() {
 }
 
 #[test]
+fn local_asks_probes_before_it_calls_anything_up() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let site = Site::of_one_host(|site| {
+        let probe = format!("[component.probe]\ntcp = \"{address}\"\nfailures = 2\ngrace = \"0s\"");
+        site.component("app", "", &probe)
+    });
+    let mut app = site.play("app");
+    let config = site.config();
+    let local = || run("rta", ["local", "h", "--config", config.to_str().unwrap()]);
+    patiently("it to be up", || (local().status.code() == Some(0)).then_some(()));
+    drop(listener);
+    let output = local();
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(3), "{shown}");
+    assert!(shown.contains("degraded") && shown.contains(&format!("tcp {address}: ")), "{shown}");
+    app.kill().unwrap();
+    app.wait().unwrap();
+}
+
+#[test]
 fn config_check_tells_all_or_sums_up() {
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/platform");
     let sound = run("rta", ["config", "check", shipped]);

@@ -4,6 +4,7 @@
 mod attempt;
 mod command;
 mod http;
+mod once;
 mod state;
 mod tcp;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Duration, Instant, sleep};
 
 pub(crate) use self::attempt::{Asker, told};
+pub use self::once::ask_all;
 use self::state::Fare;
 use self::words::shortened;
 
