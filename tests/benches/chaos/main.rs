@@ -12,7 +12,7 @@
 //!
 //! A violation is
 //! - a wrong state: a health that was not right at any moment of the time that rta has to notice (see `judge.rs`);
-//! - a double: two processes of one component, neither of which belongs to somebody else;
+//! - a double: two processes of one component, neither of which belongs to somebody else, or two agents of one host;
 //! - an unattributed action: a plan or a step without a requester's name in the record, an accepted request that the record
 //!   does not know, or a process that began without any request.
 //!

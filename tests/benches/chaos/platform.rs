@@ -177,15 +177,18 @@ impl Platform {
         }
     }
 
-    /// Ends a host's agent that listens on `port`, if it has not ended by itself.
-    pub(crate) fn end_second_agent(&self, host: usize, port: u16) {
+    /// Ends a host's agent that listens on `port`; false where it has ended by itself.
+    pub(crate) fn end_second_agent(&self, host: usize, port: u16) -> bool {
         let ending = format!(":{port}");
+        let mut has_served = false;
         for process in self.hosts.get(host).processes() {
             let is_agent = process.arguments.first().is_some_and(|argument| argument.ends_with("/rta-agent"));
             if is_agent && process.arguments.iter().any(|argument| argument.ends_with(&ending)) {
                 self.hosts.get(host).signal(process.pid, "KILL");
+                has_served = true;
             }
         }
+        has_served
     }
 
     /// Returns the PIDs, on their host, of the programs of this name that run there.

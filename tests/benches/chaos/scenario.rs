@@ -223,7 +223,8 @@ impl Scenario {
     fn second_agent(&mut self, host: usize) -> &'static str {
         self.is_taken[host] = true;
         self.platform.start_agent_at(host, SECOND_PORT, AgentLog::File);
-        self.later(2000, 5000, Later::EndSecondAgent(host));
+        // It waits for the first one's lock for two seconds.
+        self.later(4000, 7000, Later::EndSecondAgent(host));
         "second agent on a host"
     }
 
@@ -310,7 +311,10 @@ impl Scenario {
                 self.is_aggregator_down = false;
             }
             Later::EndSecondAgent(host) => {
-                self.platform.end_second_agent(host, SECOND_PORT);
+                if self.platform.end_second_agent(host, SECOND_PORT) {
+                    let sentence = format!("a second agent serves {}", HOSTS[host]);
+                    self.judge.report(Violation::Double, &sentence);
+                }
                 self.is_taken[host] = false;
             }
             Later::Start(at) => {
