@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use rta_agent::scan::Scanner;
 use rta_shared::config::{HostConfig, Source, load_sources};
-use rta_shared::matching::{Matcher, PartId};
+use rta_shared::matcher::{Matcher, PartId};
 use rta_shared::process::CommandLine;
 use rta_tests::command_lines::{SERVICES, service, services_toml, unrelated};
 use rta_tests::figures::median;

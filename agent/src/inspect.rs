@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rta_shared::attributes::ProcessAttributes as _;
 use rta_shared::config::HostConfig;
-use rta_shared::matching::{Matcher, PartId};
+use rta_shared::matcher::{Matcher, PartId};
 use rta_shared::process::{CommandLine, Process, ProcessId, Suspension};
 use rustix::io::Errno;
 

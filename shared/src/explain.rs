@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::attributes::{AttributeCriterion, CriterionKind, ProcessAttributes};
 use crate::config::{Count, Part};
+use crate::criterion::{ArgumentCriterion, Criterion};
 use crate::mask::{masked, masked_command};
-use crate::matching::{ArgumentCriterion, Criterion};
 use crate::name::Name;
 use crate::process::CommandLine;
 use crate::text::printable;

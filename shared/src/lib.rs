@@ -11,7 +11,8 @@
 //! | [`address`] | addresses as people write them |
 //! | [`process`] | a process as the matcher sees it |
 //! | [`attributes`] | what a process is beside its command line, and tests on that |
-//! | [`matching`] | criteria against one process |
+//! | [`criterion`] | tests on one process |
+//! | [`matcher`] | the criteria of many parts against one process |
 //! | [`config`] | the platform's configuration: decoded, checked, loaded |
 //! | [`mask`], [`inspection`] | command lines without secrets, as people look at them |
 //! | [`explain`] | why a process is or is not matched |
@@ -47,6 +48,7 @@ pub mod autostart;
 pub mod config;
 pub mod connection;
 pub mod control;
+pub mod criterion;
 pub mod dependency;
 pub mod event;
 pub mod explain;
@@ -59,7 +61,7 @@ pub mod local_socket;
 pub mod logging;
 pub mod maintenance;
 pub mod mask;
-pub mod matching;
+pub mod matcher;
 pub mod name;
 pub mod overview;
 pub mod pid_lock;

@@ -338,7 +338,7 @@ mod tests {
     use crate::attributes::tests::user;
     use crate::config::{RestartRule, StopRule};
     use crate::control::Requester;
-    use crate::matching::Criterion;
+    use crate::criterion::Criterion;
     use crate::process::ProcessId;
 
     fn process(pid: u32, parent_pid: u32) -> Process {

@@ -4,7 +4,7 @@
 
 use rta_shared::attributes::{AttributeCriterion, CriterionKind};
 use rta_shared::config::{HostComponent, Source, load_sources};
-use rta_shared::matching::Criterion;
+use rta_shared::criterion::Criterion;
 
 /// What is wrong with a component that has this in its table, or what it becomes.
 fn component(text: &str) -> Result<HostComponent, Vec<String>> {

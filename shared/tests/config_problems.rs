@@ -6,7 +6,7 @@ use std::path::Path;
 
 use regex::bytes::Regex;
 use rta_shared::config::{HostConfig, Part, Question, Source, StopSignal, load_folder, load_sources};
-use rta_shared::matching::Criterion;
+use rta_shared::criterion::Criterion;
 
 const SOUND: &str = r#"
 [[component]]

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use rta_shared::config::{CommandRule, DependencyPlace, Host, Platform, StopSignal, load_folder};
-use rta_shared::matching;
+use rta_shared::criterion::arguments_match;
 use rta_shared::process::CommandLine;
 
 fn platform() -> Platform {
@@ -215,7 +215,7 @@ fn criteria_match_where_the_tables_say_and_nowhere_else() {
         for (index, text) in rows {
             arguments[usize::try_from(index.unwrap_or(30)).unwrap()] = (*text).to_owned();
         }
-        assert!(matching::arguments_match(criteria, &CommandLine::from_arguments(&arguments)), "{component}");
+        assert!(arguments_match(criteria, &CommandLine::from_arguments(&arguments)), "{component}");
         // Each criterion is needed, and a dot in it is a dot.
         for (index, text) in rows {
             let at = usize::try_from(index.unwrap_or(30)).unwrap();
@@ -226,7 +226,7 @@ fn criteria_match_where_the_tables_say_and_nowhere_else() {
                 }
                 arguments[at] = wrong;
                 let line = CommandLine::from_arguments(&arguments);
-                assert!(!matching::arguments_match(criteria, &line), "{component} without {text}");
+                assert!(!arguments_match(criteria, &line), "{component} without {text}");
             }
         }
     }

@@ -8,7 +8,8 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use regex::bytes::{Regex, RegexBuilder};
 use rta_shared::config::{Count, Part};
-use rta_shared::matching::{Criterion, Matcher, PartId, arguments_match};
+use rta_shared::criterion::{Criterion, arguments_match};
+use rta_shared::matcher::{Matcher, PartId};
 use rta_shared::process::CommandLine;
 
 #[derive(Arbitrary, Debug)]

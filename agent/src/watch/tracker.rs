@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use rta_shared::matching::PartId;
+use rta_shared::matcher::PartId;
 use rta_shared::process::Process;
 use rustix::io::Errno;
 

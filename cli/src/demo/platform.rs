@@ -8,7 +8,7 @@ use rta_shared::config::{
     CommandRule, CommandTemplate, Engine, EngineTemplate, Host, HostConfig, Platform, Source, StartRule,
     StartTemplate, Template, load_sources,
 };
-use rta_shared::matching::Criterion;
+use rta_shared::criterion::Criterion;
 
 use super::command_lines::command_line;
 use super::stand_in::LEASE;

@@ -10,7 +10,7 @@ use tonic::transport::Uri;
 use super::exit::SuccessExitStatus;
 use super::process_settings::{EnvironmentFile, ProcessSettings};
 use crate::attributes::{AttributeCriterion, AttributeTests, ProcessAttributes};
-use crate::matching::{Criterion, arguments_match, test_arguments};
+use crate::criterion::{Criterion, arguments_match, test_arguments};
 use crate::name::Name;
 use crate::process::CommandLine;
 

@@ -13,8 +13,8 @@ use super::process_settings::{EnvironmentFile, ProcessSettings};
 use super::template::{CompileError, RegexTemplate, Template, UnknownVariable};
 use crate::address::{AddressProblem, host_and_port, url as url_of};
 use crate::attributes::{AttributeCriterion, CriterionKind, UserCriterion};
+use crate::criterion::Criterion;
 use crate::mask::masked_text;
-use crate::matching::Criterion;
 use crate::name::Name;
 use crate::text::printable;
 
@@ -113,11 +113,11 @@ fn user_criterion(name: String, is_implied: bool) -> Criterion {
 /// A criterion with variables; see [`Criterion`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CriterionTemplate {
-    /// See [`crate::matching::ArgumentCriterion`].
+    /// See [`crate::criterion::ArgumentCriterion`].
     Argument {
-        /// See [`crate::matching::ArgumentCriterion::index`].
+        /// See [`crate::criterion::ArgumentCriterion::index`].
         index: Option<i32>,
-        /// See [`crate::matching::ArgumentCriterion::regex`].
+        /// See [`crate::criterion::ArgumentCriterion::regex`].
         regex: RegexTemplate,
     },
     /// See [`AttributeCriterion::User`].

@@ -20,8 +20,8 @@ use std::fmt;
 use self::candidate::{Candidate, Offer, Rank, offer};
 use self::pattern::Variables;
 use crate::config::RegexTemplate;
+use crate::criterion::ArgumentCriterion;
 use crate::mask::masked_command;
-use crate::matching::ArgumentCriterion;
 use crate::process::CommandLine;
 
 /// A component as it could stand in the configuration. Its `Display` is that TOML.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::attributes::CriterionKind;
 use crate::config::{Source, load_sources};
-use crate::matching::{Criterion, arguments_match};
+use crate::criterion::{Criterion, arguments_match};
 
 const IP: [&str; 2] = ["10.0.0.1", "fe80::1"];
 

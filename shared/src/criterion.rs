@@ -1,0 +1,140 @@
+//! Tests on one process: on its command line, and on what else it is.
+
+use regex::bytes::Regex;
+
+use crate::attributes::{AttributeCriterion, CriterionKind};
+use crate::process::CommandLine;
+
+/// One test on a process.
+#[derive(Clone, Debug)]
+pub enum Criterion {
+    /// On its command line.
+    Argument(ArgumentCriterion),
+    /// On what it is beside that.
+    Attribute(AttributeCriterion),
+}
+
+/// One test on a command line: a regex that is searched in one argument, never in the arguments joined.
+#[derive(Clone, Debug)]
+pub struct ArgumentCriterion {
+    /// Which argument: from 0, from the end when negative, any one when `None`.
+    pub index: Option<i32>,
+    /// Searched, not matched whole: `java` is found in `/opt/java/bin/java`. On bytes: arguments need not be UTF-8.
+    pub regex: Regex,
+}
+
+impl Criterion {
+    /// Returns a test on the argument at `index`, or on any.
+    pub fn argument(index: Option<i32>, regex: Regex) -> Self {
+        Self::Argument(ArgumentCriterion { index, regex })
+    }
+
+    /// Returns what it looks at.
+    pub fn kind(&self) -> CriterionKind {
+        match self {
+            Self::Argument(_) => CriterionKind::Argument,
+            Self::Attribute(attribute) => attribute.kind(),
+        }
+    }
+
+    /// Returns which argument it looks at; `None` for any, and for what is no argument.
+    pub fn index(&self) -> Option<i32> {
+        match self {
+            Self::Argument(argument) => argument.index,
+            Self::Attribute(_) => None,
+        }
+    }
+
+    /// Returns what it looks for: a regex, a user, or a unit.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Argument(argument) => argument.regex.as_str(),
+            Self::Attribute(attribute) => attribute.text(),
+        }
+    }
+
+    /// Returns whether both test the same. A compiled regex has no equality; its text has.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        (self.kind(), self.index(), self.text()) == (other.kind(), other.index(), other.text())
+    }
+
+    fn as_argument(&self) -> Option<&ArgumentCriterion> {
+        match self {
+            Self::Argument(argument) => Some(argument),
+            Self::Attribute(_) => None,
+        }
+    }
+}
+
+impl ArgumentCriterion {
+    /// Returns whether it holds on `line`. An index past the end does not hold.
+    pub fn holds(&self, line: &CommandLine) -> bool {
+        match self.index {
+            Some(index) => line.argument(index).is_some_and(|argument| self.regex.is_match(argument)),
+            None => line.arguments().any(|argument| self.regex.is_match(argument)),
+        }
+    }
+}
+
+/// Returns whether those of `criteria` that test arguments all hold on `line`. No criteria match no process.
+pub fn arguments_match(criteria: &[Criterion], line: &CommandLine) -> bool {
+    !criteria.is_empty() && arguments(criteria).all(|criterion| criterion.holds(line))
+}
+
+/// Returns whether any of `criteria` tests an argument.
+pub fn test_arguments(criteria: &[Criterion]) -> bool {
+    arguments(criteria).next().is_some()
+}
+
+/// Returns those of `criteria` that test arguments.
+pub(crate) fn arguments(criteria: &[Criterion]) -> impl Iterator<Item = &ArgumentCriterion> {
+    criteria.iter().filter_map(Criterion::as_argument)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn criterion(index: Option<i32>, regex: &str) -> Criterion {
+        Criterion::argument(index, Regex::new(regex).unwrap())
+    }
+
+    /// Index, regex, command line, and whether the criterion holds on it.
+    type Row<'a> = (Option<i32>, &'a str, &'a [&'a [u8]], bool);
+
+    #[test]
+    fn criteria_hold_as_the_table_says() {
+        let rows: &[Row<'_>] = &[
+            (Some(0), "java", &[b"/opt/java/jdk1.8.0_72/bin/java"], true),
+            (Some(0), "^java$", &[b"/opt/java/bin/java"], false),
+            (Some(1), "java", &[b"java"], false),
+            (Some(-1), "server", &[b"java", b"config/server.properties"], true),
+            (Some(-3), "java", &[b"java", b"x"], false),
+            (None, "kafka", &[b"java", b"-x", b"kafka.Kafka"], true),
+            // Never on joined text: the boundary between arguments is a boundary.
+            (None, "a b", &[b"a", b"b"], false),
+            (None, "a b", &[b"a b"], true),
+            // Bytes that are no UTF-8, before and after what is sought.
+            (Some(1), "sklearn", &[b"java", b"\xff\xfesklearn\xff"], true),
+            (Some(1), "^$", &[b"java", b""], true),
+        ];
+        for (index, regex, arguments, expected) in rows {
+            let line = CommandLine::from_arguments(*arguments);
+            let criterion = ArgumentCriterion { index: *index, regex: Regex::new(regex).unwrap() };
+            assert_eq!(criterion.holds(&line), *expected, "{index:?} {regex:?} on {arguments:?}");
+        }
+    }
+
+    #[test]
+    fn all_criteria_must_hold_on_one_process() {
+        let criteria = [criterion(Some(0), "java"), criterion(Some(1), "kafka")];
+        assert!(arguments_match(&criteria, &CommandLine::from_arguments(["java", "kafka"])));
+        assert!(!arguments_match(&criteria, &CommandLine::from_arguments(["java", "tomcat"])));
+        assert!(!arguments_match(&criteria, &CommandLine::new()));
+    }
+
+    #[test]
+    fn no_criteria_match_nothing() {
+        assert!(!arguments_match(&[], &CommandLine::from_arguments(["java"])));
+    }
+}
