@@ -22,6 +22,7 @@ mod maintenance;
 mod names;
 mod people;
 mod pki;
+mod plan_progress;
 mod remote;
 mod render;
 mod select;

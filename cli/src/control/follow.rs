@@ -12,9 +12,9 @@ use super::is_yes;
 use super::loss::Loss;
 use super::person::{Heard, Person};
 use super::show::Show;
-use super::track::Track;
 use crate::client::{Client, PlanEvents, UNKNOWN_WHETHER_BEGUN};
 use crate::exit::{CANNOT_TELL, FAILED, Failure, OK, Outcome};
+use crate::plan_progress::Track;
 use crate::render::plan::seconds;
 
 /// How often what is shown is drawn anew.

@@ -8,8 +8,8 @@ use rta_shared::plan::StepState;
 use rta_shared::text::counted;
 use rustix::termios::LocalModes;
 
-use super::track::Track;
 use crate::keyboard::Held;
+use crate::plan_progress::Track;
 use crate::render::{Style, plan as text};
 use crate::terminal;
 

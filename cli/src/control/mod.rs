@@ -7,7 +7,6 @@ pub(crate) mod person;
 mod show;
 #[cfg(test)]
 mod tests;
-pub(crate) mod track;
 
 use std::io::Write;
 use std::time::Duration;

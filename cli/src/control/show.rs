@@ -7,8 +7,8 @@ use rta_shared::plan::{PlanEnd, PlanEvent};
 use rta_shared::text::counted;
 
 use super::live::Live;
-use super::track::Track;
 use crate::exit::{FAILED, Failure};
+use crate::plan_progress::Track;
 use crate::render::{Style, plan as text};
 
 /// Where and how.

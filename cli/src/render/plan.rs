@@ -9,7 +9,7 @@ use rta_shared::plan::{Plan, Step, StepState};
 use rta_shared::text::{counted, printable};
 
 use super::{Ink, Style, painted};
-use crate::control::track::Standing;
+use crate::plan_progress::Standing;
 
 /// The numbered steps: what is named and what is not, each with its why; and which wait for which.
 pub(crate) fn plan(plan: &Plan) -> String {
