@@ -17,7 +17,7 @@
 //! | `table`, `scope` | who is whose child; what belongs to a component |
 //! | `gate` | a child that waits until it is on record |
 //! | `launches`, `launch_record` | what was begun, kept for the next agent |
-//! | `take_up`, `resume` | going on with what an earlier agent began |
+//! | `takeover`, `take_up`, `resume` | going on with what an earlier agent began |
 //! | `cgroup`, `marks` | what tells what the agent started from all else |
 
 mod act;
@@ -47,3 +47,4 @@ mod supervisor;
 mod suspension;
 mod table;
 mod take_up;
+mod takeover;
