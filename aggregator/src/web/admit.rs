@@ -8,32 +8,22 @@ use axum::http::header::{AUTHORIZATION, COOKIE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use axum_extra::extract::CookieJar;
 use rta_shared::authorization::table::route_right;
 use rta_shared::authorization::{CallerKind, Right, Server};
 
 use super::address::with_query;
 use super::client::Client;
+use super::fallback::wrong_method;
 use super::guard::LARGEST_BODY;
 use super::page;
 use super::problem::Problem;
-use super::routes::wrong_method;
+use super::session_cookie::session;
 use super::theme::Theme;
 use super::viewer::Viewer;
 use crate::access::{Access, Person, SignedIn, bearer, is_veiled, veiled};
 
 /// How long a form may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The cookie of a session: with the prefix a browser takes it by HTTPS from this very host alone.
-pub(super) fn cookie_name(client: Client) -> &'static str {
-    if client.is_https { "__Host-rta" } else { "rta" }
-}
-
-/// What the session's cookie holds.
-pub(super) fn session(client: Client, headers: &HeaderMap) -> Option<String> {
-    CookieJar::from_headers(headers).get(cookie_name(client)).map(|cookie| cookie.value().to_owned())
-}
 
 /// Tells the pages whom they are for, and refuses who may not have what they ask for. What is not in the table
 /// ([`HTTP_ROUTES`](rta_shared::authorization::HTTP_ROUTES)) nobody may.

@@ -8,7 +8,7 @@
 //! | `address` | addresses of pages |
 //! | `admit` | who asks, and whether they may |
 //! | `client` | where a request comes from, also through trusted proxies |
-//! | `sign_in` | signing in and out |
+//! | `sign_in`, `session_cookie` | signing in and out |
 //! | `assets` | the stylesheet and the icon, named by their content |
 //! | `instance` | the page of one instance, and of what an action would do |
 //! | `live` | telling open pages what changes |
@@ -18,6 +18,7 @@
 //! | `history` | how everything was: its page, and its JSON |
 //! | `problem` | errors of what programs ask for, as JSON |
 //! | `page` | the page: pure functions from an overview to HTML |
+//! | `fallback` | answers to requests that no route takes |
 //! | `routes` | what is answered under which path |
 //! | `theme` | light or dark |
 //! | `viewer` | whom a page is made for |
@@ -29,6 +30,7 @@ mod admit;
 mod assets;
 mod client;
 mod events;
+mod fallback;
 mod graph;
 pub mod guard;
 mod history;
@@ -38,6 +40,7 @@ mod log;
 pub(crate) mod page;
 mod problem;
 mod routes;
+mod session_cookie;
 mod sign_in;
 mod theme;
 mod viewer;

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router, middleware};
 use jiff::Timestamp;
-use maud::Markup;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tower_http::compression::CompressionLayer;
@@ -21,6 +20,7 @@ use super::admit::admit;
 use super::assets::{Asset, ICON, MORPH, SCRIPT, STYLE};
 use super::client::{Network, Proxies, locate};
 use super::events::{events_json, events_page};
+use super::fallback::{not_found, wrong_method};
 use super::graph::graph;
 use super::guard::{HostPolicy, LARGEST_BODY, guard};
 use super::history::{history_json, history_page};
@@ -130,16 +130,6 @@ fn asset(asset: &'static Asset) -> impl IntoResponse {
     let headers =
         [(CONTENT_TYPE, asset.content_type), (CACHE_CONTROL, "public, max-age=31536000, immutable")];
     (headers, asset.content)
-}
-
-async fn not_found(viewer: Viewer, uri: Uri) -> (StatusCode, Markup) {
-    let text = format!("There is nothing at {}.", uri.path());
-    (StatusCode::NOT_FOUND, page::message(&viewer, "Not found", &text))
-}
-
-pub(super) async fn wrong_method(viewer: Viewer, method: Method, uri: Uri) -> (StatusCode, Markup) {
-    let text = format!("{} does not take {method}.", uri.path());
-    (StatusCode::METHOD_NOT_ALLOWED, page::message(&viewer, "Not like this", &text))
 }
 
 #[cfg(test)]

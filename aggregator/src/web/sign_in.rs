@@ -8,9 +8,9 @@ use axum_extra::extract::cookie::{Cookie, SameSite};
 use rta_shared::name::LONGEST;
 use serde::Deserialize;
 
-use super::admit::{cookie_name, session};
 use super::client::Client;
 use super::page;
+use super::session_cookie::{cookie_name, session};
 use super::theme::local;
 use super::viewer::Viewer;
 use crate::access::{Access, NotSignedIn};
