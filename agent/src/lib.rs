@@ -15,7 +15,7 @@
 //! | `usage` | what the host and the matched processes use |
 //! | `worker` | the one owner of what is said of the host and of what is under way |
 //! | [`survey`] | every process with its command line, and who listens where, for learning |
-//! | `systemd` | systemd as an engine: its units, over the system bus |
+//! | `systemd` | its units, over the system bus |
 //! | `autostart` | keeping components running |
 //! | `state_folder` | what is remembered over the agent's end |
 //! | `maintenance` | the times in which nothing is started by itself |

@@ -7,8 +7,8 @@ use rta_shared::control::{ActionKind, Done};
 
 use super::act::Act;
 use super::refusal::Refusal;
+use super::systemd_engine::{self, UnitAction};
 use super::{restart, start, stop};
-use crate::systemd;
 
 /// What an action may take beyond the times that are configured: the looks in between, and what it does at its
 /// deadline.
@@ -22,11 +22,11 @@ pub(super) async fn perform(act: &Act, kind: ActionKind) -> Result<Done, Refusal
     let unit = act.component.start.as_ref().and_then(|rule| Some((rule, rule.engine.unit()?)));
     if let Some((rule, unit)) = unit {
         let (systemd, component, eyes, news) = (&act.systemd, &act.component, &act.eyes, &act.news);
-        let asked = systemd::Act { systemd, component, rule, unit, eyes, news };
+        let asked = UnitAction { systemd, component, rule, unit, eyes, news };
         return match kind {
-            ActionKind::Start => systemd::start(&asked).await,
-            ActionKind::Stop => systemd::stop(&asked).await,
-            ActionKind::Restart => systemd::restart(&asked).await,
+            ActionKind::Start => systemd_engine::start(&asked).await,
+            ActionKind::Stop => systemd_engine::stop(&asked).await,
+            ActionKind::Restart => systemd_engine::restart(&asked).await,
         };
     }
     match kind {

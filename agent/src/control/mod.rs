@@ -7,6 +7,7 @@
 //! | `news` | telling how far an action is |
 //! | `refusal` | why an action was not done |
 //! | `eyes` | an action's view of its component |
+//! | `systemd_engine` | having systemd do it, with the component's processes as the proof |
 //! | `start`, `probing` | launching, until it is stable |
 //! | `aftermath` | ending what a failed start leaves |
 //! | `stop`, `chase`, `held` | asking it to end, until nothing of it is left |
@@ -33,11 +34,11 @@ mod held;
 pub(crate) mod launch;
 mod launch_record;
 pub(crate) mod launches;
-pub(crate) mod log_tail;
+mod log_tail;
 mod marks;
-pub(crate) mod news;
-pub(crate) mod probing;
-pub(crate) mod refusal;
+mod news;
+mod probing;
+mod refusal;
 mod restart;
 mod resume;
 mod scope;
@@ -45,6 +46,7 @@ mod start;
 mod stop;
 mod supervisor;
 mod suspension;
+mod systemd_engine;
 mod table;
 mod take_up;
 mod takeover;

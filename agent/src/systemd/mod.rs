@@ -1,12 +1,11 @@
-//! systemd as an engine: units that it starts and stops for the agent, asked over the system bus
-//! (org.freedesktop.systemd1(5)).
+//! systemd's units, asked for over the system bus (org.freedesktop.systemd1(5)).
 
-mod act;
 mod bus;
 mod follow;
 mod standing;
 mod trouble;
 
-pub(crate) use act::{Act, restart, start, stop};
-pub(crate) use bus::Systemd;
+pub(crate) use bus::{Systemd, Verb};
 pub(crate) use follow::{Units, follow};
+pub(crate) use standing::{Standing, undone};
+pub(crate) use trouble::Trouble;

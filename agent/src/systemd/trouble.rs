@@ -3,9 +3,6 @@
 use std::fmt;
 
 use rta_shared::text::printable;
-use tonic::Code;
-
-use crate::control::refusal::Refusal;
 
 /// Why systemd could not be asked, or refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,18 +83,6 @@ impl fmt::Display for Trouble {
             ),
             Self::Refused(why) => write!(f, "systemd refuses: {why}"),
         }
-    }
-}
-
-impl From<Trouble> for Refusal {
-    fn from(trouble: Trouble) -> Self {
-        let code = match trouble {
-            Trouble::NoBus(_) | Trouble::NoSystemd(_) | Trouble::NoUnit(_) | Trouble::Denied(_) => {
-                Code::FailedPrecondition
-            }
-            Trouble::Lost | Trouble::Refused(_) => Code::Internal,
-        };
-        Self::new(code, trouble.to_string())
     }
 }
 

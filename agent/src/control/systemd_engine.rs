@@ -10,14 +10,13 @@ use rta_shared::report::State;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::bus::{Systemd, Verb};
-use super::standing::{Standing, undone};
-use crate::control::eyes::{Eyes, pids, pids_text};
-use crate::control::log_tail::{length, log_tail};
-use crate::control::news::News;
-use crate::control::probing::{Well, Wellness};
-use crate::control::refusal::{Refusal, off_the_runtime};
+use super::eyes::{Eyes, pids, pids_text};
+use super::log_tail::{length, log_tail};
+use super::news::News;
+use super::probing::{Well, Wellness};
+use super::refusal::{Refusal, off_the_runtime};
 use crate::logs::LogPath;
+use crate::systemd::{Standing, Systemd, Trouble, Verb, undone};
 
 /// How often the processes are looked at in the meantime.
 const PACE: Duration = Duration::from_millis(100);
@@ -27,17 +26,17 @@ const THOROUGH: u32 = 5;
 const LAST: Duration = Duration::from_secs(2);
 
 /// What an action on a unit works with.
-pub(crate) struct Act<'a> {
-    pub(crate) systemd: &'a Systemd,
-    pub(crate) component: &'a HostComponent,
-    pub(crate) rule: &'a StartRule,
-    pub(crate) unit: &'a str,
-    pub(crate) eyes: &'a Eyes,
-    pub(crate) news: &'a News,
+pub(super) struct UnitAction<'a> {
+    pub(super) systemd: &'a Systemd,
+    pub(super) component: &'a HostComponent,
+    pub(super) rule: &'a StartRule,
+    pub(super) unit: &'a str,
+    pub(super) eyes: &'a Eyes,
+    pub(super) news: &'a News,
 }
 
 /// Has systemd start it. Where it runs, nothing is asked.
-pub(crate) async fn start(act: &Act<'_>) -> Result<Done, Refusal> {
+pub(super) async fn start(act: &UnitAction<'_>) -> Result<Done, Refusal> {
     let began = Instant::now();
     let found = act.eyes.look().await?;
     match found.state {
@@ -65,7 +64,7 @@ pub(crate) async fn start(act: &Act<'_>) -> Result<Done, Refusal> {
 }
 
 /// Has systemd stop it. Where nothing matches and the unit is not active, nothing is asked.
-pub(crate) async fn stop(act: &Act<'_>) -> Result<Done, Refusal> {
+pub(super) async fn stop(act: &UnitAction<'_>) -> Result<Done, Refusal> {
     let began = Instant::now();
     let running = act.eyes.look().await?.processes;
     let standing = act.systemd.standing(act.unit).await?;
@@ -89,7 +88,7 @@ pub(crate) async fn stop(act: &Act<'_>) -> Result<Done, Refusal> {
 }
 
 /// Has systemd restart it; where it does not run, start it.
-pub(crate) async fn restart(act: &Act<'_>) -> Result<Done, Refusal> {
+pub(super) async fn restart(act: &UnitAction<'_>) -> Result<Done, Refusal> {
     let began = Instant::now();
     let running = act.eyes.look().await?.processes;
     let standing = act.systemd.standing(act.unit).await?;
@@ -99,7 +98,19 @@ pub(crate) async fn restart(act: &Act<'_>) -> Result<Done, Refusal> {
         .map(|done| Done { took: began.elapsed(), ..done })
 }
 
-impl Act<'_> {
+impl From<Trouble> for Refusal {
+    fn from(trouble: Trouble) -> Self {
+        let code = match trouble {
+            Trouble::NoBus(_) | Trouble::NoSystemd(_) | Trouble::NoUnit(_) | Trouble::Denied(_) => {
+                Code::FailedPrecondition
+            }
+            Trouble::Lost | Trouble::Refused(_) => Code::Internal,
+        };
+        Self::new(code, trouble.to_string())
+    }
+}
+
+impl UnitAction<'_> {
     /// Asks for `verb`, and waits until the component is stable; its own timeout begins at `from`.
     async fn begin(&self, verb: Verb, from: Instant, outcome: Outcome) -> Result<Done, Refusal> {
         let deadline = from + self.rule.timeout;
