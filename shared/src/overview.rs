@@ -72,6 +72,13 @@ pub struct InstanceId {
     pub component: Name,
 }
 
+impl InstanceId {
+    /// Returns the name for a sentence, without the environment: `kafka server on h1`.
+    pub fn name_in_text(&self) -> String {
+        format!("{} on {}", self.component, self.host)
+    }
+}
+
 impl fmt::Display for InstanceId {
     /// `ITG/c9t17308/kafka server`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

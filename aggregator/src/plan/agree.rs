@@ -7,8 +7,6 @@ use rta_shared::overview::InstanceId;
 use rta_shared::plan::{Conduct, Plan, Wish};
 use rta_shared::text::{listed, printable};
 
-use super::spoken;
-
 /// Returns the instances that have to be agreed to and were not.
 pub(crate) fn unagreed<'p>(plan: &'p Plan, conduct: &Conduct) -> Vec<&'p InstanceId> {
     let mut unagreed = plan.to_be_agreed();
@@ -28,7 +26,7 @@ pub(crate) fn sentence(plan: &Plan, wish: &Wish, unagreed: &[&InstanceId]) -> St
     let mut parts: Vec<String> = Vec::new();
     if named.len() > 1 {
         let verb = if plan.kind == ActionKind::Stop { "stops" } else { "restarts" };
-        parts.push(format!("{verb}: {}", listed(named.iter().map(|id| spoken(id)), ", ")));
+        parts.push(format!("{verb}: {}", listed(named.iter().map(|id| id.name_in_text()), ", ")));
     }
     parts.extend(consequences(plan, &unnamed).into_iter().map(|consequence| format!("also {consequence}")));
     parts.extend(no_way_back(plan));
@@ -41,7 +39,7 @@ pub(crate) fn sentence(plan: &Plan, wish: &Wish, unagreed: &[&InstanceId]) -> St
 pub(crate) fn no_way_back(plan: &Plan) -> Option<String> {
     let steps: Vec<String> = plan
         .irreversible()
-        .map(|step| format!("{} ({})", spoken(&step.instance), step.irreversible))
+        .map(|step| format!("{} ({})", step.instance.name_in_text(), step.irreversible))
         .collect();
     (!steps.is_empty()).then(|| format!("stops what rta cannot start again: {}", listed(steps, ", ")))
 }
@@ -56,7 +54,9 @@ pub(crate) fn consequences(plan: &Plan, instances: &[&InstanceId]) -> Vec<String
     [(verb, stopped), ("starts", started)]
         .into_iter()
         .filter(|(_, instances)| !instances.is_empty())
-        .map(|(verb, instances)| format!("{verb}: {}", listed(instances.into_iter().map(spoken), ", ")))
+        .map(|(verb, instances)| {
+            format!("{verb}: {}", listed(instances.into_iter().map(InstanceId::name_in_text), ", "))
+        })
         .collect()
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn subject(plan: &Plan, wish: &Wish) -> String {
     let Wish { component, environment, host, all, .. } = wish;
     if !component.is_empty() && !all {
         let named = plan.steps.iter().find(|step| step.named);
-        return named.map_or_else(|| printable(component).into_owned(), |step| spoken(&step.instance));
+        return named.map_or_else(|| printable(component).into_owned(), |step| step.instance.name_in_text());
     }
     let place = match (host.as_str(), environment.as_str()) {
         ("", "") => None,

@@ -26,10 +26,3 @@ pub(crate) mod unfinished;
 
 #[cfg(test)]
 mod properties;
-
-use rta_shared::overview::InstanceId;
-
-/// `kafka server on h1`: an instance in a sentence.
-pub(crate) fn spoken(id: &InstanceId) -> String {
-    format!("{} on {}", id.component, id.host)
-}

@@ -9,7 +9,6 @@ use rta_shared::report::State;
 use rta_shared::text::listed;
 use tonic::Code;
 
-use super::spoken;
 use crate::target::OperationError;
 
 /// How an instance stands when a plan is made.
@@ -81,7 +80,7 @@ impl Situation<'_> {
 
     /// `kafka server on h1`
     pub(crate) fn spoken(self, at: usize) -> String {
-        spoken(self.graph.id(at))
+        self.graph.id(at).name_in_text()
     }
 
     /// What must be started beside `begun` so that everything that `roots` need runs; each with the reason.

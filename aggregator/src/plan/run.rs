@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::account::Account;
 use super::schedule::{Schedule, SkipReason, Skipped, StepEnd};
-use super::spoken;
 
 /// How many steps are under way at once where nobody says, and at most.
 const PARALLEL: u32 = 8;
@@ -134,7 +133,7 @@ impl UnderWay {
 }
 
 fn because(failed: &Step) -> String {
-    format!("not attempted, since the {} of {} failed", failed.action, spoken(&failed.instance))
+    format!("not attempted, since the {} of {} failed", failed.action, failed.instance.name_in_text())
 }
 
 /// A plan's task, which holds what it needs.

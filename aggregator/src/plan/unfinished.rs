@@ -8,7 +8,6 @@ use rta_shared::overview::{InstanceId, InstanceOverview, Overview};
 use rta_shared::plan::StepState;
 
 use super::account::{Account, Snapshot};
-use super::spoken;
 use crate::record::{Recorder, Unfinished};
 
 /// What is said of a step that had not begun, as far as was recorded: what happened in the last moment may not have
@@ -47,7 +46,7 @@ pub(crate) fn close(account: &Arc<Account>, overview: &Overview, now: Timestamp)
         };
         let text = format!("{what}; {}", standing(known.get(&step.instance).copied()));
         if state == StepState::Interrupted {
-            let instance = spoken(&step.instance);
+            let instance = step.instance.name_in_text();
             tracing::warn!(plan = begun.id, action = %step.action, instance, text, "step interrupted");
         }
         account.settle(at, now, state, text);

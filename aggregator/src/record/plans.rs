@@ -7,8 +7,6 @@ use rta_shared::overview::InstanceId;
 use rta_shared::plan::{Plan, PlanBegun, PlanEnd, StepChange, StepState};
 use rta_shared::text::counted;
 
-use crate::plan::spoken;
-
 /// A plan that is under way, and how its steps stand.
 #[derive(Clone, Debug)]
 pub(super) struct Running {
@@ -33,7 +31,7 @@ impl Subject {
     fn of(plan: &Plan) -> Self {
         let named = plan.named();
         let title = match named.as_slice() {
-            [one] => format!("{} of {}", plan.kind, spoken(one)),
+            [one] => format!("{} of {}", plan.kind, one.name_in_text()),
             several => format!("{} of {}", plan.kind, counted(several.len(), "instance")),
         };
         Self {
@@ -84,7 +82,7 @@ impl Running {
             return None;
         }
         let step = self.begun.plan.steps.get(change.step)?;
-        let mut text = format!("{} of {}: {}", step.action, spoken(&step.instance), change.state);
+        let mut text = format!("{} of {}: {}", step.action, step.instance.name_in_text(), change.state);
         if !change.text.is_empty() {
             text = format!("{text}: {}", change.text);
         }

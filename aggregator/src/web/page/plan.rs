@@ -11,7 +11,7 @@ use super::layout::Frame;
 use super::tree::{Node, Tag};
 use super::{form, layout};
 use crate::plan::account::Snapshot;
-use crate::plan::{agree, spoken};
+use crate::plan::agree;
 use crate::web::viewer::Viewer;
 
 /// How soon the page looks again while the plan is under way, in seconds.
@@ -26,7 +26,7 @@ pub(super) fn address(plan: &Snapshot) -> String {
 pub(super) fn title(plan: &Plan) -> String {
     let subject = match plan.named().as_slice() {
         [] if plan.steps.is_empty() => return format!("{}: nothing to do", plan.kind),
-        [one] => text(&spoken(one)).into_owned(),
+        [one] => text(&one.name_in_text()).into_owned(),
         several => counted(several.len(), "instance"),
     };
     match plan.unnamed().len() {
@@ -95,7 +95,7 @@ pub(in crate::web) fn parts(viewer: &Viewer, plan: &Snapshot) -> Node {
 pub(in crate::web) fn confirmation(viewer: &Viewer, named: &InstanceId, plan: &Plan) -> Markup {
     let unnamed = plan.unnamed();
     let verb = capitalised(plan.kind.word());
-    let question = format!("{verb} {}?", spoken(named));
+    let question = format!("{verb} {}?", named.name_in_text());
     let path = format!("/{}", plan.kind);
     let touched = unnamed.len() + 1;
     let body = html! {
