@@ -1,5 +1,7 @@
 //! What the page and the gRPC service can ask of the aggregator.
 
+mod strips;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;

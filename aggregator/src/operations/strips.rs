@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use rta_shared::overview::InstanceId;
 use tonic::Code;
 
-use super::remembered::Strips;
-use super::{Mark, Strip};
-use crate::operations::Operations;
+use super::Operations;
 use crate::record::Noted;
+use crate::strip::remembered::Strips;
+use crate::strip::{Mark, Strip};
 use crate::target::OperationError;
 
 /// The longest strip.
@@ -89,9 +89,9 @@ mod tests {
     use rta_shared::config::{Platform, Source, load_sources};
     use tokio_util::sync::CancellationToken;
 
-    use super::super::Stretch;
     use super::*;
     use crate::keeper::Configuration;
+    use crate::strip::Stretch;
     use rta_shared::impairment::ImpairmentList;
     use rta_shared::lifecycle::tasks::OwnedTasks;
 

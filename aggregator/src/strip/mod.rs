@@ -3,11 +3,9 @@
 //! | module | holds |
 //! |---|---|
 //! | `shown` | what of an overview is noted, for strips to come |
-//! | `ask` | the strip of one instance, and those of all |
 //! | `remembered` | those of all, as they were made last |
 //! | `words` | a strip as a sentence |
 
-pub(crate) mod ask;
 pub(crate) mod remembered;
 pub(crate) mod shown;
 #[cfg(test)]

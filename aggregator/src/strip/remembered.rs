@@ -35,7 +35,7 @@ struct Made {
 
 impl Remembered {
     /// Where the strips of this length are, or are to be put.
-    pub(super) fn of(&self, length: SignedDuration, marked: u64) -> Arc<OnceCell<Strips>> {
+    pub(crate) fn of(&self, length: SignedDuration, marked: u64) -> Arc<OnceCell<Strips>> {
         // Whoever panicked with it left it whole: each change of it is one step.
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         made.retain(|made| {
