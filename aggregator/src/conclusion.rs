@@ -51,6 +51,7 @@ pub(crate) fn conclude(
                                 probe: seen.and_then(|seen| seen.probe.clone()),
                                 action: seen.and_then(|seen| seen.action.clone()),
                                 unit: seen.and_then(|seen| seen.unit.clone()),
+                                down_cause: seen.and_then(|seen| seen.down_cause.clone()),
                                 autostart: seen.and_then(|seen| seen.autostart.clone()),
                                 maintenance: None,
                                 since: None,
@@ -93,6 +94,7 @@ fn correct_times(instance: &mut InstanceOverview, skew: &ClockSkew) {
     instance.processes.iter_mut().filter_map(|process| process.started_at.as_mut()).for_each(correct);
     instance.probe.iter_mut().for_each(|probe| correct(&mut probe.since));
     instance.action.iter_mut().for_each(|action| correct(&mut action.since));
+    instance.down_cause.iter_mut().for_each(|cause| correct(&mut cause.at));
     instance.autostart.iter_mut().filter_map(|autostart| autostart.next_at.as_mut()).for_each(correct);
 }
 

@@ -289,6 +289,7 @@ pub(crate) fn overview(healths: &[(&str, Health)]) -> Overview {
         probe: None,
         action: None,
         unit: None,
+        down_cause: None,
         autostart: None,
         maintenance: None,
         has_log: false,

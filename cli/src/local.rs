@@ -41,7 +41,7 @@ pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut d
         impairments: vec![],
     };
     let overview = evaluate_host(&platform, report, Timestamp::now());
-    write!(out, "{}", table(&overview, style))?;
+    write!(out, "{}", table(&overview, style, overview.generated_at))?;
     Ok(match overview.counts().worst() {
         Some(Health::Up) => OK,
         Some(Health::Degraded | Health::Down) => NOT_UP,

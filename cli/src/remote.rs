@@ -37,7 +37,7 @@ pub(crate) async fn remote(
             } else {
                 // By the aggregator's clock: this machine's may differ.
                 let now = overview.generated_at;
-                write!(out, "{}\n{}", summary(&overview, now), table(&overview, style))?;
+                write!(out, "{}\n{}", summary(&overview, now), table(&overview, style, now))?;
                 if *detailed {
                     write!(out, "\n{}", verbose(&overview, now))?;
                 }
@@ -48,8 +48,10 @@ pub(crate) async fn remote(
             let overview = select(client.overview().await?, place, "")?;
             match (json, verbose) {
                 (true, _) => write_json(&overview, out)?,
-                (false, true) => write!(out, "{}", table_with_users(&overview, style))?,
-                (false, false) => write!(out, "{}", table(&overview, style))?,
+                (false, true) => {
+                    write!(out, "{}", table_with_users(&overview, style, overview.generated_at))?
+                }
+                (false, false) => write!(out, "{}", table(&overview, style, overview.generated_at))?,
             }
             Ok(OK)
         }
@@ -62,7 +64,8 @@ pub(crate) async fn remote(
         Remote::Logs(wish) => logs(wish, client, out, &mut io::stderr()).await,
         Remote::Refresh => {
             let overview = client.refresh().await?;
-            write!(out, "{}\n{}", summary(&overview, overview.generated_at), table(&overview, style))?;
+            let now = overview.generated_at;
+            write!(out, "{}\n{}", summary(&overview, now), table(&overview, style, now))?;
             Ok(OK)
         }
     }

@@ -21,6 +21,7 @@
 //! | [`probe`], [`usage`] | how a component's probe fares; what a host and its processes use |
 //! | [`control`] | starts, stops and restarts of one instance: who, how far, how they ended |
 //! | [`maintenance`] | times in which a host or an instance is worked on |
+//! | [`signal`], [`down_cause`] | names of signals; why a component does not run |
 //! | [`mod@unit`], [`autostart`] | what keeps a component running: systemd, or the agent |
 //! | [`impairment`] | parts of rta itself that do not work as they should |
 //! | [`report`] | what one agent says of its host |
@@ -50,6 +51,7 @@ pub mod connection;
 pub mod control;
 pub mod criterion;
 pub mod dependency;
+pub mod down_cause;
 pub mod event;
 pub mod explain;
 pub mod human;
@@ -74,6 +76,7 @@ pub mod proto;
 pub mod refusals;
 pub mod reload;
 pub mod report;
+pub mod signal;
 pub mod text;
 pub mod tls;
 pub mod trouble;

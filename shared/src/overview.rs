@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::autostart::Autostart;
 use crate::control::Hold;
+use crate::down_cause::DownCause;
+use crate::human::ago;
 use crate::impairment::Impairment;
 use crate::maintenance::Maintenance;
 use crate::name::Name;
@@ -113,6 +115,8 @@ pub struct InstanceOverview {
     pub action: Option<Hold>,
     /// What systemd says of its unit; `None` where it has none, or the host is unknown.
     pub unit: Option<UnitReport>,
+    /// Why it is stopped; `None` in any other state, and where nothing is known.
+    pub down_cause: Option<DownCause>,
     /// How its agent keeps it running; `None` where it does not, or the host is unknown.
     pub autostart: Option<Autostart>,
     /// The maintenance that it is in, its own or its host's.
@@ -128,6 +132,28 @@ impl InstanceOverview {
     /// Whether it runs and only the first pass of its probe is missing.
     pub fn awaits_probe(&self) -> bool {
         awaits_probe(self.state, self.action.as_ref())
+    }
+
+    /// Returns [`InstanceOverview::reason`] with its age at `now`. The reason itself has none: it would change every second.
+    pub fn reason_at(&self, now: Timestamp) -> String {
+        match self.reason_around_age() {
+            Some((before, at, after)) => format!("{before} {}{after}", ago(at, now)),
+            None => self.reason.clone(),
+        }
+    }
+
+    /// Returns the text before the age in [`InstanceOverview::reason_at`], the time that the age is measured from, and the
+    /// text after it; `None` if the reason has no age.
+    pub fn reason_around_age(&self) -> Option<(String, Timestamp, String)> {
+        let cause = self.down_cause.as_ref()?;
+        let (lead, rest) = self.reason.split_once(&cause.to_string())?;
+        let (before, after) = cause.around_age();
+        Some((format!("{lead}{before}"), cause.at, format!("{after}{rest}")))
+    }
+
+    /// Returns the reason why it is stopped in a few words, with its age; `None` if it is not stopped, or nothing is known.
+    pub fn stopped_why(&self, now: Timestamp) -> Option<String> {
+        self.down_cause.as_ref().map(|cause| cause.short(now))
     }
 }
 
@@ -451,6 +477,7 @@ mod tests {
                         }),
                         action: None,
                         unit: None,
+                        down_cause: None,
                         autostart: None,
                         maintenance: None,
                         has_log: true,
@@ -516,7 +543,7 @@ mod tests {
                     "startable": true,
                     "parts": [{"name": null, "count": {"min": 1, "max": 1}, "running": 1, "pids": [4242]}],
                     "probe": {"state": "failing", "since": "1970-01-01T00:00:00Z", "reason": "no answer"},
-                    "action": null, "unit": null, "autostart": null, "maintenance": null, "has_log": true, "since": "1970-01-01T00:00:00Z"
+                    "action": null, "unit": null, "down_cause": null, "autostart": null, "maintenance": null, "has_log": true, "since": "1970-01-01T00:00:00Z"
                 }],
                 "agent": {
                     "version": "0.1.0",

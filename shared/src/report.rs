@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::autostart::Autostart;
 use crate::config::{Count, HostComponent, Part};
 use crate::control::{ActionKind, Hold};
+use crate::down_cause::DownCause;
 use crate::impairment::Impairment;
 use crate::name::Name;
 use crate::probe::ProbeReport;
@@ -143,6 +144,8 @@ pub struct ComponentReport {
     pub unit: Option<UnitReport>,
     /// `None` where it is never started again by itself.
     pub autostart: Option<Autostart>,
+    /// Why it is stopped; `None` in any other state, and where nothing is known.
+    pub down_cause: Option<DownCause>,
 }
 
 /// What an agent knows of a component beside its processes.
@@ -197,6 +200,7 @@ impl ComponentReport {
             probe: None,
             unit,
             autostart,
+            down_cause: None,
         };
         report.set_probe(probe);
         report

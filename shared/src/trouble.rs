@@ -157,6 +157,7 @@ mod tests {
             probe: None,
             action: None,
             unit: None,
+            down_cause: None,
             autostart: None,
             maintenance: None,
             has_log: false,

@@ -61,7 +61,8 @@ fn awaited(seen: &ComponentReport) -> String {
 
 /// That it does not run, and what is done about it.
 fn stopped(seen: &ComponentReport) -> String {
-    let mut reason = "it is not running".to_owned();
+    let cause = seen.down_cause.as_ref();
+    let mut reason = cause.map_or_else(|| "it is not running".to_owned(), ToString::to_string);
     match &seen.unit {
         Some(unit) if unit.error.is_some() => reason.push_str(&format!("; {unit}")),
         Some(unit) if unit.active_state == "active" => {
@@ -133,6 +134,7 @@ mod tests {
             unseen: None,
             action: None,
             unit: None,
+            down_cause: None,
             autostart: None,
             probe: None,
         }

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use jiff::Timestamp;
 use rta_shared::impairment::ImpairedPart;
 use rta_shared::overview::{Counts, Health, InstanceId, Located, Overview};
 use rta_shared::text::{counted, printable};
@@ -38,11 +39,13 @@ pub(crate) fn check(
     };
     let troubles: Vec<Trouble<'_>> =
         troubles(overview).into_iter().filter(|trouble| trouble.maintenance().is_none()).collect();
+    // By the aggregator's clock: this machine's may differ.
+    let told = |trouble: &Trouble<'_>| cause(trouble, overview.generated_at);
     let text = match counts.worst() {
         Some(Health::Up) => format!("{} up", counted(counts.total(), "instance")),
         None if !silent.is_empty() => "nothing else to watch".to_owned(),
         _ => {
-            let mut causes: Vec<String> = troubles.iter().take(CAUSES).map(cause).collect();
+            let mut causes: Vec<String> = troubles.iter().take(CAUSES).map(told).collect();
             if troubles.len() > CAUSES {
                 causes.push(format!("and {} more", troubles.len() - CAUSES));
             }
@@ -67,7 +70,7 @@ pub(crate) fn check(
     if verbose {
         for trouble in &troubles {
             lines.push('\n');
-            lines.push_str(&one_field(&cause(trouble)));
+            lines.push_str(&one_field(&told(trouble)));
         }
     }
     (code, lines)
@@ -130,10 +133,13 @@ pub(crate) fn unknown(reason: &str) -> String {
     format!("RTA UNKNOWN - {}", one_field(reason))
 }
 
-fn cause(trouble: &Trouble<'_>) -> String {
+fn cause(trouble: &Trouble<'_>, now: Timestamp) -> String {
     let place = format!("{}/{}", trouble.environment.name, trouble.host.name);
     match trouble.instance {
-        Some(instance) => format!("{} on {place} is {}", instance.component, instance.health),
+        Some(instance) => {
+            let why = instance.stopped_why(now).map(|why| format!(" ({why})")).unwrap_or_default();
+            format!("{} on {place} is {}{why}", instance.component, instance.health)
+        }
         None => format!("host {place} is unknown"),
     }
 }
@@ -160,7 +166,6 @@ fn performance(overview: &Overview, maintained: usize, thresholds: &Thresholds) 
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use rta_shared::control::Requester;
     use rta_shared::impairment::Impairment;
     use rta_shared::maintenance::Maintenance;
@@ -218,6 +223,7 @@ mod tests {
             probe: None,
             action: None,
             unit: None,
+            down_cause: None,
             autostart: None,
             maintenance: None,
             has_log: false,

@@ -31,7 +31,7 @@ fn line(trouble: &Trouble<'_>, now: Timestamp) -> String {
     let mut line = match trouble.instance {
         Some(instance) => {
             let component = printable(instance.component.as_str());
-            format!("{component} on {host} is {}: {}", instance.health, printable(&instance.reason))
+            format!("{component} on {host} is {}: {}", instance.health, printable(&instance.reason_at(now)))
         }
         None => {
             let error = trouble.host.error.as_deref().unwrap_or("its agent has not answered yet");

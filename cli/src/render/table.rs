@@ -2,6 +2,7 @@
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, Width};
+use jiff::Timestamp;
 use rta_shared::overview::{Health, InstanceOverview, Overview};
 use rta_shared::process::Process;
 use rta_shared::text::printable;
@@ -12,14 +13,14 @@ use super::{Style, note, shape};
 const HEADER: [&str; 8] = ["ENVIRONMENT", "HOST", "COMPONENT", "STATE", "HEALTH", "PIDS", USERS, "REASON"];
 const USERS: &str = "USER";
 
-/// The table of `overview`; each line ends with a line feed.
-pub(crate) fn table(overview: &Overview, style: Style) -> String {
-    rendered(overview, style, false)
+/// The table of `overview` at the moment `now`; each line ends with a line feed.
+pub(crate) fn table(overview: &Overview, style: Style, now: Timestamp) -> String {
+    rendered(overview, style, now, false)
 }
 
 /// [`table`] with the users that the processes act for.
-pub(crate) fn table_with_users(overview: &Overview, style: Style) -> String {
-    rendered(overview, style, true)
+pub(crate) fn table_with_users(overview: &Overview, style: Style, now: Timestamp) -> String {
+    rendered(overview, style, now, true)
 }
 
 /// The users that these processes act for, each once, sorted; empty where that is not known.
@@ -31,7 +32,7 @@ pub(crate) fn users(processes: &[Process]) -> Vec<&str> {
     users
 }
 
-fn rendered(overview: &Overview, style: Style, has_users: bool) -> String {
+fn rendered(overview: &Overview, style: Style, now: Timestamp, has_users: bool) -> String {
     let mut table = Table::new();
     let header: Vec<&str> = HEADER.into_iter().filter(|title| has_users || *title != USERS).collect();
     table.set_header(header.iter().map(|title| match style.colour {
@@ -63,7 +64,7 @@ fn rendered(overview: &Overview, style: Style, has_users: bool) -> String {
         if has_users {
             row.push(Cell::new(or_dash(printable(&users(&instance.processes).join(",")).into_owned())));
         }
-        row.push(Cell::new(or_dash(printable(&remark(instance)).into_owned())));
+        row.push(Cell::new(or_dash(printable(&remark(instance, now)).into_owned())));
         table.add_row(row);
     }
     for column in table.column_iter_mut() {
@@ -83,10 +84,10 @@ fn rendered(overview: &Overview, style: Style, has_users: bool) -> String {
 }
 
 /// Why the health is not up, and what else matters.
-fn remark(instance: &InstanceOverview) -> String {
+fn remark(instance: &InstanceOverview, now: Timestamp) -> String {
     let mut parts = note::short(instance);
     if !instance.reason.is_empty() {
-        parts.insert(0, instance.reason.clone());
+        parts.insert(0, instance.reason_at(now));
     }
     parts.join("; ")
 }
@@ -109,7 +110,6 @@ fn health_cell(health: Health, style: Style) -> Cell {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use rta_shared::control::{ActionKind, Hold, Requester};
     use rta_shared::maintenance::Maintenance;
     use rta_shared::overview::{EnvironmentOverview, HostOverview};
@@ -131,6 +131,7 @@ mod tests {
             probe: None,
             action: None,
             unit: None,
+            down_cause: None,
             autostart: None,
             maintenance: None,
             has_log: false,
@@ -164,7 +165,7 @@ mod tests {
     #[test]
     fn a_pipe_gets_one_plain_line_an_instance_however_long() {
         let reason = "because ".repeat(100);
-        let text = table(&overview("kafka server", reason.trim()), PIPE);
+        let text = table(&overview("kafka server", reason.trim()), PIPE, Timestamp::UNIX_EPOCH);
         assert_eq!(text.lines().count(), 2);
         assert!(
             text.lines()
@@ -183,9 +184,9 @@ mod tests {
         };
         shown.environments[0].hosts[0].instances[0].processes =
             vec![process(7, "root"), process(8, "kafka\u{1b}"), process(9, "root"), process(10, "")];
-        let text = table_with_users(&shown, PIPE);
+        let text = table_with_users(&shown, PIPE, Timestamp::UNIX_EPOCH);
         assert!(text.contains("7,8,9,10  kafka\\u{1b},root  x\n"), "{text}");
-        assert!(!table(&shown, PIPE).contains("root"));
+        assert!(!table(&shown, PIPE, Timestamp::UNIX_EPOCH).contains("root"));
     }
 
     #[test]
@@ -204,7 +205,7 @@ mod tests {
             reason: "disks\u{1b}".to_owned(),
             by,
         });
-        assert!(table(&shown, PIPE).contains(
+        assert!(table(&shown, PIPE, Timestamp::UNIX_EPOCH).contains(
             "not running; starting for ann since 00:00:00 UTC; in maintenance: disks\\u{1b} (ann)"
         ));
     }
@@ -212,14 +213,14 @@ mod tests {
     #[test]
     fn colour_adds_nothing_but_colour() {
         let style = Style { terminal: true, colour: true };
-        let text = table(&overview("kafka server", "x"), style);
+        let text = table(&overview("kafka server", "x"), style, Timestamp::UNIX_EPOCH);
         assert!(text.contains("\u{1b}[") && text.contains("✖ down"));
     }
 
     #[test]
     fn foreign_text_cannot_steer_the_terminal() {
         for style in [PIPE, Style { terminal: true, colour: false }] {
-            let text = table(&overview("a\u{1b}[31mb", "c\u{202e}\r\nd"), style);
+            let text = table(&overview("a\u{1b}[31mb", "c\u{202e}\r\nd"), style, Timestamp::UNIX_EPOCH);
             assert!(!text.contains(['\u{1b}', '\u{202e}', '\r']), "{text:?}");
         }
     }

@@ -121,7 +121,7 @@ async fn live(
                 let made = overview.generated_at;
                 let now = SignedDuration::try_from(age).ok().and_then(|age| made.checked_add(age).ok());
                 let now = now.unwrap_or(made);
-                format!("{stale}{}\n{}", summary(overview, now), table(overview, style))
+                format!("{stale}{}\n{}", summary(overview, now), table(overview, style, now))
             }
             // What was seen before need not be so any longer.
             Err(reason) => format!("nothing is known at the moment: {reason}\n"),

@@ -4,6 +4,7 @@
 //! newer or hostile.
 
 mod control;
+mod down_cause;
 mod event;
 mod explain;
 mod impairment;

@@ -2,7 +2,7 @@
 
 use super::impairment::impairments_from_wire;
 use super::report::state_from_wire;
-use super::{ProtocolError, from_wire_time, optional, optional_name, to_wire_time, v1};
+use super::{ProtocolError, down_cause, from_wire_time, optional, optional_name, to_wire_time, v1};
 use crate::autostart::Autostart;
 use crate::control::Hold;
 use crate::maintenance::Maintenance;
@@ -69,6 +69,7 @@ impl From<&InstanceOverview> for v1::InstanceOverview {
             probe: instance.probe.as_ref().map(Into::into),
             action: instance.action.as_ref().map(Into::into),
             unit: instance.unit.as_ref().map(Into::into),
+            down_cause: instance.down_cause.as_ref().map(Into::into),
             autostart: instance.autostart.as_ref().map(Into::into),
             maintenance: instance.maintenance.as_ref().map(Into::into),
             has_log: instance.has_log,
@@ -93,6 +94,7 @@ impl TryFrom<v1::InstanceOverview> for InstanceOverview {
             probe: instance.probe.map(ProbeReport::try_from).transpose()?,
             action: instance.action.map(Hold::try_from).transpose()?,
             unit: instance.unit.map(Into::into),
+            down_cause: down_cause::from_wire(instance.down_cause)?,
             autostart: instance.autostart.map(Autostart::try_from).transpose()?,
             maintenance: instance.maintenance.map(Maintenance::try_from).transpose()?,
             has_log: instance.has_log,
@@ -256,6 +258,7 @@ mod tests {
                 since: Timestamp::UNIX_EPOCH,
             }),
             unit: None,
+            down_cause: None,
             autostart: None,
             maintenance: None,
             has_log: true,

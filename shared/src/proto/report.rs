@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::impairment::impairments_from_wire;
-use super::{ProtocolError, from_wire_time, optional, optional_name, to_wire_time, v1};
+use super::{ProtocolError, down_cause, from_wire_time, optional, optional_name, to_wire_time, v1};
 use crate::autostart::Autostart;
 use crate::config::Count;
 use crate::control::Hold;
@@ -184,6 +184,7 @@ impl From<&ComponentReport> for v1::ComponentReport {
             probe: report.probe.as_ref().map(Into::into),
             unit: report.unit.as_ref().map(Into::into),
             autostart: report.autostart.as_ref().map(Into::into),
+            down_cause: report.down_cause.as_ref().map(Into::into),
         }
     }
 }
@@ -203,6 +204,7 @@ impl TryFrom<v1::ComponentReport> for ComponentReport {
             probe: report.probe.map(ProbeReport::try_from).transpose()?,
             unit: report.unit.map(Into::into),
             autostart: report.autostart.map(Autostart::try_from).transpose()?,
+            down_cause: down_cause::from_wire(report.down_cause)?,
         })
     }
 }
@@ -354,6 +356,11 @@ mod tests {
                     flapping: true,
                     last_end: "exit status 1".to_owned(),
                     waiting_for: "kafka on k1".to_owned(),
+                }),
+                down_cause: Some(crate::down_cause::DownCause {
+                    at: "2026-11-24T09:29:59Z".parse().unwrap(),
+                    kind: crate::down_cause::DownKind::Unknown,
+                    last_log_line: None,
                 }),
             }]),
             watch: Watch {

@@ -5,7 +5,7 @@ use maud::html;
 use rta_shared::overview::{EnvironmentOverview, Located};
 use rta_shared::trouble::{Trouble, consequence};
 
-use super::health::{ago, icon, lasting, text};
+use super::health::{ago, icon, lasting, reason, text};
 use super::instance::address;
 use super::tree::{Node, Tag};
 use super::{Shown, anchor, maintenance, slug};
@@ -79,7 +79,7 @@ fn cause(trouble: &Trouble<'_>, now: Timestamp) -> Node {
                             }
                             " is " strong { (instance.health) }
                             @if let Some(since) = instance.since { " for " (lasting(since, now)) }
-                            ": " (text(&instance.reason))
+                            ": " (reason(instance, now))
                         }
                     }
                     None => {

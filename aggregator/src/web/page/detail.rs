@@ -9,7 +9,7 @@ use rta_shared::overview::{Health, InstanceId, Located, Overview};
 use rta_shared::process::Process;
 use rta_shared::report::State;
 
-use super::health::{ago, badge, icon, lasting, text};
+use super::health::{ago, badge, icon, lasting, reason, text};
 use super::instance::{address, named};
 use super::layout::{self, Frame};
 use super::looked_up::LookedUp;
@@ -84,8 +84,8 @@ fn head(located: Located<'_>, viewer: &Viewer, now: Timestamp) -> Node {
             @if !instance.reason.is_empty() {
                 p.detail-reason {
                     @match &instance.cause {
-                        Some(cause) => a href=(address(cause)) { (text(&instance.reason)) },
-                        None => (text(&instance.reason)),
+                        Some(cause) => a href=(address(cause)) { (reason(instance, now)) },
+                        None => (reason(instance, now)),
                     }
                 }
             }

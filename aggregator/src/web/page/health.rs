@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use rta_shared::human;
-use rta_shared::overview::Health;
+use rta_shared::overview::{Health, InstanceOverview};
 use rta_shared::text::printable;
 
 /// A shape for each health, so that colour is never alone. It takes the colour of the text around it.
@@ -71,6 +71,16 @@ pub(super) fn lasting(since: Timestamp, now: Timestamp) -> Markup {
     html! {
         time data-lasting datetime=(since) title={ "since " (since.strftime("%F %H:%M:%S UTC")) } {
             (human::elapsed(since, now))
+        }
+    }
+}
+
+/// Why an instance is not up; how long ago that happened goes on counting on the page.
+pub(super) fn reason(instance: &InstanceOverview, now: Timestamp) -> Markup {
+    html! {
+        @match instance.reason_around_age() {
+            Some((before, at, after)) => { (text(&before)) " " (ago(at, now)) (text(&after)) }
+            None => (text(&instance.reason)),
         }
     }
 }

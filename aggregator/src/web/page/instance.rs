@@ -7,7 +7,7 @@ use rta_shared::overview::{Health, InstanceId, InstanceOverview, Located};
 use rta_shared::probe::ProbeState;
 use rta_shared::report::{PartReport, State};
 
-use super::health::{badge, lasting, text};
+use super::health::{badge, lasting, reason, text};
 use super::plan::fields;
 use super::{Shown, anchor, form, maintenance};
 use crate::web::address::with_query;
@@ -24,8 +24,8 @@ pub(super) fn row(located: Located<'_>, shown: &Shown<'_>) -> Markup {
                 @if !instance.reason.is_empty() {
                     span.reason {
                         @match &instance.cause {
-                            Some(cause) => a href=(address(cause)) { (text(&instance.reason)) },
-                            None => (text(&instance.reason)),
+                            Some(cause) => a href=(address(cause)) { (reason(instance, shown.now)) },
+                            None => (reason(instance, shown.now)),
                         }
                     }
                 }

@@ -25,6 +25,7 @@ pub(crate) fn instance(component: &str, state: Option<State>, health: Health) ->
         probe: None,
         action: None,
         unit: None,
+        down_cause: None,
         autostart: None,
         maintenance: None,
         has_log: false,
