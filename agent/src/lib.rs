@@ -17,6 +17,7 @@
 //! | [`survey`] | every process with its command line, and who listens where, for learning |
 //! | `systemd` | its units, over the system bus |
 //! | `autostart` | keeping components running |
+//! | `run_history` | what each component did last: that it runs, or why it does not |
 //! | `state_folder` | what is remembered over the agent's end |
 //! | `maintenance` | the times in which nothing is started by itself |
 //! | `safe_open` | opening files in folders that other users can change |
@@ -52,6 +53,7 @@ pub mod probe;
 mod procfs;
 pub mod reload;
 mod request_target;
+mod run_history;
 mod safe_open;
 pub mod scan;
 mod serve;

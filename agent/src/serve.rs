@@ -28,7 +28,7 @@ use crate::reload::{ConfigFolder, Reloader};
 use crate::service::Service;
 use crate::state_folder::Memory;
 use crate::watch::WatchOptions;
-use crate::worker::Worker;
+use crate::worker::{Worker, WorkerInputs};
 
 /// What is still being answered at shutdown has this long to end.
 const GRACE: Duration = Duration::from_secs(2);
@@ -80,12 +80,18 @@ pub async fn serve(
     let impairments = ImpairmentList::default();
     let following = certificate::follow(door, certificate_publisher, impairments.clone());
     tasks.spawn("the watch over the certificate", following);
+    let kept_in = options.state.clone().or(options.runtime);
+    let (memory, remembering) = Memory::open(options.state, impairments.clone());
+    tasks.spawn("the writer of the state folder", remembering);
     let (worker, task) = Worker::new(
         config,
         options.watch,
-        autostarts,
-        certificate_ends,
-        impairments.clone(),
+        WorkerInputs {
+            autostarts,
+            certificate_ends,
+            impairments: impairments.clone(),
+            memory: memory.clone(),
+        },
         tasks.heartbeat("the owner of the host's state"),
         shutdown.clone(),
     )
@@ -99,13 +105,11 @@ pub async fn serve(
         tasks.spawn("the look-up of users", reloader.clone().look_up_users());
     }
     let is_read_only = options.read_only;
-    let (kept_in, boot_id) = (options.state.clone().or(options.runtime), worker.boot_id().to_owned());
+    let boot_id = worker.boot_id().to_owned();
     // Off the runtime: the disk may hang.
     let launches = tokio::task::spawn_blocking(move || Launches::open(kept_in.as_deref(), &boot_id));
     let launches = launches.await.context("what an earlier agent began cannot be read")?;
     impairments.set(ImpairedPart::Control, launches.impairment());
-    let (memory, remembering) = Memory::open(options.state, impairments.clone());
-    tasks.spawn("the writer of the state folder", remembering);
     let actions = Actions::new(worker, memory, groups, launches, tasks.clone(), shutdown.clone());
     if is_read_only {
         let message =

@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 use crate::autostart::{Autostarts, Exits};
 use crate::gone::Gone;
 use crate::probe::Probes;
+use crate::run_history::{ExitStatuses, FailedStart, RunRecorder};
+use crate::state_folder::Memory;
 use crate::systemd::{Systemd, Units, follow};
 use crate::usage::Gauge;
 use crate::watch::{Sight, WatchOptions, Watcher};
@@ -42,10 +44,22 @@ const FIRST_ANSWERS: Duration = Duration::from_secs(1);
 enum Request {
     /// Reserves a component, or tells what holds it.
     Begin(Name, Hold, oneshot::Sender<Result<(), Hold>>),
-    /// Frees a component; its probe has passed for these processes.
-    End(Name, Vec<u32>),
+    /// Frees a component; its probe has passed for these processes, or its start has failed.
+    End(Name, Vec<u32>, Option<FailedStart>),
     /// Works by another configuration, or tells why one was refused.
     Configure(Result<HostConfig, String>, oneshot::Sender<Vec<String>>),
+}
+
+/// What the worker is told by the agent's other tasks.
+pub(crate) struct WorkerInputs {
+    /// How components are kept running.
+    pub(crate) autostarts: watch::Receiver<Autostarts>,
+    /// When the agent's certificates end.
+    pub(crate) certificate_ends: watch::Receiver<Option<Timestamp>>,
+    /// What of the agent is impaired.
+    pub(crate) impairments: ImpairmentList,
+    /// What an earlier agent remembered; what components do is remembered there.
+    pub(crate) memory: Memory,
 }
 
 /// A handle on the worker; clones share it.
@@ -64,8 +78,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// A worker for `config`, and the task that must run; `autostarts` is how components are kept running,
-    /// `certificate_ends` when the agent's certificates do; `impairments` is what of the agent is impaired. The task shows by
+    /// A worker for `config`, and the task that must run; it reports what it sees, and `inputs`. The task shows by
     /// `heartbeat` that it works.
     ///
     /// # Errors
@@ -73,19 +86,19 @@ impl Worker {
     pub(crate) fn new(
         config: HostConfig,
         options: WatchOptions,
-        autostarts: watch::Receiver<Autostarts>,
-        certificate_ends: watch::Receiver<Option<Timestamp>>,
-        impairments: ImpairmentList,
+        inputs: WorkerInputs,
         heartbeat: Heartbeat,
         shutdown: CancellationToken,
     ) -> std::io::Result<(Self, impl Future<Output = ()> + Send)> {
+        let WorkerInputs { autostarts, certificate_ends, impairments, memory } = inputs;
         let config = Arc::new(config);
         let (requests, inbox) = mpsc::channel(INBOX);
         let (publisher, reports) = watch::channel(None);
         let (usage_publisher, usage) = watch::channel(None);
         let (config_publisher, config_reader) = watch::channel(Arc::clone(&config));
         let (units_publisher, units) = watch::channel(Units::new());
-        let (watcher, sights) = Watcher::start(Arc::clone(&config), options)?;
+        let (exits, statuses) = (Exits::new(), ExitStatuses::new());
+        let (watcher, sights) = Watcher::start(Arc::clone(&config), options, statuses.clone())?;
         let mut probes = Probes::new();
         probes.configure(&config.components);
         let boot_id: Arc<str> = boot_id().into();
@@ -100,6 +113,7 @@ impl Worker {
             autostarts,
             certificate_ends,
             impairments,
+            runs: RunRecorder::new(memory, exits.clone(), statuses, &boot_id),
             heartbeat,
             sight: None,
             silence: 0,
@@ -120,7 +134,6 @@ impl Worker {
             };
             shutdown.run_until_cancelled_owned(both).await;
         };
-        let exits = Exits::new();
         Ok((
             Self { watcher, requests, reports, usage, config: config_reader, systemd, nudge, exits, boot_id },
             task,
@@ -201,10 +214,11 @@ impl Worker {
         reserved.await.map_err(|_| Gone)
     }
 
-    /// Frees a component again. `passed`: the processes whose start has seen the component's probe pass.
-    pub(crate) async fn end(&self, component: &Name, passed: Vec<u32>) {
+    /// Frees a component again. `passed`: the processes whose start has seen the component's probe pass; `failed`: why
+    /// its start did not come to that.
+    pub(crate) async fn end(&self, component: &Name, passed: Vec<u32>, failed: Option<FailedStart>) {
         // Where the worker is gone, so is the reservation.
-        let _ = self.requests.send(Request::End(component.clone(), passed)).await;
+        let _ = self.requests.send(Request::End(component.clone(), passed, failed)).await;
     }
 
     /// Works by another configuration from now on, and says what changed; or notes why one was refused.
@@ -227,6 +241,7 @@ struct Owner {
     autostarts: watch::Receiver<Autostarts>,
     certificate_ends: watch::Receiver<Option<Timestamp>>,
     impairments: ImpairmentList,
+    runs: RunRecorder,
     heartbeat: Heartbeat,
     sight: Option<Arc<Sight>>,
     /// How many beats have passed since the watcher spoke last.
@@ -267,6 +282,7 @@ impl Owner {
                 Ok(()) = self.autostarts.changed() => {}
                 Ok(()) = self.certificate_ends.changed() => {}
                 Ok(()) = impaired.changed() => {}
+                () = self.runs.learn() => {}
                 _ = beat.tick() => {
                     self.silence += 1;
                     self.heartbeat.beat();
@@ -286,8 +302,11 @@ impl Owner {
                 }
                 None => {}
             },
-            Request::End(component, passed) => {
+            Request::End(component, passed, failed) => {
                 self.actions.remove(&component);
+                if let Some(failed) = failed {
+                    self.runs.start_failed(&component, failed);
+                }
                 self.probes.has_passed(&component, &passed);
             }
             Request::Configure(Err(reason), answer) => {
@@ -305,6 +324,7 @@ impl Owner {
                 tracing::info!(digest = config.digest, "the configuration is read anew");
                 self.config_error = None;
                 self.probes.configure(&config.components);
+                self.runs.configure(&config);
                 // Together with the first sight by it: no report mixes the two.
                 if let Ok(sight) = self.watcher.configure(Arc::clone(&config)).await {
                     self.sight = Some(sight);
@@ -348,6 +368,7 @@ impl Owner {
         }
         log_changes(self.publisher.borrow().as_deref(), &report);
         self.publisher.send_replace(Some(report));
+        self.runs.store();
     }
 
     fn components(&mut self, sight: &Sight, matches: &crate::watch::Matches) -> Vec<ComponentReport> {
@@ -373,6 +394,7 @@ impl Owner {
                 (State::Starting | State::Stopping | State::Unknown, _) => {}
             }
             report.set_probe(self.probes.report(&component.name).filter(|_| report.state == State::Running));
+            self.runs.observe(component, &mut report);
             report
         };
         components.map(|(at, (component, matches))| report(at, component, matches)).collect()

@@ -34,6 +34,25 @@ impl Exits {
         });
     }
 
+    /// Returns how the process `pid` that was launched for `component` ended; `None` where that is not known, or not yet.
+    pub(crate) fn status_of(&self, component: &Name, pid: u32) -> Option<ExitStatus> {
+        status_of(&self.0.borrow(), component, pid)
+    }
+
+    /// Waits until it is known how the process `pid` that was launched for `component` ended.
+    pub(crate) async fn wait_for(&self, component: &Name, pid: u32) -> ExitStatus {
+        let mut exits = self.0.subscribe();
+        loop {
+            if let Some(status) = status_of(&exits.borrow_and_update(), component, pid) {
+                return status;
+            }
+            if exits.changed().await.is_err() {
+                // The sender is held by this very value.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// Tells when one has ended.
     pub(crate) fn subscribe(&self) -> watch::Receiver<HashMap<Name, (u32, ExitStatus)>> {
         self.0.subscribe()
@@ -51,4 +70,8 @@ impl Exits {
         };
         Some(End { is_well: success.is_clean(*status), how })
     }
+}
+
+fn status_of(exits: &HashMap<Name, (u32, ExitStatus)>, component: &Name, pid: u32) -> Option<ExitStatus> {
+    exits.get(component).filter(|(known, _)| *known == pid).map(|(_, status)| *status)
 }

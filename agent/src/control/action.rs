@@ -36,6 +36,7 @@ use crate::inspection::inspect;
 use crate::logs::LogSource;
 use crate::prerequisites::RemotePrerequisites;
 use crate::request_target::AgentIdentity;
+use crate::run_history::FailedStart;
 use crate::scan::Scanner;
 use crate::state_folder::Memory;
 use crate::worker::Worker;
@@ -334,7 +335,14 @@ impl Actions {
             }
             Ok(_) | Err(_) => Vec::new(),
         };
-        self.worker.end(&name, passed).await;
+        let failed = match &outcome {
+            // A start that an operator's stop ended, or the agent's own end, has not failed.
+            Err(refusal) if launches && !is_interrupted && !yielding.is_cancelled() => {
+                Some(FailedStart::new(&refusal.reason, &refusal.log))
+            }
+            Ok(_) | Err(_) => None,
+        };
+        self.worker.end(&name, passed, failed).await;
         match &outcome {
             Ok(done) => tracing::info!(component = %name, action = %kind, %done, "done"),
             Err(refusal) => {

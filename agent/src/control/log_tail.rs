@@ -2,14 +2,17 @@
 
 use std::io::{Read as _, Seek as _, SeekFrom};
 
+use jiff::Timestamp;
 use rta_shared::mask::masked_text;
-use rta_shared::text::printable;
+use rta_shared::text::{cut, printable};
 
 use crate::logs::LogPath;
 
 /// How many lines are shown, and how many bytes are looked at for them, and shown at most.
 const LINES: usize = 10;
 const BYTES: u64 = 4096;
+/// How much of a single line is shown, in bytes.
+const LINE: usize = 300;
 
 /// The last lines of the log `path` behind byte `from`, each safe to show; together no more than [`BYTES`].
 pub(crate) fn log_tail(path: &LogPath, from: u64) -> Vec<String> {
@@ -20,6 +23,20 @@ pub(crate) fn log_tail(path: &LogPath, from: u64) -> Vec<String> {
             vec![format!("(the log {} cannot be read: {error})", printable(&path.to_string()))]
         }
     }
+}
+
+/// The last line of the log `path`, safe to show and short; `None` where nothing was written since `started_at`, there is
+/// no log, or it cannot be read.
+pub(crate) fn last_line(path: &LogPath, started_at: Option<Timestamp>) -> Option<String> {
+    let written = path.open_to_read().and_then(|file| file.metadata()?.modified()).ok()?;
+    let written = Timestamp::try_from(written).ok()?;
+    // The two clocks are as coarse as a second.
+    if started_at.is_some_and(|started| written.as_second() + 1 < started.as_second()) {
+        return None;
+    }
+    let lines = read(path, 0).ok()?;
+    let line = last_lines(&String::from_utf8_lossy(&lines)).pop()?;
+    Some(cut(&line, LINE).into_owned())
 }
 
 /// The length of the log `path`; 0 where there is none, or it may not be read.
@@ -95,6 +112,24 @@ mod tests {
             let length: usize = tail.iter().map(String::len).sum();
             assert!((4000..=4096).contains(&length), "{length}");
         }
+    }
+
+    #[test]
+    fn last_line_is_of_the_run_and_hides_secrets() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let path = LogPath::own(file.path());
+        let now = Timestamp::now();
+        assert_eq!(last_line(&path, Some(now)), None);
+        writeln!(file, "first\npassword=hunter2 refused\n\n").unwrap();
+        let line = last_line(&path, Some(now)).unwrap();
+        assert!(line.starts_with("password=") && line.ends_with(" refused"), "{line}");
+        assert!(!line.contains("hunter2"), "{line}");
+        assert_eq!(last_line(&path, None), Some(line));
+        let later = now + jiff::SignedDuration::from_secs(60);
+        assert_eq!(last_line(&path, Some(later)), None);
+        file.write_all(&vec![b'x'; 5_000]).unwrap();
+        assert_eq!(last_line(&path, Some(now)).unwrap().len(), LINE);
+        assert_eq!(last_line(&LogPath::own(Path::new("/no/such/log")), None), None);
     }
 
     #[test]

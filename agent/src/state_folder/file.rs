@@ -11,6 +11,7 @@ use rta_shared::name::Name;
 use serde::{Deserialize, Serialize};
 
 use crate::maintenance::Quiet;
+use crate::run_history::RunRecord;
 
 /// The file's name in its folder.
 const FILE: &str = "agent.json";
@@ -27,6 +28,8 @@ pub(crate) struct Remembered {
     /// The starts that are under way.
     pub(crate) begun: BTreeMap<Name, Begun>,
     pub(crate) maintenance: Vec<Quiet>,
+    /// What each component did last.
+    pub(crate) runs: BTreeMap<Name, RunRecord>,
 }
 
 /// An operator's last word on a component.
@@ -82,6 +85,8 @@ struct Content {
     begun: BTreeMap<Name, Begun>,
     #[serde(default)]
     maintenance: Vec<Quiet>,
+    #[serde(default)]
+    runs: BTreeMap<Name, RunRecord>,
 }
 
 /// What the folder holds; nothing where it has no file yet.
@@ -102,8 +107,8 @@ pub(crate) fn load(folder: &Path) -> Result<Remembered, String> {
         other => Err(format!("it has version {other}, and this agent knows {VERSION}")),
     });
     match parsed {
-        Ok(Content { version: _, words, finished, begun, maintenance }) => {
-            Ok(Remembered { words, finished, begun, maintenance })
+        Ok(Content { version: _, words, finished, begun, maintenance, runs }) => {
+            Ok(Remembered { words, finished, begun, maintenance, runs })
         }
         Err(error) => Err(format!("{}; mend it, or move it away to begin anew", told(&error))),
     }
@@ -115,8 +120,8 @@ pub(crate) fn load(folder: &Path) -> Result<Remembered, String> {
 /// What prevents it, as a sentence; the old one stays.
 pub(crate) fn store(folder: &Path, remembered: &Remembered) -> Result<(), String> {
     let path = folder.join(FILE);
-    let Remembered { words, finished, begun, maintenance } = remembered.clone();
-    let content = Content { version: VERSION, words, finished, begun, maintenance };
+    let Remembered { words, finished, begun, maintenance, runs } = remembered.clone();
+    let content = Content { version: VERSION, words, finished, begun, maintenance, runs };
     let replace = || -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
         // One agent has the folder, so that one name is enough, and nothing is left over after a crash.
@@ -147,6 +152,7 @@ mod tests {
                 Quiet { component: None, until: None },
                 Quiet { component: Some("job".into()), until: Some(Timestamp::UNIX_EPOCH) },
             ],
+            runs: BTreeMap::from([("job".into(), RunRecord::new(Timestamp::UNIX_EPOCH))]),
         }
     }
 

@@ -1,7 +1,8 @@
-//! What the agent remembers over its own end: the operators' last words and maintenance.
+//! What the agent remembers over its own end: the operators' last words, maintenance, and why components are down.
 
 mod file;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::sync::watch;
 
 pub(crate) use self::file::{Begun, Finished, Remembered, Wish, Word};
 use crate::maintenance::Quiet;
+use crate::run_history::RunRecord;
 
 /// How long is waited for the disk before what was remembered is answered for.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -129,6 +131,15 @@ impl Memory {
         self.change(|remembered| {
             let is_news = remembered.maintenance != maintenance;
             remembered.maintenance = maintenance;
+            is_news
+        });
+    }
+
+    /// Replaces all that is known of what components did last.
+    pub(crate) fn set_runs(&self, runs: &BTreeMap<Name, RunRecord>) {
+        self.change(|remembered| {
+            let is_news = remembered.runs != *runs;
+            remembered.runs.clone_from(runs);
             is_news
         });
     }

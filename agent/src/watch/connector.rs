@@ -253,7 +253,7 @@ mod tests {
         let pid = child.id();
         child.wait().unwrap();
         let mut events = Vec::new();
-        let last = ProcessEvent::Exit(pid);
+        let last = ProcessEvent::Exit { pid, status: 0 };
         connector
             .await_that(|_, read| {
                 events.extend_from_slice(read);
@@ -264,7 +264,7 @@ mod tests {
             .iter()
             .filter(|event| match event {
                 ProcessEvent::Fork { child, .. } => *child == pid,
-                ProcessEvent::Exec(one) | ProcessEvent::Exit(one) => *one == pid,
+                ProcessEvent::Exec(one) | ProcessEvent::Exit { pid: one, .. } => *one == pid,
                 ProcessEvent::Answer { .. } => false,
             })
             .collect();

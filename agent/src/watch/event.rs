@@ -32,7 +32,12 @@ pub enum ProcessEvent {
     /// A process runs another program.
     Exec(u32),
     /// A process ended.
-    Exit(u32),
+    Exit {
+        /// Its PID.
+        pid: u32,
+        /// How, as wait(2) tells it.
+        status: i32,
+    },
     /// The answer to a request to listen.
     Answer {
         /// What the request gave as its acknowledgement number. (Its sequence number does not come back: the
@@ -83,7 +88,8 @@ fn connector_message(message: &[u8]) -> Option<ProcessEvent> {
         EXEC => Some(ProcessEvent::Exec(word(data, 4)?)),
         EXIT => {
             let (thread, process) = (word(data, 0)?, word(data, 4)?);
-            (thread == process).then_some(ProcessEvent::Exit(process))
+            let status = word(data, 8)?.cast_signed();
+            (thread == process).then_some(ProcessEvent::Exit { pid: process, status })
         }
         _ => None,
     }
@@ -124,7 +130,7 @@ mod tests {
             (FORK, &[10, 10, 21, 10], None),
             (EXIT, &[21, 10, 0, 17], None),
             (EXEC, &[20, 20], Some(ProcessEvent::Exec(20))),
-            (EXIT, &[20, 20, 9, 17], Some(ProcessEvent::Exit(20))),
+            (EXIT, &[20, 20, 9, 17], Some(ProcessEvent::Exit { pid: 20, status: 9 })),
             // PROC_EVENT_COMM
             (0x200, &[20, 20, 0, 0], None),
         ];
@@ -136,7 +142,7 @@ mod tests {
     #[test]
     fn a_datagram_may_hold_several_messages() {
         let datagram = [message(EXEC, &[1, 1]), message(0x200, &[1]), message(EXIT, &[1, 1, 0, 0])].concat();
-        assert_eq!(events(&datagram), [ProcessEvent::Exec(1), ProcessEvent::Exit(1)]);
+        assert_eq!(events(&datagram), [ProcessEvent::Exec(1), ProcessEvent::Exit { pid: 1, status: 0 }]);
     }
 
     #[test]

@@ -32,6 +32,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::thread::Thread;
 pub(crate) use self::unseen::Unseen;
 use crate::gone::Gone;
+use crate::run_history::ExitStatuses;
 
 /// How many commands may wait: each action asks one question at a time, and so does each caller of a report.
 const COMMANDS: usize = 128;
@@ -90,13 +91,15 @@ struct Inner {
 }
 
 impl Watcher {
-    /// Begins to follow the components of `config`; what is known of them comes on the channel, first `None`.
+    /// Begins to follow the components of `config`; what is known of them comes on the channel, first `None`. How processes
+    /// ended is noted in `statuses`, where the kernel tells it.
     ///
     /// # Errors
     /// The thread cannot be made.
     pub(crate) fn start(
         config: Arc<HostConfig>,
         options: WatchOptions,
+        statuses: ExitStatuses,
     ) -> std::io::Result<(Self, watch::Receiver<Option<Arc<Sight>>>)> {
         let (commands, asked) = mpsc::channel(COMMANDS);
         let (publisher, sights) = watch::channel(None);
@@ -104,7 +107,7 @@ impl Watcher {
         let heard = Arc::clone(&bell);
         let thread = std::thread::Builder::new().name("watch".to_owned());
         // Not joined: a thread that hangs in a read of /proc must not hold up the end.
-        thread.spawn(move || Thread::new(config, options, asked, heard, publisher).run())?;
+        thread.spawn(move || Thread::new(config, options, asked, heard, publisher, statuses).run())?;
         Ok((Self(Arc::new(Inner { commands: Some(commands), bell })), sights))
     }
 

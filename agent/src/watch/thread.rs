@@ -13,11 +13,13 @@ use tokio::sync::{mpsc, watch};
 
 use super::connector::{Connector, Read};
 use super::deaths::Deaths;
+use super::event::ProcessEvent;
 use super::listing::Listing;
 use super::tracker::{Occasion, Tracker};
 use super::{Command, Matches, Sight, WatchOptions};
 use crate::inspect::Inspector;
 use crate::procfs::Listed;
+use crate::run_history::ExitStatuses;
 use crate::visibility;
 
 /// From one sign of life to the next; without events also from one look for new processes to the next.
@@ -35,6 +37,8 @@ pub(super) struct Thread {
     commands: mpsc::Receiver<Command>,
     bell: Arc<OwnedFd>,
     publisher: watch::Sender<Option<Arc<Sight>>>,
+    /// How processes ended.
+    statuses: ExitStatuses,
     /// `None` where /proc could not be opened.
     inspector: Option<Inspector>,
     tracker: Tracker,
@@ -74,6 +78,7 @@ impl Thread {
         commands: mpsc::Receiver<Command>,
         bell: Arc<OwnedFd>,
         publisher: watch::Sender<Option<Arc<Sight>>>,
+        statuses: ExitStatuses,
     ) -> Self {
         let opened = match options.events {
             true => Connector::open(),
@@ -95,6 +100,7 @@ impl Thread {
             commands,
             bell,
             publisher,
+            statuses,
             inspector: None,
             tracker: Tracker::default(),
             source,
@@ -209,10 +215,14 @@ impl Thread {
 
     fn take_in_events(&mut self) {
         let now = Instant::now();
-        let Self { tracker, inspector, .. } = self;
+        let Self { tracker, inspector, statuses, .. } = self;
         let Source::Events(connector) = &mut self.source else { return };
         // Where nothing can be seen, what is told is read all the same, and forgotten.
         let read = connector.read(|event| {
+            if let ProcessEvent::Exit { pid, status } = event {
+                // Before it is missed.
+                statuses.note(pid, status);
+            }
             if let Some(inspector) = inspector {
                 tracker.event(event, now, inspector);
             }

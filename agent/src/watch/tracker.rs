@@ -72,7 +72,7 @@ impl Tracker {
                 self.suspects.remove(&pid);
                 self.see(pid, Occasion::News, look);
             }
-            ProcessEvent::Exit(pid) => {
+            ProcessEvent::Exit { pid, .. } => {
                 self.unborn.remove(&pid);
                 self.suspects.remove(&pid);
                 if self.matched.contains_key(&pid) || self.unreadable.contains_key(&pid) {

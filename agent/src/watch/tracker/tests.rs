@@ -95,7 +95,7 @@ impl World {
 fn an_exit_takes_a_process_out_at_once() {
     let mut world = World::new();
     world.host.0.clear();
-    world.event(ProcessEvent::Exit(10));
+    world.event(ProcessEvent::Exit { pid: 10, status: 0 });
     assert_eq!(world.matched(), []);
     assert!(world.tracker.take_change());
 }
@@ -149,7 +149,7 @@ fn a_process_that_becomes_a_daemon_never_seems_stopped() {
     world.host.matched(11, 1, 150, KAFKA);
     world.event(ProcessEvent::Fork { parent: 10, child: 11 });
     world.host.0.remove(&10);
-    world.event(ProcessEvent::Exit(10));
+    world.event(ProcessEvent::Exit { pid: 10, status: 0 });
     assert_eq!(world.matched(), [(11, 150)]);
 }
 
@@ -158,7 +158,7 @@ fn a_reused_pid_is_another_process() {
     let mut world = World::new();
     // The exit of the old one is told only when the new one is there and matches.
     world.host.matched(10, 1, 900, KAFKA);
-    world.event(ProcessEvent::Exit(10));
+    world.event(ProcessEvent::Exit { pid: 10, status: 0 });
     assert_eq!(world.matched(), [(10, 900)]);
     assert!(world.tracker.take_change());
     // The exit was lost: the fork of a process with that PID tells it.
@@ -213,7 +213,7 @@ fn one_that_cannot_be_read_is_told_until_it_can_or_ends() {
             .is_some_and(|told| told.contains("pid 7 cannot be read, nor that of another one: "))
     );
     world.host.0.remove(&7);
-    world.event(ProcessEvent::Exit(7));
+    world.event(ProcessEvent::Exit { pid: 7, status: 0 });
     world.host.0.remove(&9);
     world.scan(Occasion::News);
     assert_eq!(world.tracker.unseen(), Unseen::default());
@@ -245,9 +245,9 @@ fn a_daemon_that_forks_twice_is_found_although_its_events_are_read_late() {
     world.host.0.clear();
     world.host.matched(12, 1, 160, KAFKA);
     world.event(ProcessEvent::Fork { parent: 10, child: 11 });
-    world.event(ProcessEvent::Exit(10));
+    world.event(ProcessEvent::Exit { pid: 10, status: 0 });
     world.event(ProcessEvent::Fork { parent: 11, child: 12 });
-    world.event(ProcessEvent::Exit(11));
+    world.event(ProcessEvent::Exit { pid: 11, status: 0 });
     world.after(UNBORN);
     assert_eq!(world.matched(), [(12, 160)]);
 }
@@ -287,7 +287,7 @@ fn what_may_be_one_component_leaves_the_others_seen() {
         )
     );
     world.host.0.remove(&20);
-    world.event(ProcessEvent::Exit(20));
+    world.event(ProcessEvent::Exit { pid: 20, status: 0 });
     assert!(world.tracker.unseen().of(SPARK.component).is_some_and(|told| told.starts_with("pid 30 ")));
 }
 

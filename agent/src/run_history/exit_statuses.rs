@@ -1,0 +1,90 @@
+//! How processes ended, as the kernel's events tell it, whoever their parent is.
+
+use std::collections::VecDeque;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// Maximum number of kept records. Far fewer than there are PIDs, so that no record is of an earlier process with the
+/// same PID.
+const KEPT: usize = 4096;
+
+/// Exit statuses of the processes that ended last on the host; clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct ExitStatuses(Arc<watch::Sender<ExitLog>>);
+
+#[derive(Debug, Default)]
+struct ExitLog {
+    kept: VecDeque<(u32, ExitRecord)>,
+    /// Number of records ever made.
+    count: u64,
+}
+
+/// Exit status of one process, and its position among all ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ExitRecord {
+    pub(super) status: ExitStatus,
+    /// Greater for one that ended later.
+    pub(super) order: u64,
+}
+
+impl ExitStatuses {
+    /// Creates an empty log.
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(ExitLog::default())))
+    }
+
+    /// Records that the process `pid` ended with `status`, as wait(2) tells it.
+    pub(crate) fn note(&self, pid: u32, status: i32) {
+        self.0.send_modify(|statuses| {
+            if statuses.kept.len() >= KEPT {
+                statuses.kept.pop_front();
+            }
+            statuses.count += 1;
+            let ending = ExitRecord { status: ExitStatus::from_raw(status), order: statuses.count };
+            statuses.kept.push_back((pid, ending));
+        });
+    }
+
+    /// Returns the record of the process `pid`; `None` if there is none, or none yet.
+    pub(super) fn of(&self, pid: u32) -> Option<ExitRecord> {
+        find(&self.0.borrow(), pid)
+    }
+
+    /// Waits for the exit status of the process `pid`.
+    pub(super) async fn wait_for(&self, pid: u32) -> ExitStatus {
+        let mut statuses = self.0.subscribe();
+        loop {
+            if let Some(ending) = find(&statuses.borrow_and_update(), pid) {
+                return ending.status;
+            }
+            if statuses.changed().await.is_err() {
+                // The sender is held by this very value.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+fn find(statuses: &ExitLog, pid: u32) -> Option<ExitRecord> {
+    statuses.kept.iter().rev().find(|(known, _)| *known == pid).map(|(_, ending)| *ending)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_end_of_a_pid_counts_and_old_ones_are_dropped() {
+        let statuses = ExitStatuses::new();
+        statuses.note(7, 9);
+        statuses.note(7, 3 << 8);
+        assert_eq!(statuses.of(7), Some(ExitRecord { status: ExitStatus::from_raw(3 << 8), order: 2 }));
+        for _ in 0..KEPT {
+            statuses.note(8, 0);
+        }
+        assert_eq!((statuses.of(7), statuses.0.borrow().kept.len()), (None, KEPT));
+    }
+}

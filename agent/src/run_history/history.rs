@@ -1,0 +1,323 @@
+//! From what is observed of components to why each does not run. Pure: the time and what was seen are given.
+
+use std::collections::{BTreeMap, HashMap};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rta_shared::config::{HostComponent, SuccessExitStatus};
+use rta_shared::control::{ActionKind, Hold};
+use rta_shared::down_cause::{DownCause, DownKind};
+use rta_shared::name::Name;
+use rta_shared::process::{Process, ProcessId};
+use rta_shared::text::{cut, printable};
+use serde::{Deserialize, Serialize};
+
+use super::exit_statuses::ExitRecord;
+use super::inquiry::{ExitInquiry, InquiryResult};
+use crate::logs::LogPath;
+
+/// Time before the end of the last process within which the end of another may be its cause: workers follow their master,
+/// and a wrapper follows what it wraps.
+const TOGETHER: Duration = Duration::from_secs(5);
+/// Maximum number of processes remembered for that.
+const GONE: usize = 64;
+/// Maximum length of the reason of a failed start, in bytes.
+const REASON: usize = 300;
+
+/// Stored state of one component, for the next agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RunRecord {
+    /// Time at which an agent first watched for it.
+    watched_since: Timestamp,
+    /// Its current run; `None` if it did not run when it was last seen.
+    run: Option<RecordedRun>,
+    /// Reason why it does not run; `None` if it does, or never ran.
+    cause: Option<DownCause>,
+}
+
+impl RunRecord {
+    /// Creates the record of a component that is watched from this moment on.
+    pub(crate) fn new(watched_since: Timestamp) -> Self {
+        Self { watched_since, run: None, cause: None }
+    }
+}
+
+/// A run of a component.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct RecordedRun {
+    boot_id: String,
+    /// The oldest of its processes.
+    oldest: ProcessId,
+    started_at: Option<Timestamp>,
+}
+
+/// Current boot of the host.
+#[derive(Clone, Debug)]
+pub(super) struct HostBoot {
+    /// `/proc/sys/kernel/random/boot_id`
+    pub(super) id: String,
+    /// Time of the boot; `None` if the host does not report it.
+    pub(super) at: Option<Timestamp>,
+}
+
+/// A start that failed.
+#[derive(Clone, Debug)]
+pub(crate) struct FailedStart {
+    reason: String,
+    last_log_line: Option<String>,
+}
+
+impl FailedStart {
+    /// Creates it from the reason and the last lines of the log, which are safe to show.
+    pub(crate) fn new(reason: &str, log: &[String]) -> Self {
+        Self {
+            reason: cut(&printable(reason), REASON).into_owned(),
+            last_log_line: log.last().map(|line| cut(line, REASON).into_owned()),
+        }
+    }
+}
+
+/// One component as it is seen at one moment.
+pub(super) struct ComponentObservation<'a> {
+    pub(super) component: &'a HostComponent,
+    pub(super) processes: &'a [Process],
+    /// Action under way on it.
+    pub(super) hold: Option<&'a Hold>,
+    /// Returns the exit record of a process, if it is known.
+    pub(super) ending: &'a dyn Fn(u32) -> Option<ExitRecord>,
+}
+
+/// Records of all components of a host.
+#[derive(Debug)]
+pub(super) struct RunHistory {
+    records: BTreeMap<Name, RunRecord>,
+    live: HashMap<Name, LiveState>,
+    boot: HostBoot,
+    is_changed: bool,
+}
+
+/// State of a component that only this agent needs.
+#[derive(Debug, Default)]
+struct LiveState {
+    /// Processes when it was last seen, the oldest first.
+    processes: Vec<ProcessId>,
+    /// Processes that were gone by then, with the time at which that was noticed.
+    gone: Vec<(ProcessId, Timestamp)>,
+    /// Process whose end is the reason why it is down.
+    ended: Option<ProcessId>,
+}
+
+impl RunHistory {
+    /// Continues with the `records` of an earlier agent.
+    pub(super) fn new(records: BTreeMap<Name, RunRecord>, boot: HostBoot) -> Self {
+        Self { records, live: HashMap::new(), boot, is_changed: false }
+    }
+
+    /// Processes an observation made at `now`. Returns the inquiry to make if the component has just ended.
+    pub(super) fn observe(&mut self, seen: &ComponentObservation<'_>, now: Timestamp) -> Option<ExitInquiry> {
+        let name = &seen.component.name;
+        let is_first = !self.live.contains_key(name);
+        let live = self.live.entry(name.clone()).or_default();
+        let record = self.records.entry(name.clone()).or_insert_with(|| {
+            self.is_changed = true;
+            RunRecord::new(now)
+        });
+        let mut after = record.clone();
+        let inquiry = match seen.processes.is_empty() {
+            false => {
+                runs(&mut after, live, seen.processes, &self.boot, now);
+                None
+            }
+            true => match after.run.take() {
+                Some(run) => ended(&mut after, live, run, seen, is_first, &self.boot, now),
+                None => stays_down(&mut after, live, seen),
+            },
+        };
+        if *record != after {
+            *record = after;
+            self.is_changed = true;
+        }
+        inquiry
+    }
+
+    /// Processes the result of the inquiry about the process `id` of `component`. It is dropped if that process is no longer
+    /// the reason why the component is down.
+    pub(super) fn learn(&mut self, component: &Name, id: ProcessId, answer: InquiryResult) {
+        if self.live.get(component).is_none_or(|live| live.ended != Some(id)) {
+            return;
+        }
+        let Some(cause) = self.records.get_mut(component).and_then(|record| record.cause.as_mut()) else {
+            return;
+        };
+        // Whoever stopped it is the better reason.
+        if matches!(cause.kind, DownKind::Stopped { .. }) {
+            return;
+        }
+        let before = cause.clone();
+        if let Some(kind) = answer.kind {
+            cause.kind = kind;
+        }
+        cause.last_log_line = answer.last_log_line;
+        self.is_changed |= *cause != before;
+    }
+
+    /// Records that a start of `component` failed at `now`. This says more than how its processes ended.
+    pub(super) fn start_failed(&mut self, component: &Name, failed: FailedStart, now: Timestamp) {
+        let Some(record) = self.records.get_mut(component) else { return };
+        let FailedStart { reason, last_log_line } = failed;
+        record.cause = Some(DownCause { at: now, kind: DownKind::StartFailed { reason }, last_log_line });
+        self.live.entry(component.clone()).or_default().ended = None;
+        self.is_changed = true;
+    }
+
+    /// Returns the reason why `component`, which is stopped, does not run; `None` before its first observation.
+    pub(super) fn cause(&self, component: &Name) -> Option<DownCause> {
+        let record = self.records.get(component)?;
+        let never = || DownCause { at: record.watched_since, kind: DownKind::NeverSeen, last_log_line: None };
+        Some(record.cause.clone().unwrap_or_else(never))
+    }
+
+    /// Removes the components for which `is_kept` is false.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&Name) -> bool) {
+        let before = self.records.len();
+        self.records.retain(|name, _| is_kept(name));
+        self.live.retain(|name, _| is_kept(name));
+        self.is_changed |= self.records.len() != before;
+    }
+
+    /// Returns the records to store.
+    pub(super) fn records(&self) -> &BTreeMap<Name, RunRecord> {
+        &self.records
+    }
+
+    /// Returns whether the records have changed since the last call.
+    pub(super) fn take_change(&mut self) -> bool {
+        std::mem::take(&mut self.is_changed)
+    }
+}
+
+impl LiveState {
+    /// Moves its processes for which `is_gone` is true to the gone ones, and drops old ones of these.
+    fn note_gone(&mut self, is_gone: impl Fn(&ProcessId) -> bool, now: Timestamp) {
+        let since = now.checked_sub(TOGETHER).unwrap_or(now);
+        self.gone.retain(|(_, at)| *at >= since);
+        let gone = self.processes.extract_if(.., |id| is_gone(id)).map(|id| (id, now));
+        self.gone.extend(gone);
+        self.gone.drain(..self.gone.len().saturating_sub(GONE));
+    }
+}
+
+/// Returns the kind of an end with this exit status, judged by a component's rule.
+pub(super) fn kind_of(status: ExitStatus, success: &SuccessExitStatus) -> DownKind {
+    let is_clean = success.is_clean(status);
+    match (status.code(), status.signal()) {
+        (Some(status), _) => DownKind::Exited { status, is_clean },
+        (None, Some(signal)) => DownKind::Killed { signal, is_clean, out_of_memory: false },
+        (None, None) => DownKind::Unknown,
+    }
+}
+
+/// Updates the record of a component that runs.
+fn runs(
+    record: &mut RunRecord,
+    live: &mut LiveState,
+    processes: &[Process],
+    boot: &HostBoot,
+    now: Timestamp,
+) {
+    live.ended = None;
+    live.note_gone(|id| !processes.iter().any(|process| process.id == *id), now);
+    live.processes = processes.iter().map(|process| process.id).collect();
+    live.processes.sort_unstable_by_key(|id| (id.start_ticks, id.pid));
+    record.cause = None;
+    let Some(oldest) = live.processes.first().copied() else { return };
+    if record.run.as_ref().is_none_or(|run| run.oldest != oldest || run.boot_id != boot.id) {
+        let started_at = processes.iter().find(|process| process.id == oldest);
+        let started_at = started_at.and_then(|process| process.started_at);
+        record.run = Some(RecordedRun { boot_id: boot.id.clone(), oldest, started_at });
+    }
+}
+
+/// Updates the record of a component that has just ended.
+fn ended(
+    record: &mut RunRecord,
+    live: &mut LiveState,
+    run: RecordedRun,
+    seen: &ComponentObservation<'_>,
+    is_first: bool,
+    boot: &HostBoot,
+    now: Timestamp,
+) -> Option<ExitInquiry> {
+    let mut because = |at, kind| record.cause = Some(DownCause { at, kind, last_log_line: None });
+    if run.boot_id != boot.id {
+        because(boot.at.unwrap_or(now), DownKind::Rebooted);
+        return None;
+    }
+    live.note_gone(|_| true, now);
+    let success = &seen.component.restart.success;
+    let mut known: Vec<(ProcessId, ExitRecord)> =
+        live.gone.drain(..).filter_map(|(id, _)| Some((id, (seen.ending)(id.pid)?))).collect();
+    known.sort_by_key(|(id, ending)| (ending.order, id.start_ticks));
+    // The first that failed is why the others ended.
+    let first = known.iter().find(|(_, ending)| !success.is_clean(ending.status)).or(known.last());
+    let (id, status) = first.map_or((run.oldest, None), |(id, ending)| (*id, Some(ending.status)));
+    live.ended = Some(id);
+    if let Some(hold) = stop(seen) {
+        because(now, DownKind::Stopped { by: hold.by.clone() });
+        return None;
+    }
+    let kind = match status {
+        Some(status) => kind_of(status, success),
+        None if is_first => DownKind::Unwatched,
+        None => DownKind::Unknown,
+    };
+    because(now, kind);
+    Some(inquiry(seen, id, run.started_at, status, is_first))
+}
+
+/// Updates the record of a component that is still down: its exit status may have become known.
+fn stays_down(
+    record: &mut RunRecord,
+    live: &LiveState,
+    seen: &ComponentObservation<'_>,
+) -> Option<ExitInquiry> {
+    let (cause, id) = (record.cause.as_mut()?, live.ended?);
+    if let Some(hold) = stop(seen).filter(|hold| hold.since <= cause.at) {
+        // The agent itself was restarted in the middle of that stop.
+        cause.kind = DownKind::Stopped { by: hold.by.clone() };
+        cause.last_log_line = None;
+        return None;
+    }
+    let ending = (seen.ending)(id.pid).filter(|_| cause.kind == DownKind::Unknown)?;
+    cause.kind = kind_of(ending.status, &seen.component.restart.success);
+    None
+}
+
+/// Returns the action that stops it, if there is one.
+fn stop<'a>(seen: &ComponentObservation<'a>) -> Option<&'a Hold> {
+    seen.hold.filter(|hold| matches!(hold.kind, ActionKind::Stop | ActionKind::Restart))
+}
+
+fn inquiry(
+    seen: &ComponentObservation<'_>,
+    id: ProcessId,
+    started_at: Option<Timestamp>,
+    status: Option<ExitStatus>,
+    is_unwatched: bool,
+) -> ExitInquiry {
+    let HostComponent { name, restart, .. } = seen.component;
+    ExitInquiry {
+        component: name.clone(),
+        id,
+        started_at,
+        status,
+        is_unwatched,
+        success: restart.success,
+        log: LogPath::of_component(seen.component),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,287 @@
+use rta_shared::config::{RestartRule, StopRule};
+use rta_shared::control::Requester;
+
+use super::*;
+
+struct World {
+    history: RunHistory,
+    component: HostComponent,
+    endings: HashMap<u32, ExitRecord>,
+    hold: Option<Hold>,
+    now: Timestamp,
+}
+
+fn time(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn boot(id: &str) -> HostBoot {
+    HostBoot { id: id.to_owned(), at: Some(time(5)) }
+}
+
+// wait(2): the exit status stands in the second byte, the signal in the first.
+fn exit(code: i32) -> ExitStatus {
+    ExitStatus::from_raw(code << 8)
+}
+
+fn ann() -> Requester {
+    Requester { user: "ann".to_owned(), address: String::new() }
+}
+
+impl World {
+    fn new() -> Self {
+        let component = HostComponent {
+            name: "app".into(),
+            aliases: vec![],
+            parts: vec![],
+            start: None,
+            stop: StopRule::default(),
+            probe: None,
+            log: None,
+            restart: RestartRule::default(),
+            wanted: false,
+            depends_on: vec![],
+        };
+        Self {
+            history: RunHistory::new(BTreeMap::new(), boot("b")),
+            component,
+            endings: HashMap::new(),
+            hold: None,
+            now: time(10),
+        }
+    }
+
+    /// It is seen with these processes a second later.
+    fn see(&mut self, pids: &[u32]) -> Option<ExitInquiry> {
+        self.now = time(self.now.as_second() + 1);
+        let process = |pid: &u32| Process {
+            started_at: Some(time(1)),
+            ..Process::new(ProcessId { pid: *pid, start_ticks: u64::from(*pid) }, 1)
+        };
+        let processes: Vec<Process> = pids.iter().map(process).collect();
+        let endings = &self.endings;
+        let observation = ComponentObservation {
+            component: &self.component,
+            processes: &processes,
+            hold: self.hold.as_ref(),
+            ending: &|pid| endings.get(&pid).copied(),
+        };
+        self.history.observe(&observation, self.now)
+    }
+
+    /// The process `pid` ends, after all others that did.
+    fn ends(&mut self, pid: u32, status: ExitStatus) {
+        let order = self.endings.len() as u64;
+        self.endings.insert(pid, ExitRecord { status, order });
+    }
+
+    fn hold(&mut self, kind: ActionKind) {
+        self.hold = Some(Hold { kind, by: ann(), since: self.now });
+    }
+
+    /// An agent that goes on with what this one kept, as it is after it was stored and read.
+    fn next_agent(&mut self, boot_id: &str) {
+        let stored = serde_json::to_string(self.history.records()).unwrap();
+        self.history = RunHistory::new(serde_json::from_str(&stored).unwrap(), boot(boot_id));
+        self.hold = None;
+    }
+
+    fn cause(&self) -> DownCause {
+        self.history.cause(&self.component.name).unwrap()
+    }
+}
+
+#[test]
+fn what_never_ran_is_never_seen_since_it_was_watched_first() {
+    let mut world = World::new();
+    assert_eq!(world.history.cause(&"app".into()), None);
+    world.see(&[]);
+    let first = world.now;
+    world.see(&[]);
+    world.next_agent("c");
+    world.see(&[]);
+    assert_eq!(world.cause(), DownCause { at: first, kind: DownKind::NeverSeen, last_log_line: None });
+}
+
+#[test]
+fn exit_is_told_with_its_time_and_known_to_the_next_agent() {
+    let mut world = World::new();
+    world.see(&[7]);
+    assert!(world.history.take_change());
+    assert!(world.see(&[7]).is_none() && !world.history.take_change());
+    world.ends(7, exit(7));
+    let inquiry = world.see(&[]).unwrap();
+    assert_eq!((inquiry.id.pid, inquiry.status, inquiry.started_at), (7, Some(exit(7)), Some(time(1))));
+    let expected = DownCause {
+        at: world.now,
+        kind: DownKind::Exited { status: 7, is_clean: false },
+        last_log_line: None,
+    };
+    assert_eq!(world.cause(), expected);
+    let told = InquiryResult {
+        kind: inquiry.status.map(|status| kind_of(status, &inquiry.success)),
+        last_log_line: Some("bye".to_owned()),
+    };
+    world.history.learn(&"app".into(), inquiry.id, told);
+    assert!(world.see(&[]).is_none());
+    world.next_agent("b");
+    assert!(world.see(&[]).is_none());
+    assert_eq!(world.cause(), DownCause { last_log_line: Some("bye".to_owned()), ..expected });
+    // Over a reboot too: that it did not run before it is what counts.
+    world.next_agent("c");
+    world.see(&[]);
+    assert!(matches!(world.cause().kind, DownKind::Exited { status: 7, .. }));
+}
+
+#[test]
+fn status_may_be_known_after_the_end() {
+    let mut world = World::new();
+    world.see(&[7]);
+    let inquiry = world.see(&[]).unwrap();
+    let at = world.now;
+    assert_eq!((world.cause().kind, inquiry.is_unwatched), (DownKind::Unknown, false));
+    world.ends(7, ExitStatus::from_raw(9));
+    world.see(&[]);
+    let killed = DownKind::Killed { signal: 9, is_clean: false, out_of_memory: false };
+    assert_eq!((world.cause().kind, world.cause().at), (killed, at));
+    let oom = DownKind::Killed { signal: 9, is_clean: false, out_of_memory: true };
+    world.history.learn(
+        &"app".into(),
+        inquiry.id,
+        InquiryResult { kind: Some(oom.clone()), last_log_line: None },
+    );
+    world.see(&[]);
+    assert_eq!(world.cause().kind, oom);
+}
+
+#[test]
+fn answer_that_comes_too_late_changes_nothing() {
+    let mut world = World::new();
+    world.see(&[7]);
+    let inquiry = world.see(&[]).unwrap();
+    world.see(&[8]);
+    world.ends(8, exit(0));
+    world.see(&[]);
+    let clean = DownKind::Exited { status: 0, is_clean: true };
+    let answer = InquiryResult { kind: Some(DownKind::Unknown), last_log_line: Some("old".to_owned()) };
+    world.history.learn(&"app".into(), inquiry.id, answer);
+    assert_eq!((world.cause().kind, world.cause().last_log_line), (clean, None));
+}
+
+#[test]
+fn first_process_that_failed_is_why_the_others_ended() {
+    let killed = |world: &World| matches!(world.cause().kind, DownKind::Killed { signal: 9, .. });
+    // A master, and its workers that end with it, noticed one after the other.
+    let mut world = World::new();
+    world.see(&[7, 8, 9]);
+    world.ends(7, ExitStatus::from_raw(9));
+    world.see(&[8, 9]);
+    world.ends(9, exit(1));
+    world.ends(8, exit(0));
+    assert_eq!(world.see(&[]).unwrap().id.pid, 7);
+    assert!(killed(&world));
+
+    // A wrapper that ends after what it wraps, noticed together.
+    world.see(&[17, 18]);
+    world.ends(18, ExitStatus::from_raw(9));
+    world.ends(17, exit(137));
+    assert_eq!(world.see(&[]).unwrap().id.pid, 18);
+    assert!(killed(&world));
+
+    // A launcher that has done its work, and what it launched.
+    world.see(&[27, 28]);
+    world.ends(27, exit(0));
+    world.see(&[28]);
+    world.ends(28, exit(3));
+    world.see(&[]);
+    assert_eq!(world.cause().kind, DownKind::Exited { status: 3, is_clean: false });
+
+    // What failed long before has nothing to do with it.
+    world.see(&[37, 38]);
+    world.ends(37, exit(1));
+    world.see(&[38]);
+    world.now = time(world.now.as_second() + 60);
+    world.ends(38, exit(0));
+    world.see(&[]);
+    assert_eq!(world.cause().kind, DownKind::Exited { status: 0, is_clean: true });
+}
+
+#[test]
+fn stop_tells_who_asked_for_it_also_where_the_agent_was_restarted_meanwhile() {
+    let stopped = DownKind::Stopped { by: ann() };
+    let mut world = World::new();
+    world.see(&[7]);
+    world.hold(ActionKind::Stop);
+    let hold = world.hold.clone();
+    world.ends(7, ExitStatus::from_raw(9));
+    assert!(world.see(&[]).is_none());
+    world.hold = None;
+    world.see(&[]);
+    assert_eq!(world.cause().kind, stopped);
+
+    world.see(&[8]);
+    world.next_agent("b");
+    assert!(world.see(&[]).unwrap().is_unwatched);
+    assert_eq!(world.cause().kind, DownKind::Unwatched);
+    world.hold = hold;
+    world.see(&[]);
+    assert_eq!(world.cause().kind, stopped);
+
+    // A stop of what had ended before is not why it is down.
+    world.hold = None;
+    world.see(&[9]);
+    world.ends(9, exit(1));
+    world.see(&[]);
+    world.now = time(100);
+    world.hold(ActionKind::Stop);
+    world.see(&[]);
+    assert_eq!(world.cause().kind, DownKind::Exited { status: 1, is_clean: false });
+}
+
+#[test]
+fn failed_start_says_more_than_the_end_of_its_processes_until_it_runs() {
+    let mut world = World::new();
+    world.see(&[]);
+    world.hold(ActionKind::Start);
+    world.see(&[7]);
+    world.ends(7, exit(1));
+    let inquiry = world.see(&[]).unwrap();
+    let log = ["first".to_owned(), "port in use".to_owned()];
+    world.history.start_failed(&"app".into(), FailedStart::new("it ended\nagain", &log), world.now);
+    world.history.learn(
+        &"app".into(),
+        inquiry.id,
+        InquiryResult { kind: Some(DownKind::Unknown), last_log_line: None },
+    );
+    world.hold = None;
+    world.see(&[]);
+    world.next_agent("b");
+    world.see(&[]);
+    let cause = world.cause();
+    assert_eq!(cause.kind, DownKind::StartFailed { reason: "it ended\\nagain".to_owned() });
+    assert_eq!(cause.last_log_line.as_deref(), Some("port in use"));
+    world.see(&[8]);
+    world.ends(8, exit(0));
+    world.see(&[]);
+    assert_eq!(world.cause().kind, DownKind::Exited { status: 0, is_clean: true });
+}
+
+#[test]
+fn reboot_is_why_what_ran_before_it_does_not_run() {
+    let mut world = World::new();
+    world.see(&[7]);
+    world.next_agent("c");
+    assert!(world.see(&[]).is_none());
+    assert_eq!((world.cause().kind, world.cause().at), (DownKind::Rebooted, time(5)));
+}
+
+#[test]
+fn what_is_not_configured_any_more_is_forgotten() {
+    let mut world = World::new();
+    world.see(&[7]);
+    world.history.take_change();
+    world.history.retain(|_| true);
+    assert!(!world.history.take_change());
+    world.history.retain(|_| false);
+    assert!(world.history.take_change() && world.history.records().is_empty());
+}

@@ -1,0 +1,99 @@
+//! What is asked after the end of a component: how its process ended, where that was not told at once, the last line of its
+//! log, and whether the kernel killed it for lack of memory.
+
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rta_shared::config::SuccessExitStatus;
+use rta_shared::down_cause::DownKind;
+use rta_shared::name::Name;
+use rta_shared::process::ProcessId;
+
+use super::exit_statuses::ExitStatuses;
+use super::history::kind_of;
+use super::kernel_log::killed_for_lack_of_memory;
+use crate::autostart::Exits;
+use crate::control::log_tail;
+use crate::logs::LogPath;
+use crate::procfs::Proc;
+
+/// Time limit for an exit status to become known after the process was found to be gone.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// `SIGKILL`, which the kernel sends for lack of memory.
+const KILL: i32 = 9;
+
+/// A process about whose end to inquire.
+#[derive(Clone, Debug)]
+pub(super) struct ExitInquiry {
+    pub(super) component: Name,
+    pub(super) id: ProcessId,
+    /// Start time of the run; a log not written since then says nothing about it.
+    pub(super) started_at: Option<Timestamp>,
+    /// Exit status, if it is known already.
+    pub(super) status: Option<ExitStatus>,
+    /// It ended while no agent watched, so that its exit status will not become known.
+    pub(super) is_unwatched: bool,
+    pub(super) success: SuccessExitStatus,
+    pub(super) log: Option<LogPath>,
+}
+
+/// Result of an inquiry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct InquiryResult {
+    /// Kind of the end; `None` if nothing new was found.
+    pub(super) kind: Option<DownKind>,
+    pub(super) last_log_line: Option<String>,
+}
+
+/// Returns whether the process still exists, and only stopped matching.
+async fn is_there(id: ProcessId) -> bool {
+    // Off the runtime: a read of /proc may hang.
+    let look = move || {
+        let stat = Proc::open().and_then(|proc| proc.process(id.pid)?.stat());
+        stat.is_ok_and(|stat| stat.start_ticks == id.start_ticks && !stat.is_zombie)
+    };
+    tokio::task::spawn_blocking(look).await.unwrap_or(false)
+}
+
+/// Collects what can be known about an end.
+pub(super) async fn inquire(inquiry: ExitInquiry, exits: Exits, statuses: ExitStatuses) -> InquiryResult {
+    let ExitInquiry { component, id, started_at, status, is_unwatched, success, log } = inquiry;
+    if status.is_none() && is_there(id).await {
+        let kind = DownKind::Unmatched { pid: id.pid };
+        return InquiryResult { kind: Some(kind), last_log_line: None };
+    }
+    let told = async {
+        tokio::select! {
+            status = exits.wait_for(&component, id.pid) => status,
+            status = statuses.wait_for(id.pid) => status,
+        }
+    };
+    let status = match status {
+        None if !is_unwatched => tokio::time::timeout(PATIENCE, told).await.ok(),
+        known => known,
+    };
+    let kind = status.map(|status| kind_of(status, &success));
+    let may_lack_memory = match &kind {
+        Some(DownKind::Killed { signal, .. }) => *signal == KILL,
+        Some(DownKind::Exited { is_clean: true, .. }) => return InquiryResult { kind, last_log_line: None },
+        Some(_) => false,
+        None => true,
+    };
+    // Off the runtime: the disk may hang.
+    let read = tokio::task::spawn_blocking(move || {
+        let lacked_memory = may_lack_memory && killed_for_lack_of_memory(id);
+        (lacked_memory, log.and_then(|log| log_tail::last_line(&log, started_at)))
+    });
+    match read.await {
+        Ok((true, last_log_line)) => {
+            let kind = DownKind::Killed { signal: KILL, is_clean: false, out_of_memory: true };
+            InquiryResult { kind: Some(kind), last_log_line }
+        }
+        Ok((false, last_log_line)) => InquiryResult { kind, last_log_line },
+        Err(error) => {
+            tracing::error!(%component, %error, "the end of a component cannot be looked into");
+            InquiryResult { kind, last_log_line: None }
+        }
+    }
+}

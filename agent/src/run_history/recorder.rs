@@ -1,0 +1,106 @@
+//! Drives the history for the owner of the report: hands it what is observed, looks into ends, and keeps it.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use rta_shared::config::{HostComponent, HostConfig};
+use rta_shared::name::Name;
+use rta_shared::process::ProcessId;
+use rta_shared::report::{ComponentReport, State};
+use tokio::task::{Id, JoinSet};
+
+use super::exit_statuses::{ExitRecord, ExitStatuses};
+use super::history::{ComponentObservation, FailedStart, HostBoot, RunHistory};
+use super::inquiry::{InquiryResult, inquire};
+use crate::autostart::Exits;
+use crate::state_folder::Memory;
+
+/// Keeps the run history of a host's components up to date.
+pub(crate) struct RunRecorder {
+    history: RunHistory,
+    memory: Memory,
+    /// Exit statuses of the agent's own children.
+    exits: Exits,
+    /// Exit statuses of all processes, as far as the kernel reports them.
+    statuses: ExitStatuses,
+    inquiries: JoinSet<InquiryResult>,
+    /// Inquiries under way, one for each component at most, since a disk may hang.
+    asked: HashMap<Name, (Id, ProcessId)>,
+}
+
+impl RunRecorder {
+    /// Continues with the records in `memory`.
+    pub(crate) fn new(memory: Memory, exits: Exits, statuses: ExitStatuses, boot_id: &str) -> Self {
+        let seconds = sysinfo::System::boot_time().ok().and_then(|seconds| i64::try_from(seconds).ok());
+        let boot = HostBoot {
+            id: boot_id.to_owned(),
+            at: seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()),
+        };
+        let history = RunHistory::new(memory.changes().read().runs, boot);
+        Self { history, memory, exits, statuses, inquiries: JoinSet::new(), asked: HashMap::new() }
+    }
+
+    /// Processes the report of a component, and adds the reason why it is stopped.
+    pub(crate) fn observe(&mut self, component: &HostComponent, report: &mut ComponentReport) {
+        if report.state == State::Unknown {
+            return;
+        }
+        let (exits, statuses, name) = (&self.exits, &self.statuses, &component.name);
+        let ending = |pid: u32| {
+            // An own child is waited for at any time after its end.
+            let own = || Some(ExitRecord { status: exits.status_of(name, pid)?, order: u64::MAX });
+            statuses.of(pid).or_else(own)
+        };
+        let observation = ComponentObservation {
+            component,
+            processes: &report.processes,
+            hold: report.action.as_ref(),
+            ending: &ending,
+        };
+        if let Some(inquiry) = self.history.observe(&observation, Timestamp::now())
+            && !self.asked.contains_key(name)
+        {
+            let id = inquiry.id;
+            let task = self.inquiries.spawn(inquire(inquiry, self.exits.clone(), self.statuses.clone()));
+            self.asked.insert(name.clone(), (task.id(), id));
+        }
+        if report.state == State::Stopped {
+            report.down_cause = self.history.cause(name);
+        }
+    }
+
+    /// Records that a start of `component` failed.
+    pub(crate) fn start_failed(&mut self, component: &Name, failed: FailedStart) {
+        self.history.start_failed(component, failed, Timestamp::now());
+    }
+
+    /// Removes the components that `config` does not have.
+    pub(crate) fn configure(&mut self, config: &HostConfig) {
+        self.history.retain(|name| config.components.iter().any(|known| known.name == *name));
+    }
+
+    /// Waits for the next inquiry to end, and processes its result. Cancel safe.
+    pub(crate) async fn learn(&mut self) {
+        let Some(ended) = self.inquiries.join_next_with_id().await else {
+            return std::future::pending().await;
+        };
+        let (task, answer) = match ended {
+            Ok((task, answer)) => (task, answer),
+            Err(error) => {
+                tracing::error!(%error, "the look into the end of a component failed");
+                (error.id(), InquiryResult::default())
+            }
+        };
+        let asked = self.asked.iter().find(|(_, (id, _))| *id == task);
+        let Some((component, id)) = asked.map(|(name, (_, id))| (name.clone(), *id)) else { return };
+        self.asked.remove(&component);
+        self.history.learn(&component, id, answer);
+    }
+
+    /// Stores the records if they have changed.
+    pub(crate) fn store(&mut self) {
+        if self.history.take_change() {
+            self.memory.set_runs(self.history.records());
+        }
+    }
+}
