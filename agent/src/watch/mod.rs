@@ -7,6 +7,7 @@
 //! | `connector` | the socket on which it tells |
 //! | `listing` | what a listing of /proc shows that is new; pure |
 //! | `deaths` | pidfds, which tell of deaths where the kernel tells nothing else |
+//! | `exit_info` | how a process ended, by its pidfd |
 //! | `tracker` | which processes are the components'; pure |
 //! | `unseen` | what a look does not show, as sentences; pure |
 //! | `thread` | the loop that drives all these |
@@ -14,6 +15,7 @@
 mod connector;
 mod deaths;
 pub mod event;
+mod exit_info;
 mod listing;
 mod thread;
 mod tracker;

@@ -196,7 +196,7 @@ impl Thread {
         match &self.source {
             Source::Events(connector) => watched.push(PollFd::new(connector, PollFlags::IN)),
             Source::Scans { deaths, .. } => {
-                watched.extend(deaths.pidfds().map(|pidfd| PollFd::new(pidfd, PollFlags::IN)));
+                watched.extend(deaths.watched());
             }
         }
         // An error, such as EINTR, is a wait that ended early.
@@ -249,8 +249,13 @@ impl Thread {
 
     fn take_in_deaths(&mut self) {
         let Source::Scans { deaths, .. } = &mut self.source else { return };
+        let is_any_dead = !deaths.take().is_empty();
+        // Before they are missed.
+        for (pid, status) in deaths.exit_statuses() {
+            self.statuses.note(pid, status);
+        }
         // A child may have been left to go on in its place, as daemons do: what is new is looked for first.
-        if !deaths.take().is_empty() {
+        if is_any_dead {
             self.pass();
         }
     }
