@@ -89,7 +89,7 @@ fn what_is_wanted_comes_up_after_what_it_needs() {
     let kafka = world.until("kafka", "a launch", |kafka| kafka["state"] == "starting");
     assert_eq!(kafka["reason"], "it is being started");
     let waiting = world.until("writer", "a wait", |writer| writer["autostart"]["waiting_for"] == "kafka");
-    assert_eq!(waiting["reason"], "it is not running; waiting for kafka");
+    assert_eq!(waiting["reason"], "it is not running: never seen running; waiting for kafka");
     assert_eq!(world.launches("writer"), 0);
     std::fs::write(world.site.path("gate"), "").unwrap();
     let writer = world.until("writer", "its turn", |writer| writer["health"] == "up");
@@ -104,9 +104,15 @@ fn what_is_wanted_waits_for_another_host() {
     let writer = counted(&site, "writer", "\"kafka\"", "exec $stand_in --token=writer-$token");
     let components = site.component("kafka", "", "") + &writer;
     let world = World::new(site, &components, [("w", "\"writer\""), ("k", "\"kafka\"")]);
-    let reason = "it is not running; waiting for kafka on k";
-    let waits = |writer: &Value| writer["reason"] == reason && writer["autostart"]["next_at"].is_null();
-    world.until("writer", "a wait", waits);
+    let waits = |why: &'static str| {
+        move |writer: &Value| {
+            let reason = writer["reason"].as_str().unwrap_or_default();
+            reason.starts_with(&format!("it is not running: {why}"))
+                && reason.ends_with("; waiting for kafka on k")
+                && writer["autostart"]["next_at"].is_null()
+        }
+    };
+    world.until("writer", "a wait", waits("never seen running"));
     let status = run("rta", ["--aggregator", &world.grpc, "status"]);
     let said = String::from_utf8(status.stdout).unwrap();
     assert!(said.contains("waiting for kafka on k"), "{said}");
@@ -120,7 +126,7 @@ fn what_is_wanted_waits_for_another_host() {
     drop(children);
     world.until("writer", "to miss it", |writer| writer["health"] == "degraded");
     world.site.kill("writer");
-    world.until("writer", "a wait", waits);
+    world.until("writer", "a wait", waits("ended by SIGKILL"));
     assert_eq!(world.launches("writer"), 1);
     let mut children = Children::default();
     children.hold(world.site.play("kafka"));

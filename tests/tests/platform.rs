@@ -108,17 +108,22 @@ fn a_dead_kafka_is_named_as_the_cause_on_every_surface() {
 
     let page = world.web.get("/").body;
     assert!(page.contains("kafka server on analytic is down") && page.contains("1 instance degraded by it"));
-    let status = world.rta(&["status"]);
-    assert_eq!(status.status.code(), Some(3));
-    assert!(text(&status.stdout).contains(
-        "kafka server on analytic is down: it is not running; 1 instance degraded by it: detector on storage"
-    ));
+    // The last line of its log is known a moment later.
+    patiently("the end of kafka to be told", || {
+        let status = world.rta(&["status"]);
+        assert_eq!(status.status.code(), Some(3));
+        let said = text(&status.stdout);
+        let (_, said) = said.split_once("kafka server on analytic is down: it is not running: ended ")?;
+        let expected = " by SIGKILL; last line of its log: \"stand-in ready\"; 1 instance degraded by it: detector on storage";
+        said.lines().next()?.ends_with(expected).then_some(())
+    });
     let check = world.rta(&["check"]);
     assert_eq!(check.status.code(), Some(2));
     let line = text(&check.stdout);
     assert!(line.starts_with("RTA CRITICAL - 2 down, 1 degraded of 3 instances: "), "{line}");
     assert!(
-        line.contains("kafka server on TEST/analytic is down")
+        line.contains("kafka server on TEST/analytic is down (ended ")
+            && line.contains(" by SIGKILL)")
             && line.ends_with("| up=0 degraded=1 unknown=0 down=2 maintenance=0\n"),
         "{line}"
     );
