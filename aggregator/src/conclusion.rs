@@ -53,6 +53,7 @@ pub(crate) fn conclude(
                                 unit: seen.and_then(|seen| seen.unit.clone()),
                                 autostart: seen.and_then(|seen| seen.autostart.clone()),
                                 maintenance: None,
+                                stopped_by: None,
                                 since: None,
                                 has_log: component.is_some_and(Component::has_log),
                             };

@@ -10,7 +10,8 @@ use rta_shared::dependency::DependencyGraph;
 use rta_shared::impairment::{ImpairedPart, Impairment, ImpairmentList};
 use rta_shared::lifecycle::tasks::Heartbeat;
 use rta_shared::maintenance::Maintenance;
-use rta_shared::overview::{EnvironmentOverview, Overview};
+use rta_shared::overview::{EnvironmentOverview, InstanceId, Overview};
+use rta_shared::plan::PlannedStop;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
@@ -23,6 +24,7 @@ use crate::conclusion::conclude;
 use crate::fleet::Fleet;
 use crate::knowledge::{Knowledge, News};
 use crate::maintenance::{AllMaintenance, Current, beginning, ending, is_configured, is_ended_by};
+use crate::planned_stops::PlannedStops;
 use crate::prerequisites::{AllPrerequisites, RemoteNeeds};
 use crate::record::{Place, Recorder};
 use crate::since::Since;
@@ -54,6 +56,8 @@ pub(crate) enum Message {
     Impaired(ImpairedPart, Vec<Impairment>),
     /// Maintenance begins or ends; answered with what was changed, when the overview shows it.
     Maintain(MaintenanceChange, oneshot::Sender<Vec<Maintenance>>),
+    /// A plan has stopped this instance on purpose.
+    Stopped(InstanceId, PlannedStop),
     /// Answered when everything told before is in the published overview.
     Flush(oneshot::Sender<()>),
 }
@@ -109,6 +113,7 @@ pub(crate) fn hub(
         maintenance: Current::new(recorder.maintenance(), recorder.maintained()),
         told_maintenance: watch::Sender::default(),
         told_prerequisites: watch::Sender::default(),
+        stops: PlannedStops::new(recorder.planned_stops()),
         since: Since::default(),
         chronicle: Chronicle::new(recorder.known()),
         shown: Shown::default(),
@@ -146,6 +151,7 @@ struct Hub {
     /// Which instances each agent is told of, and how these stand.
     needs: RemoteNeeds,
     told_prerequisites: watch::Sender<AllPrerequisites>,
+    stops: PlannedStops,
     since: Since,
     chronicle: Chronicle,
     shown: Shown,
@@ -171,6 +177,8 @@ impl Hub {
         let now = self.follow_own_clock();
         let mut environments = conclude(platform, &self.graph, self.knowledge.hosts());
         self.maintenance.fill(&mut environments);
+        let ended = self.stops.fill(&mut environments);
+        ended.into_iter().for_each(|id| self.recorder.note_stop(id, None));
         self.since.fill(&mut environments, now);
         let impairments = self.impairments(&environments, now);
         Overview {
@@ -260,6 +268,8 @@ impl Hub {
 
     /// Ends maintenance of what the configuration does not have any more: nobody could name it.
     fn forget_removed(&mut self) {
+        let removed = self.stops.forget_removed(&self.graph);
+        removed.into_iter().for_each(|id| self.recorder.note_stop(id, None));
         let fleet = Arc::clone(&self.fleet);
         let why = "it is not in the configuration any more";
         self.end_maintenance(Timestamp::now(), why, |one| !is_configured(&fleet.platform, one));
@@ -336,6 +346,11 @@ impl Hub {
                             }
                             Message::Maintain(change, done) => {
                                 maintained.push((done, self.maintain(change)));
+                                changed = true;
+                            }
+                            Message::Stopped(id, stop) => {
+                                self.recorder.note_stop(id.clone(), Some(stop.clone()));
+                                self.stops.note(id, stop);
                                 changed = true;
                             }
                             Message::Flush(done) => flushed.push(done),

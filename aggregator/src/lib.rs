@@ -57,6 +57,7 @@ mod maintenance;
 pub mod open_files;
 pub mod operations;
 mod plan;
+mod planned_stops;
 mod prerequisites;
 mod record;
 mod serve;

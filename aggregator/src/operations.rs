@@ -7,12 +7,12 @@ use std::time::Duration;
 use futures::future::join_all;
 use jiff::Timestamp;
 use rta_shared::config::{Component, StopRule};
-use rta_shared::control::{ActionKind, Done, Progress, Requester};
+use rta_shared::control::{ActionKind, Done, Outcome, Progress, Requester};
 use rta_shared::explain::ExplainedPart;
 use rta_shared::impairment::ImpairmentList;
 use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::overview::{InstanceId, Overview};
-use rta_shared::plan::{Conduct, Plan, PlanBegun, Step, Wish};
+use rta_shared::plan::{Conduct, Plan, PlanBegun, PlannedStop, Step, Wish};
 use rta_shared::proto::v1::RequestTarget;
 use rta_shared::reload::PlatformReload;
 use rta_shared::text::{printable, printable_lines};
@@ -35,7 +35,7 @@ use crate::plan::book::Book;
 use crate::plan::make::make;
 use crate::plan::reach::{Situation, standings};
 use crate::plan::run::{Failure, run_to_the_end};
-use crate::plan::select::select;
+use crate::plan::select::{keep_stopped_by, select};
 use crate::plan::targets::targets;
 use crate::plan::unfinished;
 use crate::record::Recorder;
@@ -364,7 +364,7 @@ impl Operations {
             let progress = Progress { text: printable_lines(&progress.text), ..progress };
             account.progress(at, Timestamp::now(), progress);
         };
-        let outcome = self.perform(step.action, &step.instance, target, &account.begun().by, tell).await;
+        let outcome = self.perform(step.action, &step.instance, target, account.begun(), tell).await;
         outcome
             .map(|done| done.to_string())
             .map_err(|error| Failure { unreachable: error.code == Code::Unavailable, reason: error.message })
@@ -376,7 +376,7 @@ impl Operations {
         kind: ActionKind,
         id: &InstanceId,
         target: RequestTarget,
-        by: &Requester,
+        plan: &PlanBegun,
         tell: impl Fn(Progress),
     ) -> Result<Done, OperationError> {
         let fleet = self.fleet();
@@ -384,12 +384,21 @@ impl Operations {
         let agent = agent(&fleet, &found)?;
         tracing::info!(instance = %id, ?kind, "asking the agent");
         let patience = patience(kind, found.component);
-        let outcome = agent.control(kind, &found.component.name, target, by, patience, tell).await;
+        let outcome = agent.control(kind, &found.component.name, target, &plan.by, patience, tell).await;
         match &outcome {
             Ok(done) => tracing::info!(instance = %id, ?kind, %done, "the agent answered"),
             Err(error) => tracing::warn!(instance = %id, ?kind, %error, "the agent did not do it"),
         }
         self.refresh_host(agent).await;
+        // What a restart stops is to run again.
+        let is_meant = plan.plan.kind == ActionKind::Stop;
+        if is_meant
+            && outcome.as_ref().is_ok_and(|done| matches!(done.outcome, Outcome::Stopped | Outcome::Killed))
+        {
+            let stop = PlannedStop { plan: plan.id, by: plan.by.clone(), at: Timestamp::now() };
+            // The hub ends only at shutdown.
+            let _ = self.inbox.send(Message::Stopped(id.clone(), stop)).await;
+        }
         self.flushed().await;
         outcome
     }
@@ -480,7 +489,14 @@ fn make_plan(
     overview: &Overview,
     wish: &Wish,
 ) -> Result<Plan, OperationError> {
-    let named = select(&fleet.platform, wish)?;
+    if wish.stopped_by != 0 && kind != ActionKind::Start {
+        let message = "what a plan has stopped can only be started again";
+        return Err(OperationError::new(Code::InvalidArgument, message));
+    }
+    let mut named = select(&fleet.platform, wish)?;
+    if wish.stopped_by != 0 {
+        keep_stopped_by(wish.stopped_by, &mut named, fleet.graph(), overview)?;
+    }
     let components = &fleet.platform.components;
     let startable: HashSet<&str> = components
         .iter()

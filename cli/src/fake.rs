@@ -291,6 +291,7 @@ pub(crate) fn overview(healths: &[(&str, Health)]) -> Overview {
         unit: None,
         autostart: None,
         maintenance: None,
+        stopped_by: None,
         has_log: false,
         since: None,
     };

@@ -12,6 +12,7 @@ use crate::control::Hold;
 use crate::impairment::Impairment;
 use crate::maintenance::Maintenance;
 use crate::name::Name;
+use crate::plan::PlannedStop;
 use crate::probe::ProbeReport;
 use crate::process::{Process, Suspension};
 use crate::report::{PartReport, State, Watch, awaits_probe};
@@ -110,6 +111,8 @@ pub struct InstanceOverview {
     pub autostart: Option<Autostart>,
     /// The maintenance that it is in, its own or its host's.
     pub maintenance: Option<Maintenance>,
+    /// The plan that stopped it on purpose; `None` where it runs, or stopped otherwise.
+    pub stopped_by: Option<PlannedStop>,
     /// It has a log that can be read.
     pub has_log: bool,
     /// Since when its health has been this, by the aggregator's clock and as far as that knows: while it could not
@@ -121,6 +124,16 @@ impl InstanceOverview {
     /// Whether it runs and only the first pass of its probe is missing.
     pub fn awaits_probe(&self) -> bool {
         awaits_probe(self.state, self.action.as_ref())
+    }
+}
+
+impl InstanceOverview {
+    /// Returns [`InstanceOverview::reason`] with how long ago it was stopped, where a plan did that.
+    pub fn reason_at(&self, now: Timestamp) -> String {
+        match &self.stopped_by {
+            Some(stop) => self.reason.replacen(&stop.to_string(), &stop.sentence(now), 1),
+            None => self.reason.clone(),
+        }
     }
 }
 
@@ -446,6 +459,7 @@ mod tests {
                         unit: None,
                         autostart: None,
                         maintenance: None,
+                        stopped_by: None,
                         has_log: true,
                         since: Some(Timestamp::UNIX_EPOCH),
                     }],
@@ -509,7 +523,7 @@ mod tests {
                     "startable": true,
                     "parts": [{"name": null, "count": {"min": 1, "max": 1}, "running": 1, "pids": [4242]}],
                     "probe": {"state": "failing", "since": "1970-01-01T00:00:00Z", "reason": "no answer"},
-                    "action": null, "unit": null, "autostart": null, "maintenance": null, "has_log": true, "since": "1970-01-01T00:00:00Z"
+                    "action": null, "unit": null, "autostart": null, "maintenance": null, "stopped_by": null, "has_log": true, "since": "1970-01-01T00:00:00Z"
                 }],
                 "agent": {
                     "version": "0.1.0",

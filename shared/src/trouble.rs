@@ -7,6 +7,7 @@ use crate::name::Name;
 use crate::overview::{
     Counts, EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview, Located, Overview,
 };
+use crate::plan::PlannedStop;
 use crate::text::counted;
 
 /// One root cause.
@@ -28,6 +29,11 @@ impl Trouble<'_> {
         self.instance.map_or(Health::Unknown, |instance| instance.health)
     }
 
+    /// The plan that stopped it on purpose.
+    pub fn planned_stop(&self) -> Option<&PlannedStop> {
+        self.instance.and_then(|instance| instance.stopped_by.as_ref())
+    }
+
     /// The maintenance that it is in, which explains it.
     pub fn maintenance(&self) -> Option<&Maintenance> {
         match self.instance {
@@ -38,7 +44,7 @@ impl Trouble<'_> {
 }
 
 /// Every root cause: what is down first, then what is unknown, then what is degraded by itself; of the same
-/// health that which takes down most first. What is in maintenance comes after all others.
+/// health that which takes down most first. What is in maintenance, or was stopped on purpose, comes after all others.
 pub fn troubles(overview: &Overview) -> Vec<Trouble<'_>> {
     // One pass over all: an outage of a thousand hosts has a thousand roots.
     let mut by_cause: HashMap<&InstanceId, Vec<Located<'_>>> = HashMap::new();
@@ -71,7 +77,7 @@ pub fn troubles(overview: &Overview) -> Vec<Trouble<'_>> {
     }
     troubles.sort_by_key(|trouble| {
         (
-            trouble.maintenance().is_some(),
+            trouble.maintenance().is_some() || trouble.planned_stop().is_some(),
             std::cmp::Reverse(trouble.health()),
             std::cmp::Reverse(trouble.affected.len()),
         )
@@ -95,6 +101,15 @@ pub fn quiet(overview: &Overview) -> HashSet<InstanceId> {
         .map(|located| located.id())
         .collect::<Vec<_>>();
     maintained.into_iter().chain(affected).collect()
+}
+
+/// How many instances the plan of this number has stopped that could be started again and have not run since.
+pub fn stopped_by(overview: &Overview, plan: u64) -> usize {
+    let is_of_it = |located: &Located<'_>| {
+        located.instance.startable
+            && located.instance.stopped_by.as_ref().is_some_and(|stop| stop.plan == plan)
+    };
+    overview.instances().filter(is_of_it).count()
 }
 
 /// `all 16 instances up`, or `2 down, 5 degraded of 16 instances`: the worst first.
@@ -159,6 +174,7 @@ mod tests {
             unit: None,
             autostart: None,
             maintenance: None,
+            stopped_by: None,
             has_log: false,
             since: None,
         }

@@ -87,8 +87,8 @@ async fn act(operations: &Operations, kind: ActionKind, viewer: Viewer, fields: 
         component: instance.component.as_str().to_owned(),
         environment: instance.environment.as_str().to_owned(),
         host: instance.host.as_str().to_owned(),
-        all: false,
         no_dependencies: alone,
+        ..Wish::default()
     };
     let conduct = Conduct { agreed, ..Conduct::default() };
     let by = requester(viewer.name.as_deref().unwrap_or(USER), viewer.address.clone());

@@ -102,7 +102,7 @@ pub(super) async fn preview(
         let text = if viewer.may_act { "There is no such action." } else { "You may look, and not act." };
         return (StatusCode::FORBIDDEN, page::message(&viewer, "Not like this", text)).into_response();
     };
-    let wish = Wish { component, environment, host, all: false, no_dependencies: false };
+    let wish = Wish { component, environment, host, ..Wish::default() };
     match operations.plan(kind, &wish).await {
         Ok(plan) => {
             let id = id_of(&wish);

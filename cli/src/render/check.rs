@@ -36,6 +36,15 @@ pub(crate) fn check(
         None if silent.is_empty() => UNKNOWN,
         _ => judged(counts, thresholds),
     };
+    // What a plan stopped on purpose is no failure, and must not be forgotten either.
+    let is_meant = |located: &&Located<'_>| {
+        located.instance.health == Health::Down && located.instance.stopped_by.is_some()
+    };
+    let (code, word) = match counts.down > 0 && loud.iter().filter(is_meant).count() == counts.down {
+        true if counts.unknown > 0 => (3, "UNKNOWN"),
+        true => (1, "WARNING"),
+        false => (code, word),
+    };
     let troubles: Vec<Trouble<'_>> =
         troubles(overview).into_iter().filter(|trouble| trouble.maintenance().is_none()).collect();
     let text = match counts.worst() {
@@ -133,7 +142,10 @@ pub(crate) fn unknown(reason: &str) -> String {
 fn cause(trouble: &Trouble<'_>) -> String {
     let place = format!("{}/{}", trouble.environment.name, trouble.host.name);
     match trouble.instance {
-        Some(instance) => format!("{} on {place} is {}", instance.component, instance.health),
+        Some(instance) => {
+            let stop = instance.stopped_by.as_ref().map(|stop| format!(" ({stop})")).unwrap_or_default();
+            format!("{} on {place} is {}{stop}", instance.component, instance.health)
+        }
         None => format!("host {place} is unknown"),
     }
 }
@@ -220,6 +232,7 @@ mod tests {
             unit: None,
             autostart: None,
             maintenance: None,
+            stopped_by: None,
             has_log: false,
             since: None,
         };

@@ -1,12 +1,13 @@
 //! A verdict for each environment, the root causes, and what is wrong with the configurations.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use rta_shared::human::elapsed;
 use rta_shared::overview::{Located, Overview};
 use rta_shared::text::printable;
-use rta_shared::trouble::{Trouble, consequence, troubles, verdict};
+use rta_shared::trouble::{Trouble, consequence, stopped_by, troubles, verdict};
 
 use super::warning::warnings;
 
@@ -23,6 +24,15 @@ pub(crate) fn summary(overview: &Overview, now: Timestamp) -> String {
             let _ = writeln!(text, "  {}", line(trouble, now));
         }
     }
+    let plans: BTreeSet<u64> =
+        troubles.iter().filter_map(|trouble| trouble.planned_stop()).map(|stop| stop.plan).collect();
+    for plan in plans {
+        let count = stopped_by(overview, plan);
+        if count > 0 {
+            let what = if count == 1 { "it".to_owned() } else { format!("these {count}") };
+            let _ = writeln!(text, "rta start --stopped-by {plan} starts {what} again");
+        }
+    }
     text + &warnings(overview)
 }
 
@@ -31,7 +41,7 @@ fn line(trouble: &Trouble<'_>, now: Timestamp) -> String {
     let mut line = match trouble.instance {
         Some(instance) => {
             let component = printable(instance.component.as_str());
-            format!("{component} on {host} is {}: {}", instance.health, printable(&instance.reason))
+            format!("{component} on {host} is {}: {}", instance.health, printable(&instance.reason_at(now)))
         }
         None => {
             let error = trouble.host.error.as_deref().unwrap_or("its agent has not answered yet");

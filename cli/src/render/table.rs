@@ -133,6 +133,7 @@ mod tests {
             unit: None,
             autostart: None,
             maintenance: None,
+            stopped_by: None,
             has_log: false,
             since: None,
         };

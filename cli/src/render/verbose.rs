@@ -188,6 +188,7 @@ mod tests {
             unit: None,
             autostart: None,
             maintenance: None,
+            stopped_by: None,
             has_log: false,
             since: None,
         };
@@ -200,6 +201,7 @@ mod tests {
             unit: None,
             autostart: None,
             maintenance: None,
+            stopped_by: None,
             has_log: false,
             since: None,
             ..processor.clone()

@@ -79,7 +79,7 @@ fn cause(trouble: &Trouble<'_>, now: Timestamp) -> Node {
                             }
                             " is " strong { (instance.health) }
                             @if let Some(since) = instance.since { " for " (lasting(since, now)) }
-                            ": " (text(&instance.reason))
+                            ": " (text(&instance.reason_at(now)))
                         }
                     }
                     None => {

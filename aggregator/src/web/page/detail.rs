@@ -84,8 +84,8 @@ fn head(located: Located<'_>, viewer: &Viewer, now: Timestamp) -> Node {
             @if !instance.reason.is_empty() {
                 p.detail-reason {
                     @match &instance.cause {
-                        Some(cause) => a href=(address(cause)) { (text(&instance.reason)) },
-                        None => (text(&instance.reason)),
+                        Some(cause) => a href=(address(cause)) { (text(&instance.reason_at(now))) },
+                        None => (text(&instance.reason_at(now))),
                     }
                 }
             }

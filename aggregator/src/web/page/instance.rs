@@ -24,8 +24,8 @@ pub(super) fn row(located: Located<'_>, shown: &Shown<'_>) -> Markup {
                 @if !instance.reason.is_empty() {
                     span.reason {
                         @match &instance.cause {
-                            Some(cause) => a href=(address(cause)) { (text(&instance.reason)) },
-                            None => (text(&instance.reason)),
+                            Some(cause) => a href=(address(cause)) { (text(&instance.reason_at(shown.now))) },
+                            None => (text(&instance.reason_at(shown.now))),
                         }
                     }
                 }

@@ -27,6 +27,7 @@ pub(crate) fn instance(component: &str, state: Option<State>, health: Health) ->
         unit: None,
         autostart: None,
         maintenance: None,
+        stopped_by: None,
         has_log: false,
         since: None,
     }
