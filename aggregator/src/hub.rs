@@ -56,8 +56,8 @@ pub(crate) enum Message {
     Impaired(ImpairedPart, Vec<Impairment>),
     /// Maintenance begins or ends; answered with what was changed, when the overview shows it.
     Maintain(MaintenanceChange, oneshot::Sender<Vec<Maintenance>>),
-    /// A plan has stopped this instance on purpose.
-    Stopped(InstanceId, PlannedStop),
+    /// A plan has stopped this instance on purpose, and how its host is since; `None` where its agent did not say.
+    Stopped(InstanceId, PlannedStop, Option<(AgentId, News)>),
     /// Answered when everything told before is in the published overview.
     Flush(oneshot::Sender<()>),
 }
@@ -177,7 +177,7 @@ impl Hub {
         let now = self.follow_own_clock();
         let mut environments = conclude(platform, &self.graph, self.knowledge.hosts());
         self.maintenance.fill(&mut environments);
-        let ended = self.stops.fill(&mut environments);
+        let ended = self.stops.fill(&mut environments, self.read_clock.at);
         ended.into_iter().for_each(|id| self.recorder.note_stop(id, None));
         self.since.fill(&mut environments, now);
         let impairments = self.impairments(&environments, now);
@@ -348,7 +348,10 @@ impl Hub {
                                 maintained.push((done, self.maintain(change)));
                                 changed = true;
                             }
-                            Message::Stopped(id, stop) => {
+                            Message::Stopped(id, stop, news) => {
+                                if let Some((agent, news)) = news {
+                                    self.knowledge.learn(agent, news);
+                                }
                                 self.recorder.note_stop(id.clone(), Some(stop.clone()));
                                 self.stops.note(id, stop);
                                 changed = true;

@@ -181,7 +181,10 @@ impl Operations {
     async fn end_plans(self, unfinished: Vec<Arc<Account>>) {
         if !unfinished.is_empty() && self.ending.run_until_cancelled(self.ready()).await.is_some() {
             for account in unfinished {
-                unfinished::close(&account, &self.overview(), Timestamp::now());
+                for (id, stop) in unfinished::close(&account, &self.overview(), Timestamp::now()) {
+                    // The hub ends only at shutdown.
+                    let _ = self.inbox.send(Message::Stopped(id, stop, None)).await;
+                }
             }
         }
         self.ending.cancelled().await;
@@ -235,14 +238,9 @@ impl Operations {
     }
 
     async fn refresh_host(&self, agent: &Agent) {
-        match agent.report().await {
+        if let Some(news) = scan(agent).await {
             // The hub ends only at shutdown.
-            Ok((report, receipt)) => {
-                let news = News::Scanned(Box::new(report), receipt);
-                let _ = self.inbox.send(Message::News(agent.id(), news)).await;
-            }
-            // Whoever follows the agent tells when it is lost; one that is only busy is not.
-            Err(reason) => tracing::debug!(host = %agent.host(), reason, "no fresh scan"),
+            let _ = self.inbox.send(Message::News(agent.id(), news)).await;
         }
     }
 
@@ -389,15 +387,17 @@ impl Operations {
             Ok(done) => tracing::info!(instance = %id, ?kind, %done, "the agent answered"),
             Err(error) => tracing::warn!(instance = %id, ?kind, %error, "the agent did not do it"),
         }
-        self.refresh_host(agent).await;
-        // What a restart stops is to run again.
-        let is_meant = plan.plan.kind == ActionKind::Stop;
-        if is_meant
-            && outcome.as_ref().is_ok_and(|done| matches!(done.outcome, Outcome::Stopped | Outcome::Killed))
-        {
-            let stop = PlannedStop { plan: plan.id, by: plan.by.clone(), at: Timestamp::now() };
-            // The hub ends only at shutdown.
-            let _ = self.inbox.send(Message::Stopped(id.clone(), stop)).await;
+        // What a restart stops is to run again, and what had ended by itself nobody stopped.
+        let is_stopped = plan.plan.kind == ActionKind::Stop
+            && outcome.as_ref().is_ok_and(|done| matches!(done.outcome, Outcome::Stopped | Outcome::Killed));
+        match is_stopped {
+            true => {
+                let stop = PlannedStop { plan: plan.id, by: plan.by.clone(), at: Timestamp::now() };
+                let news = scan(agent).await.map(|news| (agent.id(), news));
+                // In one message: one overview shows both.
+                let _ = self.inbox.send(Message::Stopped(id.clone(), stop, news)).await;
+            }
+            false => self.refresh_host(agent).await,
         }
         self.flushed().await;
         outcome
@@ -483,6 +483,18 @@ pub(crate) fn agent<'f>(fleet: &'f Fleet, found: &Found<'_>) -> Result<&'f Agent
 }
 
 /// The plan that does `kind` for a wish, where the fleet stands as `overview` shows it.
+/// Has `agent` scan its host now; `None` where it does not answer.
+async fn scan(agent: &Agent) -> Option<News> {
+    match agent.report().await {
+        Ok((report, receipt)) => Some(News::Scanned(Box::new(report), receipt)),
+        // Whoever follows the agent tells when it is lost; one that is only busy is not.
+        Err(reason) => {
+            tracing::debug!(host = %agent.host(), reason, "no fresh scan");
+            None
+        }
+    }
+}
+
 fn make_plan(
     kind: ActionKind,
     fleet: &Fleet,
