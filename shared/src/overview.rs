@@ -365,7 +365,20 @@ impl Overview {
     }
 }
 
+impl Overview {
+    /// Returns how many instances plans stopped on purpose.
+    pub fn planned_stops(&self) -> usize {
+        self.environments.iter().map(EnvironmentOverview::planned_stops).sum()
+    }
+}
+
 impl EnvironmentOverview {
+    /// Returns how many of its instances plans stopped on purpose.
+    pub fn planned_stops(&self) -> usize {
+        let instances = self.hosts.iter().flat_map(|host| &host.instances);
+        instances.filter(|instance| instance.stopped_by.is_some()).count()
+    }
+
     /// How many of its instances have which health.
     pub fn counts(&self) -> Counts {
         self.hosts.iter().flat_map(|host| &host.instances).map(|instance| instance.health).collect()

@@ -113,7 +113,8 @@ impl PlannedStop {
         format!("stopped by {} {} (plan {})", self.user(), ago(self.at, now), self.plan)
     }
 
-    fn user(&self) -> &str {
+    /// Returns who asked for it, or that this is not known.
+    pub fn user(&self) -> &str {
         if self.by.user.is_empty() { "somebody" } else { &self.by.user }
     }
 }

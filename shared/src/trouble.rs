@@ -49,8 +49,13 @@ pub fn troubles(overview: &Overview) -> Vec<Trouble<'_>> {
     // One pass over all: an outage of a thousand hosts has a thousand roots.
     let mut by_cause: HashMap<&InstanceId, Vec<Located<'_>>> = HashMap::new();
     let mut by_host: HashMap<&Name, Vec<Located<'_>>> = HashMap::new();
+    let planned: HashSet<InstanceId> = overview
+        .instances()
+        .filter(|located| located.instance.stopped_by.is_some())
+        .map(|located| located.id())
+        .collect();
     for other in overview.instances() {
-        if let Some(cause) = &other.instance.cause {
+        if let Some(cause) = root_of(other.instance, &planned) {
             by_cause.entry(cause).or_default().push(other);
             if other.host.name != cause.host {
                 by_host.entry(&cause.host).or_default().push(other);
@@ -66,7 +71,7 @@ pub fn troubles(overview: &Overview) -> Vec<Trouble<'_>> {
                 continue;
             }
             for instance in &host.instances {
-                if instance.health == Health::Up || instance.cause.is_some() {
+                if instance.health == Health::Up || root_of(instance, &planned).is_some() {
                     continue;
                 }
                 let id = Located { environment, host, instance }.id();
@@ -85,6 +90,13 @@ pub fn troubles(overview: &Overview) -> Vec<Trouble<'_>> {
     troubles
 }
 
+/// Returns the instance that explains another one's bad health. What ended by itself is no consequence of what was
+/// stopped on purpose, which is in `planned`.
+fn root_of<'o>(instance: &'o InstanceOverview, planned: &HashSet<InstanceId>) -> Option<&'o InstanceId> {
+    let ended_by_itself = instance.health == Health::Down && instance.stopped_by.is_none();
+    instance.cause.as_ref().filter(|cause| !(ended_by_itself && planned.contains(cause)))
+}
+
 /// The instances of which nobody is to be alerted: those in maintenance, and those whose trouble is the
 /// consequence of maintenance elsewhere. What else is wrong with the latter has a root of its own, which alerts; and what
 /// is down is so by itself, even where it lacks something that is in maintenance.
@@ -101,15 +113,6 @@ pub fn quiet(overview: &Overview) -> HashSet<InstanceId> {
         .map(|located| located.id())
         .collect::<Vec<_>>();
     maintained.into_iter().chain(affected).collect()
-}
-
-/// How many instances the plan of this number has stopped that could be started again and have not run since.
-pub fn stopped_by(overview: &Overview, plan: u64) -> usize {
-    let is_of_it = |located: &Located<'_>| {
-        located.instance.startable
-            && located.instance.stopped_by.as_ref().is_some_and(|stop| stop.plan == plan)
-    };
-    overview.instances().filter(is_of_it).count()
 }
 
 /// `all 16 instances up`, or `2 down, 5 degraded of 16 instances`: the worst first.
@@ -149,13 +152,13 @@ pub fn consequence(trouble: &Trouble<'_>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use jiff::Timestamp;
 
     use super::*;
     use crate::control::Requester;
 
-    fn instance(component: &str, health: Health, cause: Option<(&str, &str)>) -> InstanceOverview {
+    pub(crate) fn instance(component: &str, health: Health, cause: Option<(&str, &str)>) -> InstanceOverview {
         InstanceOverview {
             component: component.into(),
             state: None,
@@ -180,7 +183,7 @@ mod tests {
         }
     }
 
-    fn host(name: &str, reachable: bool, instances: Vec<InstanceOverview>) -> HostOverview {
+    pub(crate) fn host(name: &str, reachable: bool, instances: Vec<InstanceOverview>) -> HostOverview {
         let error = (!reachable).then(|| "gone".to_owned());
         HostOverview {
             name: name.into(),
@@ -197,7 +200,7 @@ mod tests {
         }
     }
 
-    fn overview(hosts: Vec<HostOverview>) -> Overview {
+    pub(crate) fn overview(hosts: Vec<HostOverview>) -> Overview {
         let environment = EnvironmentOverview { name: "DEV".into(), health: Health::Up, hosts };
         Overview {
             generated_at: Timestamp::UNIX_EPOCH,

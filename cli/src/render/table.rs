@@ -2,6 +2,7 @@
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, Width};
+use jiff::Timestamp;
 use rta_shared::overview::{Health, InstanceOverview, Overview};
 use rta_shared::process::Process;
 use rta_shared::text::printable;
@@ -57,13 +58,13 @@ fn rendered(overview: &Overview, style: Style, has_users: bool) -> String {
             Cell::new(printable(located.host.name.as_str())),
             Cell::new(printable(instance.component.as_str())),
             Cell::new(instance.state.map_or("-", |state| state.word())),
-            health_cell(instance.health, style),
+            health_cell(instance, style),
             Cell::new(or_dash(pids.join(","))),
         ];
         if has_users {
             row.push(Cell::new(or_dash(printable(&users(&instance.processes).join(",")).into_owned())));
         }
-        row.push(Cell::new(or_dash(printable(&remark(instance)).into_owned())));
+        row.push(Cell::new(or_dash(printable(&remark(instance, overview.generated_at)).into_owned())));
         table.add_row(row);
     }
     for column in table.column_iter_mut() {
@@ -83,15 +84,16 @@ fn rendered(overview: &Overview, style: Style, has_users: bool) -> String {
 }
 
 /// Why the health is not up, and what else matters.
-fn remark(instance: &InstanceOverview) -> String {
+fn remark(instance: &InstanceOverview, now: Timestamp) -> String {
     let mut parts = note::short(instance);
     if !instance.reason.is_empty() {
-        parts.insert(0, instance.reason.clone());
+        parts.insert(0, instance.reason_at(now));
     }
     parts.join("; ")
 }
 
-fn health_cell(health: Health, style: Style) -> Cell {
+fn health_cell(instance: &InstanceOverview, style: Style) -> Cell {
+    let health = instance.health;
     let cell = match style.terminal {
         true => Cell::new(format!("{} {health}", shape(health))),
         false => Cell::new(health),
@@ -103,13 +105,14 @@ fn health_cell(health: Health, style: Style) -> Cell {
         Health::Up => Color::Green,
         Health::Degraded => Color::Yellow,
         Health::Unknown => Color::Magenta,
+        // Somebody wanted it so.
+        Health::Down if instance.stopped_by.is_some() => Color::DarkGrey,
         Health::Down => Color::Red,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use rta_shared::control::{ActionKind, Hold, Requester};
     use rta_shared::maintenance::Maintenance;
     use rta_shared::overview::{EnvironmentOverview, HostOverview};
