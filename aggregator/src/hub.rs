@@ -13,7 +13,7 @@ use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::{EnvironmentOverview, InstanceId, Overview};
 use rta_shared::plan::PlannedStop;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::agent_id::AgentId;
 use crate::certificates;
@@ -24,6 +24,7 @@ use crate::conclusion::conclude;
 use crate::fleet::Fleet;
 use crate::knowledge::{Knowledge, News};
 use crate::maintenance::{AllMaintenance, Current, beginning, ending, is_configured, is_ended_by};
+use crate::pending::Pending;
 use crate::planned_stops::PlannedStops;
 use crate::prerequisites::{AllPrerequisites, RemoteNeeds};
 use crate::record::{Place, Recorder};
@@ -31,8 +32,8 @@ use crate::since::Since;
 use crate::strip::shown::Shown;
 use crate::usage_history::UsageHistory;
 
-/// A change is published at once; mere scan times wait this long, so that a thousand heartbeats a second do not
-/// make a thousand overviews.
+/// Mere scan times wait this long to be published, so that a thousand heartbeats a second do not make a thousand
+/// overviews.
 const SCAN_TIMES: Duration = Duration::from_millis(500);
 /// From one sign of life to the next.
 const BEAT: Duration = Duration::from_secs(1);
@@ -40,6 +41,9 @@ const BEAT: Duration = Duration::from_secs(1);
 const INBOX: usize = 1024;
 /// How many waiting messages are taken in before concluding anew.
 const BATCH: usize = 256;
+/// A change is published at once, unless the last overview has just been: then it waits as long as that one took to make,
+/// and no longer than this. The steps of a large plan share overviews so.
+const LONGEST_REST: Duration = Duration::from_millis(50);
 /// Whether maintenance is over is looked at least this often: clocks are set.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -312,6 +316,8 @@ impl Hub {
         scan_times.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::with_capacity(BATCH);
         let mut only_times_changed = false;
+        let mut pending = Pending::default();
+        let mut rest_until = Instant::now();
         let mut record_error = self.record_error.clone();
         let mut own_impairments = self.own_impairments.changes();
         let mut beat = tokio::time::interval(BEAT);
@@ -323,30 +329,27 @@ impl Hub {
                     if taken == 0 {
                         return;
                     }
-                    let mut changed = false;
-                    let mut flushed = Vec::new();
-                    let mut maintained = Vec::new();
                     for message in batch.drain(..) {
                         match message {
                             Message::News(agent, news) => {
-                                changed |= self.knowledge.learn(agent, news);
+                                pending.changed |= self.knowledge.learn(agent, news);
                                 only_times_changed = true;
                             }
                             Message::Replace(fleet) => {
                                 self.replace(fleet);
-                                changed = true;
+                                pending.changed = true;
                             }
                             Message::Refused(problems) => {
                                 self.config_error = Some(problems);
-                                changed = true;
+                                pending.changed = true;
                             }
                             Message::Impaired(part, impairments) => {
                                 let before = self.impairments.insert(part, impairments);
-                                changed |= before.as_ref() != self.impairments.get(&part);
+                                pending.changed |= before.as_ref() != self.impairments.get(&part);
                             }
                             Message::Maintain(change, done) => {
-                                maintained.push((done, self.maintain(change)));
-                                changed = true;
+                                pending.maintained.push((done, self.maintain(change)));
+                                pending.changed = true;
                             }
                             Message::Stopped(id, stop, news) => {
                                 if let Some((agent, news)) = news {
@@ -354,22 +357,25 @@ impl Hub {
                                 }
                                 self.recorder.note_stop(id.clone(), Some(stop.clone()));
                                 self.stops.note(id, stop);
-                                changed = true;
+                                pending.changed = true;
                             }
-                            Message::Flush(done) => flushed.push(done),
+                            Message::Flush(done) => pending.flushed.push(done),
                         }
                     }
-                    if changed || (only_times_changed && !flushed.is_empty()) {
-                        self.publish(&publisher);
-                        only_times_changed = false;
+                    match pending.needs_overview(only_times_changed) {
+                        true if Instant::now() < rest_until => {}
+                        true => {
+                            rest_until = self.publish_and_rest(&publisher);
+                            only_times_changed = false;
+                            pending.answer();
+                        }
+                        false => pending.answer(),
                     }
-                    for done in flushed {
-                        // Whoever asked may have gone.
-                        let _ = done.send(());
-                    }
-                    for (done, what) in maintained {
-                        let _ = done.send(what);
-                    }
+                }
+                () = tokio::time::sleep_until(rest_until), if pending.needs_overview(only_times_changed) => {
+                    rest_until = self.publish_and_rest(&publisher);
+                    only_times_changed = false;
+                    pending.answer();
                 }
                 Ok(()) = record_error.changed() => {
                     self.publish(&publisher);
@@ -392,11 +398,20 @@ impl Hub {
                     }
                 }
                 _ = scan_times.tick(), if only_times_changed => {
-                    self.publish(&publisher);
+                    rest_until = self.publish_and_rest(&publisher);
                     only_times_changed = false;
+                    pending.answer();
                 }
             }
         }
+    }
+
+    /// Publishes, and returns until when the next overview waits for what comes meanwhile.
+    fn publish_and_rest(&mut self, publisher: &watch::Sender<Arc<Overview>>) -> Instant {
+        let began = Instant::now();
+        self.publish(publisher);
+        let ended = Instant::now();
+        ended + (ended - began).min(LONGEST_REST)
     }
 
     fn publish(&mut self, publisher: &watch::Sender<Arc<Overview>>) {

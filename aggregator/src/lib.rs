@@ -56,6 +56,7 @@ pub mod logs;
 mod maintenance;
 pub mod open_files;
 pub mod operations;
+mod pending;
 mod plan;
 mod planned_stops;
 mod prerequisites;
