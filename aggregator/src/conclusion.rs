@@ -54,6 +54,7 @@ pub(crate) fn conclude(
                                 down_cause: seen.and_then(|seen| seen.down_cause.clone()),
                                 autostart: seen.and_then(|seen| seen.autostart.clone()),
                                 maintenance: None,
+                                stopped_by: None,
                                 since: None,
                                 has_log: component.is_some_and(Component::has_log),
                             };

@@ -10,9 +10,10 @@ use rta_shared::dependency::DependencyGraph;
 use rta_shared::impairment::{ImpairedPart, Impairment, ImpairmentList};
 use rta_shared::lifecycle::tasks::Heartbeat;
 use rta_shared::maintenance::Maintenance;
-use rta_shared::overview::{EnvironmentOverview, Overview};
+use rta_shared::overview::{EnvironmentOverview, InstanceId, Overview};
+use rta_shared::plan::PlannedStop;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::agent_id::AgentId;
 use crate::certificates;
@@ -23,14 +24,16 @@ use crate::conclusion::conclude;
 use crate::fleet::Fleet;
 use crate::knowledge::{Knowledge, News};
 use crate::maintenance::{AllMaintenance, Current, beginning, ending, is_configured, is_ended_by};
+use crate::pending::Pending;
+use crate::planned_stops::PlannedStops;
 use crate::prerequisites::{AllPrerequisites, RemoteNeeds};
 use crate::record::{Place, Recorder};
 use crate::since::Since;
 use crate::strip::shown::Shown;
 use crate::usage_history::UsageHistory;
 
-/// A change is published at once; mere scan times wait this long, so that a thousand heartbeats a second do not
-/// make a thousand overviews.
+/// Mere scan times wait this long to be published, so that a thousand heartbeats a second do not make a thousand
+/// overviews.
 const SCAN_TIMES: Duration = Duration::from_millis(500);
 /// From one sign of life to the next.
 const BEAT: Duration = Duration::from_secs(1);
@@ -38,6 +41,9 @@ const BEAT: Duration = Duration::from_secs(1);
 const INBOX: usize = 1024;
 /// How many waiting messages are taken in before concluding anew.
 const BATCH: usize = 256;
+/// A change is published at once, unless the last overview has just been: then it waits as long as that one took to make,
+/// and no longer than this. The steps of a large plan share overviews so.
+const LONGEST_REST: Duration = Duration::from_millis(50);
 /// Whether maintenance is over is looked at least this often: clocks are set.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -54,6 +60,8 @@ pub(crate) enum Message {
     Impaired(ImpairedPart, Vec<Impairment>),
     /// Maintenance begins or ends; answered with what was changed, when the overview shows it.
     Maintain(MaintenanceChange, oneshot::Sender<Vec<Maintenance>>),
+    /// A plan has stopped this instance on purpose, and how its host is since; `None` where its agent did not say.
+    Stopped(InstanceId, PlannedStop, Option<(AgentId, News)>),
     /// Answered when everything told before is in the published overview.
     Flush(oneshot::Sender<()>),
 }
@@ -109,6 +117,7 @@ pub(crate) fn hub(
         maintenance: Current::new(recorder.maintenance(), recorder.maintained()),
         told_maintenance: watch::Sender::default(),
         told_prerequisites: watch::Sender::default(),
+        stops: PlannedStops::new(recorder.planned_stops()),
         since: Since::default(),
         chronicle: Chronicle::new(recorder.known()),
         shown: Shown::default(),
@@ -146,6 +155,7 @@ struct Hub {
     /// Which instances each agent is told of, and how these stand.
     needs: RemoteNeeds,
     told_prerequisites: watch::Sender<AllPrerequisites>,
+    stops: PlannedStops,
     since: Since,
     chronicle: Chronicle,
     shown: Shown,
@@ -171,6 +181,8 @@ impl Hub {
         let now = self.follow_own_clock();
         let mut environments = conclude(platform, &self.graph, self.knowledge.hosts());
         self.maintenance.fill(&mut environments);
+        let ended = self.stops.fill(&mut environments, self.read_clock.at);
+        ended.into_iter().for_each(|id| self.recorder.note_stop(id, None));
         self.since.fill(&mut environments, now);
         let impairments = self.impairments(&environments, now);
         Overview {
@@ -260,6 +272,8 @@ impl Hub {
 
     /// Ends maintenance of what the configuration does not have any more: nobody could name it.
     fn forget_removed(&mut self) {
+        let removed = self.stops.forget_removed(&self.graph);
+        removed.into_iter().for_each(|id| self.recorder.note_stop(id, None));
         let fleet = Arc::clone(&self.fleet);
         let why = "it is not in the configuration any more";
         self.end_maintenance(Timestamp::now(), why, |one| !is_configured(&fleet.platform, one));
@@ -302,6 +316,8 @@ impl Hub {
         scan_times.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::with_capacity(BATCH);
         let mut only_times_changed = false;
+        let mut pending = Pending::default();
+        let mut rest_until = Instant::now();
         let mut record_error = self.record_error.clone();
         let mut own_impairments = self.own_impairments.changes();
         let mut beat = tokio::time::interval(BEAT);
@@ -313,45 +329,53 @@ impl Hub {
                     if taken == 0 {
                         return;
                     }
-                    let mut changed = false;
-                    let mut flushed = Vec::new();
-                    let mut maintained = Vec::new();
                     for message in batch.drain(..) {
                         match message {
                             Message::News(agent, news) => {
-                                changed |= self.knowledge.learn(agent, news);
+                                pending.changed |= self.knowledge.learn(agent, news);
                                 only_times_changed = true;
                             }
                             Message::Replace(fleet) => {
                                 self.replace(fleet);
-                                changed = true;
+                                pending.changed = true;
                             }
                             Message::Refused(problems) => {
                                 self.config_error = Some(problems);
-                                changed = true;
+                                pending.changed = true;
                             }
                             Message::Impaired(part, impairments) => {
                                 let before = self.impairments.insert(part, impairments);
-                                changed |= before.as_ref() != self.impairments.get(&part);
+                                pending.changed |= before.as_ref() != self.impairments.get(&part);
                             }
                             Message::Maintain(change, done) => {
-                                maintained.push((done, self.maintain(change)));
-                                changed = true;
+                                pending.maintained.push((done, self.maintain(change)));
+                                pending.changed = true;
                             }
-                            Message::Flush(done) => flushed.push(done),
+                            Message::Stopped(id, stop, news) => {
+                                if let Some((agent, news)) = news {
+                                    self.knowledge.learn(agent, news);
+                                }
+                                self.recorder.note_stop(id.clone(), Some(stop.clone()));
+                                self.stops.note(id, stop);
+                                pending.changed = true;
+                            }
+                            Message::Flush(done) => pending.flushed.push(done),
                         }
                     }
-                    if changed || (only_times_changed && !flushed.is_empty()) {
-                        self.publish(&publisher);
-                        only_times_changed = false;
+                    match pending.needs_overview(only_times_changed) {
+                        true if Instant::now() < rest_until => {}
+                        true => {
+                            rest_until = self.publish_and_rest(&publisher);
+                            only_times_changed = false;
+                            pending.answer();
+                        }
+                        false => pending.answer(),
                     }
-                    for done in flushed {
-                        // Whoever asked may have gone.
-                        let _ = done.send(());
-                    }
-                    for (done, what) in maintained {
-                        let _ = done.send(what);
-                    }
+                }
+                () = tokio::time::sleep_until(rest_until), if pending.needs_overview(only_times_changed) => {
+                    rest_until = self.publish_and_rest(&publisher);
+                    only_times_changed = false;
+                    pending.answer();
                 }
                 Ok(()) = record_error.changed() => {
                     self.publish(&publisher);
@@ -374,11 +398,20 @@ impl Hub {
                     }
                 }
                 _ = scan_times.tick(), if only_times_changed => {
-                    self.publish(&publisher);
+                    rest_until = self.publish_and_rest(&publisher);
                     only_times_changed = false;
+                    pending.answer();
                 }
             }
         }
+    }
+
+    /// Publishes, and returns until when the next overview waits for what comes meanwhile.
+    fn publish_and_rest(&mut self, publisher: &watch::Sender<Arc<Overview>>) -> Instant {
+        let began = Instant::now();
+        self.publish(publisher);
+        let ended = Instant::now();
+        ended + (ended - began).min(LONGEST_REST)
     }
 
     fn publish(&mut self, publisher: &watch::Sender<Arc<Overview>>) {

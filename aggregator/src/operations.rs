@@ -9,12 +9,12 @@ use std::time::Duration;
 use futures::future::join_all;
 use jiff::Timestamp;
 use rta_shared::config::{Component, StopRule};
-use rta_shared::control::{ActionKind, Done, Progress, Requester};
+use rta_shared::control::{ActionKind, Done, Outcome, Progress, Requester};
 use rta_shared::explain::ExplainedPart;
 use rta_shared::impairment::ImpairmentList;
 use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::overview::{InstanceId, Overview};
-use rta_shared::plan::{Conduct, Plan, PlanBegun, Step, Wish};
+use rta_shared::plan::{Conduct, Plan, PlanBegun, PlannedStop, Step, Wish};
 use rta_shared::proto::v1::RequestTarget;
 use rta_shared::reload::PlatformReload;
 use rta_shared::text::{printable, printable_lines};
@@ -37,7 +37,7 @@ use crate::plan::book::Book;
 use crate::plan::make::make;
 use crate::plan::reach::{Situation, standings};
 use crate::plan::run::{Failure, run_to_the_end};
-use crate::plan::select::select;
+use crate::plan::select::{keep_stopped_by, select};
 use crate::plan::targets::targets;
 use crate::plan::unfinished;
 use crate::record::Recorder;
@@ -183,7 +183,10 @@ impl Operations {
     async fn end_plans(self, unfinished: Vec<Arc<Account>>) {
         if !unfinished.is_empty() && self.ending.run_until_cancelled(self.ready()).await.is_some() {
             for account in unfinished {
-                unfinished::close(&account, &self.overview(), Timestamp::now());
+                for (id, stop) in unfinished::close(&account, &self.overview(), Timestamp::now()) {
+                    // The hub ends only at shutdown.
+                    let _ = self.inbox.send(Message::Stopped(id, stop, None)).await;
+                }
             }
         }
         self.ending.cancelled().await;
@@ -237,14 +240,9 @@ impl Operations {
     }
 
     async fn refresh_host(&self, agent: &Agent) {
-        match agent.report().await {
+        if let Some(news) = scan(agent).await {
             // The hub ends only at shutdown.
-            Ok((report, receipt)) => {
-                let news = News::Scanned(Box::new(report), receipt);
-                let _ = self.inbox.send(Message::News(agent.id(), news)).await;
-            }
-            // Whoever follows the agent tells when it is lost; one that is only busy is not.
-            Err(reason) => tracing::debug!(host = %agent.host(), reason, "no fresh scan"),
+            let _ = self.inbox.send(Message::News(agent.id(), news)).await;
         }
     }
 
@@ -366,7 +364,7 @@ impl Operations {
             let progress = Progress { text: printable_lines(&progress.text), ..progress };
             account.progress(at, Timestamp::now(), progress);
         };
-        let outcome = self.perform(step.action, &step.instance, target, &account.begun().by, tell).await;
+        let outcome = self.perform(step.action, &step.instance, target, account.begun(), tell).await;
         outcome
             .map(|done| done.to_string())
             .map_err(|error| Failure { unreachable: error.code == Code::Unavailable, reason: error.message })
@@ -378,7 +376,7 @@ impl Operations {
         kind: ActionKind,
         id: &InstanceId,
         target: RequestTarget,
-        by: &Requester,
+        plan: &PlanBegun,
         tell: impl Fn(Progress),
     ) -> Result<Done, OperationError> {
         let fleet = self.fleet();
@@ -386,12 +384,23 @@ impl Operations {
         let agent = agent(&fleet, &found)?;
         tracing::info!(instance = %id, ?kind, "asking the agent");
         let patience = patience(kind, found.component);
-        let outcome = agent.control(kind, &found.component.name, target, by, patience, tell).await;
+        let outcome = agent.control(kind, &found.component.name, target, &plan.by, patience, tell).await;
         match &outcome {
             Ok(done) => tracing::info!(instance = %id, ?kind, %done, "the agent answered"),
             Err(error) => tracing::warn!(instance = %id, ?kind, %error, "the agent did not do it"),
         }
-        self.refresh_host(agent).await;
+        // What a restart stops is to run again, and what had ended by itself nobody stopped.
+        let is_stopped = plan.plan.kind == ActionKind::Stop
+            && outcome.as_ref().is_ok_and(|done| matches!(done.outcome, Outcome::Stopped | Outcome::Killed));
+        match is_stopped {
+            true => {
+                let stop = PlannedStop { plan: plan.id, by: plan.by.clone(), at: Timestamp::now() };
+                let news = scan(agent).await.map(|news| (agent.id(), news));
+                // In one message: one overview shows both.
+                let _ = self.inbox.send(Message::Stopped(id.clone(), stop, news)).await;
+            }
+            false => self.refresh_host(agent).await,
+        }
         self.flushed().await;
         outcome
     }
@@ -476,13 +485,32 @@ pub(crate) fn agent<'f>(fleet: &'f Fleet, found: &Found<'_>) -> Result<&'f Agent
 }
 
 /// The plan that does `kind` for a wish, where the fleet stands as `overview` shows it.
+/// Has `agent` scan its host now; `None` where it does not answer.
+async fn scan(agent: &Agent) -> Option<News> {
+    match agent.report().await {
+        Ok((report, receipt)) => Some(News::Scanned(Box::new(report), receipt)),
+        // Whoever follows the agent tells when it is lost; one that is only busy is not.
+        Err(reason) => {
+            tracing::debug!(host = %agent.host(), reason, "no fresh scan");
+            None
+        }
+    }
+}
+
 fn make_plan(
     kind: ActionKind,
     fleet: &Fleet,
     overview: &Overview,
     wish: &Wish,
 ) -> Result<Plan, OperationError> {
-    let named = select(&fleet.platform, wish)?;
+    if wish.stopped_by != 0 && kind != ActionKind::Start {
+        let message = "what a plan has stopped can only be started again";
+        return Err(OperationError::new(Code::InvalidArgument, message));
+    }
+    let mut named = select(&fleet.platform, wish)?;
+    if wish.stopped_by != 0 {
+        keep_stopped_by(wish.stopped_by, &mut named, fleet.graph(), overview)?;
+    }
     let components = &fleet.platform.components;
     let startable: HashSet<&str> = components
         .iter()

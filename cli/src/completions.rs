@@ -157,7 +157,7 @@ impl Line {
                 Role::Value(arg) => match kind(arg) {
                     Some(Kind::Environment) => within.environment.clone_from(word),
                     Some(Kind::Host) => within.host.clone_from(word),
-                    Some(Kind::Component) | None => {}
+                    Some(Kind::Component | Kind::Plan) | None => {}
                 },
                 Role::Positional(_) => begun.push(word),
                 Role::Command | Role::Flag(_) => {}
@@ -280,6 +280,7 @@ mod tests {
         assert_eq!(proposed(&["rta", "stop", "--host", ""], Kind::Host, true), ["c2t1", "c9t1", "i1"]);
         let within = ["rta", "stop", "--env", "itg", "--host", ""];
         assert_eq!(proposed(&within, Kind::Host, true), ["i1"]);
+        assert_eq!(proposed(&["rta", "start", "--stopped-by", "5"], Kind::Plan, false), ["5", "52"]);
         assert_eq!(proposed(&["rta", "list", "--env=d"], Kind::Environment, false), ["DEV"]);
         assert_eq!(proposed(&["rta", "stop", "--env", "=", "d"], Kind::Component, true), ["DEV"]);
     }

@@ -292,6 +292,7 @@ pub(crate) fn overview(healths: &[(&str, Health)]) -> Overview {
         down_cause: None,
         autostart: None,
         maintenance: None,
+        stopped_by: None,
         has_log: false,
         since: None,
     };

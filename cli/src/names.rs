@@ -2,6 +2,7 @@
 
 use rta_shared::name::fold;
 use rta_shared::overview::{InstanceId, Overview};
+use rta_shared::planned_outage::PlannedStopIndex;
 
 use crate::typed::Kind;
 
@@ -9,6 +10,8 @@ use crate::typed::Kind;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
     instances: Vec<InstanceId>,
+    /// The numbers of plans that can be started again, in order.
+    plans: Vec<String>,
 }
 
 /// Where names are looked for; empty: anywhere.
@@ -21,7 +24,8 @@ pub(crate) struct Within {
 impl Names {
     /// Every name of `overview`.
     pub(crate) fn of(overview: &Overview) -> Self {
-        Self { instances: overview.instances().map(|located| located.id()).collect() }
+        let plans = PlannedStopIndex::new(overview).plans().map(|(plan, _)| plan.to_string()).collect();
+        Self { instances: overview.instances().map(|located| located.id()).collect(), plans }
     }
 
     /// Whether none is known.
@@ -31,6 +35,9 @@ impl Names {
 
     /// Every name of `kind`, sorted. An environment is looked for everywhere, a host within its environment.
     pub(crate) fn all(&self, kind: Kind, within: &Within) -> Vec<&str> {
+        if kind == Kind::Plan {
+            return self.plans.iter().map(String::as_str).collect();
+        }
         let fits = |wanted: &str, name: &str| wanted.is_empty() || fold(wanted) == fold(name);
         let mut names: Vec<&str> = self
             .instances
@@ -40,7 +47,7 @@ impl Names {
             .map(|id| match kind {
                 Kind::Environment => id.environment.as_str(),
                 Kind::Host => id.host.as_str(),
-                Kind::Component => id.component.as_str(),
+                Kind::Component | Kind::Plan => id.component.as_str(),
             })
             .collect();
         names.sort_unstable();
@@ -150,6 +157,7 @@ pub(crate) mod tests {
                 id("ITG", "i1", "kafka server"),
                 id("ITG", "i1", "it's odd"),
             ],
+            plans: vec!["5".to_owned(), "52".to_owned()],
         }
     }
 

@@ -14,6 +14,7 @@ use crate::human::ago;
 use crate::impairment::Impairment;
 use crate::maintenance::Maintenance;
 use crate::name::Name;
+use crate::plan::PlannedStop;
 use crate::probe::ProbeReport;
 use crate::process::{Process, Suspension};
 use crate::report::{PartReport, State, Watch, awaits_probe};
@@ -121,6 +122,8 @@ pub struct InstanceOverview {
     pub autostart: Option<Autostart>,
     /// The maintenance that it is in, its own or its host's.
     pub maintenance: Option<Maintenance>,
+    /// The plan that stopped it on purpose; `None` where it runs, or stopped otherwise.
+    pub stopped_by: Option<PlannedStop>,
     /// It has a log that can be read.
     pub has_log: bool,
     /// Since when its health has been this, by the aggregator's clock and as far as that knows: while it could not
@@ -145,10 +148,13 @@ impl InstanceOverview {
     /// Returns the text before the age in [`InstanceOverview::reason_at`], the time that the age is measured from, and the
     /// text after it; `None` if the reason has no age.
     pub fn reason_around_age(&self) -> Option<(String, Timestamp, String)> {
-        let cause = self.down_cause.as_ref()?;
-        let (lead, rest) = self.reason.split_once(&cause.to_string())?;
-        let (before, after) = cause.around_age();
-        Some((format!("{lead}{before}"), cause.at, format!("{after}{rest}")))
+        let (whole, at, (before, after)) = match (&self.stopped_by, &self.down_cause) {
+            (Some(stop), _) => (stop.to_string(), stop.at, stop.around_age()),
+            (None, Some(cause)) => (cause.to_string(), cause.at, cause.around_age()),
+            (None, None) => return None,
+        };
+        let (lead, rest) = self.reason.split_once(&whole)?;
+        Some((format!("{lead}{before}"), at, format!("{after}{rest}")))
     }
 
     /// Returns the reason why it is stopped in a few words, with its age; `None` if it is not stopped, or nothing is known.
@@ -385,7 +391,20 @@ impl Overview {
     }
 }
 
+impl Overview {
+    /// Returns how many instances plans stopped on purpose.
+    pub fn planned_stops(&self) -> usize {
+        self.environments.iter().map(EnvironmentOverview::planned_stops).sum()
+    }
+}
+
 impl EnvironmentOverview {
+    /// Returns how many of its instances plans stopped on purpose.
+    pub fn planned_stops(&self) -> usize {
+        let instances = self.hosts.iter().flat_map(|host| &host.instances);
+        instances.filter(|instance| instance.stopped_by.is_some()).count()
+    }
+
     /// How many of its instances have which health.
     pub fn counts(&self) -> Counts {
         self.hosts.iter().flat_map(|host| &host.instances).map(|instance| instance.health).collect()
@@ -480,6 +499,7 @@ mod tests {
                         down_cause: None,
                         autostart: None,
                         maintenance: None,
+                        stopped_by: None,
                         has_log: true,
                         since: Some(Timestamp::UNIX_EPOCH),
                     }],
@@ -543,7 +563,7 @@ mod tests {
                     "startable": true,
                     "parts": [{"name": null, "count": {"min": 1, "max": 1}, "running": 1, "pids": [4242]}],
                     "probe": {"state": "failing", "since": "1970-01-01T00:00:00Z", "reason": "no answer"},
-                    "action": null, "unit": null, "down_cause": null, "autostart": null, "maintenance": null, "has_log": true, "since": "1970-01-01T00:00:00Z"
+                    "action": null, "unit": null, "down_cause": null, "autostart": null, "maintenance": null, "stopped_by": null, "has_log": true, "since": "1970-01-01T00:00:00Z"
                 }],
                 "agent": {
                     "version": "0.1.0",

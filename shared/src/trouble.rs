@@ -7,6 +7,7 @@ use crate::name::Name;
 use crate::overview::{
     Counts, EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview, Located, Overview,
 };
+use crate::plan::PlannedStop;
 use crate::text::counted;
 
 /// One root cause.
@@ -28,6 +29,11 @@ impl Trouble<'_> {
         self.instance.map_or(Health::Unknown, |instance| instance.health)
     }
 
+    /// The plan that stopped it on purpose.
+    pub fn planned_stop(&self) -> Option<&PlannedStop> {
+        self.instance.and_then(|instance| instance.stopped_by.as_ref())
+    }
+
     /// The maintenance that it is in, which explains it.
     pub fn maintenance(&self) -> Option<&Maintenance> {
         match self.instance {
@@ -38,13 +44,18 @@ impl Trouble<'_> {
 }
 
 /// Every root cause: what is down first, then what is unknown, then what is degraded by itself; of the same
-/// health that which takes down most first. What is in maintenance comes after all others.
+/// health that which takes down most first. What is in maintenance, or was stopped on purpose, comes after all others.
 pub fn troubles(overview: &Overview) -> Vec<Trouble<'_>> {
     // One pass over all: an outage of a thousand hosts has a thousand roots.
     let mut by_cause: HashMap<&InstanceId, Vec<Located<'_>>> = HashMap::new();
     let mut by_host: HashMap<&Name, Vec<Located<'_>>> = HashMap::new();
+    let planned: HashSet<InstanceId> = overview
+        .instances()
+        .filter(|located| located.instance.stopped_by.is_some())
+        .map(|located| located.id())
+        .collect();
     for other in overview.instances() {
-        if let Some(cause) = &other.instance.cause {
+        if let Some(cause) = root_of(other.instance, &planned) {
             by_cause.entry(cause).or_default().push(other);
             if other.host.name != cause.host {
                 by_host.entry(&cause.host).or_default().push(other);
@@ -60,7 +71,7 @@ pub fn troubles(overview: &Overview) -> Vec<Trouble<'_>> {
                 continue;
             }
             for instance in &host.instances {
-                if instance.health == Health::Up || instance.cause.is_some() {
+                if instance.health == Health::Up || root_of(instance, &planned).is_some() {
                     continue;
                 }
                 let id = Located { environment, host, instance }.id();
@@ -71,12 +82,19 @@ pub fn troubles(overview: &Overview) -> Vec<Trouble<'_>> {
     }
     troubles.sort_by_key(|trouble| {
         (
-            trouble.maintenance().is_some(),
+            trouble.maintenance().is_some() || trouble.planned_stop().is_some(),
             std::cmp::Reverse(trouble.health()),
             std::cmp::Reverse(trouble.affected.len()),
         )
     });
     troubles
+}
+
+/// Returns the instance that explains another one's bad health. What ended by itself is no consequence of what was
+/// stopped on purpose, which is in `planned`.
+fn root_of<'o>(instance: &'o InstanceOverview, planned: &HashSet<InstanceId>) -> Option<&'o InstanceId> {
+    let ended_by_itself = instance.health == Health::Down && instance.stopped_by.is_none();
+    instance.cause.as_ref().filter(|cause| !(ended_by_itself && planned.contains(cause)))
 }
 
 /// The instances of which nobody is to be alerted: those in maintenance, and those whose trouble is the
@@ -134,13 +152,13 @@ pub fn consequence(trouble: &Trouble<'_>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use jiff::Timestamp;
 
     use super::*;
     use crate::control::Requester;
 
-    fn instance(component: &str, health: Health, cause: Option<(&str, &str)>) -> InstanceOverview {
+    pub(crate) fn instance(component: &str, health: Health, cause: Option<(&str, &str)>) -> InstanceOverview {
         InstanceOverview {
             component: component.into(),
             state: None,
@@ -160,12 +178,13 @@ mod tests {
             down_cause: None,
             autostart: None,
             maintenance: None,
+            stopped_by: None,
             has_log: false,
             since: None,
         }
     }
 
-    fn host(name: &str, reachable: bool, instances: Vec<InstanceOverview>) -> HostOverview {
+    pub(crate) fn host(name: &str, reachable: bool, instances: Vec<InstanceOverview>) -> HostOverview {
         let error = (!reachable).then(|| "gone".to_owned());
         HostOverview {
             name: name.into(),
@@ -182,7 +201,7 @@ mod tests {
         }
     }
 
-    fn overview(hosts: Vec<HostOverview>) -> Overview {
+    pub(crate) fn overview(hosts: Vec<HostOverview>) -> Overview {
         let environment = EnvironmentOverview { name: "DEV".into(), health: Health::Up, hosts };
         Overview {
             generated_at: Timestamp::UNIX_EPOCH,

@@ -34,7 +34,7 @@ mod held;
 pub(crate) mod launch;
 mod launch_record;
 pub(crate) mod launches;
-mod log_tail;
+pub(crate) mod log_tail;
 mod marks;
 mod news;
 mod probing;

@@ -67,6 +67,9 @@ pub(crate) fn subject(plan: &Plan, wish: &Wish) -> String {
         let named = plan.steps.iter().find(|step| step.named);
         return named.map_or_else(|| printable(component).into_owned(), |step| step.instance.name_in_text());
     }
+    if wish.stopped_by != 0 {
+        return format!("what plan {} has stopped", wish.stopped_by);
+    }
     let place = match (host.as_str(), environment.as_str()) {
         ("", "") => None,
         ("", environment) => Some(format!("environment {}", printable(environment))),

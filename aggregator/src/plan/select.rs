@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use rta_shared::config::Platform;
+use rta_shared::dependency::DependencyGraph;
 use rta_shared::name::Name;
+use rta_shared::overview::{InstanceId, Located, Overview};
 use rta_shared::plan::Wish;
 use rta_shared::text::printable;
 use tonic::Code;
@@ -44,7 +46,7 @@ pub(crate) fn select(platform: &Platform, wish: &Wish) -> Result<Named, Operatio
 
 /// Every instance of the place that a wish without component names.
 fn of_place(platform: &Platform, wish: &Wish) -> Result<Vec<usize>, OperationError> {
-    if wish.environment.is_empty() && wish.host.is_empty() && !wish.all {
+    if wish.environment.is_empty() && wish.host.is_empty() && !wish.all && wish.stopped_by == 0 {
         let message = "name a component, --host, --env, or --all";
         return Err(OperationError::new(Code::InvalidArgument, message));
     }
@@ -64,6 +66,27 @@ fn of_place(platform: &Platform, wish: &Wish) -> Result<Vec<usize>, OperationErr
             && host.is_none_or(|host| host.name == *position.host)
     };
     Ok(positions(platform).filter(is_there).map(|position| position.at).collect())
+}
+
+/// Keeps of what is named only what this plan has stopped, and what has not run since.
+///
+/// # Errors
+/// There is no such instance.
+pub(crate) fn keep_stopped_by(
+    plan: u64,
+    named: &mut Named,
+    graph: &DependencyGraph,
+    overview: &Overview,
+) -> Result<(), OperationError> {
+    let is_of_it =
+        |located: &Located<'_>| located.instance.stopped_by.as_ref().is_some_and(|stop| stop.plan == plan);
+    let stopped: HashSet<InstanceId> = overview.instances().filter(is_of_it).map(|one| one.id()).collect();
+    named.positions.retain(|at| stopped.contains(graph.id(*at)));
+    named.alone = false;
+    match named.positions.is_empty() {
+        true => Err(not_found(format!("nothing that plan {plan} has stopped is still as it left it"))),
+        false => Ok(()),
+    }
 }
 
 /// One instance as the dependency graph counts them.
@@ -92,7 +115,6 @@ fn positions(platform: &Platform) -> impl Iterator<Item = Position<'_>> {
 #[cfg(test)]
 mod tests {
     use rta_shared::config::{Source, load_sources};
-    use rta_shared::dependency::DependencyGraph;
 
     use super::*;
 
@@ -125,6 +147,7 @@ mod tests {
             host: host.to_owned(),
             all,
             no_dependencies: false,
+            stopped_by: 0,
         };
         let named = select(&platform, &wish).map_err(|error| error.message)?;
         assert_eq!(named.alone, !component.is_empty() && !all);

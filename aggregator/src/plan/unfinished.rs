@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use rta_shared::control::ActionKind;
 use rta_shared::overview::{InstanceId, InstanceOverview, Overview};
-use rta_shared::plan::StepState;
+use rta_shared::plan::{PlannedStop, StepState};
+use rta_shared::report::State;
 
 use super::account::{Account, Snapshot};
 use crate::record::{Recorder, Unfinished};
@@ -33,8 +35,14 @@ pub(crate) fn reopen(unfinished: Unfinished, recorder: Recorder, now: Timestamp)
     account
 }
 
-/// Ends such a plan, when `overview` says of every host how it is.
-pub(crate) fn close(account: &Arc<Account>, overview: &Overview, now: Timestamp) {
+/// Ends such a plan, when `overview` says of every host how it is. Returns what it was stopping when the aggregator ended,
+/// and has stopped; what it had stopped before is in the record.
+pub(crate) fn close(
+    account: &Arc<Account>,
+    overview: &Overview,
+    now: Timestamp,
+) -> Vec<(InstanceId, PlannedStop)> {
+    let mut stopped = Vec::new();
     let Snapshot { begun, steps: stood, .. } = account.snapshot();
     let known: HashMap<InstanceId, &InstanceOverview> =
         overview.instances().map(|located| (located.id(), located.instance)).collect();
@@ -48,11 +56,19 @@ pub(crate) fn close(account: &Arc<Account>, overview: &Overview, now: Timestamp)
         if state == StepState::Interrupted {
             let instance = step.instance.name_in_text();
             tracing::warn!(plan = begun.id, action = %step.action, instance, text, "step interrupted");
+            let is_stopped =
+                known.get(&step.instance).is_some_and(|known| known.state == Some(State::Stopped));
+            if begun.plan.kind == ActionKind::Stop && is_stopped {
+                // When it had stopped nobody saw.
+                let stop = PlannedStop { plan: begun.id, by: begun.by.clone(), at: begun.at };
+                stopped.push((step.instance.clone(), stop));
+            }
         }
         account.settle(at, now, state, text);
     }
     let end = account.end(now);
     tracing::warn!(plan = account.begun().id, %end, "the plan was interrupted by the aggregator's end");
+    stopped
 }
 
 /// `it is running now`
@@ -91,7 +107,7 @@ mod tests {
         assert_eq!(account.cancel(), None, "nobody carries it out any more");
         let mut overview = sample();
         overview.environments[0].hosts[2].instances[0].reason = "the agent does not answer".to_owned();
-        close(&account, &overview, now);
+        assert_eq!(close(&account, &overview, now), [], "it was no stop");
         let snapshot = account.snapshot();
         let texts: Vec<(StepState, &str)> =
             snapshot.steps.iter().map(|(state, text)| (*state, text.as_str())).collect();
@@ -114,5 +130,32 @@ mod tests {
         );
         let end = snapshot.end.unwrap();
         assert_eq!((end.done, end.interrupted, end.skipped), (1, 3, 1));
+    }
+
+    #[test]
+    fn stop_that_was_under_way_and_is_done_is_a_planned_stop() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut begun = beginning(3, &[&[], &[], &[]]);
+        begun.plan.kind = ActionKind::Stop;
+        let known =
+            [("c9t21193", "kafka server"), ("c2t08978", "novelty detector"), ("c2t08979", "cassandra")];
+        for (step, (host, component)) in begun.plan.steps.iter_mut().zip(known) {
+            step.action = ActionKind::Stop;
+            step.instance =
+                InstanceId { environment: "DEV".into(), host: host.into(), component: component.into() };
+        }
+        let (first, by) = (begun.plan.steps[0].instance.clone(), begun.by.clone());
+        // The second runs still, and the third was not asked for.
+        let under_way = || (StepState::UnderWay, String::new());
+        let states = vec![under_way(), under_way()];
+        let account = Arc::new(reopen(Unfinished { begun, states }, Recorder::default(), now));
+        let mut overview = sample();
+        for instance in overview.environments[0].hosts.iter_mut().flat_map(|host| &mut host.instances) {
+            instance.state = Some(match instance.component == *"novelty detector" {
+                true => State::Running,
+                false => State::Stopped,
+            });
+        }
+        assert_eq!(close(&account, &overview, now), [(first, PlannedStop { plan: 3, by, at: now })]);
     }
 }

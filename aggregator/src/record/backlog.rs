@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use jiff::Timestamp;
 use rta_shared::event::Event;
 use rta_shared::maintenance::Maintenance;
-use rta_shared::plan::{PlanBegun, PlanEnd, StepChange};
+use rta_shared::overview::InstanceId;
+use rta_shared::plan::{PlanBegun, PlanEnd, PlannedStop, StepChange};
 use rusqlite::Connection;
 
 use super::marks::Unwritten;
@@ -29,6 +30,8 @@ pub(super) struct Backlog {
     maintenance: Changed<Vec<Maintenance>>,
     known: HashMap<Place, String>,
     changed_places: BTreeSet<Place>,
+    stops: HashMap<InstanceId, PlannedStop>,
+    changed_stops: BTreeSet<InstanceId>,
     last_plan: Changed<u64>,
     pub(super) marks: Unwritten,
 }
@@ -65,6 +68,7 @@ impl Backlog {
             plans: plans.collect(),
             maintenance: Changed { value: left.maintenance.clone(), is_new: false },
             known: left.known.clone(),
+            stops: left.stops.clone(),
             ..self
         }
     }
@@ -77,6 +81,7 @@ impl Backlog {
         }
         self.maintenance.is_new = true;
         self.changed_places = self.known.keys().cloned().collect();
+        self.changed_stops = self.stops.keys().cloned().collect();
         self.last_plan.is_new = true;
         self.marks.note_all(now);
     }
@@ -92,6 +97,15 @@ impl Backlog {
     pub(super) fn know(&mut self, place: Place, value: String) {
         self.changed_places.insert(place.clone());
         self.known.insert(place, value);
+    }
+
+    /// Notes that a plan has stopped an instance, or with `None` that this does not hold any more.
+    pub(super) fn note_stop(&mut self, id: InstanceId, stop: Option<PlannedStop>) {
+        self.changed_stops.insert(id.clone());
+        match stop {
+            Some(stop) => drop(self.stops.insert(id, stop)),
+            None => drop(self.stops.remove(&id)),
+        }
     }
 
     pub(super) fn begin(&mut self, begun: PlanBegun) {
@@ -131,6 +145,7 @@ impl Backlog {
     pub(super) fn is_empty(&self) -> bool {
         self.events.is_empty()
             && self.changed_places.is_empty()
+            && self.changed_stops.is_empty()
             && self.marks.is_empty()
             && !self.maintenance.is_new
             && !self.last_plan.is_new
@@ -168,6 +183,9 @@ impl Backlog {
                 store::put_known(connection, place, known)?;
             }
         }
+        for id in &self.changed_stops {
+            store::put_planned_stop(connection, id, self.stops.get(id))?;
+        }
         if self.last_plan.is_new {
             store::put_last_plan(connection, self.last_plan.value)?;
         }
@@ -183,6 +201,7 @@ impl Backlog {
             open.changed.clear();
         }
         self.changed_places.clear();
+        self.changed_stops.clear();
         self.maintenance.is_new = false;
         self.last_plan.is_new = false;
         self.marks.is_written();

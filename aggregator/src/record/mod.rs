@@ -42,7 +42,7 @@ use rta_shared::event::{Event, EventKind};
 use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;
 use rta_shared::overview::{Health, InstanceId};
-use rta_shared::plan::{PlanBegun, PlanEnd, StepChange, StepState};
+use rta_shared::plan::{PlanBegun, PlanEnd, PlannedStop, StepChange, StepState};
 use tokio::sync::{oneshot, watch};
 
 pub(crate) use marks::Noted;
@@ -132,6 +132,7 @@ impl Record {
             maintenance: left.maintenance,
             maintained: left.maintained,
             known: left.known,
+            stops: left.stops,
             changed: left.changed,
         }));
         recorder.reserve(left.last_plan);
@@ -209,6 +210,7 @@ struct Shared {
     maintenance: Vec<Maintenance>,
     maintained: HashSet<Name>,
     known: HashMap<Place, String>,
+    stops: HashMap<InstanceId, PlannedStop>,
     changed: HashMap<InstanceId, (Health, Timestamp)>,
 }
 
@@ -281,6 +283,16 @@ impl Recorder {
     /// How everything was known to be when an earlier aggregator ended.
     pub(crate) fn known(&self) -> HashMap<Place, String> {
         self.0.known.clone()
+    }
+
+    /// What plans had stopped, and what had not run since, when an earlier aggregator ended.
+    pub(crate) fn planned_stops(&self) -> HashMap<InstanceId, PlannedStop> {
+        self.0.stops.clone()
+    }
+
+    /// A plan has stopped this instance; `None`: that does not hold any more.
+    pub(crate) fn note_stop(&self, id: InstanceId, stop: Option<PlannedStop>) {
+        self.leave(Order::Stopped(id, stop));
     }
 
     /// When an earlier aggregator saw the health of each instance change last, and to what.
@@ -466,6 +478,7 @@ impl Default for Recorder {
             maintenance: Vec::new(),
             maintained: HashSet::new(),
             known: HashMap::new(),
+            stops: HashMap::new(),
             changed: HashMap::new(),
         }))
     }

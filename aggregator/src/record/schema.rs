@@ -21,7 +21,7 @@ pub(super) const NORMAL: &str = "NORMAL";
 pub(super) const FULL: &str = "FULL";
 
 /// What leads from each version of the schema to the next one; the first begins with nothing.
-const STEPS: [&str; 2] = [FIRST, SECOND];
+const STEPS: [&str; 3] = [FIRST, SECOND, THIRD];
 /// The version that this program writes.
 pub(super) const VERSION: usize = STEPS.len();
 
@@ -99,6 +99,16 @@ CREATE INDEX marks_by_place ON marks (place);
 CREATE INDEX marks_by_time ON marks (at);
 -- When no aggregator ran, or what it noted is lost.
 CREATE TABLE gaps (since INTEGER NOT NULL, until INTEGER NOT NULL) STRICT;
+";
+
+/// What plans have stopped on purpose, and what has not run since.
+const THIRD: &str = "
+CREATE TABLE planned_stops (
+    environment TEXT NOT NULL, host TEXT NOT NULL, component TEXT NOT NULL,
+    plan INTEGER NOT NULL, at INTEGER NOT NULL,
+    user TEXT NOT NULL, address TEXT NOT NULL,
+    PRIMARY KEY (environment, host, component)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Why a database cannot be used.

@@ -8,7 +8,7 @@ use rta_shared::event::{Event, EventKind};
 use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;
 use rta_shared::overview::{Health, InstanceId};
-use rta_shared::plan::{Plan, PlanBegun, StepState};
+use rta_shared::plan::{Plan, PlanBegun, PlannedStop, StepState};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
@@ -32,6 +32,7 @@ pub(super) struct Left {
     /// The hosts of which it is known what of them is in maintenance.
     pub(super) maintained: HashSet<Name>,
     pub(super) known: HashMap<Place, String>,
+    pub(super) stops: HashMap<InstanceId, PlannedStop>,
     /// When each instance's health changed last, and to what; of the last [`LOOKED_BACK`].
     pub(super) changed: HashMap<InstanceId, (Health, Timestamp)>,
     /// No plan has a greater number.
@@ -52,6 +53,7 @@ pub(super) fn left(connection: &Connection, now: Timestamp) -> rusqlite::Result<
         maintenance: maintenance(connection)?,
         maintained: maintained(connection)?,
         known: known(connection)?,
+        stops: planned_stops(connection)?,
         changed: changed(connection, now.checked_sub(LOOKED_BACK).unwrap_or(Timestamp::MIN))?,
         last_plan: greatest.unsigned_abs(),
         alive: marks::alive(connection)?,
@@ -199,6 +201,44 @@ pub(super) fn put_known(connection: &Connection, place: &Place, value: &str) -> 
             value
         ])?;
     Ok(())
+}
+
+/// Notes that a plan has stopped an instance, or with `None` that this does not hold any more.
+pub(super) fn put_planned_stop(
+    connection: &Connection,
+    id: &InstanceId,
+    stop: Option<&PlannedStop>,
+) -> rusqlite::Result<()> {
+    let [environment, host, component] = [&id.environment, &id.host, &id.component].map(Name::folded);
+    match stop {
+        Some(PlannedStop { plan, by, at }) => connection
+            .prepare_cached("INSERT OR REPLACE INTO planned_stops VALUES (?, ?, ?, ?, ?, ?, ?)")?
+            .execute(params![
+                environment,
+                host,
+                component,
+                to_number(*plan),
+                at.as_microsecond(),
+                by.user,
+                by.address
+            ])?,
+        None => connection
+            .prepare_cached("DELETE FROM planned_stops WHERE environment = ? AND host = ? AND component = ?")?
+            .execute([environment, host, component])?,
+    };
+    Ok(())
+}
+
+fn planned_stops(connection: &Connection) -> rusqlite::Result<HashMap<InstanceId, PlannedStop>> {
+    let mut statement = connection
+        .prepare("SELECT environment, host, component, plan, at, user, address FROM planned_stops")?;
+    let all = statement.query_map([], |row| {
+        let name = |at: usize| row.get::<_, String>(at).map(Name::from);
+        let by = Requester { user: row.get(5)?, address: row.get(6)? };
+        let id = InstanceId { environment: name(0)?, host: name(1)?, component: name(2)? };
+        Ok((id, PlannedStop { plan: number(row, 3)?, at: time(row, 4)?, by }))
+    })?;
+    all.collect()
 }
 
 /// Notes that plans have numbers up to this one.

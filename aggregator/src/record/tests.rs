@@ -419,7 +419,7 @@ fn a_file_that_is_damaged_meanwhile_is_replaced_and_what_must_not_be_lost_is_wri
 #[test]
 fn a_newer_or_foreign_database_is_refused_and_left_alone() {
     for (statements, expected) in [
-        ("PRAGMA user_version = 99", "it is of version 99, and this rta-aggregator knows versions up to 2"),
+        ("PRAGMA user_version = 99", "it is of version 99, and this rta-aggregator knows versions up to 3"),
         ("PRAGMA application_id = 7", "it is the database of another program"),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -518,6 +518,7 @@ async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_state
         maintenance: vec![],
         maintained: HashSet::new(),
         known: HashMap::new(),
+        stops: HashMap::new(),
         changed: HashMap::new(),
     }));
     let event = |text: &str| own_event(Timestamp::now(), text.to_owned());

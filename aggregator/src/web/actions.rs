@@ -4,6 +4,7 @@ use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Redirect, Response};
+use jiff::Timestamp;
 use rta_shared::control::ActionKind;
 use rta_shared::name::LONGEST;
 use rta_shared::overview::InstanceId;
@@ -25,10 +26,33 @@ const NOTHING: &str = "Nothing was done";
 /// What a form says: its fields, in their order.
 type Fields = Vec<(String, String)>;
 
-/// The instance that a button is for, and what else may be touched.
+/// What a button is for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ActionSubject {
+    /// An instance.
+    Instance(InstanceId),
+    /// What the plan of this number has stopped.
+    StoppedBy(u64),
+}
+
+impl ActionSubject {
+    fn wish(&self) -> Wish {
+        match self {
+            Self::Instance(instance) => Wish {
+                component: instance.component.as_str().to_owned(),
+                environment: instance.environment.as_str().to_owned(),
+                host: instance.host.as_str().to_owned(),
+                ..Wish::default()
+            },
+            Self::StoppedBy(plan) => Wish { stopped_by: *plan, ..Wish::default() },
+        }
+    }
+}
+
+/// What a button is for, and what else may be touched.
 #[derive(Debug, PartialEq, Eq)]
 struct Pressed {
-    instance: InstanceId,
+    subject: ActionSubject,
     agreed: Vec<InstanceId>,
     /// Nothing else may be touched, whatever that breaks.
     alone: bool,
@@ -37,13 +61,14 @@ struct Pressed {
 impl Pressed {
     /// `None`: a form that no page of ours has.
     fn read(fields: Fields) -> Option<Self> {
-        let (mut environment, mut host, mut component) = (None, None, None);
+        let (mut environment, mut host, mut component, mut stopped_by) = (None, None, None, None);
         let (mut agreed, mut alone) = (Vec::new(), false);
         for (key, value) in fields {
             let field = match key.as_str() {
                 "environment" => &mut environment,
                 "host" => &mut host,
                 "component" => &mut component,
+                "stopped_by" => &mut stopped_by,
                 "agreed" => {
                     agreed.push(page::plan::instance(&value)?);
                     continue;
@@ -60,9 +85,18 @@ impl Pressed {
                 return None;
             }
         }
-        let instance =
-            InstanceId { environment: environment?.into(), host: host?.into(), component: component?.into() };
-        Some(Self { instance, agreed, alone })
+        let subject = match (environment, host, component, stopped_by) {
+            (Some(environment), Some(host), Some(component), None) => ActionSubject::Instance(InstanceId {
+                environment: environment.into(),
+                host: host.into(),
+                component: component.into(),
+            }),
+            (None, None, None, Some(plan)) => {
+                ActionSubject::StoppedBy(plan.parse().ok().filter(|plan| *plan != 0)?)
+            }
+            _ => return None,
+        };
+        Some(Self { subject, agreed, alone })
     }
 }
 
@@ -79,23 +113,17 @@ pub(super) async fn restart(state: State<Operations>, viewer: Viewer, form: Form
 }
 
 async fn act(operations: &Operations, kind: ActionKind, viewer: Viewer, fields: Fields) -> Response {
-    let Some(Pressed { instance, agreed, alone }) = Pressed::read(fields) else {
-        let text = "The form does not name an environment, a host and a component.";
+    let Some(Pressed { subject, agreed, alone }) = Pressed::read(fields) else {
+        let text = "The form does not name an environment, a host and a component, or a plan.";
         return (StatusCode::BAD_REQUEST, page::message(&viewer, NOTHING, text)).into_response();
     };
-    let wish = Wish {
-        component: instance.component.as_str().to_owned(),
-        environment: instance.environment.as_str().to_owned(),
-        host: instance.host.as_str().to_owned(),
-        all: false,
-        no_dependencies: alone,
-    };
+    let wish = Wish { no_dependencies: alone, ..subject.wish() };
     let conduct = Conduct { agreed, ..Conduct::default() };
     let by = requester(viewer.name.as_deref().unwrap_or(USER), viewer.address.clone());
     match operations.begin(kind, &wish, conduct, by).await {
         Ok(account) => to_plan(account.begun().id),
         Err(NotBegun::Unagreed { plan, .. }) => {
-            ([(CACHE_CONTROL, "no-store")], page::plan::confirmation(&viewer, &instance, &plan))
+            ([(CACHE_CONTROL, "no-store")], page::plan::confirmation(&viewer, &subject, &plan))
                 .into_response()
         }
         Err(NotBegun::Refused(error)) => refused(&viewer, NOTHING, &error),
@@ -113,11 +141,17 @@ pub(super) async fn plan(
     viewer: Viewer,
     Query(shown): Query<Shown>,
 ) -> Response {
+    let (overview, now) = (operations.overview(), Timestamp::now());
     match operations.account(shown.id) {
         Ok(account) => {
-            ([(CACHE_CONTROL, "no-store")], page::plan::plan(&viewer, &account.snapshot())).into_response()
+            let markup = page::plan::plan(&viewer, &account.snapshot(), &overview);
+            ([(CACHE_CONTROL, "no-store")], markup).into_response()
         }
-        Err(error) => refused(&viewer, NOTHING, &error),
+        // It is not kept any more, and what it stopped is.
+        Err(error) => match page::planned::stopped_by(&viewer, shown.id, &overview, now) {
+            Some(markup) => ([(CACHE_CONTROL, "no-store")], markup).into_response(),
+            None => refused(&viewer, NOTHING, &error),
+        },
     }
 }
 
@@ -168,7 +202,9 @@ mod tests {
     fn a_form_names_one_instance_and_what_was_agreed() {
         let one = [("environment", "E"), ("host", "h"), ("component", "kafka server")];
         let pressed = read(&one).unwrap();
-        assert_eq!((pressed.instance.to_string().as_str(), pressed.agreed.len()), ("E/h/kafka server", 0));
+        let kafka =
+            InstanceId { environment: "E".into(), host: "h".into(), component: "kafka server".into() };
+        assert_eq!((pressed.subject, pressed.agreed.len()), (ActionSubject::Instance(kafka), 0));
         let more = [one.as_slice(), &[("agreed", "E/h2/raw writer"), ("agreed", "E/h2/b")]].concat();
         let agreed: Vec<String> = read(&more).unwrap().agreed.iter().map(InstanceId::to_string).collect();
         assert_eq!(agreed, ["E/h2/raw writer", "E/h2/b"]);
@@ -177,10 +213,21 @@ mod tests {
     }
 
     #[test]
+    fn form_names_what_a_plan_stopped() {
+        let pressed = read(&[("stopped_by", "5"), ("agreed", "E/h2/b")]).unwrap();
+        assert_eq!((&pressed.subject, pressed.agreed.len()), (&ActionSubject::StoppedBy(5), 1));
+        assert_eq!(pressed.subject.wish(), Wish { stopped_by: 5, ..Wish::default() });
+    }
+
+    #[test]
     fn forms_that_are_none_of_ours_are_refused() {
         let long = "x".repeat(LONGEST + 1);
         for fields in [
             vec![("environment", "E"), ("host", "h")],
+            vec![("stopped_by", "0")],
+            vec![("stopped_by", "five")],
+            vec![("stopped_by", "5"), ("stopped_by", "6")],
+            vec![("environment", "E"), ("host", "h"), ("component", "c"), ("stopped_by", "5")],
             vec![("environment", "E"), ("host", "h"), ("component", "")],
             vec![("environment", "E"), ("host", "h"), ("component", &long)],
             vec![("environment", "E"), ("host", "h"), ("component", "c"), ("host", "h2")],

@@ -12,7 +12,7 @@ use rta_shared::overview::InstanceId;
 use rta_shared::plan::Wish;
 use serde::Deserialize;
 
-use super::actions::{id_of, refused};
+use super::actions::{ActionSubject, id_of, refused};
 use super::log::tail;
 use super::page::{self, LookedUp};
 use super::viewer::Viewer;
@@ -102,11 +102,12 @@ pub(super) async fn preview(
         let text = if viewer.may_act { "There is no such action." } else { "You may look, and not act." };
         return (StatusCode::FORBIDDEN, page::message(&viewer, "Not like this", text)).into_response();
     };
-    let wish = Wish { component, environment, host, all: false, no_dependencies: false };
+    let wish = Wish { component, environment, host, ..Wish::default() };
     match operations.plan(kind, &wish).await {
         Ok(plan) => {
-            let id = id_of(&wish);
-            ([(CACHE_CONTROL, "no-store")], page::plan::confirmation(&viewer, &id, &plan)).into_response()
+            let subject = ActionSubject::Instance(id_of(&wish));
+            ([(CACHE_CONTROL, "no-store")], page::plan::confirmation(&viewer, &subject, &plan))
+                .into_response()
         }
         Err(error) => refused(&viewer, "That cannot be done", &error),
     }

@@ -8,7 +8,7 @@ use super::remote::parts;
 use crate::exit::Failure;
 
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("what").required(true).multiple(true).args(["name", "host", "env", "all"])))]
+#[command(group(ArgGroup::new("what").required(true).multiple(true).args(["name", "host", "env", "all", "stopped_by"])))]
 pub(crate) struct Control {
     /// The component; ENVIRONMENT/HOST/COMPONENT is understood too. Without one: every component of the host or
     /// environment
@@ -19,6 +19,9 @@ pub(crate) struct Control {
     /// Every instance that the rest fits; alone: everything
     #[arg(long)]
     pub(crate) all: bool,
+    /// For start: what the plan of this number has stopped, and what has not run since
+    #[arg(long, value_name = "PLAN", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) stopped_by: Option<u64>,
     /// Show what would be done, step by step, and do nothing
     #[arg(long)]
     pub(crate) plan: bool,
@@ -46,7 +49,14 @@ impl Control {
     /// A name that has an empty part: a typing mistake must not stop a whole host.
     pub(crate) fn wish(&self) -> Result<Wish, Failure> {
         let (environment, host, component) = parts(&self.name, &self.place)?;
-        Ok(Wish { component, environment, host, all: self.all, no_dependencies: self.no_dependencies })
+        Ok(Wish {
+            component,
+            environment,
+            host,
+            all: self.all,
+            no_dependencies: self.no_dependencies,
+            stopped_by: self.stopped_by.unwrap_or_default(),
+        })
     }
 }
 

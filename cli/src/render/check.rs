@@ -20,7 +20,7 @@ const CRITICAL: (u8, &str) = (2, "CRITICAL");
 const UNKNOWN: (u8, &str) = (3, "UNKNOWN");
 
 /// The line and the exit code for `overview`. A certain failure is critical; else what is not known is
-/// unknown; else what is degraded is a warning; where `thresholds` of a number are given, they alone judge it. Of those
+/// unknown; else what is degraded is a warning, and what a plan stopped on purpose, which is never worse; where `thresholds` of a number are given, they alone judge it. Of those
 /// in `quiet` nobody is alerted: they are in maintenance, or suffer from it, and are counted apart. With `verbose` a
 /// line for each root cause follows.
 pub(crate) fn check(
@@ -33,9 +33,16 @@ pub(crate) fn check(
         overview.instances().partition(|located| quiet.contains(&located.id()));
     let maintained = silent.iter().filter(|located| located.instance.maintenance.is_some()).count();
     let counts: Counts = loud.iter().map(|located| located.instance.health).collect();
+    // What a plan stopped on purpose is no failure, and must not be forgotten either.
+    let is_meant = |located: &&Located<'_>| {
+        located.instance.health == Health::Down && located.instance.stopped_by.is_some()
+    };
+    let meant = loud.iter().filter(is_meant).count();
+    let without_meant = judged(Counts { down: counts.down - meant, ..counts }, thresholds);
     let (code, word) = match counts.worst() {
         None if silent.is_empty() => UNKNOWN,
-        _ => judged(counts, thresholds),
+        _ if without_meant == OK && judged(counts, thresholds) != OK => WARNING,
+        _ => without_meant,
     };
     let troubles: Vec<Trouble<'_>> =
         troubles(overview).into_iter().filter(|trouble| trouble.maintenance().is_none()).collect();
@@ -137,7 +144,10 @@ fn cause(trouble: &Trouble<'_>, now: Timestamp) -> String {
     let place = format!("{}/{}", trouble.environment.name, trouble.host.name);
     match trouble.instance {
         Some(instance) => {
-            let why = instance.stopped_why(now).map(|why| format!(" ({why})")).unwrap_or_default();
+            let why = match &instance.stopped_by {
+                Some(stop) => format!(", {}", stop.sentence(now)),
+                None => instance.stopped_why(now).map(|why| format!(" ({why})")).unwrap_or_default(),
+            };
             format!("{} on {place} is {}{why}", instance.component, instance.health)
         }
         None => format!("host {place} is unknown"),
@@ -170,6 +180,7 @@ mod tests {
     use rta_shared::impairment::Impairment;
     use rta_shared::maintenance::Maintenance;
     use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview};
+    use rta_shared::plan::PlannedStop;
     use rta_shared::trouble::quiet;
 
     use super::*;
@@ -226,6 +237,7 @@ mod tests {
             down_cause: None,
             autostart: None,
             maintenance: None,
+            stopped_by: None,
             has_log: false,
             since: None,
         };
@@ -349,5 +361,38 @@ mod tests {
             (0, true),
             "{line}"
         );
+    }
+
+    #[test]
+    fn what_a_plan_stopped_is_a_warning_and_a_failure_beside_it_counts_alone() {
+        use Health::{Degraded, Down, Unknown, Up};
+        type Given = &'static [&'static str];
+        // The first so many were stopped on purpose.
+        let rows: [(&[Health], usize, Given, Given, u8); 9] = [
+            (&[Down, Up], 1, &[], &[], 1),
+            (&[Down, Down], 2, &[], &[], 1),
+            (&[Down, Down], 1, &[], &[], 2),
+            (&[Down, Degraded], 1, &[], &[], 1),
+            (&[Down, Unknown], 1, &[], &[], 3),
+            (&[Down, Down, Down], 2, &[], &["1"], 1),
+            (&[Down, Down, Down], 1, &[], &["1"], 2),
+            (&[Down, Down], 2, &["2"], &["5"], 0),
+            (&[Down, Up], 1, &[], &["up=2:"], 2),
+        ];
+        for (healths, stopped, warning, critical, code) in rows {
+            let parse = |given: &[&str]| given.iter().map(|given| given.parse().unwrap()).collect();
+            let thresholds = Thresholds { warning: parse(warning), critical: parse(critical) };
+            let mut shown = overview(healths);
+            for instance in shown.environments[0].hosts[0].instances.iter_mut().take(stopped) {
+                instance.stopped_by = Some(PlannedStop {
+                    plan: 5,
+                    by: Requester { user: "ann".to_owned(), address: String::new() },
+                    at: Timestamp::UNIX_EPOCH,
+                });
+            }
+            let (found, line) = super::check(&shown, &HashSet::new(), &thresholds, false);
+            assert_eq!(found, code, "{healths:?}: {line}");
+            assert!(line.contains("a/b on DEV/h is down, stopped by ann (plan 5)"), "{line}");
+        }
     }
 }

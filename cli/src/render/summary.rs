@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use rta_shared::human::elapsed;
 use rta_shared::overview::{Located, Overview};
+use rta_shared::planned_outage::{PlannedStopIndex, on_purpose_note};
 use rta_shared::text::printable;
 use rta_shared::trouble::{Trouble, consequence, troubles, verdict};
 
@@ -18,10 +19,14 @@ pub(crate) fn summary(overview: &Overview, now: Timestamp) -> String {
         let counts = environment.counts();
         let name = printable(environment.name.as_str());
         // Writing to a String cannot fail, here and below.
-        let _ = writeln!(text, "{name}: {}", verdict(counts));
+        let _ = writeln!(text, "{name}: {}{}", verdict(counts), on_purpose_note(environment.planned_stops()));
         for trouble in troubles.iter().filter(|trouble| trouble.environment.name == environment.name) {
             let _ = writeln!(text, "  {}", line(trouble, now));
         }
+    }
+    for (plan, count) in PlannedStopIndex::new(overview).plans() {
+        let what = if count == 1 { "what".to_owned() } else { format!("the {count} that") };
+        let _ = writeln!(text, "To start again {what} plan {plan} stopped: rta start --stopped-by {plan}");
     }
     text + &warnings(overview)
 }

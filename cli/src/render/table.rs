@@ -58,7 +58,7 @@ fn rendered(overview: &Overview, style: Style, now: Timestamp, has_users: bool) 
             Cell::new(printable(located.host.name.as_str())),
             Cell::new(printable(instance.component.as_str())),
             Cell::new(instance.state.map_or("-", |state| state.word())),
-            health_cell(instance.health, style),
+            health_cell(instance, style),
             Cell::new(or_dash(pids.join(","))),
         ];
         if has_users {
@@ -92,7 +92,8 @@ fn remark(instance: &InstanceOverview, now: Timestamp) -> String {
     parts.join("; ")
 }
 
-fn health_cell(health: Health, style: Style) -> Cell {
+fn health_cell(instance: &InstanceOverview, style: Style) -> Cell {
+    let health = instance.health;
     let cell = match style.terminal {
         true => Cell::new(format!("{} {health}", shape(health))),
         false => Cell::new(health),
@@ -104,6 +105,8 @@ fn health_cell(health: Health, style: Style) -> Cell {
         Health::Up => Color::Green,
         Health::Degraded => Color::Yellow,
         Health::Unknown => Color::Magenta,
+        // Somebody wanted it so.
+        Health::Down if instance.stopped_by.is_some() => Color::DarkGrey,
         Health::Down => Color::Red,
     })
 }
@@ -134,6 +137,7 @@ mod tests {
             down_cause: None,
             autostart: None,
             maintenance: None,
+            stopped_by: None,
             has_log: false,
             since: None,
         };

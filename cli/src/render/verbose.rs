@@ -189,6 +189,7 @@ mod tests {
             down_cause: None,
             autostart: None,
             maintenance: None,
+            stopped_by: None,
             has_log: false,
             since: None,
         };
@@ -202,6 +203,7 @@ mod tests {
             down_cause: None,
             autostart: None,
             maintenance: None,
+            stopped_by: None,
             has_log: false,
             since: None,
             ..processor.clone()

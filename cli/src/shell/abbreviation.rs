@@ -95,7 +95,7 @@ pub(super) fn names(
                 let full = full(wanted, names, &within, word)?;
                 match wanted {
                     Kind::Environment => within.environment = full,
-                    Kind::Host | Kind::Component => within.host = full,
+                    Kind::Host | Kind::Component | Kind::Plan => within.host = full,
                 }
             }
         }
@@ -115,7 +115,8 @@ pub(super) fn names(
                     Some(Kind::Environment) => full(Kind::Environment, names, &Within::default(), word)?,
                     Some(Kind::Host) => full(Kind::Host, names, &within, word)?,
                     Some(Kind::Component) => full(Kind::Component, names, &within, word)?,
-                    None => word.clone(),
+                    // The number of another plan is not meant.
+                    Some(Kind::Plan) | None => word.clone(),
                 };
                 // The names were learned a while ago: what was typed may be in full the name of something new.
                 if acts_on_all && kind(arg).is_some() && fold(word) != fold(&full) {

@@ -85,7 +85,7 @@ fn within(words: &[Word], roles: &[Role<'_>], environment: &str) -> Within {
         match kind(arg) {
             Some(Kind::Environment) => value.clone_into(&mut within.environment),
             Some(Kind::Host) => value.clone_into(&mut within.host),
-            Some(Kind::Component) | None => {}
+            Some(Kind::Component | Kind::Plan) | None => {}
         }
     }
     within
@@ -180,6 +180,9 @@ mod tests {
             ("stop --env=d", 5, &["--env=DEV "]),
             ("stop --no", 5, &["--no-dependencies "]),
             ("list --", 5, &["--env", "--help", "--host", "--json", "--verbose"]),
+            ("start --sto", 6, &["--stopped-by "]),
+            ("start --stopped-by ", 19, &["5", "52"]),
+            ("start --stopped-by=52", 6, &["--stopped-by=52 "]),
             ("status --v", 7, &["--verbose "]),
             ("status --verbose raw", 17, &["raw writer "]),
             ("events --kind st", 14, &["step "]),

@@ -9,6 +9,8 @@ pub(crate) enum Kind {
     Environment,
     Host,
     Component,
+    /// The number of a plan that has stopped something which has not run since.
+    Plan,
 }
 
 /// What the value of `arg` names, if it is something of the platform.
@@ -17,6 +19,7 @@ pub(crate) fn kind(arg: &Arg) -> Option<Kind> {
         "env" | "environment" => Some(Kind::Environment),
         "host" => Some(Kind::Host),
         "component" => Some(Kind::Component),
+        "stopped_by" => Some(Kind::Plan),
         "name" if arg.is_positional() => Some(Kind::Component),
         _ => None,
     }

@@ -10,6 +10,7 @@ use crate::name::Name;
 use crate::overview::{
     AgentOverview, EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview, Overview,
 };
+use crate::plan::PlannedStop;
 use crate::probe::ProbeReport;
 use crate::process::Process;
 use crate::usage::Usage;
@@ -74,6 +75,11 @@ impl From<&InstanceOverview> for v1::InstanceOverview {
             maintenance: instance.maintenance.as_ref().map(Into::into),
             has_log: instance.has_log,
             since: instance.since.map(to_wire_time),
+            stopped_by: instance.stopped_by.as_ref().map(|stop| v1::PlannedStop {
+                plan_id: stop.plan,
+                by: Some((&stop.by).into()),
+                at: Some(to_wire_time(stop.at)),
+            }),
         }
     }
 }
@@ -99,8 +105,17 @@ impl TryFrom<v1::InstanceOverview> for InstanceOverview {
             maintenance: instance.maintenance.map(Maintenance::try_from).transpose()?,
             has_log: instance.has_log,
             since: instance.since.map(from_wire_time).transpose()?,
+            stopped_by: instance.stopped_by.map(planned_stop).transpose()?,
         })
     }
+}
+
+fn planned_stop(stop: v1::PlannedStop) -> Result<PlannedStop, ProtocolError> {
+    Ok(PlannedStop {
+        plan: stop.plan_id,
+        by: stop.by.unwrap_or_default().into(),
+        at: from_wire_time(stop.at.ok_or(ProtocolError::Missing("stopped_by.at"))?)?,
+    })
 }
 
 impl From<&AgentOverview> for v1::AgentOverview {
@@ -261,6 +276,7 @@ mod tests {
             down_cause: None,
             autostart: None,
             maintenance: None,
+            stopped_by: None,
             has_log: true,
             since: Some(Timestamp::UNIX_EPOCH),
         };

@@ -8,15 +8,15 @@ use crate::plan::{Conduct, Plan, PlanBegun, PlanEnd, PlanEvent, Step, StepChange
 
 impl From<&Wish> for v1::PlanWish {
     fn from(wish: &Wish) -> Self {
-        let Wish { component, environment, host, all, no_dependencies } = wish.clone();
-        Self { component, environment, host, all, no_dependencies }
+        let Wish { component, environment, host, all, no_dependencies, stopped_by } = wish.clone();
+        Self { component, environment, host, all, no_dependencies, stopped_by }
     }
 }
 
 impl From<v1::PlanWish> for Wish {
     fn from(wish: v1::PlanWish) -> Self {
-        let v1::PlanWish { component, environment, host, all, no_dependencies } = wish;
-        Self { component, environment, host, all, no_dependencies }
+        let v1::PlanWish { component, environment, host, all, no_dependencies, stopped_by } = wish;
+        Self { component, environment, host, all, no_dependencies, stopped_by }
     }
 }
 
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn wishes_and_conduct_come_back() {
-        let wish = Wish { component: "c".to_owned(), all: true, ..Wish::default() };
+        let wish = Wish { component: "c".to_owned(), all: true, stopped_by: 5, ..Wish::default() };
         assert_eq!(Wish::from(v1::PlanWish::from(&wish)), wish);
         let agreed = vec![plan().steps[0].instance.clone()];
         let conduct = Conduct { agreed, keep_going: true, parallel: 3, everything: false };

@@ -159,6 +159,47 @@ async fn an_action_is_previewed_agreed_to_and_followed() {
 }
 
 #[tokio::test]
+async fn what_a_plan_stopped_is_quiet_and_started_again_by_one_button() {
+    let Some(browser) = Browser::open(Script::On).await else { return };
+    let world = World::new();
+    let stopped = run("rta", ["--aggregator", &world.grpc.to_string(), "stop", "app", "--yes"]);
+    assert!(stopped.status.success(), "{stopped:?}");
+    browser.goto(&world.page("/")).await;
+    let text = browser.reads("2 instances down: stopped by").await;
+    // The style makes its headings of great letters.
+    assert!(
+        text.contains("2 stopped on purpose") && !text.to_lowercase().contains("what is wrong"),
+        "{text}"
+    );
+    let colour = |query: &str| format!("return getComputedStyle(document.querySelector({query:?})).color");
+    let quiet = browser.run(&colour(".verdict")).await;
+    assert_eq!(browser.run(&colour(".host .health")).await, quiet);
+    for width in [1440, 360] {
+        browser.resize(width, 800).await;
+        let wide = browser.run("return document.scrollingElement.scrollWidth - window.innerWidth").await;
+        assert!(wide.as_i64().unwrap() <= 0, "at {width}: {wide} too wide");
+    }
+    for scheme in ["light", "dark"] {
+        browser.prefer(scheme).await;
+        if let Some(violations) = browser.violations().await {
+            assert_eq!(violations, Vec::<String>::new(), "{scheme}");
+        }
+    }
+    // A failure beside it is loud at once, and the stop stays quiet.
+    world.kill("other");
+    browser.reads("other on h is down").await;
+    assert_ne!(browser.run(&colour(".verdict")).await, quiet);
+    browser.press(".start-again button").await;
+    browser.shows("#plan-line strong", "2 steps done").await;
+    let runs = |name: &str| world.site.process(name).is_some();
+    assert_eq!((runs("app"), runs("user"), runs("other")), (true, true, false));
+    browser.goto(&world.page("/")).await;
+    let text = browser.reads("1 down").await;
+    assert!(!text.contains("on purpose"), "{text}");
+    browser.close().await;
+}
+
+#[tokio::test]
 async fn the_filter_is_in_the_address() {
     let Some(browser) = Browser::open(Script::On).await else { return };
     let world = World::new();

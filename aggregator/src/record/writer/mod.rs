@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use rta_shared::event::Event;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::InstanceId;
-use rta_shared::plan::{PlanBegun, PlanEnd, StepChange};
+use rta_shared::plan::{PlanBegun, PlanEnd, PlannedStop, StepChange};
 use rta_shared::text::counted;
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
@@ -45,6 +45,8 @@ pub(super) enum Order {
     Ended(u64, PlanEnd),
     Maintain(Vec<Maintenance>),
     Know(Vec<(Place, String)>),
+    /// A plan has stopped this instance; `None`: that does not hold any more.
+    Stopped(InstanceId, Option<PlannedStop>),
     /// From this moment on these are shown so.
     Mark(Timestamp, Vec<(InstanceId, Stretch)>),
     /// No plan has a greater number.
@@ -185,6 +187,7 @@ impl Writer {
             Order::Know(known) => {
                 known.into_iter().for_each(|(place, value)| self.backlog.know(place, value));
             }
+            Order::Stopped(id, stop) => self.backlog.note_stop(id, stop),
             Order::Reserve(last) => self.backlog.reserve(last),
             Order::Mark(at, shown) => self.backlog.marks.add(at, shown),
             Order::Ask(..) | Order::AskNoted(..) | Order::Flush(_) | Order::Close(_) => {}

@@ -103,7 +103,7 @@ impl View {
             Subject::Graph(environment) => graph::parts(&self.operations, environment.as_str()).ok(),
             Subject::Plan(id) => {
                 let account = self.operations.account(*id).ok()?;
-                Some(page::plan::parts(&self.viewer, &account.snapshot()))
+                Some(page::plan::parts(&self.viewer, &account.snapshot(), &self.operations.overview()))
             }
         }
     }

@@ -1,14 +1,14 @@
 //! What is wrong in an environment: the root causes, each with what it takes down.
 
 use jiff::Timestamp;
-use maud::html;
-use rta_shared::overview::{EnvironmentOverview, Located};
+use maud::{Markup, html};
+use rta_shared::overview::{EnvironmentOverview, HostOverview, Located};
 use rta_shared::trouble::{Trouble, consequence};
 
 use super::health::{ago, icon, lasting, reason, text};
 use super::instance::address;
 use super::tree::{Node, Tag};
-use super::{Shown, anchor, maintenance, slug};
+use super::{Shown, anchor, maintenance, planned, slug};
 
 /// How many of the instances that a cause takes down are named.
 const NAMED: usize = 12;
@@ -24,15 +24,25 @@ pub(super) fn causes(
     shown: &Shown<'_>,
     id: &str,
 ) -> Node {
-    let own: Vec<_> =
-        troubles.iter().filter(|trouble| trouble.environment.name == environment.name).collect();
+    let own: Vec<_> = troubles
+        .iter()
+        .filter(|trouble| trouble.environment.name == environment.name && trouble.planned_stop().is_none())
+        .collect();
     let id = format!("{id}:causes");
+    let planned = planned::outages(environment, troubles, shown, &format!("{id}:planned"));
+    let children = [wrong(&own, shown.now, &id), planned].concat();
+    let class = if children.is_empty() { "" } else { "troubles" };
+    Node::group(id, Tag::Division, class, children)
+}
+
+/// What nobody wanted.
+fn wrong(own: &[&Trouble<'_>], now: Timestamp, id: &str) -> Vec<Node> {
     if own.is_empty() {
-        return Node::group(id, Tag::Division, "", Vec::new());
+        return Vec::new();
     }
     let part = |name: &str| format!("{id}:{name}");
     let listed = |name: &str, some: &[&Trouble<'_>]| {
-        let nodes = some.iter().map(|trouble| cause(trouble, shown.now)).collect();
+        let nodes = some.iter().map(|trouble| cause(trouble, now)).collect();
         Node::group(part(name), Tag::List, "causes", nodes)
     };
     let (seen, others) = own.split_at(own.len().min(SEEN));
@@ -49,7 +59,7 @@ pub(super) fn causes(
         let others = vec![Node::leaf(part("more"), &more), listed("listed", others)];
         children.push(Node::group(part("others"), Tag::Details, "more-causes", others));
     }
-    Node::group(id, Tag::Division, "troubles", children)
+    children
 }
 
 /// What tells it from every other one.
@@ -96,16 +106,23 @@ fn cause(trouble: &Trouble<'_>, now: Timestamp) -> Node {
                 @if !consequence.is_empty() {
                     p.affected {
                         (consequence) ": "
-                        @for (at, other) in trouble.affected.iter().take(NAMED).enumerate() {
-                            @if at > 0 { ", " }
-                            a href=(address(&other.id())) { (text(other.instance.component.as_str())) }
-                            @if other.host.name != trouble.host.name { " on " (text(other.host.name.as_str())) }
-                        }
-                        @if trouble.affected.len() > NAMED { " and " (trouble.affected.len() - NAMED) " more" }
+                        (names(&trouble.affected, Some(trouble.host)))
                     }
                 }
             }
         }
     };
     Node::leaf(id, &element)
+}
+
+/// The first of `instances`, each a link; their hosts where they are not on `host`.
+pub(super) fn names(instances: &[Located<'_>], host: Option<&HostOverview>) -> Markup {
+    html! {
+        @for (at, other) in instances.iter().take(NAMED).enumerate() {
+            @if at > 0 { ", " }
+            a href=(address(&other.id())) { (text(other.instance.component.as_str())) }
+            @if host.is_none_or(|host| other.host.name != host.name) { " on " (text(other.host.name.as_str())) }
+        }
+        @if instances.len() > NAMED { " and " (instances.len() - NAMED) " more" }
+    }
 }

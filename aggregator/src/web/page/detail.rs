@@ -9,13 +9,13 @@ use rta_shared::overview::{Health, InstanceId, Located, Overview};
 use rta_shared::process::Process;
 use rta_shared::report::State;
 
-use super::health::{ago, badge, icon, lasting, reason, text};
+use super::health::{Tone, ago, badge, icon, lasting, text};
 use super::instance::{address, named};
 use super::layout::{self, Frame};
 use super::looked_up::LookedUp;
-use super::maintenance;
 use super::plan::{capitalised, fields};
 use super::tree::{Node, Tag};
+use super::{maintenance, planned};
 use crate::detail::{Detail, health};
 use crate::web::address::with_query;
 use crate::web::viewer::Viewer;
@@ -77,16 +77,13 @@ fn head(located: Located<'_>, viewer: &Viewer, now: Timestamp) -> Node {
             }
             div.detail-line {
                 h1 { (text(id.component.as_str())) }
-                (badge(instance.health))
+                (badge(Tone::of_instance(instance)))
                 @if let Some(since) = instance.since { span { "for " (lasting(since, now)) } }
                 @if viewer.may_act { (buttons(located)) }
             }
             @if !instance.reason.is_empty() {
                 p.detail-reason {
-                    @match &instance.cause {
-                        Some(cause) => a href=(address(cause)) { (reason(instance, now)) },
-                        None => (reason(instance, now)),
-                    }
+                    (planned::reason(instance, now))
                 }
             }
             @if let Some(own) = &instance.maintenance { p { (maintenance::badge(own)) } }

@@ -4,10 +4,11 @@ use std::cmp::Reverse;
 
 use maud::{Markup, html};
 use rta_shared::overview::{Counts, EnvironmentOverview, Health, HostOverview, InstanceOverview};
+use rta_shared::planned_outage::on_purpose_note;
 use rta_shared::text::counted;
 use rta_shared::trouble::{Trouble, verdict};
 
-use super::health::{badge, text};
+use super::health::{Tone, badge, text};
 use super::tree::{Node, Tag};
 use super::{Shown, causes, environment_id, graph, host, wall};
 
@@ -22,23 +23,25 @@ pub(super) fn environment(
 ) -> Node {
     let id = environment_id(&environment.name);
     let children = vec![
-        head(environment, &id),
+        head(environment, shown, &id),
         causes::causes(environment, troubles, shown, &id),
         hosts(environment, shown, &id),
     ];
     Node::group(id, Tag::Section, "environment", children)
 }
 
-fn head(environment: &EnvironmentOverview, id: &str) -> Node {
+fn head(environment: &EnvironmentOverview, shown: &Shown<'_>, id: &str) -> Node {
     let counts = environment.counts();
+    let stopped = environment.planned_stops();
+    let tone = Tone::new(environment.health, shown.planned.explains_environment(environment));
     let id = format!("{id}:head");
     let element = html! {
         div.environment-head #(id) {
             h2 { (text(environment.name.as_str())) }
-            (badge(environment.health))
-            p { (verdict(counts)) }
+            (badge(tone))
+            p { (verdict(counts)) (on_purpose_note(stopped)) }
             a href=(graph::address(&environment.name)) { "Graph" }
-            (bar(counts))
+            (bar(counts, stopped))
         }
     };
     Node::leaf(id, &element)
@@ -75,23 +78,32 @@ fn hosts(environment: &EnvironmentOverview, shown: &Shown<'_>, id: &str) -> Node
     children.push(Node::leaf(note_id.clone(), &html! { p.hosts-note #(note_id) { (note) } }));
     if is_many {
         let hosts: Vec<&HostOverview> = all.iter().map(|(host, _)| *host).collect();
-        children.push(wall::wall(environment, &hosts));
+        children.push(wall::wall(environment, &hosts, shown.planned));
     }
     Node::group(format!("{id}:all"), Tag::Division, "hosts-all", children)
 }
 
 /// The counts as one bar; the words beside it say the same.
-fn bar(counts: Counts) -> Markup {
+fn bar(counts: Counts, stopped: usize) -> Markup {
     let mut x = 0;
-    let parts = Health::ALL.map(|health| {
-        let from = x;
-        x += counts.of(health);
-        (health, from, counts.of(health))
+    let healths = Health::ALL.map(|health| match health {
+        Health::Down => (Tone::from(health), counts.down.saturating_sub(stopped)),
+        _ => (Tone::from(health), counts.of(health)),
     });
+    let planned = (Tone::new(Health::Down, true), stopped);
+    let parts: Vec<(Tone, usize, usize)> = healths
+        .into_iter()
+        .chain([planned])
+        .map(|(tone, width)| {
+            let from = x;
+            x += width;
+            (tone, from, width)
+        })
+        .collect();
     html! {
         svg.bar viewBox={ "0 0 " (counts.total().max(1)) " 1" } preserveAspectRatio="none" aria-hidden="true" {
-            @for (health, from, width) in parts {
-                @if width > 0 { rect class=(health) x=(from) y="0" width=(width) height="1" {} }
+            @for (tone, from, width) in parts {
+                @if width > 0 { rect class=(tone.class()) x=(from) y="0" width=(width) height="1" {} }
             }
         }
     }

@@ -8,10 +8,39 @@ use rta_shared::human;
 use rta_shared::overview::{Health, InstanceOverview};
 use rta_shared::text::printable;
 
+/// How a health is drawn: what is bad on purpose alone is quiet, whatever its word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tone {
+    health: Health,
+    on_purpose: bool,
+}
+
+impl Tone {
+    /// With `on_purpose` the quiet one, where there is something to be quiet about.
+    pub(super) fn new(health: Health, on_purpose: bool) -> Self {
+        Self { health, on_purpose: on_purpose && health != Health::Up }
+    }
+
+    pub(super) fn of_instance(instance: &InstanceOverview) -> Self {
+        Self::new(instance.health, instance.stopped_by.is_some())
+    }
+
+    /// The class for the stylesheet, which is the end of the shape's ID too.
+    pub(super) fn class(self) -> &'static str {
+        if self.on_purpose { "planned" } else { self.health.word() }
+    }
+}
+
+impl From<Health> for Tone {
+    fn from(health: Health) -> Self {
+        Self::new(health, false)
+    }
+}
+
 /// A shape for each health, so that colour is never alone. It takes the colour of the text around it.
-pub(super) fn icon(health: Health) -> Markup {
+pub(super) fn icon(tone: impl Into<Tone>) -> Markup {
     html! {
-        svg.icon width="16" height="16" aria-hidden="true" { use href={ "#is-" (health) } {} }
+        svg.icon width="16" height="16" aria-hidden="true" { use href={ "#is-" (tone.into().class()) } {} }
     }
 }
 
@@ -31,6 +60,10 @@ pub(super) fn shapes() -> Markup {
                 rect x="1.7" y="1.7" width="12.6" height="12.6" rx="3" fill="none" stroke="currentColor" stroke-width="1.6" stroke-dasharray="2.6 1.6" {}
                 path d="M6 6.3a2 2 0 1 1 2.8 1.8c-.6.3-.8.6-.8 1.2M8 11.4v.1" fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" {}
             }
+            symbol #is-planned viewBox="0 0 16 16" {
+                path d="M5.2 1.6h5.6l3.6 3.6v5.6l-3.6 3.6H5.2l-3.6-3.6V5.2z" fill="none" stroke="currentColor" stroke-width="1.4" stroke-linejoin="round" {}
+                rect x="5.2" y="5.2" width="5.6" height="5.6" rx="0.8" fill="currentColor" {}
+            }
             symbol #is-down viewBox="0 0 16 16" {
                 path d="M5 1h6l4 4v6l-4 4H5l-4-4V5z" fill="currentColor" {}
                 path.cut d="M5.6 5.6l4.8 4.8m0-4.8l-4.8 4.8" fill="none" stroke-width="1.8" stroke-linecap="round" {}
@@ -40,13 +73,15 @@ pub(super) fn shapes() -> Markup {
 }
 
 /// Shape, word and colour.
-pub(super) fn badge(health: Health) -> Markup {
-    html! { span class={ "health " (health) } { (icon(health)) (health) } }
+pub(super) fn badge(tone: impl Into<Tone>) -> Markup {
+    let tone = tone.into();
+    html! { span class={ "health " (tone.class()) } { (icon(tone)) (tone.health) } }
 }
 
 /// Shape and colour, for a place where the word follows for readers who cannot see them.
-pub(super) fn mark(health: Health) -> Markup {
-    html! { span class={ "health " (health) } { (icon(health)) span.unseen { (health) " " } } }
+pub(super) fn mark(tone: impl Into<Tone>) -> Markup {
+    let tone = tone.into();
+    html! { span class={ "health " (tone.class()) } { (icon(tone)) span.unseen { (tone.health) " " } } }
 }
 
 /// Foreign text for one line.

@@ -3,7 +3,7 @@
 use maud::html;
 use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview, Located};
 
-use super::health::{ago, badge, text};
+use super::health::{Tone, ago, badge, text};
 use super::selection::Selection;
 use super::tree::{Node, Tag};
 use super::{Shown, agent, anchor, config, instance, maintenance, slug};
@@ -18,11 +18,12 @@ pub(super) fn host(
     let now = shown.now;
     let id = format!("host:{}:{}", slug(environment.name.as_str()), slug(host.name.as_str()));
     let part = |name: &str| format!("{id}:{name}");
+    let tone = Tone::new(host.health, shown.planned.explains_host(environment, host));
     let head = html! {
         header id=(part("head")) {
             h3 { (text(host.name.as_str())) }
             @if let Some(role) = &host.role { span.role { (text(role.as_str())) } }
-            (badge(host.health))
+            (badge(tone))
             p.seen {
                 @match (host.seen_at(), host.reachable) {
                     (Some(at), true) => { "seen " (ago(at, now)) }
@@ -65,6 +66,6 @@ pub(super) fn host(
         Node::group(part("instances"), Tag::List, "instances", rows.collect()),
         Node::leaf(part("foot"), &foot),
     ];
-    let class = format!("host {}", host.health);
+    let class = format!("host {}", tone.class());
     Node::group(id, Tag::Article, &class, parts)
 }

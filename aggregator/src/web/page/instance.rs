@@ -7,9 +7,9 @@ use rta_shared::overview::{Health, InstanceId, InstanceOverview, Located};
 use rta_shared::probe::ProbeState;
 use rta_shared::report::{PartReport, State};
 
-use super::health::{badge, lasting, reason, text};
+use super::health::{Tone, badge, lasting, text};
 use super::plan::fields;
-use super::{Shown, anchor, form, maintenance};
+use super::{Shown, anchor, form, maintenance, planned};
 use crate::web::address::with_query;
 use crate::web::viewer::Viewer;
 
@@ -17,16 +17,14 @@ use crate::web::viewer::Viewer;
 pub(super) fn row(located: Located<'_>, shown: &Shown<'_>) -> Markup {
     let instance = located.instance;
     let pids: Vec<String> = instance.processes.iter().map(|process| process.id.pid.to_string()).collect();
+    let tone = Tone::of_instance(instance);
     html! {
-        li class={ "instance " (instance.health) } id=(anchor(&located.id())) {
+        li class={ "instance " (tone.class()) } id=(anchor(&located.id())) {
             div.what {
                 a.component href=(address(&located.id())) { (text(instance.component.as_str())) }
                 @if !instance.reason.is_empty() {
                     span.reason {
-                        @match &instance.cause {
-                            Some(cause) => a href=(address(cause)) { (reason(instance, shown.now)) },
-                            None => (reason(instance, shown.now)),
-                        }
+                        (planned::reason(instance, shown.now))
                     }
                 }
                 // Its host's is told at the host.
@@ -36,7 +34,7 @@ pub(super) fn row(located: Located<'_>, shown: &Shown<'_>) -> Markup {
                 (details(located, shown.now))
             }
             span.standing {
-                (badge(instance.health))
+                (badge(tone))
                 @if let Some(since) = instance.since.filter(|_| instance.health != Health::Up) {
                     span.since { "for " (lasting(since, shown.now)) }
                 }

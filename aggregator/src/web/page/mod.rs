@@ -18,6 +18,7 @@ mod looked_up;
 mod maintenance;
 mod notice;
 pub(super) mod plan;
+pub(super) mod planned;
 mod selection;
 mod sign_in;
 mod sparkline;
@@ -29,6 +30,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use rta_shared::name::Name;
 use rta_shared::overview::{Counts, Health, InstanceId, Overview};
+use rta_shared::planned_outage::{PlannedStopIndex, on_purpose_note};
 use rta_shared::report::State;
 use rta_shared::text::counted;
 use rta_shared::trouble::{troubles, verdict};
@@ -39,6 +41,7 @@ use crate::web::viewer::Viewer;
 pub(super) use detail::{detail, parts as detail_parts};
 pub(super) use events::{Filter, events};
 pub(super) use graph::{graph, parts as graph_parts};
+use health::Tone;
 pub(super) use history::{Past, Shown as PastShown, history};
 use layout::Frame;
 pub(super) use layout::message;
@@ -58,6 +61,8 @@ struct Shown<'a> {
     selection: &'a Selection,
     /// What tells the aggregator's configuration from every other one.
     digest: &'a str,
+    /// What is not up on purpose.
+    planned: &'a PlannedStopIndex,
     now: Timestamp,
 }
 
@@ -88,9 +93,10 @@ pub(super) fn parts(
     viewer: &Viewer,
     now: Timestamp,
 ) -> Node {
-    let shown = Shown { viewer, selection, digest: &overview.config_digest, now };
+    let planned = PlannedStopIndex::new(overview);
+    let shown = Shown { viewer, selection, digest: &overview.config_digest, planned: &planned, now };
     let troubles = troubles(overview);
-    let mut parts = vec![top(overview, viewer), notices(overview, plans)];
+    let mut parts = vec![top(overview, &planned, viewer), notices(overview, plans)];
     // What somebody is typing into is none of what changes.
     parts.push(Node::leaf("filter", &html! { div #filter { (selection.form(overview)) } }));
     let environments = overview.environments.iter().filter(|one| selection.shows_environment(one));
@@ -100,21 +106,24 @@ pub(super) fn parts(
 }
 
 /// The verdict, and where the environments are.
-fn top(overview: &Overview, viewer: &Viewer) -> Node {
+fn top(overview: &Overview, planned: &PlannedStopIndex, viewer: &Viewer) -> Node {
     let counts = overview.counts();
+    let stopped = overview.planned_stops();
+    let worst = counts.worst().unwrap_or(Health::Unknown);
+    let tone = Tone::new(worst, planned.explains_everything(overview));
     let element = html! {
         div #top.top data-title=(title(counts)) {
-            div class={ "verdict " (counts.worst().unwrap_or(Health::Unknown)) } {
+            div class={ "verdict " (tone.class()) } {
                 h1 { (headline(counts)) }
-                p { (subline(overview, counts)) }
+                p { (subline(overview, counts)) (on_purpose_note(stopped)) }
             }
             div.top-line {
-                (chips(counts))
+                (chips(counts, stopped))
                 @if overview.environments.len() > 1 {
                     nav aria-label="Environments" {
                         @for environment in &overview.environments {
                             a href={ "#" (environment_id(&environment.name)) } {
-                                (health::mark(environment.health)) (health::text(environment.name.as_str()))
+                                (health::mark(Tone::new(environment.health, planned.explains_environment(environment)))) (health::text(environment.name.as_str()))
                             }
                         }
                     }
@@ -175,12 +184,13 @@ fn subline(overview: &Overview, counts: Counts) -> String {
     )
 }
 
-fn chips(counts: Counts) -> Markup {
+fn chips(counts: Counts, stopped: usize) -> Markup {
     html! {
         ul.chips aria-label="Instances by health" {
             @for health in Health::ALL.into_iter().rev() {
-                li class={ "chip " (health) (if counts.of(health) == 0 { " none" } else { "" }) } {
-                    (health::icon(health)) strong { (counts.of(health)) } " " (health)
+                @let tone = Tone::new(health, health == Health::Down && stopped > 0 && stopped == counts.down);
+                li class={ "chip " (tone.class()) (if counts.of(health) == 0 { " none" } else { "" }) } {
+                    (health::icon(tone)) strong { (counts.of(health)) } " " (health)
                 }
             }
         }

@@ -2,16 +2,18 @@
 
 use maud::{Markup, html};
 use rta_shared::control::ActionKind;
-use rta_shared::overview::InstanceId;
+use rta_shared::overview::{InstanceId, Overview};
 use rta_shared::plan::{Plan, Step, StepState};
+use rta_shared::planned_outage::PlannedStopIndex;
 use rta_shared::text::counted;
 
 use super::health::{clock, text};
 use super::layout::Frame;
 use super::tree::{Node, Tag};
-use super::{form, layout};
+use super::{form, layout, planned};
 use crate::plan::account::Snapshot;
 use crate::plan::agree;
+use crate::web::actions::ActionSubject;
 use crate::web::viewer::Viewer;
 
 /// How soon the page looks again while the plan is under way, in seconds.
@@ -46,19 +48,19 @@ pub(super) fn standing(plan: &Snapshot) -> String {
     }
 }
 
-/// The page of a plan that was begun.
-pub(in crate::web) fn plan(viewer: &Viewer, plan: &Snapshot) -> Markup {
+/// The page of a plan that was begun. What it stopped, and has not run since, is in `overview`.
+pub(in crate::web) fn plan(viewer: &Viewer, plan: &Snapshot, overview: &Overview) -> Markup {
     let is_under_way = plan.end.is_none();
     let frame = Frame {
         looks_again: is_under_way.then_some(AGAIN),
         live: is_under_way.then(|| format!("/live/plan?id={}", plan.begun.id)),
     };
-    let body = html! { main { (parts(viewer, plan)) } };
+    let body = html! { main { (parts(viewer, plan, overview)) } };
     layout::frame(viewer, &format!("{} - rta", title(&plan.begun.plan)), &frame, &body)
 }
 
 /// What of that page changes while the plan is under way.
-pub(in crate::web) fn parts(viewer: &Viewer, plan: &Snapshot) -> Node {
+pub(in crate::web) fn parts(viewer: &Viewer, plan: &Snapshot, overview: &Overview) -> Node {
     let title = title(&plan.begun.plan);
     let head = html! {
         div.plan-head #plan-head {
@@ -78,6 +80,9 @@ pub(in crate::web) fn parts(viewer: &Viewer, plan: &Snapshot) -> Node {
                     button.danger type="submit" { "Cancel what has not begun" }
                 }))
             }
+            @if plan.end.is_some() {
+                (planned::start_again(viewer, plan.begun.id, PlannedStopIndex::new(overview).startable(plan.begun.id)))
+            }
             a href="/" { "Back to the overview" }
         }
     };
@@ -91,13 +96,23 @@ pub(in crate::web) fn parts(viewer: &Viewer, plan: &Snapshot) -> Node {
     Node::group("page", Tag::Division, "plan", parts)
 }
 
-/// The page that asks whether what a plan touches beside `named` is right.
-pub(in crate::web) fn confirmation(viewer: &Viewer, named: &InstanceId, plan: &Plan) -> Markup {
+/// The page that asks whether what a plan touches beside `subject` is right.
+pub(in crate::web) fn confirmation(viewer: &Viewer, subject: &ActionSubject, plan: &Plan) -> Markup {
     let unnamed = plan.unnamed();
     let verb = capitalised(plan.kind.word());
-    let question = format!("{verb} {}?", named.name_in_text());
+    // What the question names, and the buttons.
+    let (asked, named) = match subject {
+        ActionSubject::Instance(id) => (id.name_in_text(), text(id.component.as_str()).into_owned()),
+        ActionSubject::StoppedBy(stopped_by) => {
+            (format!("what plan {stopped_by} has stopped"), counted(plan.named().len(), "instance"))
+        }
+    };
+    let question = format!("{verb} {asked}?");
     let path = format!("/{}", plan.kind);
-    let touched = unnamed.len() + 1;
+    let touched = match subject {
+        ActionSubject::Instance(_) => unnamed.len() + 1,
+        ActionSubject::StoppedBy(_) => plan.steps.len(),
+    };
     let body = html! {
         main.plan {
             div.plan-head {
@@ -111,21 +126,21 @@ pub(in crate::web) fn confirmation(viewer: &Viewer, named: &InstanceId, plan: &P
             }
             div.plan-line {
                 (form::post(viewer, &path, None, &html! {
-                    (fields(named))
+                    (subject_fields(subject))
                     @for id in plan.to_be_agreed() { input type="hidden" name="agreed" value=(id); }
                     button.primary type="submit" {
                         (verb) " "
-                        @if unnamed.is_empty() { (text(named.component.as_str())) } @else { (counted(touched, "instance")) }
+                        @if unnamed.is_empty() { (named) } @else { (counted(touched, "instance")) }
                     }
                 }))
                 @if !unnamed.is_empty() {
                     (form::post(viewer, &path, None, &html! {
-                        (fields(named))
+                        (subject_fields(subject))
                         input type="hidden" name="alone" value="";
                         @for step in plan.irreversible().filter(|step| step.named) {
                             input type="hidden" name="agreed" value=(step.instance);
                         }
-                        button type="submit" { (verb) " " (text(named.component.as_str())) " alone" }
+                        button type="submit" { (verb) " " (named) " alone" }
                     }))
                 }
                 a href="/" { "Cancel, nothing is done" }
@@ -141,6 +156,13 @@ pub(super) fn fields(id: &InstanceId) -> Markup {
         input type="hidden" name="environment" value=(id.environment);
         input type="hidden" name="host" value=(id.host);
         input type="hidden" name="component" value=(id.component);
+    }
+}
+
+fn subject_fields(subject: &ActionSubject) -> Markup {
+    match subject {
+        ActionSubject::Instance(id) => fields(id),
+        ActionSubject::StoppedBy(stopped_by) => planned::fields(*stopped_by),
     }
 }
 
@@ -235,6 +257,7 @@ mod tests {
     use rta_shared::plan::{PlanBegun, PlanEnd};
 
     use super::*;
+    use crate::web::page::tests::sample;
 
     fn step(component: &str, action: ActionKind, why: &str) -> Step {
         let instance =
@@ -257,6 +280,10 @@ mod tests {
         Plan { kind: ActionKind::Stop, steps }
     }
 
+    fn kafka() -> ActionSubject {
+        ActionSubject::Instance(stop().steps[1].instance.clone())
+    }
+
     fn snapshot(steps: Vec<(StepState, String)>, end: Option<PlanEnd>) -> Snapshot {
         let by = Requester { user: "<ann>".to_owned(), address: "10.0.0.7".to_owned() };
         let begun = PlanBegun { id: 7, plan: stop(), at: Timestamp::UNIX_EPOCH, by, unrecorded: None };
@@ -265,7 +292,7 @@ mod tests {
 
     #[test]
     fn before_more_is_touched_than_was_pressed_the_page_asks() {
-        let html = confirmation(&Viewer::anybody("/"), &stop().steps[1].instance, &stop()).into_string();
+        let html = confirmation(&Viewer::anybody("/"), &kafka(), &stop()).into_string();
         for expected in [
             "<h1>Stop kafka server on h1?</h1>",
             "It also takes down: raw &lt;b&gt;writer on h1.",
@@ -287,7 +314,7 @@ mod tests {
     fn the_page_says_what_is_to_be_known_of_what_was_pressed() {
         let mut plan = stop();
         plan.steps[1].why = "detector on <h2>, whose host does not answer, needs it too".to_owned();
-        let html = confirmation(&Viewer::anybody("/"), &plan.steps[1].instance, &plan).into_string();
+        let html = confirmation(&Viewer::anybody("/"), &kafka(), &plan).into_string();
         let note = "<p class=\"why\">detector on &lt;h2&gt;, whose host does not answer, needs it too</p>";
         assert!(html.contains(note), "{html}");
     }
@@ -305,7 +332,7 @@ mod tests {
     fn a_plan_under_way_is_shown_step_by_step_and_looks_again() {
         let steps =
             vec![(StepState::UnderWay, "SIGTERM sent".to_owned()), (StepState::Waiting, String::new())];
-        let html = plan(&Viewer::anybody("/plan"), &snapshot(steps, None)).into_string();
+        let html = plan(&Viewer::anybody("/plan"), &snapshot(steps, None), &sample()).into_string();
         for expected in [
             "content=\"1\"",
             "<h1>Stop of kafka server on h1 and 1 more</h1>",
@@ -334,7 +361,7 @@ mod tests {
             cancelled: false,
         };
         let shown = snapshot(steps, Some(end));
-        let html = plan(&Viewer::anybody("/plan"), &shown).into_string();
+        let html = plan(&Viewer::anybody("/plan"), &shown, &sample()).into_string();
         for expected in [
             "0 steps done, 1 failed, 1 skipped",
             "<p class=\"said\">it did not end</p><pre>&lt;script&gt;\\u{1b}[31m\nsecond</pre>",

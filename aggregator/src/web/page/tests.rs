@@ -1,7 +1,9 @@
 //! Pages of made-up platforms.
 
 use rta_shared::config::Count;
+use rta_shared::control::Requester;
 use rta_shared::overview::{AgentOverview, EnvironmentOverview, HostOverview, InstanceOverview};
+use rta_shared::plan::PlannedStop;
 use rta_shared::probe::{ProbeReport, ProbeState};
 use rta_shared::process::{Process, ProcessId};
 use rta_shared::report::{PartReport, Watch, WatchMode};
@@ -28,6 +30,7 @@ pub(crate) fn instance(component: &str, state: Option<State>, health: Health) ->
         down_cause: None,
         autostart: None,
         maintenance: None,
+        stopped_by: None,
         has_log: false,
         since: None,
     }
@@ -312,4 +315,84 @@ fn hostile_text_stays_text() {
     agent.watch.fallback = Some("<img>\u{202e}".to_owned());
     let html = html_of(&shown);
     assert!(!html.contains("<script>") && !html.contains("<img") && !html.contains(['\u{1b}', '\u{202e}']));
+}
+
+/// The sample, where plan 5 has stopped Kafka and nothing else is wrong but what suffers from that.
+fn stopped_on_purpose() -> Overview {
+    let mut overview = sample();
+    let hosts = &mut overview.environments[0].hosts;
+    hosts.truncate(2);
+    let stop = PlannedStop {
+        plan: 5,
+        by: Requester { user: "<ann>".to_owned(), address: String::new() },
+        at: Timestamp::UNIX_EPOCH,
+    };
+    hosts[0].instances[0].reason = stop.to_string();
+    hosts[0].instances[0].stopped_by = Some(stop);
+    overview
+}
+
+#[test]
+fn planned_stop_is_quiet_and_offers_to_start_it_again() {
+    let html = html_of(&stopped_on_purpose());
+    let who = "stopped by &lt;ann&gt; <time data-ago datetime=\"1970-01-01T00:00:00Z\"";
+    for expected in [
+        "class=\"verdict planned\"><h1>1 down, 1 degraded</h1>",
+        "; 1 stopped on purpose",
+        "class=\"chip planned\"",
+        "<span class=\"health planned\"><svg class=\"icon\" width=\"16\" height=\"16\" aria-hidden=\"true\"><use href=\"#is-planned\"></use></svg>down</span>",
+        "class=\"instance planned\"",
+        "class=\"host planned\"",
+        "Stopped on purpose</h3>",
+        "1 instance affected by it: ",
+        "(<a href=\"/plan?id=5\">plan 5</a>)",
+        "<form method=\"post\" action=\"/start\" class=\"start-again\"><input type=\"hidden\" name=\"stopped_by\" value=\"5\">",
+        "Start it again</button>",
+    ] {
+        assert!(html.contains(expected), "{expected}\n{html}");
+    }
+    assert_eq!(html.matches(who).count(), 2, "in the list and at the instance: {html}");
+    assert!(!html.contains("What is wrong") && !html.contains(" down\""), "{html}");
+    // What suffers is still what it is.
+    assert!(html.contains("class=\"instance degraded\""), "{html}");
+}
+
+#[test]
+fn failure_beside_a_planned_stop_is_loud() {
+    let mut overview = stopped_on_purpose();
+    let failed = InstanceOverview {
+        reason: "it is not running".to_owned(),
+        ..instance("raw writer", Some(State::Stopped), Health::Down)
+    };
+    overview.environments[0].hosts[0].instances.push(failed);
+    let html = html_of(&overview);
+    for expected in [
+        "class=\"verdict down\"><h1>2 down, 1 degraded</h1>",
+        "class=\"chip down\"",
+        "class=\"host down\"",
+        "What is wrong</h3>",
+        "class=\"instance down\"",
+        "class=\"instance planned\"",
+    ] {
+        assert!(html.contains(expected), "{expected}\n{html}");
+    }
+}
+
+#[test]
+fn who_may_only_look_cannot_start_again_what_a_plan_stopped() {
+    let viewer = Viewer { may_act: false, ..Viewer::anybody("/") };
+    let shown = stopped_on_purpose();
+    let html = overview(&shown, &[], &Selection::default(), &viewer, Timestamp::UNIX_EPOCH).into_string();
+    assert!(html.contains("Stopped on purpose") && !html.contains("action=\"/start\""), "{html}");
+}
+
+#[test]
+fn page_of_a_plan_that_is_not_kept_says_what_is_left_of_it() {
+    let page =
+        |id| planned::stopped_by(&Viewer::anybody("/"), id, &stopped_on_purpose(), Timestamp::UNIX_EPOCH);
+    let html = page(5).unwrap().into_string();
+    for expected in ["<h1>Plan 5</h1>", "stopped by &lt;ann&gt;", "kafka server", "Start it again</button>"] {
+        assert!(html.contains(expected), "{expected}\n{html}");
+    }
+    assert!(page(6).is_none());
 }

@@ -4,16 +4,21 @@ use std::collections::BTreeMap;
 
 use maud::html;
 use rta_shared::overview::{Counts, EnvironmentOverview, HostOverview};
+use rta_shared::planned_outage::PlannedStopIndex;
 use rta_shared::text::counted;
 use rta_shared::trouble::verdict;
 
-use super::health::{icon, text};
+use super::health::{Tone, icon, text};
 use super::selection::Selection;
 use super::slug;
 use super::tree::{Node, Tag};
 
-/// The hosts of an environment by their roles, in the configuration's order.
-pub(super) fn wall(environment: &EnvironmentOverview, hosts: &[&HostOverview]) -> Node {
+/// The hosts of an environment by their roles, in the configuration's order. What is down by `planned` alone is quiet.
+pub(super) fn wall(
+    environment: &EnvironmentOverview,
+    hosts: &[&HostOverview],
+    planned: &PlannedStopIndex,
+) -> Node {
     let mut by_role: BTreeMap<&str, Vec<&HostOverview>> = BTreeMap::new();
     for host in hosts {
         let role = host.role.as_ref().map_or("", |role| role.as_str());
@@ -29,19 +34,20 @@ pub(super) fn wall(environment: &EnvironmentOverview, hosts: &[&HostOverview]) -
                 (text(title)) " " span { (counted(hosts.len(), "host")) ", " (counts.up) " up" }
             }
         };
-        let tiles = hosts.into_iter().map(|host| tile(environment, host)).collect();
+        let tiles = hosts.into_iter().map(|host| tile(environment, host, planned)).collect();
         [Node::leaf(format!("{id}:head"), &head), Node::group(id, Tag::List, "tiles", tiles)]
     });
     Node::group(id.clone(), Tag::Division, "wall", roles.collect())
 }
 
-fn tile(environment: &EnvironmentOverview, host: &HostOverview) -> Node {
+fn tile(environment: &EnvironmentOverview, host: &HostOverview, planned: &PlannedStopIndex) -> Node {
+    let tone = Tone::new(host.health, planned.explains_host(environment, host));
     let id = format!("tile:{}:{}", slug(environment.name.as_str()), slug(host.name.as_str()));
     let counts: Counts = host.instances.iter().map(|instance| instance.health).collect();
     let element = html! {
-        li id=(id) class={ "tile " (host.health) } {
+        li id=(id) class={ "tile " (tone.class()) } {
             a href=(Selection::of_host(environment, host).address()) title=(verdict(counts)) {
-                (icon(host.health)) (text(host.name.as_str())) span.unseen { " " (host.health) }
+                (icon(tone)) (text(host.name.as_str())) span.unseen { " " (host.health) }
             }
         }
     };

@@ -1,0 +1,238 @@
+//! What plans have stopped on purpose, and what has not run since.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use rta_shared::dependency::DependencyGraph;
+use rta_shared::down_cause::{DownCause, DownKind};
+use rta_shared::name::Name;
+use rta_shared::overview::{EnvironmentOverview, InstanceId};
+use rta_shared::plan::PlannedStop;
+use rta_shared::report::State;
+
+/// Time within which a report that does not show a stop yet may be older than it.
+const REPORT_DELAY: Duration = Duration::from_secs(5);
+
+/// Error of an agent's time after its correction: below the skew that is corrected.
+const CLOCK_ERROR: Duration = Duration::from_secs(5);
+
+/// The stops that hold, by the host's name: every new overview asks for those of each host.
+#[derive(Debug, Default)]
+pub(crate) struct PlannedStops(HashMap<Name, Vec<HeldStop>>);
+
+/// A stop that holds.
+#[derive(Debug)]
+struct HeldStop {
+    id: InstanceId,
+    stop: PlannedStop,
+    /// When it was noted; `None` once a report has shown it.
+    unseen_since: Option<Instant>,
+}
+
+impl PlannedStops {
+    /// Goes on with what an earlier aggregator knew.
+    pub(crate) fn new(earlier: HashMap<InstanceId, PlannedStop>) -> Self {
+        let mut stops = Self::default();
+        earlier.into_iter().for_each(|(id, stop)| stops.insert(id, stop, None));
+        stops
+    }
+
+    /// Notes that a plan has stopped an instance.
+    pub(crate) fn note(&mut self, id: InstanceId, stop: PlannedStop) {
+        self.insert(id, stop, Some(Instant::now()));
+    }
+
+    fn insert(&mut self, id: InstanceId, stop: PlannedStop, unseen_since: Option<Instant>) {
+        let of_host = self.0.entry(id.host.clone()).or_default();
+        of_host.retain(|held| held.id != id);
+        of_host.push(HeldStop { id, stop, unseen_since });
+    }
+
+    /// Writes the stops into what was concluded at the moment `now`. Returns the instances that run again, or are being
+    /// started, whose stops hold no more.
+    pub(crate) fn fill(&mut self, environments: &mut [EnvironmentOverview], now: Instant) -> Vec<InstanceId> {
+        let mut ended = Vec::new();
+        if self.0.is_empty() {
+            return ended;
+        }
+        for environment in environments {
+            for host in &mut environment.hosts {
+                let Some(of_host) = self.0.get_mut(&host.name) else { continue };
+                for instance in &mut host.instances {
+                    let is_it = |held: &HeldStop| {
+                        held.id.component == instance.component && held.id.environment == environment.name
+                    };
+                    let Some(at) = of_host.iter().position(is_it) else { continue };
+                    let held = &mut of_host[at];
+                    let cause = instance.down_cause.as_ref();
+                    match instance.state {
+                        Some(State::Stopped)
+                            if cause.is_some_and(|cause| is_of_later_run(cause, &held.stop)) =>
+                        {
+                            ended.push(of_host.swap_remove(at).id);
+                        }
+                        Some(State::Stopped) => {
+                            held.unseen_since = None;
+                            let own =
+                                cause.map_or_else(|| "it is not running".to_owned(), ToString::to_string);
+                            instance.reason = instance.reason.replacen(&own, &held.stop.to_string(), 1);
+                            instance.stopped_by = Some(held.stop.clone());
+                        }
+                        Some(State::Running | State::Partial | State::Starting) => {
+                            let may_be_older = |since| now.saturating_duration_since(since) < REPORT_DELAY;
+                            if !held.unseen_since.is_some_and(may_be_older) {
+                                ended.push(of_host.swap_remove(at).id);
+                            }
+                        }
+                        // Nothing is known of it, or it is being stopped again.
+                        Some(State::Stopping | State::Unknown) | None => {}
+                    }
+                }
+                if of_host.is_empty() {
+                    self.0.remove(&host.name);
+                }
+            }
+        }
+        ended
+    }
+
+    /// Forgets what is not in `graph` any more. Returns those instances.
+    pub(crate) fn forget_removed(&mut self, graph: &DependencyGraph) -> Vec<InstanceId> {
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        let known: HashSet<&InstanceId> = (0..graph.len()).map(|at| graph.id(at)).collect();
+        let mut removed = Vec::new();
+        self.0.retain(|_, of_host| {
+            of_host.retain(|held| {
+                let is_known = known.contains(&held.id);
+                if !is_known {
+                    removed.push(held.id.clone());
+                }
+                is_known
+            });
+            !of_host.is_empty()
+        });
+        removed
+    }
+}
+
+/// Returns true if the instance ran again after `stop`, though nobody saw that here, and ended for another reason.
+fn is_of_later_run(cause: &DownCause, stop: &PlannedStop) -> bool {
+    let is_later = cause.at.duration_since(stop.at).unsigned_abs() > CLOCK_ERROR && cause.at > stop.at;
+    let is_another = match cause.kind {
+        DownKind::NeverSeen | DownKind::Stopped { .. } => false,
+        DownKind::StartFailed { .. }
+        | DownKind::Exited { .. }
+        | DownKind::Killed { .. }
+        | DownKind::Rebooted
+        | DownKind::Unwatched
+        | DownKind::Unknown
+        | DownKind::Unmatched { .. } => true,
+    };
+    is_later && is_another
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use rta_shared::control::Requester;
+    use rta_shared::overview::Health;
+
+    use super::*;
+    use crate::web::page::tests::{instance, sample};
+
+    #[test]
+    fn stop_is_told_until_the_instance_runs_again() {
+        let mut environments = sample().environments;
+        let host = &mut environments[0].hosts[0];
+        let id = InstanceId {
+            environment: "DEV".into(),
+            host: host.name.clone(),
+            component: host.instances[0].component.clone(),
+        };
+        let noted = Instant::now();
+        let show = |stops: &mut PlannedStops, state, health, now: Instant| {
+            let mut shown = environments.clone();
+            let instance = &mut shown[0].hosts[0].instances[0];
+            instance.state = Some(state);
+            instance.health = health;
+            instance.reason = "it is not running; it also lacks zoo".to_owned();
+            let ended = stops.fill(&mut shown, now);
+            (shown[0].hosts[0].instances[0].clone(), ended)
+        };
+        let stop = PlannedStop {
+            plan: 5,
+            by: Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() },
+            at: Timestamp::UNIX_EPOCH,
+        };
+        let mut stops = PlannedStops::new(HashMap::from([(id.clone(), stop.clone())]));
+        let (shown, ended) = show(&mut stops, State::Stopped, Health::Down, noted);
+        assert_eq!(shown.stopped_by, Some(stop));
+        assert_eq!(shown.reason, "stopped by ann (plan 5); it also lacks zoo");
+        let later = Timestamp::from_second(120).unwrap();
+        assert_eq!(shown.reason_at(later), "stopped by ann 2 min ago (plan 5); it also lacks zoo");
+        assert!(ended.is_empty());
+        let (shown, ended) = show(&mut stops, State::Running, Health::Up, noted);
+        assert_eq!((shown.stopped_by, ended), (None, vec![id]));
+        // What ends by itself later was not stopped by the plan.
+        let (shown, _) = show(&mut stops, State::Stopped, Health::Down, noted);
+        assert_eq!(shown.stopped_by, None);
+    }
+
+    #[test]
+    fn stop_is_over_where_the_agent_knows_a_later_end() {
+        let id = InstanceId { environment: "DEV".into(), host: "h".into(), component: "app".into() };
+        let at = Timestamp::from_second(1_000).unwrap();
+        let stop = PlannedStop { plan: 5, by: Requester::default(), at };
+        let holds = |kind, seconds_later: i64| {
+            let mut environment = sample().environments.swap_remove(0);
+            environment.hosts.truncate(1);
+            environment.hosts[0].name = "h".into();
+            let mut down = instance("app", Some(State::Stopped), Health::Down);
+            let at = Timestamp::from_second(1_000 + seconds_later).unwrap();
+            let cause = DownCause { at, kind, last_log_line: None };
+            down.reason = format!("{cause}; it also lacks zoo");
+            down.down_cause = Some(cause);
+            environment.hosts[0].instances = vec![down];
+            let mut stops = PlannedStops::new(HashMap::from([(id.clone(), stop.clone())]));
+            let mut environments = vec![environment];
+            let ended = stops.fill(&mut environments, Instant::now());
+            let instance = environments.remove(0).hosts.remove(0).instances.remove(0);
+            assert_eq!(ended.is_empty(), instance.stopped_by.is_some());
+            let reason = "stopped by somebody (plan 5); it also lacks zoo";
+            assert_eq!(instance.reason == reason, ended.is_empty(), "{}", instance.reason);
+            ended.is_empty()
+        };
+        let killed = DownKind::Killed { signal: 9, is_clean: false, out_of_memory: false };
+        assert!(!holds(killed.clone(), 60));
+        assert!(holds(killed, -1));
+        assert!(!holds(DownKind::Unwatched, 60));
+        assert!(holds(DownKind::Stopped { by: Requester::default() }, 60));
+        assert!(holds(DownKind::NeverSeen, 60));
+    }
+
+    #[test]
+    fn report_from_before_the_stop_does_not_end_it() {
+        let id = || InstanceId { environment: "DEV".into(), host: "h".into(), component: "app".into() };
+        let stop = PlannedStop { plan: 5, by: Requester::default(), at: Timestamp::UNIX_EPOCH };
+        let shown = |state| {
+            let mut environment = sample().environments.swap_remove(0);
+            environment.hosts.truncate(1);
+            environment.hosts[0].name = "h".into();
+            environment.hosts[0].instances = vec![instance("app", Some(state), Health::Up)];
+            vec![environment]
+        };
+        let mut stops = PlannedStops::default();
+        stops.note(id(), stop);
+        let now = Instant::now();
+        assert!(stops.fill(&mut shown(State::Running), now).is_empty());
+        let mut seen = shown(State::Stopped);
+        assert!(stops.fill(&mut seen, now).is_empty());
+        assert!(seen[0].hosts[0].instances[0].stopped_by.is_some());
+        assert_eq!(stops.fill(&mut shown(State::Starting), now), [id()]);
+        // One that no report shows in time was followed by a start that nobody saw.
+        stops.note(id(), PlannedStop { plan: 6, by: Requester::default(), at: Timestamp::UNIX_EPOCH });
+        assert_eq!(stops.fill(&mut shown(State::Running), now + 2 * REPORT_DELAY), [id()]);
+    }
+}

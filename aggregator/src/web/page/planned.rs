@@ -1,0 +1,152 @@
+//! What plans stopped on purpose: told apart from what is wrong, with the button that starts it again.
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+use rta_shared::overview::{EnvironmentOverview, InstanceOverview, Overview};
+use rta_shared::plan::PlannedStop;
+use rta_shared::planned_outage::{PlannedOutage, PlannedStopIndex, planned_outages, start_again_label};
+use rta_shared::text::counted;
+use rta_shared::trouble::{Trouble, troubles};
+
+use super::causes::names;
+use super::health::{self, Tone, ago, icon, text};
+use super::instance::address;
+use super::tree::{Node, Tag};
+use super::{Shown, form, layout};
+use crate::web::viewer::Viewer;
+
+/// How many plans are listed; each other one's instances stand in their hosts' cards.
+const LISTED: usize = 20;
+
+/// The plans that stopped something of `environment` which has not run since; nothing where there are none.
+pub(super) fn outages(
+    environment: &EnvironmentOverview,
+    troubles: &[Trouble<'_>],
+    shown: &Shown<'_>,
+    id: &str,
+) -> Vec<Node> {
+    let outages = planned_outages(environment, troubles);
+    if outages.is_empty() {
+        return Vec::new();
+    }
+    let part = |name: &str| format!("{id}:{name}");
+    let more = outages.len().saturating_sub(LISTED);
+    let head = html! {
+        h3 id=(part("head")) {
+            "Stopped on purpose"
+            @if more > 0 { ", by the last " (LISTED) " of " (outages.len()) " plans" }
+        }
+    };
+    let rows = outages.iter().take(LISTED).map(|outage| {
+        let plan = outage.stop.plan;
+        let row_id = part(&plan.to_string());
+        let element = html! {
+            li #(row_id) class="trouble planned" {
+                (icon(Tone::of_instance(outage.stopped[0].instance)))
+                div {
+                    (told(outage, shown.now))
+                    (start_again(shown.viewer, plan, shown.planned.startable(plan)))
+                }
+            }
+        };
+        Node::leaf(row_id, &element)
+    });
+    vec![Node::leaf(part("head"), &head), Node::group(part("plans"), Tag::List, "causes", rows.collect())]
+}
+
+/// By whom, when, and what suffers from it.
+fn told(outage: &PlannedOutage<'_>, now: Timestamp) -> Markup {
+    html! {
+        p {
+            strong { (counted(outage.stopped.len(), "instance")) } " down: "
+            (who(outage.stop, now))
+        }
+        p.affected { (names(&outage.stopped, None)) }
+        @if !outage.affected.is_empty() {
+            p.affected { (counted(outage.affected.len(), "instance")) " affected by it: " (names(&outage.affected, None)) }
+        }
+    }
+}
+
+/// `stopped by ann 2 min ago (plan 5)`, with a link to the plan.
+fn who(stop: &PlannedStop, now: Timestamp) -> Markup {
+    html! {
+        "stopped by " (text(stop.user())) " " (ago(stop.at, now))
+        " (" a href={ "/plan?id=" (stop.plan) } { "plan " (stop.plan) } ")"
+    }
+}
+
+/// Why an instance is not up: what a plan stopped links to the plan, what follows from another instance to that.
+pub(super) fn reason(instance: &InstanceOverview, now: Timestamp) -> Markup {
+    // What else is to be said of it follows what was done.
+    let rest = instance
+        .stopped_by
+        .as_ref()
+        .and_then(|stop| Some((stop, instance.reason.strip_prefix(&stop.to_string())?)));
+    match (rest, &instance.cause) {
+        (Some((stop, rest)), cause) => html! {
+            (who(stop, now))
+            @match (cause, rest.strip_prefix("; ")) {
+                (Some(cause), Some(rest)) => { "; " a href=(address(cause)) { (text(rest)) } }
+                _ => (text(rest)),
+            }
+        },
+        (None, Some(cause)) => html! { a href=(address(cause)) { (health::reason(instance, now)) } },
+        (None, None) => health::reason(instance, now),
+    }
+}
+
+/// The button that starts `count` instances again; for those who may, where there are any.
+pub(super) fn start_again(viewer: &Viewer, plan: u64, count: usize) -> Markup {
+    if count == 0 || !viewer.may_act {
+        return html! {};
+    }
+    let label = start_again_label(count);
+    form::post(
+        viewer,
+        "/start",
+        Some("start-again"),
+        &html! {
+            (fields(plan))
+            button.start type="submit" aria-label={ (label) ", what plan " (plan) " has stopped" } { (label) }
+        },
+    )
+}
+
+/// What a form says of what the plan of this number has stopped.
+pub(super) fn fields(plan: u64) -> Markup {
+    html! { input type="hidden" name="stopped_by" value=(plan); }
+}
+
+/// The page of a plan that is not kept any more; `None` where nothing is left of what it stopped.
+pub(in crate::web) fn stopped_by(
+    viewer: &Viewer,
+    plan: u64,
+    overview: &Overview,
+    now: Timestamp,
+) -> Option<Markup> {
+    let troubles = troubles(overview);
+    let of_plan = |environment| {
+        planned_outages(environment, &troubles).into_iter().find(|outage| outage.stop.plan == plan)
+    };
+    let outages: Vec<PlannedOutage<'_>> = overview.environments.iter().filter_map(of_plan).collect();
+    if outages.is_empty() {
+        return None;
+    }
+    let body = html! {
+        main.plan {
+            div.plan-head { h1 { "Plan " (plan) } p { "What it stopped and what has not run since:" } }
+            ul.causes.troubles {
+                @for outage in &outages {
+                    li.trouble.planned { (icon(Tone::of_instance(outage.stopped[0].instance))) div { (told(outage, now)) } }
+                }
+            }
+            div.plan-line {
+                (start_again(viewer, plan, PlannedStopIndex::new(overview).startable(plan)))
+                a href="/events?kind=plan" { "What is recorded of plans" }
+                a href="/" { "Back to the overview" }
+            }
+        }
+    };
+    Some(layout::layout(viewer, &format!("Plan {plan} - rta"), &body))
+}

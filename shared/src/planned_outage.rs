@@ -1,0 +1,199 @@
+//! What plans stopped on purpose, and what suffers from that: no failure, and told apart from one.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::overview::{EnvironmentOverview, Health, HostOverview, InstanceId, Located, Overview};
+use crate::plan::PlannedStop;
+use crate::trouble::Trouble;
+
+/// The stops of one plan that hold in one environment.
+#[derive(Clone, Debug)]
+pub struct PlannedOutage<'o> {
+    /// The stop that was made last.
+    pub stop: &'o PlannedStop,
+    /// The instances that were stopped; one at least.
+    pub stopped: Vec<Located<'o>>,
+    /// Instances that are not well because of it.
+    pub affected: Vec<Located<'o>>,
+}
+
+/// Returns the planned outages of `environment`, the newest plan first. `troubles` are those of the whole overview.
+pub fn planned_outages<'o>(
+    environment: &'o EnvironmentOverview,
+    troubles: &[Trouble<'o>],
+) -> Vec<PlannedOutage<'o>> {
+    let mut outages: BTreeMap<u64, PlannedOutage<'o>> = BTreeMap::new();
+    for host in &environment.hosts {
+        for instance in &host.instances {
+            let Some(stop) = &instance.stopped_by else { continue };
+            let outage = outages.entry(stop.plan).or_insert_with(|| PlannedOutage {
+                stop,
+                stopped: Vec::new(),
+                affected: Vec::new(),
+            });
+            outage.stop = if stop.at > outage.stop.at { stop } else { outage.stop };
+            outage.stopped.push(Located { environment, host, instance });
+        }
+    }
+    for trouble in troubles.iter().filter(|trouble| trouble.environment.name == environment.name) {
+        let outage = trouble.planned_stop().and_then(|stop| outages.get_mut(&stop.plan));
+        if let Some(outage) = outage {
+            let others = trouble.affected.iter().filter(|located| located.instance.stopped_by.is_none());
+            outage.affected.extend(others);
+        }
+    }
+    outages.into_values().rev().collect()
+}
+
+/// Which instances of an overview are not up on purpose.
+#[derive(Clone, Debug, Default)]
+pub struct PlannedStopIndex {
+    /// Those that a plan stopped, and those that run and suffer from nothing but that.
+    on_purpose: HashSet<InstanceId>,
+    /// How many of each plan can be started again.
+    startable: BTreeMap<u64, usize>,
+}
+
+impl PlannedStopIndex {
+    /// Indexes `overview`.
+    pub fn new(overview: &Overview) -> Self {
+        let mut index = Self::default();
+        for located in overview.instances() {
+            if let Some(stop) = &located.instance.stopped_by {
+                index.on_purpose.insert(located.id());
+                *index.startable.entry(stop.plan).or_default() += usize::from(located.instance.startable);
+            }
+        }
+        if index.on_purpose.is_empty() {
+            return index;
+        }
+        // What is down without a plan's doing is so by itself, even where it lacks something that was stopped.
+        let suffers = |located: &Located<'_>| {
+            located.instance.health != Health::Down
+                && located.instance.cause.as_ref().is_some_and(|cause| index.on_purpose.contains(cause))
+        };
+        let affected: Vec<InstanceId> = overview.instances().filter(suffers).map(|one| one.id()).collect();
+        index.on_purpose.extend(affected);
+        index
+    }
+
+    /// Returns how many instances the plan of this number has stopped that can be started again.
+    pub fn startable(&self, plan: u64) -> usize {
+        self.startable.get(&plan).copied().unwrap_or_default()
+    }
+
+    /// Returns the plans of which something can be started again, and how much.
+    pub fn plans(&self) -> impl Iterator<Item = (u64, usize)> {
+        self.startable.iter().map(|(plan, count)| (*plan, *count)).filter(|(_, count)| *count > 0)
+    }
+
+    /// Returns true if something of the host is not up, and all of that on purpose.
+    pub fn explains_host(&self, environment: &EnvironmentOverview, host: &HostOverview) -> bool {
+        self.explains_all(host.instances.iter().map(|instance| Located { environment, host, instance }))
+    }
+
+    /// Returns true if something of the environment is not up, and all of that on purpose.
+    pub fn explains_environment(&self, environment: &EnvironmentOverview) -> bool {
+        let hosts = environment.hosts.iter();
+        self.explains_all(hosts.flat_map(|host| {
+            host.instances.iter().map(move |instance| Located { environment, host, instance })
+        }))
+    }
+
+    /// Returns true if something is not up, and all of that on purpose.
+    pub fn explains_everything(&self, overview: &Overview) -> bool {
+        self.explains_all(overview.instances())
+    }
+
+    fn explains_all<'o>(&self, instances: impl Iterator<Item = Located<'o>>) -> bool {
+        if self.on_purpose.is_empty() {
+            return false;
+        }
+        let mut bad = instances.filter(|located| located.instance.health != Health::Up).peekable();
+        bad.peek().is_some() && bad.all(|located| self.on_purpose.contains(&located.id()))
+    }
+}
+
+/// Returns `; 7 stopped on purpose`, for after a verdict; nothing where there are none.
+pub fn on_purpose_note(count: usize) -> String {
+    if count == 0 { String::new() } else { format!("; {count} stopped on purpose") }
+}
+
+/// Returns `Start these 7 again`.
+pub fn start_again_label(count: usize) -> String {
+    if count == 1 { "Start it again".to_owned() } else { format!("Start these {count} again") }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::control::Requester;
+    use crate::trouble::tests::{host, instance, overview};
+    use crate::trouble::troubles;
+
+    fn stop(plan: u64) -> Option<PlannedStop> {
+        Some(PlannedStop { plan, by: Requester::default(), at: Timestamp::UNIX_EPOCH })
+    }
+
+    /// Kafka and what needs it, with `cassandra` apart.
+    fn platform() -> Overview {
+        let down = |name: &str, cause| instance(name, Health::Down, cause);
+        let kafka = Some(("a", "kafka"));
+        let mut shown = overview(vec![
+            host("a", true, vec![down("kafka", None), instance("fine", Health::Up, None)]),
+            host("b", true, vec![down("detector", kafka), instance("writer", Health::Degraded, kafka)]),
+            host("c", true, vec![down("cassandra", None)]),
+        ]);
+        let hosts = &mut shown.environments[0].hosts;
+        hosts[0].instances[0].stopped_by = stop(5);
+        hosts[0].instances[0].startable = true;
+        hosts[1].instances[0].stopped_by = stop(5);
+        hosts[2].instances[0].stopped_by = stop(7);
+        shown
+    }
+
+    #[test]
+    fn stops_are_told_by_their_plan_with_what_suffers_from_them() {
+        let shown = platform();
+        let outages = planned_outages(&shown.environments[0], &troubles(&shown));
+        let names = |located: &[Located<'_>]| -> Vec<String> {
+            located.iter().map(|located| located.instance.component.to_string()).collect()
+        };
+        let told: Vec<_> = outages
+            .iter()
+            .map(|outage| (outage.stop.plan, names(&outage.stopped), names(&outage.affected)))
+            .collect();
+        let text = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            told,
+            [(7, text(&["cassandra"]), vec![]), (5, text(&["kafka", "detector"]), text(&["writer"])),]
+        );
+        let index = PlannedStopIndex::new(&shown);
+        assert_eq!(index.plans().collect::<Vec<_>>(), [(5, 1)], "what has no start command is not counted");
+    }
+
+    #[test]
+    fn only_what_is_bad_on_purpose_alone_is_explained() {
+        let mut shown = platform();
+        let explained = |shown: &Overview| {
+            let (index, environment) = (PlannedStopIndex::new(shown), &shown.environments[0]);
+            let hosts: Vec<bool> =
+                environment.hosts.iter().map(|host| index.explains_host(environment, host)).collect();
+            (hosts, index.explains_environment(environment), index.explains_everything(shown))
+        };
+        assert_eq!(explained(&shown), (vec![true; 3], true, true));
+        // It ended by itself, before what it lacks was stopped.
+        shown.environments[0].hosts[1].instances[0].stopped_by = None;
+        assert_eq!(explained(&shown), (vec![true, false, true], false, false));
+        let roots: Vec<String> = troubles(&shown)
+            .iter()
+            .filter(|trouble| trouble.planned_stop().is_none())
+            .map(|trouble| trouble.instance.unwrap().component.to_string())
+            .collect();
+        assert_eq!(roots, ["detector"], "a failure is not folded under what was stopped on purpose");
+        shown.environments[0].hosts[1].instances.truncate(0);
+        assert!(!explained(&shown).0[1], "nothing of it is bad");
+    }
+}
