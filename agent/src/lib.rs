@@ -17,7 +17,9 @@
 //! | [`survey`] | every process with its command line, and who listens where, for learning |
 //! | `systemd` | its units, over the system bus |
 //! | `autostart` | keeping components running |
+//! | `launched_exits` | how what the agent launched ended |
 //! | `run_history` | what each component did last: that it runs, or why it does not |
+//! | `run_recorder` | drives the run history for the owner of the report |
 //! | `state_folder` | what is remembered over the agent's end |
 //! | `maintenance` | the times in which nothing is started by itself |
 //! | `safe_open` | opening files in folders that other users can change |
@@ -44,6 +46,7 @@ mod control;
 mod gone;
 mod inspect;
 mod inspection;
+mod launched_exits;
 pub mod lock;
 mod logs;
 mod machine;
@@ -54,6 +57,7 @@ mod procfs;
 pub mod reload;
 mod request_target;
 mod run_history;
+mod run_recorder;
 mod safe_open;
 pub mod scan;
 mod serve;

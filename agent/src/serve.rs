@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 use crate::authorize::authorize;
-use crate::autostart::{Autostarts, keep_running};
+use crate::autostart::keep_running;
 use crate::certificate;
 use crate::control::action::Actions;
 use crate::control::cgroup::Groups;
@@ -28,7 +28,7 @@ use crate::reload::{ConfigFolder, Reloader};
 use crate::service::Service;
 use crate::state_folder::Memory;
 use crate::watch::WatchOptions;
-use crate::worker::{Worker, WorkerInputs};
+use crate::worker::{Autostarts, Worker, WorkerInputs};
 
 /// What is still being answered at shutdown has this long to end.
 const GRACE: Duration = Duration::from_secs(2);

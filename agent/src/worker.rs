@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rta_shared::autostart::Autostart;
 use rta_shared::config::{HostComponent, HostConfig, host_changes};
 use rta_shared::control::Hold;
 use rta_shared::impairment::ImpairmentList;
@@ -18,10 +19,11 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::autostart::{Autostarts, Exits};
 use crate::gone::Gone;
+use crate::launched_exits::Exits;
 use crate::probe::Probes;
-use crate::run_history::{ExitStatuses, FailedStart, RunRecorder};
+use crate::run_history::{ExitStatuses, FailedStart};
+use crate::run_recorder::RunRecorder;
 use crate::state_folder::Memory;
 use crate::systemd::{Systemd, Units, follow};
 use crate::usage::Gauge;
@@ -49,6 +51,9 @@ enum Request {
     /// Works by another configuration, or tells why one was refused.
     Configure(Result<HostConfig, String>, oneshot::Sender<Vec<String>>),
 }
+
+/// How each component is kept running that ever is.
+pub(crate) type Autostarts = HashMap<Name, Autostart>;
 
 /// What the worker is told by the agent's other tasks.
 pub(crate) struct WorkerInputs {

@@ -15,13 +15,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::Autostarts;
-use super::policy::{Keeper, Moment, Seen, Verdict};
+use super::policy::{End, Keeper, Moment, Seen, Verdict};
 use super::unmet::unmet;
 use crate::control::action::{Actions, Origin};
 use crate::maintenance::{next_end, quiet};
 use crate::prerequisites::Told;
 use crate::state_folder::{Changes, Finished, Remembered};
+use crate::worker::Autostarts;
 
 /// The longest that is slept, so that a clock that steps does not make an end of maintenance late.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -254,7 +254,8 @@ impl Kept {
             State::Starting if report.awaits_probe() => Seen::Running,
             State::Stopped => {
                 let success = &self.keeper.rule().success;
-                Seen::Stopped(actions.worker.exits().of(&report.component, &self.pids, success))
+                let status = actions.worker.exits().status_among(&report.component, &self.pids);
+                Seen::Stopped(status.map(|status| End::new(status, success)))
             }
             State::Starting | State::Stopping => Seen::Acting,
             State::Partial | State::Unknown => Seen::Unclear,

@@ -1,11 +1,13 @@
 //! When a component is started again. Pure: the time and what was seen are given.
 
 use std::collections::VecDeque;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rta_shared::autostart::Autostart;
-use rta_shared::config::{RestartRule, RestartWhen};
+use rta_shared::config::{RestartRule, RestartWhen, SuccessExitStatus};
 use tokio::time::Instant;
 
 use super::unmet::Unmet;
@@ -46,6 +48,18 @@ pub(crate) struct End {
     pub(crate) is_well: bool,
     /// `with exit status 1`.
     pub(crate) how: String,
+}
+
+impl End {
+    /// Returns the end by `status`; `success` says which ends are no failures.
+    pub(crate) fn new(status: ExitStatus, success: &SuccessExitStatus) -> Self {
+        let how = match (status.code(), status.signal()) {
+            (Some(code), _) => format!("with exit status {code}"),
+            (None, Some(signal)) => format!("by signal {signal}"),
+            (None, None) => format!("with {status}"),
+        };
+        Self { is_well: success.is_clean(status), how }
+    }
 }
 
 /// What a report shows of a component.

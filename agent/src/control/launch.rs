@@ -25,11 +25,10 @@ use super::gate::{ChildGate, Gate, gate};
 use super::held::{Held, still_there};
 use super::launch_record::{LAUNCH_ID, Launch, monotonic_ms, new_launch_id};
 use super::launches::Launches;
-use super::log_tail::{length, log_tail};
 use super::refusal::Refusal;
 use crate::cgroup_mount::Freezers;
 use crate::clean_start::{Account, CleanStart, environment_file};
-use crate::logs::LogPath;
+use crate::logs::{LogPath, length, log_tail};
 use crate::procfs::Proc;
 
 /// How long a launch that is given up has to end before it is killed.

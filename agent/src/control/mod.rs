@@ -14,7 +14,7 @@
 //! | `supervisor` | what else would bring it back |
 //! | `suspension` | processes that cannot act on a signal, as sentences |
 //! | `restart` | both |
-//! | `launch`, `ending`, `log_tail` | running a command detached, and how it ended |
+//! | `launch`, `ending` | running a command detached, and how it ended |
 //! | `table`, `scope` | who is whose child; what belongs to a component |
 //! | `gate` | a child that waits until it is on record |
 //! | `launches`, `launch_record` | what was begun, kept for the next agent |
@@ -34,7 +34,6 @@ mod held;
 pub(crate) mod launch;
 mod launch_record;
 pub(crate) mod launches;
-pub(crate) mod log_tail;
 mod marks;
 mod news;
 mod probing;

@@ -11,11 +11,10 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::eyes::{Eyes, pids, pids_text};
-use super::log_tail::{length, log_tail};
 use super::news::News;
 use super::probing::{Well, Wellness};
 use super::refusal::{Refusal, off_the_runtime};
-use crate::logs::LogPath;
+use crate::logs::{LogPath, length, log_tail};
 use crate::systemd::{Standing, Systemd, Trouble, Verb, undone};
 
 /// How often the processes are looked at in the meantime.

@@ -5,12 +5,14 @@
 //! | `lines` | from bytes to lines, long ones cut; pure |
 //! | `log_path` | where a component's log is, and whose it is |
 //! | `file` | the log as a file: its end, what was added, rotation |
+//! | `tail` | the last lines since a launch |
 //! | `journal` | the journal of a systemd unit as the log of its component |
 
 mod file;
 mod journal;
 mod lines;
 mod log_path;
+mod tail;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use self::file::LogFile;
 use self::journal::Journal;
 pub(crate) use self::log_path::LogPath;
+pub(crate) use self::tail::{last_line, length, log_tail};
 
 /// The most lines that are read back.
 pub(crate) const MOST_LINES: usize = 10_000;

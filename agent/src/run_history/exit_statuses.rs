@@ -5,6 +5,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::sync::Arc;
 
+use rta_shared::config::SuccessExitStatus;
+use rta_shared::down_cause::DownKind;
 use tokio::sync::watch;
 
 /// Maximum number of kept records. Far fewer than there are PIDs, so that no record is of an earlier process with the
@@ -24,10 +26,10 @@ struct ExitLog {
 
 /// Exit status of one process, and its position among all ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ExitRecord {
-    pub(super) status: ExitStatus,
+pub(crate) struct ExitRecord {
+    pub(crate) status: ExitStatus,
     /// Greater for one that ended later.
-    pub(super) order: u64,
+    pub(crate) order: u64,
 }
 
 impl ExitStatuses {
@@ -49,12 +51,12 @@ impl ExitStatuses {
     }
 
     /// Returns the record of the process `pid`; `None` if there is none, or none yet.
-    pub(super) fn of(&self, pid: u32) -> Option<ExitRecord> {
+    pub(crate) fn of(&self, pid: u32) -> Option<ExitRecord> {
         find(&self.0.borrow(), pid)
     }
 
     /// Waits for the exit status of the process `pid`.
-    pub(super) async fn wait_for(&self, pid: u32) -> ExitStatus {
+    pub(crate) async fn wait_for(&self, pid: u32) -> ExitStatus {
         let mut statuses = self.0.subscribe();
         loop {
             if let Some(ending) = find(&statuses.borrow_and_update(), pid) {
@@ -70,6 +72,16 @@ impl ExitStatuses {
 
 fn find(statuses: &ExitLog, pid: u32) -> Option<ExitRecord> {
     statuses.kept.iter().rev().find(|(known, _)| *known == pid).map(|(_, ending)| *ending)
+}
+
+/// Returns the kind of an end with this exit status, judged by a component's rule.
+pub(crate) fn kind_of(status: ExitStatus, success: &SuccessExitStatus) -> DownKind {
+    let is_clean = success.is_clean(status);
+    match (status.code(), status.signal()) {
+        (Some(status), _) => DownKind::Exited { status, is_clean },
+        (None, Some(signal)) => DownKind::Killed { signal, is_clean, out_of_memory: false },
+        (None, None) => DownKind::Unknown,
+    }
 }
 
 #[cfg(test)]

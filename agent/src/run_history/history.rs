@@ -1,12 +1,11 @@
 //! From what is observed of components to why each does not run. Pure: the time and what was seen are given.
 
 use std::collections::{BTreeMap, HashMap};
-use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rta_shared::config::{HostComponent, SuccessExitStatus};
+use rta_shared::config::HostComponent;
 use rta_shared::control::{ActionKind, Hold};
 use rta_shared::down_cause::{DownCause, DownKind};
 use rta_shared::name::Name;
@@ -14,7 +13,7 @@ use rta_shared::process::{Process, ProcessId};
 use rta_shared::text::{cut, printable};
 use serde::{Deserialize, Serialize};
 
-use super::exit_statuses::ExitRecord;
+use super::exit_statuses::{ExitRecord, kind_of};
 use super::inquiry::{ExitInquiry, InquiryResult};
 use crate::logs::LogPath;
 
@@ -55,11 +54,11 @@ struct RecordedRun {
 
 /// Current boot of the host.
 #[derive(Clone, Debug)]
-pub(super) struct HostBoot {
+pub(crate) struct HostBoot {
     /// `/proc/sys/kernel/random/boot_id`
-    pub(super) id: String,
+    pub(crate) id: String,
     /// Time of the boot; `None` if the host does not report it.
-    pub(super) at: Option<Timestamp>,
+    pub(crate) at: Option<Timestamp>,
 }
 
 /// A start that failed.
@@ -80,18 +79,18 @@ impl FailedStart {
 }
 
 /// One component as it is seen at one moment.
-pub(super) struct ComponentObservation<'a> {
-    pub(super) component: &'a HostComponent,
-    pub(super) processes: &'a [Process],
+pub(crate) struct ComponentObservation<'a> {
+    pub(crate) component: &'a HostComponent,
+    pub(crate) processes: &'a [Process],
     /// Action under way on it.
-    pub(super) hold: Option<&'a Hold>,
+    pub(crate) hold: Option<&'a Hold>,
     /// Returns the exit record of a process, if it is known.
-    pub(super) ending: &'a dyn Fn(u32) -> Option<ExitRecord>,
+    pub(crate) ending: &'a dyn Fn(u32) -> Option<ExitRecord>,
 }
 
 /// Records of all components of a host.
 #[derive(Debug)]
-pub(super) struct RunHistory {
+pub(crate) struct RunHistory {
     records: BTreeMap<Name, RunRecord>,
     live: HashMap<Name, LiveState>,
     boot: HostBoot,
@@ -111,12 +110,12 @@ struct LiveState {
 
 impl RunHistory {
     /// Continues with the `records` of an earlier agent.
-    pub(super) fn new(records: BTreeMap<Name, RunRecord>, boot: HostBoot) -> Self {
+    pub(crate) fn new(records: BTreeMap<Name, RunRecord>, boot: HostBoot) -> Self {
         Self { records, live: HashMap::new(), boot, is_changed: false }
     }
 
     /// Processes an observation made at `now`. Returns the inquiry to make if the component has just ended.
-    pub(super) fn observe(&mut self, seen: &ComponentObservation<'_>, now: Timestamp) -> Option<ExitInquiry> {
+    pub(crate) fn observe(&mut self, seen: &ComponentObservation<'_>, now: Timestamp) -> Option<ExitInquiry> {
         let name = &seen.component.name;
         let is_first = !self.live.contains_key(name);
         let live = self.live.entry(name.clone()).or_default();
@@ -144,7 +143,7 @@ impl RunHistory {
 
     /// Processes the result of the inquiry about the process `id` of `component`. It is dropped if that process is no longer
     /// the reason why the component is down.
-    pub(super) fn learn(&mut self, component: &Name, id: ProcessId, answer: InquiryResult) {
+    pub(crate) fn learn(&mut self, component: &Name, id: ProcessId, answer: InquiryResult) {
         if self.live.get(component).is_none_or(|live| live.ended != Some(id)) {
             return;
         }
@@ -164,7 +163,7 @@ impl RunHistory {
     }
 
     /// Records that a start of `component` failed at `now`. This says more than how its processes ended.
-    pub(super) fn start_failed(&mut self, component: &Name, failed: FailedStart, now: Timestamp) {
+    pub(crate) fn start_failed(&mut self, component: &Name, failed: FailedStart, now: Timestamp) {
         let Some(record) = self.records.get_mut(component) else { return };
         let FailedStart { reason, last_log_line } = failed;
         record.cause = Some(DownCause { at: now, kind: DownKind::StartFailed { reason }, last_log_line });
@@ -173,14 +172,14 @@ impl RunHistory {
     }
 
     /// Returns the reason why `component`, which is stopped, does not run; `None` before its first observation.
-    pub(super) fn cause(&self, component: &Name) -> Option<DownCause> {
+    pub(crate) fn cause(&self, component: &Name) -> Option<DownCause> {
         let record = self.records.get(component)?;
         let never = || DownCause { at: record.watched_since, kind: DownKind::NeverSeen, last_log_line: None };
         Some(record.cause.clone().unwrap_or_else(never))
     }
 
     /// Removes the components for which `is_kept` is false.
-    pub(super) fn retain(&mut self, is_kept: impl Fn(&Name) -> bool) {
+    pub(crate) fn retain(&mut self, is_kept: impl Fn(&Name) -> bool) {
         let before = self.records.len();
         self.records.retain(|name, _| is_kept(name));
         self.live.retain(|name, _| is_kept(name));
@@ -188,12 +187,12 @@ impl RunHistory {
     }
 
     /// Returns the records to store.
-    pub(super) fn records(&self) -> &BTreeMap<Name, RunRecord> {
+    pub(crate) fn records(&self) -> &BTreeMap<Name, RunRecord> {
         &self.records
     }
 
     /// Returns whether the records have changed since the last call.
-    pub(super) fn take_change(&mut self) -> bool {
+    pub(crate) fn take_change(&mut self) -> bool {
         std::mem::take(&mut self.is_changed)
     }
 }
@@ -206,16 +205,6 @@ impl LiveState {
         let gone = self.processes.extract_if(.., |id| is_gone(id)).map(|id| (id, now));
         self.gone.extend(gone);
         self.gone.drain(..self.gone.len().saturating_sub(GONE));
-    }
-}
-
-/// Returns the kind of an end with this exit status, judged by a component's rule.
-pub(super) fn kind_of(status: ExitStatus, success: &SuccessExitStatus) -> DownKind {
-    let is_clean = success.is_clean(status);
-    match (status.code(), status.signal()) {
-        (Some(status), _) => DownKind::Exited { status, is_clean },
-        (None, Some(signal)) => DownKind::Killed { signal, is_clean, out_of_memory: false },
-        (None, None) => DownKind::Unknown,
     }
 }
 

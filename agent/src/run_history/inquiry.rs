@@ -10,12 +10,10 @@ use rta_shared::down_cause::DownKind;
 use rta_shared::name::Name;
 use rta_shared::process::ProcessId;
 
-use super::exit_statuses::ExitStatuses;
-use super::history::kind_of;
+use super::exit_statuses::{ExitStatuses, kind_of};
 use super::kernel_log::killed_for_lack_of_memory;
-use crate::autostart::Exits;
-use crate::control::log_tail;
-use crate::logs::LogPath;
+use crate::launched_exits::Exits;
+use crate::logs::{LogPath, last_line};
 use crate::procfs::Proc;
 
 /// Time limit for an exit status to become known after the process was found to be gone.
@@ -25,25 +23,25 @@ const KILL: i32 = 9;
 
 /// A process about whose end to inquire.
 #[derive(Clone, Debug)]
-pub(super) struct ExitInquiry {
-    pub(super) component: Name,
-    pub(super) id: ProcessId,
+pub(crate) struct ExitInquiry {
+    pub(crate) component: Name,
+    pub(crate) id: ProcessId,
     /// Start time of the run; a log not written since then says nothing about it.
-    pub(super) started_at: Option<Timestamp>,
+    pub(crate) started_at: Option<Timestamp>,
     /// Exit status, if it is known already.
-    pub(super) status: Option<ExitStatus>,
+    pub(crate) status: Option<ExitStatus>,
     /// It ended while no agent watched, so that its exit status will not become known.
-    pub(super) is_unwatched: bool,
-    pub(super) success: SuccessExitStatus,
-    pub(super) log: Option<LogPath>,
+    pub(crate) is_unwatched: bool,
+    pub(crate) success: SuccessExitStatus,
+    pub(crate) log: Option<LogPath>,
 }
 
 /// Result of an inquiry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct InquiryResult {
+pub(crate) struct InquiryResult {
     /// Kind of the end; `None` if nothing new was found.
-    pub(super) kind: Option<DownKind>,
-    pub(super) last_log_line: Option<String>,
+    pub(crate) kind: Option<DownKind>,
+    pub(crate) last_log_line: Option<String>,
 }
 
 /// Returns whether the process still exists, and only stopped matching.
@@ -57,7 +55,7 @@ async fn is_there(id: ProcessId) -> bool {
 }
 
 /// Collects what can be known about an end.
-pub(super) async fn inquire(inquiry: ExitInquiry, exits: Exits, statuses: ExitStatuses) -> InquiryResult {
+pub(crate) async fn inquire(inquiry: ExitInquiry, exits: Exits, statuses: ExitStatuses) -> InquiryResult {
     let ExitInquiry { component, id, started_at, status, is_unwatched, success, log } = inquiry;
     if status.is_none() && is_there(id).await {
         let kind = DownKind::Unmatched { pid: id.pid };
@@ -83,7 +81,7 @@ pub(super) async fn inquire(inquiry: ExitInquiry, exits: Exits, statuses: ExitSt
     // Off the runtime: the disk may hang.
     let read = tokio::task::spawn_blocking(move || {
         let lacked_memory = may_lack_memory && killed_for_lack_of_memory(id);
-        (lacked_memory, log.and_then(|log| log_tail::last_line(&log, started_at)))
+        (lacked_memory, log.and_then(|log| last_line(&log, started_at)))
     });
     match read.await {
         Ok((true, last_log_line)) => {

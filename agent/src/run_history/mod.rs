@@ -7,14 +7,12 @@
 //! | `exit_statuses` | how processes ended, as the kernel's events tell it |
 //! | `inquiry` | what is asked after an end: its exit status, the log's last line, the kernel's log |
 //! | `kernel_log` | which processes the kernel killed for lack of memory |
-//! | `recorder` | drives all these for the owner of the report |
 
 mod exit_statuses;
 mod history;
 mod inquiry;
 mod kernel_log;
-mod recorder;
 
-pub(crate) use self::exit_statuses::ExitStatuses;
-pub(crate) use self::history::{FailedStart, RunRecord};
-pub(crate) use self::recorder::RunRecorder;
+pub(crate) use self::exit_statuses::{ExitRecord, ExitStatuses};
+pub(crate) use self::history::{ComponentObservation, FailedStart, HostBoot, RunHistory, RunRecord};
+pub(crate) use self::inquiry::{InquiryResult, inquire};

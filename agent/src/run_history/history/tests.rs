@@ -1,5 +1,6 @@
 use rta_shared::config::{RestartRule, StopRule};
 use rta_shared::control::Requester;
+use std::os::unix::process::ExitStatusExt as _;
 
 use super::*;
 

@@ -9,10 +9,10 @@ use rta_shared::process::ProcessId;
 use rta_shared::report::{ComponentReport, State};
 use tokio::task::{Id, JoinSet};
 
-use super::exit_statuses::{ExitRecord, ExitStatuses};
-use super::history::{ComponentObservation, FailedStart, HostBoot, RunHistory};
-use super::inquiry::{InquiryResult, inquire};
-use crate::autostart::Exits;
+use crate::launched_exits::Exits;
+use crate::run_history::{
+    ComponentObservation, ExitRecord, ExitStatuses, FailedStart, HostBoot, InquiryResult, RunHistory, inquire,
+};
 use crate::state_folder::Memory;
 
 /// Keeps the run history of a host's components up to date.

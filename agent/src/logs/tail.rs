@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rta_shared::mask::masked_text;
 use rta_shared::text::{cut, printable};
 
-use crate::logs::LogPath;
+use super::LogPath;
 
 /// How many lines are shown, and how many bytes are looked at for them, and shown at most.
 const LINES: usize = 10;

@@ -1,14 +1,10 @@
 //! How what the agent launched ended.
 
 use std::collections::HashMap;
-use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
-use rta_shared::config::SuccessExitStatus;
 use rta_shared::name::Name;
 use tokio::sync::watch;
-
-use super::policy::End;
 
 /// How each component's launched process ended; clones share it.
 #[derive(Clone, Debug)]
@@ -58,17 +54,9 @@ impl Exits {
         self.0.subscribe()
     }
 
-    /// How the launched process of `component` ended, if it is among `pids`, which were its last; `success` says
-    /// which ends are no failures.
-    pub(crate) fn of(&self, component: &Name, pids: &[u32], success: &SuccessExitStatus) -> Option<End> {
-        let exits = self.0.borrow();
-        let (_, status) = exits.get(component).filter(|(pid, _)| pids.contains(pid))?;
-        let how = match (status.code(), status.signal()) {
-            (Some(code), _) => format!("with exit status {code}"),
-            (None, Some(signal)) => format!("by signal {signal}"),
-            (None, None) => format!("with {status}"),
-        };
-        Some(End { is_well: success.is_clean(*status), how })
+    /// Returns how the launched process of `component` ended, if it is among `pids`, which were its last.
+    pub(crate) fn status_among(&self, component: &Name, pids: &[u32]) -> Option<ExitStatus> {
+        self.0.borrow().get(component).filter(|(pid, _)| pids.contains(pid)).map(|(_, status)| *status)
     }
 }
 
