@@ -12,6 +12,7 @@ use rta_shared::plan::{Conduct, Wish};
 use serde::Deserialize;
 use tonic::Code;
 
+use super::action_subject::ActionSubject;
 use super::page;
 use super::viewer::Viewer;
 use crate::operations::{NotBegun, Operations, requester};
@@ -25,29 +26,6 @@ const NOTHING: &str = "Nothing was done";
 
 /// What a form says: its fields, in their order.
 type Fields = Vec<(String, String)>;
-
-/// What a button is for.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum ActionSubject {
-    /// An instance.
-    Instance(InstanceId),
-    /// What the plan of this number has stopped.
-    StoppedBy(u64),
-}
-
-impl ActionSubject {
-    fn wish(&self) -> Wish {
-        match self {
-            Self::Instance(instance) => Wish {
-                component: instance.component.as_str().to_owned(),
-                environment: instance.environment.as_str().to_owned(),
-                host: instance.host.as_str().to_owned(),
-                ..Wish::default()
-            },
-            Self::StoppedBy(plan) => Wish { stopped_by: *plan, ..Wish::default() },
-        }
-    }
-}
 
 /// What a button is for, and what else may be touched.
 #[derive(Debug, PartialEq, Eq)]

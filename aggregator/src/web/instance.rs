@@ -12,7 +12,8 @@ use rta_shared::overview::InstanceId;
 use rta_shared::plan::Wish;
 use serde::Deserialize;
 
-use super::actions::{ActionSubject, id_of, refused};
+use super::action_subject::ActionSubject;
+use super::actions::{id_of, refused};
 use super::log::tail;
 use super::page::{self, LookedUp};
 use super::viewer::Viewer;

@@ -4,7 +4,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`guard`] | who may ask: host names, origins, headers |
-//! | `actions` | what the buttons do |
+//! | `actions`, `action_subject` | what the buttons do, and to what |
 //! | `address` | addresses of pages |
 //! | `admit` | who asks, and whether they may |
 //! | `client` | where a request comes from, also through trusted proxies |
@@ -24,6 +24,7 @@
 //! | `viewer` | whom a page is made for |
 //! | `which` | which instance an address is of |
 
+mod action_subject;
 mod actions;
 mod address;
 mod admit;

@@ -1,17 +1,15 @@
 //! What is wrong in an environment: the root causes, each with what it takes down.
 
 use jiff::Timestamp;
-use maud::{Markup, html};
-use rta_shared::overview::{EnvironmentOverview, HostOverview, Located};
+use maud::html;
+use rta_shared::overview::{EnvironmentOverview, Located};
 use rta_shared::trouble::{Trouble, consequence};
 
 use super::health::{ago, icon, lasting, reason, text};
-use super::instance::address;
+use super::links::{address, names};
 use super::tree::{Node, Tag};
 use super::{Shown, anchor, maintenance, planned, slug};
 
-/// How many of the instances that a cause takes down are named.
-const NAMED: usize = 12;
 /// How many causes are seen at once.
 const SEEN: usize = 10;
 /// How many causes are listed.
@@ -113,16 +111,4 @@ fn cause(trouble: &Trouble<'_>, now: Timestamp) -> Node {
         }
     };
     Node::leaf(id, &element)
-}
-
-/// The first of `instances`, each a link; their hosts where they are not on `host`.
-pub(super) fn names(instances: &[Located<'_>], host: Option<&HostOverview>) -> Markup {
-    html! {
-        @for (at, other) in instances.iter().take(NAMED).enumerate() {
-            @if at > 0 { ", " }
-            a href=(address(&other.id())) { (text(other.instance.component.as_str())) }
-            @if host.is_none_or(|host| other.host.name != host.name) { " on " (text(other.host.name.as_str())) }
-        }
-        @if instances.len() > NAMED { " and " (instances.len() - NAMED) " more" }
-    }
 }

@@ -10,12 +10,12 @@ use rta_shared::process::Process;
 use rta_shared::report::State;
 
 use super::health::{Tone, ago, badge, icon, lasting, text};
-use super::instance::{address, named};
 use super::layout::{self, Frame};
+use super::links::{address, named};
 use super::looked_up::LookedUp;
-use super::plan::{capitalised, fields};
+use super::plan::capitalised;
 use super::tree::{Node, Tag};
-use super::{maintenance, planned};
+use super::{form, maintenance, planned};
 use crate::detail::{Detail, health};
 use crate::web::address::with_query;
 use crate::web::viewer::Viewer;
@@ -136,7 +136,7 @@ fn buttons(located: Located<'_>) -> Markup {
             @for kind in kinds {
                 form method="get" action="/preview" {
                     input type="hidden" name="action" value=(kind.word());
-                    (fields(&id))
+                    (form::instance_fields(&id))
                     button type="submit" class=(kind.word()) { (capitalised(kind.word())) "…" }
                 }
             }

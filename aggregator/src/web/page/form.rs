@@ -1,7 +1,9 @@
 //! Forms that change something.
 
 use maud::{Markup, html};
+use rta_shared::overview::InstanceId;
 
+use crate::web::action_subject::ActionSubject;
 use crate::web::viewer::Viewer;
 
 /// A form of `viewer` that posts to `path`; `class` for the stylesheet.
@@ -12,4 +14,26 @@ pub(super) fn post(viewer: &Viewer, path: &str, class: Option<&str>, content: &M
             (content)
         }
     }
+}
+
+/// Renders the fields that name an instance.
+pub(super) fn instance_fields(id: &InstanceId) -> Markup {
+    html! {
+        input type="hidden" name="environment" value=(id.environment);
+        input type="hidden" name="host" value=(id.host);
+        input type="hidden" name="component" value=(id.component);
+    }
+}
+
+/// Renders the fields that name an action's subject.
+pub(super) fn subject_fields(subject: &ActionSubject) -> Markup {
+    match subject {
+        ActionSubject::Instance(id) => instance_fields(id),
+        ActionSubject::StoppedBy(stopped_by) => plan_fields(*stopped_by),
+    }
+}
+
+/// Renders the field that names the instances which a plan has stopped.
+pub(super) fn plan_fields(plan: u64) -> Markup {
+    html! { input type="hidden" name="stopped_by" value=(plan); }
 }

@@ -8,7 +8,7 @@ use rta_shared::text::counted;
 
 use super::events::{choice, sorted};
 use super::health::{badge, text};
-use super::instance::address;
+use super::links::address;
 use super::sparkline::sparkline;
 use super::strip::{legend, strip};
 use super::{config, layout};

@@ -3,14 +3,13 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 use rta_shared::human::{memory, percent};
-use rta_shared::overview::{Health, InstanceId, InstanceOverview, Located};
+use rta_shared::overview::{Health, InstanceOverview, Located};
 use rta_shared::probe::ProbeState;
 use rta_shared::report::{PartReport, State};
 
 use super::health::{Tone, badge, lasting, text};
-use super::plan::fields;
+use super::links::{address, log_address};
 use super::{Shown, anchor, form, maintenance, planned};
-use crate::web::address::with_query;
 use crate::web::viewer::Viewer;
 
 /// The instance's row in its host's card.
@@ -73,26 +72,6 @@ fn details(located: Located<'_>, now: Timestamp) -> Markup {
     }
 }
 
-/// The instance's own page.
-pub(super) fn address(id: &InstanceId) -> String {
-    named("/instance", id, &[])
-}
-
-/// Where the instance's log is shown.
-pub(super) fn log_address(id: &InstanceId) -> String {
-    named("/log", id, &[])
-}
-
-/// An address in whose query an instance is named, before what `more` says.
-pub(super) fn named(path: &str, id: &InstanceId, more: &[(&str, &str)]) -> String {
-    let named = [
-        ("environment", id.environment.as_str()),
-        ("host", id.host.as_str()),
-        ("component", id.component.as_str()),
-    ];
-    with_query(path, &[&named, more].concat())
-}
-
 /// `driver 0/1 missing`: what is not right is said in a word too.
 fn tally(part: &PartReport) -> Markup {
     let word = match (part.missing(), part.running, part.surplus()) {
@@ -126,7 +105,7 @@ fn control(viewer: &Viewer, located: Located<'_>) -> Markup {
 fn button(viewer: &Viewer, path: &str, word: &str, located: Located<'_>) -> Markup {
     let id = located.id();
     let content = html! {
-        (fields(&id))
+        (form::instance_fields(&id))
         button type="submit" class=(word.to_lowercase())
             aria-label={ (word) " " (text(id.component.as_str())) " on " (text(id.host.as_str())) } { (word) }
     };

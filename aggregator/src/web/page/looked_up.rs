@@ -11,7 +11,7 @@ use rta_shared::text::printable_line;
 
 use super::events::row as event_row;
 use super::health::text;
-use super::instance::{log_address, named};
+use super::links::{log_address, named};
 use super::sparkline::sparkline;
 use super::strip::{legend, strip};
 use super::tree::Node;

@@ -13,6 +13,7 @@ mod history;
 mod host;
 mod instance;
 mod layout;
+mod links;
 mod log;
 mod looked_up;
 mod maintenance;

@@ -13,7 +13,7 @@ use super::tree::{Node, Tag};
 use super::{form, layout, planned};
 use crate::plan::account::Snapshot;
 use crate::plan::agree;
-use crate::web::actions::ActionSubject;
+use crate::web::action_subject::ActionSubject;
 use crate::web::viewer::Viewer;
 
 /// How soon the page looks again while the plan is under way, in seconds.
@@ -126,7 +126,7 @@ pub(in crate::web) fn confirmation(viewer: &Viewer, subject: &ActionSubject, pla
             }
             div.plan-line {
                 (form::post(viewer, &path, None, &html! {
-                    (subject_fields(subject))
+                    (form::subject_fields(subject))
                     @for id in plan.to_be_agreed() { input type="hidden" name="agreed" value=(id); }
                     button.primary type="submit" {
                         (verb) " "
@@ -135,7 +135,7 @@ pub(in crate::web) fn confirmation(viewer: &Viewer, subject: &ActionSubject, pla
                 }))
                 @if !unnamed.is_empty() {
                     (form::post(viewer, &path, None, &html! {
-                        (subject_fields(subject))
+                        (form::subject_fields(subject))
                         input type="hidden" name="alone" value="";
                         @for step in plan.irreversible().filter(|step| step.named) {
                             input type="hidden" name="agreed" value=(step.instance);
@@ -148,22 +148,6 @@ pub(in crate::web) fn confirmation(viewer: &Viewer, subject: &ActionSubject, pla
         }
     };
     layout::layout(viewer, &format!("{} - rta", text(&question)), &body)
-}
-
-/// What a form says of the instance that it is for.
-pub(super) fn fields(id: &InstanceId) -> Markup {
-    html! {
-        input type="hidden" name="environment" value=(id.environment);
-        input type="hidden" name="host" value=(id.host);
-        input type="hidden" name="component" value=(id.component);
-    }
-}
-
-fn subject_fields(subject: &ActionSubject) -> Markup {
-    match subject {
-        ActionSubject::Instance(id) => fields(id),
-        ActionSubject::StoppedBy(stopped_by) => planned::fields(*stopped_by),
-    }
 }
 
 /// The instance that the field "agreed" of that page names.

@@ -3,14 +3,13 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 use rta_shared::overview::{EnvironmentOverview, InstanceOverview, Overview};
-use rta_shared::plan::PlannedStop;
 use rta_shared::planned_outage::{PlannedOutage, PlannedStopIndex, planned_outages, start_again_label};
+use rta_shared::planned_stop::PlannedStop;
 use rta_shared::text::counted;
 use rta_shared::trouble::{Trouble, troubles};
 
-use super::causes::names;
 use super::health::{self, Tone, ago, icon, text};
-use super::instance::address;
+use super::links::{address, names};
 use super::tree::{Node, Tag};
 use super::{Shown, form, layout};
 use crate::web::viewer::Viewer;
@@ -107,15 +106,10 @@ pub(super) fn start_again(viewer: &Viewer, plan: u64, count: usize) -> Markup {
         "/start",
         Some("start-again"),
         &html! {
-            (fields(plan))
+            (form::plan_fields(plan))
             button.start type="submit" aria-label={ (label) ", what plan " (plan) " has stopped" } { (label) }
         },
     )
-}
-
-/// What a form says of what the plan of this number has stopped.
-pub(super) fn fields(plan: u64) -> Markup {
-    html! { input type="hidden" name="stopped_by" value=(plan); }
 }
 
 /// The page of a plan that is not kept any more; `None` where nothing is left of what it stopped.

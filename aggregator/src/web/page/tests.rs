@@ -3,7 +3,7 @@
 use rta_shared::config::Count;
 use rta_shared::control::Requester;
 use rta_shared::overview::{AgentOverview, EnvironmentOverview, HostOverview, InstanceOverview};
-use rta_shared::plan::PlannedStop;
+use rta_shared::planned_stop::PlannedStop;
 use rta_shared::probe::{ProbeReport, ProbeState};
 use rta_shared::process::{Process, ProcessId};
 use rta_shared::report::{PartReport, Watch, WatchMode};

@@ -18,7 +18,7 @@ use rta_shared::trouble::verdict;
 
 use super::health::{badge, mark, text};
 use super::layout::Frame;
-use super::{AGAIN, environment_id, instance, is_under_way, layout};
+use super::{AGAIN, environment_id, is_under_way, layout, links};
 use crate::graph::layout::Layout;
 use crate::graph::{Graph, Node};
 use crate::web::address::with_query;
@@ -82,7 +82,7 @@ pub(in crate::web::page) fn address(environment: &Name) -> String {
 /// Where a node leads: to its instance; where it stands for those of several hosts, to the environment.
 fn leads_to(environment: &str, graph: &Graph, node: usize) -> String {
     match graph.id(node) {
-        Some(id) => instance::address(&id),
+        Some(id) => links::address(&id),
         None => format!("/#{}", environment_id(&environment.into())),
     }
 }

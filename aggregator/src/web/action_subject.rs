@@ -1,0 +1,28 @@
+//! What an action's form is for.
+
+use rta_shared::overview::InstanceId;
+use rta_shared::plan::Wish;
+
+/// Subject of an action's form.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ActionSubject {
+    /// An instance.
+    Instance(InstanceId),
+    /// What the plan of this number has stopped.
+    StoppedBy(u64),
+}
+
+impl ActionSubject {
+    /// Returns the wish for an action on it.
+    pub(super) fn wish(&self) -> Wish {
+        match self {
+            Self::Instance(instance) => Wish {
+                component: instance.component.as_str().to_owned(),
+                environment: instance.environment.as_str().to_owned(),
+                host: instance.host.as_str().to_owned(),
+                ..Wish::default()
+            },
+            Self::StoppedBy(plan) => Wish { stopped_by: *plan, ..Wish::default() },
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Links to instances.
+
+use maud::{Markup, html};
+use rta_shared::overview::{HostOverview, InstanceId, Located};
+
+use super::health::text;
+use crate::web::address::with_query;
+
+/// Maximum number of links in a list.
+const NAMED: usize = 12;
+
+/// The instance's own page.
+pub(super) fn address(id: &InstanceId) -> String {
+    named("/instance", id, &[])
+}
+
+/// Where the instance's log is shown.
+pub(super) fn log_address(id: &InstanceId) -> String {
+    named("/log", id, &[])
+}
+
+/// An address in whose query an instance is named, before what `more` says.
+pub(super) fn named(path: &str, id: &InstanceId, more: &[(&str, &str)]) -> String {
+    let named = [
+        ("environment", id.environment.as_str()),
+        ("host", id.host.as_str()),
+        ("component", id.component.as_str()),
+    ];
+    with_query(path, &[&named, more].concat())
+}
+
+/// The first of `instances`, each a link; their hosts where they are not on `host`.
+pub(super) fn names(instances: &[Located<'_>], host: Option<&HostOverview>) -> Markup {
+    html! {
+        @for (at, other) in instances.iter().take(NAMED).enumerate() {
+            @if at > 0 { ", " }
+            a href=(address(&other.id())) { (text(other.instance.component.as_str())) }
+            @if host.is_none_or(|host| other.host.name != host.name) { " on " (text(other.host.name.as_str())) }
+        }
+        @if instances.len() > NAMED { " and " (instances.len() - NAMED) " more" }
+    }
+}
