@@ -11,7 +11,7 @@ use rta_shared::impairment::{ImpairedPart, Impairment, ImpairmentList};
 use rta_shared::lifecycle::tasks::Heartbeat;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::{EnvironmentOverview, InstanceId, Overview};
-use rta_shared::plan::PlannedStop;
+use rta_shared::planned_stop::PlannedStop;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 

@@ -7,7 +7,7 @@ use rta_shared::dependency::DependencyGraph;
 use rta_shared::down_cause::{DownCause, DownKind};
 use rta_shared::name::Name;
 use rta_shared::overview::{EnvironmentOverview, InstanceId};
-use rta_shared::plan::PlannedStop;
+use rta_shared::planned_stop::PlannedStop;
 use rta_shared::report::State;
 
 /// Time within which a report that does not show a stop yet may be older than it.

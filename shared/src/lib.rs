@@ -29,7 +29,7 @@
 //! | [`overview`] | what the aggregator concludes of the platform |
 //! | [`trouble`] | the root causes in an overview, with what each takes down |
 //! | [`plan`] | what is done for one wish, in which order, and what became of it |
-//! | [`planned_outage`] | what plans stopped on purpose, told apart from what failed |
+//! | [`planned_stop`], [`planned_outage`] | what plans stopped on purpose, told apart from what failed |
 //! | [`event`] | what happened, as it is recorded |
 //! | [`reload`] | how a reload of the configuration ended |
 //! | [`proto`] | the gRPC types, and their conversions to and from the above |
@@ -71,6 +71,7 @@ pub mod pid_lock;
 pub mod places;
 pub mod plan;
 pub mod planned_outage;
+pub mod planned_stop;
 pub mod prerequisite;
 pub mod probe;
 pub mod process;

@@ -14,7 +14,7 @@ use crate::human::ago;
 use crate::impairment::Impairment;
 use crate::maintenance::Maintenance;
 use crate::name::Name;
-use crate::plan::PlannedStop;
+use crate::planned_stop::PlannedStop;
 use crate::probe::ProbeReport;
 use crate::process::{Process, Suspension};
 use crate::report::{PartReport, State, Watch, awaits_probe};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::overview::{EnvironmentOverview, Health, HostOverview, InstanceId, Located, Overview};
-use crate::plan::PlannedStop;
+use crate::planned_stop::PlannedStop;
 use crate::trouble::Trouble;
 
 /// The stops of one plan that hold in one environment.

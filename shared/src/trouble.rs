@@ -7,7 +7,7 @@ use crate::name::Name;
 use crate::overview::{
     Counts, EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview, Located, Overview,
 };
-use crate::plan::PlannedStop;
+use crate::planned_stop::PlannedStop;
 use crate::text::counted;
 
 /// One root cause.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rta_shared::control::ActionKind;
 use rta_shared::overview::{InstanceId, InstanceOverview, Overview};
-use rta_shared::plan::{PlannedStop, StepState};
+use rta_shared::plan::StepState;
+use rta_shared::planned_stop::PlannedStop;
 use rta_shared::report::State;
 
 use super::account::{Account, Snapshot};

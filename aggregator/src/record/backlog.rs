@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use rta_shared::event::Event;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::InstanceId;
-use rta_shared::plan::{PlanBegun, PlanEnd, PlannedStop, StepChange};
+use rta_shared::plan::{PlanBegun, PlanEnd, StepChange};
+use rta_shared::planned_stop::PlannedStop;
 use rusqlite::Connection;
 
 use super::marks::Unwritten;

@@ -42,7 +42,8 @@ use rta_shared::event::{Event, EventKind};
 use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;
 use rta_shared::overview::{Health, InstanceId};
-use rta_shared::plan::{PlanBegun, PlanEnd, PlannedStop, StepChange, StepState};
+use rta_shared::plan::{PlanBegun, PlanEnd, StepChange, StepState};
+use rta_shared::planned_stop::PlannedStop;
 use tokio::sync::{oneshot, watch};
 
 pub(crate) use marks::Noted;

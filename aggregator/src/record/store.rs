@@ -8,7 +8,8 @@ use rta_shared::event::{Event, EventKind};
 use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;
 use rta_shared::overview::{Health, InstanceId};
-use rta_shared::plan::{Plan, PlanBegun, PlannedStop, StepState};
+use rta_shared::plan::{Plan, PlanBegun, StepState};
+use rta_shared::planned_stop::PlannedStop;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 

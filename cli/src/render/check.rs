@@ -180,7 +180,7 @@ mod tests {
     use rta_shared::impairment::Impairment;
     use rta_shared::maintenance::Maintenance;
     use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview};
-    use rta_shared::plan::PlannedStop;
+    use rta_shared::planned_stop::PlannedStop;
     use rta_shared::trouble::quiet;
 
     use super::*;

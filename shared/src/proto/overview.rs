@@ -10,7 +10,7 @@ use crate::name::Name;
 use crate::overview::{
     AgentOverview, EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview, Overview,
 };
-use crate::plan::PlannedStop;
+use crate::planned_stop::PlannedStop;
 use crate::probe::ProbeReport;
 use crate::process::Process;
 use crate::usage::Usage;
