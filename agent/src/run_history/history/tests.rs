@@ -1,6 +1,7 @@
+use std::os::unix::process::ExitStatusExt as _;
+
 use rta_shared::config::{RestartRule, StopRule};
 use rta_shared::control::Requester;
-use std::os::unix::process::ExitStatusExt as _;
 
 use super::*;
 
