@@ -9,8 +9,8 @@ use rta_shared::config::SuccessExitStatus;
 use rta_shared::down_cause::DownKind;
 use tokio::sync::watch;
 
-/// Maximum number of kept records. Far fewer than there are PIDs, so that no record is of an earlier process with the
-/// same PID.
+/// Maximum number of kept records. Far fewer than there are PIDs: where the ends of all processes are recorded, no record
+/// is of an earlier process with the same PID.
 const KEPT: usize = 4096;
 
 /// Exit statuses of the processes that ended last on the host; clones share them.
@@ -47,6 +47,16 @@ impl ExitStatuses {
             statuses.count += 1;
             let ending = ExitRecord { status: ExitStatus::from_raw(status), order: statuses.count };
             statuses.kept.push_back((pid, ending));
+        });
+    }
+
+    /// Drops the record of an earlier process that had the PID `pid`. Where only ends of matched processes are recorded, a
+    /// record may be older than the PID's next use.
+    pub(crate) fn forget(&self, pid: u32) {
+        self.0.send_if_modified(|log| {
+            let before = log.kept.len();
+            log.kept.retain(|(known, _)| *known != pid);
+            log.kept.len() != before
         });
     }
 
@@ -94,6 +104,9 @@ mod tests {
         statuses.note(7, 9);
         statuses.note(7, 3 << 8);
         assert_eq!(statuses.of(7), Some(ExitRecord { status: ExitStatus::from_raw(3 << 8), order: 2 }));
+        statuses.forget(7);
+        assert_eq!(statuses.of(7), None);
+        statuses.note(7, 1);
         for _ in 0..KEPT {
             statuses.note(8, 0);
         }

@@ -373,6 +373,7 @@ impl Thread {
         let matched =
             self.tracker.watched().filter_map(|pid| self.tracker.process(pid)).map(|process| process.id);
         for pid in deaths.hold(matched) {
+            self.statuses.forget(pid);
             self.tracker.see(pid, Occasion::News, inspector);
         }
     }
