@@ -437,6 +437,7 @@ mod tests {
     use super::*;
     use crate::config::Count;
     use crate::control::Requester;
+    use crate::down_cause::DownKind;
     use crate::impairment::ImpairedPart;
     use crate::probe::ProbeState;
     use crate::process::ProcessId;
@@ -450,6 +451,40 @@ mod tests {
         assert_eq!(counts.total(), 3);
         assert_eq!(Counts::default().worst(), None);
         assert_eq!([Health::Down, Health::Unknown].into_iter().max(), Some(Health::Down));
+    }
+
+    #[test]
+    fn reason_has_its_age_where_it_is_shown() {
+        let mut instance = InstanceOverview {
+            component: "kafka".into(),
+            state: Some(State::Stopped),
+            health: Health::Down,
+            processes: vec![],
+            reason: "it is not running; it also lacks zoo".to_owned(),
+            cause: None,
+            startable: false,
+            parts: vec![],
+            probe: None,
+            action: None,
+            unit: None,
+            down_cause: None,
+            autostart: None,
+            maintenance: None,
+            stopped_by: None,
+            has_log: false,
+            since: None,
+        };
+        let now = Timestamp::from_second(120).unwrap();
+        assert_eq!(instance.reason_at(now), instance.reason);
+        assert_eq!(instance.stopped_why(now), None);
+        let kind = DownKind::Killed { signal: 9, is_clean: false, out_of_memory: false };
+        instance.down_cause = Some(DownCause { at: Timestamp::UNIX_EPOCH, kind, last_log_line: None });
+        // Of an aggregator that tells it otherwise.
+        assert_eq!(instance.reason_at(now), instance.reason);
+        instance.reason = "it is not running: ended by SIGKILL; it also lacks zoo".to_owned();
+        let expected = "it is not running: ended 2 min ago by SIGKILL; it also lacks zoo";
+        assert_eq!(instance.reason_at(now), expected);
+        assert_eq!(instance.stopped_why(now).as_deref(), Some("ended 2 min ago by SIGKILL"));
     }
 
     #[test]

@@ -177,6 +177,7 @@ fn performance(overview: &Overview, maintained: usize, thresholds: &Thresholds) 
 #[cfg(test)]
 mod tests {
     use rta_shared::control::Requester;
+    use rta_shared::down_cause::{DownCause, DownKind};
     use rta_shared::impairment::Impairment;
     use rta_shared::maintenance::Maintenance;
     use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview};
@@ -210,6 +211,19 @@ mod tests {
             let (found, line) = super::check(&overview(healths), &HashSet::new(), &thresholds, false);
             assert!(found == code && line.contains(data), "{code}, {data}: {found}, {line}");
         }
+    }
+
+    #[test]
+    fn why_a_cause_is_down_is_told_in_short() {
+        let mut shown = overview(&[Health::Down]);
+        shown.environments[0].hosts[0].instances[0].down_cause = Some(DownCause {
+            at: shown.generated_at - jiff::SignedDuration::from_secs(120),
+            kind: DownKind::Exited { status: 7, is_clean: false },
+            last_log_line: Some("disk | full".to_owned()),
+        });
+        let (_, line) = super::check(&shown, &HashSet::new(), &Thresholds::default(), false);
+        let expected = "RTA CRITICAL - 1 down of 1 instance: a/b on DEV/h is down (ended 2 min ago with exit status 7) |";
+        assert!(line.starts_with(expected), "{line}");
     }
 
     #[test]
@@ -387,12 +401,12 @@ mod tests {
                 instance.stopped_by = Some(PlannedStop {
                     plan: 5,
                     by: Requester { user: "ann".to_owned(), address: String::new() },
-                    at: Timestamp::UNIX_EPOCH,
+                    at: shown.generated_at - jiff::SignedDuration::from_secs(120),
                 });
             }
             let (found, line) = super::check(&shown, &HashSet::new(), &thresholds, false);
             assert_eq!(found, code, "{healths:?}: {line}");
-            assert!(line.contains("a/b on DEV/h is down, stopped by ann (plan 5)"), "{line}");
+            assert!(line.contains("a/b on DEV/h is down, stopped by ann 2 min ago (plan 5)"), "{line}");
         }
     }
 }
