@@ -1,0 +1,64 @@
+//! Golden files: everything that scripts, dashboards, log collectors and other versions of rta rely on,
+//! written down in `tests/golden/*.txt`, so that renaming and restructuring cannot change it unnoticed.
+//!
+//! | file | contents | test |
+//! |---|---|---|
+//! | `grpc.txt` | gRPC packages, services, messages, fields and enums | [`grpc`] |
+//!
+//! Values that differ from run to run (times, PIDs, addresses, versions) and prose are left out. Every line
+//! stands for itself and the lines are in a fixed order, so the difference of two versions of a file is the
+//! list of changes.
+//!
+//! # Changing a golden file on purpose
+//!
+//! A test that fails prints the lines that were removed (`-`) and added (`+`). If the change is intended:
+//!
+//! 1. Run `RTA_ACCEPT_GOLDEN=1 cargo test --workspace --test golden`, which rewrites the files.
+//! 2. Read `git diff tests/golden`: it must contain the intended change and nothing else.
+//! 3. Commit the files together with the change, and say in the commit message what changes for users.
+//!    A removed line also belongs in CHANGELOG.md: somebody may rely on it.
+//!
+//! After a merge conflict in a golden file take either side and run step 1.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
+
+mod diff;
+mod grpc;
+
+use std::path::PathBuf;
+
+/// Environment variable that makes the tests rewrite the golden files.
+const ACCEPT: &str = "RTA_ACCEPT_GOLDEN";
+
+/// Returns the path of something in the folder of golden files.
+fn golden_path(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "golden", name].iter().collect()
+}
+
+/// Compares `lines` with the golden file `name`, or rewrites the file if [`ACCEPT`] is set.
+///
+/// `removal` says what a removed line means for users.
+#[track_caller]
+fn assert_golden(name: &str, removal: &str, lines: &[String]) {
+    let path = golden_path(name);
+    if std::env::var_os(ACCEPT).is_some() {
+        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+        return;
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    let golden: Vec<&str> = golden.lines().collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let changes = diff::changes(&golden, &lines);
+    if changes.is_empty() {
+        return;
+    }
+    let warning = match changes.iter().any(|change| change.starts_with('-')) {
+        true => format!("\nLines with - are gone: {removal}"),
+        false => String::new(),
+    };
+    panic!(
+        "tests/golden/{name} differs from what the programs do:\n{}{warning}\n\
+         To accept an intended change: {ACCEPT}=1 cargo test --workspace --test golden",
+        changes.join("\n")
+    );
+}
