@@ -4,6 +4,7 @@
 //! | file | contents | test |
 //! |---|---|---|
 //! | `grpc.txt` | gRPC packages, services, messages, fields and enums | [`grpc`] |
+//! | `config_places.txt` | line and column of the problems in `tests/golden/broken` | [`config_places`] |
 //!
 //! Values that differ from run to run (times, PIDs, addresses, versions) and prose are left out. Every line
 //! stands for itself and the lines are in a fixed order, so the difference of two versions of a file is the
@@ -22,6 +23,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
+mod config_places;
 mod diff;
 mod grpc;
 
