@@ -3,7 +3,9 @@
 //!
 //! | file | contents | test |
 //! |---|---|---|
+//! | `api.txt` | JSON of `/api/v1/*`: each key path with its types, and the words that occur | [`json`] |
 //! | `grpc.txt` | gRPC packages, services, messages, fields and enums | [`grpc`] |
+//! | `cli_json.txt` | `--json` of each command, in the same form as `api.txt` | [`cli`] |
 //! | `config_places.txt` | line and column of the problems in `tests/golden/broken` | [`config_places`] |
 //!
 //! Values that differ from run to run (times, PIDs, addresses, versions) and prose are left out. Every line
@@ -20,12 +22,22 @@
 //!    A removed line also belongs in CHANGELOG.md: somebody may rely on it.
 //!
 //! After a merge conflict in a golden file take either side and run step 1.
+//!
+//! # Adding to the observed platform
+//!
+//! [`platform`] runs a small platform once for all tests of this program and keeps what they compare. To
+//! cover a new key, add the situation in which it has a value there, and wait for that situation: a golden
+//! file must never depend on which of two things happens first.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
+mod cli;
 mod config_places;
 mod diff;
 mod grpc;
+mod json;
+mod platform;
+mod shape;
 
 use std::path::PathBuf;
 

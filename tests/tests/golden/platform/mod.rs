@@ -1,0 +1,321 @@
+//! The observed platform: real agents, an aggregator and commands in every situation that users tell apart.
+//!
+//! Each environment stands for one situation, so that a command with `--env` meets it alone:
+//!
+//! | environment | host | situation |
+//! |---|---|---|
+//! | `UP` | `up` | everything runs; one component has a passing probe, one is restarted automatically |
+//! | `DEGRADED` | `mixed` | a failing probe, a missing process, a suspended process |
+//! | `DOWN` | `down` | a stopped component with a running dependent, failing starts, one under way |
+//! | `UNKNOWN` | `lost` | no agent answers |
+//! | `MAINTENANCE` | `serviced` | a stopped component and a systemd unit on a host in maintenance |
+
+mod situations;
+
+use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use rta_tests::{Answer, Children, Lines, People, Program, Site, Web, binary, patiently, run};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use self::situations::{
+    are_situations, components, environments, find_instance, is_lost, only_hosts, with_any_unit_error,
+};
+
+/// What the programs were observed to do.
+#[derive(Debug, Default)]
+pub(crate) struct Recording {
+    /// Answers of the JSON API by request.
+    pub(crate) answers: Vec<(&'static str, Value)>,
+    /// Answers of which the status and media type count: errors of the JSON API, and what probes ask for.
+    pub(crate) others: Vec<(String, Answer)>,
+    /// Output of commands by command line.
+    pub(crate) outputs: Vec<(&'static str, Value)>,
+}
+
+/// Returns the recording, made once for all tests.
+pub(crate) fn recording() -> &'static Recording {
+    static RECORDING: OnceLock<Option<Recording>> = OnceLock::new();
+    let recording = RECORDING.get_or_init(|| {
+        let observe = || {
+            let mut recording = Recording::default();
+            Platform::new().observe(&mut recording);
+            recording
+        };
+        catch_unwind(AssertUnwindSafe(observe)).ok()
+    });
+    let Some(recording) = recording else {
+        panic!("the platform could not be observed; the first of the failed tests says why")
+    };
+    recording
+}
+
+/// Returns the objects of a text that has one on each line.
+fn json_lines(text: &[u8]) -> Vec<Value> {
+    text.split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect()
+}
+
+/// Title of the lines that a plan prints while it is carried out.
+const PLAN_LINES: &str = "rta start, stop and restart NAME --json";
+
+/// The running programs.
+pub(crate) struct Platform {
+    site: Site,
+    children: Children,
+    agents: [Program; 4],
+    aggregator: Program,
+    web: Web,
+    grpc: SocketAddr,
+    /// Lets the probe of `base` pass.
+    _listener: TcpListener,
+}
+
+impl Platform {
+    fn new() -> Self {
+        let site = Site::new();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        site.write("components.toml", &components(&site, listener.local_addr().unwrap()));
+        // Process events need root: without them the platform is the same for everybody.
+        let hosts = ["up", "mixed", "down", "serviced"];
+        let agents = site.agents(hosts, &["--no-events"], "hosts.toml", environments);
+        let config = site.config().display().to_string();
+        let data = site.path("data").display().to_string();
+        let mut aggregator = Program::start(
+            "rta-aggregator",
+            ["--config", &config, "--data", &data, "--web", "127.0.0.1:0", "--grpc", "127.0.0.1:0"],
+        );
+        let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc"));
+        let agents = agents.map(|(agent, _)| agent);
+        Self { site, children: Children::default(), agents, aggregator, web, grpc, _listener: listener }
+    }
+
+    /// Runs the command against the aggregator; returns its exit code and output.
+    pub(crate) fn rta(&self, arguments: &[&str]) -> (i32, Vec<u8>) {
+        let output = run("rta", ["--aggregator", &self.grpc.to_string()].iter().chain(arguments));
+        (output.status.code().unwrap(), output.stdout)
+    }
+
+    /// Folder of the platform's configuration.
+    pub(crate) fn config(&self) -> String {
+        self.site.config().display().to_string()
+    }
+
+    /// Waits until the overview meets a condition.
+    fn await_overview(&self, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
+        patiently(what, || {
+            let overview = serde_json::from_str(&self.web.get("/api/v1/overview").body).unwrap();
+            Some(overview).filter(&is_met)
+        })
+    }
+
+    /// Waits until the platform is in its situations, and the overview meets another condition.
+    fn await_situations(&self, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
+        self.await_overview(what, |overview| are_situations(overview) && is_met(overview))
+    }
+
+    /// Returns the number of the newest event about the health of hosts and instances; `None` while the
+    /// platform is not in its situations.
+    fn newest_change(&self) -> Option<Value> {
+        let overview: Value = serde_json::from_str(&self.web.get("/api/v1/overview").body).unwrap();
+        let events = self.web.get("/api/v1/events?kind=health,host&limit=1");
+        let events: Value = serde_json::from_str(&events.body).unwrap();
+        are_situations(&overview).then(|| events["events"][0]["id"].clone())
+    }
+
+    /// Returns exit code and output of a command that ran while nothing changed. On a busy machine an agent
+    /// may be silent for so long that its host is unknown for a moment.
+    pub(crate) fn undisturbed_rta(&self, arguments: &[&str]) -> (i32, Vec<u8>) {
+        patiently("a command during which nothing changes", || {
+            let before = self.newest_change()?;
+            let outcome = self.rta(arguments);
+            (self.newest_change()? == before).then_some(outcome)
+        })
+    }
+
+    fn observe(mut self, recording: &mut Recording) {
+        for component in ["ill", "first", "second", "frozen", "follower"] {
+            self.children.hold(self.site.play(component));
+        }
+        patiently("a process to suspend", || self.site.process("frozen"));
+        self.site.signal("frozen", Signal::STOP);
+        self.await_overview("the agents", |overview| {
+            ["base", "ill", "dead", "paused"]
+                .iter()
+                .all(|one| !find_instance(overview, one)["state"].is_null())
+        });
+
+        self.await_overview("the dependent of a stopped component", |overview| {
+            find_instance(overview, "follower")["health"] == "degraded"
+        });
+        self.children.hold(self.site.play("dead"));
+        self.await_overview("the dependent of a running component", |overview| {
+            find_instance(overview, "follower")["health"] == "up"
+        });
+        self.site.kill("dead");
+
+        self.record_plans(recording);
+        assert_eq!(self.rta(&["maintenance", "on", "watched", "--reason", "new disks"]).0, 0);
+        assert_eq!(self.rta(&["maintenance", "on", "--host", "serviced", "--for", "2h"]).0, 0);
+        // The agent starts it again.
+        self.site.kill("kept");
+        self.await_overview("an automatic restart", |overview| {
+            let kept = find_instance(overview, "kept");
+            kept["autostart"]["restarts"] == 1 && kept["health"] == "up"
+        });
+        self.record_overview_during_start(recording);
+        self.record_refused_configuration(recording);
+        self.lose_a_host_for_a_while();
+        self.record_history(recording);
+        self.record_others(recording);
+
+        for program in self.agents.iter().chain([&self.aggregator]) {
+            program.signal(Signal::TERM);
+        }
+        for program in self.agents.iter_mut().chain([&mut self.aggregator]) {
+            program.ended();
+        }
+    }
+
+    /// Plans that succeed, fail and skip steps.
+    fn record_plans(&self, recording: &mut Recording) {
+        for (code, title, arguments) in [
+            (0, "rta start NAME --plan --json", &["start", "kept", "--plan", "--json"] as &[&str]),
+            (0, PLAN_LINES, &["start", "kept", "--yes", "--json"]),
+            (0, "rta start NAME --json with nothing to do", &["start", "kept", "--json"]),
+            (0, PLAN_LINES, &["restart", "base", "--yes", "--json"]),
+            (0, PLAN_LINES, &["stop", "base", "--yes", "--json"]),
+            (0, PLAN_LINES, &["start", "kept", "--yes", "--json"]),
+            (1, PLAN_LINES, &["start", "after broken", "--json", "--yes"]),
+        ] {
+            let (got, output) = self.rta(arguments);
+            assert_eq!(got, code, "{arguments:?}: {}", String::from_utf8_lossy(&output));
+            match arguments.contains(&"--plan") {
+                true => recording.outputs.push((title, serde_json::from_slice(&output).unwrap())),
+                false => recording.outputs.extend(json_lines(&output).into_iter().map(|line| (title, line))),
+            }
+        }
+    }
+
+    /// The overview and other lists while a start is under way, which ends then.
+    fn record_overview_during_start(&mut self, recording: &mut Recording) {
+        let mut command = Command::new(binary("rta"));
+        command.args(["--aggregator", &self.grpc.to_string(), "start", "slow", "--json"]);
+        let mut start = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = Lines::collect(start.stdout.take().unwrap());
+        self.children.hold(start);
+        let overview = self.await_situations("a start under way", |overview| {
+            let used = &overview["environments"][0]["hosts"][0]["usage"]["processes"];
+            !used[0].is_null() && !find_instance(overview, "slow")["action"].is_null()
+        });
+        recording.answers.extend(with_any_unit_error(overview).map(|one| ("GET /api/v1/overview", one)));
+        for (title, arguments) in [
+            ("rta list --json", &["list", "--json"] as &[&str]),
+            ("rta status --json", &["status", "--json"]),
+            ("rta maintenance --json", &["maintenance", "--json"]),
+            ("rta explain NAME --json", &["explain", "base", "--json"]),
+            ("rta explain NAME --json", &["explain", "halves", "--json"]),
+        ] {
+            let (_, output) = self.undisturbed_rta(arguments);
+            recording.outputs.push((title, serde_json::from_slice(&output).unwrap()));
+        }
+        std::fs::write(self.site.path("gate"), "").unwrap();
+        let lines = patiently("the end of the plan", || {
+            let lines = json_lines(lines.all().join("\n").as_bytes());
+            lines.last().is_some_and(|line| !line["ended"].is_null()).then_some(lines)
+        });
+        recording.outputs.extend(lines.into_iter().map(|line| (PLAN_LINES, line)));
+    }
+
+    /// The overview while the aggregator and every agent have refused a newer configuration.
+    fn record_refused_configuration(&self, recording: &mut Recording) {
+        self.site.write("zz.toml", "unknown = 1\n");
+        assert_eq!(self.rta(&["config", "reload"]).0, 1);
+        let refused = self.await_situations("a refused configuration", |overview| {
+            let has_refused = |host: &Value| is_lost(host) || host["agent"]["config_error"].is_string();
+            overview["config_error"].is_string() && only_hosts(overview).all(has_refused)
+        });
+        recording.answers.extend(with_any_unit_error(refused).map(|one| ("GET /api/v1/overview", one)));
+        std::fs::remove_file(self.site.config().join("zz.toml")).unwrap();
+        // The lost host cannot be told.
+        assert_eq!(self.rta(&["config", "reload"]).0, 1);
+        self.await_situations("the restored configuration", |overview| {
+            let is_unimpaired = |one: &Value| one["impairments"] == Value::Array(Vec::new());
+            is_unimpaired(overview) && only_hosts(overview).all(is_unimpaired)
+        });
+    }
+
+    /// Events of a host that is lost and found, and the end of maintenance.
+    fn lose_a_host_for_a_while(&self) {
+        let health = |expected: &'static str| {
+            self.await_overview("a host that is lost and found", |overview| {
+                overview["environments"][1]["health"] == expected
+            })
+        };
+        self.agents[1].signal(Signal::STOP);
+        health("unknown");
+        self.agents[1].signal(Signal::CONT);
+        health("degraded");
+        for change in ["on", "off"] {
+            assert_eq!(self.rta(&["maintenance", change, "dead"]).0, 0);
+        }
+        self.await_situations("the host that was lost", |_| true);
+    }
+
+    fn record_history(&self, recording: &mut Recording) {
+        for (title, path) in [
+            ("GET /api/v1/events", "/api/v1/events?limit=10000"),
+            ("GET /api/v1/history", "/api/v1/history"),
+            ("GET /api/v1/history", "/api/v1/history?component=base&length=1h"),
+        ] {
+            let answer = self.web.get(path);
+            assert_eq!(answer.code, 200, "{answer:?}");
+            recording.answers.push((title, serde_json::from_str(&answer.body).unwrap()));
+        }
+        let (code, output) = self.rta(&["events", "-n", "10000", "--json"]);
+        assert_eq!(code, 0);
+        recording.outputs.push(("rta events --json", serde_json::from_slice(&output).unwrap()));
+        let output = run("rta", ["discover", "--json", "--min-age", "0s"]);
+        let mut discovered: Value = serde_json::from_slice(&output.stdout).unwrap();
+        // Which others there are, and whether all can be seen, differs from machine to machine.
+        let agents: Vec<Value> = self.agents.iter().map(|agent| agent.pid().into()).collect();
+        let candidates = discovered["candidates"].as_array_mut().unwrap();
+        candidates.retain(|candidate| agents.contains(&candidate["pid"]));
+        for problem in [Value::Null, "a text".into()] {
+            discovered["problem"] = problem;
+            recording.outputs.push(("rta discover --json", discovered.clone()));
+        }
+    }
+
+    /// Errors of the JSON API, and what load balancers ask for.
+    fn record_others(&self, recording: &mut Recording) {
+        for (method, path) in [
+            ("GET", "/api/v1/nothing"),
+            ("GET", "/api/v1/events?since=soon"),
+            ("GET", "/api/v1/events?kind=nothing"),
+            ("GET", "/api/v1/history?environment=nothing"),
+            ("GET", "/api/v1/history?length=soon"),
+            ("POST", "/api/v1/overview"),
+            ("GET", "/healthz"),
+            ("GET", "/readyz"),
+        ] {
+            recording.others.push((format!("{method} {path}"), self.web.ask(method, path, &[], "")));
+        }
+        let foreign = self.web.ask("GET", "/api/v1/overview", &[("Host", "elsewhere.example")], "");
+        recording.others.push(("GET /api/v1/overview with an unknown Host".to_owned(), foreign));
+
+        let users = People::new(&self.site, "closed").file.display().to_string();
+        let config = self.config();
+        let mut closed = Program::start(
+            "rta-aggregator",
+            ["--config", &config, "--users", &users, "--read-only", "--web", "127.0.0.1:0"],
+        );
+        let anonymous = Web(closed.address("web")).get("/api/v1/overview");
+        recording.others.push(("GET /api/v1/overview without a token".to_owned(), anonymous));
+    }
+}
