@@ -6,6 +6,8 @@
 //! | `api.txt` | JSON of `/api/v1/*`: each key path with its types, and the words that occur | [`json`] |
 //! | `grpc.txt` | gRPC packages, services, messages, fields and enums | [`grpc`] |
 //! | `cli_json.txt` | `--json` of each command, in the same form as `api.txt` | [`cli`] |
+//! | `cli_flags.txt` | commands, arguments, flags and environment variables of the programs | [`cli`] |
+//! | `exit_codes.txt` | exit codes: command and situation | [`cli`] |
 //! | `config_places.txt` | line and column of the problems in `tests/golden/broken` | [`config_places`] |
 //!
 //! Values that differ from run to run (times, PIDs, addresses, versions) and prose are left out. Every line

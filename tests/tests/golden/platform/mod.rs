@@ -24,6 +24,7 @@ use serde_json::Value;
 use self::situations::{
     are_situations, components, environments, find_instance, is_lost, only_hosts, with_any_unit_error,
 };
+use crate::cli::exit_codes;
 
 /// What the programs were observed to do.
 #[derive(Debug, Default)]
@@ -34,6 +35,8 @@ pub(crate) struct Recording {
     pub(crate) others: Vec<(String, Answer)>,
     /// Output of commands by command line.
     pub(crate) outputs: Vec<(&'static str, Value)>,
+    /// Exit codes by situation, as lines.
+    pub(crate) exit_codes: Vec<String>,
 }
 
 /// Returns the recording, made once for all tests.
@@ -173,9 +176,14 @@ impl Platform {
         self.lose_a_host_for_a_while();
         self.record_history(recording);
         self.record_others(recording);
+        recording.exit_codes = exit_codes(&self);
 
         for program in self.agents.iter().chain([&self.aggregator]) {
             program.signal(Signal::TERM);
+        }
+        let [agent, ..] = &mut self.agents;
+        for (name, program) in [("rta-agent", agent), ("rta-aggregator", &mut self.aggregator)] {
+            recording.exit_codes.push(format!("{name} | SIGTERM | {}", program.ended().code().unwrap()));
         }
         for program in self.agents.iter_mut().chain([&mut self.aggregator]) {
             program.ended();
