@@ -8,6 +8,7 @@
 //! | `cli_json.txt` | `--json` of each command, in the same form as `api.txt` | [`cli`] |
 //! | `cli_flags.txt` | commands, arguments, flags and environment variables of the programs | [`cli`] |
 //! | `exit_codes.txt` | exit codes: command and situation | [`cli`] |
+//! | `log_fields.txt` | field names of each log message | [`log_fields`] |
 //! | `config_places.txt` | line and column of the problems in `tests/golden/broken` | [`config_places`] |
 //!
 //! Values that differ from run to run (times, PIDs, addresses, versions) and prose are left out. Every line
@@ -38,6 +39,7 @@ mod config_places;
 mod diff;
 mod grpc;
 mod json;
+mod log_fields;
 mod platform;
 mod shape;
 

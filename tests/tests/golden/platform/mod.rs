@@ -37,6 +37,8 @@ pub(crate) struct Recording {
     pub(crate) outputs: Vec<(&'static str, Value)>,
     /// Exit codes by situation, as lines.
     pub(crate) exit_codes: Vec<String>,
+    /// Log lines of agents and aggregators.
+    pub(crate) log: Vec<String>,
 }
 
 /// Returns the recording, made once for all tests.
@@ -187,6 +189,7 @@ impl Platform {
         }
         for program in self.agents.iter_mut().chain([&mut self.aggregator]) {
             program.ended();
+            recording.log.extend(program.log());
         }
     }
 
@@ -325,5 +328,6 @@ impl Platform {
         );
         let anonymous = Web(closed.address("web")).get("/api/v1/overview");
         recording.others.push(("GET /api/v1/overview without a token".to_owned(), anonymous));
+        recording.log.extend(closed.log());
     }
 }
