@@ -352,7 +352,7 @@ fn a_folder_that_holds_nothing_is_told() {
     assert!(load_folder(folder.path()).unwrap_err().to_string().contains("the file cannot be read"));
 }
 
-/// The solution center of the README: a new environment is one new file.
+/// The solution center of docs/configuration.md: a new environment is one new file.
 #[test]
 fn a_new_environment_is_one_new_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -361,12 +361,13 @@ fn a_new_environment_is_one_new_file() {
         let path = entry.unwrap().path();
         std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
     }
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
-    let example = readme
+    let reference = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+    let reference = std::fs::read_to_string(reference).unwrap();
+    let example = reference
         .split("```toml\n")
         .filter_map(|block| block.split("```").next())
         .find(|block| block.contains("name = \"SOLUTION-CENTER\""))
-        .expect("the README shows a solution center");
+        .expect("the reference shows a solution center");
     std::fs::write(folder.path().join("solution-center.toml"), example).unwrap();
     let platform = load_folder(folder.path()).unwrap();
     let environment =
