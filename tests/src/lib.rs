@@ -15,6 +15,7 @@ mod people;
 mod pki;
 mod program;
 mod random;
+pub mod rust_tokens;
 mod site;
 mod stage;
 mod storm;

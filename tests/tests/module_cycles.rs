@@ -7,9 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::str::FromStr as _;
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use rta_tests::rust_tokens::{Token, tokens};
 
 /// The crates whose modules are looked at.
 const CRATES: [&str; 4] = ["shared", "agent", "aggregator", "cli"];
@@ -80,7 +79,7 @@ fn uses(sources: &[(Module, String)]) -> Uses {
     let mut uses = Uses::new();
     for (module, text) in sources {
         let mut paths = Vec::new();
-        paths_in(TokenStream::from_str(text).unwrap(), &mut paths);
+        paths_in(&tokens(text), &mut paths);
         for path in paths {
             let target = resolve(module, &path, &modules);
             uses.entry(module.clone()).or_default().extend(target);
@@ -111,84 +110,85 @@ fn resolve(module: &Module, path: &[String], modules: &BTreeSet<&Module>) -> Opt
 }
 
 /// Every path that begins with `crate`, `self` or `super`, the branches of a `use` each on its own.
-fn paths_in(tokens: TokenStream, paths: &mut Vec<Vec<String>>) {
-    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+fn paths_in(tokens: &[Token], paths: &mut Vec<Vec<String>>) {
     let mut at = 0;
-    while at < tokens.len() {
+    while let Some(token) = tokens.get(at) {
         if is_test_attribute(&tokens[at..]) {
-            // Up to the end of the item that it stands before.
-            let is_end = |token: &TokenTree| match token {
-                TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
-                TokenTree::Punct(punct) => punct.as_char() == ';',
-                TokenTree::Ident(_) | TokenTree::Literal(_) => false,
-            };
-            at += 2 + tokens[at + 2..].iter().position(is_end).unwrap_or_default() + 1;
-            continue;
-        }
-        match &tokens[at] {
-            TokenTree::Ident(ident) if ["crate", "self", "super"].contains(&ident.to_string().as_str()) => {
-                at = path_at(&tokens, at, &mut Vec::new(), paths);
-            }
-            TokenTree::Group(group) => {
-                paths_in(group.stream(), paths);
-                at += 1;
-            }
-            TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => at += 1,
+            at = item_end(tokens, at);
+        } else if ["crate", "self", "super"].iter().any(|word| is_word(token, word)) {
+            at = path_at(tokens, at, &[], paths);
+        } else {
+            at += 1;
         }
     }
 }
 
 /// Reads the path that begins at `at`, below `prefix`; the position after it.
-fn path_at(tokens: &[TokenTree], at: usize, prefix: &mut Vec<String>, paths: &mut Vec<Vec<String>>) -> usize {
+fn path_at(tokens: &[Token], at: usize, prefix: &[String], paths: &mut Vec<Vec<String>>) -> usize {
+    let mut path = prefix.to_vec();
     let mut at = at;
-    let depth = prefix.len();
     loop {
         match tokens.get(at) {
-            Some(TokenTree::Ident(ident)) => prefix.push(ident.to_string()),
-            Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace && !prefix.is_empty() => {
-                let inner: Vec<TokenTree> = group.stream().into_iter().collect();
-                let mut inside = 0;
-                while inside < inner.len() {
-                    let after = path_at(&inner, inside, prefix, paths);
-                    // On to the next branch.
-                    inside =
-                        after + inner[after..].iter().take_while(|token| !is_punct(token, ',')).count() + 1;
-                }
-                prefix.truncate(depth);
-                return at + 1;
-            }
-            _ => break,
+            // `use a::{self, b}` names a.
+            Some(Token::Word(word)) if word == "self" && !path.is_empty() => {}
+            Some(Token::Word(word)) => path.push(word.clone()),
+            Some(Token::Mark('{')) if !path.is_empty() => return branches(tokens, at + 1, &path, paths),
+            Some(Token::Mark(_) | Token::Text(_)) | None => break,
         }
         at += 1;
-        if !(tokens.get(at).is_some_and(|token| is_punct(token, ':'))
-            && tokens.get(at + 1).is_some_and(|token| is_punct(token, ':')))
-        {
+        if !matches!(tokens.get(at..at + 2), Some([Token::Mark(':'), Token::Mark(':')])) {
             break;
         }
         at += 2;
     }
-    if prefix.len() > depth {
-        let mut path = prefix.clone();
-        // `use a::{self, b}` names a.
-        path.pop_if(|name| path_is_self(name, depth));
+    if path.len() > prefix.len() || !prefix.is_empty() {
         paths.push(path);
     }
-    prefix.truncate(depth);
-    at.max(1)
+    at
 }
 
-fn path_is_self(name: &str, depth: usize) -> bool {
-    name == "self" && depth > 0
+/// Reads the branches of a `use` that begin at `at`, all below `prefix`; the position after the brace that ends them.
+fn branches(tokens: &[Token], at: usize, prefix: &[String], paths: &mut Vec<Vec<String>>) -> usize {
+    let mut at = at;
+    while let Some(token) = tokens.get(at) {
+        match token {
+            Token::Mark('}') => return at + 1,
+            Token::Word(word) if word == "as" => at += 2,
+            Token::Word(_) => at = path_at(tokens, at, prefix, paths),
+            Token::Mark(_) | Token::Text(_) => at += 1,
+        }
+    }
+    at
 }
 
-fn is_punct(token: &TokenTree, wanted: char) -> bool {
-    matches!(token, TokenTree::Punct(punct) if punct.as_char() == wanted)
+fn is_word(token: &Token, wanted: &str) -> bool {
+    matches!(token, Token::Word(word) if word == wanted)
 }
 
 /// Whether an attribute `#[cfg(test)]` stands here.
-fn is_test_attribute(tokens: &[TokenTree]) -> bool {
-    let [hash, TokenTree::Group(group), ..] = tokens else { return false };
-    is_punct(hash, '#') && group.stream().to_string().replace(' ', "") == "cfg(test)"
+fn is_test_attribute(tokens: &[Token]) -> bool {
+    let wanted = ["#", "[", "cfg", "(", "test", ")", "]"];
+    tokens.len() >= wanted.len()
+        && tokens.iter().zip(wanted).all(|(token, wanted)| token.to_string() == wanted)
+}
+
+/// The position after the item that begins at `at`: after its block, or its semicolon.
+fn item_end(tokens: &[Token], at: usize) -> usize {
+    let mut depth = 0_usize;
+    for (at, token) in tokens.iter().enumerate().skip(at) {
+        match token {
+            Token::Mark('{') => depth += 1,
+            Token::Mark('}') => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return at + 1;
+                }
+            }
+            Token::Mark(';') if depth == 0 => return at + 1,
+            Token::Mark(_) | Token::Word(_) | Token::Text(_) => {}
+        }
+    }
+    tokens.len()
 }
 
 /// For each module its siblings that it or what is below it needs, by their paths.
