@@ -37,7 +37,7 @@ pub(crate) fn reopen(unfinished: Unfinished, recorder: Recorder, now: Timestamp)
 }
 
 /// Ends such a plan, when `overview` says of every host how it is. Returns what it was stopping when the aggregator ended,
-/// and has stopped; what it had stopped before is in the record.
+/// and has stopped or still stops; what it had stopped before is in the record.
 pub(crate) fn close(
     account: &Arc<Account>,
     overview: &Overview,
@@ -57,8 +57,10 @@ pub(crate) fn close(
         if state == StepState::Interrupted {
             let instance = step.instance.name_in_text();
             tracing::warn!(plan = begun.id, action = %step.action, instance, text, "step interrupted");
-            let is_stopped =
-                known.get(&step.instance).is_some_and(|known| known.state == Some(State::Stopped));
+            // Its agent goes on without the aggregator, and may not be done yet.
+            let is_stopped = known
+                .get(&step.instance)
+                .is_some_and(|known| matches!(known.state, Some(State::Stopped | State::Stopping)));
             if begun.plan.kind == ActionKind::Stop && is_stopped {
                 // When it had stopped nobody saw.
                 let stop = PlannedStop { plan: begun.id, by: begun.by.clone(), at: begun.at };
