@@ -12,11 +12,18 @@ pub(super) fn command<'c>(above: &'c Command, word: &str) -> Meaning<'c> {
     meant(word, &subcommand_names(above))
 }
 
-/// `words` with each abbreviated command in full.
+/// Program name before a command. Messages and documents show commands as they are typed into a system shell.
+const PROGRAM: &str = "rta";
+
+/// Returns `words` with each abbreviated command in full, without the program's name before a command.
 ///
 /// # Errors
 /// A sentence: no command is meant, or more than one may be.
 pub(super) fn commands(root: &Command, words: &[String]) -> Result<Vec<String>, String> {
+    let words = match words {
+        [program, rest @ ..] if program == PROGRAM && !rest.is_empty() => rest,
+        all => all,
+    };
     let mut spelt: Vec<String> = Vec::new();
     for word in words {
         let walked = walk(root, spelt.iter().map(String::as_str));
@@ -180,6 +187,8 @@ mod tests {
         for (line, expected) in [
             ("stat", "status"),
             ("STO ka", "stop ka"),
+            ("rta start --stopped-by 2", "start --stopped-by 2"),
+            ("rta stat", "status"),
             ("q", "quit"),
             ("main on raw writer", "maintenance on raw writer"),
             ("help sto", "help stop"),
