@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use rta_shared::config::{Component, StopRule};
 use rta_shared::control::{ActionKind, Done, Outcome, Progress, Requester};
 use rta_shared::explain::ExplainedPart;
 use rta_shared::impairment::ImpairmentList;
@@ -19,6 +18,7 @@ use rta_shared::planned_stop::PlannedStop;
 use rta_shared::proto::v1::RequestTarget;
 use rta_shared::reload::PlatformReload;
 use rta_shared::text::{printable, printable_lines};
+use rta_shared::timing::ActionTimes;
 use rta_shared::tls::Asking;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -46,8 +46,6 @@ use crate::strip::remembered::Remembered;
 use crate::target::{Found, OperationError, Target, resolve};
 use crate::usage_history::{Sample, UsageHistory};
 
-/// What an agent may take beyond the configured times: launching, scanning, answering.
-const MARGIN: Duration = Duration::from_secs(20);
 /// How long a plan waits for hosts of which nothing was heard yet; longer than it takes to give them up.
 const FIRST_NEWS: Duration = Duration::from_secs(6);
 
@@ -384,7 +382,7 @@ impl Operations {
         let found = fleet.find(id)?;
         let agent = agent(&fleet, &found)?;
         tracing::info!(instance = %id, ?kind, "asking the agent");
-        let patience = patience(kind, found.component);
+        let patience = ActionTimes::from(found.component).patience(kind);
         let outcome = agent.control(kind, &found.component.name, target, &plan.by, patience, tell).await;
         match &outcome {
             Ok(done) => tracing::info!(instance = %id, ?kind, %done, "the agent answered"),
@@ -527,19 +525,6 @@ fn make_plan(
 fn is_ready(overview: &Overview) -> bool {
     let mut hosts = overview.environments.iter().flat_map(|environment| &environment.hosts);
     hosts.all(|host| host.reachable || host.error.is_some())
-}
-
-/// How long the agent may take by the configuration; a probe has to pass within the time to start.
-fn patience(kind: ActionKind, component: &Component) -> Duration {
-    let start = component.start.as_ref();
-    let start = start.map(|start| start.timeout + start.settle).unwrap_or_default();
-    let stop = component.stop.timeout + component.stop.settle.unwrap_or(StopRule::SETTLE);
-    MARGIN
-        + match kind {
-            ActionKind::Start => start,
-            ActionKind::Stop => stop,
-            ActionKind::Restart => stop + start,
-        }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@
 //! | [`dependency`] | which instance needs which, across hosts |
 //! | [`probe`], [`usage`] | how a component's probe fares; what a host and its processes use |
 //! | [`control`] | starts, stops and restarts of one instance: who, how far, how they ended |
+//! | [`timing`] | time limits that agent and aggregator must agree on |
 //! | [`maintenance`] | times in which a host or an instance is worked on |
 //! | [`signal`], [`down_cause`] | names of signals; why a component does not run |
 //! | [`mod@unit`], [`autostart`] | what keeps a component running: systemd, or the agent |
@@ -81,6 +82,7 @@ pub mod reload;
 pub mod report;
 pub mod signal;
 pub mod text;
+pub mod timing;
 pub mod tls;
 pub mod trouble;
 pub mod unit;

@@ -82,7 +82,7 @@ mod tests {
              stop = { timeout = \"2m\", settle = \"9s\" }\nprobe = { tcp = \"127.0.0.1:1\", timeout = \"7s\" }\n\
              [[environment]]\nname = \"DEV\"\nhost = [{ name = \"h\", components = [\"plain\", \"slow\"] }]\n";
         let source = Source { name: "x.toml".to_owned(), text: text.to_owned() };
-        let platform = load_sources(vec![source]).unwrap();
+        let platform = load_sources(&[source]).unwrap();
         let host = platform.host_config(platform.find_host("h").unwrap(), &[]).unwrap();
         let seconds = |time: Duration| time.as_secs();
         let mut rows = Vec::new();

@@ -15,6 +15,7 @@ use rta_shared::name::{Name, too_long};
 use rta_shared::process::ProcessId;
 use rta_shared::proto::v1;
 use rta_shared::text::{did_you_mean, echoed};
+use rta_shared::timing::ActionTimes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -24,7 +25,7 @@ use tonic::{Code, Status};
 
 use super::act::Act;
 use super::cgroup::{Group, Groups};
-use super::engine::{limit, perform};
+use super::engine::perform;
 use super::eyes::Eyes;
 use super::launch_record::{BegunAction, Launch, monotonic_ms};
 use super::launches::Launches;
@@ -277,7 +278,7 @@ impl Actions {
         work: Work,
     ) -> Result<Done, Refusal> {
         let name = component.name.clone();
-        let limit = limit(kind, &component);
+        let limit = ActionTimes::from(&component).limit(kind);
         let has_probe = component.probe.is_some();
         let noted_group = match &work {
             Work::Adopt(launch) => launch.control_group.clone().map(Group::at),
