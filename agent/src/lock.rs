@@ -12,9 +12,9 @@
 //! An unprivileged user has a runtime folder of their own, so that nobody can keep root's agent from starting by
 //! taking a lock first; agents of two users for one host do not notice each other.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -86,9 +86,11 @@ impl Failure {
 
 fn lock_file(path: &Path) -> Result<File, Failure> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o644);
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let flags = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
     let mut file = options.custom_flags(flags).open(path).map_err(Failure::Io)?;
+    // Whoever can read a file can lock it (flock(2)), and would keep the agent from starting.
+    file.set_permissions(Permissions::from_mode(0o600)).map_err(Failure::Io)?;
     match pid_lock::take(&mut file, PATIENCE) {
         Ok(()) => Ok(file),
         Err(Taken::Error(error)) => Err(Failure::Io(error)),
@@ -132,7 +134,7 @@ fn private_folder(folder: PathBuf) -> io::Result<PathBuf> {
 }
 
 fn make(folder: &Path) -> io::Result<PathBuf> {
-    DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     Ok(folder.to_owned())
 }
 

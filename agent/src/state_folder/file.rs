@@ -1,8 +1,9 @@
 //! The file in the state folder: small JSON, replaced whole.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -123,10 +124,11 @@ pub(crate) fn store(folder: &Path, remembered: &Remembered) -> Result<(), String
     let Remembered { words, finished, begun, maintenance, runs } = remembered.clone();
     let content = Content { version: VERSION, words, finished, begun, maintenance, runs };
     let replace = || -> std::io::Result<()> {
-        std::fs::create_dir_all(folder)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         // One agent has the folder, so that one name is enough, and nothing is left over after a crash.
         let new: PathBuf = folder.join(format!("{FILE}.new"));
-        let mut file = File::create(&new)?;
+        // Operators' names and lines of logs are nobody else's.
+        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(&serde_json::to_vec_pretty(&content)?)?;
         file.write_all(b"\n")?;
         file.sync_all()?;

@@ -1,8 +1,8 @@
 //! The folder of the database: this aggregator's alone, and where a damaged database is kept.
 
-use std::fs::{DirBuilder, File, Metadata};
+use std::fs::{DirBuilder, File, Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -51,8 +51,11 @@ impl Folder {
     pub(super) fn take(path: &Path) -> Result<Self, NotTaken> {
         let told = |error: io::Error| NotTaken::Unusable(format!("{}: {error}", path.display()));
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(told)?;
-        let lock = File::options().create(true).truncate(false).read(true).write(true).open(lock_file(path));
-        let mut lock = lock.map_err(told)?;
+        let mut options = File::options();
+        options.create(true).truncate(false).read(true).write(true).mode(0o600);
+        let mut lock = options.open(lock_file(path)).map_err(told)?;
+        // Whoever can read a file can lock it (flock(2)), and would keep the aggregator from recording.
+        lock.set_permissions(Permissions::from_mode(0o600)).map_err(told)?;
         match pid_lock::take(&mut lock, Duration::ZERO) {
             Ok(()) => Ok(Self { path: path.to_owned(), lock }),
             Err(Taken::Error(error)) => Err(told(error)),

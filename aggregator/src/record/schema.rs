@@ -1,5 +1,7 @@
 //! The database's schema and its versions, and how a file of it is opened.
 
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -161,6 +163,8 @@ pub(super) fn open(path: &Path, check: bool) -> Result<Connection, Unusable> {
         looking.busy_timeout(BUSY)?;
         version(&looking)?;
     }
+    // Names of operators and lines of logs are nobody else's; SQLite gives its other files the same mode.
+    drop(File::options().append(true).create(true).mode(0o600).open(path));
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(BUSY)?;
     if size > 0 && check && size <= LARGEST_CHECKED {
