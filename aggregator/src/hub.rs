@@ -181,7 +181,7 @@ impl Hub {
         let now = self.follow_own_clock();
         let mut environments = conclude(platform, &self.graph, self.knowledge.hosts());
         self.maintenance.fill(&mut environments);
-        let ended = self.stops.fill(&mut environments, self.read_clock.at);
+        let ended = self.stops.fill(&mut environments, self.read_clock.at, now);
         ended.into_iter().for_each(|id| self.recorder.note_stop(id, None));
         self.since.fill(&mut environments, now);
         let impairments = self.impairments(&environments, now);
@@ -201,6 +201,7 @@ impl Hub {
             tracing::warn!(seconds = step.as_secs(), "this host's clock was set");
             self.knowledge.follow_step(step);
             self.since.follow_step(step, self.began);
+            self.stops.follow_step(step, self.began);
             self.began = self.began.checked_add(step).unwrap_or(self.began);
         }
         self.read_clock = now;

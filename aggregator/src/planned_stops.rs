@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use jiff::{SignedDuration, Timestamp};
 use rta_shared::dependency::DependencyGraph;
 use rta_shared::down_cause::{DownCause, DownKind};
 use rta_shared::name::Name;
@@ -14,7 +15,7 @@ use rta_shared::report::State;
 const REPORT_DELAY: Duration = Duration::from_secs(5);
 
 /// Error of an agent's time after its correction: below the skew that is corrected.
-const CLOCK_ERROR: Duration = Duration::from_secs(5);
+const CLOCK_ERROR: SignedDuration = SignedDuration::from_secs(5);
 
 /// The stops that hold, by the host's name: every new overview asks for those of each host.
 #[derive(Debug, Default)]
@@ -50,7 +51,12 @@ impl PlannedStops {
 
     /// Writes the stops into what was concluded at the moment `now`. Returns the instances that run again, or are being
     /// started, whose stops hold no more.
-    pub(crate) fn fill(&mut self, environments: &mut [EnvironmentOverview], now: Instant) -> Vec<InstanceId> {
+    pub(crate) fn fill(
+        &mut self,
+        environments: &mut [EnvironmentOverview],
+        now: Instant,
+        wall: Timestamp,
+    ) -> Vec<InstanceId> {
         let mut ended = Vec::new();
         if self.0.is_empty() {
             return ended;
@@ -67,7 +73,7 @@ impl PlannedStops {
                     let cause = instance.down_cause.as_ref();
                     match instance.state {
                         Some(State::Stopped)
-                            if cause.is_some_and(|cause| is_of_later_run(cause, &held.stop)) =>
+                            if cause.is_some_and(|cause| is_of_later_run(cause, &held.stop, wall)) =>
                         {
                             ended.push(of_host.swap_remove(at).id);
                         }
@@ -96,6 +102,12 @@ impl PlannedStops {
         ended
     }
 
+    /// Follows a step of this host's clock, so that stops keep their ages.
+    pub(crate) fn follow_step(&mut self, step: SignedDuration, began: Timestamp) {
+        let stops = self.0.values_mut().flatten().map(|held| &mut held.stop.at);
+        stops.filter(|at| **at >= began).for_each(|at| *at = at.checked_add(step).unwrap_or(*at));
+    }
+
     /// Forgets what is not in `graph` any more. Returns those instances.
     pub(crate) fn forget_removed(&mut self, graph: &DependencyGraph) -> Vec<InstanceId> {
         if self.0.is_empty() {
@@ -117,11 +129,14 @@ impl PlannedStops {
     }
 }
 
-/// Returns true if the instance ran again after `stop`, though nobody saw that here, and ended for another reason.
-fn is_of_later_run(cause: &DownCause, stop: &PlannedStop) -> bool {
-    let is_later = cause.at.duration_since(stop.at).unsigned_abs() > CLOCK_ERROR && cause.at > stop.at;
-    let is_another = match cause.kind {
-        DownKind::NeverSeen | DownKind::Stopped { .. } => false,
+/// Returns true if the instance ran again after `stop`, though nobody saw that here, and ended after that.
+fn is_of_later_run(cause: &DownCause, stop: &PlannedStop, now: Timestamp) -> bool {
+    let is_after = |time: Timestamp, other| time.duration_since(other) > CLOCK_ERROR;
+    // A stop of the future was noted by a clock that was wrong, and says nothing of the order.
+    let is_later = is_after(cause.at, stop.at) || is_after(stop.at, now);
+    let is_another = match &cause.kind {
+        DownKind::NeverSeen => false,
+        DownKind::Stopped { by } => by.user != stop.by.user || is_after(cause.at, stop.at),
         DownKind::StartFailed { .. }
         | DownKind::Exited { .. }
         | DownKind::Killed { .. }
@@ -130,17 +145,21 @@ fn is_of_later_run(cause: &DownCause, stop: &PlannedStop) -> bool {
         | DownKind::Unknown
         | DownKind::Unmatched { .. } => true,
     };
-    is_later && is_another
+    is_another && (is_later || matches!(cause.kind, DownKind::Stopped { .. }))
 }
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use rta_shared::control::Requester;
     use rta_shared::overview::Health;
 
     use super::*;
     use crate::web::page::tests::{instance, sample};
+
+    /// A time after every stop of these tests.
+    fn wall() -> Timestamp {
+        Timestamp::from_second(10_000).unwrap()
+    }
 
     #[test]
     fn stop_is_told_until_the_instance_runs_again() {
@@ -158,7 +177,7 @@ mod tests {
             instance.state = Some(state);
             instance.health = health;
             instance.reason = "it is not running; it also lacks zoo".to_owned();
-            let ended = stops.fill(&mut shown, now);
+            let ended = stops.fill(&mut shown, now, wall());
             (shown[0].hosts[0].instances[0].clone(), ended)
         };
         let stop = PlannedStop {
@@ -184,8 +203,8 @@ mod tests {
     fn stop_is_over_where_the_agent_knows_a_later_end() {
         let id = InstanceId { environment: "DEV".into(), host: "h".into(), component: "app".into() };
         let at = Timestamp::from_second(1_000).unwrap();
-        let stop = PlannedStop { plan: 5, by: Requester::default(), at };
-        let holds = |kind, seconds_later: i64| {
+        let holds_at = |kind, seconds_later: i64, at| {
+            let stop = PlannedStop { plan: 5, by: Requester::default(), at };
             let mut environment = sample().environments.swap_remove(0);
             environment.hosts.truncate(1);
             environment.hosts[0].name = "h".into();
@@ -197,19 +216,30 @@ mod tests {
             environment.hosts[0].instances = vec![down];
             let mut stops = PlannedStops::new(HashMap::from([(id.clone(), stop.clone())]));
             let mut environments = vec![environment];
-            let ended = stops.fill(&mut environments, Instant::now());
+            let ended = stops.fill(&mut environments, Instant::now(), wall());
             let instance = environments.remove(0).hosts.remove(0).instances.remove(0);
             assert_eq!(ended.is_empty(), instance.stopped_by.is_some());
             let reason = "stopped by somebody (plan 5); it also lacks zoo";
             assert_eq!(instance.reason == reason, ended.is_empty(), "{}", instance.reason);
             ended.is_empty()
         };
-        let killed = DownKind::Killed { signal: 9, is_clean: false, out_of_memory: false };
-        assert!(!holds(killed.clone(), 60));
-        assert!(holds(killed, -1));
+        let holds = |kind, seconds_later| holds_at(kind, seconds_later, at);
+        let killed = || DownKind::Killed { signal: 9, is_clean: false, out_of_memory: false };
+        assert!(!holds(killed(), 60));
+        assert!(holds(killed(), -1));
         assert!(!holds(DownKind::Unwatched, 60));
-        assert!(holds(DownKind::Stopped { by: Requester::default() }, 60));
+        let stopped_by = |user: &str| DownKind::Stopped {
+            by: Requester { user: user.to_owned(), address: String::new() },
+        };
+        assert!(holds(stopped_by(""), 0));
+        // Somebody started it, and stopped it again.
+        assert!(!holds(stopped_by(""), 60));
+        assert!(!holds(stopped_by("bob"), 60));
         assert!(holds(DownKind::NeverSeen, 60));
+        // The stop was noted by a clock that was hours ahead.
+        let ahead = Timestamp::from_second(20_000).unwrap();
+        assert!(!holds_at(killed(), 60, ahead));
+        assert!(holds_at(DownKind::NeverSeen, 60, ahead));
     }
 
     #[test]
@@ -226,13 +256,13 @@ mod tests {
         let mut stops = PlannedStops::default();
         stops.note(id(), stop);
         let now = Instant::now();
-        assert!(stops.fill(&mut shown(State::Running), now).is_empty());
+        assert!(stops.fill(&mut shown(State::Running), now, wall()).is_empty());
         let mut seen = shown(State::Stopped);
-        assert!(stops.fill(&mut seen, now).is_empty());
+        assert!(stops.fill(&mut seen, now, wall()).is_empty());
         assert!(seen[0].hosts[0].instances[0].stopped_by.is_some());
-        assert_eq!(stops.fill(&mut shown(State::Starting), now), [id()]);
+        assert_eq!(stops.fill(&mut shown(State::Starting), now, wall()), [id()]);
         // One that no report shows in time was followed by a start that nobody saw.
         stops.note(id(), PlannedStop { plan: 6, by: Requester::default(), at: Timestamp::UNIX_EPOCH });
-        assert_eq!(stops.fill(&mut shown(State::Running), now + 2 * REPORT_DELAY), [id()]);
+        assert_eq!(stops.fill(&mut shown(State::Running), now + 2 * REPORT_DELAY, wall()), [id()]);
     }
 }
