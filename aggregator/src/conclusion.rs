@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use rta_shared::config::{Component, Platform};
 use rta_shared::dependency::{DependencyGraph, Requirement};
 use rta_shared::overview::{EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview};
+use rta_shared::probe::ProbeState;
 use rta_shared::report::ComponentReport;
 
 use self::alone::alone;
@@ -138,6 +139,10 @@ fn verdicts(platform: &Platform, graph: &DependencyGraph, knowledge: &[HostKnowl
             None => continue,
         };
         verdicts[*at] = match own.health {
+            Health::Degraded if !has_failing_probe(sights.get(*at)) => {
+                // A second or a suspended process would not be over with what it lacks: it is a root of its own.
+                Verdict { cause: None, ..with_its_needs(graph, *at, own, &verdicts) }
+            }
             Health::Up | Health::Degraded => with_its_needs(graph, *at, own, &verdicts),
             Health::Down => {
                 let autostart = sights.get(*at).and_then(|seen| seen.as_ref().ok()?.autostart.as_ref());
@@ -148,6 +153,12 @@ fn verdicts(platform: &Platform, graph: &DependencyGraph, knowledge: &[HostKnowl
         };
     }
     verdicts
+}
+
+/// Returns whether an instance's probe fails, which may well be for want of what the instance needs.
+fn has_failing_probe(seen: Option<&Result<&ComponentReport, String>>) -> bool {
+    let probe = seen.and_then(|seen| seen.as_ref().ok()?.probe.as_ref());
+    probe.is_some_and(|probe| probe.state == ProbeState::Failing)
 }
 
 /// What follows for a running instance from those that it needs. One in trouble of its own is so for certain,

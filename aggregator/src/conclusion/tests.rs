@@ -389,6 +389,19 @@ fn an_instance_in_trouble_of_its_own_also_names_what_it_needs_and_lacks() {
 }
 
 #[test]
+fn second_process_is_a_trouble_of_its_own_beside_what_is_lacked() {
+    let mut world = World::new();
+    world.report("s", |components| {
+        let detector = components.iter_mut().find(|seen| seen.component == *"detector").unwrap();
+        *detector = seen_as(&detector.component, vec![process(7, 1), process(8, 1)], None);
+    });
+    world.stop("a", "kafka");
+    let (health, reason, cause) = world.verdict("DEV/s/detector");
+    assert_eq!((health, cause), (Health::Degraded, None), "{reason}");
+    assert!(reason.contains("more than once") && reason.ends_with("kafka on a is down"), "{reason}");
+}
+
+#[test]
 fn what_is_down_explains_before_what_is_degraded_and_one_root_is_named_once() {
     let mut world = World::new();
     let twice = || seen_as(&"kafka".into(), vec![process(7, 1), process(8, 1)], None);
