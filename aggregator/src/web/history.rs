@@ -1,6 +1,6 @@
 //! How everything was: as a page, and as JSON for scripts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::Json;
@@ -98,7 +98,8 @@ impl Wanted {
         for (what, wanted, of) in columns {
             let Some(wanted) = wanted else { continue };
             if overview.instances().all(|located| of(located) != wanted) {
-                let known: Vec<&str> = overview.instances().map(|located| of(located).as_str()).collect();
+                let known: BTreeSet<&str> =
+                    overview.instances().map(|located| of(located).as_str()).collect();
                 let hint = did_you_mean(wanted.as_str(), known);
                 let message = format!("{what} \"{}\" is not known{hint}", echoed(wanted.as_str()));
                 return OperationError::new(Code::NotFound, message);
