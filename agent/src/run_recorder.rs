@@ -10,10 +10,17 @@ use rta_shared::report::{ComponentReport, State};
 use tokio::task::{Id, JoinSet};
 
 use crate::launched_exits::Exits;
+use crate::procfs::Proc;
 use crate::run_history::{
     ComponentObservation, ExitRecord, ExitStatuses, FailedStart, HostBoot, InquiryResult, RunHistory, inquire,
 };
 use crate::state_folder::Memory;
+
+/// Returns whether a process still exists.
+fn lives(id: ProcessId) -> bool {
+    let stat = Proc::open().and_then(|proc| proc.process(id.pid)?.stat());
+    stat.is_ok_and(|stat| stat.start_ticks == id.start_ticks && !stat.is_zombie)
+}
 
 /// Keeps the run history of a host's components up to date.
 pub(crate) struct RunRecorder {
@@ -56,6 +63,7 @@ impl RunRecorder {
             processes: &report.processes,
             hold: report.action.as_ref(),
             ending: &ending,
+            lives: &lives,
         };
         if let Some(inquiry) = self.history.observe(&observation, Timestamp::now())
             && !self.asked.contains_key(name)
@@ -67,6 +75,11 @@ impl RunRecorder {
         if report.state == State::Stopped {
             report.down_cause = self.history.cause(name);
         }
+    }
+
+    /// Returns the processes of `component` that matched last. They may have ended.
+    pub(crate) fn last_processes(&self, component: &Name) -> Vec<ProcessId> {
+        self.history.last_processes(component)
     }
 
     /// Records that a start of `component` failed.

@@ -12,7 +12,7 @@ use rta_shared::control::Hold;
 use rta_shared::impairment::ImpairmentList;
 use rta_shared::lifecycle::tasks::{Heartbeat, run_blocking};
 use rta_shared::name::Name;
-use rta_shared::process::Process;
+use rta_shared::process::{Process, ProcessId};
 use rta_shared::report::{Circumstances, ComponentReport, ConfigStanding, Report, State};
 use rta_shared::usage::Usage;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -48,6 +48,8 @@ enum Request {
     Begin(Name, Hold, oneshot::Sender<Result<(), Hold>>),
     /// Frees a component; its probe has passed for these processes, or its start has failed.
     End(Name, Vec<u32>, Option<FailedStart>),
+    /// Returns the processes of a component that matched last.
+    LastProcesses(Name, oneshot::Sender<Vec<ProcessId>>),
     /// Works by another configuration, or tells why one was refused.
     Configure(Result<HostConfig, String>, oneshot::Sender<Vec<String>>),
 }
@@ -226,6 +228,13 @@ impl Worker {
         let _ = self.requests.send(Request::End(component.clone(), passed, failed)).await;
     }
 
+    /// Returns the processes of a component that matched last. They may have ended, or not match any more.
+    pub(crate) async fn last_processes(&self, component: &Name) -> Result<Vec<ProcessId>, Gone> {
+        let (answer, processes) = oneshot::channel();
+        self.requests.send(Request::LastProcesses(component.clone(), answer)).await.map_err(|_| Gone)?;
+        processes.await.map_err(|_| Gone)
+    }
+
     /// Works by another configuration from now on, and says what changed; or notes why one was refused.
     pub(crate) async fn configure(&self, config: Result<HostConfig, String>) -> Result<Vec<String>, Gone> {
         let (answer, changes) = oneshot::channel();
@@ -313,6 +322,10 @@ impl Owner {
                     self.runs.start_failed(&component, failed);
                 }
                 self.probes.has_passed(&component, &passed);
+            }
+            Request::LastProcesses(component, answer) => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.runs.last_processes(&component));
             }
             Request::Configure(Err(reason), answer) => {
                 tracing::error!(reason, "the new configuration is refused, the old one goes on");

@@ -296,9 +296,12 @@ fn lack_of_memory_is_told() {
 
 /// A changed configuration ends nothing.
 #[test]
-fn process_that_no_longer_matches_is_told_to_be_there() {
+fn process_that_no_longer_matches_is_told_to_be_there_and_gets_no_second_one() {
     let site = Site::new();
-    let component = site.component("app", "", "");
+    // It would be started again at once, had it ended.
+    let kept =
+        "depends_on = []\nwanted = \"running\"\nrestart = { when = \"always\", backoff = \"100ms\" }\n";
+    let component = site.component("app", "", "").replace("depends_on = []\n", kept);
     let mut children = Children::default();
     let child = site.play("app");
     let pid = child.id();
@@ -313,4 +316,21 @@ fn process_that_no_longer_matches_is_told_to_be_there() {
     world.next_aggregator();
     world.until_down("app", &reason);
     assert!(world.site.process("app").is_some(), "{said}");
+
+    let refused = world.rta(&["start", "app"]);
+    assert!(refused.contains("is still there, and does not match its criteria any more"), "{refused}");
+    world.next_agent(|_| {});
+    world.until_down("app", &reason);
+    let refused = world.rta(&["start", "app"]);
+    assert!(refused.contains("is still there, and does not match its criteria any more"), "{refused}");
+    for _ in 0..20 {
+        world.rta(&["refresh"]);
+        assert_eq!(world.site.processes().len(), 1);
+    }
+    children.end(pid);
+    patiently("its end to be seen", || {
+        let instance = world.instance("app");
+        let reason = instance["reason"].as_str().unwrap();
+        (!reason.contains("is still there")).then_some(())
+    });
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use rta_shared::config::{HostComponent, Prerequisite, RestartWhen};
 use rta_shared::control::{ActionEvent, ActionKind, Requester};
+use rta_shared::down_cause::DownKind;
 use rta_shared::name::Name;
 use rta_shared::prerequisite::Readiness;
 use rta_shared::report::{ComponentReport, Report, State};
@@ -252,6 +253,8 @@ impl Kept {
             _ if self.is_attempted => Seen::Acting,
             State::Running => Seen::Running,
             State::Starting if report.awaits_probe() => Seen::Running,
+            // It did not end: a start would run a second one beside it.
+            State::Stopped if is_unmatched(report) => Seen::Unmatched,
             State::Stopped => {
                 let success = &self.keeper.rule().success;
                 let status = actions.worker.exits().status_among(&report.component, &self.pids);
@@ -261,6 +264,11 @@ impl Kept {
             State::Partial | State::Unknown => Seen::Unclear,
         }
     }
+}
+
+/// Returns whether its process still exists and only stopped matching.
+fn is_unmatched(report: &ComponentReport) -> bool {
+    report.down_cause.as_ref().is_some_and(|cause| matches!(cause.kind, DownKind::Unmatched { .. }))
 }
 
 /// How a component of this host stands by what is seen of all.

@@ -73,6 +73,8 @@ pub(crate) enum Seen {
     Acting,
     /// Whether it runs is not known, or only some of it does: never a reason to act.
     Unclear,
+    /// Its process still exists and only stopped matching: it has not ended.
+    Unmatched,
 }
 
 /// What is to be done.
@@ -197,7 +199,7 @@ impl Keeper {
         self.forget_old(now.at);
         let end = match seen {
             Seen::Acting | Seen::Unclear => return Verdict::Nothing,
-            Seen::Running => {
+            Seen::Running | Seen::Unmatched => {
                 self.ran = Some(true);
                 self.due = None;
                 return Verdict::Nothing;

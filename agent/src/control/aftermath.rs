@@ -12,7 +12,8 @@ use super::act::Act;
 use super::chase::{Chase, who};
 use super::eyes::pids_text;
 use super::launch::Launched;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, off_the_runtime};
+use super::table::Table;
 
 /// How long it has to end before it is killed, and again until it is given up.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -32,6 +33,31 @@ pub(super) async fn nothing_left(act: &Act) -> Result<(), Refusal> {
     }
     let who = who(&left.all()).await;
     let reason = format!("what an earlier start launched is there and does not match: {who}; stop it first");
+    Err(Refusal::new(Code::FailedPrecondition, reason))
+}
+
+/// Refuses while a process exists that was the component and only stopped matching: the configuration or the process
+/// itself has changed. A start would run a second one beside it.
+///
+/// # Errors
+/// Returns an error that names such processes.
+pub(super) async fn nothing_unmatched(act: &Act) -> Result<(), Refusal> {
+    let last = act.eyes.last_processes().await?;
+    if last.is_empty() {
+        return Ok(());
+    }
+    let living = off_the_runtime(move || {
+        let table = Table::read().map_err(Refusal::failed)?;
+        Ok(last.into_iter().filter(|id| table.lives(*id)).collect::<Vec<_>>())
+    })
+    .await?;
+    if living.is_empty() {
+        return Ok(());
+    }
+    let who = who(&living).await;
+    let reason = format!(
+        "{who} ran as it, is still there, and does not match its criteria any more; correct the criteria, or end it"
+    );
     Err(Refusal::new(Code::FailedPrecondition, reason))
 }
 

@@ -45,6 +45,14 @@ impl Eyes {
         self.worker.exits().follow(&self.component.name, launched.pid, launched.exits());
     }
 
+    /// Returns the processes that matched last. They may have ended, or not match any more.
+    ///
+    /// # Errors
+    /// Returns an error if the agent is shutting down.
+    pub(crate) async fn last_processes(&self) -> Result<Vec<ProcessId>, Refusal> {
+        Ok(self.worker.last_processes(&self.component.name).await?)
+    }
+
     /// What matches now, it and others.
     ///
     /// # Errors

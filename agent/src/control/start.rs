@@ -66,6 +66,7 @@ pub(super) async fn start(act: &Act) -> Result<Done, Refusal> {
         State::Stopped | State::Starting | State::Stopping | State::Unknown => {}
     }
     aftermath::nothing_left(act).await?;
+    aftermath::nothing_unmatched(act).await?;
     let order = Order {
         rule: command.clone(),
         group: act.group.clone(),

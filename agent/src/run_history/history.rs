@@ -34,12 +34,22 @@ pub(crate) struct RunRecord {
     run: Option<RecordedRun>,
     /// Reason why it does not run; `None` if it does, or never ran.
     cause: Option<DownCause>,
+    /// Its last run, with the processes that matched last; `None` if it runs, or never ran.
+    #[serde(default)]
+    last_run: Option<LastRun>,
+}
+
+/// A run that is over, since nothing matches any more. Its processes may still exist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct LastRun {
+    boot_id: String,
+    processes: Vec<ProcessId>,
 }
 
 impl RunRecord {
     /// Creates the record of a component that is watched from this moment on.
     pub(crate) fn new(watched_since: Timestamp) -> Self {
-        Self { watched_since, run: None, cause: None }
+        Self { watched_since, run: None, cause: None, last_run: None }
     }
 }
 
@@ -86,6 +96,8 @@ pub(crate) struct ComponentObservation<'a> {
     pub(crate) hold: Option<&'a Hold>,
     /// Returns the exit record of a process, if it is known.
     pub(crate) ending: &'a dyn Fn(u32) -> Option<ExitRecord>,
+    /// Returns whether a process still exists.
+    pub(crate) lives: &'a dyn Fn(ProcessId) -> bool,
 }
 
 /// Records of all components of a host.
@@ -131,7 +143,7 @@ impl RunHistory {
             }
             true => match after.run.take() {
                 Some(run) => ended(&mut after, live, run, seen, is_first, &self.boot, now),
-                None => stays_down(&mut after, live, seen),
+                None => stays_down(&mut after, live, seen, &self.boot, now),
             },
         };
         if *record != after {
@@ -178,6 +190,16 @@ impl RunHistory {
         Some(record.cause.clone().unwrap_or_else(never))
     }
 
+    /// Returns the processes of `component` that matched last, in this boot. They may have ended.
+    pub(crate) fn last_processes(&self, component: &Name) -> Vec<ProcessId> {
+        let live = self.live.get(component).map(|live| live.processes.clone()).unwrap_or_default();
+        if !live.is_empty() {
+            return live;
+        }
+        let last = self.records.get(component).and_then(|record| record.last_run.as_ref());
+        last.filter(|run| run.boot_id == self.boot.id).map(|run| run.processes.clone()).unwrap_or_default()
+    }
+
     /// Removes the components for which `is_kept` is false.
     pub(crate) fn retain(&mut self, is_kept: impl Fn(&Name) -> bool) {
         let before = self.records.len();
@@ -221,6 +243,7 @@ fn runs(
     live.processes = processes.iter().map(|process| process.id).collect();
     live.processes.sort_unstable_by_key(|id| (id.start_ticks, id.pid));
     record.cause = None;
+    record.last_run = None;
     let Some(oldest) = live.processes.first().copied() else { return };
     if record.run.as_ref().is_none_or(|run| run.oldest != oldest || run.boot_id != boot.id) {
         let started_at = processes.iter().find(|process| process.id == oldest);
@@ -239,6 +262,12 @@ fn ended(
     boot: &HostBoot,
     now: Timestamp,
 ) -> Option<ExitInquiry> {
+    let processes = if live.processes.is_empty() {
+        vec![run.oldest]
+    } else {
+        live.processes.iter().copied().take(GONE).collect()
+    };
+    record.last_run = Some(LastRun { boot_id: run.boot_id.clone(), processes });
     let mut because = |at, kind| record.cause = Some(DownCause { at, kind, last_log_line: None });
     if run.boot_id != boot.id {
         because(boot.at.unwrap_or(now), DownKind::Rebooted);
@@ -266,12 +295,27 @@ fn ended(
     Some(inquiry(seen, id, run.started_at, status, is_first))
 }
 
-/// Updates the record of a component that is still down: its exit status may have become known.
+/// Updates the record of a component that is still down: its exit status may have become known, or a process that
+/// stopped matching may have ended.
 fn stays_down(
     record: &mut RunRecord,
     live: &LiveState,
     seen: &ComponentObservation<'_>,
+    boot: &HostBoot,
+    now: Timestamp,
 ) -> Option<ExitInquiry> {
+    if let Some(cause) = &mut record.cause
+        && let DownKind::Unmatched { pid } = cause.kind
+    {
+        let last = record.last_run.as_ref().filter(|run| run.boot_id == boot.id);
+        let known = last.and_then(|run| run.processes.iter().find(|id| id.pid == pid));
+        if known.is_none_or(|id| !(seen.lives)(*id)) {
+            let ending =
+                (seen.ending)(pid).map(|ending| kind_of(ending.status, &seen.component.restart.success));
+            *cause = DownCause { at: now, kind: ending.unwrap_or(DownKind::Unknown), last_log_line: None };
+        }
+        return None;
+    }
     let (cause, id) = (record.cause.as_mut()?, live.ended?);
     if let Some(hold) = stop(seen).filter(|hold| hold.since <= cause.at) {
         // The agent itself was restarted in the middle of that stop.

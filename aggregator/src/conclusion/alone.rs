@@ -1,6 +1,7 @@
 //! What a component's own processes and its probe say of its health, whatever it depends on.
 
 use rta_shared::autostart::Autostart;
+use rta_shared::down_cause::DownKind;
 use rta_shared::overview::Health;
 use rta_shared::probe::ProbeState;
 use rta_shared::process::Suspension;
@@ -78,7 +79,9 @@ fn stopped(seen: &ComponentReport) -> String {
         Some(unit) if !is_idle(unit) => reason.push_str(&format!("; unit {unit}")),
         Some(_) | None => {}
     }
-    match &seen.autostart {
+    // Nothing starts a second one beside what is still there.
+    let is_unmatched = cause.is_some_and(|cause| matches!(cause.kind, DownKind::Unmatched { .. }));
+    match seen.autostart.as_ref().filter(|_| !is_unmatched) {
         Some(Autostart { given_up: true, restarts, last_end, .. }) => {
             reason.push_str(&format!("; given up after {}", counted(*restarts)));
             if !last_end.is_empty() {

@@ -9,6 +9,7 @@ struct World {
     history: RunHistory,
     component: HostComponent,
     endings: HashMap<u32, ExitRecord>,
+    living: Vec<u32>,
     hold: Option<Hold>,
     now: Timestamp,
 }
@@ -48,6 +49,7 @@ impl World {
             history: RunHistory::new(BTreeMap::new(), boot("b")),
             component,
             endings: HashMap::new(),
+            living: vec![],
             hold: None,
             now: time(10),
         }
@@ -61,12 +63,13 @@ impl World {
             ..Process::new(ProcessId { pid: *pid, start_ticks: u64::from(*pid) }, 1)
         };
         let processes: Vec<Process> = pids.iter().map(process).collect();
-        let endings = &self.endings;
+        let (endings, living) = (&self.endings, &self.living);
         let observation = ComponentObservation {
             component: &self.component,
             processes: &processes,
             hold: self.hold.as_ref(),
             ending: &|pid| endings.get(&pid).copied(),
+            lives: &|id| living.contains(&id.pid),
         };
         self.history.observe(&observation, self.now)
     }
@@ -286,4 +289,28 @@ fn what_is_not_configured_any_more_is_forgotten() {
     assert!(!world.history.take_change());
     world.history.retain(|_| false);
     assert!(world.history.take_change() && world.history.records().is_empty());
+}
+
+#[test]
+fn process_that_stopped_matching_is_told_until_it_has_ended() {
+    let mut world = World::new();
+    world.see(&[7]);
+    world.living = vec![7];
+    let inquiry = world.see(&[]).unwrap();
+    let name = world.component.name.clone();
+    let unmatched = InquiryResult { kind: Some(DownKind::Unmatched { pid: 7 }), last_log_line: None };
+    world.history.learn(&name, inquiry.id, unmatched);
+    let kind = |world: &World| world.history.cause(&name).unwrap().kind;
+    world.see(&[]);
+    assert_eq!(kind(&world), DownKind::Unmatched { pid: 7 });
+    assert_eq!(world.history.last_processes(&name), [ProcessId { pid: 7, start_ticks: 7 }]);
+    world.living = vec![];
+    world.see(&[]);
+    assert_eq!(kind(&world), DownKind::Unknown);
+    world.ends(7, exit(3));
+    world.see(&[]);
+    assert_eq!(kind(&world), DownKind::Exited { status: 3, is_clean: false });
+    // The next boot has other processes with these PIDs.
+    let next = RunHistory::new(world.history.records().clone(), boot("c"));
+    assert_eq!(next.last_processes(&name), []);
 }
