@@ -1,9 +1,9 @@
-//! Which ends of a process are no failures.
+//! Exit statuses and signals that do not count as a failure.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
-/// The signals that a configuration may name, with their numbers by signal(7) on x86 and ARM.
+/// Signals that a configuration may name, with their numbers on x86 and ARM (signal(7)).
 const SIGNALS: [(&str, i32); 12] = [
     ("HUP", 1),
     ("INT", 2),
@@ -19,24 +19,24 @@ const SIGNALS: [(&str, i32); 12] = [
     ("XCPU", 24),
 ];
 
-/// SIGHUP, SIGINT, SIGPIPE and SIGTERM, by which a service may end without having failed (systemd.service(5),
-/// SuccessExitStatus=).
+/// Signals that end a service without a failure: SIGHUP, SIGINT, SIGPIPE and SIGTERM (SuccessExitStatus= in
+/// systemd.service(5)).
 const CLEAN_SIGNALS: [i32; 4] = [1, 2, 13, 15];
 
-/// A JVM that SIGTERM ends exits with 128 + 15.
+/// Exit status of a JVM that SIGTERM ends: 128 + 15.
 const TERMINATED_JVM: i32 = 143;
 
-/// The exit statuses and signals that a configuration counts as success, beside those that always are.
+/// Exit statuses and signals that a configuration counts as success, in addition to those that always are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SuccessExitStatus {
-    /// A bit for each exit status, from 0 to 255.
+    /// Exit statuses from 0 to 255, one bit each.
     statuses: [u64; 4],
-    /// A bit for each signal, from 1 to 64.
+    /// Signals from 1 to 64, one bit each.
     signals: u64,
 }
 
 impl SuccessExitStatus {
-    /// The names of the signals that can be added.
+    /// Returns the names of the signals that can be added.
     pub fn signal_names() -> impl Iterator<Item = &'static str> + Clone {
         SIGNALS.iter().map(|(name, _)| *name)
     }
@@ -50,7 +50,7 @@ impl SuccessExitStatus {
         self
     }
 
-    /// Adds a signal by its name, with or without `SIG`; `None`: there is no such.
+    /// Adds a signal by its name, with or without `SIG`; `None` if there is no such signal.
     pub fn with_signal(mut self, name: &str) -> Option<Self> {
         let name = name.strip_prefix("SIG").unwrap_or(name);
         let (_, signal) = SIGNALS.iter().find(|(known, _)| *known == name)?;
@@ -58,8 +58,8 @@ impl SuccessExitStatus {
         Some(self)
     }
 
-    /// Whether a component that ended so has not failed: with exit status 0 or 143, by SIGHUP, SIGINT, SIGPIPE or
-    /// SIGTERM, or as the configuration says.
+    /// Returns true if a component that ended with this status has not failed: with exit status 0 or 143, by
+    /// SIGHUP, SIGINT, SIGPIPE or SIGTERM, or as configured.
     pub fn is_clean(&self, status: ExitStatus) -> bool {
         let is_clean_signal = |signal| CLEAN_SIGNALS.contains(&signal);
         self.is_success(status)
@@ -67,8 +67,8 @@ impl SuccessExitStatus {
             || status.signal().is_some_and(is_clean_signal)
     }
 
-    /// Whether a command that was to do something and ended so has done it: with exit status 0, or as the configuration
-    /// says. A signal ended it before.
+    /// Returns true if a command that ended with this status has completed its task: with exit status 0, or
+    /// as configured. A command that was ended by a signal that is not configured has not.
     pub fn is_success(&self, status: ExitStatus) -> bool {
         let has_status = |code: i32| {
             u8::try_from(code).is_ok_and(|code| {
@@ -81,7 +81,7 @@ impl SuccessExitStatus {
     }
 }
 
-/// The bit of a signal; none where there is no such.
+/// Returns the bit of a signal; 0 if the number is invalid.
 fn bit(signal: i32) -> u64 {
     u32::try_from(signal).ok().and_then(|signal| 1_u64.checked_shl(signal.checked_sub(1)?)).unwrap_or(0)
 }
@@ -90,7 +90,7 @@ fn bit(signal: i32) -> u64 {
 mod tests {
     use super::*;
 
-    // wait(2): the exit status stands in the second byte, the signal in the first.
+    // wait(2): the exit status is in the second byte, the signal in the first.
     fn exit(code: i32) -> ExitStatus {
         ExitStatus::from_raw(code << 8)
     }

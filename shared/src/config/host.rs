@@ -1,4 +1,4 @@
-//! What one host's agent works by: its components with every variable replaced.
+//! Configuration of one host's agent: its components with every variable replaced.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,21 +14,21 @@ use crate::criterion::{Criterion, arguments_match, test_arguments};
 use crate::name::Name;
 use crate::process::CommandLine;
 
-/// One host's share of the configuration, ready to use.
+/// Configuration of one host, with every variable replaced.
 #[derive(Clone, Debug)]
 pub struct HostConfig {
-    /// The host's environment.
+    /// Environment of the host.
     pub environment: Name,
-    /// The host's name in the configuration.
+    /// Name of the host in the configuration.
     pub host: Name,
-    /// Its components, in the configuration's order.
+    /// Components of the host, in the configuration's order.
     pub components: Vec<HostComponent>,
-    /// That of the whole configuration.
+    /// Digest of the whole platform's configuration.
     pub digest: String,
 }
 
 impl HostConfig {
-    /// Looks up the users that criteria name and that have no number yet, by `lookup`, which gives a user's number.
+    /// Sets the UID of each user criterion that has none yet; `lookup` maps a user name to its UID.
     pub fn resolve_users(&mut self, lookup: impl Fn(&str) -> Option<u32>) {
         let parts = self.components.iter_mut().flat_map(|component| &mut component.parts);
         for criterion in parts.flat_map(|part| &mut part.criteria) {
@@ -40,53 +40,54 @@ impl HostConfig {
         }
     }
 
-    /// The component with this name or alias.
+    /// Returns the component with this name or alias.
     pub fn find(&self, name: &str) -> Option<&HostComponent> {
         let name = Name::from(name);
         self.components.iter().find(|component| component.name == name || component.aliases.contains(&name))
     }
 }
 
-/// One component as it is on one host.
+/// One component with its variables replaced for one host.
 #[derive(Clone, Debug)]
 pub struct HostComponent {
-    /// Its canonical name.
+    /// Canonical name.
     pub name: Name,
-    /// Other names it is found by.
+    /// Alternative names that also identify the component.
     pub aliases: Vec<Name>,
-    /// The processes it consists of; never empty.
+    /// Parts that the component consists of; never empty.
     pub parts: Vec<Part>,
-    /// How to start it; `None`: it is watched, not started.
+    /// Start rule; `None`: the component is only monitored.
     pub start: Option<StartRule>,
-    /// How to stop it.
+    /// Stop rule.
     pub stop: StopRule,
-    /// How to ask it whether it is well; `None`: that it runs is enough.
+    /// Health probe; `None`: a running component counts as healthy.
     pub probe: Option<ProbeRule>,
-    /// Its own log, the only file of it that people may read; where none is written, that of its start command.
+    /// Log file of the component, the only file that users may read. If the configuration has no `log` for
+    /// it, the log of its start command.
     pub log: Option<PathBuf>,
-    /// Whether and how it is started again when it has ended by itself.
+    /// Rule for restarting the component after it has ended by itself.
     pub restart: RestartRule,
-    /// The configuration says that it is to run, whoever last started or stopped it; an operator's stop holds
-    /// all the same.
+    /// True if the configuration requires the component to run, regardless of who last started or stopped it.
+    /// An operator's stop still takes precedence.
     pub wanted: bool,
-    /// What must be up for it to be up, in the configuration's order.
+    /// Components that must be up for this one to be up, in the configuration's order.
     pub depends_on: Vec<Prerequisite>,
 }
 
-/// What a component needs, as one host sees it.
+/// Component that another one needs, resolved for one host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prerequisite {
-    /// The component that is needed.
+    /// Required component.
     pub component: Name,
-    /// The hosts whose instance of it will do, any one of them; never empty.
+    /// Hosts whose instance satisfies the requirement; one of them is enough. Never empty.
     pub hosts: Vec<Name>,
 }
 
 impl HostComponent {
-    /// Returns whether a process with this command line is one of its parts.
+    /// Returns true if a process with this command line and these attributes matches one of the parts.
     ///
     /// # Errors
-    /// Why that cannot be told.
+    /// Returns an error if no part matches and an attribute that decides it cannot be read.
     pub fn claims(&self, line: &CommandLine, process: &impl ProcessAttributes) -> Result<bool, String> {
         let mut unreadable = None;
         for part in self.parts.iter().filter(|part| arguments_match(&part.criteria, line)) {
@@ -99,14 +100,15 @@ impl HostComponent {
         unreadable.map_or(Ok(false), Err)
     }
 
-    /// Returns whether a process with this command line is one of its parts as far as the arguments tell. A part that
-    /// tests none of them is left out.
+    /// Returns true if the argument criteria of any part hold on this command line. Parts without argument
+    /// criteria are left out.
     pub fn fits_arguments(&self, line: &CommandLine) -> bool {
         let parts = self.parts.iter().filter(|part| test_arguments(&part.criteria));
         parts.into_iter().any(|part| arguments_match(&part.criteria, line))
     }
 
-    /// Returns why its processes cannot be known: a sentence where the host does not know the user of a criterion.
+    /// Returns a sentence that says why the processes cannot be identified, if a criterion names a user that
+    /// the host does not have.
     pub fn unknown_user(&self) -> Option<String> {
         let users =
             self.parts.iter().flat_map(|part| &part.criteria).filter_map(|criterion| match criterion {
@@ -119,16 +121,16 @@ impl HostComponent {
     }
 }
 
-/// One set of criteria, and how many processes are to hold them.
+/// Set of criteria, and the number of processes that must match them.
 #[derive(Clone, Debug)]
 pub struct Part {
-    /// `None` for the only part of a component that is not divided.
+    /// Name of the part; `None` for the only part of an undivided component.
     pub name: Option<Name>,
-    /// All must hold on one process.
+    /// Criteria; a process must meet every one.
     pub criteria: Vec<Criterion>,
-    /// How many processes are to hold them.
+    /// Number of processes that must match.
     pub count: Count,
-    /// Processes of other PID namespaces, as those of containers are, count too.
+    /// True if processes of other PID namespaces, such as those of containers, count too.
     pub container: bool,
 }
 
@@ -142,22 +144,22 @@ impl Part {
     }
 }
 
-/// How many processes a part is to have. A match whose parent matches too is no further one.
+/// Allowed number of processes of a part. A match whose parent matches too is not counted again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Count {
-    /// With fewer it is missing.
+    /// Minimum; below it, the part is missing.
     pub min: u32,
-    /// With more it runs too often; `None`: any number is right.
+    /// Maximum; above it, the part runs too often. `None`: unlimited.
     pub max: Option<u32>,
 }
 
 impl Count {
-    /// One process.
+    /// Exactly one process.
     pub const ONE: Self = Self { min: 1, max: Some(1) };
 }
 
 impl fmt::Display for Count {
-    /// `1`, `2-3`, `2+`.
+    /// Writes `1`, `2-3` or `2+`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.max {
             Some(max) if max == self.min => write!(f, "{max}"),
@@ -167,28 +169,28 @@ impl fmt::Display for Count {
     }
 }
 
-/// How a component is started.
+/// Rule for starting a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartRule {
-    /// What starts it.
+    /// Mechanism that starts the component.
     pub engine: Engine,
-    /// Within this time of the launch the criteria must match, and the probe must pass.
+    /// Time limit from the launch until the criteria match and the probe passes.
     pub timeout: Duration,
-    /// For this long the same process must then go on matching.
+    /// Time for which the same process must then continue to match.
     pub settle: Duration,
 }
 
-/// What starts a component; where that is systemd, it stops it too.
+/// Mechanism that starts a component. systemd also stops what it started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// The agent runs a command.
+    /// Command that the agent runs.
     Command(CommandRule),
-    /// systemd starts and stops this unit, asked over D-Bus: `kafka.service`.
+    /// Unit that systemd starts and stops, requested over D-Bus: `kafka.service`.
     Systemd(String),
 }
 
 impl Engine {
-    /// The command that the agent runs.
+    /// Returns the command that the agent runs.
     pub fn command(&self) -> Option<&CommandRule> {
         match self {
             Self::Command(command) => Some(command),
@@ -196,7 +198,7 @@ impl Engine {
         }
     }
 
-    /// The unit that systemd is asked to start.
+    /// Returns the unit that systemd starts.
     pub fn unit(&self) -> Option<&str> {
         match self {
             Self::Command(_) => None,
@@ -205,42 +207,42 @@ impl Engine {
     }
 }
 
-/// A command that the agent runs. Its process starts clean: of what the agent itself has it gets nothing but the
-/// working directory and limits of resources, where the rule names none.
+/// Command that the agent runs. Its process starts clean: it inherits nothing from the agent except the
+/// working directory and the resource limits, where the rule sets none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandRule {
-    /// The program and its arguments; never empty. A program with a `/` that is not absolute is relative to
-    /// `directory`; one without is looked up in `PATH`.
+    /// Program and arguments; never empty. A relative program with a `/` is resolved against `directory`; one
+    /// without a `/` is looked up in `PATH`.
     pub command: Vec<String>,
-    /// The working directory; `None`: the agent's.
+    /// Working directory; `None`: the agent's.
     pub directory: Option<PathBuf>,
-    /// The user to run as; `None`: the agent's.
+    /// User to run as; `None`: the agent's.
     pub user: Option<String>,
-    /// Variables set beside `PATH`, `HOME`, `USER`, `LOGNAME`, `SHELL` and `LANG`, or in their place.
+    /// Variables that are added to `PATH`, `HOME`, `USER`, `LOGNAME`, `SHELL` and `LANG`, or replace them.
     pub environment: Vec<(String, String)>,
-    /// Files of more variables, read at each launch; a later one overrides an earlier one, and all override
-    /// `environment`.
+    /// Files with further variables, read at each launch. A later file overrides an earlier one, and every
+    /// file overrides `environment`.
     pub environment_files: Vec<EnvironmentFile>,
-    /// What else its process gets.
+    /// Further settings of the process.
     pub process: ProcessSettings,
-    /// The file that standard output and error are appended to; `None`: they are discarded.
+    /// File that standard output and standard error are appended to; `None`: they are discarded.
     pub log: Option<PathBuf>,
 }
 
-/// Whether and how a component that has ended by itself is started again.
+/// Rule for restarting a component that has ended by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RestartRule {
-    /// When it is.
+    /// Condition for a restart.
     pub when: RestartWhen,
-    /// How long after its end the first attempt is made; each further one waits twice as long.
+    /// Delay between the end of the component and the first attempt; each further delay is twice as long.
     pub backoff: Duration,
-    /// The longest that is waited.
+    /// Upper bound of that delay.
     pub longest: Duration,
-    /// After so many starts `within` that time it is given up; never 0.
+    /// Number of starts `within` that time after which the agent gives up; never 0.
     pub limit: u32,
-    /// For how long starts count.
+    /// Time window in which starts count.
     pub within: Duration,
-    /// Which ends are no failures, beside those that never are.
+    /// Exit statuses and signals that count as success, in addition to those that always do.
     pub success: SuccessExitStatus,
 }
 
@@ -257,23 +259,23 @@ impl Default for RestartRule {
     }
 }
 
-/// When a component that has ended by itself is started again.
+/// Condition on which a component that has ended by itself is restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestartWhen {
     /// Never.
     Never,
-    /// Unless it ended without a failure, see [`SuccessExitStatus::is_clean`]; an end whose manner is not known counts
-    /// as a failure.
+    /// Restart after a failure. [`SuccessExitStatus::is_clean`] says which ends are none; an end with an
+    /// unknown status counts as a failure.
     OnFailure,
-    /// However it ended.
+    /// Restart after any end.
     Always,
 }
 
 impl RestartWhen {
-    /// Every value.
+    /// All values.
     pub const ALL: [Self; 3] = [Self::Never, Self::OnFailure, Self::Always];
 
-    /// The word in the configuration.
+    /// Returns the word used in the configuration.
     pub fn word(self) -> &'static str {
         match self {
             Self::Never => "never",
@@ -283,39 +285,40 @@ impl RestartWhen {
     }
 }
 
-/// How a component is asked whether it is well.
+/// Rule for checking the health of a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeRule {
-    /// What is asked.
+    /// Check that the probe makes.
     pub question: Question,
-    /// From the end of one attempt to the next.
+    /// Delay between the end of one attempt and the start of the next.
     pub interval: Duration,
-    /// An attempt that takes longer has failed.
+    /// Time limit for one attempt; a longer one has failed.
     pub timeout: Duration,
-    /// How many attempts in a row must fail before that counts; never 0.
+    /// Number of consecutive failed attempts that count as a failure; never 0.
     pub failures: u32,
-    /// For so long after its start failures do not count.
+    /// Time after the start in which failures do not count.
     pub grace: Duration,
 }
 
-/// What a probe asks.
+/// Check that a probe makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// Can a connection be made to this `host:port`?
+    /// Connects to this `host:port`.
     Tcp(String),
-    /// Does a GET of this URL, whose scheme is `http`, answer with this status?
+    /// Sends a GET request to this URL, whose scheme is `http`, and compares the status of the response.
     Http {
-        /// The URL.
+        /// URL.
         url: Uri,
-        /// The status code that is right.
+        /// Expected status code.
         status: u16,
     },
-    /// Does this command end with exit status 0? Never empty; looked up as that of a [`StartRule`] is.
+    /// Runs this command, which must end with exit status 0. Never empty; the program is looked up like that
+    /// of a [`StartRule`].
     Command(Vec<String>),
 }
 
 impl fmt::Display for Question {
-    /// `tcp 127.0.0.1:9092`.
+    /// Writes the check briefly: `tcp 127.0.0.1:9092`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "tcp {address}"),
@@ -325,22 +328,22 @@ impl fmt::Display for Question {
     }
 }
 
-/// How a component is stopped.
+/// Rule for stopping a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopRule {
-    /// What is sent first.
+    /// First signal.
     pub signal: StopSignal,
-    /// How long its processes are given to end.
+    /// Time limit for the processes to end.
     pub timeout: Duration,
-    /// Whether SIGKILL follows; if not, a process that stays is reported.
+    /// True if SIGKILL follows after the time limit; otherwise remaining processes are reported.
     pub kill: bool,
-    /// What is to be gone at the end.
+    /// Processes that must be gone at the end.
     pub scope: StopScope,
-    /// For how long it must then stay away; `None`: for [`StopRule::SETTLE`] where something may bring it back, and
-    /// not at all where that cannot be.
+    /// Time for which the component must then stay stopped. `None`: [`StopRule::SETTLE`] if something may
+    /// restart it, otherwise no time at all.
     pub settle: Option<Duration>,
-    /// What is run instead of the first signal, such as `kafka-server-stop.sh`, where the start command is run
-    /// and as its user.
+    /// Command that is run instead of sending the first signal, such as `kafka-server-stop.sh`. It runs in
+    /// the working directory and as the user of the start command.
     pub command: Option<CommandRule>,
 }
 
@@ -358,28 +361,28 @@ impl Default for StopRule {
 }
 
 impl StopRule {
-    /// How long what something may bring back must stay away: longer than supervisors wait by default (systemd 0.1 s,
-    /// runit, s6 and supervisord 1 s).
+    /// Default time for which a component that something may restart must stay stopped: longer than the
+    /// default delay of supervisors (systemd 0.1 s; runit, s6 and supervisord 1 s).
     pub const SETTLE: Duration = Duration::from_secs(2);
 }
 
-/// What is to be gone when a component is stopped.
+/// Processes that must be gone after a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopScope {
-    /// The matched processes.
+    /// Matched processes.
     Process,
-    /// Their process groups too.
+    /// Process groups of the matched processes too.
     Group,
-    /// All their descendants, and what is left of the session or control group that the agent started it in;
-    /// but not what belongs to another component.
+    /// All descendants too, and what is left of the session or control group that the agent started the
+    /// component in; processes of other components are excluded.
     Tree,
 }
 
 impl StopScope {
-    /// Every value.
+    /// All values.
     pub const ALL: [Self; 3] = [Self::Process, Self::Group, Self::Tree];
 
-    /// The word in the configuration.
+    /// Returns the word used in the configuration.
     pub fn word(self) -> &'static str {
         match self {
             Self::Process => "process",
@@ -409,11 +412,11 @@ pub enum StopSignal {
 }
 
 impl StopSignal {
-    /// Every signal that a configuration may name.
+    /// All signals that a configuration may name.
     pub const ALL: [Self; 7] =
         [Self::Term, Self::Int, Self::Hup, Self::Quit, Self::Usr1, Self::Usr2, Self::Kill];
 
-    /// Its name without `SIG`, as kill(1) takes it.
+    /// Returns the name without `SIG`, as kill(1) accepts it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Term => "TERM",
@@ -426,7 +429,7 @@ impl StopSignal {
         }
     }
 
-    /// The signal of this name, with or without `SIG`, in any case.
+    /// Returns the signal with this name, with or without `SIG`, in any case.
     pub fn from_name(name: &str) -> Option<Self> {
         let name = name.to_ascii_uppercase();
         let name = name.strip_prefix("SIG").unwrap_or(&name);
@@ -435,7 +438,7 @@ impl StopSignal {
 }
 
 impl fmt::Display for StopSignal {
-    /// `SIGTERM`.
+    /// Writes the name with `SIG`: `SIGTERM`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SIG{}", self.name())
     }

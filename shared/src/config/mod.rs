@@ -1,8 +1,9 @@
 //! The platform's configuration: a folder of TOML files, the same on every host.
 //!
-//! Files are read as texts ([`Source`]), understood one by one, then checked together. All that is wrong is
-//! told at once ([`LoadError`]); what comes out ([`Platform`]) has no loose end. [`Platform::host_config`]
-//! gives one host's share with every variable replaced ([`HostConfig`]).
+//! Files are read as texts ([`Source`]), parsed one by one, then validated together. All problems are
+//! reported at once ([`LoadError`]); the result ([`Platform`]) has no invalid references.
+//! [`Platform::host_config`] returns the configuration of one host, with every variable replaced
+//! ([`HostConfig`]).
 
 mod check;
 mod diff;

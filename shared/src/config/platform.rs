@@ -1,4 +1,4 @@
-//! The whole platform as the configuration describes it: checked, with its variables not yet replaced.
+//! Configuration of the whole platform: validated, with its variables not yet replaced.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,37 +18,37 @@ use crate::mask::masked_text;
 use crate::name::Name;
 use crate::text::printable;
 
-/// Every component, role and environment. Each reference in it is known to lead somewhere.
+/// All components, roles and environments. Every reference between them is valid.
 #[derive(Clone, Debug, Default)]
 pub struct Platform {
-    /// In the order of the files.
+    /// Components, in the order of the files.
     pub components: Vec<Component>,
-    /// In the order of the files.
+    /// Roles, in the order of the files.
     pub roles: Vec<Role>,
-    /// In the order of the files.
+    /// Environments, in the order of the files.
     pub environments: Vec<Environment>,
-    /// What tells this configuration from every other: the beginning of the SHA-256 of its files.
+    /// Digest that identifies this configuration: the beginning of the SHA-256 of its files.
     pub digest: String,
 }
 
-/// A thing that the platform needs.
+/// Component that the platform needs.
 #[derive(Clone, Debug)]
 pub struct Component {
-    /// The canonical name.
+    /// Canonical name.
     pub name: Name,
-    /// Other names it is found by.
+    /// Alternative names that also identify the component.
     pub aliases: Vec<Name>,
-    /// The processes it consists of; never empty.
+    /// Parts that the component consists of; never empty.
     pub parts: Vec<PartTemplate>,
     /// See [`Part::container`].
     pub container: bool,
-    /// What must be up for it to be up.
+    /// Components that must be up for this one to be up.
     pub depends_on: Vec<Dependency>,
-    /// How to start it; `None`: it is watched, not started.
+    /// Start rule; `None`: the component is only monitored.
     pub start: Option<StartTemplate>,
-    /// How to stop it.
+    /// Stop rule.
     pub stop: StopTemplate,
-    /// How to ask it whether it is well; `None`: that it runs is enough.
+    /// Health probe; `None`: a running component counts as healthy.
     pub probe: Option<ProbeTemplate>,
     /// See [`HostComponent::log`].
     pub log: Option<Template>,
@@ -59,37 +59,38 @@ pub struct Component {
 }
 
 impl Component {
-    /// Whether `name` is its name or an alias.
+    /// Returns true if `name` is the component's name or an alias.
     pub fn is_called(&self, name: &Name) -> bool {
         self.name == *name || self.aliases.contains(name)
     }
 
-    /// Whether people can read a log of it: a file, or the journal of its systemd unit.
+    /// Returns true if users can read a log of the component: a file, or the journal of its systemd unit.
     pub fn has_log(&self) -> bool {
         let is_unit = |start: &StartTemplate| matches!(start.engine, EngineTemplate::Systemd(_));
         self.readable_log().is_some() || self.start.as_ref().is_some_and(is_unit)
     }
 
-    /// The log that people may read; see [`HostComponent::log`].
+    /// Returns the log that users may read; see [`HostComponent::log`].
     pub fn readable_log(&self) -> Option<&Template> {
         let command = self.start.as_ref().and_then(|start| start.engine.command());
         self.log.as_ref().or(command.and_then(|command| command.log.as_ref()))
     }
 }
 
-/// A part with variables; see [`Part`] for the fields.
+/// Part with variables; see [`Part`] for the fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartTemplate {
-    /// `None` for the only part of a component that is not divided.
+    /// Name of the part; `None` for the only part of an undivided component.
     pub name: Option<Name>,
-    /// All must hold on one process; never empty.
+    /// Criteria; a process must meet every one. Never empty.
     pub criteria: Vec<CriterionTemplate>,
-    /// How many processes are to hold them.
+    /// Number of processes that must match.
     pub count: Count,
 }
 
 impl PartTemplate {
-    /// `user` is that of the start command: it is the processes' too where no criterion says another.
+    /// Replaces the variables. `user` is that of the start command: the processes must also have it, unless a
+    /// criterion names another user.
     fn expand(
         &self,
         user: Option<&str>,
@@ -110,7 +111,7 @@ fn user_criterion(name: String, is_implied: bool) -> Criterion {
     Criterion::Attribute(AttributeCriterion::User(UserCriterion { name, uid: None, is_implied }))
 }
 
-/// A criterion with variables; see [`Criterion`].
+/// Criterion with variables; see [`Criterion`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CriterionTemplate {
     /// See [`crate::criterion::ArgumentCriterion`].
@@ -133,7 +134,7 @@ pub enum CriterionTemplate {
 }
 
 impl CriterionTemplate {
-    /// Returns what it looks at.
+    /// Returns the property that the criterion tests.
     pub fn kind(&self) -> CriterionKind {
         match self {
             Self::Argument { .. } => CriterionKind::Argument,
@@ -145,7 +146,8 @@ impl CriterionTemplate {
         }
     }
 
-    /// Returns which argument it looks at; `None` for any, and for what is no argument.
+    /// Returns the index of the argument that the criterion tests; `None` for any argument, and for other
+    /// properties.
     pub fn index(&self) -> Option<i32> {
         match self {
             Self::Argument { index, .. } => *index,
@@ -153,7 +155,7 @@ impl CriterionTemplate {
         }
     }
 
-    /// Returns the variables that it names.
+    /// Returns the variables that the criterion uses.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         let template = match self {
             Self::User(text) | Self::Unit(text) => text,
@@ -186,7 +188,7 @@ impl CriterionTemplate {
 }
 
 impl fmt::Display for CriterionTemplate {
-    /// What it looks for, as it was written.
+    /// Writes the text that the criterion searches for, as it was configured.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::User(text) | Self::Unit(text) => text.fmt(f),
@@ -198,19 +200,19 @@ impl fmt::Display for CriterionTemplate {
     }
 }
 
-/// What a component needs.
+/// Component that another one needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
-    /// The canonical name of the component needed.
+    /// Canonical name of the required component.
     pub component: Name,
-    /// Which of its instances.
+    /// Location of the required instance.
     pub place: DependencyPlace,
 }
 
-/// Where the instance stands that a component needs.
+/// Location of a required instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DependencyPlace {
-    /// On the same host where that host carries the component, else any of the environment.
+    /// On the same host if that host carries the component, otherwise on any host of the environment.
     Nearest,
     /// On the same host.
     Same,
@@ -220,7 +222,7 @@ pub enum DependencyPlace {
     Host(Name),
 }
 
-/// A start rule with variables; see [`StartRule`] for the fields.
+/// Start rule with variables; see [`StartRule`] for the fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartTemplate {
     /// See [`StartRule::engine`].
@@ -241,7 +243,7 @@ impl StartTemplate {
     }
 }
 
-/// What starts a component; see [`Engine`].
+/// Mechanism that starts a component, with variables; see [`Engine`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EngineTemplate {
     /// See [`Engine::Command`].
@@ -251,7 +253,7 @@ pub enum EngineTemplate {
 }
 
 impl EngineTemplate {
-    /// The command that the agent runs.
+    /// Returns the command that the agent runs.
     pub fn command(&self) -> Option<&CommandTemplate> {
         match self {
             Self::Command(command) => Some(command),
@@ -260,25 +262,25 @@ impl EngineTemplate {
     }
 }
 
-/// The log of what is to have none: what is written to it is gone (null(4)).
+/// Log path that means no log: whatever is written to it is discarded (null(4)).
 pub(super) const NULL_DEVICE: &str = "/dev/null";
 
-/// A command with variables; see [`CommandRule`] for the fields.
+/// Command with variables; see [`CommandRule`] for the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandTemplate {
-    /// Never empty.
+    /// Program and arguments; never empty.
     pub command: Vec<Template>,
-    /// The working directory.
+    /// Working directory.
     pub directory: Option<Template>,
-    /// The user to run as.
+    /// User to run as.
     pub user: Option<String>,
-    /// Variables of the process, not of the configuration.
+    /// Environment variables of the process, as opposed to variables of the configuration.
     pub environment: Vec<(String, Template)>,
-    /// Files of more such variables, each with whether it need not be there.
+    /// Files with further environment variables; the flag is true if the file may be missing.
     pub environment_files: Vec<(Template, bool)>,
-    /// What else its process gets.
+    /// Further settings of the process.
     pub process: ProcessSettings,
-    /// Where the output goes.
+    /// File for the output.
     pub log: Option<Template>,
 }
 
@@ -308,7 +310,7 @@ impl CommandTemplate {
     }
 }
 
-/// A stop rule with variables; see [`StopRule`] for the fields.
+/// Stop rule with variables; see [`StopRule`] for the fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopTemplate {
     /// See [`StopRule::signal`].
@@ -321,7 +323,7 @@ pub struct StopTemplate {
     pub scope: StopScope,
     /// See [`StopRule::settle`].
     pub settle: Option<Duration>,
-    /// The program and its arguments; empty: the signal is sent.
+    /// Program and arguments; empty: the signal is sent.
     pub command: Vec<Template>,
 }
 
@@ -333,7 +335,7 @@ impl Default for StopTemplate {
 }
 
 impl StopTemplate {
-    /// `start` says where and as whom a command is run.
+    /// Replaces the variables. A stop command runs in the working directory and as the user of `start`.
     fn expand(
         &self,
         start: Option<&StartTemplate>,
@@ -347,10 +349,10 @@ impl StopTemplate {
     }
 }
 
-/// A probe rule with variables; see [`ProbeRule`] for the fields.
+/// Probe rule with variables; see [`ProbeRule`] for the fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeTemplate {
-    /// What is asked.
+    /// Check that the probe makes.
     pub question: QuestionTemplate,
     /// See [`ProbeRule::interval`].
     pub interval: Duration,
@@ -362,16 +364,16 @@ pub struct ProbeTemplate {
     pub grace: Duration,
 }
 
-/// A question with variables; see [`Question`].
+/// Check with variables; see [`Question`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QuestionTemplate {
     /// See [`Question::Tcp`].
     Tcp(Template),
     /// See [`Question::Http`].
     Http {
-        /// The URL.
+        /// URL.
         url: Template,
-        /// The status code that is right.
+        /// Expected status code.
         status: u16,
     },
     /// See [`Question::Command`].
@@ -379,7 +381,7 @@ pub enum QuestionTemplate {
 }
 
 impl QuestionTemplate {
-    /// Every text that may hold variables.
+    /// Returns all texts that may contain variables.
     pub fn templates(&self) -> &[Template] {
         match self {
             Self::Tcp(text) | Self::Http { url: text, .. } => std::slice::from_ref(text),
@@ -387,10 +389,10 @@ impl QuestionTemplate {
         }
     }
 
-    /// The question with its variables replaced, or a sentence that says why it is none then.
+    /// Replaces the variables.
     ///
     /// # Errors
-    /// The sentence.
+    /// Returns a sentence if a variable has no value, or if the result is not a valid check.
     pub fn expand(&self, value: impl Fn(&str) -> Option<String>) -> Result<Question, String> {
         let text = |template: &Template| template.expand(&value).map_err(|error| error.to_string());
         match self {
@@ -433,53 +435,55 @@ impl QuestionTemplate {
     }
 }
 
-/// A named list of components that a host carries.
+/// Named list of components that a host carries.
 #[derive(Clone, Debug)]
 pub struct Role {
-    /// Its name.
+    /// Name of the role.
     pub name: Name,
-    /// Canonical names, in the order written.
+    /// Canonical names of its components, in the order of the file.
     pub components: Vec<Name>,
 }
 
-/// A set of hosts run as one platform.
+/// Set of hosts that are run as one platform.
 #[derive(Clone, Debug)]
 pub struct Environment {
-    /// Its name.
+    /// Name of the environment.
     pub name: Name,
-    /// In the order written.
+    /// Hosts, in the order of the file.
     pub hosts: Vec<Host>,
 }
 
-/// One machine.
+/// Machine that carries components.
 #[derive(Clone, Debug)]
 pub struct Host {
-    /// Its name; no other host of the platform has it.
+    /// Name of the host, unique in the platform.
     pub name: Name,
-    /// The name of its environment.
+    /// Name of its environment.
     pub environment: Name,
-    /// Its role, if it has one.
+    /// Role of the host, if it has one.
     pub role: Option<Name>,
-    /// The canonical names of the components it carries: its role's, then its own.
+    /// Canonical names of its components: those of its role, followed by its own.
     pub components: Vec<Name>,
-    /// Its agent's address, `https://name:port`.
+    /// Address of its agent, `https://name:port`.
     pub agent: String,
-    /// What `${ip}` stands for; empty: every address of its interfaces, which only itself knows.
+    /// Values of `${ip}`; empty: all addresses of its interfaces, which only the host itself knows.
     pub ip: Vec<IpAddr>,
-    /// The variables' default values, overridden by the environment's, and those by the host's own.
+    /// Variables of the host. Default values are overridden by those of the environment, and these by the
+    /// host's own.
     pub variables: BTreeMap<String, String>,
 }
 
 impl Host {
-    /// Whether it carries the component of this canonical name.
+    /// Returns true if the host carries the component with this canonical name.
     pub fn carries(&self, component: &Name) -> bool {
         self.components.contains(component)
     }
 
-    /// A text with the variables of this host, as far as they are known everywhere: `${ip}` is where it is configured.
+    /// Replaces the variables of this host as far as every host knows them: `${ip}` only if the configuration
+    /// names an address.
     ///
     /// # Errors
-    /// The first variable without a value.
+    /// Returns an error with the first variable that has no value.
     pub(super) fn expand(&self, template: &Template) -> Result<String, UnknownVariable> {
         template.expand(|name| match name {
             "hostname" => Some(self.name.as_str().to_owned()),
@@ -489,23 +493,24 @@ impl Host {
     }
 }
 
-/// The variables that every host has: its name in the configuration, and its addresses.
+/// Variables that every host has: its name in the configuration, and its addresses.
 pub(super) const BUILT_IN_VARIABLES: [&str; 2] = ["hostname", "ip"];
 
 impl Platform {
-    /// The component with this name or alias.
+    /// Returns the component with this name or alias.
     pub fn component(&self, name: &str) -> Option<&Component> {
         let name = Name::from(name);
         self.components.iter().find(|component| component.is_called(&name))
     }
 
-    /// Every host of every environment.
+    /// Returns all hosts of all environments.
     pub fn hosts(&self) -> impl Iterator<Item = &Host> {
         self.environments.iter().flat_map(|environment| &environment.hosts)
     }
 
-    /// The host with this name. A full domain name also finds the host that is configured by its short name,
-    /// and a short name the one that is configured by its full domain name, if it is the only one.
+    /// Returns the host with this name. A fully qualified name also finds a host that is configured by its
+    /// short name; a short name also finds a host that is configured by its fully qualified name, if only one
+    /// matches.
     pub fn find_host(&self, name: &str) -> Option<&Host> {
         let name = crate::name::fold(name.trim_end_matches('.'));
         if let Some(host) = self.hosts().find(|host| host.name.folded() == name) {
@@ -519,8 +524,8 @@ impl Platform {
         candidates.next().filter(|_| candidates.next().is_none())
     }
 
-    /// The hosts that carry what `dependency` of a component on `host` needs; any one of them will do. The
-    /// host itself stands alone where the rule prefers it.
+    /// Returns the hosts that satisfy `dependency` of a component on `host`; one of them is enough. If the
+    /// rule prefers the host itself, it is the only one.
     pub fn providers(&self, host: &Host, dependency: &Dependency) -> Vec<&Host> {
         let carriers = |same_host: bool| {
             self.hosts()
@@ -542,13 +547,15 @@ impl Platform {
         }
     }
 
-    /// One host's share, with every variable replaced.
+    /// Returns the configuration of one host, with every variable replaced.
     ///
-    /// `addresses` are those of the host's interfaces, the one to prefer first. They stand for `${ip}` where
-    /// the configuration names none: a regex then matches any of them, and a command gets the first.
+    /// `addresses` are those of the host's interfaces, the preferred one first. They are the values of
+    /// `${ip}` if the configuration names none: a regex then matches any of them, and a command gets the
+    /// first.
     ///
     /// # Errors
-    /// A sentence that names the component, where `${ip}` is used and there is no address at all.
+    /// Returns a sentence that names the component if a variable has no value, such as `${ip}` on a host
+    /// without addresses, or if a regex or check with its variables replaced is invalid.
     pub fn host_config(&self, host: &Host, addresses: &[IpAddr]) -> Result<HostConfig, String> {
         let components = host
             .components
@@ -567,8 +574,8 @@ impl Platform {
         })
     }
 
-    /// One component as it is on `host`, without what it needs, which takes a look at every host; see
-    /// [`Platform::host_config`].
+    /// Returns the configuration of one component on `host`, without its prerequisites, which depend on every
+    /// host; see [`Platform::host_config`].
     pub(super) fn component_config(
         &self,
         component: &Component,
@@ -630,7 +637,7 @@ impl Platform {
         })
     }
 
-    /// What `component` needs on `host`.
+    /// Returns the components that `component` on `host` needs, with the hosts that provide them.
     fn prerequisites(&self, component: &Component, host: &Host) -> Vec<Prerequisite> {
         let needed = |dependency: &Dependency| Prerequisite {
             component: dependency.component.clone(),

@@ -1,42 +1,42 @@
-//! What the process of a command gets, whatever the agent itself has.
+//! Settings of a command's process, independent of those of the agent.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Settings of a command's process; what is not set is that of a clean start.
+/// Settings of a command's process; unset ones have the values of a clean start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcessSettings {
-    /// The mask of permissions that new files do not get, up to 0o777; `None`: 0o022.
+    /// Permissions that are removed from new files, up to 0o777; `None`: 0o022.
     pub umask: Option<u32>,
-    /// The group to run as; `None`: the user's own.
+    /// Group to run as; `None`: the user's primary group.
     pub group: Option<String>,
-    /// Limits of resources (getrlimit(2)), each resource once; others are the agent's.
+    /// Resource limits (getrlimit(2)), at most one per resource; others are inherited from the agent.
     pub limits: Vec<ResourceLimit>,
-    /// The priority, from -20, the highest, to 19; `None`: 0.
+    /// Priority from -20, the highest, to 19; `None`: 0.
     pub nice: Option<i32>,
 }
 
-/// A file of environment variables, in the syntax of systemd's `EnvironmentFile=`.
+/// File of environment variables, in the syntax of systemd's `EnvironmentFile=`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnvironmentFile {
-    /// Where it is; absolute.
+    /// Absolute path of the file.
     pub path: PathBuf,
-    /// It need not be there.
+    /// True if the file may be missing.
     pub is_optional: bool,
 }
 
-/// A limit of one resource.
+/// Limit of one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceLimit {
-    /// Which.
+    /// Limited resource.
     pub resource: LimitedResource,
-    /// The limit in force; `None`: unlimited.
+    /// Soft limit, which is in force; `None`: unlimited.
     pub soft: Option<u64>,
-    /// Up to where the process may raise it; `None`: unlimited. Never below `soft`.
+    /// Hard limit, up to which the process may raise the soft one; `None`: unlimited. Never below `soft`.
     pub hard: Option<u64>,
 }
 
-/// A resource that the kernel limits (getrlimit(2)).
+/// Resource that the kernel limits (getrlimit(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitedResource {
     /// Bytes of address space.
@@ -47,9 +47,9 @@ pub enum LimitedResource {
     Cpu,
     /// Bytes of data segments.
     Data,
-    /// Bytes of a file that is written.
+    /// Bytes of a written file.
     FileSize,
-    /// Bytes that are locked in memory.
+    /// Bytes locked in memory.
     LockedMemory,
     /// Open files.
     OpenFiles,
@@ -60,7 +60,7 @@ pub enum LimitedResource {
 }
 
 impl LimitedResource {
-    /// Every resource that a configuration may limit.
+    /// All resources that a configuration may limit.
     pub const ALL: [Self; 9] = [
         Self::AddressSpace,
         Self::Core,

@@ -1,45 +1,46 @@
-//! Where in which file a thing stands, and the problems found there.
+//! Positions in configuration files, and the problems found there.
 
 use std::fmt;
 
-/// One configuration file's text.
+/// Text of one configuration file.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// What messages call it: its path.
+    /// Name used in messages: the file's path.
     pub name: String,
-    /// Its content.
+    /// Content of the file.
     pub text: String,
 }
 
-/// A spot in one of the sources of a load.
+/// Position in one of the sources of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
-    /// Which source, by its position in the list.
+    /// Index of the source in the list.
     pub(super) source: usize,
-    /// How many bytes precede the spot.
+    /// Offset in bytes.
     pub(super) offset: usize,
 }
 
-/// A value and where it was written.
+/// Value with the position where it was written.
 #[derive(Clone, Debug)]
 pub(super) struct At<T> {
     pub(super) value: T,
     pub(super) place: Place,
 }
 
-/// One thing that is wrong with a configuration.
+/// Problem in a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The file.
+    /// Path of the file.
     pub file: String,
-    /// The line, from 1, and the column in characters, from 1; `None` where the file as a whole is meant.
+    /// Line and column in characters, both from 1; `None` if the problem concerns the whole file.
     pub position: Option<(usize, usize)>,
-    /// What is wrong, and what to do, as one sentence.
+    /// Description of the problem and its remedy, as one sentence.
     pub message: String,
 }
 
 impl fmt::Display for Problem {
-    /// `platform/dev.toml:12:3: component "kafka server": ...`, as compilers do, so that editors can jump there.
+    /// Writes `platform/dev.toml:12:3: component "kafka server": ...`, the format of compilers, so that
+    /// editors can jump there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.file)?;
         if let Some((line, column)) = self.position {
@@ -49,15 +50,15 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with a configuration, in the order of files and lines.
+/// All problems of a configuration, in the order of files and lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadError {
-    /// Never empty.
+    /// Problems; never empty.
     pub problems: Vec<Problem>,
 }
 
 impl fmt::Display for LoadError {
-    /// One problem a line.
+    /// Writes one problem per line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, problem) in self.problems.iter().enumerate() {
             if at > 0 {
@@ -77,7 +78,7 @@ impl From<Problem> for LoadError {
     }
 }
 
-/// Collects the problems of a load, so that all are told at once.
+/// Collector of the problems of a load, so that all are reported at once.
 #[derive(Debug)]
 pub(super) struct Problems<'s> {
     sources: &'s [Source],
@@ -89,7 +90,7 @@ impl<'s> Problems<'s> {
         Self { sources, found: Vec::new() }
     }
 
-    /// Notes one problem. The same one is noted once.
+    /// Adds a problem, unless the same one has been added before.
     pub(super) fn report(&mut self, place: Place, message: impl Into<String>) {
         let problem = (place, message.into());
         if !self.found.contains(&problem) {
@@ -97,7 +98,7 @@ impl<'s> Problems<'s> {
         }
     }
 
-    /// `file:line` of a place, for a problem that points to a second one.
+    /// Returns `file:line` of a position, for a problem that refers to a second one.
     pub(super) fn describe(&self, place: Place) -> String {
         let (source, (line, _)) = self.locate(place);
         format!("{source}:{line}")
@@ -110,7 +111,7 @@ impl<'s> Problems<'s> {
         }
     }
 
-    /// Nothing, or the error that holds all that was noted.
+    /// Returns Ok if no problem was added, otherwise an error with all problems.
     pub(super) fn into_result(mut self) -> Result<(), LoadError> {
         if self.found.is_empty() {
             return Ok(());
@@ -128,7 +129,7 @@ impl<'s> Problems<'s> {
     }
 }
 
-/// Line and column of the byte at `offset`, both from 1, the column in characters.
+/// Returns the line and column of the byte at `offset`, both from 1, the column in characters.
 fn position(text: &str, offset: usize) -> (usize, usize) {
     let mut end = offset.min(text.len());
     while !text.is_char_boundary(end) {
