@@ -1,19 +1,19 @@
-//! Addresses as people write them: of agents, of the aggregator, of what probes ask.
+//! Network addresses as people write them: of agents, of the aggregator, of probe targets.
 
 use std::fmt;
 
 use tonic::transport::Uri;
 
-/// Why a text is no address, as the end of a sentence that begins with the text.
+/// Reason why a text is not an address. Its `Display` continues a sentence that begins with the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressProblem {
-    /// It does not look like one.
+    /// Not in the form of an address.
     Shape,
-    /// Its port is none. A default must not take its place: it would lead to another server.
+    /// Invalid port. A default port must not replace it, because that would lead to another server.
     Port,
-    /// It has a user or a password, which would not be used, and shown.
+    /// User or password in the address, which would be ignored, and displayed.
     User,
-    /// It has a fragment, which is never sent.
+    /// Fragment in the address, which is never sent.
     Fragment,
 }
 
@@ -28,10 +28,11 @@ impl fmt::Display for AddressProblem {
     }
 }
 
-/// Checks and completes the URL of a gRPC server: `http://host:port` or `https://host:port`, in lower case.
+/// Validates and completes the URL of a gRPC server: `http://host:port` or `https://host:port`, in lower
+/// case.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Returns an error if the URL is invalid, or has a path, a query or another scheme.
 pub fn server_url(written: &str, default_port: u16) -> Result<String, AddressProblem> {
     let uri = url(written)?;
     let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"));
@@ -44,10 +45,11 @@ pub fn server_url(written: &str, default_port: u16) -> Result<String, AddressPro
     Ok(format!("{scheme}://{host}:{port}"))
 }
 
-/// Reads a URL of whatever scheme.
+/// Parses a URL with any scheme.
 ///
 /// # Errors
-/// It is none, its port is none, or it has a part that would be left out silently.
+/// Returns an error if the text is not a URL, if its port is invalid, or if it has a user, a password or a
+/// fragment, which would be ignored silently.
 pub fn url(written: &str) -> Result<Uri, AddressProblem> {
     if written.contains('#') {
         return Err(AddressProblem::Fragment);
@@ -64,12 +66,12 @@ pub fn url(written: &str) -> Result<Uri, AddressProblem> {
     Ok(uri)
 }
 
-/// The port of a URL; `None` where it names none.
+/// Returns the port of a URL; `None` if it has none.
 ///
-/// `Uri::port_u16` is `None` for `80800`, too.
+/// `Uri::port_u16` cannot be used instead: it also returns `None` for `80800`.
 ///
 /// # Errors
-/// It is no port.
+/// Returns an error if the port is invalid.
 pub fn port(uri: &Uri) -> Result<Option<u16>, AddressProblem> {
     let Some(authority) = uri.authority() else { return Ok(None) };
     let place = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, place)| place);
@@ -81,10 +83,10 @@ pub fn port(uri: &Uri) -> Result<Option<u16>, AddressProblem> {
     }
 }
 
-/// Checks a `host:port`, such as `127.0.0.1:9092`, `[::1]:9092` or `kafka.example:9092`.
+/// Validates a `host:port`, such as `127.0.0.1:9092`, `[::1]:9092` or `kafka.example:9092`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Returns an error if the host or the port is invalid.
 pub fn host_and_port(written: &str) -> Result<(), AddressProblem> {
     let (host, port) = written.rsplit_once(':').ok_or(AddressProblem::Shape)?;
     let is_host = match host.strip_prefix('[') {
@@ -101,7 +103,7 @@ pub fn host_and_port(written: &str) -> Result<(), AddressProblem> {
 }
 
 fn number(port: &str) -> Result<u16, AddressProblem> {
-    // Digits alone: numbers may begin with a plus in Rust.
+    // Only digits, because Rust would also parse a leading plus.
     let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
     let port = port.parse().ok().filter(|port| is_number && *port != 0);
     port.ok_or(AddressProblem::Port)

@@ -1,121 +1,125 @@
-//! What a process is beside its command line: its user, executable, directory, unit and parent.
+//! Attributes of a process besides its command line: user, executable, directory, unit and parent.
 
 use regex::bytes::Regex;
 use serde::Serialize;
 
 use crate::process::CommandLine;
 
-/// Gives the attributes of one process. Each is read when it is asked for, since a read costs as much as that of the
-/// command line.
+/// Source of the attributes of one process. Each is read only on demand, because a read costs as much as that
+/// of the command line.
 ///
-/// An error is a sentence that says what cannot be read and why. One that is returned for a process that has ended
-/// does no harm: whoever asks checks afterwards that the process is still there.
+/// An error is a sentence that says what cannot be read and why. An error for a process that has already
+/// ended is harmless: the caller checks afterwards that the process still exists.
 pub trait ProcessAttributes {
-    /// Returns the number of the user that it acts for; see [`acting_user`].
+    /// Returns the UID of the user for whom the process acts; see [`acting_user`].
     ///
     /// # Errors
-    /// The user cannot be read.
+    /// Returns an error if the user cannot be read.
     fn uid(&self) -> Result<u32, String>;
 
-    /// Returns the path of its executable, without the ` (deleted)` of a file that was replaced since.
+    /// Returns the path of the executable, without the ` (deleted)` of a file that has been replaced since.
     ///
     /// # Errors
-    /// The link cannot be read, mostly since the process is another user's.
+    /// Returns an error if the link cannot be read, mostly because the process belongs to another user.
     fn executable(&self) -> Result<&[u8], String>;
 
-    /// Returns the path of its working directory, without the ` (deleted)` of one that was removed since.
+    /// Returns the path of the working directory, without the ` (deleted)` of a directory that has been
+    /// removed since.
     ///
     /// # Errors
-    /// The link cannot be read, mostly since the process is another user's.
+    /// Returns an error if the link cannot be read, mostly because the process belongs to another user.
     fn directory(&self) -> Result<&[u8], String>;
 
-    /// Returns the systemd unit that its control group belongs to; empty where it belongs to none.
+    /// Returns the systemd unit that owns the control group of the process; empty if there is none.
     ///
     /// # Errors
-    /// The control group cannot be read.
+    /// Returns an error if the control group cannot be read.
     fn unit(&self) -> Result<&str, String>;
 
-    /// Returns its parent's command line; empty where its parent is outside the PID namespace, or has none.
+    /// Returns the command line of the parent; empty if the process has no parent, or one outside the PID
+    /// namespace.
     ///
     /// # Errors
-    /// The parent cannot be read.
+    /// Returns an error if the parent cannot be read.
     fn parent(&self) -> Result<&CommandLine, String>;
 
-    /// Returns whether it lives in another PID namespace than the agent, as the processes of containers do.
+    /// Returns true if the process is in another PID namespace than the agent, as the processes of containers
+    /// are.
     ///
     /// # Errors
-    /// The namespace cannot be read.
+    /// Returns an error if the namespace cannot be read.
     fn is_in_container(&self) -> Result<bool, String>;
 }
 
-/// Returns the user that a process acts for, from its real and effective user IDs (credentials(7)).
+/// Returns the user for whom a process acts, from its real and effective UIDs (credentials(7)).
 ///
-/// The effective ID is what it may do, and a daemon that is started as root gives up its rights by changing it. But
-/// anybody can run a set-user-ID program under any command line, and has its owner's effective ID then: only a process
-/// whose real user is root has chosen its effective one itself.
+/// The effective UID determines the permissions of a process, and a daemon that is started as root drops its
+/// privileges by changing it. But any user can run a set-user-ID program with any command line, which gives
+/// it the effective UID of the program's owner: only a process with root as its real user has chosen its
+/// effective user itself.
 pub fn acting_user(real: u32, effective: u32) -> u32 {
     if real == 0 { effective } else { real }
 }
 
-/// Returns the systemd unit of a control group's path: `grafana-server.service` of
-/// `/system.slice/grafana-server.service/worker`. Empty where the path holds none.
+/// Returns the systemd unit of a control group path: `grafana-server.service` for
+/// `/system.slice/grafana-server.service/worker`. Empty if the path contains no unit.
 ///
-/// It is the first service or scope of the path, as systemd counts it. What follows is made by whoever the unit was
-/// delegated to: `user@1000.service/app.slice/grafana-server.service` is not the system's Grafana, but something that
-/// the user 1000 named so.
+/// The unit is the first service or scope in the path, as in systemd. Later components are made by the user
+/// to whom the unit is delegated: `user@1000.service/app.slice/grafana-server.service` is not the system's
+/// Grafana, but a name that the user 1000 chose.
 pub fn unit_of(path: &str) -> &str {
     let is_unit = |name: &&str| name.ends_with(".service") || name.ends_with(".scope");
     path.split('/').find(is_unit).unwrap_or_default()
 }
 
-/// A test on an attribute of a process.
+/// Test on an attribute of a process.
 #[derive(Clone, Debug)]
 pub enum AttributeCriterion {
-    /// The process acts for this user.
+    /// User for whom the process must act.
     User(UserCriterion),
-    /// The systemd unit is this one.
+    /// Exact name of the systemd unit.
     Unit(String),
-    /// Searched in the path of the working directory.
+    /// Regex that is searched in the path of the working directory.
     Directory(Regex),
-    /// Searched in the path of the executable.
+    /// Regex that is searched in the path of the executable.
     Executable(Regex),
-    /// Searched in each argument of the parent.
+    /// Regex that is searched in each argument of the parent.
     Parent(Regex),
 }
 
-/// The user that a process must act for.
+/// User for whom a process must act.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserCriterion {
-    /// An account's name, or a number.
+    /// Account name, or UID.
     pub name: String,
-    /// The user's number on this host; `None` until it is looked up, and where the host knows no such user.
+    /// UID on this host; `None` until it is looked up, and if the host has no such user.
     pub uid: Option<u32>,
-    /// It was not written as a criterion, but follows from the user of the start command.
+    /// True if the criterion was not configured, but follows from the user of the start command.
     pub is_implied: bool,
 }
 
-/// What a criterion looks at.
+/// Property of a process that a criterion tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CriterionKind {
     /// One argument, or any.
     Argument,
-    /// The user.
+    /// User.
     User,
-    /// The systemd unit.
+    /// Systemd unit.
     Unit,
-    /// The working directory.
+    /// Working directory.
     Directory,
-    /// The executable.
+    /// Executable.
     Executable,
-    /// The parent's command line.
+    /// Command line of the parent.
     Parent,
-    /// That it is in no container; never written as a criterion.
+    /// Absence of a container; never configured as a criterion.
     Container,
 }
 
 impl AttributeCriterion {
-    /// Returns what it looks at.
+    /// Returns the property that the criterion tests.
     pub fn kind(&self) -> CriterionKind {
         match self {
             Self::User(_) => CriterionKind::User,
@@ -126,7 +130,7 @@ impl AttributeCriterion {
         }
     }
 
-    /// Returns what it looks for: a user, a unit, or a regex.
+    /// Returns the text that the criterion searches for: a user, a unit, or a regex.
     pub fn text(&self) -> &str {
         match self {
             Self::User(user) => &user.name,
@@ -135,10 +139,10 @@ impl AttributeCriterion {
         }
     }
 
-    /// Returns whether it holds on a process.
+    /// Returns true if the criterion holds on `process`.
     ///
     /// # Errors
-    /// Why that cannot be told: the attribute cannot be read, or the host does not know the user.
+    /// Returns an error if the attribute cannot be read, or if the host has no such user.
     pub fn holds(&self, process: &impl ProcessAttributes) -> Result<bool, String> {
         match self {
             Self::User(user) => Ok(user.uid.ok_or_else(|| user.unknown())? == process.uid()?),
@@ -151,33 +155,34 @@ impl AttributeCriterion {
 }
 
 impl UserCriterion {
-    /// Returns a sentence that says that this host does not know the user.
+    /// Returns a sentence saying that this host has no such user.
     pub fn unknown(&self) -> String {
         format!("there is no user \"{}\" on this host", crate::text::printable(&self.name))
     }
 }
 
-/// The tests of one part on a process's attributes.
+/// Attribute criteria of one part.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AttributeTests {
-    /// Those that cost least come first.
+    /// Criteria, the cheapest first.
     criteria: Vec<AttributeCriterion>,
-    /// Processes of other PID namespaces count too.
+    /// True if processes of other PID namespaces count too.
     container: bool,
 }
 
 impl AttributeTests {
     pub(crate) fn new(criteria: impl Iterator<Item = AttributeCriterion>, container: bool) -> Self {
         let mut criteria: Vec<AttributeCriterion> = criteria.collect();
-        // The user and the namespace stand in one file; of a parent a second process is read.
+        // User and namespace are in one file; the parent needs reads of a second process.
         criteria.sort_by_key(|criterion| criterion.kind() as u8);
         Self { criteria, container }
     }
 
-    /// Returns whether all hold. One that fails decides, whatever cannot be read.
+    /// Returns true if all criteria hold. A single failed criterion decides, even if other attributes cannot
+    /// be read.
     ///
     /// # Errors
-    /// Why that cannot be told.
+    /// Returns an error if no criterion fails and an attribute cannot be read.
     pub(crate) fn hold(&self, process: &impl ProcessAttributes) -> Result<bool, String> {
         let mut unreadable = None;
         let not_contained =
@@ -194,7 +199,7 @@ impl AttributeTests {
         unreadable.map_or(Ok(true), Err)
     }
 
-    /// Returns whether a process can begin or cease to meet them without running another program.
+    /// Returns true if a process can begin or cease to match without an exec.
     pub(crate) fn may_change(&self) -> bool {
         !self.criteria.is_empty()
     }
@@ -204,7 +209,7 @@ impl AttributeTests {
 pub(crate) mod tests {
     use super::*;
 
-    /// A process of a test; `None` is what cannot be read.
+    /// Process of a test; `None` stands for an unreadable attribute.
     #[derive(Default)]
     pub(crate) struct Made {
         pub(crate) uid: Option<u32>,
@@ -247,9 +252,9 @@ pub(crate) mod tests {
     #[test]
     fn set_user_id_program_counts_as_its_callers() {
         assert_eq!(acting_user(1000, 1000), 1000);
-        // A daemon that was started as root and gave up its rights for the time being.
+        // A daemon that was started as root and dropped its privileges temporarily.
         assert_eq!(acting_user(0, 1000), 1000);
-        // Somebody's `su kafka.Kafka`.
+        // A user runs `su` under the name of Kafka.
         assert_eq!(acting_user(1000, 0), 1000);
     }
 
@@ -259,7 +264,7 @@ pub(crate) mod tests {
             ("/system.slice/grafana-server.service", "grafana-server.service"),
             ("/system.slice/system-kafka.slice/kafka@1.service/payload", "kafka@1.service"),
             ("/user.slice/user-1000.slice/session-3.scope", "session-3.scope"),
-            // What a user calls so is not the system's.
+            // A unit name chosen by a user is not the system's unit.
             (
                 "/user.slice/user-1000.slice/user@1000.service/app.slice/grafana-server.service",
                 "user@1000.service",

@@ -1,25 +1,25 @@
-//! How an agent keeps a component running.
+//! State of a component's automatic restarts.
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// How an agent keeps a component running.
+/// State of a component's automatic restarts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Autostart {
-    /// It is started again when it ends by itself.
+    /// True if the agent restarts the component when it ends by itself.
     pub wanted: bool,
-    /// Why it is, or is not, wanted, as a sentence.
+    /// Reason for `wanted`, as a sentence.
     pub why: String,
-    /// How often it was started again within the configured time.
+    /// Number of restarts within the configured time window.
     pub restarts: u32,
-    /// When the next attempt is due, by the host's clock.
+    /// Time of the next attempt, by the host's clock.
     pub next_at: Option<Timestamp>,
-    /// It ended too often, and is not started any more until an operator does.
+    /// True if the component ended too often, and is not restarted until an operator starts it.
     pub given_up: bool,
-    /// It ended and was started again so often that it cannot be called up.
+    /// True if the component ended and was restarted so often that it does not count as up.
     pub flapping: bool,
-    /// How it ended last, as a sentence; empty where it has not.
+    /// Description of its last end, as a sentence; empty if it has not ended.
     pub last_end: String,
-    /// What it needs and is not up, for which it is not started yet: `kafka server on c9t17308`; empty: nothing.
+    /// Prerequisite that is not up and delays the start: `kafka server on c9t17308`; empty if there is none.
     pub waiting_for: String,
 }

@@ -15,35 +15,35 @@ use tonic::transport::server::Connected;
 use crate::local_socket::{LocalConnection, LocalSocket, LocalUser};
 use crate::tls::{Bounds, Door, Link, Peer};
 
-/// Where a gRPC server is called.
+/// Listeners of a gRPC server.
 #[derive(Debug)]
 pub struct Listeners {
-    /// TCP, and how its callers are admitted; `None`: it is not called over TCP.
+    /// TCP listener, with its TLS settings; `None`: not reachable over TCP.
     pub tcp: Option<(TcpListener, Door)>,
-    /// The local socket; `None`: there is none.
+    /// Local socket; `None`: no local socket.
     pub socket: Option<LocalSocket>,
 }
 
-/// The caller at the other end of a connection.
+/// Caller at the other end of a connection.
 #[derive(Clone, Debug)]
 pub enum ConnectedPeer {
-    /// Over TCP.
+    /// Caller over TCP.
     Tcp(Peer),
-    /// Over the local socket.
+    /// Caller over the local socket.
     Local(LocalUser),
 }
 
-/// Caller as far as limits tell callers apart.
+/// Key by which limits distinguish callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
-    /// An address.
+    /// IP address.
     Address(IpAddr),
-    /// A user of this host.
+    /// User of this host.
     User(u32),
 }
 
 impl ConnectedPeer {
-    /// Returns what limits count by.
+    /// Returns the key that limits count by.
     pub fn origin(&self) -> Origin {
         match self {
             Self::Tcp(peer) => Origin::Address(peer.address.ip().to_canonical()),
@@ -53,7 +53,7 @@ impl ConnectedPeer {
 }
 
 impl fmt::Display for ConnectedPeer {
-    /// For logs: `10.0.0.7:4711`, `aggregator at 10.0.0.7:4711`, `ann (uid 1000), local`.
+    /// Writes the caller for logs: `10.0.0.7:4711`, `aggregator at 10.0.0.7:4711`, `ann (uid 1000), local`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(Peer { address, identity: None, .. }) => write!(f, "{address}"),
@@ -65,20 +65,20 @@ impl fmt::Display for ConnectedPeer {
     }
 }
 
-/// One connection of a gRPC server.
+/// Connection of a gRPC server.
 #[derive(Debug)]
 pub enum Connection {
-    /// Over TCP.
+    /// Connection over TCP.
     Tcp(Box<Link>),
-    /// Over the local socket.
+    /// Connection over the local socket.
     Local(LocalConnection),
 }
 
 impl Listeners {
-    /// The connections to all of them, each listener within `bounds`, until the stream is dropped. It ends where one of
-    /// them fails for good.
+    /// Returns the connections of all listeners, each limited by `bounds`, until the stream is dropped. The
+    /// stream ends if one of the listeners fails permanently.
     pub fn connections(self, bounds: Bounds) -> impl Stream<Item = io::Result<Connection>> + Send + 'static {
-        // One that is absent never ends.
+        // The stream of an absent listener never ends.
         let tcp = match self.tcp {
             Some((listener, door)) => Either::Left(door.links(listener, bounds)),
             None => Either::Right(tokio_stream::pending()),

@@ -1,5 +1,5 @@
-//! Starts, stops and restarts of one instance: who asked for one, how far it is, how it ended. One that failed
-//! is a gRPC status with a sentence.
+//! Starts, stops and restarts of one instance: requester, progress and result. A failed action is a gRPC
+//! status with a sentence.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,20 +7,20 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// What is done to one instance.
+/// Action on one instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ActionKind {
-    /// Launching it and waiting until it is stable.
+    /// Launches the instance and waits until it is stable.
     Start,
-    /// Asking it to end and waiting until it is gone.
+    /// Asks the instance to end and waits until it is gone.
     Stop,
-    /// Both, between which nobody else can act on it.
+    /// Stops and starts the instance under one lock, so that no other action comes in between.
     Restart,
 }
 
 impl ActionKind {
-    /// `start`
+    /// Returns the verb: `start`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Start => "start",
@@ -29,7 +29,7 @@ impl ActionKind {
         }
     }
 
-    /// `starting`
+    /// Returns the present participle: `starting`.
     pub fn going_on(self) -> &'static str {
         match self {
             Self::Start => "starting",
@@ -45,27 +45,27 @@ impl fmt::Display for ActionKind {
     }
 }
 
-/// Who asked for something, as far as is known.
+/// Person or program that requested something, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requester {
-    /// The name that they gave, or that they signed in with; empty: none.
+    /// Name that they gave or signed in with; empty if there is none.
     pub user: String,
-    /// The address that they asked from; empty: not known.
+    /// Address of the request; empty if it is unknown.
     pub address: String,
 }
 
 impl Requester {
-    /// Address of whoever asked through a local socket.
+    /// Address of requests over a local socket.
     pub const LOCAL: &str = "local";
 
-    /// The agent itself, which keeps a component running.
+    /// Returns the requester of automatic restarts: the agent itself.
     pub fn autostart() -> Self {
         Self { user: "autostart".to_owned(), address: String::new() }
     }
 }
 
 impl fmt::Display for Requester {
-    /// `ann from 10.0.0.7`; `ann (uid 1000), local`.
+    /// Writes the name with its address: `ann from 10.0.0.7`; `ann (uid 1000), local`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let user = if self.user.is_empty() { "somebody" } else { &self.user };
         match self.address.as_str() {
@@ -76,49 +76,49 @@ impl fmt::Display for Requester {
     }
 }
 
-/// What is under way on an instance.
+/// Lock that an action in progress holds on an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Hold {
-    /// What.
+    /// Action in progress.
     pub kind: ActionKind,
-    /// For whom.
+    /// Requester of the action.
     pub by: Requester,
-    /// Since when, by the host's clock.
+    /// Start of the action, by the host's clock.
     pub since: Timestamp,
 }
 
 impl fmt::Display for Hold {
-    /// `a start of it is under way, since 09:30:00 UTC, for ann from 10.0.0.7`.
+    /// Writes a sentence: `a start of it is under way, since 09:30:00 UTC, for ann from 10.0.0.7`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let since = self.since.strftime("%H:%M:%S UTC");
         write!(f, "a {} of it is under way, since {since}, for {}", self.kind, self.by)
     }
 }
 
-/// How far an action is.
+/// Phase of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// The start command runs, or systemd has been asked.
     Launched,
-    /// It is waited for: until the criteria match, until the processes are gone.
+    /// The agent waits for the criteria to match, or for the processes to end.
     Waiting,
-    /// The criteria match; its settle time runs.
+    /// The criteria match; the settle time runs.
     Matched,
-    /// It settled; its probe is waited for.
+    /// The settle time is over; the agent waits for the probe.
     Probing,
-    /// It settled, and its probe, if it has one, passed.
+    /// The settle time is over, and the probe, if there is one, has passed.
     Stable,
     /// The stop signal was sent, the stop command runs, or systemd has been asked.
     Signalled,
     /// SIGKILL was sent.
     Killed,
-    /// Nothing of it is left.
+    /// No process of the instance is left.
     Gone,
 }
 
 impl Phase {
-    /// The word shown to people.
+    /// Returns the word shown to users.
     pub fn word(self) -> &'static str {
         match self {
             Self::Launched => "launched",
@@ -133,33 +133,33 @@ impl Phase {
     }
 }
 
-/// One step of an action's way.
+/// Progress of an action: one phase that it has reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Progress {
-    /// When, by the host's clock.
+    /// Time of the progress, by the host's clock.
     pub at: Timestamp,
-    /// What was reached.
+    /// Phase that was reached.
     pub phase: Phase,
-    /// The same as a sentence.
+    /// Description of the progress, as a sentence.
     pub text: String,
-    /// The processes that it is about, if any.
+    /// Processes that it concerns, if any.
     pub pids: Vec<u32>,
 }
 
-/// What an action did.
+/// Outcome of a successful action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was launched, and its criteria held for its settle time.
+    /// Launched; the criteria matched for the settle time.
     Started,
-    /// It was running; nothing was launched.
+    /// Already running; nothing was launched.
     AlreadyRunning,
-    /// It ended as it was asked to.
+    /// Ended as requested.
     Stopped,
-    /// Nothing matched; nothing was signalled.
+    /// No process matched; nothing was signalled.
     AlreadyStopped,
-    /// It outlived what should have ended it, and was ended with SIGKILL.
+    /// Still running after the stop signal or command, and therefore ended with SIGKILL.
     Killed,
-    /// It was stopped, where it ran, and started.
+    /// Stopped, if it was running, and started.
     Restarted,
 }
 
@@ -176,21 +176,21 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The result of an action that did not fail.
+/// Result of a successful action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done {
-    /// What happened.
+    /// Outcome of the action.
     pub outcome: Outcome,
-    /// The processes that run now, or that were ended.
+    /// Processes that run now, or that were ended.
     pub pids: Vec<u32>,
-    /// From the request to the end of waiting.
+    /// Time from the request to the end of the action.
     pub took: Duration,
-    /// What whoever asked should know beside, as a sentence.
+    /// Warning for the requester, as a sentence.
     pub warning: Option<String>,
 }
 
 impl fmt::Display for Done {
-    /// `started in 1.5 s (pid 4242)`.
+    /// Writes the outcome with its duration: `started in 1.5 s (pid 4242)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.outcome.fmt(f)?;
         if !matches!(self.outcome, Outcome::AlreadyRunning | Outcome::AlreadyStopped) {
@@ -210,12 +210,12 @@ impl fmt::Display for Done {
     }
 }
 
-/// What an agent tells of an action that it performs.
+/// Event in the stream of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActionEvent {
-    /// How far it is.
+    /// Progress of the action.
     Progress(Progress),
-    /// It is done; the last one.
+    /// Result of the action; always the last event.
     Done(Done),
 }
 

@@ -1,35 +1,36 @@
-//! Tests on one process: on its command line, and on what else it is.
+//! Criteria: tests on the command line of one process, and on its attributes.
 
 use regex::bytes::Regex;
 
 use crate::attributes::{AttributeCriterion, CriterionKind};
 use crate::process::CommandLine;
 
-/// One test on a process.
+/// Test on one process.
 #[derive(Clone, Debug)]
 pub enum Criterion {
-    /// On its command line.
+    /// Test on the command line.
     Argument(ArgumentCriterion),
-    /// On what it is beside that.
+    /// Test on an attribute other than the command line.
     Attribute(AttributeCriterion),
 }
 
-/// One test on a command line: a regex that is searched in one argument, never in the arguments joined.
+/// Test on a command line: a regex that is searched in one argument, never in the joined arguments.
 #[derive(Clone, Debug)]
 pub struct ArgumentCriterion {
-    /// Which argument: from 0, from the end when negative, any one when `None`.
+    /// Index of the argument: from 0, from the end if negative; `None`: any argument.
     pub index: Option<i32>,
-    /// Searched, not matched whole: `java` is found in `/opt/java/bin/java`. On bytes: arguments need not be UTF-8.
+    /// Regex, which is searched, not anchored: `java` is found in `/opt/java/bin/java`. It works on bytes,
+    /// because arguments need not be UTF-8.
     pub regex: Regex,
 }
 
 impl Criterion {
-    /// Returns a test on the argument at `index`, or on any.
+    /// Creates a criterion on the argument at `index`, or on any argument.
     pub fn argument(index: Option<i32>, regex: Regex) -> Self {
         Self::Argument(ArgumentCriterion { index, regex })
     }
 
-    /// Returns what it looks at.
+    /// Returns the property that the criterion tests.
     pub fn kind(&self) -> CriterionKind {
         match self {
             Self::Argument(_) => CriterionKind::Argument,
@@ -37,7 +38,8 @@ impl Criterion {
         }
     }
 
-    /// Returns which argument it looks at; `None` for any, and for what is no argument.
+    /// Returns the index of the argument that the criterion tests; `None` for any argument, and for
+    /// attributes.
     pub fn index(&self) -> Option<i32> {
         match self {
             Self::Argument(argument) => argument.index,
@@ -45,7 +47,7 @@ impl Criterion {
         }
     }
 
-    /// Returns what it looks for: a regex, a user, or a unit.
+    /// Returns the text that the criterion searches for: a regex, a user, or a unit.
     pub fn text(&self) -> &str {
         match self {
             Self::Argument(argument) => argument.regex.as_str(),
@@ -53,7 +55,8 @@ impl Criterion {
         }
     }
 
-    /// Returns whether both test the same. A compiled regex has no equality; its text has.
+    /// Returns true if both criteria test the same. Regexes are compared by their text, because a compiled
+    /// one has no equality.
     pub fn is_same_as(&self, other: &Self) -> bool {
         (self.kind(), self.index(), self.text()) == (other.kind(), other.index(), other.text())
     }
@@ -67,7 +70,7 @@ impl Criterion {
 }
 
 impl ArgumentCriterion {
-    /// Returns whether it holds on `line`. An index past the end does not hold.
+    /// Returns true if the criterion holds on `line`. It does not if the index is past the end.
     pub fn holds(&self, line: &CommandLine) -> bool {
         match self.index {
             Some(index) => line.argument(index).is_some_and(|argument| self.regex.is_match(argument)),
@@ -76,17 +79,17 @@ impl ArgumentCriterion {
     }
 }
 
-/// Returns whether those of `criteria` that test arguments all hold on `line`. No criteria match no process.
+/// Returns true if all argument criteria among `criteria` hold on `line`. An empty list matches no process.
 pub fn arguments_match(criteria: &[Criterion], line: &CommandLine) -> bool {
     !criteria.is_empty() && arguments(criteria).all(|criterion| criterion.holds(line))
 }
 
-/// Returns whether any of `criteria` tests an argument.
+/// Returns true if `criteria` contains an argument criterion.
 pub fn test_arguments(criteria: &[Criterion]) -> bool {
     arguments(criteria).next().is_some()
 }
 
-/// Returns those of `criteria` that test arguments.
+/// Returns the argument criteria among `criteria`.
 pub(crate) fn arguments(criteria: &[Criterion]) -> impl Iterator<Item = &ArgumentCriterion> {
     criteria.iter().filter_map(Criterion::as_argument)
 }
@@ -99,7 +102,7 @@ mod tests {
         Criterion::argument(index, Regex::new(regex).unwrap())
     }
 
-    /// Index, regex, command line, and whether the criterion holds on it.
+    /// Row of the table: index, regex, command line, and the expected result.
     type Row<'a> = (Option<i32>, &'a str, &'a [&'a [u8]], bool);
 
     #[test]
@@ -111,10 +114,10 @@ mod tests {
             (Some(-1), "server", &[b"java", b"config/server.properties"], true),
             (Some(-3), "java", &[b"java", b"x"], false),
             (None, "kafka", &[b"java", b"-x", b"kafka.Kafka"], true),
-            // Never on joined text: the boundary between arguments is a boundary.
+            // Never on joined text: the boundary between arguments counts.
             (None, "a b", &[b"a", b"b"], false),
             (None, "a b", &[b"a b"], true),
-            // Bytes that are no UTF-8, before and after what is sought.
+            // Bytes that are not UTF-8, before and after the match.
             (Some(1), "sklearn", &[b"java", b"\xff\xfesklearn\xff"], true),
             (Some(1), "^$", &[b"java", b""], true),
         ];

@@ -1,4 +1,4 @@
-//! Which instance needs which, across the hosts of an environment.
+//! Dependencies between instances, across the hosts of an environment.
 
 use std::collections::HashMap;
 
@@ -6,11 +6,11 @@ use crate::config::Platform;
 use crate::name::Name;
 use crate::overview::InstanceId;
 
-/// Every instance of the platform, and what each needs. Instances are told by their position.
+/// Graph of all instances of the platform and their dependencies. Instances are identified by their position.
 #[derive(Clone, Debug)]
 pub struct DependencyGraph {
     nodes: Vec<Node>,
-    /// Positions, each after all that it needs.
+    /// Positions, each after all of its prerequisites.
     order: Vec<usize>,
 }
 
@@ -20,17 +20,17 @@ struct Node {
     requirements: Vec<Requirement>,
 }
 
-/// Something that an instance needs.
+/// Requirement of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirement {
-    /// The component needed.
+    /// Required component.
     pub component: Name,
-    /// The instances of which any one will do; never empty.
+    /// Instances that satisfy the requirement; one of them is enough. Never empty.
     pub providers: Vec<usize>,
 }
 
 impl DependencyGraph {
-    /// The graph of a checked configuration, instances in its order.
+    /// Creates the graph of a validated configuration, with instances in its order.
     pub fn new(platform: &Platform) -> Self {
         let ids: Vec<InstanceId> = platform
             .hosts()
@@ -72,33 +72,34 @@ impl DependencyGraph {
         Self { nodes, order }
     }
 
-    /// How many instances there are.
+    /// Returns the number of instances.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// True for a platform without hosts.
+    /// Returns true for a platform without instances.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
 
-    /// The instance at a position below [`DependencyGraph::len`].
+    /// Returns the instance at a position below [`DependencyGraph::len`].
     pub fn id(&self, at: usize) -> &InstanceId {
         &self.nodes[at].id
     }
 
-    /// What the instance at a position needs, in the configuration's order.
+    /// Returns the requirements of the instance at a position, in the configuration's order.
     pub fn requirements(&self, at: usize) -> &[Requirement] {
         &self.nodes[at].requirements
     }
 
-    /// Every position, each after all that it needs.
+    /// Returns all positions, each after all of its prerequisites.
     pub fn prerequisites_first(&self) -> &[usize] {
         &self.order
     }
 }
 
-/// Kahn's algorithm. Components have no cycle, so that instances have none and every node is reached.
+/// Sorts the nodes topologically by Kahn's algorithm. Components have no cycle, so that instances have none
+/// and every node is reached.
 fn prerequisites_first(nodes: &[Node]) -> Vec<usize> {
     let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
     let mut open: Vec<usize> = vec![0; nodes.len()];

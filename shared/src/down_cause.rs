@@ -1,4 +1,4 @@
-//! Why a component does not run, as its agent knows it.
+//! Reasons why a component does not run, as its agent knows them.
 
 use std::fmt;
 
@@ -9,15 +9,17 @@ use crate::control::Requester;
 use crate::human::ago;
 use crate::signal::signal_name;
 
-/// Reason why a component does not run. Its agent keeps it, so that it survives restarts of both programs.
+/// Reason why a component does not run. Its agent persists it, so that it survives restarts of both programs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DownCause {
-    /// Time of the event, by the holder's clock; some kinds give it another meaning.
+    /// Time of the event, by the clock of the program that holds this value; some kinds give it another
+    /// meaning.
     pub at: Timestamp,
     /// Kind of the event.
     #[serde(flatten)]
     pub kind: DownKind,
-    /// Last line of its log, masked, printable and short; `None` if it wrote none since it started, or none is of use.
+    /// Last line of the component's log, redacted, printable and short; `None` if it wrote none since it
+    /// started, or none is useful.
     pub last_log_line: Option<String>,
 }
 
@@ -25,7 +27,7 @@ pub struct DownCause {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum DownKind {
-    /// Never seen running by its agent. The time is that of the first look.
+    /// Never seen running by its agent. The time is that of the first scan.
     NeverSeen,
     /// Its last start failed.
     StartFailed {
@@ -41,14 +43,14 @@ pub enum DownKind {
     Exited {
         /// Exit status.
         status: i32,
-        /// True if that is no failure by the component's rule.
+        /// True if the component's configuration counts this as a success.
         is_clean: bool,
     },
     /// A signal ended it.
     Killed {
         /// Number of the signal.
         signal: i32,
-        /// True if that is no failure by the component's rule.
+        /// True if the component's configuration counts this as a success.
         is_clean: bool,
         /// True if the kernel sent it for lack of memory.
         out_of_memory: bool,
@@ -66,23 +68,24 @@ pub enum DownKind {
     },
 }
 
-/// Text of a reason, split where its age stands.
+/// Text of a reason, split at the position of its age.
 struct ReasonText {
     before: String,
-    /// Introduction of the age, left out with it.
+    /// Words that introduce the age, omitted together with it.
     of_age: &'static str,
     after: String,
 }
 
 impl DownCause {
-    /// Returns the whole sentence with its age: `it is not running: ended 3 s ago by SIGKILL (out of memory)`,
-    /// `stopped by ann 2 min ago`. What [`fmt::Display`] gives is the same without the age, for texts that are kept.
+    /// Returns the whole sentence with its age: `it is not running: ended 3 s ago by SIGKILL (out of
+    /// memory)`, `stopped by ann 2 min ago`. The output of [`fmt::Display`] is the same without the age, for
+    /// texts that are stored.
     pub fn sentence(&self, now: Timestamp) -> String {
         let (before, after) = self.around_age();
         format!("{before} {}{after}", ago(self.at, now))
     }
 
-    /// Returns the sentence as short as it can be: without that it does not run, and without the log.
+    /// Returns the shortest sentence: it omits that the component does not run, and its log.
     pub fn short(&self, now: Timestamp) -> String {
         let ReasonText { before, of_age, after } = self.text();
         format!("{before}{of_age} {}{after}", ago(self.at, now))
@@ -96,7 +99,7 @@ impl DownCause {
 
     fn whole(&self) -> ReasonText {
         let ReasonText { mut before, of_age, mut after } = self.text();
-        // Nothing is wrong with what somebody stopped, so that nothing else is said.
+        // A deliberate stop is no failure: nothing is added to it.
         if !matches!(self.kind, DownKind::Stopped { .. }) {
             before.insert_str(0, "it is not running: ");
             if let Some(line) = &self.last_log_line {

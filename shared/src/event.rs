@@ -1,4 +1,4 @@
-//! What happened, as it is recorded.
+//! Recorded events.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -6,11 +6,11 @@ use serde::Serialize;
 use crate::control::Requester;
 use crate::name::Name;
 
-/// What sort of thing happened.
+/// Kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EventKind {
-    /// An instance's health changed.
+    /// The health of an instance changed.
     Health,
     /// A host became reachable or unreachable.
     Host,
@@ -20,16 +20,16 @@ pub enum EventKind {
     Step,
     /// Maintenance began or ended.
     Maintenance,
-    /// A configuration was taken or refused.
+    /// A configuration was accepted or rejected.
     Config,
-    /// An agent started something again by itself, or gave that up.
+    /// An agent restarted a component automatically, or gave up.
     Autostart,
-    /// The aggregator began or ended, or cannot record.
+    /// The aggregator started or ended, or cannot record events.
     Aggregator,
 }
 
 impl EventKind {
-    /// Every value.
+    /// All values.
     pub const ALL: [Self; 8] = [
         Self::Health,
         Self::Host,
@@ -41,7 +41,7 @@ impl EventKind {
         Self::Aggregator,
     ];
 
-    /// The word shown to people, and on the wire.
+    /// Returns the word shown to users and used on the wire.
     pub fn word(self) -> &'static str {
         match self {
             Self::Health => "health",
@@ -55,35 +55,35 @@ impl EventKind {
         }
     }
 
-    /// The kind of this word.
+    /// Returns the kind with this word.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.word() == word)
     }
 }
 
-/// Something that happened.
+/// Recorded event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Event {
-    /// Grows with every event; 0 before it is recorded.
+    /// Sequence number, which grows with every event; 0 before it is recorded.
     pub id: u64,
-    /// When, by the aggregator's clock.
+    /// Time of the event, by the aggregator's clock.
     pub at: Timestamp,
-    /// What sort of thing.
+    /// Kind of the event.
     pub kind: EventKind,
-    /// What it is about; `None` where it is about more.
+    /// Environment that it concerns; `None` if it concerns more than one.
     pub environment: Option<Name>,
-    /// The host that it is about.
+    /// Host that it concerns.
     pub host: Option<Name>,
-    /// The component that it is about.
+    /// Component that it concerns.
     pub component: Option<Name>,
-    /// What it was before.
+    /// Previous value.
     pub from: Option<String>,
-    /// What it is now.
+    /// New value.
     pub to: Option<String>,
-    /// A sentence.
+    /// Description, as a sentence.
     pub text: String,
-    /// Who asked for it.
+    /// Requester of the change.
     pub by: Option<Requester>,
-    /// The plan that it belongs to.
+    /// Plan that it belongs to.
     pub plan: Option<u64>,
 }

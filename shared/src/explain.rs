@@ -1,4 +1,4 @@
-//! Why a process is or is not matched by a component's criteria.
+//! Explanations of why a process is or is not matched by a component's criteria.
 
 use std::fmt;
 
@@ -12,70 +12,70 @@ use crate::name::Name;
 use crate::process::CommandLine;
 use crate::text::printable;
 
-/// How much of an argument is shown, in characters.
+/// Maximum length of a displayed argument, in characters.
 const SHOWN: usize = 120;
 
-/// One part of a component with the processes that come nearest to its criteria.
+/// One part of a component with the processes that come nearest to matching it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExplainedPart {
-    /// `None` for the only part of a component that is not divided.
+    /// Name of the part; `None` for the only part of an undivided component.
     pub name: Option<Name>,
-    /// How many processes it is to have.
+    /// Required number of processes.
     pub count: Count,
-    /// The nearest first.
+    /// Processes, the nearest first.
     pub processes: Vec<ExplainedProcess>,
 }
 
 impl ExplainedPart {
-    /// `part` with the `shown` of `processes` that come nearest to it.
+    /// Creates an explanation of `part` with the nearest `shown` of `processes`.
     pub fn new(part: &Part, processes: Vec<ExplainedProcess>, shown: usize) -> Self {
         Self { name: part.name.clone(), count: part.count, processes: nearest(processes, shown) }
     }
 
-    /// Whether a process matches it.
+    /// Returns true if a process matches the part.
     pub fn is_matched(&self) -> bool {
         self.processes.iter().any(ExplainedProcess::is_matched)
     }
 }
 
-/// One process held against a component's criteria.
+/// Results of a component's criteria on one process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExplainedProcess {
-    /// Its process ID.
+    /// PID.
     pub pid: u32,
-    /// Its argument 0, shortened.
+    /// Argument 0, shortened.
     pub program: String,
-    /// How many arguments it has, the program among them.
+    /// Number of arguments, the program included.
     pub arguments: u32,
-    /// The user that it acts for; empty where that is not known.
+    /// User for whom the process acts; empty if it is unknown.
     pub user: String,
-    /// Each criterion, in the configuration's order; then that it runs in a container, where that keeps it from
-    /// counting.
+    /// Result of each criterion, in the configuration's order; then that of the container check, if it
+    /// excludes the process.
     pub criteria: Vec<ExplainedCriterion>,
 }
 
-/// One criterion held against one process.
+/// Result of one criterion on one process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExplainedCriterion {
-    /// What it looks at.
+    /// Property that the criterion tests.
     pub kind: CriterionKind,
-    /// Which argument it asks for; `None`: any, or it asks for something else.
+    /// Index of the argument; `None`: any argument, or another property.
     pub index: Option<i32>,
-    /// What it looks for, variables replaced: a regex, a user or a unit.
+    /// Text that the criterion searches for, variables replaced: a regex, a user or a unit.
     pub regex: String,
-    /// Whether it holds.
+    /// True if the criterion holds.
     pub holds: bool,
-    /// What there is, shortened: the argument that stands at the index, or the process's user, path or unit. `None`
-    /// where there is none, or no index.
+    /// Actual value, shortened: the argument at the index, or the process's user, path or unit. `None` if
+    /// there is no value, or no index.
     pub found: Option<String>,
-    /// Where else the regex would have matched: indexes from 0.
+    /// Indexes of other arguments that the regex would have matched, from 0.
     pub elsewhere: Vec<u32>,
-    /// Why it cannot be told whether it holds, as a sentence.
+    /// Reason why the result is unknown, as a sentence.
     pub unreadable: Option<String>,
 }
 
 impl ExplainedProcess {
-    /// Holds a process against the criteria of `part`. `user_name` gives the name of a user's number.
+    /// Tests a process against the criteria of `part`. `user_name` maps a UID to a name.
     pub fn new(
         pid: u32,
         part: &Part,
@@ -97,7 +97,7 @@ impl ExplainedProcess {
             criteria: part.criteria.iter().map(explain).chain(container).collect(),
             user: String::new(),
         };
-        // Of all others nothing is shown.
+        // Details of all other processes are not disclosed.
         if explained.is_near() {
             explained.user = process.uid().map(&user_name).unwrap_or_default();
             explained.show_arguments(line);
@@ -107,7 +107,7 @@ impl ExplainedProcess {
         explained
     }
 
-    /// Fills in what is shown of the command line, secrets hidden.
+    /// Fills in the displayed parts of the command line, secrets redacted.
     fn show_arguments(&mut self, line: &CommandLine) {
         let arguments: Vec<_> = line.arguments().map(String::from_utf8_lossy).collect();
         let arguments = masked(arguments.iter().map(AsRef::as_ref));
@@ -120,19 +120,20 @@ impl ExplainedProcess {
         }
     }
 
-    /// Whether any criterion holds, or would at another index.
+    /// Returns true if any criterion holds, or would at another index.
     fn is_near(&self) -> bool {
         self.nearness() != (0, 0, 0)
     }
 
-    /// Whether every criterion holds.
+    /// Returns true if every criterion holds.
     pub fn is_matched(&self) -> bool {
         !self.criteria.is_empty() && self.criteria.iter().all(|criterion| criterion.holds)
     }
 
-    /// How near it comes: how many criteria on arguments hold, then how many would at another index, then how many of the
-    /// others hold. Most processes of a host share a user or a parent with the component: alone that is not near, unless
-    /// nothing is asked of the arguments.
+    /// Returns a rank of how nearly the process matches: the number of argument criteria that hold, then of
+    /// those that would at another index, then of attribute criteria that hold. Most processes of a host
+    /// share a user or a parent with the component: attributes alone do not count, unless there are no
+    /// argument criteria.
     fn nearness(&self) -> (usize, usize, usize) {
         let is_on_argument = |one: &&ExplainedCriterion| one.kind == CriterionKind::Argument;
         let on_arguments = || self.criteria.iter().filter(is_on_argument);
@@ -196,7 +197,7 @@ impl ExplainedCriterion {
         }
     }
 
-    /// `None` where the process is in no container, as is taken for granted.
+    /// Tests whether the process is in a container; `None` if it is in none, as criteria require by default.
     fn of_container(process: &impl ProcessAttributes) -> Option<Self> {
         let unreadable = match process.is_in_container() {
             Ok(false) => return None,
@@ -247,7 +248,8 @@ impl ExplainedCriterion {
 }
 
 impl fmt::Display for ExplainedCriterion {
-    /// `argument 22 is "-cp"; 'config/server\.properties' is at argument 24`.
+    /// Writes the result as a sentence: `argument 22 is "-cp"; 'config/server\.properties' is at argument
+    /// 24`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(reason) = &self.unreadable {
             return write!(f, "cannot tell: {}", printable(reason));
@@ -278,7 +280,8 @@ impl fmt::Display for ExplainedCriterion {
     }
 }
 
-/// The `count` of `processes` that come nearest, the nearest first. One that nothing fits is not near.
+/// Returns the `count` of `processes` that come nearest to matching, the nearest first. Processes on which no
+/// criterion holds are left out.
 fn nearest(mut processes: Vec<ExplainedProcess>, count: usize) -> Vec<ExplainedProcess> {
     processes.retain(ExplainedProcess::is_near);
     processes.sort_by_key(|process| (std::cmp::Reverse(process.nearness()), process.pid));

@@ -1,8 +1,9 @@
-//! Times and amounts as people say them.
+//! Times and amounts formatted for people.
 
 use jiff::Timestamp;
 
-/// From `then` to `now`, roughly: `3 s`, `5 min`, `2 h`, `4 d`. A clock that is ahead of ours gives `0 s`.
+/// Returns the rough time from `then` to `now`: `3 s`, `5 min`, `2 h`, `4 d`. If `then` is in the future, as
+/// with a clock that runs ahead, returns `0 s`.
 ///
 /// ```
 /// let then = jiff::Timestamp::UNIX_EPOCH;
@@ -13,7 +14,7 @@ pub fn elapsed(then: Timestamp, now: Timestamp) -> String {
     rough(now.duration_since(then).as_secs().max(0).unsigned_abs())
 }
 
-/// A time of so many seconds, roughly: `3 s`, `5 min`, `2 h`, `4 d`.
+/// Returns a rough duration: `3 s`, `5 min`, `2 h`, `4 d`.
 pub fn rough(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),
@@ -23,7 +24,7 @@ pub fn rough(seconds: u64) -> String {
     }
 }
 
-/// [`elapsed`] as a time in the past: `3 min ago`, and `just now` for the last second.
+/// Returns [`elapsed`] as a time in the past: `3 min ago`, and `just now` for the last second.
 pub fn ago(then: Timestamp, now: Timestamp) -> String {
     match now.duration_since(then).as_secs() {
         ..=1 => "just now".to_owned(),
@@ -31,7 +32,7 @@ pub fn ago(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// How long something took: `850 µs`, `25 ms`, `1.3 s`.
+/// Returns a measured duration: `850 µs`, `25 ms`, `1.3 s`.
 pub fn took(micros: u64) -> String {
     match micros {
         0..1_000 => format!("{micros} µs"),
@@ -40,7 +41,7 @@ pub fn took(micros: u64) -> String {
     }
 }
 
-/// An amount of memory in units of a thousand: `512 MB`, `1.5 GB`.
+/// Returns an amount of memory in decimal units: `512 MB`, `1.5 GB`.
 ///
 /// ```
 /// assert_eq!(rta_shared::human::memory(1_530_000_000), "1.5 GB");
@@ -50,7 +51,7 @@ pub fn memory(bytes: u64) -> String {
     if bytes < 1_000 {
         return format!("{bytes} B");
     }
-    // Tenths of the unit, rounded down: what is shown is never more than there is.
+    // Tenths of the unit, rounded down: the result never exceeds the actual amount.
     let (mut tenths, mut unit) = (bytes / 100, 0);
     while tenths >= 10_000 && unit + 1 < UNITS.len() {
         tenths /= 1_000;
@@ -62,7 +63,7 @@ pub fn memory(bytes: u64) -> String {
     }
 }
 
-/// A share of one core: `12.5 %`, `180 %`.
+/// Returns a share of one core: `12.5 %`, `180 %`.
 pub fn percent(value: f64) -> String {
     if value < 99.95 { format!("{value:.1} %") } else { format!("{value:.0} %") }
 }

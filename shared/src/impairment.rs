@@ -1,7 +1,7 @@
 //! Impairments: parts of rta itself that do not work as they should.
 //!
-//! The page, `rta status`, `rta check` and the JSON all show them. A program that cannot do part of its work says so
-//! here and not only in its log.
+//! The page, `rta status`, `rta check` and the JSON all show them. A program that cannot do part of its work
+//! reports that here, not only in its log.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -76,7 +76,7 @@ impl ImpairedPart {
         Self::ALL.into_iter().find(|part| part.word() == word).unwrap_or(Self::Other)
     }
 
-    /// Returns true if monitoring itself is blind, so that nobody may rely on what is shown.
+    /// Returns true if monitoring itself fails, so that the displayed state is not reliable.
     pub fn blinds(self) -> bool {
         matches!(self, Self::Watch | Self::Task)
     }
@@ -123,7 +123,7 @@ impl Default for ImpairmentList {
 }
 
 impl ImpairmentList {
-    /// Sets what is impaired of `part`; `None`: nothing any more. A part that goes on being impaired keeps its start.
+    /// Sets the impairment of `part`; `None` removes it. A part that stays impaired keeps its start time.
     pub fn set(&self, part: ImpairedPart, message: Option<String>) {
         self.0.send_if_modified(|all| {
             let before = all.get(&part);

@@ -1,19 +1,19 @@
-//! What people look at of a matched process.
+//! Details of a matched process for people.
 
 use serde::Serialize;
 
-/// How many arguments of one command line are sent; Spark's and Java's have some hundred.
+/// Maximum number of arguments that are sent of one command line; those of Spark and Java have some hundred.
 pub const MOST: usize = 400;
-/// How much of an argument is sent, in bytes: a class path is long.
+/// Maximum length of an argument that is sent, in bytes; class paths are long.
 pub const LONGEST: usize = 2_000;
 
-/// A matched process with its command line.
+/// Matched process with its command line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct InspectedProcess {
-    /// Its process ID.
+    /// PID.
     pub pid: u32,
-    /// Its arguments, secrets hidden, long ones shortened; not yet safe to show.
+    /// Arguments with secrets redacted and long ones shortened; control characters are not yet escaped.
     pub arguments: Vec<String>,
-    /// How many more there are.
+    /// Number of arguments that were left out.
     pub more: u32,
 }

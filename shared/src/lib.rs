@@ -1,48 +1,50 @@
-//! The words rta is written in, shared by the agent, the aggregator and the command.
+//! Domain types and functions of rta, shared by the agent, the aggregator and the CLI.
 //!
-//! Nothing here does I/O except [`config::load_folder`], which reads the configuration, and [`tls`], and nothing
-//! else has a clock: every function takes values and returns values. Each module imports only those above it:
+//! Domain modules are pure: they take values, the time included, and return values. I/O and clocks are
+//! confined to [`config::load_folder`], [`tls`], [`local_socket`], [`connection`], [`logging`], [`pid_lock`]
+//! and [`lifecycle`]; [`impairment`] and [`refusals`] only read the clock. Each module imports only those
+//! above it:
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`text`] | foreign text made safe to show; the nearest word to a misspelt one |
-//! | [`human`] | times and amounts as people say them |
+//! | [`text`] | safe display of untrusted text; suggestions for misspelt words |
+//! | [`human`] | times and amounts for people |
 //! | [`name`] | names compared without regard to case |
-//! | [`address`] | addresses as people write them |
-//! | [`process`] | a process as the matcher sees it |
-//! | [`attributes`] | what a process is beside its command line, and tests on that |
+//! | [`address`] | validation of network addresses |
+//! | [`process`] | identity and command line of a process |
+//! | [`attributes`] | attributes of a process besides its command line, and tests on them |
 //! | [`criterion`] | tests on one process |
 //! | [`matcher`] | the criteria of many parts against one process |
-//! | [`config`] | the platform's configuration: decoded, checked, loaded |
-//! | [`mask`], [`inspection`] | command lines without secrets, as people look at them |
+//! | [`config`] | the platform's configuration: parsing, validation, loading |
+//! | [`mask`], [`inspection`] | redaction of secrets; command lines for people |
 //! | [`explain`] | why a process is or is not matched |
-//! | [`learn`] | from a running process to the criteria that tell it from all others |
-//! | [`dependency`] | which instance needs which, across hosts |
-//! | [`probe`], [`usage`] | how a component's probe fares; what a host and its processes use |
-//! | [`control`] | starts, stops and restarts of one instance: who, how far, how they ended |
-//! | [`timing`] | time limits that agent and aggregator must agree on |
-//! | [`maintenance`] | times in which a host or an instance is worked on |
+//! | [`learn`] | criteria that identify a running process |
+//! | [`dependency`] | dependencies between instances, across hosts |
+//! | [`probe`], [`usage`] | results of health probes; resource usage of a host and its processes |
+//! | [`control`] | starts, stops and restarts of one instance: requester, progress, result |
+//! | [`timing`] | time limits that an agent and the aggregator must agree on |
+//! | [`maintenance`] | maintenance windows of hosts and instances |
 //! | [`signal`], [`down_cause`] | names of signals; why a component does not run |
-//! | [`mod@unit`], [`autostart`] | what keeps a component running: systemd, or the agent |
+//! | [`mod@unit`], [`autostart`] | state of systemd units; automatic restarts by the agent |
 //! | [`impairment`] | parts of rta itself that do not work as they should |
-//! | [`report`] | what one agent says of its host |
-//! | [`prerequisite`] | whether what a component needs can be leant on |
-//! | [`overview`] | what the aggregator concludes of the platform |
-//! | [`trouble`] | the root causes in an overview, with what each takes down |
-//! | [`plan`] | what is done for one wish, in which order, and what became of it |
-//! | [`planned_stop`], [`planned_outage`] | what plans stopped on purpose, told apart from what failed |
-//! | [`event`] | what happened, as it is recorded |
-//! | [`reload`] | how a reload of the configuration ended |
+//! | [`report`] | report of an agent about its host |
+//! | [`prerequisite`] | readiness of components that others need |
+//! | [`overview`] | state and health of the platform, as the aggregator concludes them |
+//! | [`trouble`] | root causes in an overview, with the instances that each affects |
+//! | [`plan`] | ordered actions of one request, and their results |
+//! | [`planned_stop`], [`planned_outage`] | deliberate stops by plans, as opposed to failures |
+//! | [`event`] | recorded events |
+//! | [`reload`] | results of a configuration reload |
 //! | [`proto`] | the gRPC types, and their conversions to and from the above |
-//! | [`places`] | how many may be there at the same time |
-//! | [`refusals`] | logging who was refused, now and then |
-//! | [`tls`] | connections whose ends prove who they are |
-//! | [`local_socket`] | Unix sockets whose callers are known by their user |
+//! | [`places`] | concurrency limits, in total and per key |
+//! | [`refusals`] | rate-limited logging of refused callers |
+//! | [`tls`] | mutually authenticated connections |
+//! | [`local_socket`] | Unix sockets with peer credentials |
 //! | [`connection`] | connections of a gRPC server, over TCP and the local socket |
-//! | [`authorization`] | who may call what |
-//! | [`logging`] | how every rta program writes its log |
+//! | [`authorization`] | which callers may call which methods and routes |
+//! | [`logging`] | log output of all rta programs |
 //! | [`pid_lock`] | lock files that name their holder |
-//! | [`lifecycle`] | owned tasks, signals, and what a supervisor is told |
+//! | [`lifecycle`] | owned tasks, signals, and notifications to the supervisor |
 
 pub mod address;
 pub mod attributes;

@@ -1,4 +1,4 @@
-//! Times in which a host or an instance is worked on.
+//! Maintenance windows of hosts and instances.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -6,32 +6,33 @@ use serde::{Deserialize, Serialize};
 use crate::control::Requester;
 use crate::name::Name;
 
-/// A time in which a host or an instance is worked on: nobody is alerted, and nothing starts it but a person.
+/// Maintenance window of a host or an instance: it suppresses alerts and automatic starts; only an operator
+/// starts anything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Maintenance {
-    /// The host's environment.
+    /// Environment of the host.
     pub environment: Name,
-    /// The host.
+    /// Host.
     pub host: Name,
-    /// `None`: the whole host.
+    /// Component; `None`: the whole host.
     pub component: Option<Name>,
-    /// When it began.
+    /// Start of the window.
     pub since: Timestamp,
-    /// When it ends by itself; `None`: never.
+    /// End of the window; `None`: until it is ended manually.
     pub until: Option<Timestamp>,
-    /// Why; empty where nothing was said.
+    /// Reason; empty if none was given.
     pub reason: String,
-    /// Who began it.
+    /// Requester of the maintenance.
     pub by: Requester,
 }
 
 impl Maintenance {
-    /// Whether it is over at the moment `now`.
+    /// Returns true if the window is over at `now`.
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.until.is_some_and(|until| until <= now)
     }
 
-    /// `in maintenance until 12:00 UTC: new disks (ann)`.
+    /// Returns a description: `in maintenance until 12:00 UTC: new disks (ann)`.
     pub fn sentence(&self) -> String {
         let mut sentence = "in maintenance".to_owned();
         if let Some(until) = self.until {

@@ -1,4 +1,5 @@
-//! Many parts' criteria against one process: its command line first, and what else it is only where that fits.
+//! Matches one process against the criteria of many parts: its command line first, and its attributes only if
+//! the command line matches.
 
 use std::collections::HashMap;
 
@@ -7,41 +8,42 @@ use crate::config::Part;
 use crate::criterion::{ArgumentCriterion, arguments};
 use crate::process::CommandLine;
 
-/// The criteria of many parts, arranged so that a process is held against all of them at once.
+/// Criteria of many parts, arranged so that a process is tested against all of them in one pass.
 ///
-/// A criterion that several parts share is tried once a process, and those on argument 0 first: most processes
-/// of a host are told from every part by their program alone. In the steady state nothing is allocated. What a
-/// process is beside its command line costs further reads: it is asked for only where the arguments fit.
+/// A criterion that several parts share is tested once per process, and criteria on argument 0 come first:
+/// the program alone rules out most processes of a host. In the steady state nothing is allocated. Attributes
+/// cost further reads, and are read only if the arguments match.
 #[derive(Debug)]
 pub struct Matcher {
-    /// Every different test on arguments.
+    /// Distinct argument criteria.
     tests: Vec<ArgumentCriterion>,
-    /// Each part's tests by their position, those on argument 0 first; parts with the same first test together.
+    /// Criteria of each part, as positions in `tests`, those on argument 0 first; parts with the same first
+    /// criterion are adjacent.
     parts: Vec<(Vec<usize>, PartId)>,
-    /// What is known of each test for the process at hand.
+    /// Results of the criteria for the current process; `None`: not yet tested.
     known: Vec<Option<bool>>,
-    /// Each part's tests on attributes.
+    /// Attribute criteria of each part.
     attributes: HashMap<PartId, AttributeTests>,
 }
 
-/// One part of one component by their positions in a host's configuration.
+/// Position of a part in a host's configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PartId {
-    /// The component's position.
+    /// Position of the component.
     pub component: usize,
-    /// The part's position within it.
+    /// Position of the part within the component.
     pub part: usize,
 }
 
 impl Matcher {
-    /// Returns a matcher of these parts.
+    /// Creates a matcher of these parts.
     pub fn new<'c>(parts: impl IntoIterator<Item = (PartId, &'c Part)>) -> Self {
         let mut tests: Vec<ArgumentCriterion> = Vec::new();
         let mut arranged: Vec<(Vec<usize>, PartId)> = Vec::new();
         let mut attributes = HashMap::new();
         for (id, part) in parts {
             let mut order: Vec<&ArgumentCriterion> = arguments(&part.criteria).collect();
-            // A criterion without an index is tried on every argument: the most expensive last.
+            // A criterion without an index is tested on every argument: the most expensive one last.
             order.sort_by_key(|criterion| match criterion.index {
                 Some(0) => 0,
                 Some(_) => 1,
@@ -66,8 +68,8 @@ impl Matcher {
         Self { known: vec![None; tests.len()], tests, parts: arranged, attributes }
     }
 
-    /// Adds to `found` every part whose tests on arguments all hold on `line`. A part without any is always among
-    /// them: what it is is told by [`Matcher::confirms`] alone.
+    /// Adds to `found` every part whose argument criteria all hold on `line`. A part without argument
+    /// criteria is always added: only [`Matcher::confirms`] decides about it.
     pub fn find(&mut self, line: &CommandLine, found: &mut Vec<PartId>) {
         self.known.fill(None);
         let Self { tests, parts, known, .. } = self;
@@ -79,21 +81,21 @@ impl Matcher {
         }
     }
 
-    /// Returns whether a process whose arguments fit is the part's by what else it is.
+    /// Returns true if the attributes of a process whose arguments match also match the part.
     ///
     /// # Errors
-    /// Why that cannot be told.
+    /// Returns an error if an attribute that decides cannot be read.
     pub fn confirms(&self, id: PartId, process: &impl ProcessAttributes) -> Result<bool, String> {
         self.attributes.get(&id).map_or(Ok(false), |tests| tests.hold(process))
     }
 
-    /// Returns whether a process whose arguments fit can begin or cease to be the part's without running another
-    /// program: by a change of its user, directory, control group or parent.
+    /// Returns true if a process whose arguments match can begin or cease to match the part without an exec:
+    /// by a change of its user, directory, control group or parent.
     pub fn may_change(&self, id: PartId) -> bool {
         self.attributes.get(&id).is_some_and(AttributeTests::may_change)
     }
 
-    /// Returns whether the part tests any argument. Of one that does not every process is looked at closely.
+    /// Returns true if the part has argument criteria. Without them, every process must be inspected closely.
     pub fn tests_arguments(&self, id: PartId) -> bool {
         self.parts.iter().any(|(positions, known)| *known == id && !positions.is_empty())
     }

@@ -1,6 +1,8 @@
-//! What the aggregator concludes of the platform: the words the page, the command and the JSON share.
+//! Overview of the platform: the health that the aggregator concludes, in the terms shared by the page, the
+//! CLI and the JSON API.
 //!
-//! Serialized with serde these types are the JSON of `GET /api/v1/overview`; field names are its contract.
+//! Serialized with serde, these types are the JSON of `GET /api/v1/overview`; its field names are a public
+//! contract.
 
 use std::fmt;
 
@@ -21,33 +23,33 @@ use crate::report::{PartReport, State, Watch, awaits_probe};
 use crate::unit::UnitReport;
 use crate::usage::Usage;
 
-/// What the aggregator concludes of an instance, a host or an environment.
+/// Health of an instance, a host or an environment, as the aggregator concludes it.
 ///
-/// Ordered from good to bad, so that the worst of several is their maximum. Unknown stands above degraded and
-/// below down: a certain failure is the more urgent news.
+/// Ordered from good to bad, so that the worst of several is their maximum. `Unknown` ranks between
+/// `Degraded` and `Down`: a certain failure is more urgent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
-    /// It runs, and so does everything it needs.
+    /// Runs, and so does everything that it needs.
     Up,
-    /// It runs, but something it needs does not, or it runs twice.
+    /// Runs, but something that it needs does not, or it runs twice.
     Degraded,
-    /// Nothing certain is known. Never shown as up, nor as down.
+    /// Not known for certain. Never shown as up or as down.
     Unknown,
-    /// It does not run.
+    /// Does not run.
     Down,
 }
 
 impl Health {
-    /// Every value, from good to bad.
+    /// All values, from good to bad.
     pub const ALL: [Self; 4] = [Self::Up, Self::Degraded, Self::Unknown, Self::Down];
 
-    /// The health of this word.
+    /// Returns the health with this word.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|health| health.word() == word)
     }
 
-    /// The word shown to people.
+    /// Returns the word shown to users.
     pub fn word(self) -> &'static str {
         match self {
             Self::Up => "up",
@@ -64,14 +66,14 @@ impl fmt::Display for Health {
     }
 }
 
-/// One component on one host.
+/// Identity of one component on one host.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct InstanceId {
-    /// The host's environment.
+    /// Environment of the host.
     pub environment: Name,
-    /// The host.
+    /// Host.
     pub host: Name,
-    /// The component.
+    /// Component.
     pub component: Name,
 }
 
@@ -83,61 +85,63 @@ impl InstanceId {
 }
 
 impl fmt::Display for InstanceId {
-    /// `ITG/c9t17308/kafka server`.
+    /// Writes the full name: `ITG/c9t17308/kafka server`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.environment, self.host, self.component)
     }
 }
 
-/// One instance at one moment.
+/// State and health of one instance at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct InstanceOverview {
-    /// The component's canonical name.
+    /// Canonical name of the component.
     pub component: Name,
-    /// What its agent saw; `None` (in JSON `null`) where the host is unknown.
+    /// State as its agent reported it; `None` (in JSON `null`) if the host is unknown.
     pub state: Option<State>,
-    /// What follows for it.
+    /// Health concluded from it.
     pub health: Health,
-    /// The matched processes: in JSON `pids`, a list of numbers, and `processes`, with what is known of each.
+    /// Matched processes. In JSON: `pids`, a list of numbers, and `processes`, with their details.
     #[serde(flatten, serialize_with = "pids_and_processes")]
     pub processes: Vec<Process>,
-    /// Why the health is not up, as a sentence for a person; empty when up.
+    /// Reason why the instance is not up, as a sentence; empty if it is up.
     pub reason: String,
-    /// The instance that explains a bad health: the root, not the symptom. `None` when up, and when the
-    /// trouble is this instance's own.
+    /// Instance that explains a bad health: the root cause, not a symptom. `None` if the instance is up, or
+    /// if it is its own cause.
     pub cause: Option<InstanceId>,
-    /// The configuration has a start command for it.
+    /// True if the configuration has a start command for it.
     pub startable: bool,
-    /// Its parts as its agent saw them; empty where the host is unknown.
+    /// Parts as the agent reported them; empty if the host is unknown.
     pub parts: Vec<PartReport>,
-    /// `None` where it has no probe, or is not known to run.
+    /// Result of the probe; `None` if it has no probe, or is not known to run.
     pub probe: Option<ProbeReport>,
-    /// What is under way on it.
+    /// Action in progress.
     pub action: Option<Hold>,
-    /// What systemd says of its unit; `None` where it has none, or the host is unknown.
+    /// State of its systemd unit; `None` if it has none, or the host is unknown.
     pub unit: Option<UnitReport>,
-    /// Why it is stopped; `None` in any other state, and where nothing is known.
+    /// Reason why it is stopped; `None` in any other state, or if the reason is unknown.
     pub down_cause: Option<DownCause>,
-    /// How its agent keeps it running; `None` where it does not, or the host is unknown.
+    /// State of its automatic restarts; `None` if it is never restarted automatically, or the host is
+    /// unknown.
     pub autostart: Option<Autostart>,
-    /// The maintenance that it is in, its own or its host's.
+    /// Maintenance window of the instance, or of its host.
     pub maintenance: Option<Maintenance>,
-    /// The plan that stopped it on purpose; `None` where it runs, or stopped otherwise.
+    /// Plan that stopped it on purpose; `None` if it runs, or was stopped otherwise.
     pub stopped_by: Option<PlannedStop>,
-    /// It has a log that can be read.
+    /// True if it has a log that users can read.
     pub has_log: bool,
-    /// Since when its health has been this, by the aggregator's clock and as far as that knows: while it could not
-    /// be seen in between it is taken to have been as before. `None`: since before the aggregator began.
+    /// Time since which its health has been the same, by the aggregator's clock. Periods in which it could
+    /// not be observed count as unchanged. `None`: since before the aggregator started.
     pub since: Option<Timestamp>,
 }
 
 impl InstanceOverview {
-    /// Whether it runs and only the first pass of its probe is missing.
+    /// Returns true if the instance runs and only the first pass of its probe is missing.
     pub fn awaits_probe(&self) -> bool {
         awaits_probe(self.state, self.action.as_ref())
     }
 
-    /// Returns [`InstanceOverview::reason`] with its age at `now`. The reason itself has none: it would change every second.
+    /// Returns [`InstanceOverview::reason`] with its age at `now`. The reason itself contains no age, because
+    /// that would change every second.
     pub fn reason_at(&self, now: Timestamp) -> String {
         match self.reason_around_age() {
             Some((before, at, after)) => format!("{before} {}{after}", ago(at, now)),
@@ -145,8 +149,8 @@ impl InstanceOverview {
         }
     }
 
-    /// Returns the text before the age in [`InstanceOverview::reason_at`], the time that the age is measured from, and the
-    /// text after it; `None` if the reason has no age.
+    /// Returns the text before the age in [`InstanceOverview::reason_at`], the time from which the age is
+    /// counted, and the text after it; `None` if the reason has no age.
     pub fn reason_around_age(&self) -> Option<(String, Timestamp, String)> {
         let (whole, at, (before, after)) = match (&self.stopped_by, &self.down_cause) {
             (Some(stop), _) => (stop.to_string(), stop.at, stop.around_age()),
@@ -157,7 +161,8 @@ impl InstanceOverview {
         Some((format!("{lead}{before}"), at, format!("{after}{rest}")))
     }
 
-    /// Returns the reason why it is stopped in a few words, with its age; `None` if it is not stopped, or nothing is known.
+    /// Returns the reason why the instance is stopped in a few words, with its age; `None` if it is not
+    /// stopped, or the reason is unknown.
     pub fn stopped_why(&self, now: Timestamp) -> Option<String> {
         self.down_cause.as_ref().map(|cause| cause.short(now))
     }
@@ -191,28 +196,29 @@ fn pids_and_processes<S: serde::Serializer>(processes: &[Process], serializer: S
     .serialize(serializer)
 }
 
-/// What an agent says of itself.
+/// State of an agent, as it reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AgentOverview {
-    /// Its version.
+    /// Version of the agent.
     pub version: String,
-    /// How well it follows its host.
+    /// Mode and gaps of its process watch.
     pub watch: Watch,
-    /// Until when it followed its host without a gap, by the aggregator's clock: from the receipt of its last message.
+    /// Time up to which the agent has followed its host without a gap, by the aggregator's clock: measured
+    /// from the receipt of its last message.
     pub seen_at: Timestamp,
-    /// How long its last full scan took, in microseconds.
+    /// Duration of its last full scan, in microseconds.
     pub scan_micros: u64,
-    /// How many processes that scan looked at.
+    /// Number of processes that this scan inspected.
     pub processes_seen: u32,
-    /// What tells its configuration from every other one.
+    /// Digest of its configuration.
     pub config_digest: String,
-    /// Why a configuration that was to replace it was refused.
+    /// Reason why a newer configuration was rejected.
     pub config_error: Option<String>,
-    /// It works by another configuration than the aggregator.
+    /// True if its configuration differs from the aggregator's.
     pub config_differs: bool,
-    /// When its certificate ends; `None`: it is asked in clear, or does not tell.
+    /// Expiry of its certificate; `None`: the connection is in clear text, or the agent does not report it.
     pub certificate_ends: Option<Timestamp>,
-    /// `/proc/sys/kernel/random/boot_id` of its host.
+    /// Boot ID of its host: `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
 }
 
@@ -228,75 +234,75 @@ impl AgentOverview {
     }
 }
 
-/// One host at one moment.
+/// State and health of one host at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HostOverview {
-    /// The host's name.
+    /// Name of the host.
     pub name: Name,
-    /// Its role; `None` for a host that lists components without a role.
+    /// Role of the host; `None` for a host that lists components without a role.
     pub role: Option<Name>,
-    /// The worst of its instances.
+    /// Worst health of its instances.
     pub health: Health,
-    /// Its agent answers and its report is fresh.
+    /// True if its agent answers and its report is fresh.
     pub reachable: bool,
-    /// When the last full scan heard of ended, by the aggregator's clock; `None` before the first.
+    /// End of the last full scan that was reported, by the aggregator's clock; `None` before the first.
     pub scanned_at: Option<Timestamp>,
-    /// Why the host is unknown, as a sentence.
+    /// Reason why the host is unknown, as a sentence.
     pub error: Option<String>,
-    /// Its components, in the configuration's order.
+    /// Instances of the host, in the configuration's order.
     pub instances: Vec<InstanceOverview>,
-    /// What its agent says of itself; `None` before the first report.
+    /// State of its agent; `None` before the first report.
     pub agent: Option<AgentOverview>,
-    /// What it uses; `None` before the first measurement, and while the host is unknown.
+    /// Resource usage; `None` before the first measurement, and while the host is unknown.
     pub usage: Option<Usage>,
-    /// The maintenance that the whole host is in.
+    /// Maintenance window of the whole host.
     pub maintenance: Option<Maintenance>,
-    /// Parts of its agent that are impaired, and a clock that differs from the aggregator's; empty while the host is
+    /// Impaired parts of its agent, and a clock that differs from the aggregator's; empty while the host is
     /// unknown.
     pub impairments: Vec<Impairment>,
 }
 
-/// One environment at one moment.
+/// State and health of one environment at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EnvironmentOverview {
-    /// The environment's name.
+    /// Name of the environment.
     pub name: Name,
-    /// The worst of its hosts.
+    /// Worst health of its hosts.
     pub health: Health,
-    /// Its hosts, in the configuration's order.
+    /// Hosts of the environment, in the configuration's order.
     pub hosts: Vec<HostOverview>,
 }
 
-/// Every environment, host and instance at one moment.
+/// State and health of the whole platform at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Overview {
-    /// The moment, by the aggregator's clock.
+    /// Time of the overview, by the aggregator's clock.
     pub generated_at: Timestamp,
-    /// The environments, in the configuration's order.
+    /// Environments, in the configuration's order.
     pub environments: Vec<EnvironmentOverview>,
-    /// What tells the aggregator's configuration from every other one.
+    /// Digest of the aggregator's configuration.
     pub config_digest: String,
-    /// Why a configuration that was to replace it was refused, every problem on a line.
+    /// Problems for which a newer configuration was rejected, one per line.
     pub config_error: Option<String>,
-    /// Parts of the aggregator that are impaired, the most severe first.
+    /// Impaired parts of the aggregator, the most severe first.
     pub impairments: Vec<Impairment>,
 }
 
-/// How many instances have which health.
+/// Number of instances with each health.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// [`Health::Up`].
+    /// Number that are [`Health::Up`].
     pub up: usize,
-    /// [`Health::Degraded`].
+    /// Number that are [`Health::Degraded`].
     pub degraded: usize,
-    /// [`Health::Unknown`].
+    /// Number that are [`Health::Unknown`].
     pub unknown: usize,
-    /// [`Health::Down`].
+    /// Number that are [`Health::Down`].
     pub down: usize,
 }
 
 impl Counts {
-    /// The number for one health.
+    /// Returns the number for one health.
     pub fn of(&self, health: Health) -> usize {
         match health {
             Health::Up => self.up,
@@ -306,12 +312,12 @@ impl Counts {
         }
     }
 
-    /// All of them.
+    /// Returns the sum over every health.
     pub fn total(&self) -> usize {
         Health::ALL.iter().map(|health| self.of(*health)).sum()
     }
 
-    /// The worst health that occurs; `None` when nothing is counted.
+    /// Returns the worst health that occurs; `None` if nothing is counted.
     pub fn worst(&self) -> Option<Health> {
         Health::ALL.into_iter().rfind(|health| self.of(*health) > 0)
     }
@@ -332,19 +338,19 @@ impl FromIterator<Health> for Counts {
     }
 }
 
-/// One instance of an overview with where it stands.
+/// Reference to one instance of an overview, with its host and environment.
 #[derive(Clone, Copy, Debug)]
 pub struct Located<'o> {
-    /// Its environment.
+    /// Environment of the instance.
     pub environment: &'o EnvironmentOverview,
-    /// Its host.
+    /// Host of the instance.
     pub host: &'o HostOverview,
-    /// Itself.
+    /// Instance.
     pub instance: &'o InstanceOverview,
 }
 
 impl Located<'_> {
-    /// Its full name.
+    /// Returns the full name of the instance.
     pub fn id(&self) -> InstanceId {
         InstanceId {
             environment: self.environment.name.clone(),
@@ -355,7 +361,7 @@ impl Located<'_> {
 }
 
 impl Overview {
-    /// Every instance, in the configuration's order.
+    /// Returns all instances, in the configuration's order.
     pub fn instances(&self) -> impl Iterator<Item = Located<'_>> {
         self.environments.iter().flat_map(|environment| {
             environment.hosts.iter().flat_map(move |host| {
@@ -364,7 +370,7 @@ impl Overview {
         })
     }
 
-    /// The instance of this name; `None` where it is not in the configuration.
+    /// Returns the instance with this name; `None` if it is not in the configuration.
     pub fn find(&self, id: &InstanceId) -> Option<Located<'_>> {
         let environment = self.environments.iter().find(|one| one.name == id.environment)?;
         let host = environment.hosts.iter().find(|one| one.name == id.host)?;
@@ -372,12 +378,12 @@ impl Overview {
         Some(Located { environment, host, instance })
     }
 
-    /// How many instances have which health.
+    /// Returns the number of instances with each health.
     pub fn counts(&self) -> Counts {
         self.instances().map(|located| located.instance.health).collect()
     }
 
-    /// Whether `other` says the same of everything, the times and what is used apart.
+    /// Returns true if `other` is equal apart from times and resource usage.
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         self.config_digest == other.config_digest
             && self.config_error == other.config_error
@@ -392,28 +398,29 @@ impl Overview {
 }
 
 impl Overview {
-    /// Returns how many instances plans stopped on purpose.
+    /// Returns the number of instances that plans stopped on purpose.
     pub fn planned_stops(&self) -> usize {
         self.environments.iter().map(EnvironmentOverview::planned_stops).sum()
     }
 }
 
 impl EnvironmentOverview {
-    /// Returns how many of its instances plans stopped on purpose.
+    /// Returns the number of its instances that plans stopped on purpose.
     pub fn planned_stops(&self) -> usize {
         let instances = self.hosts.iter().flat_map(|host| &host.instances);
         instances.filter(|instance| instance.stopped_by.is_some()).count()
     }
 
-    /// How many of its instances have which health.
+    /// Returns the number of its instances with each health.
     pub fn counts(&self) -> Counts {
         self.hosts.iter().flat_map(|host| &host.instances).map(|instance| instance.health).collect()
     }
 }
 
 impl HostOverview {
-    /// Until when it is known how the host was, by the aggregator's clock; `None` before the first report. The last
-    /// full scan may be older: between two, its agent follows the host by other means.
+    /// Returns the time up to which the state of the host is known, by the aggregator's clock; `None` before
+    /// the first report. The last full scan may be older: between two scans, the agent follows the host by
+    /// other means.
     pub fn seen_at(&self) -> Option<Timestamp> {
         self.agent.as_ref().map(|agent| agent.seen_at).or(self.scanned_at)
     }
@@ -479,7 +486,7 @@ mod tests {
         assert_eq!(instance.stopped_why(now), None);
         let kind = DownKind::Killed { signal: 9, is_clean: false, out_of_memory: false };
         instance.down_cause = Some(DownCause { at: Timestamp::UNIX_EPOCH, kind, last_log_line: None });
-        // Of an aggregator that tells it otherwise.
+        // A reason from another aggregator version, with another text.
         assert_eq!(instance.reason_at(now), instance.reason);
         instance.reason = "it is not running: ended by SIGKILL; it also lacks zoo".to_owned();
         let expected = "it is not running: ended 2 min ago by SIGKILL; it also lacks zoo";

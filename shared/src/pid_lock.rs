@@ -1,6 +1,7 @@
 //! Lock files that name their holder: a second program is refused with the PID of the first.
 //!
-//! Locks are flock(2): the kernel drops one with its last descriptor, however the program ends, so that none is stale.
+//! Locks are flock(2): the kernel releases a lock with its last descriptor, however the program ends, so that
+//! none is stale.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -8,20 +9,20 @@ use std::time::{Duration, Instant};
 
 /// Interval between two attempts to take a lock that is held.
 const PACE: Duration = Duration::from_millis(20);
-/// More bytes than a PID with its line end has.
+/// Upper bound of the length of a PID with its line end, in bytes.
 const PID_LENGTH: u64 = 20;
 
-/// Why a lock was not taken.
+/// Reason why a lock was not acquired.
 #[derive(Debug)]
 pub enum Taken {
-    /// Another program holds it: its PID, where that could be read.
+    /// Held by another program, with its PID if that could be read.
     By(Option<u32>),
-    /// It cannot be locked.
+    /// Not lockable.
     Error(io::Error),
 }
 
 impl Taken {
-    /// ` (pid 7)`, or nothing where it is not known.
+    /// Returns the holder for a message: ` (pid 7)`, or nothing if it is unknown.
     pub fn holder(&self) -> String {
         match self {
             Self::By(Some(pid)) => format!(" (pid {pid})"),
@@ -30,10 +31,11 @@ impl Taken {
     }
 }
 
-/// Locks `file`, which must be open for reading and writing, and writes this program's PID into it. Tries for
-/// `patience`; blocking meanwhile. The lock is held until the last descriptor of the file is closed.
+/// Locks `file`, which must be open for reading and writing, and writes this program's PID into it. Blocks
+/// for up to `patience` while it retries. The lock is held until the last descriptor of the file is closed.
 ///
-/// The lock counts; the PID is for whoever is refused. Where it cannot be written, as on a full disk, that is logged.
+/// Only the lock counts; the PID is information for programs that are refused. If it cannot be written, as on
+/// a full disk, that is logged.
 ///
 /// # Errors
 /// Returns an error if another program holds the lock, or if the file cannot be locked.
@@ -54,7 +56,7 @@ pub fn take(file: &mut File, patience: Duration) -> Result<(), Taken> {
     Ok(())
 }
 
-/// Returns the holder's PID; `None` where it is just being written.
+/// Returns the holder's PID; `None` if it is just being written.
 fn read_pid(file: &mut File) -> Option<u32> {
     let mut content = String::new();
     file.take(PID_LENGTH).read_to_string(&mut content).ok()?;
@@ -62,7 +64,7 @@ fn read_pid(file: &mut File) -> Option<u32> {
 }
 
 fn write_pid(file: &mut File) -> io::Result<()> {
-    // That of an earlier holder may be longer.
+    // The PID of an earlier holder may be longer.
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{}", std::process::id())

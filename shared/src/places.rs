@@ -1,10 +1,10 @@
-//! How many may be there at the same time: in all, and of one owner, so that nobody takes all there is.
+//! Keyed semaphore: limits concurrency in total and per owner, so that no single owner can exhaust it.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Places for so many at a time; clones share them.
+/// Limited number of concurrent permits; clones share them.
 #[derive(Debug)]
 pub struct Places<K: Eq + Hash> {
     hall: Arc<Hall<K>>,
@@ -16,7 +16,7 @@ impl<K: Eq + Hash> Clone for Places<K> {
     }
 }
 
-/// One that is taken. It is free again when this is dropped.
+/// Permit that is held. Dropping it releases it.
 #[derive(Debug)]
 pub struct Place<K: Eq + Hash> {
     hall: Arc<Hall<K>>,
@@ -37,13 +37,13 @@ struct Taken<K> {
 }
 
 impl<K: Eq + Hash + Clone> Places<K> {
-    /// So many in all, of which one owner may have so many.
+    /// Creates a semaphore with `in_all` permits, at most `of_one` of them for a single owner.
     pub fn new(in_all: usize, of_one: usize) -> Self {
         let taken = Mutex::new(Taken { in_all: 0, of: HashMap::new() });
         Self { hall: Arc::new(Hall { in_all, of_one, taken }) }
     }
 
-    /// A place for `owner`; `None` where all are taken, or they have as many as they may.
+    /// Acquires a permit for `owner`; `None` if the total or the owner's limit is exhausted. Never waits.
     pub fn take(&self, owner: K) -> Option<Place<K>> {
         let mut taken = self.hall.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.in_all >= self.hall.in_all {

@@ -1,4 +1,5 @@
-//! What plans stopped on purpose, and what suffers from that: no failure, and told apart from one.
+//! Outages that plans caused on purpose: the stopped instances and those affected by them, as opposed to
+//! failures.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -6,18 +7,19 @@ use crate::overview::{EnvironmentOverview, Health, HostOverview, InstanceId, Loc
 use crate::planned_stop::PlannedStop;
 use crate::trouble::Trouble;
 
-/// The stops of one plan that hold in one environment.
+/// Stops by one plan that are still in effect in one environment.
 #[derive(Clone, Debug)]
 pub struct PlannedOutage<'o> {
-    /// The stop that was made last.
+    /// Most recent of these stops.
     pub stop: &'o PlannedStop,
-    /// The instances that were stopped; one at least.
+    /// Instances that were stopped; at least one.
     pub stopped: Vec<Located<'o>>,
-    /// Instances that are not well because of it.
+    /// Instances that are not healthy because of it.
     pub affected: Vec<Located<'o>>,
 }
 
-/// Returns the planned outages of `environment`, the newest plan first. `troubles` are those of the whole overview.
+/// Returns the planned outages of `environment`, the newest plan first. `troubles` are those of the whole
+/// overview.
 pub fn planned_outages<'o>(
     environment: &'o EnvironmentOverview,
     troubles: &[Trouble<'o>],
@@ -45,17 +47,17 @@ pub fn planned_outages<'o>(
     outages.into_values().rev().collect()
 }
 
-/// Which instances of an overview are not up on purpose.
+/// Index of the instances of an overview that are not up on purpose.
 #[derive(Clone, Debug, Default)]
 pub struct PlannedStopIndex {
-    /// Those that a plan stopped, and those that run and suffer from nothing but that.
+    /// Instances that a plan stopped, and instances that run and are affected by nothing else.
     on_purpose: HashSet<InstanceId>,
-    /// How many of each plan can be started again.
+    /// Number of instances that can be started again, by plan.
     startable: BTreeMap<u64, usize>,
 }
 
 impl PlannedStopIndex {
-    /// Indexes `overview`.
+    /// Creates the index of `overview`.
     pub fn new(overview: &Overview) -> Self {
         let mut index = Self::default();
         for located in overview.instances() {
@@ -67,7 +69,8 @@ impl PlannedStopIndex {
         if index.on_purpose.is_empty() {
             return index;
         }
-        // What is down without a plan's doing is so by itself, even where it lacks something that was stopped.
+        // An instance that is down without having been stopped by a plan failed by itself, even if a stopped
+        // prerequisite is missing too.
         let suffers = |located: &Located<'_>| {
             located.instance.health != Health::Down
                 && located.instance.cause.as_ref().is_some_and(|cause| index.on_purpose.contains(cause))
@@ -77,22 +80,22 @@ impl PlannedStopIndex {
         index
     }
 
-    /// Returns how many instances the plan of this number has stopped that can be started again.
+    /// Returns the number of instances that this plan stopped and that can be started again.
     pub fn startable(&self, plan: u64) -> usize {
         self.startable.get(&plan).copied().unwrap_or_default()
     }
 
-    /// Returns the plans of which something can be started again, and how much.
+    /// Returns the plans with instances that can be started again, and the number of these.
     pub fn plans(&self) -> impl Iterator<Item = (u64, usize)> {
         self.startable.iter().map(|(plan, count)| (*plan, *count)).filter(|(_, count)| *count > 0)
     }
 
-    /// Returns true if something of the host is not up, and all of that on purpose.
+    /// Returns true if an instance of the host is not up, and all such instances are so on purpose.
     pub fn explains_host(&self, environment: &EnvironmentOverview, host: &HostOverview) -> bool {
         self.explains_all(host.instances.iter().map(|instance| Located { environment, host, instance }))
     }
 
-    /// Returns true if something of the environment is not up, and all of that on purpose.
+    /// Returns true if an instance of the environment is not up, and all such instances are so on purpose.
     pub fn explains_environment(&self, environment: &EnvironmentOverview) -> bool {
         let hosts = environment.hosts.iter();
         self.explains_all(hosts.flat_map(|host| {
@@ -100,7 +103,7 @@ impl PlannedStopIndex {
         }))
     }
 
-    /// Returns true if something is not up, and all of that on purpose.
+    /// Returns true if an instance is not up, and all such instances are so on purpose.
     pub fn explains_everything(&self, overview: &Overview) -> bool {
         self.explains_all(overview.instances())
     }
@@ -114,12 +117,12 @@ impl PlannedStopIndex {
     }
 }
 
-/// Returns `; 7 stopped on purpose`, for after a verdict; nothing where there are none.
+/// Returns `; 7 stopped on purpose`, to be appended to a verdict; empty if `count` is 0.
 pub fn on_purpose_note(count: usize) -> String {
     if count == 0 { String::new() } else { format!("; {count} stopped on purpose") }
 }
 
-/// Returns `Start these 7 again`.
+/// Returns the label of a button: `Start these 7 again`.
 pub fn start_again_label(count: usize) -> String {
     if count == 1 { "Start it again".to_owned() } else { format!("Start these {count} again") }
 }
@@ -137,7 +140,7 @@ mod tests {
         Some(PlannedStop { plan, by: Requester::default(), at: Timestamp::UNIX_EPOCH })
     }
 
-    /// Kafka and what needs it, with `cassandra` apart.
+    /// Kafka and the components that need it, and an unrelated `cassandra`.
     fn platform() -> Overview {
         let down = |name: &str, cause| instance(name, Health::Down, cause);
         let kafka = Some(("a", "kafka"));
@@ -184,7 +187,7 @@ mod tests {
             (hosts, index.explains_environment(environment), index.explains_everything(shown))
         };
         assert_eq!(explained(&shown), (vec![true; 3], true, true));
-        // It ended by itself, before what it lacks was stopped.
+        // It ended by itself, before its prerequisite was stopped.
         shown.environments[0].hosts[1].instances[0].stopped_by = None;
         assert_eq!(explained(&shown), (vec![true, false, true], false, false));
         let roots: Vec<String> = troubles(&shown)

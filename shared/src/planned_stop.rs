@@ -1,4 +1,4 @@
-//! A stop that a plan made on purpose.
+//! Stops that plans made on purpose.
 
 use std::fmt;
 
@@ -8,19 +8,19 @@ use serde::Serialize;
 use crate::control::Requester;
 use crate::human::ago;
 
-/// A stop that a plan made on purpose, of an instance that has not run since.
+/// Stop that a plan made on purpose. The instance has not run since.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PlannedStop {
-    /// The plan's number.
+    /// Number of the plan.
     pub plan: u64,
-    /// Who asked for it.
+    /// Requester of the plan.
     pub by: Requester,
-    /// When the instance had stopped, by the aggregator's clock.
+    /// Time at which the instance had stopped, by the aggregator's clock.
     pub at: Timestamp,
 }
 
 impl PlannedStop {
-    /// `stopped by ann 2 min ago (plan 5)`
+    /// Returns the sentence with its age: `stopped by ann 2 min ago (plan 5)`.
     pub fn sentence(&self, now: Timestamp) -> String {
         let (before, after) = self.around_age();
         format!("{before} {}{after}", ago(self.at, now))
@@ -31,14 +31,14 @@ impl PlannedStop {
         (format!("stopped by {}", self.user()), format!(" (plan {})", self.plan))
     }
 
-    /// Returns who asked for it, or that this is not known.
+    /// Returns the name of the requester, or `somebody` if it is unknown.
     pub fn user(&self) -> &str {
         if self.by.user.is_empty() { "somebody" } else { &self.by.user }
     }
 }
 
 impl fmt::Display for PlannedStop {
-    /// `stopped by ann (plan 5)`
+    /// Writes the sentence without its age: `stopped by ann (plan 5)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "stopped by {} (plan {})", self.user(), self.plan)
     }

@@ -1,4 +1,4 @@
-//! What components on one host need on another: how that stands, as the aggregator tells the host's agent.
+//! Readiness of components that others on another host need, as the aggregator sends it to the agents.
 
 use std::time::Duration;
 
@@ -6,26 +6,25 @@ use crate::name::Name;
 use crate::probe::{ProbeReport, ProbeState};
 use crate::report::State;
 
-/// From one time that an aggregator tells an agent of the prerequisites on other hosts to the next, where nothing
-/// changes.
+/// Interval between two updates of remote prerequisites from the aggregator to an agent, if nothing changes.
 pub const TOLD_EVERY: Duration = Duration::from_secs(20);
-/// What an agent was told holds for this long: three times [`TOLD_EVERY`].
+/// Time for which an update is valid: three times [`TOLD_EVERY`].
 pub const TOLD_HOLDS: Duration = Duration::from_secs(60);
 
-/// Whether something that others need can be leant on.
+/// Readiness of a component that others need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// It runs, and its probe, if it has one, passes.
+    /// Running, and its probe, if it has one, passes.
     Ready,
-    /// It certainly does not.
+    /// Certainly not ready.
     NotReady,
-    /// That is not known.
+    /// Not known.
     Unknown,
 }
 
 impl Readiness {
-    /// That of a component in this state (`None`: its host is unknown) and with this probe. What it needs itself does
-    /// not matter: that is its own affair.
+    /// Returns the readiness of a component in this state (`None`: its host is unknown) and with this probe.
+    /// Its own prerequisites do not matter.
     pub fn of(state: Option<State>, probe: Option<&ProbeReport>) -> Self {
         match state {
             None | Some(State::Unknown) => Self::Unknown,
@@ -37,14 +36,14 @@ impl Readiness {
     }
 }
 
-/// How an instance on another host stands.
+/// Readiness of an instance on another host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemotePrerequisite {
-    /// The host that carries it.
+    /// Host that carries the instance.
     pub host: Name,
-    /// The component.
+    /// Component.
     pub component: Name,
-    /// How it stands.
+    /// Readiness of the instance.
     pub readiness: Readiness,
 }
 

@@ -1,4 +1,4 @@
-//! How a component's probe fares.
+//! Results of a component's health probe.
 
 use std::fmt;
 
@@ -7,20 +7,20 @@ use serde::Serialize;
 
 use crate::human::elapsed;
 
-/// What the last attempts say.
+/// Result of the last attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProbeState {
-    /// Not asked yet since the component runs, or asked without having passed or having failed often enough to count.
+    /// No attempt since the component runs, or no pass and too few failures to count.
     Pending,
-    /// The last attempt passed, or too few in a row have failed since.
+    /// The last attempt passed, or too few consecutive attempts have failed since.
     Passing,
-    /// As many attempts in a row failed as its configuration lets it.
+    /// The configured number of consecutive attempts failed.
     Failing,
 }
 
 impl ProbeState {
-    /// The word shown to people.
+    /// Returns the word shown to users.
     pub fn word(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -36,24 +36,25 @@ impl fmt::Display for ProbeState {
     }
 }
 
-/// How a component's probe fares.
+/// State of a component's health probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProbeReport {
-    /// What the last attempts say.
+    /// Result of the last attempts.
     pub state: ProbeState,
-    /// Since when they say so, by the host's clock.
+    /// Time since which the result has been the same, by the host's clock.
     pub since: Timestamp,
-    /// Why it fails, or why its last attempt failed while it is pending, as a sentence; empty where none did.
+    /// Reason of the failure, or of the last failed attempt while the probe is pending, as a sentence; empty
+    /// if none failed.
     pub reason: String,
 }
 
 impl ProbeReport {
-    /// Whether it has neither passed nor failed since the component runs.
+    /// Returns true if the probe has neither passed nor failed since the component runs.
     pub fn is_pending(&self) -> bool {
         self.state == ProbeState::Pending
     }
 
-    /// `probe passing for 3 min`, at the moment `now` by the host's clock.
+    /// Returns the state with its age at `now`, by the host's clock: `probe passing for 3 min`.
     pub fn standing(&self, now: Timestamp) -> String {
         format!("probe {} for {}", self.state, elapsed(self.since, now))
     }

@@ -1,57 +1,57 @@
-//! A process as the matcher sees it: an identity and a command line.
+//! Identity and command line of a process, as the matcher sees them.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// What tells one process from every other of one boot, also from a later one with the same PID.
+/// Identity of a process within one boot, distinct from that of a later process with the same PID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProcessId {
-    /// The process ID in the agent's own PID namespace.
+    /// PID in the agent's own PID namespace.
     pub pid: u32,
-    /// Clock ticks from boot to the process's start: field 22 of `/proc/PID/stat` (proc_pid_stat(5)).
+    /// Start time in clock ticks since boot: field 22 of `/proc/PID/stat` (proc_pid_stat(5)).
     pub start_ticks: u64,
 }
 
-/// A process that matched a component's criteria.
+/// Process that matched a component's criteria.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// Who it is.
+    /// Identity of the process.
     pub id: ProcessId,
-    /// Its parent's process ID; 0 where the parent is outside the PID namespace.
+    /// PID of the parent; 0 if the parent is outside the PID namespace.
     pub parent_pid: u32,
-    /// When it started, by the host's wall clock; `None` where the host did not tell.
+    /// Start time, by the host's wall clock; `None` if the agent did not report it.
     pub started_at: Option<Timestamp>,
-    /// The user that it acts for (see [`crate::attributes::acting_user`]): the account's name, or its number where the
-    /// host has no name for it; empty where the agent did not tell.
+    /// User for whom the process acts (see [`crate::attributes::acting_user`]): the account name, or the UID
+    /// if the host has no name for it; empty if the agent did not report it.
     pub user: String,
-    /// Why it does nothing at the moment; `None` where it is free to run.
+    /// Reason why the process is suspended; `None` if it is free to run.
     pub suspension: Option<Suspension>,
 }
 
 impl Process {
-    /// Returns a process of which no more is known.
+    /// Creates a process without further details.
     pub fn new(id: ProcessId, parent_pid: u32) -> Self {
         Self { id, parent_pid, started_at: None, user: String::new(), suspension: None }
     }
 }
 
-/// What keeps a process from running. It is there, and does nothing.
+/// Reason why an existing process does not run at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Suspension {
-    /// A signal stopped it: SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU (signal(7)).
+    /// Stopped by a signal: SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU (signal(7)).
     Signal,
-    /// A debugger holds it (ptrace(2)).
+    /// Stopped by a debugger (ptrace(2)).
     Debugger,
-    /// Its control group is frozen (cgroups(7)).
+    /// In a frozen control group (cgroups(7)).
     Freezer,
 }
 
 impl Suspension {
-    /// Every value.
+    /// All values.
     pub const ALL: [Self; 3] = [Self::Signal, Self::Debugger, Self::Freezer];
 
-    /// The words shown to people: `stopped by a signal`.
+    /// Returns the words shown to users: `stopped by a signal`.
     pub fn words(self) -> &'static str {
         match self {
             Self::Signal => "stopped by a signal",
@@ -60,7 +60,7 @@ impl Suspension {
         }
     }
 
-    /// Returns a sentence on each kind of suspension among `processes`, with what ends it.
+    /// Returns a sentence for each kind of suspension among `processes`, with the way to end it.
     pub fn sentences(processes: &[Process]) -> Vec<String> {
         Self::ALL.iter().filter_map(|suspension| suspension.sentence(processes)).collect()
     }
@@ -84,24 +84,25 @@ impl Suspension {
     }
 }
 
-/// A process's arguments, as `/proc/PID/cmdline` holds them (proc_pid_cmdline(5)): bytes, not text, each
-/// argument ended by a NUL. An empty argument is an argument and keeps its index.
+/// Arguments of a process in the format of `/proc/PID/cmdline` (proc_pid_cmdline(5)): bytes, not text, each
+/// argument terminated by a NUL. An empty argument counts and has an index.
 ///
-/// One value is reused for a whole scan, so that reading a process allocates nothing once the buffers have grown.
+/// One value is reused for a whole scan, so that reading a process allocates nothing once the buffers have
+/// grown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandLine {
     bytes: Vec<u8>,
-    /// Where each argument ends in `bytes`, exclusive; the next one begins one NUL later.
+    /// End of each argument in `bytes`, exclusive; the next argument starts after one NUL.
     ends: Vec<usize>,
 }
 
 impl CommandLine {
-    /// Without arguments, as a zombie's and a kernel thread's are.
+    /// Creates a command line without arguments, like that of a zombie or a kernel thread.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The command line that a `/proc/PID/cmdline` with this content stands for.
+    /// Parses the content of `/proc/PID/cmdline`.
     pub fn parse(content: &[u8]) -> Self {
         let mut line = Self::new();
         line.bytes.extend_from_slice(content);
@@ -109,7 +110,7 @@ impl CommandLine {
         line
     }
 
-    /// The command line of a process that was executed with `arguments`.
+    /// Creates the command line of a process that was executed with `arguments`.
     pub fn from_arguments<A: AsRef<[u8]>>(arguments: impl IntoIterator<Item = A>) -> Self {
         let mut line = Self::new();
         for argument in arguments {
@@ -120,10 +121,10 @@ impl CommandLine {
         line
     }
 
-    /// Replaces the content by what `read` puts into the empty buffer it is given.
+    /// Replaces the content with the bytes that `read` appends to an empty buffer.
     ///
     /// # Errors
-    /// Those of `read`; the command line is empty then.
+    /// Returns the error of `read`; the command line is then empty.
     pub fn replace_with<E>(&mut self, read: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
         self.bytes.clear();
         self.ends.clear();
@@ -145,17 +146,17 @@ impl CommandLine {
         }
     }
 
-    /// How many arguments there are, the program's own name among them.
+    /// Returns the number of arguments, the program name included.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// True for a zombie or a kernel thread.
+    /// Returns true if there are no arguments, as for a zombie or a kernel thread.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// The argument at `index`: from 0, or from the end when negative (-1 is the last).
+    /// Returns the argument at `index`: from 0, or from the end if negative (-1 is the last).
     pub fn argument(&self, index: i32) -> Option<&[u8]> {
         let at = self.position(index)?;
         let end = *self.ends.get(at)?;
@@ -166,8 +167,8 @@ impl CommandLine {
         self.bytes.get(start..end)
     }
 
-    /// The position from 0 that `index` stands for, which counts from the end where it is negative; it may lie behind the
-    /// last argument.
+    /// Returns the position of `index`, which counts from the end if negative. The position counts from 0 and
+    /// may be past the last argument.
     pub fn position(&self, index: i32) -> Option<usize> {
         match usize::try_from(index) {
             Ok(from_start) => Some(from_start),
@@ -175,7 +176,7 @@ impl CommandLine {
         }
     }
 
-    /// Every argument in order.
+    /// Returns all arguments in order.
     pub fn arguments(&self) -> impl Iterator<Item = &[u8]> {
         let mut start = 0;
         self.ends.iter().map(move |end| {

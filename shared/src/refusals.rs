@@ -1,4 +1,4 @@
-//! Logging who was refused, without letting them fill the disk.
+//! Rate-limited logging of refused callers, who must not be able to fill the disk.
 
 use std::fmt::Display;
 use std::sync::{Mutex, PoisonError};
@@ -6,18 +6,19 @@ use std::time::{Duration, Instant};
 
 use crate::text::printable;
 
-/// Refusals are logged once in this time at most.
+/// Minimum interval between two log messages about refusals.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// Log of refusals, now and then: whoever tries without end does not fill the disk.
+/// Rate-limited log of refusals: a caller who retries endlessly does not fill the disk.
 #[derive(Debug, Default)]
 pub struct Refusals {
-    /// When one was logged, and how many were not since.
+    /// Time of the last log message, and the number of refusals suppressed since.
     last: Mutex<(Option<Instant>, u64)>,
 }
 
 impl Refusals {
-    /// Logs that `from` was refused for `reason`, as the message `what`; or counts it for the next line.
+    /// Logs that `from` was refused for `reason`, with the message `what`, or counts it for the next log
+    /// message.
     pub fn note(&self, what: &str, from: &dyn Display, reason: &str) {
         if let Some(unsaid) = self.admit(Instant::now()) {
             let (from, reason) = (from.to_string(), printable(reason).to_string());
@@ -25,7 +26,7 @@ impl Refusals {
         }
     }
 
-    /// How many were kept quiet before; `None`: this one is too.
+    /// Returns the number of refusals suppressed before this one; `None` if this one is suppressed too.
     fn admit(&self, now: Instant) -> Option<u64> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, unsaid) = &mut *last;

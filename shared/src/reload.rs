@@ -1,40 +1,40 @@
-//! How a reload of the configuration ended, here and on every host.
+//! Results of a configuration reload, on the aggregator and on every host.
 
 use crate::name::Name;
 
-/// How the reload of one configuration ended.
+/// Result of reloading one configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reload {
-    /// What tells the configuration that is worked by now from every other; empty where that is not known.
+    /// Digest of the configuration that is now in use; empty if it is unknown.
     pub digest: String,
-    /// What changed, a sentence each.
+    /// Changes, one sentence each.
     pub changes: Vec<String>,
-    /// Why the old one was kept, every problem on a line; `None` where it was not.
+    /// Problems for which the old configuration was kept, one per line; `None` if the new one was accepted.
     pub error: Option<String>,
 }
 
-/// How the reload of one host's agent ended.
+/// Result of the reload on one host's agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostReload {
-    /// The host's environment.
+    /// Environment of the host.
     pub environment: Name,
-    /// The host.
+    /// Host.
     pub host: Name,
-    /// How it ended there.
+    /// Result on this host.
     pub outcome: Reload,
 }
 
-/// How the reload of the whole platform ended.
+/// Result of the reload on the whole platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlatformReload {
-    /// The aggregator's own.
+    /// Result on the aggregator.
     pub aggregator: Reload,
-    /// Every host's, in the configuration's order.
+    /// Result on every host, in the configuration's order.
     pub hosts: Vec<HostReload>,
 }
 
 impl PlatformReload {
-    /// Whether the new configuration is worked by everywhere.
+    /// Returns true if the new configuration is in use everywhere.
     pub fn is_complete(&self) -> bool {
         let mut all = self.hosts.iter().map(|host| &host.outcome).chain([&self.aggregator]);
         all.all(|outcome| outcome.error.is_none())

@@ -1,4 +1,4 @@
-//! What one agent says of its host.
+//! Report of an agent about its host.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,27 +16,27 @@ use crate::probe::ProbeReport;
 use crate::process::Process;
 use crate::unit::UnitReport;
 
-/// What the agent saw of one component.
+/// State of one component, as its agent observed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Every process that the component needs is there.
+    /// All processes that the component needs exist.
     Running,
-    /// Some, not all, of its processes are there.
+    /// Some of its processes exist, not all.
     Partial,
-    /// None of its processes is there.
+    /// None of its processes exists.
     Stopped,
-    /// The agent launched it, and it has not yet matched for its settle time; or it runs, whoever started it, and
-    /// its probe has not passed yet since then.
+    /// Launched by the agent and not yet matched for its settle time; or running, whoever started it, without
+    /// a first pass of its probe.
     Starting,
-    /// The agent signalled it, and it is not yet gone.
+    /// Signalled by the agent and not yet gone.
     Stopping,
-    /// It was not found, and may be one of the processes that cannot be read.
+    /// Not found, but possibly one of the processes that cannot be read.
     Unknown,
 }
 
 impl State {
-    /// The word shown to people.
+    /// Returns the word shown to users.
     pub fn word(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -55,16 +55,16 @@ impl fmt::Display for State {
     }
 }
 
-/// One part of a component as its agent saw it.
+/// State of one part of a component, as its agent observed it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PartReport {
-    /// `None` for the only part of a component that is not divided.
+    /// Name of the part; `None` for the only part of an undivided component.
     pub name: Option<Name>,
-    /// How many processes it is to have.
+    /// Required number of processes.
     pub count: Count,
-    /// How many it has; a match whose parent matches too is no further one.
+    /// Number of running processes; a match whose parent matches too is not counted again.
     pub running: u32,
-    /// Every matched process, sorted.
+    /// PIDs of all matched processes, sorted.
     pub pids: Vec<u32>,
 }
 
@@ -80,7 +80,7 @@ impl PartReport {
         }
     }
 
-    /// What of it is missing: `driver`, or `worker (1 of 2)`; `None` where nothing is.
+    /// Describes the missing processes: `driver`, or `worker (1 of 2)`; `None` if none is missing.
     pub fn missing(&self) -> Option<String> {
         let Count { min, .. } = self.count;
         let name = self.name.as_ref().map_or("its process", Name::as_str);
@@ -91,13 +91,14 @@ impl PartReport {
         }
     }
 
-    /// How many of how many run: `driver 0/1`, `worker 3/2+`; the only part of a component has no name.
+    /// Returns the number of running and of required processes: `driver 0/1`, `worker 3/2+`. The only part of
+    /// an undivided component has no name, and reads `processes 1/1`.
     pub fn tally(&self) -> String {
         let name = self.name.as_ref().map_or("processes", Name::as_str);
         format!("{name} {}/{}", self.running, self.count)
     }
 
-    /// How far it runs too often, as a sentence; `None` where it does not.
+    /// Describes surplus processes, as a sentence; `None` if there are none.
     pub fn surplus(&self) -> Option<String> {
         let max = self.count.max.filter(|max| self.running > *max)?;
         let pids: Vec<String> = self.pids.iter().map(u32::to_string).collect();
@@ -112,43 +113,43 @@ impl PartReport {
     }
 }
 
-/// How many trees of processes `processes` are, all of them matches of one part.
+/// Counts the process trees in `processes`, which are all matches of one part.
 ///
-/// A match whose parent matches too is part of its parent's tree: a child that has not yet called exec shows
+/// A match whose parent matches too belongs to its parent's tree: a child that has not yet called exec has
 /// its parent's command line (process-exporter issue 191), and pre-forked workers keep it for life.
 fn trees(processes: &[Process]) -> usize {
     let is_match = |pid| processes.iter().any(|process| process.id.pid == pid);
     processes.iter().filter(|process| !is_match(process.parent_pid)).count()
 }
 
-/// One component of a host as its agent saw it.
+/// State of one component of a host, as its agent observed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComponentReport {
-    /// The component's canonical name.
+    /// Canonical name of the component.
     pub component: Name,
-    /// What was seen.
+    /// Observed state.
     pub state: State,
-    /// The matched processes of all parts, sorted by PID.
+    /// Matched processes of all parts, sorted by PID.
     pub processes: Vec<Process>,
-    /// Its parts, in the configuration's order.
+    /// Parts of the component, in the configuration's order.
     pub parts: Vec<PartReport>,
-    /// A part runs more often than it should.
+    /// True if a part runs more often than allowed.
     pub doubled: bool,
-    /// Why its processes may not all be seen, as a sentence.
+    /// Reason why some of its processes may be invisible to the agent, as a sentence.
     pub unseen: Option<String>,
-    /// What is under way on it.
+    /// Action in progress.
     pub action: Option<Hold>,
-    /// `None` where it has no probe, or does not run.
+    /// Result of the probe; `None` if it has no probe, or does not run.
     pub probe: Option<ProbeReport>,
-    /// `None` where systemd does not start it.
+    /// State of its systemd unit; `None` if systemd does not start it.
     pub unit: Option<UnitReport>,
-    /// `None` where it is never started again by itself.
+    /// State of its automatic restarts; `None` if it is never restarted automatically.
     pub autostart: Option<Autostart>,
-    /// Why it is stopped; `None` in any other state, and where nothing is known.
+    /// Reason why it is stopped; `None` in any other state, or if the reason is unknown.
     pub down_cause: Option<DownCause>,
 }
 
-/// What an agent knows of a component beside its processes.
+/// State of a component besides its processes, as its agent knows it.
 #[derive(Clone, Debug, Default)]
 pub struct Circumstances {
     /// See [`ComponentReport::action`].
@@ -164,7 +165,7 @@ pub struct Circumstances {
 }
 
 impl ComponentReport {
-    /// The report on a component: `matches` are the processes of each of its parts.
+    /// Creates the report of a component; `matches` holds the processes of each of its parts.
     pub fn new(component: &HostComponent, matches: &[Vec<Process>], circumstances: Circumstances) -> Self {
         let Circumstances { action, unseen, probe, unit, autostart } = circumstances;
         let unseen = component.unknown_user().or(unseen);
@@ -181,7 +182,7 @@ impl ComponentReport {
         let state = match action.as_ref().map(|hold| hold.kind) {
             Some(ActionKind::Start) => State::Starting,
             Some(ActionKind::Stop) => State::Stopping,
-            // It first stops what runs.
+            // A restart stops running processes first.
             Some(ActionKind::Restart) if processes.is_empty() => State::Starting,
             Some(ActionKind::Restart) => State::Stopping,
             None if !is_missing => State::Running,
@@ -206,8 +207,8 @@ impl ComponentReport {
         report
     }
 
-    /// Sets the state of its probe. A component that runs is starting until its probe has passed once, or has
-    /// failed for good: that its process exists says nothing yet.
+    /// Sets the result of the probe. A running component counts as starting until its probe has passed once
+    /// or has finally failed: the existence of its process alone proves nothing yet.
     pub fn set_probe(&mut self, probe: Option<ProbeReport>) {
         if self.state == State::Running && probe.as_ref().is_some_and(ProbeReport::is_pending) {
             self.state = State::Starting;
@@ -215,25 +216,25 @@ impl ComponentReport {
         self.probe = probe;
     }
 
-    /// Whether it runs and only the first pass of its probe is missing.
+    /// Returns true if the component runs and only the first pass of its probe is missing.
     pub fn awaits_probe(&self) -> bool {
         awaits_probe(Some(self.state), self.action.as_ref())
     }
 }
 
-/// Whether a component in this state runs and only the first pass of its probe is missing: it is starting, and no
-/// action does that.
+/// Returns true if a component in this state runs and only the first pass of its probe is missing: it is
+/// starting without an action in progress.
 pub fn awaits_probe(state: Option<State>, action: Option<&Hold>) -> bool {
     state == Some(State::Starting) && action.is_none()
 }
 
-/// How an agent learns of processes between two full scans.
+/// Method by which an agent notices processes between two full scans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WatchMode {
-    /// The kernel tells of each fork, exec and exit (its process connector).
+    /// The kernel's process connector reports each fork, exec and exit.
     Events,
-    /// Deaths are told by pidfds; new processes are looked for every second.
+    /// Pidfds report exits; a scan each second finds new processes.
     Scans,
 }
 
@@ -246,21 +247,21 @@ impl fmt::Display for WatchMode {
     }
 }
 
-/// How well an agent follows its host's processes.
+/// Mode and gaps of an agent's process watch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Watch {
-    /// How it learns of them.
+    /// Mode of the watch.
     pub mode: WatchMode,
-    /// Why the kernel's events are not used; `None` where they are.
+    /// Reason why kernel events are not used; `None` if they are.
     pub fallback: Option<String>,
-    /// How often events were lost; each time a full scan answered that.
+    /// Number of times that events were lost; each was followed by a full scan.
     pub overruns: u64,
-    /// What full scans found that should have been known before, since the agent began.
+    /// Number of changes that only a full scan found, since the agent started.
     pub differences: u64,
 }
 
 impl fmt::Display for Watch {
-    /// `watching by kernel events`, or `watching by scans: <why not by events>`.
+    /// Writes `watching by kernel events`, or `watching by scans: <why not by events>`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "watching by {}", self.mode)?;
         match &self.fallback {
@@ -271,47 +272,47 @@ impl fmt::Display for Watch {
 }
 
 impl Watch {
-    /// That of an agent which knows nothing but scans, as the first version did.
+    /// Returns the watch of an agent that only scans, as the first version did.
     pub fn scans_only() -> Self {
         Self { mode: WatchMode::Scans, fallback: None, overruns: 0, differences: 0 }
     }
 }
 
-/// The configuration that an agent works by.
+/// Configuration that an agent uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigStanding {
-    /// What tells it from every other one.
+    /// Digest of the configuration.
     pub digest: String,
-    /// Why one that was to replace it was refused.
+    /// Reason why a newer configuration was rejected.
     pub error: Option<String>,
 }
 
-/// What one agent says of its host at one moment.
+/// Report of one agent about its host at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The host's name in the configuration.
+    /// Name of the host in the configuration.
     pub host: Name,
-    /// `/proc/sys/kernel/random/boot_id`: changes with every boot.
+    /// Boot ID, which changes with every boot: `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
-    /// How far the agent has followed the host.
+    /// Last full scan, and the time up to which the host has been followed.
     pub scan: ScanFigures,
-    /// Every component of the host in the configuration's order, or why none can be seen.
+    /// Components of the host in the configuration's order, or the reason why none can be observed.
     pub components: Result<Vec<ComponentReport>, String>,
-    /// How well the agent follows its host.
+    /// Mode and gaps of the process watch.
     pub watch: Watch,
-    /// What it works by.
+    /// Configuration in use.
     pub config: ConfigStanding,
-    /// The agent's version.
+    /// Version of the agent.
     pub agent_version: String,
-    /// When the certificate ends by which the agent proves who it is; `None`: it is asked in clear, or is of a version
-    /// that does not tell.
+    /// Expiry of the agent's certificate; `None`: the connection is in clear text, or the agent's version
+    /// does not report it.
     pub certificate_ends: Option<Timestamp>,
-    /// Parts of the agent that are impaired.
+    /// Impaired parts of the agent.
     pub impairments: Vec<Impairment>,
 }
 
 impl Report {
-    /// Whether `other` says the same of the host, the times apart.
+    /// Returns true if `other` is equal apart from its times.
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         self.host == other.host
             && self.boot_id == other.boot_id
@@ -323,16 +324,16 @@ impl Report {
     }
 }
 
-/// The last full scan, and how far the host was followed since.
+/// Last full scan, and the time up to which the host has been followed since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScanFigures {
-    /// When the last full scan ended, by the host's own clock.
+    /// End of the last full scan, by the host's own clock.
     pub scanned_at: Timestamp,
-    /// How long it took.
+    /// Duration of the scan.
     pub duration: Duration,
-    /// How many processes it looked at.
+    /// Number of processes that it inspected.
     pub processes_seen: u32,
-    /// Until when the host was followed without a gap: what the report says held then.
+    /// Time up to which the host was followed without a gap; the report was true at that time.
     pub seen_at: Timestamp,
 }
 

@@ -1,6 +1,6 @@
 //! Names of signals.
 
-/// The signals that end processes, by signal(7) on x86 and ARM.
+/// Signals that terminate processes, with their numbers on x86 and ARM (signal(7)).
 const NAMES: [(i32, &str); 18] = [
     (1, "SIGHUP"),
     (2, "SIGINT"),
@@ -22,7 +22,7 @@ const NAMES: [(i32, &str); 18] = [
     (31, "SIGSYS"),
 ];
 
-/// Returns the name of a signal; `None` for one that has none, as a real-time signal.
+/// Returns the name of a signal; `None` if it has none, such as a real-time signal.
 pub fn signal_name(signal: i32) -> Option<&'static str> {
     NAMES.iter().find(|(known, _)| *known == signal).map(|(_, name)| *name)
 }

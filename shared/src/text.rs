@@ -1,19 +1,19 @@
-//! Foreign text made safe to show, and the nearest word to a misspelt one.
+//! Sanitizing of untrusted text, and suggestions for misspelt words.
 
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 
 use crate::name::LONGEST;
 
-/// How many names a sentence lists at most.
+/// Maximum number of names that a sentence lists.
 const LISTED: usize = 20;
-/// As much of a name that somebody wrote comes back in a sentence, in bytes.
+/// Maximum length of a user's input that is repeated in a sentence, in bytes.
 const ECHOED: usize = 100;
 
-/// `text` with every character that could steer a terminal or reorder a line written as an escape.
+/// Escapes every character of `text` that could control a terminal or reorder a line.
 ///
-/// Escaped are the C0 and C1 controls (ECMA-48) and the bidirectional controls of Unicode (UAX #9), which
-/// make a line read differently from what it says. Line feeds are escaped too: one text stays one line.
+/// These are the C0 and C1 controls (ECMA-48) and the bidirectional controls of Unicode (UAX #9), which make
+/// a line appear different from its content. Line feeds are escaped too, so that one text stays one line.
 ///
 /// ```
 /// assert_eq!(rta_shared::text::printable("\u{1b}[31mred"), r"\u{1b}[31mred");
@@ -34,7 +34,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// [`printable`] for a text of several lines, which stay lines.
+/// Applies [`printable`] to each line of a text and keeps the line breaks.
 pub fn printable_lines(text: &str) -> String {
     text.lines().map(printable).collect::<Vec<_>>().join("\n")
 }
@@ -45,12 +45,12 @@ fn is_steering(character: char) -> bool {
         || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// `text` as [`printable`] shows it, but with its tabs: a line of a log or of a stack trace.
+/// Applies [`printable`] to `text` but keeps its tabs, for a line of a log or of a stack trace.
 pub fn printable_line(text: &str) -> String {
     text.split('\t').map(printable).collect::<Vec<_>>().join("\t")
 }
 
-/// `text` where it has at most `most` bytes; otherwise its beginning, and `…` as the last of so many bytes.
+/// Shortens `text` to at most `most` bytes; a text that is cut ends with `…`, which counts.
 ///
 /// ```
 /// assert_eq!(rta_shared::text::cut("kafka server", 8), "kafka…");
@@ -64,7 +64,7 @@ pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}{MARK}", &text[..end]))
 }
 
-/// A name that somebody wrote, for a sentence: [`printable`], and not longer than a sentence bears.
+/// Prepares a name from user input for a sentence: [`printable`], and limited in length.
 pub fn echoed(name: &str) -> String {
     printable(&cut(name, ECHOED)).into_owned()
 }
@@ -78,7 +78,7 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// `d1, d2 and 480 more`: the first 20 of `names`, with `between` between them.
+/// Lists the first 20 of `names`, separated by `between`: `d1, d2 and 480 more`.
 pub fn listed(names: impl IntoIterator<Item = impl Display>, between: &str) -> String {
     let mut names = names.into_iter();
     let mut list = String::new();
@@ -93,12 +93,13 @@ pub fn listed(names: impl IntoIterator<Item = impl Display>, between: &str) -> S
     }
 }
 
-/// The one of `candidates` that a person who wrote `word` most likely meant, or `None` where nothing is near, or
-/// `word` is far longer than a name.
+/// Returns the candidate that a user who wrote `word` most likely meant; `None` if no candidate is similar,
+/// or if `word` is far longer than a name.
 pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    // Below this similarity (0 to 1) a proposal puzzles more than it helps; `kafka` against `cassandra` has 0.43.
+    // Below this similarity (0 to 1) a suggestion confuses more than it helps; `kafka` and `cassandra` have
+    // 0.43.
     const NEAR: f64 = 0.6;
-    // The comparison takes time and space by the product of the lengths.
+    // The comparison takes time and space proportional to the product of the lengths.
     if word.len() > 2 * LONGEST {
         return None;
     }
@@ -113,7 +114,8 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// `; did you mean "kafka server"?` for the nearest of `candidates`, or what is [`listed`] of them where none is near.
+/// Returns `; did you mean "kafka server"?` for the most similar candidate, or a list of the known ones (see
+/// [`listed`]) if none is similar.
 pub fn did_you_mean<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str> + Clone) -> String {
     if let Some(candidate) = nearest(word, candidates.clone()) {
         return format!("; did you mean \"{candidate}\"?");
@@ -124,7 +126,7 @@ pub fn did_you_mean<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str
     }
 }
 
-/// `count` with its noun: `1 host`, `2 hosts`, `2 processes`.
+/// Returns `count` with its noun: `1 host`, `2 hosts`, `2 processes`.
 pub fn counted(count: usize, noun: &str) -> String {
     let ending = match (count, noun.ends_with('s')) {
         (1, _) => "",
@@ -170,7 +172,7 @@ mod tests {
     #[test]
     fn a_word_of_any_length_has_a_short_answer() {
         let huge = "kafka ".repeat(200_000);
-        // A comparison would need the product of both lengths.
+        // A comparison would take the product of both lengths.
         assert_eq!(nearest(&huge, [huge.as_str()]), None);
         let names: Vec<String> = (0..500).map(|at| format!("h{at}")).collect();
         let hint = did_you_mean(&huge, names.iter().map(String::as_str));

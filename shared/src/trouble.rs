@@ -1,4 +1,5 @@
-//! What is wrong with the platform, root causes first, each with what it takes down: what an operator asks first.
+//! Root causes in an overview, the worst first, each with the instances that it affects: the first thing that
+//! an operator needs.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,31 +11,31 @@ use crate::overview::{
 use crate::planned_stop::PlannedStop;
 use crate::text::counted;
 
-/// One root cause.
+/// Root cause.
 #[derive(Clone, Debug)]
 pub struct Trouble<'o> {
-    /// Its environment.
+    /// Environment of the root cause.
     pub environment: &'o EnvironmentOverview,
-    /// Its host.
+    /// Host of the root cause.
     pub host: &'o HostOverview,
-    /// The instance that is in trouble by itself; `None` where the whole host is unknown.
+    /// Instance that is the root cause; `None` if the whole host is unknown.
     pub instance: Option<&'o InstanceOverview>,
-    /// Every instance elsewhere whose bad health it explains.
+    /// Instances elsewhere whose bad health it explains.
     pub affected: Vec<Located<'o>>,
 }
 
 impl Trouble<'_> {
-    /// How bad it is by itself.
+    /// Returns the health of the root cause itself.
     pub fn health(&self) -> Health {
         self.instance.map_or(Health::Unknown, |instance| instance.health)
     }
 
-    /// The plan that stopped it on purpose.
+    /// Returns the plan's stop, if the instance was stopped on purpose.
     pub fn planned_stop(&self) -> Option<&PlannedStop> {
         self.instance.and_then(|instance| instance.stopped_by.as_ref())
     }
 
-    /// The maintenance that it is in, which explains it.
+    /// Returns the maintenance window that explains it.
     pub fn maintenance(&self) -> Option<&Maintenance> {
         match self.instance {
             Some(instance) => instance.maintenance.as_ref(),
@@ -43,10 +44,11 @@ impl Trouble<'_> {
     }
 }
 
-/// Every root cause: what is down first, then what is unknown, then what is degraded by itself; of the same
-/// health that which takes down most first. What is in maintenance, or was stopped on purpose, comes after all others.
+/// Returns all root causes: first those that are down, then unknown, then degraded by themselves; within the
+/// same health, those that affect most come first. Root causes in maintenance, or stopped on purpose, come
+/// last.
 pub fn troubles(overview: &Overview) -> Vec<Trouble<'_>> {
-    // One pass over all: an outage of a thousand hosts has a thousand roots.
+    // One pass over all instances: an outage of a thousand hosts has a thousand root causes.
     let mut by_cause: HashMap<&InstanceId, Vec<Located<'_>>> = HashMap::new();
     let mut by_host: HashMap<&Name, Vec<Located<'_>>> = HashMap::new();
     let planned: HashSet<InstanceId> = overview
@@ -90,16 +92,16 @@ pub fn troubles(overview: &Overview) -> Vec<Trouble<'_>> {
     troubles
 }
 
-/// Returns the instance that explains another one's bad health. What ended by itself is no consequence of what was
-/// stopped on purpose, which is in `planned`.
+/// Returns the instance that explains another one's bad health. An instance that ended by itself is not a
+/// consequence of the deliberate stops in `planned`.
 fn root_of<'o>(instance: &'o InstanceOverview, planned: &HashSet<InstanceId>) -> Option<&'o InstanceId> {
     let ended_by_itself = instance.health == Health::Down && instance.stopped_by.is_none();
     instance.cause.as_ref().filter(|cause| !(ended_by_itself && planned.contains(cause)))
 }
 
-/// The instances of which nobody is to be alerted: those in maintenance, and those whose trouble is the
-/// consequence of maintenance elsewhere. What else is wrong with the latter has a root of its own, which alerts; and what
-/// is down is so by itself, even where it lacks something that is in maintenance.
+/// Returns the instances whose alerts are suppressed: those in maintenance, and those whose bad health is a
+/// consequence of maintenance elsewhere. Further problems of the latter have root causes of their own, which
+/// alert. An instance that is down failed by itself, even if a prerequisite of it is in maintenance.
 pub fn quiet(overview: &Overview) -> HashSet<InstanceId> {
     let maintained: HashSet<InstanceId> = overview
         .instances()
@@ -115,7 +117,7 @@ pub fn quiet(overview: &Overview) -> HashSet<InstanceId> {
     maintained.into_iter().chain(affected).collect()
 }
 
-/// `all 16 instances up`, or `2 down, 5 degraded of 16 instances`: the worst first.
+/// Returns a summary, the worst first: `all 16 instances up`, or `2 down, 5 degraded of 16 instances`.
 pub fn verdict(counts: Counts) -> String {
     match (counts.total(), counts.worst()) {
         (0, _) | (_, None) => "nothing to watch".to_owned(),
@@ -132,7 +134,8 @@ pub fn verdict(counts: Counts) -> String {
     }
 }
 
-/// `5 instances degraded by it, 2 that need it are down too`; empty where there are none.
+/// Returns the consequences of a root cause: `5 instances degraded by it, 2 that need it are down too`; empty
+/// if there are none.
 pub fn consequence(trouble: &Trouble<'_>) -> String {
     let of = |health| trouble.affected.iter().filter(|located| located.instance.health == health).count();
     let parts: Vec<String> = [Health::Degraded, Health::Unknown]
@@ -141,7 +144,7 @@ pub fn consequence(trouble: &Trouble<'_>) -> String {
         .map(|health| format!("{} {health}", counted(of(health), "instance")))
         .collect();
     let degraded = if parts.is_empty() { String::new() } else { format!("{} by it", parts.join(", ")) };
-    // What does not run is not down by it: it lacks it, too.
+    // An instance that is down is not so because of it, but lacks it too.
     let down = match of(Health::Down) {
         0 => String::new(),
         1 => "1 that needs it is down too".to_owned(),

@@ -1,13 +1,13 @@
-//! What systemd says of a unit.
+//! State of a systemd unit.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// What systemd says of a unit; the words are those of org.freedesktop.systemd1(5).
+/// State of a systemd unit, in the terms of org.freedesktop.systemd1(5).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UnitReport {
-    /// Its name.
+    /// Name of the unit.
     pub name: String,
     /// ActiveState: active, reloading, inactive, failed, activating, deactivating.
     pub active_state: String,
@@ -15,12 +15,12 @@ pub struct UnitReport {
     pub sub_state: String,
     /// Result: success, exit-code, signal, timeout and others; empty where the unit's type has none.
     pub result: String,
-    /// Why systemd could not be asked; `None` where it could, and the rest holds.
+    /// Reason why systemd could not be queried; `None` if the query succeeded and the other fields are valid.
     pub error: Option<String>,
 }
 
 impl fmt::Display for UnitReport {
-    /// `kafka.service failed (failed, exit-code)`.
+    /// Writes the name with its states: `kafka.service failed (failed, exit-code)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(error) = &self.error {
             return write!(f, "{}: {error}", self.name);

@@ -1,57 +1,57 @@
-//! What a host and the matched processes on it use.
+//! Resource usage of a host and of the matched processes on it.
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// What one matched process uses.
+/// Resource usage of one matched process.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ProcessUsage {
-    /// Its process ID.
+    /// PID.
     pub pid: u32,
-    /// In percent of one core, since the measurement before; 0 at the first.
+    /// CPU usage in percent of one core, since the previous measurement; 0 at the first.
     pub cpu_percent: f64,
     /// Resident memory.
     pub resident_bytes: u64,
-    /// How many threads it has.
+    /// Number of threads.
     pub threads: u32,
-    /// How many files it holds open; `None` where the agent may not look.
+    /// Number of open files; `None` if the agent lacks the permission to count them.
     pub open_files: Option<u32>,
 }
 
-/// What a host uses at one moment.
+/// Resource usage of a host at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Usage {
-    /// When it was measured, by the host's own clock.
+    /// Time of the measurement, by the host's own clock.
     pub measured_at: Timestamp,
-    /// Logical cores.
+    /// Number of logical cores.
     pub cpus: u32,
     /// Mean number of runnable processes over 1, 5 and 15 minutes (proc_loadavg(5)).
     pub load: [f64; 3],
-    /// All of the memory.
+    /// Total memory.
     pub memory_total_bytes: u64,
-    /// What could be used without swapping (MemAvailable in proc_meminfo(5)).
+    /// Memory that could be used without swapping (MemAvailable in proc_meminfo(5)).
     pub memory_available_bytes: u64,
-    /// When the host booted; `None` where it does not tell.
+    /// Boot time of the host; `None` if the agent does not report it.
     pub booted_at: Option<Timestamp>,
-    /// The matched processes, sorted by PID.
+    /// Usage of the matched processes, sorted by PID.
     pub processes: Vec<ProcessUsage>,
 }
 
-/// What the processes of one component use together.
+/// Sum of the resource usage of one component's processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Used {
-    /// In percent of one core.
+    /// CPU usage in percent of one core.
     pub cpu_percent: f64,
-    /// Resident memory; pages that processes share count for each.
+    /// Resident memory; pages that processes share count for each of them.
     pub resident_bytes: u64,
-    /// How many threads they have.
+    /// Number of threads.
     pub threads: u32,
-    /// How many files they hold open; `None` where that is not known of each.
+    /// Number of open files; `None` unless it is known for every process.
     pub open_files: Option<u32>,
 }
 
 impl Usage {
-    /// What these processes use together; `None` where none of them was measured yet.
+    /// Returns the total usage of these processes; `None` if none of them has been measured yet.
     pub fn together(&self, pids: impl IntoIterator<Item = u32>) -> Option<Used> {
         let measured = pids.into_iter().filter_map(|pid| self.of(pid));
         measured.fold(None, |sum: Option<Used>, process| {
@@ -65,7 +65,7 @@ impl Usage {
         })
     }
 
-    /// What one process uses.
+    /// Returns the usage of one process.
     pub fn of(&self, pid: u32) -> Option<&ProcessUsage> {
         let at = self.processes.binary_search_by_key(&pid, |process| process.pid).ok()?;
         self.processes.get(at)

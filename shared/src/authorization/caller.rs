@@ -1,47 +1,48 @@
-//! The kinds of callers, and what each may.
+//! Kinds of callers, and their rights.
 
 use super::table::Right;
 
-/// What is called.
+/// Server that is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
-    /// An agent's gRPC service.
+    /// gRPC service of an agent.
     Agent,
-    /// The aggregator's gRPC service.
+    /// gRPC service of the aggregator.
     Aggregator,
-    /// The page's server, which knows no certificates and no local socket.
+    /// Web server of the page, which uses no client certificates and no local socket.
     Page,
 }
 
-/// Who calls, as far as it is proved. Somebody whose certificate is of another CA is none of these: their connection
-/// is refused.
+/// Kind of a caller, as far as it is authenticated. A caller with a certificate of another CA is none of
+/// these: its connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallerKind {
-    /// Proves nothing.
+    /// Not authenticated.
     Anonymous,
     /// User of the host who is not in the group of the local socket.
     OtherLocalUser,
     /// Root, the server's own user, or a member of the group, over the local socket.
     LocalMember,
-    /// Person or token whose role is to look.
+    /// Person or token with the role of a viewer.
     Viewer,
-    /// Person or token whose role is to act.
+    /// Person or token with the role of an operator.
     Operator,
     /// Certificate of a host.
     HostCertificate,
-    /// Certificate under the aggregator's name, which is a host's too.
+    /// Certificate with the aggregator's name, which is also a host certificate.
     AggregatorCertificate,
     /// Certificate of a person.
     PersonCertificate,
-    /// Proves nothing where nobody is asked who they are: `--insecure`, or the demo's page.
+    /// Not authenticated on a server without authentication: `--insecure`, or the demo's page.
     Unasked,
 }
 
 impl CallerKind {
-    /// Returns the greatest right that this kind of caller has on `server`; `None`: not even an answer.
+    /// Returns the greatest right that this kind of caller has on `server`; `None`: the call is not even
+    /// answered.
     ///
-    /// An agent answers the aggregator, and members of its group on its own host; what people may do is decided by
-    /// the aggregator, which passes on who asked.
+    /// An agent answers only the aggregator and local members of its group. The aggregator decides about the
+    /// rights of people, and passes the requester on.
     pub fn right_on(self, server: Server) -> Option<Right> {
         match (server, self) {
             (Server::Page, Self::Operator | Self::Unasked) => Some(Right::Act),
@@ -58,7 +59,7 @@ impl CallerKind {
         }
     }
 
-    /// Whether this kind of caller may call on `server` what takes `right`.
+    /// Returns true if this kind of caller may make calls on `server` that require `right`.
     pub fn may(self, server: Server, right: Right) -> bool {
         self.right_on(server).is_some_and(|own| own >= right)
     }

@@ -1,4 +1,4 @@
-//! The check before every gRPC call.
+//! Authorization check before every gRPC call.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -15,10 +15,11 @@ use super::table::{MethodRule, Right, method_right};
 use crate::connection::ConnectedPeer;
 use crate::refusals::Refusals;
 
-/// Answers a call only if its method is in the table and `check` lets the caller pass.
+/// Middleware that passes a call on only if its method is in the table and `check` admits the caller.
 ///
-/// Refusals are logged now and then. `check` gets the right that the method takes and the call without its content; it may put who calls into the
-/// call's extensions. A method that is in no row is answered as one that does not exist.
+/// Refusals are logged at a limited rate. `check` receives the right that the method requires and the call
+/// without its body; it may add the caller to the call's extensions. A method that is not in the table is
+/// answered as unimplemented.
 #[derive(Clone, Debug)]
 pub struct AuthorizationLayer<F> {
     rules: &'static [MethodRule],
@@ -30,12 +31,12 @@ impl<F> AuthorizationLayer<F>
 where
     F: Fn(Right, Request<()>) -> Result<Request<()>, Status>,
 {
-    /// Checks calls by the table `rules`.
+    /// Creates a layer that checks calls against the table `rules`.
     pub fn new(rules: &'static [MethodRule], check: F) -> Self {
         Self { rules, check, refusals: Arc::default() }
     }
 
-    /// The call as `check` lets it pass.
+    /// Returns the call as `check` admits it.
     fn admit<B>(&self, call: Request<B>) -> Result<Request<B>, Status> {
         let Some(right) = method_right(self.rules, call.uri().path()) else {
             return Err(Status::unimplemented(""));
@@ -60,7 +61,7 @@ impl<S, F: Clone> Layer<S> for AuthorizationLayer<F> {
     }
 }
 
-/// A service that is asked only what its callers may ask.
+/// Service behind the authorization check.
 #[derive(Clone, Debug)]
 pub struct Authorized<S, F> {
     inner: S,

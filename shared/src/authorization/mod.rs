@@ -1,5 +1,6 @@
-//! Who may call what: one table of every gRPC method and every route of the page, by which both servers decide and
-//! from which `docs/authorization.md` is made. What is not in the table is answered to nobody.
+//! Authorization: one table of all gRPC methods and all routes of the page, which both servers enforce and
+//! from which `docs/authorization.md` is generated. Methods and routes that are not in the table are denied
+//! to everyone.
 //!
 //! | module | holds |
 //! |---|---|

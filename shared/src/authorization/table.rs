@@ -1,33 +1,33 @@
-//! Every gRPC method and every route of the page, with what it takes to call it.
+//! Table of all gRPC methods and all routes of the page, with the right that each requires.
 
-/// What it takes to call something. The greater includes the smaller ones.
+/// Right that a call requires. A greater right includes the smaller ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Right {
-    /// Nothing: signing in, the page's own files, liveness.
+    /// No right required: signing in, the page's own files, liveness.
     Open,
-    /// Seeing the platform, its record and its logs.
+    /// Right to see the platform, its history and its logs.
     View,
-    /// Changing something: starting, stopping, maintenance, reloading.
+    /// Right to change something: starting, stopping, maintenance, reloading.
     Act,
 }
 
-/// A gRPC method.
+/// Rule for a gRPC method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MethodRule {
-    /// Its path, `/package.Service/Method`.
+    /// Path of the method, `/package.Service/Method`.
     pub path: &'static str,
-    /// What it takes.
+    /// Required right.
     pub right: Right,
 }
 
-/// A route of the page's server.
+/// Rule for a route of the page's server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteRule {
-    /// `GET`, which includes `HEAD`, or `POST`.
+    /// HTTP method: `GET`, which includes `HEAD`, or `POST`.
     pub method: &'static str,
-    /// Its path; one that ends in `*` stands for every path that begins so.
+    /// Path; a trailing `*` matches every path with that prefix.
     pub path: &'static str,
-    /// What it takes.
+    /// Required right.
     pub right: Right,
 }
 
@@ -43,7 +43,7 @@ const fn post(path: &'static str, right: Right) -> RouteRule {
     RouteRule { method: "POST", path, right }
 }
 
-/// The methods of an agent.
+/// Methods of an agent.
 pub const AGENT_METHODS: &[MethodRule] = &[
     method("/rta.v1.AgentService/GetReport", Right::View),
     method("/rta.v1.AgentService/WatchReport", Right::View),
@@ -61,7 +61,7 @@ pub const AGENT_METHODS: &[MethodRule] = &[
     method("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Right::View),
 ];
 
-/// The methods of the aggregator.
+/// Methods of the aggregator.
 pub const AGGREGATOR_METHODS: &[MethodRule] = &[
     method("/rta.v1.AggregatorService/GetOverview", Right::View),
     method("/rta.v1.AggregatorService/WatchOverview", Right::View),
@@ -82,7 +82,7 @@ pub const AGGREGATOR_METHODS: &[MethodRule] = &[
     method("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Right::View),
 ];
 
-/// The routes of the page's server.
+/// Routes of the page's server.
 pub const HTTP_ROUTES: &[RouteRule] = &[
     get("/", Right::View),
     get("/api/v1/overview", Right::View),
@@ -113,13 +113,14 @@ pub const HTTP_ROUTES: &[RouteRule] = &[
     get("/assets/*", Right::Open),
 ];
 
-/// Returns what it takes to call the gRPC method `path` by the table `rules`; `None`: it is in no row, and nobody
-/// may.
+/// Returns the right that the gRPC method `path` requires by the table `rules`; `None`: it is not in the
+/// table, and denied to everyone.
 pub fn method_right(rules: &[MethodRule], path: &str) -> Option<Right> {
     rules.iter().find(|rule| rule.path == path).map(|rule| rule.right)
 }
 
-/// Returns what it takes to ask the page's server for `path` by `method`; `None`: it is in no row, and nobody may.
+/// Returns the right that a request with `method` for `path` requires on the page's server; `None`: it is not
+/// in the table, and denied to everyone.
 pub fn route_right(method: &str, path: &str) -> Option<Right> {
     let method = if method == "HEAD" { "GET" } else { method };
     let fits = |rule: &&RouteRule| {
@@ -142,7 +143,7 @@ mod tests {
     use super::*;
     use crate::proto::FILE_DESCRIPTOR_SET;
 
-    /// The methods of a service, by the compiled descriptors.
+    /// Methods of a service, from the compiled descriptors.
     fn described(service: &str) -> BTreeSet<String> {
         let files = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap().file;
         let services = files.iter().flat_map(|file| &file.service);

@@ -1,4 +1,4 @@
-//! How every rta program writes its log: to standard error, plain for people or JSON for collectors.
+//! Log output of all rta programs: to standard error, as plain text for people or as JSON for collectors.
 
 mod queue;
 
@@ -13,13 +13,13 @@ use tracing_subscriber::EnvFilter;
 
 use self::queue::LogQueue;
 
-/// The shape of log lines.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people: one readable line an event, coloured on a terminal.
+    /// Readable lines for people, one per event, coloured on a terminal.
     #[default]
     Plain,
-    /// For collectors: one JSON object a line.
+    /// JSON objects for collectors, one per line.
     Json,
 }
 
@@ -44,27 +44,27 @@ impl fmt::Display for LogFormat {
     }
 }
 
-/// The queue of this program's log lines.
+/// Queue of this program's log lines.
 static QUEUE: OnceLock<LogQueue> = OnceLock::new();
 
-/// How long the end of a program waits for its last log lines to be read.
+/// Time limit for writing the last log lines when a program ends.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
-/// Sends the program's events to standard error, and panics as events too. The variable `RTA_LOG` chooses what is
-/// logged, in the syntax of tracing-subscriber's `EnvFilter` (`debug`, `rta_agent=trace`); `level` where it is unset or
-/// wrong.
+/// Logs events, and panics as events too, to standard error. The environment variable `RTA_LOG` selects what
+/// is logged, in the syntax of tracing-subscriber's `EnvFilter` (`debug`, `rta_agent=trace`); if it is unset
+/// or invalid, `level` does.
 ///
-/// Logging never fails or blocks the program, whatever becomes of standard error: see [`impairment`].
+/// Logging never fails or blocks the program, whatever happens to standard error: see [`impairment`].
 ///
-/// Call it once; a later call changes nothing.
+/// Call it once; later calls have no effect.
 pub fn init(format: LogFormat, level: &str) {
-    // Without its thread nothing can be logged; the program's work goes on.
+    // Without its thread nothing can be logged; the program continues its work.
     let Ok(queue) = LogQueue::start(std::io::stderr()) else { return };
     let queue = QUEUE.get_or_init(|| queue).clone();
     let filter = EnvFilter::try_from_env("RTA_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false).with_writer(queue);
-    // An error says that a subscriber is set already; that one stays.
+    // An error means that a subscriber is already set; that one is kept.
     let _ = match format {
         LogFormat::Plain => builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
@@ -72,7 +72,8 @@ pub fn init(format: LogFormat, level: &str) {
     std::panic::set_hook(Box::new(log_panic));
 }
 
-/// Logs a panic. The default hook writes to standard error itself, which may block for ever.
+/// Logs a panic. The default hook cannot be used, because it writes to standard error itself, which may block
+/// forever.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let location = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -84,7 +85,8 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     );
 }
 
-/// Writes a program's last message to standard error after its log lines, waiting a moment for them to be read.
+/// Writes a program's last message to standard error after its log lines, and waits briefly until they are
+/// written.
 pub fn write_last_message(program: &str, message: &str) {
     let line = format!("{program}: {message}\n");
     match QUEUE.get() {
@@ -92,19 +94,19 @@ pub fn write_last_message(program: &str, message: &str) {
             queue.push(line.as_bytes());
             queue.flush(LAST_LINES);
         }
-        // Where standard error is gone too, the exit code is all that is left to tell.
+        // If standard error is gone too, only the exit code is left as a report.
         None => drop(std::io::stderr().write_all(line.as_bytes())),
     }
 }
 
-/// Waits a moment for the log lines to be read; for the end of a program.
+/// Waits briefly until the log lines are written; for the end of a program.
 pub fn flush() {
     if let Some(queue) = QUEUE.get() {
         queue.flush(LAST_LINES);
     }
 }
 
-/// Returns why log lines are being lost, as a sentence; `None` where they are written.
+/// Returns the reason why log lines are being lost, as a sentence; `None` if they are written.
 pub fn impairment() -> Option<String> {
     QUEUE.get().and_then(LogQueue::impairment)
 }

@@ -1,9 +1,9 @@
-//! Writing log lines to standard error without ever failing or blocking the program.
+//! Writes log lines to standard error without ever failing or blocking the program.
 //!
-//! Whoever logs leaves a line in a bounded queue and goes on; a thread of its own writes it. Where nobody reads
-//! standard error any more (a closed SSH session, the end of a pipe's reader), writes fail: the lines are counted and
-//! dropped. Where a reader hangs and the pipe is full, only the thread waits: the queue fills, and further lines are
-//! counted and dropped.
+//! A logging thread puts the line into a bounded queue and continues; a dedicated thread writes it. If nobody
+//! reads standard error any more (closed SSH session, ended reader of a pipe), writes fail, and the lines are
+//! counted and dropped. If a reader hangs and the pipe is full, only the writing thread waits: the queue
+//! fills, and further lines are counted and dropped.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,14 +14,15 @@ use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How many lines may wait. A program logs some lines for each change: this is a storm of a thousand hosts.
+/// Capacity of the queue in lines. A program logs a few lines per change: this covers a failure of a thousand
+/// hosts.
 const LINES: usize = 8192;
-/// How often it is asked whether the queue is empty.
+/// Interval between two checks whether the queue is empty.
 const PACE: Duration = Duration::from_millis(5);
-/// A line that waits for longer than this is not read by anybody at the moment.
+/// Time after which a waiting line shows that nobody reads the log.
 const STUCK: Duration = Duration::from_secs(5);
 
-/// The queue of a program's log lines; clones share it.
+/// Queue of a program's log lines; clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct LogQueue {
     lines: SyncSender<Vec<u8>>,
@@ -30,17 +31,17 @@ pub(super) struct LogQueue {
 
 #[derive(Debug, Default)]
 struct QueueState {
-    /// How many lines were left in the queue, and how many of them were written or given up.
+    /// Number of lines that were queued, and number of these that were written or dropped.
     queued: AtomicU64,
     done: AtomicU64,
-    /// How many lines were lost, and how many of these were told of since.
+    /// Number of lost lines, and number of these that were reported.
     lost: AtomicU64,
     told: AtomicU64,
-    /// Why the last write failed; `None` where it did not.
+    /// Error of the last write; `None` if it succeeded.
     error: Mutex<Option<String>>,
-    /// When the write that is under way began.
+    /// Start of the write in progress.
     writing_since: Mutex<Option<Instant>>,
-    /// The last line that was to be queued found no room.
+    /// True if the queue was full for the last line.
     is_full: AtomicBool,
 }
 
@@ -48,17 +49,17 @@ impl LogQueue {
     /// Creates a queue, and the thread that writes its lines to `output`.
     ///
     /// # Errors
-    /// Returns an error if the thread cannot be made.
+    /// Returns an error if the thread cannot be created.
     pub(super) fn start(output: impl Write + Send + 'static) -> io::Result<Self> {
         let (lines, waiting) = sync_channel(LINES);
         let state = Arc::new(QueueState::default());
         let queue = Self { lines, state: Arc::clone(&state) };
-        // Not joined: it may hang in a write for ever, and ends with the process.
+        // Not joined: it may hang in a write forever, and ends with the process.
         thread::Builder::new().name("log".to_owned()).spawn(move || state.write_all(&waiting, output))?;
         Ok(queue)
     }
 
-    /// Leaves a line to be written, or counts it as lost where there is no room.
+    /// Queues a line, or counts it as lost if the queue is full.
     pub(super) fn push(&self, line: &[u8]) {
         let is_queued = self.lines.try_send(line.to_owned()).is_ok();
         self.state.is_full.store(!is_queued, Ordering::Relaxed);
@@ -66,7 +67,7 @@ impl LogQueue {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Waits until every line left so far is written or given up, but no longer than `patience`.
+    /// Waits until all lines queued so far are written or dropped, for at most `patience`.
     pub(super) fn flush(&self, patience: Duration) {
         let (last, deadline) = (self.state.queued.load(Ordering::Relaxed), Instant::now() + patience);
         while self.state.done.load(Ordering::Acquire) < last && Instant::now() < deadline {
@@ -74,7 +75,7 @@ impl LogQueue {
         }
     }
 
-    /// Returns why log lines are being lost, as a sentence; `None` where they are written.
+    /// Returns the reason why log lines are being lost, as a sentence; `None` if they are written.
     pub(super) fn impairment(&self) -> Option<String> {
         let state = &self.state;
         let error = state.error.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -111,7 +112,7 @@ impl QueueState {
         }
     }
 
-    /// Logs how many lines were lost, as soon as lines are written again.
+    /// Logs the number of lost lines as soon as lines can be written again.
     fn tell_of_loss(&self) {
         let lost = self.lost.load(Ordering::Relaxed);
         let new = lost - self.told.swap(lost, Ordering::Relaxed);
@@ -132,7 +133,7 @@ fn write_line(output: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(written) => line = line.get(written..).unwrap_or_default(),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Another program made the shared pipe or terminal non-blocking.
+            // Another program set the shared pipe or terminal to non-blocking.
             Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(PACE),
             Err(error) => return Err(error),
         }
@@ -148,12 +149,12 @@ impl<'a> MakeWriter<'a> for LogQueue {
     }
 }
 
-/// Writer of one event's line into the queue; it never fails.
+/// Writer that queues one event's line; it never fails.
 #[derive(Debug)]
 pub(super) struct LineWriter<'a>(&'a LogQueue);
 
 impl Write for LineWriter<'_> {
-    /// Takes the bytes as one line: a subscriber writes an event as a whole.
+    /// Queues the bytes as one line: a subscriber writes an event as a whole.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.0.push(line);
         Ok(line.len())
@@ -204,7 +205,7 @@ mod tests {
     fn full_pipe_blocks_nobody_and_is_drained_later() {
         let (mut reader, queue) = pipe();
         let line = [b'x'; 4096];
-        // Twice as many as the queue and the pipe hold.
+        // Twice the capacity of the queue and the pipe.
         for _ in 0..2 * LINES {
             queue.push(&line);
         }
