@@ -1,6 +1,6 @@
-//! What changed from one configuration to the next, as sentences for a log and for a person.
+//! Differences between two configurations, as sentences for logs and people.
 //!
-//! Values are told only where they are short and no secret can be among them: addresses, names, roles.
+//! Values are included only if they are short and cannot contain a secret: addresses, names, roles.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::host::{HostComponent, HostConfig, Part};
 use super::platform::{Component, Environment, Host, Platform, Role};
 use crate::name::Name;
 
-/// What changed for one host from `old` to `new`; empty where nothing did that concerns it.
+/// Returns the changes for one host from `old` to `new`; empty if none concerns it.
 pub fn host_changes(old: &HostConfig, new: &HostConfig) -> Vec<String> {
     let mut changes = Vec::new();
     if old.environment != new.environment {
@@ -30,7 +30,7 @@ pub fn host_changes(old: &HostConfig, new: &HostConfig) -> Vec<String> {
     changes
 }
 
-/// What changed from `old` to `new`. Two that differ have at least one change.
+/// Returns the changes from `old` to `new`. Two different configurations have at least one change.
 pub fn platform_changes(old: &Platform, new: &Platform) -> Vec<String> {
     let mut changes = Vec::new();
     let components = Pairs::new(&old.components, &new.components, |component| &component.name);
@@ -100,7 +100,7 @@ fn host_fields(old: &Host, new: &Host, roles: &Pairs<'_, Role>) -> Vec<String> {
         names.retain(|name| old.variables.get(*name) != new.variables.get(*name));
         changes.push(format!("variables changed: {}", names.join(", ")));
     }
-    // What a role gained or lost is told of the role, not of each of its hosts again.
+    // Components that a role gained or lost are reported once for the role, not for each of its hosts.
     let of_the_role: Vec<(&Name, String)> = match (&old.role, &new.role) {
         (Some(role), Some(same)) if role == same => {
             let both = roles.both.iter().find(|(name, ..)| *name == role);
@@ -113,7 +113,7 @@ fn host_fields(old: &Host, new: &Host, roles: &Pairs<'_, Role>) -> Vec<String> {
     changes
 }
 
-/// Which components a list gained and lost, each with the sentence that says so.
+/// Returns the components that a list gained and lost, each with a sentence.
 fn carried<'n>(old: &'n [Name], new: &'n [Name]) -> Vec<(&'n Name, String)> {
     let told = |word: &'static str| move |name: &'n Name| (name, format!("component \"{name}\" {word}"));
     let gained = new.iter().filter(|name| !old.contains(name)).map(told("added"));
@@ -121,13 +121,13 @@ fn carried<'n>(old: &'n [Name], new: &'n [Name]) -> Vec<(&'n Name, String)> {
     gained.chain(lost).collect()
 }
 
-/// `["criteria, start changed"]` for the fields that are not the same; nothing where all are.
+/// Returns `["criteria, start changed"]` for the fields that differ; empty if none does.
 fn fields(fields: &[(&str, bool)]) -> Vec<String> {
     let changed: Vec<&str> = fields.iter().filter(|(_, same)| !same).map(|(name, _)| *name).collect();
     if changed.is_empty() { Vec::new() } else { vec![format!("{} changed", changed.join(", "))] }
 }
 
-/// Whether two components consist of the same processes.
+/// Returns true if two components consist of the same processes.
 pub fn same_parts(old: &[Part], new: &[Part]) -> bool {
     old.len() == new.len()
         && old.iter().zip(new).all(|(old, new)| {
@@ -139,7 +139,7 @@ pub fn same_parts(old: &[Part], new: &[Part]) -> bool {
         })
 }
 
-/// Two lists of named things, held against each other.
+/// Comparison of two lists of named items.
 struct Pairs<'c, T> {
     added: Vec<&'c Name>,
     both: Vec<(&'c Name, &'c T, &'c T)>,
@@ -160,7 +160,7 @@ impl<'c, T> Pairs<'c, T> {
         Self { added, both, removed }
     }
 
-    /// A sentence for each thing that came, went, or about which `compare` has something to say.
+    /// Adds a sentence for each item that was added, removed, or that differs according to `compare`.
     fn tell(&self, kind: &str, changes: &mut Vec<String>, compare: impl Fn(&T, &T) -> Vec<String>) {
         changes.extend(self.added.iter().map(|name| format!("{kind} \"{name}\" added")));
         changes.extend(self.removed.iter().map(|name| format!("{kind} \"{name}\" removed")));
@@ -205,7 +205,7 @@ mod tests {
         platform_changes(&platform(OLD), &platform(new))
     }
 
-    /// What changed for one host, by its share.
+    /// Returns the changes for one host, from its resolved configuration.
     fn changes_for(host: &str, new: &str) -> Vec<String> {
         let share = |text: &str| {
             let platform = platform(text);
@@ -270,10 +270,10 @@ mod tests {
         let criteria = OLD.replace("regex = 'kafka'", "regex = 'kafka2'");
         assert_eq!(changes_for("d1", &criteria), ["component \"kafka\": criteria changed"]);
         assert!(changes_for("d2", &criteria).is_empty());
-        // By way of a variable.
+        // Changed by way of a variable.
         let variable = OLD.replace("\"/opt\"", "\"/srv\"");
         assert_eq!(changes_for("d1", &variable), ["component \"kafka\": start changed"]);
-        // What is started by itself waits for what it needs.
+        // A component that is started automatically waits for its prerequisites.
         let needs = OLD.replace("'spark' }]", "'spark' }]\ndepends_on = [\"kafka\"]");
         assert_eq!(changes_for("d1", &needs), ["component \"spark\": dependencies changed"]);
         assert!(changes_for("d2", &needs).is_empty());

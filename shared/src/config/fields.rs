@@ -1,4 +1,4 @@
-//! Reading the keys of one TOML table, noting every problem instead of stopping at the first.
+//! Reads the keys of one TOML table, collecting every problem instead of stopping at the first.
 
 use std::time::Duration;
 
@@ -9,18 +9,19 @@ use toml::de::{DeTable, DeValue};
 use super::source::{At, Place, Problems};
 use crate::text::{did_you_mean, printable};
 
-/// Longer times in a configuration are taken for mistakes.
+/// Maximum duration in a configuration; longer ones are taken for mistakes.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A TOML value and where it stands.
+/// TOML value with its position.
 pub(super) type Value<'t, 'i> = At<&'t DeValue<'i>>;
 
-/// One table while its keys are read. Each key that is asked for is known; [`Fields::finish`] reports the others.
+/// Table whose keys are being read. Each key that is requested counts as known; [`Fields::finish`] reports
+/// the others.
 pub(super) struct Fields<'t, 'i> {
     table: &'t DeTable<'i>,
-    /// Where the table begins.
+    /// Start of the table.
     pub(super) place: Place,
-    /// What messages call the table: `component "kafka server"`.
+    /// Name of the table in messages: `component "kafka server"`.
     pub(super) owner: String,
     known: Vec<&'static str>,
 }
@@ -30,20 +31,20 @@ impl<'t, 'i> Fields<'t, 'i> {
         Self { table, place, owner: owner.into(), known: Vec::new() }
     }
 
-    /// The value of `key`, if it is there.
+    /// Returns the value of `key`, if it exists.
     pub(super) fn value(&mut self, key: &'static str) -> Option<Value<'t, 'i>> {
         self.knows(key);
         self.table.get(key).map(|value| at(self.place.source, value))
     }
 
-    /// Notes a key that is asked for, perhaps again.
+    /// Marks a key as known.
     fn knows(&mut self, key: &'static str) {
         if !self.known.contains(&key) {
             self.known.push(key);
         }
     }
 
-    /// Whether `key` is there.
+    /// Returns true if `key` exists.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
     }
@@ -79,7 +80,7 @@ impl<'t, 'i> Fields<'t, 'i> {
         })
     }
 
-    /// A whole number, if the key is there and right.
+    /// Returns an integer, if the key exists and is valid.
     pub(super) fn integer(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<i32> {
         let value = self.value(key)?;
         let Some(integer) = value.value.as_integer() else {
@@ -93,7 +94,7 @@ impl<'t, 'i> Fields<'t, 'i> {
         parsed.ok()
     }
 
-    /// A time such as "30s" or "2m 30s", from `shortest` up to a day.
+    /// Returns a duration such as "30s" or "2m 30s", between `shortest` and a day.
     pub(super) fn duration(
         &mut self,
         key: &'static str,
@@ -121,7 +122,7 @@ impl<'t, 'i> Fields<'t, 'i> {
         parsed
     }
 
-    /// The elements of an array; empty where the key is absent.
+    /// Returns the elements of an array; empty if the key is missing.
     pub(super) fn array(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Vec<Value<'t, 'i>> {
         let Some(value) = self.value(key) else { return Vec::new() };
         match value.value.as_array() {
@@ -133,13 +134,13 @@ impl<'t, 'i> Fields<'t, 'i> {
         }
     }
 
-    /// The texts of an array of strings; empty where the key is absent.
+    /// Returns the texts of an array of strings; empty if the key is missing.
     pub(super) fn texts(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Vec<At<String>> {
         let elements = self.array(key, problems);
         elements.iter().filter_map(|element| text_of(element, &self.owner, key, problems)).collect()
     }
 
-    /// A table under this one.
+    /// Returns a subtable.
     pub(super) fn table(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<Fields<'t, 'i>> {
         let value = self.value(key)?;
         let owner = match self.owner.as_str() {
@@ -149,13 +150,13 @@ impl<'t, 'i> Fields<'t, 'i> {
         fields_of(&value, owner, key, problems)
     }
 
-    /// The tables of an array of tables.
+    /// Returns the tables of an array of tables.
     pub(super) fn tables(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Vec<Fields<'t, 'i>> {
         let elements = self.array(key, problems);
         elements.iter().filter_map(|element| fields_of(element, key, key, problems)).collect()
     }
 
-    /// The keys and texts of a table that has keys of the writer's own choice, such as `variables`.
+    /// Returns the keys and texts of a table whose keys the user chooses, such as `variables`.
     pub(super) fn text_map(
         &mut self,
         key: &'static str,
@@ -176,7 +177,7 @@ impl<'t, 'i> Fields<'t, 'i> {
             .collect()
     }
 
-    /// Reports every key that was never asked for.
+    /// Reports every key that was never requested.
     pub(super) fn finish(self, problems: &mut Problems<'_>) {
         for key in self.table.keys() {
             let name: &str = key.get_ref();
@@ -198,7 +199,7 @@ fn at<'t, 'i>(source: usize, value: &'t Spanned<DeValue<'i>>) -> Value<'t, 'i> {
     At { value: value.get_ref(), place: Place { source, offset: value.span().start } }
 }
 
-/// `value` as a table, with its fields.
+/// Returns `value` as a table.
 pub(super) fn fields_of<'t, 'i>(
     value: &Value<'t, 'i>,
     owner: impl Into<String>,

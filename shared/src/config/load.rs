@@ -1,4 +1,4 @@
-//! From the files of a folder to the platform.
+//! Loads a platform from the files of a folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use super::raw::RawConfig;
 use super::source::{LoadError, Problem, Problems, Source};
 use crate::text::hex;
 
-/// Reads every `*.toml` file of `folder`, those in subfolders and hidden ones apart, as one configuration.
+/// Reads every `*.toml` file of `folder` as one configuration, except hidden files and those in subfolders.
 ///
 /// # Errors
-/// Everything that is wrong with it: files that cannot be read, then what stands in them.
+/// Returns all problems: of files that cannot be read, otherwise of their content.
 pub fn load_folder(folder: &Path) -> Result<Platform, LoadError> {
     load_sources(&read_folder(folder)?)
 }
@@ -22,7 +22,7 @@ pub fn load_folder(folder: &Path) -> Result<Platform, LoadError> {
 /// Loads a configuration from texts in memory.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// Returns all problems of the texts.
 pub fn load_sources(sources: &[Source]) -> Result<Platform, LoadError> {
     let mut problems = Problems::new(sources);
     let mut raw = RawConfig::default();
@@ -35,12 +35,13 @@ pub fn load_sources(sources: &[Source]) -> Result<Platform, LoadError> {
     Ok(platform)
 }
 
-/// The folder's own path does not count: it differs from host to host.
+/// Computes the digest of the files' names and contents. The folder's path is excluded, because it differs
+/// between hosts.
 fn digest(sources: &[Source]) -> String {
     let mut hasher = Sha256::new();
     for source in sources {
         let name = Path::new(&source.name).file_name().unwrap_or_default();
-        // Each with its length, so that no other split of the same bytes is the same.
+        // Each part is preceded by its length, so that no other split of the same bytes has the same digest.
         for part in [name.as_encoded_bytes(), source.text.as_bytes()] {
             hasher.update((part.len() as u64).to_le_bytes());
             hasher.update(part);
@@ -76,7 +77,8 @@ fn read_folder(folder: &Path) -> Result<Vec<Source>, LoadError> {
     if problems.is_empty() { Ok(sources) } else { Err(LoadError { problems }) }
 }
 
-/// Editors leave hidden files beside the one that is being edited.
+/// Returns true for a configuration file. Hidden files are excluded, because editors leave them beside the
+/// file that is being edited.
 fn is_configuration(path: &Path) -> bool {
     let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
     path.extension().is_some_and(|extension| extension == "toml") && !hidden && !path.is_dir()

@@ -4,8 +4,8 @@ use std::fmt;
 
 use regex::bytes::Regex;
 
-/// A text in which `${name}` stands for a variable's value. `$${` stands for `${` itself; a `$` elsewhere is
-/// just a `$`, so that regexes need no care.
+/// Text in which `${name}` is replaced by a variable's value. `$${` is an escaped `${`; any other `$` is
+/// literal, so that regexes need no escaping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part>,
@@ -18,10 +18,10 @@ enum Part {
 }
 
 impl Template {
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
-    /// A sentence for a person: a `${` that is not closed, or a name with other characters than ASCII letters,
+    /// Returns a sentence if a `${` is not closed, or if a name contains other characters than ASCII letters,
     /// digits, `_` and `-`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
@@ -56,7 +56,7 @@ impl Template {
         Ok(Self { parts })
     }
 
-    /// The variables it names, in order, repeated ones repeated.
+    /// Returns the variables of the text in order, including repetitions.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
             Part::Variable(name) => Some(name.as_str()),
@@ -64,10 +64,10 @@ impl Template {
         })
     }
 
-    /// The text with each variable replaced by what `value` gives for it.
+    /// Replaces each variable by the result of `value`.
     ///
     /// # Errors
-    /// The first variable without a value.
+    /// Returns an error with the first variable that has no value.
     pub fn expand(&self, value: impl Fn(&str) -> Option<String>) -> Result<String, UnknownVariable> {
         let mut expanded = String::new();
         for part in &self.parts {
@@ -82,20 +82,21 @@ impl Template {
     }
 }
 
-/// Whether `name` can stand in `${}`.
+/// Returns true if `name` is valid within `${}`.
 pub(super) fn is_variable_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
-/// A regex in which a variable stands for its values as literal text: what they contain steers nothing.
+/// Regex in which a variable matches its values literally: special characters in them have no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegexTemplate(Template);
 
 impl RegexTemplate {
-    /// Reads a regex with variables.
+    /// Parses a regex with variables.
     ///
     /// # Errors
-    /// Those of [`Template::parse`], and a regex that is none, whatever its variables hold.
+    /// Returns a sentence if [`Template::parse`] fails, or if the regex is invalid whatever its variables
+    /// contain.
     pub fn parse(text: &str) -> Result<Self, String> {
         let template = Self(Template::parse(text)?);
         match template.compile(|name| Some(vec![name.to_owned()])) {
@@ -105,20 +106,20 @@ impl RegexTemplate {
         }
     }
 
-    /// The text that the regex is made of.
+    /// Returns the text of the regex.
     pub(super) fn template(&self) -> &Template {
         &self.0
     }
 
-    /// The regex in which each variable matches any one of the values given for it.
+    /// Compiles the regex; each variable matches any of its values.
     ///
     /// # Errors
-    /// The first variable without a value, or a regex that the regex crate refuses.
+    /// Returns an error if a variable has no value, or if the regex crate rejects the regex.
     pub fn compile(&self, values: impl Fn(&str) -> Option<Vec<String>>) -> Result<Regex, CompileError> {
         let pattern = self
             .0
             .expand(|name| {
-                // No value at all would leave an empty group, which matches everywhere.
+                // An empty list of values would leave an empty group, which matches everywhere.
                 let values = values(name).filter(|values| !values.is_empty())?;
                 let escaped: Vec<_> = values.iter().map(|value| regex::escape(value)).collect();
                 Some(format!("(?:{})", escaped.join("|")))
@@ -129,14 +130,14 @@ impl RegexTemplate {
 }
 
 impl fmt::Display for RegexTemplate {
-    /// As it was written.
+    /// Writes the regex as it was configured.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
 impl fmt::Display for Template {
-    /// As it was written.
+    /// Writes the text as it was configured.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.parts.iter().try_for_each(|part| match part {
             Part::Literal(text) => f.write_str(&text.replace("${", "$${")),
@@ -145,14 +146,15 @@ impl fmt::Display for Template {
     }
 }
 
-/// The regex crate's message shows the pattern over several lines; its last line alone says what is wrong.
+/// Returns the last line of the regex crate's message, which names the error; the lines above it show the
+/// pattern.
 fn reason(error: &regex::Error) -> String {
     let text = error.to_string();
     let last = text.lines().last().unwrap_or_default();
     format!("not a regex: {}", last.strip_prefix("error: ").unwrap_or(last))
 }
 
-/// A variable that has no value.
+/// Variable that has no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownVariable(pub String);
 
@@ -162,12 +164,12 @@ impl fmt::Display for UnknownVariable {
     }
 }
 
-/// Why a regex with variables could not be compiled.
+/// Reason why a regex with variables could not be compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CompileError {
     /// A variable has no value.
     Unknown(UnknownVariable),
-    /// The regex crate refuses it; its reason.
+    /// The regex crate rejects the regex, for this reason.
     Regex(String),
 }
 

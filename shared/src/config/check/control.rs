@@ -1,4 +1,4 @@
-//! Whether starting, stopping and keeping running go together.
+//! Validates that the rules for starting, stopping and restarting fit together.
 
 use super::super::host::RestartWhen;
 use super::super::platform::{CommandTemplate, EngineTemplate, StartTemplate, StopTemplate};
@@ -42,7 +42,7 @@ pub(super) fn stop(raw: &RawStop) -> StopTemplate {
     }
 }
 
-/// Notes what cannot be meant.
+/// Reports combinations that cannot be meant.
 pub(super) fn check(raw: &RawConfig, problems: &mut Problems<'_>) {
     for component in &raw.components {
         let owner = format!("component \"{}\"", printable(&component.name.value));

@@ -1,11 +1,11 @@
-//! Components that need themselves, directly or through others.
+//! Detects components that need themselves, directly or through others.
 
 use super::super::platform::Platform;
 use super::super::raw::RawConfig;
 use super::super::source::Problems;
 use crate::name::Name;
 
-/// Notes every component from which its dependencies lead back to itself, once a cycle.
+/// Reports the components that depend on themselves, once per cycle.
 pub(super) fn check(platform: &Platform, raw: &RawConfig, problems: &mut Problems<'_>) {
     let mut reported: Vec<Name> = Vec::new();
     for (component, written) in platform.components.iter().zip(&raw.components) {
@@ -28,7 +28,7 @@ pub(super) fn check(platform: &Platform, raw: &RawConfig, problems: &mut Problem
     }
 }
 
-/// The components on a way from `start` back to `start`, itself first.
+/// Returns the components on a path from `start` back to `start`, beginning with it.
 fn path_back(platform: &Platform, start: &Name) -> Option<Vec<Name>> {
     let needs = |name: &Name| {
         platform

@@ -1,4 +1,4 @@
-//! From what was written to a platform in which every name leads somewhere.
+//! Validates the configuration and builds a platform in which every reference is valid.
 
 mod control;
 mod cycle;
@@ -22,10 +22,10 @@ use crate::mask::masked_text;
 use crate::name::Name;
 use crate::text::printable;
 
-/// The port of an agent whose address names none.
+/// Default port of an agent.
 const AGENT_PORT: u16 = 7601;
 
-/// The platform that `raw` describes. It is complete only if no problem was noted.
+/// Returns the platform that `raw` describes. It is complete only if no problem was reported.
 pub(super) fn check(raw: &RawConfig, problems: &mut Problems<'_>) -> Platform {
     let mut names = AllNames {
         components: Names::new("component", Alphabet::Words),
@@ -70,7 +70,7 @@ pub(super) fn check(raw: &RawConfig, problems: &mut Problems<'_>) -> Platform {
     platform
 }
 
-/// Every name that the configuration gives to something.
+/// All names that the configuration defines.
 struct AllNames {
     components: Names,
     roles: Names,
@@ -139,7 +139,7 @@ fn role(raw: &RawRole, names: &AllNames, problems: &mut Problems<'_>) -> Role {
     Role { name: Name::from(raw.name.value.as_str()), components }
 }
 
-/// The components that a role or a host lists.
+/// Returns the components that a role or a host lists.
 fn listed(written: &[At<String>], owner: &str, names: &AllNames, problems: &mut Problems<'_>) -> Vec<Name> {
     let mut components = Vec::new();
     for name in written {

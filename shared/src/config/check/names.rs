@@ -1,19 +1,19 @@
-//! Names that are given, and names that refer to them.
+//! Definitions of names, and references to them.
 
 use super::super::source::{At, Place, Problems};
 use crate::name::{LONGEST, Name};
 use crate::text::{did_you_mean, printable};
 
-/// What a kind of name may consist of.
+/// Allowed characters of a kind of name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Alphabet {
-    /// Anything printable but `/`, which separates names, and not `-` at the beginning, which begins options.
+    /// Anything printable except `/`, which separates names, and a leading `-`, which begins options.
     Words,
-    /// What a host name may have (RFC 1123), and `_`, which some sites use.
+    /// Characters of host names (RFC 1123), and `_`, which some sites use.
     HostName,
 }
 
-/// The names given to one kind of thing, aliases among them.
+/// Defined names of one kind, including aliases.
 #[derive(Debug)]
 pub(super) struct Names {
     kind: &'static str,
@@ -26,7 +26,7 @@ impl Names {
         Self { kind, alphabet, given: Vec::new() }
     }
 
-    /// Notes that `written` names the thing whose canonical name is `canonical`.
+    /// Defines `written` as a name of the item whose canonical name is `canonical`.
     pub(super) fn declare(&mut self, written: &At<String>, canonical: &str, problems: &mut Problems<'_>) {
         let kind = self.kind;
         let shown = printable(&written.value);
@@ -43,7 +43,8 @@ impl Names {
         self.given.push((name, Name::from(canonical), written.place));
     }
 
-    /// The canonical name behind `written`, or a problem that proposes the nearest.
+    /// Returns the canonical name for `written`; otherwise reports a problem that suggests the most similar
+    /// name.
     pub(super) fn resolve(
         &self,
         written: &At<String>,
@@ -53,7 +54,7 @@ impl Names {
         self.resolve_or(written, &[], owner, problems)
     }
 
-    /// As [`Names::resolve`], where `words` would have been right too.
+    /// Works like [`Names::resolve`], but also suggests `words`, which would be valid too.
     pub(super) fn resolve_or(
         &self,
         written: &At<String>,

@@ -1,25 +1,25 @@
-//! Paths that lead nowhere certain: relative ones, folders in place of files, devices.
+//! Validates paths: rejects relative ones, folders in place of files, and devices.
 
 use super::super::platform::{Component, Host, NULL_DEVICE, Platform};
 use super::super::raw::{RawComponent, RawConfig};
 use super::super::source::{At, Problems};
 use super::super::template::Template;
 
-/// What a path is used for.
+/// Purpose of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Use {
-    /// Output is written to it, or shown of it.
+    /// Output is appended to it, or read from it.
     Log,
-    /// A command runs in it.
+    /// Working directory of a command.
     Directory,
-    /// Variables are read from it.
+    /// File with environment variables.
     EnvironmentFile,
-    /// A program is run; `has_directory`: relative to one that is absolute.
+    /// Program; `has_directory`: a relative path is resolved against an absolute directory.
     Program { has_directory: bool },
 }
 
-/// Notes, for every host that carries a component, each of its paths that cannot be meant. The agent's own working
-/// directory is nothing that a configuration can know.
+/// Reports, for every host that carries a component, each of its invalid paths. A configuration cannot rely
+/// on the agent's own working directory.
 pub(super) fn check(platform: &Platform, raw: &RawConfig, problems: &mut Problems<'_>) {
     for (component, written) in platform.components.iter().zip(&raw.components) {
         let hosts: Vec<&Host> = platform.hosts().filter(|host| host.carries(&component.name)).collect();
@@ -46,7 +46,7 @@ fn sentence(component: &Component, key: &str, value: &str, reason: &str) -> Stri
     format!("component \"{}\": {key}: \"{value}\" {reason}", component.name)
 }
 
-/// The paths of a component, with the keys that they stand under.
+/// Returns the paths of a component, each with its key.
 fn paths(written: &RawComponent) -> Vec<(&'static str, Use, &At<Template>)> {
     let mut paths = Vec::new();
     let has_directory = written.start.as_ref().is_some_and(|start| start.directory.is_some());
@@ -63,7 +63,7 @@ fn paths(written: &RawComponent) -> Vec<(&'static str, Use, &At<Template>)> {
     paths
 }
 
-/// Why a path cannot be meant, as the end of a sentence.
+/// Returns the reason why a path is invalid, as the end of a sentence.
 fn problem(path: &str, purpose: Use) -> Option<&'static str> {
     let is_absolute = path.starts_with('/');
     match purpose {

@@ -1,4 +1,4 @@
-//! Probes that ask nothing, or that would be taken for what they ask after.
+//! Validates probes: their checks must be valid, and their commands must not match the component itself.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -11,17 +11,17 @@ use crate::attributes::CriterionKind;
 use crate::process::CommandLine;
 use crate::text::printable;
 
-/// Stands for the address of a host that only itself knows.
+/// Placeholder for the address of a host that only the host itself knows.
 const SOME_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// Notes, for every host, each probe that is none with the host's variables.
+/// Reports, for every host, each probe that is invalid with the host's variables.
 pub(super) fn check(platform: &Platform, raw: &RawConfig, problems: &mut Problems<'_>) {
     for (component, written) in platform.components.iter().zip(&raw.components) {
         let Some(probe) = &written.probe else { continue };
         for host in platform.hosts().filter(|host| host.carries(&component.name)) {
             let mut variables = probe.template.question.templates().iter().flat_map(Template::variables);
             let is_known = |name| BUILT_IN_VARIABLES.contains(&name) || host.variables.contains_key(name);
-            // A variable without a value is told elsewhere.
+            // A variable without a value is reported elsewhere.
             if !variables.all(is_known) {
                 continue;
             }
@@ -57,13 +57,14 @@ pub(super) fn check(platform: &Platform, raw: &RawConfig, problems: &mut Problem
     }
 }
 
-/// Whether a program is looked for below the agent's own working directory, which a configuration cannot know.
+/// Returns true if a program is resolved against the agent's own working directory, on which a configuration
+/// cannot rely.
 fn is_relative(program: &str) -> bool {
     program.contains('/') && !program.starts_with('/')
 }
 
-/// Whether a process with this command line may pass for the component. Its user does not tell: a probe's command is
-/// run by the agent, whoever that is.
+/// Returns true if a process with this command line may match the component. User criteria are ignored: the
+/// agent runs the command of a probe, as any user.
 fn may_be_taken_for(component: &HostComponent, line: &CommandLine) -> bool {
     let tells = |kind| !matches!(kind, CriterionKind::Argument | CriterionKind::User);
     let parts = component.parts.iter();

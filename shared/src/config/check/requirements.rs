@@ -1,10 +1,10 @@
-//! Dependencies that no host of an environment can fulfil.
+//! Detects dependencies that no host of an environment can satisfy.
 
 use super::super::platform::{DependencyPlace, Platform};
 use super::super::raw::RawConfig;
 use super::super::source::Problems;
 
-/// Notes, for every host, each dependency of its components that nothing provides.
+/// Reports, for every host, each dependency of its components that no host provides.
 pub(super) fn check(platform: &Platform, raw: &RawConfig, problems: &mut Problems<'_>) {
     let written = raw.environments.iter().flat_map(|environment| &environment.hosts);
     for (host, written) in platform.hosts().zip(written) {

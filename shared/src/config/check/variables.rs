@@ -1,4 +1,4 @@
-//! Variables: given once, known on every host that needs them.
+//! Validates variables: defined once, and known on every host that needs them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use super::super::source::{At, Place, Problems};
 use super::super::template::{Template, is_variable_name};
 use crate::text::{did_you_mean, nearest, printable};
 
-/// Returns the default values of variables, those of the top-level `[variables]` tables of all files.
+/// Returns the default values of variables, from the top-level `[variables]` tables of all files.
 pub(super) fn defaults(
     written: &[(At<String>, At<String>)],
     problems: &mut Problems<'_>,
@@ -25,7 +25,7 @@ pub(super) fn defaults(
     declared(written, "variables", problems)
 }
 
-/// The variables that an environment or a host gives.
+/// Returns the variables that an environment or a host defines.
 pub(super) fn declared(
     written: &[(At<String>, At<String>)],
     owner: &str,
@@ -46,7 +46,7 @@ pub(super) fn declared(
     written.iter().map(|(name, value)| (name.value.clone(), value.value.clone())).collect()
 }
 
-/// Notes every variable that a component uses and that a host which carries it does not have.
+/// Reports every variable that a component uses and that a host which carries it does not have.
 pub(super) fn check(platform: &Platform, raw: &RawConfig, problems: &mut Problems<'_>) {
     for (component, written) in platform.components.iter().zip(&raw.components) {
         let carriers: Vec<_> = platform.hosts().filter(|host| host.carries(&component.name)).collect();
@@ -82,8 +82,8 @@ pub(super) fn check(platform: &Platform, raw: &RawConfig, problems: &mut Problem
     }
 }
 
-/// Notes each value of an environment or a host that no component uses and that is nearly the name of a default: the
-/// default would stay in force without a word.
+/// Reports each variable of an environment or a host that no component uses and whose name resembles that of
+/// a default: otherwise the default would silently stay in force.
 pub(super) fn check_overrides(raw: &RawConfig, problems: &mut Problems<'_>) {
     let used: BTreeSet<&str> = raw.components.iter().flat_map(used).map(|(name, _)| name).collect();
     let defaults: Vec<&str> = raw.variables.iter().map(|(name, _)| name.value.as_str()).collect();
@@ -104,7 +104,7 @@ pub(super) fn check_overrides(raw: &RawConfig, problems: &mut Problems<'_>) {
     }
 }
 
-/// Every variable of a component, and where it is used.
+/// Returns all variables of a component, with the positions of their uses.
 fn used(written: &RawComponent) -> impl Iterator<Item = (&str, Place)> {
     let in_criteria = written
         .parts

@@ -1,4 +1,4 @@
-//! Reading one component.
+//! Reads one component.
 
 use super::super::fields::{Fields, Value, fields_of};
 use super::super::host::Count;
@@ -41,7 +41,7 @@ pub(super) fn component(mut fields: Fields<'_, '_>, problems: &mut Problems<'_>)
     })
 }
 
-/// The short form, `criteria`, or the long one, `[[component.process]]`.
+/// Reads the parts, in the short form, `criteria`, or the long one, `[[component.process]]`.
 fn parts(fields: &mut Fields<'_, '_>, problems: &mut Problems<'_>) -> Vec<RawPart> {
     let is_short = fields.has("criteria");
     let is_long = fields.has("process");
@@ -99,7 +99,7 @@ fn part(mut fields: Fields<'_, '_>, owner: &str, problems: &mut Problems<'_>) ->
     Some(RawPart { name: Some(name?), criteria, count })
 }
 
-/// `count = 2`, or `count = { min = 1, max = 3 }`.
+/// Reads `count = 2`, or `count = { min = 1, max = 3 }`.
 fn count(fields: &mut Fields<'_, '_>, problems: &mut Problems<'_>) -> Count {
     let Some(value) = fields.value("count") else { return Count::ONE };
     let owner = format!("{}: count", fields.owner);
@@ -111,7 +111,7 @@ fn count(fields: &mut Fields<'_, '_>, problems: &mut Problems<'_>) -> Count {
                 problems.report(value.place, format!("{owner}: it is at least 1, or {{ min = 0, max = 1 }}"));
                 Count::ONE
             }
-            // Told already.
+            // Already reported.
             None => Count::ONE,
         };
     }

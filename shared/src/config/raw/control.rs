@@ -1,4 +1,4 @@
-//! Reading how one component is started, stopped and kept running.
+//! Reads the rules for starting, stopping and restarting one component.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::texts::template;
 use super::{RawStart, RawStop, process};
 use crate::text::{did_you_mean, printable};
 
-/// The keys that say how a command is run; systemd's unit says that itself.
+/// Keys that are valid only with a command; for systemd, the unit contains these settings.
 const OF_A_COMMAND: [&str; 5] = ["command", "directory", "user", "environment", "log"];
 
 pub(super) fn start(mut fields: Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<RawStart> {
@@ -58,7 +58,7 @@ pub(super) fn start(mut fields: Fields<'_, '_>, problems: &mut Problems<'_>) -> 
     Some(raw)
 }
 
-/// `systemd = "kafka.service"`, in place of a command.
+/// Reads `systemd = "kafka.service"`, the alternative to a command.
 fn unit(
     fields: &mut Fields<'_, '_>,
     problems: &mut Problems<'_>,
@@ -72,7 +72,7 @@ fn unit(
             problems.report(value.place, sentence);
         }
     }
-    // systemd.unit(5): the type is part of the name, and a name is a single word.
+    // The type is part of a unit's name, and the name is a single word (systemd.unit(5)).
     if !is_unit_name(&unit.value) {
         let (owner, shown) = (&fields.owner, printable(&unit.value));
         let sentence =
@@ -83,7 +83,7 @@ fn unit(
     template(unit, &owner, "systemd", problems)
 }
 
-/// Whether this can be the name of a systemd unit.
+/// Returns true if this is a possible name of a systemd unit.
 pub(super) fn is_unit_name(name: &str) -> bool {
     name.contains('.') && !name.contains(['/', ' '])
 }
@@ -119,7 +119,7 @@ pub(super) fn stop(mut fields: Fields<'_, '_>, problems: &mut Problems<'_>) -> R
     raw
 }
 
-/// `restart = "always"`, or a table with more about it.
+/// Reads `restart = "always"`, or a table with details.
 pub(super) fn restart(fields: &mut Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<At<RestartRule>> {
     let value = fields.value("restart")?;
     let place = value.place;
@@ -154,7 +154,7 @@ pub(super) fn restart(fields: &mut Fields<'_, '_>, problems: &mut Problems<'_>) 
     Some(At { value: rule, place })
 }
 
-/// `success_exit_status = [3, "KILL"]`: exit statuses and names of signals.
+/// Reads `success_exit_status = [3, "KILL"]`: exit statuses and names of signals.
 fn success(table: &mut Fields<'_, '_>, problems: &mut Problems<'_>) -> SuccessExitStatus {
     const KEY: &str = "success_exit_status";
     let mut success = SuccessExitStatus::default();
@@ -183,13 +183,13 @@ fn success(table: &mut Fields<'_, '_>, problems: &mut Problems<'_>) -> SuccessEx
     success
 }
 
-/// Where `wanted = "running"` stands.
+/// Returns the position of `wanted = "running"`.
 pub(super) fn wanted(fields: &mut Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<Place> {
     let running = |text: &str| (text == "running").then_some(());
     word(fields, "wanted", running, &["running"], problems).map(|at| at.place)
 }
 
-/// A word of a few that are known.
+/// Reads a text that must be one of the `known` words.
 fn word<T>(
     fields: &mut Fields<'_, '_>,
     key: &'static str,

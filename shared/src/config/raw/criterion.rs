@@ -1,4 +1,4 @@
-//! Reading the criteria by which a component's processes are found.
+//! Reads the criteria that identify a component's processes.
 
 use super::super::fields::{Fields, Value, fields_of};
 use super::super::platform::CriterionTemplate;
@@ -8,7 +8,7 @@ use super::control::is_unit_name;
 use super::texts::template;
 use crate::text::printable;
 
-/// What a criterion may test beside arguments.
+/// Attributes that a criterion can test instead of arguments.
 const ATTRIBUTES: [&str; 5] = ["user", "executable", "directory", "unit", "parent"];
 
 pub(super) fn criteria(
@@ -24,7 +24,7 @@ pub(super) fn criteria(
     elements.iter().filter_map(|value| criterion(value, &fields.owner, problems)).collect()
 }
 
-/// `{ index = 0, regex = 'java' }`, or one attribute: `{ user = "kafka" }`.
+/// Reads `{ index = 0, regex = 'java' }`, or an attribute: `{ user = "kafka" }`.
 fn criterion(
     value: &Value<'_, '_>,
     owner: &str,
@@ -46,7 +46,7 @@ fn criterion(
     let Some(key) = attributes.first().copied() else {
         let index = fields.integer("index", problems);
         let text = fields.required_text("regex", problems);
-        // Known, so that what is misspelt is told with the nearest.
+        // Marked as known, so that a misspelt key is reported with the most similar one.
         for key in ATTRIBUTES {
             fields.value(key);
         }
@@ -84,7 +84,7 @@ fn user(text: At<String>, owner: &str, problems: &mut Problems<'_>) -> Option<Te
 fn unit(text: At<String>, owner: &str, problems: &mut Problems<'_>) -> Option<Template> {
     let is_unit =
         is_unit_name(&text.value) && [".service", ".scope"].iter().any(|end| text.value.ends_with(end));
-    // What a variable holds differs from host to host.
+    // The value of a variable differs between hosts.
     if !is_unit && !text.value.contains("${") {
         let shown = printable(&text.value);
         let sentence = format!(

@@ -1,4 +1,4 @@
-//! The configuration as it was written: each value with its place, nothing yet compared with anything else.
+//! Configuration as it was written: each value with its position, not yet validated against others.
 
 mod component;
 mod control;
@@ -20,13 +20,13 @@ use super::source::{At, Place, Problems, Source};
 use super::template::Template;
 use crate::text::printable;
 
-/// What all files of a configuration say together.
+/// Content of all files of a configuration.
 #[derive(Debug, Default)]
 pub(super) struct RawConfig {
     pub(super) components: Vec<RawComponent>,
     pub(super) roles: Vec<RawRole>,
     pub(super) environments: Vec<RawEnvironment>,
-    /// The values that variables have where neither the host nor its environment gives one.
+    /// Default values of variables, used if neither the host nor its environment sets one.
     pub(super) variables: Vec<(At<String>, At<String>)>,
 }
 
@@ -42,13 +42,13 @@ pub(super) struct RawComponent {
     pub(super) probe: Option<RawProbe>,
     pub(super) log: Option<At<Template>>,
     pub(super) restart: Option<At<RestartRule>>,
-    /// Where `wanted = "running"` was written.
+    /// Position of `wanted = "running"`.
     pub(super) wanted: Option<Place>,
 }
 
 #[derive(Debug)]
 pub(super) struct RawPart {
-    /// `None` in the short form.
+    /// Name of the part; `None` in the short form.
     pub(super) name: Option<At<String>>,
     pub(super) criteria: Vec<At<CriterionTemplate>>,
     pub(super) count: Count,
@@ -62,7 +62,7 @@ pub(super) struct RawDependency {
 
 #[derive(Debug)]
 pub(super) struct RawStart {
-    /// The unit that systemd starts; the command is empty then, and nothing else is set.
+    /// Unit that systemd starts; the command is then empty, and no other key is set.
     pub(super) systemd: Option<At<Template>>,
     pub(super) command: Vec<At<Template>>,
     pub(super) directory: Option<At<Template>>,
@@ -76,7 +76,7 @@ pub(super) struct RawStart {
 }
 
 impl RawStart {
-    /// Every text that may hold variables.
+    /// Returns all texts that may contain variables.
     pub(super) fn templates(&self) -> impl Iterator<Item = &At<Template>> {
         self.command
             .iter()
@@ -99,7 +99,7 @@ pub(super) struct RawStop {
 }
 
 impl RawStop {
-    /// Where something stands that only the agent's own way of stopping has.
+    /// Returns the position of the first key that is valid only if the agent itself stops the component.
     pub(super) fn of_the_agent(&self) -> Option<Place> {
         let signal = self.signal.as_ref().map(|at| at.place);
         signal
@@ -112,7 +112,7 @@ impl RawStop {
 
 #[derive(Debug)]
 pub(super) struct RawProbe {
-    /// Where the table begins.
+    /// Start of the table.
     pub(super) place: Place,
     pub(super) template: ProbeTemplate,
 }
@@ -137,20 +137,20 @@ pub(super) struct RawHost {
     pub(super) components: Vec<At<String>>,
     pub(super) agent: Option<At<String>>,
     pub(super) ip: Vec<At<String>>,
-    /// `ip` was written, though perhaps without an address.
+    /// Position of `ip`, which may list no address.
     pub(super) ip_given: Option<Place>,
     pub(super) variables: Vec<(At<String>, At<String>)>,
 }
 
 impl RawConfig {
-    /// Adds what one file says.
+    /// Adds the content of one file.
     pub(super) fn add(&mut self, index: usize, source: &Source, problems: &mut Problems<'_>) {
         let (document, errors) = DeTable::parse_recoverable(&source.text);
         for error in &errors {
             let offset = error.span().map_or(0, |span| span.start);
             problems.report(Place { source: index, offset }, format!("not TOML: {}", error.message()));
         }
-        // Of a file that is no TOML only part is understood; more messages about it would mislead.
+        // A file with a syntax error is parsed only in part; further messages about it would mislead.
         if !errors.is_empty() {
             return;
         }
@@ -167,7 +167,7 @@ impl RawConfig {
     }
 }
 
-/// Reads the name, and lets the table's messages carry it.
+/// Reads the name, and uses it in the messages about the table.
 fn named(fields: &mut Fields<'_, '_>, kind: &str, problems: &mut Problems<'_>) -> Option<At<String>> {
     let name = fields.required_text("name", problems);
     if let Some(name) = &name {

@@ -1,4 +1,4 @@
-//! Reading a component's probe.
+//! Reads a component's probe.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use super::super::template::Template;
 use super::RawProbe;
 use super::texts::template;
 
-/// The times that are taken where none is written.
+/// Default values of the durations.
 const INTERVAL: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(30);
-/// How many failures in a row count where no number is written.
+/// Default number of consecutive failures that count.
 const FAILURES: u32 = 3;
-/// The status of a page that is there.
+/// Default of the expected status code.
 const FOUND: u16 = 200;
 
 pub(super) fn probe(mut fields: Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<RawProbe> {

@@ -1,4 +1,4 @@
-//! Reading what the process of a command gets: files of variables, limits, priority.
+//! Reads the settings of a command's process: environment files, limits, priority.
 
 use super::super::fields::{Fields, Value, fields_of};
 use super::super::process_settings::{LimitedResource, ProcessSettings, ResourceLimit};
@@ -7,17 +7,18 @@ use super::super::template::Template;
 use super::texts::template;
 use crate::text::printable;
 
-/// The keys that are read here.
+/// Keys that this module reads.
 pub(super) const KEYS: [&str; 5] = ["environment_file", "umask", "group", "limits", "nice"];
 
-/// A file of variables, and whether it need not be there.
+/// Environment file; `is_optional` is true if it may be missing.
 #[derive(Debug)]
 pub(in super::super) struct RawEnvironmentFile {
     pub(in super::super) path: At<Template>,
     pub(in super::super) is_optional: bool,
 }
 
-/// `environment_file = "/etc/kafka/env"`, or several; a `-` before a path as in systemd.exec(5).
+/// Reads `environment_file = "/etc/kafka/env"`, or a list; a `-` before a path makes the file optional, as in
+/// systemd.exec(5).
 pub(super) fn environment_files(
     fields: &mut Fields<'_, '_>,
     problems: &mut Problems<'_>,
@@ -34,7 +35,7 @@ pub(super) fn environment_files(
             Some(path) => (path.to_owned(), true),
             None => (text.value, false),
         };
-        // What a variable stands for is known on each host.
+        // The value of a variable is known only on each host.
         if !value.starts_with('/') && !value.starts_with("${") {
             let shown = printable(&value);
             problems.report(text.place, format!("{owner}: key \"{KEY}\": \"{shown}\" is no absolute path"));
@@ -46,7 +47,7 @@ pub(super) fn environment_files(
     texts.into_iter().filter_map(file).collect()
 }
 
-/// The other keys.
+/// Reads the other keys.
 pub(super) fn settings(fields: &mut Fields<'_, '_>, problems: &mut Problems<'_>) -> ProcessSettings {
     let umask = fields.text("umask", problems).and_then(|text| {
         let is_octal =
@@ -92,7 +93,7 @@ fn limits(fields: &mut Fields<'_, '_>, problems: &mut Problems<'_>) -> Vec<Resou
     limits
 }
 
-/// A number, `"unlimited"`, or both limits.
+/// Reads a number, `"unlimited"`, or a table with both limits.
 fn limit(
     resource: LimitedResource,
     value: &Value<'_, '_>,
@@ -122,7 +123,7 @@ fn limit(
     Some(ResourceLimit { resource, soft, hard })
 }
 
-/// A whole number, or `"unlimited"`, for which this is `Some(None)`.
+/// Reads an integer, or `"unlimited"`, which results in `Some(None)`.
 fn amount(
     resource: LimitedResource,
     value: &Value<'_, '_>,

@@ -1,4 +1,4 @@
-//! Reading a text that may hold variables.
+//! Reads texts that may contain variables.
 
 use super::super::source::{At, Problems};
 use super::super::template::Template;
@@ -9,7 +9,7 @@ pub(super) fn template(
     key: &str,
     problems: &mut Problems<'_>,
 ) -> Option<At<Template>> {
-    // A NUL ends an argument for the kernel: nothing after it would arrive.
+    // The kernel ends an argument at a NUL: the rest would be lost.
     let parsed = match text.value.contains('\0') {
         true => Err("a text for the system cannot hold a NUL character".to_owned()),
         false => Template::parse(&text.value),
