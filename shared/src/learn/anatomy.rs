@@ -1,4 +1,4 @@
-//! Which arguments of a command line say what it is: the main class, the jar, the script, the job.
+//! Identifies the arguments of a command line that say what it runs: main class, jar, script or job.
 
 use crate::process::CommandLine;
 
@@ -22,48 +22,48 @@ const JAVA_WITH_VALUE: [&[u8]; 17] = [
     b"-d",
     b"--finalization",
 ];
-/// What submits a Spark job: the job is one of its arguments.
+/// Main class that submits a Spark job; the job is one of its arguments.
 const SPARK_SUBMIT: &[u8] = b"org.apache.spark.deploy.SparkSubmit";
-/// Options of spark-submit without a value; every other one takes the next argument.
+/// Options of spark-submit without a value; all others take the next argument.
 const SPARK_WITHOUT_VALUE: [&[u8]; 7] =
     [b"--verbose", b"-v", b"--supervise", b"--help", b"-h", b"--version", b"--usage-error"];
-/// How many words after a script are taken as naming its task.
+/// Maximum number of words after a script that are taken as the name of its task.
 const WORDS: usize = 3;
 const LONGEST_WORD: usize = 64;
 
-/// How an argument names what is run.
+/// Form in which an argument names what is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Naming {
-    /// As a whole: a main class, a module.
+    /// By its whole text: a main class, a module.
     Whole,
     /// By the last segment of a path: a jar, a script.
     FileName,
 }
 
-/// What a command line is made of.
+/// Structure of a command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Anatomy {
-    /// The arguments that name what the program runs, the outer first: `SparkSubmit`, then the job.
+    /// Arguments that name what the program runs, the outer one first: `SparkSubmit`, then the job.
     pub(super) mains: Vec<(usize, Naming)>,
-    /// The words right after a script that name its task: `accelerometer sklearn`.
+    /// Words right after a script that name its task: `accelerometer sklearn`.
     pub(super) words: Vec<usize>,
-    /// Where the arguments begin that are not options of the virtual machine, interpreter or launcher.
+    /// Index of the first argument that is not an option of the virtual machine, interpreter or launcher.
     pub(super) own: usize,
-    /// Whether the program is a Java virtual machine.
+    /// True if the program is a Java virtual machine.
     pub(super) is_java: bool,
-    /// Whether the program runs whatever it is given, and so says nothing alone.
+    /// True if the program runs any code that it is given, and thus does not identify the process alone.
     pub(super) is_general: bool,
-    /// Whether what runs is a script or a job, and files before it configure the launcher.
+    /// True if a script or a job is run, and configuration files before it belong to the launcher.
     pub(super) is_script: bool,
 }
 
-/// How an interpreter reads its options.
+/// Option syntax of an interpreter.
 struct Interpreter {
     names: &'static [&'static str],
     with_value: &'static [&'static [u8]],
-    /// The value is the program's text: there is no script.
+    /// Options whose value is the code itself, so that there is no script.
     text: &'static [&'static [u8]],
-    /// The value names a module.
+    /// Option whose value is a module.
     module: Option<&'static [u8]>,
 }
 
@@ -90,7 +90,7 @@ const INTERPRETERS: [Interpreter; 5] = [
     },
 ];
 
-/// Finds the parts of a command line.
+/// Determines the structure of a command line.
 pub(super) fn dissect(line: &CommandLine) -> Anatomy {
     let arguments: Vec<&[u8]> = line.arguments().collect();
     let name = arguments.first().map(|program| language(program)).unwrap_or_default();
@@ -103,18 +103,19 @@ pub(super) fn dissect(line: &CommandLine) -> Anatomy {
     }
 }
 
-/// The last segment of a path.
+/// Returns the last segment of a path.
 pub(super) fn base_name(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
 }
 
-/// A program's name without folder and version: `/usr/bin/python3.11` is `python`.
+/// Returns a program's name without folder and version: `python` for `/usr/bin/python3.11`.
 pub(super) fn language(program: &[u8]) -> &str {
     let name = std::str::from_utf8(base_name(program)).unwrap_or_default();
     name.trim_end_matches(|character: char| character.is_ascii_digit() || character == '.')
 }
 
-/// Whether `language` is that of a known interpreter, whose programs carry their version in their name.
+/// Returns true if `language` belongs to a known interpreter, whose binaries have their version in their
+/// name.
 pub(super) fn is_interpreter(language: &str) -> bool {
     INTERPRETERS.iter().any(|interpreter| interpreter.names.contains(&language))
 }
@@ -146,7 +147,7 @@ fn java(arguments: &[&[u8]]) -> Anatomy {
         }
     }
     match file_of_arguments {
-        // The main class stands in the file.
+        // The main class is in the file.
         Some(file) => found(file, Naming::FileName, file + 1),
         None => {
             Anatomy { own: at.min(arguments.len()), is_java: true, is_general: true, ..Anatomy::default() }
@@ -154,7 +155,7 @@ fn java(arguments: &[&[u8]]) -> Anatomy {
     }
 }
 
-/// Whether java(1) could take `text` for a class: `kafka.Kafka`, and also `org/example/Main`.
+/// Returns true if java(1) accepts `text` as a class: `kafka.Kafka`, and also `org/example/Main`.
 fn is_class(text: &[u8]) -> bool {
     text.split(|byte| matches!(byte, b'.' | b'/')).all(|part| {
         part.first().is_some_and(|first| !first.is_ascii_digit())
@@ -228,7 +229,7 @@ fn is_word(argument: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// The arguments that name what runs, and the words.
+    /// Returns the arguments that name what runs, and the words.
     fn parts(line: &str) -> (Vec<String>, Vec<String>) {
         let arguments: Vec<&str> = line.split(' ').collect();
         let anatomy = dissect(&CommandLine::from_arguments(&arguments));

@@ -1,50 +1,51 @@
-//! The criteria that a command line offers, the best first.
+//! Candidates for criteria from a command line, the best first.
 
 use super::anatomy::{Anatomy, Naming, base_name, dissect, is_interpreter, language};
 use super::doubt::{is_volatile, secrets};
 use super::pattern::{Variables, pattern};
 use crate::process::CommandLine;
 
-/// What configuration files end with.
+/// Endings of configuration files.
 const CONFIGURATION: [&[u8]; 10] =
     [b".properties", b".conf", b".cfg", b".config", b".yaml", b".yml", b".ini", b".xml", b".json", b".toml"];
-/// Files that say how a program writes its log do not say which program it is.
+/// Words in the names of logging configurations, which do not identify a program.
 const LOGGING: [&str; 3] = ["log4j", "logback", "logging"];
-/// Longer arguments (a class path may have 100 kB) are offered in pieces.
+/// Maximum length of an argument that is offered as a whole; longer ones (a class path may have 100 kB) are
+/// offered in pieces.
 const LONGEST: usize = 200;
-/// So many pieces at most.
+/// Maximum number of pieces.
 const PIECES: usize = 64;
-/// Of a very long command line so many arguments are looked at, from its beginning and from its end.
+/// Maximum number of arguments that are examined at each end of a very long command line.
 const ARGUMENTS: usize = 256;
 
-/// How good a criterion is, the best first.
+/// Quality of a criterion, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
     /// The program: argument 0.
     Program,
-    /// What it runs, and with which configuration.
+    /// The code that it runs, and with which configuration.
     Identity,
     /// Another configuration file, or the whole path of one.
     Configuration,
-    /// An argument of what it runs, wherever it stands.
+    /// An argument of the code that it runs, at any position.
     Own,
     /// An option of the virtual machine, interpreter or launcher, or one without a value.
     Option,
     /// An argument at its position.
     Place,
-    /// Text that varies between hosts or versions, as it stands; or a piece of a long argument.
+    /// Literal text that varies between hosts or versions, or a piece of a long argument.
     Exact,
-    /// What the next start may change.
+    /// Text that may change at the next start.
     Volatile,
 }
 
 impl Rank {
-    /// Those that are added until a process is told from the others.
+    /// Ranks that are added until the criteria distinguish a process from the others.
     pub(super) const ADDED: [Self; 6] =
         [Self::Configuration, Self::Own, Self::Option, Self::Place, Self::Exact, Self::Volatile];
 }
 
-/// A criterion that the command line meets, as the configuration would have it.
+/// Criterion that the command line meets, in the form of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub(super) rank: Rank,
@@ -52,18 +53,18 @@ pub(super) struct Candidate {
     pub(super) regex: String,
 }
 
-/// What a command line offers.
+/// Candidates that a command line offers.
 #[derive(Clone, Debug)]
 pub(super) struct Offer {
     pub(super) anatomy: Anatomy,
     pub(super) candidates: Vec<Candidate>,
-    /// The argument with the configuration file that is part of the identity.
+    /// Argument with the configuration file that is part of the identity.
     pub(super) configuration: Option<usize>,
-    /// Whether an argument was left out because it looks secret.
+    /// True if an argument was left out because it may be a secret.
     pub(super) has_secret: bool,
 }
 
-/// Everything that could be asked of `line`.
+/// Returns all criteria that `line` meets.
 pub(super) fn offer(line: &CommandLine, variables: &Variables<'_>) -> Offer {
     let arguments: Vec<&[u8]> = line.arguments().collect();
     let anatomy = dissect(line);
@@ -103,8 +104,9 @@ pub(super) fn offer(line: &CommandLine, variables: &Variables<'_>) -> Offer {
     Offer { anatomy, candidates: candidates.list, configuration, has_secret }
 }
 
-/// The configuration file that says which of several it is: the first of the arguments that what runs has of its
-/// own; else one that an option before them calls so. A script's launcher has files too, which say nothing of it.
+/// Returns the configuration file that distinguishes several instances of a program: the first among the
+/// program's own arguments, otherwise one that an option before them calls a configuration. Options of a
+/// script's launcher are left out, because its files do not identify the script.
 fn configuration(arguments: &[&[u8]], anatomy: &Anatomy, secret: impl Fn(usize) -> bool) -> Option<usize> {
     let fits = |at: &usize| {
         let argument = arguments[*at];
@@ -139,13 +141,13 @@ fn is_logging(argument: &[u8]) -> bool {
     LOGGING.iter().any(|word| text.contains(word))
 }
 
-/// `--config=` and its value; the first part is empty where there is no `=`.
+/// Splits an argument into `--config=` and its value; the first part is empty if there is no `=`.
 fn value(argument: &[u8]) -> (&[u8], &[u8]) {
     let at = argument.iter().position(|byte| *byte == b'=').map_or(0, |at| at + 1);
     argument.split_at(at)
 }
 
-/// The last segment of a path, with the folder it is in where that is given and says something.
+/// Returns the last segment of a path, with its folder if there is one that is meaningful.
 pub(super) fn file_tail(path: &[u8]) -> &[u8] {
     let name = base_name(path);
     let Some(folder) = path.get(..path.len() - name.len()).and_then(|folder| folder.strip_suffix(b"/"))
@@ -161,7 +163,7 @@ pub(super) fn file_tail(path: &[u8]) -> &[u8] {
     }
 }
 
-/// A regex that an argument meets which is `text` and nothing more.
+/// Returns a regex that matches exactly the argument `text`.
 fn whole(text: &[u8], variables: &Variables<'_>) -> String {
     format!("^{}$", pattern(text, variables))
 }
@@ -183,7 +185,7 @@ impl Candidates<'_> {
         let name = base_name(argument);
         let language = language(argument);
         let regex = if argument.iter().any(u8::is_ascii_whitespace) || name.len() > LONGEST {
-            // A title that the process gave itself: "nginx: master process /usr/sbin/nginx".
+            // Title that the process set itself: "nginx: master process /usr/sbin/nginx".
             begin(argument)
         } else if is_interpreter(language) && language.len() < name.len() {
             format!("(^|/){language}[0-9.]*$")
@@ -224,14 +226,14 @@ impl Candidates<'_> {
         }
     }
 
-    /// What every argument offers: itself, wherever it stands and at its place, from either end.
+    /// Adds the candidates of any argument: its text at any index, and at its own index, from either end.
     fn argument(&mut self, at: usize, argument: &[u8], is_own: bool, count: usize) {
         let is_long = argument.len() > LONGEST;
         let regex = if is_long { begin(argument) } else { whole(argument, self.variables) };
         let doubtful = is_volatile(argument);
         let or_volatile = |rank| if doubtful { Rank::Volatile } else { rank };
         if at > 0 && !argument.is_empty() && !is_long {
-            // A bare option says little: what follows it does.
+            // A bare option identifies little; its value identifies more.
             let is_bare = argument.starts_with(b"-") && !argument.contains(&b'=');
             let rank = if is_own && !is_bare { Rank::Own } else { Rank::Option };
             self.add(or_volatile(rank), None, regex.clone());
@@ -239,7 +241,7 @@ impl Candidates<'_> {
         let place = or_volatile(if at > 0 && !is_long { Rank::Place } else { Rank::Exact });
         let from_start = i32::try_from(at).ok();
         let from_end = i32::try_from(count - at).ok().map(|from_end| -from_end);
-        // What stands near the end keeps its place there when options are added before it.
+        // An argument near the end keeps its index from there if options are added before it.
         let both = if at * 2 < count { [from_start, from_end] } else { [from_end, from_start] };
         for index in both.into_iter().flatten() {
             self.add(place, Some(index), regex.clone());
@@ -259,7 +261,7 @@ impl Candidates<'_> {
     }
 }
 
-/// A regex that an argument meets which begins like `text`, or is it where it is not long.
+/// Returns a regex for an argument that begins like `text`, or that equals `text` if that is not long.
 fn begin(text: &[u8]) -> String {
     match text.get(..LONGEST) {
         Some(first) => format!("^{}", pattern(first, &Variables::none())),

@@ -1,25 +1,27 @@
-//! Arguments that make bad criteria: secrets, which belong in no file, and values that the next start changes.
+//! Detects arguments that make bad criteria: secrets, which do not belong in a file, and values that change
+//! at the next start.
 
 use crate::mask::masked;
 
-/// Where things lie that do not stay.
+/// Folders of temporary files.
 const PASSING_FOLDERS: [&str; 4] = ["/tmp/", "/var/tmp/", "/dev/shm/", "/run/user/"];
-/// The ports that Linux hands out by itself (`ip_local_port_range` in ip(7)).
+/// Ports that Linux assigns automatically (`ip_local_port_range` in ip(7)).
 const EPHEMERAL_PORTS: std::ops::RangeInclusive<u32> = 32_768..=60_999;
-/// So many digits in a row are a time, a count of bytes or an identifier.
+/// Length of a run of digits that is taken for a time, a number of bytes or an identifier.
 const LONG_NUMBER: usize = 6;
-/// So many hexadecimal digits in a row are a hash, or the end of a UUID.
+/// Length of a run of hexadecimal digits that is taken for a hash, or the end of a UUID.
 const LONG_HEX: usize = 12;
 
-/// Whether each argument may hold a secret: whether anything of it is hidden where command lines are shown.
+/// Returns for each argument whether it may contain a secret, that is, whether displayed command lines hide a
+/// part of it.
 pub(super) fn secrets(arguments: &[&[u8]]) -> Vec<bool> {
     let texts: Vec<_> = arguments.iter().map(|argument| String::from_utf8_lossy(argument)).collect();
     let shown = masked(texts.iter().map(AsRef::as_ref));
     texts.iter().zip(shown).map(|(text, shown)| *text != shown).collect()
 }
 
-/// Whether `text` looks like something that another start of the same program would not have: an identifier, a
-/// time, a temporary file, a port that the kernel chose.
+/// Returns true if `text` looks like something that another start of the same program would not have: an
+/// identifier, a time, a temporary file, a port that the kernel assigned.
 pub(super) fn is_volatile(text: &[u8]) -> bool {
     let text = String::from_utf8_lossy(text).to_lowercase();
     let words = || text.split(|character: char| !character.is_ascii_alphanumeric());

@@ -1,11 +1,11 @@
-//! From a running process to the criteria that tell it from all others of its host.
+//! Learns criteria that distinguish a running process from all others of its host.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `doubt` | arguments that make bad criteria |
 //! | `pattern` | text as a regex, with the host's own values as variables |
-//! | `anatomy` | which arguments say what a process is |
-//! | `candidate` | the criteria that a command line offers, the best first |
+//! | `anatomy` | arguments that say what a process runs |
+//! | `candidate` | candidates for criteria, the best first |
 //! | `naming` | a name for the component |
 
 mod anatomy;
@@ -24,61 +24,62 @@ use crate::criterion::ArgumentCriterion;
 use crate::mask::masked_command;
 use crate::process::CommandLine;
 
-/// A component as it could stand in the configuration. Its `Display` is that TOML.
+/// Component that is proposed for the configuration. Its `Display` writes TOML.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposal {
-    /// A name for the component: words in lower case.
+    /// Name of the component: words in lower case.
     pub name: String,
-    /// All hold on the process, and no other process meets all of them. Never empty.
+    /// Criteria that all hold on the process, while no other process meets all of them. Never empty.
     pub criteria: Vec<ProposedCriterion>,
-    /// The process is one of a container, which counts only where that is said.
+    /// True if the process runs in a container, because such processes count only if the configuration says
+    /// so.
     pub container: bool,
 }
 
-/// A criterion as it could stand in the configuration.
+/// Criterion that is proposed for the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProposedCriterion {
-    /// One on an argument, or on any.
+    /// Criterion on an argument, or on any argument.
     Argument {
         /// See [`ArgumentCriterion::index`].
         index: Option<i32>,
-        /// A regex with variables; see [`RegexTemplate`].
+        /// Regex with variables; see [`RegexTemplate`].
         regex: String,
     },
-    /// The user that it acts for.
+    /// User for whom the process acts.
     User(String),
 }
 
-/// What is known of a process from which, or against which, criteria are learnt.
+/// Process from which criteria are learnt, or from which they must distinguish.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'p> {
-    /// Its command line.
+    /// Command line.
     pub line: &'p CommandLine,
-    /// The user that it acts for; `None` where that is not known.
+    /// User for whom the process acts; `None` if it is unknown.
     pub user: Option<&'p str>,
 }
 
-/// A process that no criteria tell from some others.
+/// Error for a process that no criteria distinguish from some others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inseparable {
-    /// The others, by their positions in what was given; empty where the command line offers nothing at all.
+    /// Indexes of these others in the input; empty if the command line offers no criteria at all.
     pub others: Vec<usize>,
-    /// Whether arguments were not used because they look secret.
+    /// True if arguments were not used because they may be secrets.
     pub has_secret: bool,
 }
 
-/// What a running process is, as far as its command line tells.
+/// Identity of a running process, as far as its command line shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// A name for it: words in lower case.
+    /// Name for the process: words in lower case.
     pub name: String,
-    /// The main class, jar or script that it runs, else its program.
+    /// Main class, jar or script that it runs, otherwise its program.
     pub what: String,
-    /// Whether it is a Java virtual machine that runs a class or a jar.
+    /// True for a Java virtual machine that runs a class or a jar.
     pub is_java_program: bool,
 }
 
-/// What a process with this command line is.
+/// Returns the identity of a process with this command line.
 pub fn identify(line: &CommandLine) -> Identity {
     let offer = offer(line, &Variables::none());
     let main = offer.anatomy.mains.last().and_then(|(at, _)| i32::try_from(*at).ok());
@@ -90,16 +91,16 @@ pub fn identify(line: &CommandLine) -> Identity {
     }
 }
 
-/// The criteria that `target` meets and none of `others` does.
+/// Returns the criteria that `target` meets and none of `others` does.
 ///
-/// Program and identity (the main class, script or configuration file) are always among them, so that the
-/// component is told from relatives that do not run just now; nothing else is that could be left out.
-/// `variables` are names and values, a name once for each of its values: what of a value stands in an argument is
-/// written as `${name}`, and so each of its values is matched there. The user is asked for where the command line does
-/// not tell the process from others, and that does.
+/// Program and identity (the main class, script or configuration file) are always included, so that the
+/// component is also distinguished from relatives that do not run at the moment; other criteria are included
+/// only if they are necessary. `variables` are names and values, a name once for each of its values: text in
+/// an argument that equals a value is written as `${name}`, and thus each of the values matches there. The
+/// user is included only if the command line does not distinguish the process from others, and the user does.
 ///
 /// # Errors
-/// The others that meet everything that `target` does.
+/// Returns the others that meet every criterion of `target`.
 pub fn learn(
     target: Subject<'_>,
     others: &[Subject<'_>],
@@ -113,7 +114,7 @@ pub fn learn(
     };
     let mut kept: Vec<Asked> = offered(Rank::Program);
     let identity = offered(Rank::Identity);
-    // Something must say what it is: an interpreter alone does not.
+    // At least one criterion must identify what runs: an interpreter alone does not.
     let needs_more = kept.is_empty() || offer.anatomy.is_general && identity.is_empty() && target.len() > 1;
     kept.extend(identity);
     let meets_kept = |line: &CommandLine| kept.iter().all(|asked| asked.criterion.holds(line));
@@ -122,7 +123,7 @@ pub fn learn(
     let mut added: Vec<Asked> = Vec::new();
     let is_open = |left: &[usize], added: &[Asked]| !left.is_empty() || needs_more && added.is_empty();
     for rank in Rank::ADDED {
-        // To compile them all takes its time.
+        // Compiling them all is expensive.
         let mut more = if is_open(&left, &added) { offered(rank) } else { break };
         while is_open(&left, &added) {
             let excluded =
@@ -156,7 +157,7 @@ pub fn learn(
     Ok(proposal)
 }
 
-/// Takes away, the worst first, what is not needed for `separates` to hold.
+/// Removes criteria, the worst first, that are not necessary for `separates` to hold.
 fn drop_redundant(added: &mut Vec<Asked>, one_must_stay: bool, separates: impl Fn(&[Asked]) -> bool) {
     for at in (0..added.len()).rev() {
         if one_must_stay && added.len() == 1 {
@@ -180,14 +181,14 @@ fn proposal(target: &CommandLine, offer: &Offer, asked: Vec<Asked>) -> Proposal 
     }
 }
 
-/// A candidate, compiled as the configuration's loading would.
+/// Candidate, compiled like a criterion of the configuration.
 struct Asked {
     regex: String,
     criterion: ArgumentCriterion,
 }
 
 impl Asked {
-    /// Nothing where the target itself would not meet it.
+    /// Compiles a candidate; `None` if the target itself would not meet it.
     fn new(candidate: &Candidate, target: &CommandLine, variables: &[(String, String)]) -> Option<Self> {
         let values = |name: &str| -> Option<Vec<String>> {
             let of_name = variables.iter().filter(|(known, _)| known == name);
@@ -200,7 +201,7 @@ impl Asked {
 }
 
 impl fmt::Display for Proposal {
-    /// A `[[component]]` table, its last line ended.
+    /// Writes a `[[component]]` table, with a line end after the last line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "[[component]]\nname = {}", toml::Value::from(self.name.as_str()))?;
         if self.container {
@@ -220,11 +221,11 @@ impl fmt::Display for Proposal {
 }
 
 impl fmt::Display for ProposedCriterion {
-    /// `{ index = 0, regex = '(^|/)java$' }`.
+    /// Writes an inline table: `{ index = 0, regex = '(^|/)java$' }`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (index, regex) = match self {
             Self::Argument { index, regex } => (index, regex),
-            // A dollar before a brace would begin a variable.
+            // A dollar before a brace would start a variable.
             Self::User(user) => {
                 return write!(f, "{{ user = {} }}", toml::Value::from(user.replace("${", "$${")));
             }
@@ -233,7 +234,7 @@ impl fmt::Display for ProposedCriterion {
         if let Some(index) = index {
             write!(f, "index = {index}, ")?;
         }
-        // A regex has no control character: a literal string holds any that has no apostrophe.
+        // A regex has no control character, so that a literal string can hold any without an apostrophe.
         match regex.contains('\'') {
             true => write!(f, "regex = {} }}", toml::Value::from(regex.as_str())),
             false => write!(f, "regex = '{regex}' }}"),

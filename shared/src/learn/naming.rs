@@ -1,20 +1,20 @@
-//! A name for what a command line runs: `kafka server`.
+//! Proposes a name for what a command line runs: `kafka server`.
 
 use super::anatomy::{Naming, base_name, language};
 use super::candidate::{Offer, file_tail};
 use crate::process::CommandLine;
 
-/// Words of class names that every program could have.
+/// Words of class names that any program could have.
 const GENERIC: [&str; 10] =
     ["main", "bootstrap", "launcher", "app", "application", "daemon", "start", "starter", "runner", "cli"];
-/// Begin the names of packages, before the one who made it.
+/// First parts of package names, before the name of the maker.
 const DOMAINS: [&str; 7] = ["org", "com", "net", "io", "de", "fr", "uk"];
-/// Makers of many things: the thing is named after them.
+/// Makers of many products: the product's name follows theirs.
 const MAKERS: [&str; 4] = ["apache", "github", "example", "eclipse"];
 const MOST_WORDS: usize = 6;
 const LONGEST_WORD: usize = 40;
 
-/// Words that name the process with this command line: at least one.
+/// Returns words that name the process with this command line: at least one.
 pub(super) fn proposed_name(line: &CommandLine, offer: &Offer) -> String {
     let argument = |at: usize| String::from_utf8_lossy(at_index(line, at)).into_owned();
     let mut words = Words::default();
@@ -44,7 +44,7 @@ fn at_index(line: &CommandLine, at: usize) -> &[u8] {
 struct Words(Vec<String>);
 
 impl Words {
-    /// Adds the words of `text` that are new: lower case, parted at whatever is no letter or digit.
+    /// Adds the new words of `text` in lower case, split at every character that is not a letter or digit.
     fn add(&mut self, text: &str) {
         for word in text.split(|character: char| !character.is_alphanumeric()) {
             let word = word.to_lowercase();
@@ -55,15 +55,16 @@ impl Words {
         }
     }
 
-    /// Adds the name of a file without its ending.
+    /// Adds the name of a file without its extension.
     fn stem(&mut self, path: &[u8]) {
         let name = String::from_utf8_lossy(base_name(path)).into_owned();
         self.add(name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem));
     }
 
-    /// Adds the product and what is not generic of a class: `spark master` of `org.apache.spark.deploy.master.Master`.
+    /// Adds the product and the specific words of a class: `spark master` for
+    /// `org.apache.spark.deploy.master.Master`.
     fn class(&mut self, class: &str) {
-        // "app/com.example.Main" is a class of a module.
+        // "app/com.example.Main" is the class of a module.
         let class = class.rsplit('/').next().unwrap_or(class);
         let mut packages: Vec<&str> = class.split('.').collect();
         let simple = packages.pop().unwrap_or(class);
@@ -71,7 +72,7 @@ impl Words {
         self.add(product.copied().unwrap_or_default());
         for word in camel_words(simple).iter().filter(|word| !GENERIC.contains(&word.to_lowercase().as_str()))
         {
-            // "CassandraDaemon" of org.apache.cassandra says it twice.
+            // "CassandraDaemon" of org.apache.cassandra would repeat the product.
             self.add(word);
         }
         if self.0.is_empty() {
@@ -80,7 +81,8 @@ impl Words {
     }
 }
 
-/// `QuorumPeerMain` is `Quorum`, `Peer`, `Main`; `HTTPServer` is `HTTP`, `Server`.
+/// Splits a name in camel case: `QuorumPeerMain` into `Quorum`, `Peer`, `Main`; `HTTPServer` into `HTTP`,
+/// `Server`.
 fn camel_words(text: &str) -> Vec<String> {
     let characters: Vec<char> = text.chars().collect();
     let mut words: Vec<String> = Vec::new();

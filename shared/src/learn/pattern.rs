@@ -1,19 +1,19 @@
-//! Bytes as a regex that matches just them, with the host's own values as variables.
+//! Converts bytes to a regex that matches exactly them, with the host's own values as variables.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use crate::text::printable;
 
-/// Shorter values stand in a command line by accident.
+/// Minimum length of a value; shorter ones appear in command lines by accident.
 const SHORTEST_VALUE: usize = 3;
-/// What every host has; it tells nothing of this one.
+/// Values that every host has, and that do not identify this one.
 const EVERYWHERE: [&str; 4] = ["127.0.0.1", "::1", "0.0.0.0", "localhost"];
 
-/// The names and values that may replace text in a regex.
+/// Names and values that may replace text in a regex.
 #[derive(Clone, Debug)]
 pub(super) struct Variables<'v> {
-    /// The longest value first, so that a home folder is not taken for its parent's.
+    /// Pairs of names and values, the longest value first, so that a home folder is not taken for its parent.
     replaced: Vec<(&'v str, &'v str)>,
 }
 
@@ -28,12 +28,12 @@ impl<'v> Variables<'v> {
         Self { replaced }
     }
 
-    /// For what is to be taken as it stands.
+    /// Creates an empty set, for text that is to stay literal.
     pub(super) fn none() -> Self {
         Self { replaced: Vec::new() }
     }
 
-    /// The variable whose value stands in `text` at `at`, as a whole.
+    /// Returns the variable whose whole value is in `text` at `at`.
     fn at(&self, text: &[u8], at: usize) -> Option<(&'v str, &'v str)> {
         let before = at.checked_sub(1).and_then(|before| text.get(before));
         self.replaced.iter().copied().find(|(_, value)| {
@@ -45,7 +45,7 @@ impl<'v> Variables<'v> {
     }
 }
 
-/// Whether a value with `neighbour` beside it is part of a longer word: `10.0.0.1` in `10.0.0.11`.
+/// Returns true if a value with `neighbour` beside it is part of a longer word: `10.0.0.1` in `10.0.0.11`.
 fn goes_on(value: &str, neighbour: u8) -> bool {
     let more = match value.parse() {
         Ok(IpAddr::V4(_)) => ".",
@@ -58,7 +58,8 @@ fn goes_on(value: &str, neighbour: u8) -> bool {
         || more.as_bytes().contains(&neighbour)
 }
 
-/// A regex with variables (see [`crate::config::RegexTemplate`]) that matches `text`, without anchors.
+/// Returns a regex with variables (see [`crate::config::RegexTemplate`]) that matches `text`, without
+/// anchors.
 pub(super) fn pattern(text: &[u8], variables: &Variables<'_>) -> String {
     let mut pattern = String::new();
     let mut literal = 0;
@@ -69,7 +70,7 @@ pub(super) fn pattern(text: &[u8], variables: &Variables<'_>) -> String {
             continue;
         };
         escape(&text[literal..at], &mut pattern);
-        // A dollar before a variable would make it none: "$${" stands for "${".
+        // A dollar before a variable would escape it: "$${" is a literal "${".
         if pattern.ends_with("\\$") {
             pattern.truncate(pattern.len() - 2);
             pattern.push_str("\\x24");
@@ -83,14 +84,14 @@ pub(super) fn pattern(text: &[u8], variables: &Variables<'_>) -> String {
     pattern
 }
 
-/// Appends what matches `text` literally, in printable characters alone.
+/// Appends a regex that matches `text` literally, in printable characters only.
 fn escape(text: &[u8], pattern: &mut String) {
     for chunk in text.utf8_chunks() {
         for character in chunk.valid().chars() {
             let mut buffer = [0; 4];
             let one = &*character.encode_utf8(&mut buffer);
             match character {
-                // These mean something only within brackets or with the x flag.
+                // Special only within brackets or with the x flag.
                 '-' | '#' | '&' | '~' => pattern.push(character),
                 _ if printable(one) != one => {
                     let _ = write!(pattern, "\\x{{{:x}}}", u32::from(character));

@@ -1,4 +1,4 @@
-//! What is learnt, and that it comes back from a configuration as it was meant.
+//! Tests the proposals, and that they survive a round trip through a configuration.
 
 use proptest::prelude::*;
 
@@ -15,7 +15,7 @@ fn variables() -> Vec<(String, String)> {
         .into()
 }
 
-/// The criteria of the proposal after the way through a configuration.
+/// Returns the criteria of the proposal after a round trip through a configuration.
 fn loaded(proposal: &Proposal) -> Vec<Criterion> {
     let text = format!(
         "{proposal}\n[[environment]]\nname = \"E\"\nvariables = {{ kafka_home = \"/opt/kafka\" }}\n\
@@ -30,7 +30,7 @@ fn loaded(proposal: &Proposal) -> Vec<Criterion> {
     platform.host_config(host, &[]).unwrap().components.remove(0).parts.remove(0).criteria
 }
 
-/// A process of which only the command line is known.
+/// Creates a process of which only the command line is known.
 fn subject(line: &CommandLine) -> Subject<'_> {
     Subject { line, user: None }
 }
@@ -99,7 +99,7 @@ fn the_hosts_address_is_a_variable_and_what_differs_decides() {
     };
     let said = learnt(&worker("10.0.0.1"), &[&worker("10.0.0.11")]);
     assert!(said.contains("{ regex = '^spark://${ip}:7077$' },\n]"), "{said}");
-    // Both addresses are the host's own: only the text itself tells them apart.
+    // Both addresses are the host's own: only the literal text distinguishes them.
     let said = learnt(&worker("10.0.0.1"), &[&worker("fe80::1")]);
     assert!(said.contains(r"regex = '^spark://10\.0\.0\.1:7077$'"), "{said}");
 }
@@ -157,7 +157,7 @@ fn user_is_asked_for_where_the_command_line_does_not_tell() {
     assert!(said.contains("{ regex = '^x$' },\n    { user = \"kafka\" },\n]"), "{said}");
     let criteria = loaded(&proposal);
     assert_eq!(criteria.last().map(|last| (last.kind(), last.text())), Some((CriterionKind::User, "kafka")));
-    // What the command line tells needs no user.
+    // If the command line suffices, the user is not needed.
     let said = learnt(("app x", "kafka"), &[("app y", "mallory")]).unwrap().to_string();
     assert!(!said.contains("user"), "{said}");
     let same = learnt(("app x", "kafka"), &[("app x", "mallory"), ("app x", "kafka")]).unwrap_err();
@@ -201,7 +201,7 @@ fn a_huge_command_line_is_learnt_by_what_is_short() {
     assert!(proposal.to_string().len() < 1000);
 }
 
-/// Arguments that mean something, and bytes that do not.
+/// Generates meaningful arguments, and arbitrary bytes.
 fn argument() -> impl Strategy<Value = Vec<u8>> {
     const KNOWN: [&str; 26] = [
         "java",
@@ -257,7 +257,8 @@ proptest! {
                 }
             }
             Err(inseparable) => {
-                // Only what resembles the target so far as it may be looked at is told as inseparable.
+                // Only processes that resemble the target, as far as it may be examined, are reported as
+                // inseparable.
                 prop_assert!(!inseparable.others.is_empty() || target.is_empty() || inseparable.has_secret);
                 for at in inseparable.others {
                     prop_assert!(inseparable.has_secret || others[at].len() >= target.len());

@@ -1,34 +1,34 @@
-//! Which flags of a command line are followed by a secret.
+//! Flags of command lines that are followed by a secret.
 
 use super::Kind;
 use super::names::names_a_secret;
 
-/// What the short flags of some programs mean.
+/// Meaning of the short flags of some programs.
 struct Program {
-    /// The names of its binaries.
+    /// Names of its binaries.
     names: &'static [&'static str],
-    /// The value of these is a secret: the next word.
+    /// Flags whose value, the next word, is a secret.
     next: &'static [&'static str],
-    /// The value of these is a secret: the rest of the word.
+    /// Flags whose value, the rest of the word, is a secret.
     attached: &'static [&'static str],
-    /// The value of these is `user:password`.
+    /// Flags whose value is `user:password`.
     pair: &'static [&'static str],
-    /// `-p` means something else.
+    /// True if `-p` means something other than a password.
     is_p_harmless: bool,
-    /// Its own flags end with the first word that is none.
+    /// True if its own flags end at the first word that is not a flag.
     is_launcher: bool,
 }
 
-/// A program without any such flag.
+/// Program without any such flag.
 const OTHER: Program =
     Program { names: &[], next: &[], attached: &[], pair: &[], is_p_harmless: true, is_launcher: false };
 
-/// A program that is not known.
+/// Unknown program.
 static UNKNOWN: Program = Program { is_p_harmless: false, ..OTHER };
 
-/// Programs that take secrets by short flags, by their manual pages.
+/// Programs that take secrets in short flags, from their manual pages.
 static PROGRAMS: [Program; 12] = [
-    // The next word after `-p` is the database: a password has to follow at once.
+    // The word after `-p` is the database: a password must be attached to the flag.
     Program {
         names: &[
             "mysql",
@@ -58,7 +58,7 @@ static PROGRAMS: [Program; 12] = [
         ..OTHER
     },
     Program { names: &["7z", "7za", "7zr"], attached: &["-p"], ..OTHER },
-    // `docker login -p`, but `docker run -p 8080:80`.
+    // `docker login -p` takes a password, `docker run -p 8080:80` does not.
     Program { names: &["login"], next: &["-p"], ..OTHER },
     Program { names: &["redis-cli"], next: &["-a"], ..OTHER },
     Program { names: &["mosquitto_pub", "mosquitto_sub", "mosquitto_rr"], next: &["-P"], ..OTHER },
@@ -75,7 +75,7 @@ static PROGRAMS: [Program; 12] = [
     },
     Program { names: &["curl"], pair: &["-u", "--user", "-U", "--proxy-user"], ..OTHER },
     Program { names: &["ab", "http", "https"], pair: &["-A", "-P", "-a"], ..OTHER },
-    // The path of modules; what follows the class is its own.
+    // `-p` is the module path; flags after the class belong to the program that it runs.
     Program { names: &["java"], is_launcher: true, ..OTHER },
     Program {
         names: &[
@@ -127,29 +127,29 @@ static PROGRAMS: [Program; 12] = [
     },
 ];
 
-/// What is shown of a word.
+/// Visible part of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Show,
     Hide,
-    /// Its first so many bytes are shown.
+    /// Only this number of bytes at the beginning is shown.
     HideFrom(usize),
 }
 
-/// What the flag before a word says of it.
+/// Expected value after a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
-    /// It is a secret.
+    /// A secret.
     Secret,
-    /// It is a secret by the flag's name, unless it is a flag itself: the one before was a switch.
+    /// A secret by the flag's name, unless it is itself a flag: then the previous one was a switch.
     Named,
-    /// It is a secret unless it looks like something else.
+    /// A secret, unless it looks like something else.
     Perhaps,
-    /// It is `user:password`.
+    /// A value in the form `user:password`.
     Pair,
 }
 
-/// Reads a command line word by word.
+/// Parser that processes a command line word by word.
 pub(super) struct Flags {
     kind: Kind,
     program: Option<&'static Program>,
@@ -161,7 +161,7 @@ impl Flags {
         Self { kind, program: None, next: None }
     }
 
-    /// Says what is shown of the next word.
+    /// Returns the visible part of the next word.
     pub(super) fn next(&mut self, word: &str) -> Verdict {
         let is_flag = word.starts_with('-') && word.len() > 1;
         match self.next.take() {
@@ -194,7 +194,8 @@ impl Flags {
         Verdict::Show
     }
 
-    /// A word that is no flag may be the program whose flags follow: `sudo -u x mysql -psecret`.
+    /// Processes a word that is not a flag. It may be the program to which later flags belong: `sudo -u x
+    /// mysql -psecret`.
     fn bare(&mut self, word: &str) -> Verdict {
         let name = word.rsplit('/').next().unwrap_or(word);
         let found = PROGRAMS.iter().find(|program| program.names.contains(&name));
@@ -203,12 +204,13 @@ impl Flags {
     }
 }
 
-/// A flag without a value of its own.
+/// Returns true for a flag without an attached value.
 fn is_name(word: &str) -> bool {
     word.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.'))
 }
 
-/// `8080`, `8000-8100`, `8080:80`, `127.0.0.1:8080:80`, `53/udp`: whatever has ports to publish or to listen on.
+/// Returns true for ports to publish or to listen on: `8080`, `8000-8100`, `8080:80`, `127.0.0.1:8080:80`,
+/// `53/udp`.
 fn is_port(word: &str) -> bool {
     let ports = word.trim_end_matches("/tcp").trim_end_matches("/udp");
     let is_number = |text: &str| text.parse::<u16>().is_ok();

@@ -1,4 +1,4 @@
-//! Secrets within a text: names with their values, addresses, headers, and keys that are known by their form.
+//! Secrets within a text: names with their values, URLs, headers, and keys recognized by their format.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -8,21 +8,21 @@ use regex::Regex;
 use super::names::names_a_secret;
 use super::{Kind, MASK};
 
-/// A name and what stands between it and its value: `password=`, `"token": `, `Cookie: `.
+/// Name and the separator before its value: `password=`, `"token": `, `Cookie: `.
 static NAME: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r#"(?P<name>[\w.-]+)(?P<between>\\?["']?\s*(?:=>|[=:])\s*)"#).ok());
-/// A value, which ends where the next one begins.
+/// Value, up to the start of the next one.
 static VALUE: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r#"^(?:\\?"(?:[^"\\]|\\[^"])*(?:\\?"|$)|'[^']*'?|[^\s"'&;,}\]]+)"#).ok());
-/// The value of a header that has several words.
+/// Value of a header, which may have several words.
 static HEADER_VALUE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"^[^"'\r\n]+"#).ok());
-/// `https://user:password@host`.
+/// URL with a password: `https://user:password@host`.
 static ADDRESS: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"(?P<name>[A-Za-z][\w+.-]*://[^\s/:@]*:)\S+@").ok());
-/// `Bearer x`, `Basic x`.
+/// Credentials after an authentication scheme: `Bearer x`, `Basic x`.
 static SCHEME: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"(?i)\b(?P<name>(?:bearer|basic)\s+)[\w+/=.~-]{6,}").ok());
-/// Keys that are known by their form: rta's own tokens, JSON Web Tokens (RFC 7519), those of GitHub, GitLab, Slack and
+/// Keys with a known format: rta's own tokens, JSON Web Tokens (RFC 7519), those of GitHub, GitLab, Slack and
 /// AWS, and private keys in PEM (RFC 7468).
 static FORM: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
@@ -30,21 +30,23 @@ static FORM: LazyLock<Option<Regex>> = LazyLock::new(|| {
     )
     .ok()
 });
-/// An argument that is a name with a secret: all of the rest is it, whatever stands in it.
+/// Argument that consists of a name and a value. If the name indicates a secret, the whole rest is hidden,
+/// whatever it contains.
 static WHOLE: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"(?s)^(?P<name>-{0,2}[\w.-]+)(?:=|:\s)\s*.").ok());
 
-/// How many bytes of an argument are shown which is a name with a secret, such as `--password=...`; `None` if it is not.
+/// Returns the number of bytes to show of an argument that consists of a name and a secret, such as
+/// `--password=...`; `None` for any other argument.
 pub(super) fn is_wholly_secret(argument: &str) -> Option<usize> {
     let Some(whole) = WHOLE.as_ref() else { return Some(0) };
     let found = whole.captures(argument)?;
     let name = found.name("name")?;
-    // The last letter that was matched is the secret's first.
+    // The last matched character is the first of the secret.
     let value = argument[..found.get(0)?.end()].char_indices().next_back()?.0;
     names_a_secret(name.as_str(), Kind::Command).then_some(value)
 }
 
-/// The text with `***` in place of what looks like a secret, flags apart.
+/// Returns the text with `***` in place of likely secrets, apart from those after flags.
 pub(super) fn masked_inline(text: &str, kind: Kind) -> String {
     let text = replaced(&FORM, text, MASK);
     let text = replaced(&SCHEME, &text, "${name}***");
@@ -52,7 +54,7 @@ pub(super) fn masked_inline(text: &str, kind: Kind) -> String {
     named(&text, kind)
 }
 
-/// An expression that is broken would hide nothing, so it hides everything.
+/// Replaces all matches. A regex that does not compile would hide nothing; everything is hidden instead.
 fn replaced<'t>(expression: &LazyLock<Option<Regex>>, text: &'t str, by: &str) -> Cow<'t, str> {
     match expression.as_ref() {
         Some(expression) => expression.replace_all(text, by),
@@ -60,7 +62,8 @@ fn replaced<'t>(expression: &LazyLock<Option<Regex>>, text: &'t str, by: &str) -
     }
 }
 
-/// Hides the values whose names are those of secrets. What another name has may hold one in turn: `opts=password=x`.
+/// Hides the values whose names indicate secrets. Other values are searched too, because they may contain
+/// such a name: `opts=password=x`.
 fn named(text: &str, kind: Kind) -> String {
     let (Some(name), Some(value), Some(header)) = (NAME.as_ref(), VALUE.as_ref(), HEADER_VALUE.as_ref())
     else {

@@ -1,13 +1,14 @@
-//! Command lines and texts without the secrets in them: people put passwords there, and logs and pages are seen by many.
+//! Redaction of secrets in command lines and texts: people put passwords there, and many people see logs and
+//! pages.
 //!
-//! Everything that leaves a host goes through here: [`masked`] for command lines, [`masked_text`] for what programs say.
-//! More may be hidden than is secret.
+//! Everything that leaves a host is redacted here: [`masked`] for command lines, [`masked_text`] for the
+//! output of programs. More may be hidden than is secret.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `names` | which names stand for a secret: `keyStorePassword`, `api-key` |
-//! | `flags` | which flags are followed by one: `--password x`, `mysql -px` |
-//! | `inline` | names with their values within a text, addresses, headers, keys |
+//! | `names` | names that indicate a secret: `keyStorePassword`, `api-key` |
+//! | `flags` | flags that are followed by a secret: `--password x`, `mysql -px` |
+//! | `inline` | secrets within a text: names with values, URLs, headers, keys |
 
 mod flags;
 mod inline;
@@ -20,27 +21,27 @@ use regex::Regex;
 use self::flags::{Flags, Verdict};
 use self::inline::{is_wholly_secret, masked_inline};
 
-/// What stands in place of a secret.
+/// Replacement for a secret.
 const MASK: &str = "***";
 
-/// How a text came to be.
+/// Kind of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A command line, or a part of one.
+    /// Command line, or a part of one.
     Command,
-    /// What a program says, in words.
+    /// Output of a program, in words.
     Prose,
 }
 
-/// A word of a text, with what its quotes hold: `"a b"`, `--x='a b'`, `plain`.
+/// Word of a text, including quoted parts: `"a b"`, `--x='a b'`, `plain`.
 static WORD: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r#"(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"']|["'])+"#).ok());
 
-/// The arguments of a command line, program first, with `***` in place of what looks like a secret.
+/// Returns the arguments of a command line, program first, with `***` in place of likely secrets.
 ///
-/// What follows `-p` is hidden unless it looks like a port (`8080`, `127.0.0.1:8080:80`, `53/udp`) or a path, or unless
-/// the program is known to mean something else by it (`ssh`, `psql`, `mkdir`). Programs that are known to take a
-/// password there (`mongo`, `sshpass`) have it hidden whatever it looks like.
+/// The argument of `-p` is hidden unless it looks like a port (`8080`, `127.0.0.1:8080:80`, `53/udp`) or a
+/// path, or unless the program is known to use it for something else (`ssh`, `psql`, `mkdir`). For programs
+/// that are known to take a password there (`mongo`, `sshpass`), it is always hidden.
 ///
 /// ```
 /// use rta_shared::mask::masked;
@@ -54,19 +55,19 @@ pub fn masked<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Vec<String> {
         Verdict::HideFrom(at) => format!("{}{MASK}", &argument[..at]),
         Verdict::Show => match is_wholly_secret(argument) {
             Some(at) => format!("{}{MASK}", &argument[..at]),
-            // Perhaps a command within a command: `sh -c "app --password x"`.
+            // Possibly a command within a command: `sh -c "app --password x"`.
             None => masked_line(argument, Kind::Command),
         },
     };
     arguments.into_iter().map(mask).collect()
 }
 
-/// A command line as one text for people, with `***` in place of what looks like a secret.
+/// Returns a command line as one text for people, with `***` in place of likely secrets.
 pub fn masked_command<'a>(arguments: impl IntoIterator<Item = &'a str>) -> String {
     masked(arguments).join(" ")
 }
 
-/// A text that a program wrote, such as a line of its log, with `***` in place of what looks like a secret.
+/// Returns the output of a program, such as a line of its log, with `***` in place of likely secrets.
 ///
 /// ```
 /// use rta_shared::mask::masked_text;
@@ -78,11 +79,11 @@ pub fn masked_text(text: &str) -> String {
 
 fn masked_line(text: &str, kind: Kind) -> String {
     let text = masked_inline(text, kind);
-    // Only flags are left to be found, and flags have a dash.
+    // Only flags remain to be found, and these contain a dash.
     if !text.contains('-') || !text.contains(char::is_whitespace) {
         return text;
     }
-    // An expression that is broken would hide nothing, so it hides everything.
+    // A regex that does not compile would hide nothing; hide everything instead.
     let Some(word) = WORD.as_ref() else { return MASK.to_owned() };
     let mut flags = Flags::new(kind);
     let mut shown = String::with_capacity(text.len());

@@ -1,8 +1,8 @@
-//! Which names stand for a secret.
+//! Names that indicate a secret.
 
 use super::Kind;
 
-/// Words that are a secret's name, also within a longer word: `dbpassword`, `AuthToken`.
+/// Words that indicate a secret, also within a longer word: `dbpassword`, `AuthToken`.
 const WITHIN: [&str; 12] = [
     "password",
     "passwd",
@@ -17,17 +17,18 @@ const WITHIN: [&str; 12] = [
     "privatekey",
     "authorization",
 ];
-/// Words that are one only by themselves.
+/// Words that indicate a secret only as a whole word.
 const ALONE: [&str; 10] =
     ["pass", "pw", "pwd", "psw", "cred", "cookie", "passin", "passout", "signature", "sessionid"];
-/// Words that are one at the end of a longer word, such as `storepass` and `dbpwd`, with the words that only look so.
+/// Words that indicate a secret at the end of a longer word, such as `storepass` and `dbpwd`; and ordinary
+/// words with the same ending.
 const ENDINGS: [&str; 3] = ["pass", "pwd", "pw"];
 const NO_PASSWORDS: [&str; 7] =
     ["bypass", "compass", "trespass", "overpass", "underpass", "surpass", "encompass"];
-/// Words before `key` that make it one which opens something.
+/// Words before `key` with which the key is a secret.
 const KEYS: [&str; 10] =
     ["api", "access", "private", "secret", "encryption", "signing", "account", "storage", "shared", "master"];
-/// Last words that say something about a secret, which is not the secret: `--password-file /etc/rta/password`,
+/// Last words of names that describe a secret without being it: `--password-file /etc/rta/password`,
 /// `TokenService.java:7`.
 const ABOUT: [&str; 25] = [
     "file",
@@ -60,7 +61,7 @@ const ABOUT: [&str; 25] = [
 /// Returns true if a value with this name is likely to be a secret: `-Djavax.net.ssl.keyStorePassword`, `API_KEY`.
 pub(super) fn names_a_secret(name: &str, kind: Kind) -> bool {
     let trimmed = name.trim_start_matches('-');
-    // The variable of a shell that holds its directory.
+    // Shell variable with the working directory.
     if matches!(trimmed, "PWD" | "OLDPWD") {
         return false;
     }
@@ -73,19 +74,20 @@ fn are_of_a_secret(words: &[String], kind: Kind) -> bool {
         return false;
     }
     let is_one = |word: &String| {
-        // `tokens` are, too; `pass` and `access` are no plurals.
+        // Plurals such as `tokens` count; `pass` and `access` are not plurals.
         let word = word.strip_suffix('s').filter(|word| !word.ends_with('s')).unwrap_or(word);
         ALONE.contains(&word)
             || WITHIN.iter().any(|secret| word.contains(secret))
             || ENDINGS.iter().any(|ending| word.ends_with(ending)) && !NO_PASSWORDS.contains(&word)
     };
     let opens = |pair: &[String]| matches!(pair, [of, key] if key == "key" && KEYS.contains(&of.as_str()));
-    // Alone it is a key of whatever map in what programs say.
+    // In the output of programs, a `key` alone may be that of any map.
     let is_key = words.len() == 1 && last == "key" && kind == Kind::Command;
     words.iter().any(is_one) || words.windows(2).any(opens) || is_key || last == "auth"
 }
 
-/// The name without the dashes, and without the letter of an option that sets a property: `-Dpass`, `-J-Dpass`.
+/// Returns the name without its dashes and without the letter of an option that sets a property: `-Dpass`,
+/// `-J-Dpass`.
 fn property(name: &str) -> &str {
     let mut name = name;
     while let Some(rest) = name.strip_prefix('-') {
@@ -97,7 +99,7 @@ fn property(name: &str) -> &str {
     name
 }
 
-/// The words of a name in lower case: `keyStore_Password` has `key`, `store` and `password`.
+/// Returns the words of a name in lower case: `key`, `store` and `password` for `keyStore_Password`.
 fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut was_lower = false;

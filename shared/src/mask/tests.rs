@@ -1,6 +1,6 @@
 use super::*;
 
-/// Each line and what is shown of it; what is hidden holds `s3cret`.
+/// Checks each line against its redacted form; the secret in it is `s3cret`.
 #[track_caller]
 fn assert_masked(rows: &[(&str, &str)]) {
     for (line, expected) in rows {
@@ -48,7 +48,7 @@ fn secrets_are_hidden_wherever_they_stand() {
         ("https://ann:s3/cret@h", "https://ann:***@h"),
         ("https://ann:p@s3cret@h", "https://ann:***@h"),
         ("pass:s3cret", "pass:***"),
-        // What is none stays.
+        // Text without a secret is unchanged.
         ("-H", "-H"),
         ("/opt/java", "/opt/java"),
         ("kafka.Kafka", "kafka.Kafka"),
