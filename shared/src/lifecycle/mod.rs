@@ -1,10 +1,10 @@
-//! The life of a long-running program: tasks that are owned, signals, and what a supervisor is told.
+//! Lifecycle of a long-running program: owned tasks, signals, and notifications to the supervisor.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`tasks`] | tasks whose end ends the program, and heartbeats that show that they work |
-//! | [`signals`] | an end within a few seconds after SIGTERM, whatever hangs |
-//! | `systemd` | readiness and the watchdog of systemd |
+//! | [`tasks`] | tasks whose failure ends the program, and heartbeats that prove their progress |
+//! | [`signals`] | shutdown within a few seconds after SIGTERM, whatever hangs |
+//! | `systemd` | readiness and watchdog notifications to systemd |
 
 pub mod signals;
 mod systemd;

@@ -1,4 +1,4 @@
-//! Ending a program on SIGTERM or SIGINT, within a few seconds whatever hangs.
+//! Ends a program on SIGTERM or SIGINT within a few seconds, whatever hangs.
 
 use std::io;
 use std::time::Duration;
@@ -8,18 +8,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::systemd;
 
-/// Time that an orderly end may take. Together with the last log lines it is less than the 5 s after which people, and
-/// the scripts that they write, lose patience.
+/// Time limit for an orderly shutdown. Together with writing the last log lines it is below the 5 s after
+/// which people and their scripts lose patience.
 pub const LONGEST_END: Duration = Duration::from_secs(4);
 
-/// Cancels `shutdown` on SIGTERM or SIGINT. `end_now` is called [`LONGEST_END`] after `shutdown` was cancelled, by
-/// whatever: it is to end the process, whose orderly end hangs.
+/// Cancels `shutdown` on SIGTERM or SIGINT. [`LONGEST_END`] after `shutdown` was cancelled, by whatever
+/// cause, calls `end_now`, which must end the process because its orderly shutdown hangs.
 ///
-/// The signals are handled in a thread with a runtime of its own, so that a blocked runtime of the program holds up
-/// nothing. They are caught when this returns.
+/// The signals are handled in a thread with its own runtime, so that a blocked runtime of the program delays
+/// nothing. The handlers are installed when this returns.
 ///
 /// # Errors
-/// Returns an error if the signals cannot be caught.
+/// Returns an error if the handlers cannot be installed.
 pub fn end_on_signals(
     shutdown: CancellationToken,
     end_now: impl FnOnce() + Send + 'static,

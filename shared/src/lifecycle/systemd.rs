@@ -1,25 +1,26 @@
-//! What systemd is told of a program that it supervises (`sd_notify(3)`); without systemd all of it does nothing.
+//! Notifications to systemd about a program that it supervises (`sd_notify(3)`); without systemd they have no
+//! effect.
 
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// Tells systemd that the program is ready.
+/// Notifies systemd that the program is ready.
 pub(super) fn notify_ready() {
     notify(&[NotifyState::Ready]);
 }
 
-/// Tells systemd that the program is ending.
+/// Notifies systemd that the program is ending.
 pub(super) fn notify_stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
-/// Tells systemd that the program works.
+/// Notifies systemd that the program works.
 pub(super) fn notify_watchdog() {
     notify(&[NotifyState::Watchdog]);
 }
 
-/// Returns true if systemd restarts the program unless it hears of it again and again.
+/// Returns true if systemd restarts the program unless it receives watchdog notifications regularly.
 pub(super) fn has_watchdog() -> bool {
     sd_notify::watchdog_enabled().is_some_and(|period| period > Duration::ZERO)
 }

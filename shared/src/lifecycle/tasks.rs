@@ -1,8 +1,8 @@
-//! Owned tasks: none ends unnoticed, and each of the important ones shows that it works.
+//! Owned tasks: none ends unnoticed, and important ones prove their progress by a heartbeat.
 //!
-//! A task that panics leaves what it was responsible for as it was, for ever. So every long-running task of a program
-//! is spawned here: if one panics, or ends before the program does, [`OwnedTasks::failed`] resolves, the program ends
-//! with its message, and whoever supervises the program starts it again.
+//! A task that panics leaves its part of the program in its last state forever. So every long-running task is
+//! spawned here: if one panics, or ends before the program does, [`OwnedTasks::failed`] resolves, the program
+//! ends with its message, and its supervisor restarts it.
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,11 +18,12 @@ use super::systemd;
 use crate::impairment::{ImpairedPart, ImpairmentList};
 use crate::logging;
 
-/// How often heartbeats are looked at. They are counted in these steps, not in seconds: a suspended program is not late.
+/// Interval between two checks of the heartbeats. Misses are counted in these steps, not in seconds, so that
+/// a suspended program is not late.
 const STEP: Duration = Duration::from_secs(1);
-/// Steps without a heartbeat after which a task counts as stalled.
+/// Number of steps without a heartbeat after which a task counts as stalled.
 const STALLED: u32 = 10;
-/// Steps without a heartbeat after which the program ends.
+/// Number of steps without a heartbeat after which the program ends.
 const GIVEN_UP: u32 = 60;
 
 /// The long-running tasks of a program; clones share them.
@@ -32,17 +33,17 @@ pub struct OwnedTasks(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     shutdown: CancellationToken,
-    /// Why the program has to end.
+    /// Reason why the program must end.
     failure: watch::Sender<Option<String>>,
     heartbeats: Mutex<Vec<Watched>>,
 }
 
-/// A heartbeat as it is watched.
+/// Heartbeat with the result of its last check.
 #[derive(Debug)]
 struct Watched {
     name: &'static str,
     beats: Heartbeat,
-    /// The number of beats seen last, and for how many steps it has been that.
+    /// Number of beats at the last check, and number of steps for which it has not changed.
     seen: u64,
     missed: u32,
 }
@@ -52,20 +53,21 @@ struct Watched {
 pub struct Heartbeat(Arc<AtomicU64>);
 
 impl Heartbeat {
-    /// Shows that the task works. It is to be called at least once a second.
+    /// Proves that the task makes progress. It must be called at least once a second.
     pub fn beat(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 impl OwnedTasks {
-    /// Creates an empty set. Tasks may end from the time on when `shutdown` is cancelled.
+    /// Creates an empty set. Once `shutdown` is cancelled, tasks may end.
     pub fn new(shutdown: CancellationToken) -> Self {
         let failure = watch::Sender::new(None);
         Self(Arc::new(Inner { shutdown, failure, heartbeats: Mutex::default() }))
     }
 
-    /// Spawns a task that runs until the shutdown, when it is dropped. It fails the program if it panics or ends before.
+    /// Spawns a task that runs until the shutdown, when it is dropped. The program fails if the task panics
+    /// or ends before.
     pub fn spawn(
         &self,
         name: &'static str,
@@ -77,7 +79,8 @@ impl OwnedTasks {
         })
     }
 
-    /// Spawns a task that itself ends at the shutdown. It fails the program if it panics or ends before.
+    /// Spawns a task that ends by itself at the shutdown. The program fails if the task panics or ends
+    /// before.
     pub fn spawn_to_end(
         &self,
         name: &'static str,
@@ -96,20 +99,20 @@ impl OwnedTasks {
         TaskGuard { tasks: self.clone(), name, may_end: false }
     }
 
-    /// Creates the heartbeat of a task; from now on it has to beat.
+    /// Creates the heartbeat of a task, which must beat from now on.
     pub fn heartbeat(&self, name: &'static str) -> Heartbeat {
         let beats = Heartbeat::default();
         self.heartbeats().push(Watched { name, beats: beats.clone(), seen: 0, missed: 0 });
         beats
     }
 
-    /// Resolves with why the program has to end, as a sentence.
+    /// Resolves with the reason why the program must end, as a sentence.
     pub async fn failed(&self) -> String {
         let mut failure = self.0.failure.subscribe();
         let found = failure.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone());
         match found {
             Some(failure) => failure,
-            // The sender lives as long as this does.
+            // The sender lives as long as `self`.
             None => std::future::pending().await,
         }
     }
@@ -117,7 +120,7 @@ impl OwnedTasks {
     /// Returns Ok if every task works.
     ///
     /// # Errors
-    /// Returns a sentence if one has failed, or has stalled.
+    /// Returns a sentence if a task has failed or stalled.
     pub fn health(&self) -> Result<(), String> {
         if let Some(failure) = &*self.0.failure.borrow() {
             return Err(failure.clone());
@@ -129,11 +132,11 @@ impl OwnedTasks {
         }
     }
 
-    /// Tells systemd that the program is ready, and watches heartbeats from now on, in a thread of its own: systemd's
-    /// watchdog is told as long as all is well, and `impairments` has what is not.
+    /// Notifies systemd that the program is ready, and checks heartbeats from now on, in a dedicated thread:
+    /// it notifies systemd's watchdog while all tasks work, and reports failures to `impairments`.
     ///
     /// # Errors
-    /// Returns an error if the thread cannot be made.
+    /// Returns an error if the thread cannot be created.
     pub fn watch(&self, impairments: ImpairmentList) -> std::io::Result<()> {
         let tasks = self.clone();
         systemd::notify_ready();
@@ -157,7 +160,7 @@ impl OwnedTasks {
         Ok(())
     }
 
-    /// Looks whether each heartbeat has beaten since the last step.
+    /// Checks whether each heartbeat has beaten since the last step.
     fn step(&self) {
         let mut heartbeats = self.heartbeats();
         for watched in heartbeats.iter_mut() {
@@ -184,7 +187,7 @@ impl OwnedTasks {
     }
 }
 
-/// Guard of an owned task or thread: it fails the program if it is dropped by a panic, or too early.
+/// Guard of an owned task or thread: dropping it by a panic, or too early, fails the program.
 #[derive(Debug)]
 pub struct TaskGuard {
     tasks: OwnedTasks,
@@ -193,7 +196,7 @@ pub struct TaskGuard {
 }
 
 impl TaskGuard {
-    /// Lets the task end before the program does; only a panic fails the program from now on.
+    /// Allows the task to end before the program does; from now on only a panic fails the program.
     pub fn may_end(mut self) -> Self {
         self.may_end = true;
         self
@@ -210,7 +213,7 @@ impl Drop for TaskGuard {
     }
 }
 
-/// Does blocking `work` off the runtime, and passes a panic of it on to the caller.
+/// Runs blocking `work` outside the runtime, and propagates its panic to the caller.
 pub async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,

@@ -1,4 +1,4 @@
-//! Which path a program serves, and where a caller looks for it.
+//! Paths of local sockets: which one a program serves, and where clients look for it.
 
 use std::env;
 use std::ffi::OsString;
@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 
 use super::listener::LocalSocket;
 
-/// Folder of the sockets of the programs that serve a whole host.
+/// Folder for the sockets of programs that serve a whole host.
 const HOST_FOLDER: &str = "/run/rta";
 
-/// Socket that a program is told to serve.
+/// Socket that a program is configured to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SocketChoice {
-    /// The first of [`default_paths`] that can be had; none is no error.
+    /// The first usable path of [`default_paths`]; it is not an error if there is none.
     Default,
-    /// This one; that it cannot be had is an error.
+    /// This path; it is an error if it is not usable.
     Path(PathBuf),
-    /// None.
+    /// No socket.
     Off,
 }
 
@@ -31,26 +31,26 @@ impl From<Option<PathBuf>> for SocketChoice {
     }
 }
 
-/// Paths at which the program `name` ("agent", "aggregator") serves and is looked for, the best first: that of
-/// the host, then that of the user's session.
+/// Returns the paths at which the program `name` ("agent", "aggregator") serves and at which clients look for
+/// it, in order of preference: that of the host, then that of the user's session.
 pub fn default_paths(name: &str) -> Vec<PathBuf> {
     paths_with(name, env::var_os("XDG_RUNTIME_DIR"))
 }
 
 fn paths_with(name: &str, runtime: Option<OsString>) -> Vec<PathBuf> {
     let file = format!("{name}.sock");
-    // The specification of base directories has a relative path ignored.
+    // The XDG Base Directory Specification requires relative paths to be ignored.
     let session = runtime.map(PathBuf::from).filter(|folder| folder.is_absolute());
     let session = session.map(|folder| folder.join("rta").join(&file));
     [Path::new(HOST_FOLDER).join(&file)].into_iter().chain(session).collect()
 }
 
 impl SocketChoice {
-    /// Binds the socket of the program `name`. `None`: it is off, or none of the default paths can be had, which is
+    /// Binds the socket of the program `name`. `None`: it is off, or no default path is usable, which is
     /// logged.
     ///
     /// # Errors
-    /// Returns a sentence if the path that was asked for cannot be had.
+    /// Returns a sentence if an explicit path is not usable.
     pub async fn bind(&self, name: &str) -> Result<Option<LocalSocket>, String> {
         match self {
             Self::Off => Ok(None),

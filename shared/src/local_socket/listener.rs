@@ -1,4 +1,4 @@
-//! The socket itself: its file, its lock, its connections.
+//! Listener of a local socket: its file, its lock, its connections.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
@@ -22,37 +22,37 @@ use super::user::{LOCAL_GROUP, LocalUser};
 use crate::places::{Place, Places};
 use crate::tls::Bounds;
 
-/// Read and write for the owner and the group; the server checks the caller once more.
+/// Mode of the socket: read and write for the owner and the group. The server checks the caller again.
 const MODE: u32 = 0o660;
-/// Mode of a folder that is made for the socket: others may pass, and change nothing.
+/// Mode of a folder that is created for the socket: others may enter it, but not change it.
 const FOLDER_MODE: u32 = 0o755;
-/// Connections that the server has not taken yet; it takes each at once.
+/// Capacity of the queue of accepted connections; the server takes each at once.
 const WAITING: usize = 64;
-/// Pause after a connection could not be accepted, for example for want of file descriptors.
+/// Pause after a failed accept, for example for lack of file descriptors.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Time limit for looking up a user: a directory service may hang.
+/// Time limit for looking up a user, because a directory service may hang.
 const LOOK_UP: Duration = Duration::from_secs(5);
-/// A connection whose other end takes in nothing for this long is ended.
+/// Time after which a connection is closed if its other end reads nothing.
 const STUCK: Duration = Duration::from_secs(60);
 
-/// A Unix socket that a program serves. Its file is removed when this is dropped.
+/// Unix socket that a program serves. Its file is removed when this is dropped.
 #[derive(Debug)]
 pub struct LocalSocket {
     listener: UnixListener,
     path: PathBuf,
-    /// Device and inode of the socket's file, which tell it from one that took its place.
+    /// Device and inode of the socket's file, which distinguish it from a later file at the same path.
     identity: (u64, u64),
-    /// Held as long as the socket is served: no two programs serve one path.
+    /// Lock that is held as long as the socket is served, so that two programs never serve the same path.
     _lock: File,
 }
 
 impl LocalSocket {
-    /// Serves `path` for [`LOCAL_GROUP`] where the host has that group, else for the process's own group. A missing
-    /// folder is made; the file of a program that has ended is replaced.
+    /// Serves `path` for [`LOCAL_GROUP`] if the host has that group, otherwise for the process's own group. A
+    /// missing folder is created; the file of a program that has ended is replaced.
     ///
     /// # Errors
-    /// Returns a sentence that names the path: another instance serves it, something that is no socket is there, or
-    /// it cannot be made.
+    /// Returns a sentence that names the path if another instance serves it, if a file that is not a socket
+    /// is there, or if the socket cannot be created.
     pub async fn bind(path: &Path) -> Result<Self, String> {
         let failed = |why: &str| format!("the socket {} {why}", path.display());
         let broken = |error: io::Error| failed(&format!("cannot be made: {error}"));
@@ -67,13 +67,15 @@ impl LocalSocket {
             Ok(found) if !found.file_type().is_socket() => {
                 return Err(failed("is not made: a file that is no socket is there"));
             }
-            // One that holds no lock is not of this program; who answers is not replaced.
+            // A server without a lock is another program; its socket is not replaced while it accepts
+            // connections.
             Ok(_) if is_answered(path).await => {
                 return Err(failed("is served by another program; end that first"));
             }
             Ok(_) | Err(_) => {}
         }
-        // Made beside its place with its final mode, and then put there: nobody finds a half-made one.
+        // Created next to its path with its final mode, and then renamed, so that no client finds it
+        // half-made.
         let fresh = with_suffix(path, "~");
         match fs::remove_file(&fresh) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(broken(error)),
@@ -90,12 +92,13 @@ impl LocalSocket {
         Ok(Self { listener, path: path.to_owned(), identity: (made.dev(), made.ino()), _lock: lock })
     }
 
-    /// The socket's path.
+    /// Returns the path of the socket.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The connections to it, until the stream is dropped; `bounds.of_one_address` is how many one user may have.
+    /// Returns the connections to the socket, until the stream is dropped; `bounds.of_one_address` limits
+    /// those of one user.
     pub fn connections(self, bounds: Bounds) -> ReceiverStream<io::Result<LocalConnection>> {
         let (taken, connections) = mpsc::channel(WAITING);
         tokio::spawn(accept(self, bounds, taken));
@@ -108,7 +111,7 @@ impl Drop for LocalSocket {
         let is_own =
             fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity);
         if is_own {
-            // A file that stays is replaced by the next instance.
+            // The next instance replaces a remaining file.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -122,7 +125,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 fn make_folder(folder: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
-        // The process's mask may have taken rights away.
+        // The process's umask may have removed permissions.
         Ok(()) => fs::set_permissions(folder, Permissions::from_mode(FOLDER_MODE)),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
@@ -136,7 +139,7 @@ fn lock(path: &Path) -> Result<File, TryLockError> {
     Ok(file)
 }
 
-/// Whether somebody accepts connections at `path`. One whose queue is full does not refuse.
+/// Returns true if a program accepts connections at `path`. A full queue does not count as refusal.
 async fn is_answered(path: &Path) -> bool {
     match UnixStream::connect(path).await {
         Ok(_) => true,
@@ -144,7 +147,7 @@ async fn is_answered(path: &Path) -> bool {
     }
 }
 
-/// Gives the socket to [`LOCAL_GROUP`], as far as that group exists and the process may.
+/// Changes the socket's group to [`LOCAL_GROUP`], if that group exists and the process has the permission.
 fn give_to_group(path: &Path) {
     let Some(group) = Group::from_name(LOCAL_GROUP).ok().flatten() else { return };
     if let Err(error) = chown(path, None, Some(group.gid.as_raw())) {
@@ -183,13 +186,13 @@ async fn accept(socket: LocalSocket, bounds: Bounds, taken: mpsc::Sender<io::Res
                     return;
                 }
             };
-            // An error says that the server has ended.
+            // An error means that the server has ended.
             let _ = taken.send(Ok(LocalConnection::new(stream, user, bounds, place))).await;
         });
     }
 }
 
-/// One connection to a local socket.
+/// Connection to a local socket.
 #[derive(Debug)]
 pub struct LocalConnection {
     stream: Pin<Box<TimeoutStream<UnixStream>>>,
@@ -205,7 +208,7 @@ impl LocalConnection {
         Self { stream: Box::pin(stream), user, _place: place }
     }
 
-    /// The user at the other end.
+    /// Returns the user at the other end.
     pub fn user(&self) -> &LocalUser {
         &self.user
     }

@@ -1,10 +1,11 @@
-//! Unix sockets for callers on the same host, who are known by their user (`SO_PEERCRED`, unix(7)).
+//! Unix sockets for callers on the same host, who are authenticated by peer credentials (`SO_PEERCRED`,
+//! unix(7)).
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`choice`] | which path a program serves, and where a caller looks |
-//! | [`listener`] | the socket itself: its file, its lock, its connections |
-//! | [`user`] | the user at the other end, and whether they may act |
+//! | [`choice`] | paths that programs serve and clients look for |
+//! | [`listener`] | listener: socket file, lock, connections |
+//! | [`user`] | user at the other end, and their group membership |
 
 pub mod choice;
 pub mod listener;

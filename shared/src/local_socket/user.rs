@@ -5,22 +5,22 @@ use std::fmt;
 
 use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist};
 
-/// Group whose members may act through the local sockets.
+/// Group whose members may perform actions through the local sockets.
 pub const LOCAL_GROUP: &str = "rta";
 
-/// User at the other end of a local socket, by the kernel's account.
+/// User at the other end of a local socket, as reported by the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalUser {
-    /// User ID in the server's own user namespace.
+    /// UID in the server's own user namespace.
     pub uid: u32,
-    /// Login name; empty where the host knows none.
+    /// Login name; empty if the host has none.
     pub name: String,
-    /// Whether this is root, the server's own user, or a member of [`LOCAL_GROUP`]: those who may act.
+    /// True for root, the server's own user, and members of [`LOCAL_GROUP`], who may perform actions.
     pub is_member: bool,
 }
 
 impl LocalUser {
-    /// Looks up the user with these IDs. It asks the host's user database, which may be slow.
+    /// Looks up the user with these IDs. This queries the host's user database, which may be slow.
     pub fn look_up(uid: u32, gid: u32) -> Self {
         let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
         let is_member = uid == 0 || uid == geteuid().as_raw() || is_in_group(user.as_ref(), gid);
@@ -29,7 +29,7 @@ impl LocalUser {
 }
 
 impl fmt::Display for LocalUser {
-    /// `ann (uid 1000)`; `uid 1000` where the host knows no name.
+    /// Writes `ann (uid 1000)`, or `uid 1000` if the host has no name for the user.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name.as_str() {
             "" => write!(f, "uid {}", self.uid),
@@ -38,9 +38,9 @@ impl fmt::Display for LocalUser {
     }
 }
 
-/// Whether a user, whose process has the group `gid`, is in [`LOCAL_GROUP`] by the host's group database. The mode
-/// of the socket's file asks the process's groups; both have to agree, so that somebody who was taken out of the
-/// group loses their rights at once.
+/// Returns true if the group database of the host lists a user, whose process has the group `gid`, in
+/// [`LOCAL_GROUP`]. The mode of the socket's file is checked against the groups of the process; both checks
+/// must pass, so that a user who is removed from the group loses access at once.
 fn is_in_group(user: Option<&User>, gid: u32) -> bool {
     let Some(group) = Group::from_name(LOCAL_GROUP).ok().flatten().map(|group| group.gid) else {
         return false;

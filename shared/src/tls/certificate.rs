@@ -1,4 +1,4 @@
-//! What a certificate says.
+//! Content of certificates.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -14,56 +14,57 @@ use crate::text::{counted, printable};
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// How often the certificates in use are looked at: whether they end soon, and whether renewed ones are right.
+/// Interval between two checks of the certificates in use: whether they expire soon, and whether renewed ones
+/// are valid.
 pub const EXPIRY_LOOK: Duration = Duration::from_secs(5);
 
-/// How many days ahead of its end a certificate is worth a warning.
+/// Number of days before its expiry from which a certificate causes a warning.
 pub const WARN_DAYS: i64 = 30;
 
-/// What of a certificate matters to rta.
+/// Content of a certificate that rta uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
-    /// The common name of its subject; empty: none.
+    /// Common name of the subject; empty if there is none.
     pub name: String,
-    /// The DNS names that it is for.
+    /// DNS names for which it is valid.
     pub dns: Vec<String>,
-    /// The addresses that it is for.
+    /// IP addresses for which it is valid.
     pub ip: Vec<IpAddr>,
-    /// It may prove who a server is.
+    /// True if it may authenticate a server.
     pub for_servers: bool,
-    /// It may prove who a client is.
+    /// True if it may authenticate a client.
     pub for_clients: bool,
-    /// It signs others.
+    /// True if it may sign other certificates.
     pub is_ca: bool,
-    /// The moment from which it holds.
+    /// Start of its validity.
     pub not_before: Timestamp,
-    /// The moment after which it does not hold any more.
+    /// End of its validity.
     pub not_after: Timestamp,
 }
 
-/// Who the other end of a connection has proved to be.
+/// Authenticated identity of the other end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// A person, or a machine.
+    /// Kind of the identity: a person, or a machine.
     pub kind: IdentityKind,
-    /// The certificate's common name.
+    /// Common name of the certificate.
     pub name: String,
 }
 
-/// What a certificate was made for.
+/// Kind of the holder of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdentityKind {
-    /// A person's or a script's: it can only ask.
+    /// Person or script, which can only be a client.
     User,
-    /// A machine's: it also serves. What a stolen one of these can do is kept small.
+    /// Machine, which is also a server. The rights of such a certificate are limited, in case it is stolen.
     Host,
 }
 
 impl Certificate {
-    /// What a certificate says; nothing of it is verified.
+    /// Parses a certificate without verifying it.
     ///
     /// # Errors
-    /// Bytes that are no certificate.
+    /// Returns an error if the bytes are not a certificate.
     pub fn parse(der: &[u8]) -> Result<Self, String> {
         let (_, parsed) =
             X509Certificate::from_der(der).map_err(|error| format!("no certificate: {error}"))?;
@@ -92,30 +93,30 @@ impl Certificate {
         })
     }
 
-    /// The first certificate of a PEM file.
+    /// Reads the first certificate of a PEM file.
     ///
     /// # Errors
-    /// A sentence: a file that cannot be read, or holds none.
+    /// Returns a sentence if the file cannot be read, or contains no certificate.
     pub fn read(path: &Path) -> Result<Self, String> {
         let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
         let der = CertificateDer::from_pem_file(path).map_err(|error| told(&error))?;
         Self::parse(&der).map_err(|error| told(&error))
     }
 
-    /// Every certificate of a PEM file.
+    /// Reads all certificates of a PEM file.
     ///
     /// # Errors
-    /// A sentence: a file that cannot be read, or of which one is none.
+    /// Returns a sentence if the file cannot be read, or if one of its certificates is invalid.
     pub fn read_all(path: &Path) -> Result<Vec<Self>, String> {
         certificates(path)?.iter().map(|der| Self::parse(der)).collect()
     }
 
-    /// Whole days from `now` until it does not hold any more; negative when that has passed.
+    /// Returns the number of whole days from `now` until it expires; negative after that.
     pub fn days_left(&self, now: Timestamp) -> i64 {
         days_left(self.not_after, now)
     }
 
-    /// Whom it names.
+    /// Returns the identity of the holder.
     pub fn identity(&self) -> Identity {
         let kind = if self.for_servers { IdentityKind::Host } else { IdentityKind::User };
         Identity { kind, name: self.name.clone() }
@@ -126,7 +127,7 @@ fn days_left(ends: Timestamp, now: Timestamp) -> i64 {
     (ends.as_second() - now.as_second()).div_euclid(DAY)
 }
 
-/// What is to be said of a certificate that ends at this moment: `ends in 12 days`, `ended 3 days ago`.
+/// Describes the expiry of a certificate: `ends in 12 days`, `ended 3 days ago`.
 pub fn end(ends: Timestamp, now: Timestamp) -> String {
     let days = |days: i64| counted(usize::try_from(days).unwrap_or_default(), "day");
     match days_left(ends, now) {
@@ -135,7 +136,8 @@ pub fn end(ends: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// Whether one that ends at this moment is worth a warning: [`WARN_DAYS`] before that, and ever after.
+/// Returns true if a certificate with this expiry causes a warning: from [`WARN_DAYS`] days before, and also
+/// after that.
 pub fn is_ending(ends: Timestamp, now: Timestamp) -> bool {
     days_left(ends, now) <= WARN_DAYS
 }

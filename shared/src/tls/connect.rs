@@ -1,4 +1,4 @@
-//! The asking end.
+//! Client side of TLS.
 
 use std::io;
 use std::sync::Arc;
@@ -16,31 +16,31 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use super::files::{Material, Renewed, TlsFiles, TlsPem, provider};
 use super::verify::AnyOfNames;
 
-/// Who a program says that it is to the servers that it asks, and whom it believes.
+/// TLS settings of a client: its own certificate, and the CA that it trusts.
 #[derive(Clone, Debug)]
 pub struct Asking {
     material: Arc<Renewed<ClientConfigs>>,
 }
 
-/// What of a client's configuration is the same for every server.
+/// Parts of a client's configuration that are the same for every server.
 #[derive(Debug)]
 struct ClientConfigs {
     plain: ClientConfig,
     of_the_ca: Arc<WebPkiServerVerifier>,
 }
 
-/// A server that is asked by TLS.
+/// Server to connect to over TLS.
 #[derive(Clone, Debug)]
 pub struct Target {
     host: String,
     port: u16,
-    /// The names that its certificate may have; one of them is enough.
+    /// Names that its certificate may have; one of them is enough.
     names: Vec<ServerName<'static>>,
 }
 
 impl Target {
-    /// The server at an address `https://host:port`, which has to prove that it is that host, or one of `names`.
-    /// `None`: it is no such address.
+    /// Creates the target for an address `https://host:port`. The server must authenticate as that host, or
+    /// as one of `names`. `None` if the address is invalid.
     pub fn new(address: &str, names: &[&str]) -> Option<Self> {
         let uri: Uri = address.parse().ok()?;
         let host = uri.host()?;
@@ -52,27 +52,30 @@ impl Target {
 }
 
 impl Asking {
+    /// Creates the settings from files, which are re-read when they change.
+    ///
     /// # Errors
-    /// A sentence: files that are missing or broken.
+    /// Returns a sentence if files are missing or invalid.
     pub fn new(files: TlsFiles) -> Result<Self, String> {
         Ok(Self { material: Arc::new(Renewed::new(files, client_configs)?) })
     }
 
-    /// Asks by certificates that are in no file.
+    /// Creates the settings from certificates in memory.
     ///
     /// # Errors
-    /// Returns a sentence if these cannot be used.
+    /// Returns a sentence if these are invalid.
     pub fn in_memory(pem: &TlsPem) -> Result<Self, String> {
         Ok(Self { material: Arc::new(Renewed::fixed(client_configs(pem.read()?)?)) })
     }
 
-    /// Returns why changed files are not used, as a sentence; `None` where they are. It may read files.
+    /// Returns the reason why changed files are not used, as a sentence; `None` if they are. This may read
+    /// files.
     pub fn trouble(&self) -> Option<String> {
         self.material.trouble()
     }
 
-    /// A channel to `target`, with the other properties of `endpoint`. Each connection is made with what the files
-    /// say then.
+    /// Returns a channel to `target`, with the other properties of `endpoint`. Each connection uses the
+    /// content of the files at that time.
     pub fn channel(&self, endpoint: &Endpoint, target: Target) -> Channel {
         let (asking, target) = (self.clone(), Arc::new(target));
         endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
@@ -81,8 +84,8 @@ impl Asking {
         }))
     }
 
-    /// A connection on which the server has begun to speak. Only then it is known whether it took the certificate
-    /// that it was shown: in TLS 1.3 its refusal comes after the handshake.
+    /// Connects, and waits for the first data from the server. Only then is it known whether the server
+    /// accepted the client's certificate: in TLS 1.3, a rejection arrives after the handshake.
     async fn connect(&self, target: &Target) -> io::Result<BufReader<TlsStream<TcpStream>>> {
         let asked = target.names.first().cloned();
         let asked =
@@ -96,7 +99,7 @@ impl Asking {
         stream.set_nodelay(true)?;
         let stream = TlsConnector::from(Arc::new(config)).connect(asked, stream).await?;
         let mut stream = BufReader::new(stream);
-        // An HTTP/2 server speaks first too (RFC 9113, section 3.4); what it says stays in the buffer.
+        // An HTTP/2 server sends data first too (RFC 9113, section 3.4); the data stays in the buffer.
         if stream.fill_buf().await?.is_empty() {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended the connection at once"));
         }
@@ -104,7 +107,7 @@ impl Asking {
     }
 }
 
-/// A channel that answers every call with `reason`.
+/// Returns a channel that answers every call with the error `reason`.
 pub fn no_channel(endpoint: &Endpoint, reason: &'static str) -> Channel {
     endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| async move {
         Err::<TokioIo<TcpStream>, _>(io::Error::other(reason))
@@ -129,7 +132,7 @@ fn client_configs(material: Material) -> Result<ClientConfigs, String> {
         None => builder.with_no_client_auth(),
     };
     plain.alpn_protocols = vec![b"h2".to_vec()];
-    // Who somebody is is proved at every connection.
+    // Every connection is authenticated anew; sessions are not resumed.
     plain.resumption = Resumption::disabled();
     Ok(ClientConfigs { plain, of_the_ca })
 }

@@ -1,4 +1,4 @@
-//! The listening end: connections in clear, or by TLS from whom is admitted.
+//! Server side of TLS: accepts connections in clear text, or over TLS from admitted clients.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,58 +22,59 @@ use super::verify::{PinnedClients, clients};
 use crate::places::Places;
 use crate::refusals::Refusals;
 
-/// How long the other end may take to say who it is.
+/// Time limit for the handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// So many may be saying who they are at one time, and so many of one address.
+/// Maximum number of concurrent handshakes, in total and from one address.
 const HANDSHAKES: usize = 512;
 const OF_ONE_ADDRESS: usize = 448;
-/// Connections that nobody has taken yet; the server takes each at once.
+/// Capacity of the queue of accepted connections; the server takes each at once.
 const WAITING: usize = 64;
-/// After a connection could not be taken, for example for want of file descriptors.
+/// Pause after a failed accept, for example for lack of file descriptors.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Who is let in.
+/// Clients that are admitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// Everybody, without a certificate: browsers.
+    /// All clients, without a certificate: browsers.
     Anybody,
-    /// Those of the CA, known by their certificate, and those that show none: the service tells them apart.
+    /// Clients with a certificate of the CA, and clients without a certificate; the service distinguishes
+    /// them.
     KnownAndUnknown,
     /// Hosts of the CA that have one of these DNS names.
     Named(Vec<String>),
 }
 
-/// What makes a listener's connections into [`Link`]s.
+/// Acceptor that turns a listener's connections into [`Link`]s.
 #[derive(Clone, Debug)]
 pub struct Door {
-    /// `None`: in clear.
+    /// TLS settings; `None`: clear text.
     tls: Option<Arc<Tls>>,
 }
 
 #[derive(Debug)]
 struct Tls {
-    /// The certificate's file.
+    /// File of the certificate.
     file: PathBuf,
     current: Renewed<Shown>,
 }
 
-/// How those who come are answered.
+/// TLS configuration of the server.
 struct Shown {
     config: Arc<ServerConfig>,
-    /// When the certificate ends that they are shown.
+    /// Expiry of the server's certificate.
     ends: Timestamp,
 }
 
 impl Door {
-    /// Connections in clear.
+    /// Creates an acceptor for connections in clear text.
     pub fn clear() -> Self {
         Self { tls: None }
     }
 
-    /// Connections by TLS, for these protocols ("h2", "http/1.1").
+    /// Creates an acceptor for TLS connections with these protocols ("h2", "http/1.1").
     ///
     /// # Errors
-    /// A sentence: files that are missing or broken.
+    /// Returns a sentence if files are missing or invalid.
     pub fn tls(files: TlsFiles, admission: Admission, protocols: &[&str]) -> Result<Self, String> {
         let protocols: Vec<Vec<u8>> = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         let make = move |material| server_config(material, &admission, &protocols);
@@ -81,28 +82,28 @@ impl Door {
         Ok(Self { tls: Some(Arc::new(Tls { file, current: Renewed::new(files, make)? })) })
     }
 
-    /// Connections over TLS by certificates that are in no file.
+    /// Creates an acceptor for TLS connections from certificates in memory.
     ///
     /// # Errors
-    /// Returns a sentence if these cannot be used.
+    /// Returns a sentence if these are invalid.
     pub fn tls_in_memory(pem: &TlsPem, admission: &Admission, protocols: &[&str]) -> Result<Self, String> {
         let protocols: Vec<Vec<u8>> = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         let shown = server_config(pem.read()?, admission, &protocols)?;
         Ok(Self { tls: Some(Arc::new(Tls { file: PathBuf::new(), current: Renewed::fixed(shown) })) })
     }
 
-    /// The file of the certificate that is shown to those who come, and when that ends; `None`: in clear. It may read
-    /// files.
+    /// Returns the file of the server's certificate, and its expiry; `None`: clear text. This may read files.
     pub fn certificate(&self) -> Option<(&Path, Timestamp)> {
         self.tls.as_ref().map(|tls| (tls.file.as_path(), tls.current.current().ends))
     }
 
-    /// Returns why changed files are not used, as a sentence; `None` where they are. It may read files.
+    /// Returns the reason why changed files are not used, as a sentence; `None` if they are. This may read
+    /// files.
     pub fn trouble(&self) -> Option<String> {
         self.tls.as_ref()?.current.trouble()
     }
 
-    /// The connections of `listener`, until the stream is dropped.
+    /// Returns the connections of `listener`, until the stream is dropped.
     pub fn links(self, listener: TcpListener, bounds: Bounds) -> ReceiverStream<io::Result<Link>> {
         let (taken, links) = mpsc::channel(WAITING);
         tokio::spawn(accept(listener, self, bounds, taken));
@@ -118,7 +119,7 @@ async fn accept(listener: TcpListener, door: Door, bounds: Bounds, taken: mpsc::
     loop {
         let accepted = tokio::select! {
             () = taken.closed() => return,
-            // Broken files are told of soon after they are written, whether somebody knocks or not.
+            // Invalid files are reported soon after they are written, even without a new connection.
             _ = looks.tick(), if door.tls.is_some() => {
                 if let Some(tls) = &door.tls {
                     tls.current.current();
@@ -139,7 +140,7 @@ async fn accept(listener: TcpListener, door: Door, bounds: Bounds, taken: mpsc::
             refusals.note("a connection was refused", &address, "too many connections are open");
             continue;
         };
-        // An error says that the connection has ended; whoever reads it will see.
+        // An error means that the connection has ended; its reader will notice.
         let _ = stream.set_nodelay(true);
         let stream = link::bounded(stream, bounds);
         let Some(tls) = &door.tls else {
@@ -166,7 +167,7 @@ async fn accept(listener: TcpListener, door: Door, bounds: Bounds, taken: mpsc::
                     let identity = identity.map(|certificate| certificate.identity());
                     let peer = Peer { address, secured: true, identity };
                     let link = Link::new(Either::Right(stream), peer, place);
-                    // An error says that the server has ended.
+                    // An error means that the server has ended.
                     let _ = taken.send(Ok(link)).await;
                 }
                 Ok(Err(error)) => {

@@ -1,4 +1,4 @@
-//! Certificate, key and CA as files, read anew when they change.
+//! Certificate, key and CA in files, which are re-read when they change.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,20 +11,21 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Whether the files have changed is looked at once in this time at most.
+/// Minimum interval between two checks whether the files have changed.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
-/// Where a program finds who it is and whom it trusts.
+/// Files with a program's own certificate and the CA that it trusts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// Its certificate, and what leads from there to the CA, and the key; `None`: it does not say who it is.
+    /// Own certificate with its chain up to the CA, and the key; `None`: the program does not authenticate
+    /// itself.
     pub own: Option<(PathBuf, PathBuf)>,
-    /// The certificates of the CA whose certificates are believed; `None`: nobody's are asked for.
+    /// Certificates of the trusted CA; `None`: no certificate is requested from the other end.
     pub ca: Option<PathBuf>,
 }
 
-/// Says that a program does not serve gRPC over TCP without TLS, and what to do: `flag` asks for `address`, and the
-/// program's certificate is called `name`.
+/// Returns a message that a program does not serve gRPC over TCP without TLS, with the remedy: `flag`
+/// requests `address`, and the program's certificate is called `name`.
 pub fn missing_certificate(flag: &str, address: SocketAddr, name: &str) -> String {
     format!(
         "{flag} {address} needs TLS: make certificates with rta pki init and rta pki host {name}, and give --tls-cert, \
@@ -32,20 +33,22 @@ pub fn missing_certificate(flag: &str, address: SocketAddr, name: &str) -> Strin
     )
 }
 
-/// Certificate, key and CA as PEM text, for what never touches a disk.
+/// Certificate, key and CA as PEM text, for credentials that are never written to disk.
 #[derive(Clone)]
 pub struct TlsPem {
-    /// The own certificate.
+    /// Own certificate.
     pub certificate: String,
-    /// The key of the certificate.
+    /// Key of the certificate.
     pub key: String,
-    /// The CA whose certificates are believed.
+    /// Trusted CA.
     pub ca: String,
 }
 
 impl TlsPem {
+    /// Parses the texts.
+    ///
     /// # Errors
-    /// Returns a sentence if a text is not what it should be.
+    /// Returns a sentence if a text is invalid.
     pub(super) fn read(&self) -> Result<Material, String> {
         let told = |error: rustls::pki_types::pem::Error| format!("the certificate: {error}");
         let own = CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(told)?;
@@ -58,19 +61,19 @@ impl TlsPem {
     }
 }
 
-/// What [`TlsFiles`] hold.
+/// Content of [`TlsFiles`].
 pub struct Material {
-    /// The own certificate and key.
+    /// Own certificate and key.
     pub own: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
-    /// Who is believed.
+    /// Trusted CA.
     pub roots: Arc<RootCertStore>,
 }
 
 impl TlsFiles {
-    /// Reads them.
+    /// Reads the files.
     ///
     /// # Errors
-    /// A sentence that names the file.
+    /// Returns a sentence that names the file if it cannot be read or is invalid.
     pub fn read(&self) -> Result<Material, String> {
         let own = match &self.own {
             None => None,
@@ -110,7 +113,7 @@ impl fmt::Display for TlsFiles {
     }
 }
 
-/// What to do where a file is missing; empty where it is there.
+/// Returns the remedy for a missing file; empty if it exists.
 fn advice(path: &Path) -> &'static str {
     match path.try_exists() {
         Ok(false) => "; make it with rta pki init and rta pki host NAME --install DIR",
@@ -129,12 +132,13 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
-/// The one provider of cryptography.
+/// Returns the cryptography provider that all TLS configurations use.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// What is made of files, and made anew when they change. Where the new ones are broken, the old goes on.
+/// Value that is made from files, and remade when they change. If the new files are invalid, the old value
+/// stays in use.
 pub(super) struct Renewed<T> {
     files: TlsFiles,
     make: Box<dyn Fn(Material) -> Result<T, String> + Send + Sync>,
@@ -145,13 +149,15 @@ struct State<T> {
     current: Arc<T>,
     stamps: Vec<Option<(SystemTime, u64)>>,
     looked: Instant,
-    /// Why the files as they are now are not used.
+    /// Reason why the current files are not used.
     trouble: Option<String>,
 }
 
 impl<T> Renewed<T> {
+    /// Reads the files and makes the value.
+    ///
     /// # Errors
-    /// A sentence: files that are broken from the beginning.
+    /// Returns a sentence if the files are invalid from the start.
     pub(super) fn new(
         files: TlsFiles,
         make: impl Fn(Material) -> Result<T, String> + Send + Sync + 'static,
@@ -162,21 +168,21 @@ impl<T> Renewed<T> {
         Ok(Self { files, make: Box::new(make), state })
     }
 
-    /// What never changes, and is in no file.
+    /// Creates a value that never changes and has no files.
     pub(super) fn fixed(current: T) -> Self {
         let state =
             State { current: Arc::new(current), stamps: Vec::new(), looked: Instant::now(), trouble: None };
-        // Without files nothing is ever made again.
+        // Without files the value is never remade.
         let make = Box::new(|_| Err("there are no files".to_owned()));
         Self { files: TlsFiles { own: None, ca: None }, make, state: Mutex::new(state) }
     }
 
-    /// What the files say, not older than a second.
+    /// Returns the value for the files' content, which is at most a second old.
     pub(super) fn current(&self) -> Arc<T> {
         self.current_at(Instant::now())
     }
 
-    /// Returns why the files as they are now are not used, as a sentence. It may read them.
+    /// Returns the reason why the current files are not used, as a sentence. This may read them.
     pub(super) fn trouble(&self) -> Option<String> {
         self.current();
         self.state.lock().unwrap_or_else(PoisonError::into_inner).trouble.clone()
@@ -186,7 +192,7 @@ impl<T> Renewed<T> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if now.duration_since(state.looked) >= LOOK {
             state.looked = now;
-            // Taken before the files are read: what changes meanwhile is seen the next time.
+            // Taken before the files are read: a change in the meantime is noticed the next time.
             let stamps = self.files.stamps();
             if stamps != state.stamps {
                 state.stamps = stamps;
@@ -223,14 +229,14 @@ mod tests {
     fn changed_files_are_read_anew_and_broken_ones_are_not_taken() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
-        // Any certificate does: it is only counted.
+        // Any certificate will do, because it is only counted.
         let block = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
         std::fs::write(&path, block).unwrap();
         let counted = path.clone();
         let none = TlsFiles { own: None, ca: None };
         let renewed = Renewed::new(none, move |_| certificates(&counted).map(|all| all.len()));
         let mut renewed = renewed.unwrap();
-        // Followed from here on.
+        // The files are watched from here on.
         renewed.files.own = Some((path.clone(), path.clone()));
         renewed.state.get_mut().unwrap().stamps = renewed.files.stamps();
         let begin = Instant::now();

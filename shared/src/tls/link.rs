@@ -1,4 +1,4 @@
-//! One connection of a listener, and what it may cost.
+//! Connection of a listener, and its limits.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -16,32 +16,32 @@ use tonic::transport::server::Connected;
 use super::certificate::Identity;
 use crate::places::Place;
 
-/// A connection whose other end takes in nothing for so long is ended.
+/// Time after which a connection is closed if its other end reads nothing.
 const STUCK: Duration = Duration::from_secs(60);
 
-/// What a listener's connections may cost.
+/// Limits for the connections of a listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// So many at a time; further ones are closed at once.
+    /// Maximum number of connections; further ones are closed at once.
     pub connections: usize,
-    /// So many of them from one address.
+    /// Maximum number of connections from one address.
     pub of_one_address: usize,
-    /// One that says nothing for so long is ended; `None`: the server knows for itself whom it waits for.
+    /// Time after which a silent connection is closed; `None`: the server has its own time limits.
     pub silence: Option<Duration>,
 }
 
-/// Who is at the other end of a connection.
+/// Other end of a connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// Where it comes from.
+    /// Address of the other end.
     pub address: SocketAddr,
-    /// The connection is by TLS.
+    /// True if the connection uses TLS.
     pub secured: bool,
-    /// Who it has proved to be.
+    /// Authenticated identity.
     pub identity: Option<Identity>,
 }
 
-/// One connection.
+/// Connection of a listener.
 #[derive(Debug)]
 pub struct Link {
     stream: Stream,
@@ -49,13 +49,14 @@ pub struct Link {
     _place: Place<IpAddr>,
 }
 
-/// A connection that does not stay without bounds. They are below TLS, which takes in what the other end does not.
+/// TCP connection with time limits. They apply below TLS, which buffers data that the other end does not
+/// read.
 pub(super) type Bounded = Pin<Box<TimeoutStream<TcpStream>>>;
 
-/// In clear, or by TLS.
+/// Stream in clear text, or over TLS.
 type Stream = Either<Bounded, TlsStream<Bounded>>;
 
-/// A connection within these bounds.
+/// Applies the time limits of `bounds` to a connection.
 pub(super) fn bounded(stream: TcpStream, bounds: Bounds) -> Bounded {
     let mut stream = TimeoutStream::new(stream);
     stream.set_read_timeout(bounds.silence);
@@ -68,7 +69,7 @@ impl Link {
         Self { stream, peer, _place: place }
     }
 
-    /// Who is at the other end.
+    /// Returns the other end.
     pub fn peer(&self) -> &Peer {
         &self.peer
     }
@@ -133,7 +134,7 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    /// Both ends of a connection.
+    /// Creates both ends of a connection.
     async fn both(silence: Option<Duration>) -> (Link, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,14 +1,14 @@
-//! Connections that are encrypted, and whose ends prove by a certificate who they are.
+//! Encrypted connections, authenticated by certificates.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`certificate`] | what a certificate says: names, uses, its end |
-//! | [`files`] | certificate, key and CA as files, read anew when they change |
-//! | [`verify`] | whom the other end has to be |
-//! | [`link`] | one connection, and what it may cost |
-//! | [`door`] | the listening end |
-//! | [`connect`] | the asking end |
-//! | [`trouble`] | what failed, as a sentence |
+//! | [`certificate`] | content of certificates: names, uses, expiry |
+//! | [`files`] | certificate, key and CA in files, re-read when they change |
+//! | [`verify`] | verification of the other end |
+//! | [`link`] | one connection, and its limits |
+//! | [`door`] | server side |
+//! | [`connect`] | client side |
+//! | [`trouble`] | TLS errors as sentences |
 
 pub mod certificate;
 pub mod connect;

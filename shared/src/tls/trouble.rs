@@ -1,18 +1,18 @@
-//! What failed, as a sentence.
+//! TLS errors as sentences.
 
 use std::error::Error;
 use std::io;
 
 use rustls::{AlertDescription, Error as TlsError};
 
-/// What of TLS is at the bottom of `error`, as a part of a sentence; `None` where it is something else.
+/// Returns the TLS error that caused `error`, as a part of a sentence; `None` if the cause is another one.
 pub fn trouble(error: &(dyn Error + 'static)) -> Option<String> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<TlsError>() {
             return Some(told(found));
         }
-        // An io::Error's source is that of the error in it.
+        // The source of an io::Error is that of the error within it.
         let within = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         if let Some(found) = within.and_then(|within| within.downcast_ref::<TlsError>()) {
             return Some(told(found));

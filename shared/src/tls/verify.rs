@@ -1,4 +1,4 @@
-//! Whom the other end has to be.
+//! Verification of the other end of a connection.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use rustls::{
 
 use super::certificate::Certificate;
 
-/// Accepts clients of the CA whose certificate is a host's and has one of these DNS names.
+/// Verifier that accepts clients of the CA with a host certificate that has one of these DNS names.
 ///
-/// A user's certificate has no DNS name: nobody becomes the aggregator by being called so.
+/// A user's certificate has no DNS name: no user can become the aggregator by having its common name.
 #[derive(Debug)]
 pub(super) struct PinnedClients {
     pub(super) of_the_ca: Arc<dyn ClientCertVerifier>,
@@ -78,7 +78,7 @@ impl ClientCertVerifier for PinnedClients {
     }
 }
 
-/// Accepts a server of the CA under any of these names.
+/// Verifier that accepts a server of the CA under any of these names.
 #[derive(Debug)]
 pub(super) struct AnyOfNames {
     pub(super) of_the_ca: Arc<WebPkiServerVerifier>,
@@ -127,7 +127,8 @@ impl ServerCertVerifier for AnyOfNames {
     }
 }
 
-/// Believes every client certificate of the CA; those that show none are let in too where `may_be_unknown`.
+/// Returns a verifier that accepts every client certificate of the CA, and also clients without a certificate
+/// if `may_be_unknown`.
 pub(super) fn clients(
     roots: Arc<rustls::RootCertStore>,
     may_be_unknown: bool,
