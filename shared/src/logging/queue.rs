@@ -19,7 +19,7 @@ use tracing_subscriber::fmt::MakeWriter;
 const LINES: usize = 8192;
 /// Interval between two checks whether the queue is empty.
 const PACE: Duration = Duration::from_millis(5);
-/// Time after which a waiting line shows that nobody reads the log.
+/// Time after which a write in progress counts as stuck: nobody reads the log.
 const STUCK: Duration = Duration::from_secs(5);
 
 /// Queue of a program's log lines; clones share it.

@@ -1,4 +1,4 @@
-//! Starts, stops and restarts of one instance on the wire.
+//! Conversions of starts, stops and restarts to and from their protobuf messages.
 
 use super::{
     ProtocolError, from_wire_duration, from_wire_time, optional, to_wire_duration, to_wire_time, v1,
@@ -15,10 +15,10 @@ impl From<ActionKind> for v1::ActionKind {
     }
 }
 
-/// The kind that a number on the wire stands for.
+/// Converts the kind of an action from its number on the wire.
 ///
 /// # Errors
-/// One that this version does not know.
+/// Returns an error if this version does not know the number.
 pub fn action_kind(kind: i32) -> Result<ActionKind, ProtocolError> {
     match v1::ActionKind::try_from(kind) {
         Ok(v1::ActionKind::Start) => Ok(ActionKind::Start),
@@ -95,7 +95,7 @@ impl TryFrom<v1::ActionProgress> for Progress {
             Ok(v1::ActionPhase::Signalled) => Phase::Signalled,
             Ok(v1::ActionPhase::Killed) => Phase::Killed,
             Ok(v1::ActionPhase::Gone) => Phase::Gone,
-            // One of a later version is no reason to lose sight of the action.
+            // A phase of a later version must not hide the action.
             Ok(v1::ActionPhase::Waiting | v1::ActionPhase::Unspecified) | Err(_) => Phase::Waiting,
         };
         Ok(Self {
@@ -146,7 +146,8 @@ impl TryFrom<v1::ActionResult> for Done {
     }
 }
 
-/// The three streams of an agent's actions say the same in messages of their own.
+/// Implements the conversions for the three streams of an agent's actions, which have the same content in
+/// different message types.
 macro_rules! action_events {
     ($($response:ident, $event:ident;)*) => {$(
         impl From<&ActionEvent> for v1::$response {

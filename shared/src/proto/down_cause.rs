@@ -1,4 +1,4 @@
-//! Why a component does not run, on the wire.
+//! Conversions of the reason why a component does not run.
 
 use super::{ProtocolError, from_wire_time, optional, to_wire_time, v1};
 use crate::control::Requester;

@@ -1,4 +1,4 @@
-//! Recorded events and maintenance on the wire.
+//! Conversions of recorded events and maintenance windows.
 
 use std::time::Duration;
 
@@ -41,7 +41,8 @@ impl TryFrom<v1::Event> for Event {
         Ok(Self {
             id: event.id,
             at: from_wire_time(event.at.ok_or(ProtocolError::Missing("at"))?)?,
-            // One of a later version must not keep all others from being read; its text says what happened.
+            // A kind of a later version must not make all other events unreadable; its text says what
+            // happened.
             kind: EventKind::from_word(&event.kind).unwrap_or(EventKind::Aggregator),
             environment: optional_name(event.environment),
             host: optional_name(event.host),
@@ -86,11 +87,12 @@ impl TryFrom<v1::Maintenance> for Maintenance {
 }
 
 impl v1::AgentMaintenance {
-    /// What an agent is told of maintenance on its host at the moment `now`; `None` where it is over.
+    /// Creates the message for an agent about maintenance on its host, at the time `now`; `None` if it is
+    /// over.
     pub fn at(maintenance: &Maintenance, now: Timestamp) -> Option<Self> {
         let remaining = match maintenance.until {
             None => None,
-            // What is over has nothing left, or less.
+            // The remaining time is zero or negative if it is over.
             Some(until) => {
                 Some(Duration::try_from(until.duration_since(now)).ok().filter(|left| !left.is_zero())?)
             }
@@ -103,20 +105,20 @@ impl v1::AgentMaintenance {
 }
 
 impl v1::ListEventsRequest {
-    /// No event that is older is asked for.
+    /// Returns the lower bound of the requested events' times.
     ///
     /// # Errors
-    /// A time that is none.
+    /// Returns an error if the time is out of range.
     pub fn oldest(&self) -> Result<Option<Timestamp>, ProtocolError> {
         self.since.map(from_wire_time).transpose()
     }
 }
 
 impl v1::SetMaintenanceRequest {
-    /// How long it is to last; `None`: until it is ended.
+    /// Returns the requested duration of the maintenance; `None`: until it is ended manually.
     ///
     /// # Errors
-    /// A length that is negative.
+    /// Returns an error if the duration is negative or out of range.
     pub fn lasting(&self) -> Result<Option<Duration>, ProtocolError> {
         self.length.map(from_wire_duration).transpose()
     }

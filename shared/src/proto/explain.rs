@@ -1,4 +1,4 @@
-//! Explanations on the wire.
+//! Conversions of explanations.
 
 use super::{ProtocolError, optional, optional_name, v1};
 use crate::attributes::CriterionKind;

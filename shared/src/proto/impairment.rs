@@ -1,4 +1,4 @@
-//! Impairments on the wire.
+//! Conversions of impairments.
 
 use super::{ProtocolError, from_wire_time, to_wire_time, v1};
 use crate::impairment::{ImpairedPart, Impairment};

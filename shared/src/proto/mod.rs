@@ -1,7 +1,7 @@
 //! The gRPC types generated from `proto/`, and their conversions to and from the domain's types.
 //!
-//! Conversions stand only here: `From` on the way out, `TryFrom` on the way in, since a peer may be older,
-//! newer or hostile.
+//! Conversions exist only here: `From` for outgoing messages, `TryFrom` for incoming ones, because a peer may
+//! be older, newer or hostile.
 
 mod control;
 mod down_cause;
@@ -36,21 +36,21 @@ pub mod v1 {
     tonic::include_proto!("rta.v1");
 }
 
-/// The compiled descriptors of `proto/`, for gRPC reflection.
+/// Compiled descriptors of `proto/`, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/rta_descriptor.bin"));
 
-/// A message from a peer that does not mean anything here.
+/// Message from a peer that this version cannot interpret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
-    /// A field that must be there is not.
+    /// A required field is missing.
     #[error("the answer lacks the field {0}; the peer may run another version of rta")]
     Missing(&'static str),
     /// A field holds a value that this version does not know.
     #[error("the answer's field {field} holds {value}, which this version of rta does not know")]
     Unknown {
-        /// The field's name in `proto/`.
+        /// Name of the field in `proto/`.
         field: &'static str,
-        /// What it holds.
+        /// Value of the field.
         value: String,
     },
 }
@@ -61,19 +61,19 @@ impl ProtocolError {
     }
 }
 
-/// A name that is empty where there is none.
+/// Converts a name from the wire, where an empty text means none.
 fn optional_name(name: String) -> Option<Name> {
     (!name.is_empty()).then(|| Name::from(name))
 }
 
-/// A text that is empty where there is none.
+/// Converts a text from the wire, where an empty text means none.
 fn optional(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// A moment as it is sent.
+/// Converts a point in time to the wire.
 pub fn to_wire_time(time: Timestamp) -> prost_types::Timestamp {
-    // On the wire the nanoseconds count forward, also before 1970.
+    // On the wire, nanoseconds count forward even before 1970.
     let nanos = time.subsec_nanosecond();
     let before = i32::from(nanos < 0);
     prost_types::Timestamp {
@@ -82,7 +82,7 @@ pub fn to_wire_time(time: Timestamp) -> prost_types::Timestamp {
     }
 }
 
-/// A moment that was sent.
+/// Converts a point in time from the wire.
 ///
 /// # Errors
 /// Returns an error if it is out of range.
@@ -90,9 +90,9 @@ pub fn from_wire_time(time: prost_types::Timestamp) -> Result<Timestamp, Protoco
     Timestamp::new(time.seconds, time.nanos).map_err(|_| ProtocolError::unknown("timestamp", time))
 }
 
-/// A length of time as it is sent.
+/// Converts a duration to the wire.
 pub fn to_wire_duration(duration: Duration) -> prost_types::Duration {
-    // Only durations past 292 billion years do not fit.
+    // Only durations over 292 billion years do not fit.
     prost_types::Duration::try_from(duration).unwrap_or_default()
 }
 

@@ -1,4 +1,4 @@
-//! Overviews on the wire.
+//! Conversions of overviews.
 
 use super::impairment::impairments_from_wire;
 use super::report::state_from_wire;

@@ -1,4 +1,4 @@
-//! Plans on the wire.
+//! Conversions of plans.
 
 use super::control::action_kind;
 use super::{ProtocolError, from_wire_time, optional, to_wire_time, v1};
@@ -21,7 +21,7 @@ impl From<v1::PlanWish> for Wish {
 }
 
 impl v1::PlanConduct {
-    /// The conduct that `user`, by their own account, asks for.
+    /// Creates the message for `conduct`; `user` is the requester's name as they state it.
     pub fn new(conduct: &Conduct, user: impl Into<String>) -> Self {
         Self {
             everything: conduct.everything,
@@ -32,7 +32,7 @@ impl v1::PlanConduct {
         }
     }
 
-    /// The conduct, and the user who asks for it.
+    /// Returns the options, and the requester's name as they state it.
     pub fn parts(self) -> (Conduct, String) {
         let Self { everything, agreed, keep_going, parallel, user } = self;
         let agreed = agreed.into_iter().map(Into::into).collect();
@@ -60,7 +60,7 @@ impl TryFrom<v1::Plan> for Plan {
     fn try_from(plan: v1::Plan) -> Result<Self, ProtocolError> {
         let steps = plan.steps.into_iter().enumerate().map(|(at, step)| {
             let after: Vec<usize> = step.after.into_iter().map(from_count).collect();
-            // A step that waited for itself, or for a later one, would wait for ever.
+            // A step that waits for itself, or for a later one, would wait forever.
             if let Some(later) = after.iter().find(|before| **before >= at) {
                 return Err(ProtocolError::unknown("after", later));
             }

@@ -1,4 +1,4 @@
-//! What components need on other hosts, on the wire.
+//! Conversions of the readiness of prerequisites on other hosts.
 
 use super::{ProtocolError, v1};
 use crate::name::Name;

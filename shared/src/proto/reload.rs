@@ -1,4 +1,4 @@
-//! Reloads of the configuration on the wire.
+//! Conversions of the results of a configuration reload.
 
 use super::{ProtocolError, optional, v1};
 use crate::name::Name;

@@ -1,4 +1,4 @@
-//! Reports on the wire.
+//! Conversions of reports.
 
 use std::time::Duration;
 
@@ -216,7 +216,7 @@ impl From<&ScanFigures> for v1::Heartbeat {
             scan_duration_micros: micros(scan.duration),
             processes_seen: scan.processes_seen,
             seen_at: Some(to_wire_time(scan.seen_at)),
-            // Whoever sends it says when.
+            // Set by the sender at the time of sending.
             sent_at: None,
         }
     }
@@ -256,7 +256,7 @@ impl From<&Report> for v1::Report {
             config_error: report.config.error.clone().unwrap_or_default(),
             certificate_ends: report.certificate_ends.map(to_wire_time),
             impairments: report.impairments.iter().map(Into::into).collect(),
-            // Whoever sends it says when.
+            // Set by the sender at the time of sending.
             sent_at: None,
         }
     }
@@ -278,7 +278,7 @@ impl TryFrom<v1::Report> for Report {
                 scanned_at: from_wire_time(report.scanned_at.ok_or(ProtocolError::Missing("scanned_at"))?)?,
                 duration: Duration::from_micros(report.scan_duration_micros),
                 processes_seen: report.processes_seen,
-                // An agent of the version before has nothing but scans.
+                // An agent of the previous version only scans.
                 seen_at: from_wire_time(report.seen_at.or(report.scanned_at).unwrap_or_default())?,
             },
             components,

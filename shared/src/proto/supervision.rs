@@ -1,4 +1,4 @@
-//! What keeps a component running, on the wire: systemd's units and the agent itself.
+//! Conversions of the state of systemd units and automatic restarts.
 
 use super::{ProtocolError, from_wire_time, optional, to_wire_time, v1};
 use crate::autostart::Autostart;

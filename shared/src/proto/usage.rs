@@ -1,4 +1,4 @@
-//! What is used, on the wire.
+//! Conversions of resource usage.
 
 use super::{ProtocolError, from_wire_time, to_wire_time, v1};
 use crate::usage::{ProcessUsage, Usage};
