@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut compiler = protox::Compiler::new(["../proto"])?;
     compiler.include_source_info(true).include_imports(true).open_files(FILES)?;
     let descriptors = compiler.file_descriptor_set();
-    // Kept for gRPC reflection.
+    // Saved for gRPC reflection.
     let out = PathBuf::from(std::env::var("OUT_DIR")?).join("rta_descriptor.bin");
     std::fs::write(out, compiler.encode_file_descriptor_set())?;
     tonic_prost_build::configure().compile_fds(descriptors)?;

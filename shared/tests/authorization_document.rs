@@ -1,5 +1,5 @@
-//! `docs/authorization.md` is made from the table by which the programs decide. With RTA_WRITE_DOCS=1 this test
-//! writes it; otherwise it fails where the file is not what the table says.
+//! Compares `docs/authorization.md` with the table that the programs enforce. With RTA_WRITE_DOCS=1 this test
+//! writes the document; otherwise it fails if the document differs.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -56,7 +56,7 @@ fn head(text: &mut String, first: &str, columns: &[&str]) {
 
 fn cell(kind: Option<CallerKind>, server: Server, right: Right) -> String {
     let proves = |kind: &CallerKind| match kind {
-        // What an agent's TLS lets in is the aggregator alone.
+        // An agent's TLS admits only the aggregator.
         CallerKind::OtherLocalUser | CallerKind::LocalMember => server != Server::Page,
         CallerKind::AggregatorCertificate => server != Server::Page,
         CallerKind::PersonCertificate | CallerKind::HostCertificate => server == Server::Aggregator,

@@ -1,4 +1,4 @@
-//! What a configuration says of starting, stopping, keeping running and logs; what of it is refused.
+//! Tests configurations of starts, stops, restarts and logs, and the rejection of invalid ones.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -10,7 +10,7 @@ use rta_shared::config::{
     RestartWhen, Source, StopScope, SuccessExitStatus, load_sources,
 };
 
-/// A platform whose only component has `text` below its criteria.
+/// Creates a platform whose only component has `text` below its criteria.
 fn platform(text: &str) -> Source {
     let text = format!(
         "[[component]]\nname = \"app\"\ncriteria = [{{ regex = 'app' }}]\n{text}\n[[environment]]\n\

@@ -1,4 +1,4 @@
-//! Criteria on more than arguments: how they are written, what they inherit, and what is wrong with them.
+//! Tests criteria on attributes: their syntax, what they inherit, and the problems that are reported.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -6,7 +6,7 @@ use rta_shared::attributes::{AttributeCriterion, CriterionKind};
 use rta_shared::config::{HostComponent, Source, load_sources};
 use rta_shared::criterion::Criterion;
 
-/// What is wrong with a component that has this in its table, or what it becomes.
+/// Loads a component with this text in its table, or returns the problems.
 fn component(text: &str) -> Result<HostComponent, Vec<String>> {
     let text = format!(
         "[[component]]\nname = \"app\"\n{text}\n[[environment]]\nname = \"E\"\n\
@@ -18,7 +18,7 @@ fn component(text: &str) -> Result<HostComponent, Vec<String>> {
     Ok(config.components.into_iter().next().unwrap())
 }
 
-/// What its first part tests.
+/// Returns the tests of its first part.
 fn tests(component: &HostComponent) -> Vec<(CriterionKind, Option<i32>, &str)> {
     let criteria = component.parts[0].criteria.iter();
     criteria.map(|criterion| (criterion.kind(), criterion.index(), criterion.text())).collect()
@@ -60,7 +60,7 @@ fn user_of_the_start_command_is_that_of_the_processes_unless_a_criterion_says_an
     assert_eq!(tests(&said)[1..], [(CriterionKind::User, None, "nginx")]);
     let none = component("criteria = [{ regex = 'app' }]\n[component.start]\ncommand = [\"run\"]").unwrap();
     assert_eq!(tests(&none).len(), 1);
-    // Of several parts one may run as another user.
+    // One of several parts may run as another user.
     let parts = "[component.start]\ncommand = [\"run\"]\nuser = \"kafka\"\n\
                  [[component.process]]\nname = \"master\"\ncriteria = [{ regex = 'm' }, { user = \"root\" }]\n\
                  [[component.process]]\nname = \"worker\"\ncriteria = [{ regex = 'w' }]";

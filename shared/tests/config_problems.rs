@@ -1,4 +1,5 @@
-//! What is wrong with a configuration is told with its place and the nearest valid word, all of it at once.
+//! Tests that all problems of a configuration are reported at once, with their positions and the most similar
+//! valid word.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -27,7 +28,7 @@ name = "h1"
 role = "main"
 "#;
 
-/// The regex of a part's first criterion.
+/// Returns the regex of a part's first criterion.
 fn regex(part: &Part) -> &Regex {
     match &part.criteria[0] {
         Criterion::Argument(argument) => &argument.regex,
@@ -46,7 +47,7 @@ fn problems(text: &str) -> Vec<String> {
     }
 }
 
-/// The only problem of the sound configuration with one text replaced by another.
+/// Returns the only problem of the valid configuration with one text replaced by another.
 #[track_caller]
 fn problem_with(from: &str, to: &str) -> String {
     assert!(SOUND.contains(from), "{from}");
@@ -177,7 +178,7 @@ fn each_problem_has_its_place_and_its_hint() {
         ),
     ];
     for (from, to, expected) in rows {
-        // A broken name breaks what refers to it, too.
+        // An invalid name also invalidates the references to it.
         let problems = problems(&SOUND.replacen(from, to, 1));
         assert!(problems.iter().any(|problem| problem == expected), "{expected}\n{problems:#?}");
     }
@@ -352,7 +353,7 @@ fn a_folder_that_holds_nothing_is_told() {
     assert!(load_folder(folder.path()).unwrap_err().to_string().contains("the file cannot be read"));
 }
 
-/// The solution center of docs/configuration.md: a new environment is one new file.
+/// Tests the solution center of docs/configuration.md: a new environment is one new file.
 #[test]
 fn a_new_environment_is_one_new_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -568,7 +569,7 @@ fn paths_that_lead_nowhere_certain_are_refused() {
         assert_eq!(problems.len(), 1, "{rest}: {problems:#?}");
         assert!(problems[0].contains(expected), "{rest}: {problems:#?}");
     }
-    // What a variable makes of it counts, once for all hosts that have the same value.
+    // The value with variables replaced is validated, once for all hosts that have the same value.
     let relative = SOUND.replace("/opt/k", "opt/k").replace("[[role]]", "log = \"${home}/x.log\"\n[[role]]");
     let found = problems(&relative);
     assert!(found.len() == 1 && found[0].contains("\"opt/k/x.log\" is no absolute path"), "{found:#?}");

@@ -1,7 +1,9 @@
-//! Keeps docs/configuration.md complete: it has each key that the parser knows, no other, and examples that load.
+//! Keeps docs/configuration.md complete: it has exactly the keys that the parser knows, and examples that
+//! load.
 //!
-//! The parser itself is asked what it knows. A table with an absurd key makes it list the keys of that table, and
-//! each of these keys is then tried as a table and as an array of tables. So no list of tables has to be kept here.
+//! The keys are obtained from the parser itself. A table with an absurd key makes it list the keys of that
+//! table, and each of these keys is then tried as a table and as an array of tables. So no list of tables has
+//! to be kept here.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -10,17 +12,17 @@ use std::path::Path;
 
 use rta_shared::config::{Source, load_sources};
 
-/// A key that no table has, and that is far from all that there are.
+/// Key that no table has, and that resembles none.
 const ABSURD: &str = "zzzzzzzzzzzzzzzzzzzz";
 
-/// The columns of each table of the reference.
+/// Columns of each table of the reference.
 const COLUMNS: [&str; 4] = ["key", "type", "default", "meaning"];
 
-/// The way from the top of a file to a table: each key, and whether its value is an array of tables.
+/// Path from the top of a file to a table: each key, and true if its value is an array of tables.
 type Way = Vec<(String, bool)>;
 
-/// The tables of the configuration, by their paths, with the keys that the parser knows. The top of a file has the
-/// empty path.
+/// Returns the tables of the configuration, by their paths, with the keys that the parser knows. The top of a
+/// file has the empty path.
 fn known_to_the_parser() -> BTreeMap<String, BTreeSet<String>> {
     let mut tables = BTreeMap::new();
     let mut ahead: Vec<Way> = vec![Vec::new()];
@@ -37,7 +39,8 @@ fn known_to_the_parser() -> BTreeMap<String, BTreeSet<String>> {
     tables
 }
 
-/// The keys that the parser knows in this table; `None` if it reads no table with keys of its own there.
+/// Returns the keys that the parser knows in this table; `None` if it reads no table with keys of its own
+/// there.
 fn keys_of(way: &Way) -> Option<BTreeSet<String>> {
     let absurd = format!("{ABSURD} = 1");
     let text = way.iter().rev().fold(absurd, |inner, (key, is_array)| match is_array {
@@ -53,8 +56,8 @@ fn keys_of(way: &Way) -> Option<BTreeSet<String>> {
     Some(list.split(", ").map(str::to_owned).collect())
 }
 
-/// The tables of the reference by their paths, with the keys of each. A heading names the paths of the table below
-/// it: `` ## `[[component]]` ``, or several; `*` stands for any key.
+/// Returns the tables of the reference by their paths, with the keys of each. A heading names the paths of
+/// the table below it: `` ## `[[component]]` ``, or several; `*` stands for any key.
 fn documented(reference: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut tables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut paths: Vec<String> = Vec::new();
@@ -87,7 +90,7 @@ fn documented(reference: &str) -> BTreeMap<String, BTreeSet<String>> {
     tables
 }
 
-/// What stands between backticks in a line.
+/// Returns the texts between backticks in a line.
 fn code_spans(line: &str) -> Vec<String> {
     line.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
@@ -100,7 +103,7 @@ fn reference() -> String {
 #[test]
 fn reference_has_each_key_of_the_parser_and_no_other() {
     let known = known_to_the_parser();
-    // Where the parser could not be made to speak there would be nothing to compare.
+    // If the parser could not be made to list its keys, there would be nothing to compare.
     for path in ["", "component", "component.start", "component.process.criteria", "environment.host"] {
         assert!(known.contains_key(path), "the parser told no keys of {path:?}: {:?}", known.keys());
     }
@@ -125,7 +128,7 @@ fn reference_has_each_key_of_the_parser_and_no_other() {
     assert!(differences.is_empty(), "docs/configuration.md:\n{}", differences.join("\n"));
 }
 
-/// The examples of the reference, each as a file of its own.
+/// Returns the examples of the reference, each as a separate file.
 fn examples(reference: &str) -> Vec<Source> {
     let mut sources = Vec::new();
     let mut example: Option<Source> = None;

@@ -1,5 +1,5 @@
-//! Keeps the documents true where a program can tell: their links lead somewhere, the module lists of the architecture
-//! are complete, the messages that troubleshooting quotes are in the code, and the README stays short.
+//! Checks the documents as far as a program can: their links are valid, the module lists of the architecture
+//! are complete, the messages quoted in the troubleshooting page are in the code, and the README is short.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The README is what somebody reads first; more belongs into docs/.
+/// Maximum number of words in the README, which people read first; details belong in docs/.
 const README_WORDS: usize = 1_500;
 
 fn root() -> PathBuf {
@@ -18,7 +18,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Every document for people.
+/// Returns all documents for people.
 fn documents() -> Vec<PathBuf> {
     let folder = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let mut paths: Vec<PathBuf> =
@@ -27,7 +27,7 @@ fn documents() -> Vec<PathBuf> {
     paths
 }
 
-/// The lines of a document outside of its fenced and indented code.
+/// Returns the lines of a document outside of its fenced and indented code.
 fn prose(text: &str) -> impl Iterator<Item = &str> {
     let mut is_code = false;
     text.lines().filter(move |line| {
@@ -37,7 +37,7 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The names by which the headings of a document are linked to, by GitHub's rules: a repeated one gets a number.
+/// Returns the anchors of a document's headings, by GitHub's rules: a repeated one gets a number.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut anchors = BTreeSet::new();
     for heading in prose(text).filter(|line| line.starts_with('#')) {
@@ -54,7 +54,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
     anchors
 }
 
-/// The targets of the links of a document.
+/// Returns the targets of the links of a document.
 fn links(text: &str) -> Vec<&str> {
     prose(text).flat_map(|line| line.split("](").skip(1)).filter_map(|rest| rest.split(')').next()).collect()
 }
@@ -112,7 +112,7 @@ fn architecture_lists_each_top_level_module() {
     assert!(differences.is_empty(), "docs/architecture.md:\n{}", differences.join("\n"));
 }
 
-/// Every file below a folder, as paths from the root.
+/// Returns all files below a folder, as paths from the root.
 fn files(folder: &str) -> Vec<String> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -136,7 +136,7 @@ fn files_that_the_architecture_names_are_there() {
     let files: Vec<String> = folders.into_iter().flat_map(files).map(|file| format!("/{file}")).collect();
     let spans = prose(&architecture).flat_map(|line| line.split('`').skip(1).step_by(2));
     let is_name = |span: &&str| {
-        // KIND.rs stands for a name of one's own.
+        // KIND.rs is a placeholder for a file name.
         let is_path = [".rs", ".proto", "/"].iter().any(|end| span.ends_with(end));
         is_path && !span.contains(char::is_uppercase) && !span.starts_with(['.', '/'])
     };
@@ -150,7 +150,7 @@ fn files_that_the_architecture_names_are_there() {
     assert!(missing.is_empty(), "docs/architecture.md names what is not there: {missing:?}");
 }
 
-/// The code of the programs, each text in it on one line and without escapes, as people see it.
+/// Returns the code of the programs, with each text on one line and without escapes, as people see it.
 fn code() -> String {
     let paths = ["agent/src", "aggregator/src", "cli/src", "shared/src"].into_iter().flat_map(files);
     let paths = paths.filter(|path| path.ends_with(".rs"));
@@ -172,7 +172,7 @@ fn messages_of_troubleshooting_are_in_the_code() {
         let Some(message) = line.strip_prefix("| `").filter(|_| is_table) else { continue };
         let message = message.split('`').next().unwrap_or_default();
         checked += 1;
-        // What varies lies between the parts; a part of few letters proves nothing.
+        // Variable parts lie between the fixed ones; a part of few letters proves nothing.
         let parts = message.split('…').map(str::trim);
         let parts: Vec<&str> = parts.filter(|part| part.len() >= 6).collect();
         if parts.is_empty() || parts.iter().any(|part| !code.contains(part)) {

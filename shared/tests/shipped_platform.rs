@@ -1,4 +1,4 @@
-//! `config/platform/` says what the specification's tables say. The tables are spelled out again here.
+//! Compares `config/platform/` with the specification's tables, which are spelled out again here.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -16,7 +16,7 @@ fn host<'p>(platform: &'p Platform, name: &str) -> &'p Host {
     platform.find_host(name).unwrap()
 }
 
-/// "component mapping table": per component whether a main-analytic and a main-storage host carry it.
+/// "component mapping table": for each component, whether a main-analytic and a main-storage host carry it.
 const MAPPING: [(&str, bool, bool); 14] = [
     ("kafka zookeeper server", true, false),
     ("kafka server", true, false),
@@ -52,11 +52,12 @@ const DEPENDENCIES: [(&str, &[&str]); 14] = [
     ("raw writer", &["spark master", "spark worker", "kafka server"]),
 ];
 
-/// Where each criterion looks, and an argument that it holds on.
+/// Index of each criterion, and an argument on which the criterion holds.
 type Criteria = &'static [(Option<i32>, &'static str)];
 
 /// "Process list": a component with its criteria, an argument that each looks for, and at which index.
-/// 192.0.2.7 is the host's address. KairosDB's properties file may stand anywhere; see config/platform/storage.toml.
+/// 192.0.2.7 is the host's address. KairosDB's properties file may be at any position; see
+/// config/platform/storage.toml.
 const CRITERIA: [(&str, Criteria); 14] = [
     (
         "kafka zookeeper server",
@@ -174,7 +175,8 @@ fn the_storage_hosts_jobs_need_their_own_spark_and_the_analytic_hosts_kafka() {
     }
 }
 
-/// What names a component's files is not yet the component: editors, shells, launchers, and rta itself.
+/// Tests that processes which only name a component's files do not match it: editors, shells, launchers, and
+/// rta itself.
 #[test]
 fn who_merely_names_a_component_is_not_taken_for_it() {
     let platform = platform();
@@ -216,7 +218,7 @@ fn criteria_match_where_the_tables_say_and_nowhere_else() {
             arguments[usize::try_from(index.unwrap_or(30)).unwrap()] = (*text).to_owned();
         }
         assert!(arguments_match(criteria, &CommandLine::from_arguments(&arguments)), "{component}");
-        // Each criterion is needed, and a dot in it is a dot.
+        // Each criterion is necessary, and a dot in it matches only a dot.
         for (index, text) in rows {
             let at = usize::try_from(index.unwrap_or(30)).unwrap();
             for wrong in [String::new(), text.replace('.', "x") + "y"] {
@@ -232,9 +234,9 @@ fn criteria_match_where_the_tables_say_and_nowhere_else() {
     }
 }
 
-/// What each component's launcher makes of its command, with `java` in front: the arguments of the server itself.
-/// Of Spark it is what Spark 1.x writes before the main class; of Tomcat what 7 and 8.0 write; of Cassandra a number
-/// of options that depends on its version, 46 in the specification.
+/// Command line that each component's launcher produces, with `java` in front: the arguments of the server
+/// itself. For Spark it is what Spark 1.x writes before the main class; for Tomcat what 7 and 8.0 write; for
+/// Cassandra a number of options that depends on its version, 46 in the specification.
 fn launched(component: &str, rule: &CommandRule) -> Vec<String> {
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let environment = |name: &str| {
@@ -290,7 +292,7 @@ fn each_component_is_started_as_its_own_criteria_expect() {
             let matched = config.components.iter().filter(|other| other.fits_arguments(&line));
             let matched: Vec<_> = matched.map(|other| other.name.as_str()).collect();
             assert_eq!(matched, [component.name.as_str()], "{line:?}");
-            // The launchers' own shells are none of it.
+            // The launchers' own shells do not match.
             let shell = [&["/bin/bash".to_owned()], rule.command.as_slice()].concat();
             assert!(!component.fits_arguments(&CommandLine::from_arguments(shell)));
 
@@ -302,7 +304,8 @@ fn each_component_is_started_as_its_own_criteria_expect() {
     }
 }
 
-/// Spark 2 and later write one option less before the main class; `spark_java_opts` makes up for it.
+/// Tests Spark 2 and later, which write one option less before the main class; `spark_java_opts` makes up for
+/// it.
 #[test]
 fn one_option_puts_newer_sparks_at_the_same_index() {
     let mut platform = platform();
