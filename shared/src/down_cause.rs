@@ -29,24 +29,24 @@ pub struct DownCause {
 pub enum DownKind {
     /// Never seen running by its agent. The time is that of the first scan.
     NeverSeen,
-    /// Its last start failed.
+    /// Failed at its last start.
     StartFailed {
         /// Reason as a sentence.
         reason: String,
     },
-    /// It was stopped through its agent.
+    /// Stopped through its agent.
     Stopped {
         /// Requester of the stop.
         by: Requester,
     },
-    /// It exited.
+    /// Exited.
     Exited {
         /// Exit status.
         status: i32,
         /// True if the component's configuration counts this as a success.
         is_clean: bool,
     },
-    /// A signal ended it.
+    /// Ended by a signal.
     Killed {
         /// Number of the signal.
         signal: i32,

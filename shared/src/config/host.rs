@@ -264,8 +264,8 @@ impl Default for RestartRule {
 pub enum RestartWhen {
     /// Never.
     Never,
-    /// Restart after a failure. [`SuccessExitStatus::is_clean`] says which ends are none; an end with an
-    /// unknown status counts as a failure.
+    /// Restart after a failure. [`SuccessExitStatus::is_clean`] defines which ends are no failures; an end
+    /// with an unknown status counts as a failure.
     OnFailure,
     /// Restart after any end.
     Always,

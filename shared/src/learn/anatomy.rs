@@ -34,9 +34,9 @@ const LONGEST_WORD: usize = 64;
 /// Form in which an argument names what is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Naming {
-    /// By its whole text: a main class, a module.
+    /// Whole text: a main class, a module.
     Whole,
-    /// By the last segment of a path: a jar, a script.
+    /// Last segment of a path: a jar, a script.
     FileName,
 }
 

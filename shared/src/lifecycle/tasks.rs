@@ -93,8 +93,8 @@ impl OwnedTasks {
         })
     }
 
-    /// Creates the guard of a task or thread that is spawned elsewhere. The program fails if it is dropped by a panic,
-    /// or before the shutdown.
+    /// Creates the guard of a task or thread that is spawned elsewhere. The program fails if the guard is
+    /// dropped by a panic, or before the shutdown.
     pub fn guard(&self, name: &'static str) -> TaskGuard {
         TaskGuard { tasks: self.clone(), name, may_end: false }
     }

@@ -1,9 +1,9 @@
 //! Writes log lines to standard error without ever failing or blocking the program.
 //!
-//! A logging thread puts the line into a bounded queue and continues; a dedicated thread writes it. If nobody
-//! reads standard error any more (closed SSH session, ended reader of a pipe), writes fail, and the lines are
-//! counted and dropped. If a reader hangs and the pipe is full, only the writing thread waits: the queue
-//! fills, and further lines are counted and dropped.
+//! A thread that logs puts its line into a bounded queue and continues; a dedicated thread writes it. If
+//! nobody reads standard error any more (closed SSH session, ended reader of a pipe), writes fail, and the
+//! lines are counted and dropped. If a reader hangs and the pipe is full, only the writing thread waits: the
+//! queue fills, and further lines are counted and dropped.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

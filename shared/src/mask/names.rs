@@ -58,7 +58,8 @@ const ABOUT: [&str; 25] = [
     "py",
 ];
 
-/// Returns true if a value with this name is likely to be a secret: `-Djavax.net.ssl.keyStorePassword`, `API_KEY`.
+/// Returns true if a value with this name is likely to be a secret: `-Djavax.net.ssl.keyStorePassword`,
+/// `API_KEY`.
 pub(super) fn names_a_secret(name: &str, kind: Kind) -> bool {
     let trimmed = name.trim_start_matches('-');
     // Shell variable with the working directory.

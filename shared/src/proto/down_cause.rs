@@ -32,7 +32,8 @@ impl From<&DownCause> for v1::DownCause {
     }
 }
 
-/// Converts a cause; `None` for a kind of a later version, which must not make the rest of a report unreadable.
+/// Converts a cause; `None` for a kind of a later version, which must not make the rest of a report
+/// unreadable.
 ///
 /// # Errors
 /// Returns an error if the time is missing or invalid.

@@ -132,7 +132,7 @@ fn client_configs(material: Material) -> Result<ClientConfigs, String> {
         None => builder.with_no_client_auth(),
     };
     plain.alpn_protocols = vec![b"h2".to_vec()];
-    // Every connection is authenticated anew; sessions are not resumed.
+    // Every connection is authenticated; sessions are not resumed.
     plain.resumption = Resumption::disabled();
     Ok(ClientConfigs { plain, of_the_ca })
 }
