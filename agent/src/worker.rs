@@ -1,5 +1,5 @@
-//! The one owner of what is said of the host: puts together what is seen, what is under way and what the
-//! configuration says, publishes every report, and lets one action at a time work on a component.
+//! Owns the host report. Merges watcher snapshots, running actions and the configuration, publishes a
+//! [`Report`] on every change, and reserves each component for one action at a time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,47 +29,49 @@ use crate::systemd::{Systemd, Units, follow};
 use crate::usage::Gauge;
 use crate::watch::{Sight, WatchOptions, Watcher};
 
-/// How many requests may wait.
+/// Maximum number of queued requests.
 const INBOX: usize = 128;
-/// From one measurement of what is used to the next.
+/// Interval between two measurements of resource usage.
 const MEASURED: Duration = Duration::from_secs(5);
-/// From one sign of life to the next.
+/// Interval between two heartbeats.
 const BEAT: Duration = Duration::from_secs(1);
-/// The watcher speaks each second. If it has not for so many of our own beats, a read of /proc hangs. Beats, not
-/// seconds: while the agent itself is stopped, nobody is late.
+/// Missed heartbeats after which the watcher counts as hung in a read of /proc; it publishes each second.
+/// Counted in this task's own ticks instead of seconds, so that a suspended agent does not report a hang.
 const HUNG: u32 = 5;
 
-/// So long may the first report wait for the first answers of the probes, so that what ran all the time is not told
-/// to be starting after a restart of the agent. Less than the silence that makes an agent lost.
+/// Time limit for the first probe results before the first report is published, so that a component that ran
+/// all along is not reported as starting after a restart of the agent. Shorter than the silence after which
+/// the aggregator considers the agent lost.
 const FIRST_ANSWERS: Duration = Duration::from_secs(1);
 
 enum Request {
-    /// Reserves a component, or tells what holds it.
+    /// Reserves a component, or returns the action that holds it.
     Begin(Name, Hold, oneshot::Sender<Result<(), Hold>>),
-    /// Frees a component; its probe has passed for these processes, or its start has failed.
+    /// Releases a component. Carries the processes for which its probe passed, or the reason why its start
+    /// failed.
     End(Name, Vec<u32>, Option<FailedStart>),
     /// Returns the processes of a component that matched last.
     LastProcesses(Name, oneshot::Sender<Vec<ProcessId>>),
-    /// Works by another configuration, or tells why one was refused.
+    /// Applies a new configuration, or records why one was refused.
     Configure(Result<HostConfig, String>, oneshot::Sender<Vec<String>>),
 }
 
-/// How each component is kept running that ever is.
+/// Restart status of each component that has a restart rule.
 pub(crate) type Autostarts = HashMap<Name, Autostart>;
 
-/// What the worker is told by the agent's other tasks.
+/// Inputs of the worker from the agent's other tasks.
 pub(crate) struct WorkerInputs {
-    /// How components are kept running.
+    /// Restart status of the components.
     pub(crate) autostarts: watch::Receiver<Autostarts>,
-    /// When the agent's certificates end.
+    /// Expiry time of the agent's certificates.
     pub(crate) certificate_ends: watch::Receiver<Option<Timestamp>>,
-    /// What of the agent is impaired.
+    /// Impairments of the agent itself.
     pub(crate) impairments: ImpairmentList,
-    /// What an earlier agent remembered; what components do is remembered there.
+    /// Stored decisions and runs of earlier agents; new ones are stored here too.
     pub(crate) memory: Memory,
 }
 
-/// A handle on the worker; clones share it.
+/// Handle to the worker task; clones share it.
 #[derive(Clone)]
 pub(crate) struct Worker {
     watcher: Watcher,
@@ -78,18 +80,18 @@ pub(crate) struct Worker {
     usage: watch::Receiver<Option<Arc<Usage>>>,
     config: watch::Receiver<Arc<HostConfig>>,
     systemd: Systemd,
-    /// Has the units looked at now.
+    /// Triggers an immediate query of the systemd units.
     nudge: Arc<Notify>,
     exits: Exits,
     boot_id: Arc<str>,
 }
 
 impl Worker {
-    /// A worker for `config`, and the task that must run; it reports what it sees, and `inputs`. The task shows by
-    /// `heartbeat` that it works.
+    /// Creates a worker for `config`, and the task that the caller must run. The reports contain the
+    /// watcher's snapshots and `inputs`. The task sends `heartbeat` while it makes progress.
     ///
     /// # Errors
-    /// The thread that follows the host cannot be made.
+    /// Returns an error if the watcher thread cannot be created.
     pub(crate) fn new(
         config: HostConfig,
         options: WatchOptions,
@@ -147,63 +149,63 @@ impl Worker {
         ))
     }
 
-    /// Every report as it is published; `None` before the first.
+    /// Returns a receiver of every published report; `None` before the first.
     pub(crate) fn reports(&self) -> watch::Receiver<Option<Arc<Report>>> {
         self.reports.clone()
     }
 
-    /// What is used, as it is measured; `None` before the first time.
+    /// Returns a receiver of every usage measurement; `None` before the first.
     pub(crate) fn usage(&self) -> watch::Receiver<Option<Arc<Usage>>> {
         self.usage.clone()
     }
 
-    /// The configuration that is worked by now.
+    /// Returns the configuration in use.
     pub(crate) fn config(&self) -> Arc<HostConfig> {
         Arc::clone(&self.config.borrow())
     }
 
-    /// The configuration that is worked by, whenever it changes.
+    /// Returns a receiver of the configuration in use, notified on every change.
     pub(crate) fn config_changes(&self) -> watch::Receiver<Arc<HostConfig>> {
         self.config.clone()
     }
 
-    /// How what was launched ended.
+    /// Returns the exit statuses of launched commands.
     pub(crate) fn exits(&self) -> &Exits {
         &self.exits
     }
 
-    /// `/proc/sys/kernel/random/boot_id`
+    /// Returns the content of `/proc/sys/kernel/random/boot_id`.
     pub(crate) fn boot_id(&self) -> &str {
         &self.boot_id
     }
 
-    /// The client of systemd.
+    /// Returns the systemd client.
     pub(crate) fn systemd(&self) -> &Systemd {
         &self.systemd
     }
 
-    /// Has the components' units looked at now, not only with the next round.
+    /// Triggers an immediate query of the components' units instead of waiting for the next round.
     pub(crate) fn look_at_units(&self) {
         self.nudge.notify_one();
     }
 
-    /// The report of a full scan that begins now.
+    /// Runs a full scan that begins now, and returns the report based on it.
     pub(crate) async fn scan(&self) -> Result<Arc<Report>, Gone> {
         let sight = self.watcher.scan().await?;
         self.report_of(&sight).await
     }
 
-    /// What a full scan that begins now sees.
+    /// Runs a full scan that begins now, and returns its snapshot.
     pub(crate) async fn look(&self) -> Result<Arc<Sight>, Gone> {
         self.watcher.scan().await
     }
 
-    /// What is true now of all that matched a moment ago, and of all that is new.
+    /// Re-checks the matched processes and looks for new ones, without a full scan.
     pub(crate) async fn glance(&self) -> Result<Arc<Sight>, Gone> {
         self.watcher.glance().await
     }
 
-    /// The first report that rests on `sight` or on a later one.
+    /// Returns the first report based on `sight` or on a later snapshot.
     async fn report_of(&self, sight: &Sight) -> Result<Arc<Report>, Gone> {
         let mut reports = self.reports.clone();
         let is_it = |report: &Option<Arc<Report>>| {
@@ -213,7 +215,7 @@ impl Worker {
         report.clone().ok_or(Gone)
     }
 
-    /// Reserves a component for an action, or tells what holds it.
+    /// Reserves a component for an action, or returns the action that holds it.
     pub(crate) async fn begin(&self, component: &Name, hold: Hold) -> Result<Result<(), Hold>, Gone> {
         let (answer, reserved) = oneshot::channel();
         let request = Request::Begin(component.clone(), hold, answer);
@@ -221,10 +223,10 @@ impl Worker {
         reserved.await.map_err(|_| Gone)
     }
 
-    /// Frees a component again. `passed`: the processes whose start has seen the component's probe pass; `failed`: why
-    /// its start did not come to that.
+    /// Releases a component. `passed`: the processes for which the start has seen the component's probe pass;
+    /// `failed`: the reason why the start failed.
     pub(crate) async fn end(&self, component: &Name, passed: Vec<u32>, failed: Option<FailedStart>) {
-        // Where the worker is gone, so is the reservation.
+        // If the worker is gone, so is the reservation.
         let _ = self.requests.send(Request::End(component.clone(), passed, failed)).await;
     }
 
@@ -235,7 +237,7 @@ impl Worker {
         processes.await.map_err(|_| Gone)
     }
 
-    /// Works by another configuration from now on, and says what changed; or notes why one was refused.
+    /// Applies a new configuration and returns the changes, or records why one was refused.
     pub(crate) async fn configure(&self, config: Result<HostConfig, String>) -> Result<Vec<String>, Gone> {
         let (answer, changes) = oneshot::channel();
         self.requests.send(Request::Configure(config, answer)).await.map_err(|_| Gone)?;
@@ -246,7 +248,7 @@ impl Worker {
 struct Owner {
     boot_id: String,
     config: watch::Sender<Arc<HostConfig>>,
-    /// Why a configuration that was to replace it was refused.
+    /// Reason why a newer configuration was refused.
     config_error: Option<String>,
     watcher: Watcher,
     actions: HashMap<Name, Hold>,
@@ -258,9 +260,9 @@ struct Owner {
     runs: RunRecorder,
     heartbeat: Heartbeat,
     sight: Option<Arc<Sight>>,
-    /// How many beats have passed since the watcher spoke last.
+    /// Heartbeats since the last snapshot of the watcher.
     silence: u32,
-    /// Since when it has been silent, where it has for too long.
+    /// Time since which the watcher counts as hung.
     is_hung: Option<Timestamp>,
     publisher: watch::Sender<Option<Arc<Report>>>,
     began: Instant,
@@ -279,7 +281,8 @@ impl Owner {
             tokio::select! {
                 changed = sights.changed() => {
                     if changed.is_err() {
-                        // Without its eyes the agent is blind; its silence says so to the aggregator.
+                        // Without the watcher nothing can be reported; the aggregator notices the missing
+                        // reports.
                         tracing::error!("the thread that follows the host ended");
                         return;
                     }
@@ -309,7 +312,7 @@ impl Owner {
     async fn obey(&mut self, request: Request) {
         match request {
             Request::Begin(component, hold, answer) => match self.actions.get(&component) {
-                // Whoever asked may have gone.
+                // The requester may have gone.
                 Some(held) => drop(answer.send(Err(held.clone()))),
                 None if answer.send(Ok(())).is_ok() => {
                     self.actions.insert(component, hold);
@@ -330,7 +333,7 @@ impl Owner {
             Request::Configure(Err(reason), answer) => {
                 tracing::error!(reason, "the new configuration is refused, the old one goes on");
                 self.config_error = Some(reason);
-                // Whoever asked may have gone.
+                // The requester may have gone.
                 let _ = answer.send(Vec::new());
             }
             Request::Configure(Ok(config), answer) => {
@@ -343,18 +346,19 @@ impl Owner {
                 self.config_error = None;
                 self.probes.configure(&config.components);
                 self.runs.configure(&config);
-                // Together with the first sight by it: no report mixes the two.
+                // The configuration is replaced together with its first snapshot, so that no report mixes the
+                // two.
                 if let Ok(sight) = self.watcher.configure(Arc::clone(&config)).await {
                     self.sight = Some(sight);
                 }
                 self.config.send_replace(config);
-                // Whoever asked may have gone.
+                // The requester may have gone.
                 let _ = answer.send(changes);
             }
         }
     }
 
-    /// Publishes what is seen and under way; nothing before the first sight, and the first answers of the probes.
+    /// Publishes the current report; nothing before the first snapshot and the first probe results.
     fn publish(&mut self) {
         let Some(sight) = self.sight.clone() else { return };
         self.is_hung = match self.is_hung {
@@ -403,8 +407,9 @@ impl Owner {
                     ..Circumstances::default()
                 },
             );
-            // The oldest stands for the run: children come and go. While an action is under way, or not all can
-            // be seen, the probe goes on and what it knows is kept, or a start of what runs would hide it.
+            // The oldest process represents the run: children come and go. While an action is running, or
+            // while not all processes can be seen, the probe continues and keeps its result; otherwise a
+            // start of an already running component would discard it.
             let oldest = report.processes.iter().map(|process| process.id).min_by_key(|id| id.start_ticks);
             match (report.state, oldest) {
                 (State::Running, Some(_)) => self.probes.follow(&component.name, oldest),
@@ -419,7 +424,7 @@ impl Owner {
     }
 }
 
-/// Measures what is used, every few seconds.
+/// Measures resource usage every few seconds.
 async fn measure(
     mut reports: watch::Receiver<Option<Arc<Report>>>,
     publisher: watch::Sender<Option<Arc<Usage>>>,
@@ -455,7 +460,7 @@ fn boot_id() -> String {
     id.trim().to_owned()
 }
 
-/// One line in the log for each component that changed.
+/// Logs one line for each component that changed.
 fn log_changes(before: Option<&Report>, after: &Report) {
     let components = match &after.components {
         Ok(components) => components,

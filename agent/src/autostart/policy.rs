@@ -1,4 +1,4 @@
-//! When a component is started again. Pure: the time and what was seen are given.
+//! Decides when a component is restarted. Pure: the time and the observations are arguments.
 
 use std::collections::VecDeque;
 use std::os::unix::process::ExitStatusExt as _;
@@ -14,12 +14,12 @@ use super::unmet::Unmet;
 use crate::maintenance::Quiet;
 use crate::state_folder::{Wish, Word};
 
-/// So many starts within the configured time are flapping.
+/// Restarts within the configured time from which on a component counts as flapping.
 const FLAPPING: usize = 3;
-/// For so long is waited for what is needed and of which nothing is known; then it is tried whether it is there.
+/// Time limit for waiting on a dependency of unknown state; after it the start is attempted.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A moment on both clocks: the one that never steps, and the one that people read.
+/// Point in time on the monotonic and on the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
     pub(crate) at: Instant,
@@ -31,7 +31,7 @@ impl Moment {
         Self { at: Instant::now(), wall: Timestamp::now() }
     }
 
-    /// That moment, or this one where it has passed.
+    /// Returns the moment at `wall`, or this moment if `wall` has passed.
     pub(crate) fn until(self, wall: Timestamp) -> Self {
         self.after(Duration::try_from(wall.duration_since(self.wall)).unwrap_or_default())
     }
@@ -41,17 +41,17 @@ impl Moment {
     }
 }
 
-/// How a component ended, as far as the agent can tell.
+/// End of a component's run, as far as the agent knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct End {
-    /// It is no failure, by the component's rule.
+    /// True if the component's rule does not count this end as a failure.
     pub(crate) is_well: bool,
-    /// `with exit status 1`.
+    /// Cause of the end, such as `with exit status 1`.
     pub(crate) how: String,
 }
 
 impl End {
-    /// Returns the end by `status`; `success` says which ends are no failures.
+    /// Creates the end for `status`; `success` defines which exit statuses are no failures.
     pub(crate) fn new(status: ExitStatus, success: &SuccessExitStatus) -> Self {
         let how = match (status.code(), status.signal()) {
             (Some(code), _) => format!("with exit status {code}"),
@@ -62,74 +62,75 @@ impl End {
     }
 }
 
-/// What a report shows of a component.
+/// Observation of a component in a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
-    /// It runs.
+    /// The component runs.
     Running,
-    /// It does not, and its last run since the last start ended so; `None`: not known, or not yet.
+    /// The component does not run. Carries the end of its last run since the last start; `None`: not known,
+    /// or not yet.
     Stopped(Option<End>),
-    /// An action on it is under way.
+    /// An action on the component is running.
     Acting,
-    /// Whether it runs is not known, or only some of it does: never a reason to act.
+    /// The state is unknown, or only a part of the component runs. Never a reason to act.
     Unclear,
     /// Its process still exists and only stopped matching: it has not ended.
     Unmatched,
 }
 
-/// What is to be done.
+/// Decision of the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nothing.
+    /// No action.
     Nothing,
-    /// It is due then.
+    /// Check again at this time.
     Wait(Instant),
-    /// Start it now. This counts as an attempt.
+    /// Start now. Counts as an attempt.
     Start,
-    /// Nothing any more, until an operator starts it.
+    /// No further attempt until an operator starts the component.
     GivenUp,
 }
 
-/// Keeps one component running.
+/// Restart policy of one component, with its state.
 #[derive(Clone, Debug)]
 pub(crate) struct Keeper {
     rule: RestartRule,
-    /// The configuration wants it running.
+    /// True if the configuration declares the component as running.
     is_declared: bool,
     word: Option<Word>,
-    /// Whether it ran when that was last known; `None`: it was never known.
+    /// Last known running state; `None`: never known.
     ran: Option<bool>,
-    /// When it was started again, within the rule's time.
+    /// Times of the restarts within the rule's time window.
     starts: VecDeque<Instant>,
     due: Option<Moment>,
     given_up: bool,
     last: Option<Last>,
-    /// Until then what an earlier agent launched may still come up.
+    /// Deadline for a launch of an earlier agent to become the component.
     pending: Option<Timestamp>,
-    /// What it needs and is not known to be up.
+    /// Dependency that is not known to be up.
     unmet: Option<Unmet>,
-    /// Since when nothing is known of that.
+    /// Time since which the state of that dependency is unknown.
     unknown_since: Option<Instant>,
-    /// How often it was started in vain, or ended, while what it needs was not known to be up. That is no failure
-    /// of its own, and makes only the waits longer.
+    /// Number of starts that failed or ended while a dependency was not known to be up. They do not count as
+    /// failures of the component and only lengthen the delay.
     in_vain: u32,
-    /// The last start counts against the limit.
+    /// True if the last start counts against the limit.
     is_counted: bool,
 }
 
-/// How it ended last, or failed to start.
+/// Last end of the component, or its last failed start.
 #[derive(Clone, Debug)]
 struct Last {
     at: Timestamp,
-    /// It did not run: its start failed.
+    /// True if the start failed, so that the component never ran.
     is_start: bool,
     /// `None`: not known.
     end: Option<End>,
 }
 
 impl Keeper {
-    /// `finished`: it ended well by itself then and so, as an earlier agent saw. `pending`: until then what an earlier
-    /// agent launched may still come up.
+    /// Creates the policy. `finished`: time and cause of a clean end that an earlier agent has seen;
+    /// `pending`: deadline for a launch of an earlier agent to become the component.
     pub(crate) fn new(
         rule: RestartRule,
         is_declared: bool,
@@ -156,17 +157,17 @@ impl Keeper {
         }
     }
 
-    /// Goes on by another rule.
+    /// Replaces the rule.
     pub(crate) fn configure(&mut self, rule: RestartRule, is_declared: bool) {
         (self.rule, self.is_declared) = (rule, is_declared);
     }
 
-    /// The rule that it goes by.
+    /// Returns the rule in use.
     pub(crate) fn rule(&self) -> &RestartRule {
         &self.rule
     }
 
-    /// Takes note of what it needs and is not known to be up at the moment `now`.
+    /// Records the dependency that is not known to be up at `now`.
     pub(crate) fn needs(&mut self, now: Instant, unmet: Option<Unmet>) {
         self.unknown_since = match &unmet {
             Some(unmet) if !unmet.is_certain => Some(self.unknown_since.unwrap_or(now)),
@@ -178,7 +179,7 @@ impl Keeper {
         self.unmet = unmet;
     }
 
-    /// Takes note of an operator's last word: a new one, for which this is true, makes a new beginning.
+    /// Records an operator's last decision. Returns true if it is a new one, which resets the policy.
     pub(crate) fn hear(&mut self, word: Option<&Word>) -> bool {
         if self.word.as_ref() == word {
             return false;
@@ -189,12 +190,12 @@ impl Keeper {
         self.given_up = false;
         self.last = None;
         self.in_vain = 0;
-        // What is not running now has not ended by itself.
+        // A component that does not run now has not ended by itself.
         self.ran = self.ran.map(|_| false);
         true
     }
 
-    /// What is to be done now; `is_quiet`: it is in maintenance.
+    /// Returns the decision for an observation; `is_quiet`: the component is in maintenance.
     pub(crate) fn observe(&mut self, now: Moment, seen: &Seen, is_quiet: bool) -> Verdict {
         self.forget_old(now.at);
         let end = match seen {
@@ -213,10 +214,10 @@ impl Keeper {
             self.excuse();
         }
         self.ran = Some(false);
-        // The exit status may come after the process is gone.
+        // The exit status may arrive after the process is gone.
         match (&mut self.last, end) {
             (Some(last), Some(end)) if last.end.is_none() => last.end = Some(end.clone()),
-            // It ran too shortly to be seen running after an operator's start.
+            // After an operator's start the component ran too briefly to be seen running.
             (None, Some(end)) => {
                 self.last = Some(Last { at: now.wall, is_start: false, end: Some(end.clone()) });
             }
@@ -238,7 +239,8 @@ impl Keeper {
                 self.given_up = true;
                 return Verdict::GivenUp;
             }
-            // It ended while no agent was there: long enough ago. What an earlier agent launched may still come up.
+            // The component ended while no agent ran, so the delay has passed. A launch of an earlier agent
+            // may still become the component.
             None if is_first => self.pending.map_or(now, |until| now.until(until)),
             None => now.after(self.delay()),
         };
@@ -251,7 +253,7 @@ impl Keeper {
                 self.is_counted = true;
                 self.starts.push_back(now.at);
             }
-            // It is due when that is up.
+            // The start is due as soon as the dependency is up.
             (Some(_), None) => return Verdict::Nothing,
             (Some(_), Some(since)) if now.at < since + PATIENCE => return Verdict::Wait(since + PATIENCE),
             (Some(_), Some(_)) => {
@@ -263,7 +265,7 @@ impl Keeper {
         Verdict::Start
     }
 
-    /// Does not count the last start where what it needs is not known to be up: that explains its end.
+    /// Uncounts the last start if a dependency is not known to be up, since that explains the end.
     fn excuse(&mut self) {
         if self.is_counted && self.unmet.is_some() {
             self.is_counted = false;
@@ -272,19 +274,21 @@ impl Keeper {
         }
     }
 
-    /// The start that [`Verdict::Start`] asked for was done: it ran, even if no report shows that.
+    /// Records that the start requested by [`Verdict::Start`] succeeded: the component ran, even if no report
+    /// shows that.
     pub(crate) fn started(&mut self) {
         self.ran = Some(true);
     }
 
-    /// The start that [`Verdict::Start`] asked for failed, for this reason.
+    /// Records that the start requested by [`Verdict::Start`] failed, with the reason.
     pub(crate) fn failed(&mut self, now: Moment, reason: String) {
         let end = Some(End { is_well: false, how: reason });
         self.last = Some(Last { at: now.wall, is_start: true, end });
         self.excuse();
     }
 
-    /// The start that [`Verdict::Start`] asked for was not begun, since another action was under way.
+    /// Records that the start requested by [`Verdict::Start`] was not begun, since another action was
+    /// running.
     pub(crate) fn not_begun(&mut self) {
         match std::mem::take(&mut self.is_counted) {
             true => drop(self.starts.pop_back()),
@@ -292,14 +296,14 @@ impl Keeper {
         }
     }
 
-    /// When and how it ended well, where it is not started again for that.
+    /// Returns time and cause of a clean end if the rule does not restart the component after it.
     pub(crate) fn finished(&self) -> Option<(Timestamp, &str)> {
         let last = self.last.as_ref()?;
         let end = last.end.as_ref().filter(|end| end.is_well)?;
         (self.rule.when == RestartWhen::OnFailure && self.ran != Some(true)).then_some((last.at, &end.how))
     }
 
-    /// The report on it; `quiet`: the maintenance that it is in.
+    /// Returns the restart status for the report; `quiet`: the current maintenance.
     pub(crate) fn report(&self, quiet: Option<&Quiet>) -> Autostart {
         let wanted = self.is_wanted() && self.finished().is_none();
         let is_waiting = wanted && quiet.is_none() && !self.given_up && self.ran == Some(false);
@@ -317,7 +321,7 @@ impl Keeper {
         }
     }
 
-    /// Whether it is to run.
+    /// Returns true if the component is supposed to run.
     fn is_wanted(&self) -> bool {
         match self.word.as_ref().map(|word| word.wish) {
             _ if self.rule.when == RestartWhen::Never => false,
@@ -348,7 +352,7 @@ impl Keeper {
         why
     }
 
-    /// How long after its end it is started again.
+    /// Returns the delay between the end of the component and its restart.
     fn delay(&self) -> Duration {
         let starts = u32::try_from(self.starts.len()).unwrap_or(u32::MAX);
         let doubled = starts.saturating_add(self.in_vain);
@@ -364,7 +368,7 @@ impl Keeper {
 }
 
 impl Last {
-    /// `it ended with exit status 1 at 09:30:00 UTC`.
+    /// Returns a sentence such as `it ended with exit status 1 at 09:30:00 UTC`.
     fn sentence(&self) -> String {
         let at = self.at.strftime("%H:%M:%S UTC");
         match (&self.end, self.is_start) {
