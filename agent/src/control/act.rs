@@ -1,4 +1,4 @@
-//! What an action works with.
+//! Context of an action.
 
 use rta_shared::config::HostComponent;
 use rta_shared::lifecycle::tasks::OwnedTasks;
@@ -9,12 +9,12 @@ use super::launches::Launches;
 use super::news::News;
 use crate::systemd::Systemd;
 
-/// What an action works with.
+/// Context of an action: the component and the agent's resources that the action uses.
 pub(super) struct Act {
     pub(super) component: HostComponent,
     pub(super) eyes: Eyes,
     pub(super) news: News,
-    /// The control group of what is started; `None` where there can be none.
+    /// Control group for started processes; `None` if none can be created.
     pub(super) group: Option<Group>,
     pub(super) launches: Launches,
     pub(super) systemd: Systemd,

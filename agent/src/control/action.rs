@@ -1,4 +1,5 @@
-//! Starts and stops: one at a time works on a component, and each goes on if its caller goes away.
+//! Runs actions (start, stop, restart): one at a time per component; each continues if its caller
+//! disconnects.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,22 +43,22 @@ use crate::scan::Scanner;
 use crate::state_folder::Memory;
 use crate::worker::Worker;
 
-/// How long an operator's stop waits for an attempt of the agent's own to yield.
+/// Time limit for an automatic start to yield to an operator's stop.
 const YIELD: Duration = Duration::from_secs(5);
-/// How often it is asked whether it has.
+/// Interval between two attempts to reserve the component in the meantime.
 const PACE: Duration = Duration::from_millis(20);
-/// What its tasks are called where one panics.
+/// Name of the action tasks in panic messages.
 pub(super) const ACTION: &str = "an action";
 
-/// Where an action comes from.
+/// Origin of an action.
 pub(crate) enum Origin {
     /// The agent itself.
     Own,
-    /// A caller, who says which agent it is for; without that it is refused.
+    /// A client that names the agent the request is meant for; a request without target is refused.
     Request(Option<v1::RequestTarget>),
 }
 
-/// Performs actions. One at a time works on a component; each goes on if its caller goes away.
+/// Performs actions, one at a time per component. Each continues if its caller disconnects.
 #[derive(Clone)]
 pub(crate) struct Actions {
     pub(crate) worker: Worker,
@@ -70,20 +71,21 @@ pub(crate) struct Actions {
     shutdown: CancellationToken,
 }
 
-/// What is done for an action.
+/// Kind of work that an action does.
 pub(super) enum Work {
-    /// All of it, for somebody.
+    /// The whole action, on behalf of a requester.
     Whole(Requester),
-    /// An agent before this one launched this: it is waited for.
+    /// Waits for a launch of an earlier agent.
     Adopt(Launch),
-    /// An agent before this one did not finish it: it is done again, after the stop command that may still run.
+    /// Repeats an action that an earlier agent did not finish, after its stop command, which may still run.
     Resume(Option<ProcessId>),
 }
 
 impl Actions {
-    /// Those on the components of `worker`; what operators want is kept in `memory`, what is begun in `launches`,
-    /// and what is started is in one of `groups`. Each is one of `tasks`: a panic of one ends the
-    /// agent, or its component would be reserved for ever. What `shutdown` interrupts is left to the next agent.
+    /// Creates the action runner for the components of `worker`. Operators' decisions are stored in `memory`,
+    /// begun launches in `launches`; started processes get a control group of `groups`. Each action is one of
+    /// `tasks`: a panic ends the agent, since otherwise the component would stay reserved. Actions that
+    /// `shutdown` interrupts are left to the next agent.
     pub(crate) fn new(
         worker: Worker,
         memory: Memory,
@@ -104,11 +106,12 @@ impl Actions {
         }
     }
 
-    /// Begins to start, stop or restart the component of this name or alias; what is told of it ends with its
-    /// end. It goes on if the caller goes away.
+    /// Begins to start, stop or restart the component of this name or alias. The stream of events ends with
+    /// the action; the action continues if the caller disconnects.
     ///
     /// # Errors
-    /// A sentence; the codes are those that `proto/rta/v1/agent.proto` lists.
+    /// Returns an error, with a sentence, if the action cannot begin; `proto/rta/v1/agent.proto` lists the
+    /// codes.
     pub(crate) async fn perform(
         &self,
         kind: ActionKind,
@@ -118,17 +121,17 @@ impl Actions {
     ) -> Result<impl Stream<Item = Told> + use<>, Status> {
         let config = self.worker.config();
         if let Origin::Request(target) = &origin {
-            // By the very configuration that the component is then taken from.
+            // The target is checked against the same configuration that the component is then taken from.
             let (host, boot_id, config_digest) = (&config.host, self.worker.boot_id(), &config.digest);
             AgentIdentity { host, boot_id, config_digest }.admit_action(target.as_ref())?;
         }
         let component = find(&config, name)?.clone();
         let (begun, is_begun) = oneshot::channel();
-        // Unbounded, but `News` sends only so many.
+        // Unbounded, but `News` limits the number of events.
         let (events, stream) = mpsc::unbounded_channel();
         let (actions, host) = (self.clone(), config.host.clone());
-        // In a task of its own from the beginning: it goes on, and frees the component in the end, if the caller
-        // goes away.
+        // Runs in its own task from the beginning, so that it continues, and finally releases the component,
+        // if the caller disconnects.
         let guard = self.tasks.guard(ACTION).may_end();
         tokio::spawn(async move {
             let _guard = guard;
@@ -143,7 +146,7 @@ impl Actions {
             let _ = begun.send(Ok(()));
             let work = Work::Whole(by.clone());
             let outcome = actions.act(kind, component, events.clone(), yielding, work).await;
-            // An operator who is told of it may count on it, or is told that they may not.
+            // The operator learns whether the decision is stored durably.
             let kept = actions.memory.settled().await;
             let warned = |done: Done| match kept {
                 Err(reason) if by != Requester::autostart() => Done {
@@ -158,8 +161,8 @@ impl Actions {
         Ok(UnboundedReceiverStream::new(stream))
     }
 
-    /// Reserves a component; what is cancelled when the action must yield. An operator's stop does not wait for
-    /// the agent's own attempts to keep the component running: such a start yields.
+    /// Reserves a component. Returns the token that is cancelled when the action must yield. An operator's
+    /// stop does not wait for automatic starts of the agent: such a start yields.
     async fn reserve(
         &self,
         component: &Name,
@@ -198,15 +201,16 @@ impl Actions {
         Ok(yielding)
     }
 
-    /// Lets an operator's stop or restart cancel `yielding`, by which a start of the component yields.
+    /// Registers `yielding`, which an operator's stop or restart of the component cancels.
     pub(super) fn may_yield(&self, component: &Name, yielding: &CancellationToken) {
         self.attempts.with(|attempts| drop(attempts.insert(component.clone(), yielding.clone())));
     }
 
-    /// The processes that match the component of this name or alias now, with their command lines.
+    /// Returns the processes that currently match the component of this name or alias, with their command
+    /// lines.
     ///
     /// # Errors
-    /// A sentence: no such component, or the processes cannot be seen.
+    /// Returns an error, with a sentence, if there is no such component, or if the processes cannot be read.
     pub(crate) async fn inspect(&self, name: &str) -> Result<Vec<InspectedProcess>, Status> {
         let config = self.worker.config();
         let component = find(&config, name)?.clone();
@@ -217,24 +221,24 @@ impl Actions {
         off_the_runtime(move || inspect(&component, &seen.processes).map_err(unseen)).await.map_err(told)
     }
 
-    /// The processes that come nearest to the criteria of the component of this name or alias.
+    /// Returns the processes that come nearest to the criteria of the component of this name or alias.
     ///
     /// # Errors
-    /// A sentence: no such component, or the processes cannot be seen.
+    /// Returns an error, with a sentence, if there is no such component, or if the processes cannot be read.
     pub(crate) async fn explain(&self, name: &str) -> Result<Vec<ExplainedPart>, Status> {
         let config = self.worker.config();
         let component = find(&config, name)?.clone();
-        // With a scanner of its own, so that it holds up no scan.
+        // Uses its own scanner, so that it delays no scan of the watcher.
         let own = HostConfig::clone(&config);
         let explained = tokio::task::spawn_blocking(move || Scanner::new(own).explain(&component)).await;
         let explained = explained.map_err(|error| Status::internal(format!("the agent failed: {error}")))?;
         explained.map_err(|reason| Status::unavailable(format!("host {}: {reason}", config.host)))
     }
 
-    /// The log of the component of this name or alias, with the host's name and the component's.
+    /// Returns host name, component name and log of the component of this name or alias.
     ///
     /// # Errors
-    /// A sentence: no such component, or the configuration names no log for it.
+    /// Returns an error, with a sentence, if there is no such component, or if no log is configured for it.
     pub(crate) fn log_of(&self, name: &str) -> Result<(Name, Name, LogSource), Status> {
         let config = self.worker.config();
         let component = find(&config, name)?;
@@ -247,10 +251,10 @@ impl Actions {
         }
     }
 
-    /// Notes for the next agent that an action begins.
+    /// Records the beginning of an action for the next agent.
     ///
     /// # Errors
-    /// It cannot be kept; a stop is carried out all the same.
+    /// Returns an error if a start or restart cannot be recorded; a stop is carried out nevertheless.
     async fn note(
         &self,
         component: &Name,
@@ -268,7 +272,7 @@ impl Actions {
         }
     }
 
-    /// Acts on a component that is reserved for that, and frees it.
+    /// Performs an action on a component that is reserved for it, and releases the component.
     pub(super) async fn act(
         &self,
         kind: ActionKind,
@@ -295,14 +299,14 @@ impl Actions {
         };
         let launches = kind != ActionKind::Stop;
         if launches {
-            // A next agent must not take what comes up for stopped, and start a second one.
+            // The next agent must not take a component that is coming up for stopped, and start a second one.
             self.memory.begins(&name, self.worker.boot_id());
-            // Where it cannot be kept it is started all the same, which is reported.
+            // If it cannot be stored the component is started nevertheless, and the failure is reported.
             let _ = self.memory.settled().await;
         }
         let noted = match &work {
             Work::Whole(by) => self.note(&name, kind, by, limit).await,
-            // It is noted already, with the time at which it began.
+            // Already recorded by the earlier agent, with the time at which it began.
             Work::Adopt(_) | Work::Resume(_) => Ok(()),
         };
         let performing = async move {
@@ -319,7 +323,7 @@ impl Actions {
                 Err(Refusal::new(Code::Aborted, "it was given up, since an operator has asked for a stop"))
             }
         };
-        // What the agent's own end interrupts, the next one goes on with.
+        // An action that the agent's shutdown interrupts is continued by the next agent.
         let is_interrupted = outcome.is_err() && self.shutdown.is_cancelled();
         if !is_interrupted {
             self.launches.action_ended(&name);
@@ -329,7 +333,7 @@ impl Actions {
         }
         self.worker.look_at_units();
         self.attempts.with(|attempts| drop(attempts.remove(&name)));
-        // A start is done when the probe has passed: to ask again whether it is up would be to doubt that.
+        // A start is complete when the probe has passed, so the worker need not probe again first.
         let passed = match &outcome {
             Ok(Done { outcome: Outcome::Started | Outcome::Restarted, pids, .. }) if has_probe => {
                 pids.clone()
@@ -337,7 +341,7 @@ impl Actions {
             Ok(_) | Err(_) => Vec::new(),
         };
         let failed = match &outcome {
-            // A start that an operator's stop ended, or the agent's own end, has not failed.
+            // A start that was ended by an operator's stop, or by the agent's shutdown, has not failed.
             Err(refusal) if launches && !is_interrupted && !yielding.is_cancelled() => {
                 Some(FailedStart::new(&refusal.reason, &refusal.log))
             }
@@ -354,7 +358,7 @@ impl Actions {
     }
 }
 
-/// The agent's own attempts to keep components running, each with what makes it yield; clones share them.
+/// Running starts that yield to an operator's stop, each with its cancellation token; clones share them.
 #[derive(Clone, Debug, Default)]
 struct Attempts(Arc<Mutex<HashMap<Name, CancellationToken>>>);
 
@@ -364,7 +368,7 @@ impl Attempts {
     }
 }
 
-/// The component of this name or alias.
+/// Returns the component of this name or alias.
 fn find<'c>(config: &'c HostConfig, name: &str) -> Result<&'c HostComponent, Status> {
     if let Some(message) = too_long(name) {
         return Err(Status::invalid_argument(message));
@@ -376,7 +380,7 @@ fn find<'c>(config: &'c HostConfig, name: &str) -> Result<&'c HostComponent, Sta
     })
 }
 
-/// Does `work` in yet another task, so that it has an end also if it panics, or hangs.
+/// Runs `work` in a separate task with a time limit, so that panics and hangs end with an error.
 async fn bounded<T: Send + 'static>(
     limit: Duration,
     work: impl Future<Output = Result<T, Refusal>> + Send + 'static,

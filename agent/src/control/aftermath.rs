@@ -1,4 +1,4 @@
-//! What a start leaves that failed: it is ended, so that the next one finds nothing of it.
+//! Cleans up after a failed start: ends the processes that it left, so that the next start finds none.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use super::launch::Launched;
 use super::refusal::{Refusal, off_the_runtime};
 use super::table::Table;
 
-/// How long it has to end before it is killed, and again until it is given up.
+/// Time limit for the processes to end, once after SIGTERM and once after SIGKILL.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Refuses while something is there of a start that was given up: a second one would run beside it.
+/// Refuses a start while processes of a failed start remain: the component would run twice.
 ///
 /// # Errors
-/// Who is there.
+/// Returns an error, naming the remaining processes, if there are any.
 pub(super) async fn nothing_left(act: &Act) -> Result<(), Refusal> {
     if !act.launches.of(&act.component.name).is_some_and(|launch| launch.is_unfinished) {
         return Ok(());
@@ -61,13 +61,13 @@ pub(super) async fn nothing_unmatched(act: &Act) -> Result<(), Refusal> {
     Err(Refusal::new(Code::FailedPrecondition, reason))
 }
 
-/// Whether anything is there of what was launched.
+/// Returns true if any process of the launch remains.
 pub(super) async fn is_left(act: &Act) -> Result<bool, Refusal> {
     Ok(!Chase::of_launch(act).look(false).await?.is_empty())
 }
 
-/// Ends what was launched, and all that it began. Gives a sentence on what became of that; empty where all had
-/// ended by itself.
+/// Ends the launched process and all of its descendants. Returns a sentence on the result; empty if all had
+/// ended by themselves.
 pub(super) async fn end(act: &Act, launched: &Launched) -> String {
     match try_to_end(act, launched).await {
         Ok(sentence) => sentence,

@@ -1,5 +1,5 @@
-//! Control groups of their own for what the agent starts, where cgroup v2 is there and writable (cgroups(7)):
-//! nothing that is started in one gets out of it by itself, whatever it forks and whoever its parent is.
+//! Separate control groups for started components, where cgroup v2 is mounted and writable (cgroups(7)): no
+//! process started in a group leaves it by itself, whatever it forks and whatever its parent is.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -13,21 +13,22 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cgroup_mount::CgroupMount;
 
-/// So much of a component's name is in that of its group.
+/// Maximum length of a component's name in the name of its group.
 const SLUG: usize = 40;
 
-/// Where the agent makes groups.
+/// Parent of the control groups that the agent creates.
 #[derive(Clone, Debug)]
 pub(crate) struct Groups {
-    /// The agent's own group; `None` where there is no cgroup v2, or it makes no groups.
+    /// The agent's own group; `None` if there is no cgroup v2, or if the agent creates no groups.
     own: Option<Arc<PathBuf>>,
-    /// What tells this agent from others that may run in the same group.
+    /// Distinguishes this agent from others that may run in the same group.
     key: String,
 }
 
 impl Groups {
-    /// Those of the agent of `config`, which was read from `folder`: its groups have the same names after a
-    /// restart. Without a folder it makes none, since no later agent would find them, or tidy them up.
+    /// Creates the groups of the agent of `config`, which was read from `folder`; their names stay the same
+    /// after a restart. Without a folder the agent creates no groups, since no later agent would find them,
+    /// or remove them.
     pub(crate) fn new(config: &HostConfig, folder: Option<&Path>) -> Self {
         let Some(folder) = folder.and_then(|folder| std::path::absolute(folder).ok()) else {
             return Self { own: None, key: String::new() };
@@ -37,7 +38,7 @@ impl Groups {
         Self { own: own_group().map(Arc::new), key }
     }
 
-    /// That of one component; it need not be there.
+    /// Returns the group of a component; it need not exist.
     pub(super) fn of(&self, component: &Name) -> Option<Group> {
         let own = self.own.as_ref()?;
         let digest = Sha256::digest(format!("{}\0{}", self.key, component.folded()));
@@ -46,12 +47,12 @@ impl Groups {
     }
 }
 
-/// A group of a component. All of this is blocking, and short: the file system is the kernel's own.
+/// Control group of a component. All methods block, but only briefly: the file system is virtual.
 #[derive(Clone, Debug)]
 pub(super) struct Group(PathBuf);
 
 impl Group {
-    /// The group at a folder that an earlier agent noted.
+    /// Creates a handle to the group at a folder that an earlier agent recorded.
     pub(super) fn at(folder: PathBuf) -> Self {
         Self(folder)
     }
@@ -60,11 +61,11 @@ impl Group {
         &self.0
     }
 
-    /// Makes it where it is missing, and opens the file by which a process enters: one that writes `0` to it is in
-    /// the group from then on.
+    /// Creates the group if it is missing, and opens the file by which a process enters: a process that
+    /// writes `0` to it is in the group from then on.
     ///
     /// # Errors
-    /// It cannot be made, mostly since the agent may not.
+    /// Returns an error if the group cannot be created, mostly for lack of permission.
     pub(super) fn door(&self) -> io::Result<File> {
         match std::fs::create_dir(&self.0) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -73,18 +74,19 @@ impl Group {
         OpenOptions::new().write(true).open(self.0.join("cgroup.procs"))
     }
 
-    /// Whether this is its folder.
+    /// Returns true if `folder` is the group's folder.
     pub(super) fn is_at(&self, folder: &Path) -> bool {
         self.0 == folder
     }
 
-    /// The PIDs of those in it; none where it is not there.
+    /// Returns the PIDs of the group's members; none if the group does not exist.
     pub(super) fn members(&self) -> Vec<u32> {
         let listed = std::fs::read_to_string(self.0.join("cgroup.procs")).unwrap_or_default();
         listed.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
-    /// Kills all in it at once, whatever they fork meanwhile. False where the kernel cannot (before Linux 5.14).
+    /// Kills all members at once, whatever they fork meanwhile. Returns false if the kernel does not support
+    /// that (before Linux 5.14).
     pub(super) fn kill(&self) -> bool {
         OpenOptions::new()
             .write(true)
@@ -93,14 +95,14 @@ impl Group {
             .is_ok()
     }
 
-    /// Removes it, unless somebody is in it.
+    /// Removes the group, unless it has members.
     pub(super) fn remove(&self) {
-        // It may not be there, and it is of no harm.
+        // It may not exist, and a leftover group does no harm.
         let _ = std::fs::remove_dir(&self.0);
     }
 }
 
-/// A part of a file's name: letters, digits and single dashes.
+/// Returns a part of a file name: letters, digits and single dashes.
 fn slug(name: &str) -> String {
     let mut slug = String::new();
     for letter in name.chars() {
@@ -114,16 +116,16 @@ fn slug(name: &str) -> String {
     slug.trim_end_matches('-').to_owned()
 }
 
-/// The folder of the agent's own group.
+/// Returns the folder of the agent's own group.
 fn own_group() -> Option<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     folder(&mounts, &groups)
 }
 
-/// The folder of a group from `/proc/PID/mountinfo` and `/proc/PID/cgroup`.
+/// Returns the folder of a group from `/proc/PID/mountinfo` and `/proc/PID/cgroup`.
 fn folder(mounts: &str, groups: &str) -> Option<PathBuf> {
-    // Hierarchy 0 is that of version 2.
+    // Hierarchy 0 is the one of version 2.
     let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
     CgroupMount::unified(mounts).iter().find_map(|mount| mount.folder(path))
 }

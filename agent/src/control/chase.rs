@@ -1,4 +1,4 @@
-//! The processes of a component that is being stopped: found again and again, signalled, and waited for.
+//! Tracks the processes to stop: scans for them repeatedly, signals them, and waits for their exit.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -22,67 +22,68 @@ use crate::attributes::Attributes;
 use crate::cgroup_mount::{Freezers, FrozenGroup};
 use crate::procfs::Proc;
 
-/// How often it is asked whether processes have ended.
+/// Interval between two checks for exited processes.
 const PACE: Duration = Duration::from_millis(20);
-/// After so long of waiting, it is looked at what there is.
+/// Time of waiting after which the remaining processes are scanned again.
 const LOOK: Duration = Duration::from_millis(200);
-/// So many are waited for at once: a process may have 1,024 files open by default (getrlimit(2)).
+/// Maximum number of processes that are awaited at once: a process may have 1,024 files open by default
+/// (getrlimit(2)).
 const AWAITED: usize = 128;
 
-/// The processes that are being ended: those of a component, or what was launched for it.
+/// Processes that are being stopped: those of a component, or those that were launched for it.
 pub(super) struct Chase<'a> {
     act: &'a Act,
     component: Arc<HostComponent>,
-    /// Only what was launched last, whether it matches or not.
+    /// Limits the set to the last launch, whether its processes match or not.
     only_launched: bool,
-    /// Whether its session and its control group belong to it, as was found at the first look.
+    /// True if the session and the control group belong to the component; decided in the first scan.
     is_wide: Option<bool>,
-    /// `None` only while it is lent to a thread.
+    /// `None` only while the scope is lent to a thread.
     scope: Option<Scope>,
-    /// All that were ever found, in that order.
+    /// Processes found since the stop began, in the order of discovery.
     met: Vec<ProcessId>,
 }
 
-/// What is left at one moment.
+/// Remaining processes at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Left {
-    /// Those that match, sorted.
+    /// Processes that match the criteria, sorted.
     pub(super) matched: Vec<ProcessId>,
-    /// Those that belong to it beside these, sorted.
+    /// Other processes that belong to the component, sorted.
     pub(super) rest: Vec<ProcessId>,
-    /// All in its control group may be killed at once.
+    /// True if the whole control group may be killed at once.
     whole_group: bool,
     config: Option<Arc<HostConfig>>,
 }
 
-/// What became of a signal.
+/// Result of sending a signal.
 #[derive(Debug, Default)]
 pub(super) struct Signalled {
     pub(super) reached: Vec<ProcessId>,
-    /// Those that the agent may not signal.
+    /// Processes that the agent may not signal.
     pub(super) denied: Vec<ProcessId>,
-    /// Why not the first of these.
+    /// Reason for the first of the denied processes.
     pub(super) why: Option<Refusal>,
-    /// Those that a signal had stopped, and that were resumed.
+    /// Processes that a signal had stopped, and that were resumed.
     pub(super) resumed: Vec<ProcessId>,
-    /// Those that act on no signal, with the frozen control group that they are in.
+    /// Processes that act on no signal, each with its frozen control group.
     pub(super) frozen: Vec<(ProcessId, FrozenGroup)>,
 }
 
 impl Signalled {
-    /// Lets a process that was signalled run again, where something keeps it from that. `own` is the control group that
-    /// the agent made for the component: no other one is thawed.
+    /// Resumes a signalled process that is stopped or frozen. `own` is the control group that the agent made
+    /// for the component; no other group is thawed.
     fn resume(&mut self, held: &Held, signal: Signal, own: Option<&Group>) {
         if signal != Signal::KILL {
-            // As systemd does: a stopped process runs no handler. It does no harm to one that is not; and one that
-            // could be sent the signal before can be sent this.
+            // Like systemd, since a stopped process runs no handler. SIGCONT does not harm a running process,
+            // and a sender that was allowed the first signal is allowed this one.
             let _ = held.send(Signal::CONT);
             if held.is_stopped {
                 self.resumed.push(held.id);
             }
         }
         let Some(frozen) = &held.frozen else { return };
-        // Version 2 lets SIGKILL through.
+        // In cgroup version 2 SIGKILL takes effect despite the freezer.
         let holds = signal != Signal::KILL || frozen.is_legacy;
         let is_thawed = own.is_some_and(|own| own.is_at(&frozen.folder)) && frozen.thaw();
         if holds && !is_thawed {
@@ -100,8 +101,8 @@ impl Left {
         self.matched.iter().chain(&self.rest).copied().collect()
     }
 
-    /// Whether one that was found is what it was taken for: a match still meets all criteria, and the rest has not
-    /// become another component's. What cannot be told is not so.
+    /// Returns true if a process still is what it was found as: a match still meets all criteria, and another
+    /// process has not become another component's. Returns false if that cannot be determined.
     fn is_right(
         &self,
         component: &HostComponent,
@@ -121,12 +122,12 @@ impl Left {
 }
 
 impl<'a> Chase<'a> {
-    /// Of all that belongs to the component.
+    /// Creates the set of all processes that belong to the component.
     pub(super) fn new(act: &'a Act) -> Self {
         Self::with(act, false, act.component.stop.scope)
     }
 
-    /// Of what was launched for it last, and all that this began.
+    /// Creates the set of the last launch and all of its descendants.
     pub(super) fn of_launch(act: &'a Act) -> Self {
         Self::with(act, true, StopScope::Tree)
     }
@@ -137,10 +138,11 @@ impl<'a> Chase<'a> {
         Self { act, component, only_launched, is_wide: None, scope, met: Vec::new() }
     }
 
-    /// What is left now; by a full scan, if it is to be thorough.
+    /// Returns the remaining processes; scans all processes if `thorough`.
     ///
     /// # Errors
-    /// It cannot be seen; what matches is above the agent, or the host's first process.
+    /// Returns an error if the processes cannot be read, or if a match is an ancestor of the agent or the
+    /// host's first process.
     pub(super) async fn look(&mut self, thorough: bool) -> Result<Left, Refusal> {
         let surroundings = self.act.eyes.surroundings(thorough).await?;
         let Some(mut scope) = self.scope.take() else {
@@ -149,16 +151,18 @@ impl<'a> Chase<'a> {
         let group = self.act.group.clone();
         let session = self.act.launches.of(&self.component.name);
         let only_launched = self.only_launched;
-        // What never became the component belongs to it in every scope. What matches did, whoever saw it.
+        // A launch that never became the component belongs to it in every scope. If something matches, it did
+        // become the component, whichever agent saw that.
         let never_became = session.as_ref().is_some_and(|one| one.is_unfinished)
             && (only_launched || surroundings.matched.is_empty());
         let is_tree = self.component.stop.scope == StopScope::Tree;
         let is_wide = *self.is_wide.get_or_insert(is_tree || never_became);
         let (scope, left) = off_the_runtime(move || {
-            // In this order: see `Moment::control_group`.
+            // The table is read before the group: see `Moment::control_group`.
             let table = Table::read().map_err(unreadable)?;
             let members = group.as_ref().filter(|_| is_wide).map(Group::members).unwrap_or_default();
-            // What left its session and its control group is found by its mark, as far as it can be.
+            // Processes that left the session and the control group are found by their mark as far as
+            // possible.
             let marked = match &session {
                 Some(launch) if never_became && thorough => marked(&table, &launch.id),
                 Some(_) | None => Vec::new(),
@@ -187,8 +191,8 @@ impl<'a> Chase<'a> {
         Ok(left)
     }
 
-    /// Signals those of `ids` that still are what they were when `left` was seen, and lets those that are suspended run
-    /// again, so that they act on it.
+    /// Signals those of `ids` that are unchanged since `left` was taken, and resumes suspended ones so that
+    /// they act on it.
     pub(super) async fn signal(
         &self,
         left: &Left,
@@ -215,7 +219,7 @@ impl<'a> Chase<'a> {
                 match sent {
                     Ok(Some(())) => signalled.reached.push(id),
                     Ok(None) => {}
-                    // The others are signalled all the same.
+                    // The other processes are signalled nevertheless.
                     Err(refusal) => {
                         signalled.denied.push(id);
                         signalled.why.get_or_insert(refusal);
@@ -227,16 +231,17 @@ impl<'a> Chase<'a> {
         .await
     }
 
-    /// Kills all that is left.
+    /// Kills all remaining processes.
     pub(super) async fn kill(&self, left: &Left) -> Result<Signalled, Refusal> {
         if left.whole_group && self.act.group.as_ref().is_some_and(Group::kill) {
-            // It reaches even those that were forked since; those outside of the group follow.
+            // This reaches even processes that were forked since; those outside of the group follow.
             tracing::debug!(component = %self.component.name, "its control group is killed");
         }
         self.signal(left, &left.all(), Signal::KILL).await
     }
 
-    /// Waits until those of `left` that end first have ended, but no longer than until it is to be looked again.
+    /// Waits until the matched processes of `left` have ended, or the others if none matches; at most until
+    /// the next scan is due.
     pub(super) async fn wait(&self, left: &Left, deadline: Instant) -> Result<(), Refusal> {
         let awaited = if left.matched.is_empty() { &left.rest } else { &left.matched };
         let awaited: Vec<ProcessId> = awaited.iter().take(AWAITED).copied().collect();
@@ -255,7 +260,8 @@ impl<'a> Chase<'a> {
         .await?;
         let until = deadline.min(Instant::now() + LOOK);
         loop {
-            // Even where nobody can be held: what was seen is not true any more then, and it is looked again.
+            // Waits at least once even if no process can be awaited: `left` is outdated then, and the caller
+            // scans again.
             tokio::time::sleep(PACE).await;
             held = still_there(held)?;
             if held.is_empty() || Instant::now() >= until {
@@ -264,19 +270,19 @@ impl<'a> Chase<'a> {
         }
     }
 
-    /// The PIDs of all that were found since it began.
+    /// Returns the PIDs of all processes found since the stop began.
     pub(super) fn met(&self) -> Vec<u32> {
         self.met.iter().map(|id| id.pid).collect()
     }
 
-    /// Those of them that are not among `left`.
+    /// Returns the PIDs of all found processes that are not in `left`.
     pub(super) fn ended(&self, left: &Left) -> Vec<u32> {
         let left: HashSet<ProcessId> = left.all().into_iter().collect();
         self.met.iter().filter(|id| !left.contains(id)).map(|id| id.pid).collect()
     }
 }
 
-/// `pid 7 (java), pid 8 (sleep)`.
+/// Returns the processes with their names: `pid 7 (java), pid 8 (sleep)`.
 pub(super) async fn who(ids: &[ProcessId]) -> String {
     let ids = ids.to_vec();
     let named = off_the_runtime(move || Ok(names(&ids))).await;
@@ -284,7 +290,7 @@ pub(super) async fn who(ids: &[ProcessId]) -> String {
 }
 
 fn names(ids: &[ProcessId]) -> String {
-    /// More names than this help nobody.
+    /// A longer list does not help the reader.
     const SHOWN: usize = 10;
     let shown = ids.get(..SHOWN).unwrap_or(ids);
     let more = ids.len() - shown.len();
@@ -295,7 +301,7 @@ fn names(ids: &[ProcessId]) -> String {
     if more == 0 { text } else { format!("{text} and {more} more") }
 }
 
-/// What matches is not to be ended, whatever the configuration says.
+/// Refuses to end a match that must never be signalled, whatever the configuration says.
 fn untouchable(id: ProcessId) -> Refusal {
     let reason = format!(
         "{} matches its criteria, and is the host's first process or one that the agent itself runs below; nothing \

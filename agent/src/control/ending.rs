@@ -1,11 +1,11 @@
-//! How a process ended, in words.
+//! Formats the exit status of a process.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
 use rta_shared::signal::signal_name;
 
-/// `exit status 1` or `signal 9 (SIGKILL)`.
+/// Returns a text such as `exit status 1` or `signal 9 (SIGKILL)`.
 pub(crate) fn ending(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
@@ -23,7 +23,7 @@ mod tests {
 
     #[test]
     fn signals_have_names() {
-        // wait(2): the exit status stands in the second byte, the signal in the first.
+        // wait(2): the exit status is in the second byte, the signal in the first.
         let rows = [
             (3 << 8, "exit status 3"),
             (9, "signal 9 (SIGKILL)"),

@@ -1,4 +1,4 @@
-//! Which engine an action is for: the agent's own commands and signals, or systemd.
+//! Selects the engine of an action: the agent's own commands and signals, or systemd.
 
 use rta_shared::control::{ActionKind, Done};
 
@@ -7,10 +7,10 @@ use super::refusal::Refusal;
 use super::systemd_engine::{self, UnitAction};
 use super::{restart, start, stop};
 
-/// Does `kind` by the component's engine.
+/// Performs `kind` with the component's engine.
 ///
 /// # Errors
-/// Why it was not done.
+/// Returns an error if the action was not done, with the reason.
 pub(super) async fn perform(act: &Act, kind: ActionKind) -> Result<Done, Refusal> {
     let unit = act.component.start.as_ref().and_then(|rule| Some((rule, rule.engine.unit()?)));
     if let Some((rule, unit)) = unit {

@@ -1,4 +1,4 @@
-//! An action's view of its component's processes.
+//! View of an action on its component's processes.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::refusal::Refusal;
 use crate::watch::Sight;
 use crate::worker::Worker;
 
-/// An action's view of its own component.
+/// View of an action on its own component.
 pub(crate) struct Eyes {
     worker: Worker,
     component: HostComponent,
@@ -24,23 +24,23 @@ impl Eyes {
         Self { worker, component }
     }
 
-    /// What matches now, by a full scan that begins now.
+    /// Returns the matched processes, by a full scan that begins now.
     ///
     /// # Errors
-    /// The processes cannot be seen, or the agent is shutting down.
+    /// Returns an error if the processes cannot be read, or if the agent is shutting down.
     pub(crate) async fn look(&self) -> Result<ComponentReport, Refusal> {
         self.of(&*self.worker.look().await?)
     }
 
-    /// What matches now, without a full scan.
+    /// Returns the matched processes, without a full scan.
     ///
     /// # Errors
-    /// As for [`Eyes::look`].
+    /// Returns the same errors as [`Eyes::look`].
     pub(crate) async fn glance(&self) -> Result<ComponentReport, Refusal> {
         self.of(&*self.worker.glance().await?)
     }
 
-    /// Has it remembered how what was launched ends.
+    /// Records the exit status of a launched command once it ends.
     pub(crate) fn follow_exit(&self, launched: &Launched) {
         self.worker.exits().follow(&self.component.name, launched.pid, launched.exits());
     }
@@ -53,10 +53,10 @@ impl Eyes {
         Ok(self.worker.last_processes(&self.component.name).await?)
     }
 
-    /// What matches now, it and others.
+    /// Returns the matched processes of the component and of all others.
     ///
     /// # Errors
-    /// As for [`Eyes::look`].
+    /// Returns the same errors as [`Eyes::look`].
     pub(crate) async fn surroundings(&self, thorough: bool) -> Result<Surroundings, Refusal> {
         let sight = match thorough {
             true => self.worker.look().await?,
@@ -73,7 +73,7 @@ impl Eyes {
     fn of(&self, sight: &Sight) -> Result<ComponentReport, Refusal> {
         let unavailable = |reason: &str| Refusal::new(Code::Unavailable, reason);
         let matches = sight.matches.as_ref().map_err(|reason| unavailable(reason))?;
-        // A reload may have moved it, or taken it away.
+        // A reload may have moved or removed the component.
         let name = &self.component.name;
         let at = sight.config.components.iter().position(|known| known.name == *name);
         let found = at.and_then(|at| Some((at, sight.config.components.get(at)?, matches.get(at)?)));
@@ -88,29 +88,29 @@ impl Eyes {
         let circumstances = Circumstances { unseen: sight.unseen.of(at), ..Circumstances::default() };
         let report = ComponentReport::new(component, matches, circumstances);
         match (&report.unseen, report.state) {
-            // Whether it runs is not known: to start or stop it would be a guess.
+            // The state is unknown, so a start or stop would be a guess.
             (Some(reason), State::Unknown) => Err(unavailable(reason)),
             _ => Ok(report),
         }
     }
 }
 
-/// The matched processes of a host, as one of its components sees them.
+/// Matched processes of a host from the perspective of one component.
 pub(crate) struct Surroundings {
-    /// Its own, sorted.
+    /// Processes of the component, sorted.
     pub(crate) matched: Vec<ProcessId>,
-    /// Those of all others that are not its own too.
+    /// Processes of other components that do not also match this one.
     pub(crate) others: HashSet<ProcessId>,
-    /// By which they were matched.
+    /// Configuration of the match.
     pub(crate) config: Arc<HostConfig>,
 }
 
-/// The PIDs of `processes`.
+/// Returns the PIDs of `processes`.
 pub(crate) fn pids(processes: &[Process]) -> Vec<u32> {
     processes.iter().map(|process| process.id.pid).collect()
 }
 
-/// `pid 7` or `pids 7, 8`.
+/// Returns a text such as `pid 7` or `pids 7, 8`.
 pub(crate) fn pids_text(pids: &[u32]) -> String {
     let list: Vec<String> = pids.iter().map(u32::to_string).collect();
     format!("{} {}", if pids.len() == 1 { "pid" } else { "pids" }, list.join(", "))

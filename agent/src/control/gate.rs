@@ -1,17 +1,17 @@
 //! Holds a forked child before its exec until it is on record which process it is.
 //!
-//! The agent may be killed at any instant. Without a gate there is one at which a command runs that no file knows
-//! of: the next agent sees nothing, and starts a second one. With it:
+//! The agent may be killed at any moment. Without a gate there would be a moment at which a command runs
+//! without a record: the next agent would not find it, and would start a second one. With the gate:
 //!
 //! | the agent is killed | the child | the next agent |
 //! |---|---|---|
-//! | before the fork | is not there | knows of no launch, and there is none |
-//! | after the fork, before the record is in place | sees the end of the agent, and ends without exec | as above |
-//! | after that, before the gate is opened | the same | finds the record of a process that ended, and waits for nothing more than its deadline |
-//! | after the gate was opened | runs the command | finds the record of the process, and adopts it |
+//! | before the fork | does not exist | finds no launch, and there is none |
+//! | after the fork, before the record | detects that, and ends without exec | as above |
+//! | after the record, before the gate is open | the same | finds an ended process, waits for its deadline |
+//! | after the gate is open | runs the command | finds the running process, and adopts it |
 //!
-//! The record is written by another thread of the agent than the one that forks, since the standard library returns
-//! from a spawn only after the exec.
+//! The record is written by another thread than the one that forks, since the standard library returns from a
+//! spawn only after the exec.
 
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -20,11 +20,11 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
-/// What opens the gate, and what makes the child end.
+/// Byte that opens the gate, and byte that makes the child end.
 const GO: u8 = 1;
 const END: u8 = 0;
 
-/// The agent's side of a gate. Dropping it without opening it makes the child end.
+/// Agent side of a gate. Dropping it without opening it makes the child end.
 #[derive(Debug)]
 pub(super) struct Gate {
     child: PipeReader,
@@ -32,19 +32,20 @@ pub(super) struct Gate {
     is_answered: bool,
 }
 
-/// The child's side of a gate; it is made before the fork.
+/// Child side of a gate; created before the fork.
 #[derive(Debug)]
 pub(super) struct ChildGate {
     parent: PipeWriter,
     answer: PipeReader,
-    /// The agent itself: the end of its pipe is of no use, since whatever it forks at the same time holds copies.
+    /// Pidfd of the agent. The end of the agent's pipe is not sufficient, since processes forked at the same
+    /// time hold copies of the pipe.
     agent: OwnedFd,
 }
 
-/// Makes both sides of a gate.
+/// Creates both sides of a gate.
 ///
 /// # Errors
-/// No descriptors are left.
+/// Returns an error if no descriptors are left.
 pub(super) fn gate() -> io::Result<(Gate, ChildGate)> {
     let (child, parent) = io::pipe()?;
     let (answer_reader, answer) = io::pipe()?;
@@ -53,18 +54,18 @@ pub(super) fn gate() -> io::Result<(Gate, ChildGate)> {
 }
 
 impl Gate {
-    /// Waits for the child, and returns its PID, which is its own as long as the gate is closed; `None` where there
-    /// was no child, or it ended.
+    /// Waits for the child and returns its PID, which cannot be reused as long as the gate is closed. Returns
+    /// `None` if there was no child, or if it ended.
     pub(super) fn wait(&mut self) -> Option<u32> {
         let mut pid = [0; size_of::<i32>()];
         self.child.read_exact(&mut pid).ok()?;
         u32::try_from(i32::from_ne_bytes(pid)).ok()
     }
 
-    /// Lets the child go on to its exec.
+    /// Lets the child continue to its exec.
     ///
     /// # Errors
-    /// The child has ended.
+    /// Returns an error if the child has ended.
     pub(super) fn open(mut self) -> io::Result<()> {
         self.is_answered = true;
         self.answer.write_all(&[GO])
@@ -74,21 +75,21 @@ impl Gate {
 impl Drop for Gate {
     fn drop(&mut self) {
         if !self.is_answered {
-            // An error says that the child has ended, or that there was none.
+            // An error means that the child has ended, or that there was none.
             let _ = self.answer.write_all(&[END]);
         }
     }
 }
 
 impl ChildGate {
-    /// Tells the agent who this is, and waits until it opens the gate. For the child between fork and exec: it
-    /// makes system calls alone, allocates nothing and takes no lock.
+    /// Sends the PID to the agent, and waits until the agent opens the gate. For the child between fork and
+    /// exec: makes system calls alone, allocates nothing and takes no lock.
     ///
     /// # Errors
-    /// The agent has ended, or does not want the child to go on.
+    /// Returns an error if the agent has ended, or if it makes the child end.
     pub(super) fn pass(&self) -> io::Result<()> {
         let pid = getpid().as_raw_nonzero().get().to_ne_bytes();
-        // No more than PIPE_BUF bytes are written whole (pipe(7)).
+        // Writes of up to PIPE_BUF bytes are atomic (pipe(7)).
         rustix::io::write(&self.parent, &pid)?;
         let mut watched = [
             PollFd::new(&self.answer, PollFlags::IN),

@@ -1,4 +1,4 @@
-//! Processes that cannot be confused with others: each is held by a pidfd.
+//! Processes that are held by a pidfd, so that a reused PID is never mistaken for them.
 
 use std::os::fd::OwnedFd;
 
@@ -14,20 +14,20 @@ use crate::attributes::Attributes;
 use crate::cgroup_mount::{Freezers, FrozenGroup};
 use crate::procfs::Proc;
 
-/// A process that is held.
+/// Process held by a pidfd.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) id: ProcessId,
-    /// A signal had stopped it.
+    /// True if a signal had stopped the process.
     pub(super) is_stopped: bool,
-    /// The frozen control group that it was in.
+    /// Frozen control group of the process.
     pub(super) frozen: Option<FrozenGroup>,
     pidfd: OwnedFd,
 }
 
 impl Held {
-    /// Opens a pidfd, and only then checks that its process is the one that is meant, and still is what it was
-    /// taken for: a PID that was reused in the meantime is not held. `None` where it is another, or has ended.
+    /// Opens a pidfd, and only then checks that the process is the intended one and still meets `is_right`,
+    /// so that a reused PID is not held. Returns `None` if it is a different process, or has ended.
     pub(super) fn new(
         proc: &Proc,
         id: ProcessId,
@@ -55,7 +55,7 @@ impl Held {
         Ok(state.map(|(is_stopped, frozen)| Self { id, is_stopped, frozen, pidfd }))
     }
 
-    /// Signals it; one that has ended is none to complain of.
+    /// Sends a signal; a process that has ended is no error.
     pub(super) fn send(&self, signal: Signal) -> Result<(), Refusal> {
         let pid = self.id.pid;
         match pidfd_send_signal(&self.pidfd, signal) {
@@ -73,11 +73,11 @@ impl Held {
     }
 }
 
-/// Those that have not ended: a pidfd is readable when its process has (pidfd_open(2)).
+/// Returns the processes that have not ended: a pidfd is readable when its process has (pidfd_open(2)).
 pub(super) fn still_there(held: Vec<Held>) -> Result<Vec<Held>, Refusal> {
     let mut watched: Vec<PollFd<'_>> =
         held.iter().map(|process| PollFd::new(&process.pidfd, PollFlags::IN)).collect();
-    // A time of zero asks without waiting. EINTR means that nothing is known, so that all are asked again.
+    // A time of zero checks without waiting. After EINTR nothing is known, so all processes are returned.
     match poll(&mut watched, Some(&Timespec::default())) {
         Ok(_) | Err(Errno::INTR) => {}
         Err(error) => {
@@ -88,7 +88,7 @@ pub(super) fn still_there(held: Vec<Held>) -> Result<Vec<Held>, Refusal> {
     Ok(held.into_iter().zip(there).filter_map(|(process, there)| there.then_some(process)).collect())
 }
 
-/// `pid 7 (java), pid 8 (sleep)`, safe to show.
+/// Returns a text such as `pid 7 (java), pid 8 (sleep)`, safe to show.
 pub(super) fn named(proc: &Proc, ids: &[ProcessId]) -> String {
     let named = ids.iter().map(|id| {
         let program = proc.process(id.pid).and_then(|folder| {
@@ -115,11 +115,11 @@ mod tests {
         let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
         let proc = Proc::open().unwrap();
         let id = Table::read().unwrap().id(child.id()).unwrap();
-        // The PID has gone to another process since.
+        // The PID has been reused.
         let another = ProcessId { start_ticks: id.start_ticks - 1, ..id };
         let hold = |id, is_right: bool| Held::new(&proc, id, &Freezers::read(), |_, _| is_right).unwrap();
         assert!(hold(another, true).is_none());
-        // It is the same process, and runs something else by now.
+        // The process is the same, but runs another program by now.
         assert!(hold(id, false).is_none());
         assert!(child.try_wait().unwrap().is_none());
 

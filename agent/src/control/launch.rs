@@ -1,5 +1,6 @@
-//! Running a command detached: a session of its own, no input, its output in the log, and where that can be had a
-//! control group of its own. Before it runs it is on record for the next agent; see [`super::gate`].
+//! Runs a command detached: in a new session, without input, with its output in the log, and in its own
+//! control group if possible. The launch is recorded for the next agent before the command runs; see
+//! [`super::gate`].
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -31,52 +32,52 @@ use crate::clean_start::{Account, CleanStart, environment_file};
 use crate::logs::{LogPath, length, log_tail};
 use crate::procfs::Proc;
 
-/// How long a launch that is given up has to end before it is killed.
+/// Time between SIGTERM and SIGKILL for a launch that is given up.
 const LAST_CHANCE: Duration = Duration::from_secs(5);
-/// How often it is asked whether what an earlier agent launched has ended.
+/// Interval between two checks whether a launch of an earlier agent has ended.
 const PACE: Duration = Duration::from_millis(50);
-/// Name of the tasks that wait for what was launched, where one panics.
+/// Name of the tasks that wait for launched processes, in panic messages.
 const REAPER: &str = "the wait for a launched command";
 
-/// A launched command. It goes on when this is dropped, and is reaped when it ends.
+/// Launched command. It continues when this is dropped, and is reaped when it ends.
 pub(crate) struct Launched {
     pub(crate) pid: u32,
     pub(super) id: ProcessId,
-    /// How it ended; an adopted one has another parent, which alone is told.
+    /// Exit status; never set for an adopted process, whose status only its own parent gets.
     exit: watch::Receiver<Option<ExitStatus>>,
     has_ended: watch::Receiver<bool>,
     give_up: mpsc::Sender<()>,
-    /// The logs that tell of it, and how long each was before.
+    /// Logs of the command, each with its length before the launch.
     logs: Vec<(LogPath, u64)>,
 }
 
 impl Launched {
-    /// Tells how it ended, once it has.
+    /// Returns a receiver of the exit status.
     pub(crate) fn exits(&self) -> watch::Receiver<Option<ExitStatus>> {
         self.exit.clone()
     }
 
-    /// How it ended; `None` while it runs, and where only another parent was told.
+    /// Returns the exit status; `None` while the command runs, and for adopted processes.
     pub(crate) fn exit(&self) -> Option<ExitStatus> {
         *self.exit.borrow()
     }
 
-    /// Whether it has ended.
+    /// Returns true if the process has ended.
     pub(super) fn has_ended(&self) -> bool {
         *self.has_ended.borrow()
     }
 
-    /// How it ended, if it does within this time and that can be known.
+    /// Waits for the end for at most `time`, and returns the exit status if it is known.
     pub(super) async fn exit_within(&mut self, time: Duration) -> Option<ExitStatus> {
-        // An error says that the reaper is gone, and with it the child.
+        // An error means that the reaper is gone, and with it the child.
         let _ = tokio::time::timeout(time, self.has_ended.wait_for(|has_ended| *has_ended)).await;
         self.exit()
     }
 
-    /// What an earlier agent launched. Must be called within a runtime; blocking, but for /proc alone.
+    /// Takes over a launch of an earlier agent. Must be called within a runtime; blocking, but only on /proc.
     ///
     /// # Errors
-    /// Its process cannot be watched.
+    /// Returns an error if the process cannot be watched.
     pub(super) fn adopted(launch: &Launch, tasks: &OwnedTasks) -> Result<Self, Refusal> {
         let id = launch.leader;
         let unreadable = |error: Errno| {
@@ -109,61 +110,61 @@ impl Launched {
         Ok(Self { pid: id.pid, id, exit, has_ended, give_up, logs: launch.logs.clone() })
     }
 
-    /// The last lines that it wrote.
+    /// Returns the last lines that the command wrote.
     pub(super) async fn last_words(&self) -> Vec<String> {
         let logs = self.logs.clone();
         let read = move || {
             let tails = logs.iter().map(|(path, from)| log_tail(path, *from));
             tails.into_iter().find(|tail| !tail.is_empty()).unwrap_or_default()
         };
-        // Off the runtime: the disk may hang.
+        // Off the runtime, since the disk may hang.
         tokio::task::spawn_blocking(read).await.unwrap_or_default()
     }
 
-    /// Ends it and its process group, and waits until it is gone. False where it had ended already, since
-    /// then its PID may be another's.
+    /// Ends the process and its group, and waits for the end. Returns false if it had ended already, since
+    /// its PID may have been reused.
     pub(crate) async fn give_up(mut self) -> bool {
         if self.has_ended() || self.give_up.send(()).await.is_err() {
             return false;
         }
-        // An error says that the reaper is gone, and with it the child.
+        // An error means that the reaper is gone, and with it the child.
         let _ = self.has_ended.wait_for(|has_ended| *has_ended).await;
         true
     }
 }
 
-/// What is to be launched.
+/// Description of a launch.
 #[derive(Clone, Debug)]
 pub(super) struct Order {
     pub(super) rule: CommandRule,
-    /// The control group that it is to be in.
+    /// Control group for the process.
     pub(super) group: Option<Group>,
-    /// The component's own log, read where the command itself says nothing.
+    /// Log of the component, read if the command's own log has no new lines.
     pub(super) log: Option<PathBuf>,
     pub(super) purpose: Purpose,
     pub(super) component: Name,
-    /// Where it is noted.
+    /// Store that records the launch.
     pub(super) launches: Launches,
-    /// Owners of the task that waits for its process.
+    /// Owners of the task that waits for the process.
     pub(super) tasks: OwnedTasks,
 }
 
-/// What a command is for.
+/// Purpose of a command.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Purpose {
-    /// It is to become the component within this time.
+    /// Becomes the component within this time.
     Start(Duration),
-    /// It ends the component.
+    /// Stops the component.
     Stop,
 }
 
-/// Runs a command. One whose caller has gone meanwhile, since a disk hung, is ended again.
+/// Runs a command. If the caller has gone meanwhile, because a disk hung, the command is ended again.
 ///
 /// # Errors
-/// What prevents it, as a sentence.
+/// Returns an error, with a sentence, if the command cannot be launched.
 pub(super) async fn launch(order: Order) -> Result<Launched, Refusal> {
     let (answer, launched) = oneshot::channel();
-    // Off the runtime: files are opened, and users looked up.
+    // Off the runtime: opens files and looks up users.
     tokio::task::spawn_blocking(move || {
         let outcome = check(&order.rule).and_then(|prepared| match answer.is_closed() {
             true => Err(Refusal::new(Code::Cancelled, "it was given up")),
@@ -177,10 +178,11 @@ pub(super) async fn launch(order: Order) -> Result<Launched, Refusal> {
     launched.await.unwrap_or_else(|_| Err(Refusal::new(Code::Internal, "the agent failed to launch it")))
 }
 
-/// Whether a command could be run, as far as can be known before. Blocking.
+/// Checks whether a command can be run, as far as that can be known in advance. Blocking.
 ///
 /// # Errors
-/// What would prevent it, as a sentence.
+/// Returns an error, with a sentence, if the user, the environment files, the directory or the program is
+/// unusable.
 pub(super) fn check(rule: &CommandRule) -> Result<Prepared, Refusal> {
     let account = Account::find(rule.user.as_deref(), rule.process.group.as_deref()).map_err(refused)?;
     let start = CleanStart::new(&rule.process, &account).map_err(refused)?;
@@ -193,7 +195,7 @@ pub(super) fn check(rule: &CommandRule) -> Result<Prepared, Refusal> {
     let Some(program) = rule.command.first() else {
         return Err(refused("the configured command is empty".to_owned()));
     };
-    // One without a slash is looked up when it is run.
+    // A program without a slash is looked up in PATH when it is run.
     if program.contains('/') {
         let path = rule.directory.as_deref().unwrap_or(Path::new("")).join(program);
         let shown = masked_command([program.as_str()]);
@@ -209,10 +211,10 @@ pub(super) fn check(rule: &CommandRule) -> Result<Prepared, Refusal> {
     Ok(Prepared { start, environment: basic.into_iter().chain(given).collect() })
 }
 
-/// What the process of a command gets.
+/// Settings for the process of a command.
 pub(super) struct Prepared {
     start: CleanStart,
-    /// Of several values of a variable the last one counts.
+    /// If a variable occurs more than once, the last value counts.
     environment: Vec<(OsString, OsString)>,
 }
 
@@ -257,8 +259,8 @@ impl Order {
         Ok(Launched { pid: id.pid, id, exit, has_ended, give_up, logs })
     }
 
-    /// Forgets a launch that failed. Whether it did is asked of its process: while the agent ends, the runtime reports
-    /// an error for a command that runs.
+    /// Removes the record of a failed launch. Checks the process itself, since during shutdown the runtime
+    /// reports an error for a command that does run.
     fn forget_what_did_not_run(&self) {
         let lives = |id: ProcessId| {
             let stat = Proc::open().and_then(|proc| proc.process(id.pid)?.stat());
@@ -269,7 +271,7 @@ impl Order {
         }
     }
 
-    /// Opens the command's own log for its output; all that tell of it, and how long each is.
+    /// Opens the command's log for its output. Returns all logs to read later, each with its current length.
     fn open_logs(&self, command: &mut std::process::Command) -> Result<Vec<(LogPath, u64)>, Refusal> {
         let mut logs = Vec::new();
         match &self.rule.log {
@@ -293,10 +295,11 @@ impl Order {
         Ok(logs)
     }
 
-    /// Notes for the next agent which process is about to run the command.
+    /// Records for the next agent which process is about to run the command.
     fn note(&self, id: ProcessId, launch_id: String, logs: Vec<(LogPath, u64)>) -> Result<(), Refusal> {
         let Purpose::Start(timeout) = self.purpose else {
-            // Without it a next agent runs it again; the component is to be stopped in any case.
+            // Without the record a next agent runs the command again, and the component is to be stopped in
+            // any case.
             let _ = self.launches.stop_command_runs(&self.component, id);
             return Ok(());
         };
@@ -319,7 +322,7 @@ fn refused(reason: String) -> Refusal {
     Refusal::new(Code::FailedPrecondition, reason)
 }
 
-/// Runs `command`, whose child waits at `gate`, once `note` has told the next agent of its process.
+/// Runs `command`, whose child waits at `gate` until `note` has recorded its process.
 fn spawn(
     command: std::process::Command,
     mut gate: Gate,
@@ -328,11 +331,11 @@ fn spawn(
     let program = masked_command([&*command.get_program().to_string_lossy()]);
     let keep = move || -> Result<Option<ProcessId>, Refusal> {
         let Some(pid) = gate.wait() else { return Ok(None) };
-        // It waits: the PID is its own.
+        // The child is waiting, so the PID is its own.
         let stat = Proc::open().and_then(|proc| proc.process(pid)?.stat()).map_err(Refusal::failed)?;
         let id = ProcessId { pid, start_ticks: stat.start_ticks };
         note(id)?;
-        // Where it has ended meanwhile, the spawn says so.
+        // If the child has ended meanwhile, the spawn returns the error.
         let _ = gate.open();
         Ok(Some(id))
     };
@@ -341,7 +344,7 @@ fn spawn(
         let keeper = keeper.map_err(Refusal::failed)?;
         let mut command = Command::from(command);
         let child = command.spawn();
-        // With it the gate's last descriptor is closed that a child would write to.
+        // Closes the last descriptor of the gate that a child would write to.
         drop(command);
         let id = keeper.join().map_err(|_| Refusal::new(Code::Internal, "the agent failed to note it"))??;
         let child = child.map_err(|error| refused(format!("\"{program}\" cannot be run: {error}")))?;
@@ -351,8 +354,8 @@ fn spawn(
     })
 }
 
-/// Waits for the child, so that it leaves no zombie, and ends its process group if asked to. Both happen in
-/// one task: as long as the child was not waited for, its PID and its group are its own.
+/// Waits for the child, so that it leaves no zombie, and ends its process group on request. One task does
+/// both: until the child has been waited for, its PID and its group cannot be reused.
 async fn reap(
     mut child: Child,
     exit: watch::Sender<Option<ExitStatus>>,
@@ -377,10 +380,10 @@ async fn reap(
             signal = patience => {
                 waits += 1;
                 if let Some(group) = group {
-                    // An error says that the group is gone, which is what is wanted.
+                    // An error means that the group is gone, which is the goal.
                     let _ = kill_process_group(group, signal);
                     if signal == Signal::TERM {
-                        // One that is stopped acts on nothing else.
+                        // A stopped process acts on SIGTERM only after SIGCONT.
                         let _ = kill_process_group(group, Signal::CONT);
                     }
                 }
@@ -396,14 +399,14 @@ async fn reap(
     }
 }
 
-/// Gives the command a session of its own, the control group behind `door` where there is one, and a clean start; its
-/// child waits at `gate` before it gives up the agent's rights.
+/// Gives the command a new session, the control group behind `door` if there is one, and a clean start. Its
+/// child waits at `gate` before it gives up the agent's privileges.
 fn detach(command: &mut std::process::Command, start: CleanStart, door: Option<File>, gate: ChildGate) {
     use std::os::unix::process::CommandExt as _;
     let become_detached = move || {
         rustix::process::setsid()?;
         if let Some(door) = &door {
-            // Where it fails, it stays in the agent's own group, and is known by its session.
+            // On failure the child stays in the agent's control group, and is found by its session.
             let _ = rustix::io::write(door, b"0");
         }
         start.begin()?;

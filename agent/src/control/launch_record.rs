@@ -1,9 +1,9 @@
-//! What was begun on each component, in the agent's folder: an agent that is killed in the middle of an action
-//! leaves it to the next one.
+//! Records of the action and the launch of each component in the agent's folder, so that the next agent can
+//! continue after this one was killed during an action.
 //!
-//! One file a component, replaced by rename, without fsync: it is of use only within one boot (another boot's is
-//! dropped), and what was written survives the end of the process that wrote it. So a disk that is slow to sync
-//! holds up no start.
+//! One file per component, replaced by rename, without fsync: a record is valid only within one boot (records
+//! of other boots are dropped), and written data survives the end of the process that wrote it. So a disk
+//! that is slow to sync delays no start.
 
 use std::collections::HashMap;
 use std::fs::DirBuilder;
@@ -24,23 +24,23 @@ use tokio::sync::oneshot;
 
 use crate::logs::LogPath;
 
-/// The records' folder below the agent's own.
+/// Folder of the records below the agent's own.
 const FOLDER: &str = "launches";
-/// The version of their form.
+/// Version of the file format.
 const VERSION: u32 = 1;
 
-/// What is known of one component's last action and launch.
+/// Record of a component's last action and launch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
     version: u32,
     component: Name,
-    /// `/proc/sys/kernel/random/boot_id`; of another boot's nothing is left.
+    /// Content of `/proc/sys/kernel/random/boot_id`; records of other boots are void.
     boot_id: String,
-    /// The action that is under way.
+    /// Running action.
     pub(super) action: Option<BegunAction>,
-    /// What was launched last.
+    /// Last launch.
     pub(super) launch: Option<Launch>,
-    /// The stop command that was run last by the action that is under way.
+    /// Last stop command of the running action.
     pub(super) stop_command: Option<ProcessId>,
 }
 
@@ -55,62 +55,63 @@ impl Record {
     }
 }
 
-/// An action that was begun, and whose end is not known.
+/// Action that was begun, and whose end is not known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct BegunAction {
     pub(super) kind: ActionKind,
     pub(super) by: Requester,
-    /// For people.
+    /// Start time, for display.
     pub(super) since: Timestamp,
     /// See [`monotonic_ms`].
     pub(super) since_ms: u64,
-    /// When it is given up whatever happens, as [`monotonic_ms`].
+    /// Time limit of the action, as [`monotonic_ms`].
     pub(super) until_ms: u64,
 }
 
-/// A command that was launched to become a component.
+/// Command that was launched to become a component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Launch {
-    /// The value of [`LAUNCH_ID`] in the environment of all that it began.
+    /// Value of [`LAUNCH_ID`] in the environment of the process and its descendants.
     pub(super) id: String,
-    /// The launched process, which leads a session of its own.
+    /// Launched process, the leader of its own session.
     pub(super) leader: ProcessId,
-    /// More processes that are known to be of its session.
+    /// Further known members of its session.
     pub(super) members: Vec<ProcessId>,
-    /// It never became the component, as far as is known.
+    /// True if the launch never became the component, as far as is known.
     pub(super) is_unfinished: bool,
-    /// As [`monotonic_ms`].
+    /// Time of the launch, as [`monotonic_ms`].
     pub(super) launched_ms: u64,
-    /// Until when its criteria must match, as [`monotonic_ms`].
+    /// Time until which the criteria must match, as [`monotonic_ms`].
     pub(super) deadline_ms: u64,
-    /// The folder of its control group.
+    /// Folder of the control group.
     pub(super) control_group: Option<PathBuf>,
-    /// The logs that tell of it, and how long each was before.
+    /// Logs of the launch, each with its length before it.
     pub(super) logs: Vec<(LogPath, u64)>,
 }
 
-/// The variable in the environment of everything that the agent launches, by which it is found again whoever its
-/// parent is and whatever session it is in.
+/// Environment variable of all launched processes. It identifies a process of a launch in any session and
+/// with any parent.
 pub(super) const LAUNCH_ID: &str = "RTA_LAUNCH_ID";
 
-/// Returns a value for [`LAUNCH_ID`] that nobody can guess.
+/// Returns an unguessable value for [`LAUNCH_ID`].
 ///
 /// # Errors
-/// The kernel has no random bytes.
+/// Returns an error if the kernel has no random bytes.
 pub(super) fn new_launch_id() -> std::io::Result<String> {
     let mut bytes = [0; 16];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
     Ok(hex(&bytes))
 }
 
-/// Milliseconds of CLOCK_MONOTONIC: the same for every process of one boot, and never set back.
+/// Returns the milliseconds of CLOCK_MONOTONIC: the same for every process of one boot, and never set back.
 pub(super) fn monotonic_ms() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
     seconds * 1000 + u64::try_from(now.tv_nsec).unwrap_or_default() / 1_000_000
 }
 
-/// The records' folder, and the thread that writes to it: one after another, so that the last one stays.
+/// Handle to the thread that writes the records: one after another, so that the last one of a component
+/// stays.
 #[derive(Clone, Debug)]
 pub(super) struct RecordWriter(mpsc::Sender<Order>);
 
@@ -119,14 +120,15 @@ struct Order {
     written: oneshot::Sender<Result<(), String>>,
 }
 
-/// Tells when a record was written, or why it could not be.
+/// Receiver of the result of a write, with the reason of a failure.
 pub(super) type Written = oneshot::Receiver<Result<(), String>>;
 
 impl RecordWriter {
-    /// Reads what an earlier agent left in `folder` in this boot, and begins to write there.
+    /// Reads the records that an earlier agent left in `folder` in this boot, and starts the writer thread.
     ///
     /// # Errors
-    /// A sentence, if the folder cannot be made or read, or the thread cannot be begun.
+    /// Returns an error, with a sentence, if the folder cannot be created or read, or if the thread cannot be
+    /// created.
     pub(super) fn open(folder: &Path, boot_id: &str) -> Result<(Self, HashMap<Name, Record>), String> {
         let folder = folder.join(FOLDER);
         let told = |error: &dyn std::fmt::Display| format!("{} cannot be used: {error}", folder.display());
@@ -139,7 +141,7 @@ impl RecordWriter {
                 if let Err(error) = &outcome {
                     tracing::error!(component = %record.component, error, "what is begun cannot be kept");
                 }
-                // Not everybody waits for it.
+                // Not every caller waits for the result.
                 let _ = written.send(outcome);
             }
         };
@@ -148,10 +150,10 @@ impl RecordWriter {
         Ok((Self(writer), records))
     }
 
-    /// Replaces what is kept of the component of `record`.
+    /// Replaces the stored record of a component.
     pub(super) fn replace(&self, record: Record) -> Written {
         let (written, is_written) = oneshot::channel();
-        // Where the thread is gone, the receiver says so.
+        // If the thread is gone, the receiver returns an error.
         let _ = self.0.send(Order { record, written });
         is_written
     }
@@ -162,7 +164,7 @@ fn read_all(folder: &Path, boot_id: &str) -> std::io::Result<HashMap<Name, Recor
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.extension().is_none_or(|extension| extension != "json") {
-            // What was being written when an agent was killed.
+            // A file that was being written when an agent was killed.
             let _ = std::fs::remove_file(&path);
             continue;
         }
@@ -175,7 +177,7 @@ fn read_all(folder: &Path, boot_id: &str) -> std::io::Result<HashMap<Name, Recor
             }
             Ok(_) => std::fs::remove_file(&path)?,
             Err(error) => {
-                // A power failure may leave it empty; then nothing is left of what it told of.
+                // After a power failure the file may be empty; the processes that it recorded are gone then.
                 tracing::warn!(path = %path.display(), error, "what an earlier agent launched cannot be read");
                 std::fs::remove_file(&path)?;
             }
@@ -193,9 +195,9 @@ fn write(folder: &Path, record: &Record) -> Result<(), String> {
                 Ok(()) | Err(_) => Ok(()),
             };
         }
-        // Somebody may have removed it.
+        // The folder may have been removed.
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        // One agent has the folder, so that one name is enough.
+        // Only one agent uses the folder, so one name is sufficient.
         let new = path.with_extension("new");
         std::fs::write(&new, serde_json::to_vec(record)?)?;
         std::fs::rename(&new, &path)
@@ -203,7 +205,7 @@ fn write(folder: &Path, record: &Record) -> Result<(), String> {
     replace().map_err(|error| format!("{} cannot be written: {error}", path.display()))
 }
 
-/// Any name makes one, and no two the same.
+/// Returns a unique and valid file name for any component name.
 fn file_name(component: &Name) -> String {
     hex(&Sha256::digest(component.folded()).as_slice()[..16]) + ".json"
 }
@@ -245,7 +247,7 @@ mod tests {
         for record in [&kafka, &spark, &old, &ended, &Record::new(&"ended".into(), "boot")] {
             writer.replace(record.clone()).blocking_recv().unwrap().unwrap();
         }
-        // Killed in the middle of writing; a power failure.
+        // The agent was killed while writing; a power failure.
         std::fs::write(folder.path().join("launches/x.new"), "{").unwrap();
         std::fs::write(folder.path().join("launches/y.json"), "").unwrap();
         let (_, known) = RecordWriter::open(folder.path(), "boot").unwrap();

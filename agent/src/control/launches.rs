@@ -1,4 +1,4 @@
-//! What the agent, or one before it, began on each component: the action under way, the session it launched.
+//! State of each component's action and launch, of this agent or an earlier one.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,7 +12,8 @@ use super::launch_record::{BegunAction, Launch, Record, RecordWriter, Written};
 use super::refusal::Refusal;
 use super::table::Table;
 
-/// What was begun on each component; clones share it. It is kept in the agent's folder where there is one.
+/// Running actions and last launches of all components; clones share them. Stored in the agent's folder if
+/// there is one.
 #[derive(Clone, Debug)]
 pub(crate) struct Launches(Arc<Shared>);
 
@@ -23,19 +24,19 @@ struct Shared {
     writer: Writer,
 }
 
-/// Where it is kept.
+/// Storage of the records.
 #[derive(Debug)]
 enum Writer {
-    /// Nowhere: no next agent is to know of it.
+    /// No storage: no later agent uses the records.
     None,
     Folder(RecordWriter),
-    /// Its folder cannot be used, and nothing is started; a sentence.
+    /// The folder cannot be used, so that nothing is started. Carries a sentence.
     Unusable(String),
 }
 
 impl Launch {
-    /// Whether the session with its number is still this one. A number is not given anew as long as a session
-    /// has members; of one that has lost all that is known of it, nothing is believed.
+    /// Returns true if the session with this number still is the one of the launch. A number is not reused as
+    /// long as the session has members; a session without a known live member is not trusted.
     pub(super) fn stands(&self, table: &Table) -> bool {
         let is_in_it = |id: &ProcessId| {
             table.lives(*id) && table.get(id.pid).is_some_and(|kin| kin.session == self.leader.pid)
@@ -45,8 +46,9 @@ impl Launch {
 }
 
 impl Launches {
-    /// Those of this boot that an earlier agent kept in `folder`; with `None` there are none, and none are kept.
-    /// Where the folder cannot be used, every start is refused: an earlier agent's may be under way. Blocking.
+    /// Loads the records of this boot that an earlier agent stored in `folder`. With `None` nothing is loaded
+    /// or stored. If the folder cannot be used, every start is refused, since a start of an earlier agent may
+    /// be running. Blocking.
     pub(crate) fn open(folder: Option<&Path>, boot_id: &str) -> Self {
         let opened = folder.map(|folder| RecordWriter::open(folder, boot_id));
         let (writer, records) = match opened {
@@ -61,7 +63,7 @@ impl Launches {
         Self(Arc::new(Shared { boot_id, records: Mutex::new(records), writer }))
     }
 
-    /// Returns why nothing can be started, as a sentence; `None` where that is not so.
+    /// Returns the reason why nothing can be started, as a sentence; `None` if starts are possible.
     pub(crate) fn impairment(&self) -> Option<String> {
         match &self.0.writer {
             Writer::Unusable(error) => {
@@ -71,20 +73,20 @@ impl Launches {
         }
     }
 
-    /// What is known of every component.
+    /// Returns the records of all components.
     pub(super) fn all(&self) -> HashMap<Name, Record> {
         self.with(|records| records.clone())
     }
 
-    /// What was launched last for a component.
+    /// Returns the last launch of a component.
     pub(super) fn of(&self, component: &Name) -> Option<Launch> {
         self.with(|records| records.get(component)?.launch.clone())
     }
 
-    /// Notes that an action on a component begins; returns when that is kept.
+    /// Records the beginning of an action; returns when the record is stored.
     ///
     /// # Errors
-    /// It cannot be kept.
+    /// Returns an error if the record cannot be stored.
     pub(super) async fn action_begins(&self, component: &Name, action: BegunAction) -> Result<(), Refusal> {
         let written = self.change(component, |record| {
             record.action = Some(action);
@@ -97,7 +99,7 @@ impl Launches {
         }
     }
 
-    /// Notes that the action on a component has ended, well or not.
+    /// Records the end of the action, successful or not.
     pub(super) fn action_ended(&self, component: &Name) {
         self.change(component, |record| {
             record.action = None;
@@ -105,23 +107,24 @@ impl Launches {
         });
     }
 
-    /// Notes what was launched for a component; returns when that is kept. Blocking.
+    /// Records a launch; returns when the record is stored. Blocking.
     ///
     /// # Errors
-    /// It cannot be kept.
+    /// Returns an error if the record cannot be stored.
     pub(super) fn launched(&self, component: &Name, launch: Launch) -> Result<(), Refusal> {
         self.change_now(component, |record| record.launch = Some(launch))
     }
 
-    /// Notes the stop command that runs for a component; returns when that is kept. Blocking.
+    /// Records the running stop command; returns when the record is stored. Blocking.
     ///
     /// # Errors
-    /// It cannot be kept.
+    /// Returns an error if the record cannot be stored.
     pub(super) fn stop_command_runs(&self, component: &Name, command: ProcessId) -> Result<(), Refusal> {
         self.change_now(component, |record| record.stop_command = Some(command))
     }
 
-    /// Notes who is in its session: of one that has lost its leader, others tell that it stands.
+    /// Records the members of the launched session. Once the leader has ended, they prove that the session
+    /// still exists.
     pub(super) fn has_members(&self, component: &Name, members: Vec<ProcessId>) {
         self.change(component, |record| {
             if let Some(launch) = &mut record.launch {
@@ -130,7 +133,7 @@ impl Launches {
         });
     }
 
-    /// Notes that what was launched became the component: these matched.
+    /// Records that the launch became the component, with the processes that matched.
     pub(super) fn finished(&self, component: &Name, matched: Vec<ProcessId>) {
         self.change(component, |record| {
             if let Some(launch) = &mut record.launch {
@@ -140,7 +143,7 @@ impl Launches {
         });
     }
 
-    /// Notes that nothing of what was launched is left.
+    /// Records that no process of the launch is left.
     pub(super) fn ended(&self, component: &Name) {
         self.change(component, |record| record.launch = None);
     }
@@ -161,14 +164,14 @@ impl Launches {
         }
     }
 
-    /// Changes what is known of a component, and has it kept; `None` where nothing is, or nothing changed.
+    /// Changes the record of a component and stores it; `None` if nothing is stored, or nothing changed.
     fn change(&self, component: &Name, change: impl FnOnce(&mut Record)) -> Option<Written> {
         self.with(|records| {
             let new = || Record::new(component, &self.0.boot_id);
             let record = records.entry(component.clone()).or_insert_with(new);
             let before = record.clone();
             change(record);
-            // Ordered under the lock, so that of two changes the later one stays.
+            // Queued under the lock, so that of two changes the later one stays.
             match &self.0.writer {
                 Writer::Folder(writer) if *record != before => Some(writer.replace(record.clone())),
                 Writer::Folder(_) | Writer::None | Writer::Unusable(_) => None,
@@ -223,7 +226,7 @@ mod tests {
         let session = launches.of(&name).unwrap();
         assert!(session.stands(&Table::of([(7, member(7))])));
         assert!(session.stands(&Table::of([(8, member(7))])));
-        // Somebody else's session of the same number.
+        // An unrelated session with the same number.
         assert!(!session.stands(&Table::of([(9, member(7))])));
         assert!(!session.stands(&Table::of([(7, Kin { start_ticks: 11, ..member(7) })])));
         assert!(!session.stands(&Table::of([(8, member(8))])));
@@ -236,7 +239,7 @@ mod tests {
         launches.launched(&"app".into(), launch()).unwrap();
         launches.launched(&"gone".into(), launch()).unwrap();
         launches.ended(&"gone".into());
-        // One thread writes, so that what was ordered before is written then.
+        // One thread writes in order, so earlier records are written by then.
         launches.stop_command_runs(&"app".into(), launch().leader).unwrap();
         let next = Launches::open(Some(folder.path()), "boot");
         assert_eq!(next.all(), launches.all().into_iter().filter(|(name, _)| *name == *"app").collect());

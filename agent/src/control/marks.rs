@@ -1,5 +1,5 @@
-//! Finding what a launch began by the mark in its environment: also what has left the launched session, and has
-//! another parent. Blocking.
+//! Finds the processes of a launch by the mark in their environment, including those that have left the
+//! launched session and have another parent. Blocking.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -9,11 +9,12 @@ use rta_shared::process::ProcessId;
 use super::launch_record::LAUNCH_ID;
 use super::table::Table;
 
-/// So much of a process's environment is looked at. The kernel gives out what a process made of its own.
+/// Maximum number of bytes read of a process's environment. A process can change the content that the kernel
+/// shows.
 const LONGEST: u64 = 1 << 20;
 
-/// Returns those of `table` whose environment has the mark of the launch `id`. Processes whose environment the
-/// agent may not read, which run as others than it launches, are left out.
+/// Returns the processes of `table` whose environment has the mark of the launch `id`. Omits processes whose
+/// environment the agent may not read; those run as other users than launched commands.
 pub(super) fn marked(table: &Table, id: &str) -> Vec<ProcessId> {
     let mark = format!("{LAUNCH_ID}={id}");
     let is_marked = |id: &ProcessId| {

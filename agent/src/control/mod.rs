@@ -2,24 +2,24 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `action` | one action at a time for a component, each with a limit of its own, each told as it goes on |
-//! | `act`, `engine` | what an action works with; which engine it is for |
-//! | `news` | telling how far an action is |
-//! | `refusal` | why an action was not done |
-//! | `eyes` | an action's view of its component |
-//! | `systemd_engine` | having systemd do it, with the component's processes as the proof |
-//! | `start`, `probing` | launching, until it is stable |
-//! | `aftermath` | ending what a failed start leaves |
-//! | `stop`, `chase`, `held` | asking it to end, until nothing of it is left |
-//! | `supervisor` | what else would bring it back |
-//! | `suspension` | processes that cannot act on a signal, as sentences |
-//! | `restart` | both |
-//! | `launch`, `ending` | running a command detached, and how it ended |
-//! | `table`, `scope` | who is whose child; what belongs to a component |
-//! | `gate` | a child that waits until it is on record |
-//! | `launches`, `launch_record` | what was begun, kept for the next agent |
-//! | `takeover`, `take_up`, `resume` | going on with what an earlier agent began |
-//! | `cgroup`, `marks` | what tells what the agent started from all else |
+//! | `action` | runs one action at a time per component, each with a time limit and progress events |
+//! | `act`, `engine` | context of an action; selection of its engine |
+//! | `news` | progress events of an action |
+//! | `refusal` | errors of actions |
+//! | `eyes` | view of an action on its component |
+//! | `systemd_engine` | actions by systemd, verified on the component's processes |
+//! | `start`, `probing` | launching a component and waiting until it is stable |
+//! | `aftermath` | cleanup after a failed start |
+//! | `stop`, `chase`, `held` | ending a component's processes until none is left |
+//! | `supervisor` | detection of other programs that would restart a component |
+//! | `suspension` | sentences on processes that cannot act on a signal |
+//! | `restart` | stop and start |
+//! | `launch`, `ending` | running a command detached; formatting its exit status |
+//! | `table`, `scope` | process tree; processes that belong to a component |
+//! | `gate` | a child that waits until it is recorded |
+//! | `launches`, `launch_record` | records of actions and launches for the next agent |
+//! | `takeover`, `take_up`, `resume` | continuing actions of an earlier agent |
+//! | `cgroup`, `marks` | identification of the processes that the agent started |
 
 mod act;
 pub(crate) mod action;

@@ -1,4 +1,4 @@
-//! Telling how far an action is.
+//! Progress events of a running action.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -8,14 +8,14 @@ use rta_shared::text::printable;
 use tokio::sync::mpsc;
 use tonic::Status;
 
-/// What is told of an action: how far it is, and last how it ended.
+/// Event of an action: its progress, and finally its result.
 pub(crate) type Told = Result<ActionEvent, Status>;
 
-/// How much is told of one action: a component that keeps changing must not fill the memory behind a caller
-/// who reads slowly.
+/// Maximum number of progress events per action: a component that keeps changing must not fill the memory
+/// behind a caller that reads slowly.
 const MOST: u32 = 200;
 
-/// Tells the caller of an action how far it is.
+/// Sends the progress of an action to its caller.
 pub(crate) struct News {
     events: mpsc::UnboundedSender<Told>,
     told: AtomicU32,
@@ -26,9 +26,9 @@ impl News {
         Self { events, told: AtomicU32::new(0) }
     }
 
-    /// Tells that `phase` was reached: `text` is a sentence for a person.
+    /// Reports that `phase` was reached; `text` is a sentence for people.
     pub(crate) fn tell(&self, phase: Phase, text: impl Into<String>, pids: Vec<u32>) {
-        // Words of the configuration and of processes are in it.
+        // The text may contain parts of the configuration and of processes.
         let text = printable(&text.into()).into_owned();
         tracing::debug!(phase = phase.word(), text, ?pids, "progress");
         if self.told.fetch_add(1, Ordering::Relaxed) < MOST {

@@ -1,4 +1,4 @@
-//! Asking a component that was just started whether it is well.
+//! Probes a component that was just started.
 
 use std::time::Duration;
 
@@ -10,29 +10,29 @@ use tokio::task::AbortHandle;
 use super::news::News;
 use crate::probe::{Asker, told};
 
-/// From the end of one attempt to the next.
+/// Pause between two attempts.
 const PACE: Duration = Duration::from_secs(1);
 
-/// Whether a component that settled is well, by its probe if it has one.
+/// Probe status of a component that has settled.
 #[derive(Default)]
 pub(crate) struct Wellness {
     probing: Option<Probing>,
-    /// What the probe said last.
+    /// Last reported failure of the probe.
     told: String,
 }
 
-/// What is known of it at one moment.
+/// Result of the probe at one moment.
 pub(crate) enum Well {
-    /// It has no probe, or its probe passed.
+    /// The component has no probe, or its probe passed.
     Yes,
-    /// Its probe has not answered yet.
+    /// The probe has not answered yet.
     NotKnown,
-    /// Its probe failed, and is put again.
+    /// The probe failed, and is repeated.
     No(String),
 }
 
 impl Wellness {
-    /// Asks, and tells what is new.
+    /// Returns the current result, and reports changes as progress.
     pub(crate) fn ask(&mut self, rule: Option<&ProbeRule>, news: &News, pids: &[u32]) -> Well {
         let Some(rule) = rule else { return Well::Yes };
         let Some(probing) = &self.probing else {
@@ -54,20 +54,20 @@ impl Wellness {
         }
     }
 
-    /// What was asked was another run of it.
+    /// Discards the probe, since it was for another run of the component.
     pub(crate) fn begin_anew(&mut self) {
         self.probing = None;
     }
 }
 
-/// A probe that is put until it passes. It ends when this is dropped.
+/// Probe that is repeated until it passes. It ends when this is dropped.
 struct Probing {
     answers: watch::Receiver<Option<Result<(), String>>>,
     task: AbortHandle,
 }
 
 impl Probing {
-    /// Begins to ask.
+    /// Starts the probe task.
     fn begin(rule: &ProbeRule) -> Self {
         let (sender, answers) = watch::channel(None);
         let mut asker = Asker::new(rule.question.clone(), rule.timeout);
@@ -85,7 +85,7 @@ impl Probing {
         Self { answers, task: tokio::spawn(asking).abort_handle() }
     }
 
-    /// The last answer; `None` before the first.
+    /// Returns the last result; `None` before the first.
     fn answer(&self) -> Option<Result<(), String>> {
         self.answers.borrow().clone()
     }

@@ -1,4 +1,4 @@
-//! Why an action was not done, as a gRPC code and a sentence.
+//! Error of an action: a gRPC code and a sentence.
 
 use std::fmt::Display;
 
@@ -9,13 +9,13 @@ use tonic::{Code, Status};
 
 use crate::gone::Gone;
 
-/// Why an action was not done.
+/// Error of an action.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) code: Code,
-    /// A sentence without the component and the host, which [`Refusal::told`] adds.
+    /// Sentence without the component and the host, which [`Refusal::told`] adds.
     pub(crate) reason: String,
-    /// The last lines of its log, safe to show.
+    /// Last lines of the log, safe to show.
     pub(crate) log: Vec<String>,
 }
 
@@ -24,17 +24,17 @@ impl Refusal {
         Self { code, reason: reason.into(), log: Vec::new() }
     }
 
-    /// With the last lines of its log.
+    /// Adds the last lines of the log.
     pub(crate) fn with_log(self, log: Vec<String>) -> Self {
         Self { log, ..self }
     }
 
-    /// What is wrong with the agent itself.
+    /// Creates the refusal for a failure of the agent itself.
     pub(crate) fn failed(error: impl Display) -> Self {
         Self::new(Code::Internal, format!("the agent failed: {error}"))
     }
 
-    /// The sentence on the first line, and on each further one a line of the log.
+    /// Converts the refusal into a status: the sentence on the first line, then one line of the log per line.
     pub(crate) fn told(self, kind: ActionKind, component: &Name, host: &Name) -> Status {
         let mut message = format!("{kind} of {component} on {host}: {}", printable(&self.reason));
         for line in &self.log {
@@ -45,10 +45,10 @@ impl Refusal {
     }
 }
 
-/// Does `work` off the runtime: a read of /proc or of a disk may hang.
+/// Runs blocking `work` off the runtime: a read of /proc or of a disk may hang.
 ///
 /// # Errors
-/// Those of `work`; its panic.
+/// Returns an error if `work` fails or panics.
 pub(crate) async fn off_the_runtime<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {

@@ -1,4 +1,4 @@
-//! A stop and a start in one.
+//! Restarts a component: a stop and a start.
 
 use rta_shared::control::{Done, Outcome};
 use tokio::time::Instant;
@@ -11,7 +11,7 @@ use super::refusal::{Refusal, off_the_runtime};
 use super::start::{self, startable};
 use super::stop;
 
-/// Restarts a component. What could not be started again is not stopped.
+/// Restarts a component. If it could not be started again, it is not stopped.
 pub(super) async fn restart(act: &Act) -> Result<Done, Refusal> {
     let began = Instant::now();
     let (_, command) = startable(&act.component)?;

@@ -1,4 +1,4 @@
-//! Carries out a stop or restart again that the agent before this one did not finish.
+//! Repeats a stop or restart that an earlier agent did not finish.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use super::refusal::{Refusal, off_the_runtime};
 use crate::cgroup_mount::Freezers;
 use crate::procfs::Proc;
 
-/// How often it is asked whether an earlier agent's stop command has ended.
+/// Interval between two checks whether an earlier agent's stop command has ended.
 const PACE: Duration = Duration::from_millis(50);
 
-/// Carries out a stop or restart again that was not finished. Its stop command may still run: a second one beside it
-/// would be in its way.
+/// Repeats an unfinished stop or restart. Waits for its stop command first, since a second one would
+/// interfere with it.
 ///
 /// # Errors
-/// Why it was not done.
+/// Returns an error if the action was not done, with the reason.
 pub(super) async fn resume(
     act: &Act,
     kind: ActionKind,
@@ -34,7 +34,7 @@ pub(super) async fn resume(
     perform(act, kind).await
 }
 
-/// Waits for a stop command for as long as a stop may take; then it is ended.
+/// Waits for a stop command for as long as a stop may take; then kills it.
 async fn until_ended(act: &Act, id: ProcessId) -> Result<(), Refusal> {
     let deadline = Instant::now() + act.component.stop.timeout;
     let hold =
@@ -48,6 +48,6 @@ async fn until_ended(act: &Act, id: ProcessId) -> Result<(), Refusal> {
         }
         tokio::time::sleep(PACE).await;
     }
-    // It has done its work, or never will.
+    // The command has done its work, or never will.
     left.iter().try_for_each(|held| held.send(Signal::KILL))
 }

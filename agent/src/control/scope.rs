@@ -1,4 +1,5 @@
-//! What belongs to a component that is being stopped. Pure: tables of processes come in, those to be ended go out.
+//! Determines which processes belong to a component that is being stopped. Pure: takes process tables,
+//! returns the processes to end.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,45 +8,45 @@ use rta_shared::process::ProcessId;
 
 use super::table::{Kin, Table};
 
-/// What belongs to a component. What once did goes on belonging to it: a child whose parent ended has another
-/// parent then.
+/// Processes that belong to a component. A process that once belonged to it stays in the set, since a child
+/// whose parent ended is reparented.
 #[derive(Debug)]
 pub(super) struct Scope {
     reach: StopScope,
-    /// The PID of the agent.
+    /// PID of the agent.
     agent: u32,
     known: HashSet<ProcessId>,
-    /// Those that matched once: one that changes its title while it ends is not another component's for standing
-    /// below that.
+    /// Processes that matched once. One that changes its title while it ends does not become another
+    /// component's just because it is a descendant of that one.
     once_matched: HashSet<ProcessId>,
-    /// Those of other components, and all below them.
+    /// Processes of other components and their descendants.
     spared: HashSet<ProcessId>,
     groups: Numbers,
     sessions: Numbers,
 }
 
-/// Process groups or sessions by their number, with the least start time of their members: one that began earlier
-/// and had the same number is another one.
+/// Process groups or sessions by number, with the least start time of their members: an older group or
+/// session that had the same number is a different one.
 type Numbers = HashMap<u32, u64>;
 
 /// The host's first process. In a container it may be a component.
 const INIT: u32 = 1;
 
-/// What a moment shows beside the table.
+/// Observations of one moment beside the process table.
 #[derive(Debug)]
 pub(super) struct Moment<'m> {
     pub(super) matched: &'m [ProcessId],
-    /// What matches other components.
+    /// Processes that match other components.
     pub(super) others: &'m HashSet<ProcessId>,
-    /// The PIDs in its control group, read after the table: of a PID that was reused in between, the table has
-    /// the old process, and that is not signalled.
+    /// PIDs in the component's control group, read after the table: for a PID that was reused in between the
+    /// table holds the old process, which is not signalled.
     pub(super) control_group: &'m [u32],
-    /// The leader of the session that the agent began for it, where that session is known to stand.
+    /// Leader of the session that the agent created for the component, if that session is known to exist.
     pub(super) session: Option<ProcessId>,
 }
 
 impl Scope {
-    /// `agent` is the PID of the agent.
+    /// Creates an empty scope; `agent` is the PID of the agent.
     pub(super) fn new(reach: StopScope, agent: u32) -> Self {
         Self {
             reach,
@@ -58,7 +59,7 @@ impl Scope {
         }
     }
 
-    /// Takes in what a moment shows. Gives those that belong to it, live and do not match, sorted.
+    /// Updates the scope. Returns the live processes that belong to the component and do not match, sorted.
     pub(super) fn take(&mut self, table: &Table, moment: &Moment<'_>) -> Vec<ProcessId> {
         let matched: HashSet<ProcessId> = moment.matched.iter().copied().collect();
         let children = children(table);
@@ -98,8 +99,8 @@ impl Scope {
         left
     }
 
-    /// A number is not given anew as long as it has members: of a group or a session that has lost all that are
-    /// known of it, nothing is believed.
+    /// Drops ended processes. A number is not reused as long as it has members, so groups and sessions
+    /// without a known live member are dropped too.
     fn forget_what_ended(&mut self, table: &Table) {
         self.spared.retain(|id| table.lives(*id));
         let living: Vec<Kin> = self
@@ -112,7 +113,8 @@ impl Scope {
         self.sessions.retain(|session, _| living.iter().any(|kin| kin.session == *session));
     }
 
-    /// The groups and sessions that belong to it. Number 0 stands for all that are of another PID namespace.
+    /// Adds the groups and sessions that belong to the component. Number 0 stands for all that are of another
+    /// PID namespace.
     fn take_numbers(&mut self, table: &Table, matched: &HashSet<ProcessId>, session: Option<ProcessId>) {
         let agent = table.get(self.agent).copied();
         let is_strange = |number: u32, own: Option<u32>| number != 0 && own != Some(number);
@@ -122,11 +124,11 @@ impl Scope {
                 continue;
             };
             if self.reach == StopScope::Group && is_strange(kin.group, agent.map(|agent| agent.group)) {
-                // Its leader, if it lives, is the oldest of it.
+                // The leader, if it lives, is the oldest member.
                 let since = table.id(kin.group).map_or(0, |leader| leader.start_ticks);
                 self.groups.entry(kin.group).or_insert(since.min(kin.start_ticks));
             }
-            // It leads a session: it was begun for it.
+            // A match that leads its session: the session was created for it.
             if self.reach == StopScope::Tree && kin.session == id.pid {
                 sessions.push(*id);
             }
@@ -138,14 +140,14 @@ impl Scope {
         }
     }
 
-    /// Whether any of `pids` is not to be ended with it.
+    /// Returns true if any of `pids` must not be ended with the component.
     pub(super) fn spares_any(&self, table: &Table, pids: &[u32]) -> bool {
         let holy = lineage(self.agent, table);
         pids.iter().any(|pid| holy.contains(pid) || table.id(*pid).is_none_or(|id| self.spared.contains(&id)))
     }
 }
 
-/// The agent, all above it, and the host's first process: no stop ends these.
+/// Returns the agent, its ancestors and the host's first process: no stop ends these.
 pub(super) fn lineage(agent: u32, table: &Table) -> HashSet<u32> {
     let mut lineage = HashSet::from([INIT]);
     let mut next = Some(agent);
@@ -155,7 +157,7 @@ pub(super) fn lineage(agent: u32, table: &Table) -> HashSet<u32> {
     lineage
 }
 
-/// Every process's children.
+/// Children of each process.
 type Children = HashMap<u32, Vec<ProcessId>>;
 
 fn children(table: &Table) -> Children {
@@ -166,7 +168,7 @@ fn children(table: &Table) -> Children {
     children
 }
 
-/// `roots` and all below them; those that are barred are left out, and what is below only them.
+/// Returns `roots` and their descendants, without those that are barred and what is only below barred ones.
 fn spread(
     roots: HashSet<ProcessId>,
     children: &Children,
@@ -176,7 +178,7 @@ fn spread(
     let mut reached = roots;
     while let Some(parent) = pending.pop() {
         for child in children.get(&parent.pid).into_iter().flatten() {
-            // A child is no older than its parent: else the PID is another's by now.
+            // A child is no older than its parent; otherwise the PID has been reused.
             if child.start_ticks >= parent.start_ticks && !barred(*child) && reached.insert(*child) {
                 pending.push(*child);
             }
@@ -193,7 +195,7 @@ mod tests {
 
     const AGENT: u32 = 100;
 
-    /// A process that is a child of `parent`, in this group and session; its start time is ten times its PID.
+    /// Returns a process with this parent, group and session; its start time is ten times its PID.
     fn process(pid: u32, parent: u32, group: u32, session: u32) -> (u32, Kin) {
         (pid, Kin { start_ticks: u64::from(pid) * 10, parent, group, session })
     }
@@ -213,17 +215,17 @@ mod tests {
         Table::of([
             process(1, 0, 1, 1),
             process(100, 1, 100, 50),
-            // The component, with a child and a grandchild in sessions of their own.
+            // The component, with a child and a grandchild in their own sessions.
             process(200, 100, 200, 200),
             process(201, 200, 201, 201),
             process(202, 201, 202, 202),
             // An orphan of its session, and one of its group.
             process(203, 1, 203, 200),
             process(204, 1, 200, 200),
-            // Another component that it began, with a child.
+            // Another component that it started, with a child.
             process(210, 200, 210, 200),
             process(211, 210, 210, 200),
-            // What the agent started beside it.
+            // A sibling that the agent started.
             process(300, 100, 300, 300),
         ])
     }
@@ -264,7 +266,7 @@ mod tests {
         let orphaned = Table::of([
             process(100, 1, 100, 50),
             process(202, 1, 202, 202),
-            // The orphan's new child, and that of the other component, which ended.
+            // A new child of the orphan, and one of the other component, which ended.
             process(220, 202, 202, 202),
             process(211, 1, 210, 200),
         ]);
@@ -277,10 +279,10 @@ mod tests {
         taken(&mut scope, &host(), &[200], &[], &[]);
         let another = Kin { start_ticks: 9_999, parent: 1, group: 201, session: 201 };
         assert!(taken(&mut scope, &Table::of([(201, another)]), &[], &[], &[]).is_empty());
-        // Nor does a session that began earlier under the same number.
+        // A session that began earlier under the same number does not belong to it.
         let earlier = Kin { start_ticks: 5, parent: 1, group: 900, session: 200 };
         assert!(taken(&mut scope, &Table::of([(900, earlier)]), &[], &[], &[]).is_empty());
-        // Nor one that began later under the same number, when all of the first had ended.
+        // One that began later under the same number, after all of the first had ended, does not either.
         let later = Kin { start_ticks: 9_999, parent: 1, group: 901, session: 200 };
         assert!(taken(&mut scope, &Table::of([(901, later)]), &[], &[], &[]).is_empty());
     }
@@ -322,7 +324,7 @@ mod tests {
 
     #[test]
     fn nothing_above_the_agent_and_not_the_first_process_belongs_to_it() {
-        // A criterion so lax that it matches them.
+        // The criterion is so lax that it matches them.
         for matched in [1, 60, 100] {
             let table = Table::of([
                 process(1, 0, 1, 1),
@@ -357,9 +359,9 @@ mod tests {
     fn what_matched_once_is_still_its_own_when_it_has_another_title() {
         let mut scope = Scope::new(StopScope::Tree, AGENT);
         assert_eq!(taken(&mut scope, &host(), &[210], &[200], &[]), [211]);
-        // It does not match any more, and stands below another component.
+        // The process no longer matches, and is a descendant of another component.
         assert_eq!(taken(&mut scope, &host(), &[], &[200], &[]), [210, 211]);
-        // Unless it has become that one.
+        // Unless it has become that component.
         assert_eq!(taken(&mut scope, &host(), &[], &[200, 210], &[]), [] as [u32; 0]);
     }
 
@@ -371,7 +373,7 @@ mod tests {
         assert!(taken(&mut scope, &table, &[60], &[], &[]).is_empty());
     }
 
-    /// What a process is in a random host.
+    /// Role of a process in a random host.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     enum Part {
         Matched,
@@ -380,7 +382,7 @@ mod tests {
     }
 
     proptest! {
-        /// A process belongs to the tree if the nearest above it that is anything special is a match.
+        /// A process belongs to the tree if its nearest ancestor with a special role is a match.
         #[test]
         fn in_any_host_exactly_what_is_below_a_match_and_not_below_another_is_stopped(
             processes in proptest::collection::vec(
@@ -391,7 +393,7 @@ mod tests {
             ),
             agent in any::<proptest::sample::Index>(),
         ) {
-            // Process 1 is everybody's ancestor; each further one is the child of an earlier one.
+            // Process 1 is everybody's ancestor; each further process is the child of an earlier one.
             let parents: HashMap<u32, u32> =
                 (2..).zip(&processes).map(|(pid, (parent, _))| (pid, parent.index(pid as usize - 1) as u32 + 1)).collect();
             let agent = agent.index(processes.len()) as u32 + 2;

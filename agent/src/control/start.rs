@@ -1,4 +1,4 @@
-//! Starting a component by a command: launch, wait until it matches, until it stays, and until its probe passes.
+//! Starts a component by a command: launches it, and waits until it matches, settles and passes its probe.
 
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -22,19 +22,19 @@ use super::probing::{Well, Wellness};
 use super::refusal::{Refusal, off_the_runtime};
 use super::table::Table;
 
-/// How often the processes are looked at in the meantime.
+/// Interval between two checks of the processes.
 const PACE: Duration = Duration::from_millis(100);
-/// Every so many looks, while nothing matches, is a full scan: one a second.
+/// Number of checks, while nothing matches, after which one is a full scan: one a second.
 const THOROUGH: u32 = 10;
-/// How long the end of a process that has ended may take to be known.
+/// Time limit for the exit status of an ended process to become known.
 const REAPED: Duration = Duration::from_secs(1);
-/// How long what an earlier agent launched has at least, however late this one came.
+/// Minimum time for a launch of an earlier agent to become the component, however late this agent began.
 const ADOPTED: Duration = Duration::from_secs(2);
 
-/// How the agent starts a component.
+/// Returns the start rule and the start command of a component.
 ///
 /// # Errors
-/// It does not.
+/// Returns an error if no start command is configured.
 pub(super) fn startable(component: &HostComponent) -> Result<(&StartRule, &CommandRule), Refusal> {
     let rule = component.start.as_ref().and_then(|rule| match &rule.engine {
         Engine::Command(command) => Some((rule, command)),
@@ -46,7 +46,7 @@ pub(super) fn startable(component: &HostComponent) -> Result<(&StartRule, &Comma
     })
 }
 
-/// Starts a component. Where it runs, nothing is launched.
+/// Starts a component. If it runs already, nothing is launched.
 pub(super) async fn start(act: &Act) -> Result<Done, Refusal> {
     let began = Instant::now();
     let (rule, command) = startable(&act.component)?;
@@ -92,11 +92,11 @@ pub(super) async fn start(act: &Act) -> Result<Done, Refusal> {
     Ok(Done { outcome: Outcome::Started, pids, took: began.elapsed(), warning: None })
 }
 
-/// Goes on with a start whose command an agent before this one launched: waits until it is stable for what is left
-/// of its time, and ends what is left of it where it does not become the component.
+/// Continues a start whose command an earlier agent launched: waits for the rest of its time until the
+/// component is stable, and ends the launched processes if they do not become the component.
 ///
 /// # Errors
-/// It did not.
+/// Returns an error if the component does not become stable.
 pub(super) async fn adopt(act: &Act, launch: &Launch) -> Result<Done, Refusal> {
     let began = Instant::now();
     let (rule, _) = startable(&act.component)?;
@@ -105,7 +105,7 @@ pub(super) async fn adopt(act: &Act, launch: &Launch) -> Result<Done, Refusal> {
     let (launched, members) = off_the_runtime(move || {
         let launched = Launched::adopted(&known, &tasks)?;
         let table = Table::read().map_err(Refusal::failed)?;
-        // Without its leader the session's number may be another's by now: the mark tells.
+        // Without its leader the session's number may have been reused, so the mark decides.
         let marked = marked(&table, &id);
         let is_member = |id: &ProcessId| table.get(id.pid).is_some_and(|kin| kin.session == leader.pid);
         Ok((launched, marked.into_iter().filter(is_member).collect()))
@@ -119,33 +119,33 @@ pub(super) async fn adopt(act: &Act, launch: &Launch) -> Result<Done, Refusal> {
         vec![leader.pid],
     );
     let mut start = Start::new(act, rule, launched, left);
-    // While it lives, they are looked for when it ends.
+    // While the leader lives, the members are read when it ends.
     start.knows_members = start.launched.has_ended();
     let pids = start.until_stable().await?;
     Ok(Done { outcome: Outcome::Started, pids, took: began.elapsed(), warning: None })
 }
 
-/// A start that is under way.
+/// Running start.
 struct Start<'a> {
     act: &'a Act,
     rule: &'a StartRule,
     launched: Launched,
     deadline: Instant,
     settled_at: Instant,
-    /// What matched at the last look.
+    /// Processes that matched at the last check.
     matched: Vec<Process>,
-    /// What matched last and ended, while the command went on: a launcher's helper carries the component's arguments
-    /// for a moment, as that of Spark does.
+    /// PIDs of processes that matched and ended while the command continued: a launcher's helper carries the
+    /// component's arguments for a moment, as that of Spark does.
     passed: Vec<u32>,
-    /// Nothing was missing then.
+    /// True if no process was missing at the last check.
     was_whole: bool,
-    /// It is known who is in the session of a command that has ended.
+    /// True if the members of the session of an ended command are known.
     knows_members: bool,
     wellness: Wellness,
 }
 
 impl<'a> Start<'a> {
-    /// A start whose criteria must match within `left`.
+    /// Creates a start whose criteria must match within `left`.
     fn new(act: &'a Act, rule: &'a StartRule, launched: Launched, left: Duration) -> Self {
         let deadline = Instant::now() + left;
         Self {
@@ -162,17 +162,18 @@ impl<'a> Start<'a> {
         }
     }
 
-    /// Waits until it is stable; the PIDs of its processes.
+    /// Waits until the component is stable; returns the PIDs of its processes.
     async fn until_stable(mut self) -> Result<Vec<u32>, Refusal> {
         let mut looks = 0_u32;
         loop {
-            // Looked at in this order: a launcher that has just become the component has not ended.
+            // Read before the scan, so that a launcher that has just become the component does not count as
+            // ended.
             let (exit, has_ended) = (self.launched.exit(), self.launched.has_ended());
             if has_ended && !self.knows_members {
                 self.knows_members = true;
                 self.keep_members().await;
             }
-            // A title that a process gives itself is no news to a glance: now and then everything is looked at.
+            // A quick check does not see a changed process title, so every few checks a full scan runs.
             looks += 1;
             let seen = match self.matched.is_empty() && looks.is_multiple_of(THOROUGH) {
                 true => self.act.eyes.look().await,
@@ -201,7 +202,8 @@ impl<'a> Start<'a> {
                     self.act.news.tell(Phase::Waiting, text, Vec::new());
                 }
             } else if is_whole {
-                // It matches for the first time, or one process handed over to another: the wait begins anew.
+                // It matches for the first time, or one process handed over to another: the settle time
+                // begins again.
                 self.begin_to_settle(now);
             } else if let Some(status) = exit.filter(|status| !self.is_success(*status) && now.is_empty()) {
                 let reason = format!("the command ended with {} before the criteria matched", ending(status));
@@ -222,12 +224,12 @@ impl<'a> Start<'a> {
         }
     }
 
-    /// Whether the command that ended so has done its work.
+    /// Returns true if this exit status counts as a success of the command.
     fn is_success(&self, status: ExitStatus) -> bool {
         self.act.component.restart.success.is_success(status)
     }
 
-    /// What matched has ended: whether nothing can take its place any more.
+    /// Called after the match has ended. Returns true if no other process can take its place.
     async fn is_over(&self, exit: Option<ExitStatus>, has_ended: bool) -> Result<bool, Refusal> {
         if self.passed.contains(&self.launched.pid) {
             return Ok(true);
@@ -235,12 +237,12 @@ impl<'a> Start<'a> {
         match exit {
             _ if !has_ended => Ok(false),
             Some(status) if !self.is_success(status) => Ok(true),
-            // A launcher that leaves something behind may have left what is to be the component.
+            // A launcher that leaves processes behind may have left the future component.
             Some(_) | None => Ok(!aftermath::is_left(self.act).await?),
         }
     }
 
-    /// Takes note of who is in the session that has just lost its leader.
+    /// Records the members of the session that has just lost its leader.
     async fn keep_members(&self) {
         let leader = self.launched.id;
         let members = off_the_runtime(move || {
@@ -252,7 +254,7 @@ impl<'a> Start<'a> {
         }
     }
 
-    /// It failed: what is left of it is ended, so that the next start finds nothing.
+    /// Ends the processes that a failed start left, so that the next start finds none.
     async fn given_up(&self, code: Code, reason: String) -> Refusal {
         let words = self.launched.last_words().await;
         let rest = aftermath::end(self.act, &self.launched).await;
@@ -270,7 +272,7 @@ impl<'a> Start<'a> {
         self.act.news.tell(Phase::Matched, text, pids);
     }
 
-    /// It settled: whether its probe, if it has one, has passed.
+    /// Called after the settle time. Returns true if the component has no probe, or if the probe has passed.
     async fn is_well(&mut self, now: &[Process]) -> Result<bool, Refusal> {
         let rule = self.act.component.probe.as_ref();
         match self.wellness.ask(rule, &self.act.news, &pids(now)) {
@@ -292,7 +294,7 @@ impl<'a> Start<'a> {
         pids
     }
 
-    /// It runs, and its probe did not pass in time.
+    /// Returns the refusal for a component that runs, but whose probe did not pass in time.
     async fn unwell(&self, now: &[Process], reason: &str) -> Refusal {
         let ids = now.iter().map(|process| process.id).collect();
         self.act.launches.finished(&self.act.component.name, ids);
@@ -302,10 +304,10 @@ impl<'a> Start<'a> {
         Refusal::new(Code::DeadlineExceeded, reason).with_log(self.launched.last_words().await)
     }
 
-    /// It matched, and then ended before it was stable.
+    /// Returns the refusal for a component that matched, and ended before it was stable.
     async fn died(&mut self) -> Refusal {
         let pids = std::mem::take(&mut self.passed);
-        // What was matched is often the launched process itself, which is being reaped just now.
+        // The match is often the launched process itself, which is being reaped just now.
         let exit = match pids.contains(&self.launched.pid) {
             true => self.launched.exit_within(REAPED).await,
             false => self.launched.exit(),
@@ -315,14 +317,14 @@ impl<'a> Start<'a> {
             Some(status) if !self.is_success(status) => {
                 format!("; the command that launched it ended with {}", ending(status))
             }
-            // Only a parent is told how a process ended, and its parent is not the agent.
+            // The exit status is available to the parent only, which is not the agent here.
             Some(_) | None => String::new(),
         };
         let reason = format!("it started ({}) and ended again{how}", pids_text(&pids));
         self.given_up(Code::Internal, reason).await
     }
 
-    /// It did not match in time.
+    /// Returns the refusal for a component that did not match in time.
     async fn too_late(&self, found: &ComponentReport) -> Refusal {
         let seconds = self.rule.timeout.as_secs();
         let what = match found.state {
@@ -346,7 +348,7 @@ impl<'a> Start<'a> {
         self.given_up(Code::DeadlineExceeded, format!("{what}{how}; check the criteria")).await
     }
 
-    /// One process follows another, and none stays.
+    /// Returns the refusal for a component whose processes replace each other, so that none settles.
     async fn restless(&self) -> Refusal {
         let ids = self.matched.iter().map(|process| process.id).collect();
         self.act.launches.finished(&self.act.component.name, ids);
@@ -358,14 +360,14 @@ impl<'a> Start<'a> {
         Refusal::new(Code::Aborted, reason).with_log(self.launched.last_words().await)
     }
 
-    /// The action cannot be watched to its end.
+    /// Returns the refusal for a start that cannot be observed any longer.
     fn left_behind(&self, refusal: Refusal) -> Refusal {
         let reason = format!("{}; what was launched (pid {}) goes on", refusal.reason, self.launched.pid);
         Refusal { reason, ..refusal }
     }
 }
 
-/// What of it is missing: `driver, worker (1 of 2)`.
+/// Returns the missing parts: `driver, worker (1 of 2)`.
 fn missing(found: &ComponentReport) -> String {
     let missing: Vec<String> = found.parts.iter().filter_map(PartReport::missing).collect();
     missing.join(", ")

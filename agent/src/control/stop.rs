@@ -1,4 +1,5 @@
-//! Stopping a component: it is asked to end, what it leaves behind is too, and then as configured.
+//! Stops a component: terminates the matched processes, then the remaining ones, and finally escalates as
+//! configured.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -23,17 +24,17 @@ use super::suspension::{FrozenProcesses, resumed_text};
 use super::table::Table;
 use crate::procfs::Proc;
 
-/// How long a process may take to end after SIGKILL. One in uninterruptible sleep may take longer.
+/// Time limit for a process to end after SIGKILL. One in uninterruptible sleep may take longer.
 const KILLED: Duration = Duration::from_secs(5);
-/// A component that matches again after being ended this often has something else that starts it. Several
+/// Number of rounds after which a component that matches again counts as restarted by something else. Several
 /// rounds are normal: a launcher's children may appear while the launcher ends.
 const ROUNDS: u32 = 10;
-/// How often it is looked whether it has come back.
+/// Interval between two checks whether the component has come back.
 const SETTLING: Duration = Duration::from_millis(100);
-/// Of so many of its processes is read where they come from.
+/// Maximum number of processes whose origin is read.
 const ORIGINS: usize = 20;
 
-/// Stops a component. Where nothing of it is there, nothing is signalled.
+/// Stops a component. If none of its processes exists, nothing is signalled.
 pub(super) async fn stop(act: &Act) -> Result<Done, Refusal> {
     let began = Instant::now();
     let mut chase = Chase::new(act);
@@ -66,7 +67,7 @@ pub(super) async fn stop(act: &Act) -> Result<Done, Refusal> {
         Ok(outcome) => stop.stays_away().await.map(|()| outcome),
         Err(refusal) => Err(refusal),
     };
-    // It has done its work, or never will.
+    // The command has done its work, or never will.
     if let Command::Runs(command) = stop.command {
         let pid = command.pid;
         if command.give_up().await {
@@ -83,30 +84,30 @@ pub(super) async fn stop(act: &Act) -> Result<Done, Refusal> {
     Ok(Done { outcome, pids, took: began.elapsed(), warning: None })
 }
 
-/// A stop that is under way.
+/// Running stop.
 struct Stop<'a> {
     act: &'a Act,
     chase: Chase<'a>,
-    /// What may bring it back.
+    /// Program that may restart the component.
     supervisor: Option<Supervisor>,
     deadline: Instant,
     rounds: u32,
-    /// Those that got the signal, or that the command is to end.
+    /// Processes that got the signal, or that the command is to end.
     asked: HashSet<ProcessId>,
-    /// Those that the agent may not signal.
+    /// Processes that the agent may not signal.
     denied: HashSet<ProcessId>,
     why_denied: Option<Refusal>,
     frozen: FrozenProcesses,
     command: Command,
 }
 
-/// The configured command that ends it.
+/// Configured stop command.
 enum Command {
     Untried,
     Runs(Launched),
-    /// It ended with exit status 0.
+    /// Ended with exit status 0.
     Worked,
-    /// The signal is sent in its place.
+    /// The signal is sent instead.
     Failed,
 }
 
@@ -146,7 +147,8 @@ impl Stop<'_> {
         }
     }
 
-    /// Takes note of what became of a signal, and tells who was suspended; gives those that it reached.
+    /// Records the result of a signal and reports suspended processes. Returns the PIDs that the signal
+    /// reached.
     fn note(&mut self, signalled: Signalled) -> Vec<u32> {
         self.denied.extend(signalled.denied);
         if self.why_denied.is_none() {
@@ -163,10 +165,10 @@ impl Stop<'_> {
         signalled.reached.iter().map(|id| id.pid).collect()
     }
 
-    /// Whether there is anybody to wait for.
+    /// Succeeds if at least one remaining process can be waited for.
     ///
     /// # Errors
-    /// Why none of those that are left can be ended.
+    /// Returns an error if the agent may signal none of the remaining processes.
     async fn is_anybody_else(&mut self, left: &Left) -> Result<(), Refusal> {
         let those = if left.matched.is_empty() { &left.rest } else { &left.matched };
         if !those.iter().all(|id| self.denied.contains(id)) {
@@ -177,7 +179,8 @@ impl Stop<'_> {
         Err(Refusal { reason, ..refusal })
     }
 
-    /// Asks those that were not asked yet: the matched ones, and only when these are gone what they left behind.
+    /// Terminates processes that were not signalled yet: the matched ones, by the stop command or the signal,
+    /// and only after these have ended the others.
     async fn ask(&mut self, left: &Left) -> Result<(), Refusal> {
         let are_matched = !left.matched.is_empty();
         let those = if are_matched { &left.matched } else { &left.rest };
@@ -196,7 +199,7 @@ impl Stop<'_> {
                 self.run_command().await;
             }
             if matches!(self.command, Command::Runs(_) | Command::Worked) {
-                // The command signals them, too; one that is stopped would not act on that.
+                // The command signals them too; a stopped process would not act on that.
                 let resumed = self.chase.signal(left, &fresh, Signal::CONT).await?;
                 self.note(Signalled { denied: Vec::new(), why: None, ..resumed });
                 return Ok(());
@@ -227,14 +230,14 @@ impl Stop<'_> {
         self.act.news.tell(Phase::Waiting, text, pids);
     }
 
-    /// Runs the configured command, where there is one.
+    /// Runs the configured command, if there is one.
     async fn run_command(&mut self) {
         let Some(rule) = &self.act.component.stop.command else {
             self.command = Command::Failed;
             return;
         };
         let program = masked_command(rule.command.first().map(String::as_str));
-        // Not in the component's control group: it would end itself.
+        // Not in the component's control group, since it would end itself.
         match launch(Order {
             rule: rule.clone(),
             group: None,
@@ -263,7 +266,7 @@ impl Stop<'_> {
         }
     }
 
-    /// Takes note of the command's end. Where it failed, those that it was to end are signalled.
+    /// Checks for the end of the command. If it failed, the processes that it was to end are signalled.
     async fn look_at_command(&mut self) {
         let Command::Runs(command) = &self.command else { return };
         let Some(status) = command.exit() else { return };
@@ -280,7 +283,7 @@ impl Stop<'_> {
         self.asked.clear();
     }
 
-    /// The time is up.
+    /// Escalates after the time limit: kills the remaining processes if that is configured.
     async fn last_resort(&mut self, mut left: Left) -> Result<Outcome, Refusal> {
         let rule = &self.act.component.stop;
         let seconds = rule.timeout.as_secs();
@@ -347,10 +350,10 @@ impl Stop<'_> {
         }
     }
 
-    /// Watches for the settle time whether it comes back.
+    /// Checks during the settle time that the component does not come back.
     ///
     /// # Errors
-    /// It does: what brought it back, and how to stop it there.
+    /// Returns an error if it comes back, with the cause and how to stop it there.
     async fn stays_away(&mut self) -> Result<(), Refusal> {
         let settle = match (self.act.component.stop.settle, &self.supervisor) {
             (Some(settle), _) => settle,
@@ -375,7 +378,8 @@ impl Stop<'_> {
         Ok(())
     }
 
-    /// Those that ended do not come back: what is there was started in the meantime.
+    /// Returns the refusal for a component that was started again in the meantime: ended processes do not
+    /// come back.
     async fn brought_back(&self, left: &Left) -> Refusal {
         let ended = pids_text(&self.chase.ended(left));
         let supervisor =
@@ -386,7 +390,8 @@ impl Stop<'_> {
     }
 }
 
-/// What starts one of `matched` beside the agent, as far as can be told; `own` are those of the component itself.
+/// Returns what else starts one of `matched`, as far as that can be determined; `own` are the processes of
+/// the component itself.
 async fn supervisor_of(matched: Vec<ProcessId>, own: Vec<ProcessId>) -> Option<Supervisor> {
     let read = off_the_runtime(move || {
         let own: HashSet<u32> = own.iter().map(|id| id.pid).collect();
@@ -394,7 +399,7 @@ async fn supervisor_of(matched: Vec<ProcessId>, own: Vec<ProcessId>) -> Option<S
         let origins = matched.iter().take(ORIGINS).map(|id| Origin::read(&proc, &table, *id, &own));
         Ok(origins.into_iter().find_map(|origin| origin.supervisor()))
     });
-    // What cannot be told is not known.
+    // A failed read counts as unknown.
     read.await.ok().flatten()
 }
 

@@ -1,5 +1,5 @@
-//! What starts a component beside the agent, and would bring it back when it is stopped: told by where its processes
-//! come from. Reading that is apart from judging it, which is pure.
+//! Detects what else starts a component, and would restart it after a stop, by the origin of its processes.
+//! Reading the origin is separate from judging it, which is pure.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,73 +11,76 @@ use rta_shared::text::printable;
 use super::table::Table;
 use crate::procfs::Proc;
 
-/// The host's first process.
+/// PID of the host's first process.
 const INIT: u32 = 1;
-/// Chains of parents are short; a longer one was read while it changed.
+/// Maximum length of a chain of parents. Real chains are short; a longer one was read while it changed.
 const DEEPEST: usize = 64;
-/// Interpreters and their options come before the program's own name: `python3 -u /usr/bin/supervisord`.
+/// Number of arguments that may hold the program's name, since interpreters and their options come first:
+/// `python3 -u /usr/bin/supervisord`.
 const NAMES: usize = 3;
 
-/// Where a process comes from.
+/// Origin of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Origin {
-    /// Its parent, the parent of that, and so on, without the agent and all above it, without the host's first
-    /// process and without what is of the component itself.
+    /// Ancestors, nearest first, without the agent and its ancestors, the host's first process, and processes
+    /// of the component itself.
     ancestors: Vec<Ancestor>,
-    /// The service of systemd that it is in; `None`: none, or the agent's own.
+    /// systemd service of the process; `None`: none, or the agent's own.
     service: Option<Service>,
-    /// What supervisord calls it.
+    /// Name of the program in supervisord.
     program: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Ancestor {
     pid: u32,
-    /// The program's name, as the kernel knows it.
+    /// Name of the program in the kernel.
     name: String,
     arguments: Vec<String>,
-    /// Its working directory, where that can be read.
+    /// Working directory, if it can be read.
     directory: Option<PathBuf>,
 }
 
-/// A service of systemd.
+/// Service of systemd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Service {
     unit: String,
-    /// Of the systemd of this user, not of the host.
+    /// User whose systemd runs the service; `None`: the host's systemd.
     user: Option<u32>,
 }
 
-/// What starts a component beside the agent.
+/// Program that starts a component beside the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Supervisor {
     /// systemd.
     Systemd { unit: String, user: Option<u32> },
-    /// supervisord, which calls it so.
+    /// supervisord, with its name for the program.
     Supervisord { program: Option<String> },
     /// runit's runsv, s6-supervise or daemontools' supervise, with the folder of the service.
     Folder { supervisor: &'static str, stop: &'static str, folder: String },
     /// monit.
     Monit,
-    /// A container's runtime, with the start of the container's ID.
+    /// Container runtime, with the start of the container's ID.
     Container { runtime: &'static str, id: Option<String> },
     /// cron.
     Cron,
     /// Another agent of rta.
     Agent { pid: Option<u32> },
-    /// Some other parent.
+    /// Unknown program that is a parent of the process.
     Parent { pid: u32, name: String },
 }
 
 impl Supervisor {
-    /// It is known to bring back what ends, or may do so; of some parent that is not known.
+    /// Returns true if the program is known to restart what ends, or may do so; that is unknown for an
+    /// arbitrary parent.
     pub(super) fn is_known(&self) -> bool {
         !matches!(self, Self::Parent { .. })
     }
 }
 
 impl fmt::Display for Supervisor {
-    /// `systemd runs it as kafka.service; stop it there with "systemctl stop kafka.service"`.
+    /// Formats a sentence such as `systemd runs it as kafka.service; stop it there with "systemctl stop
+    /// kafka.service"`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Systemd { unit, user: None } => {
@@ -114,8 +117,8 @@ impl fmt::Display for Supervisor {
 }
 
 impl Origin {
-    /// Reads where the process `id` comes from. `own` are those of the component itself. Blocking; what cannot be read
-    /// is left out.
+    /// Reads the origin of the process `id`. `own` are the processes of the component itself. Blocking;
+    /// unreadable parts are left out.
     pub(super) fn read(proc: &Proc, table: &Table, id: ProcessId, own: &HashSet<u32>) -> Self {
         let agent = std::process::id();
         let mut ancestors = Vec::new();
@@ -136,11 +139,12 @@ impl Origin {
         }
     }
 
-    /// What starts the process, as far as can be told; `None`: nothing but the agent or a person.
+    /// Returns the program that starts the process, as far as it can be determined; `None`: only the agent or
+    /// a person.
     pub(super) fn supervisor(&self) -> Option<Supervisor> {
         let known = self.ancestors.iter().find_map(|ancestor| ancestor.supervisor(self.program.as_deref()));
         let parent = || {
-            // A user's systemd takes what has lost its parent; it starts only what is in a service.
+            // A user's systemd adopts orphans; it starts only what is in a service.
             let parent = self.ancestors.iter().find(|ancestor| ancestor.name != "systemd")?;
             let name = printable(&parent.name).into_owned();
             Some(Supervisor::Parent { pid: parent.pid, name })
@@ -152,7 +156,7 @@ impl Origin {
 impl Ancestor {
     fn read(proc: &Proc, pid: u32) -> Self {
         let mut line = CommandLine::new();
-        // One that has ended has no arguments, and no name.
+        // A process that has ended has no arguments, and no name.
         let _ = proc.command_line(pid, &mut line);
         Self {
             pid,
@@ -165,7 +169,8 @@ impl Ancestor {
         }
     }
 
-    /// What it is known as, where it is a supervisor; `program` is what supervisord calls the process below it.
+    /// Returns the supervisor that the ancestor is, if any; `program` is supervisord's name for the process
+    /// below it.
     fn supervisor(&self, program: Option<&str>) -> Option<Supervisor> {
         let first = self
             .arguments
@@ -181,7 +186,7 @@ impl Ancestor {
         };
         let after = |option: &str| {
             let at = self.arguments.iter().position(|argument| argument == option)?;
-            // As long as the tools show it.
+            // Same length as in the output of the tools.
             Some(self.arguments.get(at + 1)?.chars().take(12).filter(char::is_ascii_alphanumeric).collect())
         };
         names.find_map(|name| {
@@ -204,7 +209,8 @@ impl Ancestor {
 }
 
 impl Service {
-    /// Who starts what is in it: systemd, or a supervisor that is a service itself and has let go of it.
+    /// Returns the program that starts the processes of the service: systemd, or a supervisor that is a
+    /// service itself and whose child was reparented.
     fn supervisor(&self) -> Option<Supervisor> {
         let name = self.unit.strip_suffix(".service").unwrap_or(&self.unit);
         Some(match name {
@@ -221,7 +227,7 @@ impl Service {
     }
 }
 
-/// The service that /proc/PID/cgroup tells of, the innermost one: systemd has the hierarchy of version 2, or one of
+/// Returns the innermost service in /proc/PID/cgroup: systemd has the hierarchy of version 2, or one of
 /// version 1 that bears its name.
 fn service(cgroups: &str) -> Option<Service> {
     let hierarchies = cgroups.lines().filter_map(|line| line.split_once(':').map(|(_, line)| line));
@@ -238,7 +244,7 @@ fn service(cgroups: &str) -> Option<Service> {
     })
 }
 
-/// What supervisord calls a process, by the variables that it gives it.
+/// Returns supervisord's name for a process, from the environment variables that supervisord sets.
 fn program(environment: &[u8]) -> Option<String> {
     let value = |name: &str| {
         let mut variables = environment.split(|byte| *byte == 0);
@@ -376,7 +382,7 @@ mod tests {
         let parents: Vec<u32> = origin.ancestors.iter().map(|ancestor| ancestor.pid).collect();
         assert_eq!(parents, [child.id()]);
         assert_eq!(origin.ancestors[0].arguments, ["sh", "-c", script]);
-        // What is of the component itself does not bring it back.
+        // Processes of the component itself do not restart it.
         let own = HashSet::from([child.id()]);
         assert_eq!(Origin::read(&proc, &table, sleep, &own).ancestors, []);
         for pid in [sleep.pid, child.id()] {

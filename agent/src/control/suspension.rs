@@ -1,22 +1,22 @@
-//! Processes that cannot act on a signal when it is sent, as sentences.
+//! Sentences on processes that cannot act on a signal when it is sent.
 
 use rta_shared::process::ProcessId;
 
 use super::eyes::pids_text;
 use crate::cgroup_mount::FrozenGroup;
 
-/// The processes of a stop that are frozen, each with the control group that holds it.
+/// Frozen processes of a stop, each with the control group that freezes it.
 #[derive(Debug, Default)]
 pub(super) struct FrozenProcesses(Vec<(ProcessId, FrozenGroup)>);
 
 impl FrozenProcesses {
-    /// Takes note of which of those that a signal reached were frozen; what was known of these before is forgotten.
+    /// Records which of the reached processes were frozen, in place of their earlier status.
     pub(super) fn note(&mut self, reached: &[ProcessId], frozen: Vec<(ProcessId, FrozenGroup)>) {
         self.0.retain(|(id, _)| !reached.contains(id));
         self.0.extend(frozen);
     }
 
-    /// Returns why those of `ids` that are frozen handle no signal, and what helps; `None` where none is.
+    /// Returns why the frozen processes of `ids` handle no signal, and the remedy; `None` if none is frozen.
     pub(super) fn why(&self, ids: &[ProcessId]) -> Option<String> {
         let frozen: Vec<_> = self.0.iter().filter(|(id, _)| ids.contains(id)).collect();
         let (_, group) = frozen.first()?;
@@ -30,7 +30,7 @@ impl FrozenProcesses {
     }
 }
 
-/// Returns that these were stopped and were resumed; `None` of nobody.
+/// Returns a sentence on processes that were stopped and have been resumed; `None` if there are none.
 pub(super) fn resumed_text(resumed: &[ProcessId]) -> Option<String> {
     let pids: Vec<u32> = resumed.iter().map(|id| id.pid).collect();
     let was = match pids.len() {

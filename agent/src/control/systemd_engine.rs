@@ -1,5 +1,5 @@
-//! Starting, stopping and restarting a component that is a unit: systemd does it, and the component's processes
-//! are the proof.
+//! Starts, stops and restarts a component by its systemd unit, and verifies the result on the component's
+//! processes.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ use super::refusal::{Refusal, off_the_runtime};
 use crate::logs::{LogPath, length, log_tail};
 use crate::systemd::{Standing, Systemd, Trouble, Verb, undone};
 
-/// How often the processes are looked at in the meantime.
+/// Interval between two checks of the processes.
 const PACE: Duration = Duration::from_millis(100);
-/// Every so many looks, while nothing matches, is a full scan, and systemd is asked too.
+/// Number of checks, while nothing matches, after which one is a full scan and queries systemd too.
 const THOROUGH: u32 = 5;
-/// So long may a process of a unit whose stop is done still be seen.
+/// Time limit for a process of a stopped unit to disappear.
 const LAST: Duration = Duration::from_secs(2);
 
-/// What an action on a unit works with.
+/// Context of an action on a unit.
 pub(super) struct UnitAction<'a> {
     pub(super) systemd: &'a Systemd,
     pub(super) component: &'a HostComponent,
@@ -34,7 +34,7 @@ pub(super) struct UnitAction<'a> {
     pub(super) news: &'a News,
 }
 
-/// Has systemd start it. Where it runs, nothing is asked.
+/// Starts the unit. If the component runs already, systemd is not called.
 pub(super) async fn start(act: &UnitAction<'_>) -> Result<Done, Refusal> {
     let began = Instant::now();
     let found = act.eyes.look().await?;
@@ -51,8 +51,8 @@ pub(super) async fn start(act: &UnitAction<'_>) -> Result<Done, Refusal> {
         State::Stopped | State::Starting | State::Stopping | State::Unknown => {}
     }
     let standing = act.systemd.standing(act.unit).await?;
-    // A SysV script's unit stays active (exited) when its process dies, as others do that are to remain after their
-    // exit. systemd starts nothing that is active.
+    // The unit of a SysV script, or one with RemainAfterExit, stays active (exited) when its process dies.
+    // systemd does not start a unit that is active.
     if standing.is_active() {
         let text =
             format!("{} is {}, but nothing of it runs: it is restarted", act.unit, standing.sentence());
@@ -62,7 +62,7 @@ pub(super) async fn start(act: &UnitAction<'_>) -> Result<Done, Refusal> {
     act.begin(Verb::Start, began, Outcome::Started).await
 }
 
-/// Has systemd stop it. Where nothing matches and the unit is not active, nothing is asked.
+/// Stops the unit. If nothing matches and the unit is not active, systemd is not called.
 pub(super) async fn stop(act: &UnitAction<'_>) -> Result<Done, Refusal> {
     let began = Instant::now();
     let running = act.eyes.look().await?.processes;
@@ -86,7 +86,7 @@ pub(super) async fn stop(act: &UnitAction<'_>) -> Result<Done, Refusal> {
     Ok(Done { outcome, pids: pids(&running), took: began.elapsed(), warning: None })
 }
 
-/// Has systemd restart it; where it does not run, start it.
+/// Restarts the unit; starts it if it does not run.
 pub(super) async fn restart(act: &UnitAction<'_>) -> Result<Done, Refusal> {
     let began = Instant::now();
     let running = act.eyes.look().await?.processes;
@@ -110,7 +110,7 @@ impl From<Trouble> for Refusal {
 }
 
 impl UnitAction<'_> {
-    /// Asks for `verb`, and waits until the component is stable; its own timeout begins at `from`.
+    /// Runs `verb`, and waits until the component is stable; the timeout begins at `from`.
     async fn begin(&self, verb: Verb, from: Instant, outcome: Outcome) -> Result<Done, Refusal> {
         let deadline = from + self.rule.timeout;
         let written = self.log_length().await;
@@ -134,7 +134,7 @@ impl UnitAction<'_> {
         Ok(Done { outcome, pids, took: from.elapsed(), warning: None })
     }
 
-    /// Asks for `verb`, and waits until systemd has done it.
+    /// Runs `verb`, and waits until systemd has finished the job.
     async fn ask(&self, verb: Verb, phase: Phase, pids: Vec<u32>, deadline: Instant) -> Result<(), Refusal> {
         let (unit, word) = (self.unit, verb.word());
         let job = self.systemd.ask(verb, unit).await?;
@@ -164,7 +164,8 @@ impl UnitAction<'_> {
         Err(Refusal::new(code, undone(&result, word, unit, &standing)))
     }
 
-    /// Waits until the criteria match and have for the settle time: what runs then.
+    /// Waits until the criteria match and have matched for the settle time; returns the processes that run
+    /// then.
     async fn until_stable(&self, deadline: Instant) -> Result<Vec<Process>, Refusal> {
         let mut matched: Vec<Process> = Vec::new();
         let mut was_whole = false;
@@ -244,7 +245,7 @@ impl UnitAction<'_> {
         }
     }
 
-    /// Nothing of `before` may be left; `None`: nothing at all.
+    /// Verifies that no process of `before` is left; `None`: that none is left at all.
     async fn verify_gone(&self, before: Option<&[Process]>, advice: &str) -> Result<(), Refusal> {
         let deadline = Instant::now() + LAST;
         loop {
@@ -268,7 +269,8 @@ impl UnitAction<'_> {
         }
     }
 
-    /// Where the unit is not active, what runs is none of its: systemd cannot stop it, and would start a second.
+    /// Refuses processes that match although the unit is not active: systemd cannot stop them, and would
+    /// start a second instance.
     fn refuse_strangers(&self, standing: &Standing, running: &[Process]) -> Result<(), Refusal> {
         if running.is_empty() || !standing.is_idle() {
             return Ok(());
@@ -282,13 +284,13 @@ impl UnitAction<'_> {
         Err(Refusal::new(Code::FailedPrecondition, reason))
     }
 
-    /// How long the component's own log is; 0 without one. Off the runtime: the disk may hang.
+    /// Returns the length of the component's own log; 0 without one. Off the runtime: the disk may hang.
     async fn log_length(&self) -> u64 {
         let Some(path) = LogPath::of_component(self.component) else { return 0 };
         off_the_runtime(move || Ok(length(&path))).await.unwrap_or_default()
     }
 
-    /// A refusal with what the component wrote to its own log since, if it has one.
+    /// Adds the lines that the component wrote to its own log since `from`, if it has one.
     async fn with_last_words(&self, refusal: Refusal, from: u64) -> Refusal {
         let Some(path) = LogPath::of_component(self.component) else { return refusal };
         let words = off_the_runtime(move || Ok(log_tail(&path, from))).await;

@@ -1,4 +1,4 @@
-//! Every process of the host with its relatives, as one reading of /proc shows them.
+//! Process table with parents, groups and sessions, from one reading of /proc.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use crate::procfs::Proc;
 
-/// What is known of one process.
+/// Properties of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kin {
     pub(super) start_ticks: u64,
@@ -16,15 +16,15 @@ pub(super) struct Kin {
     pub(super) session: u32,
 }
 
-/// Every process that lives, by its PID. Zombies do not.
+/// Live processes by PID, without zombies.
 #[derive(Debug, Default)]
 pub(super) struct Table(HashMap<u32, Kin>);
 
 impl Table {
-    /// Reads it. Blocking.
+    /// Reads the table. Blocking.
     ///
     /// # Errors
-    /// /proc cannot be read. A process that cannot is left out.
+    /// Returns an error if /proc cannot be read. A process that cannot be read is left out.
     pub(super) fn read() -> Result<Self, Errno> {
         let mut proc = Proc::open()?;
         let mut listed = Vec::new();
@@ -48,17 +48,17 @@ impl Table {
         self.0.get(&pid)
     }
 
-    /// The process that has this PID.
+    /// Returns the process that has this PID.
     pub(super) fn id(&self, pid: u32) -> Option<ProcessId> {
         self.get(pid).map(|kin| ProcessId { pid, start_ticks: kin.start_ticks })
     }
 
-    /// Whether this very process lives.
+    /// Returns true if this very process lives.
     pub(super) fn lives(&self, id: ProcessId) -> bool {
         self.id(id.pid) == Some(id)
     }
 
-    /// Who is in the session that `leader` began.
+    /// Returns the members of the session that `leader` created.
     pub(super) fn session_of(&self, leader: ProcessId) -> Vec<ProcessId> {
         let members =
             self.all().filter(|(id, kin)| kin.session == leader.pid && id.start_ticks >= leader.start_ticks);

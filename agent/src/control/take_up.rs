@@ -1,22 +1,22 @@
-//! What an agent does on its return with the actions that were under way when the one before it ended. Pure.
+//! Decides how to continue the actions that were running when the earlier agent ended. Pure.
 
 use rta_shared::control::ActionKind;
 
 use super::launch_record::{BegunAction, Launch, Record};
 
-/// What becomes of an action that was under way.
+/// Continuation of an interrupted action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum TakeUp {
-    /// It is over; why, for the log.
+    /// The action is over. Carries the reason for the log.
     Over(&'static str),
-    /// What it launched is waited for, or ended when its time is over.
+    /// The launch is awaited, or ended when its time is over.
     Adopt(Launch),
-    /// It is carried on from its beginning: what it had done by then is not done again.
+    /// The action is repeated from its beginning; completed parts are not done again.
     Resume,
 }
 
-/// Decides what becomes of `action`, which `record` tells of, at the moment `now_ms`. systemd itself goes on with
-/// what it was asked; `by_command` is false for its units.
+/// Decides how to continue `action`, which is part of `record`, at `now_ms`. `by_command` is false for
+/// systemd units: systemd itself continues its jobs.
 pub(super) fn take_up(record: &Record, action: &BegunAction, by_command: bool, now_ms: u64) -> TakeUp {
     if !by_command {
         return TakeUp::Over("systemd goes on with it");
@@ -27,9 +27,9 @@ pub(super) fn take_up(record: &Record, action: &BegunAction, by_command: bool, n
             TakeUp::Adopt(launch.clone())
         }
         (ActionKind::Start | ActionKind::Restart, Some(_)) => TakeUp::Over("it was done"),
-        // Whoever asked was told that the connection was lost, and may have started it elsewhere.
+        // The client got an error for the lost connection, and may have started the component elsewhere.
         (ActionKind::Start, None) => TakeUp::Over("nothing was launched"),
-        // What a restart has stopped is started again.
+        // A component that a restart has stopped is started again.
         (ActionKind::Restart | ActionKind::Stop, _) if now_ms < action.until_ms => TakeUp::Resume,
         (ActionKind::Restart | ActionKind::Stop, _) => {
             TakeUp::Over("the agent was away for longer than it may take")
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn restart_and_stop_are_carried_on_while_they_may_take_and_a_start_is_not_begun_again() {
-        // What an earlier action launched is not this one's.
+        // A launch of an earlier action does not belong to this one.
         for before in [None, Some(launch(99, false)), Some(launch(99, true))] {
             for kind in [ActionKind::Restart, ActionKind::Stop] {
                 assert_eq!(taken_up(kind, before.clone(), 199), TakeUp::Resume);

@@ -1,5 +1,5 @@
-//! Takes over the actions that were under way when the agent before this one ended, before anything else is done:
-//! until one has ended, nobody else acts on its component.
+//! Takes over the actions that were running when the earlier agent ended, before anything else is done: until
+//! such an action has ended, its component stays reserved.
 
 use rta_shared::config::HostComponent;
 use rta_shared::control::Hold;
@@ -11,8 +11,8 @@ use super::launch_record::{BegunAction, monotonic_ms};
 use super::take_up::{TakeUp, take_up};
 
 impl Actions {
-    /// Reserves the components on which an earlier agent's actions were under way, and goes on with these in tasks
-    /// of their own. To be called before anybody can ask for anything.
+    /// Reserves the components with interrupted actions of an earlier agent, and continues these in separate
+    /// tasks. Must be called before requests are accepted.
     pub(crate) async fn take_up(&self) {
         let config = self.worker.config();
         for (name, record) in self.launches.all() {
@@ -44,7 +44,7 @@ impl Actions {
     async fn go_on(&self, component: HostComponent, action: BegunAction, work: Work) {
         let BegunAction { kind, by, since, .. } = action;
         let hold = Hold { kind, by, since };
-        // Nobody else can hold it yet; where the worker is gone, the agent is about to end.
+        // No other action can hold the component yet; if the worker is gone, the agent is about to end.
         if !matches!(self.worker.begin(&component.name, hold).await, Ok(Ok(()))) {
             return;
         }
@@ -53,12 +53,12 @@ impl Actions {
             self.may_yield(&component.name, &yielding);
         }
         let actions = self.clone();
-        // Nobody listens.
+        // The events have no receiver.
         let (events, _) = mpsc::unbounded_channel();
         let guard = self.tasks.guard(ACTION).may_end();
         tokio::spawn(async move {
             let _guard = guard;
-            // How it ends is logged and reported.
+            // The result is logged and reported.
             let _ = actions.act(kind, component, events, yielding, work).await;
         });
     }
