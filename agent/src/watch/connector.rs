@@ -1,4 +1,5 @@
-//! The kernel's process connector: a netlink socket that tells of each fork, exec and exit on the host.
+//! Client of the kernel's process connector: a netlink socket that receives each fork, exec and exit on the
+//! host.
 
 use std::time::{Duration, Instant};
 
@@ -17,43 +18,44 @@ use super::event::{
     decode,
 };
 
-/// The group that the kernel sends process events to: `CN_IDX_PROC`.
+/// Multicast group of process events: `CN_IDX_PROC`.
 const GROUP: u32 = PROC_INDEX;
-/// How much the kernel keeps for us before it drops events: some 10,000 of them, since it takes twice what it is
-/// asked for (socket(7)) and counts some 800 bytes for each.
+/// Requested receive buffer: some 10,000 events, since the kernel takes twice the requested size (socket(7))
+/// and counts some 800 bytes per event.
 const KEPT: usize = 4 * 1024 * 1024;
-/// Room for one datagram; an event has 76 bytes.
+/// Buffer size for one datagram; an event has 76 bytes.
 const DATAGRAM: usize = 4 * 1024;
-/// How many datagrams are read before anything else is done: in a storm of events scans and answers go on.
+/// Maximum number of datagrams read before anything else is done: scans and answers continue during a storm
+/// of events.
 const AT_ONCE: usize = 4096;
-/// How long the kernel has to answer. It answers at once or never.
+/// Time limit for the kernel's answer. It answers at once or never.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// `NLMSG_DONE` (linux/netlink.h), which the connector's messages have as their type.
+/// `NLMSG_DONE` (linux/netlink.h), the type of connector messages.
 const DONE: u16 = 3;
 
-/// A socket on which events arrive.
+/// Socket that receives process events.
 #[derive(Debug)]
 pub(super) struct Connector {
     socket: OwnedFd,
     buffer: Vec<u8>,
-    /// How many of the kernel's datagrams were read.
+    /// Number of datagrams received from the kernel.
     received: u64,
 }
 
-/// What one reading of the socket gave.
+/// Result of reading the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Read {
-    /// All that was there.
+    /// Read all pending events.
     All,
-    /// All that was there, but the kernel dropped some before.
+    /// Read all pending events, but the kernel has dropped earlier ones.
     Lost,
 }
 
 impl Connector {
-    /// Asks the kernel for events, and makes sure that they come.
+    /// Subscribes to the kernel's events, and verifies that they arrive.
     ///
     /// # Errors
-    /// Why none can be had, as a sentence.
+    /// Returns an error, with a sentence, if no events can be received.
     pub(super) fn open() -> Result<Self, String> {
         let told = |error: Errno| {
             match error {
@@ -74,7 +76,7 @@ impl Connector {
             .map_err(told)?;
         // The kernel chooses the address; 0 would be its own.
         bind(&socket, &SocketAddrNetlink::new(0, GROUP)).map_err(told)?;
-        // Without CAP_NET_ADMIN the usual size stays; an overrun is noticed either way.
+        // Without CAP_NET_ADMIN the usual size stays; an overrun is detected either way.
         let _ = sockopt::set_socket_recv_buffer_size_force(&socket, KEPT);
         let token = std::process::id();
         send(&socket, &listen_request(token), SendFlags::empty()).map_err(told)?;
@@ -82,15 +84,15 @@ impl Connector {
         connector.await_answer(token).map_err(|error| error.map_or_else(silent, told))?;
         connector.await_event().map_err(|error| error.map_or_else(silent, told))?;
         connector.leave_out_threads().map_err(told)?;
-        // What came before the filter; the first scan follows.
+        // Discards events from before the filter; the first scan follows.
         connector.read(|_| {}).map_err(told)?;
         Ok(connector)
     }
 
-    /// Calls `tell` with every event that has arrived, up to some thousands.
+    /// Calls `tell` with every pending event, up to some thousands.
     ///
     /// # Errors
-    /// The socket is broken.
+    /// Returns an error if the socket is broken.
     pub(super) fn read(&mut self, mut tell: impl FnMut(ProcessEvent)) -> Result<Read, Errno> {
         let mut outcome = Read::All;
         for _ in 0..AT_ONCE {
@@ -106,7 +108,7 @@ impl Connector {
                 }
                 Err(Errno::AGAIN) => return Ok(outcome),
                 Err(Errno::INTR) => {}
-                // The socket's buffer overran (netlink(7)); what follows is whole again.
+                // The socket's buffer overran (netlink(7)); later events are complete.
                 Err(Errno::NOBUFS) => outcome = Read::Lost,
                 Err(error) => return Err(error),
             }
@@ -114,7 +116,7 @@ impl Connector {
         Ok(outcome)
     }
 
-    /// Waits for the kernel's answer to the request. `None`: it does not answer, as in a container.
+    /// Waits for the kernel's answer to the request. `Err(None)`: it does not answer, as in a container.
     fn await_answer(&mut self, own: u32) -> Result<(), Option<Errno>> {
         let mut answer = None;
         self.await_that(|_, events| {
@@ -131,17 +133,17 @@ impl Connector {
         }
     }
 
-    /// Makes something happen, and waits until something is told: where the agent has a PID namespace of its
-    /// own, the kernel may answer and yet tell nothing.
+    /// Triggers an event, and waits for it: in a separate PID namespace the kernel may answer the request and
+    /// yet send no events.
     fn await_event(&mut self) -> Result<(), Option<Errno>> {
         let before = self.received;
-        // The beginning and the end of a thread are events too, as long as they are not filtered.
+        // Start and end of a thread are events too, until the filter is set.
         let thread = std::thread::Builder::new().spawn(|| {});
         thread.map_err(|error| Errno::from_io_error(&error))?.join().map_err(|_| None)?;
         self.await_that(|connector, _| connector.received > before)
     }
 
-    /// Reads until `is_it`; `None` where it never is.
+    /// Reads until `is_it` returns true; `Err(None)` if it never does.
     fn await_that(
         &mut self,
         mut is_it: impl FnMut(&Self, &[ProcessEvent]) -> bool,
@@ -165,8 +167,8 @@ impl Connector {
         }
     }
 
-    /// Has the kernel leave out what is not about whole processes: a JVM begins and ends threads all the time,
-    /// and each would wake the agent.
+    /// Filters out the events of threads: a JVM starts and ends threads all the time, and each would wake the
+    /// agent.
     fn leave_out_threads(&self) -> Result<(), Errno> {
         let filter = SockRef::from(&self.socket).attach_filter(&thread_filter());
         filter.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
@@ -184,7 +186,7 @@ fn silent() -> String {
         .to_owned()
 }
 
-/// A netlink message with a connector message with the one word that asks for events.
+/// Returns a netlink message that contains a connector message with the word that requests events.
 fn listen_request(token: u32) -> Vec<u8> {
     let mut request = Vec::with_capacity(NETLINK_HEADER + CONNECTOR_HEADER + 4);
     let length = u32::try_from(NETLINK_HEADER + CONNECTOR_HEADER + 4).unwrap_or_default();
@@ -201,9 +203,11 @@ fn listen_request(token: u32) -> Vec<u8> {
     request
 }
 
-/// A classic BPF program (linux/filter.h) that admits answers, execs, and the forks and exits of processes.
+/// Returns a classic BPF program (linux/filter.h) that accepts answers, execs, and the forks and exits of
+/// processes.
 fn thread_filter() -> [SockFilter; 15] {
-    // BPF_LD | BPF_W | BPF_ABS, BPF_MISC | BPF_TAX, BPF_JMP | BPF_JEQ with a constant and with X, BPF_RET | BPF_K.
+    // BPF_LD | BPF_W | BPF_ABS, BPF_MISC | BPF_TAX, BPF_JMP | BPF_JEQ with a constant and with X, BPF_RET |
+    // BPF_K.
     const LOAD: u16 = 0x20;
     const TO_X: u16 = 0x07;
     const IS: u16 = 0x15;
@@ -239,11 +243,11 @@ fn thread_filter() -> [SockFilter; 15] {
 mod tests {
     use super::*;
 
-    /// Where this machine tells its events, those of processes come and those of threads do not.
+    /// Checks, if this machine provides events, that those of processes arrive and those of threads do not.
     #[test]
     fn the_kernel_tells_of_processes_and_not_of_threads() {
         let Ok(mut connector) = Connector::open() else {
-            // A container, or no right to listen: what the agent does then is tested with the agent.
+            // A container, or no permission to listen: the agent's own tests cover its behaviour then.
             return;
         };
         let before = connector.received;
@@ -268,7 +272,7 @@ mod tests {
                 ProcessEvent::Answer { .. } => false,
             })
             .collect();
-        // The standard library may vfork: its child is then that of this very process all the same.
+        // The standard library may vfork; the child still counts as that of this process.
         assert_eq!(
             of_child,
             [&ProcessEvent::Fork { parent: own, child: pid }, &ProcessEvent::Exec(pid), &last]

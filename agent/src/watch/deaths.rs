@@ -1,4 +1,5 @@
-//! Deaths told by pidfds: one for each matched process, readable when it has ended (pidfd_open(2)).
+//! Detects the end of matched processes by pidfds, which are readable when the process has ended
+//! (pidfd_open(2)).
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -11,24 +12,25 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::exit_info::exit_status;
 
-/// How many are held: a process may have 1,024 files open by default (getrlimit(2)). Deaths of further ones are
-/// noticed by the next pass, within a second.
+/// Maximum number of held pidfds: a process may have 1,024 files open by default (getrlimit(2)). The end of
+/// further processes is noticed by the next pass, within a second.
 const HELD: usize = 512;
 
-/// How long it is asked how a process ended: until its parent has waited for it, nobody is told.
+/// Time limit for reading an exit status: it is available only after the parent has waited for the process.
 const ASKED: Duration = Duration::from_secs(10);
 
-/// The pidfds of the processes whose death matters.
+/// Pidfds of the watched processes.
 #[derive(Debug, Default)]
 pub(super) struct Deaths {
     held: HashMap<u32, (ProcessId, OwnedFd)>,
-    /// Those that matter no more, most since they have ended, and since when: it is not known how.
+    /// Processes that are no longer watched, mostly since they have ended, with that time; their exit status
+    /// is not known.
     ended: Vec<(u32, OwnedFd, Instant)>,
 }
 
 impl Deaths {
-    /// Holds exactly the processes `wanted`, up to its bound. Gives those that it began to hold: they must be looked at again, since
-    /// the PID may have been another's already when its pidfd was opened.
+    /// Holds exactly the processes `wanted`, up to [`HELD`]. Returns those that are newly held: they must be
+    /// checked again, since the PID may already have been reused when its pidfd was opened.
     pub(super) fn hold(&mut self, wanted: impl Iterator<Item = ProcessId>) -> Vec<u32> {
         let mut old = std::mem::take(&mut self.held);
         let mut begun = Vec::new();
@@ -42,7 +44,7 @@ impl Deaths {
             match pidfd_open(pid, PidfdFlags::empty()) {
                 Ok(pidfd) => drop(self.held.insert(id.pid, (id, pidfd))),
                 Err(Errno::SRCH) => {}
-                // Its death is noticed by the next pass, within a second.
+                // The end of the process is noticed by the next pass, within a second.
                 Err(error) => tracing::warn!(pid = id.pid, %error, "no pidfd"),
             }
         }
@@ -50,14 +52,15 @@ impl Deaths {
         begun
     }
 
-    /// What to wait for: for a death, or for what is told behind it.
+    /// Returns the pidfds to wait for: those of running processes, and those whose exit status is pending.
     pub(super) fn watched(&self) -> impl Iterator<Item = PollFd<'_>> {
         let held = self.held.values().map(|(_, pidfd)| PollFd::new(pidfd, PollFlags::IN));
-        // It is readable already; that its parent has waited for it is a hang-up, which is told unasked.
+        // It is readable already. When the parent waits for the process, poll reports a hang-up, which needs
+        // no request.
         held.chain(self.ended.iter().map(|(_, pidfd, _)| PollFd::new(pidfd, PollFlags::empty())))
     }
 
-    /// Returns how processes ended of which that is known since this was asked last, as wait(2) tells it.
+    /// Returns the exit statuses, in the form of wait(2), that have become known since the last call.
     pub(super) fn exit_statuses(&mut self) -> Vec<(u32, i32)> {
         let mut known = Vec::new();
         self.ended.retain(|(pid, pidfd, since)| match exit_status(pidfd) {
@@ -66,7 +69,7 @@ impl Deaths {
                 false
             }
             Ok(None) => since.elapsed() < ASKED,
-            // The kernel does not tell.
+            // The kernel does not provide the status.
             Err(_) => false,
         });
         known
@@ -78,12 +81,12 @@ impl Deaths {
         }
     }
 
-    /// Those that have ended; they are held no more.
+    /// Returns the processes that have ended, and stops watching them.
     pub(super) fn take(&mut self) -> Vec<u32> {
         let pids: Vec<u32> = self.held.keys().copied().collect();
         let mut watched: Vec<PollFd<'_>> = Vec::with_capacity(pids.len());
         watched.extend(self.held.values().map(|(_, pidfd)| PollFd::new(pidfd, PollFlags::IN)));
-        // A time of zero asks without waiting; what fails is asked again after the next wait.
+        // A time of zero checks without waiting; after an error the next wait checks again.
         if poll(&mut watched, Some(&Timespec::default())).is_err() {
             return Vec::new();
         }

@@ -1,16 +1,16 @@
-//! Decoding what the kernel's process connector sends: netlink messages (netlink(7)) that hold connector messages
-//! (linux/connector.h) that hold process events (linux/cn_proc.h). Pure, and safe on any bytes.
+//! Decodes the messages of the kernel's process connector: netlink messages (netlink(7)) that hold connector
+//! messages (linux/connector.h) that hold process events (linux/cn_proc.h). Pure, and safe on any bytes.
 
-/// The connector's address of process events, `CN_IDX_PROC` and `CN_VAL_PROC`.
+/// Connector address of process events, `CN_IDX_PROC` and `CN_VAL_PROC`.
 pub(super) const PROC_INDEX: u32 = 1;
 pub(super) const PROC_VALUE: u32 = 1;
-/// `PROC_CN_MCAST_LISTEN`: asks for events.
+/// `PROC_CN_MCAST_LISTEN`: requests events.
 pub(super) const LISTEN: u32 = 1;
-/// The sizes of `struct nlmsghdr` and of `struct cn_msg` without its data.
+/// Sizes of `struct nlmsghdr` and of `struct cn_msg` without its data.
 pub(super) const NETLINK_HEADER: usize = 16;
 pub(super) const CONNECTOR_HEADER: usize = 20;
-/// The fields of `struct proc_event`: what happened, and where its data begins, behind the processor's number and
-/// the time.
+/// Offset of the event's data in `struct proc_event`, after the event's type, the processor's number and the
+/// time.
 const EVENT_DATA: usize = 16;
 
 /// `PROC_EVENT_*`.
@@ -19,37 +19,37 @@ pub(super) const FORK: u32 = 1;
 pub(super) const EXEC: u32 = 2;
 pub(super) const EXIT: u32 = 0x8000_0000;
 
-/// What happened to a process; those of single threads are left out.
+/// Event of a process; those of single threads are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProcessEvent {
-    /// A process has a child, which still has its command line.
+    /// A process has forked a child, which still has its command line.
     Fork {
-        /// The PID of the process.
+        /// PID of the process.
         parent: u32,
-        /// The PID of the child.
+        /// PID of the child.
         child: u32,
     },
     /// A process runs another program.
     Exec(u32),
-    /// A process ended.
+    /// A process has ended.
     Exit {
-        /// Its PID.
+        /// PID of the process.
         pid: u32,
-        /// How, as wait(2) tells it.
+        /// Exit status in the form of wait(2).
         status: i32,
     },
-    /// The answer to a request to listen.
+    /// Answer to a request for events.
     Answer {
-        /// What the request gave as its acknowledgement number. (Its sequence number does not come back: the
-        /// kernel counts its own messages there.)
+        /// Acknowledgement number of the request. (Its sequence number is not returned: the kernel counts its
+        /// own messages there.)
         token: u32,
-        /// 0, or an error's number (errno(3)).
+        /// 0, or an error number (errno(3)).
         error: u32,
     },
 }
 
-/// Calls `tell` with every event of one datagram. What is not understood, cut short, or of another connector is
-/// left out.
+/// Calls `tell` with every event of one datagram. Skips messages that are unknown, truncated, or of another
+/// connector.
 pub fn decode(datagram: &[u8], mut tell: impl FnMut(ProcessEvent)) {
     let mut rest = datagram;
     while let Some(length) = word(rest, 0) {
@@ -81,7 +81,8 @@ fn connector_message(message: &[u8]) -> Option<ProcessEvent> {
             Some(ProcessEvent::Answer { token, error: word(data, 0)? })
         }
         FORK => {
-            // parent_pid, parent_tgid, child_pid, child_tgid: a thread's own number is not that of its process.
+            // parent_pid, parent_tgid, child_pid, child_tgid: a thread's own number is not that of its
+            // process.
             let (parent, thread, child) = (word(data, 4)?, word(data, 8)?, word(data, 12)?);
             (thread == child).then_some(ProcessEvent::Fork { parent, child })
         }
@@ -95,7 +96,7 @@ fn connector_message(message: &[u8]) -> Option<ProcessEvent> {
     }
 }
 
-/// The 32-bit number at a byte's position, in the machine's byte order.
+/// Returns the 32-bit number at a byte position, in the machine's byte order.
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }

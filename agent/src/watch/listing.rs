@@ -1,31 +1,32 @@
-//! Which processes a listing of /proc shows that may have become a component's since the one before. Pure.
+//! Selects from a listing of /proc the processes that may have become a component's since the previous one.
+//! Pure.
 
 use std::time::{Duration, Instant};
 
 use crate::procfs::Listed;
 
-/// A process may call exec some time after it began, as launchers do. Until this age it is looked at each time;
-/// one that is older is left to the next full scan.
+/// Age up to which a process is checked each time, since it may call exec some time after its start, as
+/// launchers do. Older processes are left to the next full scan.
 const YOUNG: Duration = Duration::from_secs(10);
 
-/// The processes of the last listing.
+/// Processes of the last listing.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
-    /// By PID.
+    /// Sorted by PID.
     known: Vec<Known>,
-    /// Reused.
+    /// Reused buffer.
     next: Vec<Known>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Known {
     listed: Listed,
-    /// When it was listed first.
+    /// Time at which the process was first listed.
     since: Instant,
 }
 
 impl Listing {
-    /// Takes in a listing, in the order of PIDs; calls `new_or_young` with each process that is worth a look.
+    /// Processes a listing in the order of PIDs; calls `new_or_young` with each process to check.
     pub(super) fn update(&mut self, listed: &[Listed], now: Instant, mut new_or_young: impl FnMut(u32)) {
         self.next.clear();
         let mut old = self.known.iter().peekable();
@@ -41,7 +42,7 @@ impl Listing {
         std::mem::swap(&mut self.known, &mut self.next);
     }
 
-    /// Whether a process was listed long ago, so that it is left to full scans.
+    /// Returns true if a process was first listed long ago, so that it is left to full scans.
     pub(super) fn is_settled(&self, listed: Listed, now: Instant) -> bool {
         let found = self.known.binary_search_by_key(&listed.pid, |known| known.listed.pid);
         let known = found.ok().and_then(|at| self.known.get(at));

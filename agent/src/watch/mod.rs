@@ -1,16 +1,16 @@
-//! Following the host's processes: a thread of its own keeps the table of matched processes true, and
-//! publishes it whenever it changes.
+//! Watches the host's processes: a separate thread keeps the table of matched processes current, and
+//! publishes it on every change.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`event`] | decoding what the kernel tells; pure |
-//! | `connector` | the socket on which it tells |
-//! | `listing` | what a listing of /proc shows that is new; pure |
-//! | `deaths` | pidfds, which tell of deaths where the kernel tells nothing else |
-//! | `exit_info` | how a process ended, by its pidfd |
-//! | `tracker` | which processes are the components'; pure |
-//! | `unseen` | what a look does not show, as sentences; pure |
-//! | `thread` | the loop that drives all these |
+//! | [`event`] | decoder of the kernel's process events; pure |
+//! | `connector` | socket that receives the events |
+//! | `listing` | selection of new processes from a listing of /proc; pure |
+//! | `deaths` | pidfds that report exits where no kernel events are available |
+//! | `exit_info` | exit status of a process by its pidfd |
+//! | `tracker` | table of the components' processes; pure |
+//! | `unseen` | sentences on processes that cannot be read; pure |
+//! | `thread` | loop that drives all of these |
 
 mod connector;
 mod deaths;
@@ -36,15 +36,15 @@ pub(crate) use self::unseen::Unseen;
 use crate::gone::Gone;
 use crate::run_history::ExitStatuses;
 
-/// How many commands may wait: each action asks one question at a time, and so does each caller of a report.
+/// Maximum number of queued commands: each action and each caller of a report sends one at a time.
 const COMMANDS: usize = 128;
 
-/// How the agent follows its host.
+/// Settings of the watcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatchOptions {
-    /// From the end of one full scan to the next that nobody asked for.
+    /// Time between the end of a full scan and the next periodic one.
     pub period: Duration,
-    /// Whether the kernel's events are used where they can be had.
+    /// Uses the kernel's events if they are available.
     pub events: bool,
 }
 
@@ -54,50 +54,50 @@ impl Default for WatchOptions {
     }
 }
 
-/// For each part of each component its processes.
+/// Processes of each part of each component.
 pub(crate) type Matches = Vec<Vec<Vec<Process>>>;
 
-/// What is known of the host's processes at one moment.
+/// Snapshot of the host's processes.
 #[derive(Clone, Debug)]
 pub(crate) struct Sight {
-    /// The configuration that it is of.
+    /// Configuration by which the processes were matched.
     pub(crate) config: Arc<HostConfig>,
-    /// The matched processes, or why they cannot be seen.
+    /// The matched processes, or the reason why the processes cannot be read.
     pub(crate) matches: Result<Arc<Matches>, String>,
-    /// What could not be seen of them.
+    /// Processes that could not be read or classified.
     pub(crate) unseen: Unseen,
     pub(crate) figures: ScanFigures,
     pub(crate) watch: Watch,
 }
 
-/// What the thread is asked.
+/// Command for the watcher thread.
 enum Command {
-    /// A full scan.
+    /// Runs a full scan.
     Scan(oneshot::Sender<Arc<Sight>>),
-    /// What is true now, without a full scan.
+    /// Updates the snapshot without a full scan.
     Glance(oneshot::Sender<Arc<Sight>>),
     /// Replaces the configuration.
     Configure(Arc<HostConfig>, oneshot::Sender<Arc<Sight>>),
 }
 
-/// A handle on the thread; it ends with the last one.
+/// Handle to the watcher thread, which ends with the last handle.
 #[derive(Clone, Debug)]
 pub(crate) struct Watcher(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// `None` only while it is dropped.
+    /// `None` only while this is dropped.
     commands: Option<mpsc::Sender<Command>>,
-    /// Wakes the thread for a command.
+    /// Eventfd that wakes the thread for a command.
     bell: Arc<OwnedFd>,
 }
 
 impl Watcher {
-    /// Begins to follow the components of `config`; what is known of them comes on the channel, first `None`. How processes
-    /// ended is noted in `statuses`, where the kernel tells it.
+    /// Starts to watch the components of `config`. The receiver gets every snapshot, and `None` first. Exit
+    /// statuses are recorded in `statuses` if the kernel provides them.
     ///
     /// # Errors
-    /// The thread cannot be made.
+    /// Returns an error if the eventfd or the thread cannot be created.
     pub(crate) fn start(
         config: Arc<HostConfig>,
         options: WatchOptions,
@@ -108,22 +108,22 @@ impl Watcher {
         let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let heard = Arc::clone(&bell);
         let thread = std::thread::Builder::new().name("watch".to_owned());
-        // Not joined: a thread that hangs in a read of /proc must not hold up the end.
+        // Not joined: a thread that hangs in a read of /proc must not delay the shutdown.
         thread.spawn(move || Thread::new(config, options, asked, heard, publisher, statuses).run())?;
         Ok((Self(Arc::new(Inner { commands: Some(commands), bell })), sights))
     }
 
-    /// What a full scan that begins now sees.
+    /// Runs a full scan that begins now, and returns its snapshot.
     pub(crate) async fn scan(&self) -> Result<Arc<Sight>, Gone> {
         self.ask(Command::Scan).await
     }
 
-    /// What is true now of all that matched a moment ago, and of all that is new.
+    /// Re-checks the matched processes and looks for new ones, without a full scan.
     pub(crate) async fn glance(&self) -> Result<Arc<Sight>, Gone> {
         self.ask(Command::Glance).await
     }
 
-    /// Works by another configuration from now on; what a full scan sees by it.
+    /// Applies a new configuration; returns the snapshot of a full scan with it.
     pub(crate) async fn configure(&self, config: Arc<HostConfig>) -> Result<Arc<Sight>, Gone> {
         self.ask(|answer| Command::Configure(config, answer)).await
     }
@@ -142,14 +142,14 @@ impl Watcher {
 
 impl Inner {
     fn ring(&self) {
-        // It fails only where the counter is full: the thread has been woken then.
+        // Fails only if the counter is full: the thread has been woken then.
         let _ = rustix::io::write(&*self.bell, &1_u64.to_ne_bytes());
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // The thread ends when it finds nobody left to ask.
+        // The thread ends when the command channel is closed.
         self.commands = None;
         self.ring();
     }

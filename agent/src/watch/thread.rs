@@ -1,4 +1,4 @@
-//! The loop that keeps the table true: it waits for events, scans, answers, and publishes.
+//! Main loop of the watcher thread: waits for events, scans, answers commands, and publishes snapshots.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,13 +22,13 @@ use crate::procfs::Listed;
 use crate::run_history::ExitStatuses;
 use crate::visibility;
 
-/// From one sign of life to the next; without events also from one look for new processes to the next.
+/// Interval between two published snapshots; without events also between two checks for new processes.
 const BEAT: Duration = Duration::from_secs(1);
-/// After events were lost, or nothing could be seen, this long passes before the next full scan at least.
+/// Minimum time before the next full scan after events were lost, or after the processes could not be read.
 const REST: Duration = Duration::from_secs(1);
-/// With events: how many beats pass from one look at the matched processes to the next.
+/// Number of beats between two checks of the matched processes, with events.
 const VERIFIED: u32 = 5;
-/// How many processes a full scan looks at before it takes in events: some tenths of a millisecond.
+/// Number of processes that a full scan checks before it reads events: some tenths of a millisecond.
 const CHUNK: usize = 64;
 
 pub(super) struct Thread {
@@ -37,35 +37,35 @@ pub(super) struct Thread {
     commands: mpsc::Receiver<Command>,
     bell: Arc<OwnedFd>,
     publisher: watch::Sender<Option<Arc<Sight>>>,
-    /// How processes ended.
+    /// Exit statuses of processes.
     statuses: ExitStatuses,
-    /// `None` where /proc could not be opened.
+    /// `None` if /proc could not be opened.
     inspector: Option<Inspector>,
     tracker: Tracker,
     source: Source,
-    /// Why the source is not events.
+    /// Reason why no events are used.
     fallback: Option<String>,
-    /// Reused.
+    /// Reused buffer.
     listed: Vec<Listed>,
-    /// Why nothing can be seen; `None` where it can.
+    /// Reason why the processes cannot be read; `None` if they can.
     blind: Option<String>,
     figures: ScanFigures,
     overruns: u64,
     differences: u64,
-    /// When the last full scan ended.
+    /// Time at which the last full scan ended.
     last_scan: Instant,
-    /// Events were lost since it began.
+    /// True if events were lost since the last full scan began.
     is_lost: bool,
-    /// What the full scan finds that is under way was lost, not missed.
+    /// True if changes that the running full scan finds are explained by lost events.
     is_excused: bool,
     next_scan: Instant,
     next_beat: Instant,
     beats: u32,
-    /// While the table is being filled for the first time it is not published.
+    /// False while the table is filled for the first time; it is not published then.
     is_filled: bool,
 }
 
-/// Where news of processes come from between full scans.
+/// Source of changes between full scans.
 enum Source {
     Events(Connector),
     Scans { listing: Listing, deaths: Deaths },
@@ -125,7 +125,7 @@ impl Thread {
         }
     }
 
-    /// Follows the host until nobody is left to tell.
+    /// Runs until the last handle is dropped.
     pub(super) fn run(mut self) {
         loop {
             if Instant::now() >= self.next_scan {
@@ -156,7 +156,7 @@ impl Thread {
         if let Command::Scan(answer) | Command::Glance(answer) = &command
             && answer.is_closed()
         {
-            // Whoever asked has given up, perhaps while /proc hung.
+            // The requester has given up, perhaps while /proc hung.
             return;
         }
         let answer = match command {
@@ -183,11 +183,11 @@ impl Thread {
             }
         };
         let sight = self.publish();
-        // Whoever asked may have gone.
+        // The requester may have gone.
         let _ = answer.send(sight);
     }
 
-    /// Waits until something happens, or is to be done.
+    /// Waits for an event, a command, or the next due time.
     fn wait(&mut self) {
         let next = self.next_scan.min(self.next_beat);
         let next = self.tracker.next_due().map_or(next, |due| due.min(next));
@@ -199,13 +199,13 @@ impl Thread {
                 watched.extend(deaths.watched());
             }
         }
-        // An error, such as EINTR, is a wait that ended early.
+        // An error such as EINTR ends the wait early.
         let _ = poll(&mut watched, Some(&timeout));
-        // It fails where nobody rang.
+        // Fails if no command was signalled.
         let _ = rustix::io::read(&*self.bell, &mut [0; 8]);
     }
 
-    /// Takes in all that was told in the meantime.
+    /// Processes all events or exits since the last call.
     fn take_in(&mut self) {
         match self.source {
             Source::Events(_) => self.take_in_events(),
@@ -217,10 +217,10 @@ impl Thread {
         let now = Instant::now();
         let Self { tracker, inspector, statuses, .. } = self;
         let Source::Events(connector) = &mut self.source else { return };
-        // Where nothing can be seen, what is told is read all the same, and forgotten.
+        // If the processes cannot be read, events are read nevertheless, and dropped.
         let read = connector.read(|event| {
             if let ProcessEvent::Exit { pid, status } = event {
-                // Before it is missed.
+                // Recorded before the end of the process is noticed.
                 statuses.note(pid, status);
             }
             if let Some(inspector) = inspector {
@@ -250,17 +250,17 @@ impl Thread {
     fn take_in_deaths(&mut self) {
         let Source::Scans { deaths, .. } = &mut self.source else { return };
         let is_any_dead = !deaths.take().is_empty();
-        // Before they are missed.
+        // Recorded before the end of the processes is noticed.
         for (pid, status) in deaths.exit_statuses() {
             self.statuses.note(pid, status);
         }
-        // A child may have been left to go on in its place, as daemons do: what is new is looked for first.
+        // A daemon may have left a child in its place, so new processes are checked first.
         if is_any_dead {
             self.pass();
         }
     }
 
-    /// Looks at every process.
+    /// Runs a full scan.
     fn scan(&mut self) {
         let began = Instant::now();
         self.is_excused = std::mem::take(&mut self.is_lost);
@@ -278,7 +278,7 @@ impl Thread {
         self.figures.scanned_at = Timestamp::now();
         self.figures.seen_at = self.figures.scanned_at;
         self.last_scan = ended;
-        // What was lost while it went on calls for another one.
+        // Events that were lost during the scan require another one.
         let soon = self.is_lost || self.blind.is_some();
         self.next_scan = ended + if soon { REST } else { self.period };
     }
@@ -288,7 +288,7 @@ impl Thread {
         if self.inspector.is_none() {
             self.inspector = Some(Inspector::new(&self.config).map_err(told)?);
         }
-        // What is known to be new is no wonder to the scan.
+        // New processes are checked first, so that the scan does not count them as missed.
         self.pass();
         let mut listed = std::mem::take(&mut self.listed);
         let outcome = self.inspector.as_mut().map_or(Ok(()), |inspector| inspector.list(&mut listed));
@@ -302,7 +302,7 @@ impl Thread {
                     self.tracker.see(listed.pid, occasion, inspector);
                 }
             }
-            // A death is told at once, and the kernel's buffer does not fill.
+            // Exits are reported at once, and the kernel's buffer does not fill.
             self.take_in();
             self.publish_changes();
         }
@@ -314,7 +314,7 @@ impl Thread {
                 if !self.is_filled {
                     listing.update(&listed, now, |_| {});
                 }
-                // Deaths are told by pidfds, perhaps a moment later.
+                // Exits are reported by pidfds, perhaps a moment later.
                 Occasion::News
             }
         };
@@ -328,7 +328,8 @@ impl Thread {
         Ok(())
     }
 
-    /// Whether a change that a full scan finds on this process should have been known.
+    /// Returns the occasion for a process in a full scan: a change that should have been noticed before
+    /// counts as missed.
     fn occasion(&self, listed: Listed, now: Instant) -> Occasion {
         let is_known = match &self.source {
             Source::Events(_) => true,
@@ -339,19 +340,19 @@ impl Thread {
         if self.is_filled && !self.is_excused && is_known { Occasion::Scan(now) } else { Occasion::News }
     }
 
-    /// With events: the kernel may drop one without a word where it has no memory left, so that what is called
-    /// running is looked at again now and then.
+    /// With events: re-checks matched processes every few beats, since the kernel may silently drop an event
+    /// when it has no memory left.
     fn verify(&mut self, now: Instant) {
         let (Source::Events(_), Some(inspector)) = (&self.source, &mut self.inspector) else { return };
         self.beats += 1;
         match self.beats.is_multiple_of(VERIFIED) {
             true => self.tracker.verify(now, inspector),
-            // No event tells of a process that was stopped by a signal, or frozen.
+            // No event reports that a process was stopped by a signal, or frozen.
             false => self.tracker.refresh(inspector),
         }
     }
 
-    /// Without events: looks at all that is new, young or matched.
+    /// Without events: checks all processes that are new, young or matched.
     fn pass(&mut self) {
         let Source::Scans { listing, .. } = &mut self.source else { return };
         let Some(inspector) = self.inspector.as_mut().filter(|_| self.is_filled) else { return };

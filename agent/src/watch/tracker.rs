@@ -1,5 +1,5 @@
-//! Which processes are the components': kept true by events and by scans. Pure: it looks through
-//! [`Look`], and has no clock of its own.
+//! Table of the components' processes, kept current by events and scans. Pure: processes are read through
+//! [`Look`], and times are arguments.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -12,20 +12,20 @@ use super::event::ProcessEvent;
 use super::unseen::Unseen;
 use crate::inspect::{Candidate, Look, Seen};
 
-/// A child shows its parent's command line until it calls exec, which most do at once: it is looked at only after
-/// this time.
+/// Delay before a forked child is checked: until it calls exec, which most do at once, it shows its parent's
+/// command line.
 const UNBORN: Duration = Duration::from_millis(100);
-/// When a scan finds what no event has told, the event may be on its way: it counts as missed after this time.
+/// Time after which a change that only a scan has found counts as missed: its event may still arrive.
 const EXCUSED: Duration = Duration::from_millis(500);
 
-/// The table of matched processes, and of those that may be, or may become, a component's.
+/// Table of matched processes, and of those that may be, or may become, a component's.
 #[derive(Debug, Default)]
 pub(super) struct Tracker {
     matched: HashMap<u32, Matched>,
     unreadable: BTreeMap<u32, Errno>,
-    /// Forked processes that may be about to call exec, with the time to look at them.
+    /// Forked processes that may be about to call exec, each with the time of its check.
     unborn: BTreeMap<u32, Unborn>,
-    /// What a scan found and no event has told yet, with the time it was found.
+    /// Changes that a scan found and no event has explained yet, each with the time of the scan.
     suspects: BTreeMap<u32, Instant>,
     scan: u64,
     changed: bool,
@@ -34,7 +34,7 @@ pub(super) struct Tracker {
 #[derive(Debug)]
 struct Matched {
     candidate: Candidate,
-    /// The scan that confirmed it last.
+    /// Number of the scan that last confirmed the match.
     scan: u64,
 }
 
@@ -44,27 +44,27 @@ struct Unborn {
     due: Instant,
 }
 
-/// What makes the tracker look at a process.
+/// Occasion of checking a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Occasion {
-    /// Something was told of it, or it is new: a change is no wonder.
+    /// An event, or a new process: a change is expected.
     News,
-    /// A full scan: a change that nothing explains should have been known before.
+    /// A full scan: an unexplained change should have been noticed before.
     Scan(Instant),
 }
 
 impl Tracker {
-    /// Takes in one event.
+    /// Processes one event.
     pub(super) fn event(&mut self, event: ProcessEvent, now: Instant, look: &mut impl Look) {
         match event {
             ProcessEvent::Fork { parent, child } => {
                 self.suspects.remove(&child);
                 if self.matched.contains_key(&child) || self.unreadable.contains_key(&child) {
-                    // The end of the one that had this PID before was not told.
+                    // The exit event of the previous process with this PID was lost.
                     self.see(child, Occasion::News, look);
                 }
-                // Whoever its parent is: events are read after the fact, and the parent may be matched no more, or
-                // not yet. Nearly all call exec or end before they are due.
+                // Independent of the parent: events are read after the fact, and the parent may no longer
+                // match, or not yet. Nearly all children call exec or end before they are due.
                 self.unborn.insert(child, Unborn { parent, due: now + UNBORN });
             }
             ProcessEvent::Exec(pid) => {
@@ -76,7 +76,7 @@ impl Tracker {
                 self.unborn.remove(&pid);
                 self.suspects.remove(&pid);
                 if self.matched.contains_key(&pid) || self.unreadable.contains_key(&pid) {
-                    // A child may have been left to go on in its place, as daemons do.
+                    // A daemon may have left a child in its place.
                     let children: Vec<u32> = self
                         .unborn
                         .iter()
@@ -87,7 +87,7 @@ impl Tracker {
                         self.unborn.remove(&child);
                         self.see(child, Occasion::News, look);
                     }
-                    // Looked at, not just forgotten: the PID may be another matching process's by now.
+                    // Checked instead of just removed: the PID may belong to another matching process by now.
                     self.see(pid, Occasion::News, look);
                 }
             }
@@ -95,7 +95,7 @@ impl Tracker {
         }
     }
 
-    /// Does what has become due; what scans found and nothing has explained since.
+    /// Checks due children. Returns the PIDs of changes that scans found and no event has explained in time.
     pub(super) fn due(&mut self, now: Instant, look: &mut impl Look) -> Vec<u32> {
         let born: Vec<u32> =
             self.unborn.iter().filter(|(_, unborn)| unborn.due <= now).map(|(pid, _)| *pid).collect();
@@ -111,23 +111,23 @@ impl Tracker {
         missed
     }
 
-    /// What scans found and nothing has explained yet is explained: events were lost.
+    /// Drops the unexplained changes, since events were lost.
     pub(super) fn excuse(&mut self) {
         self.suspects.clear();
     }
 
-    /// When [`Tracker::due`] has something to do next.
+    /// Returns the next time at which [`Tracker::due`] has work.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let born = self.unborn.values().map(|unborn| unborn.due);
         born.chain(self.suspects.values().map(|found| *found + EXCUSED)).min()
     }
 
-    /// Begins a full scan: [`Tracker::see`] follows for each process that is listed, then [`Tracker::end_scan`].
+    /// Begins a full scan: [`Tracker::see`] follows for each listed process, then [`Tracker::end_scan`].
     pub(super) fn begin_scan(&mut self) {
         self.scan += 1;
     }
 
-    /// Looks again at what the scan has not met: it has ended, or gets its PID just now.
+    /// Checks the processes that the scan has not met: each has ended, or is getting its PID just now.
     pub(super) fn end_scan(&mut self, occasion: Occasion, look: &mut impl Look) {
         let unmet = self.matched.iter().filter(|(_, matched)| matched.scan < self.scan).map(|(pid, _)| *pid);
         let unmet: Vec<u32> = unmet.chain(self.unreadable.keys().copied()).collect();
@@ -136,7 +136,7 @@ impl Tracker {
         }
     }
 
-    /// Looks again at all that is matched, not yet born, or unreadable.
+    /// Re-checks all processes that are matched, unreadable or freshly forked.
     pub(super) fn review(&mut self, look: &mut impl Look) {
         let unborn = std::mem::take(&mut self.unborn).into_keys();
         let known: Vec<u32> = self.watched().chain(unborn).collect();
@@ -145,7 +145,8 @@ impl Tracker {
         }
     }
 
-    /// Looks again at all that is matched or unreadable; what has changed should have been told.
+    /// Re-checks all processes that are matched or unreadable; a change should have been reported by an
+    /// event.
     pub(super) fn verify(&mut self, now: Instant, look: &mut impl Look) {
         let known: Vec<u32> = self.watched().collect();
         for pid in known {
@@ -153,8 +154,8 @@ impl Tracker {
         }
     }
 
-    /// Looks whether the processes that are known are free to run, and again at those that would be a component's but
-    /// for their user or another attribute, of whose change nobody tells.
+    /// Updates whether matched processes are suspended, and re-checks those that fail to match only because
+    /// of their user or another attribute, since no event reports a change of these.
     pub(super) fn refresh(&mut self, look: &mut impl Look) {
         let mut pids: Vec<u32> = Vec::new();
         for (pid, matched) in &mut self.matched {
@@ -169,7 +170,7 @@ impl Tracker {
                     candidate.process.suspension = suspension;
                     self.changed = true;
                 }
-                // It has ended: that is told in a moment, or found by the next look.
+                // The process has ended: an event follows, or the next check finds it.
                 Err(_) => {}
             }
         }
@@ -178,7 +179,7 @@ impl Tracker {
         }
     }
 
-    /// Looks at one process, and notes what it is.
+    /// Checks one process, and records the result.
     pub(super) fn see(&mut self, pid: u32, occasion: Occasion, look: &mut impl Look) {
         let seen = look.look(pid);
         let reads_alike = match &seen {
@@ -195,7 +196,7 @@ impl Tracker {
         };
         let matches_alike = match (&old, new) {
             (Some(old), Some(new)) => old.is_same_match(new),
-            // One that is none at the moment comes and goes without notice.
+            // A candidate that does not match at the moment may come and go unnoticed.
             (Some(one), None) => one.parts.is_empty(),
             (None, Some(one)) => one.parts.is_empty(),
             (None, None) => true,
@@ -210,27 +211,27 @@ impl Tracker {
         }
     }
 
-    /// Forgets everything; the next scan finds it again.
+    /// Clears the table; the next scan fills it again.
     pub(super) fn clear(&mut self) {
         *self = Self { scan: self.scan, changed: true, ..Self::default() };
     }
 
-    /// Whether anything has changed since this was asked last.
+    /// Returns true if anything has changed since the last call.
     pub(super) fn take_change(&mut self) -> bool {
         std::mem::take(&mut self.changed)
     }
 
-    /// Every process whose end matters.
+    /// Returns every process whose end must be noticed.
     pub(super) fn watched(&self) -> impl Iterator<Item = u32> {
         self.matched.keys().chain(self.unreadable.keys()).copied()
     }
 
-    /// Who has this PID, as far as it is known to be matched.
+    /// Returns the process with this PID, if it is in the table.
     pub(super) fn process(&self, pid: u32) -> Option<&Process> {
         self.matched.get(&pid).map(|matched| &matched.candidate.process)
     }
 
-    /// Every matched process with its parts, by PID.
+    /// Returns every matched process with its parts, sorted by process ID.
     pub(super) fn matches(&self) -> Vec<(Process, Vec<PartId>)> {
         let candidates = self.matched.values().map(|matched| &matched.candidate);
         let matching = candidates.filter(|candidate| !candidate.parts.is_empty());
@@ -240,7 +241,7 @@ impl Tracker {
         matches
     }
 
-    /// What is not seen, and why.
+    /// Returns the processes that cannot be read or classified, with the reasons.
     pub(super) fn unseen(&self) -> Unseen {
         Unseen::new(&self.unreadable, self.matched.values().map(|matched| &matched.candidate))
     }

@@ -1,4 +1,4 @@
-//! What a look at the processes does not show, as sentences.
+//! Sentences on processes that a scan cannot read or classify.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +6,16 @@ use rustix::io::Errno;
 
 use crate::inspect::Candidate;
 
-/// What helps against it.
+/// Remedy for unreadable processes.
 const REMEDY: &str = "run the agent as root or give it CAP_SYS_PTRACE";
 
-/// Why the processes of components may not all be seen. What cannot be seen is not stopped.
+/// Reasons why some processes of components may be unseen. A component with unseen processes is not reported
+/// as stopped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Unseen {
-    /// Some processes cannot be read at all: they may be anybody's.
+    /// Reason if some processes cannot be read at all: they may belong to any component.
     any: Option<String>,
-    /// Of some it cannot be told whether they are these components', which are known by their positions.
+    /// Reason for each component, by its position, with processes that cannot be classified.
     components: BTreeMap<usize, String>,
 }
 
@@ -28,7 +29,7 @@ impl Unseen {
             let pid = candidate.process.id.pid;
             for (part, reason) in &candidate.doubts {
                 let told = components.entry(part.component).or_insert_with(|| (pid, reason.clone()));
-                // Always the same one of several.
+                // Of several reasons, that of the lowest PID, so that the choice is stable.
                 if pid < told.0 {
                     *told = (pid, reason.clone());
                 }
@@ -40,13 +41,14 @@ impl Unseen {
         Self { any: any(unreadable), components: components.collect() }
     }
 
-    /// Returns why the processes of the component at this position may not all be seen; `None` where they are.
+    /// Returns the reason why processes of the component at this position may be unseen; `None` if all are
+    /// seen.
     pub(crate) fn of(&self, component: usize) -> Option<String> {
         self.components.get(&component).or(self.any.as_ref()).cloned()
     }
 }
 
-/// What it means that these processes cannot be read, as a sentence; `None` where there are none.
+/// Returns a sentence on unreadable processes; `None` if there are none.
 fn any(unreadable: &BTreeMap<u32, Errno>) -> Option<String> {
     let (pid, error) = unreadable.first_key_value()?;
     let others = match unreadable.len() - 1 {

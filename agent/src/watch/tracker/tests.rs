@@ -1,4 +1,4 @@
-//! Each way in which a process comes, changes and goes, on a host that a test plays.
+//! Tests of all ways in which a process appears, changes and ends, on a simulated host.
 
 use rta_shared::process::{ProcessId, Suspension};
 
@@ -7,7 +7,7 @@ use super::*;
 const KAFKA: PartId = PartId { component: 0, part: 0 };
 const SPARK: PartId = PartId { component: 1, part: 0 };
 
-/// The processes of a host.
+/// Processes of a simulated host.
 #[derive(Default)]
 struct Host(HashMap<u32, Seen>);
 
@@ -57,7 +57,7 @@ struct World {
 }
 
 impl World {
-    /// A host on which Kafka runs as PID 10.
+    /// Returns a host on which Kafka runs as PID 10.
     fn new() -> Self {
         let mut world = Self { host: Host::default(), tracker: Tracker::default(), now: Instant::now() };
         world.host.matched(10, 1, 100, KAFKA);
@@ -80,7 +80,7 @@ impl World {
         self.tracker.end_scan(occasion, &mut self.host);
     }
 
-    /// Lets time go by; what was missed.
+    /// Advances the clock; returns the missed changes.
     fn after(&mut self, time: Duration) -> Vec<u32> {
         self.now += time;
         self.tracker.due(self.now, &mut self.host)
@@ -135,7 +135,7 @@ fn a_forked_worker_shows_when_it_has_not_called_exec() {
     assert!(world.tracker.next_due().is_some());
     world.after(UNBORN);
     assert_eq!(world.matched(), [(10, 100), (11, 150)]);
-    // Its own children are looked for as well.
+    // The children of that child are checked as well.
     world.host.matched(12, 11, 160, KAFKA);
     world.event(ProcessEvent::Fork { parent: 11, child: 12 });
     world.after(UNBORN);
@@ -156,12 +156,12 @@ fn a_process_that_becomes_a_daemon_never_seems_stopped() {
 #[test]
 fn a_reused_pid_is_another_process() {
     let mut world = World::new();
-    // The exit of the old one is told only when the new one is there and matches.
+    // The exit event of the old process arrives only when the new one exists and matches.
     world.host.matched(10, 1, 900, KAFKA);
     world.event(ProcessEvent::Exit { pid: 10, status: 0 });
     assert_eq!(world.matched(), [(10, 900)]);
     assert!(world.tracker.take_change());
-    // The exit was lost: the fork of a process with that PID tells it.
+    // The exit event was lost: the fork of a process with that PID reveals it.
     world.host.0.remove(&10);
     world.event(ProcessEvent::Fork { parent: 1, child: 10 });
     assert_eq!(world.matched(), []);
@@ -294,7 +294,7 @@ fn what_may_be_one_component_leaves_the_others_seen() {
 #[test]
 fn process_that_changes_its_user_becomes_a_component_without_exec() {
     let mut world = World::new();
-    // Its arguments fit, its user does not.
+    // The arguments match, the user does not.
     world.host.candidate(20, 1, 150, vec![], true);
     world.event(ProcessEvent::Exec(20));
     assert_eq!(world.matched(), [(10, 100)]);
@@ -302,7 +302,7 @@ fn process_that_changes_its_user_becomes_a_component_without_exec() {
     world.host.candidate(20, 1, 150, vec![SPARK], true);
     world.tracker.refresh(&mut world.host);
     assert_eq!(world.matched(), [(10, 100), (20, 150)]);
-    // And ceases to be one; no event could have told that, so none was missed.
+    // The process ceases to match; no event could have reported that, so none was missed.
     world.host.candidate(20, 1, 150, vec![], true);
     world.scan(Occasion::Scan(world.now));
     assert_eq!(world.matched(), [(10, 100)]);
@@ -320,7 +320,7 @@ fn suspended_process_is_noticed_without_an_event() {
     assert!(world.tracker.take_change());
     assert_eq!(suspension(&world), Some(Suspension::Signal));
     world.host.suspend(10, None);
-    // A full look notices it as well, and takes it for no missed event.
+    // A full scan notices it as well, and does not count it as a missed event.
     world.scan(Occasion::Scan(world.now));
     assert!(world.tracker.take_change());
     assert_eq!((suspension(&world), world.after(EXCUSED)), (None, vec![]));
