@@ -1,4 +1,4 @@
-//! Watches the reports and starts again what is due.
+//! Task that observes the reports and restarts components.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -24,13 +24,13 @@ use crate::prerequisites::Told;
 use crate::state_folder::{Changes, Finished, Remembered};
 use crate::worker::Autostarts;
 
-/// The longest that is slept, so that a clock that steps does not make an end of maintenance late.
+/// Maximum sleep time, so that a stepping wall clock does not delay the end of a maintenance window.
 const LONGEST: Duration = Duration::from_secs(60);
-/// How much of a failed start's reason is kept, in characters.
+/// Maximum length of the stored reason of a failed start, in characters.
 const REASON: usize = 300;
 
-/// Keeps the host's components running by their rules, through `actions` like everybody else, and publishes how.
-/// Ends with the worker.
+/// Keeps the host's components running by their restart rules. Starts them through `actions` like any other
+/// requester, and publishes their restart status. Ends with the worker.
 pub(crate) async fn keep_running(actions: Actions, publisher: watch::Sender<Autostarts>) {
     let mut reports = actions.worker.reports();
     let mut exits = actions.worker.exits().subscribe();
@@ -45,7 +45,7 @@ pub(crate) async fn keep_running(actions: Actions, publisher: watch::Sender<Auto
         let is_seen = report.is_some();
         let wake = report.map_or_else(|| Instant::now() + LONGEST, |report| driver.step(&report));
         if is_seen && driver.kept.is_empty() && driver.attempts.is_empty() {
-            // There is nothing to keep running: each report would wake it in vain.
+            // No component has a restart rule, so reports need not wake the task.
             if config.changed().await.is_err() {
                 return;
             }
@@ -68,20 +68,20 @@ pub(crate) async fn keep_running(actions: Actions, publisher: watch::Sender<Auto
 struct Driver {
     actions: Actions,
     changes: Changes,
-    /// What is needed on other hosts.
+    /// Readiness of prerequisites on other hosts.
     prerequisites: watch::Receiver<Told>,
-    /// Every component that may be started again.
+    /// Components that have a restart rule.
     kept: HashMap<Name, Kept>,
-    /// The starts that are under way.
+    /// Running starts.
     attempts: JoinSet<(Name, Attempt)>,
     publisher: watch::Sender<Autostarts>,
 }
 
-/// How a start ended.
+/// Result of a start.
 enum Attempt {
-    /// These processes ran then.
+    /// The component runs, with these PIDs.
     Started(Vec<u32>),
-    /// Another action was under way.
+    /// Another action was running.
     NotBegun,
     Failed(Status),
 }
@@ -89,30 +89,30 @@ enum Attempt {
 struct Kept {
     keeper: Keeper,
     depends_on: Vec<Prerequisite>,
-    /// What matched last since its last start.
+    /// PIDs of the last match since the last start.
     pids: Vec<u32>,
-    /// A start of it is under way.
+    /// True while a start of the component runs.
     is_attempted: bool,
     is_given_up: bool,
-    /// What it waits for, as it was told last.
+    /// Prerequisite that the component waits for, as last logged.
     waiting_for: String,
 }
 
 impl Driver {
-    /// Does what is due by `report`; when something is due next.
+    /// Performs what is due by `report`; returns the time of the next step.
     fn step(&mut self, report: &Report) -> Instant {
         let now = Moment::now();
         let known = self.changes.read();
         self.follow_config(&known, report);
         let mut wake = now.at + LONGEST;
         if let Some(end) = next_end(&known.maintenance, now.wall) {
-            // It is over at that time, not before.
+            // The window is over at that time, not before.
             let wait = Duration::try_from(end.duration_since(now.wall)).unwrap_or_default();
             wake = wake.min(now.at + wait + Duration::from_millis(1));
         }
         let mut told = Autostarts::new();
         let remote = self.prerequisites.borrow_and_update().clone();
-        // Blind, nothing is known of any of them, and nothing is done.
+        // If the processes cannot be read, no state is known and nothing is done.
         let seen = report.components.as_ref().map(Vec::as_slice).unwrap_or_default();
         for component in seen {
             let name = &component.component;
@@ -136,7 +136,7 @@ impl Driver {
                     kept.pids.clear();
                     let (actions, name) = (self.actions.clone(), name.clone());
                     self.attempts.spawn(async move {
-                        // In yet another task, so that it has an end even if it panics.
+                        // Runs in a separate task, so that a panic ends as an error.
                         let attempt = tokio::spawn(attempt(actions, name.clone())).await;
                         let failed =
                             |error| Attempt::Failed(Status::internal(format!("the agent failed: {error}")));
@@ -178,10 +178,10 @@ impl Driver {
         wake
     }
 
-    /// Takes up what the configuration has, and drops what it has not any more.
+    /// Adds the components of the configuration, and drops those that are no longer configured.
     fn follow_config(&mut self, known: &Remembered, report: &Report) {
         let config = self.actions.worker.config();
-        // An operator may have stopped what the configuration wants.
+        // Without stored decisions an operator may have stopped what the configuration declares as running.
         let is_blind = self.actions.memory.is_blind();
         let is_kept = |component: &&HostComponent| {
             component.start.is_some() && component.restart.when != RestartWhen::Never
@@ -196,7 +196,7 @@ impl Driver {
                 kept.depends_on.clone_from(&component.depends_on);
                 continue;
             }
-            // What a shutdown ended is no end of its own.
+            // A component that a shutdown ended has not ended by itself.
             let finished = known.finished.get(name).filter(|finished| finished.boot_id == report.boot_id);
             let begun = known.begun.get(name).filter(|begun| begun.boot_id == report.boot_id);
             let longest = component.start.as_ref().map(|rule| rule.timeout + rule.settle).unwrap_or_default();
@@ -219,7 +219,7 @@ impl Driver {
         }
     }
 
-    /// A start has ended.
+    /// Records the result of a start.
     fn attempted(&mut self, component: &Name, outcome: Attempt) {
         let Some(kept) = self.kept.get_mut(component) else { return };
         kept.is_attempted = false;
@@ -244,7 +244,7 @@ impl Driver {
 }
 
 impl Kept {
-    /// What `report` says of it.
+    /// Returns the observation of the component in `report`.
     fn seen(&mut self, report: &ComponentReport, actions: &Actions) -> Seen {
         if !report.processes.is_empty() {
             self.pids = report.processes.iter().map(|process| process.id.pid).collect();
@@ -271,13 +271,13 @@ fn is_unmatched(report: &ComponentReport) -> bool {
     report.down_cause.as_ref().is_some_and(|cause| matches!(cause.kind, DownKind::Unmatched { .. }))
 }
 
-/// How a component of this host stands by what is seen of all.
+/// Returns the readiness of a component of this host.
 fn local(seen: &[ComponentReport], needed: &Name) -> Readiness {
     let report = seen.iter().find(|report| report.component == *needed);
     report.map_or(Readiness::Unknown, |report| Readiness::of(Some(report.state), report.probe.as_ref()))
 }
 
-/// Starts it, and waits until that has ended.
+/// Starts the component, and waits for the result.
 async fn attempt(actions: Actions, component: Name) -> Attempt {
     let by = Requester::autostart();
     let begun = actions.perform(ActionKind::Start, component.as_str(), by, Origin::Own).await;
@@ -299,7 +299,7 @@ async fn attempt(actions: Actions, component: Name) -> Attempt {
     }
 }
 
-/// The first of a reason's lines.
+/// Returns the first line of a reason, shortened.
 fn shortened(reason: &str) -> String {
     let line = printable(reason.lines().next().unwrap_or_default());
     match line.char_indices().nth(REASON) {

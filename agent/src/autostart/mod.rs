@@ -1,5 +1,5 @@
-//! Keeping components running: what an operator started, or the configuration wants, is started again when it
-//! has ended by itself.
+//! Keeps components running: restarts a component that an operator started, or that the configuration
+//! declares as running, after it has ended by itself.
 
 mod driver;
 mod policy;

@@ -1,4 +1,4 @@
-//! The policy on made-up clocks.
+//! Tests of the policy with a simulated clock.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::unmet::Unmet;
 use crate::maintenance::Quiet;
 use crate::state_folder::{Wish, Word};
 
-/// A clock that a test moves.
+/// Clock that a test advances.
 #[derive(Clone, Copy)]
 struct Clock(Moment);
 
@@ -43,7 +43,7 @@ fn word(wish: Wish) -> Word {
     Word { wish, by, at: Timestamp::UNIX_EPOCH }
 }
 
-/// One that an operator started, that runs, and that no agent before knew.
+/// Returns the policy of a running component that an operator started, and that no earlier agent had seen.
 fn running(when: RestartWhen, clock: Clock) -> Keeper {
     let mut keeper = Keeper::new(rule(when), false, Some(word(Wish::Running)), None, None);
     assert_eq!(keeper.observe(clock.at(0), &Seen::Running, false), Verdict::Nothing);
@@ -91,10 +91,10 @@ fn each_further_attempt_waits_twice_as_long_up_to_the_longest_and_then_it_is_giv
     let report = keeper.report(None);
     assert!(report.given_up && report.flapping && report.next_at.is_none());
     assert_eq!(report.last_end, "its start failed at 00:00:22 UTC: the command ended");
-    // Not even when the starts are long past.
+    // It stays given up even when the starts are long past.
     assert_eq!(keeper.observe(clock.at(100_000), &GONE, false), Verdict::GivenUp);
 
-    // Only an operator's start is a new beginning.
+    // Only an operator's start resets the policy.
     let again = Word { at: clock.at(5).wall, ..word(Wish::Running) };
     keeper.hear(Some(&again));
     assert!(!keeper.report(None).given_up);
@@ -152,7 +152,7 @@ fn a_good_end_is_remembered_by_the_next_agent() {
     let mut keeper = Keeper::new(rule(RestartWhen::OnFailure), true, by.clone(), finished.clone(), None);
     assert_eq!(keeper.observe(clock.at(0), &GONE, false), Verdict::Nothing);
     assert_eq!(keeper.report(None).why, "it ended with exit status 143, which is no failure");
-    // When it runs again, that is over.
+    // When the component runs again, the clean end no longer counts.
     keeper.observe(clock.at(1), &Seen::Running, false);
     assert_eq!(keeper.finished(), None);
     assert_eq!(keeper.observe(clock.at(2), &GONE, false), wait(clock, 3));
@@ -174,7 +174,7 @@ fn a_fresh_agent_starts_at_once_what_is_wanted_and_nothing_else() {
     assert_eq!(fresh(false, Some(Wish::Running)), Verdict::Start);
     assert_eq!(fresh(false, None), Verdict::Nothing);
     assert_eq!(fresh(false, Some(Wish::Stopped)), Verdict::Nothing);
-    // An operator's stop holds whatever the configuration says.
+    // An operator's stop overrides the configuration.
     assert_eq!(fresh(true, Some(Wish::Stopped)), Verdict::Nothing);
 }
 
@@ -232,7 +232,7 @@ fn a_run_too_short_to_be_seen_has_an_end_all_the_same() {
     assert_eq!(keeper.observe(clock.at(11), &ended(0), false), Verdict::Nothing);
     assert_eq!(keeper.finished(), Some((clock.at(11).wall, "with exit status 0")));
 
-    // One of the agent's own starts, after an end that was none.
+    // The component was restarted by the agent after a clean end.
     let mut keeper = running(RestartWhen::OnFailure, clock);
     keeper.observe(clock.at(10), &ended(1), false);
     assert_eq!(keeper.observe(clock.at(11), &ended(1), false), Verdict::Start);
@@ -276,8 +276,8 @@ fn any_seen() -> impl Strategy<Value = Seen> {
 }
 
 proptest! {
-    /// Whatever is seen, never more starts than the limit fall within the rule's time, none follows an
-    /// operator's stop, and none anything but a certain "stopped".
+    /// For any observations, the starts within the rule's time stay within the limit, none follows an
+    /// operator's stop, and each follows a certain "stopped".
     #[test]
     fn starts_are_bounded_and_never_against_a_wish(
         steps in prop::collection::vec((0_u64..40, any_seen(), any::<bool>(), 0_u8..20), 1..200),
@@ -349,7 +349,7 @@ fn what_it_needs_comes_first_however_long_that_takes() {
     keeper.needs(clock.at(100_001).at, None);
     assert_eq!(keeper.observe(clock.at(100_001), &GONE, false), Verdict::Start);
     assert_eq!((keeper.report(None).waiting_for, keeper.report(None).restarts), (String::new(), 1));
-    // What runs is not touched, and waits for nothing.
+    // A running component is left alone, and waits for nothing.
     keeper.needs(clock.at(100_010).at, certain("kafka on k1"));
     assert_eq!(keeper.observe(clock.at(100_010), &Seen::Running, false), Verdict::Nothing);
     assert_eq!(keeper.report(None).waiting_for, "");
@@ -361,7 +361,8 @@ fn an_end_while_what_it_needs_is_not_up_is_no_failure_of_its_own() {
     let mut keeper = running(RestartWhen::Always, clock);
     assert_eq!(keeper.observe(clock.at(10), &GONE, false), wait(clock, 11));
     let mut now = 11;
-    // Ten times, more than the limit allows, what it needs comes and goes, and it ends with that or cannot start.
+    // Ten times, more than the limit allows, the prerequisite comes and goes, and the component ends with it
+    // or cannot start.
     for round in 0..10 {
         keeper.needs(clock.at(now).at, None);
         assert_eq!(keeper.observe(clock.at(now), &GONE, false), Verdict::Start);
@@ -390,14 +391,14 @@ fn where_nothing_is_known_of_what_it_needs_it_is_tried_after_a_minute_and_that_d
         keeper.needs(clock.at(now).at, not_known("kafka on k1"));
         assert_eq!(keeper.observe(clock.at(now), &GONE, false), Verdict::Start);
         keeper.failed(clock.at(now), "the command ended".to_owned());
-        // The longest wait of the rule.
+        // The longest delay of the rule.
         let Verdict::Wait(due) = keeper.observe(clock.at(now), &GONE, false) else { panic!("no wait") };
         assert!(due <= clock.at(now + 5).at);
         now += 5;
     }
     let report = keeper.report(None);
     assert_eq!((report.given_up, report.flapping, report.restarts), (false, false, 0));
-    // Known to be up, its ends are its own again.
+    // Once the prerequisite is known to be up, the component's ends count again.
     for restarts in 1..=4 {
         keeper.needs(clock.at(now).at, None);
         assert_eq!(keeper.observe(clock.at(now), &GONE, false), Verdict::Start);

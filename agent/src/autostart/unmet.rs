@@ -1,21 +1,21 @@
-//! What a component needs and is not known to be up. Pure.
+//! Prerequisites of a component that are not known to be up. Pure.
 
 use rta_shared::config::Prerequisite;
 use rta_shared::name::Name;
 use rta_shared::prerequisite::Readiness;
 use rta_shared::text::listed;
 
-/// What a component needs and is not known to be up.
+/// Prerequisite that is not known to be up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unmet {
-    /// `kafka server on c9t17308`, without the host where it is this one.
+    /// Name such as `kafka server on c9t17308`; without the host if it is this one.
     pub(crate) what: String,
-    /// It certainly is not up; if not, nothing is known of it.
+    /// True if it certainly is not up; false if its state is unknown.
     pub(crate) is_certain: bool,
 }
 
-/// The first of `needed` of which no instance is known to be ready, one that certainly is not before others;
-/// `readiness` answers for a host and a component. `own` is the host's own name.
+/// Returns the first of `needed` without a ready instance; one that certainly is not up takes precedence.
+/// `readiness` returns the readiness of a component on a host. `own` is the host's own name.
 pub(crate) fn unmet(
     needed: &[Prerequisite],
     own: &Name,
@@ -33,7 +33,7 @@ pub(crate) fn unmet(
         };
         Some(Unmet { what, is_certain: !known.contains(&Readiness::Unknown) })
     };
-    // One that is certain first: `false` comes before `true`.
+    // Certain ones first: `false` sorts before `true`.
     needed.iter().filter_map(unmet).min_by_key(|unmet| !unmet.is_certain)
 }
 

@@ -1,4 +1,4 @@
-//! One attempt of a probe: the question put, and the answer as a yes or a sentence.
+//! Single attempt of a probe: success, or the reason of the failure as a sentence.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use tokio::process::Child;
 use super::words::{shortened, too_late};
 use super::{command, http, tcp};
 
-/// Puts one question, attempt by attempt.
+/// Runs the attempts of one probe.
 #[derive(Debug)]
 pub(crate) struct Asker {
     question: Question,
     timeout: Duration,
-    /// The command of an earlier attempt that was killed and has not ended. As long as there is one, no other is
-    /// run: a disk that hangs would gather one more process with every attempt.
+    /// Killed command of an earlier attempt that has not ended. While there is one, no other is run: with a
+    /// disk that hangs, each attempt would leave one more process.
     stuck: Option<Child>,
 }
 
@@ -24,10 +24,10 @@ impl Asker {
         Self { question, timeout, stuck: None }
     }
 
-    /// One attempt. Where it is dropped, nothing is left of it.
+    /// Runs one attempt. If the future is dropped, nothing of the attempt remains.
     ///
     /// # Errors
-    /// Why it failed, as a sentence that begins with the question.
+    /// Returns an error if the attempt fails; the sentence begins with the question.
     pub(crate) async fn ask(&mut self) -> Result<(), String> {
         let result = match &self.question {
             Question::Tcp(address) => in_time(self.timeout, tcp::ask(address)).await,
@@ -42,7 +42,7 @@ async fn in_time(timeout: Duration, attempt: impl Future<Output = Result<(), Str
     tokio::time::timeout(timeout, attempt).await.unwrap_or_else(|_| Err(too_late(timeout)))
 }
 
-/// The question for a person: one line, and without the password that a URL may hold.
+/// Returns the question for display: one line, and without the password that a URL may contain.
 pub(crate) fn told(question: &Question) -> String {
     match question {
         Question::Http { url, .. } => {

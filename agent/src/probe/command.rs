@@ -1,4 +1,4 @@
-//! Asking with a command: passes where it ends with exit status 0. Nothing of it outlives the attempt.
+//! Probes by a command: passes if it ends with exit status 0. None of its processes outlives the attempt.
 
 use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -15,18 +15,18 @@ use tokio::signal::unix;
 use super::words::{io_reason, shortened, too_late};
 use crate::clean_start::{Account, CleanStart};
 
-/// How much of the end of its output is kept.
+/// Number of bytes kept from the end of the output.
 const TAIL: usize = 4 * 1024;
-/// What a pipe holds unless it is told otherwise (pipe(7)): no more can be left in it when the command has ended.
+/// Default capacity of a pipe (pipe(7)): the maximum that can be left in it when the command has ended.
 const PIPE: usize = 64 * 1024;
-/// How long a killed command is waited for. One in uninterruptible sleep may take longer.
+/// Time limit for a killed command to end. One in uninterruptible sleep may take longer.
 const KILLED: Duration = Duration::from_secs(1);
 
-/// Runs the command of `words`. One that was killed and does not end is left in `stuck`; while it is there, no
+/// Runs the command of `words`. A killed command that does not end is left in `stuck`; while it is there, no
 /// other is run.
 ///
 /// # Errors
-/// Why it did not pass, as a part of a sentence.
+/// Returns an error if the probe does not pass; the reason is a part of a sentence.
 pub(super) async fn ask(
     words: &[String],
     timeout: Duration,
@@ -42,7 +42,8 @@ pub(super) async fn ask(
     *stuck = None;
     let mut run = Run::new(words)?;
     let ended = tokio::time::timeout(timeout, run.read_to_its_end()).await;
-    // It has not been waited for: its process group cannot be another's. What it left running goes too.
+    // The child has not been waited for, so its process group cannot have been reused. Remaining processes of
+    // the group are killed too.
     run.group.kill();
     let Ok(status) = tokio::time::timeout(KILLED, run.child.wait()).await else {
         *stuck = Some(run.child);
@@ -60,13 +61,13 @@ fn not_waited_for(error: &std::io::Error) -> String {
     format!("it cannot be waited for: {}", io_reason(error))
 }
 
-/// A command that runs. Dropping it kills its process group; the runtime then waits for it.
+/// Running command. Dropping it kills its process group; the runtime then waits for the child.
 struct Run {
-    // Dropped first: as long as the child was not waited for, its PID and its group are its own.
+    // Dropped first: until the child has been waited for, its PID and its group cannot be reused.
     group: Group,
     leader: Pid,
     child: Child,
-    /// Tells that some child of the agent ended.
+    /// Notifies that some child of the agent ended.
     exits: unix::Signal,
     output: pipe::Receiver,
     tail: Tail,
@@ -81,7 +82,7 @@ impl Run {
         // One pipe for both, so that the last line is the last one written.
         let (output, input) = std::io::pipe().map_err(told)?;
         let output = pipe::Receiver::from_owned_fd(output.into()).map_err(told)?;
-        // Before it runs, so that its end is not missed.
+        // Registered before the command runs, so that its end is not missed.
         let exits = unix::signal(unix::SignalKind::child()).map_err(told)?;
         let mut command = Command::new(program);
         command
@@ -95,8 +96,8 @@ impl Run {
             .kill_on_drop(true);
         let start = CleanStart::own();
         #[expect(unsafe_code, reason = "the standard library has no safe way to set up the child")]
-        // SAFETY: between fork and exec only async-signal-safe calls are allowed (signal-safety(7)), and `begin` makes
-        // no others.
+        // SAFETY: between fork and exec only async-signal-safe calls are allowed (signal-safety(7)), and
+        // `begin` makes no others.
         unsafe {
             command.pre_exec(move || start.begin());
         }
@@ -107,13 +108,14 @@ impl Run {
         Ok(Self { leader, group, child, exits, output, tail: Tail::default() })
     }
 
-    /// Reads what it writes until it has ended. It is not waited for yet.
+    /// Reads the output until the command has ended. Does not wait for the child yet.
     async fn read_to_its_end(&mut self) -> Result<(), String> {
         let mut buffer = [0; TAIL];
         let mut open = true;
         loop {
             tokio::select! {
-                // Its end counts, not that of its output: what it left running may keep the pipe open.
+                // The end of the command counts, not that of its output: remaining processes may keep the
+                // pipe open.
                 biased;
                 _ = self.exits.recv() => if self.has_ended()? {
                     break;
@@ -128,20 +130,20 @@ impl Run {
                 },
             }
         }
-        // What is left in the pipe, and no more: someone else may still write.
+        // Reads only what is left in the pipe: another process may still write to it.
         for _ in 0..PIPE.div_ceil(TAIL) {
             match rustix::io::read(self.output.as_fd(), &mut buffer) {
                 Ok(0) => break,
                 Ok(length) => self.tail.push(buffer.get(..length).unwrap_or_default()),
                 Err(Errno::INTR) => {}
-                // It does not block, and nothing is there.
+                // The read does not block, and the pipe is empty.
                 Err(_) => break,
             }
         }
         Ok(())
     }
 
-    /// Whether it has ended; it stays to be waited for.
+    /// Returns true if the command has ended; does not reap it.
     fn has_ended(&self) -> Result<bool, String> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         match waitid(WaitId::Pid(self.leader), options) {
@@ -152,14 +154,14 @@ impl Run {
     }
 }
 
-/// A process group that is killed when this is dropped; `None`: it was.
+/// Process group that is killed when this is dropped; `None`: already killed.
 struct Group(Option<Pid>);
 
 impl Group {
-    /// Kills it, once.
+    /// Kills the group, once.
     fn kill(&mut self) {
         if let Some(leader) = self.0.take() {
-            // An error says that the group is gone, which is what is wanted.
+            // An error means that the group is gone, which is the goal.
             let _ = kill_process_group(leader, Signal::KILL);
         }
     }
@@ -171,7 +173,7 @@ impl Drop for Group {
     }
 }
 
-/// `exit status 1`, or the signal that ended it.
+/// Returns `exit status 1`, or the signal that ended the process.
 fn ending(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
@@ -190,7 +192,7 @@ impl Tail {
         self.0.drain(..self.0.len().saturating_sub(TAIL));
     }
 
-    /// `: <the last line>`, or nothing where there is none.
+    /// Returns `: <the last line>`, or an empty text if there is none.
     fn last_line(&self) -> String {
         let text = String::from_utf8_lossy(&self.0);
         let line = text.lines().map(str::trim).rfind(|line| !line.is_empty());
@@ -219,7 +221,7 @@ mod tests {
         result
     }
 
-    /// The PIDs that a script wrote to the file `path`, once `count` are there.
+    /// Returns the PIDs that a script wrote to the file `path`, once `count` are there.
     async fn pids(path: &Path, count: usize) -> Vec<u32> {
         loop {
             let text = std::fs::read_to_string(path).unwrap_or_default();
@@ -239,7 +241,7 @@ mod tests {
         }
     }
 
-    /// Waits until a child was waited for.
+    /// Waits until a child has been waited for.
     async fn reaped(pid: u32) {
         while Path::new(&format!("/proc/{pid}")).exists() {
             sleep(Duration::from_millis(5)).await;
@@ -255,7 +257,7 @@ mod tests {
             ("echo first; echo 'second ' >&2; echo; exit 1", Err("exit status 1: second")),
             (r"printf '\033[31mred\377'; exit 1", Err("exit status 1: \\u{1b}[31mred\u{fffd}")),
             ("kill -9 $$", Err("ended by signal 9")),
-            // It has no input, and is not told where the agent's service manager listens.
+            // The command has no input, and does not get the notify socket of the agent's service manager.
             ("read line || test -z \"$NOTIFY_SOCKET\"", Ok(())),
         ];
         for (script, expected) in rows {
@@ -285,7 +287,7 @@ mod tests {
     async fn what_the_command_leaves_running_goes_with_it() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pids");
-        // It holds the pipe, and ends neither by itself nor by a signal that can be caught.
+        // The child holds the pipe, and ends neither by itself nor by a signal that can be caught.
         let script = format!("(trap '' TERM HUP; sleep 1000) & echo $! > '{}'; exit 1", file.display());
         assert_eq!(asked(&shell(&script)).await, Err("exit status 1".to_owned()));
         ended(pids(&file, 1).await[0]).await;
@@ -295,7 +297,7 @@ mod tests {
     async fn one_that_left_the_group_does_not_hold_up_the_attempt() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pids");
-        // The shell waits for the PID, so that the escape is complete before it ends.
+        // The shell waits for the PID, so that the escape is complete before the shell ends.
         let script = format!(
             "setsid sh -c 'echo $$ > \"{0}\"; exec sleep 1000' & until test -s '{0}'; do :; done; exit 1",
             file.display()
@@ -306,7 +308,7 @@ mod tests {
         rustix::process::kill_process(escaped, Signal::KILL).unwrap();
     }
 
-    /// A command that hangs, with a child of its own that hangs too; both PIDs go to `file`.
+    /// Returns a command that hangs, with a child that hangs too; both PIDs are written to `file`.
     fn hanging(file: &Path) -> Vec<String> {
         let file = file.display();
         shell(&format!("trap '' TERM; echo $$ >> '{file}'; sleep 1000 & echo $! >> '{file}'; wait"))
@@ -323,7 +325,7 @@ mod tests {
         advance(PATIENCE).await;
         resume();
         assert_eq!(attempt.await.unwrap(), Err("no answer within 60 s".to_owned()));
-        // The command itself was waited for: it is not even a zombie.
+        // The command itself has been waited for: it is not even a zombie.
         assert!(!Path::new(&format!("/proc/{}", pids[0])).exists());
         ended(pids[1]).await;
     }

@@ -1,4 +1,4 @@
-//! Asking for a page. Its status is compared; it is not read, and a redirect is not followed.
+//! Probes by an HTTP GET request. Compares the status; does not read the body or follow redirects.
 
 use std::error::Error as _;
 use std::pin::pin;
@@ -11,11 +11,11 @@ use hyper_util::rt::TokioIo;
 use super::tcp;
 use super::words::{io_reason, shortened};
 
-/// Headers that are longer in total fail the attempt; servers send 1 KiB or less.
+/// Maximum total length of the headers; longer ones fail the attempt. Servers send 1 KiB or less.
 const HEADERS: usize = 16 * 1024;
 const OWN_NAME: &str = concat!("rta-agent/", env!("CARGO_PKG_VERSION"));
 
-/// Passes where a GET of `url` is answered with `status`.
+/// Passes if a GET of `url` is answered with `status`.
 pub(super) async fn ask(url: &Uri, status: u16) -> Result<(), String> {
     let host = url.host().ok_or("the URL has no host")?;
     let address = format!("{host}:{}", url.port_u16().unwrap_or(80));
@@ -36,7 +36,7 @@ pub(super) async fn ask(url: &Uri, status: u16) -> Result<(), String> {
     let response = tokio::select! {
         biased;
         response = &mut answer => response,
-        // The connection's work is done: the answer is there, or the error that stands for it.
+        // The connection is complete: the response is available, or an error in its place.
         _ = connection => answer.await,
     };
     let got = response.map_err(|error| reason(&error))?.status().as_u16();
@@ -62,7 +62,7 @@ mod tests {
     use super::super::attempt::Asker;
     use super::*;
 
-    /// A server that answers one request with `answer`, and then closes; and the request.
+    /// Starts a server that answers one request with `answer` and then closes; the task returns the request.
     async fn server(answer: &'static [u8]) -> (String, JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -72,7 +72,7 @@ mod tests {
             while !request.ends_with(b"\r\n\r\n") {
                 assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
             }
-            // The client may have seen enough, and have gone.
+            // The client may already have closed the connection.
             let _ = stream.write_all(answer).await;
             String::from_utf8(request).unwrap()
         });
@@ -119,7 +119,7 @@ mod tests {
         let reason = asked(&address, 200).await.unwrap_err();
         assert!(reason.starts_with("no HTTP answer: connection closed"), "{reason}");
 
-        // Without an end, in one header and in many.
+        // Endless headers: a single one, and many.
         let long: &'static [u8] = [b"HTTP/1.1 200 OK\r\nX: ".to_vec(), vec![b'x'; 1 << 20]].concat().leak();
         let many: &'static [u8] = [&b"HTTP/1.1 200 OK\r\n"[..], &b"X: y\r\n".repeat(1 << 17)].concat().leak();
         for answer in [long, many] {

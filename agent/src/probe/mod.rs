@@ -1,5 +1,5 @@
-//! Probes: the questions by which a component that runs is asked whether it is well. One task for each puts its
-//! question again and again; what the answers add up to is kept here.
+//! Probes of running components. One task per probe repeats its attempts; this module keeps the resulting
+//! state.
 
 mod attempt;
 mod command;
@@ -27,38 +27,38 @@ pub use self::once::ask_all;
 use self::state::Fare;
 use self::words::shortened;
 
-/// How many answers may wait to be taken. A task whose answer finds no room waits, and asks the less often.
+/// Maximum number of queued results. A task whose result finds no room waits, and so probes less often.
 const INBOX: usize = 64;
 
-/// The probes of a host. When this is dropped they end, and what they run ends with them.
+/// Probes of a host. When this is dropped their tasks end, and so do the commands that these run.
 pub(crate) struct Probes {
     components: HashMap<Name, Probed>,
     tasks: JoinSet<()>,
-    /// Cloned for each task; held, so that the inbox never closes.
+    /// Cloned for each task; kept, so that the inbox never closes.
     answers: mpsc::Sender<Answer>,
     inbox: mpsc::Receiver<Answer>,
-    /// How many series of attempts have begun.
+    /// Number of series begun so far.
     series: u64,
 }
 
-/// A configured component.
+/// Configured component.
 struct Probed {
-    /// `None`: that it runs is enough.
+    /// `None`: running is sufficient.
     rule: Option<ProbeRule>,
     run: Option<Run>,
-    /// The processes whose start has asked the rule and seen it pass.
+    /// PIDs for which the start has seen the probe pass.
     passed: Vec<u32>,
 }
 
-/// One run of a component, from a start to the next.
+/// Run of a component, from one start to the next.
 struct Run {
     id: ProcessId,
-    /// When it was first seen to run. Wall clocks step; this one does not.
+    /// Time at which the run was first seen, on a clock that never steps.
     seen: Instant,
     series: Option<Series>,
 }
 
-/// The attempts of one rule on one run.
+/// Attempts of one rule on one run.
 struct Series {
     number: u64,
     fare: Fare,
@@ -71,26 +71,26 @@ impl Drop for Series {
     }
 }
 
-/// The result of one attempt.
+/// Result of one attempt.
 struct Answer {
     component: Name,
-    /// Which series it belongs to: the answer of one that has ended counts for nothing.
+    /// Number of the series; results of a series that has ended are ignored.
     series: u64,
-    /// How long the component had been running when it was asked.
+    /// Time that the component had been running when the attempt began.
     running: Duration,
     result: Result<(), String>,
 }
 
 impl Probes {
-    /// Without components.
+    /// Creates an empty set of probes.
     pub(crate) fn new() -> Self {
         let (answers, inbox) = mpsc::channel(INBOX);
         Self { components: HashMap::new(), tasks: JoinSet::new(), answers, inbox, series: 0 }
     }
 
-    /// The components to be probed from now on. A probe whose rule is unchanged goes on undisturbed, with its
-    /// state; one whose rule changed begins anew, with the grace counted from when the component was first seen
-    /// to run. Must be called within a runtime.
+    /// Sets the components to probe. A probe whose rule is unchanged keeps its task and its state. A probe
+    /// whose rule changed begins again, with the grace counted from when the component was first seen to run.
+    /// Must be called within a runtime.
     pub(crate) fn configure(&mut self, components: &[HostComponent]) {
         self.components.retain(|name, _| components.iter().any(|component| component.name == *name));
         for component in components {
@@ -110,8 +110,8 @@ impl Probes {
         }
     }
 
-    /// Whether a configured component runs, and since when by its youngest needed process. Its probing begins
-    /// with that, begins anew with another process, and ends with `None`; what is known already changes nothing.
+    /// Sets the process that represents the component's run; `None` if it does not run. Probing begins with a
+    /// new process, restarts with a different one, and ends with `None`; an unchanged process has no effect.
     /// Must be called within a runtime.
     pub(crate) fn follow(&mut self, component: &Name, running: Option<ProcessId>) {
         let Some(probed) = self.components.get_mut(component) else { return };
@@ -122,22 +122,22 @@ impl Probes {
         self.begin(component);
     }
 
-    /// Notes that the start of these processes of a component has seen its probe pass: their probing begins with
-    /// that.
+    /// Records that the start of these processes has seen the component's probe pass: their probes begin as
+    /// passing.
     pub(crate) fn has_passed(&mut self, component: &Name, pids: &[u32]) {
         if let Some(probed) = self.components.get_mut(component) {
             probed.passed = pids.to_vec();
         }
     }
 
-    /// Whether a component that runs has not been answered for yet.
+    /// Returns true if a running component has no probe result yet.
     pub(crate) fn is_any_unanswered(&self) -> bool {
         let runs = self.components.values().filter_map(|probed| probed.run.as_ref());
         let mut series = runs.filter_map(|run| run.series.as_ref());
         series.any(|series| series.fare.report().is_pending() && series.fare.report().reason.is_empty())
     }
 
-    /// Begins a new series for a component, if it runs and has a rule, in place of the one it has.
+    /// Begins a new series for a component, if it runs and has a rule, in place of the current one.
     fn begin(&mut self, component: &Name) {
         let Some(probed) = self.components.get_mut(component) else { return };
         let Some(run) = &mut probed.run else { return };
@@ -155,13 +155,13 @@ impl Probes {
         });
     }
 
-    /// How a component's probe fares; `None` where it has none, or does not run.
+    /// Returns the status of a component's probe; `None` if it has none, or does not run.
     pub(crate) fn report(&self, component: &Name) -> Option<ProbeReport> {
         let series = self.components.get(component)?.run.as_ref()?.series.as_ref()?;
         Some(series.fare.report().clone())
     }
 
-    /// Resolves when a report may have changed by an answer. Dropping it before loses nothing.
+    /// Resolves when a result may have changed a report. Cancel-safe.
     pub(crate) async fn changed(&mut self) {
         loop {
             let changed = tokio::select! {
@@ -174,7 +174,7 @@ impl Probes {
         }
     }
 
-    /// Takes an answer. True where it changed its component's report.
+    /// Processes a result. Returns true if it changed the component's report.
     fn take(&mut self, answer: Answer) -> bool {
         let Answer { component, series: number, running, result } = answer;
         let Some(Probed { rule: Some(rule), run: Some(run), .. }) = self.components.get_mut(&component)
@@ -193,7 +193,7 @@ impl Probes {
         changed
     }
 
-    /// A task that panicked asks no more: whatever it said last must not go on being believed.
+    /// Fails the probe of a panicked task: its last result must not stay valid.
     fn broken(&mut self, error: &JoinError) -> bool {
         if !error.is_panic() {
             return false;
@@ -208,7 +208,7 @@ impl Probes {
     }
 }
 
-/// What a probe's task does.
+/// State of a probe's task.
 struct Attempts {
     component: Name,
     series: u64,

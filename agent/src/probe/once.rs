@@ -1,4 +1,4 @@
-//! Probes without an agent that puts them again and again: each is asked now, for a look at the host.
+//! Probes for a single scan without an agent: each probe runs now instead of periodically.
 
 use std::time::Duration;
 
@@ -10,13 +10,14 @@ use rta_shared::report::{ComponentReport, State};
 use super::attempt::Asker;
 use super::state::Fare;
 
-/// From the end of one attempt to the next: nobody wants to wait for the intervals of an agent.
+/// Pause between two attempts: shorter than an agent's interval, since the caller waits.
 const PACE: Duration = Duration::from_secs(1);
 
-/// Asks the probe of each component that runs, all at the same time, and sets its state in `reports`, which has
-/// the reports of `components` in their order. One that fails is asked again, for as many failures as count.
+/// Runs the probe of each running component, all at the same time, and sets its state in `reports`, which has
+/// the reports of `components` in their order. A failed probe is repeated up to the number of failures that
+/// count.
 ///
-/// Takes at most as long as the slowest of them: its failures times its timeout, and a second between two.
+/// Takes at most as long as the slowest probe: its failures times its timeout, and a second between two.
 pub async fn ask_all(components: &[HostComponent], reports: &mut [ComponentReport]) {
     let asked = components.iter().zip(reports).filter_map(|(component, report)| {
         let rule = component.probe.clone()?;
@@ -28,7 +29,7 @@ pub async fn ask_all(components: &[HostComponent], reports: &mut [ComponentRepor
 async fn ask(rule: ProbeRule, report: &mut ComponentReport) {
     let mut asker = Asker::new(rule.question.clone(), rule.timeout);
     let mut fare = Fare::new(Timestamp::now());
-    // The oldest stands for the run, as it does for an agent.
+    // The oldest process represents the run, as it does for an agent.
     let began = report.processes.iter().filter_map(|process| process.started_at).min();
     for attempt in 0..rule.failures.max(1) {
         if attempt > 0 {
@@ -38,7 +39,7 @@ async fn ask(rule: ProbeRule, report: &mut ComponentReport) {
         let running = began.and_then(|began| Duration::try_from(now.duration_since(began)).ok());
         let result = asker.ask().await;
         let has_passed = result.is_ok();
-        // Of one whose age is not known every failure counts.
+        // If the age of the run is unknown every failure counts.
         fare.take(&rule, running.unwrap_or(rule.grace), result, Timestamp::now());
         if has_passed {
             break;

@@ -1,4 +1,4 @@
-//! How one probe fares: what the results of its attempts add up to. Pure; times are values.
+//! Derives the status of a probe from the results of its attempts. Pure; times are values.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use jiff::Timestamp;
 use rta_shared::config::ProbeRule;
 use rta_shared::probe::{ProbeReport, ProbeState};
 
-/// How the probe of one run of a component fares.
+/// Status of the probe of one run of a component.
 #[derive(Clone, Debug)]
 pub(super) struct Fare {
     report: ProbeReport,
-    /// Failures in a row that count.
+    /// Number of consecutive failures that count.
     failures: u32,
 }
 
 impl Fare {
-    /// Not asked yet.
+    /// Creates the status before the first attempt.
     pub(super) fn new(at: Timestamp) -> Self {
         let report = ProbeReport { state: ProbeState::Pending, since: at, reason: String::new() };
         Self { report, failures: 0 }
     }
 
-    /// Passed already, asked by the start of this run.
+    /// Creates the status of a probe that the start of this run has already seen pass.
     pub(super) fn passed(at: Timestamp) -> Self {
         let report = ProbeReport { state: ProbeState::Passing, since: at, reason: String::new() };
         Self { report, failures: 0 }
@@ -31,8 +31,8 @@ impl Fare {
         &self.report
     }
 
-    /// Takes the result of an attempt that began when the component had been running for `running`. True where
-    /// the report changed.
+    /// Processes the result of an attempt that began when the component had been running for `running`.
+    /// Returns true if the report changed.
     pub(super) fn take(
         &mut self,
         rule: &ProbeRule,
@@ -56,7 +56,8 @@ impl Fare {
         }
     }
 
-    /// A failure that does not count yet: as long as nothing has passed, its reason is what is waited for.
+    /// Processes a failure that does not count yet: until the probe has passed once, its reason is shown as
+    /// pending.
     fn wait(&mut self, reason: String) -> bool {
         let changed = self.report.is_pending() && self.report.reason != reason;
         if changed {
@@ -65,7 +66,7 @@ impl Fare {
         changed
     }
 
-    /// Fails at once, whatever the attempts said.
+    /// Fails the probe at once, whatever the results of its attempts.
     pub(super) fn fail(&mut self, reason: String, at: Timestamp) -> bool {
         self.enter(ProbeState::Failing, reason, at)
     }
@@ -102,8 +103,8 @@ mod tests {
         Timestamp::from_second(i64::try_from(second).unwrap()).unwrap()
     }
 
-    /// Takes one attempt a second, `+` passing and another letter failing for that reason, and writes down the
-    /// state after each: `p`ending, `+` or the reason, upper case where the report changed.
+    /// Processes one attempt per second, `+` passing and another letter failing for that reason. Returns the
+    /// states: `p`ending, `+` or the reason, upper case if the report changed.
     fn trace(rule: &ProbeRule, attempts: &str) -> String {
         let mut fare = Fare::new(at(0));
         let mut trace = String::new();
@@ -137,12 +138,12 @@ mod tests {
             (rule(3, 0), "xxxxx", "PpXxx"),
             (rule(1, 0), "x", "X"),
             (rule(3, 4), "xxxxxxxx", "PpppppXx"),
-            // One pass ends the counting, and heals.
+            // One pass resets the count, and ends the failure.
             (rule(3, 0), "xx+xx+xxx+", "Pp++++++X+"),
             (rule(2, 0), "+x+x+x", "++++++"),
-            // A pass counts in the grace too; failures in it still do not.
+            // A pass counts within the grace too; failures within it still do not.
             (rule(2, 5), "x+xxxxxx", "P+++++Xx"),
-            // The newest reason is told; the same one again is no change.
+            // The newest reason is reported; the same one again is no change.
             (rule(2, 0), "xyyzz+", "PYyZz+"),
             (rule(1, 3), "xyyz", "PPpZ"),
         ];

@@ -1,28 +1,28 @@
-//! Asking whether a connection can be made.
+//! Probes by a TCP connection.
 
 use futures::future::select_ok;
 use tokio::net::{TcpStream, lookup_host};
 
 use super::words::io_reason;
 
-/// More addresses than this of one name are not tried.
+/// Maximum number of addresses of one name that are tried.
 const ADDRESSES: usize = 16;
 
-/// Passes where `address` accepts a connection.
+/// Passes if `address` accepts a connection.
 pub(super) async fn ask(address: &str) -> Result<(), String> {
     connect(address).await.map(drop)
 }
 
-/// A connection to `address`, a `host:port`.
+/// Connects to `address`, a `host:port`.
 ///
 /// # Errors
-/// Why there is none, as a part of a sentence.
+/// Returns an error if no address accepts the connection; the reason is a part of a sentence.
 pub(super) async fn connect(address: &str) -> Result<TcpStream, String> {
-    // A look-up that hangs goes on in its thread after this is dropped, until the resolver gives up; there are
-    // no more of those than attempts within that time.
+    // A look-up that hangs continues in its thread after this is dropped, until the resolver gives up; there
+    // are no more of those than attempts within that time.
     let found = lookup_host(address).await;
     let addresses = found.map_err(|error| format!("its name cannot be resolved: {}", io_reason(&error)))?;
-    // All at once: an address that never answers must not take the time of one that would.
+    // All at once: an address that never answers must not use up the time of one that would.
     let connections: Vec<_> = addresses
         .take(ADDRESSES)
         .map(|address| Box::pin(async move { refuse_itself(TcpStream::connect(address).await?) }))
@@ -33,8 +33,8 @@ pub(super) async fn connect(address: &str) -> Result<TcpStream, String> {
     select_ok(connections).await.map(|(stream, _)| stream).map_err(|error| io_reason(&error))
 }
 
-/// A connection to a free local port whose own port happens to be the same one is connected to itself: TCP's
-/// simultaneous open. Nobody listens there.
+/// Rejects a connection to itself, which has no listener: TCP's simultaneous open, if the own port of a
+/// connection to a free local port happens to be that port.
 fn refuse_itself(stream: TcpStream) -> std::io::Result<TcpStream> {
     if stream.local_addr()? == stream.peer_addr()? {
         return Err(std::io::ErrorKind::ConnectionRefused.into());
@@ -51,7 +51,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_open_port_passes_and_a_closed_one_says_why() {
-        // Bound, so that nobody else gets the port, and not yet listening.
+        // Bound, so that the port stays free, and not yet listening.
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let port = socket.local_addr().unwrap().port();
@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(ask(&address).await, Err("connection refused".to_owned()));
         let _listener = socket.listen(8).unwrap();
         assert_eq!(ask(&address).await, Ok(()));
-        // The name has an IPv6 address too on most machines, where nobody listens.
+        // On most machines the name has an IPv6 address too, without a listener.
         assert_eq!(ask(&format!("localhost:{port}")).await, Ok(()));
     }
 

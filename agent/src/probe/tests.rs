@@ -1,11 +1,11 @@
-//! Probes of real sockets and processes. A probe's changes are waited for; nothing is timed.
+//! Tests of probes on real sockets and processes. They wait for changes; none depends on timing.
 
 use rta_shared::config::{Count, Part, Question, RestartRule, StopRule};
 use tokio::net::TcpSocket;
 
 use super::*;
 
-/// Nothing in a test takes this long unless it is broken.
+/// Time limit that only a broken test reaches.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const ID: ProcessId = ProcessId { pid: 42, start_ticks: 7 };
@@ -39,12 +39,12 @@ fn state(probes: &Probes, name: &str) -> Option<ProbeState> {
     probes.report(&name.into()).map(|report| report.state)
 }
 
-/// As the future of a task that may move between threads must be.
+/// Requires `Send`, as for the future of a task that may move between threads.
 fn sendable<F: Send>(future: F) -> F {
     future
 }
 
-/// The report of a component, once it is in `state`.
+/// Returns the report of a component, once it is in `state`.
 async fn reach(probes: &mut Probes, name: &str, expected: ProbeState) -> ProbeReport {
     let reached = tokio::time::timeout(PATIENCE, async {
         while state(probes, name) != Some(expected) {
@@ -57,7 +57,7 @@ async fn reach(probes: &mut Probes, name: &str, expected: ProbeState) -> ProbeRe
 
 #[tokio::test]
 async fn a_probe_fails_and_heals_while_its_component_runs() {
-    // Bound, so that nobody else gets the port, and not yet listening.
+    // Bound, so that the port stays free, and not yet listening.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = socket.local_addr().unwrap();
@@ -75,7 +75,7 @@ async fn a_probe_fails_and_heals_while_its_component_runs() {
     let failing = reach(&mut probes, "kafka", ProbeState::Failing).await;
     assert_eq!(failing.reason, format!("tcp {address}: connection refused"));
     let listener = socket.listen(8).unwrap();
-    // What is known already disturbs nothing.
+    // An unchanged process has no effect.
     probes.follow(&name, Some(ID));
     assert_eq!(probes.report(&name), Some(failing));
     let passing = reach(&mut probes, "kafka", ProbeState::Passing).await;
@@ -97,7 +97,7 @@ async fn a_restart_begins_anew_and_old_answers_count_for_nothing() {
     probes.follow(&name, Some(RESTARTED));
     assert_eq!(state(&probes, "app"), Some(ProbeState::Pending));
 
-    // Answers that were on their way when the new series began.
+    // Results that were queued when the new series began.
     let current = probes.series;
     let mut answer = |series, result| {
         let running = Duration::ZERO;
@@ -115,7 +115,7 @@ async fn a_restart_begins_anew_and_old_answers_count_for_nothing() {
 async fn a_new_configuration_disturbs_only_what_it_changes() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("asked");
-    // Passes the first time it is asked, and hangs the second time.
+    // Passes on the first attempt, and hangs on the second.
     let once = shell(&format!("mkdir '{0}' 2>/dev/null || exec sleep 1000", file.display()));
     let mut probes = Probes::new();
     let kept = component("kept", Some(rule(once)));
@@ -131,7 +131,7 @@ async fn a_new_configuration_disturbs_only_what_it_changes() {
     reach(&mut probes, "changed", ProbeState::Passing).await;
     let seen = probes.components[&Name::from("changed")].run.as_ref().unwrap().seen;
 
-    // The one that is asked again would hang, and stay pending.
+    // A repeated attempt would hang, and stay pending.
     let changed = component("changed", Some(rule(shell("echo no; exit 1"))));
     probes.configure(&[kept.clone(), changed, component("bare", Some(rule(shell("true"))))]);
     assert_eq!(state(&probes, "changed"), Some(ProbeState::Pending));

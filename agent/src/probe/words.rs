@@ -1,28 +1,28 @@
-//! What the reasons of failed attempts are made of.
+//! Texts for the reasons of failed attempts.
 
 use std::io;
 use std::time::Duration;
 
 use rta_shared::text::printable;
 
-/// Longer texts of others are cut to this many characters: a reason is one line of a page.
+/// Maximum length of foreign texts, in characters: a reason is one line of a page.
 pub(super) const TEXT: usize = 200;
 
-/// That no answer came within this time.
+/// Returns the reason for a timeout.
 pub(super) fn too_late(timeout: Duration) -> String {
     format!("no answer within {} s", timeout.as_secs_f64())
 }
 
-/// Foreign text, safe to show and not too long.
+/// Returns foreign text, safe to show and shortened.
 pub(super) fn shortened(text: &str) -> String {
-    // What is cut off need not be looked at.
+    // The part that is cut off need not be examined.
     let end = text.char_indices().nth(TEXT).map_or(text.len(), |(end, _)| end);
     let (shown, rest) = text.split_at(end);
     let shown = printable(shown);
     if rest.is_empty() { shown.into_owned() } else { format!("{shown}…") }
 }
 
-/// An error as a part of a sentence: `connection refused` for `Connection refused (os error 111)`.
+/// Returns an error as a part of a sentence: `connection refused` for `Connection refused (os error 111)`.
 pub(super) fn io_reason(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
