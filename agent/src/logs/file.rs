@@ -1,4 +1,4 @@
-//! The log as a file: its end, what was added, rotation.
+//! Log file of a component: reads its end and what is added, across rotations.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -7,27 +7,26 @@ use std::os::unix::fs::MetadataExt as _;
 use super::lines::Splitter;
 use super::{LogPath, Piece};
 
-/// How far the end of a log is read back, and how much of what was added is read at once.
+/// Maximum length read back from the end, and maximum length of a single read of added lines.
 const WINDOW: u64 = 1 << 20;
-/// A reader that is so far behind misses what lies between.
+/// Maximum lag of a reader; beyond it the lines in between are skipped.
 const TOO_FAR: u64 = 8 * WINDOW;
 
-/// A log that is read from its end on.
+/// Log file that is read from its end on.
 #[derive(Debug)]
 pub(super) struct LogFile {
     path: LogPath,
     file: File,
-    /// Up to where it was read.
+    /// Position up to which the file was read.
     position: u64,
     lines: Splitter,
 }
 
 impl LogFile {
-    /// Opens the log, with its last `lines`; what stands behind the last line's end counts as one only where
-    /// nobody is going to `follow` it.
+    /// Opens the log and returns its last `lines`. An unfinished last line counts only without `follow`.
     ///
     /// # Errors
-    /// A sentence.
+    /// Returns an error, with a sentence, if the log cannot be read.
     pub(super) fn open(path: LogPath, lines: usize, follow: bool) -> Result<(Self, Piece), String> {
         let opened = path.open_to_read().and_then(|mut file| {
             let end = file.metadata()?.len();
@@ -43,7 +42,7 @@ impl LogFile {
         if !follow {
             all.extend(splitter.finish());
         }
-        // Where the window begins within a line, that line is not whole.
+        // If the window begins within a line, that line is incomplete.
         let torn = usize::from(from > 0);
         let whole = all.split_off(torn.min(all.len()));
         let notice = (from > 0 && whole.len() < lines)
@@ -54,10 +53,11 @@ impl LogFile {
         Ok((log, Piece { lines: whole.into_iter().skip(skip).collect(), notice }.masked()))
     }
 
-    /// What was written since. A log that was rotated is read to its end before the new one is begun.
+    /// Returns the lines added since the last call. A rotated log is read to its end before the new one is
+    /// begun.
     ///
     /// # Errors
-    /// A sentence.
+    /// Returns an error, with a sentence, if the log cannot be read.
     pub(super) fn more(&mut self) -> Result<Piece, String> {
         self.try_more()
             .map(Piece::masked)
@@ -81,7 +81,8 @@ impl LogFile {
         self.position += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.lines.push(&bytes, &mut piece.lines);
         if self.position >= end && self.is_replaced()? {
-            // What was written between the last read and the rotation is still to come; the next call has it.
+            // Lines written between the last read and the rotation are still to come; the next call returns
+            // them.
             if self.file.metadata()?.len() > self.position {
                 return Ok(piece);
             }
@@ -95,8 +96,9 @@ impl LogFile {
         Ok(piece)
     }
 
-    /// Whether another file stands at the path. While none does, the old one is still the log. This is a first look only,
-    /// which follows links: what is then read is opened as at the beginning.
+    /// Returns true if a different file exists at the path. Without any file the old one still is the log.
+    /// This is only a preliminary check, which follows links: the new file is opened with the same safety
+    /// checks as the first.
     fn is_replaced(&self) -> io::Result<bool> {
         let held = self.file.metadata()?;
         match std::fs::metadata(self.path.path()) {
@@ -107,7 +109,7 @@ impl LogFile {
     }
 }
 
-/// The bytes from `from` to `end`, at most [`WINDOW`].
+/// Returns the bytes from `from` to `end`, at most [`WINDOW`].
 fn read(file: &mut File, from: u64, end: u64) -> io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(from))?;
     let mut bytes = Vec::new();
@@ -134,7 +136,7 @@ mod tests {
         (folder, path)
     }
 
-    /// Everything that can be read now, and the notices.
+    /// Returns everything that can be read now, and the notices.
     fn drain(log: &mut LogFile) -> (Vec<String>, Vec<String>) {
         let (mut lines, mut notices) = (Vec::new(), Vec::new());
         loop {
@@ -156,7 +158,7 @@ mod tests {
         append(&path, "4\nopen");
         let rotated = folder.path().join("x.log.1");
         std::fs::rename(&path, &rotated).unwrap();
-        // The writer still holds the old one, and the new one is not there yet.
+        // The writer still holds the old file, and the new one does not exist yet.
         assert_eq!(drain(&mut log), (vec!["4".to_owned()], vec![]));
         append(&rotated, " ended\n5\n");
         append(&path, "6\n");

@@ -1,4 +1,4 @@
-//! A unit's journal as the log of its component: journalctl reads it, and ends with its reader.
+//! Journal of a unit as the log of its component, read by a journalctl process that ends with its reader.
 
 use std::io;
 use std::path::Path;
@@ -11,14 +11,14 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use super::lines::Splitter;
 use super::{Piece, parts};
 
-/// How much is read at once.
+/// Buffer size for reading the output.
 const BUFFER: usize = 64 * 1024;
-/// How much of what journalctl says of a failure is kept.
+/// Maximum length kept of the error output.
 const REASON: u64 = 1024;
-/// Where programs are looked up where the agent itself has no `PATH`.
+/// Search path for programs if the agent itself has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A journalctl that runs. It is killed when this is dropped, and the runtime waits for it.
+/// Running journalctl. It is killed when this is dropped, and the runtime waits for it.
 #[derive(Debug)]
 pub(super) struct Journal {
     unit: String,
@@ -28,11 +28,11 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Has `program` show the last `lines` of the journal of `unit`, and with `follow` what is written from then on. Of
-    /// the agent it inherits nothing but the way to find programs. Must be called within a runtime.
+    /// Runs `program` to show the last `lines` of the journal of `unit`, and with `follow` new ones. The
+    /// process inherits only `PATH` from the agent. Must be called within a runtime.
     ///
     /// # Errors
-    /// A sentence.
+    /// Returns an error, with a sentence, if the program cannot be run.
     pub(super) fn open(program: &Path, unit: &str, lines: usize, follow: bool) -> Result<Self, String> {
         let told = |error: io::Error| {
             let program = program.display();
@@ -40,7 +40,7 @@ impl Journal {
         };
         let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
         let mut command = Command::new(program);
-        // In one argument each, so that no name is taken for an option.
+        // One argument each, so that a name is never taken for an option.
         command.arg(format!("--unit={unit}")).arg(format!("--lines={lines}"));
         command.args(["--output=short-iso", "--no-pager"]);
         if follow {
@@ -57,7 +57,7 @@ impl Journal {
         Ok(Self { unit: unit.to_owned(), child, output: BufReader::with_capacity(BUFFER, output), errors })
     }
 
-    /// Passes on what it shows, until it has ended or nobody reads it any more.
+    /// Forwards the output until the process has ended or the receiver is dropped.
     pub(super) async fn pass_on(
         mut self,
         pieces: mpsc::Sender<Result<Piece, String>>,
@@ -78,7 +78,7 @@ impl Journal {
                     }
                     Ok(read) => lines.push(buffer.get(..read).unwrap_or_default(), &mut piece.lines),
                     Err(error) => {
-                        // Whoever read it may have gone.
+                        // The receiver may have gone.
                         let _ = pieces.send(Err(format!("the journal cannot be read: {error}"))).await;
                         return;
                     }
@@ -89,7 +89,7 @@ impl Journal {
             }
         };
         let both = async {
-            // An error says that it says no more.
+            // A read error ends the error output.
             let (_, ()) = tokio::join!(said.read_to_end(&mut errors), reading);
         };
         tokio::select! {
@@ -103,19 +103,19 @@ impl Journal {
         };
         let said = String::from_utf8_lossy(&errors);
         let reason = said.lines().next().map_or(reason, str::to_owned);
-        // Whoever read it may have gone.
+        // The receiver may have gone.
         let _ = pieces.send(Err(format!("the journal of {} cannot be read: {reason}", self.unit))).await;
     }
 }
 
-/// Passes on a piece; false where nobody reads it any more.
+/// Forwards a piece; returns false if the receiver is dropped.
 async fn pass(unit: &str, mut piece: Piece, pieces: &mpsc::Sender<Result<Piece, String>>) -> bool {
     let before = piece.lines.len();
     piece.lines.retain(|line| line != "-- No entries --");
     if piece.lines.len() < before {
         piece.notice = Some(format!("the journal has no entries of {unit}"));
     }
-    // Versions before 252 begin with what the journal covers.
+    // Versions before 252 begin with the time range of the journal.
     let covers = ["-- Journal begins at ", "-- Logs begin at "];
     piece.lines.retain(|line| !covers.iter().any(|covers| line.starts_with(covers)));
     for part in parts(piece.masked()) {
@@ -135,11 +135,12 @@ mod tests {
 
     use super::*;
 
-    /// A program that plays journalctl in a folder of the test's own.
+    /// Creates a script that stands in for journalctl, in the test's own folder.
     fn program(folder: &Path, script: &str) -> PathBuf {
         let path = folder.join("journalctl");
         let text = format!("#!/bin/sh\ncd '{}'\n{script}\n", folder.display());
-        // By another process: one that another test forks just now must not hold it open for writing.
+        // Written by another process: a process that another test forks just now must not hold the file open
+        // for writing.
         let write = "printf %s \"$1\" > \"$2\"; chmod 755 \"$2\"";
         let written = std::process::Command::new("sh").args(["-c", write, "sh", &text]).arg(&path).status();
         assert!(written.unwrap().success());

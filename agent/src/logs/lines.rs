@@ -1,18 +1,18 @@
-//! From bytes to lines.
+//! Splits bytes into lines.
 
-/// A longer line is cut: nobody reads it, and a message must hold it.
+/// Maximum length of a line, in bytes; longer ones are cut so that a message can hold them.
 pub(super) const LONGEST: usize = 8 * 1024;
 
-/// Cuts a stream of bytes into lines. The last line of what came so far is kept until its end comes.
+/// Splits a stream of bytes into lines. An unfinished last line is kept until its end arrives.
 #[derive(Debug, Default)]
 pub(super) struct Splitter {
     open: Vec<u8>,
-    /// How many bytes of the open line were left out.
+    /// Number of bytes of the unfinished line that were left out.
     dropped: usize,
 }
 
 impl Splitter {
-    /// The lines that `bytes` complete.
+    /// Appends the lines that `bytes` complete to `lines`.
     pub(super) fn push(&mut self, bytes: &[u8], lines: &mut Vec<String>) {
         let mut rest = bytes;
         while let Some(end) = line_end(rest) {
@@ -23,7 +23,7 @@ impl Splitter {
         self.append(rest);
     }
 
-    /// The line that was begun, which will not go on; `None` where there is none.
+    /// Returns the unfinished line when no more bytes follow; `None` if there is none.
     pub(super) fn finish(&mut self) -> Option<String> {
         if self.open.is_empty() { None } else { self.take() }
     }

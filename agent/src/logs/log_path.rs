@@ -1,4 +1,4 @@
-//! Where a component's log is, and whose it is.
+//! Path of a component's log, with its expected owner.
 
 use std::fmt;
 use std::fs::File;
@@ -19,19 +19,19 @@ pub(crate) struct LogPath {
 }
 
 impl LogPath {
-    /// The log at `path` of a component that runs as `user`.
+    /// Creates the path of a log of a component that runs as `user`.
     pub(crate) fn new(path: PathBuf, user: Option<String>) -> Self {
         Self { path, user }
     }
 
-    /// The log that people may read of `component`; `None` if the configuration names none.
+    /// Returns the configured log of `component`; `None` if the configuration names none.
     pub(crate) fn of_component(component: &HostComponent) -> Option<Self> {
         let command = component.start.as_ref().and_then(|start| start.engine.command());
         let user = command.and_then(|command| command.user.clone());
         component.log.clone().map(|path| Self::new(path, user))
     }
 
-    /// The log at `path` of a component that runs as the agent's own user.
+    /// Creates the path of a log of a component that runs as the agent's own user.
     #[cfg(test)]
     pub(crate) fn own(path: &Path) -> Self {
         Self::new(path.to_owned(), None)
@@ -41,18 +41,18 @@ impl LogPath {
         &self.path
     }
 
-    /// Opens it to read it; see [`safe_open::open_to_read`]. Blocking.
+    /// Opens the log for reading; see [`safe_open::open_to_read`]. Blocking.
     ///
     /// # Errors
-    /// Returns an error if it cannot be opened, or is not the component's own regular file.
+    /// Returns an error if the log cannot be opened, or is not the component's own regular file.
     pub(crate) fn open_to_read(&self) -> io::Result<File> {
         safe_open::open_to_read(&self.path, self.user.as_deref())
     }
 
-    /// Opens it to append to it, and returns its length; see [`safe_open::open_to_append`]. Blocking.
+    /// Opens the log for appending, and returns its length; see [`safe_open::open_to_append`]. Blocking.
     ///
     /// # Errors
-    /// Returns an error if it cannot be opened or created, or is not the component's own regular file.
+    /// Returns an error if the log cannot be opened or created, or is not the component's own regular file.
     pub(crate) fn open_to_append(&self) -> io::Result<(File, u64)> {
         safe_open::open_to_append(&self.path, self.user.as_deref())
     }

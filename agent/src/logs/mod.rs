@@ -1,12 +1,12 @@
-//! Reading a component's own log for people: its last lines, and what is written from then on.
+//! Reads the logs of components for display: their last lines, and new ones as they are written.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `lines` | from bytes to lines, long ones cut; pure |
-//! | `log_path` | where a component's log is, and whose it is |
-//! | `file` | the log as a file: its end, what was added, rotation |
-//! | `tail` | the last lines since a launch |
-//! | `journal` | the journal of a systemd unit as the log of its component |
+//! | `lines` | splitting bytes into lines, long ones cut; pure |
+//! | `log_path` | path of a component's log, with its expected owner |
+//! | `file` | log file: its end, new lines, rotation |
+//! | `tail` | last lines since a launch |
+//! | `journal` | journal of a systemd unit as the log of its component |
 
 mod file;
 mod journal;
@@ -28,29 +28,29 @@ use self::journal::Journal;
 pub(crate) use self::log_path::LogPath;
 pub(crate) use self::tail::{last_line, length, log_tail};
 
-/// The most lines that are read back.
+/// Maximum number of lines that are read back.
 pub(crate) const MOST_LINES: usize = 10_000;
-/// How many readers there may be at once: each holds a file open and a buffer.
+/// Maximum number of concurrent readers: each holds a file open and a buffer.
 const READERS: usize = 32;
-/// How often it is looked whether something was written.
+/// Interval between two checks for new lines.
 const PACE: Duration = Duration::from_millis(200);
-/// What shows journals.
+/// Program that shows journals.
 const JOURNALCTL: &str = "journalctl";
-/// How many lines go into one message; gRPC takes messages of up to 4 MiB.
+/// Maximum number of lines per message; gRPC accepts messages of up to 4 MiB.
 const BATCH: usize = 200;
-/// How many messages may wait for a slow reader.
+/// Maximum number of messages queued for a slow reader.
 const WAITING: usize = 4;
 
-/// Some lines of a log, and what is to be known of them.
+/// Lines of a log, with a notice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Piece {
-    /// Whole lines, without their ends.
+    /// Complete lines, without their line ends.
     pub(crate) lines: Vec<String>,
-    /// What the reader should know, as a sentence.
+    /// Notice for the reader, as a sentence.
     pub(crate) notice: Option<String>,
 }
 
-/// Where a component's log is.
+/// Location of a component's log.
 #[derive(Debug)]
 pub(crate) enum LogSource {
     /// A file.
@@ -60,8 +60,8 @@ pub(crate) enum LogSource {
 }
 
 impl LogSource {
-    /// That of `component`: the file that the configuration names, else the journal of its unit; `None` where it has
-    /// neither.
+    /// Returns the log of `component`: the file that the configuration names, otherwise the journal of its
+    /// unit; `None` if it has neither.
     pub(crate) fn of_component(component: &HostComponent) -> Option<Self> {
         let unit = || component.start.as_ref()?.engine.unit().map(str::to_owned);
         LogPath::of_component(component).map(Self::File).or_else(|| unit().map(Self::Journal))
@@ -69,7 +69,7 @@ impl LogSource {
 }
 
 impl Piece {
-    /// The same with what looks like a secret hidden: logs are shown to whoever may look.
+    /// Masks what looks like a secret: logs are shown to every user who may view.
     fn masked(mut self) -> Self {
         for line in &mut self.lines {
             *line = masked_text(line);
@@ -78,16 +78,16 @@ impl Piece {
     }
 }
 
-/// Reads logs, for a bounded number of readers at once.
+/// Reads logs, with a limit on concurrent readers.
 #[derive(Clone, Debug)]
 pub(crate) struct LogReaders(Arc<Semaphore>);
 
-/// Why a log is not read, as a sentence.
+/// Error of reading a log, as a sentence.
 #[derive(Debug)]
 pub(crate) enum LogError {
     /// There are too many readers.
     Busy,
-    /// It cannot be read.
+    /// The log cannot be read.
     Unreadable(String),
 }
 
@@ -96,11 +96,11 @@ impl LogReaders {
         Self(Arc::new(Semaphore::new(READERS)))
     }
 
-    /// The last `lines` of the log `log`, then with `follow` what is written, over rotations, until the
-    /// stream is dropped.
+    /// Streams the last `lines` of `log`, then with `follow` new lines, across rotations, until the stream is
+    /// dropped.
     ///
     /// # Errors
-    /// The log cannot be opened, or there are too many readers.
+    /// Returns an error if the log cannot be opened, or if there are too many readers.
     pub(crate) async fn read(
         &self,
         log: LogSource,
@@ -125,7 +125,7 @@ impl LogReaders {
     }
 }
 
-/// Passes the pieces on until nobody reads them any more.
+/// Forwards pieces until the receiver is dropped.
 async fn pass_on(
     mut file: LogFile,
     first: Piece,
@@ -157,7 +157,7 @@ async fn pass_on(
                 piece
             }
             Ok((_, Err(reason))) | Err(reason) => {
-                // Whoever read it may have gone.
+                // The receiver may have gone.
                 let _ = pieces.send(Err(reason)).await;
                 return;
             }
@@ -165,7 +165,7 @@ async fn pass_on(
     }
 }
 
-/// The piece in messages of a bounded size; none where it says nothing.
+/// Splits a piece into messages of a bounded size; none if it is empty.
 fn parts(piece: Piece) -> Vec<Piece> {
     let mut parts: Vec<Piece> =
         piece.lines.chunks(BATCH).map(|lines| Piece { lines: lines.to_vec(), notice: None }).collect();
@@ -177,7 +177,7 @@ fn parts(piece: Piece) -> Vec<Piece> {
     parts
 }
 
-/// A disk may hang; nothing else waits for it.
+/// Runs `read` on a blocking thread: a disk may hang, and nothing else should wait for it.
 async fn blocking<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
     tokio::task::spawn_blocking(read).await.map_err(|error| format!("the agent failed: {error}"))
 }
@@ -220,7 +220,7 @@ mod tests {
         assert!(all.last().unwrap().is_err());
         assert!(matches!(readers.read(own(&log), 0, true).await, Err(LogError::Busy)));
         drop((stream, all));
-        // The reader's task notices without anything being written.
+        // The reader's task notices that the stream was dropped, without new lines.
         let _room = readers.0.acquire_many(u32::try_from(READERS).unwrap()).await.unwrap();
     }
 }

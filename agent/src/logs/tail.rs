@@ -1,4 +1,4 @@
-//! The last lines that a component wrote to its log since a launch. Blocking.
+//! Returns the last lines that a component wrote to its log since a launch. Blocking.
 
 use std::io::{Read as _, Seek as _, SeekFrom};
 
@@ -8,13 +8,13 @@ use rta_shared::text::{cut, printable};
 
 use super::LogPath;
 
-/// How many lines are shown, and how many bytes are looked at for them, and shown at most.
+/// Maximum number of lines, and maximum number of bytes that are read and returned.
 const LINES: usize = 10;
 const BYTES: u64 = 4096;
-/// How much of a single line is shown, in bytes.
+/// Maximum length of a single line, in bytes.
 const LINE: usize = 300;
 
-/// The last lines of the log `path` behind byte `from`, each safe to show; together no more than [`BYTES`].
+/// Returns the last lines of the log `path` after byte `from`, each safe to show; together at most [`BYTES`].
 pub(crate) fn log_tail(path: &LogPath, from: u64) -> Vec<String> {
     match read(path, from) {
         Ok(content) => last_lines(&String::from_utf8_lossy(&content)),
@@ -25,12 +25,12 @@ pub(crate) fn log_tail(path: &LogPath, from: u64) -> Vec<String> {
     }
 }
 
-/// The last line of the log `path`, safe to show and short; `None` where nothing was written since `started_at`, there is
-/// no log, or it cannot be read.
+/// Returns the last line of the log `path`, safe to show and short; `None` if nothing was written since
+/// `started_at`, if there is no log, or if it cannot be read.
 pub(crate) fn last_line(path: &LogPath, started_at: Option<Timestamp>) -> Option<String> {
     let written = path.open_to_read().and_then(|file| file.metadata()?.modified()).ok()?;
     let written = Timestamp::try_from(written).ok()?;
-    // The two clocks are as coarse as a second.
+    // The clocks have a granularity of up to a second.
     if started_at.is_some_and(|started| written.as_second() + 1 < started.as_second()) {
         return None;
     }
@@ -39,7 +39,7 @@ pub(crate) fn last_line(path: &LogPath, started_at: Option<Timestamp>) -> Option
     Some(cut(&line, LINE).into_owned())
 }
 
-/// The length of the log `path`; 0 where there is none, or it may not be read.
+/// Returns the length of the log `path`; 0 if it does not exist, or cannot be read.
 pub(crate) fn length(path: &LogPath) -> u64 {
     path.open_to_read().and_then(|file| file.metadata()).map_or(0, |metadata| metadata.len())
 }
@@ -47,7 +47,7 @@ pub(crate) fn length(path: &LogPath) -> u64 {
 fn read(path: &LogPath, from: u64) -> std::io::Result<Vec<u8>> {
     let mut file = path.open_to_read()?;
     let end = file.metadata()?.len();
-    // A log that is shorter than it was has been replaced: all of it is new.
+    // A log that has become shorter was replaced: all of it is new.
     let from = if end < from { 0 } else { from };
     file.seek(SeekFrom::Start(from.max(end.saturating_sub(BYTES))))?;
     let mut content = Vec::new();
@@ -60,7 +60,7 @@ fn last_lines(content: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for line in content.lines().rev().map(str::trim_end).filter(|line| !line.is_empty()).take(LINES) {
         let mut line = printable(&masked_text(line)).into_owned();
-        // Escapes are longer than what they stand for.
+        // Escapes are longer than what they replace.
         if line.len() > room {
             line.truncate(line.floor_char_boundary(room));
         }
