@@ -1,4 +1,4 @@
-//! Maintenance as the agent knows it: in it nothing is started by itself.
+//! Maintenance windows, in which nothing is started automatically.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use rta_shared::proto::v1;
 use serde::{Deserialize, Serialize};
 use tonic::Status;
 
-/// A component, or the whole host, is in maintenance.
+/// Maintenance of a component, or of the whole host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Quiet {
     /// `None`: the whole host.
     pub(crate) component: Option<Name>,
-    /// When it ends by itself, by the agent's own clock; `None`: never.
+    /// Time at which it ends automatically, by the agent's own clock; `None`: never.
     pub(crate) until: Option<Timestamp>,
 }
 
@@ -23,22 +23,22 @@ impl Quiet {
     }
 }
 
-/// The maintenance that `component` is in at the moment `now`; of several the one that ends last.
+/// Returns the maintenance that covers `component` at `now`; of several the one that ends last.
 pub(crate) fn quiet<'q>(all: &'q [Quiet], component: &Name, now: Timestamp) -> Option<&'q Quiet> {
     let covers = |quiet: &&Quiet| quiet.component.as_ref().is_none_or(|of| of == component);
     let lasting = all.iter().filter(covers).filter(|quiet| !quiet.is_over(now));
     lasting.max_by_key(|quiet| quiet.until.unwrap_or(Timestamp::MAX))
 }
 
-/// When the next one ends by itself.
+/// Returns the time of the next automatic end of a maintenance.
 pub(crate) fn next_end(all: &[Quiet], now: Timestamp) -> Option<Timestamp> {
     all.iter().filter_map(|quiet| quiet.until).filter(|until| *until > now).min()
 }
 
-/// What an aggregator says of it at the moment `now`. How much longer one lasts is counted with the own clock.
+/// Converts a request received at `now`. Remaining durations are counted on the agent's own clock.
 ///
 /// # Errors
-/// A time that is none.
+/// Returns an error if a remaining duration is negative.
 pub(crate) fn from_wire(
     request: v1::AgentServiceSetMaintenanceRequest,
     now: Timestamp,

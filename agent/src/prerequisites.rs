@@ -1,4 +1,4 @@
-//! What the components need on other hosts, as an aggregator told it last.
+//! Readiness of prerequisites on other hosts, as received from the aggregator.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,39 +10,39 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::Status;
 
-/// What is known of the prerequisites on other hosts; clones share it.
+/// Last known readiness of prerequisites on other hosts; clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct RemotePrerequisites(Arc<watch::Sender<Told>>);
 
-/// What was told last, and when.
+/// Last message of the aggregator, with its time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Told {
-    /// `None`: nothing was told yet.
+    /// `None`: no message was received yet.
     at: Option<Instant>,
-    /// By host and component.
+    /// Readiness by host and component.
     readiness: HashMap<(Name, Name), Readiness>,
 }
 
 impl RemotePrerequisites {
-    /// Nothing is known.
+    /// Creates an empty collection, in which every readiness is unknown.
     pub(crate) fn new() -> Self {
         Self(Arc::new(watch::Sender::default()))
     }
 
-    /// Replaces what is known.
+    /// Replaces the readiness of all prerequisites.
     pub(crate) fn replace(&self, told: Vec<RemotePrerequisite>, now: Instant) {
         let readiness = told.into_iter().map(|one| ((one.host, one.component), one.readiness));
         self.0.send_replace(Told { at: Some(now), readiness: readiness.collect() });
     }
 
-    /// Every change.
+    /// Returns a receiver that is notified on every change.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Told> {
         self.0.subscribe()
     }
 }
 
 impl Told {
-    /// How `component` on `host` stands, as far as is known at the moment `now`.
+    /// Returns the readiness of `component` on `host`; unknown if the last message is too old at `now`.
     pub(crate) fn readiness(&self, host: &Name, component: &Name, now: Instant) -> Readiness {
         let holds = self.at.is_some_and(|at| now.saturating_duration_since(at) < TOLD_HOLDS);
         let known = self.readiness.get(&(host.clone(), component.clone())).filter(|_| holds);
@@ -50,10 +50,10 @@ impl Told {
     }
 }
 
-/// What an aggregator says of them.
+/// Converts a request of the aggregator.
 ///
 /// # Errors
-/// A readiness that is not known here.
+/// Returns an error if a readiness has an unknown value.
 pub(crate) fn from_wire(
     request: v1::AgentServiceSetPrerequisitesRequest,
 ) -> Result<Vec<RemotePrerequisite>, Status> {

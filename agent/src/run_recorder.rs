@@ -1,4 +1,4 @@
-//! Drives the history for the owner of the report: hands it what is observed, looks into ends, and keeps it.
+//! Feeds the run history: passes observations on, inquires into ends, and stores the records.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ fn lives(id: ProcessId) -> bool {
     stat.is_ok_and(|stat| stat.start_ticks == id.start_ticks && !stat.is_zombie)
 }
 
-/// Keeps the run history of a host's components up to date.
+/// Keeps the run history of a host's components current.
 pub(crate) struct RunRecorder {
     history: RunHistory,
     memory: Memory,
@@ -31,7 +31,7 @@ pub(crate) struct RunRecorder {
     /// Exit statuses of all processes, as far as the kernel reports them.
     statuses: ExitStatuses,
     inquiries: JoinSet<InquiryResult>,
-    /// Inquiries under way, one for each component at most, since a disk may hang.
+    /// Running inquiries, at most one per component, since a disk may hang.
     asked: HashMap<Name, (Id, ProcessId)>,
 }
 
@@ -54,7 +54,7 @@ impl RunRecorder {
         }
         let (exits, statuses, name) = (&self.exits, &self.statuses, &component.name);
         let ending = |pid: u32| {
-            // An own child is waited for at any time after its end.
+            // The agent may reap its own child at any time after its end.
             let own = || Some(ExitRecord { status: exits.status_of(name, pid)?, order: u64::MAX });
             statuses.of(pid).or_else(own)
         };
@@ -92,7 +92,7 @@ impl RunRecorder {
         self.history.retain(|name| config.components.iter().any(|known| known.name == *name));
     }
 
-    /// Waits for the next inquiry to end, and processes its result. Cancel safe.
+    /// Waits for the next inquiry to end, and processes its result. Cancel-safe.
     pub(crate) async fn learn(&mut self) {
         let Some(ended) = self.inquiries.join_next_with_id().await else {
             return std::future::pending().await;

@@ -1,4 +1,4 @@
-//! How processes ended, as the kernel's events tell it, whoever their parent is.
+//! Exit statuses of processes from the kernel's events, independent of their parents.
 
 use std::collections::VecDeque;
 use std::os::unix::process::ExitStatusExt as _;
@@ -9,8 +9,8 @@ use rta_shared::config::SuccessExitStatus;
 use rta_shared::down_cause::DownKind;
 use tokio::sync::watch;
 
-/// Maximum number of kept records. Far fewer than there are PIDs: where the ends of all processes are recorded, no record
-/// is of an earlier process with the same PID.
+/// Maximum number of kept records. Far fewer than there are PIDs: if the ends of all processes are recorded,
+/// no record belongs to an earlier process with the same PID.
 const KEPT: usize = 4096;
 
 /// Exit statuses of the processes that ended last on the host; clones share them.
@@ -28,7 +28,7 @@ struct ExitLog {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ExitRecord {
     pub(crate) status: ExitStatus,
-    /// Greater for one that ended later.
+    /// Position; greater for a process that ended later.
     pub(crate) order: u64,
 }
 
@@ -38,7 +38,7 @@ impl ExitStatuses {
         Self(Arc::new(watch::Sender::new(ExitLog::default())))
     }
 
-    /// Records that the process `pid` ended with `status`, as wait(2) tells it.
+    /// Records that the process `pid` ended with `status`, in the form of wait(2).
     pub(crate) fn note(&self, pid: u32, status: i32) {
         self.0.send_modify(|statuses| {
             if statuses.kept.len() >= KEPT {
@@ -50,8 +50,8 @@ impl ExitStatuses {
         });
     }
 
-    /// Drops the record of an earlier process that had the PID `pid`. Where only ends of matched processes are recorded, a
-    /// record may be older than the PID's next use.
+    /// Drops the record of an earlier process that had the PID `pid`. If only ends of matched processes are
+    /// recorded, a record may be older than the PID's next use.
     pub(crate) fn forget(&self, pid: u32) {
         self.0.send_if_modified(|log| {
             let before = log.kept.len();
@@ -73,7 +73,7 @@ impl ExitStatuses {
                 return ending.status;
             }
             if statuses.changed().await.is_err() {
-                // The sender is held by this very value.
+                // The sender is held by this value itself.
                 std::future::pending::<()>().await;
             }
         }

@@ -1,4 +1,5 @@
-//! From what is observed of components to why each does not run. Pure: the time and what was seen are given.
+//! Derives from observations of components why each does not run. Pure: the time and the observations are
+//! arguments.
 
 use std::collections::{BTreeMap, HashMap};
 use std::process::ExitStatus;
@@ -17,8 +18,8 @@ use super::exit_statuses::{ExitRecord, kind_of};
 use super::inquiry::{ExitInquiry, InquiryResult};
 use crate::logs::LogPath;
 
-/// Time before the end of the last process within which the end of another may be its cause: workers follow their master,
-/// and a wrapper follows what it wraps.
+/// Time before the end of the last process within which the end of another may be its cause: workers follow
+/// their master, and a wrapper follows the process that it wraps.
 const TOGETHER: Duration = Duration::from_secs(5);
 /// Maximum number of processes remembered for that.
 const GONE: usize = 64;
@@ -30,9 +31,9 @@ const REASON: usize = 300;
 pub(crate) struct RunRecord {
     /// Time at which an agent first watched for it.
     watched_since: Timestamp,
-    /// Its current run; `None` if it did not run when it was last seen.
+    /// Current run; `None` if the component did not run when it was last seen.
     run: Option<RecordedRun>,
-    /// Reason why it does not run; `None` if it does, or never ran.
+    /// Reason why the component does not run; `None` if it runs, or never ran.
     cause: Option<DownCause>,
     /// Its last run, with the processes that matched last; `None` if it runs, or never ran.
     #[serde(default)]
@@ -57,7 +58,7 @@ impl RunRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct RecordedRun {
     boot_id: String,
-    /// The oldest of its processes.
+    /// Oldest process of the run.
     oldest: ProcessId,
     started_at: Option<Timestamp>,
 }
@@ -65,13 +66,13 @@ struct RecordedRun {
 /// Current boot of the host.
 #[derive(Clone, Debug)]
 pub(crate) struct HostBoot {
-    /// `/proc/sys/kernel/random/boot_id`
+    /// Content of `/proc/sys/kernel/random/boot_id`.
     pub(crate) id: String,
     /// Time of the boot; `None` if the host does not report it.
     pub(crate) at: Option<Timestamp>,
 }
 
-/// A start that failed.
+/// Failed start.
 #[derive(Clone, Debug)]
 pub(crate) struct FailedStart {
     reason: String,
@@ -79,7 +80,7 @@ pub(crate) struct FailedStart {
 }
 
 impl FailedStart {
-    /// Creates it from the reason and the last lines of the log, which are safe to show.
+    /// Creates the failed start from the reason and the last lines of the log, which are safe to show.
     pub(crate) fn new(reason: &str, log: &[String]) -> Self {
         Self {
             reason: cut(&printable(reason), REASON).into_owned(),
@@ -88,11 +89,11 @@ impl FailedStart {
     }
 }
 
-/// One component as it is seen at one moment.
+/// Observation of one component at one moment.
 pub(crate) struct ComponentObservation<'a> {
     pub(crate) component: &'a HostComponent,
     pub(crate) processes: &'a [Process],
-    /// Action under way on it.
+    /// Action that is running on the component.
     pub(crate) hold: Option<&'a Hold>,
     /// Returns the exit record of a process, if it is known.
     pub(crate) ending: &'a dyn Fn(u32) -> Option<ExitRecord>,
@@ -112,11 +113,11 @@ pub(crate) struct RunHistory {
 /// State of a component that only this agent needs.
 #[derive(Debug, Default)]
 struct LiveState {
-    /// Processes when it was last seen, the oldest first.
+    /// Processes when the component was last seen, the oldest first.
     processes: Vec<ProcessId>,
     /// Processes that were gone by then, with the time at which that was noticed.
     gone: Vec<(ProcessId, Timestamp)>,
-    /// Process whose end is the reason why it is down.
+    /// Process whose end is the reason why the component is down.
     ended: Option<ProcessId>,
 }
 
@@ -153,8 +154,8 @@ impl RunHistory {
         inquiry
     }
 
-    /// Processes the result of the inquiry about the process `id` of `component`. It is dropped if that process is no longer
-    /// the reason why the component is down.
+    /// Processes the result of the inquiry about the process `id` of `component`. Drops the result if that
+    /// process is no longer the reason why the component is down.
     pub(crate) fn learn(&mut self, component: &Name, id: ProcessId, answer: InquiryResult) {
         if self.live.get(component).is_none_or(|live| live.ended != Some(id)) {
             return;
@@ -162,7 +163,7 @@ impl RunHistory {
         let Some(cause) = self.records.get_mut(component).and_then(|record| record.cause.as_mut()) else {
             return;
         };
-        // Whoever stopped it is the better reason.
+        // The action that stopped the component is the better reason.
         if matches!(cause.kind, DownKind::Stopped { .. }) {
             return;
         }
@@ -174,7 +175,8 @@ impl RunHistory {
         self.is_changed |= *cause != before;
     }
 
-    /// Records that a start of `component` failed at `now`. This says more than how its processes ended.
+    /// Records that a start of `component` failed at `now`. The failure is more informative than how its
+    /// processes ended.
     pub(crate) fn start_failed(&mut self, component: &Name, failed: FailedStart, now: Timestamp) {
         let Some(record) = self.records.get_mut(component) else { return };
         let FailedStart { reason, last_log_line } = failed;
@@ -183,7 +185,8 @@ impl RunHistory {
         self.is_changed = true;
     }
 
-    /// Returns the reason why `component`, which is stopped, does not run; `None` before its first observation.
+    /// Returns the reason why `component`, which is stopped, does not run; `None` before its first
+    /// observation.
     pub(crate) fn cause(&self, component: &Name) -> Option<DownCause> {
         let record = self.records.get(component)?;
         let never = || DownCause { at: record.watched_since, kind: DownKind::NeverSeen, last_log_line: None };
@@ -213,14 +216,14 @@ impl RunHistory {
         &self.records
     }
 
-    /// Returns whether the records have changed since the last call.
+    /// Returns true if the records have changed since the last call.
     pub(crate) fn take_change(&mut self) -> bool {
         std::mem::take(&mut self.is_changed)
     }
 }
 
 impl LiveState {
-    /// Moves its processes for which `is_gone` is true to the gone ones, and drops old ones of these.
+    /// Moves the processes for which `is_gone` is true to the gone ones, and drops old ones of these.
     fn note_gone(&mut self, is_gone: impl Fn(&ProcessId) -> bool, now: Timestamp) {
         let since = now.checked_sub(TOGETHER).unwrap_or(now);
         self.gone.retain(|(_, at)| *at >= since);
@@ -278,7 +281,7 @@ fn ended(
     let mut known: Vec<(ProcessId, ExitRecord)> =
         live.gone.drain(..).filter_map(|(id, _)| Some((id, (seen.ending)(id.pid)?))).collect();
     known.sort_by_key(|(id, ending)| (ending.order, id.start_ticks));
-    // The first that failed is why the others ended.
+    // The first process that failed is the reason why the others ended.
     let first = known.iter().find(|(_, ending)| !success.is_clean(ending.status)).or(known.last());
     let (id, status) = first.map_or((run.oldest, None), |(id, ending)| (*id, Some(ending.status)));
     live.ended = Some(id);
@@ -318,7 +321,7 @@ fn stays_down(
     }
     let (cause, id) = (record.cause.as_mut()?, live.ended?);
     if let Some(hold) = stop(seen).filter(|hold| hold.since <= cause.at) {
-        // The agent itself was restarted in the middle of that stop.
+        // The agent itself was restarted during that stop.
         cause.kind = DownKind::Stopped { by: hold.by.clone() };
         cause.last_log_line = None;
         return None;
@@ -328,7 +331,7 @@ fn stays_down(
     None
 }
 
-/// Returns the action that stops it, if there is one.
+/// Returns the action that stops the component, if there is one.
 fn stop<'a>(seen: &ComponentObservation<'a>) -> Option<&'a Hold> {
     seen.hold.filter(|hold| matches!(hold.kind, ActionKind::Stop | ActionKind::Restart))
 }

@@ -1,5 +1,5 @@
-//! What is asked after the end of a component: how its process ended, where that was not told at once, the last line of its
-//! log, and whether the kernel killed it for lack of memory.
+//! Inquiry after the end of a component: the exit status if it was not known at once, the last line of the
+//! log, and whether the kernel killed the process for lack of memory.
 
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -21,16 +21,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// `SIGKILL`, which the kernel sends for lack of memory.
 const KILL: i32 = 9;
 
-/// A process about whose end to inquire.
+/// Process whose end is to be inquired.
 #[derive(Clone, Debug)]
 pub(crate) struct ExitInquiry {
     pub(crate) component: Name,
     pub(crate) id: ProcessId,
-    /// Start time of the run; a log not written since then says nothing about it.
+    /// Start time of the run; a log that was not written since then is unrelated to it.
     pub(crate) started_at: Option<Timestamp>,
     /// Exit status, if it is known already.
     pub(crate) status: Option<ExitStatus>,
-    /// It ended while no agent watched, so that its exit status will not become known.
+    /// True if the process ended while no agent watched, so that its exit status will not become known.
     pub(crate) is_unwatched: bool,
     pub(crate) success: SuccessExitStatus,
     pub(crate) log: Option<LogPath>,
@@ -44,7 +44,7 @@ pub(crate) struct InquiryResult {
     pub(crate) last_log_line: Option<String>,
 }
 
-/// Returns whether the process still exists, and only stopped matching.
+/// Returns true if the process still exists, and only stopped matching.
 async fn is_there(id: ProcessId) -> bool {
     // Off the runtime: a read of /proc may hang.
     let look = move || {
@@ -54,7 +54,7 @@ async fn is_there(id: ProcessId) -> bool {
     tokio::task::spawn_blocking(look).await.unwrap_or(false)
 }
 
-/// Collects what can be known about an end.
+/// Collects the available information on an end.
 pub(crate) async fn inquire(inquiry: ExitInquiry, exits: Exits, statuses: ExitStatuses) -> InquiryResult {
     let ExitInquiry { component, id, started_at, status, is_unwatched, success, log } = inquiry;
     if status.is_none() && is_there(id).await {

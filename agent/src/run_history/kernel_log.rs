@@ -1,5 +1,6 @@
-//! Which processes the kernel killed for lack of memory, by its own log (/dev/kmsg). What cannot be read is not known:
-//! the agent may run as a user who may not, or see other PIDs than the kernel's log has.
+//! Finds processes that the kernel killed for lack of memory in its log (/dev/kmsg). An unreadable log counts
+//! as no evidence: the agent may lack the permission, or be in a PID namespace whose PIDs differ from those
+//! in the log.
 
 use std::os::unix::fs::MetadataExt as _;
 
@@ -7,16 +8,16 @@ use rta_shared::process::ProcessId;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, read};
 
-/// `PROC_PID_INIT_INO` (linux/proc_ns.h): the inode of the PID namespace whose PIDs the kernel's log has.
+/// `PROC_PID_INIT_INO` (linux/proc_ns.h): inode of the PID namespace whose PIDs the kernel's log contains.
 const FIRST_NAMESPACE: u64 = 0xEFFF_FFFC;
-/// The longest record that the kernel gives (`PRINTK_MESSAGE_MAX`), with its prefix.
+/// Maximum length of a kernel record (`PRINTK_MESSAGE_MAX`), with its prefix.
 const RECORD: usize = 8192;
 /// Maximum number of records read, more than the log holds by default.
 const RECORDS: usize = 65_536;
 /// Tolerated difference between the clocks of the log and of process starts.
 const SLACK_MICROS: u64 = 60_000_000;
 
-/// Returns whether the kernel killed this process for lack of memory. Blocking, but reads no disk.
+/// Returns true if the kernel killed this process for lack of memory. Blocking, but reads no disk.
 pub(super) fn killed_for_lack_of_memory(id: ProcessId) -> bool {
     let is_first = std::fs::metadata("/proc/self/ns/pid").is_ok_and(|file| file.ino() == FIRST_NAMESPACE);
     if !is_first || !has_killed_any() {
@@ -37,12 +38,12 @@ pub(super) fn killed_for_lack_of_memory(id: ProcessId) -> bool {
             Ok(0) | Err(Errno::AGAIN) => return false,
             Ok(length) => {
                 let victim = record.get(..length).and_then(victim);
-                // An older one is of an earlier process of the same PID.
+                // An older record belongs to an earlier process with the same PID.
                 if victim.is_some_and(|(pid, at)| pid == id.pid && at + SLACK_MICROS >= started_micros) {
                     return true;
                 }
             }
-            // It was overwritten while it was read; the next one follows.
+            // The record was overwritten while it was read; the next one follows.
             Err(Errno::PIPE | Errno::INTR) => {}
             Err(_) => return false,
         }
@@ -50,14 +51,15 @@ pub(super) fn killed_for_lack_of_memory(id: ProcessId) -> bool {
     false
 }
 
-/// Returns whether the kernel killed any process since the boot; true if it does not count them (before 4.13).
+/// Returns true if the kernel killed any process since the boot, or if it does not count them (before 4.13).
 fn has_killed_any() -> bool {
     let Ok(figures) = std::fs::read_to_string("/proc/vmstat") else { return true };
     let count = figures.lines().find_map(|line| line.strip_prefix("oom_kill "));
     count.is_none_or(|count| count.trim() != "0")
 }
 
-/// Returns the PID of the process that a record says was killed, and the time in microseconds after the boot.
+/// Returns the PID of the process that was killed according to a record, and the time in microseconds after
+/// the boot.
 fn victim(record: &[u8]) -> Option<(u32, u64)> {
     let record = String::from_utf8_lossy(record);
     // linux/Documentation/ABI/testing/dev-kmsg: "level and facility,sequence,microseconds,flags;text"
@@ -65,11 +67,12 @@ fn victim(record: &[u8]) -> Option<(u32, u64)> {
     let mut fields = prefix.split(',');
     let priority: u32 = fields.next()?.parse().ok()?;
     let at: u64 = fields.nth(1)?.parse().ok()?;
-    // Only the kernel's own records have facility 0: a program may write to its log, too.
+    // Only the kernel's own records have facility 0: programs may write to its log too.
     if priority >> 3 != 0 {
         return None;
     }
-    // mm/oom_kill.c: "Out of memory: Killed process 7 (java) ...", "Memory cgroup out of memory: Killed process ..."
+    // mm/oom_kill.c: "Out of memory: Killed process 7 (java) ...", "Memory cgroup out of memory: Killed
+    // process ..."
     let (reason, rest) = text.split_once(": Killed process ")?;
     let digits = rest.split(|character: char| !character.is_ascii_digit()).next()?;
     reason.to_ascii_lowercase().contains("out of memory").then_some((digits.parse().ok()?, at))
@@ -91,7 +94,7 @@ mod tests {
                 Some((7, 5)),
             ),
             ("3,812,5,-;Out of memory (oom_kill_allocating_task): Killed process 7 (app)", Some((7, 5))),
-            // What a program wrote, facility 1.
+            // Written by a program, facility 1.
             ("11,812,5,-;Out of memory: Killed process 7 (app) total-vm:9kB", None),
             ("6,812,5,-;oom_reaper: reaped process 7 (app), now anon-rss:0kB", None),
             ("6,812,5,-;process 7 (: Killed process ) did something", None),

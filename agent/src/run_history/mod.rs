@@ -1,12 +1,12 @@
-//! Run history of the components: whether each runs, or why it does not any more. Kept in the state folder for the next
-//! agent.
+//! Run history of the components: the current run of each, or the reason why it is down. Kept in the state
+//! folder for the next agent.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `history` | from what is observed to why a component is down; pure |
-//! | `exit_statuses` | how processes ended, as the kernel's events tell it |
-//! | `inquiry` | what is asked after an end: its exit status, the log's last line, the kernel's log |
-//! | `kernel_log` | which processes the kernel killed for lack of memory |
+//! | `history` | derives from observations why a component is down; pure |
+//! | `exit_statuses` | exit statuses from the kernel's events |
+//! | `inquiry` | inquiry after an end: its exit status, the log's last line, the kernel's log |
+//! | `kernel_log` | processes that the kernel killed for lack of memory |
 
 mod exit_statuses;
 mod history;

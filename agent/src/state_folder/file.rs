@@ -1,4 +1,4 @@
-//! The file in the state folder: small JSON, replaced whole.
+//! State file of the agent: small JSON, replaced as a whole.
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
@@ -14,51 +14,51 @@ use serde::{Deserialize, Serialize};
 use crate::maintenance::Quiet;
 use crate::run_history::RunRecord;
 
-/// The file's name in its folder.
+/// Name of the file in its folder.
 const FILE: &str = "agent.json";
-/// The version of its form.
+/// Version of the file format.
 const VERSION: u32 = 1;
 
-/// What an agent remembers over its own end.
+/// State that an agent stores for its successors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Remembered {
-    /// An operator's last word on each component.
+    /// Last decision of an operator on each component.
     pub(crate) words: BTreeMap<Name, Word>,
-    /// What ended well by itself, and is not to be started again for that.
+    /// Components that ended cleanly by themselves, and are not to be restarted.
     pub(crate) finished: BTreeMap<Name, Finished>,
-    /// The starts that are under way.
+    /// Running starts.
     pub(crate) begun: BTreeMap<Name, Begun>,
     pub(crate) maintenance: Vec<Quiet>,
-    /// What each component did last.
+    /// Last run or end of each component.
     pub(crate) runs: BTreeMap<Name, RunRecord>,
 }
 
-/// An operator's last word on a component.
+/// Last decision of an operator on a component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Word {
     pub(crate) wish: Wish,
     pub(crate) by: Requester,
-    /// By the host's clock.
+    /// Time by the host's clock.
     pub(crate) at: Timestamp,
 }
 
-/// What an operator wants a component to do.
+/// State that an operator wants for a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Wish {
-    /// They started it.
+    /// Started by an operator.
     Running,
-    /// They stopped it.
+    /// Stopped by an operator.
     Stopped,
 }
 
-/// An end that was well.
+/// Clean end of a component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Finished {
     pub(crate) at: Timestamp,
-    /// The boot it fell in: what a shutdown ended is wanted again after it.
+    /// Boot of the end: a component that a shutdown ended is wanted again after it.
     pub(crate) boot_id: String,
-    /// `with exit status 0`, the only good end that agents before this field knew.
+    /// Cause of the end. The default `with exit status 0` was the only clean end before this field existed.
     #[serde(default = "with_status_0")]
     pub(crate) how: String,
 }
@@ -67,11 +67,11 @@ fn with_status_0() -> String {
     "with exit status 0".to_owned()
 }
 
-/// A start that was begun, and whose end no agent has seen.
+/// Start that was begun, and whose end no agent has seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Begun {
     pub(crate) at: Timestamp,
-    /// The boot it fell in: nothing of it is left after the next one.
+    /// Boot of the start: it is void after the next one.
     pub(crate) boot_id: String,
 }
 
@@ -90,10 +90,11 @@ struct Content {
     runs: BTreeMap<Name, RunRecord>,
 }
 
-/// What the folder holds; nothing where it has no file yet.
+/// Loads the state from the folder; empty if the file does not exist yet.
 ///
 /// # Errors
-/// Why that is not known, as a sentence. The file is left as it is: somebody may mend it.
+/// Returns an error, with a sentence, if the file cannot be read. The file is left unchanged, so that it can
+/// be repaired.
 pub(crate) fn load(folder: &Path) -> Result<Remembered, String> {
     let path = folder.join(FILE);
     let told = |error: &dyn std::fmt::Display| format!("{} cannot be read: {error}", path.display());
@@ -115,17 +116,18 @@ pub(crate) fn load(folder: &Path) -> Result<Remembered, String> {
     }
 }
 
-/// Replaces the file whole: a reader, and an agent that begins after a crash, finds the old or the new one.
+/// Replaces the file atomically: a reader, or an agent that starts after a crash, finds the old or the new
+/// one.
 ///
 /// # Errors
-/// What prevents it, as a sentence; the old one stays.
+/// Returns an error, with a sentence, if the file cannot be written; the old one stays.
 pub(crate) fn store(folder: &Path, remembered: &Remembered) -> Result<(), String> {
     let path = folder.join(FILE);
     let Remembered { words, finished, begun, maintenance, runs } = remembered.clone();
     let content = Content { version: VERSION, words, finished, begun, maintenance, runs };
     let replace = || -> std::io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        // One agent has the folder, so that one name is enough, and nothing is left over after a crash.
+        // Only one agent uses the folder, so one name is sufficient, and a crash leaves at most that file.
         let new: PathBuf = folder.join(format!("{FILE}.new"));
         // Operators' names and lines of logs are nobody else's.
         let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;

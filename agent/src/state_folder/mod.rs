@@ -1,4 +1,5 @@
-//! What the agent remembers over its own end: the operators' last words, maintenance, and why components are down.
+//! State that outlives the agent: the operators' decisions, maintenance, and the reasons why components are
+//! down.
 
 mod file;
 
@@ -17,21 +18,21 @@ pub(crate) use self::file::{Begun, Finished, Remembered, Wish, Word};
 use crate::maintenance::Quiet;
 use crate::run_history::RunRecord;
 
-/// How long is waited for the disk before what was remembered is answered for.
+/// Time limit for the disk before an action is reported without confirmation of its storage.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// From one failed writing to the next attempt.
+/// Pause between a failed write and the next attempt.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// What the agent remembers; clones share it. It is kept in the state folder where there is one.
+/// State of the agent; clones share it. Stored in the state folder if there is one.
 #[derive(Clone)]
 pub(crate) struct Memory {
     held: Arc<watch::Sender<Held>>,
     written: watch::Receiver<Written>,
-    /// Why what there is to remember cannot be read.
+    /// Reason why the stored state cannot be read.
     blind: Option<String>,
 }
 
-/// Up to which change it was written, or could not be, and then why.
+/// Number of the last change that was written or failed, with the reason of a failure.
 #[derive(Clone, Debug, Default)]
 struct Written {
     changes: u64,
@@ -41,13 +42,13 @@ struct Written {
 #[derive(Clone, Default)]
 struct Held {
     remembered: Remembered,
-    /// How many changes there have been.
+    /// Number of changes so far.
     changes: u64,
 }
 
 impl Memory {
-    /// What stands in `folder`, and the task that keeps it there; `None`: nothing outlives the agent. Where it
-    /// cannot be read nothing is known, which the log says.
+    /// Loads the state from `folder`, and returns the task that stores it there; `None`: nothing outlives the
+    /// agent. If the file cannot be read, the state is unknown, which is logged.
     pub(crate) fn open(
         folder: Option<PathBuf>,
         impairments: ImpairmentList,
@@ -64,7 +65,7 @@ impl Memory {
                      rta-agent is restarted with a file that can be read"
                 );
                 impairments.set(ImpairedPart::State, Some(message));
-                // It is not written over: somebody may still mend it.
+                // The file is not overwritten, so that it can be repaired.
                 folder = None;
                 blind = Some(error);
                 Remembered::default()
@@ -76,17 +77,17 @@ impl Memory {
         (Self { held: Arc::new(held), written, blind }, task)
     }
 
-    /// What is remembered, whenever it changes.
+    /// Returns a reader of the state that is notified on every change.
     pub(crate) fn changes(&self) -> Changes {
         Changes(self.held.subscribe())
     }
 
-    /// Whether there is something to remember that cannot be read.
+    /// Returns true if there is a stored state that cannot be read.
     pub(crate) fn is_blind(&self) -> bool {
         self.blind.is_some()
     }
 
-    /// Notes that a start of `component` begins in this boot.
+    /// Records that a start of `component` begins in this boot.
     pub(crate) fn begins(&self, component: &Name, boot_id: &str) {
         let begun = Begun { at: Timestamp::now(), boot_id: boot_id.to_owned() };
         self.change(|remembered| {
@@ -95,12 +96,12 @@ impl Memory {
         });
     }
 
-    /// Notes that its start has ended, well or not.
+    /// Records that the start of `component` has ended, successful or not.
     pub(crate) fn ended(&self, component: &Name) {
         self.change(|remembered| remembered.begun.remove(component).is_some());
     }
 
-    /// Notes that an operator has asked for `kind` on `component`.
+    /// Records that an operator has requested `kind` on `component`.
     pub(crate) fn hear(&self, component: &Name, kind: ActionKind, by: &Requester) {
         let wish = match kind {
             ActionKind::Start | ActionKind::Restart => Wish::Running,
@@ -114,7 +115,7 @@ impl Memory {
         });
     }
 
-    /// Notes whether `component` has ended well and is not to be started again for that.
+    /// Records the clean end of `component` after which it is not to be restarted; `None` removes it.
     pub(crate) fn finished(&self, component: &Name, finished: Option<&Finished>) {
         self.change(|remembered| match finished {
             Some(finished) if remembered.finished.get(component) == Some(finished) => false,
@@ -126,7 +127,7 @@ impl Memory {
         });
     }
 
-    /// Replaces all that is known of maintenance.
+    /// Replaces the maintenance windows.
     pub(crate) fn set_maintenance(&self, maintenance: Vec<Quiet>) {
         self.change(|remembered| {
             let is_news = remembered.maintenance != maintenance;
@@ -135,7 +136,7 @@ impl Memory {
         });
     }
 
-    /// Replaces all that is known of what components did last.
+    /// Replaces the run records.
     pub(crate) fn set_runs(&self, runs: &BTreeMap<Name, RunRecord>) {
         self.change(|remembered| {
             let is_news = remembered.runs != *runs;
@@ -144,11 +145,12 @@ impl Memory {
         });
     }
 
-    /// Waits until what was noted before is on the disk; not longer than a second, since a disk that hangs must
-    /// not hold up an answer.
+    /// Waits until all earlier changes are on the disk; at most a second, since a disk that hangs must not
+    /// delay an answer.
     ///
     /// # Errors
-    /// Returns why it is not on the disk; it is tried again. Without a state folder nothing is to be there.
+    /// Returns an error with the reason why they are not on the disk; the write is repeated. Without a state
+    /// folder it always succeeds.
     pub(crate) async fn settled(&self) -> Result<(), String> {
         if let Some(reason) = &self.blind {
             return Err(reason.clone());
@@ -173,22 +175,22 @@ impl Memory {
     }
 }
 
-/// A reader of what is remembered.
+/// Reader of the state.
 pub(crate) struct Changes(watch::Receiver<Held>);
 
 impl Changes {
-    /// What is remembered now; what has changed until now is no news any more.
+    /// Returns the current state, and marks it as seen.
     pub(crate) fn read(&mut self) -> Remembered {
         self.0.borrow_and_update().remembered.clone()
     }
 
-    /// Waits for a change after the last reading. False where there will be none.
+    /// Waits for a change after the last [`Changes::read`]. Returns false if there will be none.
     pub(crate) async fn changed(&mut self) -> bool {
         self.0.changed().await.is_ok()
     }
 }
 
-/// Writes what is remembered into `folder` after each change, and again where that failed.
+/// Writes the state into `folder` after each change, and again after a failure.
 async fn keep(
     folder: Option<PathBuf>,
     mut held: watch::Receiver<Held>,

@@ -22,7 +22,7 @@ fn boot(id: &str) -> HostBoot {
     HostBoot { id: id.to_owned(), at: Some(time(5)) }
 }
 
-// wait(2): the exit status stands in the second byte, the signal in the first.
+// wait(2): the exit status is in the second byte, the signal in the first.
 fn exit(code: i32) -> ExitStatus {
     ExitStatus::from_raw(code << 8)
 }
@@ -55,7 +55,7 @@ impl World {
         }
     }
 
-    /// It is seen with these processes a second later.
+    /// Observes the component with these processes a second later.
     fn see(&mut self, pids: &[u32]) -> Option<ExitInquiry> {
         self.now = time(self.now.as_second() + 1);
         let process = |pid: &u32| Process {
@@ -74,7 +74,7 @@ impl World {
         self.history.observe(&observation, self.now)
     }
 
-    /// The process `pid` ends, after all others that did.
+    /// Ends the process `pid`, after all others that have ended.
     fn ends(&mut self, pid: u32, status: ExitStatus) {
         let order = self.endings.len() as u64;
         self.endings.insert(pid, ExitRecord { status, order });
@@ -84,7 +84,7 @@ impl World {
         self.hold = Some(Hold { kind, by: ann(), since: self.now });
     }
 
-    /// An agent that goes on with what this one kept, as it is after it was stored and read.
+    /// Replaces the agent by one that continues with the stored records, serialised and parsed.
     fn next_agent(&mut self, boot_id: &str) {
         let stored = serde_json::to_string(self.history.records()).unwrap();
         self.history = RunHistory::new(serde_json::from_str(&stored).unwrap(), boot(boot_id));
@@ -132,7 +132,7 @@ fn exit_is_told_with_its_time_and_known_to_the_next_agent() {
     world.next_agent("b");
     assert!(world.see(&[]).is_none());
     assert_eq!(world.cause(), DownCause { last_log_line: Some("bye".to_owned()), ..expected });
-    // Over a reboot too: that it did not run before it is what counts.
+    // Across a reboot too: what counts is that the component did not run before it.
     world.next_agent("c");
     world.see(&[]);
     assert!(matches!(world.cause().kind, DownKind::Exited { status: 7, .. }));
@@ -176,7 +176,7 @@ fn answer_that_comes_too_late_changes_nothing() {
 #[test]
 fn first_process_that_failed_is_why_the_others_ended() {
     let killed = |world: &World| matches!(world.cause().kind, DownKind::Killed { signal: 9, .. });
-    // A master, and its workers that end with it, noticed one after the other.
+    // A master and workers that end with it, noticed one after the other.
     let mut world = World::new();
     world.see(&[7, 8, 9]);
     world.ends(7, ExitStatus::from_raw(9));
@@ -186,14 +186,14 @@ fn first_process_that_failed_is_why_the_others_ended() {
     assert_eq!(world.see(&[]).unwrap().id.pid, 7);
     assert!(killed(&world));
 
-    // A wrapper that ends after what it wraps, noticed together.
+    // A wrapper that ends after the process that it wraps, noticed together.
     world.see(&[17, 18]);
     world.ends(18, ExitStatus::from_raw(9));
     world.ends(17, exit(137));
     assert_eq!(world.see(&[]).unwrap().id.pid, 18);
     assert!(killed(&world));
 
-    // A launcher that has done its work, and what it launched.
+    // A launcher that has done its work, and the process that it launched.
     world.see(&[27, 28]);
     world.ends(27, exit(0));
     world.see(&[28]);
@@ -201,7 +201,7 @@ fn first_process_that_failed_is_why_the_others_ended() {
     world.see(&[]);
     assert_eq!(world.cause().kind, DownKind::Exited { status: 3, is_clean: false });
 
-    // What failed long before has nothing to do with it.
+    // A failure long before is unrelated.
     world.see(&[37, 38]);
     world.ends(37, exit(1));
     world.see(&[38]);
@@ -232,7 +232,7 @@ fn stop_tells_who_asked_for_it_also_where_the_agent_was_restarted_meanwhile() {
     world.see(&[]);
     assert_eq!(world.cause().kind, stopped);
 
-    // A stop of what had ended before is not why it is down.
+    // A stop of a component that had ended before is not the reason why it is down.
     world.hold = None;
     world.see(&[9]);
     world.ends(9, exit(1));
