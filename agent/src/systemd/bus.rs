@@ -1,4 +1,4 @@
-//! The client of systemd on the system bus.
+//! Client of systemd on the system bus.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,16 +15,16 @@ const NAME: &str = "org.freedesktop.systemd1";
 const PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
-/// What systemd answers at once takes this long only if it hangs.
+/// Time limit for calls that systemd answers at once unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The client; clones share its connection. It connects when it is first needed, and anew after a loss.
+/// Client of systemd; clones share its connection. It connects on first use, and again after a loss.
 #[derive(Clone, Default)]
 pub(crate) struct Systemd {
     held: Arc<Mutex<Option<Connection>>>,
 }
 
-/// What is asked of a unit.
+/// Operation on a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
     Start,
@@ -41,7 +41,7 @@ impl Verb {
         }
     }
 
-    /// `start`
+    /// Returns the operation in lower case, such as `start`.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Start => "start",
@@ -51,17 +51,17 @@ impl Verb {
     }
 }
 
-/// What systemd was asked for and is doing.
+/// Running job of systemd.
 pub(crate) struct Job {
     path: OwnedObjectPath,
     removed: MessageStream,
 }
 
 impl Job {
-    /// How it ended: `done`, `canceled`, `timeout`, `failed`, `dependency`, `skipped` and others.
+    /// Waits for the result: `done`, `canceled`, `timeout`, `failed`, `dependency`, `skipped` and others.
     ///
     /// # Errors
-    /// [`Trouble::Lost`].
+    /// Returns [`Trouble::Lost`] if the connection is lost.
     pub(crate) async fn result(mut self) -> Result<String, Trouble> {
         while let Some(message) = self.removed.next().await {
             let Ok(message) = message else { return Err(Trouble::Lost) };
@@ -78,10 +78,10 @@ impl Job {
 }
 
 impl Systemd {
-    /// Asks for `verb` on `unit`.
+    /// Starts a job for `verb` on `unit`.
     ///
     /// # Errors
-    /// It cannot be asked, or refuses.
+    /// Returns an error if systemd cannot be reached, or refuses.
     pub(crate) async fn ask(&self, verb: Verb, unit: &str) -> Result<Job, Trouble> {
         let told = |error: zbus::Error| Trouble::of(&error, unit);
         let connection = self.connection().await?;
@@ -93,7 +93,7 @@ impl Systemd {
             .member("JobRemoved")
             .build()
             .map_err(told)?;
-        // Before it is asked: a short job is removed before its path is known here.
+        // Subscribed before the call: a short job is removed before its path is known here.
         let removed = MessageStream::for_match_rule(rule, &connection, None).await.map_err(told)?;
         let answer =
             call(&connection, PATH, MANAGER, verb.method(), &(unit, "replace")).await.map_err(told)?;
@@ -101,13 +101,13 @@ impl Systemd {
         Ok(Job { path, removed })
     }
 
-    /// What it says of `unit`.
+    /// Returns the state of `unit`.
     ///
     /// # Errors
-    /// It cannot be asked, or does not know the unit.
+    /// Returns an error if systemd cannot be reached, or does not know the unit.
     pub(crate) async fn standing(&self, unit: &str) -> Result<Standing, Trouble> {
         match self.ask_standing(unit).await {
-            // The bus may have been restarted since it was asked last.
+            // The bus may have been restarted since the last call.
             Err(Trouble::Lost) => self.ask_standing(unit).await,
             told => told,
         }
@@ -123,12 +123,12 @@ impl Systemd {
         let Some((_, _, load, active, sub, _, path, ..)) = found.into_iter().next() else {
             return Err(Trouble::NoUnit(unit.to_owned()));
         };
-        // What is not found and runs all the same has lost its file since.
+        // A unit that is not found but runs has lost its file since.
         if load == "not-found" && matches!(active.as_str(), "inactive" | "failed") {
             return Err(Trouble::NoUnit(unit.to_owned()));
         }
         let mut standing = Standing { active, sub, ..Standing::default() };
-        // Of what runs it says nothing that is not known.
+        // For an active unit the result contains nothing new.
         if let (Some(interface), false) = (interface_of(unit), standing.active == "active") {
             let text = |value: &Variant<'_>| match value {
                 Variant::Str(text) => Some(text.to_string()),
@@ -151,7 +151,7 @@ impl Systemd {
         Ok(standing)
     }
 
-    /// The connection, made anew where there is none that is open.
+    /// Returns the connection; connects if there is none that is open.
     async fn connection(&self) -> Result<Connection, Trouble> {
         let held = || self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(connection) = held().as_ref().filter(|connection| !connection.is_closed()) {
@@ -165,17 +165,17 @@ impl Systemd {
                 return Err(Trouble::NoBus(format!("no answer within {} s", PATIENCE.as_secs())));
             }
         };
-        // Without it systemd tells its jobs' ends to nobody but those who asked.
+        // Without a subscription systemd reports the end of jobs only to the clients that created them.
         let subscribed = call(&connection, PATH, MANAGER, "Subscribe", &()).await;
         subscribed.map_err(|error| Trouble::of(&error, ""))?;
-        // Two that connect at once make two connections, of which one is kept.
+        // Two concurrent callers make two connections, of which one is kept.
         *held() = Some(connection.clone());
         Ok(connection)
     }
 }
 
-/// An entry of ListUnitsByNames: name, description, LoadState, ActiveState, SubState, what it follows, path, and
-/// its job's ID, type and path.
+/// Entry of ListUnitsByNames: name, description, LoadState, ActiveState, SubState, followed unit, path, and
+/// ID, type and path of its job.
 type Listed = (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
 
 async fn call<B: serde::Serialize + zbus::DynamicType>(
@@ -188,7 +188,7 @@ async fn call<B: serde::Serialize + zbus::DynamicType>(
     connection.call_method(Some(NAME), path, Some(interface), method, body).await
 }
 
-/// A property; `None` where the unit has none of that name.
+/// Returns a property; `None` if the unit has none of that name.
 async fn property(
     connection: &Connection,
     path: &OwnedObjectPath,
@@ -210,7 +210,7 @@ async fn property(
     }
 }
 
-/// The interface on which a unit of this type tells its Result, if its type has one.
+/// Returns the D-Bus interface with the Result property of this type of unit, if it has one.
 fn interface_of(unit: &str) -> Option<&'static str> {
     Some(match unit.rsplit_once('.')?.1 {
         "service" => "org.freedesktop.systemd1.Service",

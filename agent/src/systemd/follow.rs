@@ -1,4 +1,4 @@
-//! Following the units of the components that systemd starts.
+//! Polls the units of the components that systemd starts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use tokio::sync::{Notify, watch};
 
 use super::bus::Systemd;
 
-/// From one look at the units to the next.
+/// Interval between two queries of the units.
 const PACE: Duration = Duration::from_secs(2);
 
-/// What systemd says of each component's unit.
+/// Status of each component's unit.
 pub(crate) type Units = HashMap<Name, UnitReport>;
 
-/// Publishes what systemd says of the units of `config`, every two seconds and when it is nudged; does nothing
-/// as long as no component has a unit. Ends with the configuration's owner.
+/// Publishes the status of the units of `config`, every two seconds and on `nudge`; does nothing as long as
+/// no component has a unit. Ends with the configuration's owner.
 pub(crate) async fn follow(
     systemd: Systemd,
     mut config: watch::Receiver<Arc<HostConfig>>,
@@ -63,7 +63,7 @@ fn units(config: &HostConfig) -> Vec<(Name, String)> {
         .collect()
 }
 
-/// The report on a unit of which nothing is known.
+/// Returns the report on a unit whose status is unknown.
 fn unknown(unit: &str, error: String) -> UnitReport {
     UnitReport {
         name: unit.to_owned(),
@@ -74,7 +74,7 @@ fn unknown(unit: &str, error: String) -> UnitReport {
     }
 }
 
-/// One line for each trouble that is new.
+/// Logs one line for each new error.
 fn log_troubles(before: &Units, after: &Units) {
     for (component, unit) in after {
         let old = before.get(component).and_then(|old| old.error.as_ref());

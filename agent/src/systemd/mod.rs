@@ -1,4 +1,4 @@
-//! systemd's units, asked for over the system bus (org.freedesktop.systemd1(5)).
+//! Access to systemd's units over the system bus (org.freedesktop.systemd1(5)).
 
 mod bus;
 mod follow;

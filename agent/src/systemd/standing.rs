@@ -1,33 +1,34 @@
-//! What systemd says of a unit, and how that is told.
+//! Status of a systemd unit, and its description.
 
 use rta_shared::unit::UnitReport;
 
-/// What systemd says of a unit that it knows.
+/// Status of a unit that systemd knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
-    /// ActiveState
+    /// Property ActiveState.
     pub(crate) active: String,
-    /// SubState
+    /// Property SubState.
     pub(crate) sub: String,
-    /// Result; empty where the unit's type has none.
+    /// Property Result; empty if the unit's type has none.
     pub(crate) result: String,
-    /// ExecMainCode and ExecMainStatus of a service: how its main process ended, in waitid(2)'s terms; 0 before.
+    /// Properties ExecMainCode and ExecMainStatus of a service: the end of its main process, in terms of
+    /// waitid(2); 0 before.
     pub(crate) main_code: i32,
     pub(crate) main_status: i32,
 }
 
 impl Standing {
-    /// Nothing of the unit runs, and nothing is about to.
+    /// Returns true if nothing of the unit runs, and nothing is about to.
     pub(crate) fn is_idle(&self) -> bool {
         matches!(self.active.as_str(), "inactive" | "failed")
     }
 
-    /// It runs, or has run to its end and remains.
+    /// Returns true if the unit runs, or has run to its end and remains active.
     pub(crate) fn is_active(&self) -> bool {
         self.active == "active"
     }
 
-    /// `failed: exit-code, status 1`, or `inactive (dead)`.
+    /// Formats the status, such as `failed: exit-code, status 1` or `inactive (dead)`.
     pub(crate) fn sentence(&self) -> String {
         if self.active != "failed" {
             return format!("{} ({})", self.active, self.sub);
@@ -37,7 +38,7 @@ impl Standing {
             sentence.push_str(": ");
             sentence.push_str(&self.result);
         }
-        // The codes of siginfo(5): CLD_EXITED, CLD_KILLED, CLD_DUMPED.
+        // Codes of siginfo(5): CLD_EXITED, CLD_KILLED, CLD_DUMPED.
         match self.main_code {
             1 => sentence.push_str(&format!(", status {}", self.main_status)),
             2 | 3 => sentence.push_str(&format!(", signal {}", self.main_status)),
@@ -46,7 +47,7 @@ impl Standing {
         sentence
     }
 
-    /// The same for the report.
+    /// Converts the status for the report.
     pub(crate) fn report(self, unit: &str) -> UnitReport {
         UnitReport {
             name: unit.to_owned(),
@@ -58,7 +59,7 @@ impl Standing {
     }
 }
 
-/// Why a job did not end with "done", as a sentence.
+/// Returns the reason why a job did not end with "done", as a sentence.
 pub(crate) fn undone(result: &str, verb: &str, unit: &str, standing: &Standing) -> String {
     match result {
         "canceled" => format!("systemd: the {verb} of {unit} was canceled: something else asked otherwise"),

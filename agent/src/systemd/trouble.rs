@@ -1,28 +1,28 @@
-//! Why systemd did not do what it was asked.
+//! Errors of calls to systemd.
 
 use std::fmt;
 
 use rta_shared::text::printable;
 
-/// Why systemd could not be asked, or refused.
+/// Reason why systemd could not be reached, or refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
     /// There is no system bus, or none that answers.
     NoBus(String),
-    /// Nobody answers to systemd's name on the bus.
+    /// No service on the bus has systemd's name.
     NoSystemd(String),
-    /// It was there, and is gone.
+    /// The connection was lost.
     Lost,
     /// systemd knows no unit of this name.
     NoUnit(String),
-    /// The agent has not the right.
+    /// The agent lacks the permission.
     Denied(String),
-    /// Anything else, in systemd's words.
+    /// Any other error, in systemd's words.
     Refused(String),
 }
 
 impl Trouble {
-    /// What an error of a call on the unit `unit` means.
+    /// Converts an error of a call on the unit `unit`.
     pub(crate) fn of(error: &zbus::Error, unit: &str) -> Self {
         match error {
             zbus::Error::MethodError(name, text, _) => {
@@ -49,7 +49,7 @@ impl Trouble {
         }
     }
 
-    /// What an error of this D-Bus name means.
+    /// Converts an error with this D-Bus name.
     fn told(name: &str, text: &str, unit: &str) -> Self {
         let text = printable(text).into_owned();
         match name.strip_prefix("org.freedesktop.systemd1.") {
