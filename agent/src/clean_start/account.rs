@@ -1,4 +1,4 @@
-//! The account that a command runs as.
+//! User account that a command runs as.
 
 use std::ffi::{CString, OsString};
 use std::path::PathBuf;
@@ -12,11 +12,11 @@ pub(crate) struct Account {
     pub(super) name: String,
     pub(super) home: PathBuf,
     pub(super) shell: PathBuf,
-    /// `None`: the agent's own rights.
+    /// `None`: the agent's own privileges.
     pub(super) rights: Option<Rights>,
 }
 
-/// Rights that a process takes on before it runs the command.
+/// User and groups that a process switches to before it runs the command.
 #[derive(Clone, Debug)]
 pub(super) struct Rights {
     pub(super) uid: Uid,
@@ -32,7 +32,7 @@ impl Account {
             let uid = Uid::effective();
             match User::from_uid(uid) {
                 Ok(Some(user)) => Self { name: user.name, home: user.dir, shell: user.shell, rights: None },
-                // A number without a name, as in containers.
+                // A user ID without a name, as in containers.
                 Ok(None) | Err(_) => {
                     Self { name: uid.to_string(), home: "/".into(), shell: "/bin/sh".into(), rights: None }
                 }
@@ -41,11 +41,12 @@ impl Account {
         .clone()
     }
 
-    /// Returns the account of `user` with `group` as its group; `None`: the agent's own user, and the user's own
-    /// group. Blocking: names may be looked up over the network.
+    /// Returns the account of `user` with `group` as its group; `None`: the agent's own user, and the user's
+    /// own group. Blocking: names may be looked up over the network.
     ///
     /// # Errors
-    /// A sentence, if there is no such user or group on this host, or the agent may not switch to it.
+    /// Returns an error, with a sentence, if there is no such user or group on this host, or if the agent may
+    /// not switch to it.
     pub(crate) fn find(user: Option<&str>, group: Option<&str>) -> Result<Self, String> {
         let own = Uid::effective();
         let user = match user {
@@ -90,9 +91,9 @@ impl Account {
         Ok(Self { name: user.name, home: user.dir, shell: user.shell, rights })
     }
 
-    /// Returns the variables that every command gets, whatever the agent's own are.
+    /// Returns the variables that every command gets, independent of the agent's own.
     pub(crate) fn environment(&self) -> [(&'static str, OsString); 6] {
-        /// Where programs are looked for; as systemd's (file-hierarchy(7)).
+        /// Search path for programs, as in systemd (file-hierarchy(7)).
         const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
         let language = std::env::var_os("LANG").filter(|language| !language.is_empty());
         [

@@ -1,6 +1,6 @@
-//! Reading files of environment variables, in the syntax of systemd's `EnvironmentFile=` (systemd.exec(5)).
+//! Reads files of environment variables, in the syntax of systemd's `EnvironmentFile=` (systemd.exec(5)).
 //!
-//! What systemd passes over with a warning (a line without `=`, a name that is none, an open quote) is an error
+//! What systemd ignores with a warning (a line without `=`, an invalid name, an unclosed quote) is an error
 //! here: a variable that is silently missing is found much later.
 
 use std::io::{ErrorKind, Read as _};
@@ -10,14 +10,15 @@ use rta_shared::config::EnvironmentFile;
 
 use crate::safe_open::open_to_read;
 
-/// Larger files are taken for mistakes, in bytes.
+/// Maximum size of a file in bytes; a larger one is assumed to be a mistake.
 const LARGEST: u64 = 1 << 20;
 
-/// Reads the variables of `files` for a command that runs as `user` (`None`: the agent's own), in their order. No
-/// file is read that `user` made to stand for another one. Blocking.
+/// Reads the variables of `files` for a command that runs as `user` (`None`: the agent's own), in their
+/// order. Reads no file to which `user` has redirected the path. Blocking.
 ///
 /// # Errors
-/// A sentence with the file and the line; nothing of the content is in it, where secrets are.
+/// Returns an error, with a sentence that names the file and the line but quotes no content, which may be
+/// secret.
 pub(crate) fn read(files: &[EnvironmentFile], user: Option<&str>) -> Result<Vec<(String, String)>, String> {
     let mut variables = Vec::new();
     for EnvironmentFile { path, is_optional } in files {
@@ -43,7 +44,7 @@ fn read_text(path: &Path, user: Option<&str>) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// A character, and what is left behind it.
+/// Remaining characters, with the current line number.
 struct Reader<'t> {
     rest: std::iter::Peekable<std::str::Chars<'t>>,
     line: usize,
@@ -57,7 +58,7 @@ impl Reader<'_> {
     }
 }
 
-/// Returns the variables of a file's `text`, or the line of the first mistake and what it is.
+/// Returns the variables of a file's `text`, or the line and description of the first error.
 fn parse(text: &str) -> Result<Vec<(String, String)>, (usize, String)> {
     let mut reader = Reader { rest: text.chars().peekable(), line: 1 };
     let mut variables = Vec::new();
@@ -71,7 +72,7 @@ fn parse(text: &str) -> Result<Vec<(String, String)>, (usize, String)> {
     Ok(variables)
 }
 
-/// Up to the line's end; a `\` before that makes the next line a part of it.
+/// Skips a comment up to the end of the line; a `\` before that continues the comment on the next line.
 fn skip_comment(reader: &mut Reader<'_>) {
     while let Some(next) = reader.next() {
         match next {
@@ -106,7 +107,7 @@ fn variable(reader: &mut Reader<'_>) -> Result<(String, String), (usize, String)
     }
 }
 
-/// Pieces up to the line's end: quoted ones, and at the end perhaps one without quotes.
+/// Reads a value up to the end of the line: quoted pieces, and possibly an unquoted one at the end.
 fn value(reader: &mut Reader<'_>, line: usize, name: &str) -> Result<String, (usize, String)> {
     let unclosed = || (line, format!("the quote in the value of {name} is not closed"));
     let mut value = String::new();
@@ -149,7 +150,7 @@ fn value(reader: &mut Reader<'_>, line: usize, name: &str) -> Result<String, (us
     }
 }
 
-/// Up to the line's end, without the spaces before it; quotes in it stand for themselves.
+/// Reads an unquoted piece up to the end of the line, without trailing spaces; quotes in it are literal.
 fn unquoted(reader: &mut Reader<'_>) -> String {
     let mut value = String::new();
     // Escaped spaces stay.

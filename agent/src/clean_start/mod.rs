@@ -1,17 +1,17 @@
-//! How every child of the agent starts: with nothing of what the agent itself has.
+//! Clean start of the agent's child processes: nothing of the agent's own state is inherited.
 //!
 //! | of the agent | a child gets |
 //! |---|---|
-//! | environment, with its secrets | `PATH`, `HOME`, `USER`, `LOGNAME`, `SHELL`, `LANG`, and what its rule names |
+//! | environment, with its secrets | `PATH`, `HOME`, `USER`, `LOGNAME`, `SHELL`, `LANG`, and its rule's |
 //! | open descriptors, such as the lock of a cron wrapper | standard input, output and error alone |
-//! | ignored signals, as below nohup(1) and in scripts' background, and blocked ones | none ignored, none blocked |
+//! | ignored signals, as from nohup(1) or a script's background, and blocked ones | none of either |
 //! | umask, priority, score for the OOM killer | 0022, 0 and 0, or what its rule names |
-//! | limits of resources | the same, but for what its rule names |
+//! | resource limits | the same, except those that its rule names |
 //! | working directory | the same, unless its rule names one |
 //!
 //! | module | holds |
 //! |---|---|
-//! | `account` | whom it runs as |
+//! | `account` | user account that a command runs as |
 //! | [`environment_file`] | reading files of variables |
 
 mod account;
@@ -30,21 +30,21 @@ use rustix::process::{
 pub(crate) use self::account::Account;
 use self::account::Rights;
 
-/// The first descriptor beyond standard input, output and error.
+/// First descriptor after standard input, output and error.
 const FIRST: u32 = 3;
-/// The mask of a process whose rule names none.
+/// Default umask, if the rule names none.
 const UMASK: u32 = 0o022;
-/// More descriptors than the kernel lets any process have by default (`fs.nr_open`).
+/// Upper bound of descriptors to close: more than the kernel lets any process have by default (`fs.nr_open`).
 const MOST_DESCRIPTORS: u64 = 1 << 20;
 
-/// What a child does between fork and exec to start clean.
+/// Settings that a child applies between fork and exec.
 #[derive(Clone, Debug)]
 pub(crate) struct CleanStart {
     umask: Mode,
     limits: Vec<(Resource, Rlimit)>,
-    /// `None`: it is 0 already.
+    /// `None`: the priority is 0 already.
     nice: Option<i32>,
-    /// The rule names a priority: a child that cannot have it does not run.
+    /// True if the rule names a priority: a child that cannot get it does not run.
     needs_nice: bool,
     resets_oom_score: bool,
     rights: Option<Rights>,
@@ -54,7 +54,7 @@ impl CleanStart {
     /// Prepares a start as `account` with `settings`.
     ///
     /// # Errors
-    /// A sentence, if the agent may not give a child what `settings` name.
+    /// Returns an error, with a sentence, if the agent may not give a child the named settings.
     pub(crate) fn new(settings: &ProcessSettings, account: &Account) -> Result<Self, String> {
         let is_root = rustix::process::geteuid().is_root();
         if let Some(reason) = settings.limits.iter().find_map(|limit| beyond_reach(limit, is_root)) {
@@ -90,17 +90,18 @@ impl CleanStart {
         }
     }
 
-    /// Leaves behind what is the agent's. For the child between fork and exec: it makes system calls alone, allocates
-    /// nothing and takes no lock. What stays open until the exec is closed by it.
+    /// Resets the state that was inherited from the agent. For the child between fork and exec: makes system
+    /// calls alone, allocates nothing and takes no lock. Descriptors stay open until the exec closes them.
     ///
     /// # Errors
-    /// A limit or a priority cannot be set.
+    /// Returns an error if a limit or a priority cannot be set.
     pub(crate) fn begin(&self) -> io::Result<()> {
         reset_signals();
         close_on_exec();
         umask(self.umask);
         if self.resets_oom_score {
-            // To raise it is everybody's right; where it was raised, to lower it again is none of the child's.
+            // Any process may raise its score. If it was raised, the child may not be allowed to lower it
+            // again.
             let flags = OFlags::WRONLY | OFlags::CLOEXEC;
             if let Ok(file) = rustix::fs::open(c"/proc/self/oom_score_adj", flags, Mode::empty()) {
                 let _ = rustix::io::write(&file, b"0");
@@ -118,10 +119,10 @@ impl CleanStart {
         Ok(())
     }
 
-    /// Takes on the account's rights; the last thing before the exec.
+    /// Switches to the account's user and groups; must be the last step before the exec.
     ///
     /// # Errors
-    /// The agent may not.
+    /// Returns an error if the agent may not switch.
     pub(crate) fn take_on_rights(&self) -> io::Result<()> {
         if let Some(Rights { uid, gid, groups }) = &self.rights {
             nix::unistd::setgroups(groups)?;
@@ -132,7 +133,7 @@ impl CleanStart {
     }
 }
 
-/// Why an agent cannot give this limit.
+/// Returns the reason why the agent cannot set this limit.
 fn beyond_reach(limit: &ResourceLimit, is_root: bool) -> Option<String> {
     let own = getrlimit(as_resource(limit.resource)).maximum;
     let (hard, own_hard) = (limit.hard.unwrap_or(u64::MAX), own.unwrap_or(u64::MAX));
@@ -151,7 +152,7 @@ fn own_nice() -> i32 {
     getpriority_process(None).unwrap_or_default()
 }
 
-/// The highest priority that the agent may give without being root (getrlimit(2), `RLIMIT_NICE`).
+/// Returns the highest priority that the agent may set without being root (getrlimit(2), `RLIMIT_NICE`).
 fn least_nice() -> i32 {
     let limit = getrlimit(Resource::Nice).current.unwrap_or(40).min(40);
     20 - i32::try_from(limit).unwrap_or_default()
@@ -175,20 +176,21 @@ fn as_resource(resource: LimitedResource) -> Resource {
     }
 }
 
-/// Lets every signal do what it does by default, and blocks none: an ignored signal stays ignored over an exec
+/// Resets every signal to its default action, and blocks none: an ignored signal stays ignored over an exec
 /// (execve(2)).
 fn reset_signals() {
-    /// The highest that Linux has (signal(7)).
+    /// Highest signal number of Linux (signal(7)).
     const LAST: libc::c_int = 64;
-    /// The size of the kernel's set of signals (rt_sigaction(2)), in bytes.
+    /// Size of the kernel's set of signals (rt_sigaction(2)), in bytes.
     const SET: usize = 8;
     /// The kernel's `struct sigaction`, of four words on 64-bit machines: SIG_DFL, no flags, an empty mask.
     const DEFAULT: [u64; 4] = [0; 4];
     #[expect(unsafe_code, reason = "the safe interfaces leave real-time signals out")]
     // SAFETY: rt_sigaction(2) and sigprocmask(2) are system calls, and sigemptyset(3) is async-signal-safe
-    // (signal-safety(7)). `DEFAULT` is no shorter than what the kernel reads, and installs no handler. The call is made
-    // without libc, which refuses the signals that it keeps for itself (32 and 33): another program's may be ignored.
-    // For SIGKILL and SIGSTOP it fails without effect. `none` is initialised by sigemptyset before it is read.
+    // (signal-safety(7)). `DEFAULT` is no shorter than what the kernel reads, and installs no handler. The
+    // call bypasses libc, which refuses the signals that it reserves for itself (32 and 33): those may be
+    // ignored by another program. For SIGKILL and SIGSTOP it fails without effect. `none` is initialised by
+    // sigemptyset before it is read.
     unsafe {
         for signal in 1..=LAST {
             let nothing = std::ptr::null_mut::<u64>();
@@ -200,12 +202,13 @@ fn reset_signals() {
     }
 }
 
-/// Has every descriptor beyond the first three closed by the exec. They stay open until then: the standard library
-/// tells through one of them that the exec failed.
+/// Marks every descriptor after the first three as close-on-exec. They stay open until then, since the
+/// standard library reports a failed exec through one of them.
 fn close_on_exec() {
     #[expect(unsafe_code, reason = "no safe interface has close_range")]
-    // SAFETY: close_range(2) with CLOSE_RANGE_CLOEXEC only marks descriptors of this process, and fcntl(2) with
-    // F_SETFD one of them; both are async-signal-safe, and neither closes anything that is still in use.
+    // SAFETY: close_range(2) with CLOSE_RANGE_CLOEXEC only marks descriptors of this process, and fcntl(2)
+    // with F_SETFD one of them; both are async-signal-safe, and neither closes a descriptor that is still in
+    // use.
     unsafe {
         if libc::syscall(libc::SYS_close_range, FIRST, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) == 0 {
             return;

@@ -1,4 +1,4 @@
-//! File access with the rights of another user than the agent's own.
+//! File access with the privileges of another user than the agent's own.
 
 use std::ffi::CString;
 use std::io;
@@ -6,7 +6,7 @@ use std::io;
 use nix::unistd::{User, getgrouplist};
 use rustix::process::{Gid, Uid, getegid, geteuid, getgid, getuid};
 
-/// User and groups whose rights a file is opened with.
+/// User and groups with whose privileges a file is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     /// Name for messages: `user kafka`, or `user 1001` for an ID without an account.
@@ -29,7 +29,8 @@ impl Identity {
         )
     }
 
-    /// Looks up the owner of a file. An ID without an account has no groups. Blocking, as [`Identity::of_name`].
+    /// Looks up the owner of a file. An ID without an account has no groups. Blocking, like
+    /// [`Identity::of_name`].
     ///
     /// # Errors
     /// Returns an error if the lookup fails.
@@ -51,19 +52,19 @@ impl Identity {
         })
     }
 
-    /// Runs `work` with the rights of this user, on a thread of its own.
+    /// Runs `work` with the privileges of this user, on a separate thread.
     ///
-    /// Only the effective IDs of that thread change: Linux keeps credentials per thread (setresuid(2), "C library/kernel
-    /// differences"), and the real and saved IDs stay those of the agent, so that the user can neither signal nor
-    /// trace the thread (kill(2), ptrace(2)).
+    /// Only the effective IDs of that thread change: Linux keeps credentials per thread (setresuid(2), "C
+    /// library/kernel differences"), and the real and saved IDs stay those of the agent, so that the user can
+    /// neither signal nor trace the thread (kill(2), ptrace(2)).
     ///
     /// # Errors
-    /// Returns an error if the IDs cannot be changed, or what `work` returns.
+    /// Returns an error if the IDs cannot be changed, or if `work` fails.
     pub(super) fn run<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         let switched = || {
             rustix::thread::set_thread_groups(&self.groups)?;
             rustix::thread::set_thread_res_gid(getgid(), self.gid, getegid())?;
-            // Last: it takes away the right to change the others.
+            // Last, since it removes the permission to change the others.
             rustix::thread::set_thread_res_uid(getuid(), self.uid, geteuid())?;
             work()
         };

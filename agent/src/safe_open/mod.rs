@@ -1,13 +1,13 @@
-//! Opens files whose folders other users can change, without being led elsewhere.
+//! Opens files in folders that other users can change, without being redirected.
 //!
-//! A component's log often lies in a folder of the component's own user, who could replace the folder or the file by a
-//! link, a pipe or a device. The agent, which may be root, must then neither show people another file of the host nor
-//! write to one.
+//! A component's log often lies in a folder of the component's own user, who could replace the folder or the
+//! file by a link, a pipe or a device. The agent, which may be root, must then neither show another file of
+//! the host nor write to one.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `walk` | from a path to the folder of the file: which links are followed, and with whose rights the rest is opened |
-//! | `identity` | opening with the rights of another user |
+//! | `walk` | resolves a path: which links are followed, and with whose privileges the rest is opened |
+//! | `identity` | opening with the privileges of another user |
 
 mod identity;
 #[cfg(test)]
@@ -27,27 +27,29 @@ use rustix::process::{Gid, Uid, geteuid};
 use self::identity::Identity;
 use self::walk::{PEEK, Reached, descend, is_trusted, refused_link, walk};
 
-/// Flags of every opening: no link is followed, no pipe blocks, no terminal becomes the agent's.
+/// Flags of every open call: follows no link, blocks on no pipe, and makes no terminal the controlling one.
 const FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 /// Mode of files that are created.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
-/// Attempts at opening a file for appending that somebody else creates and removes at the same time.
+/// Number of attempts to open a file for appending that another process creates and removes at the same time.
 const ATTEMPTS: usize = 5;
 /// Device of /dev/null (null(4)).
 const NULL_DEVICE: (u32, u32) = (1, 3);
 
-/// Opens the regular file at the absolute path `path` to read it. `user` is the user that it is expected to belong to;
-/// `None`: the agent's own. Blocking.
+/// Opens the regular file at the absolute path `path` for reading. `user` is the expected owner; `None`: the
+/// agent's own user. Blocking.
 ///
 /// # Errors
-/// Returns an error if the file cannot be opened, is not a regular file, or lies behind a link that is not followed.
+/// Returns an error if the file cannot be opened, is not a regular file, or lies behind a link that is not
+/// followed.
 pub(crate) fn open_to_read(path: &Path, user: Option<&str>) -> io::Result<File> {
     let user = identity(user)?;
     let reached = walk(path, user.as_ref(), false)?;
     let is_exposed = reached.is_exposed;
     reached.open(false, "read", |folder, name, is_own| {
         let found = peek(folder, name)?;
-        // With the agent's own rights, in a folder that others can change: whose file it is decides who may open it.
+        // With the agent's own privileges, in a folder that others can change: the owner of the file
+        // determines who may open it.
         let owner = Uid::from_raw(found.st_uid);
         if is_own && is_exposed && geteuid().is_root() && !is_trusted(owner) {
             let owner = match user.as_ref().filter(|user| user.uid == owner) {
@@ -66,12 +68,13 @@ pub(crate) fn open_to_read(path: &Path, user: Option<&str>) -> io::Result<File> 
     })
 }
 
-/// Opens the file at the absolute path `path` to append to it, and returns it with its length. Missing folders and the
-/// file are created; a new file belongs to `user` (`None`: the agent's own). /dev/null is accepted. Blocking.
+/// Opens the file at the absolute path `path` for appending, and returns it with its length. Missing folders
+/// and the file are created; a new file belongs to `user` (`None`: the agent's own). /dev/null is accepted.
+/// Blocking.
 ///
 /// # Errors
 /// Returns an error if the file cannot be opened or created, is neither a regular file with a single name nor
-/// /dev/null, belongs to somebody else, or lies behind a link that is not followed.
+/// /dev/null, belongs to a different user, or lies behind a link that is not followed.
 pub(crate) fn open_to_append(path: &Path, user: Option<&str>) -> io::Result<(File, u64)> {
     let user = identity(user)?;
     let reached = walk(path, user.as_ref(), true)?;
@@ -91,15 +94,16 @@ pub(crate) fn open_to_append(path: &Path, user: Option<&str>) -> io::Result<(Fil
     })
 }
 
-/// The identity of the user named `name`; `None` for the agent's own, and where the agent cannot change users anyway.
+/// Returns the identity of the user named `name`; `None` for the agent's own user, and if the agent cannot
+/// change users anyway.
 fn identity(name: Option<&str>) -> io::Result<Option<Identity>> {
     let Some(name) = name.filter(|_| geteuid().is_root()) else { return Ok(None) };
     Identity::of_name(name).map(|identity| Some(identity).filter(|identity| identity.uid != geteuid()))
 }
 
 impl Reached {
-    /// Has `open` open the file to `purpose` it; `open` is given the file's folder, its name, and whether the agent's own
-    /// rights are used.
+    /// Opens the file with `open`, which gets the file's folder, its name, and whether the agent's own
+    /// privileges are used. `purpose` is a verb for error messages.
     fn open<T: Send>(
         self,
         create: bool,
@@ -127,7 +131,7 @@ fn peek(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Stat> {
     Ok(rustix::fs::fstat(&entry)?)
 }
 
-/// Opens a regular file, and nothing else: a device may do something as soon as it is opened.
+/// Opens a regular file, and nothing else: merely opening a device may have an effect.
 fn open_regular(folder: BorrowedFd<'_>, name: &OsStr, access: OFlags) -> io::Result<File> {
     match FileType::from_raw_mode(peek(folder, name)?.st_mode) {
         FileType::RegularFile => {}
@@ -152,7 +156,7 @@ fn create(folder: BorrowedFd<'_>, name: &OsStr, owner: Option<&Identity>) -> io:
     Ok(file)
 }
 
-/// Opens the file, which exists, and tells its length.
+/// Opens the existing file, and returns it with its length.
 fn append_to(
     folder: BorrowedFd<'_>,
     name: &OsStr,

@@ -9,9 +9,9 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A user whom every system has.
+/// User that exists on every system.
 const USER: &str = "nobody";
-/// Owner of what belongs to a third party.
+/// Owner of files of a third party.
 const OTHER: u32 = 1;
 
 fn user() -> Identity {
@@ -22,8 +22,8 @@ fn own() -> (u32, u32) {
     (geteuid().as_raw(), rustix::process::getegid().as_raw())
 }
 
-/// A folder that only root can change, with what the tests put there; `None` where the tests do not run as root, and
-/// no other user can be imitated.
+/// Folder that only root can change, with the files of a test; `None` if the tests do not run as root, so
+/// that no other user can be imitated.
 struct Tree(TempDir);
 
 impl Tree {
@@ -69,7 +69,7 @@ impl Tree {
         Ok(content.trim_end().to_owned())
     }
 
-    /// Appends a line; tells the owner of the file.
+    /// Appends a line; returns the owner of the file.
     fn append(&self, name: &str, user: Option<&str>) -> Result<u32, String> {
         let opened = open_to_append(&self.path(name), user);
         let (mut file, length) = opened.map_err(|error| error.to_string())?;
@@ -118,7 +118,7 @@ fn links_that_only_root_can_have_placed_are_followed() {
     assert_eq!(tree.append("var/log/rta/kafka/x.log", Some(USER)), Ok(ids().0));
     assert_eq!(tree.read("var/log/rta/kafka/x.log", Some(USER)).as_deref(), Ok("appended"));
     assert_eq!(fs::metadata(tree.path("data/log/rta/kafka")).unwrap().uid(), own().0);
-    // A link to the file, and an absolute one; links in a circle.
+    // A relative link to the file, and an absolute one; links in a circle.
     let target = tree.path("data/log/rta/kafka/x.log").display().to_string();
     tree.link("var/x.log", &target, own().0);
     assert_eq!(tree.read("var/x.log", None).as_deref(), Ok("appended"));
@@ -127,7 +127,7 @@ fn links_that_only_root_can_have_placed_are_followed() {
     assert_refused(tree.read("var/y.log", None), "symbolic link of another user");
     tree.link("circle", "circle", own().0);
     assert_refused(tree.read("circle/x.log", None), "Too many levels");
-    // The installation is the component's own: what is below is opened as its user.
+    // The component's user owns the installation, so everything below it is opened as that user.
     tree.folder("opt/kafka_2.10", ids(), 0o755);
     tree.link("opt/kafka", "kafka_2.10", own().0);
     for user in [Some(USER), None] {
@@ -158,7 +158,7 @@ fn file_that_the_folders_owner_cannot_open_is_refused() {
 #[test]
 fn folder_that_a_group_can_change_is_used_without_links() {
     let Some(tree) = Tree::new() else { return };
-    // As /var/log of Ubuntu: root's, and a group's that the component's user is not of.
+    // As /var/log of Ubuntu: owned by root, and writable for a group without the component's user.
     tree.folder("log", (0, OTHER), 0o775);
     assert_eq!(tree.append("log/rta/x.log", Some(USER)), Ok(ids().0));
     assert_eq!(fs::metadata(tree.path("log/rta")).unwrap().uid(), 0);
@@ -171,7 +171,8 @@ fn folder_that_a_group_can_change_is_used_without_links() {
     fs::hard_link(tree.path("secret"), tree.path("log/hard.log")).unwrap();
     assert_refused(tree.read("log/hard.log", None), "several names");
     assert_refused(tree.append("log/hard.log", None), "single name");
-    // The component's user is of the group, or in the access control list, whose mask shows as the group's bits.
+    // The component's user is in the group, or in the access control list, whose mask shows as the group's
+    // bits.
     tree.folder("shared", (0, ids().1), 0o775);
     tree.file("shared/root.log", own(), 0o600);
     assert_refused(tree.read("shared/root.log", Some(USER)), "who may not read it");
@@ -194,7 +195,7 @@ fn sticky_folder_keeps_the_entries_of_root() {
         assert_refused(tree.read("tmp/link.log", user), "symbolic link");
         assert_refused(tree.read("tmp/hard.log", user), "several names");
     }
-    // A folder of root's there is root's alone; of the user's, it is not.
+    // There, only root can change a folder of root, but not a folder of the user.
     tree.folder("tmp/rta/real", own(), 0o755);
     tree.folder("tmp/rta", own(), 0o755);
     tree.link("tmp/rta/link", "real", own().0);
@@ -221,7 +222,7 @@ fn only_regular_files_are_opened_and_the_null_device() {
     assert!(read(path("folder")).contains("Is a directory") && append(path("folder")).contains("directory"));
     assert!(read("relative.log".into()).contains("no absolute path"));
     assert!(read(path("missing/x.log")).contains("No such file"));
-    // The text of a link of /proc is a name like any other: none leads to what a process has open.
+    // The target of a link in /proc is treated as a plain name: none leads to a file that a process has open.
     let (_reader, writer) = std::io::pipe().unwrap();
     let own_pipe = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer));
     assert!(read(own_pipe.into()).contains("No such file"));
@@ -232,7 +233,7 @@ fn only_regular_files_are_opened_and_the_null_device() {
 
 #[test]
 fn agent_without_root_follows_no_link_of_others() {
-    // Run with the rights of another user, as an agent that is not root.
+    // Runs with the privileges of another user, as an agent that is not root.
     let Some(tree) = Tree::new() else { return };
     tree.folder("home", (OTHER, OTHER), 0o777);
     tree.file("home/x.log", (OTHER, OTHER), 0o644);

@@ -1,4 +1,4 @@
-//! Resolves a path folder by folder, each held open, and finds out who could have changed it on the way.
+//! Resolves a path folder by folder, each held open, and determines who could have changed it on the way.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -13,21 +13,22 @@ use rustix::process::{Gid, Uid, geteuid};
 
 use super::identity::Identity;
 
-/// Symbolic links that one path may lead through, as in path_resolution(7).
+/// Maximum number of symbolic links on one path, as in path_resolution(7).
 const MOST_LINKS: usize = 40;
 /// Mode of folders that are created.
 const FOLDER_MODE: Mode = Mode::from_raw_mode(0o755);
 
-/// Who can change the entries of a folder, besides root and the agent's own user.
+/// Users that can change the entries of a folder, besides root and the agent's own user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Changers {
-    /// Nobody.
+    /// No other user.
     Nobody,
     /// Everybody can add entries, and only their owners can remove them: the sticky bit of /tmp.
     OwnersOfEntries,
-    /// The members of a group, those of an access control list (its mask shows as the group's bits, acl(5)), or everybody.
+    /// The members of a group, those of an access control list (its mask shows as the group's bits, acl(5)),
+    /// or everybody.
     Others,
-    /// Its owner.
+    /// The owner of the folder.
     Owner(Uid, Gid),
 }
 
@@ -51,25 +52,26 @@ pub(super) fn is_trusted(uid: Uid) -> bool {
     uid.is_root() || uid == geteuid()
 }
 
-/// How far a path was resolved with the agent's own rights.
+/// Result of resolving a path as far as possible with the agent's own privileges.
 #[derive(Debug)]
 pub(super) struct Reached {
-    /// Folder that the rest of the path begins in.
+    /// Folder in which the rest of the path begins.
     pub(super) folder: OwnedFd,
-    /// Names that lead on from there; the last one is the file's.
+    /// Remaining names; the last one is the file's.
     pub(super) rest: Vec<OsString>,
-    /// The rest is opened with the rights of this user; `None`: with the agent's own.
+    /// User with whose privileges the rest is opened; `None`: the agent's own.
     pub(super) identity: Option<Identity>,
-    /// Somebody else could have put other entries on the way: the file itself has to be checked.
+    /// True if another user could have placed other entries on the way: the file itself must be checked.
     pub(super) is_exposed: bool,
 }
 
-/// Resolves the absolute path `path` of a file that `user` is to have access to (`None`: the agent's own user).
+/// Resolves the absolute path `path` of a file that `user` is to have access to (`None`: the agent's own
+/// user).
 ///
-/// Symbolic links are followed where only root and the agent's own user can have placed them: `/var/log` may lead
-/// to `/data/log`. Where anybody else can change a folder, no link is followed from there on. Where that is `user`,
-/// or the owner of the folder, what follows is left to be opened with their rights: they get at nothing
-/// that they could not open themselves. With `create`, missing folders are created.
+/// Symbolic links are followed where only root and the agent's own user can have placed them: `/var/log` may
+/// lead to `/data/log`. From a folder that anybody else can change on, no link is followed. If that is
+/// `user`, or the owner of the folder, the rest of the path is opened with their privileges: they reach
+/// nothing that they could not open themselves. With `create`, missing folders are created.
 ///
 /// # Errors
 /// Returns an error if the path cannot be resolved, or leads through a link that is not followed.
@@ -134,7 +136,7 @@ pub(super) fn walk(path: &Path, user: Option<&Identity>, create: bool) -> io::Re
             FileType::Symlink if is_last && create => {
                 return Err(io::Error::other("it is a symbolic link; name the file itself"));
             }
-            // Nobody else can have placed it now, but its owner once could have.
+            // Nobody else can have placed it now, but its owner may have done so earlier.
             FileType::Symlink if is_last && !is_trusted(Uid::from_raw(stat.st_uid)) => {
                 return Err(io::Error::other("it is a symbolic link of another user; name the file itself"));
             }
@@ -162,8 +164,8 @@ pub(super) fn walk(path: &Path, user: Option<&Identity>, create: bool) -> io::Re
     }
 }
 
-/// Opens the folder that the last of `names` is in, below `folder`, with the rights of the calling thread. No link is
-/// followed.
+/// Opens the folder that contains the last of `names`, below `folder`, with the privileges of the calling
+/// thread. No link is followed.
 ///
 /// # Errors
 /// Returns an error if a folder is missing and not to be created, or is a link.
@@ -190,10 +192,10 @@ pub(super) fn descend<'n>(
     Ok((current, file))
 }
 
-/// Opens an entry to look at it: it is neither read nor, if it is a device or a pipe, touched.
+/// Opens an entry only for inspection: it is not read, and a device or a pipe is not triggered.
 pub(super) const PEEK: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Tells that the entry `name` is a link that is not followed.
+/// Returns the error for an entry `name` that is a link and is not followed.
 pub(super) fn refused_link(name: &OsStr) -> io::Error {
     io::Error::other(format!(
         "\"{}\" in it is a symbolic link, in a folder that others than root can change; name the place itself",
@@ -216,13 +218,14 @@ fn open_folder(at: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
 
 fn create_folder(at: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     match rustix::fs::mkdirat(at, name, FOLDER_MODE) {
-        // Somebody else was faster; it is looked at like any other.
+        // Another process was faster; its folder is checked like any other.
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Returns true if `user` can change the entries of `folder`, access control lists included, or if that is not known.
+/// Returns true if `user` can change the entries of `folder`, access control lists included, or if that is
+/// not known.
 fn can_change(user: &Identity, folder: BorrowedFd<'_>) -> bool {
     let refused = user.run(|| {
         let access = rustix::fs::accessat(folder, ".", rustix::fs::Access::WRITE_OK, AtFlags::EACCESS);
@@ -231,7 +234,7 @@ fn can_change(user: &Identity, folder: BorrowedFd<'_>) -> bool {
     !refused.unwrap_or(false)
 }
 
-/// The names of `path` after the root; `.` and empty ones do not count.
+/// Returns the names of `path` after the root, without `.` and empty ones.
 fn names(path: &Path) -> VecDeque<OsString> {
     path.components()
         .filter_map(|component| match component {
