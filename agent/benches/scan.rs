@@ -1,9 +1,10 @@
-//! What a full scan costs, against the least that any scan must do, and against sysinfo's own refresh.
+//! Measures the cost of a full scan, relative to the minimum work of any scan and to sysinfo's own refresh.
 //!
-//! `cargo bench -p rta-agent --bench scan` makes 3,000 idle processes and 14 that match, and measures in rounds, each
-//! of which does everything once, with cold caches. The floor lists /proc, and opens, reads and closes every
-//! /proc/PID/cmdline, as plainly as the system lets one. Then splitting and matching alone is measured in memory, on
-//! 300, 3,000 and 30,000 command lines. The exit code is 1 where a full scan costs more than 1.3 times the floor.
+//! `cargo bench -p rta-agent --bench scan` creates 3,000 idle processes and 14 that match, and measures in
+//! rounds, each of which runs everything once, with cold caches. The floor lists /proc, and opens, reads and
+//! closes every /proc/PID/cmdline, as plainly as the system allows. Then splitting and matching alone are
+//! measured in memory, on 300, 3,000 and 30,000 command lines. The exit code is 1 if a full scan costs more
+//! than 1.3 times the floor.
 
 #![expect(
     clippy::unwrap_used,
@@ -32,14 +33,14 @@ use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 
 const UNRELATED: usize = 3000;
 const ROUNDS: usize = 40;
-/// So much is written between two measurements, that the processor's caches forget.
+/// Number of bytes written between two measurements to evict the processor's caches.
 const FORGOTTEN: usize = 128 << 20;
-/// What a full scan may cost to the floor.
+/// Maximum cost of a full scan relative to the floor.
 const AIM: f64 = 1.3;
 const FLOOR: &str = "the floor: list, open, read, close";
 const SCAN: &str = "rta: a full scan, matched";
 
-/// What one thing took, round by round.
+/// Measurements of one operation, round by round.
 struct Measured {
     what: &'static str,
     run: Box<dyn FnMut()>,
@@ -76,7 +77,8 @@ fn main() -> ExitCode {
     if ratio <= AIM { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Full scans of the real /proc. Gives what one costs to the floor, and what the floor costs for each process.
+/// Measures full scans of the real /proc. Returns the cost of one relative to the floor, and the floor's cost
+/// per process.
 fn scans(token: &str) -> (f64, Duration) {
     let config = config(token);
     let mut floor = Floor::open();
@@ -85,7 +87,7 @@ fn scans(token: &str) -> (f64, Duration) {
         "full scans of {processes} processes, {SERVICES} components of 3 criteria; medians of {ROUNDS} rounds\n"
     );
     let mut scanner = Scanner::new(config);
-    // A process that is just being executed has no command line for a moment.
+    // A process that is just calling exec has no command line for a moment.
     patiently("all that matches to be found", || {
         let components = scanner.scan().components.unwrap();
         let found: usize = components.iter().map(|component| component.processes.len()).sum();
@@ -108,16 +110,16 @@ fn scans(token: &str) -> (f64, Duration) {
     ];
     let mut memory = vec![0_u8; FORGOTTEN];
     for _ in 0..=ROUNDS {
-        // Nothing always follows the same thing.
+        // The order alternates, so that no operation always follows the same one.
         all.reverse();
         for measured in &mut all {
-            // What was just read is far cheaper to read again; an agent scans twice a minute.
+            // Data that was just read is far cheaper to read again; an agent scans twice a minute.
             memory.iter_mut().step_by(64).for_each(|byte| *byte = byte.wrapping_add(1));
             measured.run();
         }
     }
     for measured in &mut all {
-        // The first round is to warm up.
+        // The first round warms up.
         measured.cpu.remove(0);
         measured.wall.remove(0);
     }
@@ -144,7 +146,7 @@ fn scans(token: &str) -> (f64, Duration) {
     (scan.0.div_duration_f64(floor.0), floor.0 / u32::try_from(processes).unwrap())
 }
 
-/// Splitting and matching alone, without a system call.
+/// Measures splitting and matching alone, without a system call.
 fn in_memory(token: &str, floor: Duration) {
     let config = config(token);
     let components = config.components.iter().enumerate();
@@ -194,7 +196,7 @@ fn config(token: &str) -> HostConfig {
     platform.host_config(&platform.environments[0].hosts[0], &[]).unwrap()
 }
 
-/// The least that any scan must do.
+/// Minimum work of any scan.
 struct Floor {
     root: OwnedFd,
     entries: Vec<MaybeUninit<u8>>,
@@ -213,7 +215,7 @@ impl Floor {
         }
     }
 
-    /// How many processes there were.
+    /// Runs a scan; returns the number of processes.
     fn scan(&mut self) -> usize {
         self.pids.clear();
         rustix::fs::seek(&self.root, SeekFrom::Start(0)).unwrap();
@@ -228,7 +230,7 @@ impl Floor {
             let path = CStr::from_bytes_until_nul(&path).unwrap();
             let flags = OFlags::RDONLY | OFlags::CLOEXEC;
             let Ok(file) = rustix::fs::openat(&self.root, path, flags, Mode::empty()) else { continue };
-            // Less than was asked for is the end.
+            // A short read is the end of the file.
             while rustix::io::read(&file, &mut self.content).is_ok_and(|read| read == self.content.len()) {}
             black_box(&self.content);
         }
@@ -236,7 +238,7 @@ impl Floor {
     }
 }
 
-/// That of this process, all threads together.
+/// Returns the CPU time of this process, all threads together.
 fn cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap()
 }

@@ -1,4 +1,4 @@
-//! The attributes of a process, read from /proc when they are asked for, each once.
+//! Attributes of a process, each read from /proc once, on first use.
 
 use std::cell::OnceCell;
 
@@ -8,10 +8,10 @@ use rustix::io::Errno;
 
 use crate::procfs::{Proc, ProcessFolder, Status};
 
-/// What the kernel adds to the path of a file or a directory that was removed or replaced since.
+/// Suffix that the kernel adds to the path of a file or a directory that was removed or replaced.
 const DELETED: &[u8] = b" (deleted)";
 
-/// The attributes of the process that `folder` holds.
+/// Attributes of the process that `folder` refers to.
 pub(crate) struct Attributes<'p> {
     proc: &'p Proc,
     folder: &'p ProcessFolder,
@@ -41,7 +41,7 @@ impl<'p> Attributes<'p> {
         *self.status.get_or_init(|| self.folder.status())
     }
 
-    /// Its control groups, one hierarchy a line.
+    /// Returns the control groups of the process, one hierarchy per line.
     pub(crate) fn control_groups(&self) -> Result<&str, Errno> {
         self.groups.get_or_init(|| self.folder.control_groups()).as_deref().map_err(|error| *error)
     }
@@ -50,7 +50,7 @@ impl<'p> Attributes<'p> {
         format!("{what} of pid {} cannot be read: {error}", self.pid)
     }
 
-    /// A path that a link of it leads to; empty for what has none.
+    /// Returns the target path of a link of the process; empty if the link does not exist.
     fn path(&self, link: &str) -> Result<Vec<u8>, Errno> {
         match self.folder.link(link) {
             Ok(path) => Ok(path.strip_suffix(DELETED).map(<[u8]>::to_vec).unwrap_or(path)),
@@ -59,7 +59,8 @@ impl<'p> Attributes<'p> {
         }
     }
 
-    /// A parent that ends leaves its child to another one: as long as the child names it, its PID is its own.
+    /// Returns the command line of the parent. When a parent ends, its child is reparented; as long as the
+    /// child still names the parent after the read, the parent's PID was not reused.
     fn parent_line(&self) -> Result<CommandLine, Errno> {
         let mut line = CommandLine::new();
         let mut parent = self.folder.stat()?.parent_pid;
@@ -107,8 +108,8 @@ impl ProcessAttributes for Attributes<'_> {
         if own.depth != depth {
             return Ok(true);
         }
-        // All that have a number in the namespace of this /proc, and in no other, share it. Deeper down there may be
-        // several of the same depth.
+        // All processes with a PID in the namespace of this /proc, and in no deeper one, share that
+        // namespace. Deeper down there may be several of the same depth.
         if depth <= 1 {
             return Ok(false);
         }
@@ -117,7 +118,8 @@ impl ProcessAttributes for Attributes<'_> {
     }
 }
 
-/// The path in the hierarchy that systemd keeps: its own of version 1, else that of version 2.
+/// Returns the path in the hierarchy that systemd keeps: its own one of version 1, otherwise that of version
+/// 2.
 fn systemd_group(groups: &str) -> &str {
     let of = |hierarchy: &str| {
         groups.lines().find_map(|line| {
@@ -147,7 +149,7 @@ mod tests {
         }
     }
 
-    /// Ends when its input does.
+    /// Starts a process that ends when its input does.
     fn waiting(command: &mut Command) -> Child {
         command.stdin(Stdio::piped()).spawn().unwrap()
     }
@@ -158,7 +160,7 @@ mod tests {
         let mut child = waiting(Command::new("cat").current_dir(&folder));
         let proc = Proc::open().unwrap();
         let held = proc.process(child.id()).unwrap();
-        // Between fork and exec a child is its parent's image still.
+        // Between fork and exec a child still runs its parent's image.
         let own = std::env::current_exe().unwrap();
         let executable = loop {
             let attributes = Attributes::new(&proc, &held, child.id());

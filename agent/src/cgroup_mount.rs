@@ -1,13 +1,13 @@
-//! Where hierarchies of control groups are mounted, and whether a group is frozen (cgroups(7)).
+//! Mount points of control group hierarchies, and detection of frozen groups (cgroups(7)).
 
 use std::path::{Path, PathBuf};
 
-/// A mounted hierarchy of control groups.
+/// Mounted hierarchy of control groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CgroupMount {
-    /// The group that is mounted.
+    /// Group at the root of the mount.
     root: PathBuf,
-    /// Where it is.
+    /// Mount point.
     point: PathBuf,
 }
 
@@ -39,7 +39,7 @@ impl CgroupMount {
         mounts.collect()
     }
 
-    /// Returns the folder of the group with this path; `None` where it is outside of what is mounted.
+    /// Returns the folder of the group with this path; `None` if it is outside of the mounted group.
     pub(crate) fn folder(&self, path: &str) -> Option<PathBuf> {
         if path.ends_with(" (deleted)") || path.starts_with("/..") {
             return None;
@@ -48,7 +48,7 @@ impl CgroupMount {
     }
 }
 
-/// Spaces and such are written in octal, `\040` (proc_pid_mountinfo(5)).
+/// Replaces octal escapes of spaces and similar characters, such as `\040` (proc_pid_mountinfo(5)).
 fn unescaped(field: &str) -> String {
     [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
         .iter()
@@ -59,21 +59,21 @@ fn unescaped(field: &str) -> String {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Freezers {
     unified: Vec<CgroupMount>,
-    /// Those of the freezer of version 1.
+    /// Mounts of the freezer of version 1.
     legacy: Vec<CgroupMount>,
 }
 
-/// A control group that keeps its processes from running.
+/// Frozen control group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FrozenGroup {
-    /// Its folder.
+    /// Folder of the group.
     pub(crate) folder: PathBuf,
-    /// The freezer of version 1 froze it: not even SIGKILL ends its processes then.
+    /// True if the freezer of version 1 froze it: not even SIGKILL ends its processes then.
     pub(crate) is_legacy: bool,
 }
 
 impl Freezers {
-    /// Reads where control groups are mounted. Without any mount nothing is ever found frozen.
+    /// Reads the mount points of control groups. Without any mount no group is ever found frozen.
     pub(crate) fn read() -> Self {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         Self {
@@ -82,13 +82,13 @@ impl Freezers {
         }
     }
 
-    /// Returns the frozen group of a process with these control groups, the content of `/proc/PID/cgroup`. Reads one
-    /// small file for each freezer that the process is below.
+    /// Returns the frozen group of a process with these control groups, the content of `/proc/PID/cgroup`.
+    /// Reads one small file for each freezer that the process is below.
     pub(crate) fn frozen(&self, groups: &str) -> Option<FrozenGroup> {
         groups.lines().find_map(|line| {
             let (_, rest) = line.split_once(':')?;
             let (controllers, path) = rest.split_once(':')?;
-            // Nobody can freeze the uppermost group.
+            // The root group cannot be frozen.
             if path == "/" {
                 return None;
             }
@@ -112,13 +112,14 @@ impl Freezers {
 }
 
 impl FrozenGroup {
-    /// Returns the command that lets its processes run again. Where a group above it is frozen, it is that one's.
+    /// Returns the command that thaws the group. If an ancestor is frozen, the command is for that one.
     pub(crate) fn thaw_command(&self) -> String {
         let (word, file) = if self.is_legacy { ("THAWED", "freezer.state") } else { ("0", "cgroup.freeze") };
         format!("echo {word} > {}", self.folder.join(file).display())
     }
 
-    /// Lets its processes run again, unless a group above it is frozen too. False where it cannot be written.
+    /// Thaws the group; its processes stay frozen if an ancestor is frozen too. Returns false if the file
+    /// cannot be written.
     pub(crate) fn thaw(&self) -> bool {
         let (word, file) = if self.is_legacy { ("THAWED", "freezer.state") } else { ("0", "cgroup.freeze") };
         std::fs::write(self.folder.join(file), word).is_ok()

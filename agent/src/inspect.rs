@@ -1,4 +1,4 @@
-//! Looking at one process: whether it is one of the components'.
+//! Checks whether a single process belongs to a component.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -15,89 +15,90 @@ use crate::cgroup_mount::Freezers;
 use crate::procfs::{Listed, Proc, Stat};
 use crate::users::UserNames;
 
-/// How often a process is read again that runs another program while it is looked at.
+/// Maximum number of attempts to read a process that calls exec while it is read.
 const ATTEMPTS: usize = 3;
-/// A process that its tracer holds for so long, without being switched once, is held by a debugger; one whose system
-/// calls are merely watched goes on.
+/// Time after which a process that its tracer stops, without a context switch, counts as held by a debugger.
+/// A process whose system calls are merely traced keeps running.
 const HELD: Duration = Duration::from_millis(500);
-/// After so long without a look at it a hold is forgotten.
+/// Time without a check after which a hold is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(60);
 
-/// What a look at a process shows.
+/// Result of checking a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
-    /// It has ended, or is none of the components'.
+    /// The process has ended, or belongs to no component.
     Other,
-    /// It may be any of them: it cannot be read.
+    /// The process cannot be read, so it may belong to any component.
     Unreadable(Errno),
-    /// Its arguments fit one of them.
+    /// The arguments of the process match at least one part.
     Candidate(Candidate),
 }
 
-/// A process whose arguments fit parts of components.
+/// Process whose arguments match parts of components.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     pub(crate) process: Process,
-    /// It is these. With no doubts either, it is none at the moment, and may become one.
+    /// Parts that the process belongs to. If these and the doubts are empty, it belongs to none at the
+    /// moment, but may later.
     pub(crate) parts: Vec<PartId>,
-    /// It may be these: a sentence says what cannot be read.
+    /// Parts that the process may belong to, each with a sentence on what cannot be read.
     pub(crate) doubts: Vec<(PartId, String)>,
-    /// It can begin or cease to be a part without running another program, of which nobody is told.
+    /// True if the process can start or cease to match without calling exec, which no event reports.
     pub(crate) may_change: bool,
 }
 
 impl Candidate {
-    /// Whether both are the same process in the same role.
+    /// Returns true if both are the same process with the same parts.
     pub(crate) fn is_same_match(&self, other: &Self) -> bool {
         self.process.id == other.process.id && self.parts == other.parts
     }
 }
 
-/// The eyes of what follows processes; tests have their own.
+/// Source of information on processes; tests have their own.
 pub(crate) trait Look {
-    /// Looks at the process that has this PID now.
+    /// Checks the process that currently has this PID.
     fn look(&mut self, pid: u32) -> Seen;
 
-    /// What keeps this very process from running; without a look at anything else.
+    /// Returns what keeps this very process from running, and reads nothing else.
     ///
     /// # Errors
-    /// It cannot be read: it has ended, or its PID is another's.
+    /// Returns an error if that cannot be read: the process has ended, or its PID was reused.
     fn suspension(&mut self, id: ProcessId) -> Result<Option<Suspension>, Errno>;
 }
 
-/// Looks at the processes of this host. Nothing is allocated for one whose arguments do not fit.
+/// Checks the processes of this host. Allocates nothing for a process whose arguments do not match.
 #[derive(Debug)]
 pub(crate) struct Inspector {
     proc: Proc,
     matcher: Matcher,
     line: CommandLine,
-    /// Reused.
+    /// Reused buffer.
     found: Vec<PartId>,
-    /// Reused.
+    /// Reused buffer.
     again: Vec<PartId>,
     own_pid: u32,
     clock: BootClock,
     users: UserNames,
     freezers: Freezers,
-    /// The processes that a tracer holds.
+    /// Processes that a tracer holds.
     held: HashMap<ProcessId, Hold>,
 }
 
-/// How long a tracer has held a process.
+/// Hold of a tracer on a process.
 #[derive(Clone, Copy, Debug)]
 struct Hold {
     since: Instant,
-    /// How often it had been switched then.
+    /// Number of context switches at the beginning of the hold.
     switches: u64,
-    /// When it was looked at last.
+    /// Time of the last check.
     seen: Instant,
 }
 
 impl Inspector {
-    /// One that knows the components of `config`.
+    /// Creates an inspector for the components of `config`.
     ///
     /// # Errors
-    /// /proc cannot be opened.
+    /// Returns an error if /proc cannot be opened.
     pub(crate) fn new(config: &HostConfig) -> Result<Self, Errno> {
         Ok(Self {
             proc: Proc::open()?,
@@ -113,19 +114,19 @@ impl Inspector {
         })
     }
 
-    /// Replaces the components that it knows.
+    /// Replaces the components.
     pub(crate) fn configure(&mut self, config: &HostConfig) {
         self.matcher = matcher(config);
         // An account may have been renamed.
         self.users = UserNames::new();
     }
 
-    /// Replaces `listed` by the processes that are there now, by PID.
+    /// Replaces `listed` by the current processes, sorted by PID.
     pub(crate) fn list(&mut self, listed: &mut Vec<Listed>) -> Result<(), Errno> {
         self.proc.list(listed)
     }
 
-    /// Reads the command line of a process other than this one. False where it has none, or has ended.
+    /// Reads the command line of a process other than this one. Returns false if it has none, or has ended.
     fn read_line(&mut self, pid: u32) -> Result<bool, Errno> {
         if pid == self.own_pid {
             return Ok(false);
@@ -137,8 +138,8 @@ impl Inspector {
         }
     }
 
-    /// Gives the command line and the attributes of a process other than this one to `work`; `None` where it has no
-    /// command line, or has ended.
+    /// Calls `work` with the command line and the attributes of a process other than this one; `None` if it
+    /// has no command line, or has ended.
     pub(crate) fn with_process<T>(
         &mut self,
         pid: u32,
@@ -155,7 +156,8 @@ impl Inspector {
         read.or_else(|error| if is_gone(error) { Ok(None) } else { Err(error) })
     }
 
-    /// Reads a process whose arguments fit once more, through one hold on it, with what else it is asked about.
+    /// Reads a process with matching arguments again, through one open folder, together with the other tested
+    /// attributes.
     fn confirm(&mut self, pid: u32) -> Result<Seen, Errno> {
         let folder = self.proc.process(pid)?;
         for _ in 0..ATTEMPTS {
@@ -172,7 +174,7 @@ impl Inspector {
                         candidate.parts.push(*id);
                         true
                     }
-                    // Of a part that tests no argument any process would be near.
+                    // For a part that tests no argument any process would be near.
                     Ok(false) => self.matcher.tests_arguments(*id),
                     Err(reason) => {
                         candidate.doubts.push((*id, reason));
@@ -184,7 +186,8 @@ impl Inspector {
             if candidate.parts.is_empty() && candidate.doubts.is_empty() && !candidate.may_change {
                 return Ok(Seen::Other);
             }
-            // In this order: arguments that are the same before and after are those of what was asked about.
+            // The order matters: if the arguments before and after are the same, they are those of the tested
+            // process.
             let stat = folder.stat()?;
             folder.command_line(&mut self.line)?;
             self.again.clear();
@@ -207,7 +210,7 @@ impl Inspector {
             };
             return Ok(Seen::Candidate(candidate));
         }
-        // Whatever it is by now, the next look shows it.
+        // The process keeps changing; the next check shows what it has become.
         Ok(Seen::Other)
     }
 }
@@ -242,7 +245,7 @@ impl Look for Inspector {
     }
 }
 
-/// What keeps a process from running, as far as that can be read.
+/// Returns what keeps a process from running, as far as that can be read.
 fn suspension(
     id: ProcessId,
     stat: Stat,
@@ -255,7 +258,7 @@ fn suspension(
     }
     if stat.is_traced {
         let (now, switches) = (Instant::now(), attributes.status().ok()?.switches);
-        // Those that ended while they were held are not looked at again.
+        // Holds of processes that ended while they were held are removed here.
         held.retain(|_, hold| now.duration_since(hold.seen) < FORGOTTEN);
         let new = Hold { since: now, switches, seen: now };
         let hold = held.entry(id).or_insert(new);
@@ -274,15 +277,15 @@ fn matcher(config: &HostConfig) -> Matcher {
     }))
 }
 
-/// Whether a process ended while it was looked at.
+/// Returns true if the error means that the process ended while it was read.
 fn is_gone(error: Errno) -> bool {
     matches!(error, Errno::NOENT | Errno::SRCH)
 }
 
-/// Turns clock ticks after boot into wall-clock time.
+/// Converts clock ticks since boot into wall-clock time.
 #[derive(Clone, Copy, Debug)]
 struct BootClock {
-    /// Seconds after 1970; `None` where the host does not tell.
+    /// Seconds since 1970; `None` if the host does not report it.
     booted_at: Option<u64>,
     ticks_per_second: u64,
 }

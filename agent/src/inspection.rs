@@ -1,4 +1,4 @@
-//! The matched processes of a component as people look at them: with their command lines, secrets hidden.
+//! Matched processes of a component for display: with their command lines, and with secrets masked.
 
 use rta_shared::config::HostComponent;
 use rta_shared::inspection::{InspectedProcess, LONGEST, MOST};
@@ -9,10 +9,10 @@ use rta_shared::text::cut;
 use crate::attributes::Attributes;
 use crate::procfs::Proc;
 
-/// Those of `processes` that are there still and are the component's. Blocking.
+/// Returns those of `processes` that still exist and still belong to the component. Blocking.
 ///
 /// # Errors
-/// /proc cannot be read.
+/// Returns an error if /proc cannot be read.
 pub(crate) fn inspect(
     component: &HostComponent,
     processes: &[Process],
@@ -32,7 +32,7 @@ pub(crate) fn inspect(
             .take(MOST)
             .map(|argument| String::from_utf8_lossy(argument).into_owned())
             .collect();
-        // A secret may be cut, never its name: it is hidden first.
+        // Masked before cutting: a cut may shorten a secret, but must not remove the name that identifies it.
         let arguments = masked(arguments.iter().map(String::as_str));
         let arguments = arguments.iter().map(|argument| cut(argument, LONGEST).into_owned()).collect();
         let more = u32::try_from(line.len().saturating_sub(MOST)).unwrap_or(u32::MAX);

@@ -1,4 +1,4 @@
-//! Raw reading of /proc: one openat and one read a process, into buffers that are reused.
+//! Raw reading of /proc: one openat and one read per process, into reused buffers.
 
 use std::ffi::CStr;
 use std::io::Write as _;
@@ -11,14 +11,14 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, RawDir, SeekFrom};
 use rustix::io::Errno;
 
-/// A buffer of this size takes some 1,300 directory entries at once.
+/// Size of the directory buffer, which holds some 1,300 entries.
 const DIRECTORY_BUFFER: usize = 32 * 1024;
-/// A file is at least given this much room; most fit, and are read at once.
+/// Minimum free space for a file; most fit, and are read at once.
 const ROOM: usize = 8 * 1024;
-/// The longest path: ten digits, `/cmdline`, and the NUL.
+/// Maximum length of a path: ten digits, `/cmdline`, and the NUL.
 const LONGEST_PATH: usize = 24;
 
-/// An open /proc.
+/// Open /proc.
 #[derive(Debug)]
 pub(crate) struct Proc {
     root: OwnedFd,
@@ -26,20 +26,21 @@ pub(crate) struct Proc {
     own_namespace: OnceLock<PidNamespace>,
 }
 
-/// A PID namespace, as far as it can be told from others.
+/// PID namespace, as far as it can be distinguished from others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PidNamespace {
     /// See [`Status::namespaces`].
     pub(crate) depth: usize,
-    /// Where `ns/pid` leads, `pid:[4026531836]`; `None` where that may not be read.
+    /// Target of the link `ns/pid`, such as `pid:[4026531836]`; `None` if it cannot be read.
     pub(crate) link: Option<Vec<u8>>,
 }
 
-/// One process in a listing of /proc.
+/// Process in a listing of /proc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
     pub(crate) pid: u32,
-    /// The inode of its folder. The kernel makes a new one for each process, so that a reused PID differs.
+    /// Inode of the process's folder. The kernel creates a new one for each process, so that a reused PID
+    /// differs.
     pub(crate) inode: u64,
 }
 
@@ -55,7 +56,7 @@ impl Proc {
         Ok(Self { root, entries, own_namespace: OnceLock::new() })
     }
 
-    /// Replaces `listed` by every process that is there now, in the order of their PIDs.
+    /// Replaces `listed` by all current processes, sorted by PID.
     pub(crate) fn list(&mut self, listed: &mut Vec<Listed>) -> Result<(), Errno> {
         listed.clear();
         rustix::fs::seek(&self.root, SeekFrom::Start(0))?;
@@ -66,25 +67,25 @@ impl Proc {
                 listed.push(Listed { pid, inode: entry.ino() });
             }
         }
-        // The kernel lists them in this order; what compares listings relies on it.
+        // The kernel lists them in this order; comparing listings relies on it.
         if !listed.is_sorted_by_key(|listed| listed.pid) {
             listed.sort_by_key(|listed| listed.pid);
         }
         Ok(())
     }
 
-    /// The command line of a process; empty for a zombie and a kernel thread.
+    /// Reads the command line of a process; empty for a zombie and a kernel thread.
     pub(crate) fn command_line(&self, pid: u32, line: &mut CommandLine) -> Result<(), Errno> {
         let mut path = [0; LONGEST_PATH];
         let mut rest = path.as_mut_slice();
-        // It fits: a PID has at most ten digits.
+        // The path fits: a PID has at most ten digits.
         let _ = write!(rest, "{pid}/cmdline");
         let path = CStr::from_bytes_until_nul(&path).map_err(|_| Errno::NAMETOOLONG)?;
         let file = rustix::fs::openat(&self.root, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         line.replace_with(|buffer| read_all(&file, buffer))
     }
 
-    /// The PID namespace of this very process.
+    /// Returns the PID namespace of this process.
     pub(crate) fn own_namespace(&self) -> &PidNamespace {
         self.own_namespace.get_or_init(|| {
             let own = self.process(std::process::id());
@@ -99,14 +100,15 @@ impl Proc {
         })
     }
 
-    /// A hold on one process: everything read through it is of this process, whoever gets its PID next.
+    /// Opens the folder of a process: everything read through it belongs to this process, even after its PID
+    /// is reused.
     pub(crate) fn process(&self, pid: u32) -> Result<ProcessFolder, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::openat(&self.root, pid.to_string(), flags, Mode::empty()).map(ProcessFolder)
     }
 }
 
-/// An open /proc/PID. Reading through it fails with ESRCH once the process is gone.
+/// Open /proc/PID. Reading through it fails with ESRCH once the process is gone.
 #[derive(Debug)]
 pub(crate) struct ProcessFolder(OwnedFd);
 
@@ -117,22 +119,22 @@ impl ProcessFolder {
     }
 
     pub(crate) fn stat(&self) -> Result<Stat, Errno> {
-        // A stat that is cut short is that of a process which is just going.
+        // A truncated stat belongs to a process that is just ending.
         Stat::parse(&self.content("stat")?).ok_or(Errno::SRCH)
     }
 
-    /// Reads who it acts for, in which PID namespace, and how often it was switched.
+    /// Reads the user IDs, the depth of the PID namespace and the number of context switches.
     pub(crate) fn status(&self) -> Result<Status, Errno> {
         Status::parse(&self.content("status")?).ok_or(Errno::SRCH)
     }
 
-    /// Reads its control groups, one hierarchy a line (cgroups(7)).
+    /// Reads the control groups, one hierarchy per line (cgroups(7)).
     pub(crate) fn control_groups(&self) -> Result<String, Errno> {
-        // A path that is no UTF-8 is none that anybody asks for.
+        // No configuration can name a path that is not UTF-8.
         Ok(String::from_utf8_lossy(&self.content("cgroup")?).into_owned())
     }
 
-    /// Reads where a link of it leads: `exe`, `cwd`, or `ns/pid`.
+    /// Reads the target of a link: `exe`, `cwd`, or `ns/pid`.
     pub(crate) fn link(&self, name: &str) -> Result<Vec<u8>, Errno> {
         Ok(rustix::fs::readlinkat(&self.0, name, Vec::new())?.into_bytes())
     }
@@ -144,7 +146,7 @@ impl ProcessFolder {
         Ok(content)
     }
 
-    /// The program's name, of at most 15 bytes; the process chooses it.
+    /// Reads the program's name, of at most 15 bytes; the process can change it.
     pub(crate) fn program(&self) -> Result<String, Errno> {
         let content = self.content("comm")?;
         Ok(String::from_utf8_lossy(content.strip_suffix(b"\n").unwrap_or(&content)).into_owned())
@@ -155,7 +157,7 @@ fn open_file(folder: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
     rustix::fs::openat(folder, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Appends all that is left of `file`, a file of /proc.
+/// Appends the rest of `file`, a file of /proc.
 fn read_all(file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
     loop {
         if buffer.capacity() - buffer.len() < ROOM / 2 {
@@ -163,8 +165,9 @@ fn read_all(file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
         }
         let room = buffer.capacity() - buffer.len();
         match rustix::io::read(file, spare_capacity(buffer)) {
-            // The kernel fills what it is given as long as there is more (get_mm_cmdline in fs/proc/base.c,
-            // seq_read_iter for the others): less is the end, and asking again for nothing is half of the cost.
+            // The kernel fills the buffer as long as there is more (get_mm_cmdline in fs/proc/base.c,
+            // seq_read_iter for the others): a short read is the end, and another read would be half of the
+            // cost.
             Ok(read) if read < room => return Ok(()),
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error),
@@ -172,20 +175,20 @@ fn read_all(file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
     }
 }
 
-/// What is used of /proc/PID/stat (proc_pid_stat(5)).
+/// Fields of /proc/PID/stat (proc_pid_stat(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
-    /// Field 3: it has ended, and was not waited for yet.
+    /// Field 3: the process has ended, and was not waited for yet.
     pub(crate) is_zombie: bool,
-    /// Field 3: a signal stopped it.
+    /// Field 3: a signal stopped the process.
     pub(crate) is_stopped: bool,
-    /// Field 3: a tracer holds it; for a moment only, where it is merely traced.
+    /// Field 3: a tracer holds the process; only for a moment if it is merely traced.
     pub(crate) is_traced: bool,
-    /// Field 4.
+    /// Field 4: parent.
     pub(crate) parent_pid: u32,
-    /// Field 5: its process group.
+    /// Field 5: process group.
     pub(crate) group: u32,
-    /// Field 6.
+    /// Field 6: session.
     pub(crate) session: u32,
     /// Field 22: clock ticks after boot.
     pub(crate) start_ticks: u64,
@@ -193,7 +196,7 @@ pub(crate) struct Stat {
 
 impl Stat {
     fn parse(content: &[u8]) -> Option<Self> {
-        // Field 2, the program's name in parentheses, may itself hold spaces and parentheses.
+        // Field 2, the program's name in parentheses, may itself contain spaces and parentheses.
         let after_name = content.iter().rposition(|byte| *byte == b')')? + 1;
         let mut fields = std::str::from_utf8(content.get(after_name..)?).ok()?.split_ascii_whitespace();
         // The first field after the name is number 3.
@@ -214,24 +217,25 @@ impl Stat {
     }
 }
 
-/// Fields of /proc/PID/status (proc_pid_status(5)). Unlike the owner of the folder /proc/PID, which is root for a
-/// process that changed its user without running another program, the user there is always the process's own.
+/// Fields of /proc/PID/status (proc_pid_status(5)). The user there is always the process's own, unlike the
+/// owner of the folder /proc/PID, which is root for a process that changed its user without running another
+/// program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Status {
     /// `Uid`: the real user.
     pub(crate) real_uid: u32,
     /// `Uid`: the effective user.
     pub(crate) effective_uid: u32,
-    /// `NSpid`: in how many PID namespaces it has a number, counted from that of this /proc; 1 where the kernel knows
-    /// no others.
+    /// `NSpid`: number of PID namespaces in which the process has a PID, counted from that of this /proc; 1
+    /// if the kernel knows no others.
     pub(crate) namespaces: usize,
-    /// How often it gave up the processor, or lost it: a process that does anything is switched.
+    /// Number of voluntary and involuntary context switches; it grows while the process does anything.
     pub(crate) switches: u64,
 }
 
 impl Status {
     fn parse(content: &[u8]) -> Option<Self> {
-        // The program's name, which it chooses itself, is the first line; a line feed in it is escaped.
+        // The program's name, which the process can change, is the first line; a line feed in it is escaped.
         let content = String::from_utf8_lossy(content);
         let mut uids = None;
         let (mut namespaces, mut switches) = (1, 0);
@@ -307,7 +311,7 @@ mod tests {
         folder.command_line(&mut again).unwrap();
         assert_eq!(line, again);
         assert_ne!(folder.stat().unwrap().start_ticks, 0);
-        // A second listing starts anew.
+        // A second listing starts from the beginning.
         proc.list(&mut listed).unwrap();
         assert!(listed.contains(&own_entry), "the folder of a process that lives keeps its inode");
     }

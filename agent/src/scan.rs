@@ -1,4 +1,4 @@
-//! Full scans on their own, without following the host in between: what `rta local` and `rta explain` need.
+//! Single full scans, without watching the host in between, for `rta local` and `rta explain`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -15,10 +15,10 @@ use crate::users::{resolve_users, user_name};
 use crate::visibility;
 use crate::watch::Unseen;
 
-/// How many processes an explanation shows for each part of a component.
+/// Maximum number of processes in the explanation of each part of a component.
 const NEAREST: usize = 5;
 
-/// Scans a host for its components. Buffers are kept from scan to scan.
+/// Scans a host for its components. Reuses its buffers.
 #[derive(Debug)]
 pub struct Scanner {
     config: HostConfig,
@@ -27,25 +27,25 @@ pub struct Scanner {
     listed: Vec<Listed>,
 }
 
-/// What one scan saw.
+/// Result of one scan.
 #[derive(Clone, Debug)]
 pub struct Scan {
-    /// When it ended, and what it cost.
+    /// Time of the scan's end, and its cost.
     pub figures: ScanFigures,
-    /// Every component in the configuration's order, or why none can be seen.
+    /// Every component in the configuration's order, or the reason why the processes cannot be read.
     pub components: Result<Vec<ComponentReport>, String>,
 }
 
 impl Scanner {
-    /// A scanner for the components of `config`. Blocking, where users were not looked up yet.
+    /// Creates a scanner for the components of `config`. Blocking, if users have not been looked up yet.
     pub fn new(config: HostConfig) -> Self {
         let mut config = config;
-        // Nothing to do where the agent has done so.
+        // No effect if the agent has already done so.
         resolve_users(&mut config);
         Self { config, inspector: None, listed: Vec::new() }
     }
 
-    /// Scans now.
+    /// Runs a scan.
     pub fn scan(&mut self) -> Scan {
         let began = Instant::now();
         let components = self.components();
@@ -94,13 +94,14 @@ impl Scanner {
         Ok(reports.collect())
     }
 
-    /// The processes that come nearest to the criteria of each part of a component, the nearest first.
+    /// Returns the processes that come nearest to the criteria of each part of a component, the nearest
+    /// first.
     ///
     /// # Errors
-    /// Why the processes cannot be seen.
+    /// Returns an error, with the reason, if the processes cannot be read.
     pub fn explain(&mut self, component: &HostComponent) -> Result<Vec<ExplainedPart>, String> {
         let mut explained: Vec<Vec<ExplainedProcess>> = vec![Vec::new(); component.parts.len()];
-        // The criteria of the scanner's own, whose users are looked up.
+        // The scanner's own criteria, whose users are looked up.
         let own = self.config.components.iter().find(|own| own.name == component.name).cloned();
         let component = own.as_ref().unwrap_or(component);
         let names = RefCell::new(HashMap::new());
@@ -125,7 +126,7 @@ impl Scanner {
         Ok(parts.map(|(part, explained)| ExplainedPart::new(part, explained, NEAREST)).collect())
     }
 
-    /// Replaces `listed` by the processes that are there now, and gives the eyes to look at them.
+    /// Replaces `listed` by the current processes, and returns the inspector for checking them.
     fn listing(&mut self, listed: &mut Vec<Listed>) -> Result<&mut Inspector, String> {
         let told = |error| format!("cannot see the processes: /proc cannot be read: {error}");
         if let Some(problem) = visibility::problem() {

@@ -1,5 +1,5 @@
-//! Every process of this machine with its command line, and what it listens on: for people who look for what
-//! could be watched. Read once, in no hurry; the scan has its own way to /proc.
+//! Lists every process of this machine with its command line and listening sockets, for people who look for
+//! components to configure. Reads once, without haste; scans have a separate access to /proc.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read as _;
@@ -19,37 +19,38 @@ use crate::procfs::Proc;
 use crate::users::user_name;
 use crate::visibility;
 
-/// The processes that have a command line, as they were at about one moment.
+/// Processes that have a command line, as of about one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
-    /// By process ID.
+    /// Processes by process ID.
     processes: BTreeMap<u32, Surveyed>,
-    /// Why some processes may not have been seen; `None` where all were.
+    /// Reason why some processes may be missing; `None` if all were read.
     pub problem: Option<String>,
 }
 
-/// One process.
+/// Process of a survey.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Surveyed {
-    /// Its process ID.
+    /// Process ID.
     pub pid: u32,
-    /// Its parent's process ID; 0 where the parent is outside the PID namespace.
+    /// Process ID of the parent; 0 if the parent is outside the PID namespace.
     pub parent_pid: u32,
-    /// The time since its start, that in which the machine slept included.
+    /// Time since its start, including the time in which the machine slept.
     pub age: Duration,
-    /// Never empty: kernel threads and zombies are left out.
+    /// Command line, never empty: kernel threads and zombies are left out.
     pub line: CommandLine,
-    /// The user that it acts for (see [`rta_shared::attributes::acting_user`]): the account's name, or its number.
+    /// User that the process acts for (see [`rta_shared::attributes::acting_user`]): name of the account, or
+    /// its number.
     pub user: String,
-    /// It lives in another PID namespace than this process, as those of containers do.
+    /// True if the process is in another PID namespace than this process, as those of containers are.
     pub in_container: bool,
 }
 
 impl Surveyed {
-    /// Returns whether it is one of the component's processes, by all criteria.
+    /// Returns true if the process belongs to the component, by all criteria.
     ///
     /// # Errors
-    /// Why that cannot be told.
+    /// Returns an error, with the reason, if that cannot be determined.
     pub fn is_of(&self, component: &HostComponent) -> Result<bool, String> {
         let told = |error| format!("pid {} cannot be read: {error}", self.pid);
         let proc = Proc::open().map_err(told)?;
@@ -58,20 +59,20 @@ impl Surveyed {
     }
 }
 
-/// Who listens where.
+/// Listening sockets of processes.
 #[derive(Clone, Debug, Default)]
 pub struct Listeners {
-    /// The TCP addresses that a process listens on, by its ID, sorted; a process without any is not there.
+    /// TCP addresses that a process listens on, by process ID, sorted; a process without any is not included.
     pub addresses: BTreeMap<u32, Vec<SocketAddr>>,
-    /// The processes whose sockets may not be seen (ptrace(2), "PTRACE_MODE_READ_FSCREDS").
+    /// Processes whose sockets cannot be read (ptrace(2), "PTRACE_MODE_READ_FSCREDS").
     pub unseen: BTreeSet<u32>,
 }
 
 impl Survey {
-    /// Looks at every process.
+    /// Reads all processes.
     ///
     /// # Errors
-    /// A sentence, where /proc cannot be read at all.
+    /// Returns an error, with a sentence, if /proc cannot be read at all.
     pub fn take() -> Result<Self, String> {
         let told = |error: ProcError| format!("cannot see the processes: /proc cannot be read: {error}");
         let uptime = Uptime::current().map_err(told)?.uptime_duration();
@@ -87,7 +88,7 @@ impl Survey {
                     survey.processes.insert(process.pid, process);
                 }
                 Err(ProcError::PermissionDenied(_)) => unreadable += 1,
-                // It ended while it was looked at.
+                // The process ended while it was read.
                 Err(_) => {}
             }
         }
@@ -99,17 +100,17 @@ impl Survey {
         Ok(survey)
     }
 
-    /// The processes, by their IDs.
+    /// Returns the processes, sorted by process ID.
     pub fn processes(&self) -> impl Iterator<Item = &Surveyed> {
         self.processes.values()
     }
 
-    /// The process with this ID.
+    /// Returns the process with this ID.
     pub fn find(&self, pid: u32) -> Option<&Surveyed> {
         self.processes.get(&pid)
     }
 
-    /// The process with this ID, its parent, and so on, as far as they can be seen.
+    /// Returns the IDs of the process with this ID, its parent, and so on, as far as they can be read.
     pub fn lineage(&self, pid: u32) -> Vec<u32> {
         let mut lineage = Vec::new();
         let mut next = self.find(pid);
@@ -120,18 +121,18 @@ impl Survey {
         lineage
     }
 
-    /// The process that the one with this ID was forked from, over any number of forks that all have kept its
-    /// command line: itself, where its parent has another one.
+    /// Returns the ancestor from which the process was forked, over any number of forks that all have kept
+    /// its command line: the process itself, if its parent has a different one.
     pub fn original(&self, pid: u32) -> u32 {
         let line = self.find(pid).map(|process| &process.line);
         let same = |pid: &u32| self.find(*pid).map(|process| &process.line) == line;
         self.lineage(pid).into_iter().take_while(same).last().unwrap_or(pid)
     }
 
-    /// Reads what each process listens on, in whatever network namespace it lives.
+    /// Reads the listening sockets of each process, in whatever network namespace it is.
     pub fn listeners(&self) -> Listeners {
         let mut listeners = Listeners::default();
-        // The kernel counts sockets' inodes over all namespaces.
+        // The kernel numbers sockets' inodes across all namespaces.
         let mut sockets = HashMap::new();
         let mut namespaces = BTreeSet::new();
         let mut held = Vec::new();
@@ -171,7 +172,7 @@ impl Survey {
     }
 }
 
-/// Everything is read through one hold on the process, and so is of one process.
+/// Reads one process through a single open folder, so that everything belongs to the same process.
 fn read(
     process: &Process,
     uptime: Duration,
@@ -194,12 +195,12 @@ fn read(
     })
 }
 
-/// In how many PID namespaces it has a number, counted from that of /proc.
+/// Returns the number of PID namespaces in which the process has a PID, counted from that of /proc.
 fn depth(status: &Status) -> usize {
     status.nspid.as_ref().map_or(1, Vec::len)
 }
 
-/// The inodes of the sockets that a process holds.
+/// Returns the inodes of the sockets that a process has open.
 fn inodes(process: &Process) -> ProcResult<Vec<u64>> {
     let descriptors = process.fd()?;
     Ok(descriptors

@@ -1,4 +1,4 @@
-//! What the host and the matched processes use.
+//! Resource usage of the host and the matched processes.
 
 use std::fs;
 
@@ -8,19 +8,20 @@ use sysinfo::{
     MemoryRefreshKind, Pid, Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System,
 };
 
-/// Measures again and again; CPU figures are since the measurement before.
+/// Measures repeatedly; CPU figures cover the time since the previous measurement.
 pub(crate) struct Gauge {
-    /// Holds the processes of the last measurement, and `None` where the host tells nothing at all.
+    /// Processes of the last measurement; `None` if the host provides no figures at all.
     system: Option<System>,
 }
 
 impl Gauge {
-    /// Before the first measurement.
+    /// Creates a gauge without measurements.
     pub(crate) fn new() -> Self {
         Self { system: system() }
     }
 
-    /// What the host uses, and those of the processes `pids` that are there. Reads files of /proc: it may block.
+    /// Measures the usage of the host, and of those of the processes `pids` that exist. Reads files of /proc,
+    /// so it may block.
     pub(crate) fn measure(&mut self, pids: &[u32]) -> Usage {
         let mut wanted: Vec<Pid> = pids.iter().copied().map(Pid::from_u32).collect();
         wanted.sort_unstable();
@@ -28,8 +29,8 @@ impl Gauge {
         if let Some(system) = &mut self.system {
             refresh(system, &wanted);
         }
-        // There is no way to make it forget a process that lives but is not asked for any more; that happens
-        // when the configuration changes or a PID was reused, and costs the others one CPU figure.
+        // sysinfo cannot forget a process that lives but is no longer wanted. That happens when the
+        // configuration changes or a PID was reused, and costs the others one CPU figure.
         if self.known().any(|pid| wanted.binary_search(pid).is_err()) {
             self.system = system();
             if let Some(system) = &mut self.system {
@@ -59,7 +60,7 @@ fn system() -> Option<System> {
     System::new().inspect_err(|error| tracing::error!(%error, "the host's usage cannot be measured")).ok()
 }
 
-/// Reads the processes `wanted`, sorted, and those known from before, so that the dead among them are forgotten.
+/// Reads the processes `wanted`, sorted, and those known from before, so that ended ones are removed.
 fn refresh(system: &mut System, wanted: &[Pid]) {
     system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
     let mut all = wanted.to_vec();
@@ -69,7 +70,7 @@ fn refresh(system: &mut System, wanted: &[Pid]) {
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&all), true, what);
 }
 
-/// `None` for a process that has ended: a zombie is gone.
+/// Returns the usage of a process; `None` if it has ended, which includes zombies.
 fn process_usage(process: &Process) -> Option<ProcessUsage> {
     if matches!(process.status(), ProcessStatus::Zombie | ProcessStatus::Dead) {
         return None;
@@ -84,9 +85,9 @@ fn process_usage(process: &Process) -> Option<ProcessUsage> {
     })
 }
 
-/// Field 20 of /proc/PID/stat (proc_pid_stat(5)).
+/// Returns field 20 of /proc/PID/stat (proc_pid_stat(5)).
 fn threads(stat: &[u8]) -> Option<u32> {
-    // Field 2, the program's name in parentheses, may itself hold spaces and parentheses.
+    // Field 2, the program's name in parentheses, may itself contain spaces and parentheses.
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
     let mut fields = std::str::from_utf8(stat.get(after_name..)?).ok()?.split_ascii_whitespace();
     // The first field after the name is number 3.
@@ -101,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    /// A process that is killed and waited for when this is dropped.
+    /// Process that is killed and waited for when this is dropped.
     struct Running(Child);
 
     impl Running {
@@ -164,7 +165,7 @@ mod tests {
             std::thread::sleep(Duration::from_millis(20));
             usage = gauge.measure(&pids);
         }
-        // A moment's figure may round up; it is never beyond all cores.
+        // A momentary figure may be rounded up, but never exceeds all cores.
         let most = 100.0 * f64::from(usage.cpus);
         assert!(usage.of(busy.pid()).unwrap().cpu_percent <= most);
         assert_eq!(usage.of(idle.pid()).unwrap().resident_bytes % 4096, 0);
@@ -195,7 +196,7 @@ mod tests {
         let stays = std::process::id();
         let others: Vec<Running> = (0..3).map(|_| Running::idle()).collect();
         for round in 0..30 {
-            // Living ones come and go, and dead ones with them.
+            // Live ones come and go, and dead ones with them.
             let other = others[round % others.len()].pid();
             let mut dead = Command::new("true").spawn().unwrap();
             let usage = gauge.measure(&[other, dead.id(), stays]);

@@ -6,13 +6,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use nix::unistd::{Uid, User};
 use rta_shared::config::HostConfig;
 
-/// Looks up the users that the criteria of `config` name and that have no number yet. Blocking: names may be looked up
+/// Looks up the users in the criteria of `config` that have no number yet. Blocking: names may be looked up
 /// over the network.
 pub fn resolve_users(config: &mut HostConfig) {
     config.resolve_users(user_id);
 }
 
-/// The number of a user: that of the account with this name, else the name itself where it is a number.
+/// Returns the number of a user: that of the account with this name, otherwise the name itself if it is a
+/// number.
 fn user_id(name: &str) -> Option<u32> {
     let account = User::from_name(name).inspect_err(|error| {
         tracing::warn!(user = name, %error, "a user cannot be looked up");
@@ -20,14 +21,14 @@ fn user_id(name: &str) -> Option<u32> {
     account.ok().flatten().map(|user| user.uid.as_raw()).or_else(|| name.parse().ok())
 }
 
-/// The name of a user; its number where it has no account. Blocking, as [`resolve_users`].
+/// Returns the name of a user; its number if it has no account. Blocking, like [`resolve_users`].
 pub(crate) fn user_name(uid: u32) -> String {
     let account = User::from_uid(Uid::from_raw(uid)).ok().flatten();
     account.map_or_else(|| uid.to_string(), |user| user.name)
 }
 
-/// The names of users, for a thread that must not wait for a directory service: those of local accounts are known at
-/// once; others are looked up by a thread of its own, and have their numbers for names until then.
+/// Names of users, for a thread that must not wait for a directory service. Names of local accounts are
+/// available at once; others are looked up by a separate thread, and are numbers until then.
 #[derive(Debug)]
 pub(crate) struct UserNames {
     known: HashMap<u32, String>,
@@ -60,7 +61,7 @@ impl UserNames {
             return name;
         }
         if self.pending.insert(uid) {
-            // Where no thread can be had, the number stays.
+            // If no thread can be created, the number stays.
             let lookup = self.lookup.get_or_insert_with(Lookup::start);
             let _ = lookup.asked.send(uid);
         }
@@ -86,7 +87,7 @@ impl Lookup {
     }
 }
 
-/// The name of a local account, in the content of /etc/passwd (passwd(5)).
+/// Returns the name of a local account from the content of /etc/passwd (passwd(5)).
 fn local_name(accounts: &str, uid: u32) -> Option<String> {
     accounts.lines().find_map(|line| {
         let mut fields = line.split(':');
@@ -106,7 +107,7 @@ mod tests {
         assert_eq!(local_name(accounts, 7), None);
         let mut names = UserNames::new();
         assert_eq!(names.name(0), "root");
-        // No account has it; the lookup's answer is the same number.
+        // No account has it; the lookup returns the same number.
         assert_eq!(names.name(3_999_999_999), "3999999999");
         assert_eq!(names.name(3_999_999_999), "3999999999");
     }

@@ -1,12 +1,12 @@
-//! Whether /proc shows other users' processes at all. Mounted with `hidepid` (proc(5)) it may not, and what
-//! cannot be seen is not stopped.
+//! Detects whether /proc hides other users' processes. Mounted with `hidepid` (proc(5)) it may, and a
+//! component whose processes cannot be seen must not be reported as stopped.
 
 use std::fs;
 
-/// The bit of CAP_SYS_PTRACE in a capability mask (linux/capability.h), which sees through `hidepid`.
+/// Bit of CAP_SYS_PTRACE in a capability mask (linux/capability.h); the capability overrides `hidepid`.
 const CAP_SYS_PTRACE: u32 = 19;
 
-/// Why this process cannot see those of other users; `None` where it can.
+/// Returns the reason why this process cannot see those of other users; `None` if it can.
 pub(crate) fn problem() -> Option<String> {
     let read = |path: &str| {
         fs::read_to_string(path)
@@ -37,7 +37,8 @@ fn hidden(mounts: &str, status: &str) -> Option<String> {
     ))
 }
 
-/// The file system options of the last mount on /proc, which is the one on top (proc_pid_mountinfo(5)).
+/// Returns the file system options of the last mount on /proc, which is the topmost one
+/// (proc_pid_mountinfo(5)).
 fn proc_options(mounts: &str) -> Option<&str> {
     let line = mounts.lines().rfind(|line| line.split(' ').nth(4) == Some("/proc"))?;
     line.split(" - ").nth(1)?.split(' ').nth(2)

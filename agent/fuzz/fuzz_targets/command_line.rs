@@ -1,4 +1,5 @@
-//! Any content of /proc/PID/cmdline is split into arguments, and every way of asking for one gives the same.
+//! Splits any content of /proc/PID/cmdline into arguments, and checks that every access method returns the
+//! same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -25,7 +26,7 @@ fuzz_target!(|content: &[u8]| {
     }
     assert_eq!(CommandLine::from_arguments(&arguments), CommandLine::parse(&whole));
 
-    // A buffer that held another command line shows nothing of it.
+    // A reused buffer contains nothing of the previous command line.
     let mut reused = CommandLine::from_arguments(["java", "", "kafka.Kafka"]);
     let read = |buffer: &mut Vec<u8>| {
         buffer.extend_from_slice(content);

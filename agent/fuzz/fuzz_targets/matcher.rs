@@ -1,5 +1,5 @@
-//! The matcher of all parts at once finds what each part's criteria find alone, on any command lines, one after
-//! the other.
+//! Checks on any sequence of command lines that the matcher of all parts finds what the criteria of each part
+//! find alone.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -14,20 +14,20 @@ use rta_shared::process::CommandLine;
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
-    /// For each part its criteria: indexes and which regexes.
+    /// Criteria of each part: argument index and number of the regex.
     parts: Vec<Vec<(Option<i8>, u8)>>,
-    /// A regex of the fuzzer's own beside those below.
+    /// Regex of the fuzzer, in addition to those below.
     regex: &'a str,
     lines: Vec<&'a [u8]>,
 }
 
-/// Of the kinds that configurations hold.
+/// Regexes of the kinds that configurations contain.
 const REGEXES: [&str; 6] =
     ["java", r"config/server\.properties", "^$", r"^\x00?-cp$", r"(^|/)java$", r"(?-u:\xff)"];
-/// A regex of the fuzzer's own may not take the memory of a machine.
+/// Size limit of a compiled regex of the fuzzer, so that it cannot exhaust the memory.
 const LARGEST: usize = 1 << 16;
 
-/// Compiled once: that takes longer than all the rest.
+/// Compiled once, since that takes longer than everything else.
 static COMMON: LazyLock<Vec<Regex>> =
     LazyLock::new(|| REGEXES.iter().map(|text| Regex::new(text).unwrap()).collect());
 

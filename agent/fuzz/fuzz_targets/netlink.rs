@@ -1,10 +1,11 @@
-//! The netlink decoder survives any datagram, and says no more than a datagram of its size can hold.
+//! Checks that the netlink decoder survives any datagram, and returns no more events than its size can
+//! contain.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use rta_agent::watch::event::decode;
 
-/// A netlink header, a connector header, and the shortest event: 16 bytes and one word.
+/// Shortest event: a netlink header, a connector header, 16 bytes and one word.
 const SHORTEST: usize = 16 + 20 + 16 + 4;
 
 fuzz_target!(|datagram: &[u8]| {
