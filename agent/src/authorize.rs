@@ -1,4 +1,4 @@
-//! Who may call the agent, and under which name they act.
+//! Authorization of callers, and the name under which their actions are recorded.
 
 use rta_shared::authorization::{CallerKind, Right, Server};
 use rta_shared::connection::ConnectedPeer;
@@ -10,16 +10,16 @@ use rta_shared::tls::Peer;
 use tonic::codegen::http::Request;
 use tonic::{Extensions, Status};
 
-/// Lets a call pass whose caller has the right to it.
+/// Admits a call if its caller has the required right.
 ///
 /// # Errors
-/// `PERMISSION_DENIED`: they have not.
+/// Returns `PERMISSION_DENIED` if the caller lacks the right.
 pub(crate) fn authorize(right: Right, call: Request<()>) -> Result<Request<()>, Status> {
     let peer = call.extensions().get::<ConnectedPeer>();
     let kind = match peer {
         Some(ConnectedPeer::Local(LocalUser { is_member: true, .. })) => CallerKind::LocalMember,
         Some(ConnectedPeer::Local(_)) => CallerKind::OtherLocalUser,
-        // TLS lets nobody in but the aggregator (`Admission::Named`).
+        // TLS admits only the aggregator (`Admission::Named`).
         Some(ConnectedPeer::Tcp(Peer { secured: true, .. })) => CallerKind::AggregatorCertificate,
         Some(ConnectedPeer::Tcp(_)) => CallerKind::Unasked,
         None => CallerKind::Anonymous,
@@ -34,11 +34,12 @@ pub(crate) fn authorize(right: Right, call: Request<()>) -> Result<Request<()>, 
     )))
 }
 
-/// How much of a name or an address is kept, in characters: they stand in every report.
+/// Maximum length of a name or an address, in characters: they are part of every report.
 const LONGEST_REQUESTER: usize = 64;
 
-/// Returns who is recorded for a call with these extensions. Only the aggregator passes on who asked it; a local
-/// caller is recorded under their own name, whatever they `claimed`.
+/// Returns the requester to record for a call with these extensions. Only the aggregator may name the
+/// requester on whose behalf it calls; a local caller is recorded under its own name, regardless of
+/// `claimed`.
 pub(crate) fn requester(extensions: &Extensions, claimed: Option<v1::Requester>) -> Requester {
     let v1::Requester { user, address } = claimed.unwrap_or_default();
     let mut by = Requester { user: shortened(&user), address: shortened(&address) };
@@ -52,7 +53,7 @@ pub(crate) fn requester(extensions: &Extensions, claimed: Option<v1::Requester>)
         Some(ConnectedPeer::Tcp(_)) | None => {}
     }
     if by == Requester::autostart() {
-        // What comes from outside is an operator's word, whatever name they give.
+        // A caller is an operator whatever name it sends, and must not pass for the agent's own autostart.
         by.address = "outside".to_owned();
     }
     by

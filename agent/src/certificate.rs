@@ -1,4 +1,4 @@
-//! When the agent's certificate ends.
+//! Monitors the expiry of the agent's certificate.
 
 use jiff::Timestamp;
 use rta_shared::impairment::{ImpairedPart, ImpairmentList};
@@ -7,15 +7,15 @@ use rta_shared::tls::Door;
 use rta_shared::tls::certificate::EXPIRY_LOOK;
 use tokio::sync::watch;
 
-/// Tells when the certificate ends that is shown to the aggregator, at once and whenever that has changed, and of a
-/// renewed one that cannot be used.
+/// Publishes the expiry time of the certificate in use, at once and on every change, and reports a renewed
+/// one that cannot be used.
 pub(crate) async fn follow(door: Door, ends: watch::Sender<Option<Timestamp>>, impairments: ImpairmentList) {
     loop {
         let shown = door.clone();
         // Off the runtime: a disk may hang.
         let look = move || shown.certificate().map(|(_, ends)| (ends, shown.trouble()));
         let Some((found, trouble)) = run_blocking(look).await else {
-            // It is asked in clear, for as long as it runs.
+            // The connection is in clear for the whole run, so there is no certificate.
             return std::future::pending().await;
         };
         impairments.set(ImpairedPart::Certificate, trouble);

@@ -1,5 +1,5 @@
-//! That what was asked is gone.
+//! Error for requests to a task of the agent that has ended.
 
-/// What was asked is gone, since the agent is shutting down.
+/// The task that should answer has ended, since the agent is shutting down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gone;

@@ -1,38 +1,38 @@
-//! rta's agent: sees and controls the components of one host.
+//! Agent of rta: observes and controls the components of one host.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `procfs` | raw, allocation-free reading of /proc |
-//! | `attributes` | what a process is beside its command line, read when it is asked for |
-//! | `cgroup_mount` | where control groups are mounted, and which are frozen |
+//! | `attributes` | attributes of a process beside its command line, read on first use |
+//! | `cgroup_mount` | mount points of control groups; frozen groups |
 //! | `users` | users by name and by number |
-//! | `visibility` | whether /proc shows other users' processes at all |
-//! | `gone` | that what was asked is gone, at the agent's end |
-//! | `inspect` | whether one process is one of the components' |
-//! | [`scan`] | a full scan on its own: every process against every component |
-//! | [`watch`] | following the host's processes by events or scans |
-//! | `probe` | asking components whether they are well |
-//! | `usage` | what the host and the matched processes use |
-//! | `worker` | the one owner of what is said of the host and of what is under way |
-//! | [`survey`] | every process with its command line, and who listens where, for learning |
-//! | `systemd` | its units, over the system bus |
+//! | `visibility` | detection of a /proc that hides other users' processes |
+//! | `gone` | error for requests to a task that has ended |
+//! | `inspect` | check of a single process against all components |
+//! | [`scan`] | a single full scan: every process against every component |
+//! | [`watch`] | watching the host's processes by events or scans |
+//! | `probe` | probes of running components |
+//! | `usage` | resource usage of the host and the matched processes |
+//! | `worker` | owner of the host report and of the component reservations |
+//! | [`survey`] | every process with its command line and listening sockets, for learning |
+//! | `systemd` | access to systemd's units over the system bus |
 //! | `autostart` | keeping components running |
-//! | `launched_exits` | how what the agent launched ended |
-//! | `run_history` | what each component did last: that it runs, or why it does not |
-//! | `run_recorder` | drives the run history for the owner of the report |
-//! | `state_folder` | what is remembered over the agent's end |
-//! | `maintenance` | the times in which nothing is started by itself |
+//! | `launched_exits` | exit statuses of launched commands |
+//! | `run_history` | current run of each component, or the reason why it is down |
+//! | `run_recorder` | feeds the run history from the reports |
+//! | `state_folder` | state that outlives the agent |
+//! | `maintenance` | maintenance windows, in which nothing is started automatically |
 //! | `safe_open` | opening files in folders that other users can change |
-//! | `prerequisites` | what the components need on other hosts, as the aggregator tells it |
-//! | `logs` | reading the components' own logs for people |
-//! | `clean_start` | how every child of the agent starts: with nothing of what the agent has |
+//! | `prerequisites` | readiness of components on other hosts, as received from the aggregator |
+//! | `logs` | reading the components' own logs for display |
+//! | `clean_start` | clean start of child processes, which inherit nothing of the agent's state |
 //! | `control` | starting and stopping components, one action at a time for each |
-//! | [`reload`] | reading the configuration anew |
+//! | [`reload`] | reloading the configuration |
 //! | `request_target` | refusing requests that are for another host, boot or configuration |
-//! | `service` | the gRPC service |
-//! | `authorize` | who may call it, and under which name they act |
-//! | `certificate` | when its certificates end |
-//! | `serve` | the server |
+//! | `service` | gRPC service |
+//! | `authorize` | authorization of callers |
+//! | `certificate` | expiry of the agent's certificate |
+//! | `serve` | server |
 //! | [`lock`] | keeping a second agent from the same host and state folder |
 //! | `machine` | this machine's name and addresses |
 

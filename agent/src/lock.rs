@@ -1,16 +1,16 @@
-//! Keeps a second agent from serving the same host, or from using the same state folder.
+//! Prevents a second agent from serving the same host, or from using the same state folder.
 //!
-//! Locks are flock(2) on files: the kernel drops them with the last descriptor, however the agent ends, so that none
-//! is stale. A child between fork and exec holds a copy: whoever gets the lock knows that no command of the agent
-//! before is about to run unseen.
+//! Locks are flock(2) on files: the kernel releases them with the last descriptor, however the agent ends, so
+//! that no lock is stale. A child between fork and exec holds a copy, so that the lock also ensures that no
+//! command of the previous agent is about to run unseen.
 //!
-//! | locked | which second agent is refused |
+//! | locked | refused second agent |
 //! |---|---|
 //! | `lock` in the runtime folder of the host | one for the same configured host, of the same user |
 //! | `agent.lock` in the state folder | one with the same state folder |
 //!
-//! An unprivileged user has a runtime folder of their own, so that nobody can keep root's agent from starting by
-//! taking a lock first; agents of two users for one host do not notice each other.
+//! An unprivileged user has a separate runtime folder, so that nobody can prevent root's agent from starting
+//! by taking a lock first; agents of two users for one host do not notice each other.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;
@@ -25,24 +25,25 @@ use rustix::fs::OFlags;
 use rustix::process::geteuid;
 use sha2::{Digest as _, Sha256};
 
-/// How long a lock is waited for: an agent that was just killed may have a child that is about to end.
+/// Time limit for acquiring a lock: an agent that was just killed may have a child that is about to end.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// So much of a host's name is in that of its folder.
+/// Maximum length of the host's name in the name of its folder.
 const SHOWN: usize = 40;
 
-/// Locks that are held as long as this lives.
+/// Locks that are held until this is dropped.
 #[derive(Debug)]
 pub struct AgentLock {
-    /// The host's runtime folder.
+    /// Runtime folder of the host.
     pub folder: PathBuf,
     _files: Vec<File>,
 }
 
-/// Locks `host` in `runtime`, the folder that was given or else that of the agent's user, and the folder `state`.
-/// Blocking, for two seconds at most.
+/// Locks `host` and the folder `state`. The lock of the host is below `runtime` if given, otherwise below the
+/// runtime folder of the agent's user. Blocking, for two seconds at most.
 ///
 /// # Errors
-/// A sentence: another agent has one of them (with its PID), or the runtime folder cannot be used.
+/// Returns an error, with a sentence, if another agent holds one of the locks (with its PID), or if the
+/// runtime folder cannot be used.
 pub fn lock(runtime: Option<&Path>, host: &Name, state: Option<&Path>) -> Result<AgentLock, String> {
     let folder = match runtime {
         Some(runtime) => make(runtime)
@@ -57,16 +58,16 @@ pub fn lock(runtime: Option<&Path>, host: &Name, state: Option<&Path>) -> Result
         match make(state).map_err(Failure::Io).and_then(|state| lock_file(&state.join("agent.lock"))) {
             Ok(file) => files.push(file),
             Err(failure @ Failure::Taken(..)) => return Err(failure.told(&what)),
-            // It is told with what cannot be kept there; the host is watched all the same.
+            // Reported together with the state that cannot be stored there; the host is watched nevertheless.
             Err(Failure::Io(error)) => tracing::warn!(%error, folder = %state.display(), "cannot be locked"),
         }
     }
     Ok(AgentLock { folder, _files: files })
 }
 
-/// Why a file was not locked.
+/// Reason why a file was not locked.
 enum Failure {
-    /// By the agent with this PID, as far as it says, at this path.
+    /// Locked by the agent with this PID, if it is known, at this path.
     Taken(String, PathBuf),
     Io(io::Error),
 }
@@ -98,8 +99,8 @@ fn lock_file(path: &Path) -> Result<File, Failure> {
     }
 }
 
-/// The folder of `host` below the runtime folder of the agent's user: `/run/rta-agent` for root,
-/// `$XDG_RUNTIME_DIR/rta-agent` for others, and where that cannot be made `/tmp/rta-agent-UID`.
+/// Returns the folder of `host` below the runtime folder of the agent's user: `/run/rta-agent` for root,
+/// `$XDG_RUNTIME_DIR/rta-agent` for others, and `/tmp/rta-agent-UID` if that cannot be created.
 fn own_folder(host: &Name) -> Result<PathBuf, String> {
     let uid = geteuid();
     let parent = match uid.is_root() {
@@ -118,8 +119,8 @@ fn own_folder(host: &Name) -> Result<PathBuf, String> {
     below(last.clone()).map_err(|error| unusable(&last, &error))
 }
 
-/// Makes a folder that nobody else may write to, and in whose place nobody else has put another one: what the agent
-/// reads there it does.
+/// Creates a folder that only the agent's user may write to, and verifies that no other user has put a
+/// different one in its place: the agent acts on what it reads there.
 fn private_folder(folder: PathBuf) -> io::Result<PathBuf> {
     match DirBuilder::new().mode(0o700).create(&folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -145,7 +146,7 @@ fn unusable(folder: &Path, error: &io::Error) -> String {
     )
 }
 
-/// `agent-c9t17308-1f2e3d4c`: any name makes one, and no two the same.
+/// Returns a unique and valid folder name for any host name, such as `agent-c9t17308-1f2e3d4c`.
 fn folder_name(host: &Name) -> String {
     let shown: String = host
         .folded()
@@ -171,7 +172,7 @@ mod tests {
         assert!(refused.contains("--read-only"), "{refused}");
         let refused = lock(Some(&runtime), &"other".into(), Some(&state)).unwrap_err();
         assert!(refused.starts_with(&format!("{own}the state folder {}", state.display())), "{refused}");
-        // Other hosts, and the same one elsewhere.
+        // Other hosts, and the same host with a different runtime folder.
         lock(Some(&runtime), &"other".into(), None).unwrap();
         lock(Some(&folder.path().join("elsewhere")), &"h".into(), None).unwrap();
         drop(first);

@@ -1,4 +1,4 @@
-//! `rta-agent`: sees and controls the components of one host.
+//! `rta-agent`: observes and controls the components of one host.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Sees and controls the platform's components on this host, for the aggregator.
+/// Observes and controls the platform's components on this host, for the aggregator.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -36,67 +36,68 @@ Exit codes:
 SIGHUP reads the configuration anew. What it started goes on when it ends. The variable RTA_LOG chooses what is logged: warn, info, debug."
 )]
 struct Arguments {
-    /// The folder of the platform's configuration
+    /// Folder of the platform's configuration
     #[arg(long, value_name = "DIR")]
     config: PathBuf,
-    /// The name of this host in the configuration [default: the machine's host name]
+    /// Name of this host in the configuration [default: the machine's host name]
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
-    /// Where to listen for the aggregator, over TLS
+    /// Address and port to listen on for the aggregator, over TLS
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7601")]
     listen: SocketAddr,
-    /// The local socket, for root and the group rta; none: no socket [default: /run/rta/agent.sock, else
+    /// Local socket, for root and the group rta; none: no socket [default: /run/rta/agent.sock, else
     /// rta/agent.sock in $XDG_RUNTIME_DIR]
     #[arg(long, value_name = "PATH|none")]
     socket: Option<PathBuf>,
-    /// This host's certificate, made with rta pki host; only the aggregator is answered over TCP. A renewed file is
-    /// picked up by itself
+    /// Certificate of this host, created with rta pki host; over TCP only the aggregator is admitted. A
+    /// renewed file is loaded automatically
     #[arg(long, value_name = "FILE", requires_all = ["tls_key", "tls_ca"])]
     tls_cert: Option<PathBuf>,
-    /// The certificate's key
+    /// Private key of the certificate
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// The CA of the aggregator's certificate
+    /// CA of the aggregator's certificate
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_ca: Option<PathBuf>,
-    /// With TLS: a name in the certificate of the aggregator that is obeyed; may be given more than once
+    /// Name in the certificate of an aggregator that is admitted over TLS; may be given more than once
     #[arg(long, value_name = "NAME", default_value = "aggregator")]
     aggregator_name: Vec<String>,
-    /// Listen without TLS: connections are neither encrypted nor authenticated, and whoever reaches the port can
-    /// stop the platform
+    /// Listen without TLS: connections are neither encrypted nor authenticated, and anybody who reaches the
+    /// port can stop the platform
     #[arg(long)]
     insecure: bool,
-    /// From one full scan to the next; what happens in between is told by the kernel, or looked for each second
+    /// Interval between full scans; between them, kernel events (or a quick scan each second) keep the state
+    /// current
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = period)]
     scan_period: Duration,
-    /// Do without the kernel's process events, even where they can be had
+    /// Do not use the kernel's process events, even if they are available
     #[arg(long)]
     no_events: bool,
-    /// The folder in which the agent remembers what operators started and stopped, and maintenance; without
-    /// it that is forgotten when the agent ends, and what an operator stopped may be started again. No second agent
-    /// may use it
+    /// Folder in which the agent stores what operators started and stopped, and maintenance; without it these
+    /// are lost when the agent ends, and a component that an operator stopped may be started again. No second
+    /// agent may use it
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// The folder below which the agent locks its host, so that there is no second one, and without --state keeps
-    /// what it launches for the next one [default: /run/rta-agent for root, else
-    /// $XDG_RUNTIME_DIR/rta-agent or /tmp/rta-agent-UID]
+    /// Folder below which the agent locks its host against a second agent, and without --state stores its
+    /// launches for the next one [default: /run/rta-agent for root, else $XDG_RUNTIME_DIR/rta-agent or
+    /// /tmp/rta-agent-UID]
     #[arg(long, value_name = "DIR", env = "RTA_RUNTIME_DIR", hide_env = true)]
     runtime: Option<PathBuf>,
-    /// Watch only, beside another agent: start and stop nothing, also not by itself, and remember nothing
+    /// Watch only, beside another agent: start and stop nothing, also not automatically, and store nothing
     #[arg(long, conflicts_with = "state")]
     read_only: bool,
-    /// How log lines are written: plain for people, json for collectors
+    /// Format of log lines: plain for people, json for collectors
     #[arg(long, value_name = "plain|json", default_value_t)]
     log_format: LogFormat,
 }
 
-/// What is wrong with how the agent was called or configured: exit code 2.
+/// Exit code for wrong usage or a broken configuration.
 const WRONG: u8 = 2;
 
-/// How long a scan that is under way at the end is waited for.
+/// Time limit for a running scan at shutdown.
 const LAST_SCAN: Duration = Duration::from_secs(1);
 
-/// A time such as "30s" or "2m", from a second to an hour.
+/// Parses a time such as "30s" or "2m", from a second to an hour.
 fn period(text: &str) -> Result<Duration, String> {
     let period = text.parse::<SignedDuration>().ok().and_then(|period| Duration::try_from(period).ok());
     period
@@ -126,7 +127,7 @@ fn main() -> ExitCode {
     };
     let outcome = tokio::runtime::Runtime::new().context("no runtime").and_then(|runtime| {
         let outcome = runtime.block_on(run(&arguments, (config, folder, door), lock.as_ref(), shutdown));
-        // A scan that hangs in the kernel must not hold up the end.
+        // A scan that hangs in the kernel must not delay the shutdown.
         runtime.shutdown_timeout(LAST_SCAN);
         outcome
     });
@@ -142,19 +143,19 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says why the program ends.
+/// Writes the reason why the program ends.
 fn complain(message: &str) {
     logging::write_last_message("rta-agent", message);
 }
 
-/// Ends the process, whose orderly end hangs.
+/// Ends the process after its orderly shutdown has timed out.
 #[expect(clippy::exit, reason = "what hangs cannot be returned from")]
 fn end_now() {
     complain(&format!("its orderly end took longer than {} s and is cut short", LONGEST_END.as_secs()));
     std::process::exit(1);
 }
 
-/// This host's share of the configuration and how it is asked, or what is wrong.
+/// Loads this host's configuration and TLS settings; the error is a sentence.
 fn prepare(arguments: &Arguments) -> Result<(HostConfig, ConfigFolder, Door), String> {
     let host = arguments.host.clone().unwrap_or_else(rta_agent::machine_name);
     let folder = ConfigFolder { folder: arguments.config.clone(), host };
@@ -183,7 +184,7 @@ async fn run(
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
-    // Before anybody is told that it listens: from then on it may be signalled.
+    // Caught before "listening" is logged: from then on the process may be signalled.
     let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be caught")?;
     let socket = SocketChoice::from(arguments.socket.clone());
     let socket = socket.bind("agent").await.map_err(anyhow::Error::msg)?;

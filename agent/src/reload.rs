@@ -1,4 +1,4 @@
-//! Reading the configuration anew: the new one replaces the old one whole, or not at all.
+//! Reloads the configuration: the new one replaces the old one completely, or not at all.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,23 +13,24 @@ use crate::machine::interface_addresses;
 use crate::users::resolve_users;
 use crate::worker::Worker;
 
-/// From one look for users that the host does not know to the next.
+/// Interval between two look-ups of users that the host does not know.
 const USERS: Duration = Duration::from_secs(30);
 
-/// Where an agent's configuration comes from.
+/// Source of an agent's configuration.
 #[derive(Clone, Debug)]
 pub struct ConfigFolder {
-    /// The folder of the platform's configuration.
+    /// Folder of the platform's configuration.
     pub folder: PathBuf,
-    /// The host's name in it.
+    /// Name of the host in the configuration.
     pub host: String,
 }
 
 impl ConfigFolder {
-    /// This host's share of what stands in the folder now, its users looked up. Blocking.
+    /// Loads this host's part of the configuration and looks up its users. Blocking.
     ///
     /// # Errors
-    /// Every problem of the folder, one a line; or the supported hosts, where this one is not among them.
+    /// Returns an error with every problem of the folder, one per line; or with the supported hosts, if this
+    /// one is unknown.
     pub fn load(&self) -> Result<HostConfig, String> {
         let platform = load_folder(&self.folder).map_err(|error| error.to_string())?;
         let host = platform.find_host(&self.host).ok_or_else(|| {
@@ -50,7 +51,7 @@ impl ConfigFolder {
     }
 }
 
-/// Reads the configuration anew, one reading at a time.
+/// Reloads the configuration, one reload at a time.
 #[derive(Clone)]
 pub(crate) struct Reloader {
     source: Arc<Mutex<ConfigFolder>>,
@@ -62,8 +63,8 @@ impl Reloader {
         Self { source: Arc::new(Mutex::new(source)), worker }
     }
 
-    /// Looks again for users that the host did not know, such as those of a directory service that was not up yet, and
-    /// works by them as soon as it does.
+    /// Repeats the look-up of users that the host did not know, such as those of a directory service that was
+    /// not up yet, and applies the result as soon as one is found.
     pub(crate) async fn look_up_users(self) {
         let mut pace = tokio::time::interval(USERS);
         pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -84,19 +85,21 @@ impl Reloader {
                 config
             });
             let Ok(config) = looked_up.await else { continue };
-            // Where the agent is shutting down, so is this.
+            // The worker has ended, so the agent is shutting down.
             if unknown(&config) < before && self.worker.configure(Ok(config)).await.is_err() {
                 return;
             }
         }
     }
 
-    /// What changed. No process is touched; an action whose component gets other criteria is given up.
+    /// Reloads the configuration and returns the changes. No process is touched; an action whose component
+    /// gets other criteria is aborted.
     ///
     /// # Errors
-    /// The new one is not right, and the old one goes on: every problem, one a line.
+    /// Returns an error if the new configuration is invalid, with every problem, one per line; the old one
+    /// stays in use.
     pub(crate) async fn reload(&self) -> Result<Vec<String>, Status> {
-        // Held until the new one is in force, so that of two readings the later one wins.
+        // Held until the new configuration is in use, so that of two reloads the later one wins.
         let source = Arc::clone(&self.source).lock_owned().await;
         let own = self.worker.config();
         let read = tokio::task::spawn_blocking(move || (source.load(), source)).await;
@@ -104,7 +107,7 @@ impl Reloader {
             read.map_err(|error| Status::internal(format!("the agent failed: {error}")))?;
         let config = config.and_then(|config| match config.host == own.host {
             true => Ok(config),
-            // The aggregator would take its reports for another host's.
+            // The aggregator would attribute the reports to a different host.
             false => Err(format!(
                 "this host is now called {}, which takes a restart of the agent; it goes on as {}",
                 config.host, own.host

@@ -1,22 +1,22 @@
-//! Refuses requests that are not for this agent: those for another host, for an earlier boot of this one, or
-//! planned by another configuration.
+//! Refuses requests that are for a different agent: those for another host, for an earlier boot of this one,
+//! or planned with another configuration.
 //!
-//! An aggregator may reach the wrong agent (a wrong address, a changed DNS record, a moved port), and a plan may
-//! be carried out minutes after it was made. Nothing is done for a request unless it says that it is for this host.
+//! An aggregator may reach the wrong agent (a wrong address, a changed DNS record, a moved port), and a plan
+//! may be carried out minutes after it was made. A request is carried out only if it names this host.
 
 use rta_shared::name::Name;
 use rta_shared::proto::v1;
 use rta_shared::text::echoed;
 use tonic::Status;
 
-/// What a request must be for to be carried out here.
+/// Identity of this agent, which the target of a request must match.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AgentIdentity<'a> {
-    /// The host's name in the configuration.
+    /// Name of the host in the configuration.
     pub(crate) host: &'a Name,
-    /// `/proc/sys/kernel/random/boot_id`
+    /// Content of `/proc/sys/kernel/random/boot_id`.
     pub(crate) boot_id: &'a str,
-    /// The digest of the configuration that is in force.
+    /// Digest of the configuration in use.
     pub(crate) config_digest: &'a str,
 }
 
@@ -24,8 +24,8 @@ impl AgentIdentity<'_> {
     /// Admits a request that starts, stops or restarts a component.
     ///
     /// # Errors
-    /// FAILED_PRECONDITION with a sentence if the request does not say for which host it is, or if its host, boot
-    /// or configuration is another one.
+    /// Returns FAILED_PRECONDITION with a sentence if the request does not name its host, or if its host,
+    /// boot or configuration differs.
     pub(crate) fn admit_action(&self, target: Option<&v1::RequestTarget>) -> Result<(), Status> {
         self.admit(target)?;
         let host = self.host;
@@ -45,11 +45,11 @@ impl AgentIdentity<'_> {
         Ok(())
     }
 
-    /// Admits any other request: one that reads, sets maintenance or reloads.
+    /// Admits any other request, such as one that reads, sets maintenance or reloads.
     ///
     /// # Errors
-    /// FAILED_PRECONDITION with a sentence if the request does not say for which host it is, or if its host is
-    /// another one, or its boot where it names one.
+    /// Returns FAILED_PRECONDITION with a sentence if the request does not name its host, or if its host
+    /// differs, or its boot if it names one.
     pub(crate) fn admit(&self, target: Option<&v1::RequestTarget>) -> Result<(), Status> {
         let host = self.host;
         let Some(target) = target.filter(|target| !target.host.is_empty()) else {

@@ -1,4 +1,4 @@
-//! The agent's server.
+//! Server of the agent.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,48 +30,51 @@ use crate::state_folder::Memory;
 use crate::watch::WatchOptions;
 use crate::worker::{Autostarts, Worker, WorkerInputs};
 
-/// What is still being answered at shutdown has this long to end.
+/// Time limit for open calls at shutdown.
 const GRACE: Duration = Duration::from_secs(2);
-/// HTTP/2 pings end the connections of clients that vanished.
+/// Interval of HTTP/2 pings, which end the connections of vanished clients.
 const PING: Duration = Duration::from_secs(20);
-/// An aggregator needs one connection, and its successor another. Who answers no ping is silent.
+/// Connection limits. An aggregator needs one connection, and its successor another; a client that answers no
+/// ping counts as silent.
 const BOUNDS: Bounds =
     Bounds { connections: 256, of_one_address: 128, silence: Some(PING.saturating_mul(3)) };
 
-/// How many calls one connection may have open: as many actions as a plan has at once, with what follows the host
-/// and its logs beside them.
+/// Maximum number of open calls per connection: the concurrent actions of a plan, plus the streams of reports
+/// and logs.
 const CALLS: u32 = 256;
 
-/// How an agent is to be.
+/// Options of an agent.
 #[derive(Debug)]
 pub struct Options {
-    /// How it follows its host.
+    /// Settings of the watcher.
     pub watch: WatchOptions,
-    /// Where its configuration is read anew, on SIGHUP and when asked; `None`: never.
+    /// Source of the configuration for reloads, on SIGHUP and on request; `None`: no reloads.
     pub folder: Option<ConfigFolder>,
-    /// SIGHUP, which the program catches before it says that it listens: uncaught it would end it.
+    /// Receiver of SIGHUP, which the program catches before it logs that it listens: uncaught it would end
+    /// the process.
     pub hangup: Option<Signal>,
-    /// Where it remembers what operators wanted; `None`: that is forgotten with it.
+    /// State folder; `None`: operators' decisions are lost when the agent ends.
     pub state: Option<PathBuf>,
-    /// Where it keeps what it begins for the next agent, if not in the folder `state`; `None`: nowhere, since there
-    /// is to be none.
+    /// Folder for the records of launches, if they are not in the folder `state`; `None`: no records, since
+    /// there is to be no next agent.
     pub runtime: Option<PathBuf>,
-    /// It watches and starts and stops nothing, also not by itself: another agent does.
+    /// True if the agent only watches and starts and stops nothing, also not automatically: another agent
+    /// does.
     pub read_only: bool,
 }
 
-/// Watches and controls the components of `config`, and serves that on `listeners`, until `shutdown`. What it
-/// started goes on.
+/// Watches and controls the components of `config`, and serves that on `listeners`, until `shutdown`.
+/// Processes that the agent started keep running.
 ///
 /// # Errors
-/// A server that fails.
+/// Returns an error if the server or one of the agent's tasks fails.
 pub async fn serve(
     listeners: Listeners,
     config: HostConfig,
     options: Options,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    // Whatever ends the server ends the worker.
+    // Cancels the worker when the server ends for any reason.
     let _all_end_together = shutdown.clone().drop_guard();
     let tasks = OwnedTasks::new(shutdown.clone());
     let (autostart_publisher, autostarts) = watch::channel(Autostarts::new());
@@ -116,7 +119,7 @@ pub async fn serve(
             "the agent was started with --read-only: it starts and stops nothing, also not by itself";
         impairments.set(ImpairedPart::Control, Some(message.to_owned()));
     } else {
-        // Before anybody, autostart included, can begin anything.
+        // Before any other action, including automatic starts, can begin.
         actions.take_up().await;
         let keeping = keep_running(actions.clone(), autostart_publisher);
         tasks.spawn("autostart", keeping);
@@ -154,15 +157,15 @@ pub async fn serve(
             tracing::warn!("connections were still open after {} s and are cut", GRACE.as_secs());
             Ok(())
         }
-        // An agent without one of its tasks, blind for good perhaps, must not look alive.
+        // An agent that has lost one of its tasks, and may no longer see its host, must not appear alive.
         failure = tasks.failed() => anyhow::bail!("{failure}"),
     }
 }
 
-/// Reads the configuration anew at every SIGHUP, as daemons do.
+/// Reloads the configuration on every SIGHUP, as daemons do.
 async fn obey_hangups(mut hangup: Signal, reloader: Reloader) {
     while hangup.recv().await.is_some() {
-        // How it went is logged, and told to the aggregator.
+        // The result is logged, and reported to the aggregator.
         let _ = reloader.reload().await;
     }
 }

@@ -1,4 +1,4 @@
-//! The gRPC service of one host's agent.
+//! gRPC service of one host's agent.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,23 +25,23 @@ use crate::prerequisites;
 use crate::reload::Reloader;
 use crate::request_target::AgentIdentity;
 
-/// The agent as `proto/rta/v1/agent.proto` offers it.
+/// Implementation of the agent service in `proto/rta/v1/agent.proto`.
 pub(crate) struct Service {
     pub(crate) actions: Actions,
     pub(crate) logs: LogReaders,
-    /// `None`: there is no folder to read anew.
+    /// `None`: there is no folder to reload.
     pub(crate) reloader: Option<Reloader>,
-    /// It starts and stops nothing.
+    /// True if the agent starts and stops nothing.
     pub(crate) is_read_only: bool,
-    /// Ends the streams.
+    /// Ends the streams when it is cancelled.
     pub(crate) shutdown: CancellationToken,
 }
 
-/// What a streaming call answers with.
+/// Response of a streaming call.
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Service {
-    /// Refuses a request other than an action that is not for this host; see [`AgentIdentity::admit`].
+    /// Admits a request other than an action if it is for this host; see [`AgentIdentity::admit`].
     fn admit(&self, target: Option<&v1::RequestTarget>) -> Result<(), Status> {
         let worker = &self.actions.worker;
         let config = worker.config();
@@ -49,7 +49,7 @@ impl Service {
             .admit(target)
     }
 
-    /// Refuses what another agent is to do.
+    /// Refuses a request if this agent is read-only.
     fn refuse_read_only(&self) -> Result<(), Status> {
         let host = &self.actions.worker.config().host;
         match self.is_read_only {
@@ -61,7 +61,7 @@ impl Service {
         }
     }
 
-    /// Begins an action, and streams what is told of it.
+    /// Begins an action, and streams its events.
     async fn perform<T: for<'e> From<&'e ActionEvent> + 'static>(
         &self,
         kind: ActionKind,
@@ -77,7 +77,7 @@ impl Service {
     }
 }
 
-/// Logs what a caller has the agent do, with who that is.
+/// Logs a request together with its caller.
 fn log_call(what: &str, extensions: &Extensions) {
     let caller = extensions.get::<ConnectedPeer>().map(ToString::to_string);
     tracing::info!(caller, "{what}");
@@ -166,7 +166,7 @@ impl AgentService for Service {
         self.admit(request.target.as_ref())?;
         self.refuse_read_only()?;
         memory.set_maintenance(from_wire(request, Timestamp::now())?);
-        // The aggregator keeps it, too; where this agent cannot, that is reported.
+        // The aggregator stores it too; a failure of this agent is reported.
         let _ = memory.settled().await;
         Ok(Response::new(v1::AgentServiceSetMaintenanceResponse {}))
     }
