@@ -1,4 +1,4 @@
-//! What is to be written, and has not been.
+//! Pending writes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -15,17 +15,17 @@ use super::plans::Running;
 use super::store::{self, Left};
 use super::{Place, Unfinished, known_by};
 
-/// How many events are kept while they cannot be written; the oldest are lost first.
+/// Maximum number of pending events while they cannot be written; the oldest are dropped first.
 pub(super) const KEPT: usize = 1000;
-/// How many plans that have ended are kept while that cannot be written.
+/// Maximum number of ended plans that are kept while their end cannot be written.
 const KEPT_PLANS: usize = 100;
 
-/// What is to be written. Beside events, which are appended, it is a state: however often that changes while
-/// nothing can be written, only how it is at last is.
+/// Pending writes. Events are appended; everything else is state, of which only the latest value is written,
+/// however often it changed while nothing could be written.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     events: VecDeque<Event>,
-    /// How many events were lost since this was asked last.
+    /// Number of events dropped since the last call of [`Backlog::take_lost`].
     lost: u64,
     plans: BTreeMap<u64, Open>,
     maintenance: Changed<Vec<Maintenance>>,
@@ -49,7 +49,7 @@ impl<T> Changed<T> {
     }
 }
 
-/// A plan that has not been written to its end.
+/// Plan whose end is not written yet.
 #[derive(Debug)]
 struct Open {
     plan: Running,
@@ -59,7 +59,7 @@ struct Open {
 }
 
 impl Backlog {
-    /// The same, with the state that an earlier aggregator left, which is written.
+    /// Adds the state that an earlier aggregator left, which is already written.
     pub(super) fn with(self, left: &Left) -> Self {
         let plans = left.unfinished.iter().map(|Unfinished { begun, states }| {
             let plan = Running::standing(begun.clone(), states.clone());
@@ -74,7 +74,7 @@ impl Backlog {
         }
     }
 
-    /// Everything has to be written, since the database is another one.
+    /// Marks everything as unwritten, since the database is a new one.
     pub(super) fn everything_is_new(&mut self, now: Timestamp) {
         for open in self.plans.values_mut() {
             open.is_new = true;
@@ -94,13 +94,13 @@ impl Backlog {
         self.events.push_back(event);
     }
 
-    /// Notes how an instance or a host is.
+    /// Adds the known value of an instance or a host.
     pub(super) fn know(&mut self, place: Place, value: String) {
         self.changed_places.insert(place.clone());
         self.known.insert(place, value);
     }
 
-    /// Notes that a plan has stopped an instance, or with `None` that this does not hold any more.
+    /// Adds a planned stop; `None` removes it.
     pub(super) fn note_stop(&mut self, id: InstanceId, stop: Option<PlannedStop>) {
         self.changed_stops.insert(id.clone());
         match stop {
@@ -137,12 +137,12 @@ impl Backlog {
         self.maintenance = Changed::to(all);
     }
 
-    /// No plan has a greater number than this.
+    /// Reserves plan IDs up to this one.
     pub(super) fn reserve(&mut self, last_plan: u64) {
         self.last_plan = Changed::to(last_plan);
     }
 
-    /// Whether there is anything to write.
+    /// Returns true if there is nothing to write.
     pub(super) fn is_empty(&self) -> bool {
         self.events.is_empty()
             && self.changed_places.is_empty()
@@ -153,12 +153,12 @@ impl Backlog {
             && self.plans.values().all(|open| !open.is_new && open.changed.is_empty() && open.end.is_none())
     }
 
-    /// The events, the newest first.
+    /// Returns the pending events, the newest first.
     pub(super) fn events(&self) -> impl Iterator<Item = &Event> {
         self.events.iter().rev()
     }
 
-    /// Writes all of it, within a transaction of the caller's.
+    /// Writes everything within the caller's transaction.
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         for event in &self.events {
             store::put_event(connection, event)?;
@@ -193,7 +193,7 @@ impl Backlog {
         self.marks.write(connection)
     }
 
-    /// All of it is written.
+    /// Removes everything after a successful write.
     pub(super) fn is_written(&mut self) {
         self.events.clear();
         self.plans.retain(|_, open| open.end.is_none());
@@ -208,14 +208,14 @@ impl Backlog {
         self.marks.is_written();
     }
 
-    /// It could not be written: no more is kept than there is room for.
+    /// Drops the oldest events above [`KEPT`] after a failed write.
     pub(super) fn is_kept(&mut self) {
         let surplus = self.events.len().saturating_sub(KEPT);
         self.events.drain(..surplus);
         self.lost += u64::try_from(surplus).unwrap_or(u64::MAX);
     }
 
-    /// How many events were lost since this was asked last.
+    /// Returns and resets the number of dropped events.
     pub(super) fn take_lost(&mut self) -> u64 {
         std::mem::take(&mut self.lost)
     }

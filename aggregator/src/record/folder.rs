@@ -1,4 +1,4 @@
-//! The folder of the database: this aggregator's alone, and where a damaged database is kept.
+//! Data folder: locked by one aggregator; also holds damaged databases that were moved aside.
 
 use std::fs::{DirBuilder, File, Metadata, Permissions};
 use std::io;
@@ -9,23 +9,23 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rta_shared::pid_lock::{self, Taken};
 
-/// The folder, locked for as long as this is held; the kernel unlocks it, however this program ends.
+/// Locked data folder. The kernel releases the lock however this program ends.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
     lock: File,
 }
 
-/// Why a folder was not taken, as part of a sentence.
+/// Reason why a folder was not locked, as part of a sentence.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NotTaken {
-    /// Another aggregator has it.
+    /// Another aggregator has locked it.
     Used(String),
-    /// It cannot be made or written.
+    /// It cannot be created or written.
     Unusable(String),
 }
 
-/// What tells a file from every other one: its device and inode.
+/// Identity of a file: its device and inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileId(u64, u64);
 
@@ -36,18 +36,18 @@ impl From<Metadata> for FileId {
 }
 
 impl FileId {
-    /// Returns the file that has this name now; `None` where there is none, or that cannot be told.
+    /// Returns the identity of the file at this path; `None` if there is none or it cannot be read.
     pub(super) fn named(path: &Path) -> Option<Self> {
         path.metadata().ok().map(Self::from)
     }
 }
 
 impl Folder {
-    /// Makes the folder where it is missing, for this user alone, and locks it. The lock's file has the process ID of
-    /// whoever holds it.
+    /// Creates the folder if missing, with mode 0700, and locks it. The lock file contains the process ID of
+    /// the holder.
     ///
     /// # Errors
-    /// Returns an error if the folder cannot be made or written, or if another aggregator has it.
+    /// Returns an error if the folder cannot be created or written, or if another aggregator has it.
     pub(super) fn take(path: &Path) -> Result<Self, NotTaken> {
         let told = |error: io::Error| NotTaken::Unusable(format!("{}: {error}", path.display()));
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(told)?;
@@ -72,10 +72,10 @@ impl Folder {
         locked.is_some() && locked == FileId::named(&lock_file(&self.path))
     }
 
-    /// Makes and locks the folder again where it is not in place any more.
+    /// Creates and locks the folder again if it is not in place any more.
     ///
     /// # Errors
-    /// As [`Folder::take`].
+    /// Returns an error on the same conditions as [`Folder::take`].
     pub(super) fn take_again(&mut self) -> Result<(), NotTaken> {
         if !self.is_in_place() {
             *self = Self::take(&self.path)?;
@@ -83,15 +83,16 @@ impl Folder {
         Ok(())
     }
 
-    /// The database's file.
+    /// Returns the path of the database file.
     pub(super) fn database(&self) -> PathBuf {
         self.path.join("rta.db")
     }
 
-    /// Moves a database aside that is `what` ("corrupt", "foreign"), with what belongs to it; its new name.
+    /// Renames a database that is `what` ("corrupt", "foreign"), with its `-wal` and `-shm` files. Returns
+    /// the new path.
     ///
     /// # Errors
-    /// It cannot be moved.
+    /// Returns an error if a file cannot be renamed.
     pub(super) fn move_aside(&self, what: &str, now: Timestamp) -> io::Result<PathBuf> {
         let stem = format!("rta.db.{what}-{}", now.strftime("%Y%m%dT%H%M%SZ"));
         let mut aside = self.path.join(&stem);
@@ -100,7 +101,7 @@ impl Folder {
             count += 1;
             aside = self.path.join(format!("{stem}-{count}"));
         }
-        // The database last: what is left of it after a crash in between is found damaged again.
+        // The database last: after a crash in between, the remaining file is found damaged again.
         for suffix in ["-wal", "-shm", ""] {
             match std::fs::rename(with_suffix(&self.database(), suffix), with_suffix(&aside, suffix)) {
                 Ok(()) => {}
@@ -122,7 +123,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Removes the files that belong to the database `path`, without itself.
+/// Removes the `-wal` and `-shm` files of the database `path`, not the database itself.
 ///
 /// # Errors
 /// Returns an error if one cannot be removed.

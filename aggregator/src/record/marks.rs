@@ -1,4 +1,4 @@
-//! How instances were shown, and when nobody noted it: what is to be written of that, what is written, what is read.
+//! Timeline samples and recording gaps: pending ones, written ones, reads.
 
 use std::collections::HashMap;
 
@@ -10,31 +10,30 @@ use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 use super::columns::{damaged, time};
 use crate::strip::{Gap, Mark, Stretch};
 
-/// How many marks are kept while they cannot be written, or two for each instance where that is more.
+/// Maximum number of pending marks while they cannot be written, or two for each instance if that is more.
 const KEPT: usize = 50_000;
-/// How many gaps are kept while they cannot be written.
+/// Maximum number of pending gaps while they cannot be written.
 const KEPT_GAPS: usize = 100;
-/// How many marks are given at most: some 40 MB. Of what is older nothing is told then.
+/// Maximum number of marks in an answer, some 40 MB. Older ones are left out.
 const MOST: i64 = 1_000_000;
 
-/// What is asked for: the marks that tell how things were from a moment on.
+/// Query for the marks needed to reconstruct the state since a moment.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub(super) since: Timestamp,
-    /// `None`: all.
+    /// `None`: all instances.
     pub(super) instance: Option<InstanceId>,
 }
 
-/// What was noted of instances.
+/// Recorded marks and gaps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Noted {
-    /// Of each instance those from the moment that was asked for on, and the last one before, in the order in which
-    /// they were noted.
+    /// Marks of each instance since the requested moment, and the last one before, in recording order.
     pub(crate) marks: HashMap<InstanceId, Vec<Mark>>,
     pub(crate) gaps: Vec<Gap>,
 }
 
-/// What is to be written, and how each instance was shown last.
+/// Pending marks and gaps, and the last state of each instance.
 #[derive(Debug, Default)]
 pub(super) struct Unwritten {
     marks: Vec<(InstanceId, Mark)>,
@@ -47,7 +46,7 @@ impl Unwritten {
         self.marks.is_empty() && self.gaps.is_empty()
     }
 
-    /// These are shown so from the moment `at` on.
+    /// Adds the states of instances from `at` on.
     pub(super) fn add(&mut self, at: Timestamp, shown: Vec<(InstanceId, Stretch)>) {
         for (instance, state) in shown {
             match state {
@@ -59,14 +58,14 @@ impl Unwritten {
         if self.marks.len() <= KEPT.max(2 * self.shown.len()) {
             return;
         }
-        // What led to how everything is now is lost.
+        // The marks that led to the current state are lost.
         let since = self.marks.iter().map(|(_, mark)| mark.at).min().unwrap_or(at);
         self.marks.clear();
         self.add_gap(Gap { since: since.min(at), until: at });
         self.note_all(at);
     }
 
-    /// Writes all anew at the moment `at`, since what was noted before may be lost.
+    /// Adds the current state of every instance at `at`, since earlier marks may be lost.
     pub(super) fn note_all(&mut self, at: Timestamp) {
         let all = self.shown.iter().map(|(instance, state)| (instance.clone(), Mark { at, state: *state }));
         self.marks.extend(all);
@@ -80,7 +79,7 @@ impl Unwritten {
         }
     }
 
-    /// Writes all of it, within a transaction of the caller's.
+    /// Writes everything within the caller's transaction.
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         let mut place = connection.prepare_cached(
             "INSERT OR IGNORE INTO places (environment_key, host_key, component_key) VALUES (?, ?, ?)",
@@ -102,13 +101,13 @@ impl Unwritten {
         Ok(())
     }
 
-    /// All of it is written.
+    /// Removes everything after a successful write.
     pub(super) fn is_written(&mut self) {
         self.marks.clear();
         self.gaps.clear();
     }
 
-    /// Adds what could not be written yet to what is.
+    /// Adds the pending marks and gaps to those read from the database.
     pub(super) fn complete(&self, noted: &mut Noted, asked: &Asked) {
         let wanted = |instance: &InstanceId| asked.instance.as_ref().is_none_or(|wanted| wanted == instance);
         for (instance, mark) in self.marks.iter().filter(|(instance, _)| wanted(instance)) {
@@ -118,7 +117,7 @@ impl Unwritten {
     }
 }
 
-/// Notes that the aggregator runs at the moment `now`.
+/// Writes `now` as the last time at which the aggregator ran.
 pub(super) fn put_alive(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT OR REPLACE INTO numbers (name, value) VALUES ('alive', ?)")?
@@ -126,12 +125,12 @@ pub(super) fn put_alive(connection: &Connection, now: Timestamp) -> rusqlite::Re
     Ok(())
 }
 
-/// When an aggregator ran last that wrote into this database; `None` where none did.
+/// Returns the last time at which an aggregator ran with this database; `None` if none did.
 pub(super) fn alive(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
     connection.query_row("SELECT value FROM numbers WHERE name = 'alive'", [], |row| time(row, 0)).optional()
 }
 
-/// What was noted and is written.
+/// Reads the written marks and gaps.
 pub(super) fn noted(connection: &Connection, asked: &Asked) -> rusqlite::Result<Noted> {
     let mut since = asked.since.as_microsecond();
     let oldest: Option<i64> = connection
@@ -139,16 +138,16 @@ pub(super) fn noted(connection: &Connection, asked: &Asked) -> rusqlite::Result<
         .query_row(params![since, MOST], |row| row.get(0))
         .optional()?;
     if let Some(oldest) = oldest {
-        // The marks of this very moment may be cut apart.
+        // The limit may cut apart the marks of this very moment.
         since = oldest + 1;
     }
     let mut found = Vec::new();
-    // By its ID, not its time: where the clock was set back, what was noted last holds.
+    // By ID, not time: if the clock was set back, the mark written last is valid.
     let last_before = "(SELECT id FROM marks WHERE place = places.id AND at < ?1 ORDER BY id DESC LIMIT 1)";
     let of = "marks.id, environment_key, host_key, component_key, at, state \
               FROM marks JOIN places ON places.id = marks.place";
     match &asked.instance {
-        // In two parts, each by its own index; in one it would read all that was ever noted.
+        // In two parts, each with its own index; a single query would scan the whole table.
         None => {
             let sql = format!(
                 "SELECT {of} WHERE at >= ?1 UNION ALL \
@@ -196,15 +195,16 @@ fn gaps(connection: &Connection) -> rusqlite::Result<Vec<Gap>> {
     gaps.collect()
 }
 
-/// The time before which marks may go so that no more than `rows` are left; `None` where there are no more.
+/// Returns the time before which marks must be deleted to keep at most `rows`; `None` if there are no more
+/// than that.
 pub(super) fn cutoff_for(connection: &Connection, rows: i64) -> rusqlite::Result<Option<Timestamp>> {
     connection
         .query_row("SELECT at FROM marks ORDER BY at DESC LIMIT 1 OFFSET ?", [rows], |row| time(row, 0))
         .optional()
 }
 
-/// Deletes up to `most` of the marks that are older than `cutoff`, but for the last one of each instance, which tells
-/// how it was then, unless a gap ended that; true where there may be more.
+/// Deletes up to `most` marks older than `cutoff`, except the last one of each instance, which holds its
+/// state at that time, unless a gap ended that state. Returns true if there may be more.
 pub(super) fn forget(connection: &mut Connection, cutoff: Timestamp, most: i64) -> rusqlite::Result<bool> {
     let cutoff = cutoff.as_microsecond();
     let transaction = connection.transaction()?;
@@ -216,7 +216,7 @@ pub(super) fn forget(connection: &mut Connection, cutoff: Timestamp, most: i64) 
     )?;
     let is_more = i64::try_from(deleted).unwrap_or(i64::MAX) >= most;
     if !is_more {
-        // As long as there are marks from before them, they say that those do not hold any more.
+        // Older marks may remain, and the gaps say that those are no longer valid.
         transaction.execute("DELETE FROM gaps WHERE until < ?", [cutoff])?;
         transaction.execute(
             "DELETE FROM places WHERE NOT EXISTS (SELECT 1 FROM marks WHERE place = places.id)",

@@ -1,19 +1,19 @@
-//! The record: what happened, kept in SQLite; and what has to outlive the aggregator: the plans under way, what is
-//! in maintenance, how everything was known to be last.
+//! Event store: events in SQLite, and the state that must survive a restart of the aggregator: unfinished
+//! plans, active maintenance, planned stops and the last known value of every instance and host.
 //!
-//! One thread owns the database. Whoever tells it something leaves that in a queue and goes on: a slow, full or
-//! broken disk delays nobody, and is told in the overview.
+//! One thread owns the database. Callers put commands into a queue and return at once, so that a slow, full
+//! or broken disk delays nobody. The overview shows a failure of the store.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `schema` | the tables, their versions, and how a file is opened |
-//! | `columns` | values as columns have them |
-//! | `store` | what is written and read |
-//! | `query` | which events are asked for |
-//! | `plans` | what is recorded of plans and their steps |
-//! | `marks` | how instances were shown, and when nobody noted it |
-//! | `backlog` | what is to be written |
-//! | `folder` | a folder for the database that is this aggregator's alone |
+//! | `schema` | the tables, their versions, opening of a file |
+//! | `columns` | conversion of column values |
+//! | `store` | reads and writes of rows |
+//! | `query` | the filter for events |
+//! | `plans` | the recorded course of plans and their steps |
+//! | `marks` | the samples and recording gaps of the timelines |
+//! | `backlog` | the pending writes |
+//! | `folder` | the data folder, locked by one aggregator |
 //! | `writer` | the thread |
 
 mod backlog;
@@ -52,26 +52,26 @@ use writer::{Order, Writer};
 
 use crate::strip::Stretch;
 
-/// How many events and questions may wait. One large outage makes some thousands of events at once; what finds no
-/// room is lost, and counted. What is no event but a state always finds room: it is little, and operators make it.
+/// Capacity of the queue for events, marks and questions. One large outage makes some thousands of events at
+/// once; beyond the capacity events are lost, and counted. State (plans, maintenance, known values) is never
+/// rejected: it is small, and made by operators.
 const QUEUE: usize = 10_000;
-/// How long an answer may take; a disk that hangs takes for ever.
+/// Time limit for an answer of the thread: a disk that hangs never answers.
 const ANSWER: Duration = Duration::from_secs(5);
-/// How many numbers of plans are reserved ahead, so that none is used twice if the aggregator is killed.
+/// Plan IDs that are reserved ahead, so that none is used twice if the aggregator is killed.
 const RESERVED: u64 = 100;
 
-/// Where and how long things are recorded.
+/// Location and retention time of the record.
 #[derive(Clone, Debug)]
 pub struct RecordOptions {
-    /// The folder of the database, which is made where it is missing; `None`: in memory, which is forgotten with
-    /// the aggregator.
+    /// Data folder, created if missing. `None`: the database is in memory, and lost when the aggregator ends.
     pub data: Option<PathBuf>,
-    /// How long events are kept.
+    /// Retention time of events.
     pub keep: SignedDuration,
 }
 
 impl Default for RecordOptions {
-    /// In memory, for 90 days.
+    /// Keeps events in memory, for 90 days.
     fn default() -> Self {
         Self { data: None, keep: SignedDuration::from_hours(90 * 24) }
     }
@@ -87,7 +87,7 @@ pub(crate) struct Place {
 }
 
 impl fmt::Display for Place {
-    /// `kafka server on h1`, or `host h1`.
+    /// Formats as `kafka server on h1` or `host h1`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.component {
             Some(component) => write!(f, "{component} on {}", self.host),
@@ -96,26 +96,26 @@ impl fmt::Display for Place {
     }
 }
 
-/// A plan that an earlier aggregator began and did not end.
+/// Plan that an earlier aggregator began and did not end.
 #[derive(Clone, Debug)]
 pub struct Unfinished {
     /// The plan.
     pub begun: PlanBegun,
-    /// How each step stands, and what was said of it last.
+    /// State and last text of each step.
     pub states: Vec<(StepState, String)>,
 }
 
-/// The record, open; whoever holds it closes it.
+/// Open record with its thread. Its owner closes it.
 #[derive(Debug)]
 pub struct Record {
     recorder: Recorder,
     used_by_another: Option<String>,
-    /// `None` where it could not be begun.
+    /// `None` if the thread could not be started.
     thread: Option<JoinHandle<()>>,
 }
 
 impl Record {
-    /// Opens it. Where that is not possible, it is in memory, and the overview says why.
+    /// Opens the record. Falls back to a database in memory if that fails; the overview shows the reason.
     pub fn open(options: &RecordOptions) -> Self {
         let (error, _) = watch::channel(None);
         let (sender, orders) = channel();
@@ -146,30 +146,30 @@ impl Record {
         Self { recorder, used_by_another, thread }
     }
 
-    /// One that is forgotten with the aggregator.
+    /// Opens a record in memory, which is lost when the aggregator ends.
     pub fn in_memory() -> Self {
         Self::open(&RecordOptions::default())
     }
 
-    /// Returns that another aggregator has the data folder, as a sentence with its process ID; `None` where none has. This
-    /// one's record is in memory then.
+    /// Returns a sentence with the other aggregator's process ID if another aggregator has the data folder.
+    /// This aggregator's record is in memory then.
     pub fn used_by_another(&self) -> Option<&str> {
         self.used_by_another.as_deref()
     }
 
-    /// Where to leave what happened.
+    /// Returns a handle to record events with.
     pub fn recorder(&self) -> Recorder {
         self.recorder.clone()
     }
 
-    /// Records that the aggregator begins to work.
+    /// Records the start of the aggregator.
     pub(crate) fn note_beginning(&self) {
         let text = format!("rta-aggregator {} began", env!("CARGO_PKG_VERSION"));
         let event = own_event(Timestamp::now(), text);
         self.recorder.record(Event { to: Some("began".to_owned()), ..event });
     }
 
-    /// Records that the aggregator ends, writes what has been left, and ends the thread.
+    /// Records the end of the aggregator, writes everything pending, and ends the thread.
     pub(crate) async fn close(self) {
         let event = own_event(Timestamp::now(), "rta-aggregator ended".to_owned());
         self.recorder.record(Event { to: Some("ended".to_owned()), ..event });
@@ -177,7 +177,7 @@ impl Record {
         let last_plan = self.recorder.0.last_plan.load(Ordering::Relaxed);
         let orders = self.recorder.0.orders.clone();
         let closing = tokio::task::spawn_blocking(move || {
-            // It may have ended already.
+            // The thread may have ended already.
             let _ = orders.send(Order::Close(last_plan));
             thread.join()
         });
@@ -189,23 +189,24 @@ impl Record {
     }
 }
 
-/// Where what happens is left to be recorded; clones share it. Every call returns at once.
+/// Handle to record events and state with; clones share one queue. The calls that are not `async` return at
+/// once.
 #[derive(Clone, Debug)]
 pub struct Recorder(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     orders: Sender<Order>,
-    /// How many events and questions wait.
+    /// Number of events, marks and questions in the queue.
     waiting: Arc<AtomicUsize>,
-    /// Why nothing is recorded at the moment.
+    /// Reason why nothing is recorded at the moment.
     error: watch::Sender<Option<String>>,
-    /// How many events found no room.
+    /// Number of events and marks that were lost because the queue was full.
     lost: Arc<AtomicU64>,
     last_plan: AtomicU64,
-    /// No plan has had a number above this one, as far as the database knows.
+    /// Highest plan ID that the database has reserved.
     reserved: AtomicU64,
-    /// How often something was marked.
+    /// Number of calls of [`Recorder::mark`] that were queued.
     marked: AtomicU64,
     unfinished: Vec<Unfinished>,
     maintenance: Vec<Maintenance>,
@@ -216,18 +217,19 @@ struct Shared {
 }
 
 impl Recorder {
-    /// Something happened; its ID is given when it is written.
+    /// Records an event. Its ID is assigned when it is written.
     pub fn record(&self, event: Event) {
         if self.is_room() {
             self.leave(Order::Event(Box::new(event)));
         } else {
             self.is_lost();
-            // How it is now is known all the same.
+            // The known value is kept even if the event is lost.
             self.know(known_by(&event).into_iter().collect());
         }
     }
 
-    /// A number that no plan had before, also none of an earlier aggregator whose record this one goes on with.
+    /// Returns a plan ID that was never used before, not even by an earlier aggregator with the same
+    /// database.
     pub fn next_plan_id(&self) -> u64 {
         let id = self.0.last_plan.fetch_add(1, Ordering::Relaxed) + 1;
         if id + RESERVED / 2 > self.0.reserved.load(Ordering::Relaxed) {
@@ -242,10 +244,11 @@ impl Recorder {
         self.leave(Order::Reserve(last));
     }
 
-    /// Records that a plan begins, and returns when that is on disk. Without a data folder it is in memory.
+    /// Records the beginning of a plan, and returns when it is on disk (in memory without a data folder).
     ///
     /// # Errors
-    /// Why it is not on disk, as a sentence. It is recorded later if that becomes possible.
+    /// Returns an error, as a sentence, if the plan is not on disk. It is recorded later if that becomes
+    /// possible.
     pub(crate) async fn plan_begun(&self, begun: &PlanBegun) -> Result<(), String> {
         let (answer, written) = oneshot::channel();
         self.leave(Order::Begun(Box::new(begun.clone()), answer));
@@ -256,64 +259,65 @@ impl Recorder {
         }
     }
 
-    /// A step of it came to something.
+    /// Records a change of a step's state.
     pub fn step_changed(&self, plan: u64, change: &StepChange) {
         self.leave(Order::Step(plan, Box::new(change.clone())));
     }
 
-    /// It ended.
+    /// Records the end of a plan.
     pub fn plan_ended(&self, plan: u64, end: &PlanEnd) {
         self.leave(Order::Ended(plan, end.clone()));
     }
 
-    /// The plans that an earlier aggregator began and did not end.
+    /// Returns the plans that an earlier aggregator began and did not end.
     pub fn unfinished(&self) -> Vec<Unfinished> {
         self.0.unfinished.clone()
     }
 
-    /// What was in maintenance when an earlier aggregator ended.
+    /// Returns the maintenance that was active when an earlier aggregator ended.
     pub(crate) fn maintenance(&self) -> Vec<Maintenance> {
         self.0.maintenance.clone()
     }
 
-    /// The hosts of which an earlier aggregator knew what of them was in maintenance.
+    /// Returns the hosts whose maintenance an earlier aggregator recorded.
     pub(crate) fn maintained(&self) -> HashSet<Name> {
         self.0.maintained.clone()
     }
 
-    /// How everything was known to be when an earlier aggregator ended.
+    /// Returns the last known value of every instance and host when an earlier aggregator ended.
     pub(crate) fn known(&self) -> HashMap<Place, String> {
         self.0.known.clone()
     }
 
-    /// What plans had stopped, and what had not run since, when an earlier aggregator ended.
+    /// Returns the instances that plans had stopped and that had not run since when an earlier aggregator
+    /// ended.
     pub(crate) fn planned_stops(&self) -> HashMap<InstanceId, PlannedStop> {
         self.0.stops.clone()
     }
 
-    /// A plan has stopped this instance; `None`: that does not hold any more.
+    /// Records that a plan stopped this instance; `None` removes the planned stop.
     pub(crate) fn note_stop(&self, id: InstanceId, stop: Option<PlannedStop>) {
         self.leave(Order::Stopped(id, stop));
     }
 
-    /// When an earlier aggregator saw the health of each instance change last, and to what.
+    /// Returns the last health change of each instance that an earlier aggregator recorded.
     pub(crate) fn changed(&self) -> HashMap<InstanceId, (Health, Timestamp)> {
         self.0.changed.clone()
     }
 
-    /// Exactly this is in maintenance from now on.
+    /// Replaces the recorded maintenance by `all`.
     pub(crate) fn maintain(&self, all: Vec<Maintenance>) {
         self.leave(Order::Maintain(all));
     }
 
-    /// It is known how these are; that is no event.
+    /// Records known values without an event.
     pub(crate) fn know(&self, known: Vec<(Place, String)>) {
         if !known.is_empty() {
             self.leave(Order::Know(known));
         }
     }
 
-    /// From the moment `at` on these are shown so.
+    /// Records the timeline states that these instances have from `at` on.
     pub(crate) fn mark(&self, at: Timestamp, shown: Vec<(InstanceId, Stretch)>) {
         if shown.is_empty() {
             return;
@@ -326,31 +330,32 @@ impl Recorder {
         }
     }
 
-    /// A number that is another one when something was marked meanwhile.
+    /// Returns a counter that grows with every recorded mark, to detect new ones.
     pub(crate) fn marked(&self) -> u64 {
         self.0.marked.load(Ordering::Relaxed)
     }
 
-    /// Returns when everything left before is written or cannot be, which the overview tells; false when that took
-    /// too long.
+    /// Waits until everything queued before is written or has failed (the overview shows the failure).
+    /// Returns false if the time limit was exceeded.
     pub(crate) async fn flush(&self) -> bool {
         let (done, written) = oneshot::channel();
         self.leave(Order::Flush(done));
         tokio::time::timeout(ANSWER, written).await.is_ok()
     }
 
-    /// The events that are asked for, the newest first. Those that could not be written yet have the ID 0.
+    /// Returns the matching events, the newest first. Events that could not be written yet have the ID 0.
     ///
     /// # Errors
-    /// A database that cannot be read, as a sentence.
+    /// Returns an error, as a sentence, if the database cannot be read in time.
     pub(crate) async fn events(&self, query: Query) -> Result<Vec<Event>, String> {
         self.ask("events", |answer| Order::Ask(Box::new(query), answer)).await
     }
 
-    /// What was noted of an instance, or of all, that tells how it was from the moment `since` on.
+    /// Loads the timeline samples needed to reconstruct the state since `since`, of one instance or (`None`)
+    /// of all.
     ///
     /// # Errors
-    /// A database that cannot be read, as a sentence.
+    /// Returns an error, as a sentence, if the database cannot be read in time.
     pub(crate) async fn noted(
         &self,
         since: Timestamp,
@@ -379,7 +384,7 @@ impl Recorder {
         }
     }
 
-    /// Why nothing is recorded at the moment, as a sentence; `None` where it is.
+    /// Returns the reason why nothing is recorded at the moment, as a sentence; `None` while recording works.
     pub fn error(&self) -> watch::Receiver<Option<String>> {
         self.0.error.subscribe()
     }
@@ -390,7 +395,7 @@ impl Recorder {
         }
     }
 
-    /// Takes room for one more event or question, where there is any.
+    /// Reserves a slot in the queue for one more event, mark or question. Returns false if the queue is full.
     fn is_room(&self) -> bool {
         let more = |waiting: usize| (waiting < QUEUE).then_some(waiting + 1);
         self.0.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
@@ -417,12 +422,12 @@ impl Recorder {
     }
 }
 
-/// That the record's thread is gone, as a sentence.
+/// Returns the sentence for a thread that has ended.
 fn gone(why: &str) -> String {
     format!("events are not recorded: {why}; restart rta-aggregator")
 }
 
-/// Tells by its end that the thread of the record panicked: nothing is recorded any more then.
+/// Guard on the stack of the record's thread; reports a panic of that thread when it is dropped.
 struct ThreadEnd(watch::Sender<Option<String>>);
 
 impl Drop for ThreadEnd {
@@ -433,7 +438,7 @@ impl Drop for ThreadEnd {
     }
 }
 
-/// What is known of an instance or a host by what happened.
+/// Returns the known value of an instance or a host that follows from an event.
 fn known_by(event: &Event) -> Option<(Place, String)> {
     let (EventKind::Health | EventKind::Host, Some(environment), Some(host), Some(value)) =
         (event.kind, &event.environment, &event.host, &event.to)
@@ -444,7 +449,7 @@ fn known_by(event: &Event) -> Option<(Place, String)> {
     Some((Place { environment, host, component }, value.clone()))
 }
 
-/// An event of the record's own.
+/// Creates an event about the aggregator itself.
 fn own_event(at: Timestamp, text: String) -> Event {
     Event {
         id: 0,
@@ -463,7 +468,7 @@ fn own_event(at: Timestamp, text: String) -> Event {
 
 #[cfg(test)]
 impl Default for Recorder {
-    /// One that records nothing.
+    /// Creates a handle that records nothing.
     fn default() -> Self {
         let (orders, _) = channel();
         let (error, _) = watch::channel(None);

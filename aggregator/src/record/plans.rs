@@ -1,4 +1,4 @@
-//! What is recorded of plans and their steps: who, what, when, and what came of it.
+//! Recorded course of plans and their steps: the user, the actions, their times and outcomes.
 
 use rta_shared::control::Requester;
 use rta_shared::event::{Event, EventKind};
@@ -7,21 +7,21 @@ use rta_shared::overview::InstanceId;
 use rta_shared::plan::{Plan, PlanBegun, PlanEnd, StepChange, StepState};
 use rta_shared::text::counted;
 
-/// A plan that is under way, and how its steps stand.
+/// Plan in progress with the states of its steps.
 #[derive(Clone, Debug)]
 pub(super) struct Running {
     pub(super) begun: PlanBegun,
     pub(super) states: Vec<(StepState, String)>,
-    /// What it is about, found once: every step's events say it.
+    /// Subject of the plan, computed once, since the event of every step contains it.
     subject: Subject,
 }
 
-/// What a plan is about.
+/// Subject of a plan.
 #[derive(Clone, Debug)]
 struct Subject {
-    /// `stop of kafka server on h1`
+    /// For example `stop of kafka server on h1`.
     title: String,
-    /// What all that was asked for have in common.
+    /// Parts that all named instances have in common.
     environment: Option<Name>,
     host: Option<Name>,
     component: Option<Name>,
@@ -49,18 +49,18 @@ impl Running {
         Self::standing(begun, states)
     }
 
-    /// One whose steps stand so.
+    /// Creates a plan whose steps already have these states.
     pub(super) fn standing(begun: PlanBegun, states: Vec<(StepState, String)>) -> Self {
         Self { subject: Subject::of(&begun.plan), begun, states }
     }
 
-    /// `stop of kafka server on h1: 3 steps`
+    /// Returns the event of its begin: `stop of kafka server on h1: 3 steps`.
     pub(super) fn beginning(&self) -> Event {
         let text = format!("{}: {}", self.subject.title, counted(self.begun.plan.steps.len(), "step"));
         self.event(EventKind::Plan, self.begun.at, None, Some("under way"), text)
     }
 
-    /// `stop of kafka server on h1: 2 steps done, 1 failed`
+    /// Returns the event of its end: `stop of kafka server on h1: 2 steps done, 1 failed`.
     pub(super) fn ending(&self, end: &PlanEnd) -> Event {
         let outcome = match end {
             PlanEnd { cancelled: true, .. } => "cancelled",
@@ -72,11 +72,11 @@ impl Running {
         self.event(EventKind::Plan, end.at, Some("under way"), Some(outcome), text)
     }
 
-    /// Takes in what a step came to. An event where it has begun or ended by it.
+    /// Applies a change of a step. Returns an event if the step began or ended by it.
     pub(super) fn change(&mut self, change: &StepChange) -> Option<Event> {
         let known = self.states.get_mut(change.step)?;
         let (before, said) = std::mem::replace(known, (change.state, change.text.clone()));
-        // What was interrupted is told of twice: at once, and when it is known how it is now.
+        // An interruption makes two events: one at once, one when the present state is known.
         let is_news = before != change.state || (before == StepState::Interrupted && said != change.text);
         if !is_news || change.state == StepState::Waiting {
             return None;
@@ -120,7 +120,7 @@ impl Running {
     }
 }
 
-/// What all of them have, if they do.
+/// Returns the part that all instances have in common, if there is one.
 fn common(instances: &[&InstanceId], part: impl Fn(&InstanceId) -> &Name) -> Option<Name> {
     let first = part(instances.first()?);
     instances.iter().all(|id| part(id) == first).then(|| first.clone())

@@ -1,25 +1,25 @@
-//! Which events are asked for.
+//! Filter for events.
 
 use jiff::Timestamp;
 use rta_shared::event::{Event, EventKind};
 use rta_shared::name::Name;
 
-/// How many events are given at most.
+/// Maximum number of events in an answer.
 pub(crate) const MOST: usize = 10_000;
 
-/// Which events are asked for: those to which all of it applies, the newest first.
+/// Filter for events: all conditions must match. The result is ordered newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Query {
-    /// Not older.
+    /// Earliest time, inclusive.
     pub(crate) since: Option<Timestamp>,
-    /// With a smaller ID.
+    /// Upper bound of the ID, exclusive.
     pub(crate) before: Option<u64>,
     pub(crate) environment: Option<Name>,
     pub(crate) host: Option<Name>,
     pub(crate) component: Option<Name>,
-    /// Of one of these kinds; none: of any.
+    /// Kinds to match; empty: any.
     pub(crate) kinds: Vec<EventKind>,
-    /// No more than so many.
+    /// Maximum number of events.
     pub(crate) limit: usize,
 }
 
@@ -38,7 +38,7 @@ impl Default for Query {
 }
 
 impl Query {
-    /// Whether all of it applies to an event that has no ID yet.
+    /// Returns true if all conditions match an event that has no ID yet.
     pub(super) fn fits_new(&self, event: &Event) -> bool {
         fn fits(wanted: Option<&Name>, found: Option<&Name>) -> bool {
             wanted.is_none() || wanted == found

@@ -1,4 +1,4 @@
-//! The database's schema and its versions, and how a file of it is opened.
+//! Schema of the database, its versions, and opening of a file.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -7,27 +7,27 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-/// `PRAGMA application_id`: "rta1". A file without it is another program's.
+/// `PRAGMA application_id`: "rta1". A file without it belongs to another program.
 const APPLICATION: i32 = 0x7274_6131;
-/// How long a lock of somebody who looks into the file is waited for.
+/// Time limit for waiting on a lock that another reader of the file holds.
 const BUSY: Duration = Duration::from_secs(5);
-/// What has not been copied from the write-ahead log into the file is kept below this, in bytes.
+/// Maximum size of the write-ahead log after a checkpoint, in bytes (`PRAGMA journal_size_limit`).
 const LARGEST_LOG: i64 = 16 << 20;
-/// A file up to this size, in bytes, is checked as a whole when it is opened (some 0.2 s for each 100 MB); damage
-/// in a larger one is found when it is come upon.
+/// Maximum size, in bytes, of a file that is checked as a whole when it is opened (some 0.2 s for each 100
+/// MB). Damage in a larger file is found when a damaged page is read.
 const LARGEST_CHECKED: u64 = 256 << 20;
 
-/// `PRAGMA synchronous`: what was committed survives the end of this program, and a loss of power but for the last moment.
+/// `PRAGMA synchronous`: commits survive the end of this program; a loss of power may lose the last ones.
 pub(super) const NORMAL: &str = "NORMAL";
 /// `PRAGMA synchronous`: a commit returns when it is on disk (<https://sqlite.org/pragma.html#pragma_synchronous>).
 pub(super) const FULL: &str = "FULL";
 
-/// What leads from each version of the schema to the next one; the first begins with nothing.
+/// Migrations from each version of the schema to the next; the first creates it.
 const STEPS: [&str; 3] = [FIRST, SECOND, THIRD];
-/// The version that this program writes.
+/// Version of the schema that this program writes.
 pub(super) const VERSION: usize = STEPS.len();
 
-/// Times are microseconds since 1970, UTC. Columns with `_key` hold names as they are compared.
+/// Times are in microseconds since 1970, UTC. Columns with `_key` hold names in the form used for comparison.
 const FIRST: &str = "
 CREATE TABLE events (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -89,7 +89,8 @@ CREATE TABLE known (
 CREATE TABLE numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
-/// How instances were shown over time, from which the strips are drawn. Each starts anew with every aggregator.
+/// States of instances over time, the source of the timelines. Every start of an aggregator begins a new
+/// series.
 const SECOND: &str = "
 CREATE TABLE places (
     id INTEGER PRIMARY KEY,
@@ -103,7 +104,7 @@ CREATE INDEX marks_by_time ON marks (at);
 CREATE TABLE gaps (since INTEGER NOT NULL, until INTEGER NOT NULL) STRICT;
 ";
 
-/// What plans have stopped on purpose, and what has not run since.
+/// Instances that plans have stopped on purpose and that have not run since.
 const THIRD: &str = "
 CREATE TABLE planned_stops (
     environment TEXT NOT NULL, host TEXT NOT NULL, component TEXT NOT NULL,
@@ -113,12 +114,12 @@ CREATE TABLE planned_stops (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Why a database cannot be used.
+/// Reason why a database cannot be used.
 #[derive(Debug)]
 pub(super) enum Unusable {
-    /// It is none, or it is damaged: why.
+    /// The file is damaged or no database; holds the reason.
     Damaged(String),
-    /// Something else: why.
+    /// Any other failure; holds the reason.
     Refused(String),
 }
 
@@ -131,12 +132,12 @@ impl From<rusqlite::Error> for Unusable {
     }
 }
 
-/// Whether the file itself is not right.
+/// Returns true if the file itself is damaged or no database.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
-/// What a person should know of an error.
+/// Describes an error for people.
 pub(super) fn why(error: &rusqlite::Error) -> String {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "the disk is full".to_owned(),
@@ -153,12 +154,12 @@ pub(super) fn why(error: &rusqlite::Error) -> String {
     }
 }
 
-/// The database in the file `path`, of the newest version; made where there is none. With `check` one that is not
-/// too large is read as a whole.
+/// Opens the database file `path` and migrates it to the newest version; creates it if missing. With `check`
+/// a file up to [`LARGEST_CHECKED`] is checked as a whole.
 pub(super) fn open(path: &Path, check: bool) -> Result<Connection, Unusable> {
     let size = path.metadata().map_or(0, |metadata| metadata.len());
     if size > 0 {
-        // Without writing: what is not to be used is left as it is.
+        // Read-only: a file that is not to be used must not be changed.
         let looking = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         looking.busy_timeout(BUSY)?;
         version(&looking)?;
@@ -177,7 +178,7 @@ pub(super) fn open(path: &Path, check: bool) -> Result<Connection, Unusable> {
     Ok(connection)
 }
 
-/// A database that is gone with this program.
+/// Creates a database in memory.
 pub(super) fn open_in_memory() -> Result<Connection, Unusable> {
     let mut connection = Connection::open_in_memory()?;
     prepare(&mut connection)?;
@@ -187,10 +188,10 @@ pub(super) fn open_in_memory() -> Result<Connection, Unusable> {
 fn prepare(connection: &mut Connection) -> Result<(), Unusable> {
     let version = version(connection)?;
     if version == 0 {
-        // Both count only before the first table is made.
+        // Both take effect only before the first table is created.
         connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA page_size = 4096;")?;
     }
-    // It answers with the mode that it has now: a database in memory has its own.
+    // The answer is the mode in use, which differs for a database in memory.
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.query_row(&format!("PRAGMA journal_size_limit = {LARGEST_LOG}"), [], |_| Ok(()))?;
     set_synchronous(connection, NORMAL)?;
@@ -204,12 +205,12 @@ fn prepare(connection: &mut Connection) -> Result<(), Unusable> {
     Ok(())
 }
 
-/// Sets how durable the commits that follow are: [`NORMAL`] or [`FULL`].
+/// Sets the durability of later commits: [`NORMAL`] or [`FULL`].
 pub(super) fn set_synchronous(connection: &Connection, level: &str) -> rusqlite::Result<()> {
     connection.execute_batch(&format!("PRAGMA synchronous = {level};"))
 }
 
-/// The version of the schema; 0 where there is none yet.
+/// Returns the version of the schema; 0 for an empty database.
 fn version(connection: &Connection) -> Result<usize, Unusable> {
     let number = |pragma: &str| -> rusqlite::Result<i64> {
         connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))

@@ -1,4 +1,4 @@
-//! What is written into the database, and read from it.
+//! Reads and writes of the rows of the database.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,32 +17,33 @@ use super::columns::{damaged, time};
 use super::query::Query;
 use super::{Place, Unfinished, marks};
 
-/// The longest text that is kept of an event or a step, in bytes; a failure's has the log's last lines.
+/// Maximum length of the text of an event or a step, in bytes. The text of a failure contains the last log
+/// lines.
 const LONGEST_TEXT: usize = 4096;
-/// An answer ends when its events take this much, in bytes: what gRPC lets through is 4 MiB.
+/// Maximum size of the events in one answer, in bytes: gRPC allows 4 MiB.
 const LARGEST_ANSWER: usize = 3 << 20;
 
-/// How far it is looked back for the last changes: a record may be long.
+/// Period that is searched for the last health changes: a record may be long.
 const LOOKED_BACK: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// What an earlier aggregator left.
+/// State left by an earlier aggregator.
 #[derive(Debug, Default)]
 pub(super) struct Left {
     pub(super) unfinished: Vec<Unfinished>,
     pub(super) maintenance: Vec<Maintenance>,
-    /// The hosts of which it is known what of them is in maintenance.
+    /// Hosts whose maintenance is recorded.
     pub(super) maintained: HashSet<Name>,
     pub(super) known: HashMap<Place, String>,
     pub(super) stops: HashMap<InstanceId, PlannedStop>,
-    /// When each instance's health changed last, and to what; of the last [`LOOKED_BACK`].
+    /// Last health change of each instance, within the last [`LOOKED_BACK`].
     pub(super) changed: HashMap<InstanceId, (Health, Timestamp)>,
-    /// No plan has a greater number.
+    /// Highest plan ID in use.
     pub(super) last_plan: u64,
-    /// When it was last known to run; `None` where there was none.
+    /// Last time at which an aggregator is known to have run; `None` if none has.
     pub(super) alive: Option<Timestamp>,
 }
 
-/// Reads what an earlier aggregator left.
+/// Reads the state left by an earlier aggregator.
 pub(super) fn left(connection: &Connection, now: Timestamp) -> rusqlite::Result<Left> {
     let greatest: i64 = connection.query_row(
         "SELECT max(ifnull((SELECT value FROM numbers WHERE name = 'plan'), 0), ifnull((SELECT max(id) FROM plans), 0))",
@@ -61,7 +62,7 @@ pub(super) fn left(connection: &Connection, now: Timestamp) -> rusqlite::Result<
     })
 }
 
-/// When each instance's health changed last, and to what, if that was not before `from`.
+/// Returns the last health change of each instance since `from`.
 fn changed(
     connection: &Connection,
     from: Timestamp,
@@ -84,7 +85,7 @@ fn changed(
     Ok(changed)
 }
 
-/// The hosts of which it was recorded that something is in maintenance or not any more.
+/// Returns the hosts with a recorded begin or end of maintenance.
 fn maintained(connection: &Connection) -> rusqlite::Result<HashSet<Name>> {
     let mut statement =
         connection.prepare("SELECT DISTINCT host FROM events WHERE kind = ? AND host IS NOT NULL")?;
@@ -121,10 +122,10 @@ pub(super) fn put_event(connection: &Connection, event: &Event) -> rusqlite::Res
     Ok(())
 }
 
-/// Notes a plan that has begun.
+/// Writes the beginning of a plan.
 ///
 /// # Errors
-/// Those of the database; a plan that cannot be written as JSON is none of a plan's fault.
+/// Returns an error if the database fails or if the plan cannot be serialized as JSON.
 pub(super) fn put_plan(connection: &Connection, begun: &PlanBegun) -> rusqlite::Result<()> {
     let plan = serde_json::to_string(&begun.plan)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
@@ -140,7 +141,7 @@ pub(super) fn put_plan(connection: &Connection, begun: &PlanBegun) -> rusqlite::
     Ok(())
 }
 
-/// Notes how a step of a plan stands.
+/// Writes the state of a step of a plan.
 pub(super) fn put_step(
     connection: &Connection,
     plan: u64,
@@ -158,7 +159,7 @@ pub(super) fn put_step(
     Ok(())
 }
 
-/// Notes that a plan has ended.
+/// Writes the end of a plan.
 pub(super) fn end_plan(connection: &Connection, plan: u64, at: Timestamp) -> rusqlite::Result<()> {
     connection
         .prepare_cached("UPDATE plans SET ended = ? WHERE id = ?")?
@@ -166,7 +167,7 @@ pub(super) fn end_plan(connection: &Connection, plan: u64, at: Timestamp) -> rus
     Ok(())
 }
 
-/// Replaces what is in maintenance.
+/// Replaces the recorded maintenance.
 pub(super) fn put_maintenance(connection: &Connection, all: &[Maintenance]) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM maintenance", [])?;
     for one in all {
@@ -188,7 +189,7 @@ pub(super) fn put_maintenance(connection: &Connection, all: &[Maintenance]) -> r
     Ok(())
 }
 
-/// Notes how an instance or a host is known to be.
+/// Writes the known value of an instance or a host.
 pub(super) fn put_known(connection: &Connection, place: &Place, value: &str) -> rusqlite::Result<()> {
     let Place { environment, host, component } = place;
     connection
@@ -204,7 +205,7 @@ pub(super) fn put_known(connection: &Connection, place: &Place, value: &str) -> 
     Ok(())
 }
 
-/// Notes that a plan has stopped an instance, or with `None` that this does not hold any more.
+/// Writes a planned stop; `None` deletes it.
 pub(super) fn put_planned_stop(
     connection: &Connection,
     id: &InstanceId,
@@ -242,15 +243,15 @@ fn planned_stops(connection: &Connection) -> rusqlite::Result<HashMap<InstanceId
     all.collect()
 }
 
-/// Notes that plans have numbers up to this one.
+/// Writes the highest reserved plan ID.
 pub(super) fn put_last_plan(connection: &Connection, last: u64) -> rusqlite::Result<()> {
     connection
         .execute("INSERT OR REPLACE INTO numbers (name, value) VALUES ('plan', ?)", [to_number(last)])?;
     Ok(())
 }
 
-/// Deletes up to `most` of the events that are older than `cutoff`, and plans of that age that have ended; true
-/// where there are more.
+/// Deletes up to `most` events older than `cutoff`, and ended plans of that age. Returns true if there may be
+/// more.
 pub(super) fn forget(connection: &mut Connection, cutoff: Timestamp, most: usize) -> rusqlite::Result<bool> {
     let (cutoff, most) = (cutoff.as_microsecond(), i64::try_from(most).unwrap_or(i64::MAX));
     let transaction = connection.transaction()?;
@@ -270,8 +271,8 @@ pub(super) fn forget(connection: &mut Connection, cutoff: Timestamp, most: usize
     Ok(i64::try_from(deleted).unwrap_or(i64::MAX) >= most)
 }
 
-/// The time before which everything has to go so that no more than `rows` events are left; `None` where there
-/// are no more.
+/// Returns the time before which all events must be deleted to keep at most `rows`; `None` if there are no
+/// more than that.
 pub(super) fn cutoff_for(connection: &Connection, rows: usize) -> rusqlite::Result<Option<Timestamp>> {
     let newest_to_go: Option<i64> = connection
         .query_row(
@@ -283,7 +284,7 @@ pub(super) fn cutoff_for(connection: &Connection, rows: usize) -> rusqlite::Resu
     Ok(newest_to_go.and_then(|at| Timestamp::from_microsecond(at + 1).ok()))
 }
 
-/// The events that are asked for, the newest first. There may be fewer than there are, where they are large.
+/// Returns the matching events, the newest first. Ends early at [`LARGEST_ANSWER`].
 pub(super) fn events(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Event>> {
     let mut conditions: Vec<String> = Vec::new();
     let mut values: Vec<Value> = Vec::new();
@@ -292,7 +293,8 @@ pub(super) fn events(connection: &Connection, query: &Query) -> rusqlite::Result
         values.push(to_number(before).into());
     }
     if let Some(since) = query.since {
-        // Both: the first finds where to end, the second is right where the clock was set back.
+        // Two conditions: the first bounds the search by ID, the second stays correct if the clock was set
+        // back.
         conditions.push("id >= (SELECT min(id) FROM events WHERE at >= ?) AND at >= ?".to_owned());
         values.extend([since.as_microsecond().into(), since.as_microsecond().into()]);
     }
@@ -429,7 +431,7 @@ fn to_number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// As much of a text as is kept.
+/// Cuts a text to [`LONGEST_TEXT`].
 fn cut(text: &str) -> String {
     if text.len() <= LONGEST_TEXT {
         return text.to_owned();

@@ -1,4 +1,5 @@
-//! The record as a whole, on real files; the thread's work is done by hand, at moments that the test chooses.
+//! Tests of the whole record on real files. The tests run the thread's work themselves, at moments that they
+//! choose.
 
 use std::fs;
 use std::path::Path;
@@ -39,7 +40,7 @@ impl Opened {
         self.writer.take(order);
     }
 
-    /// Records an event of this text, and writes it.
+    /// Records an event with this text, and writes it.
     fn record(&mut self, seconds: i64, text: &str) {
         self.tell(Order::Event(Box::new(own_event(at(seconds), text.to_owned()))));
         self.writer.write(at(seconds));
@@ -77,7 +78,7 @@ fn file(folder: &TempDir) -> std::path::PathBuf {
 fn aside(folder: &TempDir) -> Vec<String> {
     let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
     let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
-    // Whether there is an index of the write-ahead log is SQLite's affair.
+    // The presence of the write-ahead log's index depends on SQLite alone.
     names.retain(|name| name.contains(".corrupt-") && !name.ends_with("-shm"));
     names.sort();
     names
@@ -114,7 +115,7 @@ async fn a_plan_is_on_disk_before_whoever_began_it_goes_on() {
     let options = RecordOptions { data: Some(folder.path().to_owned()), ..RecordOptions::default() };
     let record = Record::open(&options);
     assert_eq!(record.recorder().plan_begun(&begun(7)).await, Ok(()));
-    // Nothing was closed: another program sees it.
+    // Nothing is closed yet, and another connection sees the plan.
     let plans = Connection::open(file(&folder)).unwrap();
     let user: String = plans.query_row("SELECT user FROM plans WHERE id = 7", [], |row| row.get(0)).unwrap();
     assert_eq!(user, begun(7).by.user);
@@ -127,7 +128,7 @@ async fn whoever_begins_a_plan_is_told_that_it_is_not_on_disk() {
     let options = RecordOptions { data: Some(folder.path().to_owned()), ..RecordOptions::default() };
     let record = Record::open(&options);
     record.recorder().flush().await;
-    // Nothing can be written any more.
+    // Makes every write fail.
     let other = Connection::open(file(&folder)).unwrap();
     other.execute_batch("DROP TABLE plans").unwrap();
     let why = record.recorder().plan_begun(&begun(7)).await.unwrap_err();
@@ -140,7 +141,7 @@ async fn whoever_begins_a_plan_is_told_that_it_is_not_on_disk() {
     assert!(why.starts_with("events are kept in memory only: "), "{why}");
     record.close().await;
 
-    // Who asks for no folder has what they asked for.
+    // A record in memory by choice is no error.
     let record = Record::in_memory();
     assert_eq!(record.recorder().plan_begun(&begun(7)).await, Ok(()));
     record.close().await;
@@ -203,14 +204,14 @@ fn what_is_older_than_it_is_kept_is_forgotten_piece_by_piece_and_the_rest_is_not
         opened.tell(Order::Event(Box::new(own_event(at(seconds), "old".to_owned()))));
     }
     opened.record(90_000, "new");
-    // A day is kept: at 88,500 s everything before 2,100 s is too old.
+    // One day is kept: at 88,500 s, everything before 2,100 s is too old.
     let now = at(86_400 + 2100);
     assert!(opened.writer.forget(now));
     assert!(opened.writer.forget(now));
     assert!(!opened.writer.forget(now));
     let events = opened.writer.answer(&Query { limit: MOST, ..Query::default() }).unwrap();
     assert_eq!((events.len(), events.last().unwrap().at), (401, at(2100)));
-    // Numbers go on.
+    // IDs continue.
     while opened.writer.forget(at(1_000_000)) {}
     opened.record(1_000_001, "next");
     assert_eq!(opened.writer.answer(&Query::default()).unwrap()[0].id, 2502);
@@ -336,11 +337,11 @@ async fn no_plan_ever_has_the_number_of_another_one() {
     assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
     record.close().await;
     let record = Record::open(&options);
-    // In order they go on without a gap; none of them was ever written as a plan.
+    // IDs are assigned without a gap; none of these was written as a plan.
     assert_eq!(record.recorder().next_plan_id(), 301);
     record.recorder().flush().await;
     let Record { recorder, thread, .. } = record;
-    // As if killed: nobody tells the thread to close.
+    // Simulates a kill: the thread receives no `Close`.
     drop(recorder);
     thread.unwrap().join().unwrap();
     assert!(Record::open(&options).recorder().next_plan_id() > 301);
@@ -398,7 +399,7 @@ fn a_file_that_is_damaged_meanwhile_is_replaced_and_what_must_not_be_lost_is_wri
     let mut opened = filled(&folder);
     opened.writer.checkpoint();
     damage(&folder);
-    // Somewhere in the next events it is come upon.
+    // One of the next events reads a damaged page.
     for seconds in 3001..3100 {
         opened.record(seconds, "after");
         opened.writer.forget(at(1_000_000 + seconds));
@@ -467,7 +468,7 @@ fn a_full_disk_is_told_what_happens_meanwhile_is_kept_and_written_when_there_is_
     let mut opened = open(Some(folder.path()));
     opened.record(1, "before");
     opened.writer.limit_pages(1);
-    // What happens meanwhile is more than is kept.
+    // More events than are kept.
     opened.tell(Order::Maintain(vec![maintenance()]));
     for number in 0..1500 {
         opened.tell(Order::Event(Box::new(own_event(at(100), format!("{number} {}", "x".repeat(100))))));
@@ -481,7 +482,7 @@ fn a_full_disk_is_told_what_happens_meanwhile_is_kept_and_written_when_there_is_
     opened.tell(Order::Event(Box::new(own_event(at(34_300), "meanwhile".to_owned()))));
     opened.writer.write(at(34_301));
     assert_eq!(opened.error(), Some(error));
-    // It can be read all the same.
+    // Reads still work.
     let events = opened.writer.answer(&Query { limit: MOST, ..Query::default() }).unwrap();
     assert_eq!((events.len(), events[0].id, events[0].text.as_str()), (1001, 0, "meanwhile"));
     assert_eq!(events[1000].text, "before");
@@ -558,7 +559,7 @@ async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_state
     thread.join().unwrap();
 }
 
-/// The events in the file itself, as the next aggregator finds them.
+/// Returns the events in the file itself, as the next aggregator finds them.
 fn on_disk(folder: &Path) -> Vec<String> {
     texts(open(Some(folder)).writer.answer(&Query::default()).unwrap())
 }
@@ -584,7 +585,7 @@ fn deleted_or_replaced_data_folder_is_written_again_whole() {
         let mut opened = open(Some(&data));
         (0..33).for_each(|number| opened.record(number, &format!("event {number}")));
         harm(&data);
-        // Nothing is to be written: it is noticed all the same.
+        // There is nothing to write; the loss is detected all the same.
         opened.writer.write(at(40));
         assert_eq!(opened.error(), None, "{what}");
         opened.record(41, "one more");

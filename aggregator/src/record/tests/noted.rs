@@ -1,4 +1,4 @@
-//! What is noted of instances, over restarts, full disks and damage.
+//! Recorded timeline samples over restarts, full disks and damage.
 
 use proptest::prelude::*;
 use rta_shared::config::{Source, load_sources};
@@ -30,7 +30,7 @@ impl Opened {
         self.writer.noted(&Asked { since: at(since), instance }).unwrap()
     }
 
-    /// The strip of kafka, in seconds.
+    /// Returns the timeline of kafka, in seconds.
     fn strip(&mut self, from: i64, to: i64) -> Vec<String> {
         let noted = self.noted(from, None);
         let marks = noted.marks.get(&id("kafka")).cloned().unwrap_or_default();
@@ -57,7 +57,7 @@ fn a_time_without_an_aggregator_is_not_recorded_however_the_last_one_ended() {
     let folder = tempfile::tempdir().unwrap();
     let mut opened = open_at(&folder, 100);
     opened.mark(100, "Kafka", Stretch::Up);
-    // What is written last tells that it ran until then.
+    // The last write shows that the aggregator ran until then.
     opened.record(400, "something else");
     drop(opened);
     let mut opened = open_at(&folder, 500);
@@ -78,7 +78,7 @@ fn what_cannot_be_written_is_told_all_the_same_and_what_is_lost_is_not_recorded(
     assert!(opened.error().is_some());
     opened.tell(mark(300, "kafka", Stretch::Up));
     assert_eq!(opened.strip(150, 400), ["150-200 up", "200-300 down", "300-400 up"]);
-    // More than there is room for, and the last of it.
+    // One more than fit.
     for number in 0..50_001 {
         let state = if number % 2 == 0 { Stretch::Down } else { Stretch::Up };
         opened.tell(mark(301 + number / 1000, "kafka", state));
@@ -117,7 +117,7 @@ fn what_is_old_goes_but_for_what_tells_how_it_was() {
     opened.tell(Order::Mark(at(1), vec![(id("gone"), Stretch::NotRecorded)]));
     opened.mark(2, "kafka", Stretch::Up);
     opened.mark(90_000, "kafka", Stretch::Down);
-    // A day is kept.
+    // One day is kept.
     assert!(!opened.writer.forget(at(86_400 + 10)));
     let noted = opened.noted(0, None);
     let kafka = [Mark { at: at(2), state: Stretch::Up }, Mark { at: at(90_000), state: Stretch::Down }];
@@ -159,7 +159,7 @@ proptest! {
             let instance = id(&format!("C{component}"));
             let own = opened.noted(since, Some(instance.clone()));
             prop_assert_eq!(own.marks.get(&instance), all.marks.get(&instance));
-            // What is left out changes nothing of the strip.
+            // Marks that are left out do not change the timeline.
             let full = opened.noted(0, Some(instance.clone()));
             let strip = |noted: &Noted| {
                 let marks = noted.marks.get(&instance).cloned().unwrap_or_default();

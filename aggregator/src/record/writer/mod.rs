@@ -1,5 +1,5 @@
-//! The thread that owns the database: writes what it is told, answers what it is asked, forgets what is old, and
-//! goes on when nothing can be written.
+//! Thread that owns the database: writes commands, answers questions, applies retention, and continues when
+//! nothing can be written.
 
 mod opening;
 mod questions;
@@ -29,38 +29,39 @@ use super::schema::{self, why};
 use super::{Place, own_event};
 use crate::strip::{Gap, Stretch};
 
-/// How much is written at once.
+/// Maximum number of commands that are written at once.
 const BATCH: usize = 2000;
-/// How soon it is tried again to write what could not be written.
+/// Interval between retries after a failed write.
 const AGAIN: Duration = Duration::from_secs(3);
-/// How often it is noted that the aggregator runs, so that it is known afterwards until when one that was killed did.
+/// Interval between two writes of the time of last activity, which shows afterwards until when a killed
+/// aggregator ran.
 const ALIVE: Duration = Duration::from_secs(60);
 
-/// What the thread is told.
+/// Commands to the thread.
 #[derive(Debug)]
 pub(super) enum Order {
     Event(Box<Event>),
-    /// Answered when it is on disk, or why it is not.
+    /// Answered when the plan is on disk, or with the reason why it is not.
     Begun(Box<PlanBegun>, oneshot::Sender<Result<(), String>>),
     Step(u64, Box<StepChange>),
     Ended(u64, PlanEnd),
     Maintain(Vec<Maintenance>),
     Know(Vec<(Place, String)>),
-    /// A plan has stopped this instance; `None`: that does not hold any more.
+    /// Planned stop of this instance; `None` removes it.
     Stopped(InstanceId, Option<PlannedStop>),
-    /// From this moment on these are shown so.
+    /// Timeline states of these instances from this moment on.
     Mark(Timestamp, Vec<(InstanceId, Stretch)>),
-    /// No plan has a greater number.
+    /// Reserves plan IDs up to this one.
     Reserve(u64),
     Ask(Box<Query>, oneshot::Sender<Result<Vec<Event>, String>>),
     AskNoted(Box<Asked>, oneshot::Sender<Result<Noted, String>>),
-    /// Answered when all before is written, or cannot be.
+    /// Answered when everything before is written or has failed.
     Flush(oneshot::Sender<()>),
-    /// Ends the thread; no plan has had a greater number.
+    /// Ends the thread; the number is the last plan ID in use.
     Close(u64),
 }
 
-/// Since when, and why, nothing can be written.
+/// Current write failure.
 #[derive(Debug)]
 struct Failure {
     since: Timestamp,
@@ -68,52 +69,52 @@ struct Failure {
     again_at: Instant,
 }
 
-/// What the thread owns.
+/// State of the thread.
 #[derive(Debug)]
 pub(super) struct Writer {
     /// `None`: the database is in memory.
     folder: Option<Folder>,
-    /// `None` after a failure: it has to be opened again.
+    /// `None` after a failure: the file has to be opened again.
     database: Option<Connection>,
-    /// The file of the database that is open.
+    /// Identity of the open database file.
     file: Option<FileId>,
-    /// That another aggregator has the folder, as a sentence.
+    /// Sentence that names the other aggregator that has the folder.
     pub(super) used_by_another: Option<String>,
-    /// Why the file has to be moved aside before it is opened again.
+    /// Reason to move the file aside before it is opened again.
     damage: Option<String>,
     pub(super) backlog: Backlog,
     keep: SignedDuration,
     failure: Option<Failure>,
-    /// What is wrong until the aggregator is restarted.
+    /// Problem that lasts until the aggregator is restarted.
     for_good: Option<String>,
     told: watch::Sender<Option<String>>,
-    /// How many events and questions wait.
+    /// Number of events, marks and questions in the queue.
     waiting: Arc<AtomicUsize>,
     lost: Arc<AtomicU64>,
-    /// How many events were taken in since what is old was forgotten.
+    /// Number of events taken since the last retention run.
     taken: usize,
     tidy_at: Instant,
     replaced_at: Option<Instant>,
-    /// When it is to be noted again that the aggregator runs.
+    /// Time of the next write of the time of last activity.
     alive_at: Instant,
-    /// When it was last looked whether events found no room.
+    /// Time of the last check for lost events.
     looked_at: Timestamp,
-    /// Whoever waits until the beginning of a plan is on disk.
+    /// Answers for the callers that wait until the beginning of a plan is on disk.
     intents: Vec<oneshot::Sender<Result<(), String>>>,
 }
 
 impl Writer {
-    /// Where it is counted how many events and questions wait.
+    /// Returns the counter of events, marks and questions in the queue.
     pub(super) fn waiting(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.waiting)
     }
 
-    /// Where it is counted how many events found no room in the queue.
+    /// Returns the counter of events that were lost because the queue was full.
     pub(super) fn lost_before(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.lost)
     }
 
-    /// Works until it is told to close, or nobody can tell it anything any more.
+    /// Runs until it receives `Close` or all senders are gone.
     pub(super) fn run(mut self, orders: &Receiver<Order>) {
         loop {
             let first = match orders.recv_timeout(self.idle()) {
@@ -140,13 +141,13 @@ impl Writer {
                     order => self.take(order),
                 }
             }
-            // Somebody waits to act: whether it can be written is tried at once.
+            // A plan waits for its intent to be on disk, so the write is tried at once.
             if is_closed || self.is_due() || !self.intents.is_empty() {
                 self.write(Timestamp::now());
             }
             self.answer_intents();
             for order in waiting {
-                // Whoever asked may have gone.
+                // The receiver may be gone.
                 match order {
                     Order::Ask(query, answer) => drop(answer.send(self.answer(&query))),
                     Order::AskNoted(asked, answer) => drop(answer.send(self.noted(&asked))),
@@ -161,7 +162,7 @@ impl Writer {
         }
     }
 
-    /// How long there is nothing to do.
+    /// Returns the time until there is something to do.
     fn idle(&self) -> Duration {
         let next = self.failure.as_ref().map_or(self.alive_at, |failure| failure.again_at);
         let next = next.min(self.tidy_at).saturating_duration_since(Instant::now());
@@ -198,17 +199,17 @@ impl Writer {
         }
     }
 
-    /// Tells those who wait until a plan's beginning is on disk whether it is.
+    /// Answers the callers that wait until the beginning of a plan is on disk.
     fn answer_intents(&mut self) {
         let failure = self.failure.as_ref().map(|failure| failure.why.clone());
         let outcome = failure.or_else(|| self.for_good.clone()).map_or(Ok(()), Err);
         for answer in self.intents.drain(..) {
-            // Whoever asked may have gone.
+            // The receiver may be gone.
             let _ = answer.send(outcome.clone());
         }
     }
 
-    /// Writes what is to be written, if that is possible.
+    /// Writes everything pending, if that is possible.
     pub(super) fn write(&mut self, now: Timestamp) {
         let lost = self.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
@@ -245,7 +246,8 @@ impl Writer {
         }
         let Some(database) = &mut self.database else { return Err("it is not open".to_owned()) };
         let backlog = &self.backlog;
-        // What is acted upon next survives the loss of power; the rest may lose the last moment.
+        // An intent must survive a loss of power before it is acted on; other writes may lose the last
+        // moment.
         let synchronous = if self.intents.is_empty() { schema::NORMAL } else { schema::FULL };
         let write = |database: &mut Connection| -> rusqlite::Result<()> {
             schema::set_synchronous(database, synchronous)?;
@@ -264,7 +266,7 @@ impl Writer {
                 let told = self.sentence(&error);
                 self.lay_down(&error);
                 match self.damage.is_some() && self.may_replace() {
-                    // A new one is begun at once.
+                    // A new database is created at once.
                     true => self.try_to_write(now),
                     false => Err(told),
                 }
@@ -272,7 +274,8 @@ impl Writer {
         }
     }
 
-    /// After a failure the file is opened again, unless the disk is merely full. What is in memory is all there is.
+    /// Closes the file after a failure, so that it is opened again, unless the disk is merely full. A
+    /// database in memory stays open: it is the only copy.
     fn lay_down(&mut self, error: &rusqlite::Error) {
         let is_full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
         if self.folder.is_some() && !is_full {
@@ -318,7 +321,7 @@ impl Writer {
         self.write(now);
     }
 
-    /// Tells the overview what is wrong.
+    /// Publishes the current problem for the overview.
     fn tell(&self) {
         let failure = self.failure.as_ref().map(|failure| {
             let since = failure.since.strftime("%H:%M UTC");
@@ -335,15 +338,15 @@ impl Writer {
 
 #[cfg(test)]
 impl Writer {
-    /// Everything is in the file itself.
+    /// Copies the write-ahead log into the file itself.
     pub(super) fn checkpoint(&self) {
         let database = self.database.as_ref().unwrap();
         database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
-        // What it remembers of the file would hide what becomes of that.
+        // Pages in the cache would hide later changes of the file.
         database.execute_batch("PRAGMA shrink_memory").unwrap();
     }
 
-    /// The disk has so many pages.
+    /// Limits the size of the database, to simulate a full disk.
     pub(super) fn limit_pages(&self, pages: u32) {
         let database = self.database.as_ref().unwrap();
         database.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();

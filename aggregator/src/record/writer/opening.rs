@@ -1,4 +1,4 @@
-//! Opening the database: the file, a new one in the place of a damaged one, or one in memory.
+//! Opening of the database: the file, a new one that replaces a damaged one, or one in memory.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,12 +16,13 @@ use crate::record::store::{self, Left};
 use crate::record::{RecordOptions, own_event};
 use crate::strip::Gap;
 
-/// A database that is damaged again this soon is not replaced again: the disk itself is broken.
+/// Minimum time between two replacements of a damaged database: if it is damaged sooner, the disk itself is
+/// broken.
 const REPLACED: Duration = Duration::from_secs(600);
 
 impl Writer {
-    /// Opens the database, or where that is not possible one in memory; what an earlier aggregator left. What is
-    /// wrong goes to `told`.
+    /// Opens the database, or one in memory if that fails, and returns the state that an earlier aggregator
+    /// left. Publishes problems to `told`.
     pub(in crate::record) fn open(
         options: &RecordOptions,
         told: watch::Sender<Option<String>>,
@@ -80,7 +81,7 @@ impl Writer {
         (writer, left)
     }
 
-    /// Opens the file; a damaged one is moved aside, and a new one begun.
+    /// Opens the file. Moves a damaged one aside and creates a new one.
     pub(super) fn open_file(&mut self, check: bool, now: Timestamp) -> Result<Left, String> {
         let Some(folder) = &self.folder else { return Ok(Left::default()) };
         let path = folder.database();
@@ -113,7 +114,8 @@ impl Writer {
         Ok(left)
     }
 
-    /// Notes who has the folder, if it is another aggregator; the sentence.
+    /// Stores the sentence that names the other aggregator, if one has the folder. Returns the sentence for
+    /// either reason.
     fn note_not_taken(&mut self, not_taken: NotTaken) -> String {
         match not_taken {
             NotTaken::Used(sentence) => {

@@ -1,4 +1,4 @@
-//! Answering what is asked: from what waits to be written, and from the database.
+//! Answers to queries, from the pending writes and from the database.
 
 use jiff::Timestamp;
 use rta_shared::event::Event;
@@ -9,7 +9,7 @@ use crate::record::query::Query;
 use crate::record::{schema, store};
 
 impl Writer {
-    /// The events that are asked for: those that cannot be written, then those that are.
+    /// Returns the matching events: the pending ones, then the written ones.
     pub(in crate::record) fn answer(&mut self, query: &Query) -> Result<Vec<Event>, String> {
         let mut events: Vec<Event> =
             self.backlog.events().filter(|event| query.fits_new(event)).take(query.limit).cloned().collect();
@@ -24,7 +24,7 @@ impl Writer {
         }
     }
 
-    /// What was noted of instances, also what cannot be written.
+    /// Returns the timeline samples, pending ones included.
     pub(in crate::record) fn noted(&mut self, asked: &Asked) -> Result<Noted, String> {
         let database = self.database.as_ref().ok_or_else(|| self.closed("times past"))?;
         match marks::noted(database, asked) {

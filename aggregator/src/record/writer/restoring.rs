@@ -1,5 +1,6 @@
-//! Putting the database back where it was: somebody deleted its file or folder, or put another in its place, while it was
-//! open. SQLite goes on with the open file, which is gone with the program; so the whole of it is written again.
+//! Restoring of the database if somebody deleted or replaced its file or folder while it was open. SQLite
+//! continues with the open file, which is lost when the program ends, so the whole database is written to the
+//! path again.
 
 use std::fs::File;
 use std::path::Path;
@@ -11,12 +12,12 @@ use super::Writer;
 use crate::record::folder::{FileId, NotTaken, remove_belongings};
 use crate::record::own_event;
 
-/// How often it is looked whether the file is still there.
+/// Interval between two checks that the file is still in place.
 pub(super) const LOOK: Duration = Duration::from_secs(3);
 
 impl Writer {
-    /// Returns true if the open database is the file at its path, and the folder the one that is locked. True as well
-    /// where no file is open.
+    /// Returns true if the open database is the file at its path, and the folder is the locked one. Also
+    /// returns true if no file is open.
     pub(super) fn is_in_place(&self) -> bool {
         match (&self.folder, &self.database) {
             (Some(folder), Some(_)) => folder.is_in_place() && FileId::named(&folder.database()) == self.file,
@@ -24,19 +25,20 @@ impl Writer {
         }
     }
 
-    /// Writes the whole of the open database to its path again, and goes on with that file. What stands at the path is
-    /// kept under another name.
+    /// Writes the whole open database to its path again, and continues with that file. Renames a file that is
+    /// at the path now.
     ///
     /// # Errors
-    /// Returns a sentence if that is not possible; the open database stays as it is, to try again.
+    /// Returns an error, as a sentence, if that is not possible. The open database stays open, for another
+    /// try.
     pub(super) fn restore(&mut self, now: Timestamp) -> Result<(), String> {
         let (Some(folder), Some(database)) = (&mut self.folder, &self.database) else { return Ok(()) };
         let path = folder.database();
         let told = |why: &dyn std::fmt::Display| {
             format!("{} was deleted or replaced and cannot be written again: {why}", path.display())
         };
-        // In the same folder what belongs to a database is that of the open one, which has it open: neither the new file
-        // nor what stands there now must be taken for theirs.
+        // The `-wal` and `-shm` files in this folder belong to the open database. Neither the new file nor
+        // the one at the path now may be combined with them.
         if folder.is_in_place() {
             remove_belongings(&path).map_err(|error| told(&error))?;
         }
@@ -49,11 +51,12 @@ impl Writer {
         if let Err(error) =
             written.map_err(|error| told(&error)).and_then(|_| sync(&path).map_err(|e| told(&e)))
         {
-            // Half a file must not be taken for the whole one.
+            // An incomplete file must not be taken for the whole one.
             let _ = std::fs::remove_file(&path);
             return Err(error);
         }
-        // First the old one is closed: it removes what has the name of its write-ahead log.
+        // The old database is closed first, because closing removes the file with the name of its write-ahead
+        // log.
         self.database = None;
         self.open_file(false, now)?;
         let kept = aside.map(|aside| format!("; what stood there is kept as {}", aside.display()));
@@ -68,7 +71,7 @@ impl Writer {
     }
 }
 
-/// Waits until a file and its name are on the disk.
+/// Waits until a file and its directory entry are on disk.
 fn sync(path: &Path) -> std::io::Result<()> {
     File::open(path)?.sync_all()?;
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())

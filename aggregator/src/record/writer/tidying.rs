@@ -1,4 +1,4 @@
-//! Forgetting what is old, a little at a time.
+//! Retention: deletes old rows in small batches.
 
 use std::time::{Duration, Instant};
 
@@ -7,20 +7,20 @@ use jiff::Timestamp;
 use super::Writer;
 use crate::record::{marks, schema, store};
 
-/// How often what is old is forgotten.
+/// Interval between two retention runs.
 const TIDY: Duration = Duration::from_secs(3600);
-/// How many events are deleted before what waits comes first again.
+/// Maximum number of events deleted at once, so that queued commands do not wait long.
 const DELETED: usize = 1000;
 const MARKS_DELETED: i64 = 5000;
-/// How many events are kept in memory.
+/// Maximum number of events kept in memory.
 const IN_MEMORY: usize = 100_000;
-/// How many marks are kept in memory: some 50 MB.
+/// Maximum number of marks kept in memory, some 50 MB.
 const MARKS_IN_MEMORY: i64 = 500_000;
 
 impl Writer {
-    /// Forgets some of what is old, when it is time to.
+    /// Runs one batch of retention if it is due.
     pub(super) fn tidy(&mut self, now: Timestamp) {
-        // What is in memory is bounded by its number, too.
+        // A database in memory is bounded by its number of rows, too.
         let is_crowded = self.folder.is_none() && self.taken > IN_MEMORY / 10;
         if self.tidy_at > Instant::now() && !is_crowded {
             return;
@@ -30,7 +30,7 @@ impl Writer {
         self.tidy_at = Instant::now() + if is_more { Duration::ZERO } else { TIDY };
     }
 
-    /// Forgets some of what is old; true where there is more.
+    /// Deletes one batch of old rows. Returns true if there are more.
     pub(in crate::record) fn forget(&mut self, now: Timestamp) -> bool {
         let Some(database) = &mut self.database else { return false };
         let by_age = now.checked_sub(self.keep).unwrap_or(Timestamp::MIN);
