@@ -1,4 +1,4 @@
-//! What differs between two overviews: for the log, and for the record.
+//! Differences between two overviews, for the log and for the record.
 
 use std::collections::HashMap;
 
@@ -6,22 +6,23 @@ use rta_shared::name::Name;
 use rta_shared::overview::{HostOverview, InstanceOverview, Located, Overview};
 use rta_shared::text::printable;
 
-/// Something that differs.
+/// Difference between two overviews.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Change<'o> {
-    /// An instance's health.
+    /// Health of an instance.
     Health { before: Located<'o>, now: Located<'o> },
-    /// Whether a host is known, or why it is not.
+    /// Reachability of a host, or its error.
     Host { now: &'o HostOverview, environment: &'o Name },
-    /// How often an instance was started again by its agent, or whether that has given it up.
+    /// Restart count of an instance by its agent, or whether the agent gave up.
     Autostart(Located<'o>),
 }
 
-/// Everything that differs, in the configuration's order. What is only in one of the two was told when the
-/// configuration changed.
+/// Returns all differences, in the configuration's order. Instances and hosts in only one of the overviews
+/// are left out: they were reported when the configuration changed.
 pub(crate) fn changes<'o>(before: &'o Overview, now: &'o Overview) -> Vec<Change<'o>> {
     let mut changes = Vec::new();
-    // While the configuration is the same, so are the positions; this runs for every overview.
+    // With an unchanged configuration the positions match. This shortcut matters, since every overview is
+    // compared.
     if before.config_digest == now.config_digest {
         for (old, new) in hosts(before).zip(hosts(now)) {
             compare_hosts(old, new, &mut changes);
@@ -83,7 +84,7 @@ fn compare<'o>(before: Located<'o>, now: Located<'o>, changes: &mut Vec<Change<'
 }
 
 impl Change<'_> {
-    /// One line in the log.
+    /// Logs the difference as one line.
     pub(crate) fn log(&self) {
         match self {
             Self::Health { before, now } => {
@@ -108,7 +109,7 @@ impl Change<'_> {
     }
 }
 
-/// How an instance ended last, by its agent's account.
+/// Returns the last end of an instance, as its agent reported it.
 pub(crate) fn last_end(located: Located<'_>) -> String {
     let end = located.instance.autostart.as_ref().map(|autostart| autostart.last_end.as_str());
     printable(end.unwrap_or_default()).into_owned()

@@ -1,4 +1,4 @@
-//! From changes to events: what of a change is worth recording, held against what was known last.
+//! Conversion of changes into events: compares each change with the last known value.
 
 use std::collections::HashMap;
 
@@ -9,39 +9,39 @@ use rta_shared::overview::{Health, HostOverview, Located};
 use crate::changes::{Change, last_end};
 use crate::record::Place;
 
-/// How every instance and every host was known to be last. Over a restart of the aggregator too, so that a change
-/// in the meantime is recorded once, and what is as it was is not recorded at all.
+/// Last known value of every instance and host. It survives a restart of the aggregator, so that a change in
+/// the meantime is recorded once, and an unchanged value is not recorded.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Chronicle {
     known: HashMap<Place, Known>,
-    /// How often each was started again by its agent, and whether that has given it up.
+    /// Restart count of each instance by its agent, and whether the agent gave up.
     autostarts: HashMap<Place, (u32, bool)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Known {
     value: String,
-    /// An earlier aggregator knew it.
+    /// True if the value comes from an earlier aggregator.
     is_earlier: bool,
 }
 
-/// What a change comes to.
+/// Result of a change.
 #[derive(Debug)]
 pub(crate) enum Note {
-    /// It is recorded.
+    /// Event to record.
     Event(Box<Event>),
-    /// It is the first that is known of it: from now on, this is known.
+    /// First known value of a place, without an event.
     First(Place, String),
 }
 
 impl Chronicle {
-    /// Goes on with what an earlier aggregator knew.
+    /// Creates a chronicle with the values that an earlier aggregator recorded.
     pub(crate) fn new(known: HashMap<Place, String>) -> Self {
         let earlier = |(place, value)| (place, Known { value, is_earlier: true });
         Self { known: known.into_iter().map(earlier).collect(), autostarts: HashMap::new() }
     }
 
-    /// What a change at the moment `at` comes to; nothing where it is no news.
+    /// Converts a change at the moment `at`; empty if there is nothing new.
     pub(crate) fn note(&mut self, change: &Change<'_>, at: Timestamp) -> Vec<Note> {
         match change {
             Change::Health { now, .. } => self.health(*now, at).into_iter().collect(),
@@ -54,12 +54,13 @@ impl Chronicle {
         }
     }
 
-    /// What an agent did by itself since it was heard of that last, also while its host could not be heard.
+    /// Returns the agent's restarts since its last report, including those made while the host was
+    /// unreachable.
     fn autostart(&mut self, now: Located<'_>, at: Timestamp) -> Vec<Note> {
         let Some(autostart) = &now.instance.autostart else { return Vec::new() };
         let (restarts, given_up) = (autostart.restarts, autostart.given_up);
         let before = self.autostarts.insert(place(now), (restarts, given_up));
-        // The first that is heard may be long past.
+        // The restarts in a first report may be long past.
         let Some((restarts_before, given_up_before)) = before else { return Vec::new() };
         let note =
             |to, text| Note::Event(Box::new(event(EventKind::Autostart, place(now), at, None, to, text)));
@@ -82,8 +83,8 @@ impl Chronicle {
 
     fn health(&mut self, now: Located<'_>, at: Timestamp) -> Option<Note> {
         let instance = now.instance;
-        // What is unknown since a host is, is told by that host's event; what was known of it holds until the host
-        // is heard again. An outage of a thousand hosts is a thousand events.
+        // If a whole host is unknown, the host's event covers its instances, and their last known values stay
+        // until the host answers again. An outage of a thousand hosts is a thousand events.
         let is_of_its_own = now.host.reachable && now.host.error.is_none() && instance.cause.is_none();
         if instance.health == Health::Unknown && !is_of_its_own {
             return None;
@@ -104,7 +105,7 @@ impl Chronicle {
             (true, None) => "reachable",
             (true, Some(_)) => "unknown",
             (false, Some(_)) => "unreachable",
-            // Nothing has been heard of it yet.
+            // No report has arrived yet.
             (false, None) => return None,
         };
         let text = match &now.error {
@@ -199,7 +200,7 @@ mod tests {
         notes.iter().map(text).collect()
     }
 
-    /// The sample before anything was heard of its hosts.
+    /// Returns the sample before any report of its hosts.
     fn unheard() -> Overview {
         let mut overview = sample();
         for host in &mut overview.environments[0].hosts {
@@ -300,7 +301,7 @@ mod tests {
                  operator does: it was ended by SIGKILL"
             ]
         );
-        // Also what it did while its host could not be heard.
+        // Includes restarts while its host was unreachable.
         assert!(notes(&mut chronicle, &autostart(2, true), &sample()).is_empty());
         let back = texts(&notes(&mut chronicle, &sample(), &autostart(3, false)));
         assert_eq!(back.len(), 1, "{back:?}");

@@ -1,7 +1,7 @@
-//! Clocks: the aggregator's own, and how far those of the hosts differ from it.
+//! Clocks: the aggregator's own, and the skew of the hosts' clocks.
 //!
-//! Ages are measured from when a message was received, by the aggregator's monotonic clock: what a host's own clock says
-//! would make a dead host look alive, or one that is alive look lost.
+//! Ages are measured from the receipt of a message by the aggregator's monotonic clock. A host's own clock
+//! could make a dead host look alive, or a live one lost.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -10,25 +10,26 @@ use jiff::{SignedDuration, Timestamp};
 use rta_shared::human::rough;
 use rta_shared::impairment::{ImpairedPart, Impairment};
 
-/// Skew above which it is reported, and times of the host are corrected by it.
+/// Minimum skew that is reported and by which times of the host are corrected.
 const REPORTED: SignedDuration = SignedDuration::from_secs(5);
-/// Skew below which it is not reported any more: one at the limit does not come and go.
+/// Skew below which a reported one is withdrawn; the margin keeps one at the limit from coming and going.
 const TOLERATED: SignedDuration = SignedDuration::from_secs(3);
-/// A reported skew is reported anew where it has changed by more than this, and by more than a twentieth.
+/// Minimum change after which the reported skew is updated; it must also exceed a twentieth.
 const CHANGED: SignedDuration = SignedDuration::from_secs(2);
-/// How many messages the skew is measured by. The one with the least delay counts, and an agent sends one a second.
+/// Number of messages in the measurement. The one with the least delay counts, and an agent sends one a
+/// second.
 const SAMPLES: usize = 8;
-/// How many of them there must be.
+/// Minimum number of messages for a measurement.
 const ENOUGH: usize = 3;
-/// A difference between the aggregator's two clocks that counts as a step.
+/// Minimum difference between the aggregator's two clocks that counts as a step.
 const STEP: SignedDuration = SignedDuration::from_secs(1);
 
-/// A moment by both of the aggregator's clocks.
+/// Moment on both of the aggregator's clocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
-    /// By the wall clock, which may be set.
+    /// Wall clock, which may be set.
     pub(crate) wall: Timestamp,
-    /// By the monotonic clock, which may not.
+    /// Monotonic clock, which cannot be set.
     pub(crate) at: Instant,
 }
 
@@ -38,7 +39,8 @@ impl Moment {
         Self { wall: Timestamp::now(), at: Instant::now() }
     }
 
-    /// Returns how far the wall clock was set forward between `self` and a `later` moment; `None` where it was not set.
+    /// Returns how far the wall clock was set forward between `self` and a `later` moment; `None` if it was
+    /// not set.
     pub(crate) fn step_until(self, later: Self) -> Option<SignedDuration> {
         let passed = SignedDuration::try_from(later.at.saturating_duration_since(self.at)).ok()?;
         let step = later.wall.duration_since(self.wall).checked_sub(passed)?;
@@ -49,9 +51,9 @@ impl Moment {
 /// Receipt of a message from an agent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Receipt {
-    /// When it was received.
+    /// Time of the receipt.
     pub(crate) received: Timestamp,
-    /// When it was sent, by the host's clock; `None` where the agent did not say.
+    /// Time of sending by the host's clock; `None` if the agent did not send it.
     pub(crate) sent: Option<Timestamp>,
 }
 
@@ -61,8 +63,8 @@ impl Receipt {
         Self { received: Timestamp::now(), sent }
     }
 
-    /// Returns the moment `then` of the host's clock, which is not after the message, by the aggregator's clock.
-    /// `reference` stands for the moment of sending where the agent did not say it.
+    /// Converts the time `then` of the host's clock, which is not after the message, to the aggregator's
+    /// clock. `reference` replaces the time of sending if the agent did not send it.
     pub(crate) fn by_own_clock(&self, then: Timestamp, reference: Timestamp) -> Timestamp {
         let age = self.sent.unwrap_or(reference).duration_since(then).max(SignedDuration::ZERO);
         self.received.checked_sub(age).unwrap_or(self.received)
@@ -72,14 +74,14 @@ impl Receipt {
 /// Skew of a host's clock against the aggregator's.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClockSkew {
-    /// For each of the last messages the aggregator's clock at its receipt minus the host's at its sending: the delay
-    /// minus the skew.
+    /// The aggregator's clock at receipt minus the host's clock at sending, for each of the last messages:
+    /// the delay minus the skew.
     samples: VecDeque<SignedDuration>,
     reported: SignedDuration,
 }
 
 impl ClockSkew {
-    /// Takes in a message; true where another skew is reported from now on.
+    /// Adds a message to the measurement. Returns true if the reported skew changed.
     pub(crate) fn measure(&mut self, receipt: &Receipt) -> bool {
         let Some(sent) = receipt.sent else { return false };
         if self.samples.len() >= SAMPLES {
@@ -103,22 +105,23 @@ impl ClockSkew {
         is_new
     }
 
-    /// Forgets the samples, which a step of the aggregator's own clock made wrong.
+    /// Drops the samples, which a step of the aggregator's own clock made invalid.
     pub(crate) fn begin_again(&mut self) {
         self.samples.clear();
     }
 
-    /// Returns how far the host's clock is ahead; negative where it is behind, zero where the difference is tolerated.
+    /// Returns how far the host's clock is ahead; negative if it is behind, zero if the difference is
+    /// tolerated.
     pub(crate) fn ahead(&self) -> SignedDuration {
         self.reported
     }
 
-    /// Returns a time of the host's clock by the aggregator's.
+    /// Converts a time of the host's clock to the aggregator's.
     pub(crate) fn correct(&self, then: Timestamp) -> Timestamp {
         then.checked_sub(self.reported).unwrap_or(then)
     }
 
-    /// Returns the skew as an impairment; `None` where it is tolerated.
+    /// Returns the skew as an impairment; `None` if it is tolerated.
     pub(crate) fn impairment(&self) -> Option<Impairment> {
         let direction = match self.reported.signum() {
             0 => return None,
@@ -133,7 +136,8 @@ impl ClockSkew {
     }
 }
 
-/// So many milliseconds to the nearest second, minute, hour or day: `2 h` also where the delay of a message is missing.
+/// Formats milliseconds, rounded to the nearest second, minute, hour or day: `2 h` even if a message's delay
+/// is missing.
 fn rounded(millis: u128) -> String {
     let seconds = u64::try_from((millis + 500) / 1000).unwrap_or(u64::MAX);
     rough(match seconds {
@@ -154,7 +158,7 @@ mod tests {
         SignedDuration::from_secs(seconds)
     }
 
-    /// A message of a host whose clock is so far ahead, that took so long.
+    /// Creates the receipt of a message with this delay from a host whose clock is ahead by `ahead`.
     fn message(at: i64, ahead: SignedDuration, delay: SignedDuration) -> Receipt {
         let sent = Timestamp::from_second(1_000_000 + at).unwrap();
         Receipt { received: sent + delay, sent: Some(sent + ahead) }
@@ -221,7 +225,7 @@ mod tests {
         let receipt = message(0, seconds(7200), seconds(0));
         let seen = receipt.sent.unwrap() - seconds(3);
         assert_eq!(receipt.by_own_clock(seen, seen), receipt.received - seconds(3));
-        // One who claims to have seen more than it can have has seen no more than it sent.
+        // A host that claims to have seen later than it sent counts as having seen when it sent.
         assert_eq!(receipt.by_own_clock(seen + seconds(50), seen), receipt.received);
     }
 

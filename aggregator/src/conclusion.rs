@@ -1,7 +1,7 @@
-//! From reports to health: the rules, without clock or I/O.
+//! Evaluation of health from reports: the rules, without clock or I/O.
 //!
-//! An instance is up only if it runs, once, and everything it needs is up. What is not known is unknown, and
-//! nothing that needs it is called up; but a certain failure outweighs what is not known.
+//! An instance is up only if it runs, once, and everything it needs is up. If its state is not known it is
+//! unknown, and nothing that needs it is up; but a certain failure outweighs an unknown state.
 
 mod alone;
 
@@ -16,7 +16,7 @@ use self::alone::alone;
 use crate::clock::ClockSkew;
 use crate::knowledge::HostKnowledge;
 
-/// What follows from `knowledge`, which has one entry for each of the platform's hosts, in its order.
+/// Evaluates the platform; `knowledge` has one entry for each of its hosts, in its order.
 pub(crate) fn conclude(
     platform: &Platform,
     graph: &DependencyGraph,
@@ -87,7 +87,7 @@ pub(crate) fn conclude(
         .collect()
 }
 
-/// Corrects the times that the agent gave by its host's clock.
+/// Converts the times that the agent gave by its host's clock.
 fn correct_times(instance: &mut InstanceOverview, skew: &ClockSkew) {
     if skew.ahead().is_zero() {
         return;
@@ -100,17 +100,17 @@ fn correct_times(instance: &mut InstanceOverview, skew: &ClockSkew) {
     instance.autostart.iter_mut().filter_map(|autostart| autostart.next_at.as_mut()).for_each(correct);
 }
 
-/// Of nothing, nothing is known.
+/// Returns the worst health; unknown if there are none.
 fn worst(healths: impl Iterator<Item = Health>) -> Health {
     healths.max().unwrap_or(Health::Unknown)
 }
 
-/// What is concluded of one instance.
+/// Health of one instance with its reason and root cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Verdict {
     health: Health,
     reason: String,
-    /// The root cause's position in the graph.
+    /// Position of the root cause in the graph.
     cause: Option<usize>,
 }
 
@@ -120,7 +120,7 @@ impl Verdict {
     }
 }
 
-/// One verdict for each instance of the graph, in its order.
+/// Evaluates each instance of the graph, in its order.
 fn verdicts(platform: &Platform, graph: &DependencyGraph, knowledge: &[HostKnowledge]) -> Vec<Verdict> {
     let sights: Vec<Result<&ComponentReport, String>> = platform
         .hosts()
@@ -128,7 +128,7 @@ fn verdicts(platform: &Platform, graph: &DependencyGraph, knowledge: &[HostKnowl
         .flat_map(|(host, known)| host.components.iter().map(|name| known.component(&host.name, name)))
         .collect();
     let mut verdicts = vec![Verdict::own(Health::Unknown, ""); graph.len()];
-    // What an instance needs comes before it, so that its verdict stands when it is asked for.
+    // Prerequisites come first, so that their verdicts exist when they are needed.
     for at in graph.prerequisites_first() {
         let own = match sights.get(*at) {
             Some(Ok(seen)) => {
@@ -161,8 +161,8 @@ fn has_failing_probe(seen: Option<&Result<&ComponentReport, String>>) -> bool {
     probe.is_some_and(|probe| probe.state == ProbeState::Failing)
 }
 
-/// What follows for a running instance from those that it needs. One in trouble of its own is so for certain,
-/// whatever is not known; but what certainly is not up is likely to be why.
+/// Evaluates a running instance with its requirements. If the instance is degraded by itself, unknown
+/// requirements are ignored; one that is certainly unmet is likely to be the cause.
 fn with_its_needs(graph: &DependencyGraph, at: usize, own: Verdict, verdicts: &[Verdict]) -> Verdict {
     let mut unmet: Vec<Unmet> = graph
         .requirements(at)
@@ -172,15 +172,15 @@ fn with_its_needs(graph: &DependencyGraph, at: usize, own: Verdict, verdicts: &[
     if own.health == Health::Degraded {
         unmet.retain(|unmet| unmet.certain);
     }
-    // What one root breaks in several ways is said once.
+    // A root cause that affects several requirements is named once.
     let mut roots = Vec::new();
     unmet.retain(|unmet| {
         let is_new = !roots.contains(&unmet.root);
         roots.push(unmet.root);
         is_new
     });
-    // The worst certain failure explains, the first of several; what is merely unknown explains only in the
-    // absence of one.
+    // The first of the worst certain failures is the cause; an unknown requirement is the cause only if there
+    // is no certain failure.
     let worst =
         unmet.iter().rev().filter(|unmet| unmet.certain).max_by_key(|unmet| verdicts[unmet.root].health);
     let Some(chief) = worst.or(unmet.first()) else {
@@ -197,8 +197,9 @@ fn with_its_needs(graph: &DependencyGraph, at: usize, own: Verdict, verdicts: &[
     }
 }
 
-/// What follows for an instance that is down from those that it needs: where one of them is down for certain, that one is
-/// where to begin. `awaited` is what its agent waits for before it starts it, which its reason names already.
+/// Evaluates an instance that is down with its requirements: the first one that is certainly down becomes its
+/// root cause. `awaited` is what its agent waits for before it starts the instance, which the reason names
+/// already.
 fn under_its_root(
     graph: &DependencyGraph,
     at: usize,
@@ -212,7 +213,7 @@ fn under_its_root(
     });
     let Some(Unmet { root, .. }) = { unmet }.next() else { return own };
     let lacked = seen_from(graph.id(at), graph.id(root));
-    // Of several hosts: `kafka server on k1 or k2`.
+    // With several hosts: `kafka server on k1 or k2`.
     let is_named =
         awaited.strip_prefix(&lacked).is_some_and(|rest| rest.is_empty() || rest.starts_with(" or "));
     let reason = match is_named {
@@ -222,16 +223,16 @@ fn under_its_root(
     Verdict { reason, cause: Some(root), ..own }
 }
 
-/// A requirement that is not known to be met.
+/// Requirement that is not known to be met.
 struct Unmet {
-    /// It certainly is not met.
+    /// True if it certainly is not met.
     certain: bool,
-    /// The root cause's position in the graph.
+    /// Position of the root cause in the graph.
     root: usize,
     sentence: String,
 }
 
-/// `None` where one of the providers is up.
+/// Returns `None` if one of the providers is up.
 fn unmet(
     graph: &DependencyGraph,
     needing: &InstanceId,
@@ -242,7 +243,7 @@ fn unmet(
     if requirement.providers.iter().any(|at| health(at) == Health::Up) {
         return None;
     }
-    // One provider that may be up makes the failure uncertain; that one explains it.
+    // A provider in unknown health may be up, which makes the failure uncertain; it is named as the reason.
     let unknown = requirement.providers.iter().find(|at| health(at) == Health::Unknown);
     let chief = *unknown.or(requirement.providers.first())?;
     let provider = graph.id(chief);
@@ -266,7 +267,7 @@ fn unmet(
     Some(Unmet { certain: unknown.is_none(), root: verdict.cause.unwrap_or(chief), sentence })
 }
 
-/// An instance's name as short as it can be said from another one's place.
+/// Returns an instance's shortest unambiguous name as seen from another instance.
 fn seen_from(needing: &InstanceId, other: &InstanceId) -> String {
     if other.environment != needing.environment {
         other.to_string()

@@ -1,5 +1,5 @@
-//! All that is known of one instance beside what the overview says: by what it is found, what it needs and who needs
-//! it, its processes' command lines.
+//! Details of one instance beyond the overview: its criteria, what it needs and what needs it, the command
+//! lines of its processes.
 
 use rta_shared::attributes::CriterionKind;
 use rta_shared::config::Platform;
@@ -10,27 +10,27 @@ use rta_shared::overview::{Health, InstanceId, Overview};
 use crate::operations::{Operations, agent};
 use crate::target::{OperationError, Target, resolve};
 
-/// One instance with what it stands among.
+/// Instance with its criteria and its neighbours in the graph.
 #[derive(Clone, Debug)]
 pub(crate) struct Detail {
     pub(crate) id: InstanceId,
-    /// Each criterion: its part, where it looks, and for what.
+    /// Criteria of all parts.
     pub(crate) criteria: Vec<Criterion>,
     pub(crate) needs: Vec<Need>,
     pub(crate) dependents: Vec<InstanceId>,
 }
 
-/// A criterion as the configuration has it.
+/// Criterion as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Criterion {
     pub(crate) part: Option<String>,
     pub(crate) kind: CriterionKind,
     pub(crate) index: Option<i32>,
-    /// A regex, a user or a unit.
+    /// Regex, user or unit.
     pub(crate) text: String,
 }
 
-/// Something that it needs: any one of these.
+/// Requirement: any one of the providers meets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Need {
     pub(crate) component: String,
@@ -38,38 +38,38 @@ pub(crate) struct Need {
 }
 
 impl Operations {
-    /// What is known of the instance that is meant.
+    /// Returns the details of the target instance.
     ///
     /// # Errors
-    /// An unknown or ambiguous target.
+    /// Returns an error if the target is unknown or ambiguous.
     pub(crate) async fn detail(&self, target: &Target) -> Result<Detail, OperationError> {
         let id = self.id_of(target)?;
         let operations = self.clone();
-        // Of a large platform it takes a while.
+        // This takes a while on a large platform.
         let made = tokio::task::spawn_blocking(move || operations.detail_of(&id)).await;
         made.map_err(|error| {
             OperationError::new(tonic::Code::Internal, format!("the aggregator failed: {error}"))
         })
     }
 
-    /// The instance that is meant.
+    /// Resolves the target to its ID.
     ///
     /// # Errors
-    /// An unknown or ambiguous target.
+    /// Returns an error if the target is unknown or ambiguous.
     pub(crate) fn id_of(&self, target: &Target) -> Result<InstanceId, OperationError> {
         Ok(resolve(&self.fleet().platform, target)?.id())
     }
 
-    /// What the configuration says of an instance now.
+    /// Returns the details of an instance in the current configuration.
     pub(crate) fn detail_of(&self, id: &InstanceId) -> Detail {
         let fleet = self.fleet();
         detail(&fleet.platform, fleet.graph(), id)
     }
 
-    /// The processes of an instance with their command lines, as its agent sees them now.
+    /// Returns the processes of an instance with their command lines, as its agent sees them now.
     ///
     /// # Errors
-    /// An unknown or ambiguous target, an agent that does not answer, and the agent's own refusals.
+    /// Returns an error if the target is unknown or ambiguous, or if the agent does not answer or refuses.
     pub(crate) async fn inspect(&self, target: &Target) -> Result<Vec<InspectedProcess>, OperationError> {
         let fleet = self.fleet();
         let found = resolve(&fleet.platform, target)?;
@@ -95,7 +95,7 @@ fn detail(platform: &Platform, graph: &DependencyGraph, id: &InstanceId) -> Deta
     let user = start.and_then(|start| start.engine.command()?.user.clone());
     let criteria = parts.unwrap_or_default().iter().flat_map(|part| {
         let is_said = part.criteria.iter().any(|criterion| criterion.kind() == CriterionKind::User);
-        // That of the start command, where no criterion says another.
+        // The user of the start command applies if no criterion names another one.
         let implied = user.clone().filter(|_| !is_said).map(|text| Criterion {
             part: part.name.as_ref().map(|name| name.as_str().to_owned()),
             kind: CriterionKind::User,
@@ -115,7 +115,7 @@ fn detail(platform: &Platform, graph: &DependencyGraph, id: &InstanceId) -> Deta
     Detail { criteria: criteria.collect(), needs: needs.collect(), dependents, id: id.clone() }
 }
 
-/// How an instance stands in the overview; `None` where it is not in it.
+/// Returns the health of an instance in the overview; `None` if it is not in it.
 pub(crate) fn health(overview: &Overview, id: &InstanceId) -> Option<Health> {
     overview.find(id).map(|located| located.instance.health)
 }
@@ -163,7 +163,7 @@ mod tests {
         let writer = of(&platform, id("h2", "writer")).criteria;
         assert_eq!((writer[1].kind, writer[1].text.as_str()), (CriterionKind::User, "writer"));
         assert!(of(&platform, id("h", "zookeeper")).dependents == [id("h", "kafka server")]);
-        // Whether another host provides it is the configuration's word.
+        // A provider on another host counts only if the configuration allows it.
         assert_eq!(of(&platform, id("h2", "writer")).dependents, []);
     }
 }

@@ -1,4 +1,4 @@
-//! The platform with its agents.
+//! Platform with its agents.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -13,25 +13,25 @@ use crate::agent::Agent;
 use crate::agent_id::AgentId;
 use crate::target::{Found, OperationError, Target, resolve};
 
-/// A platform and its agents, which were loaded together and are replaced together.
+/// Platform and its agents, which are loaded and replaced together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fleet {
     pub(crate) platform: Platform,
-    /// One for each of [`Platform::hosts`], in its order.
+    /// One agent for each of [`Platform::hosts`], in its order.
     pub(crate) agents: Vec<Agent>,
     graph: OnceLock<DependencyGraph>,
     places: HashMap<Name, HostPlace>,
     asking: Option<Asking>,
 }
 
-/// Where a host stands in a platform.
+/// Position of a host in a platform.
 #[derive(Clone, Copy, Debug)]
 struct HostPlace {
-    /// The position of its environment.
+    /// Position of its environment.
     environment: usize,
-    /// Its position within the environment.
+    /// Position within the environment.
     within: usize,
-    /// Its position among [`Platform::hosts`].
+    /// Position among [`Platform::hosts`].
     at: usize,
 }
 
@@ -46,11 +46,12 @@ fn host_places(platform: &Platform) -> HashMap<Name, HostPlace> {
 }
 
 impl Fleet {
-    /// The fleet of `platform`. An agent that is `before` of the same host and address stays the same one, with
-    /// its connection and with what is known by its ID. Those at https:// addresses are asked by `asking`.
+    /// Creates the fleet of `platform`. An agent in `before` with the same host and address is reused, with
+    /// its connection and the state stored under its ID. Agents at https:// addresses are connected with
+    /// `asking`.
     ///
     /// # Errors
-    /// An agent's address that is none; a checked configuration has no such.
+    /// Returns an error if an agent's address is invalid, which a checked configuration excludes.
     pub(crate) fn new(
         platform: Platform,
         before: &[Agent],
@@ -68,20 +69,20 @@ impl Fleet {
         Ok(Self { platform, agents, graph: OnceLock::new(), places, asking: asking.cloned() })
     }
 
-    /// The fleet of a newer `platform`, as [`Fleet::new`] of what was before.
+    /// Creates the fleet of a newer `platform`, reusing the agents as in [`Fleet::new`].
     ///
     /// # Errors
-    /// As [`Fleet::new`].
+    /// Returns an error on the same condition as [`Fleet::new`].
     pub(crate) fn replaced_by(&self, platform: Platform) -> Result<Self, tonic::transport::Error> {
         Self::new(platform, &self.agents, self.asking.as_ref())
     }
 
-    /// What needs what; made when it is first asked for, since it takes a while on a large platform.
+    /// Returns the dependency graph. It is built on first use, since that takes a while on a large platform.
     pub(crate) fn graph(&self) -> &DependencyGraph {
         self.graph.get_or_init(|| DependencyGraph::new(&self.platform))
     }
 
-    /// Finds the instance of this full name, without comparing it with every host.
+    /// Finds the instance with this full name by lookup, without a comparison with every host.
     ///
     /// # Errors
     /// Returns an error if the configuration does not have it.
@@ -92,7 +93,7 @@ impl Fleet {
             let component = self.platform.component(id.component.as_str())?;
             host.carries(&component.name).then_some(Found { host_at: place.at, host, component })
         });
-        // The words for what is wrong need the search.
+        // The error message needs the search.
         found.map_or_else(|| resolve(&self.platform, &Target::from(id)), Ok)
     }
 
@@ -143,7 +144,8 @@ mod tests {
         let before =
             Fleet::new(platform(&(host("a", 1) + &host("b", 2) + &host("c", 3))), &[], None).unwrap();
         let [a, b, c] = before.ids().collect::<Vec<_>>()[..] else { panic!("three hosts") };
-        // `a` goes, `c` moves to the front, `b` gets another address, and a new host gets a's old one.
+        // `a` is removed, `c` moves to the front, `b` gets another address, and a new host gets the old one
+        // of `a`.
         let after = platform(&(host("C", 3) + &host("b", 4) + &host("d", 1)));
         let after = Fleet::new(after, &before.agents, None).unwrap();
         let [first, second, third] = after.ids().collect::<Vec<_>>()[..] else { panic!("three hosts") };

@@ -1,4 +1,4 @@
-//! The tasks that follow a platform's agents.
+//! Tasks that follow the platform's agents.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::fleet::Fleet;
 use crate::hub::{Inbox, Message};
 use crate::knowledge::News;
 
-/// From a panic of a follower to its next beginning.
+/// Delay between a panic of a task and its restart.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// One task for each agent of a fleet.
@@ -21,19 +21,19 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Followers {
     inbox: Inbox,
     notices: Notices,
-    /// Each with what ends it.
+    /// Each task with the token that ends it.
     tasks: HashMap<AgentId, (CancellationToken, JoinHandle<Option<()>>)>,
 }
 
 impl Followers {
-    /// Nobody is followed yet; what will be heard goes to `inbox`, and every agent is told what of
-    /// `notices` is of its host.
+    /// Creates a set without tasks. Updates go to `inbox`; every agent receives the parts of `notices` for
+    /// its host.
     pub(crate) fn new(inbox: Inbox, notices: Notices) -> Self {
         Self { inbox, notices, tasks: HashMap::new() }
     }
 
-    /// Follows the agents of `fleet` and no others; those that are followed go on undisturbed. The hub must
-    /// have been told of the fleet before: it drops news of agents that it does not know.
+    /// Follows exactly the agents of `fleet`; tasks of agents that remain continue undisturbed. The state
+    /// actor must have received the fleet before, since it drops updates of unknown agents.
     pub(crate) async fn follow(&mut self, fleet: &Fleet) {
         let wanted: HashSet<AgentId> = fleet.ids().collect();
         self.end(|id| !wanted.contains(id)).await;
@@ -47,7 +47,7 @@ impl Followers {
                     move || {
                         let (agent, inbox, notices) = (agent.clone(), inbox.clone(), notices.clone());
                         async move {
-                            // The hub ends only with everything else: a message that finds it gone is lost with it.
+                            // The state actor ends only at shutdown; messages after that may be lost.
                             let tell = async |news| drop(inbox.send(Message::News(agent.id(), news)).await);
                             agent.follow(tell, &notices).await;
                         }
@@ -74,14 +74,14 @@ impl Followers {
     }
 }
 
-/// Does what `follow` gives, and again after each panic of it, which makes the host unknown: what was heard of it last
-/// must not stay on display.
+/// Runs `follow`, and again after each panic. A panic makes the host unknown, so that its last report does
+/// not stay on display.
 async fn follow_over_panics<F: Future<Output = ()> + Send + 'static>(
     follow: impl Fn() -> F,
     lost: impl AsyncFn(News),
 ) {
     loop {
-        // In a task of its own, so that its panic is seen; with this one it ends.
+        // Runs in a task of its own, so that its panic is caught; it is aborted with this one.
         match AbortOnDropHandle::new(tokio::spawn(follow())).await {
             Ok(()) => return,
             Err(error) => {
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(followed, after.ids().collect());
         followers.end(|_| true).await;
         drop(followers);
-        // Every task has dropped its way to the hub.
+        // Every task has dropped its sender.
         while messages.recv().await.is_some() {}
     }
 }

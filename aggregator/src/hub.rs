@@ -1,4 +1,5 @@
-//! The one owner of what is known: hears the followers, concludes, publishes.
+//! State actor: the one owner of the state of all hosts. Receives agent updates, evaluates health, publishes
+//! overviews.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,50 +33,52 @@ use crate::since::Since;
 use crate::strip::shown::Shown;
 use crate::usage_history::UsageHistory;
 
-/// Mere scan times wait this long to be published, so that a thousand heartbeats a second do not make a thousand
-/// overviews.
+/// Maximum delay of an overview that changes scan times alone, so that a thousand heartbeats a second do not
+/// make a thousand overviews.
 const SCAN_TIMES: Duration = Duration::from_millis(500);
-/// From one sign of life to the next.
+/// Interval of the actor's own heartbeat.
 const BEAT: Duration = Duration::from_secs(1);
-/// How many messages may wait. A follower whose message finds no room waits with it.
+/// Capacity of the inbox. Senders wait while it is full.
 const INBOX: usize = 1024;
-/// How many waiting messages are taken in before concluding anew.
+/// Maximum number of messages that are handled before the next evaluation.
 const BATCH: usize = 256;
-/// A change is published at once, unless the last overview has just been: then it waits as long as that one took to make,
-/// and no longer than this. The steps of a large plan share overviews so.
+/// Maximum pause between two overviews. A change is published at once, unless an overview was published just
+/// before: then it waits as long as that one took to make. The steps of a large plan share overviews in this
+/// way.
 const LONGEST_REST: Duration = Duration::from_millis(50);
-/// Whether maintenance is over is looked at least this often: clocks are set.
+/// Maximum time between two checks for ended maintenance: clocks can be set.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// What the hub is told.
+/// Messages to the state actor.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// News from this agent.
+    /// Update from this agent.
     News(AgentId, News),
-    /// From now on this is the platform.
+    /// Replaces the platform.
     Replace(Arc<Fleet>),
-    /// A configuration that was to replace the platform's is not right: every problem, one a line.
+    /// Problems of a configuration that was refused, one a line.
     Refused(String),
-    /// Exactly this is impaired of a part of the aggregator from now on.
+    /// Replaces the impairments of one part of the aggregator.
     Impaired(ImpairedPart, Vec<Impairment>),
-    /// Maintenance begins or ends; answered with what was changed, when the overview shows it.
+    /// Begins or ends maintenance. Answered with the affected maintenance when the overview shows it.
     Maintain(MaintenanceChange, oneshot::Sender<Vec<Maintenance>>),
-    /// A plan has stopped this instance on purpose, and how its host is since; `None` where its agent did not say.
+    /// A plan stopped this instance on purpose. The update is the host's report after the stop; `None` if the
+    /// agent did not send one.
     Stopped(InstanceId, PlannedStop, Option<(AgentId, News)>),
-    /// Answered when everything told before is in the published overview.
+    /// Answered when the published overview contains everything sent before.
     Flush(oneshot::Sender<()>),
 }
 
-/// What becomes of maintenance.
+/// Change of maintenance.
 #[derive(Debug)]
 pub(crate) enum MaintenanceChange {
-    /// These begin.
+    /// Begins these.
     Begin(Vec<Maintenance>),
-    /// Those of these places end, for whoever asks it.
+    /// Ends the maintenance of these places, on behalf of the requester.
     End(Vec<Place>, Requester),
 }
 
-/// What the hub publishes.
+/// Receivers of the published state.
 #[derive(Clone, Debug)]
 pub(crate) struct Published {
     pub(crate) overview: watch::Receiver<Arc<Overview>>,
@@ -84,21 +87,21 @@ pub(crate) struct Published {
     pub(crate) usage: UsageHistory,
 }
 
-/// A place to leave messages for the hub.
+/// Sender of messages to the state actor.
 pub(crate) type Inbox = mpsc::Sender<Message>;
 
-/// Returns when everything that was told before is in the published overview, or the hub has ended.
+/// Waits until the published overview contains everything sent before, or the state actor has ended.
 pub(crate) async fn flush(inbox: &Inbox) {
     let (done, published) = oneshot::channel();
     if inbox.send(Message::Flush(done)).await.is_ok() {
-        // An error says that the hub ended; what it published last is all there is.
+        // On an error the actor has ended, and its last overview stays.
         let _ = published.await;
     }
 }
 
-/// The hub of `fleet`: where to leave messages, what it publishes, and the task that must run. What happens goes to
-/// `recorder`; it goes on with what that one's record says of an earlier aggregator. It shows what is in
-/// `own_impairments`, and by `heartbeat` that it works.
+/// Creates the state actor of `fleet`: its inbox, its published state, and the task to run. Events go to
+/// `recorder`; its record also supplies the state that an earlier aggregator left. The overview includes
+/// `own_impairments`; `heartbeat` shows that the actor works.
 pub(crate) fn hub(
     fleet: Arc<Fleet>,
     recorder: Recorder,
@@ -152,7 +155,7 @@ struct Hub {
     config_error: Option<String>,
     maintenance: Current,
     told_maintenance: watch::Sender<AllMaintenance>,
-    /// Which instances each agent is told of, and how these stand.
+    /// Remote prerequisites that each agent needs to know.
     needs: RemoteNeeds,
     told_prerequisites: watch::Sender<AllPrerequisites>,
     stops: PlannedStops,
@@ -162,15 +165,15 @@ struct Hub {
     usage: UsageHistory,
     recorder: Recorder,
     record_error: watch::Receiver<Option<String>>,
-    /// When the record began to be impaired.
+    /// Start of the record's impairment.
     record_error_since: Option<Timestamp>,
-    /// What else is impaired.
+    /// Impairments of the other parts.
     impairments: HashMap<ImpairedPart, Vec<Impairment>>,
     own_impairments: ImpairmentList,
     heartbeat: Heartbeat,
-    /// When the clock was read last.
+    /// Last reading of the clock.
     read_clock: Moment,
-    /// When this aggregator began, by its clock as it is set now.
+    /// Start of this aggregator, in the present setting of its clock.
     began: Timestamp,
 }
 
@@ -194,7 +197,8 @@ impl Hub {
         }
     }
 
-    /// Reads the clock; where it was set since it was read last, ages stay what they are.
+    /// Reads the clock. If it was set since the last reading, shifts the stored times, so that ages stay the
+    /// same.
     fn follow_own_clock(&mut self) -> Timestamp {
         let now = Moment::now();
         if let Some(step) = self.read_clock.step_until(now) {
@@ -208,7 +212,7 @@ impl Hub {
         now.wall
     }
 
-    /// Returns all that is impaired in the aggregator itself, the most severe first.
+    /// Returns all impairments of the aggregator itself, the most severe first.
     fn impairments(&mut self, environments: &[EnvironmentOverview], now: Timestamp) -> Vec<Impairment> {
         let mut all: Vec<Impairment> = self.impairments.values().flatten().cloned().collect();
         all.extend(self.own_impairments.all());
@@ -241,12 +245,12 @@ impl Hub {
         self.forget_removed();
     }
 
-    /// Begins or ends maintenance; what was changed.
+    /// Begins or ends maintenance. Returns the affected maintenance.
     fn maintain(&mut self, change: MaintenanceChange) -> Vec<Maintenance> {
         let mut is_settled = false;
         let changed = match change {
             MaintenanceChange::Begin(mut new) => {
-                // The configuration may have changed since they were named.
+                // The configuration may have changed since the request was made.
                 new.retain(|one| is_configured(&self.fleet.platform, one));
                 self.maintenance.begin(&new);
                 new.iter().for_each(|one| self.recorder.record(beginning(one)));
@@ -266,12 +270,13 @@ impl Hub {
         changed
     }
 
-    /// Ends what is over by itself; true where something is.
+    /// Ends maintenance whose time is over. Returns true if there was any.
     fn end_what_is_over(&mut self, now: Timestamp) -> bool {
         self.end_maintenance(now, "its time is over", |one| one.is_over(now))
     }
 
-    /// Ends maintenance of what the configuration does not have any more: nobody could name it.
+    /// Ends maintenance and planned stops of what was removed from the configuration: nobody could name it
+    /// any more.
     fn forget_removed(&mut self) {
         let removed = self.stops.forget_removed(&self.graph);
         removed.into_iter().for_each(|id| self.recorder.note_stop(id, None));
@@ -306,7 +311,7 @@ impl Hub {
         });
     }
 
-    /// How long until the next maintenance may be over.
+    /// Returns the time until the next check for ended maintenance, at most [`LOOK`].
     fn maintenance_holds(&self) -> Option<Duration> {
         let left = self.maintenance.next_end()?.duration_since(Timestamp::now());
         Some(Duration::try_from(left).unwrap_or_default().min(LOOK))
@@ -381,14 +386,14 @@ impl Hub {
                 Ok(()) = record_error.changed() => {
                     self.publish(&publisher);
                     if self.record_error.borrow().is_none() {
-                        // Some of what changed meanwhile may be lost: from now on all is known again.
+                        // Changes may have been lost meanwhile; the current states are valid from now on.
                         self.recorder.mark(Timestamp::now(), self.shown.all());
                     }
                 }
                 Ok(()) = own_impairments.changed() => self.publish(&publisher),
                 _ = beat.tick() => {
                     self.heartbeat.beat();
-                    // Whoever reads it measures ages by when it was made.
+                    // A reader measures ages from the time of the overview, so it must be recent.
                     if self.read_clock.at.elapsed() >= BEAT {
                         self.publish(&publisher);
                     }
@@ -407,7 +412,7 @@ impl Hub {
         }
     }
 
-    /// Publishes, and returns until when the next overview waits for what comes meanwhile.
+    /// Publishes an overview. Returns the time until which the next one waits for further changes.
     fn publish_and_rest(&mut self, publisher: &watch::Sender<Arc<Overview>>) -> Instant {
         let began = Instant::now();
         self.publish(publisher);

@@ -1,4 +1,4 @@
-//! The one owner of the configuration: reads it anew when asked, and replaces the fleet.
+//! Configuration manager: reads the configuration on request, and replaces the fleet.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,36 +19,36 @@ use crate::hub::{Inbox, Message, flush};
 use crate::knowledge::News;
 use crate::record::Recorder;
 
-/// What the aggregator works by, and where it gets a newer one.
+/// Configuration of the aggregator, and its source.
 #[derive(Debug)]
 pub enum Configuration {
-    /// This one for as long as it runs: it stands in no folder.
+    /// Constant configuration without a folder.
     Fixed(Platform),
-    /// One that stands in a folder.
+    /// Configuration in a folder.
     Folder {
-        /// As it was read last.
+        /// Configuration as last read.
         platform: Platform,
-        /// Where to read it anew.
+        /// Folder to read it from again.
         folder: PathBuf,
-        /// Each signal asks for that (SIGHUP); the agents are left alone then.
+        /// Signal that requests a reload (SIGHUP). The agents do not reload then.
         asked: Signal,
     },
 }
 
-/// Where a reload that was asked for tells how it ended.
+/// Receiver of the result of a requested reload.
 pub(crate) type Request = oneshot::Sender<PlatformReload>;
 
-/// How many reloads may wait for the one that is under way; whoever asks for a further one waits to be noted.
+/// Capacity of the queue for reload requests; further callers wait.
 pub(crate) const REQUESTS: usize = 16;
 
-/// Where a newer configuration comes from, and who may ask for it.
+/// Source of newer configurations and of reload requests.
 pub(crate) struct Source {
     pub(crate) folder: PathBuf,
     pub(crate) asked: Signal,
     pub(crate) requests: mpsc::Receiver<Request>,
 }
 
-/// Owns the fleet and its followers.
+/// Owner of the fleet and its agent tasks.
 pub(crate) struct Keeper {
     pub(crate) fleet: watch::Sender<Arc<Fleet>>,
     pub(crate) followers: Followers,
@@ -57,7 +57,7 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Follows the fleet and does one reload after the other, until `shutdown`.
+    /// Follows the fleet and handles reloads one after the other, until `shutdown`.
     pub(crate) async fn run(mut self, source: Option<Source>, shutdown: CancellationToken) {
         let fleet = self.current();
         self.followers.follow(&fleet).await;
@@ -80,12 +80,12 @@ impl Keeper {
             let aggregator = self.take(loaded).await;
             let Some(request) = request else { continue };
             let Some(hosts) = shutdown.run_until_cancelled(self.reload_agents()).await else { return };
-            // Whoever asked may have gone.
+            // The receiver may be gone.
             let _ = request.send(PlatformReload { aggregator, hosts });
         }
     }
 
-    /// Works by the configuration that was loaded, or by the old one where it is not right.
+    /// Applies the loaded configuration, or keeps the old one if it is invalid.
     async fn take(&mut self, loaded: Result<Platform, String>) -> Reload {
         let old = self.current();
         let fleet = loaded.and_then(|platform| {
@@ -109,7 +109,8 @@ impl Keeper {
                 }
                 self.record(&old.platform.digest, &digest, acceptance(&changes));
                 let fleet = Arc::new(fleet);
-                // First the hub, which drops news of agents that it does not know; then who makes news.
+                // The state actor first, since it drops updates of unknown agents; then the tasks that send
+                // updates.
                 self.tell(Message::Replace(Arc::clone(&fleet))).await;
                 self.fleet.send_replace(Arc::clone(&fleet));
                 self.followers.follow(&fleet).await;
@@ -120,7 +121,8 @@ impl Keeper {
         reload
     }
 
-    /// Has every agent read its own configuration, all at once; the overview then shows what they work by.
+    /// Reloads every agent's own configuration, all at once, and fetches new reports, so that the overview
+    /// shows them.
     async fn reload_agents(&self) -> Vec<HostReload> {
         let fleet = self.current();
         let reloads = fleet.platform.hosts().zip(&fleet.agents).map(async |(host, agent)| {
@@ -158,12 +160,12 @@ impl Keeper {
     }
 
     async fn tell(&self, message: Message) {
-        // The hub ends only at shutdown.
+        // The state actor ends only at shutdown.
         let _ = self.inbox.send(message).await;
     }
 }
 
-/// The sentence for a configuration that was refused, with its first problem.
+/// Returns the sentence for a refused configuration, with its first problem.
 fn refusal(problems: &str) -> String {
     let first = problems.lines().next().unwrap_or_default();
     match problems.lines().count().saturating_sub(1) {
@@ -172,7 +174,7 @@ fn refusal(problems: &str) -> String {
     }
 }
 
-/// The sentence for a configuration that was taken, with its changes, each a line.
+/// Returns the sentence for an accepted configuration, with its changes, one a line.
 fn acceptance(changes: &[String]) -> String {
     match changes {
         [] => "the configuration was read anew, nothing changed".to_owned(),
@@ -180,7 +182,7 @@ fn acceptance(changes: &[String]) -> String {
     }
 }
 
-/// The configuration in `folder`, or every problem of it, one a line.
+/// Loads the configuration in `folder`; the error contains every problem, one a line.
 async fn load(folder: &Path) -> Result<Platform, String> {
     let folder = folder.to_owned();
     match tokio::task::spawn_blocking(move || load_folder(&folder)).await {

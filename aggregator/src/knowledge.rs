@@ -1,4 +1,4 @@
-//! What the aggregator has heard of the hosts.
+//! State of the hosts as reported by their agents.
 
 use std::collections::HashMap;
 
@@ -12,23 +12,23 @@ use rta_shared::usage::Usage;
 use crate::agent_id::AgentId;
 use crate::clock::{ClockSkew, Receipt};
 
-/// What one follower tells.
+/// Update from one agent's task.
 #[derive(Clone, Debug)]
 pub(crate) enum News {
-    /// The agent answered with a report.
+    /// Report from the stream.
     Report(Box<Report>, Receipt),
-    /// The agent was asked for a report, and answered.
+    /// Report that was requested separately.
     Scanned(Box<Report>, Receipt),
-    /// The agent's last report is still true.
+    /// Heartbeat: the agent's last report is still valid.
     Heartbeat(ScanFigures, Receipt),
-    /// What the host and its matched processes use.
+    /// Resource usage of the host and its matched processes.
     Usage(Usage),
-    /// The agent does not answer, or answers nonsense: why, as a sentence.
+    /// The agent does not answer, or its answer is invalid; the reason as a sentence.
     Lost(String),
 }
 
-/// What is known of every host. News is addressed by the agent it comes from: positions shift and names move
-/// from one machine to another when the configuration changes.
+/// State of every host. Updates are addressed by agent ID: when the configuration changes, positions shift
+/// and names move from one machine to another.
 #[derive(Debug, Default)]
 pub(crate) struct Knowledge {
     positions: HashMap<AgentId, usize>,
@@ -36,12 +36,12 @@ pub(crate) struct Knowledge {
 }
 
 impl Knowledge {
-    /// Nothing is known yet of the hosts with these agents.
+    /// Creates the state of hosts with these agents, without any report yet.
     pub(crate) fn of(agents: impl Iterator<Item = AgentId>) -> Self {
         Self::default().carried_over(agents)
     }
 
-    /// The same knowledge of the hosts with these agents: new ones are unheard, others are forgotten.
+    /// Keeps the state of the hosts with these agents. Adds new ones without a report, and drops all others.
     pub(crate) fn carried_over(mut self, agents: impl Iterator<Item = AgentId>) -> Self {
         let mut after = Self::default();
         for (at, agent) in agents.enumerate() {
@@ -52,29 +52,29 @@ impl Knowledge {
         after
     }
 
-    /// Takes in what an agent's follower tells; that of an agent whose host is gone is dropped. True where it
-    /// may change anything but times and what is used.
+    /// Applies an update; drops it if the agent's host was removed. Returns true if the update can affect
+    /// anything but times and usage.
     pub(crate) fn learn(&mut self, agent: AgentId, news: News) -> bool {
         let known = self.positions.get(&agent).and_then(|at| self.hosts.get_mut(*at));
         known.is_some_and(|known| known.learn(news))
     }
 
-    /// Follows a step of the aggregator's own clock: what was received keeps its age.
+    /// Applies a step of the aggregator's own clock: ages of received messages stay the same.
     pub(crate) fn follow_step(&mut self, step: SignedDuration) {
         self.hosts.iter_mut().for_each(|host| host.follow_step(step));
     }
 
-    /// What is known of each host, in the order in which the agents were given.
+    /// Returns the state of each host, in the order in which the agents were given.
     pub(crate) fn hosts(&self) -> &[HostKnowledge] {
         &self.hosts
     }
 }
 
-/// What is known of one host at one moment.
+/// State of one host at one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HostKnowledge {
     report: Option<Report>,
-    /// Of the last message.
+    /// Receipt of the last message.
     receipt: Option<Receipt>,
     skew: ClockSkew,
     standing: Standing,
@@ -83,17 +83,17 @@ pub(crate) struct HostKnowledge {
 
 #[derive(Clone, Debug, Default)]
 enum Standing {
-    /// Nothing was heard, neither good nor bad.
+    /// No answer and no failure yet.
     #[default]
     Unheard,
-    /// The last report is fresh.
+    /// The last report is valid.
     Fresh,
-    /// The last report is history.
+    /// The last report is out of date; the reason.
     Lost(String),
 }
 
 impl HostKnowledge {
-    /// Takes in what a follower tells. True where it may change anything but times and what is used.
+    /// Applies an update. Returns true if it can affect anything but times and usage.
     pub(crate) fn learn(&mut self, news: News) -> bool {
         match news {
             News::Scanned(report, _) if self.knows_better_than(&report) => false,
@@ -106,7 +106,7 @@ impl HostKnowledge {
                 !same || is_skew_new
             }
             News::Heartbeat(scan, receipt) => match &mut self.report {
-                // A heartbeat vouches for a report; without one it says nothing.
+                // A heartbeat confirms a report; without one it has no meaning.
                 None => false,
                 Some(report) => {
                     report.scan = scan;
@@ -127,13 +127,13 @@ impl HostKnowledge {
         }
     }
 
-    /// Takes in when a message was sent and received; true where another skew is reported from now on.
+    /// Stores when a message was sent and received. Returns true if the reported skew changed.
     fn receive(&mut self, receipt: Receipt) -> bool {
         self.receipt = Some(receipt);
         self.skew.measure(&receipt)
     }
 
-    /// Follows a step of the aggregator's own clock.
+    /// Applies a step of the aggregator's own clock.
     fn follow_step(&mut self, step: SignedDuration) {
         self.skew.begin_again();
         if let Some(receipt) = &mut self.receipt {
@@ -141,8 +141,8 @@ impl HostKnowledge {
         }
     }
 
-    /// Whether what the stream told is newer than a report that was asked for: that one came late, and nothing
-    /// would ever correct it, since the agent has told the stream already.
+    /// Returns true if the stream's report is newer than a requested one, which then arrived late. To apply
+    /// it would be an error that nothing corrects, since the agent has sent the newer state already.
     fn knows_better_than(&self, report: &Report) -> bool {
         self.is_reachable()
             && self.report.as_ref().is_some_and(|known| {
@@ -150,12 +150,12 @@ impl HostKnowledge {
             })
     }
 
-    /// Whether the agent answers, and its report is fresh.
+    /// Returns true if the agent answers and its report is valid.
     pub(crate) fn is_reachable(&self) -> bool {
         matches!(self.standing, Standing::Fresh)
     }
 
-    /// What the agent said last of itself; `digest` is that of the aggregator's configuration.
+    /// Returns the agent's last data about itself; `digest` is that of the aggregator's configuration.
     pub(crate) fn agent(&self, digest: &str) -> Option<AgentOverview> {
         let report = self.report.as_ref()?;
         Some(AgentOverview {
@@ -166,15 +166,15 @@ impl HostKnowledge {
             processes_seen: report.scan.processes_seen,
             config_digest: report.config.digest.clone(),
             config_error: report.config.error.clone(),
-            // An older agent does not tell; that is no difference.
+            // An older agent sends no digest; that is no difference.
             config_differs: !report.config.digest.is_empty() && report.config.digest != digest,
             certificate_ends: report.certificate_ends,
             boot_id: report.boot_id.clone(),
         })
     }
 
-    /// Returns what is impaired in watching the host; `digest` is that of the aggregator's configuration. Empty while
-    /// the host is unknown: what its agent said then may have changed.
+    /// Returns the impairments in watching the host; `digest` is that of the aggregator's configuration.
+    /// Empty while the host is unknown, since they may have changed.
     pub(crate) fn impairments(&self, digest: &str) -> Vec<Impairment> {
         let Some(report) = self.report.as_ref().filter(|_| self.is_reachable()) else { return Vec::new() };
         let mut impairments = report.impairments.clone();
@@ -196,7 +196,7 @@ impl HostKnowledge {
         impairments
     }
 
-    /// What the host uses, with its times by the aggregator's clock; `None` where it is not known to be so still.
+    /// Returns the usage of the host, with times of the aggregator's clock; `None` if it may be out of date.
     pub(crate) fn usage(&self) -> Option<Usage> {
         let mut usage = self.usage.clone().filter(|_| self.is_reachable())?;
         usage.measured_at = self.skew.correct(usage.measured_at);
@@ -204,23 +204,23 @@ impl HostKnowledge {
         Some(usage)
     }
 
-    /// When the last full scan heard of ended, by the aggregator's clock.
+    /// Returns the end of the last reported full scan, by the aggregator's clock.
     pub(crate) fn scanned_at(&self) -> Option<Timestamp> {
         self.by_own_clock(self.report.as_ref()?.scan.scanned_at)
     }
 
-    /// Returns a time of the last report's scan by the aggregator's clock.
+    /// Converts a time of the last report's scan to the aggregator's clock.
     fn by_own_clock(&self, then: Timestamp) -> Option<Timestamp> {
         let seen = self.report.as_ref()?.scan.seen_at;
         Some(self.receipt.as_ref()?.by_own_clock(then, seen))
     }
 
-    /// Returns how far the host's clock differs, for the times in its report.
+    /// Returns the skew of the host's clock, to correct the times in its report.
     pub(crate) fn skew(&self) -> &ClockSkew {
         &self.skew
     }
 
-    /// Why nothing certain is known of the host; `None` where something is, and before the first answer.
+    /// Returns the reason why the host is unknown; `None` if it is known, and before the first answer.
     pub(crate) fn error(&self) -> Option<&str> {
         match &self.standing {
             Standing::Lost(reason) => Some(reason),
@@ -231,7 +231,7 @@ impl HostKnowledge {
         }
     }
 
-    /// What the agent saw of a component; `Err` with the reason where that is not known.
+    /// Returns the agent's report of a component, or the reason why there is none as `Err`.
     pub(crate) fn component(&self, host: &Name, component: &Name) -> Result<&ComponentReport, String> {
         match (&self.standing, &self.report) {
             (Standing::Lost(_), _) => Err(format!("the agent on {host} does not answer")),
@@ -265,7 +265,7 @@ mod tests {
         for (agent, reason) in [(a, "a"), (b, "b"), (c, "c")] {
             assert!(knowledge.learn(agent, lost(reason)));
         }
-        // a's host is removed, b's is given another address, c's moves to the front.
+        // The host of a is removed, b gets another address, c moves to the front.
         let mut knowledge = knowledge.carried_over([c, replaced].into_iter());
         assert_eq!(errors(&knowledge), [Some("c"), None]);
         for gone in [a, b] {

@@ -1,25 +1,25 @@
-//! What waits for the state actor's next overview.
+//! Callers and changes that wait for the state actor's next overview.
 
 use rta_shared::maintenance::Maintenance;
 use tokio::sync::oneshot;
 
-/// Changes that no overview shows yet, and who is to be answered when one does.
+/// Changes that no overview shows yet, and the callers to answer when one does.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    /// Something else than times changed.
+    /// True if anything but times changed.
     pub(crate) changed: bool,
     pub(crate) flushed: Vec<oneshot::Sender<()>>,
-    /// Each with what was changed.
+    /// Answers with the affected maintenance.
     pub(crate) maintained: Vec<(oneshot::Sender<Vec<Maintenance>>, Vec<Maintenance>)>,
 }
 
 impl Pending {
-    /// Returns true if an overview has to be published before anybody is answered.
+    /// Returns true if an overview has to be published before the callers are answered.
     pub(crate) fn needs_overview(&self, only_times_changed: bool) -> bool {
         self.changed || (only_times_changed && !self.flushed.is_empty())
     }
 
-    /// Answers whoever waits: everything is in the published overview. Who asked may have gone.
+    /// Answers the waiting callers after the overview was published. Receivers may be gone.
     pub(crate) fn answer(&mut self) {
         self.changed = false;
         for done in self.flushed.drain(..) {

@@ -1,4 +1,4 @@
-//! What plans have stopped on purpose, and what has not run since.
+//! Instances that plans have stopped on purpose and that have not run since.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -11,34 +11,34 @@ use rta_shared::overview::{EnvironmentOverview, InstanceId};
 use rta_shared::planned_stop::PlannedStop;
 use rta_shared::report::State;
 
-/// Time within which a report that does not show a stop yet may be older than it.
+/// Time after a stop within which a report that does not show it may be older than the stop.
 const REPORT_DELAY: Duration = Duration::from_secs(5);
 
-/// Error of an agent's time after its correction: below the skew that is corrected.
+/// Maximum error of an agent's time after its correction: below the skew that is corrected.
 const CLOCK_ERROR: SignedDuration = SignedDuration::from_secs(5);
 
-/// The stops that hold, by the host's name: every new overview asks for those of each host.
+/// Valid planned stops, by host name: every overview looks up those of each host.
 #[derive(Debug, Default)]
 pub(crate) struct PlannedStops(HashMap<Name, Vec<HeldStop>>);
 
-/// A stop that holds.
+/// Valid planned stop.
 #[derive(Debug)]
 struct HeldStop {
     id: InstanceId,
     stop: PlannedStop,
-    /// When it was noted; `None` once a report has shown it.
+    /// Time at which the stop was added; `None` once a report has shown it.
     unseen_since: Option<Instant>,
 }
 
 impl PlannedStops {
-    /// Goes on with what an earlier aggregator knew.
+    /// Creates a set with the stops that an earlier aggregator recorded.
     pub(crate) fn new(earlier: HashMap<InstanceId, PlannedStop>) -> Self {
         let mut stops = Self::default();
         earlier.into_iter().for_each(|(id, stop)| stops.insert(id, stop, None));
         stops
     }
 
-    /// Notes that a plan has stopped an instance.
+    /// Adds a stop of an instance by a plan.
     pub(crate) fn note(&mut self, id: InstanceId, stop: PlannedStop) {
         self.insert(id, stop, Some(Instant::now()));
     }
@@ -49,8 +49,8 @@ impl PlannedStops {
         of_host.push(HeldStop { id, stop, unseen_since });
     }
 
-    /// Writes the stops into what was concluded at the moment `now`. Returns the instances that run again, or are being
-    /// started, whose stops hold no more.
+    /// Sets the stops in an evaluation made at `now`, which is `wall` by this host's clock. Returns the instances that
+    /// run or are being started again; their stops are removed.
     pub(crate) fn fill(
         &mut self,
         environments: &mut [EnvironmentOverview],
@@ -90,7 +90,7 @@ impl PlannedStops {
                                 ended.push(of_host.swap_remove(at).id);
                             }
                         }
-                        // Nothing is known of it, or it is being stopped again.
+                        // The state is unknown, or the instance is being stopped again.
                         Some(State::Stopping | State::Unknown) | None => {}
                     }
                 }
@@ -108,7 +108,7 @@ impl PlannedStops {
         stops.filter(|at| **at >= began).for_each(|at| *at = at.checked_add(step).unwrap_or(*at));
     }
 
-    /// Forgets what is not in `graph` any more. Returns those instances.
+    /// Removes the stops of instances that are not in `graph` any more. Returns those instances.
     pub(crate) fn forget_removed(&mut self, graph: &DependencyGraph) -> Vec<InstanceId> {
         if self.0.is_empty() {
             return Vec::new();
@@ -129,7 +129,7 @@ impl PlannedStops {
     }
 }
 
-/// Returns true if the instance ran again after `stop`, though nobody saw that here, and ended after that.
+/// Returns true if the instance ran again after `stop`, unobserved, and ended after that.
 fn is_of_later_run(cause: &DownCause, stop: &PlannedStop, now: Timestamp) -> bool {
     let is_after = |time: Timestamp, other| time.duration_since(other) > CLOCK_ERROR;
     // A stop of the future was noted by a clock that was wrong, and says nothing of the order.
@@ -194,7 +194,7 @@ mod tests {
         assert!(ended.is_empty());
         let (shown, ended) = show(&mut stops, State::Running, Health::Up, noted);
         assert_eq!((shown.stopped_by, ended), (None, vec![id]));
-        // What ends by itself later was not stopped by the plan.
+        // A later end by itself is no stop by the plan.
         let (shown, _) = show(&mut stops, State::Stopped, Health::Down, noted);
         assert_eq!(shown.stopped_by, None);
     }
@@ -261,7 +261,7 @@ mod tests {
         assert!(stops.fill(&mut seen, now, wall()).is_empty());
         assert!(seen[0].hosts[0].instances[0].stopped_by.is_some());
         assert_eq!(stops.fill(&mut shown(State::Starting), now, wall()), [id()]);
-        // One that no report shows in time was followed by a start that nobody saw.
+        // If no report shows the stop in time, an unobserved start followed it.
         stops.note(id(), PlannedStop { plan: 6, by: Requester::default(), at: Timestamp::UNIX_EPOCH });
         assert_eq!(stops.fill(&mut shown(State::Running), now + 2 * REPORT_DELAY, wall()), [id()]);
     }

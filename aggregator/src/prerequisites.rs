@@ -1,5 +1,4 @@
-//! What each agent is told of what its components need on other hosts: pure. Agents need it for what they start by
-//! themselves.
+//! Prerequisites on other hosts that each agent needs to know for its automatic starts. Pure.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -10,20 +9,21 @@ use rta_shared::name::Name;
 use rta_shared::overview::Overview;
 use rta_shared::prerequisite::{Readiness, RemotePrerequisite};
 
-/// For each host whose agent is to know of some: how they stand.
+/// Readiness of the remote prerequisites, for each host that has any.
 pub(crate) type AllPrerequisites = Arc<HashMap<Name, Vec<RemotePrerequisite>>>;
 
-/// Which instances each host's agent is to know of.
+/// Remote prerequisites that each host's agent needs to know.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RemoteNeeds {
     /// Positions in the graph, for each host that has any.
     of_hosts: Vec<(Name, Vec<usize>)>,
-    /// All of these.
+    /// Union of all these positions.
     wanted: HashSet<usize>,
 }
 
 impl RemoteNeeds {
-    /// Those of what the agents of `platform` start by themselves; `graph` is its own.
+    /// Collects the remote prerequisites of everything that agents start automatically; `graph` is that of
+    /// `platform`.
     pub(crate) fn new(platform: &Platform, graph: &DependencyGraph) -> Self {
         let restarted: HashSet<&Name> = platform
             .components
@@ -50,7 +50,7 @@ impl RemoteNeeds {
         Self { of_hosts, wanted }
     }
 
-    /// How they stand by `overview`, which is of the same platform.
+    /// Returns their readiness by `overview`, which must be of the same platform.
     pub(crate) fn standing(&self, overview: &Overview) -> HashMap<Name, Vec<RemotePrerequisite>> {
         if self.of_hosts.is_empty() {
             return HashMap::new();
@@ -59,7 +59,7 @@ impl RemoteNeeds {
         let known: HashMap<usize, RemotePrerequisite> = instances
             .map(|(at, located)| {
                 let instance = located.instance;
-                // What is seen of a host that is not reachable is history.
+                // The state of an unreachable host is out of date.
                 let state = instance.state.filter(|_| located.host.reachable);
                 let readiness = Readiness::of(state, instance.probe.as_ref());
                 let (host, component) = (located.host.name.clone(), instance.component.clone());

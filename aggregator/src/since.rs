@@ -1,4 +1,4 @@
-//! Since when everything has been as it is.
+//! Time of the last health change of each instance.
 
 use std::collections::HashMap;
 
@@ -6,34 +6,35 @@ use jiff::{SignedDuration, Timestamp};
 use rta_shared::dependency::DependencyGraph;
 use rta_shared::overview::{EnvironmentOverview, Health, InstanceId};
 
-/// Since when every instance's health has been what it is; in the order of the graph, which is the overview's.
+/// Last health change of every instance, in the order of the graph, which is that of the overview.
 #[derive(Debug, Default)]
 pub(crate) struct Since(Vec<Standing>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Standing {
-    /// What was concluded last.
+    /// Health of the last overview, and its start if known.
     now: Option<(Health, Option<Timestamp>)>,
-    /// What was known last for certain.
+    /// Last health other than unknown, and its start.
     known: Option<(Health, Timestamp)>,
 }
 
 impl Since {
-    /// For the instances of `graph`; `earlier` is when an earlier aggregator saw each change last, and to what.
+    /// Creates the times for the instances of `graph`; `earlier` holds the last changes that an earlier
+    /// aggregator recorded.
     pub(crate) fn new(graph: &DependencyGraph, earlier: &HashMap<InstanceId, (Health, Timestamp)>) -> Self {
         let standing = |at| Standing { now: None, known: earlier.get(graph.id(at)).copied() };
         Self((0..graph.len()).map(standing).collect())
     }
 
-    /// The same for the instances of another graph: what is in both keeps its time.
+    /// Returns the times for the instances of another graph; instances that are in both keep their times.
     pub(crate) fn carried_over(&self, old: &DependencyGraph, new: &DependencyGraph) -> Self {
         let known: HashMap<&InstanceId, Standing> =
             self.0.iter().enumerate().map(|(at, standing)| (old.id(at), *standing)).collect();
         Self((0..new.len()).map(|at| known.get(new.id(at)).copied().unwrap_or_default()).collect())
     }
 
-    /// Follows a step of the aggregator's own clock: what has been so since `began` or later, when this aggregator
-    /// began, has been so for as long as before.
+    /// Applies a step of the aggregator's own clock: states that began at `began` (the start of this
+    /// aggregator) or later keep their age.
     pub(crate) fn follow_step(&mut self, step: SignedDuration, began: Timestamp) {
         let follow = |time: &mut Timestamp| {
             if *time >= began {
@@ -46,7 +47,7 @@ impl Since {
         }
     }
 
-    /// Writes it into what was concluded at the moment `now`.
+    /// Sets the times in an evaluation made at `now`.
     pub(crate) fn fill(&mut self, environments: &mut [EnvironmentOverview], now: Timestamp) {
         let instances = environments
             .iter_mut()
@@ -62,9 +63,9 @@ impl Standing {
     fn take(&mut self, health: Health, now: Timestamp) -> Option<Timestamp> {
         let since = match (self.now, self.known) {
             (Some((before, since)), _) if before == health => since,
-            // It could not be seen in between.
+            // The instance was unknown in between.
             (None | Some((Health::Unknown, _)), Some((known, since))) if known == health => Some(since),
-            // The first that is seen of it may have been so for long.
+            // The first known state may have begun long before.
             (None, _) => None,
             (Some((Health::Unknown, None)), None) => None,
             (Some(_), _) => Some(now),
@@ -116,7 +117,7 @@ mod tests {
         since.follow_step(SignedDuration::from_secs(1000), at(100));
         let times: Vec<_> =
             since.0.iter().map(|standing| standing.now.and_then(|(_, since)| since)).collect();
-        // An earlier aggregator's clock is not known to have been wrong.
+        // Times recorded by an earlier aggregator are left unchanged.
         assert_eq!(times, [Some(at(1150)), Some(at(50))]);
     }
 

@@ -1,4 +1,4 @@
-//! What a component's own processes and its probe say of its health, whatever it depends on.
+//! Health of a component by its own processes and its probe, regardless of its dependencies.
 
 use rta_shared::autostart::Autostart;
 use rta_shared::down_cause::DownKind;
@@ -8,7 +8,7 @@ use rta_shared::process::Suspension;
 use rta_shared::report::{ComponentReport, PartReport, State};
 use rta_shared::unit::UnitReport;
 
-/// The health, and why it is not up as a sentence; empty when up.
+/// Returns the health, and the reason why it is not up as a sentence (empty if it is up).
 pub(super) fn alone(seen: &ComponentReport) -> (Health, String) {
     let down = |reason: &str| (Health::Down, reason.to_owned());
     match seen.state {
@@ -26,7 +26,7 @@ pub(super) fn alone(seen: &ComponentReport) -> (Health, String) {
             if !missing.is_empty() {
                 reasons.push(format!("only some of its processes run; missing: {}", missing.join(", ")));
             } else if seen.state == State::Partial {
-                // What the parts do not explain is still what the agent said.
+                // The agent's state counts even if the parts do not explain it.
                 reasons.push("only some of its processes run".to_owned());
             }
             let surplus: Vec<String> = seen.parts.iter().filter_map(PartReport::surplus).collect();
@@ -41,7 +41,7 @@ pub(super) fn alone(seen: &ComponentReport) -> (Health, String) {
             if let Some(autostart) = seen.autostart.as_ref().filter(|autostart| autostart.flapping) {
                 reasons.push(format!("it was restarted {} lately (flapping)", times(autostart.restarts)));
             }
-            // By itself it is no trouble: what runs does its work, whoever started it.
+            // An idle unit alone is no problem: the process does its work, no matter what started it.
             if let Some(unit) = seen.unit.as_ref().filter(|unit| !reasons.is_empty() && is_idle(unit)) {
                 reasons.push(format!("its unit {unit}"));
             }
@@ -51,7 +51,8 @@ pub(super) fn alone(seen: &ComponentReport) -> (Health, String) {
     }
 }
 
-/// That it runs and waits for the first pass of its probe, and what that said last.
+/// Returns the sentence for a component that waits for the first success of its probe, with the probe's last
+/// result.
 fn awaited(seen: &ComponentReport) -> String {
     let mut reason = "it is starting: waiting for its probe".to_owned();
     if let Some(probe) = seen.probe.as_ref().filter(|probe| !probe.reason.is_empty()) {
@@ -60,7 +61,7 @@ fn awaited(seen: &ComponentReport) -> String {
     reason
 }
 
-/// That it does not run, and what is done about it.
+/// Returns the sentence for a component that does not run, with its cause and its restart state.
 fn stopped(seen: &ComponentReport) -> String {
     let cause = seen.down_cause.as_ref();
     let mut reason = cause.map_or_else(|| "it is not running".to_owned(), ToString::to_string);
@@ -75,7 +76,7 @@ fn stopped(seen: &ComponentReport) -> String {
                 reason.push_str(&format!(" ({})", unit.result));
             }
         }
-        // systemd's own: it waits to restart it, or is at it.
+        // The unit is in a state of systemd's own, such as waiting to restart it.
         Some(unit) if !is_idle(unit) => reason.push_str(&format!("; unit {unit}")),
         Some(_) | None => {}
     }
@@ -97,17 +98,17 @@ fn stopped(seen: &ComponentReport) -> String {
     reason
 }
 
-/// Nothing of the unit runs by systemd's account.
+/// Returns true if systemd reports that nothing of the unit runs.
 fn is_idle(unit: &UnitReport) -> bool {
     matches!(unit.active_state.as_str(), "inactive" | "failed")
 }
 
-/// `once`, `3 times`.
+/// Formats as `once`, `3 times`.
 fn times(count: u32) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
-/// `1 restart`, `3 restarts`.
+/// Formats as `1 restart`, `3 restarts`.
 fn counted(restarts: u32) -> String {
     format!("{restarts} restart{}", if restarts == 1 { "" } else { "s" })
 }

@@ -1,4 +1,4 @@
-//! Every rule on a small platform, in which everything runs until a test says otherwise.
+//! Tests of every rule on a small platform, in which everything runs until a test changes it.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ const PLATFORM: &str = r#"
             { name = "s1", components = ["cassandra", "detector"] }]
 "#;
 
-/// A platform in which everything runs, until a test says otherwise.
+/// Platform in which everything runs until a test changes it.
 struct World {
     platform: Platform,
     graph: DependencyGraph,
@@ -75,7 +75,7 @@ impl World {
         &mut self.knowledge[at]
     }
 
-    /// A report that everything runs, changed by `change`.
+    /// Sends a report that everything runs, modified by `change`.
     fn report(&mut self, host: &str, change: impl FnOnce(&mut Vec<ComponentReport>)) {
         let names = self.platform.find_host(host).unwrap().components.clone();
         let mut components: Vec<_> =
@@ -93,7 +93,7 @@ impl World {
         });
     }
 
-    /// Health, reason and cause of an instance.
+    /// Returns health, reason and cause of an instance.
     fn verdict(&self, id: &str) -> (Health, String, Option<String>) {
         let environments = conclude(&self.platform, &self.graph, &self.knowledge);
         let overview = Overview {
@@ -120,7 +120,7 @@ fn process(pid: u32, parent_pid: u32) -> Process {
     Process::new(ProcessId { pid, start_ticks: 1 }, parent_pid)
 }
 
-/// What an agent says of a component that is not divided, with these processes.
+/// Creates the report of a component with a single part and these processes.
 fn seen_as(name: &Name, processes: Vec<Process>, action: Option<Hold>) -> ComponentReport {
     let component = HostComponent {
         name: name.clone(),
@@ -225,7 +225,7 @@ fn a_certain_failure_outweighs_an_unknown() {
     world.stop("s", "cassandra");
     let reason = "kafka on a is unknown; cassandra is down";
     assert_eq!(world.verdict("DEV/s/detector"), because(Health::Degraded, reason, "DEV/s/cassandra"));
-    // And its own death outweighs everything.
+    // Its own failure outweighs everything.
     world.stop("s", "detector");
     assert_eq!(world.verdict("DEV/s/detector"), because(Health::Down, "it is not running", ""));
 }
@@ -245,7 +245,7 @@ fn instance_that_is_down_is_folded_under_the_root_that_is_down_too() {
         let id = format!("DEV/s/{component}");
         assert_eq!(world.verdict(&id), because(Health::Down, &lacks("cassandra"), "DEV/s/cassandra"));
     }
-    // The first of several that it lacks is the one, and one that is merely unknown is none.
+    // The first of several missing prerequisites is the cause; one that is merely unknown is none.
     world.stop("a", "kafka");
     assert_eq!(world.verdict("DEV/s/detector"), because(Health::Down, &lacks("kafka on a"), "DEV/a/kafka"));
     world.known("a").learn(News::Lost("gone".to_owned()));
@@ -281,7 +281,7 @@ fn root_is_named_once_where_the_agent_waits_for_it() {
     for awaited in ["kafka on a", "kafka on a or b"] {
         assert_eq!(reason(awaited), format!("it is not running; waiting for {awaited}"));
     }
-    // Another one whose name only begins so.
+    // Another prerequisite whose name begins the same.
     for awaited in ["kafka on a1", "cassandra"] {
         let expected = format!("it is not running; waiting for {awaited}; it also lacks kafka on a");
         assert_eq!(reason(awaited), expected);
@@ -350,7 +350,7 @@ fn what_is_starting_or_stopping_is_not_up() {
         });
         assert_eq!(world.verdict("DEV/a/kafka"), because(Health::Down, reason, ""));
     }
-    // It runs, and its probe has not passed yet.
+    // It runs, and its probe has not succeeded yet.
     let mut world = World::new();
     world.report("a", |components| {
         let pending = ProbeReport {
@@ -380,7 +380,7 @@ fn an_instance_in_trouble_of_its_own_also_names_what_it_needs_and_lacks() {
     world.report("s", fail_probe);
     let own = "its probe fails: tcp h:1: refused";
     assert_eq!(world.verdict("DEV/s/detector"), because(Health::Degraded, own, ""));
-    // What is merely unknown explains nothing.
+    // An unknown prerequisite explains nothing.
     world.known("a").learn(News::Lost("gone".to_owned()));
     assert_eq!(world.verdict("DEV/s/detector"), because(Health::Degraded, own, ""));
     world.stop("a", "kafka");
@@ -442,7 +442,7 @@ fn a_report_that_comes_late_does_not_undo_what_the_stream_told() {
     world.known("a").learn(News::Report(Box::new(newer), receipt()));
     assert!(!world.known("a").learn(News::Scanned(Box::new(late.clone()), receipt())));
     assert_eq!(world.verdict("DEV/a/kafka").0, Health::Down);
-    // The clock may step back: the stream is believed all the same, and so is whoever answers after a silence.
+    // The clock may step back: the stream is applied all the same, as is a report after a silence.
     world.known("a").learn(News::Lost("gone".to_owned()));
     assert!(world.known("a").learn(News::Scanned(Box::new(late), receipt())));
     assert_eq!(world.verdict("DEV/a/kafka"), up());
@@ -474,7 +474,7 @@ fn times_of_a_host_with_a_wrong_clock_are_shown_by_the_aggregators() {
     assert_eq!(host.scanned_at, Some(at(982)));
     assert_eq!(host.instances[0].action.as_ref().map(|action| action.since), Some(at(990)));
     assert!(host.impairments[0].message.starts_with("this host's clock is 2 h ahead"), "{host:?}");
-    // It was seen when it was seen, also after it is lost.
+    // The time of its last report stays after it is lost.
     world.known("a").learn(News::Lost("gone".to_owned()));
     assert_eq!(world.hosts()[0].seen_at(), Some(at(1001)));
     assert!(world.hosts()[0].impairments.is_empty());
