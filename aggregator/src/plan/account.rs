@@ -1,4 +1,4 @@
-//! What is told of one plan: kept from its beginning, and heard by any number of listeners.
+//! Events and states of one plan: kept from its beginning, for any number of listeners.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,22 +14,23 @@ use tokio_util::sync::CancellationToken;
 use super::schedule::restores_stopped;
 use crate::record::Recorder;
 
-/// After so many changes progress is not told any more, only shown; how each step begins and ends always is told.
+/// Maximum number of streamed events. Later progress only updates the snapshot; the begin and the end of a
+/// step are always streamed.
 const CHANGES: usize = 10_000;
-/// The longest text that is kept of a step, in bytes.
+/// Maximum length of a step's text, in bytes.
 const LONGEST: usize = 2 * 1024;
-/// The longest that is kept of a failure, which comes with the log's last lines.
+/// Maximum length of a failure's text, in bytes; it contains the last log lines.
 const LONGEST_FAILURE: usize = 16 * 1024;
-/// So many of the processes that a progress is about are kept.
+/// Maximum number of process IDs kept of a progress update.
 const PIDS: usize = 64;
 
-/// One plan, as it is told.
+/// One plan with its events.
 #[derive(Debug)]
 pub(crate) struct Account {
     begun: PlanBegun,
     recorder: Recorder,
     told: Mutex<Told>,
-    /// How many events there are.
+    /// Number of events.
     length: watch::Sender<usize>,
     cancelled: CancellationToken,
     is_record_slow: AtomicBool,
@@ -38,27 +39,27 @@ pub(crate) struct Account {
 #[derive(Debug)]
 struct Told {
     events: Vec<PlanEvent>,
-    /// How each step stands, and what was said of it last.
+    /// State and last text of each step.
     steps: Vec<(StepState, String)>,
-    /// Something was skipped since the plan was cancelled.
+    /// True if a step was skipped since the plan was cancelled.
     skipped_for_cancel: bool,
     end: Option<PlanEnd>,
     /// See [`PlanBegun::unrecorded`].
     unrecorded: Option<String>,
 }
 
-/// A plan at one moment.
+/// State of a plan at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Snapshot {
     pub(crate) begun: PlanBegun,
-    /// How each step stands, and what was said of it last.
+    /// State and last text of each step.
     pub(crate) steps: Vec<(StepState, String)>,
-    /// `None` while it is under way.
+    /// `None` while the plan is under way.
     pub(crate) end: Option<PlanEnd>,
 }
 
 impl Account {
-    /// The account of a plan that begins, or began before; what becomes of it goes to `recorder`.
+    /// Creates the account of a new or recovered plan. Changes go to `recorder`.
     pub(crate) fn new(begun: PlanBegun, recorder: Recorder) -> Self {
         let steps = begun.plan.steps.len();
         let told = Told {
@@ -82,7 +83,7 @@ impl Account {
         &self.begun
     }
 
-    /// Notes why the plan was not on disk before its first step: whoever hears of it from now on is told.
+    /// Stores the reason why the plan was not on disk before its first step. New listeners receive it.
     pub(crate) fn note_unrecorded(&self, why: String) {
         self.locked(|told| {
             if let Some(PlanEvent::Begun(begun)) = told.events.first_mut() {
@@ -92,17 +93,17 @@ impl Account {
         });
     }
 
-    /// Whether the record once took too long: no step of this plan waits for it any more.
+    /// Returns true if the record exceeded its time limit once; later steps of this plan do not wait for it.
     pub(crate) fn is_record_slow(&self) -> bool {
         self.is_record_slow.load(Ordering::Relaxed)
     }
 
-    /// Notes that the record took too long.
+    /// Stores that the record exceeded its time limit.
     pub(crate) fn note_slow_record(&self) {
         self.is_record_slow.store(true, Ordering::Relaxed);
     }
 
-    /// Cancelled when somebody cancels the plan.
+    /// Returns the token that is cancelled with the plan.
     pub(crate) fn cancelled(&self) -> &CancellationToken {
         &self.cancelled
     }
@@ -111,8 +112,8 @@ impl Account {
         self.locked(|told| told.end.is_none())
     }
 
-    /// Notes that a step is under way; false, and nothing is noted, where the plan was cancelled before and the
-    /// step is none that brings back what the plan has stopped.
+    /// Marks a step as under way. Returns false, without a change, if the plan was cancelled and the step
+    /// does not restart what the plan has stopped.
     pub(crate) fn begin(&self, step: usize, at: Timestamp) -> bool {
         self.locked(|told| {
             let begins = !self.cancelled.is_cancelled() || self.restores_stopped(told, step);
@@ -123,7 +124,7 @@ impl Account {
         })
     }
 
-    /// Notes how far a step is.
+    /// Adds a progress update of a step.
     pub(crate) fn progress(&self, step: usize, at: Timestamp, mut progress: Progress) {
         progress.text = cut(&progress.text, LONGEST).into_owned();
         progress.pids.truncate(PIDS);
@@ -138,12 +139,12 @@ impl Account {
         });
     }
 
-    /// Notes what became of a step.
+    /// Applies the end of a step.
     pub(crate) fn settle(&self, step: usize, at: Timestamp, state: StepState, text: String) {
         self.locked(|told| self.change(told, step, at, state, text));
     }
 
-    /// Notes that a step is not attempted since the plan was cancelled.
+    /// Skips a step because the plan was cancelled.
     pub(crate) fn skip_for_cancel(&self, step: usize, at: Timestamp) {
         self.locked(|told| {
             told.skipped_for_cancel = true;
@@ -151,13 +152,13 @@ impl Account {
         });
     }
 
-    /// Notes what became of a step, which is recorded already.
+    /// Applies a state of a step that is recorded already.
     pub(crate) fn recall(&self, step: usize, at: Timestamp, state: StepState, text: String) {
         let change = change(step, at, state, &text);
         self.locked(|told| self.note(told, change));
     }
 
-    /// Notes that the plan has ended: every step has come to its end.
+    /// Ends the plan. Every step must have ended.
     pub(crate) fn end(&self, at: Timestamp) -> PlanEnd {
         self.locked(|told| {
             let count = |state| told.steps.iter().filter(|(other, _)| *other == state).count();
@@ -176,8 +177,8 @@ impl Account {
         })
     }
 
-    /// Keeps the plan from beginning what it has not begun, but for what brings back what it has stopped; how
-    /// many steps that are. `None`: nothing of it is left to be done.
+    /// Cancels the plan: steps that have not begun are skipped, except those that restart what the plan has
+    /// stopped. Returns the number of skipped steps; `None` if all steps have ended.
     pub(crate) fn cancel(&self) -> Option<usize> {
         self.locked(|told| {
             if told.steps.iter().all(|(state, _)| state.is_final()) {
@@ -190,7 +191,7 @@ impl Account {
         })
     }
 
-    /// The plan as it stands.
+    /// Returns the current state of the plan.
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.locked(|told| Snapshot {
             begun: PlanBegun { unrecorded: told.unrecorded.clone(), ..self.begun.clone() },
@@ -199,19 +200,19 @@ impl Account {
         })
     }
 
-    /// Every event from the beginning to the end, those to come when they come.
+    /// Returns a stream of all events from the beginning to the end, future ones included.
     pub(crate) fn listen(self: Arc<Self>) -> impl Stream<Item = PlanEvent> + Send + use<> {
         let length = self.length.subscribe();
         futures::stream::unfold((self, length, 0), async |(account, mut length, next)| {
             loop {
-                // Noted as seen before it is looked, so that what comes in between is news.
+                // Marked as seen before the read, so that a change in between is detected.
                 length.borrow_and_update();
                 let (event, is_over) =
                     account.locked(|told| (told.events.get(next).cloned(), told.end.is_some()));
                 match event {
                     Some(event) => return Some((event, (account, length, next + 1))),
                     None if is_over => return None,
-                    // The sender is part of the account, which is held here.
+                    // The sender is part of the account, which the stream holds.
                     None => length.changed().await.ok()?,
                 }
             }
@@ -239,18 +240,18 @@ impl Account {
     }
 
     fn locked<T>(&self, look: impl FnOnce(&mut Told) -> T) -> T {
-        // Nothing that holds the lock can leave the account half-written.
+        // A panic while the lock is held cannot leave a change half-written.
         look(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// What became of a step; its text is bounded.
+/// Creates the change of a step; its text is cut to the limit.
 fn change(step: usize, at: Timestamp, state: StepState, text: &str) -> StepChange {
     let longest = if state == StepState::Failed { LONGEST_FAILURE } else { LONGEST };
     StepChange { step, at, state, progress: None, text: cut(text, longest).into_owned() }
 }
 
-/// Shows a step as `change` says, to those who look at the plan as it stands.
+/// Applies a change to the snapshot without an event.
 fn show(told: &mut Told, change: &StepChange) {
     if let Some(step) = told.steps.get_mut(change.step) {
         *step = (change.state, change.text.clone());
@@ -266,7 +267,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// The beginning of a plan of starts: for each of these lists a step after those steps.
+    /// Creates the beginning of a plan of starts; `after` lists the prerequisites of each step.
     pub(crate) fn beginning(id: u64, after: &[&[usize]]) -> PlanBegun {
         let steps = after.iter().enumerate().map(|(at, after)| Step {
             instance: InstanceId {
@@ -328,7 +329,7 @@ pub(crate) mod tests {
         account.settle(0, NOW, StepState::Done, String::new());
         account.skip_for_cancel(1, NOW);
         account.skip_for_cancel(2, NOW);
-        // Nothing is left that a second one could keep from beginning.
+        // No step is left that a second cancel could skip.
         assert_eq!(account.cancel(), None);
         assert!(account.end(NOW).cancelled);
         assert_eq!(account.cancel(), None);
@@ -369,7 +370,7 @@ pub(crate) mod tests {
         for _ in 0..CHANGES + 50 {
             account.progress(0, NOW, progress());
         }
-        // Who looks at it sees the newest all the same.
+        // The snapshot still contains the newest text.
         account.progress(0, NOW, Progress { text: "newest".to_owned(), ..progress() });
         assert_eq!(account.snapshot().steps, [(StepState::UnderWay, "newest".to_owned())]);
         account.settle(0, NOW, StepState::Failed, "reason".to_owned());

@@ -1,4 +1,4 @@
-//! What of a plan somebody has to agree to, and whether that was agreed.
+//! Confirmation: which effects of a plan need one, and whether it was given.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use rta_shared::overview::InstanceId;
 use rta_shared::plan::{Conduct, Plan, Wish};
 use rta_shared::text::{listed, printable};
 
-/// Returns the instances that have to be agreed to and were not.
+/// Returns the instances that need a confirmation and have none.
 pub(crate) fn unagreed<'p>(plan: &'p Plan, conduct: &Conduct) -> Vec<&'p InstanceId> {
     let mut unagreed = plan.to_be_agreed();
     let agreed: HashSet<&InstanceId> = conduct.agreed.iter().collect();
@@ -15,7 +15,8 @@ pub(crate) fn unagreed<'p>(plan: &'p Plan, conduct: &Conduct) -> Vec<&'p Instanc
     unagreed
 }
 
-/// `stop of kafka server on h1 also takes down: detector on h2; say --yes or --no-dependencies`. `unagreed` is not empty.
+/// Returns the sentence that asks for confirmation, such as `stop of kafka server on h1 also takes down:
+/// detector on h2; say --yes or --no-dependencies`. `unagreed` must not be empty.
 pub(crate) fn sentence(plan: &Plan, wish: &Wish, unagreed: &[&InstanceId]) -> String {
     let unagreed: HashSet<&InstanceId> = unagreed.iter().copied().collect();
     let of = |mut instances: Vec<_>| {
@@ -34,8 +35,8 @@ pub(crate) fn sentence(plan: &Plan, wish: &Wish, unagreed: &[&InstanceId]) -> St
     format!("{} of {} {}; {advice}", plan.kind, subject(plan, wish), parts.join("; it "))
 }
 
-/// `stops what rta cannot start again: b on h (the configuration has no start command for it)`; `None` where nothing is
-/// stopped that cannot be started again.
+/// Returns the sentence about irreversible stops, such as `stops what rta cannot start again: b on h (the
+/// configuration has no start command for it)`; `None` if there are none.
 pub(crate) fn no_way_back(plan: &Plan) -> Option<String> {
     let steps: Vec<String> = plan
         .irreversible()
@@ -44,7 +45,7 @@ pub(crate) fn no_way_back(plan: &Plan) -> Option<String> {
     (!steps.is_empty()).then(|| format!("stops what rta cannot start again: {}", listed(steps, ", ")))
 }
 
-/// What becomes of `instances`, which `plan` touches: `takes down: detector on h2`, a text for each sort.
+/// Returns the effects of `plan` on `instances`, a text for each kind, such as `takes down: detector on h2`.
 pub(crate) fn consequences(plan: &Plan, instances: &[&InstanceId]) -> Vec<String> {
     let stopping = plan.steps.iter().filter(|step| step.action != ActionKind::Start);
     let stopping: HashSet<&InstanceId> = stopping.map(|step| &step.instance).collect();
@@ -60,7 +61,7 @@ pub(crate) fn consequences(plan: &Plan, instances: &[&InstanceId]) -> Vec<String
         .collect()
 }
 
-/// What the wish names: `kafka server on h1`, `host h1`.
+/// Returns the subject of the request, such as `kafka server on h1` or `host h1`.
 pub(crate) fn subject(plan: &Plan, wish: &Wish) -> String {
     let Wish { component, environment, host, all, .. } = wish;
     if !component.is_empty() && !all {

@@ -1,20 +1,20 @@
-//! The accounts of the plans that are under way, and of those that ended lately.
+//! Registry of the plans that are under way or ended recently.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::account::Account;
 
-/// How many plans are kept, and how many may be under way at once.
+/// Maximum number of plans kept, and of plans under way at once.
 const KEPT: usize = 50;
 
-/// A bounded record, the newest first.
+/// Bounded registry, the newest plan first.
 #[derive(Debug, Default)]
 pub(crate) struct Book(Mutex<VecDeque<Arc<Account>>>);
 
 impl Book {
-    /// Adds the account of a plan; the oldest ones that have ended are forgotten for it. False, and it is not
-    /// added, where too many plans are under way.
+    /// Adds a plan; drops the oldest ended one if the registry is full. Returns false, without adding it, if
+    /// too many plans are under way.
     pub(crate) fn add(&self, account: Arc<Account>) -> bool {
         self.locked(|accounts| {
             while accounts.len() >= KEPT {
@@ -27,18 +27,18 @@ impl Book {
         })
     }
 
-    /// The account of the plan with this number.
+    /// Returns the plan with this ID.
     pub(crate) fn find(&self, id: u64) -> Option<Arc<Account>> {
         self.locked(|accounts| accounts.iter().find(|account| account.begun().id == id).cloned())
     }
 
-    /// Every account, the newest plan first.
+    /// Returns all plans, the newest first.
     pub(crate) fn all(&self) -> Vec<Arc<Account>> {
         self.locked(|accounts| accounts.iter().cloned().collect())
     }
 
     fn locked<T>(&self, look: impl FnOnce(&mut VecDeque<Arc<Account>>) -> T) -> T {
-        // Nothing that holds the lock can leave the record half-written.
+        // A panic while the lock is held cannot leave a change half-written.
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

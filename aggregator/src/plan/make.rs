@@ -1,4 +1,4 @@
-//! The plan for a wish: pure. What is started, stopped and restarted, in which order, and why.
+//! Planner: what is started, stopped and restarted, in which order, and why. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,10 +10,11 @@ use super::reach::Situation;
 use super::select::Named;
 use crate::target::OperationError;
 
-/// The plan that does `kind` with what is `named`, and what follows from it unless `no_dependencies`.
+/// Plans `kind` for the `named` instances, and, unless `no_dependencies`, for their prerequisites and
+/// dependents.
 ///
 /// # Errors
-/// There is no such plan, since something that would have to be started cannot be.
+/// Returns an error if a prerequisite would have to be started and cannot be.
 pub(crate) fn make(
     kind: ActionKind,
     situation: Situation<'_>,
@@ -35,18 +36,18 @@ struct Maker<'m> {
     no_dependencies: bool,
 }
 
-/// What is done, by position, in no order yet.
+/// Actions by position, not ordered yet.
 #[derive(Default)]
 struct Actions {
-    /// Stopped. What is in `up` too is started again.
+    /// Instances to stop. Those that are in `up` too are started again.
     down: BTreeSet<usize>,
-    /// Restarted in one step.
+    /// Instances to restart in one step.
     once: BTreeSet<usize>,
-    /// Started.
+    /// Instances to start.
     up: BTreeSet<usize>,
-    /// Why those that were not named.
+    /// Reasons for the instances that were not named.
     why: BTreeMap<usize, String>,
-    /// What else is to be known of a stop.
+    /// Notes about stops.
     notes: BTreeMap<usize, String>,
 }
 
@@ -62,7 +63,7 @@ impl Maker<'_> {
             if standing.startable && (self.named.alone || !standing.runs()) {
                 actions.up.insert(at);
             }
-            // One that is watched only, and does not run, is not going to need anything.
+            // An instance that is only watched, and does not run, needs no prerequisites.
             if standing.startable || standing.runs() {
                 roots.push(at);
             }
@@ -130,7 +131,7 @@ impl Maker<'_> {
         Ok(actions)
     }
 
-    /// Adds what `roots` need and what does not run.
+    /// Adds the missing prerequisites of `roots`.
     fn pull_in(&self, roots: &[usize], actions: &mut Actions) -> Result<(), OperationError> {
         if self.no_dependencies {
             return Ok(());
@@ -152,8 +153,8 @@ impl Maker<'_> {
 }
 
 impl Actions {
-    /// First the starts that depend on nothing that is stopped; then what is stopped, dependents first; then
-    /// what is started and restarted, prerequisites first.
+    /// Orders the steps: first the starts that depend on nothing that is stopped; then the stops, dependents
+    /// first; then the starts and restarts, prerequisites first.
     fn steps(&self, situation: Situation<'_>, named: &Named) -> Vec<Step> {
         let touched: BTreeSet<usize> = self.down.iter().chain(&self.once).chain(&self.up).copied().collect();
         let needs = situation.needs_within(&touched);
@@ -195,7 +196,8 @@ impl Actions {
                 starts.insert(at, add(at, ActionKind::Start, of(&needs[at], &starts)));
             }
         }
-        // Before anything is taken down, what it will need to come back is there.
+        // Stops wait for these starts, so that the prerequisites of a later start run before anything is
+        // stopped.
         let pulled_in: BTreeSet<usize> =
             starts.iter().filter(|(at, _)| !is_named(**at)).map(|(_, step)| *step).collect();
         let mut dependents: HashMap<usize, Vec<usize>> = HashMap::new();
@@ -204,7 +206,7 @@ impl Actions {
                 dependents.entry(*at).or_default().push(*other);
             }
         }
-        // The stops of those that need it.
+        // Stops of the dependents.
         let of_dependents = |at: usize, stops: &HashMap<usize, usize>| -> BTreeSet<usize> {
             dependents.get(&at).into_iter().flatten().filter_map(|other| stops.get(other)).copied().collect()
         };

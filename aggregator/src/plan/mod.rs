@@ -1,17 +1,17 @@
-//! Plans: from a wish to ordered steps, and from these to what became of each.
+//! Plans: from a request to ordered steps, and their execution.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `select` | from a wish to the instances that it names |
-//! | `reach` | what an instance needs, and what needs it |
-//! | `make` | the plan: pure |
-//! | `targets` | which host, boot and configuration each step is for |
-//! | `agree` | what a plan touches beside the named, and whether that was agreed |
-//! | `account` | what is told of one plan, to any number of listeners |
-//! | `book` | the accounts of the plans under way and of late |
-//! | `run` | carries a plan out |
-//! | `schedule` | which steps may begin, and which are skipped: pure |
-//! | `unfinished` | the plans that the aggregator's end interrupted |
+//! | `select` | the instances that a request names |
+//! | `reach` | dependencies that are missing, and dependents that a stop affects |
+//! | `make` | the planner; pure |
+//! | `targets` | the host, boot and configuration that each step is for |
+//! | `agree` | confirmation of effects on instances beyond the named ones |
+//! | `account` | the events and states of one plan, for any number of listeners |
+//! | `book` | the registry of current and recent plans |
+//! | `run` | execution of a plan |
+//! | `schedule` | the steps that may begin or are skipped; pure |
+//! | `unfinished` | recovery of the plans that the aggregator's end interrupted |
 
 pub(crate) mod account;
 pub(crate) mod agree;

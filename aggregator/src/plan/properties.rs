@@ -1,4 +1,4 @@
-//! What holds of every plan, on random platforms in random states.
+//! Properties that hold for every plan, tested on random platforms in random states.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,24 +17,24 @@ use super::make::make;
 use super::reach::{Situation, Standing};
 use super::select::Named;
 
-/// A platform, how it stands, and what is wished of it.
+/// Platform with its state and a request.
 #[derive(Debug)]
 struct Case {
     graph: DependencyGraph,
     standings: Vec<Standing>,
     named: Named,
-    /// Decides which of the steps whose turn has come is done first.
+    /// Choice of the ready step that is done next.
     choices: Vec<Index>,
 }
 
-/// For each component the hosts that carry it, and what it needs of those before it.
+/// For each component: the hosts that carry it, and what it needs of the components before it.
 type Shape = Vec<(u8, Vec<(Index, u8)>)>;
 
 const HOSTS: usize = 3;
 
 fn platform(shape: &Shape) -> Platform {
     let name = |at: usize| format!("c{at}").into();
-    // Each is carried somewhere, so that every requirement has a provider.
+    // Each component is carried by a host, so that every requirement has a provider.
     let carries = |at: usize, host: usize| {
         let hosts = shape[at].0;
         hosts & (1 << host) != 0 || (hosts.trailing_zeros() >= 3 && host == 0)
@@ -97,12 +97,12 @@ fn case(states: impl Strategy<Value = (Option<State>, bool)> + 'static) -> impl 
     })
 }
 
-/// Everything can be started, and either runs or does not.
+/// Every instance can be started, and is either running or stopped.
 fn simple() -> impl Strategy<Value = Case> {
     case(any::<bool>().prop_map(|runs| (Some(if runs { State::Running } else { State::Stopped }), true)))
 }
 
-/// Whatever an agent may see.
+/// Every state that an agent can report.
 fn wild() -> impl Strategy<Value = Case> {
     let states = [
         Some(State::Running),
@@ -133,7 +133,7 @@ impl Case {
         self.standings.iter().map(|standing| standing.runs()).collect()
     }
 
-    /// Whether everything that the instance needs runs, of what `before` says that it had it.
+    /// Returns true if every requirement of the instance that was met in `before` is met now.
     fn is_served(&self, at: usize, now: &[bool], before: Option<&[bool]>) -> bool {
         self.graph.requirements(at).iter().all(|requirement| {
             let runs = |running: &[bool]| requirement.providers.iter().any(|provider| running[*provider]);
@@ -141,7 +141,8 @@ impl Case {
         })
     }
 
-    /// Does the steps in some order that the plan allows; `look` sees the state before each and after it.
+    /// Runs the steps in some order that the plan allows. `look` receives the state before and after each
+    /// step.
     fn simulate(&self, plan: &Plan, mut look: impl FnMut(usize, ActionKind, &[bool], &[bool])) -> Vec<bool> {
         let mut running = self.running();
         let mut done: BTreeSet<usize> = BTreeSet::new();
@@ -161,7 +162,7 @@ impl Case {
         running
     }
 
-    /// Everything that is reached from the named ones by going one way along what is needed.
+    /// Returns everything reachable from the named instances in one direction of the graph.
     fn closure(&self, upwards: bool) -> BTreeSet<usize> {
         let mut closure: BTreeSet<usize> = self.named.positions.iter().copied().collect();
         loop {
@@ -191,7 +192,7 @@ proptest! {
             for (at, step) in plan.steps.iter().enumerate() {
                 prop_assert!(step.after.iter().all(|before| *before < at));
                 prop_assert!(step.after.windows(2).all(|pair| pair[0] < pair[1]));
-                // What is named may have a note: who may need it, too.
+                // A named step may have a note about further dependents.
                 prop_assert!(step.named || !step.why.is_empty());
                 prop_assert!(!step.named || step.why.is_empty() || step.why.contains("it too"));
                 let named = case.named.positions.contains(&case.at(&plan, at));
@@ -214,7 +215,7 @@ proptest! {
             prop_assert!(closure.contains(&at) && case.standings[at].startable);
             prop_assert!(!case.standings[at].runs() || (step.named && case.named.alone));
             if !step.named {
-                // It is pulled in only for what it cannot do without: no other provider runs.
+                // A prerequisite is pulled in only if no other provider runs.
                 let is_needed = closure.iter().any(|needing| {
                     case.graph.requirements(*needing).iter().any(|requirement| {
                         requirement.providers.contains(&at)
@@ -283,7 +284,7 @@ proptest! {
 
     #[test]
     fn a_stop_is_a_start_reversed(case in simple()) {
-        // Everything that runs is stopped, and from that state started again.
+        // Stops everything that runs, then starts it again from that state.
         let everything = Named { positions: (0..case.graph.len()).collect(), alone: false };
         let stop = make(ActionKind::Stop, case.situation(), &everything, false).unwrap();
         let stopped: Vec<Standing> = case.standings.iter()
@@ -326,7 +327,7 @@ proptest! {
             });
             prop_assert!(*runs || !before[at]);
             prop_assert!(!named || *runs);
-            // Whatever ran and was named did end once.
+            // Every named instance that ran has stopped once.
             prop_assert!(!named || !before[at] || stopped);
         }
     }

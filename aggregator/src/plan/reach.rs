@@ -1,4 +1,4 @@
-//! What an instance needs that is missing, and what is left without something when it stops.
+//! Missing prerequisites of an instance, and dependents that lose one when it stops.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,58 +11,59 @@ use tonic::Code;
 
 use crate::target::OperationError;
 
-/// How an instance stands when a plan is made.
+/// State of an instance when a plan is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
-    /// What its agent saw; `None`: the host is unknown.
+    /// State that the agent reported; `None` if the host is unknown.
     pub(crate) state: Option<State>,
     pub(crate) health: Health,
-    /// The configuration says how to start it.
+    /// True if a start command is configured.
     pub(crate) startable: bool,
 }
 
 impl Standing {
-    /// All of it runs.
+    /// Returns true if all of it runs.
     pub(crate) fn runs(self) -> bool {
         self.state == Some(State::Running)
     }
 
-    /// At least some of it runs, so that others may lean on it.
+    /// Returns true if at least a part of it runs, so that others may depend on it.
     pub(crate) fn serves(self) -> bool {
         matches!(self.state, Some(State::Running | State::Partial))
     }
 
-    /// Something of it is there, or is just coming or going.
+    /// Returns true if a part of it runs, starts or stops.
     pub(crate) fn is_alive(self) -> bool {
         self.serves() || matches!(self.state, Some(State::Starting | State::Stopping))
     }
 
-    /// Whether it runs can be said.
+    /// Returns true if the state is known.
     pub(crate) fn is_known(self) -> bool {
         !matches!(self.state, None | Some(State::Unknown))
     }
 }
 
-/// What a plan is made from.
+/// Input of the planner.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Situation<'s> {
     pub(crate) graph: &'s DependencyGraph,
-    /// One for each position of the graph.
+    /// State for each position of the graph.
     pub(crate) standings: &'s [Standing],
 }
 
-/// Every instance of the graph as `overview` shows it; `startable` answers for a component's name.
+/// Returns the state of every instance of the graph by `overview`. `startable` returns true for a component
+/// with a start command.
 pub(crate) fn standings(
     graph: &DependencyGraph,
     overview: &Overview,
     startable: impl Fn(&Name) -> bool,
 ) -> Vec<Standing> {
-    // By name: the overview may still be that of another configuration than the graph.
+    // By name, because the overview may still belong to another configuration than the graph.
     let seen: BTreeMap<_, _> = overview.instances().map(|located| (located.id(), located.instance)).collect();
     let standing = |at| {
         let id = graph.id(at);
         let seen = seen.get(id);
-        // What only waits for its probe is not launched a second time.
+        // An instance that only waits for its probe must not be launched a second time.
         let state = seen.and_then(|seen| if seen.awaits_probe() { Some(State::Running) } else { seen.state });
         Standing {
             state,
@@ -78,16 +79,16 @@ impl Situation<'_> {
         self.standings[at]
     }
 
-    /// `kafka server on h1`
+    /// Returns the name for texts: `kafka server on h1`.
     pub(crate) fn spoken(self, at: usize) -> String {
         self.graph.id(at).name_in_text()
     }
 
-    /// What must be started beside `begun` so that everything that `roots` need runs; each with the reason.
-    /// What runs is not touched, but what it lacks is.
+    /// Returns what must be started beside `begun` so that all prerequisites of `roots` run, each with the
+    /// reason. Running instances are not touched, but their missing prerequisites are included.
     ///
     /// # Errors
-    /// Something that is needed cannot be started, or is not known to be missing.
+    /// Returns an error if a prerequisite cannot be started or its state is unknown.
     pub(crate) fn missing(
         self,
         roots: &[usize],
@@ -113,7 +114,7 @@ impl Situation<'_> {
         Ok(missing)
     }
 
-    /// The provider that is to meet a requirement: one that runs, one that will, or one that can.
+    /// Chooses the provider of a requirement: one that runs, one that will run, or one that can be started.
     fn provider(
         self,
         needing: usize,
@@ -148,11 +149,11 @@ impl Situation<'_> {
         Err(OperationError::new(Code::FailedPrecondition, message))
     }
 
-    /// Everything alive that loses the last provider of something it needs when `down` stops; each with the
-    /// reason.
+    /// Returns the alive instances that lose the last provider of a requirement when `down` stops, each with
+    /// the reason.
     pub(crate) fn left_without(self, down: &BTreeSet<usize>) -> BTreeMap<usize, String> {
         let mut left: BTreeMap<usize, String> = BTreeMap::new();
-        // What an instance needs comes before it, so that one pass finds all.
+        // Prerequisites come first, so that one pass finds all.
         for at in self.graph.prerequisites_first().iter().copied() {
             if down.contains(&at) || !self.standing(at).is_alive() {
                 continue;
@@ -165,7 +166,7 @@ impl Situation<'_> {
         left
     }
 
-    /// What else is to be known of a provider in `down`: who needs it too, of whom it is not known whether they run.
+    /// Returns a note for each provider in `down` that instances of unknown state need too.
     pub(crate) fn perhaps_left_without(self, down: &BTreeSet<usize>) -> BTreeMap<usize, String> {
         let mut needing: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for at in (0..self.graph.len()).filter(|at| !down.contains(at) && !self.standing(*at).is_known()) {
@@ -186,7 +187,7 @@ impl Situation<'_> {
         needing.into_iter().map(|(lost, needing)| (lost, sentence(needing))).collect()
     }
 
-    /// The first provider that serves of something that the instance needs, where every one that serves `goes`.
+    /// Returns the first serving provider of a requirement for which every serving provider `goes`.
     fn lost(self, at: usize, goes: impl Fn(usize) -> bool) -> Option<usize> {
         self.graph.requirements(at).iter().find_map(|requirement| {
             let mut serving = requirement.providers.iter().copied().filter(|at| self.standing(*at).serves());
@@ -195,7 +196,8 @@ impl Situation<'_> {
         })
     }
 
-    /// For each position, the nearest of `set` that it needs, directly or through others that run.
+    /// Returns, for each position, the nearest members of `set` that it needs, directly or through running
+    /// instances.
     pub(crate) fn needs_within(self, set: &BTreeSet<usize>) -> Vec<BTreeSet<usize>> {
         let mut needs: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); self.graph.len()];
         for at in self.graph.prerequisites_first().iter().copied() {

@@ -1,4 +1,4 @@
-//! Carries a plan out: begins the steps whose turn has come, and notes what became of each.
+//! Execution of a plan: begins the steps that are ready, and stores their outcomes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,27 +11,27 @@ use tokio_util::sync::CancellationToken;
 use super::account::Account;
 use super::schedule::{Schedule, SkipReason, Skipped, StepEnd};
 
-/// How many steps are under way at once where nobody says, and at most.
+/// Default and maximum number of steps under way at once.
 const PARALLEL: u32 = 8;
 const MOST_PARALLEL: u32 = 64;
 
-/// Why a step failed.
+/// Failure of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// A sentence, and perhaps a log's last lines below it.
+    /// Sentence, possibly followed by the last log lines.
     pub(crate) reason: String,
-    /// Its agent could not be reached. That is a matter of one host, and says nothing of what does not depend on it.
+    /// True if the agent could not be reached. That concerns one host, and only the steps that depend on it.
     pub(crate) unreachable: bool,
 }
 
-/// How many steps may be under way at once by this conduct.
+/// Returns the maximum number of steps under way at once.
 fn parallel(conduct: &Conduct) -> usize {
     let wished = if conduct.parallel == 0 { PARALLEL } else { conduct.parallel };
     usize::try_from(wished.min(MOST_PARALLEL)).unwrap_or(1)
 }
 
-/// Carries out the plan of `account`; `perform` does one step, by its position, and says how that went. `None`:
-/// the aggregator is `ending`, and the plan has not ended.
+/// Runs the plan of `account`. `perform` executes one step, given its position, and returns its outcome.
+/// Returns `None` if the aggregator is `ending` before the plan has ended.
 pub(crate) async fn run<F>(
     account: &Account,
     conduct: &Conduct,
@@ -52,7 +52,7 @@ where
         }
         while under_way.tasks.len() < parallel(conduct) && !ending.is_cancelled() {
             let Some(at) = schedule.next_ready() else { break };
-            // Where the plan was cancelled in between, it is skipped in the next round.
+            // Cancelled in between: the next round skips it.
             if !account.begin(at, Timestamp::now()) {
                 break;
             }
@@ -63,7 +63,7 @@ where
             match (schedule.is_over(), ending.is_cancelled()) {
                 (true, _) => return Some(account.end(Timestamp::now())),
                 (false, true) => return None,
-                // It was cancelled just now.
+                // Cancelled just now.
                 (false, false) => continue,
             }
         }
@@ -76,13 +76,13 @@ where
                 }
             }
             () = account.cancelled().cancelled(), if !is_cancelled => {}
-            // What is under way on the agents ends by itself; how, is looked at by the next aggregator.
+            // Steps under way on the agents continue; the next aggregator determines their outcome.
             () = ending.cancelled() => return None,
         }
     }
 }
 
-/// Notes what is not attempted any more.
+/// Marks the skipped steps.
 fn skip(account: &Account, skipped: Vec<Skipped>) {
     let steps = &account.begun().plan.steps;
     let now = Timestamp::now();
@@ -101,7 +101,7 @@ fn skip(account: &Account, skipped: Vec<Skipped>) {
     }
 }
 
-/// The steps that are being performed.
+/// Steps under way.
 #[derive(Default)]
 struct UnderWay {
     tasks: JoinSet<Result<String, Failure>>,
@@ -118,7 +118,7 @@ impl UnderWay {
         self.steps.insert(task.id(), step);
     }
 
-    /// The next one that ends, and how; `None` where there is none.
+    /// Waits for the next step to end. Returns its position, its end and its text; `None` if there is none.
     async fn next(&mut self) -> Option<(usize, StepEnd, String)> {
         let joined = self.tasks.join_next_with_id().await?;
         let id = joined.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
@@ -136,7 +136,7 @@ fn because(failed: &Step) -> String {
     format!("not attempted, since the {} of {} failed", failed.action, failed.instance.name_in_text())
 }
 
-/// A plan's task, which holds what it needs.
+/// Runs a plan in a task that owns its arguments.
 pub(crate) async fn run_to_the_end<F>(
     account: Arc<Account>,
     conduct: Conduct,

@@ -1,10 +1,11 @@
-//! Decides which steps of a plan may begin, and which are not attempted any more. Pure.
+//! Scheduler: decides which steps of a plan may begin, and which are skipped. Pure.
 //!
-//! A change costs work in proportion to the steps that wait for the changed one: a plan of thousands of steps is
-//! scheduled in time proportional to its steps and to what they wait for.
+//! The cost of a change is proportional to the number of steps that wait for the changed one, so that the
+//! total cost of a plan is proportional to its steps and their prerequisites.
 //!
-//! After a failure what depends on it is skipped, with one exception: what a restart has stopped is started again
-//! where the failure kept what it needs from being touched at all. So it is after a cancel.
+//! After a failure the steps that depend on it are skipped, with one exception: an instance that a restart
+//! stopped is started again if its prerequisites were left untouched because of the failure. The same applies
+//! after a cancel.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,54 +13,54 @@ use rta_shared::control::ActionKind;
 use rta_shared::overview::InstanceId;
 use rta_shared::plan::{Step, StepState};
 
-/// Why a step is not attempted.
+/// Reason for a step to be skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SkipReason {
-    /// It waits for a step that failed, directly or through others: the failed one's position.
+    /// Waits, directly or indirectly, for the failed step at this position.
     DependsOn(usize),
-    /// After this step's failure nothing new begins.
+    /// The step at this position failed, and no new steps begin.
     AfterFailure(usize),
     /// The plan was cancelled.
     Cancelled,
 }
 
-/// A step that is not attempted, by its position.
+/// Position of a skipped step, and the reason.
 pub(super) type Skipped = (usize, SkipReason);
 
-/// How a step ended.
+/// End of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StepEnd {
     Done,
-    /// Nothing new begins after it, unless the plan keeps going.
+    /// No new steps begin, unless the plan keeps going.
     Failed,
-    /// Its agent could not be reached. That is in the way only of what depends on it.
+    /// The agent could not be reached. Only the steps that depend on this one are skipped.
     Unreachable,
 }
 
-/// How the steps of one plan stand.
+/// States of the steps of one plan.
 #[derive(Debug)]
 pub(super) struct Schedule<'p> {
     steps: &'p [Step],
     keep_going: bool,
     states: Vec<StepState>,
-    /// For each step, those that wait for it.
+    /// For each step: the steps that wait for it.
     dependents: Vec<Vec<usize>>,
-    /// For each step, how many of those that it waits for have not ended.
+    /// For each step: the number of prerequisites that have not ended.
     unfinished: Vec<usize>,
-    /// For each step, the position of its instance in `instances`.
+    /// For each step: the position of its instance in `instances`.
     instance_of: Vec<usize>,
     instances: Vec<InstanceSteps>,
-    /// For each step that failed or was skipped for a failure that it depends on: the failed step.
+    /// For each step that failed or was skipped because of a failed prerequisite: the failed step.
     culprits: Vec<Option<usize>>,
-    /// The steps whose turn has come.
+    /// Steps that may begin now.
     ready: BTreeSet<usize>,
-    /// How many steps have ended or were skipped.
+    /// Number of steps that have ended or were skipped.
     settled: usize,
-    /// Why nothing new begins, but for what starts again what the plan has stopped.
+    /// Reason why no new steps begin, except those that restart what the plan has stopped.
     halted: Option<SkipReason>,
 }
 
-/// The steps of one instance.
+/// Steps of one instance.
 #[derive(Debug, Default)]
 struct InstanceSteps {
     all: Vec<usize>,
@@ -67,8 +68,8 @@ struct InstanceSteps {
 }
 
 impl<'p> Schedule<'p> {
-    /// Schedules `steps`, each of which waits only for earlier ones. With `keep_going` a failure is in the way only of
-    /// what depends on it.
+    /// Creates a schedule of `steps`, each of which waits only for earlier ones. With `keep_going` a failure
+    /// skips only the steps that depend on it.
     pub(super) fn new(steps: &'p [Step], keep_going: bool) -> Self {
         let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); steps.len()];
         let mut known: HashMap<&InstanceId, usize> = HashMap::new();
@@ -99,23 +100,23 @@ impl<'p> Schedule<'p> {
         }
     }
 
-    /// Returns the first step whose turn has come.
+    /// Returns the first step that may begin.
     pub(super) fn next_ready(&self) -> Option<usize> {
         self.ready.first().copied()
     }
 
-    /// Whether every step has ended or was skipped.
+    /// Returns true if every step has ended or was skipped.
     pub(super) fn is_over(&self) -> bool {
         self.settled == self.steps.len()
     }
 
-    /// Notes that a step is under way.
+    /// Marks a step as under way.
     pub(super) fn begin(&mut self, at: usize) {
         self.ready.remove(&at);
         self.states[at] = StepState::UnderWay;
     }
 
-    /// Notes how a step has ended. Returns the steps that are not attempted for it, in the plan's order.
+    /// Applies the end of a step. Returns the steps that are skipped because of it, in the plan's order.
     pub(super) fn settle(&mut self, at: usize, end: StepEnd) -> Vec<Skipped> {
         let state = if end == StepEnd::Done { StepState::Done } else { StepState::Failed };
         let mut skipped = Vec::new();
@@ -130,7 +131,7 @@ impl<'p> Schedule<'p> {
         skipped
     }
 
-    /// Keeps from beginning what has not begun. Returns those steps, in the plan's order.
+    /// Skips the steps that have not begun. Returns them, in the plan's order.
     pub(super) fn cancel(&mut self) -> Vec<Skipped> {
         let mut skipped = Vec::new();
         self.halt(SkipReason::Cancelled, &mut skipped);
@@ -143,8 +144,8 @@ impl<'p> Schedule<'p> {
         self.spread(waiting, skipped);
     }
 
-    /// Looks at the `affected` steps, and at those that are affected by what becomes of these. Those before a step have
-    /// smaller positions, and are looked at first.
+    /// Skips or readies the `affected` steps, and the steps affected by that in turn. Prerequisites have
+    /// smaller positions and are therefore visited first.
     fn spread(&mut self, mut affected: BTreeSet<usize>, skipped: &mut Vec<Skipped>) {
         while let Some(at) = affected.pop_first() {
             if self.states[at] != StepState::Waiting {
@@ -179,7 +180,7 @@ impl<'p> Schedule<'p> {
         }
     }
 
-    /// Notes that a step has ended so. Returns the steps that may be affected by it.
+    /// Sets the final state of a step. Returns the steps that it may affect.
     fn mark(&mut self, at: usize, state: StepState) -> BTreeSet<usize> {
         self.states[at] = state;
         self.ready.remove(&at);
@@ -187,7 +188,7 @@ impl<'p> Schedule<'p> {
         let mut affected = BTreeSet::new();
         for dependent in &self.dependents[at] {
             self.unfinished[*dependent] -= 1;
-            // What waits for others too, and for nothing that failed, goes on waiting.
+            // Steps that wait for others too, and for nothing that failed, continue to wait.
             if state != StepState::Done || self.unfinished[*dependent] == 0 {
                 affected.insert(*dependent);
             }
@@ -195,7 +196,7 @@ impl<'p> Schedule<'p> {
         if state == StepState::Skipped {
             let instance = &mut self.instances[self.instance_of[at]];
             instance.skipped += 1;
-            // Only now it is certain that the instance stays as it was.
+            // Only when all its steps are skipped is the instance certain to stay untouched.
             if instance.skipped == instance.all.len() {
                 affected.extend(instance.all.iter().flat_map(|step| &self.dependents[*step]));
             }
@@ -203,7 +204,7 @@ impl<'p> Schedule<'p> {
         affected
     }
 
-    /// Whether the step `at` need not wait any longer for the one `before`.
+    /// Returns true if the step `at` no longer waits for the step `before`.
     fn lets_begin(&self, before: usize, at: usize) -> bool {
         match self.states[before] {
             StepState::Done => true,
@@ -212,7 +213,7 @@ impl<'p> Schedule<'p> {
         }
     }
 
-    /// Whether a step's instance is as it was before the plan, and stays so.
+    /// Returns true if the plan has not touched a step's instance and will not touch it.
     fn is_untouched(&self, at: usize) -> bool {
         let instance = &self.instances[self.instance_of[at]];
         instance.skipped == instance.all.len()
@@ -223,8 +224,8 @@ impl<'p> Schedule<'p> {
     }
 }
 
-/// Whether a step starts again what this plan has stopped, or is just stopping. That is done even after a failure
-/// elsewhere, and after a cancel: nobody asked for it to be down.
+/// Returns true if a step starts again what this plan has stopped or is stopping. Such a step runs even after
+/// a failure elsewhere or a cancel, since nobody requested a stop.
 pub(super) fn restores_stopped(steps: &[Step], state: impl Fn(usize) -> StepState, at: usize) -> bool {
     let step = &steps[at];
     step.action == ActionKind::Start

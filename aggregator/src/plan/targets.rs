@@ -1,4 +1,4 @@
-//! What each step of a plan is for: the host, its boot and its agent's configuration, as the plan was made. Pure.
+//! Target of each step of a plan: the host, its boot and its agent's configuration at planning time. Pure.
 
 use std::collections::HashMap;
 
@@ -7,11 +7,11 @@ use rta_shared::overview::Overview;
 use rta_shared::plan::Plan;
 use rta_shared::proto::v1::RequestTarget;
 
-/// Returns what each step of `plan` is for, by the overview that the plan was made from. Of a host that was never
-/// heard of only its name is known, and its agent refuses the action.
+/// Returns the target of each step of `plan`, by the overview that the plan was made from. For a host that
+/// has never reported only the name is known, and its agent refuses the action.
 ///
-/// It is kept with the plan and not looked up when a step begins: a plan takes minutes, and a host that was booted
-/// or configured anew in between is not the one that somebody agreed to act on.
+/// Targets are stored with the plan rather than looked up when a step begins. A plan takes minutes, and a
+/// host that was rebooted or reconfigured in between is not the one that somebody agreed to act on.
 pub(crate) fn targets(plan: &Plan, overview: &Overview) -> Vec<RequestTarget> {
     let hosts = overview.environments.iter().flat_map(|environment| &environment.hosts);
     let agents: HashMap<&Name, _> = hosts.map(|host| (&host.name, host.agent.as_ref())).collect();

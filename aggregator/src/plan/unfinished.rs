@@ -1,4 +1,4 @@
-//! Plans that an earlier aggregator began and did not end.
+//! Recovery of plans that an earlier aggregator began and did not end.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use rta_shared::report::State;
 use super::account::{Account, Snapshot};
 use crate::record::{Recorder, Unfinished};
 
-/// What is said of a step that had not begun, as far as was recorded: what happened in the last moment may not have
-/// been, so that how it is now is said too.
+/// Text of a step that had not begun according to the record. The last moment may be missing in the record,
+/// so the present state is appended.
 const NOT_ATTEMPTED: &str = "not attempted: the aggregator ended before";
 
-/// The account of such a plan as far as it can be told at once: what had not begun will not be, and of what was
-/// under way it is not known how it went.
+/// Reopens an interrupted plan: steps that had not begun are skipped, and steps under way have an unknown
+/// outcome.
 pub(crate) fn reopen(unfinished: Unfinished, recorder: Recorder, now: Timestamp) -> Account {
     let account = Account::new(unfinished.begun, recorder);
     for at in 0..account.begun().plan.steps.len() {
@@ -36,8 +36,9 @@ pub(crate) fn reopen(unfinished: Unfinished, recorder: Recorder, now: Timestamp)
     account
 }
 
-/// Ends such a plan, when `overview` says of every host how it is. Returns what it was stopping when the aggregator ended,
-/// and has stopped or still stops; what it had stopped before is in the record.
+/// Ends an interrupted plan, once `overview` contains the state of every host. Returns the instances that it
+/// was stopping when the aggregator ended and that have stopped or still stop; earlier stops are in the
+/// record.
 pub(crate) fn close(
     account: &Arc<Account>,
     overview: &Overview,
@@ -57,12 +58,12 @@ pub(crate) fn close(
         if state == StepState::Interrupted {
             let instance = step.instance.name_in_text();
             tracing::warn!(plan = begun.id, action = %step.action, instance, text, "step interrupted");
-            // Its agent goes on without the aggregator, and may not be done yet.
+            // The agent continues without the aggregator, and may not have finished yet.
             let is_stopped = known
                 .get(&step.instance)
                 .is_some_and(|known| matches!(known.state, Some(State::Stopped | State::Stopping)));
             if begun.plan.kind == ActionKind::Stop && is_stopped {
-                // When it had stopped nobody saw.
+                // The time of the stop was not observed.
                 let stop = PlannedStop { plan: begun.id, by: begun.by.clone(), at: begun.at };
                 stopped.push((step.instance.clone(), stop));
             }
@@ -74,7 +75,7 @@ pub(crate) fn close(
     stopped
 }
 
-/// `it is running now`
+/// Returns the present state as a sentence, such as `it is running now`.
 fn standing(instance: Option<&InstanceOverview>) -> String {
     let Some(instance) = instance else { return "the configuration does not have it any more".to_owned() };
     match instance.state {
@@ -148,7 +149,7 @@ mod tests {
                 InstanceId { environment: "DEV".into(), host: host.into(), component: component.into() };
         }
         let (first, by) = (begun.plan.steps[0].instance.clone(), begun.by.clone());
-        // The second runs still, and the third was not asked for.
+        // The second still runs, and the third was not requested.
         let under_way = || (StepState::UnderWay, String::new());
         let states = vec![under_way(), under_way()];
         let account = Arc::new(reopen(Unfinished { begun, states }, Recorder::default(), now));

@@ -1,4 +1,4 @@
-//! The rules, each on one small platform.
+//! Tests of the rules, each on one small platform.
 
 use rta_shared::config::{Platform, Source, load_sources};
 use rta_shared::dependency::DependencyGraph;
@@ -45,7 +45,7 @@ const PLATFORM: &str = r#"
             { name = "c", components = ["store", "writer", "detector", "alarm"] }]
 "#;
 
-/// Everything runs but what a test says.
+/// Platform in which everything runs except what a test stops.
 struct World {
     platform: Platform,
     graph: DependencyGraph,
@@ -133,10 +133,10 @@ fn a_start_pulls_in_what_is_missing_and_nothing_else() {
             "start c/detector [1]"
         ]
     );
-    // One provider is enough, and what runs is not touched.
+    // One provider is enough, and a running instance is not touched.
     let world = World::stopped(&["a/kafka", "c/detector"]);
     assert_eq!(world.start("detector", "").unwrap(), ["start c/detector []"]);
-    // A prerequisite that runs is not started, but what it lacks is, and comes first.
+    // A running prerequisite is not started, but its own missing prerequisite is, and comes first.
     let world = World::stopped(&["a/zoo", "a/kafka", "c/detector"]);
     assert_eq!(
         world.start("detector", "").unwrap(),
@@ -176,7 +176,7 @@ fn what_cannot_be_started_refuses_the_plan_that_needs_it() {
     assert!(refused.starts_with("writer on c needs store on c, which does not run"), "{refused}");
     let alone = Wish { no_dependencies: true, ..wish("writer", "") };
     assert_eq!(world.plan(ActionKind::Start, &alone).unwrap(), ["start c/writer []"]);
-    // Of a whole host it is left out where nothing needs it.
+    // In a whole host it is left out if nothing needs it.
     let world = World::stopped(&["c/store", "c/alarm"]);
     assert!(world.start("", "c").is_err(), "the writer runs, and needs it");
     let world = World::stopped(&["c/alarm"]);
@@ -192,7 +192,7 @@ fn what_is_not_known_is_asked_where_it_was_named_and_refused_where_it_is_needed(
         refused.starts_with("detector on c needs kafka on a, of which it is not known whether it runs"),
         "{refused}"
     );
-    // A dependent is not taken down for what may not run at all; the agent will say.
+    // A dependent is not taken down for an instance that may not run at all; the agent decides.
     assert_eq!(world.stop("kafka", "b"), ["stop b/kafka []"]);
 }
 
@@ -236,7 +236,7 @@ fn a_stop_names_those_of_which_it_is_not_known_whether_they_need_it() {
     let unseen = [("b/kafka", Some(State::Stopped)), ("c/detector", Some(State::Unknown))];
     let note = "detector on c, of which it is not known whether it runs, needs it too";
     assert_eq!(World::with(&unseen).stop("kafka", "a"), [format!("stop a/kafka [] {note}")]);
-    // Another provider stays.
+    // Another provider remains.
     assert_eq!(World::with(&[("c/detector", None)]).stop("kafka", "a"), ["stop a/kafka []"]);
 }
 
@@ -265,7 +265,7 @@ fn a_restart_brings_the_dependents_back() {
             "+start c/alarm [0 3] it ran before"
         ]
     );
-    // What did not run is not brought up, and what has nobody leaning on it is done in one step.
+    // A stopped instance is not started, and an instance without dependents is restarted in one step.
     let world = World::stopped(&["b/kafka", "c/detector", "c/alarm"]);
     assert_eq!(world.restart("kafka", "a").unwrap(), ["restart a/kafka []"]);
     let world = World::stopped(&[]);

@@ -1,4 +1,4 @@
-//! Plans carried out by a performer that does what a test says.
+//! Tests of plan execution with a scripted performer.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ fn failure() -> Failure {
     Failure { reason: "no".to_owned(), unreachable: false }
 }
 
-/// Carries it out; the steps in `failing` fail, and nothing takes any time. The order in which they were done.
+/// Runs the plan without delays; the steps in `failing` fail. Returns the order in which the steps were done.
 async fn carried_out(account: &Account, conduct: &Conduct, failing: &[usize]) -> Vec<usize> {
     let order = Arc::new(Mutex::new(Vec::new()));
     let perform = |at: usize, _: Step| {
@@ -92,7 +92,7 @@ async fn a_dead_host_is_in_the_way_only_of_what_depends_on_it() {
     };
     let conduct = Conduct { parallel: 1, ..Conduct::default() };
     run(&account, &conduct, perform, &CancellationToken::new()).await.unwrap();
-    // After another failure nothing new begins.
+    // After another failure no new steps begin.
     assert_eq!(states(&account), [Failed, Skipped, Done, Failed, Skipped, Skipped]);
     let texts: Vec<String> = account.snapshot().steps.into_iter().map(|(_, text)| text).collect();
     assert_eq!(texts[1], "not attempted, since the start of c0 on h failed");
@@ -102,7 +102,7 @@ async fn a_dead_host_is_in_the_way_only_of_what_depends_on_it() {
     );
 }
 
-/// Performs steps that wait until they are let go.
+/// Counters of the steps that wait to be released.
 #[derive(Default)]
 struct Held {
     begun: AtomicUsize,
@@ -119,7 +119,7 @@ async fn hold(held: Arc<Held>, gate: Arc<Semaphore>, fails: bool) -> Result<Stri
     if fails { Err(failure()) } else { Ok("yes".to_owned()) }
 }
 
-/// A plan of independent steps that wait until they are let go.
+/// Plan of independent steps that wait to be released.
 struct World {
     account: Arc<Account>,
     held: Arc<Held>,
@@ -129,7 +129,7 @@ struct World {
     task: JoinHandle<Option<PlanEnd>>,
 }
 
-/// So many steps, of which `failing` fails.
+/// Creates a plan with this number of steps, of which `failing` fails.
 fn under_way(steps: usize, parallel: u32, failing: Option<usize>) -> World {
     let account = account(&vec![&[][..]; steps]);
     let (held, gate) = (Arc::new(Held::default()), Arc::new(Semaphore::new(0)));
@@ -172,7 +172,7 @@ async fn a_cancelled_plan_waits_for_what_is_under_way_and_begins_nothing() {
     settled().await;
     assert_eq!(account.cancel(), Some(2));
     settled().await;
-    // What will not be done is told at once.
+    // The steps that will not be done are skipped at once.
     assert_eq!(states(&account)[2..], [Skipped, Skipped]);
     assert!(account.is_under_way());
     gate.add_permits(2);
@@ -217,7 +217,8 @@ async fn a_step_that_panics_is_a_failed_one() {
     assert!(account.snapshot().steps[0].1.starts_with("the aggregator failed: "));
 }
 
-/// A restart of the first of three: the two that need it are stopped before and started again.
+/// Creates a restart of the first of three instances: its two dependents are stopped before and started
+/// again.
 fn restart() -> Arc<Account> {
     let mut begun = beginning(1, &[&[], &[], &[0, 1], &[0, 2], &[1, 2]]);
     let instances = [1, 2, 0, 1, 2].map(|at| begun.plan.steps[at].instance.clone());
@@ -248,7 +249,7 @@ async fn what_is_just_being_stopped_when_another_fails_comes_back_too() {
     let perform = |at: usize, _: Step| {
         let gate = Arc::clone(&gate);
         async move {
-            // The other one's stop has failed before this one's ends.
+            // The other stop has failed before this one ends.
             if at == 0 {
                 gate.acquire().await.unwrap().forget();
             }

@@ -1,15 +1,15 @@
-//! The schedule against the rules it stands for, which are applied here to every step after every change.
+//! Tests of the scheduler against its rules, which are applied here to every step after every change.
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
 
-/// For each instance what is done with it, and what each of its steps waits for.
+/// For each instance: its action, and the prerequisites of each of its steps.
 type Shape = Vec<(u8, Vec<Index>, Vec<Index>)>;
 
-/// Steps as plans have them: what is stopped, then what is started and restarted. What is stopped may be started again
-/// after that.
+/// Creates steps in the order of real plans: first the stops, then the starts and restarts. A stopped
+/// instance may be started again after that.
 fn steps(shape: &Shape) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut stops: HashMap<usize, usize> = HashMap::new();
@@ -48,7 +48,7 @@ fn steps(shape: &Shape) -> Vec<Step> {
     steps
 }
 
-/// The rules, spelt out: each look costs time in proportion to the whole plan.
+/// Plain form of the rules; each pass costs time proportional to the whole plan.
 struct Rules<'p> {
     steps: &'p [Step],
     keep_going: bool,
@@ -84,7 +84,7 @@ impl Rules<'_> {
         (0..self.steps.len()).filter(is_ready).collect()
     }
 
-    /// Passes over the plan until nothing more is skipped.
+    /// Repeats passes over the plan until nothing more is skipped.
     fn skip(&mut self) {
         loop {
             let before = self.states.clone();
@@ -173,7 +173,7 @@ proptest! {
     }
 }
 
-/// A step that does this with this instance, after those steps.
+/// Creates a step with this action on this instance, after those steps.
 fn step(instance: usize, action: ActionKind, after: &[usize]) -> Step {
     let instance =
         InstanceId { environment: "E".into(), host: "h".into(), component: format!("c{instance}").into() };
