@@ -1,4 +1,4 @@
-//! What the page and the gRPC service ask of the record and of maintenance.
+//! Operations of the page and the gRPC service on events and maintenance.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -20,12 +20,12 @@ use crate::operations::Operations;
 use crate::record::{MOST, Query};
 use crate::target::{OperationError, within_length};
 
-/// How many events are given where nobody says how many.
+/// Default number of events in an answer.
 pub(crate) const SOME: usize = 200;
-/// The longest reason that is taken, in bytes.
+/// Maximum length of a reason, in bytes.
 const LONGEST_REASON: usize = 1000;
 
-/// Which events are asked for, as a person writes it.
+/// Event query as a person wrote it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) since: Option<Timestamp>,
@@ -34,9 +34,9 @@ pub(crate) struct Asked {
     pub(crate) environment: String,
     pub(crate) host: String,
     pub(crate) component: String,
-    /// Words; none: any.
+    /// Words of kinds; empty: any.
     pub(crate) kinds: Vec<String>,
-    /// 0: [`SOME`].
+    /// Maximum number; 0: [`SOME`].
     pub(crate) limit: usize,
 }
 
@@ -59,12 +59,12 @@ impl TryFrom<v1::ListEventsRequest> for Asked {
     }
 }
 
-/// A wish for maintenance, or for its end.
+/// Request to begin or end maintenance.
 #[derive(Clone, Debug)]
 pub(crate) struct Wished {
     pub(crate) named: Named,
     pub(crate) on: bool,
-    /// `None`: until it is ended.
+    /// Duration; `None`: until it is ended.
     pub(crate) length: Option<Duration>,
     pub(crate) reason: String,
 }
@@ -84,10 +84,10 @@ fn too_short() -> OperationError {
 }
 
 impl Operations {
-    /// What was recorded, the newest first.
+    /// Returns the matching events, the newest first.
     ///
     /// # Errors
-    /// A word that means nothing, or is too long for a name; a record that cannot be read.
+    /// Returns an error if a kind or name is unknown or too long, or if the record cannot be read.
     pub(crate) async fn events(&self, asked: &Asked) -> Result<Vec<Event>, OperationError> {
         within_length([&asked.environment, &asked.host, &asked.component])?;
         within_length(&asked.kinds)?;
@@ -96,16 +96,17 @@ impl Operations {
         let events = self.recorder.events(query).await;
         let events = events.map_err(|message| OperationError::new(Code::Unavailable, message))?;
         if events.is_empty() {
-            // Of what the configuration does not have any more there may be events; without, it is a slip.
+            // Names that were removed from the configuration may still have events; a name without any is a
+            // mistake.
             unknown_name(platform, asked)?;
         }
         Ok(events)
     }
 
-    /// Begins or ends maintenance; what was changed.
+    /// Begins or ends maintenance. Returns the affected maintenance.
     ///
     /// # Errors
-    /// Names that mean nothing or too much; a time that is none.
+    /// Returns an error if a name is unknown or ambiguous, or if the duration is invalid.
     pub(crate) async fn maintain(
         &self,
         wished: Wished,
@@ -150,13 +151,13 @@ impl Operations {
         {
             return Err(OperationError::new(Code::FailedPrecondition, message));
         }
-        // It holds over a restart from now on; where it cannot be written, the overview says so.
+        // The change survives a restart from now on; if it cannot be written, the overview shows that.
         self.recorder.flush().await;
         Ok(changed)
     }
 }
 
-/// The query for what a person asks; hosts and components may be called by their other names.
+/// Converts a person's query; hosts and components may be named by their aliases.
 fn query(platform: &Platform, asked: &Asked) -> Result<Query, OperationError> {
     let kinds = asked.kinds.iter().map(|word| {
         EventKind::from_word(&word.to_lowercase()).ok_or_else(|| {
@@ -185,7 +186,7 @@ fn query(platform: &Platform, asked: &Asked) -> Result<Query, OperationError> {
     })
 }
 
-/// A name that neither the configuration nor an event has.
+/// Returns an error for a name that neither the configuration nor an event has.
 fn unknown_name(platform: &Platform, asked: &Asked) -> Result<(), OperationError> {
     fn not_found<'p>(
         what: &str,
@@ -211,10 +212,10 @@ fn unknown_name(platform: &Platform, asked: &Asked) -> Result<(), OperationError
     Ok(())
 }
 
-/// A time in the past: `2h`, `7d`, `1h 30m` before `now`, or a point such as `2026-11-25T09:30:00Z`.
+/// Parses a time in the past: `2h`, `7d`, `1h 30m` before `now`, or a point such as `2026-11-25T09:30:00Z`.
 ///
 /// # Errors
-/// What is neither, as a sentence.
+/// Returns an error, as a sentence, if the text is neither.
 pub(crate) fn since(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     if let Ok(at) = text.trim().parse::<Timestamp>() {
         return Ok(at);
@@ -227,10 +228,10 @@ pub(crate) fn since(text: &str, now: Timestamp) -> Result<Timestamp, String> {
         })
 }
 
-/// A length of time: `2h`, `90d`, `1h 30m`. A day has 24 hours, a week 7 days.
+/// Parses a duration: `2h`, `90d`, `1h 30m`. A day has 24 hours, a week 7 days.
 ///
 /// # Errors
-/// What is none, as a sentence.
+/// Returns an error, as a sentence, if the text is no duration or it is negative.
 pub fn length(text: &str) -> Result<SignedDuration, String> {
     let span: jiff::Span = text.trim().parse().map_err(|error: jiff::Error| not_a_length(text, &error))?;
     let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours());

@@ -1,4 +1,4 @@
-//! What every instance used over the last hour, in memory: pure, but for the lock around it.
+//! Resource usage of every instance over the last hour, in memory. Pure, apart from the lock around it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,21 +8,21 @@ use rta_shared::name::Name;
 use rta_shared::overview::{HostOverview, InstanceId, Overview};
 use rta_shared::usage::Used;
 
-/// How far apart two samples are at least; agents measure more often.
+/// Minimum time between two samples; agents measure more often.
 const SPACING: SignedDuration = SignedDuration::from_secs(15);
-/// How long samples are kept.
+/// Retention time of samples.
 const KEPT: SignedDuration = SignedDuration::from_hours(1);
-/// No instance has more. With 12 bytes each, 14,000 instances take 40 MB.
+/// Maximum number of samples of an instance. With 12 bytes each, 14,000 instances take 40 MB.
 const MOST: usize = 240;
 
-/// What an instance used at one moment.
+/// Usage of an instance at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Sample {
-    /// By the aggregator's clock, to the second.
+    /// Time by the aggregator's clock, to the second.
     pub(crate) at: Timestamp,
-    /// In percent of one core.
+    /// CPU time in percent of one core.
     pub(crate) cpu_percent: f64,
-    /// To the 1024 bytes, and no more than 4 TiB.
+    /// Memory, to 1024 bytes, at most 4 TiB.
     pub(crate) resident_bytes: u64,
 }
 
@@ -57,7 +57,7 @@ impl Packed {
     }
 }
 
-/// What every instance used; clones share it.
+/// Usage of every instance; clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct UsageHistory(Arc<Mutex<Hosts>>);
 
@@ -69,17 +69,18 @@ struct Hosts {
 
 #[derive(Debug)]
 struct Host {
-    /// Of the last measurement that was taken in, by the host's clock.
+    /// Time of the last stored measurement, by the host's clock.
     measured_at: Timestamp,
-    /// When that was, by the aggregator's.
+    /// The same by the aggregator's clock.
     taken_at: Timestamp,
     components: HashMap<Name, VecDeque<Packed>>,
 }
 
 impl UsageHistory {
-    /// Takes in what was measured since, where it is time to; forgets what is gone from the configuration.
+    /// Stores new measurements that are due; drops hosts and components that were removed from the
+    /// configuration.
     pub(crate) fn note(&self, overview: &Overview) {
-        // Whoever panicked with it left samples that are as good as any.
+        // A panic while the lock is held leaves usable samples.
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if hosts.config_digest != overview.config_digest {
             hosts.forget_removed(overview);
@@ -89,8 +90,8 @@ impl UsageHistory {
         }
     }
 
-    /// What an instance used in the hour before `now`, the oldest first. Where nothing was measured, since it did
-    /// not run or its host was unknown, there are no samples.
+    /// Returns an instance's samples of the hour before `now`, the oldest first. Times without a measurement
+    /// have none, because the instance did not run or its host was unknown.
     pub(crate) fn of(&self, id: &InstanceId, now: Timestamp) -> Vec<Sample> {
         let hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let samples = hosts.hosts.get(&id.host).and_then(|host| host.components.get(&id.component));
@@ -117,7 +118,7 @@ impl Hosts {
             taken_at: Timestamp::MIN,
             components: HashMap::new(),
         });
-        // A clock that was set back is no reason to wait.
+        // If the clock was set back, the next sample is due at once.
         let is_early = known.taken_at <= now && now.duration_since(known.taken_at) < SPACING;
         if is_early || known.measured_at == usage.measured_at {
             return;
@@ -128,7 +129,7 @@ impl Hosts {
                 continue;
             };
             let samples = known.components.entry(instance.component.clone()).or_default();
-            // What is of later, by a clock that was ahead, is of no time that can be told.
+            // Samples with a later time were made with a clock that was ahead; their real time is unknown.
             samples.retain(|sample| sample.at() <= now && now.duration_since(sample.at()) <= KEPT);
             samples.push_back(Packed::new(now, &used));
             if samples.len() > MOST {
@@ -150,7 +151,7 @@ mod tests {
         Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
     }
 
-    /// The sample at a moment, with what its second host's detector uses.
+    /// Returns the sample overview at a moment, with this usage of the detector on its second host.
     fn measured(seconds: i64, cpu_percent: f64) -> Overview {
         let mut overview = sample();
         overview.generated_at = at(seconds);

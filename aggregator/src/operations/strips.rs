@@ -1,4 +1,4 @@
-//! The strip of one instance, and those of all.
+//! Timeline of one instance, and of all instances.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use crate::strip::remembered::Strips;
 use crate::strip::{Mark, Strip};
 use crate::target::OperationError;
 
-/// The longest strip.
+/// Maximum length of a timeline.
 pub(crate) const LONGEST: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 impl Operations {
-    /// How an instance was for the last `length`.
+    /// Returns the timeline of an instance over the last `length`.
     ///
     /// # Errors
-    /// A length that is none; an instance that is not there; a record that cannot be read.
+    /// Returns an error if the length is out of range, the instance is unknown, or the record cannot be read.
     pub(crate) async fn strip(
         &self,
         id: &InstanceId,
@@ -33,11 +33,11 @@ impl Operations {
         strip(&noted, id, length, now)
     }
 
-    /// How every instance of the overview was for the last `length`. It may be a minute old, though no older than
-    /// the last change, and two seconds if there are many of those.
+    /// Returns the timelines of all instances of the overview over the last `length`. They may be cached: up
+    /// to a minute if nothing changed since, and up to two seconds otherwise.
     ///
     /// # Errors
-    /// A length that is none; a record that cannot be read.
+    /// Returns an error if the length is out of range or the record cannot be read.
     pub(crate) async fn strips(&self, length: SignedDuration) -> Result<Strips, OperationError> {
         let cell = self.strips.of(length, self.recorder.marked());
         let made = cell.get_or_try_init(async || {
@@ -63,7 +63,7 @@ impl Operations {
     }
 }
 
-/// The strip of one instance; `now` is after everything was noted.
+/// Returns the timeline of one instance; `now` must not be before the query of `noted`.
 fn strip(
     noted: &Noted,
     id: &InstanceId,
@@ -74,7 +74,7 @@ fn strip(
     Ok(Strip::from_marks(beginning(length, now)?, now, marks, &noted.gaps))
 }
 
-/// Since when it is, if it ends now.
+/// Returns the start of a timeline that ends now.
 fn beginning(length: SignedDuration, now: Timestamp) -> Result<Timestamp, OperationError> {
     let is_one = length > SignedDuration::ZERO && length <= LONGEST;
     is_one.then(|| now.checked_sub(length).ok()).flatten().ok_or_else(|| {
@@ -99,7 +99,7 @@ mod tests {
 
     const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
-    /// Its agents do not answer.
+    /// Platform whose agents do not answer.
     fn platform() -> Platform {
         let text = r#"
             [[component]]

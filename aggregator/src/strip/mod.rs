@@ -1,10 +1,11 @@
-//! How an instance was over a length of time: pure. Every moment has a state, and what was not recorded says so.
+//! Timelines: the states of an instance over a period. Pure. Every moment has a state, also if nothing was
+//! recorded.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `shown` | what of an overview is noted, for strips to come |
-//! | `remembered` | those of all, as they were made last |
-//! | `words` | a strip as a sentence |
+//! | `shown` | detection of state changes to record |
+//! | `remembered` | cache of the timelines of all instances |
+//! | `words` | a timeline as a sentence |
 
 pub(crate) mod remembered;
 pub(crate) mod shown;
@@ -16,20 +17,20 @@ use jiff::{SignedDuration, Timestamp};
 use rta_shared::overview::{Health, InstanceOverview};
 use serde::Serialize;
 
-/// How an instance was shown to be for a while.
+/// State of an instance on a timeline.
 ///
-/// Ordered from what may be overlooked to what may not: where there is no room for each, the greatest is drawn.
+/// Ordered by importance: where there is no room to draw each state, the greatest is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Stretch {
     /// [`Health::Up`].
     Up,
-    /// It was in maintenance, however it was beside that.
+    /// The instance was in maintenance, whatever its health.
     Maintenance,
-    /// Nobody looked, or what was seen is lost.
+    /// No aggregator ran, or its data is lost.
     #[serde(rename = "not recorded")]
     NotRecorded,
-    /// [`Health::Unknown`]: somebody looked, and could not see.
+    /// [`Health::Unknown`]: the aggregator ran, and could not determine the state.
     Unknown,
     /// [`Health::Degraded`].
     Degraded,
@@ -38,11 +39,11 @@ pub(crate) enum Stretch {
 }
 
 impl Stretch {
-    /// Every value, in its order.
+    /// All values, in ascending order.
     pub(crate) const ALL: [Self; 6] =
         [Self::Up, Self::Maintenance, Self::NotRecorded, Self::Unknown, Self::Degraded, Self::Down];
 
-    /// The word shown to people, and kept in the record.
+    /// Returns the word for people, which is also stored in the record.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Up => "up",
@@ -54,12 +55,12 @@ impl Stretch {
         }
     }
 
-    /// The state of this word.
+    /// Returns the state for a word.
     pub(crate) fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.word() == word)
     }
 
-    /// How an instance is shown.
+    /// Returns the state of an instance in an overview.
     pub(crate) fn of(instance: &InstanceOverview) -> Self {
         match (&instance.maintenance, instance.health) {
             (Some(_), _) => Self::Maintenance,
@@ -71,21 +72,21 @@ impl Stretch {
     }
 }
 
-/// From this moment on an instance was shown so.
+/// State of an instance from a moment on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) at: Timestamp,
     pub(crate) state: Stretch,
 }
 
-/// In this time no aggregator ran, or what it noted is lost.
+/// Time in which no aggregator ran, or whose data is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gap {
     pub(crate) since: Timestamp,
     pub(crate) until: Timestamp,
 }
 
-/// A time in which the state was the same.
+/// Time in which the state was the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Span {
     pub(crate) from: Timestamp,
@@ -99,23 +100,23 @@ impl Span {
     }
 }
 
-/// How one instance was from one moment to another.
+/// Timeline of one instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Strip {
     pub(crate) from: Timestamp,
     pub(crate) to: Timestamp,
-    /// In order and without holes, from the one moment to the other; no two neighbours have the same state.
+    /// Spans in order and without holes, from `from` to `to`; two neighbours have different states.
     pub(crate) spans: Vec<Span>,
 }
 
 impl Strip {
-    /// The strip from `from` to `to`, by an instance's `marks` in the order in which they were noted, and the `gaps`
-    /// of the record in any. What neither tells is not recorded: before the first mark, in a gap, and from a gap on
-    /// to the next mark, since what changed in between was not noted. Where the clock was set back two moments have
-    /// the same time, and nothing is told of them.
+    /// Creates the timeline from `from` to `to`, from an instance's `marks` in recording order and the `gaps`
+    /// of the record in any order. Times without data are "not recorded": before the first mark, in a gap,
+    /// and from a gap to the next mark, since changes in between may be missing. If the clock was set back,
+    /// the times that occurred twice are not recorded either.
     pub(crate) fn from_marks(from: Timestamp, to: Timestamp, marks: &[Mark], gaps: &[Gap]) -> Self {
         let mut pieces: Vec<Span> = Vec::with_capacity(marks.len());
-        // No moment before has been told of yet.
+        // End of the time that is covered so far.
         let mut latest = Timestamp::MIN;
         for (at, mark) in marks.iter().enumerate() {
             if mark.at < latest {
@@ -127,7 +128,8 @@ impl Strip {
                 None => to,
             };
             if until > to {
-                // The next one is of a clock that was ahead: it is true already, nobody knows since when.
+                // The next mark was made with a clock that was ahead: its state is valid, but its start is
+                // unknown.
                 continue;
             }
             let end = gaps
@@ -142,28 +144,28 @@ impl Strip {
         Self { from, to, spans: filled(from, to, &pieces) }
     }
 
-    /// The share of the time, in percent, in which it ran, as monitors of services count it: up and degraded are
-    /// running, down is not; maintenance is agreed and does not count. What is unknown or not recorded is neither,
-    /// and is told apart. `None` where nothing is left.
+    /// Returns the share of the time, in percent, in which the instance ran, as service monitors count it: up
+    /// and degraded count as running, down does not; maintenance is agreed and excluded. Unknown and
+    /// unrecorded times are excluded and reported separately. `None` if no time is left.
     pub(crate) fn uptime(&self) -> Option<f64> {
         let ran = self.total(Stretch::Up) + self.total(Stretch::Degraded);
         let known = ran + self.total(Stretch::Down);
         (known > SignedDuration::ZERO).then(|| 100.0 * ran.as_secs_f64() / known.as_secs_f64())
     }
 
-    /// For how long it was so, all together.
+    /// Returns the total time in this state.
     pub(crate) fn total(&self, state: Stretch) -> SignedDuration {
         let lengths = self.spans.iter().filter(|span| span.state == state).map(Span::length);
         lengths.fold(SignedDuration::ZERO, SignedDuration::saturating_add)
     }
 
-    /// How many times it was so.
+    /// Returns the number of spans in this state.
     pub(crate) fn times(&self, state: Stretch) -> usize {
         self.spans.iter().filter(|span| span.state == state).count()
     }
 }
 
-/// Nothing is told of the time after `at` any more.
+/// Removes the time after `at` from the pieces.
 fn take_back(pieces: &mut Vec<Span>, at: Timestamp) {
     pieces.retain(|piece| piece.from < at);
     for piece in pieces {
@@ -171,7 +173,7 @@ fn take_back(pieces: &mut Vec<Span>, at: Timestamp) {
     }
 }
 
-/// The pieces that lie between `from` and `to`, with what is not recorded between them, and equal ones joined.
+/// Returns the spans between `from` and `to`: fills holes with "not recorded", and joins equal neighbours.
 fn filled(from: Timestamp, to: Timestamp, pieces: &[Span]) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::with_capacity(pieces.len() + 1);
     let mut add = |span: Span| match spans.last_mut() {

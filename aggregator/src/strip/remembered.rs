@@ -1,4 +1,4 @@
-//! The strips of all instances, as they were made last.
+//! Cache of the timelines of all instances.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,17 +10,18 @@ use tokio::sync::OnceCell;
 
 use super::Strip;
 
-/// How old the strips of all may be where nothing changed since.
+/// Maximum age of an entry if nothing changed since.
 const OLDEST: Duration = Duration::from_secs(60);
-/// How old they may be in any case: where something changes all the time, they are not made for every look.
+/// Minimum lifetime of an entry: with constant changes, timelines are not computed for every request.
 const YOUNG: Duration = Duration::from_secs(2);
-/// The strips of so many lengths are remembered.
+/// Maximum number of cached lengths.
 const REMEMBERED: usize = 4;
 
-/// The strips of all instances.
+/// Timelines of all instances.
 pub(crate) type Strips = Arc<HashMap<InstanceId, Strip>>;
 
-/// The strips of all as they were made last, for each length; whoever asks for the same meanwhile waits for them.
+/// Latest timelines of all instances, for each length. Concurrent requests for the same length wait for one
+/// computation.
 #[derive(Debug, Default)]
 pub(crate) struct Remembered(Mutex<Vec<Made>>);
 
@@ -28,15 +29,15 @@ pub(crate) struct Remembered(Mutex<Vec<Made>>);
 struct Made {
     length: SignedDuration,
     begun_at: Instant,
-    /// What tells whether something was marked since.
+    /// Value of the change counter of the record at the computation.
     marked: u64,
     strips: Arc<OnceCell<Strips>>,
 }
 
 impl Remembered {
-    /// Where the strips of this length are, or are to be put.
+    /// Returns the cell that holds, or is to hold, the timelines of this length.
     pub(crate) fn of(&self, length: SignedDuration, marked: u64) -> Arc<OnceCell<Strips>> {
-        // Whoever panicked with it left it whole: each change of it is one step.
+        // A panic while the lock is held leaves the list intact: each change of it is one step.
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         made.retain(|made| {
             let age = made.begun_at.elapsed();

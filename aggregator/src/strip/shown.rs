@@ -1,7 +1,8 @@
-//! What of an overview is noted: how each instance is shown, whenever that is another way than before.
+//! Detection of timeline changes: which instances have another state in an overview than in the one before.
 //!
-//! Events alone do not tell it. What is first seen of an instance is no event, nor is it one that an instance becomes
-//! unknown because a host, or what it needs elsewhere, does; a strip from events would stay green there.
+//! Events alone do not suffice. Neither the first state of an instance is an event, nor a change to unknown
+//! that is caused by its host or by a prerequisite elsewhere; a timeline made of events would stay green
+//! there.
 
 use std::collections::HashMap;
 
@@ -9,19 +10,20 @@ use rta_shared::overview::{InstanceId, Overview};
 
 use super::Stretch;
 
-/// How every instance was shown last.
+/// Last state of every instance.
 #[derive(Debug, Default)]
 pub(crate) struct Shown {
     /// `None` before the first overview.
     config_digest: Option<String>,
-    /// In the configuration's order.
+    /// Instances in the configuration's order.
     instances: Vec<(InstanceId, Stretch)>,
 }
 
 impl Shown {
-    /// What is shown another way now, also what is there for the first time; what is gone is not recorded any more.
+    /// Returns the instances whose state changed, new ones included. Removed instances become "not recorded".
     pub(crate) fn note(&mut self, overview: &Overview) -> Vec<(InstanceId, Stretch)> {
-        // While the configuration is the same, so are the positions; this runs for every overview.
+        // With an unchanged configuration the positions match. This shortcut matters, since every overview is
+        // compared.
         if self.config_digest.as_ref() == Some(&overview.config_digest) {
             let mut changed = Vec::new();
             for ((id, before), located) in self.instances.iter_mut().zip(overview.instances()) {
@@ -43,7 +45,7 @@ impl Shown {
         changed
     }
 
-    /// All of it.
+    /// Returns the states of all instances.
     pub(crate) fn all(&self) -> Vec<(InstanceId, Stretch)> {
         self.instances.clone()
     }
@@ -69,7 +71,7 @@ mod tests {
             ["kafka server down", "novelty detector degraded", "cassandra unknown"]
         );
         assert!(shown.note(&overview).is_empty());
-        // Its host is as it was; what it needs is not known any more. That is no event.
+        // Its host is unchanged; only its prerequisite became unknown. That is no event.
         let detector = &mut overview.environments[0].hosts[1].instances[0];
         detector.health = Health::Unknown;
         assert_eq!(told(&shown.note(&overview)), ["novelty detector unknown"]);

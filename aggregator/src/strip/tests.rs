@@ -1,4 +1,4 @@
-//! What a strip says of what was noted, and what it does not say.
+//! Tests of timelines made of marks and gaps.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ fn at(minutes: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes)
 }
 
-/// Of the hour from minute 100 to minute 160.
+/// Returns the timeline of the hour from minute 100 to minute 160.
 fn told(marks: &[(i64, Stretch)], gaps: &[(i64, i64)]) -> Vec<String> {
     let marks: Vec<Mark> =
         marks.iter().map(|(minutes, state)| Mark { at: at(*minutes), state: *state }).collect();
@@ -116,7 +116,7 @@ fn uptime_is_the_share_of_what_is_known_and_was_not_agreed() {
         (&[(0, Down)], Some(0.0)),
         (&[(0, Up), (50, Degraded)], Some(100.0)),
         (&[(0, Up), (75, Down)], Some(75.0)),
-        // Ten minutes each of up and down; the rest is not counted at all.
+        // Ten minutes each of up and down; the rest is excluded.
         (&[(20, Up), (30, Down), (40, Unknown), (60, Maintenance)], Some(50.0)),
     ] {
         assert_eq!(uptime(marks), expected, "{marks:?}");
@@ -155,7 +155,7 @@ proptest! {
         }
         let all = Stretch::ALL.into_iter().map(|state| strip.total(state));
         prop_assert_eq!(all.fold(SignedDuration::ZERO, |sum, one| sum + one), to.duration_since(from));
-        // Nothing is told of a gap.
+        // A gap has no state.
         for gap in gaps.iter().filter(|gap| gap.until > gap.since) {
             for span in strip.spans.iter().filter(|span| span.state != Stretch::NotRecorded) {
                 prop_assert!(span.to <= gap.since || span.from >= gap.until);

@@ -1,15 +1,16 @@
-//! A strip as a sentence, for those who do not see it, and its share of uptime as a number.
+//! Description of a timeline as a sentence for readers who cannot see it, and its share of uptime as a
+//! number.
 
 use jiff::SignedDuration;
 use rta_shared::text::counted;
 
 use super::{Stretch, Strip};
 
-/// What the number counts, for whoever wonders.
+/// Explanation of the number.
 pub(crate) const MEANING: &str = "Share of the time in which it ran, up or degraded. Maintenance, and what is unknown \
                                   or was not recorded, do not count";
 
-/// `99.98 %`; rounded down, so that only what never was down has 100 %. `-` where nothing is known.
+/// Formats as `99.98 %`; rounded down, so that 100 % means never down. `-` if nothing is known.
 pub(crate) fn share(uptime: Option<f64>) -> String {
     match uptime {
         None => "-".to_owned(),
@@ -19,7 +20,7 @@ pub(crate) fn share(uptime: Option<f64>) -> String {
     }
 }
 
-/// `up 97.2 %, down 40 min in 2 outages, unknown 3 min`.
+/// Formats as `up 97.2 %, down 40 min in 2 outages, unknown 3 min`.
 pub(crate) fn sentence(strip: &Strip) -> String {
     let mut parts = match strip.uptime() {
         Some(_) => vec![format!("up {}", share(strip.uptime()))],
@@ -38,7 +39,7 @@ pub(crate) fn sentence(strip: &Strip) -> String {
     parts.join(", ")
 }
 
-/// `under 1 s`, `40 s`, `12 min`, `3 h 20 min`, `2 d 4 h`: rounded down to what matters.
+/// Formats as `under 1 s`, `40 s`, `12 min`, `3 h 20 min`, `2 d 4 h`: rounded down to two units at most.
 pub(crate) fn lasting(length: SignedDuration) -> String {
     let seconds = length.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
