@@ -1,4 +1,4 @@
-//! Who makes a gRPC call, and what they may ask.
+//! Authentication and authorization of gRPC calls.
 
 use rta_shared::authorization::{CallerKind, Right, Server};
 use rta_shared::connection::ConnectedPeer;
@@ -16,24 +16,24 @@ const NO_TOKEN: &str = "the aggregator has users and asks who you are: give --to
 const NO_CERTIFICATE: &str =
     "the aggregator asks who you are: give --cert and --key, which rta pki user NAME makes, or --token-file";
 
-/// Somebody who makes a call that they may make.
+/// Authorized caller.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
-    /// As proved by a token, a certificate or the kernel; `None`: nothing was proved.
+    /// Name as proved by a token, a certificate or the kernel; `None`: nothing was proved.
     name: Option<String>,
-    /// Empty: not known.
+    /// Address; empty if it is not known.
     address: String,
 }
 
-/// Lets a call pass whose caller has the right to it, and puts the [`Caller`] into its extensions.
+/// Accepts a call whose caller has the right to it, and puts the [`Caller`] into its extensions.
 ///
-/// Over the local socket, the mode of its file says who comes; they are operators under their login name, unless the
-/// file of users has that name as a viewer. In clear, which only `--insecure` allows, everybody may act where there
-/// are no users, and else look where viewing is open.
+/// On the local socket, the mode of its file limits who can connect; these callers are operators under their
+/// login name, unless the users file has that name as a viewer. Without TLS, which only `--insecure` allows,
+/// every caller may act if there are no users, and otherwise view if viewing is open.
 ///
 /// # Errors
-/// `UNAUTHENTICATED`: they did not prove who they are, or by a token that is not known. `PERMISSION_DENIED`: what
-/// they are may not do that.
+/// Returns `UNAUTHENTICATED` if the caller has no credentials or an unknown token, and `PERMISSION_DENIED` if
+/// the caller's role does not include the right.
 pub(crate) fn authorize(access: &Access, right: Right, mut call: Request<()>) -> Result<Request<()>, Status> {
     let (kind, caller) = identify(access, &call)?;
     if kind.may(Server::Aggregator, right) {
@@ -108,15 +108,15 @@ fn refusal(kind: CallerKind, caller: &Caller, call: &Request<()>) -> Status {
 }
 
 impl Caller {
-    /// Returns whoever makes a call with these extensions.
+    /// Returns the caller from a call's extensions.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`: nobody was let in with it.
+    /// Returns `UNAUTHENTICATED` if the call was accepted without a caller.
     pub(crate) fn of(extensions: &Extensions) -> Result<Self, Status> {
         extensions.get::<Self>().cloned().ok_or_else(|| Status::unauthenticated(NO_TOKEN))
     }
 
-    /// Who is recorded: the name that was proved, or in clear the name that they `told`.
+    /// Returns the requester to record: the proved name, or without TLS the name that the client `told`.
     pub(crate) fn requester(self, told: &str) -> Requester {
         requester(self.name.as_deref().unwrap_or(told), self.address)
     }
@@ -143,7 +143,7 @@ mod tests {
         request(ConnectedPeer::Local(LocalUser { uid: 1000, name: name.to_owned(), is_member }))
     }
 
-    /// Access with a user `ann` of this role.
+    /// Creates access with a user `ann` of this role.
     fn users(viewing: &str, role: &str) -> Access {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users.toml");
@@ -156,7 +156,7 @@ mod tests {
         Access::users(&path, false).unwrap()
     }
 
-    /// Who acts by a call, or how it is refused.
+    /// Returns the user that an action is recorded for, or the code of the refusal.
     fn acts(access: &Access, call: Request<()>) -> Result<String, Code> {
         let call = authorize(access, Right::Act, call).map_err(|status| status.code())?;
         let caller = Caller::of(call.extensions()).map_err(|status| status.code())?;

@@ -1,33 +1,35 @@
-//! Wrong passwords of late, and what they cost whoever tries them.
+//! Rate limit for sign-ins: recent wrong passwords and the delays that follow from them.
 //!
-//! A wrong attempt is answered later the more there were before it, and the next one on the same account from the same
-//! network is checked a little later. No attempt is refused for that: a right password is let in as soon as it is
-//! checked, whatever others have tried.
+//! The answer to a wrong attempt is delayed by the number of wrong attempts before it, and the next attempt
+//! on the same account from the same network is checked a little later. No attempt is refused for that
+//! reason: a correct password is accepted as soon as it is checked, no matter what others have tried.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// Wrong attempts on an account from one network that cost nothing: people mistype.
+/// Wrong attempts on an account from one network without a delay: people mistype.
 const FREE: u32 = 5;
-/// Wrong attempts from one network, on whatever account, that cost nothing.
+/// Wrong attempts from one network, on any account, without a delay.
 const FREE_OF_NETWORK: u32 = 30;
-/// The latest that a wrong attempt is answered, well within the time that a request may take.
+/// Maximum delay of the answer to a wrong attempt, well below the time limit of a request.
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-/// The longest time between two checks of one account from one network: five guesses a second.
+/// Maximum time between two checks of one account from one network: five guesses a second.
 const LONGEST_GAP: Duration = Duration::from_millis(200);
-/// The longest that gaps make anybody wait: where many try, they are shorter, since the right one may be among them.
+/// Maximum wait caused by these gaps: if many attempts wait, gaps are shorter, since one of them may be
+/// correct.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// Time without an attempt after which those before are forgotten.
+/// Time without an attempt after which earlier ones are forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
-/// Accounts and networks that are remembered; of more, the longest ago are forgotten.
+/// Maximum number of accounts and networks that are tracked; beyond it the least recent are forgotten.
 const MOST: usize = 10_000;
 
-/// Where an attempt comes from, and which account it is for.
+/// Network and account of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Origin {
     network: IpAddr,
-    /// `None`: one that does not exist. All of those are one, so that many names get no more attention than one.
+    /// `None`: the account does not exist. All unknown names count as one account, so that many names get no
+    /// more attention than one.
     account: Option<String>,
 }
 
@@ -41,8 +43,8 @@ impl Origin {
     }
 }
 
-/// The network of a client: its address, and of an IPv6 address the first 64 bits, which is what one customer or one
-/// machine is given (RFC 6177).
+/// Returns the network of a client: the address itself, or the first 64 bits of an IPv6 address, which is
+/// what one customer or one machine is given (RFC 6177).
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -59,7 +61,7 @@ enum Key {
     Network(IpAddr),
 }
 
-/// The wrong attempts of late.
+/// Recent wrong attempts.
 #[derive(Debug, Default)]
 pub(super) struct Attempts(HashMap<Key, Failures>);
 
@@ -70,8 +72,8 @@ struct Failures {
 }
 
 impl Attempts {
-    /// Counts an attempt that is going to be checked. It counts as wrong until [`Attempts::succeeded`] says otherwise:
-    /// many at once are no way around the pauses.
+    /// Counts an attempt before it is checked. It counts as wrong until [`Attempts::succeeded`] is called, so
+    /// that concurrent attempts cannot avoid the delays.
     pub(super) fn begin(&mut self, origin: &Origin, now: Instant) {
         let keys = [Key::Origin(origin.clone()), Key::Network(origin.network)];
         self.make_room(keys.len(), now);
@@ -85,7 +87,8 @@ impl Attempts {
         }
     }
 
-    /// Forgets the wrong attempts on an account from a network: its owner is there. Those on other accounts stay.
+    /// Forgets the wrong attempts on an account from a network after its owner signed in. Those on other
+    /// accounts stay.
     pub(super) fn succeeded(&mut self, origin: &Origin) {
         self.0.remove(&Key::Origin(origin.clone()));
         if let Some(failures) = self.0.get_mut(&Key::Network(origin.network)) {
@@ -93,7 +96,7 @@ impl Attempts {
         }
     }
 
-    /// Returns the time from its arrival after which a wrong attempt is answered.
+    /// Returns the time between the arrival of a wrong attempt and its answer.
     pub(super) fn pause(&self, origin: &Origin) -> Duration {
         let of_origin = self.excess(&Key::Origin(origin.clone()), FREE);
         let of_network = self.excess(&Key::Network(origin.network), FREE_OF_NETWORK);
@@ -104,7 +107,8 @@ impl Attempts {
         pause(of_origin).max(pause(of_network))
     }
 
-    /// Returns the time from which the next attempt may be checked, where so many wait; `None`: at once.
+    /// Returns the time from which the next attempt may be checked while `waiting` attempts wait; `None`: at
+    /// once.
     pub(super) fn due(&self, origin: &Origin, waiting: usize) -> Option<Instant> {
         let key = Key::Origin(origin.clone());
         let gap = match self.excess(&key, FREE) {
@@ -115,7 +119,7 @@ impl Attempts {
         Some(self.0.get(&key)?.last + gap.min(shortest))
     }
 
-    /// How many more there were than cost nothing.
+    /// Returns the number of attempts beyond the free ones.
     fn excess(&self, key: &Key, free: u32) -> u32 {
         self.0.get(key).map_or(0, |failures| failures.count.saturating_sub(free))
     }
@@ -152,7 +156,7 @@ mod tests {
         assert_eq!(pauses, [0, 0, 0, 0, 0, 500, 1000, 2000, 4000, 8000, 8000, 8000]);
         assert_eq!(attempts.due(&ann, 1), Some(start + LONGEST_GAP));
         assert_eq!(attempts.due(&ann, 200), Some(start + Duration::from_millis(50)));
-        // Others there, and ann elsewhere, pay nothing for it.
+        // Other accounts in that network, and ann elsewhere, are not delayed.
         for other in [from("bob", "10.0.0.7"), from("ann", "10.0.0.8")] {
             assert_eq!((attempts.pause(&other), attempts.due(&other, 1)), (Duration::ZERO, None));
         }

@@ -1,13 +1,13 @@
-//! Who may look and who may act: users and tokens, what they prove themselves with, and their sessions.
+//! Authentication and authorization: users and tokens, their credentials, and their sessions.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `users` | the file of users and tokens, checked as a whole |
+//! | `users` | the file of users and tokens, validated as a whole |
 //! | `password` | passwords and their hashes, and tokens |
-//! | `sessions` | who is signed in; pure, with the time given |
-//! | `attempts` | wrong passwords of late, and what they cost; pure, with the time given |
-//! | `queue` | whose password is checked next; pure |
-//! | `turns` | so many checks at a time, in that order |
+//! | `sessions` | sessions of signed-in users; pure, takes the time as a value |
+//! | `attempts` | rate limit for wrong passwords; pure, takes the time as a value |
+//! | `queue` | order of password checks; pure |
+//! | `turns` | limit of concurrent checks, in that order |
 
 mod attempts;
 mod password;
@@ -37,79 +37,82 @@ pub use password::{hash, new_token};
 pub(crate) use password::{is_veiled, veiled};
 pub(crate) use users::Role;
 
-/// How often it is looked whether the file has changed.
+/// Interval between two checks for a changed users file.
 const LOOK: Duration = Duration::from_secs(2);
-/// The most passwords that are checked at once: each takes some 20 MB of memory and a processor for some 20 ms.
+/// Maximum number of concurrent password checks: each takes some 20 MB of memory and a processor for some 20
+/// ms.
 const MOST_CHECKS: usize = 4;
 
-/// Who may look and who may act; clones share it.
+/// Users, tokens and sessions; clones share them.
 #[derive(Clone, Debug)]
 pub struct Access(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Nobody acts by the page.
+    /// True if nobody may act through the page.
     read_only: bool,
-    /// `None`: nobody signs in.
+    /// `None`: there are no users, and nobody signs in.
     users: Option<UsersFile>,
     sessions: Mutex<Sessions>,
     turns: Turns,
 }
 
-/// The users file, and what it says.
+/// Users file and its content.
 #[derive(Debug)]
 struct UsersFile {
     path: PathBuf,
-    /// The file from which `users` were read first.
+    /// Stamp of the file at the first read.
     stamp: Option<Stamp>,
     users: RwLock<Arc<Users>>,
 }
 
-/// Somebody who has proved who they are.
+/// Authenticated user or token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Person {
     pub(crate) name: String,
     pub(crate) role: Role,
 }
 
-/// A person who signed in with a browser.
+/// Authenticated user with a browser session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SignedIn {
     pub(crate) person: Person,
-    /// What their forms carry.
+    /// Token that each form of the session carries.
     pub(crate) csrf: String,
 }
 
-/// Why somebody is not signed in.
+/// Reason for a failed sign-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotSignedIn {
-    /// The name or the password is not right; which is not told.
+    /// The name or the password is wrong; the caller cannot tell which.
     Wrong,
-    /// Too many sign in at this moment, most of them as this one does: from its network, to its account.
+    /// Too many sign-ins are in progress, most of them from the same network or on the same account as this
+    /// one.
     Busy,
 }
 
 impl Access {
-    /// Whoever reaches the page may look, and act unless it is `read_only`.
+    /// Creates access without users: every client may view, and may act unless `read_only`.
     pub fn open(read_only: bool) -> Self {
         Self::with(None, read_only)
     }
 
-    /// The users and tokens of the file `path`, which is read again when it changes: see [`Access::follow_file`].
+    /// Creates access with the users and tokens of the file `path`. See [`Access::follow_file`] for later
+    /// changes.
     ///
     /// # Errors
-    /// Every problem of the file, one a line.
+    /// Returns every problem of the file, one a line.
     pub fn users(path: &Path, read_only: bool) -> Result<Self, String> {
         let (stamp, users) = (stamp(path), Users::load(path)?);
         let file = UsersFile { path: path.to_owned(), stamp, users: RwLock::new(Arc::new(users)) };
         Ok(Self::with(Some(file), read_only))
     }
 
-    /// Follows the users file, if there is one, in a thread of its own, since the disk may hang: one of `tasks`, which
-    /// tells `impairments` of a file that is not right.
+    /// Reloads the users file, if there is one, when it changes. Runs in a thread of its own, since the disk
+    /// may hang; the thread is one of `tasks`, and reports an invalid file to `impairments`.
     ///
     /// # Errors
-    /// Returns an error if the thread cannot be made.
+    /// Returns an error if the thread cannot be created.
     pub(crate) fn follow_file(&self, tasks: &OwnedTasks, impairments: &ImpairmentList) -> io::Result<()> {
         if self.0.users.is_none() {
             return Ok(());
@@ -124,38 +127,38 @@ impl Access {
     }
 
     fn with(users: Option<UsersFile>, read_only: bool) -> Self {
-        // Half of the processors are left for those who are signed in.
+        // Half of the processors are left for users who are signed in.
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let turns = Turns::new((processors / 2).clamp(1, MOST_CHECKS));
         Self(Arc::new(Inner { read_only, users, sessions: Mutex::default(), turns }))
     }
 
-    /// Whether people have to sign in to act.
+    /// Returns true if people have to sign in to act.
     pub(crate) fn has_users(&self) -> bool {
         self.0.users.is_some()
     }
 
-    /// Whether nobody acts by the page.
+    /// Returns true if nobody may act through the page.
     pub(crate) fn is_read_only(&self) -> bool {
         self.0.read_only
     }
 
-    /// Whether one looks without signing in.
+    /// Returns true if viewing needs no sign-in.
     pub(crate) fn is_viewing_open(&self) -> bool {
         self.current().is_none_or(|users| users.is_viewing_open)
     }
 
-    /// The users as the file has them now.
+    /// Returns the users as last read from the file.
     fn current(&self) -> Option<Arc<Users>> {
         let users = self.0.users.as_ref()?.users.read().unwrap_or_else(PoisonError::into_inner);
         Some(Arc::clone(&users))
     }
 
-    /// Signs somebody in; the value of the session's cookie. A right password is let in as soon as it is checked; a wrong
-    /// one is answered later the more there were before.
+    /// Signs a user in, and returns the value of the session's cookie. A correct password is accepted as soon
+    /// as it is checked; the answer to a wrong one is delayed by the number of wrong ones before.
     ///
     /// # Errors
-    /// Why not.
+    /// Returns an error if the credentials are wrong or too many sign-ins are in progress.
     pub(crate) async fn sign_in(
         &self,
         name: &str,
@@ -167,12 +170,13 @@ impl Access {
         let user = users.users.iter().find(|user| user.name == name).cloned();
         let origin = Origin::new(address, user.as_ref().map(|user| user.name.as_str()));
         let Some(turn) = self.0.turns.take(&origin).await else {
-            // Asking again at once would only keep the queue full.
+            // An immediate retry would only keep the queue full.
             self.pause(&origin, arrived).await;
             return Err(NotSignedIn::Busy);
         };
         let hash = user.as_ref().map(|user| user.password.clone());
-        // Somebody who is not known takes as long. The turn is over when the work is done, whoever waits for that.
+        // The check takes as long for an unknown user. The turn ends with the check, even if the client is
+        // gone.
         let is_right = tokio::task::spawn_blocking(move || {
             let is_right = password::is_right(hash.as_deref(), &password);
             drop(turn);
@@ -194,13 +198,13 @@ impl Access {
         }
     }
 
-    /// Waits until an attempt that arrived at that moment and was in vain is answered.
+    /// Delays the answer to a failed attempt that arrived at that moment.
     async fn pause(&self, origin: &Origin, arrived: Instant) {
         let pause = self.0.turns.pause(origin);
         sleep(pause.saturating_sub(arrived.elapsed())).await;
     }
 
-    /// Who has the session of this cookie; `None` where it is over.
+    /// Returns the user of the session of this cookie; `None` if it is over.
     pub(crate) fn signed_in(&self, cookie: &str) -> Option<SignedIn> {
         let users = self.current()?;
         self.sessions().find(cookie, &users, Instant::now())
@@ -211,14 +215,14 @@ impl Access {
         self.sessions().end(cookie);
     }
 
-    /// Returns the role of the user of this name; `None`: there is no such user.
+    /// Returns the role of the user of this name; `None` if there is no such user.
     pub(crate) fn role_of(&self, name: &str) -> Option<Role> {
         let users = self.current()?;
         let user = users.users.iter().find(|user| user.name.eq_ignore_ascii_case(name))?;
         Some(user.role)
     }
 
-    /// Who has this token; `None`: nobody.
+    /// Returns the owner of this token; `None` if it is unknown.
     pub(crate) fn of_token(&self, token: &str) -> Option<Person> {
         self.current()?.of_token(token)
     }
@@ -228,14 +232,14 @@ impl Access {
     }
 }
 
-/// What a request says in its header "Authorization", if that is a token (RFC 6750).
+/// Returns the token of an "Authorization" header, if it has one (RFC 6750).
 pub(crate) fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Reads the users file again when it has changed, for as long as anybody needs it. One that is not right changes
-/// nothing, is told, and tried again.
+/// Reloads the users file when it has changed, until `inner` is dropped. An invalid file changes nothing, is
+/// reported, and is tried again.
 fn follow_file(inner: &Weak<Inner>, impairments: &ImpairmentList) {
     let mut read = None;
     let mut told = String::new();
@@ -268,7 +272,7 @@ fn follow_file(inner: &Weak<Inner>, impairments: &ImpairmentList) {
     }
 }
 
-/// Returns what is told of a users file with these problems, one a line.
+/// Returns the sentence about a users file with these problems, one a line.
 fn refused(problems: &str) -> String {
     let mut lines = problems.lines();
     let first = lines.next().unwrap_or_default();
@@ -279,8 +283,8 @@ fn refused(problems: &str) -> String {
     format!("{first}{more}; the users from before are used until rta-aggregator ends: repair the file")
 }
 
-/// What tells a file from what it was: its inode, its size, and when its content or its rights changed, in
-/// nanoseconds after 1970.
+/// Identity of a file's content: its inode, its size, and the time of the last change of its content or
+/// permissions, since 1970 in seconds and nanoseconds.
 type Stamp = (u64, u64, i64, i64);
 
 fn stamp(path: &Path) -> Option<Stamp> {

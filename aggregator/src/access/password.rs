@@ -1,4 +1,4 @@
-//! Passwords and their hashes by argon2id (RFC 9106), and tokens.
+//! Passwords and their hashes with argon2id (RFC 9106), and tokens.
 
 use std::sync::LazyLock;
 
@@ -9,28 +9,28 @@ use rta_shared::text::hex;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// The least that OWASP's Password Storage Cheat Sheet names for argon2id: 19 MiB, 2 rounds, 1 lane.
+/// Minimum parameters that OWASP's Password Storage Cheat Sheet names for argon2id: 19 MiB, 2 rounds, 1 lane.
 const LEAST: (u32, u32) = (19_456, 2);
-/// More would let one attempt take the host's memory or time: 256 MiB, 10 rounds, 8 lanes.
+/// Maximum parameters, so that one attempt cannot exhaust memory or time: 256 MiB, 10 rounds, 8 lanes.
 const MOST: (u32, u32, u32) = (262_144, 10, 8);
-/// The fewest letters of a password: it is the only factor (NIST SP 800-63B, section 5.1.1).
+/// Minimum number of characters of a password: it is the only factor (NIST SP 800-63B, section 5.1.1).
 const SHORTEST: usize = 12;
-/// The most; a longer one is hashed in vain.
+/// Maximum length of a password, in bytes; a longer one only costs time.
 const LONGEST: usize = 1_000;
 
-/// What is asked of the allocator for a check at least, in blocks of 1 KiB: glibc maps such pieces apart, and gives them
-/// back as soon as they are freed (mallopt(3): the threshold does not rise above 32 MiB). Smaller ones would come from its
-/// arenas, of which each thread makes its own, and stay there: 300 wrong passwords made 700 MB of that. Pages that are
-/// not used take no memory.
+/// Minimum allocation for a check, in blocks of 1 KiB. glibc maps allocations of this size separately, and
+/// returns them to the system as soon as they are freed (mallopt(3): the threshold does not rise above 32
+/// MiB). Smaller ones would come from its arenas, of which each thread makes its own, and stay there: 300
+/// wrong passwords made 700 MB of that. Unused pages take no memory.
 const MAPPED: usize = 33 * 1024;
 
-/// The hash that nobody's password has.
+/// Hash that matches no password.
 static NOBODY: LazyLock<Option<String>> = LazyLock::new(|| hash(&random()?).ok());
 
-/// The hash of a password, as a users file has it.
+/// Hashes a password for the users file.
 ///
 /// # Errors
-/// A sentence: it is too short or too long, or there is no randomness.
+/// Returns an error, as a sentence, if the password is too short or too long, or if there is no randomness.
 pub fn hash(password: &str) -> Result<String, String> {
     let letters = password.chars().count();
     if letters < SHORTEST || password.len() > LONGEST {
@@ -45,7 +45,7 @@ pub fn hash(password: &str) -> Result<String, String> {
     Ok(hash.to_string())
 }
 
-/// Why a hash cannot be used, as part of a sentence.
+/// Returns the reason why a hash cannot be used, as part of a sentence.
 pub(super) fn problem(hash: &str) -> Option<String> {
     const HINT: &str = "make one with rta user hash";
     let Ok(parsed) = PasswordHash::new(hash) else { return Some(format!("is no password hash; {HINT}")) };
@@ -71,14 +71,15 @@ pub(super) fn problem(hash: &str) -> Option<String> {
     None
 }
 
-/// Whether a password is that of a hash; without one it is not, and takes as long to say. Takes some 20 ms.
+/// Returns true if a password matches a hash. Without a hash it does not, and takes as long. Takes some 20
+/// ms.
 pub(super) fn is_right(hash: Option<&str>, password: &str) -> bool {
     let is_known = hash.is_some();
     let Some(hash) = hash.or(NOBODY.as_deref()) else { return false };
     verify(hash, password).unwrap_or_default() && is_known
 }
 
-/// Whether a password is that of a hash; `None` for a broken hash, or without memory.
+/// Returns true if a password matches a hash; `None` if the hash is invalid or memory is short.
 fn verify(hash: &str, password: &str) -> Option<bool> {
     let hash = PasswordHash::new(hash).ok()?;
     let (salt, expected) = (hash.salt?, hash.hash?);
@@ -95,30 +96,31 @@ fn verify(hash: &str, password: &str) -> Option<bool> {
     Some(expected.as_bytes().ct_eq(&found).into())
 }
 
-/// 256 random bits in hexadecimal; `None` where the system has no randomness.
+/// Returns 256 random bits in hexadecimal; `None` if the system has no randomness.
 pub(super) fn random() -> Option<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).ok()?;
     Some(hex(&bytes))
 }
 
-/// A new token, and what a users file has of it.
+/// Creates a token. Returns it with the digest for the users file.
 ///
 /// # Errors
-/// There is no randomness.
+/// Returns an error if there is no randomness.
 pub fn new_token() -> Result<(String, String), String> {
     let token = format!("rta_{}", random().ok_or("this system has no randomness")?);
     let digest = digest(&token);
     Ok((token, digest))
 }
 
-/// The SHA-256 of a token, in hexadecimal: of 256 random bits nothing can be guessed, so that nothing slower is needed.
+/// Returns the SHA-256 of a token, in hexadecimal. A token has 256 random bits and cannot be guessed, so that
+/// a slower hash is not needed.
 pub(super) fn digest(token: &str) -> String {
     hex(&Sha256::digest(token))
 }
 
-/// A token as one page has it: another text on every page, so that compressed pages do not give it away letter by
-/// letter (the attack BREACH). Empty where the system has no randomness.
+/// Returns a token as masked for one page. The mask differs on every page, so that compressed pages do not
+/// reveal the token character by character (the BREACH attack). Empty if the system has no randomness.
 pub(crate) fn veiled(token: &str) -> String {
     let (Some(token), Some(veil)) = (bytes(token), random()) else { return String::new() };
     let Some(veil) = bytes(&veil) else { return String::new() };
@@ -126,7 +128,7 @@ pub(crate) fn veiled(token: &str) -> String {
     hex(&[veil, mixed].concat())
 }
 
-/// Whether `text` is `token` as some page has it.
+/// Returns true if `text` is `token` as masked for some page.
 pub(crate) fn is_veiled(text: &str, token: &str) -> bool {
     let Some(text) = bytes(text) else { return false };
     let (veil, mixed) = text.split_at(text.len() / 2);
@@ -134,7 +136,7 @@ pub(crate) fn is_veiled(text: &str, token: &str) -> bool {
     veil.len() == mixed.len() && is_same(&hex(&unveiled), token)
 }
 
-/// The bytes that are written in hexadecimal.
+/// Decodes hexadecimal text.
 fn bytes(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u8>> =
         text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
@@ -142,7 +144,7 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
     Some(digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect())
 }
 
-/// Compared in a time that does not depend on where they differ.
+/// Compares in a time that does not depend on the position of the first difference.
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
     one.as_bytes().ct_eq(other.as_bytes()).into()
 }

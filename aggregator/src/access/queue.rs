@@ -1,17 +1,17 @@
-//! A fair queue of sign-ins: networks take turns, and within a network accounts.
+//! Fair queue of sign-ins: networks take turns, and within a network accounts.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use super::attempts::Origin;
 
-/// Attempts that wait on one account from one network.
+/// Maximum number of attempts that wait on one account from one network.
 const OF_ONE_LANE: usize = 256;
-/// Attempts that wait in all.
+/// Maximum number of attempts that wait in total.
 const IN_ALL: usize = 1024;
 
-/// Attempts that wait to be checked. When there are too many, one of those leaves of which there are the most: whoever
-/// tries once is not kept out by whoever tries a thousand times.
+/// Attempts that wait to be checked. If there are too many, one is evicted from the largest group, so that a
+/// client with one attempt is not locked out by a client with a thousand.
 #[derive(Debug, Default)]
 pub(super) struct FairQueue {
     networks: VecDeque<Network>,
@@ -28,7 +28,7 @@ struct Network {
 #[derive(Debug)]
 struct Lane {
     origin: Origin,
-    /// The first one has waited the longest.
+    /// IDs in order of arrival.
     waiting: VecDeque<u64>,
 }
 
@@ -39,7 +39,7 @@ impl Network {
 }
 
 impl FairQueue {
-    /// Adds an attempt. Returns its ID, and that of an attempt which leaves for it.
+    /// Adds an attempt. Returns its ID, and that of an attempt that is evicted for it.
     pub(super) fn push(&mut self, origin: &Origin) -> (u64, Option<u64>) {
         self.last_id += 1;
         let id = self.last_id;
@@ -67,8 +67,8 @@ impl FairQueue {
         (id, evicted)
     }
 
-    /// Takes out the attempt whose turn it is among those that `is_due` lets be checked; it is told how many wait with
-    /// that origin.
+    /// Removes and returns the next attempt for which `is_due` returns true. `is_due` receives the origin and
+    /// the number of attempts that wait with it.
     pub(super) fn next(&mut self, is_due: impl Fn(&Origin, usize) -> bool) -> Option<(u64, Origin)> {
         let is_due = |lane: &Lane| is_due(&lane.origin, lane.waiting.len());
         let (network, lane) = self
@@ -76,7 +76,7 @@ impl FairQueue {
             .iter()
             .enumerate()
             .find_map(|(at, network)| network.lanes.iter().position(is_due).map(|lane| (at, lane)))?;
-        // Whoever had a turn comes last.
+        // The network and the account that had a turn come last.
         let mut network = self.networks.remove(network)?;
         let mut lane = network.lanes.remove(lane)?;
         let id = lane.waiting.pop_front()?;
@@ -91,7 +91,7 @@ impl FairQueue {
         Some((id, origin))
     }
 
-    /// Takes out an attempt, if it waits.
+    /// Removes an attempt if it waits.
     pub(super) fn remove(&mut self, id: u64) {
         for network in &mut self.networks {
             for lane in &mut network.lanes {
@@ -105,7 +105,7 @@ impl FairQueue {
         self.networks.retain(|network| !network.lanes.is_empty());
     }
 
-    /// The origins of those that wait, and how many they are.
+    /// Returns the origins that wait, each with the number of its attempts.
     pub(super) fn origins(&self) -> impl Iterator<Item = (&Origin, usize)> {
         let lanes = self.networks.iter().flat_map(|network| &network.lanes);
         lanes.map(|lane| (&lane.origin, lane.waiting.len()))
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(flood[OF_ONE_LANE - 1].1, None);
         assert_eq!(flood[OF_ONE_LANE].1, Some(flood[0].0));
         assert_eq!(flood[OF_ONE_LANE + 1].1, Some(flood[1].0));
-        // Many accounts from one network, until there are too many in all.
+        // Many accounts from one network, until the queue is full.
         let mut evicted = Vec::new();
         for account in 0..2 * IN_ALL {
             evicted.extend(queue.push(&from(&(account / 3).to_string(), 3)).1);

@@ -1,4 +1,4 @@
-//! Who is signed in.
+//! Sessions of signed-in users.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -7,21 +7,21 @@ use super::password::{is_same, random};
 use super::users::{User, Users};
 use super::{Person, SignedIn};
 
-/// A session ends when it was not used for so long.
+/// Maximum time without use of a session.
 const IDLE: Duration = Duration::from_secs(12 * 3600);
-/// A session ends, however much it is used.
+/// Maximum lifetime of a session.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
-/// How many sessions there are at most; of more, that which was used the longest ago ends.
+/// Maximum number of sessions; beyond it the least recently used one ends.
 const MOST: usize = 10_000;
 
-/// The sessions, by what their cookies hold.
+/// Sessions by the value of their cookie.
 #[derive(Debug, Default)]
 pub(super) struct Sessions(HashMap<String, Session>);
 
 #[derive(Clone, Debug)]
 struct Session {
     name: String,
-    /// The hash of the password that they signed in with: with another one the session is over.
+    /// Password hash at sign-in: the session ends if the hash changes.
     password: String,
     csrf: String,
     begun: Instant,
@@ -35,7 +35,7 @@ impl Session {
 }
 
 impl Sessions {
-    /// Begins one; what its cookie holds. `None` where there is no randomness.
+    /// Begins a session, and returns the value of its cookie. `None` if there is no randomness.
     pub(super) fn begin(&mut self, user: &User, now: Instant) -> Option<String> {
         self.0.retain(|_, session| !session.is_over(now));
         if self.0.len() >= MOST
@@ -50,7 +50,7 @@ impl Sessions {
         Some(id)
     }
 
-    /// Whose it is, by the users as they are now.
+    /// Returns the user of a session, if it is still valid with the current users.
     pub(super) fn find(&mut self, id: &str, users: &Users, now: Instant) -> Option<SignedIn> {
         let session = self.0.get_mut(id)?;
         let user = users

@@ -1,4 +1,4 @@
-//! Turns at checking a password: so many at a time, in the order of the fair queue.
+//! Turns for password checks: a limited number at a time, in the order of the fair queue.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,11 +11,11 @@ use tokio::time::Instant;
 use super::attempts::{Attempts, Origin};
 use super::queue::FairQueue;
 
-/// Hands out turns; clones share them.
+/// Distributor of turns; clones share the state.
 #[derive(Clone, Debug)]
 pub(super) struct Turns(Arc<Mutex<State>>);
 
-/// A turn: as long as it is held, a password may be checked.
+/// Permission to check one password, for as long as it is held.
 #[derive(Debug)]
 pub(super) struct Turn(Turns);
 
@@ -24,13 +24,13 @@ struct State {
     attempts: Attempts,
     queue: FairQueue,
     waiting: HashMap<u64, oneshot::Sender<Turn>>,
-    /// Turns that nobody holds.
+    /// Number of turns that nobody holds.
     free: usize,
-    /// When somebody looks again whether an attempt is due.
+    /// Time of the next scheduled check for a due attempt.
     alarm: Option<Instant>,
 }
 
-/// Takes an attempt out of the queue when its client has gone.
+/// Guard that removes an attempt from the queue when its client has gone.
 struct Waiting {
     turns: Turns,
     id: u64,
@@ -52,7 +52,7 @@ impl Drop for Turn {
 }
 
 impl Turns {
-    /// So many at a time.
+    /// Creates this number of turns.
     pub(super) fn new(at_a_time: usize) -> Self {
         let state = State {
             attempts: Attempts::default(),
@@ -64,7 +64,7 @@ impl Turns {
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// Waits for a turn. `None`: too many wait, and this one is of those of which there are the most.
+    /// Waits for a turn. `None` if too many attempts wait and this one was evicted.
     pub(super) async fn take(&self, origin: &Origin) -> Option<Turn> {
         let (sender, turn) = oneshot::channel();
         let waiting = {
@@ -96,10 +96,10 @@ impl Turns {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives free turns to those who are next.
+    /// Gives free turns to the next attempts.
     fn hand_out(&self) {
         let now = Instant::now();
-        // Handed over without the lock: one whose client has gone comes back at once.
+        // Sent without the lock: the turn of a client that has gone is returned at once.
         while let Some((sender, turn)) = self.next(now) {
             drop(sender.send(turn));
         }
@@ -123,7 +123,7 @@ impl Turns {
         None
     }
 
-    /// Has somebody look again when the next attempt is due, if a turn is free.
+    /// Schedules a check for the time when the next attempt is due, if a turn is free.
     fn set_alarm(&self, now: Instant) {
         let mut guard = self.state();
         let state = &mut *guard;
@@ -133,7 +133,7 @@ impl Turns {
         let due = |(origin, waiting)| state.attempts.due(origin, waiting).map_or(now, Instant::from_std);
         let due = state.queue.origins().map(due).min();
         let Some(due) = due.filter(|due| state.alarm.is_none_or(|alarm| *due < alarm)) else { return };
-        // Without a runtime nobody waits any more.
+        // Without a runtime no attempt waits any more.
         let Ok(runtime) = Handle::try_current() else { return };
         state.alarm = Some(due);
         let turns = self.clone();
@@ -165,7 +165,7 @@ mod tests {
         let mut second = Box::pin(turns.take(&ann));
         let mut third = Box::pin(turns.take(&bob));
         assert!((&mut second).now_or_never().is_none() && (&mut third).now_or_never().is_none());
-        // Whoever has gone is passed over.
+        // A client that has gone is skipped.
         drop(second);
         drop(first);
         let third = third.await.unwrap();
@@ -181,7 +181,7 @@ mod tests {
         for _ in 0..10 {
             drop(turns.take(&from("ann")).await.unwrap());
         }
-        // The next one on that account is woken when it is due.
+        // The next attempt on that account is woken when it is due.
         let (ann, bob) = (from("ann"), from("bob"));
         let waiting = turns.take(&ann);
         assert!(turns.take(&bob).now_or_never().flatten().is_some(), "another account is due at once");

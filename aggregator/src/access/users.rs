@@ -1,4 +1,4 @@
-//! The file of users and tokens.
+//! File of users and tokens.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -13,13 +13,13 @@ use serde::Deserialize;
 use super::Person;
 use super::password::{digest, is_same, problem};
 
-/// What somebody may do.
+/// Role of a user or token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
-    /// To look.
+    /// May view.
     Viewer,
-    /// To start and stop, too.
+    /// May view, start and stop.
     Operator,
 }
 
@@ -32,32 +32,32 @@ impl From<Role> for CallerKind {
     }
 }
 
-/// Who is known.
+/// Content of the users file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Users {
-    /// One looks without signing in.
+    /// True if viewing needs no sign-in.
     pub(super) is_viewing_open: bool,
     pub(super) users: Vec<User>,
     pub(super) tokens: Vec<Token>,
 }
 
-/// A person.
+/// User, a person.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct User {
     pub(super) name: String,
     pub(super) role: Role,
-    /// A hash of argon2id in PHC form.
+    /// Argon2id hash in PHC format.
     pub(super) password: String,
 }
 
-/// A script.
+/// Token of a script.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Token {
     pub(super) name: String,
     pub(super) role: Role,
-    /// Of the token itself, in hexadecimal.
+    /// SHA-256 of the token, in hexadecimal.
     pub(super) sha256: String,
 }
 
@@ -81,10 +81,10 @@ struct Content {
 }
 
 impl Users {
-    /// Those of the file `path`.
+    /// Loads and validates the file `path`.
     ///
     /// # Errors
-    /// Every problem, one a line.
+    /// Returns every problem, one a line.
     pub(super) fn load(path: &Path) -> Result<Self, String> {
         let told = |problem: &dyn std::fmt::Display| format!("{}: {problem}", path.display());
         let mut file = File::open(path).map_err(|error| told(&error))?;
@@ -153,7 +153,7 @@ impl Users {
         }
     }
 
-    /// Who has this token.
+    /// Returns the owner of this token.
     pub(super) fn of_token(&self, token: &str) -> Option<Person> {
         let digest = digest(token);
         let found = self.tokens.iter().find(|known| is_same(&known.sha256.to_lowercase(), &digest))?;
