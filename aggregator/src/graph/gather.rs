@@ -1,4 +1,4 @@
-//! What is drawn of an environment: its components by place, and what needs what.
+//! Content of an environment's drawing: its components by place, and their dependencies.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -9,15 +9,16 @@ use rta_shared::overview::{Counts, EnvironmentOverview, Health, InstanceId, Loca
 use super::lanes::{Lanes, lanes};
 use super::{Edge, Graph, Lane, Node, Place};
 
-/// As many nodes are drawn. What is drawn by itself always is; a configuration can name more components than this
-/// for hosts that are drawn together.
+/// Maximum number of nodes. Hosts that are drawn individually are always included; a configuration can name
+/// more components than this for grouped hosts.
 const MOST_NODES: usize = 600;
 
-/// As many edges are drawn: more are one dark patch.
+/// Maximum number of edges: more form one dark patch.
 pub(super) const MOST_EDGES: usize = 1500;
 
-/// What is drawn of `environment` of `overview`, where `needs` says what needs what. The two may be of different
-/// configurations while one replaces the other: what only `needs` knows is not drawn.
+/// Collects the nodes and edges of `environment` of `overview`; `needs` has the dependencies. The two may
+/// belong to different configurations while one replaces the other: instances that only `needs` has are not
+/// drawn.
 pub(crate) fn gather(
     needs: &DependencyGraph,
     overview: &Overview,
@@ -42,7 +43,7 @@ pub(crate) fn gather(
         nodes: HashMap::new(),
     };
     let mut hosts: Vec<_> = of.into_iter().zip(&environment.hosts).collect();
-    // What is drawn by itself comes first, and so is never left out.
+    // Hosts that are drawn individually come first, and so are never left out.
     hosts.sort_by_key(|(lane, _)| *lane);
     for (lane, host) in hosts {
         for instance in &host.instances {
@@ -55,21 +56,21 @@ pub(crate) fn gather(
 
 struct Gathering<'g> {
     needs: &'g DependencyGraph,
-    /// What is seen at each position of `needs`.
+    /// Overview entry for each position of `needs`.
     located: Vec<Option<Located<'g>>>,
-    /// The health of what explains that it is not up: another's, or its own.
+    /// Health of the root cause of an instance that is not up: another instance's, or its own.
     roots: Vec<Option<Health>>,
-    /// The lane of each host of the environment.
+    /// Lane of each host of the environment.
     lanes: HashMap<&'g Name, usize>,
-    /// Everything that explains another's bad health.
+    /// Root causes of other instances.
     causes: HashSet<&'g InstanceId>,
     graph: Graph,
-    /// The node of a component in a lane.
+    /// Node of each component in a lane.
     nodes: HashMap<(usize, &'g Name), usize>,
 }
 
 impl<'g> Gathering<'g> {
-    /// Puts an instance on its node.
+    /// Adds an instance to its node.
     fn add(&mut self, lane: usize, located: Located<'g>) {
         let instance = located.instance;
         let counts: Counts = [instance.health].into_iter().collect();
@@ -98,7 +99,7 @@ impl<'g> Gathering<'g> {
         });
     }
 
-    /// Adds the edges, and what is needed of other environments.
+    /// Adds the edges, and the prerequisites in other environments.
     fn connect(&mut self, environment: &Name) {
         let mut places: Vec<Option<usize>> =
             (0..self.needs.len()).map(|at| self.place(self.needs.id(at))).collect();
@@ -139,13 +140,13 @@ impl<'g> Gathering<'g> {
         self.graph.edges = kept;
     }
 
-    /// The node of an instance of the environment.
+    /// Returns the node of an instance of the environment.
     fn place(&self, id: &'g InstanceId) -> Option<usize> {
         let lane = self.lanes.get(&id.host)?;
         self.nodes.get(&(*lane, &id.component)).copied()
     }
 
-    /// A node for an instance of another environment, in a lane of its own host.
+    /// Adds a node for an instance of another environment, in a lane of its own host.
     fn add_outside(&mut self, at: usize) -> Option<usize> {
         let located = self.located[at]?;
         let place = Place::Host {
@@ -164,7 +165,7 @@ impl<'g> Gathering<'g> {
         self.nodes.get(&(lane, &located.instance.component)).copied()
     }
 
-    /// What is needed is not known to be up, and that is why what needs it is not.
+    /// Returns true if no provider is known to be up, and another instance explains why this one is not up.
     fn is_unmet(&self, at: usize, requirement: &Requirement) -> bool {
         let instance = |at: usize| self.located[at].map(|located| located.instance);
         let is_up = |at: &usize| instance(*at).is_some_and(|instance| instance.health == Health::Up);

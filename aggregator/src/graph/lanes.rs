@@ -1,4 +1,4 @@
-//! Which hosts are drawn each by itself, and which together.
+//! Assignment of hosts to lanes: which are drawn individually, and which are grouped.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -8,18 +8,18 @@ use rta_shared::overview::{Counts, EnvironmentOverview, Health, HostOverview};
 
 use super::{Lane, Place};
 
-/// As many instances are drawn one by one. An eye that looks for one among more of them uses the list.
+/// Maximum number of instances drawn individually. To find one among more of them, people use the list.
 pub(super) const MOST_ALONE: usize = 300;
 
-/// The lanes of an environment.
+/// Lanes of an environment.
 pub(super) struct Lanes {
     pub(super) lanes: Vec<Lane>,
-    /// The lane of each host.
+    /// Lane of each host.
     pub(super) of: Vec<usize>,
 }
 
-/// Every host by itself where there are not too many instances. Otherwise only those that are not up, root causes
-/// before what they break, as far as there is room; all others with those of the same role.
+/// Draws each host individually if there are not too many instances. Otherwise only hosts that are not up,
+/// root causes before the hosts that they affect, as far as there is room; all others are grouped by role.
 pub(super) fn lanes(environment: &EnvironmentOverview) -> Lanes {
     let alone = alone(environment);
     let mut lanes: Vec<Lane> = Vec::new();
@@ -54,7 +54,7 @@ fn counts<'o>(hosts: impl IntoIterator<Item = &'o HostOverview>) -> Counts {
     hosts.into_iter().flat_map(|host| &host.instances).map(|instance| instance.health).collect()
 }
 
-/// Whether each host is drawn by itself.
+/// Returns, for each host, true if it is drawn individually.
 fn alone(environment: &EnvironmentOverview) -> Vec<bool> {
     if environment.counts().total() <= MOST_ALONE {
         return vec![true; environment.hosts.len()];

@@ -1,8 +1,8 @@
-//! Where a graph is drawn: hosts as lanes one below the other, what is needed left of what needs it.
+//! Layout of a graph: hosts as lanes one below the other, prerequisites left of their dependents.
 //!
-//! Columns go through all lanes, so that the gaps between them are free of boxes from top to bottom and an edge can
-//! go from any lane to any other without crossing a box. The layout crates on offer have no such lanes: a port of
-//! dagre draws twenty hosts as a strip of 18,000 by 240 pixels.
+//! Columns go through all lanes, so that the gaps between them are free of boxes from top to bottom and an
+//! edge can go from any lane to any other without crossing a box. The available layout crates have no such
+//! lanes: a port of dagre draws twenty hosts as a strip of 18,000 by 240 pixels.
 
 use std::collections::BTreeSet;
 
@@ -11,27 +11,27 @@ use petgraph::graph::DiGraph;
 
 use super::{Edge, Graph};
 
-/// A node's box.
+/// Width of a node's box.
 pub(crate) const WIDTH: i32 = 236;
-/// A node's box.
+/// Height of a node's box.
 pub(crate) const HEIGHT: i32 = 42;
-/// Between two columns: room for the curves of a lane, beside the trunks.
+/// Distance between two columns: room for the curves within a lane, beside the trunks.
 const GUTTER: i32 = 92;
-/// From a column to the first trunk right of it.
+/// Distance from a column to the first trunk right of it.
 const BEFORE_TRUNKS: i32 = 26;
-/// From one trunk to the next, where there are few.
+/// Distance between two trunks if there are few.
 const TRUNK_GAP: i32 = 7;
-/// From a box's lower edge to where edges leave it for other lanes.
+/// Distance from a box's lower edge to the point where edges to other lanes leave it.
 const OFF_MIDDLE: i32 = 10;
-/// The most that all trunks right of a column take together.
+/// Maximum width of all trunks right of a column.
 const TRUNKS: i32 = 140;
-/// Between two boxes of a column.
+/// Distance between two boxes of a column.
 const ROW_GAP: i32 = 14;
-/// From a lane's upper edge to its first box: its heading is there.
+/// Distance from a lane's upper edge to its first box: room for its heading.
 const HEAD: i32 = 40;
 const PADDING: i32 = 16;
 const LANE_GAP: i32 = 14;
-/// So many columns are used for what has no edges, where there are not as many layers.
+/// Minimum number of columns for nodes without edges, even if there are fewer layers.
 const LEAST_COLUMNS: usize = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,26 +40,27 @@ pub(crate) struct Point {
     pub(crate) y: i32,
 }
 
-/// A lane's extent from top to bottom; it is as wide as the drawing.
+/// Vertical extent of a lane; it is as wide as the drawing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Band {
     pub(crate) y: i32,
     pub(crate) height: i32,
 }
 
-/// How an edge goes: from the left side of what needs to the right side of what is needed, through the gaps between
-/// the columns.
+/// Route of an edge: from the left side of the dependent to the right side of the prerequisite, through the
+/// gaps between the columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
     pub(crate) from: Point,
-    /// Where it goes straight past the boxes of other columns, through a gap between two rows.
+    /// Horizontal part past the boxes of other columns, through a gap between two rows.
     pub(crate) past: Option<(Point, Point)>,
-    /// Where it goes up or down to another lane. All edges to one node share it, so that they are seen as one.
+    /// Position of the vertical part to another lane. All edges to one node share it, so that they appear as
+    /// one.
     pub(crate) trunk: Option<i32>,
     pub(crate) to: Point,
 }
 
-/// Positions, of everything in the order of the graph.
+/// Positions of everything, in the order of the graph.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Layout {
     pub(crate) width: i32,
@@ -70,14 +71,14 @@ pub(crate) struct Layout {
     pub(crate) routes: Vec<Route>,
 }
 
-/// Where each node stands in its lane.
+/// Position of a node in its lane.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cell {
     column: usize,
     row: usize,
 }
 
-/// Lays `graph` out.
+/// Computes the layout of `graph`.
 pub(crate) fn layout(graph: &Graph) -> Layout {
     let cells = cells(graph);
     let columns = columns(graph, &cells);
@@ -113,15 +114,15 @@ pub(crate) fn layout(graph: &Graph) -> Layout {
     }
 }
 
-/// `count` times `each`. A drawing has a few hundred nodes.
+/// Returns `count` times `each`. A drawing has a few hundred nodes, so that the product fits.
 fn pixels(count: usize, each: i32) -> i32 {
     i32::try_from(count).unwrap_or(0) * each
 }
 
-/// A column, and the trunks right of it.
+/// Column, and the trunks right of it.
 struct Column {
     x: i32,
-    /// The nodes of it that are needed from other lanes.
+    /// Nodes of the column that are needed from other lanes.
     needed: Vec<usize>,
 }
 
@@ -130,12 +131,12 @@ impl Column {
         self.x + WIDTH
     }
 
-    /// How much room its trunks take.
+    /// Returns the width of its trunks.
     fn room(&self) -> i32 {
         pixels(self.needed.len(), TRUNK_GAP).min(TRUNKS)
     }
 
-    /// The trunk of one of its nodes.
+    /// Returns the trunk of one of its nodes.
     fn trunk(&self, node: usize) -> Option<i32> {
         let nth = self.needed.binary_search(&node).ok()?;
         Some(self.right() + BEFORE_TRUNKS + pixels(nth, self.room()) / pixels(self.needed.len(), 1))
@@ -169,7 +170,7 @@ fn route(graph: &Graph, edge: &Edge, cells: &[Cell], columns: &[Column], nodes: 
     let past = (last > first + 1)
         .then(|| (Point { x: columns[last - 1].right(), y }, Point { x: columns[first + 1].x, y }));
     let trunk = is_between_lanes(graph, edge).then(|| columns[first].trunk(edge.needed)).flatten();
-    // Lower than what stays in the lane, so that the two are not taken for one.
+    // Lower than edges within the lane, so that the two cannot be confused.
     let leaves_at = if trunk.is_some() { HEIGHT - OFF_MIDDLE } else { HEIGHT / 2 };
     Route {
         from: Point { x: needing.x, y: needing.y + leaves_at },
@@ -179,8 +180,8 @@ fn route(graph: &Graph, edge: &Edge, cells: &[Cell], columns: &[Column], nodes: 
     }
 }
 
-/// In a lane, a column holds the nodes of its layer beside what they need. What has no edges fills up the shortest
-/// columns.
+/// Assigns cells. Within a lane, a column holds the nodes of its layer, close to the rows of their
+/// prerequisites. Nodes without edges fill the shortest columns.
 fn cells(graph: &Graph) -> Vec<Cell> {
     let layers = layers(graph);
     let mut needs: Vec<Vec<usize>> = vec![Vec::new(); graph.nodes.len()];
@@ -226,13 +227,13 @@ fn cells(graph: &Graph) -> Vec<Cell> {
     cells
 }
 
-/// In hundredths of a row; of nothing, the top.
+/// Returns the mean in hundredths of a row; 0, the top, if there are no rows.
 fn mean_row(rows: impl Iterator<Item = usize>) -> usize {
     let (count, sum) = rows.fold((0, 0), |(count, sum), row| (count + 1, sum + row));
     (sum * 100).checked_div(count).unwrap_or(0)
 }
 
-/// How many steps there are at most from each node to one that needs nothing.
+/// Returns the length of the longest path from each node to a node without prerequisites.
 fn layers(graph: &Graph) -> Vec<usize> {
     let mut directed = DiGraph::<(), ()>::new();
     let nodes: Vec<_> = graph.nodes.iter().map(|_| directed.add_node(())).collect();
@@ -240,7 +241,7 @@ fn layers(graph: &Graph) -> Vec<usize> {
         directed.add_edge(nodes[edge.needed], nodes[edge.needing], ());
     }
     let mut layers = vec![0; graph.nodes.len()];
-    // A checked configuration has no cycle among components, so that there is none here.
+    // A validated configuration has no cycle among components, so that the graph has none.
     for node in toposort(&directed, None).unwrap_or_default() {
         for needing in directed.neighbors(node) {
             layers[needing.index()] = layers[needing.index()].max(layers[node.index()] + 1);

@@ -1,10 +1,10 @@
-//! The dependency graph of one environment as it is drawn: pure, from the configuration's graph and an overview.
+//! Drawing of the dependency graph of one environment. Pure, from the configuration's graph and an overview.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `lanes` | which hosts are drawn each by itself, and which together |
-//! | `gather` | what is drawn |
-//! | `layout` | where it is drawn |
+//! | `lanes` | assignment of hosts to lanes |
+//! | `gather` | nodes and edges |
+//! | `layout` | positions |
 
 mod gather;
 mod lanes;
@@ -16,32 +16,32 @@ use rta_shared::text::counted;
 
 pub(crate) use gather::gather;
 
-/// What is drawn of one environment. Nodes and lanes are told by their position.
+/// Content of the drawing of one environment. Nodes and lanes are identified by their position.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Graph {
     pub(crate) lanes: Vec<Lane>,
     pub(crate) nodes: Vec<Node>,
-    /// In the order of what needs, then of what is needed.
+    /// Edges ordered by dependent, then by prerequisite.
     pub(crate) edges: Vec<Edge>,
-    /// How many instances are on no node, since there would be too many.
+    /// Number of instances without a node, because there would be too many.
     pub(crate) undrawn_instances: usize,
-    /// How many edges are left out for the same reason; those that trouble takes are kept first.
+    /// Number of edges left out for the same reason; edges that carry trouble are kept first.
     pub(crate) undrawn_edges: usize,
 }
 
-/// What is drawn in one row across the drawing.
+/// Row across the drawing.
 #[derive(Clone, Debug)]
 pub(crate) struct Lane {
     pub(crate) place: Place,
     pub(crate) counts: Counts,
 }
 
-/// Where the nodes of a lane are.
+/// Place of the nodes of a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// On one host.
+    /// One host.
     Host { environment: Name, name: Name, role: Option<Name> },
-    /// On several hosts of the same role, which are drawn as one.
+    /// Several hosts of the same role, drawn as a group.
     Hosts { role: Option<Name>, count: usize },
 }
 
@@ -50,25 +50,25 @@ pub(crate) enum Place {
 pub(crate) struct Node {
     pub(crate) lane: usize,
     pub(crate) component: Name,
-    /// One instance, or as many as the lane has hosts that carry it.
+    /// Health of one instance, or of one for each host of the lane that carries it.
     pub(crate) counts: Counts,
-    /// Why it is not up; empty where it is, and for several instances.
+    /// Reason why it is not up; empty if it is up, and for several instances.
     pub(crate) reason: String,
-    /// It is in trouble of its own, and others are because of it.
+    /// True if it is the root cause of other instances' bad health.
     pub(crate) is_cause: bool,
     pub(crate) is_maintained: bool,
 }
 
-/// One node needs another.
+/// Dependency of one node on another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Edge {
     pub(crate) needing: usize,
     pub(crate) needed: usize,
-    /// What is needed is on another host.
+    /// True if the prerequisite is on another host.
     pub(crate) is_across: bool,
-    /// Any one of several will do.
+    /// True if any one of several providers suffices.
     pub(crate) is_choice: bool,
-    /// The health of the root cause from which trouble takes this way to what needs.
+    /// Health of the root cause whose effect reaches the dependent along this edge.
     pub(crate) trouble: Option<Health>,
 }
 
@@ -79,7 +79,7 @@ impl Node {
 }
 
 impl Place {
-    /// `c9t21193`, or `42 hosts of main-analytic`.
+    /// Formats as `c9t21193`, or `42 hosts of main-analytic`.
     pub(crate) fn spoken(&self) -> String {
         match self {
             Self::Host { name, .. } => name.to_string(),
@@ -94,7 +94,7 @@ impl Graph {
         &self.lanes[self.nodes[node].lane].place
     }
 
-    /// The instance that a node stands for; `None` where it stands for those of several hosts.
+    /// Returns the instance of a node; `None` if it stands for several hosts.
     pub(crate) fn id(&self, node: usize) -> Option<InstanceId> {
         match self.place(node) {
             Place::Host { environment, name, .. } => Some(InstanceId {
@@ -106,7 +106,7 @@ impl Graph {
         }
     }
 
-    /// How many hosts are not drawn each by itself.
+    /// Returns the number of hosts in groups.
     pub(crate) fn hosts_together(&self) -> usize {
         let count = |lane: &Lane| match lane.place {
             Place::Host { .. } => 0,
@@ -115,7 +115,7 @@ impl Graph {
         self.lanes.iter().map(count).sum()
     }
 
-    /// `kafka server on c9t21193`
+    /// Formats as `kafka server on c9t21193`.
     pub(crate) fn spoken(&self, node: usize) -> String {
         format!("{} on {}", self.nodes[node].component, self.place(node).spoken())
     }

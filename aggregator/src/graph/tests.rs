@@ -9,7 +9,7 @@ use rta_shared::report::State;
 use super::*;
 use crate::web::page::tests::{instance, sample};
 
-/// What needs what on the sample's platform.
+/// Returns the dependencies of the sample's platform.
 pub(crate) fn sample_needs() -> DependencyGraph {
     needs(
         r#"
@@ -39,7 +39,7 @@ fn needs(text: &str) -> DependencyGraph {
     DependencyGraph::new(&load_sources(&[source]).unwrap())
 }
 
-/// A platform of so many hosts, all up: two of three run what each third one stores and needs.
+/// Creates a platform of this many hosts, all up: two of three run what each third one stores and needs.
 pub(crate) fn platform(hosts: usize) -> (DependencyGraph, Overview) {
     let components = |role: &str| -> Vec<String> {
         (0..12)
@@ -81,11 +81,11 @@ pub(crate) fn platform(hosts: usize) -> (DependencyGraph, Overview) {
     (needs(&text), overview)
 }
 
-/// [`platform`] of 1000 hosts with 14 components each, made once since it takes a while.
+/// Caches [`platform`] of 1000 hosts with 14 components each, since it takes a while.
 pub(crate) static LARGE: LazyLock<(DependencyGraph, Overview)> = LazyLock::new(|| platform(1000));
 
-/// A platform of 150 hosts with long names, each with a bus, and an app that needs any bus. All are in trouble of
-/// their own, but for the last app.
+/// Creates a platform of 150 hosts with long names, each with a bus, and an app that needs any bus. All are
+/// in trouble of their own, except the last app.
 pub(crate) fn entangled() -> (DependencyGraph, Overview) {
     let long = |word: &str| format!("{word} {}", "x".repeat(200));
     let (bus, app) = (long("bus"), long("app"));
@@ -123,7 +123,7 @@ pub(crate) fn gathered(needs: &DependencyGraph, overview: &Overview) -> Graph {
     gather(needs, overview, &overview.environments[0])
 }
 
-/// `novelty detector on c2t08978 > kafka server on c9t21193`
+/// Formats as `novelty detector on c2t08978 > kafka server on c9t21193`.
 fn spoken(graph: &Graph, edge: &Edge) -> String {
     format!("{} > {}", graph.spoken(edge.needing), graph.spoken(edge.needed))
 }
@@ -190,7 +190,7 @@ fn trouble_takes_the_whole_way_and_no_other() {
     let troubled: Vec<_> =
         graph.edges.iter().filter(|edge| edge.trouble.is_some()).map(|edge| spoken(&graph, edge)).collect();
     assert_eq!(troubled, ["reader on a > bus on a", "report on a > reader on a"]);
-    // The other disk is up, and either will do.
+    // The other disk is up, and either suffices.
     let choices: Vec<_> =
         graph.edges.iter().filter(|edge| edge.is_choice).map(|edge| spoken(&graph, edge)).collect();
     assert_eq!(choices, ["report on a > disk on a", "report on a > disk on b"]);

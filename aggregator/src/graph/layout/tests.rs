@@ -45,7 +45,7 @@ fn boxes_are_apart_in_their_lanes_and_in_the_drawing() {
     }
 }
 
-/// No box is between two points of the same height, or of the same place from left to right.
+/// Returns true if no box lies between two points on the same horizontal or vertical line.
 fn is_free(nodes: &[Point], (one, other): (Point, Point)) -> bool {
     let (left, right) = (one.x.min(other.x), one.x.max(other.x));
     let (top, bottom) = (one.y.min(other.y), one.y.max(other.y));
