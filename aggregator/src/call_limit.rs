@@ -1,4 +1,4 @@
-//! How many gRPC calls are answered at the same time.
+//! Limit of concurrent gRPC calls.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,12 +13,13 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-/// In all.
+/// Maximum number in total.
 const CALLS: usize = 1024;
-/// From one address; whoever opens more leaves room for the others.
+/// Maximum number from one address, which leaves room for other addresses.
 const OF_ONE_ADDRESS: usize = 256;
 
-/// Answers so many calls at a time, and further ones with `RESOURCE_EXHAUSTED`. A call lasts until its stream ends.
+/// Answers a limited number of calls at a time, and further ones with `RESOURCE_EXHAUSTED`. A call lasts
+/// until its stream ends.
 #[derive(Clone, Debug)]
 pub(crate) struct CallLimit {
     places: Places<Origin>,
@@ -38,7 +39,7 @@ impl<S> Layer<S> for CallLimit {
     }
 }
 
-/// A service that is asked only while there is room.
+/// Service that is called only within the limit.
 #[derive(Clone, Debug)]
 pub(crate) struct Limited<S> {
     inner: S,
@@ -69,7 +70,7 @@ where
             return futures::future::ok(Status::resource_exhausted(said).into_http()).boxed();
         };
         let answered = self.inner.call(request).map_ok(|response| {
-            // The place is held until the last of the body is sent, or nobody waits for it any more.
+            // The permit is held until the body is sent completely or dropped.
             let held = move |frame| {
                 let _ = &place;
                 frame
@@ -90,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    /// A call from this address; it lasts while its answer is kept.
+    /// Makes a call from this address; it lasts as long as its answer is kept.
     async fn call(limit: &CallLimit, from: [u8; 4]) -> Response<Body> {
         let answered = service_fn(async |_: Request<()>| {
             Ok(Response::new(Body::new(Full::new(Bytes::from_static(b"told")))))

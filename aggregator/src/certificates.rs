@@ -1,4 +1,4 @@
-//! What is to be said of certificates that end soon.
+//! Warnings about certificates that expire soon.
 
 use std::path::{Path, PathBuf};
 
@@ -8,21 +8,22 @@ use rta_shared::overview::EnvironmentOverview;
 use rta_shared::tls::certificate::{Certificate, WARN_DAYS, end, is_ending};
 use rta_shared::tls::{Asking, Door};
 
-/// What is shown and believed by certificates.
+/// Certificates of the aggregator.
 #[derive(Debug)]
 pub(crate) struct Certificates {
-    /// Where others are let in: each shows one.
+    /// Servers of the aggregator; each has one.
     pub(crate) doors: Vec<Door>,
-    /// How agents are called; `None`: in clear.
+    /// Client configuration for agents; `None`: without TLS.
     pub(crate) agents: Option<Asking>,
-    /// The file of the CA.
+    /// File of the CA.
     pub(crate) ca: Option<PathBuf>,
 }
 
-/// What is to be said of the aggregator's own that end soon, or have, and of renewed ones that cannot be used.
+/// Returns the impairments for the aggregator's own certificates that expire soon or have expired, and for
+/// renewed ones that cannot be used.
 pub(crate) fn own(certificates: &Certificates, now: Timestamp) -> Vec<Impairment> {
     let shown = certificates.doors.iter().filter_map(Door::certificate);
-    // While one CA takes the place of another the file has both: the newer one counts.
+    // While one CA replaces another the file has both: the newer one counts.
     let ca = certificates.ca.as_deref().and_then(|file| {
         let ends = Certificate::read_all(file).ok()?.iter().map(|certificate| certificate.not_after).max()?;
         Some((file, ends))
@@ -37,13 +38,14 @@ pub(crate) fn own(certificates: &Certificates, now: Timestamp) -> Vec<Impairment
     let mut refused: Vec<String> =
         doors.chain(certificates.agents.as_ref().and_then(Asking::trouble)).collect();
     refused.sort_unstable();
-    // gRPC shows the same files to operators and to agents.
+    // The gRPC server and the agent client use the same files.
     refused.dedup();
     let refused = refused.into_iter().map(|message| Impairment::new(ImpairedPart::Certificate, message));
     refused.chain(ending).collect()
 }
 
-/// What is to be said of the agents' that end soon, or have: one sentence, since they are often made on one day.
+/// Returns the impairment for the agents' certificates that expire soon or have expired: one sentence, since
+/// they are often issued on one day.
 pub(crate) fn of_agents(environments: &[EnvironmentOverview], now: Timestamp) -> Option<Impairment> {
     let hosts = environments
         .iter()

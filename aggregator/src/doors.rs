@@ -1,24 +1,24 @@
-//! In clear or by TLS: who is let in, and who the aggregator says to the agents that it is.
+//! TLS configuration of the aggregator's servers and of its agent client.
 
 use std::path::PathBuf;
 
 use rta_shared::tls::{Asking, Door};
 
-/// How the aggregator is asked, and how it asks.
+/// TLS configuration of the aggregator.
 #[derive(Debug)]
 pub struct Doors {
-    /// How the page is asked for.
+    /// Server of the page.
     pub web: Door,
-    /// How the rta command asks.
+    /// Server of the rta command.
     pub grpc: Door,
-    /// The file of the CA, which is looked at for its end.
+    /// File of the CA, which is checked for expiry.
     pub ca: Option<PathBuf>,
-    /// How agents at https:// addresses are asked; `None`: they are not.
+    /// Client of agents at https:// addresses; `None`: they are not called.
     pub agents: Option<Asking>,
 }
 
 impl Doors {
-    /// Everything in clear.
+    /// Creates a configuration without TLS.
     pub fn clear() -> Self {
         Self { web: Door::clear(), grpc: Door::clear(), ca: None, agents: None }
     }

@@ -1,4 +1,4 @@
-//! Looking for certificates that end soon, so that somebody renews them before that.
+//! Periodic check for certificates that expire soon, so that somebody renews them in time.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use rta_shared::tls::certificate::EXPIRY_LOOK;
 use crate::certificates::{Certificates, own};
 use crate::hub::{Inbox, Message};
 
-/// Looks at them, at once and again and again, and tells the hub of what ends soon.
+/// Checks the certificates, at once and periodically, and reports impairments to the state actor.
 pub(crate) async fn follow(certificates: Certificates, inbox: Inbox) {
     let certificates = Arc::new(certificates);
     loop {
         let looked_at = Arc::clone(&certificates);
-        // Off the runtime: a disk may hang.
+        // Not on the runtime: a disk may hang.
         let impairments = run_blocking(move || own(&looked_at, Timestamp::now())).await;
         let message = Message::Impaired(ImpairedPart::Certificate, impairments);
         if inbox.send(message).await.is_err() {

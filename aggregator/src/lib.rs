@@ -1,34 +1,34 @@
-//! rta's aggregator: follows every agent, concludes what is up and why not, and renders it.
+//! rta's aggregator: follows every agent, evaluates what is up and why not, and renders it.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`access`] | who may look and who may act: users, tokens, sessions |
-//! | `agent_id`, `agent` | one host's agent, as it is asked and followed |
-//! | `knowledge` | what was heard of the hosts |
-//! | `clock` | how far hosts' clocks differ from the aggregator's |
-//! | `conclusion` | from reports to health: the rules |
+//! | [`access`] | authentication and authorization: users, tokens, sessions |
+//! | `agent_id`, `agent` | the client of one host's agent |
+//! | `knowledge` | the state of the hosts as reported |
+//! | `clock` | the skew of the hosts' clocks |
+//! | `conclusion` | evaluation: the rules from reports to health |
 //! | `local` | the same rules on one host alone, for `rta local` |
-//! | [`target`] | from a person's words to an instance |
-//! | `changes`, `chronicle` | what differs between two overviews, and what of it is recorded |
-//! | `since` | since when everything has been as it is |
-//! | `maintenance` | what is in maintenance |
-//! | `prerequisites` | what each agent is told of what its components need on other hosts |
-//! | `record` | what happened, and what has to outlive the aggregator, in SQLite |
-//! | `strip` | how each instance was over a length of time |
-//! | `usage_history` | what each instance used over the last hour |
+//! | [`target`] | resolution of a person's words to an instance |
+//! | `changes`, `chronicle` | differences between two overviews, and the events to record of them |
+//! | `since` | the time of the last health change of each instance |
+//! | `maintenance` | active maintenance |
+//! | `prerequisites` | the remote prerequisites that each agent needs to know |
+//! | `record` | the event store, and the state that survives a restart, in SQLite |
+//! | `strip` | timelines of instances |
+//! | `usage_history` | resource usage of instances over the last hour |
 //! | `fleet`, `followers` | the platform with its agents; the tasks that follow them |
-//! | `graph` | what needs what, as it is drawn |
-//! | `hub` | the one owner of what is known; publishes the overview |
-//! | `keeper` | the one owner of the configuration; reloads it |
-//! | `plan` | what is done for one wish, in which order, and what became of it |
-//! | [`operations`], `history` | what the page and the gRPC service can ask |
-//! | `detail` | all that is known of one instance |
-//! | [`logs`] | instances' logs, read through their agents |
-//! | `service`, `caller`, `call_limit` | the gRPC service, who may ask it what, and how much at once |
-//! | `doors` | in clear or by TLS: who is let in, and who it says to the agents that it is |
-//! | [`web`], `web_server` | the page, and what serves it |
-//! | [`open_files`] | how many files and connections may be open |
-//! | `certificates`, `expiry` | what is to be said of those that end soon; looking for them |
+//! | `graph` | the drawing of dependencies |
+//! | `hub` | the state actor; publishes the overview |
+//! | `keeper` | the configuration manager; reloads the configuration |
+//! | `plan` | planning and execution of actions |
+//! | [`operations`], `history` | the operations that the page and the gRPC service offer |
+//! | `detail` | details of one instance |
+//! | [`logs`] | logs of instances, read through their agents |
+//! | `service`, `caller`, `call_limit` | the gRPC service, its authorization and its limits |
+//! | `doors` | TLS configuration of the servers and the agent client |
+//! | [`web`], `web_server` | the page and its server |
+//! | [`open_files`] | the limit of open files and connections |
+//! | `certificates`, `expiry` | warnings about certificates that expire soon |
 //! | `serve` | both servers together |
 
 pub mod access;

@@ -1,4 +1,4 @@
-//! Health of one host alone, by the rules that the aggregator applies to all of them.
+//! Health of one host alone, by the same rules as for the whole platform.
 
 use jiff::Timestamp;
 use rta_shared::config::Platform;
@@ -11,8 +11,8 @@ use crate::clock::Receipt;
 use crate::conclusion::conclude;
 use crate::knowledge::{HostKnowledge, News};
 
-/// Returns the overview of the host that `report` is of, at the moment `now`: what it needs on the host itself is
-/// judged, and what it needs on other hosts is unknown, since nothing of them is in the report. Empty where the platform
+/// Returns the overview of the host of `report` at the moment `now`. Prerequisites on the host itself are
+/// evaluated; those on other hosts are unknown, since the report does not contain them. Empty if the platform
 /// does not have the host.
 pub fn evaluate_host(platform: &Platform, report: Report, now: Timestamp) -> Overview {
     let host = report.host.clone();

@@ -1,4 +1,4 @@
-//! Instances' logs, read through their hosts' agents.
+//! Logs of instances, read through their hosts' agents.
 
 use futures::{Stream, StreamExt as _};
 use rta_shared::overview::InstanceId;
@@ -6,21 +6,22 @@ use rta_shared::overview::InstanceId;
 use crate::operations::Operations;
 use crate::target::{OperationError, Target, resolve};
 
-/// Some lines of a log, and what is to be known of them.
+/// Part of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogPiece {
-    /// Whole lines, without their ends, as they were written.
+    /// Whole lines, without line ends, as they were written.
     pub lines: Vec<String>,
-    /// What the reader should know, as a sentence; empty mostly.
+    /// Note for the reader, as a sentence; usually empty.
     pub notice: String,
 }
 
 impl Operations {
-    /// The last `lines` of an instance's log, then with `follow` what is written, until the stream is dropped.
+    /// Returns the last `lines` of an instance's log, and with `follow` the lines written later, until the
+    /// stream is dropped.
     ///
     /// # Errors
-    /// An unknown or ambiguous target, an agent that does not answer, and the agent's own refusals; in the
-    /// stream: an agent that is lost, a log that cannot be read any more.
+    /// Returns an error if the target is unknown or ambiguous, or if the agent refuses or does not answer.
+    /// The stream yields an error if the agent is lost or the log cannot be read any more.
     pub async fn read_log(
         &self,
         target: &Target,

@@ -103,10 +103,10 @@ fn keep(text: &str) -> Result<SignedDuration, String> {
     }
 }
 
-/// What is wrong with how the aggregator was called or configured: exit code 2.
+/// Exit code for wrong arguments or a broken configuration.
 const WRONG: u8 = 2;
 
-/// How long a read that is under way at the end is waited for.
+/// Time limit for a read that is in progress at the end.
 const LAST_READ: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
@@ -126,7 +126,7 @@ fn main() -> ExitCode {
     };
     let outcome = tokio::runtime::Runtime::new().context("no runtime").and_then(|runtime| {
         let outcome = runtime.block_on(run(&arguments, prepared, shutdown));
-        // A read of a disk that hangs must not hold up the end.
+        // A read of a hanging disk must not delay the end.
         runtime.shutdown_timeout(LAST_READ);
         outcome
     });
@@ -142,19 +142,19 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says why the program ends.
+/// Writes the reason why the program ends.
 fn complain(message: &str) {
     logging::write_last_message("rta-aggregator", message);
 }
 
-/// Ends the process, whose orderly end hangs.
+/// Ends the process when its orderly shutdown hangs.
 #[expect(clippy::exit, reason = "what hangs cannot be returned from")]
 fn end_now() {
     complain(&format!("its orderly end took longer than {} s and is cut short", LONGEST_END.as_secs()));
     std::process::exit(1);
 }
 
-/// What is known before anything is served.
+/// Configuration that is complete before anything is served.
 struct Prepared {
     platform: Platform,
     doors: Doors,
@@ -181,7 +181,7 @@ fn prepare(arguments: &Arguments) -> Result<Prepared, String> {
     let platform = load_folder(&arguments.config).map_err(|error| error.to_string())?;
     let access = match &arguments.users {
         Some(path) => Access::users(path, arguments.read_only)?,
-        // Whoever reaches it, any user of this host, would act unnamed.
+        // Every client, which may be any user of this host, would act without a name.
         None => Access::open(arguments.read_only || !arguments.insecure),
     };
     Ok(Prepared { platform, doors: doors(arguments)?, access })
@@ -231,7 +231,7 @@ async fn run(arguments: &Arguments, prepared: Prepared, shutdown: CancellationTo
              its own with --data, or start it with --read-only"
         );
     }
-    // Before anybody is told that it listens: from then on it may be signalled.
+    // Before readiness is announced, since a signal may follow at once.
     let asked = signal(SignalKind::hangup())?;
     tracing::info!(
         web = %web.local_addr()?,

@@ -1,4 +1,4 @@
-//! The aggregator's two servers: the page, and gRPC.
+//! Both servers of the aggregator: the page, and gRPC.
 
 use std::time::Duration;
 
@@ -27,30 +27,31 @@ use crate::service::Service;
 use crate::web::{HostPolicy, Network, router};
 use crate::web_server;
 
-/// What is still being answered at shutdown has this long to end.
+/// Time limit for open answers at shutdown.
 const GRACE: Duration = Duration::from_secs(2);
 /// HTTP/2 pings end the connections of clients that vanished.
 const PING: Duration = Duration::from_secs(20);
-/// Connections of commands and scripts. Who answers no ping is silent.
+/// Limits for connections of commands and scripts. A client that answers no ping counts as silent.
 pub(crate) const BOUNDS: Bounds =
     Bounds { connections: 1024, of_one_address: 256, silence: Some(PING.saturating_mul(3)) };
 
-/// Whom the page answers.
+/// Configuration of the page's server.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// Who may look and who may act; by gRPC, whose tokens are known.
+    /// Users and their rights; for gRPC, the known tokens.
     pub access: Access,
-    /// The host names under which it is asked for; none: those of loopback, and beyond it any.
+    /// Host names that are answered; empty: those of loopback, and on other addresses any.
     pub names: Vec<String>,
-    /// Whose word is taken for where a request comes from.
+    /// Proxies that are trusted for the origin of a request.
     pub proxies: Vec<Network>,
 }
 
-/// Follows every agent of the platform of `configuration` and serves the page on `web` and gRPC on `grpc`, until
-/// `shutdown`; what happens goes into `record`. Both are served, and the agents asked, as `doors` say, and answered as `page` says.
+/// Follows every agent of the platform of `configuration` and serves the page on `web` and gRPC on `grpc`,
+/// until `shutdown`. Events are stored in `record`. `doors` configures TLS of the servers and the agent
+/// client, and `page` the access to the page.
 ///
 /// # Errors
-/// A server that fails.
+/// Returns an error if a server fails.
 pub async fn serve(
     configuration: Configuration,
     record: Record,
@@ -63,7 +64,7 @@ pub async fn serve(
     let hosts =
         HostPolicy::for_listener(web.local_addr().context("the web listener has no address")?, &page.names);
     let access = page.access;
-    // Whatever ends one server ends the other, and the followers.
+    // The end of one server ends the other, and the agent tasks.
     let all_end_together = shutdown.clone().drop_guard();
     record.note_beginning();
     let (tasks, impairments) = (OwnedTasks::new(shutdown.clone()), ImpairmentList::default());

@@ -1,4 +1,4 @@
-//! The gRPC service of the aggregator.
+//! gRPC service of the aggregator.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,18 +19,18 @@ use crate::operations::Operations;
 use crate::plan::account::Account;
 use crate::target::{OperationError, Target};
 
-/// [`Operations`] as `proto/rta/v1/aggregator.proto` offers them.
+/// [`Operations`] with the interface of `proto/rta/v1/aggregator.proto`.
 pub(crate) struct Service {
     pub(crate) operations: Operations,
     /// Ends the streams.
     pub(crate) shutdown: CancellationToken,
 }
 
-/// What a streaming call answers with.
+/// Answer of a streaming call.
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Service {
-    /// Begins a plan, and streams what is told of it.
+    /// Begins a plan, and streams its events.
     async fn control<R, T>(
         &self,
         kind: ActionKind,
@@ -47,7 +47,7 @@ impl Service {
         Ok(Response::new(self.told(account, message)))
     }
 
-    /// A plan from its beginning to its end.
+    /// Streams a plan's events from its beginning to its end.
     fn told<T>(
         &self,
         account: Arc<Account>,

@@ -1,4 +1,4 @@
-//! The page's server: HTTP/1.1, by which nobody holds a connection for long without asking for something.
+//! Server of the page: HTTP/1.1 with limits on idle connections.
 
 use std::time::Duration;
 
@@ -19,16 +19,17 @@ use tower::ServiceExt as _;
 
 use crate::web::Secured;
 
-/// A request's head must be there so soon, from the connection's beginning or the last answer's end: later than a
-/// proxy gives up a connection that nobody uses (nginx: 60 s), or what it sends just then would be lost.
+/// Time limit for the head of a request, from the start of the connection or the end of the last answer. It
+/// is longer than a proxy keeps an unused connection (nginx: 60 s), or a request that is sent just then would
+/// be lost.
 const HEAD: Duration = Duration::from_secs(75);
-/// No request's head is anywhere near as large, in bytes.
+/// Maximum size of a request's head, in bytes; real ones are far smaller.
 const LARGEST_HEAD: usize = 64 * 1024;
-/// All live pages, and as many who ask for something at the same time as anybody will. Behind a proxy nearly all are
-/// of one address; it leaves some for whoever looks why.
+/// Limits of connections: all live pages, and more concurrent requests than are expected. Behind a proxy
+/// nearly all come from one address; the limit for one address leaves some for a direct diagnosis.
 pub(crate) const BOUNDS: Bounds = Bounds { connections: 4096, of_one_address: 3584, silence: None };
 
-/// Serves `pages` to whoever comes by `door`, until `shutdown`; then what is being answered is ended.
+/// Serves `pages` on `door` until `shutdown`, then ends the open answers.
 pub(crate) async fn serve(listener: TcpListener, door: Door, pages: Router, shutdown: CancellationToken) {
     let mut links = door.links(listener, BOUNDS);
     let mut http = http1::Builder::new();
@@ -50,7 +51,7 @@ pub(crate) async fn serve(listener: TcpListener, door: Door, pages: Router, shut
         let (pages, from) = (pages.clone(), ConnectInfo(link.peer().address));
         let secured = Secured(link.peer().secured);
         let answer = service_fn(move |mut request: Request<Incoming>| {
-            // Whoever presses a button is recorded with their address.
+            // Actions are recorded with the client's address.
             request.extensions_mut().insert(from);
             request.extensions_mut().insert(secured);
             pages.clone().oneshot(request.map(Body::new))

@@ -1,4 +1,4 @@
-//! Asking an agent: to look, to act, to read its configuration anew.
+//! Requests to an agent: scans, actions, reloads of its configuration.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use super::Agent;
 use crate::clock::Receipt;
 use crate::target::OperationError;
 
-/// How long one fresh scan may take.
+/// Time limit for a fresh scan.
 const SCAN: Duration = Duration::from_secs(4);
-/// How long an agent may take to read its configuration anew.
+/// Time limit for an agent's reload of its configuration.
 const RELOAD: Duration = Duration::from_secs(10);
 
 impl Agent {
-    /// A fresh scan's report and its receipt, or a sentence that says why there is none.
+    /// Requests a fresh scan. Returns its report and receipt, or a sentence that says why there is none.
     pub(crate) async fn report(&self) -> Result<(Report, Receipt), String> {
         let mut client = self.client.clone();
         match tokio::time::timeout(SCAN, client.get_report(v1::GetReportRequest {})).await {
@@ -40,11 +40,11 @@ impl Agent {
         }
     }
 
-    /// Starts, stops or restarts a component of this host, waiting no longer than `patience`, and tells `tell`
-    /// how far that is. `target` is what it was planned for.
+    /// Starts, stops or restarts a component of this host, waits no longer than `patience`, and passes
+    /// progress to `tell`. `target` is the host, boot and configuration that the action was planned for.
     ///
     /// # Errors
-    /// The agent's own refusals, an agent that does not answer, and one that is another host's.
+    /// Returns an error if the agent refuses, does not answer, or belongs to another host.
     pub(crate) async fn control(
         &self,
         kind: ActionKind,
@@ -54,7 +54,8 @@ impl Agent {
         patience: Duration,
         tell: impl Fn(Progress),
     ) -> Result<Done, OperationError> {
-        // What was planned counts, not what has answered since; but another host's agent gets no request at all.
+        // The target at planning time is sent, not the latest known one; but another host's agent gets no
+        // request at all.
         self.target()?;
         let (component, by) = (component.as_str().to_owned(), Some(by.into()));
         let target = Some(target);
@@ -87,7 +88,7 @@ impl Agent {
         })
     }
 
-    /// Listens to an action until its end.
+    /// Receives the events of an action until its end.
     async fn heard<T>(
         &self,
         opened: Result<Response<Streaming<T>>, Status>,
@@ -113,10 +114,10 @@ impl Agent {
         Err(OperationError::new(Code::Unavailable, message))
     }
 
-    /// The processes that come nearest to a component's criteria.
+    /// Returns the processes that come nearest to a component's criteria.
     ///
     /// # Errors
-    /// The agent's own refusals, and an agent that does not answer.
+    /// Returns an error if the agent refuses or does not answer.
     pub(crate) async fn explain(&self, component: &Name) -> Result<Vec<ExplainedPart>, OperationError> {
         let mut client = self.client.clone();
         let (component, target) = (component.as_str().to_owned(), Some(self.target()?));
@@ -131,7 +132,7 @@ impl Agent {
         })
     }
 
-    /// What a look at the host's processes comes to.
+    /// Awaits a call that reads the host's processes, with the time limit of a scan.
     async fn looked<T>(
         &self,
         call: impl Future<Output = Result<Response<T>, Status>>,
@@ -146,10 +147,10 @@ impl Agent {
         }
     }
 
-    /// The processes that match a component, with their command lines.
+    /// Returns the processes that match a component, with their command lines.
     ///
     /// # Errors
-    /// The agent's own refusals, and an agent that does not answer.
+    /// Returns an error if the agent refuses or does not answer.
     pub(crate) async fn inspect(&self, component: &Name) -> Result<Vec<InspectedProcess>, OperationError> {
         let mut client = self.client.clone();
         let (component, target) = (component.as_str().to_owned(), Some(self.target()?));
@@ -158,10 +159,10 @@ impl Agent {
         Ok(processes.into_iter().map(Into::into).collect())
     }
 
-    /// The last `lines` of a component's log, then with `follow` what is written.
+    /// Returns the last `lines` of a component's log, and with `follow` the lines written later.
     ///
     /// # Errors
-    /// The agent's own refusals, and an agent that does not answer.
+    /// Returns an error if the agent refuses or does not answer.
     pub(crate) async fn read_log(
         &self,
         component: &Name,
@@ -181,12 +182,12 @@ impl Agent {
         }
     }
 
-    /// A failed call as an error of the operation.
+    /// Converts a failed call to an error of the operation.
     pub(crate) fn told(&self, status: &Status) -> OperationError {
         OperationError::new(status.code(), self.sentence(status))
     }
 
-    /// Has the agent read its own configuration anew.
+    /// Requests that the agent reloads its own configuration.
     pub(crate) async fn reload_config(&self) -> Reload {
         let mut client = self.client.clone();
         let refused = |error: String| Reload { error: Some(error), ..Reload::default() };
@@ -207,7 +208,7 @@ impl Agent {
                     "the agent at {} is of a version that cannot reload; restart rta-agent on {}",
                     self.address, self.host
                 ),
-                // Every problem has its line.
+                // The message has a line for each problem.
                 (Code::FailedPrecondition, problems) => printable_lines(problems),
                 _ => self.sentence(&status),
             }),
@@ -231,7 +232,8 @@ mod tests {
 
     use super::*;
 
-    /// What the reload of an agent comes to which answers it with this status; `None`: it does not know the call.
+    /// Returns the result of a reload that an agent answers with this status; `None`: it does not implement
+    /// the call.
     async fn reload_answered_by(status: Option<Status>) -> Reload {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = Host {

@@ -1,4 +1,4 @@
-//! Following an agent: what it says, until it is lost, again and again.
+//! Follows an agent's report stream, and reconnects when it is lost.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -19,16 +19,16 @@ use crate::knowledge::News;
 use crate::maintenance::AllMaintenance;
 use crate::prerequisites::AllPrerequisites;
 
-/// An agent speaks at least every 2 seconds; one that is silent for longer than this is lost. Together with the
-/// time until the page is told, a lost host is unknown within 5 seconds.
+/// Maximum silence: an agent sends at least every 2 seconds, and counts as lost after this time. Together
+/// with the delay of the page, a lost host is unknown within 5 seconds.
 const SILENCE: Duration = Duration::from_secs(3);
-/// The waits between attempts to reach a lost agent: up to a second, so that it is back soon after it answers.
+/// Delays between attempts to reach a lost agent: up to a second, so that it is back soon after it answers.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// How long an agent may take to note what it is told, and how soon it is told again where it has not.
+/// Time limit for an agent's answer to a notice, and the delay before a retry.
 const NOTICE: Duration = Duration::from_secs(3);
 
-/// What the agents are told, each the part of its own host.
+/// State that is sent to the agents, each the part of its own host.
 #[derive(Clone, Debug)]
 pub(crate) struct Notices {
     pub(crate) maintenance: watch::Receiver<AllMaintenance>,
@@ -42,8 +42,8 @@ fn received(heartbeat: v1::Heartbeat) -> Result<(ScanFigures, Receipt), Protocol
 }
 
 impl Agent {
-    /// Follows the agent for ever, telling `tell` what it hears, and the agent what of `notices` is of its host. Never
-    /// two sentences for one silence.
+    /// Follows the agent forever. Passes updates to `tell`, and sends the agent the parts of `notices` for
+    /// its host. Passes a single error for each loss.
     pub(crate) async fn follow<F: Future<Output = ()>>(&self, tell: impl Fn(News) -> F, notices: &Notices) {
         let waits = ExponentialBuilder::default()
             .with_min_delay(FIRST_WAIT)
@@ -63,7 +63,7 @@ impl Agent {
         }
     }
 
-    /// Passes on what one stream says, until it ends; why it did.
+    /// Passes on the messages of one stream until it ends. Returns the reason for the end.
     async fn listen<F: Future<Output = ()>>(
         &self,
         heard: &mut bool,
@@ -109,7 +109,7 @@ impl Agent {
                         Ok(usage) => News::Usage(usage),
                         Err(error) => return format!("the agent at {}: {error}", self.address),
                     },
-                    // An event of a later version: not understood, but a sign of life.
+                    // An event of a later version: not understood, but it shows that the agent is alive.
                     None => continue,
                 };
                 *heard = true;
@@ -119,7 +119,7 @@ impl Agent {
         tokio::select! {
             reason = reading => reason,
             never = async {
-                // Not before it is known to be the right agent.
+                // Not before the first report has identified the agent.
                 known.notified().await;
                 tokio::select! {
                     never = self.tell_maintenance(notices.maintenance.clone()) => never,
@@ -129,8 +129,8 @@ impl Agent {
         }
     }
 
-    /// Tells the agent what of its host is in maintenance: at once, since it may remember what is over, and
-    /// whenever that changes; again where it could not be told.
+    /// Sends the agent the maintenance of its host: at once, since it may remember maintenance that is over,
+    /// and after every change. Retries if that fails.
     async fn tell_maintenance(&self, mut maintenance: watch::Receiver<AllMaintenance>) -> Infallible {
         let mut told: Option<Vec<Maintenance>> = None;
         let mut complained = String::new();
@@ -150,20 +150,20 @@ impl Agent {
                 }
             }
             if maintenance.changed().await.is_err() {
-                // Everything is about to end.
+                // The aggregator is shutting down.
                 return std::future::pending().await;
             }
         }
     }
 
-    /// Tells the agent how what its components need on other hosts stands: at once, whenever that changes, and from time
-    /// to time, since it does not hold for long. One that needs nothing is told nothing.
+    /// Sends the agent the readiness of its prerequisites on other hosts: at once, after every change, and
+    /// periodically, since it expires. Sends nothing to an agent without such prerequisites.
     async fn tell_prerequisites(&self, mut prerequisites: watch::Receiver<AllPrerequisites>) -> Infallible {
         let mut told: Option<Vec<RemotePrerequisite>> = None;
         loop {
             let own = prerequisites.borrow_and_update().get(&self.host).cloned();
             if own.is_some() || told.is_some() {
-                // Where it could not be told it is told again soon, and goes on with what it knows until then.
+                // After a failure it is sent again soon; the agent uses its last state until then.
                 if let Err(reason) = self.set_prerequisites(own.as_deref().unwrap_or_default()).await {
                     tracing::debug!(host = %self.host, reason, "the agent was not told of prerequisites");
                 }
@@ -180,13 +180,13 @@ impl Agent {
                 () = again => false,
             };
             if is_over {
-                // Everything is about to end.
+                // The aggregator is shutting down.
                 return std::future::pending().await;
             }
         }
     }
 
-    /// Replaces what the agent knows of prerequisites on other hosts. One of a version that knows of none is left alone.
+    /// Replaces the agent's prerequisites on other hosts. Ignores an agent of a version without this call.
     async fn set_prerequisites(&self, own: &[RemotePrerequisite]) -> Result<(), String> {
         let prerequisites = own.iter().map(v1::RemotePrerequisite::from).collect();
         let target = Some(self.target().map_err(|error| error.message)?);
@@ -199,8 +199,8 @@ impl Agent {
         }
     }
 
-    /// Replaces what the agent knows of maintenance on its host, at the moment `now`. One of a version that knows
-    /// of none is left alone.
+    /// Replaces the agent's maintenance of its host, as of `now`. Ignores an agent of a version without this
+    /// call.
     async fn set_maintenance(&self, own: &[Maintenance], now: Timestamp) -> Result<(), String> {
         let maintenance = own.iter().filter_map(|one| v1::AgentMaintenance::at(one, now));
         let target = Some(self.target().map_err(|error| error.message)?);

@@ -1,4 +1,4 @@
-//! One host's agent, as the aggregator asks and follows it.
+//! Client of one host's agent.
 
 mod ask;
 mod follow;
@@ -23,17 +23,18 @@ use crate::agent_id::AgentId;
 use crate::clock::Receipt;
 use crate::target::OperationError;
 
-/// How long a connection may take to be made.
+/// Time limit for establishing a connection.
 const CONNECT: Duration = Duration::from_secs(2);
-/// A status is a header, and that of a refused configuration has a line for each problem.
+/// Maximum size of a status. A status is a header, and that of a refused configuration has a line for each
+/// problem.
 const LARGEST_STATUS: u32 = 256 * 1024;
-/// HTTP/2 pings find a connection that a cut network left dangling, so that the next call makes a new one.
+/// HTTP/2 pings detect a connection that a cut network left dangling, so that the next call opens a new one.
 const PING: Duration = Duration::from_secs(2);
 
 const NO_CERTIFICATE: &str =
     "it is asked by TLS, and rta-aggregator was started without --tls-cert, --tls-key and --tls-ca";
 
-/// One host's agent.
+/// Client of one host's agent.
 #[derive(Clone, Debug)]
 pub(crate) struct Agent {
     id: AgentId,
@@ -43,24 +44,24 @@ pub(crate) struct Agent {
     answered: Arc<Mutex<Answered>>,
 }
 
-/// Which host's agent answered last at the address; clones of an [`Agent`] share it.
+/// Host whose agent answered last at the address; clones of an [`Agent`] share it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum Answered {
     /// None so far.
     #[default]
     Nobody,
-    /// The right one, in this boot.
+    /// The right host, in this boot.
     Own { boot_id: String },
-    /// Another host's: nothing is sent to it.
+    /// Another host: nothing is sent to its agent.
     Foreign(Name),
 }
 
 impl Agent {
-    /// The agent of `host`. No connection is made before the first call. One at an https:// address is asked by
-    /// `asking`, and has to prove that it is the host or what its address says.
+    /// Creates the client for the agent of `host`. It connects at the first call. An agent at an https://
+    /// address is called with `asking`, and has to prove that it is the host or what its address says.
     ///
     /// # Errors
-    /// An address that is none; a checked configuration has no such.
+    /// Returns an error if the address is invalid, which a checked configuration excludes.
     pub(crate) fn new(host: &Host, asking: Option<&Asking>) -> Result<Self, tonic::transport::Error> {
         let endpoint = Endpoint::from_shared(host.agent.clone())?
             .connect_timeout(CONNECT)
@@ -91,12 +92,12 @@ impl Agent {
         &self.host
     }
 
-    /// Whether this is the agent that a configuration gives to `host`.
+    /// Returns true if the configuration gives this agent to `host`.
     pub(crate) fn is_of(&self, host: &Host) -> bool {
         self.host == host.name && self.address == host.agent
     }
 
-    /// A report that is received now, can be understood and is of the right host.
+    /// Decodes a report that is received now, and checks that it is of the right host.
     fn checked(&self, report: v1::Report) -> Result<(Report, Receipt), String> {
         let told = |error: ProtocolError| format!("the agent at {}: {error}", self.address);
         let receipt = Receipt::now(report.sent_at.map(from_wire_time).transpose().map_err(told)?);
@@ -123,7 +124,8 @@ impl Agent {
         )
     }
 
-    /// The host and, once it has answered, the boot that a request other than an action is for.
+    /// Returns the target of a request other than an action: the host and, once the agent has answered, its
+    /// boot.
     ///
     /// # Errors
     /// FAILED_PRECONDITION if another host's agent answers at the address: nothing is sent to it.
@@ -139,10 +141,10 @@ impl Agent {
         Ok(v1::RequestTarget { host, boot_id, config_digest: String::new() })
     }
 
-    /// What a failed call means to a person.
+    /// Describes a failed call for people.
     fn sentence(&self, status: &Status) -> String {
-        // A status that has a source did not come from the agent: the call never got there, or was cut.
-        // A failed action's has the log's last lines below its sentence.
+        // A status with a source did not come from the agent: the call did not reach it, or was cut. The
+        // status of a failed action has the last log lines below its sentence.
         let Some(mut source) = status.source() else { return printable_lines(status.message()) };
         if let Some(reason) = trouble(source) {
             return format!(
