@@ -1,4 +1,4 @@
-//! What an action's form is for.
+//! Subject of an action's form.
 
 use rta_shared::overview::InstanceId;
 use rta_shared::plan::Wish;
@@ -6,14 +6,14 @@ use rta_shared::plan::Wish;
 /// Subject of an action's form.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ActionSubject {
-    /// An instance.
+    /// One instance.
     Instance(InstanceId),
-    /// What the plan of this number has stopped.
+    /// The instances that the plan with this ID has stopped.
     StoppedBy(u64),
 }
 
 impl ActionSubject {
-    /// Returns the wish for an action on it.
+    /// Returns the request for an action on it.
     pub(super) fn wish(&self) -> Wish {
         match self {
             Self::Instance(instance) => Wish {

@@ -1,4 +1,4 @@
-//! What the buttons do: they begin plans, cancel them, and lead to the page that shows one.
+//! Handlers of the buttons: they begin plans, cancel them, and redirect to the page of a plan.
 
 use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
@@ -18,26 +18,26 @@ use super::viewer::Viewer;
 use crate::operations::{NotBegun, Operations, requester};
 use crate::target::OperationError;
 
-/// Whom the page acts for where nobody signs in.
+/// User that is recorded for actions without sign-in.
 const USER: &str = "page";
 
-/// The title of a page that says why not.
+/// Title of a page that says why nothing was done.
 const NOTHING: &str = "Nothing was done";
 
-/// What a form says: its fields, in their order.
+/// Fields of a form, in their order.
 type Fields = Vec<(String, String)>;
 
-/// What a button is for, and what else may be touched.
+/// Submitted form of an action.
 #[derive(Debug, PartialEq, Eq)]
 struct Pressed {
     subject: ActionSubject,
     agreed: Vec<InstanceId>,
-    /// Nothing else may be touched, whatever that breaks.
+    /// True if no other instances may be touched, whatever that breaks.
     alone: bool,
 }
 
 impl Pressed {
-    /// `None`: a form that no page of ours has.
+    /// Parses the fields; `None` if no form of this page has them.
     fn read(fields: Fields) -> Option<Self> {
         let (mut environment, mut host, mut component, mut stopped_by) = (None, None, None, None);
         let (mut agreed, mut alone) = (Vec::new(), false);
@@ -51,7 +51,7 @@ impl Pressed {
                     agreed.push(page::plan::instance(&value)?);
                     continue;
                 }
-                // It was looked at before, see `admit`.
+                // Checked before, see `admit`.
                 "csrf" => continue,
                 "alone" => {
                     alone = true;
@@ -108,7 +108,7 @@ async fn act(operations: &Operations, kind: ActionKind, viewer: Viewer, fields: 
     }
 }
 
-/// `id=7`
+/// Query of a plan's page: `id=7`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Shown {
     pub(super) id: u64,
@@ -125,7 +125,7 @@ pub(super) async fn plan(
             let markup = page::plan::plan(&viewer, &account.snapshot(), &overview);
             ([(CACHE_CONTROL, "no-store")], markup).into_response()
         }
-        // It is not kept any more, and what it stopped is.
+        // The plan is not kept any more, but its planned stops are.
         Err(error) => match page::planned::stopped_by(&viewer, shown.id, &overview, now) {
             Some(markup) => ([(CACHE_CONTROL, "no-store")], markup).into_response(),
             None => refused(&viewer, NOTHING, &error),
@@ -148,7 +148,7 @@ fn to_plan(id: u64) -> Response {
     Redirect::to(&format!("/plan?id={id}")).into_response()
 }
 
-/// The instance that a wish names, as it was written.
+/// Returns the instance that a request names, as it was written.
 pub(super) fn id_of(wish: &Wish) -> InstanceId {
     InstanceId {
         environment: wish.environment.as_str().into(),
@@ -157,7 +157,7 @@ pub(super) fn id_of(wish: &Wish) -> InstanceId {
     }
 }
 
-/// A page with this title that says why not.
+/// Returns a page with this title that says why nothing was done.
 pub(super) fn refused(viewer: &Viewer, title: &str, error: &OperationError) -> Response {
     let status = match error.code {
         Code::NotFound => StatusCode::NOT_FOUND,

@@ -1,9 +1,9 @@
 //! Addresses of pages.
 
-/// `path` with what of `query` is not empty.
+/// Returns `path` with the non-empty parameters of `query`.
 pub(super) fn with_query(path: &str, query: &[(&str, &str)]) -> String {
     let query: Vec<_> = query.iter().filter(|(_, value)| !value.is_empty()).collect();
-    // Texts alone: nothing of it can fail.
+    // Serialization of strings alone cannot fail.
     match serde_urlencoded::to_string(query).unwrap_or_default() {
         query if query.is_empty() => path.to_owned(),
         query => format!("{path}?{query}"),

@@ -1,4 +1,5 @@
-//! Who asks: told by a token or a session, before anything is answered.
+//! Authentication middleware: identifies the client by a token or a session, and checks its rights before any
+//! handler runs.
 
 use std::time::Duration;
 
@@ -22,11 +23,11 @@ use super::theme::Theme;
 use super::viewer::Viewer;
 use crate::access::{Access, Person, SignedIn, bearer, is_veiled, veiled};
 
-/// How long a form may take to arrive.
+/// Time limit for the body of a form.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Tells the pages whom they are for, and refuses who may not have what they ask for. What is not in the table
-/// ([`HTTP_ROUTES`](rta_shared::authorization::HTTP_ROUTES)) nobody may.
+/// Adds the [`Viewer`] to a request, and refuses requests without the needed right. Routes that are not in
+/// the table ([`HTTP_ROUTES`](rta_shared::authorization::HTTP_ROUTES)) are refused for everybody.
 pub(super) async fn admit(State(access): State<Access>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let here = request.uri().path_and_query().map_or("/", |here| here.as_str()).to_owned();
@@ -60,7 +61,7 @@ pub(super) async fn admit(State(access): State<Access>, mut request: Request, ne
         kind = CallerKind::Viewer;
     }
     viewer.may_act = kind.may(Server::Page, Right::Act);
-    // A path without a route is told to whoever may look that there is nothing.
+    // A path without a route is answered as not found, to every client that may view.
     let route = request.extensions().get::<MatchedPath>().cloned();
     let right = route_right(request.method().as_str(), route.as_ref().map_or(&path, |route| route.as_str()));
     if !kind.may(Server::Page, right.unwrap_or(Right::View)) {
@@ -94,7 +95,7 @@ enum Identity {
 }
 
 fn identify(access: &Access, client: Client, headers: &HeaderMap) -> Identity {
-    // A script brings its token by itself: no foreign page can make a browser send it.
+    // A script sends its token itself: no foreign page can make a browser send it.
     let token = headers.get(AUTHORIZATION).map(|header| header.to_str().unwrap_or_default());
     if let Some(token) = token {
         return match bearer(token).and_then(|token| access.of_token(token)) {
@@ -103,7 +104,7 @@ fn identify(access: &Access, client: Client, headers: &HeaderMap) -> Identity {
         };
     }
     let cookies = headers.get_all(COOKIE).iter().count();
-    // Two headers of cookies are nothing that a browser sends by HTTP/1.1.
+    // Browsers send a single cookie header over HTTP/1.1.
     match session(client, headers).filter(|_| cookies == 1).and_then(|id| access.signed_in(&id)) {
         Some(signed_in) => Identity::Session(signed_in),
         None => Identity::Nobody,
@@ -111,7 +112,7 @@ fn identify(access: &Access, client: Client, headers: &HeaderMap) -> Identity {
 }
 
 fn sign_in_address(method: &Method, here: &str) -> String {
-    // What was posted cannot be asked for again.
+    // A form cannot be submitted again after sign-in.
     let next = if *method == Method::GET { here } else { "/" };
     with_query("/sign-in", &[("next", next)])
 }
@@ -129,7 +130,7 @@ fn forbidden(access: &Access, viewer: &Viewer) -> Response {
     (StatusCode::FORBIDDEN, page::message(viewer, "Nothing was done", &text)).into_response()
 }
 
-/// The request, if its form carries the session's token. A foreign page does not know it.
+/// Returns the request if its form carries the session's token, which a foreign page does not know.
 async fn with_token(request: Request, token: &str) -> Result<Request, Box<Response>> {
     let refused = |status: StatusCode, text: &'static str| Box::new((status, text).into_response());
     let (head, body) = request.into_parts();

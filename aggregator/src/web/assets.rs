@@ -1,14 +1,14 @@
-//! The stylesheet and the icon. Their paths carry a hash of their content, so that a browser may keep them
-//! for ever and yet never shows an old one.
+//! Stylesheets, scripts and the icon. Their paths contain a hash of their content, so that a browser may
+//! cache them forever and never shows an old one.
 
 use std::sync::LazyLock;
 
 use rta_shared::text::hex;
 use sha2::{Digest as _, Sha256};
 
-/// A file that is part of the program.
+/// File that is embedded in the program.
 pub(super) struct Asset {
-    /// Where it is served.
+    /// Path under which it is served.
     pub(super) path: String,
     pub(super) content_type: &'static str,
     pub(super) content: &'static str,
@@ -22,7 +22,7 @@ impl Asset {
     }
 }
 
-/// The one stylesheet: the tokens and what all pages share, then what single pages have of their own.
+/// Stylesheet: the tokens and rules that all pages share, then those of single pages.
 pub(super) static STYLE: LazyLock<Asset> = LazyLock::new(|| {
     let all = concat!(
         include_str!("assets/style.css"),
@@ -33,16 +33,16 @@ pub(super) static STYLE: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("css", "text/css; charset=utf-8", all)
 });
 
-/// What turns one piece of a page into another without losing focus or scroll: idiomorph 0.8.0, unchanged
+/// Script that morphs an element into another one without losing focus or scroll: idiomorph 0.8.0, unchanged
 /// (<https://github.com/bigskysoftware/idiomorph>, Zero-Clause BSD).
 pub(super) static MORPH: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("js", "text/javascript; charset=utf-8", include_str!("assets/idiomorph.min.js"))
 });
 
-/// What brings to an open page what changes, and the keys.
+/// Script that applies live changes to an open page, and handles keys.
 pub(super) static SCRIPT: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("js", "text/javascript; charset=utf-8", include_str!("assets/live.js")));
 
-/// The icon in the browser's tab.
+/// Icon of the browser tab.
 pub(super) static ICON: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("svg", "image/svg+xml", include_str!("assets/icon.svg")));

@@ -1,4 +1,4 @@
-//! Where a request comes from: by the connection, or as a trusted proxy says.
+//! Origin of a request: from the connection, or from a trusted proxy's headers.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,12 +15,12 @@ use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
 use rta_shared::places::Places;
 
-/// Requests that are answered at a time of all who come through trusted proxies; and of one client of theirs, whose
+/// Maximum numbers of concurrent requests through trusted proxies: in total, and for one client, whose
 /// connections cannot be counted. A live page is one request.
 const PROXIED: usize = 3584;
 const OF_ONE_CLIENT: usize = 896;
 
-/// The addresses of an IP network: `10.0.0.0/8`, or one address.
+/// IP network, such as `10.0.0.0/8`, or one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
@@ -46,7 +46,7 @@ impl Network {
 impl FromStr for Network {
     type Err = String;
 
-    /// `127.0.0.1`, `10.0.0.0/8`, `fd00::/8`.
+    /// Parses `127.0.0.1`, `10.0.0.0/8`, `fd00::/8`.
     fn from_str(text: &str) -> Result<Self, String> {
         const HINT: &str = "write for example 127.0.0.1 or 10.0.0.0/8";
         let (address, prefix) =
@@ -60,7 +60,7 @@ impl FromStr for Network {
     }
 }
 
-/// Proxies whose word is taken for where a request comes from, and how many requests their clients may have.
+/// Proxies whose headers are trusted, and the limits for requests of their clients.
 #[derive(Clone, Debug)]
 pub(super) struct Proxies {
     trusted: Arc<[Network]>,
@@ -76,13 +76,14 @@ impl Proxies {
         self.trusted.iter().any(|network| network.contains(address))
     }
 
-    /// Where a request comes from that came by a connection from `peer`.
+    /// Returns the client of a request that arrived on a connection from `peer`.
     fn client(&self, peer: IpAddr, is_https: bool, headers: &HeaderMap) -> Client {
         let mut client = Client { address: peer, is_https, is_proxied: self.trusts(peer) };
         if !client.is_proxied {
             return client;
         }
-        // Each proxy adds whom it was asked by at the end: what stands before the last untrusted one is that one's word.
+        // Each proxy appends the address of its client: entries before the last untrusted one were made by
+        // that client.
         for hop in values(headers, "x-forwarded-for").rev() {
             let Some(address) = hop_address(hop) else { break };
             client.address = address;
@@ -97,33 +98,34 @@ impl Proxies {
     }
 }
 
-/// The values of a header that is a list, over all its lines, in their order.
+/// Returns the values of a list header, over all its lines, in their order.
 fn values<'h>(headers: &'h HeaderMap, name: &'static str) -> impl DoubleEndedIterator<Item = &'h str> {
     let lines: Vec<&HeaderValue> = headers.get_all(name).iter().collect();
-    // One that is no text is an empty value: it is nobody's address.
+    // A line that is no text is an empty value, which is no address.
     let values: Vec<&str> =
         lines.iter().flat_map(|line| line.to_str().unwrap_or_default().split(',')).collect();
     values.into_iter().map(str::trim)
 }
 
-/// `10.0.0.7`, `10.0.0.7:4711`, `fd00::7`, `[fd00::7]:4711`.
+/// Parses `10.0.0.7`, `10.0.0.7:4711`, `fd00::7`, `[fd00::7]:4711`.
 fn hop_address(hop: &str) -> Option<IpAddr> {
     let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop);
     let address = bare.parse().ok().or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()));
     address.map(|address: IpAddr| address.to_canonical())
 }
 
-/// Where a request comes from.
+/// Origin of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Client {
     pub(super) address: IpAddr,
-    /// The browser speaks HTTPS, to the aggregator or to a trusted proxy: its cookies are for HTTPS alone.
+    /// True if the browser uses HTTPS, to the aggregator or to a trusted proxy; its cookies are limited to
+    /// HTTPS then.
     pub(super) is_https: bool,
     is_proxied: bool,
 }
 
 impl Client {
-    /// One of whom nothing is known.
+    /// Client without any information.
     pub(super) const UNKNOWN: Self =
         Self { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), is_https: false, is_proxied: false };
 }
@@ -136,11 +138,11 @@ impl<S: Sync> FromRequestParts<S> for Client {
     }
 }
 
-/// That a connection is by TLS, told to the pages by their server.
+/// Extension of a request: true if its connection uses TLS.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Secured(pub(crate) bool);
 
-/// Tells the pages where a request comes from. Of a proxy's client only so many requests are answered at a time.
+/// Adds the [`Client`] to a request, and limits concurrent requests of a proxy's clients.
 pub(super) async fn locate(State(proxies): State<Proxies>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.ip().to_canonical());
     let is_https = request.extensions().get::<Secured>().is_some_and(|secured| secured.0);
@@ -157,7 +159,7 @@ pub(super) async fn locate(State(proxies): State<Proxies>, mut request: Request,
         return (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "5")], said).into_response();
     };
     next.run(request).await.map(|body| {
-        // The place is held until the last of the body is sent, or nobody waits for it any more.
+        // The permit is held until the body is sent completely or dropped.
         let held = move |frame| {
             let _ = &place;
             frame
@@ -217,7 +219,7 @@ mod tests {
         let rows: [(&str, Headers, &str, bool); 13] = [
             ("192.0.2.1", &[(FOR, "203.0.113.9"), (PROTO, "https")], "192.0.2.1", false),
             ("10.0.0.1", &[(FOR, "203.0.113.9"), (PROTO, "https")], "203.0.113.9", true),
-            // What the client itself sent stands before what the proxy added.
+            // Entries that the client itself sent stand before the one that the proxy added.
             ("10.0.0.1", &[(FOR, "1.1.1.1, 203.0.113.9"), (PROTO, "https, http")], "203.0.113.9", false),
             ("10.0.0.1", &[(FOR, "1.1.1.1"), (FOR, "203.0.113.9")], "203.0.113.9", false),
             ("10.0.0.1", &[(FOR, "1.1.1.1,10.0.0.1,203.0.113.9 , 10.1.2.3")], "203.0.113.9", false),
@@ -226,7 +228,7 @@ mod tests {
             ("10.0.0.1", &[(FOR, "[2001:db8::7]:4711")], "2001:db8::7", false),
             ("10.0.0.1", &[(FOR, "[2001:db8::7]")], "2001:db8::7", false),
             ("::ffff:10.0.0.1", &[(FOR, "::ffff:203.0.113.9")], "203.0.113.9", false),
-            // What is no address is nobody's: the last one that a trusted proxy named is the client.
+            // An invalid entry ends the search: the last address that a trusted proxy named is the client.
             ("10.0.0.1", &[(FOR, "1.1.1.1, unknown, 10.1.2.3")], "10.1.2.3", false),
             ("10.0.0.1", &[(FOR, "")], "10.0.0.1", false),
             ("10.0.0.1", &[], "10.0.0.1", false),

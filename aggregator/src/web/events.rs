@@ -1,4 +1,4 @@
-//! The events: as a page, and as JSON for scripts.
+//! Events, as a page and as JSON for scripts.
 
 use axum::Json;
 use axum::extract::{Query, State};
@@ -17,14 +17,14 @@ use crate::history::{Asked, SOME, since};
 use crate::operations::Operations;
 use crate::target::OperationError;
 
-/// What an address asks for, all of it text: a form sends what is not chosen as an empty one.
+/// Query parameters, all as text: a form sends unused fields as empty ones.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Written {
     environment: String,
     host: String,
     component: String,
-    /// One kind, or several with commas between them.
+    /// One kind, or several separated by commas.
     kind: String,
     since: String,
     before: String,
@@ -57,7 +57,7 @@ impl Written {
     }
 }
 
-/// `GET /events`
+/// Answers `GET /events`.
 pub(super) async fn events_page(
     State(operations): State<Operations>,
     viewer: Viewer,
@@ -71,7 +71,7 @@ pub(super) async fn events_page(
         Ok(events) => (events, None),
         Err(error) => (Vec::new(), Some(error)),
     };
-    // One more than is shown tells whether there are older ones.
+    // One more than is shown is requested, to detect older ones.
     let is_more = events.len() > SOME;
     events.truncate(SOME);
     let older = events.last().map(|event| event.id).filter(|id| is_more && *id > 0);
@@ -88,7 +88,7 @@ struct Found {
     events: Vec<Event>,
 }
 
-/// `GET /api/v1/events`
+/// Answers `GET /api/v1/events`.
 pub(super) async fn events_json(
     State(operations): State<Operations>,
     Query(written): Query<Written>,

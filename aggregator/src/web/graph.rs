@@ -1,4 +1,4 @@
-//! The page of what needs what in one environment.
+//! Page of an environment's dependency graph.
 
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -18,15 +18,15 @@ use crate::graph::layout::layout;
 use crate::operations::Operations;
 use crate::target::{OperationError, not_found, within_length};
 
-/// Of what.
+/// Query parameters of the page.
 #[derive(Debug, Deserialize)]
 pub(super) struct Which {
-    /// Empty: the first.
+    /// Name of the environment; empty: the first.
     #[serde(default)]
     pub(super) environment: String,
 }
 
-/// `GET /graph`
+/// Answers `GET /graph`.
 pub(super) async fn graph(
     State(operations): State<Operations>,
     viewer: Viewer,
@@ -34,7 +34,7 @@ pub(super) async fn graph(
 ) -> Response {
     let (fleet, overview) = (operations.fleet(), operations.overview());
     let whom = viewer.clone();
-    // Of a large platform it takes a while.
+    // This takes a while on a large platform.
     let drawn =
         tokio::task::spawn_blocking(move || draw(&whom, &fleet, &overview, which.environment.trim())).await;
     let (status, markup) = match drawn {
@@ -63,10 +63,10 @@ fn draw(
     Ok(page::graph(viewer, overview, environment, &graph, &layout(&graph)))
 }
 
-/// What of the page of an environment changes while it is open.
+/// Returns the live part of an environment's page.
 ///
 /// # Errors
-/// It is not known.
+/// Returns an error if the environment is unknown.
 pub(super) fn parts(operations: &Operations, environment: &str) -> Result<page::Node, OperationError> {
     let (fleet, overview) = (operations.fleet(), operations.overview());
     let environment = find(&overview, environment)?;
@@ -74,7 +74,7 @@ pub(super) fn parts(operations: &Operations, environment: &str) -> Result<page::
     Ok(page::graph_parts(&overview, environment, &graph, &layout(&graph)))
 }
 
-/// The environment of that name, or the first where none is given.
+/// Returns the environment with this name, or the first one if the name is empty.
 fn find<'o>(overview: &'o Overview, name: &str) -> Result<&'o EnvironmentOverview, OperationError> {
     within_length([name])?;
     let mut environments = overview.environments.iter();

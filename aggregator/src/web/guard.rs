@@ -1,4 +1,4 @@
-//! Who may ask: a page that can stop a platform must not obey a foreign one.
+//! Check of host and origin: protects a page that can stop a platform against requests from foreign pages.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -12,30 +12,30 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-/// Nothing but the page's own scripts, stylesheet, icon and forms.
+/// Content security policy: only the page's own scripts, stylesheets, icon and forms.
 const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; \
                       img-src 'self'; form-action 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";
 
-/// No form of the page is anywhere near as large; the longest lists a few thousand instances.
+/// Maximum size of a form, in bytes. Real ones are far smaller; the longest lists a few thousand instances.
 pub(super) const LARGEST_BODY: usize = 256 * 1024;
 
-/// Which values of the `Host` header are answered.
+/// Values of the `Host` header that are answered.
 ///
-/// A page of another site whose name was made to point here (DNS rebinding) asks under that site's name. On
-/// loopback the few right names are known; beyond, a listener cannot know how it is called.
+/// A page of another site whose name was made to point here (DNS rebinding) sends that site's name. On
+/// loopback the few valid names are known; on other addresses a listener cannot know its names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostPolicy {
     /// The names of loopback, and this address.
     Loopback(IpAddr),
-    /// These, without regard to case.
+    /// These names, case-insensitive.
     Named(Arc<[String]>),
-    /// Any.
+    /// Every name.
     Any,
 }
 
 impl HostPolicy {
-    /// The policy of a listener at `address`, which has these names if it is told them.
+    /// Returns the policy of a listener at `address`; `names` are its configured names.
     pub fn for_listener(address: SocketAddr, names: &[String]) -> Self {
         match names {
             [] if address.ip().is_loopback() => Self::Loopback(address.ip()),
@@ -64,7 +64,7 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// Refuses what must not be answered, and adds the security headers to what is.
+/// Refuses invalid requests, and adds the security headers to all answers.
 pub(super) async fn guard(State(policy): State<HostPolicy>, request: Request, next: Next) -> Response {
     let mut response = match refusal(&policy, request.method(), request.headers()) {
         Some(sentence) => (StatusCode::FORBIDDEN, sentence).into_response(),
@@ -82,7 +82,7 @@ pub(super) async fn guard(State(policy): State<HostPolicy>, request: Request, ne
     response
 }
 
-/// Why a request is not answered; `None` where it is.
+/// Returns the reason to refuse a request; `None` if it is accepted.
 fn refusal(policy: &HostPolicy, method: &Method, headers: &HeaderMap) -> Option<&'static str> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let Some(host) = text(HOST.as_str()) else { return Some("The request names no host.\n") };
@@ -95,8 +95,8 @@ fn refusal(policy: &HostPolicy, method: &Method, headers: &HeaderMap) -> Option<
     if matches!(*method, Method::GET | Method::HEAD) {
         return None;
     }
-    // Browsers send one or both of these with a form; a script of an operator's sends neither, and cannot be
-    // made to by a foreign page (Fetch standard, "Origin" and "Sec-Fetch-Site" headers).
+    // Browsers send one or both of these with a form. An operator's script sends neither, and a foreign page
+    // cannot make it send them (Fetch standard, "Origin" and "Sec-Fetch-Site" headers).
     let foreign_site = text("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none"));
     let foreign_origin = text(ORIGIN.as_str()).is_some_and(|origin| {
         let origin = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));

@@ -1,4 +1,4 @@
-//! How everything was: as a page, and as JSON for scripts.
+//! Timelines of instances, as a page and as JSON for scripts.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::strip::Span;
 use crate::strip::remembered::Strips;
 use crate::target::{OperationError, within_length};
 
-/// What an address asks for, all of it text: a form sends what is not chosen as an empty one.
+/// Query parameters, all as text: a form sends unused fields as empty ones.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Written {
@@ -35,7 +35,7 @@ pub(super) struct Written {
     length: String,
 }
 
-/// The names that are asked for; `None`: any.
+/// Names to match; `None`: any.
 struct Wanted {
     environment: Option<Name>,
     host: Option<Name>,
@@ -50,7 +50,7 @@ impl Written {
         }
     }
 
-    /// Hosts and components may be called by their other names.
+    /// Resolves the names; hosts and components may be named by their aliases.
     fn wanted(&self, operations: &Operations) -> Result<Wanted, OperationError> {
         let [environment, host, component] =
             [&self.environment, &self.host, &self.component].map(|text| text.trim());
@@ -68,7 +68,7 @@ impl Written {
 }
 
 impl Wanted {
-    /// The instances that are asked for; without any condition there may be none.
+    /// Returns the matching instances. The result may be empty only if there is no condition.
     fn of<'o>(&self, overview: &'o Overview) -> Result<Vec<Located<'o>>, OperationError> {
         fn fits(wanted: Option<&Name>, found: &Name) -> bool {
             wanted.is_none_or(|wanted| wanted == found)
@@ -109,10 +109,10 @@ impl Wanted {
     }
 }
 
-/// What is asked for, as it was.
+/// Returns the parsed query and the timelines.
 async fn strips(operations: &Operations, written: &Written) -> Result<(Wanted, Strips), OperationError> {
     let (wanted, length) = (written.wanted(operations)?, written.length()?);
-    // Before a whole record is read for a name that is none, or for one instance.
+    // Checked first, so that the whole record is not read for an unknown name or a single instance.
     let only = match wanted.of(&operations.overview())?.as_slice() {
         [only] => Some(only.id()),
         _ => None,
@@ -124,7 +124,7 @@ async fn strips(operations: &Operations, written: &Written) -> Result<(Wanted, S
     Ok((wanted, strips))
 }
 
-/// `GET /history`
+/// Answers `GET /history`.
 pub(super) async fn history_page(
     State(operations): State<Operations>,
     viewer: Viewer,
@@ -135,7 +135,7 @@ pub(super) async fn history_page(
     let past = made.as_ref().map_err(Clone::clone).and_then(|(wanted, strips)| {
         let past = wanted.of(&overview)?.into_iter().filter_map(|located| {
             let id = located.id();
-            // What came with a new configuration just now has no past.
+            // An instance that a new configuration added just now has no past.
             let strip = strips.get(&id)?;
             Some(Past { located, strip, used: operations.usage_of(&id) })
         });
@@ -162,12 +162,12 @@ struct Instance<'f> {
     host: &'f Name,
     component: &'f Name,
     health: Health,
-    /// In percent.
+    /// Share of uptime, in percent.
     uptime: Option<f64>,
     spans: &'f [Span],
 }
 
-/// `GET /api/v1/history`
+/// Answers `GET /api/v1/history`.
 pub(super) async fn history_json(
     State(operations): State<Operations>,
     Query(written): Query<Written>,

@@ -1,4 +1,4 @@
-//! The page of one instance, and of what an action on it would do.
+//! Page of one instance, and preview of an action on it.
 
 use std::time::Duration;
 
@@ -22,16 +22,16 @@ use crate::history::Asked;
 use crate::operations::Operations;
 use crate::target::{OperationError, Target};
 
-/// How many events of late are shown.
+/// Number of recent events shown.
 const EVENTS: usize = 10;
-/// How many of the log's last lines are.
+/// Number of log lines shown.
 const LINES: u32 = 40;
-/// How far back it is told how it was.
+/// Length of the timeline.
 const LENGTH: SignedDuration = SignedDuration::from_hours(24);
-/// How long an agent that hangs holds up the page.
+/// Time limit for requests to the agent: a hanging one must not block the page.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// `GET /instance`
+/// Answers `GET /instance`.
 pub(super) async fn instance(
     State(operations): State<Operations>,
     viewer: Viewer,
@@ -46,7 +46,7 @@ pub(super) async fn instance(
     ([(CACHE_CONTROL, "no-store")], markup).into_response()
 }
 
-/// What the page of an instance tells beside the overview, as it is now.
+/// Returns the current details of an instance beyond the overview.
 pub(super) async fn look_up(operations: &Operations, id: &InstanceId) -> LookedUp {
     let overview = operations.overview();
     let found = overview.find(id);
@@ -81,7 +81,7 @@ async fn in_time<T>(work: impl Future<Output = Result<T, OperationError>>) -> Re
     }
 }
 
-/// `action=stop`, and on what.
+/// Query parameters of a preview: an action, such as `action=stop`, and an instance.
 #[derive(Debug, Deserialize)]
 pub(super) struct Considered {
     action: String,
@@ -90,7 +90,7 @@ pub(super) struct Considered {
     component: String,
 }
 
-/// `GET /preview`: what an action would do, and the button that does it.
+/// Answers `GET /preview`: the effects of an action, and the button that begins it.
 pub(super) async fn preview(
     State(operations): State<Operations>,
     viewer: Viewer,

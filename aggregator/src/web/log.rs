@@ -1,4 +1,4 @@
-//! The page of one instance's log.
+//! Page of one instance's log.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::logs::LogPiece;
 use crate::operations::Operations;
 use crate::target::{OperationError, Target};
 
-/// How many of the last lines the page shows.
+/// Number of last lines shown.
 const SHOWN: u32 = 500;
 
-/// How long that may take.
+/// Time limit for reading the log.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Answers with the end of the log, or with why it cannot be read.
+/// Answers with the last lines of the log, or with the reason why it cannot be read.
 pub(super) async fn log(
     State(operations): State<Operations>,
     viewer: Viewer,
@@ -36,7 +36,7 @@ pub(super) async fn log(
     (status, [(CACHE_CONTROL, "no-store")], page::log(&viewer, &which.id(), &read)).into_response()
 }
 
-/// The last `lines` of an instance's log, or why they cannot be read.
+/// Returns the last `lines` of an instance's log, or the reason why they cannot be read.
 pub(super) async fn tail(
     operations: &Operations,
     target: &Target,
@@ -51,7 +51,7 @@ pub(super) async fn tail(
     tokio::time::timeout(patience, read).await.map_err(late).flatten()
 }
 
-/// All pieces as one, or why there are not all.
+/// Joins all pieces, or returns the first error.
 async fn collect(pieces: impl Stream<Item = Result<LogPiece, OperationError>>) -> Result<LogPiece, String> {
     let mut pieces = std::pin::pin!(pieces);
     let mut all = LogPiece::default();

@@ -1,28 +1,28 @@
-//! The page, its JSON and its forms. The page is complete as HTML, and forms do the rest; a small script only brings
-//! to an open page what changes.
+//! Web server's pages, JSON and forms. A page is complete as HTML, and actions are forms; a small script only
+//! applies changes to an open page.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`guard`] | who may ask: host names, origins, headers |
-//! | `actions`, `action_subject` | what the buttons do, and to what |
+//! | [`guard`] | check of host names and origins; security headers |
+//! | `actions`, `action_subject` | handlers of the buttons, and their subjects |
 //! | `address` | addresses of pages |
-//! | `admit` | who asks, and whether they may |
-//! | `client` | where a request comes from, also through trusted proxies |
+//! | `admit` | authentication middleware |
+//! | `client` | origin of a request, also through trusted proxies |
 //! | `sign_in`, `session_cookie` | signing in and out |
-//! | `assets` | the stylesheet and the icon, named by their content |
-//! | `instance` | the page of one instance, and of what an action would do |
-//! | `live` | telling open pages what changes |
-//! | `graph` | the drawing of what needs what |
-//! | `log` | the page of an instance's log |
-//! | `events` | what was recorded: its page, and its JSON |
-//! | `history` | how everything was: its page, and its JSON |
-//! | `problem` | errors of what programs ask for, as JSON |
-//! | `page` | the page: pure functions from an overview to HTML |
-//! | `fallback` | answers to requests that no route takes |
-//! | `routes` | what is answered under which path |
-//! | `theme` | light or dark |
-//! | `viewer` | whom a page is made for |
-//! | `which` | which instance an address is of |
+//! | `assets` | stylesheets, scripts and the icon, named by their content |
+//! | `instance` | page of one instance, and preview of an action |
+//! | `live` | live changes of open pages |
+//! | `graph` | page of the dependency graph |
+//! | `log` | page of an instance's log |
+//! | `events` | page and JSON of events |
+//! | `history` | page and JSON of timelines |
+//! | `problem` | errors of the API, as JSON |
+//! | `page` | rendering: pure functions from an overview to HTML |
+//! | `fallback` | answers to requests without a route |
+//! | `routes` | routing table |
+//! | `theme` | light or dark colours |
+//! | `viewer` | request context: the user and their rights |
+//! | `which` | query parameters that name an instance |
 
 mod action_subject;
 mod actions;

@@ -1,4 +1,4 @@
-//! Errors of what programs ask for: problem details as JSON (RFC 9457).
+//! Errors of the API as problem details in JSON (RFC 9457).
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
@@ -8,22 +8,22 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-/// The media type of problem details.
+/// Media type of problem details.
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
-/// Longer texts of errors are left out, in bytes.
+/// Maximum length of an error's text, in bytes; longer ones are left out.
 const LONGEST: usize = 16 * 1024;
 
-/// Why a request of a program was not fulfilled.
+/// Error of an API request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     status: StatusCode,
     detail: String,
 }
 
-/// The members of RFC 9457, section 3.1.
+/// Members of RFC 9457, section 3.1.
 #[derive(Serialize)]
 struct Members<'p> {
-    /// `about:blank`: the status says what kind of problem it is.
+    /// Always `about:blank`: the status is the kind of the problem.
     r#type: &'static str,
     title: &'static str,
     status: u16,
@@ -31,7 +31,7 @@ struct Members<'p> {
 }
 
 impl Problem {
-    /// A problem of this status, which `detail` explains as a sentence.
+    /// Creates a problem with this status, and a sentence that explains it.
     pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into() }
     }
@@ -42,14 +42,14 @@ impl IntoResponse for Problem {
         let Self { status, detail } = self;
         let title = status.canonical_reason().unwrap_or("Error");
         let members = Members { r#type: "about:blank", title, status: status.as_u16(), detail: &detail };
-        // Texts and a number alone: nothing of it can fail.
+        // Serialization of strings and a number cannot fail.
         let body = serde_json::to_vec(&members).unwrap_or_default();
         let headers = [(CONTENT_TYPE, MEDIA_TYPE), (CACHE_CONTROL, HeaderValue::from_static("no-store"))];
         (status, headers, body).into_response()
     }
 }
 
-/// Makes problem details of whatever error is answered to what is asked for below `/api`, wherever it arose.
+/// Converts every error answer below `/api` to problem details, no matter which layer created it.
 pub(super) async fn problems(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = next.run(request).await;
@@ -75,7 +75,7 @@ pub(super) async fn problems(request: Request, next: Next) -> Response {
     });
     let problem = Problem::new(head.status, detail).into_response();
     let (told, body) = problem.into_parts();
-    // What else the response says stays: Allow, Retry-After, WWW-Authenticate.
+    // Other headers stay: Allow, Retry-After, WWW-Authenticate.
     head.headers.remove(CONTENT_LENGTH);
     head.headers.extend(told.headers);
     Response::from_parts(head, Body::new(body))

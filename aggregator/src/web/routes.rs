@@ -1,4 +1,4 @@
-//! What is answered under which path.
+//! Routing table of the web server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,13 +33,13 @@ use super::{instance, live, sign_in, theme};
 use crate::access::Access;
 use crate::operations::Operations;
 
-/// What is asked must be there by then, and its answer begun: who sends half a form is not waited for.
+/// Time limit from the request to the start of its answer, which includes the time to send a form.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// A look that is as new is not repeated.
+/// Minimum interval between manual refreshes.
 const REFRESHED: Duration = Duration::from_millis(500);
 
-/// The web server's routes. What `proxies` say of where requests come from is believed.
+/// Creates the web server's routes. Headers of `proxies` are trusted for the origin of requests.
 pub fn router(operations: Operations, hosts: HostPolicy, access: Access, proxies: &[Network]) -> Router {
     Router::new()
         .route("/", get(overview_page))
@@ -74,13 +74,13 @@ pub fn router(operations: Operations, hosts: HostPolicy, access: Access, proxies
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        // By the table in rta_shared::authorization, in which each route has to stand.
+        // Rights come from the table in rta_shared::authorization, in which each route has to stand.
         .layer(middleware::from_fn_with_state(access.clone(), admit))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, ANSWER))
         .layer(middleware::from_fn_with_state(Proxies::new(proxies), locate))
         .layer(middleware::from_fn_with_state(hosts, guard))
         .layer(middleware::from_fn(problems))
-        // Not what is told live, which has to arrive at once.
+        // Live streams are not compressed, so that they arrive at once.
         .layer(CompressionLayer::new())
         .layer(Extension(Refreshed::default()))
         .layer(Extension(Rooms::new(operations.clone())))
@@ -110,10 +110,10 @@ async fn ready(State(operations): State<Operations>) -> impl IntoResponse {
     }
 }
 
-/// When everything was looked at last because somebody asked for it.
+/// Time of the last manual refresh.
 type Refreshed = Arc<Mutex<Option<Instant>>>;
 
-/// Anybody who looks may ask for it: one look at a time, and none that is as new as the last one.
+/// Handles a manual refresh, which every viewer may request: one at a time, and none within [`REFRESHED`].
 async fn refresh(
     State(operations): State<Operations>,
     Extension(refreshed): Extension<Refreshed>,

@@ -15,19 +15,19 @@ use super::theme::local;
 use super::viewer::Viewer;
 use crate::access::{Access, NotSignedIn};
 
-/// Where one wants to go.
+/// Query parameters: the page to show after signing in.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Wanted {
     next: String,
 }
 
-/// `GET /sign-in`
+/// Answers `GET /sign-in`.
 pub(super) async fn form(viewer: Viewer, Query(wanted): Query<Wanted>) -> Response {
     ([(CACHE_CONTROL, "no-store")], page::sign_in(&viewer, local(&wanted.next), None)).into_response()
 }
 
-/// What the form says.
+/// Fields of the form.
 #[derive(Deserialize)]
 pub(super) struct Told {
     name: String,
@@ -36,7 +36,7 @@ pub(super) struct Told {
     next: String,
 }
 
-/// `POST /sign-in`. That it comes from the page itself is told by its origin, see `guard`.
+/// Answers `POST /sign-in`. `guard` ensures by the origin that the form comes from the page itself.
 pub(super) async fn sign_in(
     Extension(access): Extension<Access>,
     client: Client,
@@ -53,7 +53,7 @@ pub(super) async fn sign_in(
     }
     match access.sign_in(&name, password, client.address).await {
         Ok(id) => {
-            // The one before is over: nobody else who has it gets further.
+            // The previous session ends, so that nobody else can continue to use it.
             if let Some(before) = session(client, &headers) {
                 access.sign_out(&before);
             }
@@ -69,7 +69,7 @@ pub(super) async fn sign_in(
     }
 }
 
-/// `POST /sign-out`
+/// Answers `POST /sign-out`.
 pub(super) async fn sign_out(
     Extension(access): Extension<Access>,
     client: Client,
@@ -88,7 +88,7 @@ fn cookie(client: Client, value: String) -> Cookie<'static> {
         .path("/")
         .http_only(true)
         .secure(client.is_https)
-        // A link to the page from elsewhere finds one signed in; what acts is posted, and carries a token.
+        // A link from another site finds the user signed in; actions are posted, and carry a token.
         .same_site(SameSite::Lax)
         .build()
 }

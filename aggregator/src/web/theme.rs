@@ -1,4 +1,4 @@
-//! Light or dark, as a browser remembers it; without script.
+//! Light or dark colours, stored in a cookie; works without script.
 
 use axum::extract::Form;
 use axum::http::header::SET_COOKIE;
@@ -7,24 +7,24 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum_extra::extract::CookieJar;
 use serde::Deserialize;
 
-/// The cookie's name.
+/// Name of the cookie.
 const COOKIE: &str = "rta-theme";
 
-/// The colours of the page.
+/// Colours of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Theme {
-    /// What the system has.
+    /// The system's setting.
     #[default]
     Auto,
-    /// Dark on light.
+    /// Dark text on a light background.
     Light,
-    /// Light on dark.
+    /// Light text on a dark background.
     Dark,
 }
 
 impl Theme {
-    /// What a browser remembers.
+    /// Returns the theme of the request's cookie.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let cookies = CookieJar::from_headers(headers);
         match cookies.get(COOKIE).map(|cookie| cookie.value()) {
@@ -34,7 +34,7 @@ impl Theme {
         }
     }
 
-    /// The word for people, and in the cookie.
+    /// Returns the word for people and for the cookie.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -43,7 +43,7 @@ impl Theme {
         }
     }
 
-    /// What the switch changes to.
+    /// Returns the theme that the switch changes to.
     pub(crate) fn next(self) -> Self {
         match self {
             Self::Auto => Self::Dark,
@@ -53,14 +53,14 @@ impl Theme {
     }
 }
 
-/// What the switch says.
+/// Form of the switch.
 #[derive(Debug, Deserialize)]
 pub(super) struct Chosen {
     theme: Theme,
     next: String,
 }
 
-/// Remembers the colours in the browser, for a year, and leads back.
+/// Stores the theme in a cookie for a year, and redirects back.
 pub(super) async fn choose(Form(Chosen { theme, next }): Form<Chosen>) -> Response {
     let cookie = format!("{COOKIE}={}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax", theme.word());
     let mut response = Redirect::to(local(&next)).into_response();
@@ -70,7 +70,7 @@ pub(super) async fn choose(Form(Chosen { theme, next }): Form<Chosen>) -> Respon
     response
 }
 
-/// The address, if it is one of this server's own; else that of the overview.
+/// Returns the address if it is local to this server; otherwise that of the overview.
 pub(crate) fn local(address: &str) -> &str {
     let is_plain = address.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     if is_plain && address.starts_with('/') && !address.starts_with("//") { address } else { "/" }

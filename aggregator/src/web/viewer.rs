@@ -1,4 +1,4 @@
-//! Whom a page is made for.
+//! Context of a request: the user and their rights.
 
 use std::convert::Infallible;
 
@@ -7,27 +7,27 @@ use axum::http::request::Parts;
 
 use super::theme::Theme;
 
-/// Whom a page is made for, and what it offers them.
+/// User for whom a page is rendered, and their rights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Viewer {
-    /// As whom they signed in, or whose token they have.
+    /// Name of the user, or of the token; `None` if not signed in.
     pub(crate) name: Option<String>,
-    /// Where they ask from; empty where that is not known.
+    /// Address of the client; empty if it is not known.
     pub(crate) address: String,
-    /// They may start and stop; without, a page has no buttons that do.
+    /// True if the user may start and stop; otherwise a page has no buttons for that.
     pub(crate) may_act: bool,
-    /// What each form of theirs has to carry; `None` where they did not sign in.
+    /// Token that each form has to carry; `None` without a session.
     pub(crate) csrf: Option<String>,
-    /// They could sign in, and have not.
+    /// True if there are users and this one has not signed in.
     pub(crate) can_sign_in: bool,
-    /// The path and the query of the page that they asked for.
+    /// Path and query of the requested page.
     pub(crate) here: String,
-    /// The colours that they chose.
+    /// Colours that the user chose.
     pub(crate) theme: Theme,
 }
 
 impl Viewer {
-    /// Anybody, where nobody signs in: whoever reaches the page may act.
+    /// Creates the viewer for a server without users: every client may act.
     pub(crate) fn anybody(here: &str) -> Self {
         Self {
             name: None,
@@ -40,7 +40,7 @@ impl Viewer {
         }
     }
 
-    /// What tells them from others: a name, or an address.
+    /// Returns the name or the address, to count open pages by user.
     pub(crate) fn who(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.address)
     }
@@ -49,7 +49,7 @@ impl Viewer {
 impl<S: Sync> FromRequestParts<S> for Viewer {
     type Rejection = Infallible;
 
-    /// As the request was admitted; one that was not is nobody's.
+    /// Returns the viewer that `admit` added; without one, a viewer that may not act.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let admitted = parts.extensions.get::<Self>().cloned();
         Ok(admitted.unwrap_or_else(|| Self { may_act: false, ..Self::anybody("/") }))

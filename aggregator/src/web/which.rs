@@ -1,11 +1,11 @@
-//! Which instance an address is of.
+//! Query parameters that name an instance.
 
 use rta_shared::overview::InstanceId;
 use serde::Deserialize;
 
 use crate::target::Target;
 
-/// Which instance.
+/// Query parameters that name an instance.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Which {
     environment: String,
@@ -19,7 +19,7 @@ impl Which {
         Target { component, environment, host }
     }
 
-    /// As it was typed.
+    /// Returns the ID as it was typed.
     pub(super) fn id(&self) -> InstanceId {
         let [environment, host, component] =
             [&self.environment, &self.host, &self.component].map(|name| name.as_str().into());

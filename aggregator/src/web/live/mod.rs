@@ -1,9 +1,9 @@
-//! Telling open pages what changes, by server-sent events (HTML standard, section 9.2).
+//! Live changes of open pages, as server-sent events (HTML standard, section 9.2).
 //!
 //! | module | holds |
 //! |---|---|
-//! | `rooms` | who has the same page open |
-//! | `view` | that page, made anew whenever something changes |
+//! | `rooms` | subscriptions to shared pages |
+//! | `view` | rendering of a shared page after every change |
 
 mod rooms;
 mod view;
@@ -33,12 +33,12 @@ use crate::operations::Operations;
 
 pub(super) use rooms::Rooms;
 
-/// How often it is said that there is nothing to say, so that a lost connection is known.
+/// Interval of keep-alive messages, which let the page detect a lost connection.
 const BEAT: Duration = Duration::from_secs(5);
-/// After so long a reader has to ask again, so that one who may not look any more is found out.
+/// Maximum length of a stream; the reconnect checks the reader's rights again.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 
-/// What becomes of the overview.
+/// Streams the changes of the overview page.
 pub(super) async fn overview(
     Extension(rooms): Extension<Rooms>,
     viewer: Viewer,
@@ -47,7 +47,7 @@ pub(super) async fn overview(
     listen(&rooms, &Subject::Overview(selection.tidied()), &viewer).await
 }
 
-/// What becomes of a plan.
+/// Streams the changes of a plan's page.
 pub(super) async fn plan(
     Extension(rooms): Extension<Rooms>,
     State(operations): State<Operations>,
@@ -60,7 +60,7 @@ pub(super) async fn plan(
     }
 }
 
-/// What becomes of an instance.
+/// Streams the changes of an instance's page.
 pub(super) async fn instance(
     Extension(rooms): Extension<Rooms>,
     State(operations): State<Operations>,
@@ -73,7 +73,7 @@ pub(super) async fn instance(
     }
 }
 
-/// What becomes of what needs what.
+/// Streams the changes of a dependency graph's page.
 pub(super) async fn graph(
     Extension(rooms): Extension<Rooms>,
     viewer: Viewer,
@@ -100,12 +100,12 @@ async fn listen(rooms: &Rooms, subject: &Subject, viewer: &Viewer) -> Response {
     ([(CACHE_CONTROL, "no-store")], Sse::new(events)).into_response()
 }
 
-/// What one reader is told: the page as it is, then what changes, and that the connection lives.
+/// Streams the whole page, then its changes and keep-alive messages.
 fn told(seat: Seat) -> impl Stream<Item = Result<Event, Infallible>> {
-    // Before the page is read, so that nothing is missed in between.
+    // Subscribed before the page is read, so that no change is missed in between.
     let changes = seat.room.changes.resubscribe();
     let beats = tokio::time::interval(BEAT);
-    // The number of the version that the page has; `None`: it has none yet.
+    // Number of the version that the reader has; `None`: none yet.
     let state = (seat, changes, beats, None);
     futures::stream::unfold(state, async |(seat, mut changes, mut beats, mut has)| {
         let whole = |has: &mut Option<u64>| {
@@ -117,7 +117,7 @@ fn told(seat: Seat) -> impl Stream<Item = Result<Event, Infallible>> {
             let Some(number) = has else { break whole(&mut has) };
             tokio::select! {
                 changed = changes.recv() => match changed {
-                    // It is in what the page was told when it was opened.
+                    // The change is part of the page that was sent at the start.
                     Ok(change) if change.number <= number => {}
                     Ok(change) => {
                         has = Some(change.number);
@@ -140,6 +140,6 @@ fn told(seat: Seat) -> impl Stream<Item = Result<Event, Infallible>> {
 }
 
 fn patch(html: &str) -> Event {
-    // The standard has no carriage returns in it, and a page none that matter.
+    // An event must not contain a carriage return, and none matters in a page.
     Event::default().event("patch").data(html.replace('\r', " "))
 }

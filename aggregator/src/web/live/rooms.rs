@@ -1,4 +1,5 @@
-//! All who have the same page open are in one room: what changed is found once, and the same bytes go to everybody.
+//! Shared subscriptions: all readers of the same page share one room, so that each change is computed once
+//! and the same bytes are sent to everybody.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -11,18 +12,18 @@ use super::view::{Change, Subject, Version, View};
 use crate::operations::Operations;
 use crate::web::viewer::Viewer;
 
-/// How many pages may be open at once; more are refused, and go on without.
+/// Maximum number of open pages; more are refused, and continue without live changes.
 const OPEN: usize = 1_000;
-/// How many different pages may be open at once: each is made anew at every change.
+/// Maximum number of different open pages: each is rendered at every change.
 const ROOMS: usize = 64;
-/// Nobody takes all there is: so many pages may be one person's, and so many different ones. Behind a proxy, where
-/// nobody signs in, all are one.
+/// Limits for one user: open pages, and different open pages. Behind a proxy without sign-in, all clients
+/// count as one.
 const OPEN_OF_ONE: usize = 900;
 const ROOMS_OF_ONE: usize = 56;
-/// How many changes a slow reader may be behind; one that is further behind gets the whole page again.
+/// Maximum number of changes that a slow reader may lag behind; beyond that it receives the whole page again.
 const BEHIND: usize = 16;
 
-/// The rooms in which pages are open; clones share them.
+/// Rooms of open pages; clones share them.
 #[derive(Clone)]
 pub(in crate::web) struct Rooms {
     pub(super) operations: Operations,
@@ -31,37 +32,37 @@ pub(in crate::web) struct Rooms {
     rooms: Arc<Mutex<HashMap<Key, Weak<Room>>>>,
 }
 
-/// What a room shows.
+/// Content of a room's page.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     subject: Subject,
-    /// There are buttons.
+    /// True if the page has buttons for actions.
     may_act: bool,
-    /// Forms carry a token.
+    /// True if forms carry a token.
     has_token: bool,
 }
 
-/// Who has the same page open. Its task ends with the last who holds it.
+/// Readers of the same page. Its task ends when the last of them drops it.
 pub(super) struct Room {
     pub(super) page: watch::Receiver<Version>,
-    /// The sender is the task's alone: with the task this ends for all who read.
+    /// The task owns the only sender, so that this ends for all readers with the task.
     pub(super) changes: broadcast::Receiver<Change>,
     _task: DropGuard,
     _begun: Place<String>,
 }
 
-/// One reader's place in a room.
+/// Subscription of one reader.
 pub(super) struct Seat {
     pub(super) room: Arc<Room>,
     _open: Place<String>,
 }
 
-/// Why somebody cannot be told of a page.
+/// Reason why a subscription fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoSeat {
-    /// As many are open as may be.
+    /// The limit of open pages is reached.
     TooMany,
-    /// What it shows is not there.
+    /// The subject of the page does not exist.
     NotThere,
 }
 
@@ -75,10 +76,10 @@ impl Rooms {
         }
     }
 
-    /// A seat in the room of a page.
+    /// Subscribes to a page.
     ///
     /// # Errors
-    /// There are too many, or what it shows is not there.
+    /// Returns an error if a limit is reached, or if the subject of the page does not exist.
     pub(super) async fn enter(&self, subject: &Subject, viewer: &Viewer) -> Result<Seat, NoSeat> {
         let open = self.open.take(viewer.who().to_owned()).ok_or(NoSeat::TooMany)?;
         let (may_act, has_token) = (viewer.may_act, viewer.csrf.is_some());
@@ -87,7 +88,7 @@ impl Rooms {
             return Ok(Seat { room, _open: open });
         }
         let begun = self.begun.take(viewer.who().to_owned()).ok_or(NoSeat::TooMany)?;
-        // What is sent is for all: the token of a session is put in by the page itself.
+        // The changes are sent to all readers: the script inserts the token of its session.
         let viewer = Viewer { csrf: viewer.csrf.as_ref().map(|_| String::new()), ..viewer.clone() };
         let made = View::new(self.operations.clone(), subject.clone(), viewer).await;
         let (view, page) = made.ok_or(NoSeat::NotThere)?;
@@ -95,7 +96,7 @@ impl Rooms {
         let mut rooms = self.lock();
         rooms.retain(|_, room| room.strong_count() > 0);
         if let Some(room) = rooms.get(&key).and_then(Weak::upgrade).filter(|room| room.is_alive()) {
-            // Somebody was faster.
+            // Another reader created the room in the meantime.
             return Ok(Seat { room, _open: open });
         }
         let (changes, heard) = broadcast::channel(BEHIND);
@@ -107,7 +108,7 @@ impl Rooms {
         Ok(Seat { room, _open: open })
     }
 
-    /// The room that is there.
+    /// Returns the existing room.
     fn find(&self, key: &Key) -> Option<Arc<Room>> {
         self.lock().get(key).and_then(Weak::upgrade).filter(|room| room.is_alive())
     }
@@ -118,7 +119,7 @@ impl Rooms {
 }
 
 impl Room {
-    /// Whether its page is still made anew.
+    /// Returns true if the task that renders the page still runs.
     fn is_alive(&self) -> bool {
         self.page.has_changed().is_ok()
     }

@@ -1,4 +1,4 @@
-//! A page that is made anew whenever something changes.
+//! Rendering of a shared page after every change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,43 +15,43 @@ use crate::web::page::{self, LookedUp, Node, Selection};
 use crate::web::viewer::Viewer;
 use crate::web::{graph, instance};
 
-/// How often what is used, other times, and what has to be looked up are brought up to date.
+/// Interval for updates of usage, times, and looked-up details.
 const REFRESH: Duration = Duration::from_secs(10);
-/// While a plan is under way its steps are looked at this often.
+/// Interval between two renderings while a plan is under way.
 const STEPS: Duration = Duration::from_millis(200);
-/// After a page was made, so long passes before it is made again: changes that come together are sent together.
+/// Pause after a rendering, so that changes that come together are sent together.
 const PAUSE: Duration = Duration::from_millis(40);
 
-/// What a page shows.
+/// Subject of a page.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Subject {
     Overview(Selection),
     Plan(u64),
     Instance(InstanceId),
-    /// Of the environment of this name.
+    /// Graph of the environment with this name.
     Graph(Name),
 }
 
-/// A page as one room sees it.
+/// Live rendering of a page for one room.
 pub(super) struct View {
     operations: Operations,
     subject: Subject,
     viewer: Viewer,
-    /// Of an instance, what the overview does not tell.
+    /// Details of an instance beyond the overview.
     looked_up: Option<LookedUp>,
     overviews: watch::Receiver<Arc<Overview>>,
-    /// An overview that is not newer than what the page shows.
+    /// Overview that is not newer than the one on the page.
     shown: Arc<Overview>,
 }
 
-/// A page as it was made one time.
+/// Rendered version of a page.
 pub(super) struct Version {
-    /// How many were made before it.
+    /// Number of versions before it.
     pub(super) number: u64,
     pub(super) page: Node,
 }
 
-/// What makes of the version before one that has this number.
+/// Patch that turns the previous version into the one with this number.
 #[derive(Clone, Debug)]
 pub(super) struct Change {
     pub(super) number: u64,
@@ -59,13 +59,13 @@ pub(super) struct Change {
 }
 
 impl View {
-    /// A view, and the page as it is now; `None` where what it shows is not there.
+    /// Creates a view and renders its page; `None` if the subject does not exist.
     pub(super) async fn new(
         operations: Operations,
         subject: Subject,
         viewer: Viewer,
     ) -> Option<(Self, Node)> {
-        // Before anything is made of it: what comes after is not missed.
+        // Subscribed before rendering, so that no later overview is missed.
         let mut overviews = operations.watch();
         let shown = Arc::clone(&overviews.borrow_and_update());
         let looked_up = match &subject {
@@ -76,7 +76,7 @@ impl View {
         Some((view, made?))
     }
 
-    /// The page as it is now, made off the runtime: one of a thousand hosts takes a while.
+    /// Renders the page outside the runtime: one with a thousand hosts takes a while.
     async fn made(self) -> Option<(Self, Option<Node>)> {
         match tokio::task::spawn_blocking(move || (self.make(), self)).await {
             Ok((made, view)) => Some((view, made)),
@@ -108,12 +108,12 @@ impl View {
         }
     }
 
-    /// Whether something is under way that the overview does not tell.
+    /// Returns true if a plan is under way, whose progress is not part of the overview.
     fn is_busy(&self) -> bool {
         self.operations.accounts().iter().any(|account| account.is_under_way())
     }
 
-    /// Makes the page whenever something changes, and tells what differs.
+    /// Renders the page after every change, and sends the differences.
     pub(super) async fn follow(self, page: watch::Sender<Version>, changes: broadcast::Sender<Change>) {
         let mut refresh = tokio::time::interval_at(Instant::now() + REFRESH, REFRESH);
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -128,7 +128,7 @@ impl View {
                         return;
                     }
                     let overview = Arc::clone(&view.overviews.borrow_and_update());
-                    // Times alone are brought up to date now and then.
+                    // Changes of times alone are sent with the periodic update.
                     if overview.says_the_same_as(&view.shown) {
                         continue;
                     }
@@ -156,7 +156,7 @@ impl View {
             let number = page.borrow().number + 1;
             page.send_replace(Version { number, page: now });
             if !html.is_empty() {
-                // There may be nobody at this moment.
+                // There may be no reader at this moment.
                 let _ = changes.send(Change { number, html: Arc::from(html) });
             }
             tokio::time::sleep(PAUSE).await;
@@ -164,11 +164,11 @@ impl View {
     }
 }
 
-/// Looks up what the overview does not tell of an instance, while the page goes on with what was looked up before:
-/// an agent that hangs delays nothing else.
+/// Refresh of an instance's details in the background. The page continues with the previous details, so that
+/// a hanging agent delays nothing else.
 struct Looking {
     id: InstanceId,
-    /// As it was when it was looked up last.
+    /// Instance at the last refresh.
     seen: Option<InstanceOverview>,
     is_due: bool,
     task: Option<JoinHandle<LookedUp>>,
@@ -181,7 +181,7 @@ impl Looking {
         Some(Self { id: id.clone(), seen, is_due: false, task: None })
     }
 
-    /// Has it looked up again if it is not as it was.
+    /// Schedules a refresh if the instance changed.
     fn note(&mut self, overview: &Overview) {
         let now = overview.find(&self.id).map(|located| located.instance);
         if now != self.seen.as_ref() {
@@ -198,7 +198,7 @@ impl Looking {
         }
     }
 
-    /// What was found, when it is; `None` where it could not be looked up.
+    /// Waits for the details; `None` if the lookup failed.
     async fn found(looking: &mut Option<Self>) -> Option<LookedUp> {
         let task = looking.as_mut().and_then(|looking| looking.task.as_mut());
         let Some(task) = task else { return std::future::pending().await };
