@@ -17,7 +17,7 @@ use crate::target::{Found, OperationError, Target, resolve};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fleet {
     pub(crate) platform: Platform,
-    /// One agent for each of [`Platform::hosts`], in its order.
+    /// Agents of [`Platform::hosts`], in the same order.
     pub(crate) agents: Vec<Agent>,
     graph: OnceLock<DependencyGraph>,
     places: HashMap<Name, HostPlace>,

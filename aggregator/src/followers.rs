@@ -16,7 +16,7 @@ use crate::knowledge::News;
 /// Delay between a panic of a task and its restart.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// One task for each agent of a fleet.
+/// Tasks of a fleet, one for each agent.
 #[derive(Debug)]
 pub(crate) struct Followers {
     inbox: Inbox,

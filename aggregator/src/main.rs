@@ -1,4 +1,4 @@
-//! `rta-aggregator`: follows every agent, renders the page, passes on starts and stops.
+//! `rta-aggregator`: follows every agent, renders the page, forwards starts and stops.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

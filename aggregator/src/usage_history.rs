@@ -71,7 +71,7 @@ struct Hosts {
 struct Host {
     /// Time of the last stored measurement, by the host's clock.
     measured_at: Timestamp,
-    /// The same by the aggregator's clock.
+    /// Time at which it was stored, by the aggregator's clock.
     taken_at: Timestamp,
     components: HashMap<Name, VecDeque<Packed>>,
 }

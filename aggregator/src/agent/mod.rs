@@ -128,7 +128,8 @@ impl Agent {
     /// boot.
     ///
     /// # Errors
-    /// FAILED_PRECONDITION if another host's agent answers at the address: nothing is sent to it.
+    /// Returns FAILED_PRECONDITION if the agent of another host answers at the address: nothing is sent to
+    /// it.
     fn target(&self) -> Result<v1::RequestTarget, OperationError> {
         let boot_id = match self.answered.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             Answered::Nobody => String::new(),

@@ -39,13 +39,13 @@ pub(crate) struct Lane {
 /// Place of the nodes of a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// One host.
+    /// Single host.
     Host { environment: Name, name: Name, role: Option<Name> },
     /// Several hosts of the same role, drawn as a group.
     Hosts { role: Option<Name>, count: usize },
 }
 
-/// One component at one place.
+/// Component at one place.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) lane: usize,

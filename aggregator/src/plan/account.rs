@@ -24,7 +24,7 @@ const LONGEST_FAILURE: usize = 16 * 1024;
 /// Maximum number of process IDs kept of a progress update.
 const PIDS: usize = 64;
 
-/// One plan with its events.
+/// Plan with its events and states.
 #[derive(Debug)]
 pub(crate) struct Account {
     begun: PlanBegun,

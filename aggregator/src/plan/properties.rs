@@ -27,7 +27,7 @@ struct Case {
     choices: Vec<Index>,
 }
 
-/// For each component: the hosts that carry it, and what it needs of the components before it.
+/// Hosts that carry each component, and what it needs of the components before it.
 type Shape = Vec<(u8, Vec<(Index, u8)>)>;
 
 const HOSTS: usize = 3;
@@ -97,12 +97,12 @@ fn case(states: impl Strategy<Value = (Option<State>, bool)> + 'static) -> impl 
     })
 }
 
-/// Every instance can be started, and is either running or stopped.
+/// Generates cases in which every instance can be started, and is either running or stopped.
 fn simple() -> impl Strategy<Value = Case> {
     case(any::<bool>().prop_map(|runs| (Some(if runs { State::Running } else { State::Stopped }), true)))
 }
 
-/// Every state that an agent can report.
+/// Generates cases with every state that an agent can report.
 fn wild() -> impl Strategy<Value = Case> {
     let states = [
         Some(State::Running),

@@ -43,14 +43,14 @@ pub(super) struct Schedule<'p> {
     steps: &'p [Step],
     keep_going: bool,
     states: Vec<StepState>,
-    /// For each step: the steps that wait for it.
+    /// Steps that wait for each step.
     dependents: Vec<Vec<usize>>,
-    /// For each step: the number of prerequisites that have not ended.
+    /// Number of prerequisites of each step that have not ended.
     unfinished: Vec<usize>,
-    /// For each step: the position of its instance in `instances`.
+    /// Position of each step's instance in `instances`.
     instance_of: Vec<usize>,
     instances: Vec<InstanceSteps>,
-    /// For each step that failed or was skipped because of a failed prerequisite: the failed step.
+    /// Failed step that explains each failed or skipped step.
     culprits: Vec<Option<usize>>,
     /// Steps that may begin now.
     ready: BTreeSet<usize>,

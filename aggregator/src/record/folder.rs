@@ -21,7 +21,7 @@ pub(super) struct Folder {
 pub(super) enum NotTaken {
     /// Another aggregator has locked it.
     Used(String),
-    /// It cannot be created or written.
+    /// The folder cannot be created or written.
     Unusable(String),
 }
 

@@ -77,7 +77,7 @@ impl Default for RecordOptions {
     }
 }
 
-/// An instance, or a whole host.
+/// Instance, or whole host.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Place {
     pub(crate) environment: Name,

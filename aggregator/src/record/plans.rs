@@ -19,7 +19,7 @@ pub(super) struct Running {
 /// Subject of a plan.
 #[derive(Clone, Debug)]
 struct Subject {
-    /// For example `stop of kafka server on h1`.
+    /// Text such as `stop of kafka server on h1`.
     title: String,
     /// Parts that all named instances have in common.
     environment: Option<Name>,

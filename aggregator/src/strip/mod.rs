@@ -39,7 +39,7 @@ pub(crate) enum Stretch {
 }
 
 impl Stretch {
-    /// All values, in ascending order.
+    /// Values in ascending order.
     pub(crate) const ALL: [Self; 6] =
         [Self::Up, Self::Maintenance, Self::NotRecorded, Self::Unknown, Self::Degraded, Self::Down];
 

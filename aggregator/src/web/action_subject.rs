@@ -6,7 +6,7 @@ use rta_shared::plan::Wish;
 /// Subject of an action's form.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ActionSubject {
-    /// One instance.
+    /// Single instance.
     Instance(InstanceId),
     /// The instances that the plan with this ID has stopped.
     StoppedBy(u64),

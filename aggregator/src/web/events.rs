@@ -24,7 +24,7 @@ pub(super) struct Written {
     environment: String,
     host: String,
     component: String,
-    /// One kind, or several separated by commas.
+    /// Kinds, separated by commas.
     kind: String,
     since: String,
     before: String,

@@ -28,9 +28,9 @@ pub(super) const LARGEST_BODY: usize = 256 * 1024;
 pub enum HostPolicy {
     /// The names of loopback, and this address.
     Loopback(IpAddr),
-    /// These names, case-insensitive.
+    /// Configured names, case-insensitive.
     Named(Arc<[String]>),
-    /// Every name.
+    /// Any name.
     Any,
 }
 

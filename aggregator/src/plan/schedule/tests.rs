@@ -5,7 +5,7 @@ use proptest::sample::Index;
 
 use super::*;
 
-/// For each instance: its action, and the prerequisites of each of its steps.
+/// Action on each instance, and the prerequisites of each of its steps.
 type Shape = Vec<(u8, Vec<Index>, Vec<Index>)>;
 
 /// Creates steps in the order of real plans: first the stops, then the starts and restarts. A stopped

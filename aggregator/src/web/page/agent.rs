@@ -1,4 +1,4 @@
-//! How a host is watched, and what it uses: quietly, below its instances.
+//! Footer of a host's card: its agent and its resource usage.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -9,7 +9,7 @@ use rta_shared::usage::Usage;
 
 use super::health::{ago, text};
 
-/// The footer of a host's card. Of a host that is unknown only its agent's version is still told.
+/// Renders the footer of a host's card. For an unknown host it shows only the agent's version.
 pub(super) fn footer(host: &HostOverview, now: Timestamp) -> Markup {
     html! {
         @if let Some(agent) = &host.agent {

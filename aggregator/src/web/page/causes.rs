@@ -1,4 +1,4 @@
-//! What is wrong in an environment: the root causes, each with what it takes down.
+//! Problems of an environment: the root causes, each with its consequences.
 
 use jiff::Timestamp;
 use maud::html;
@@ -10,12 +10,12 @@ use super::links::{address, names};
 use super::tree::{Node, Tag};
 use super::{Shown, anchor, maintenance, planned, slug};
 
-/// How many causes are seen at once.
+/// Maximum number of causes shown before the rest is folded.
 const SEEN: usize = 10;
-/// How many causes are listed.
+/// Maximum number of causes listed.
 const CAUSES: usize = 60;
 
-/// Those of `troubles` that are this environment's; `id` is the environment's.
+/// Renders those of `troubles` that belong to this environment; `id` is the environment's.
 pub(super) fn causes(
     environment: &EnvironmentOverview,
     troubles: &[Trouble<'_>],
@@ -33,7 +33,7 @@ pub(super) fn causes(
     Node::group(id, Tag::Division, class, children)
 }
 
-/// What nobody wanted.
+/// Renders the problems that nobody caused on purpose.
 fn wrong(own: &[&Trouble<'_>], now: Timestamp, id: &str) -> Vec<Node> {
     if own.is_empty() {
         return Vec::new();
@@ -60,7 +60,7 @@ fn wrong(own: &[&Trouble<'_>], now: Timestamp, id: &str) -> Vec<Node> {
     children
 }
 
-/// What tells it from every other one.
+/// Returns a string that identifies the place of a problem on the page.
 fn place(trouble: &Trouble<'_>) -> String {
     let Trouble { environment, host, instance, .. } = trouble;
     match instance {
@@ -69,7 +69,7 @@ fn place(trouble: &Trouble<'_>) -> String {
     }
 }
 
-/// One root cause, with what it takes down.
+/// Renders one root cause with its consequences.
 fn cause(trouble: &Trouble<'_>, now: Timestamp) -> Node {
     let id = format!("cause:{}", place(trouble));
     let host_name = text(trouble.host.name.as_str());

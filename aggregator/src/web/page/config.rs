@@ -1,4 +1,4 @@
-//! What is wrong with the configurations that the platform is run by, and what else of rta is impaired.
+//! Banners and warnings about configurations, and about other impairments of rta.
 
 use maud::{Markup, html};
 use rta_shared::impairment::{ImpairedPart, Impairment};
@@ -6,10 +6,10 @@ use rta_shared::overview::{AgentOverview, HostOverview, Overview};
 
 use super::health::text;
 
-/// How many problems are listed; `rta config check` tells all.
+/// Maximum number of problems listed; `rta config check` shows all.
 const LISTED: usize = 20;
 
-/// The banner of the page: the aggregator's own configuration was refused.
+/// Renders the banner for a refused configuration of the aggregator.
 pub(super) fn banner(problems: &str) -> Markup {
     html! {
         section.banner aria-labelledby="config" {
@@ -19,7 +19,7 @@ pub(super) fn banner(problems: &str) -> Markup {
     }
 }
 
-/// Renders the banners of a page for what is impaired in the aggregator. Problems of its configuration have their own.
+/// Renders the banners for impairments of the aggregator. Problems of its configuration have their own.
 pub(super) fn impairments(overview: &Overview) -> Markup {
     let all = overview.impairments.iter();
     html! {
@@ -29,7 +29,7 @@ pub(super) fn impairments(overview: &Overview) -> Markup {
     }
 }
 
-/// Renders the banner of a page on the past: the event store is impaired.
+/// Renders the banner of a page on past events and states: the event store is impaired.
 pub(super) fn store_impairment(overview: &Overview) -> Markup {
     let all = overview.impairments.iter();
     html! {
@@ -39,7 +39,7 @@ pub(super) fn store_impairment(overview: &Overview) -> Markup {
     }
 }
 
-/// Renders the notes of a host's card for what is impaired in watching it.
+/// Renders the warnings of a host's card for impairments in watching it.
 pub(super) fn host_impairments(host: &HostOverview) -> Markup {
     let all = host.impairments.iter();
     html! {
@@ -58,7 +58,7 @@ fn sentence(impairment: &Impairment) -> Markup {
     }
 }
 
-/// What a host's card warns of; nothing where its agent works by the configuration it should.
+/// Renders the warnings about an agent's configuration; empty if it has the right one.
 pub(super) fn warnings(agent: &AgentOverview, digest: &str) -> Markup {
     html! {
         @if let Some(problems) = &agent.config_error {

@@ -1,4 +1,4 @@
-//! The page of one instance: how it is, what it stands among, and what can be done about it.
+//! Page of one instance: its state, its neighbours in the graph, and its actions.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -20,7 +20,7 @@ use crate::detail::{Detail, health};
 use crate::web::address::with_query;
 use crate::web::viewer::Viewer;
 
-/// The page of the instance of `detail`.
+/// Renders the page of the instance of `detail`.
 pub(in crate::web) fn detail(
     detail: &Detail,
     looked_up: &LookedUp,
@@ -39,7 +39,7 @@ pub(in crate::web) fn detail(
     )
 }
 
-/// What that page tells, part by part.
+/// Returns the live parts of that page.
 pub(in crate::web) fn parts(
     detail: &Detail,
     looked_up: &LookedUp,
@@ -118,7 +118,7 @@ fn fact(name: &str, value: &Markup) -> Markup {
     html! { div { dt { (name) } dd { (value) } } }
 }
 
-/// What can be done: each leads to the plan that would, which can be agreed to there.
+/// Renders the buttons. Each leads to a preview of the plan, which can be confirmed there.
 fn buttons(located: Located<'_>) -> Markup {
     let id = located.id();
     let state = match located.instance.awaits_probe() {

@@ -1,4 +1,4 @@
-//! One environment: its verdict, what is wrong, its hosts.
+//! Section of one environment: its verdict, its problems, its hosts.
 
 use std::cmp::Reverse;
 
@@ -12,10 +12,10 @@ use super::health::{Tone, badge, text};
 use super::tree::{Node, Tag};
 use super::{Shown, causes, environment_id, graph, host, wall};
 
-/// How many hosts are shown as cards at once; where there are more, those that are not well.
+/// Maximum number of hosts shown as cards; beyond it, only those that are not up.
 const CARDS: usize = 24;
 
-/// The environment's part of the page.
+/// Renders the section of an environment.
 pub(super) fn environment(
     environment: &EnvironmentOverview,
     troubles: &[Trouble<'_>],
@@ -47,8 +47,8 @@ fn head(environment: &EnvironmentOverview, shown: &Shown<'_>, id: &str) -> Node 
     Node::leaf(id, &element)
 }
 
-/// The hosts that are selected: all as cards where they are few, those that are not well first; where they are
-/// many, a wall of tiles below the cards of those that are not well.
+/// Renders the selected hosts. A few are all cards, the worst first; many are a wall of tiles below the cards
+/// of those that are not up.
 fn hosts(environment: &EnvironmentOverview, shown: &Shown<'_>, id: &str) -> Node {
     let all: Vec<(&HostOverview, Vec<&InstanceOverview>)> = environment
         .hosts
@@ -59,7 +59,7 @@ fn hosts(environment: &EnvironmentOverview, shown: &Shown<'_>, id: &str) -> Node
     let is_many = all.len() > CARDS;
     let mut cards: Vec<&(&HostOverview, Vec<&InstanceOverview>)> =
         all.iter().filter(|(host, _)| !is_many || host.health != Health::Up).collect();
-    // Stable: those of the same health stay in the configuration's order.
+    // A stable sort keeps hosts of the same health in the configuration's order.
     cards.sort_by_key(|(host, _)| Reverse(host.health));
     let more = cards.len().saturating_sub(CARDS);
     cards.truncate(CARDS);
@@ -83,7 +83,7 @@ fn hosts(environment: &EnvironmentOverview, shown: &Shown<'_>, id: &str) -> Node
     Node::group(format!("{id}:all"), Tag::Division, "hosts-all", children)
 }
 
-/// The counts as one bar; the words beside it say the same.
+/// Renders the counts as one bar; the words beside it state the same.
 fn bar(counts: Counts, stopped: usize) -> Markup {
     let mut x = 0;
     let healths = Health::ALL.map(|health| match health {

@@ -1,4 +1,4 @@
-//! What was recorded: one page of it, the newest first, and the form that narrows it.
+//! Page of recorded events, the newest first, and the form that filters them.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -10,11 +10,11 @@ use super::{config, layout};
 use crate::web::address::with_query;
 use crate::web::viewer::Viewer;
 
-/// How far back the form offers to look.
+/// Periods that the form offers, as parameter and as text.
 const SPANS: [(&str, &str); 4] =
     [("1h", "1 hour"), ("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days")];
 
-/// What the page is narrowed to, as it stands in its address; empty: any.
+/// Filter of the page, as in its address; empty fields: any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::web) struct Filter {
     pub(in crate::web) environment: String,
@@ -24,8 +24,8 @@ pub(in crate::web) struct Filter {
     pub(in crate::web) since: String,
 }
 
-/// The page of `events` as `filter` narrows them; `error` where they cannot be read. With `older` there are more,
-/// before the event of this ID. What can be chosen is from `overview`.
+/// Renders the page of `events`, filtered by `filter`, or the `error` for which they cannot be read. `older`
+/// is the ID of the last event if there are more. The choices come from `overview`.
 pub(in crate::web) fn events(
     viewer: &Viewer,
     events: &[Event],
@@ -54,10 +54,10 @@ pub(in crate::web) fn events(
     layout::layout(viewer, "Events - rta", &body)
 }
 
-/// One event.
+/// Renders one event.
 pub(super) fn row(event: &Event) -> Markup {
     let health = event.to.as_deref().filter(|_| event.kind == EventKind::Health).and_then(Health::from_word);
-    // A failure's sentence is followed by its log's last lines, a change's by what changed.
+    // Further lines are a failure's last log lines, or the details of a change.
     let (first, rest) = event.text.split_once('\n').unwrap_or((&event.text, ""));
     html! {
         li.event {
@@ -72,7 +72,7 @@ pub(super) fn row(event: &Event) -> Markup {
     }
 }
 
-/// Where, from what to what, by whom, for which plan.
+/// Renders place, change, user and plan of an event.
 fn facts(event: &Event) -> Markup {
     let place: Vec<_> = [&event.environment, &event.host, &event.component]
         .into_iter()
@@ -121,7 +121,7 @@ fn form(filter: &Filter, overview: &Overview) -> Markup {
     }
 }
 
-/// Each once, by the alphabet.
+/// Returns the distinct names in alphabetical order.
 pub(super) fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
     let mut names: Vec<String> = names.collect();
     names.sort();
@@ -129,7 +129,8 @@ pub(super) fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
     names
 }
 
-/// A choice of `values` or any; one that is chosen and not among them, as of a host that is gone, is kept.
+/// Renders a selection of `values` or any. A chosen value that is not among them, such as a removed host, is
+/// kept.
 pub(super) fn choice(name: &str, title: &str, chosen: &str, mut values: Vec<String>) -> Markup {
     if !chosen.is_empty() && !values.iter().any(|value| value == chosen) {
         values.push(chosen.to_owned());
@@ -145,7 +146,7 @@ pub(super) fn choice(name: &str, title: &str, chosen: &str, mut values: Vec<Stri
     }
 }
 
-/// Where the same events are shown that are older.
+/// Returns the address of the older events with the same filter.
 fn older_address(filter: &Filter, before: u64) -> String {
     with_query(
         "/events",

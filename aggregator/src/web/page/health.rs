@@ -1,4 +1,4 @@
-//! Small pieces: health as shape, word and colour; times; foreign text.
+//! Small elements: health as shape, word and colour; times; untrusted text.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use rta_shared::human;
 use rta_shared::overview::{Health, InstanceOverview};
 use rta_shared::text::printable;
 
-/// How a health is drawn: what is bad on purpose alone is quiet, whatever its word.
+/// Style of a health: a state that was caused on purpose alone is muted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tone {
     health: Health,
@@ -16,7 +16,7 @@ pub(super) struct Tone {
 }
 
 impl Tone {
-    /// With `on_purpose` the quiet one, where there is something to be quiet about.
+    /// Creates the style; muted if `on_purpose` and the health is not up.
     pub(super) fn new(health: Health, on_purpose: bool) -> Self {
         Self { health, on_purpose: on_purpose && health != Health::Up }
     }
@@ -25,7 +25,7 @@ impl Tone {
         Self::new(instance.health, instance.stopped_by.is_some())
     }
 
-    /// The class for the stylesheet, which is the end of the shape's ID too.
+    /// Returns the class for the stylesheet, which is also the suffix of the shape's ID.
     pub(super) fn class(self) -> &'static str {
         if self.on_purpose { "planned" } else { self.health.word() }
     }
@@ -37,14 +37,15 @@ impl From<Health> for Tone {
     }
 }
 
-/// A shape for each health, so that colour is never alone. It takes the colour of the text around it.
+/// Renders the shape of a health, so that colour is never the only sign. It has the colour of the text around
+/// it.
 pub(super) fn icon(tone: impl Into<Tone>) -> Markup {
     html! {
         svg.icon width="16" height="16" aria-hidden="true" { use href={ "#is-" (tone.into().class()) } {} }
     }
 }
 
-/// The shapes, once for each page.
+/// Renders the definitions of the shapes, once for each page.
 pub(super) fn shapes() -> Markup {
     html! {
         svg.shapes width="0" height="0" aria-hidden="true" {
@@ -72,36 +73,36 @@ pub(super) fn shapes() -> Markup {
     }
 }
 
-/// Shape, word and colour.
+/// Renders shape, word and colour.
 pub(super) fn badge(tone: impl Into<Tone>) -> Markup {
     let tone = tone.into();
     html! { span class={ "health " (tone.class()) } { (icon(tone)) (tone.health) } }
 }
 
-/// Shape and colour, for a place where the word follows for readers who cannot see them.
+/// Renders shape and colour, with the word for screen readers alone.
 pub(super) fn mark(tone: impl Into<Tone>) -> Markup {
     let tone = tone.into();
     html! { span class={ "health " (tone.class()) } { (icon(tone)) span.unseen { (tone.health) " " } } }
 }
 
-/// Foreign text for one line.
+/// Makes untrusted text printable on one line.
 pub(super) fn text(text: &str) -> Cow<'_, str> {
     printable(text)
 }
 
-/// A time of day for people, exact for machines.
+/// Renders a time of day for people, exact for machines.
 pub(super) fn clock(time: Timestamp) -> Markup {
     html! { time datetime=(time) { (time.strftime("%H:%M:%S UTC")) } }
 }
 
-/// How long ago something was; a clock that is ahead of ours says "just now".
+/// Renders the age of a moment; "just now" if its clock is ahead of this one.
 pub(super) fn ago(then: Timestamp, now: Timestamp) -> Markup {
     html! {
         time data-ago datetime=(then) title=(then.strftime("%F %H:%M:%S UTC")) { (human::ago(then, now)) }
     }
 }
 
-/// For how long something has been.
+/// Renders the duration since a moment.
 pub(super) fn lasting(since: Timestamp, now: Timestamp) -> Markup {
     html! {
         time data-lasting datetime=(since) title={ "since " (since.strftime("%F %H:%M:%S UTC")) } {
@@ -110,7 +111,7 @@ pub(super) fn lasting(since: Timestamp, now: Timestamp) -> Markup {
     }
 }
 
-/// Why an instance is not up; how long ago that happened goes on counting on the page.
+/// Renders the reason why an instance is not up; the age in it is updated on the page.
 pub(super) fn reason(instance: &InstanceOverview, now: Timestamp) -> Markup {
     html! {
         @match instance.reason_around_age() {

@@ -1,4 +1,4 @@
-//! How every instance was over the last day or week, host by host, the worst first.
+//! Page of timelines over the last day or week, host by host, the worst first.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -18,12 +18,12 @@ use crate::usage_history::Sample;
 use crate::web::address::with_query;
 use crate::web::viewer::Viewer;
 
-/// The lengths that the page offers, as they stand in its address and as they are called.
+/// Lengths that the page offers, as parameter and as text.
 const LENGTHS: [(&str, &str); 2] = [("24h", "24 hours"), ("7d", "7 days")];
-/// How many instances are shown; of more, the worst.
+/// Maximum number of instances shown; beyond it only the worst.
 const MOST: usize = 200;
 
-/// What the page is narrowed to, as it stands in its address; empty: any, and the first length.
+/// Filter of the page, as in its address; empty fields: any, and the first length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::web) struct Shown {
     pub(in crate::web) environment: String,
@@ -32,15 +32,15 @@ pub(in crate::web) struct Shown {
     pub(in crate::web) length: String,
 }
 
-/// One instance with how it was.
+/// Instance with its past.
 pub(in crate::web) struct Past<'v> {
     pub(in crate::web) located: Located<'v>,
     pub(in crate::web) strip: &'v Strip,
-    /// What it used of late.
+    /// Recent resource usage.
     pub(in crate::web) used: Vec<Sample>,
 }
 
-/// The page of these instances, or of the `error` for which there are none.
+/// Renders the page of these instances, or of the `error` for which there are none.
 pub(in crate::web) fn history(
     viewer: &Viewer,
     past: Result<Vec<Past<'_>>, &str>,
@@ -103,17 +103,17 @@ fn list(mut past: Vec<Past<'_>>, shown: &Shown, length: &str) -> Markup {
 }
 
 impl Past<'_> {
-    /// The greater, the more of it is shown first: what was down longest, then what is not known.
+    /// Returns the sort key, larger for worse: the longest downtime first, then unknown uptime.
     fn badness(&self) -> f64 {
         match self.strip.uptime() {
             Some(uptime) => 100.0 - uptime,
-            // It comes before what never was down.
+            // Listed before instances that were never down.
             None => f64::MIN_POSITIVE,
         }
     }
 }
 
-/// What has the same name stands together, by where the first of it stands.
+/// Groups items by name; groups are in the order of their first item.
 fn grouped<'v, T>(all: Vec<T>, name: impl Fn(&T) -> &'v str) -> Vec<(&'v str, Vec<T>)> {
     let mut groups: Vec<(&str, Vec<T>)> = Vec::new();
     let mut places = std::collections::HashMap::new();
@@ -137,7 +137,7 @@ fn row(past: &Past<'_>, called: &str) -> Markup {
     let pids = located.instance.processes.iter().map(|process| process.id.pid);
     let now = located.host.usage.as_ref().and_then(|usage| usage.together(pids));
     let written = |now: Option<String>| now.unwrap_or("-".to_owned());
-    // The greatest number that a line is drawn for is far from where digits are lost.
+    // The largest value drawn is far from the loss of digits.
     #[expect(clippy::cast_precision_loss, reason = "a drawing needs no more digits")]
     let memory_series = series(|sample| sample.resident_bytes as f64);
     html! {
@@ -148,7 +148,7 @@ fn row(past: &Past<'_>, called: &str) -> Markup {
             }
             (strip(shown, &format!("{name} on {}, last {called}", located.host.name)))
             div.used {
-                // Where there is room for it, it stands above the column.
+                // On a wide screen the heading is above the column.
                 span.used-name aria-hidden="true" { "CPU" }
                 (sparkline(
                     &series(|sample| sample.cpu_percent),
@@ -168,7 +168,7 @@ fn row(past: &Past<'_>, called: &str) -> Markup {
     }
 }
 
-/// What the page can be narrowed to.
+/// Renders the form that filters the page.
 fn narrowing(shown: &Shown, length: &str, overview: &Overview) -> Markup {
     let environments = overview.environments.iter();
     let hosts = environments
@@ -192,7 +192,7 @@ fn narrowing(shown: &Shown, length: &str, overview: &Overview) -> Markup {
     }
 }
 
-/// Where the same is shown with another length.
+/// Returns the address of the same page with another length.
 fn length_address(path: &str, shown: &Shown, length: &str) -> String {
     let Shown { environment, host, component, .. } = shown;
     with_query(
@@ -201,7 +201,7 @@ fn length_address(path: &str, shown: &Shown, length: &str) -> String {
     )
 }
 
-/// A length as people call it.
+/// Returns the text for a length.
 fn called(length: &str) -> String {
     let known = LENGTHS.into_iter().find(|(value, _)| *value == length);
     known.map_or_else(|| text(length).into_owned(), |(_, called)| called.to_owned())
@@ -224,7 +224,7 @@ mod tests {
         Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes)
     }
 
-    /// Of an hour, from a mark at its beginning on and another one ten minutes later.
+    /// Returns the timeline of an hour with a mark at its start and another one ten minutes later.
     fn of(first: Stretch, then: Stretch) -> Strip {
         let marks = [Mark { at: at(0), state: first }, Mark { at: at(10), state: then }];
         Strip::from_marks(at(0), at(60), &marks, &[])
@@ -301,7 +301,7 @@ mod tests {
         overview.environments[0].hosts[0].instances[0].component = "\"><img src=x onerror=y>\u{1b}".into();
         let html = html_of(&overview, &[of(Stretch::Up, Stretch::Down)], &shown);
         assert!(!html.contains("<script>") && !html.contains("<img"));
-        // What a form sends back has to be as it was.
+        // A value that a form sends back has to stay unchanged.
         let list = html.split_once("class=\"past\"").unwrap().1;
         assert!(!list.contains(['\u{1b}', '\u{202e}']), "{list}");
     }

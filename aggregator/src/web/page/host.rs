@@ -1,4 +1,4 @@
-//! One host: what is wrong with it, its instances, and how it is watched.
+//! Card of one host: its problems, its instances, and its agent.
 
 use maud::html;
 use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview, Located};
@@ -8,7 +8,7 @@ use super::selection::Selection;
 use super::tree::{Node, Tag};
 use super::{Shown, agent, anchor, config, instance, maintenance, slug};
 
-/// The host's card, with these of its instances.
+/// Renders the host's card with these of its instances.
 pub(super) fn host(
     environment: &EnvironmentOverview,
     host: &HostOverview,
@@ -37,7 +37,7 @@ pub(super) fn host(
         div.host-notes id=(part("notes")) {
             @if let Some(maintenance) = &host.maintenance { (maintenance::line(maintenance)) }
             @if let Some(error) = &host.error { p.error { (text(error)) } }
-            // What a lost agent said of itself need not be so any longer.
+            // The last data of a lost agent about itself may be out of date.
             @if let Some(agent) = host.agent.as_ref().filter(|_| host.reachable) {
                 (config::warnings(agent, shown.digest))
             }

@@ -1,4 +1,4 @@
-//! One instance: what is concluded, what was seen, and the buttons.
+//! Row of one instance: its health, its details, and the buttons.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -12,7 +12,7 @@ use super::links::{address, log_address};
 use super::{Shown, anchor, form, maintenance, planned};
 use crate::web::viewer::Viewer;
 
-/// The instance's row in its host's card.
+/// Renders the instance's row in its host's card.
 pub(super) fn row(located: Located<'_>, shown: &Shown<'_>) -> Markup {
     let instance = located.instance;
     let pids: Vec<String> = instance.processes.iter().map(|process| process.id.pid.to_string()).collect();
@@ -26,7 +26,7 @@ pub(super) fn row(located: Located<'_>, shown: &Shown<'_>) -> Markup {
                         (planned::reason(instance, shown.now))
                     }
                 }
-                // Its host's is told at the host.
+                // Maintenance of the whole host is shown at the host.
                 @if let Some(own) = instance.maintenance.as_ref().filter(|one| one.component.is_some()) {
                     (maintenance::badge(own))
                 }
@@ -49,7 +49,7 @@ pub(super) fn row(located: Located<'_>, shown: &Shown<'_>) -> Markup {
     }
 }
 
-/// Parts, probe and use, where there are any.
+/// Renders parts, probe and usage, if there are any.
 fn details(located: Located<'_>, now: Timestamp) -> Markup {
     let instance = located.instance;
     let is_divided = instance.parts.iter().any(|part| part.name.is_some());
@@ -72,7 +72,7 @@ fn details(located: Located<'_>, now: Timestamp) -> Markup {
     }
 }
 
-/// `driver 0/1 missing`: what is not right is said in a word too.
+/// Renders a part, such as `driver 0/1 missing`: the word states what is wrong.
 fn tally(part: &PartReport) -> Markup {
     let word = match (part.missing(), part.running, part.surplus()) {
         (Some(_), 0, _) => " missing",
@@ -83,7 +83,7 @@ fn tally(part: &PartReport) -> Markup {
     html! { li class=[(!word.is_empty()).then_some("lacking")] { (text(&part.tally())) (word) } }
 }
 
-/// The buttons that make sense, if any do.
+/// Renders the buttons that the state permits.
 fn control(viewer: &Viewer, located: Located<'_>) -> Markup {
     let InstanceOverview { state, startable, .. } = located.instance;
     let state = if located.instance.awaits_probe() { &Some(State::Running) } else { state };

@@ -1,4 +1,4 @@
-//! The frame of every page.
+//! Frame of every page.
 
 use maud::{DOCTYPE, Markup, html};
 use rta_shared::text::printable;
@@ -8,25 +8,25 @@ use super::health::{shapes, text};
 use crate::web::assets::{ICON, MORPH, SCRIPT, STYLE};
 use crate::web::viewer::Viewer;
 
-/// What every page leads to: paths, and the words for them.
+/// Navigation of every page: paths and titles.
 const PAGES: [(&str, &str); 4] =
     [("/", "Overview"), ("/graph", "Graph"), ("/history", "History"), ("/events", "Events")];
 
-/// How a page goes on.
+/// Refresh behaviour of a page.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Frame {
-    /// Without script the browser loads it anew after so many seconds.
+    /// Seconds until the browser reloads the page, without script.
     pub(super) looks_again: Option<u32>,
-    /// Where its changes are told, as long as it is open.
+    /// Address of the live changes of the page.
     pub(super) live: Option<String>,
 }
 
-/// A whole document for `viewer` that stays as it is.
+/// Renders a whole document for `viewer` without refresh.
 pub(super) fn layout(viewer: &Viewer, title: &str, body: &Markup) -> Markup {
     frame(viewer, title, &Frame::default(), body)
 }
 
-/// A whole document for `viewer`.
+/// Renders a whole document for `viewer`.
 pub(super) fn frame(viewer: &Viewer, title: &str, frame: &Frame, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
@@ -56,7 +56,7 @@ pub(super) fn frame(viewer: &Viewer, title: &str, frame: &Frame, body: &Markup) 
     }
 }
 
-/// The pages that every page leads to, and as whom one is here.
+/// Renders the navigation, and the user who is signed in.
 fn head(viewer: &Viewer, is_live: bool) -> Markup {
     let path = viewer.here.split('?').next().unwrap_or_default();
     html! {
@@ -80,7 +80,7 @@ fn head(viewer: &Viewer, is_live: bool) -> Markup {
     }
 }
 
-/// The switch between light, dark and what the system has.
+/// Renders the switch between light, dark and the system's setting.
 fn theme(viewer: &Viewer) -> Markup {
     let next = viewer.theme.next();
     form::post(
@@ -101,7 +101,7 @@ fn theme(viewer: &Viewer) -> Markup {
     )
 }
 
-/// A page that says one thing, with a way back.
+/// Renders a page with a message and a link to the overview.
 pub(in crate::web) fn message(viewer: &Viewer, title: &str, text: &str) -> Markup {
     let body = html! {
         main.message {

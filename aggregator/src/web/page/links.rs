@@ -9,17 +9,17 @@ use crate::web::address::with_query;
 /// Maximum number of links in a list.
 const NAMED: usize = 12;
 
-/// The instance's own page.
+/// Returns the address of the instance's page.
 pub(super) fn address(id: &InstanceId) -> String {
     named("/instance", id, &[])
 }
 
-/// Where the instance's log is shown.
+/// Returns the address of the instance's log.
 pub(super) fn log_address(id: &InstanceId) -> String {
     named("/log", id, &[])
 }
 
-/// An address in whose query an instance is named, before what `more` says.
+/// Returns an address whose query names an instance, followed by the parameters in `more`.
 pub(super) fn named(path: &str, id: &InstanceId, more: &[(&str, &str)]) -> String {
     let named = [
         ("environment", id.environment.as_str()),
@@ -29,7 +29,7 @@ pub(super) fn named(path: &str, id: &InstanceId, more: &[(&str, &str)]) -> Strin
     with_query(path, &[&named, more].concat())
 }
 
-/// The first of `instances`, each a link; their hosts where they are not on `host`.
+/// Renders links to the first of `instances`, with their hosts unless they are on `host`.
 pub(super) fn names(instances: &[Located<'_>], host: Option<&HostOverview>) -> Markup {
     html! {
         @for (at, other) in instances.iter().take(NAMED).enumerate() {

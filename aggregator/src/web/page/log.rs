@@ -1,4 +1,4 @@
-//! The end of one instance's log.
+//! Page with the last lines of one instance's log.
 
 use maud::{Markup, html};
 use rta_shared::overview::InstanceId;
@@ -9,7 +9,7 @@ use super::layout::layout;
 use crate::logs::LogPiece;
 use crate::web::viewer::Viewer;
 
-/// The page of an instance's log: what was read, or why it was not.
+/// Renders the page of an instance's log: the lines read, or the reason why they cannot be read.
 pub(in crate::web) fn log(viewer: &Viewer, id: &InstanceId, read: &Result<LogPiece, String>) -> Markup {
     let title = format!("log of {} on {}", id.component, id.host);
     let body = html! {

@@ -1,5 +1,5 @@
-//! What has to be asked for beside the overview, on the page of one instance: its past, its processes' command lines,
-//! its events, the end of its log.
+//! Details that are requested separately for the page of one instance: its timeline, its processes' command
+//! lines, its events, the last lines of its log.
 
 use jiff::Timestamp;
 use maud::html;
@@ -19,20 +19,20 @@ use crate::logs::LogPiece;
 use crate::strip::Strip;
 use crate::usage_history::Sample;
 
-/// What was looked up; each, or why it is not known.
+/// Details of an instance; each is a value or the reason why it is unknown.
 #[derive(Debug)]
 pub(in crate::web) struct LookedUp {
     pub(in crate::web) processes: Result<Vec<InspectedProcess>, String>,
     pub(in crate::web) events: Result<Vec<Event>, String>,
     pub(in crate::web) strip: Result<Strip, String>,
-    /// What it used of late.
+    /// Recent resource usage.
     pub(in crate::web) used: Vec<Sample>,
-    /// `None`: it has no log.
+    /// `None`: no log is configured.
     pub(in crate::web) log: Option<Result<LogPiece, String>>,
 }
 
 impl LookedUp {
-    /// How it was over the last day, and what it used over the last hour.
+    /// Renders the timeline of the last day, and the usage of the last hour.
     pub(super) fn past(&self, id: &InstanceId) -> Node {
         let name = format!("{} on {}", id.component, id.host);
         let last = self.used.last();
@@ -67,7 +67,7 @@ impl LookedUp {
         Node::leaf("past", &element)
     }
 
-    /// The command lines, with what was masked.
+    /// Renders the command lines, with their secrets masked.
     pub(super) fn command_lines(&self) -> Node {
         let element = html! {
             section #command-lines.panel {
@@ -93,7 +93,7 @@ impl LookedUp {
         Node::leaf("command-lines", &element)
     }
 
-    /// What happened to it of late.
+    /// Renders the recent events.
     pub(super) fn of_late(&self, id: &InstanceId) -> Node {
         let all = named("/events", id, &[]);
         let element = html! {
@@ -112,7 +112,7 @@ impl LookedUp {
         Node::leaf("of-late", &element)
     }
 
-    /// The end of its log; `None` where it has none.
+    /// Renders the last lines of its log; `None` if it has no log.
     pub(super) fn log_tail(&self, id: &InstanceId) -> Option<Node> {
         let log = self.log.as_ref()?;
         let element = html! {

@@ -1,16 +1,16 @@
-//! What is in maintenance: a word and a shape beside what they are about.
+//! Badge of maintenance: a word and a shape beside the affected instance or host.
 
 use maud::{Markup, html};
 use rta_shared::maintenance::Maintenance;
 
 use super::health::text;
 
-/// The badge, with until when, why and for whom.
+/// Renders the badge with end, reason and user.
 pub(super) fn badge(maintenance: &Maintenance) -> Markup {
     html! { span.maintenance { (wrench()) (text(&maintenance.sentence())) } }
 }
 
-/// The badge as a line of a host's card.
+/// Renders the badge as a line of a host's card.
 pub(super) fn line(maintenance: &Maintenance) -> Markup {
     html! { p.maintained { (badge(maintenance)) } }
 }

@@ -1,4 +1,4 @@
-//! The page: pure functions from an overview to HTML.
+//! Rendering of pages: pure functions from an overview to HTML.
 
 mod agent;
 mod causes;
@@ -53,22 +53,22 @@ pub(super) use sign_in::sign_in;
 pub(super) use tree::Node;
 use tree::Tag;
 
-/// How soon the page looks again while something changes, in seconds.
+/// Seconds until the page reloads while something changes.
 const AGAIN: u32 = 2;
 
-/// What all parts of a page are made with.
+/// Input of all parts of a page.
 struct Shown<'a> {
     viewer: &'a Viewer,
     selection: &'a Selection,
-    /// What tells the aggregator's configuration from every other one.
+    /// Digest of the aggregator's configuration.
     digest: &'a str,
-    /// What is not up on purpose.
+    /// Instances that are down on purpose.
     planned: &'a PlannedStopIndex,
     now: Timestamp,
 }
 
-/// The page of what is selected of `overview` at the moment `now`, with the `plans` under way and of late, the
-/// newest first.
+/// Renders the overview page of the selected instances at the moment `now`, with the current and recent
+/// `plans`, the newest first.
 pub(super) fn overview(
     overview: &Overview,
     plans: &[Snapshot],
@@ -86,7 +86,7 @@ pub(super) fn overview(
     layout::frame(viewer, &title(overview.counts()), &frame, &body)
 }
 
-/// What of that page changes while it is open.
+/// Returns the live parts of that page.
 pub(super) fn parts(
     overview: &Overview,
     plans: &[Snapshot],
@@ -98,7 +98,7 @@ pub(super) fn parts(
     let shown = Shown { viewer, selection, digest: &overview.config_digest, planned: &planned, now };
     let troubles = troubles(overview);
     let mut parts = vec![top(overview, &planned, viewer), notices(overview, plans)];
-    // What somebody is typing into is none of what changes.
+    // The filter is a part of its own, so that changes do not affect what somebody is typing.
     parts.push(Node::leaf("filter", &html! { div #filter { (selection.form(overview)) } }));
     let environments = overview.environments.iter().filter(|one| selection.shows_environment(one));
     parts.extend(environments.map(|one| environment::environment(one, &troubles, &shown)));
@@ -106,7 +106,7 @@ pub(super) fn parts(
     Node::group("page", Tag::Division, "page", parts)
 }
 
-/// The verdict, and where the environments are.
+/// Renders the verdict, and the links to the environments.
 fn top(overview: &Overview, planned: &PlannedStopIndex, viewer: &Viewer) -> Node {
     let counts = overview.counts();
     let stopped = overview.planned_stops();
@@ -138,7 +138,7 @@ fn top(overview: &Overview, planned: &PlannedStopIndex, viewer: &Viewer) -> Node
     Node::leaf("top", &element)
 }
 
-/// What is to be known before all else.
+/// Renders the banners and notices.
 fn notices(overview: &Overview, plans: &[Snapshot]) -> Node {
     let element = html! {
         div #notices {
@@ -153,7 +153,7 @@ fn notices(overview: &Overview, plans: &[Snapshot]) -> Node {
     Node::leaf("notices", &element)
 }
 
-/// What the browser's tab shows.
+/// Returns the title of the browser tab.
 fn title(counts: Counts) -> String {
     format!("{} - rta", verdict(counts))
 }
@@ -198,7 +198,7 @@ fn chips(counts: Counts, stopped: usize) -> Markup {
     }
 }
 
-/// While something changes, the page looks again by itself.
+/// Returns true if something is changing, so that the page reloads by itself.
 fn is_under_way(overview: &Overview, plans: &[Snapshot]) -> bool {
     plans.iter().any(|plan| plan.end.is_none())
         || overview
@@ -206,17 +206,17 @@ fn is_under_way(overview: &Overview, plans: &[Snapshot]) -> bool {
             .any(|located| matches!(located.instance.state, Some(State::Starting | State::Stopping)))
 }
 
-/// The anchor of an instance's row.
+/// Returns the anchor of an instance's row.
 fn anchor(id: &InstanceId) -> String {
     format!("{}.{}.{}", slug(id.environment.as_str()), slug(id.host.as_str()), slug(id.component.as_str()))
 }
 
-/// The ID of an environment's element. A colon is in no name's [`slug`]: those of nothing else are the same.
+/// Returns the ID of an environment's element. No [`slug`] contains a colon, so that the ID is unique.
 fn environment_id(name: &Name) -> String {
     format!("env:{}", slug(name.as_str()))
 }
 
-/// A name as an element's ID, and as the end of an address. Names that differ give IDs that differ.
+/// Converts a name to a part of an element's ID and of an address. Different names give different results.
 fn slug(name: &str) -> String {
     let mut slug = String::with_capacity(name.len());
     for letter in name.to_lowercase().chars() {

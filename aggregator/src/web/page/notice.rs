@@ -1,4 +1,4 @@
-//! The plans under way and of late, as the overview shows them.
+//! Current and recent plans on the overview page.
 
 use maud::{Markup, html};
 use rta_shared::text::counted;
@@ -7,10 +7,10 @@ use super::health::{clock, text};
 use super::plan::{address, standing, title};
 use crate::plan::account::Snapshot;
 
-/// How many of the plans of late are listed.
+/// Maximum number of recent plans listed.
 const LISTED: usize = 8;
 
-/// A plan that is under way.
+/// Renders a plan that is under way.
 pub(super) fn notice(plan: &Snapshot) -> Markup {
     html! {
         div.notice.under-way role="status" {
@@ -20,7 +20,7 @@ pub(super) fn notice(plan: &Snapshot) -> Markup {
     }
 }
 
-/// The plans of late, the newest first.
+/// Renders the recent plans, the newest first.
 pub(super) fn recent(plans: &[Snapshot]) -> Markup {
     html! {
         @if !plans.is_empty() {

@@ -1,4 +1,4 @@
-//! One plan: what is done, how far it is, and what it would do where it was not agreed to yet.
+//! Page of one plan: its steps and their progress, or its effects if it is not confirmed yet.
 
 use maud::{Markup, html};
 use rta_shared::control::ActionKind;
@@ -16,15 +16,15 @@ use crate::plan::agree;
 use crate::web::action_subject::ActionSubject;
 use crate::web::viewer::Viewer;
 
-/// How soon the page looks again while the plan is under way, in seconds.
+/// Seconds until the page reloads while the plan is under way.
 const AGAIN: u32 = 1;
 
-/// Where a plan is shown.
+/// Returns the address of a plan's page.
 pub(super) fn address(plan: &Snapshot) -> String {
     format!("/plan?id={}", plan.begun.id)
 }
 
-/// `stop of kafka server on h1 and 2 more`
+/// Returns a title, such as `stop of kafka server on h1 and 2 more`.
 pub(super) fn title(plan: &Plan) -> String {
     let subject = match plan.named().as_slice() {
         [] if plan.steps.is_empty() => return format!("{}: nothing to do", plan.kind),
@@ -37,7 +37,7 @@ pub(super) fn title(plan: &Plan) -> String {
     }
 }
 
-/// How far a plan is, or how it ended.
+/// Returns a plan's progress or its end.
 pub(super) fn standing(plan: &Snapshot) -> String {
     match &plan.end {
         Some(end) => end.to_string(),
@@ -48,7 +48,7 @@ pub(super) fn standing(plan: &Snapshot) -> String {
     }
 }
 
-/// The page of a plan that was begun. What it stopped, and has not run since, is in `overview`.
+/// Renders the page of a plan. `overview` contains the instances that it stopped and that have not run since.
 pub(in crate::web) fn plan(viewer: &Viewer, plan: &Snapshot, overview: &Overview) -> Markup {
     let is_under_way = plan.end.is_none();
     let frame = Frame {
@@ -59,7 +59,7 @@ pub(in crate::web) fn plan(viewer: &Viewer, plan: &Snapshot, overview: &Overview
     layout::frame(viewer, &format!("{} - rta", title(&plan.begun.plan)), &frame, &body)
 }
 
-/// What of that page changes while the plan is under way.
+/// Returns the live parts of that page.
 pub(in crate::web) fn parts(viewer: &Viewer, plan: &Snapshot, overview: &Overview) -> Node {
     let title = title(&plan.begun.plan);
     let head = html! {
@@ -96,11 +96,11 @@ pub(in crate::web) fn parts(viewer: &Viewer, plan: &Snapshot, overview: &Overvie
     Node::group("page", Tag::Division, "plan", parts)
 }
 
-/// The page that asks whether what a plan touches beside `subject` is right.
+/// Renders the page that asks for confirmation of the effects of a plan beside `subject`.
 pub(in crate::web) fn confirmation(viewer: &Viewer, subject: &ActionSubject, plan: &Plan) -> Markup {
     let unnamed = plan.unnamed();
     let verb = capitalised(plan.kind.word());
-    // What the question names, and the buttons.
+    // Subject of the question, and of the buttons.
     let (asked, named) = match subject {
         ActionSubject::Instance(id) => (id.name_in_text(), text(id.component.as_str()).into_owned()),
         ActionSubject::StoppedBy(stopped_by) => {
@@ -150,15 +150,15 @@ pub(in crate::web) fn confirmation(viewer: &Viewer, subject: &ActionSubject, pla
     layout::layout(viewer, &format!("{} - rta", text(&question)), &body)
 }
 
-/// The instance that the field "agreed" of that page names.
+/// Parses the field "agreed" of that page to an instance.
 pub(in crate::web) fn instance(field: &str) -> Option<InstanceId> {
-    // Names hold no slash.
+    // Names contain no slash.
     let mut parts = field.splitn(3, '/').filter(|part| !part.is_empty());
     let (environment, host, component) = (parts.next()?, parts.next()?, parts.next()?);
     Some(InstanceId { environment: environment.into(), host: host.into(), component: component.into() })
 }
 
-/// One step: what is done, why, how it stands if it is of a plan that was begun, and what was said of it.
+/// Renders one step: its action, its reason, its state if the plan has begun, and its last text.
 fn told(step: &Step, state: Option<StepState>, said: &str, id: Option<&str>) -> Markup {
     let mut lines = said.lines();
     let sentence = lines.next().unwrap_or_default();
@@ -185,7 +185,7 @@ fn told(step: &Step, state: Option<StepState>, said: &str, id: Option<&str>) -> 
     }
 }
 
-/// Why a step is done that was not asked for, or what else is to be known of it.
+/// Returns the reason for a step that was not requested, or the note of a requested one.
 fn reason(step: &Step) -> String {
     if step.named {
         return step.why.clone();
@@ -196,13 +196,14 @@ fn reason(step: &Step) -> String {
     }
 }
 
-/// With a great first letter.
+/// Returns the text with its first letter in upper case.
 pub(super) fn capitalised(words: &str) -> String {
     let mut letters = words.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// A shape for each state, so that colour is never alone. It takes the colour of the text around it.
+/// Renders the shape of a state, so that colour is never the only sign. It has the colour of the text around
+/// it.
 fn icon(state: StepState) -> Markup {
     html! {
         svg.icon viewBox="0 0 16 16" width="16" height="16" aria-hidden="true" {

@@ -1,4 +1,4 @@
-//! What plans stopped on purpose: told apart from what is wrong, with the button that starts it again.
+//! Planned stops: shown apart from problems, with the button to start the instances again.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -14,10 +14,10 @@ use super::tree::{Node, Tag};
 use super::{Shown, form, layout};
 use crate::web::viewer::Viewer;
 
-/// How many plans are listed; each other one's instances stand in their hosts' cards.
+/// Maximum number of plans listed; the instances of others are shown in their hosts' cards.
 const LISTED: usize = 20;
 
-/// The plans that stopped something of `environment` which has not run since; nothing where there are none.
+/// Renders the plans with planned stops in `environment`; empty if there are none.
 pub(super) fn outages(
     environment: &EnvironmentOverview,
     troubles: &[Trouble<'_>],
@@ -53,7 +53,7 @@ pub(super) fn outages(
     vec![Node::leaf(part("head"), &head), Node::group(part("plans"), Tag::List, "causes", rows.collect())]
 }
 
-/// By whom, when, and what suffers from it.
+/// Renders user, time and consequences of a planned stop.
 fn told(outage: &PlannedOutage<'_>, now: Timestamp) -> Markup {
     html! {
         p {
@@ -67,7 +67,7 @@ fn told(outage: &PlannedOutage<'_>, now: Timestamp) -> Markup {
     }
 }
 
-/// `stopped by ann 2 min ago (plan 5)`, with a link to the plan.
+/// Renders `stopped by ann 2 min ago (plan 5)`, with a link to the plan.
 fn who(stop: &PlannedStop, now: Timestamp) -> Markup {
     html! {
         "stopped by " (text(stop.user())) " " (ago(stop.at, now))
@@ -75,9 +75,10 @@ fn who(stop: &PlannedStop, now: Timestamp) -> Markup {
     }
 }
 
-/// Why an instance is not up: what a plan stopped links to the plan, what follows from another instance to that.
+/// Renders the reason why an instance is not up, with a link to the plan that stopped it or to its root
+/// cause.
 pub(super) fn reason(instance: &InstanceOverview, now: Timestamp) -> Markup {
-    // What else is to be said of it follows what was done.
+    // Other sentences follow the one about the stop.
     let rest = instance
         .stopped_by
         .as_ref()
@@ -95,7 +96,7 @@ pub(super) fn reason(instance: &InstanceOverview, now: Timestamp) -> Markup {
     }
 }
 
-/// The button that starts `count` instances again; for those who may, where there are any.
+/// Renders the button that starts `count` instances again; empty if there are none or the user may not act.
 pub(super) fn start_again(viewer: &Viewer, plan: u64, count: usize) -> Markup {
     if count == 0 || !viewer.may_act {
         return html! {};
@@ -112,7 +113,7 @@ pub(super) fn start_again(viewer: &Viewer, plan: u64, count: usize) -> Markup {
     )
 }
 
-/// The page of a plan that is not kept any more; `None` where nothing is left of what it stopped.
+/// Renders the page of a plan that is not kept any more; `None` if it has no planned stops.
 pub(in crate::web) fn stopped_by(
     viewer: &Viewer,
     plan: u64,

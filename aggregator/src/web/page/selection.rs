@@ -1,4 +1,4 @@
-//! Which instances the overview shows: as it stands in the page's address, so that it can be kept and passed on.
+//! Filter of the overview page, which is part of the page's address, so that it can be bookmarked and shared.
 
 use maud::{Markup, html};
 use rta_shared::overview::{EnvironmentOverview, Health, HostOverview, InstanceOverview, Overview};
@@ -6,28 +6,28 @@ use serde::{Deserialize, Serialize};
 
 use super::health::text;
 
-/// The longest text that is looked for, in bytes; more is cut.
+/// Maximum length of a search text, in bytes; the rest is cut.
 const LONGEST: usize = 200;
 
-/// What the overview is narrowed to, as its address says; empty: everything.
+/// Filter of the overview page, as in its address; empty fields: everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(default)]
 pub(in crate::web) struct Selection {
     #[serde(skip_serializing_if = "String::is_empty")]
     environment: String,
-    /// A health's word, or "bad": all but up.
+    /// Word of a health, or "bad": all except up.
     #[serde(skip_serializing_if = "String::is_empty")]
     health: String,
-    /// In the name of a component, a host or a role.
+    /// Text in the name of a component, a host or a role.
     #[serde(skip_serializing_if = "String::is_empty")]
     q: String,
 }
 
-/// All that is not up.
+/// Value for every health except up.
 const BAD: &str = "bad";
 
 impl Selection {
-    /// The same without needless spaces and letters, so that what means the same is the same.
+    /// Normalizes spaces and case, so that equal filters compare equal.
     pub(in crate::web) fn tidied(self) -> Self {
         let tidy = |text: String| {
             let text = text.trim().to_lowercase();
@@ -37,7 +37,7 @@ impl Selection {
         Self { environment: tidy(self.environment), health: tidy(self.health), q: tidy(self.q) }
     }
 
-    /// What shows one host alone.
+    /// Returns the filter for one host.
     pub(super) fn of_host(environment: &EnvironmentOverview, host: &HostOverview) -> Self {
         Self {
             environment: environment.name.as_str().to_lowercase(),
@@ -46,14 +46,14 @@ impl Selection {
         }
     }
 
-    /// The page that shows it.
+    /// Returns the address of the filtered page.
     pub(super) fn address(&self) -> String {
         format!("/?{}", self.query())
     }
 
-    /// As the query of an address.
+    /// Returns the filter as a query string.
     pub(super) fn query(&self) -> String {
-        // Texts alone: nothing of it can fail.
+        // Serialization of strings alone cannot fail.
         serde_urlencoded::to_string(self).unwrap_or_default()
     }
 
@@ -65,7 +65,7 @@ impl Selection {
         self.environment.is_empty() || environment.name == *self.environment.as_str()
     }
 
-    /// The instances of a host that are shown.
+    /// Returns the instances of a host that match.
     pub(super) fn of<'h>(&self, host: &'h HostOverview) -> Vec<&'h InstanceOverview> {
         let contains = |name: &str| name.to_lowercase().contains(&self.q);
         let is_host = self.q.is_empty()
@@ -82,7 +82,7 @@ impl Selection {
         host.instances.iter().filter(is_shown).collect()
     }
 
-    /// The form that narrows the page.
+    /// Renders the form of the filter.
     pub(super) fn form(&self, overview: &Overview) -> Markup {
         let healths = Health::ALL.into_iter().rev().map(Health::word);
         html! {

@@ -1,11 +1,11 @@
-//! Where people sign in.
+//! Sign-in page.
 
 use maud::{Markup, html};
 
 use super::layout;
 use crate::web::viewer::Viewer;
 
-/// The form; it leads on to `next`. `error`: why the last attempt was in vain.
+/// Renders the sign-in form, which redirects to `next`. `error` is the reason why the last attempt failed.
 pub(in crate::web) fn sign_in(viewer: &Viewer, next: &str, error: Option<&str>) -> Markup {
     let body = html! {
         main.sign-in {
@@ -22,7 +22,7 @@ pub(in crate::web) fn sign_in(viewer: &Viewer, next: &str, error: Option<&str>) 
             }
         }
     };
-    // The page itself is the way to sign in.
+    // A link to this page on itself is not needed.
     let viewer = Viewer { can_sign_in: false, ..viewer.clone() };
     layout::layout(&viewer, "Sign in - rta", &body)
 }

@@ -1,22 +1,23 @@
-//! A row of measurements as a small line.
+//! Small line chart of measurements.
 
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
 use super::health::text;
 
-/// The drawing, in its own units; the stylesheet says how large it is shown.
+/// Size of the drawing in its own units; the stylesheet sets the size on screen.
 const WIDTH: f64 = 100.0;
 const HEIGHT: f64 = 20.0;
-/// So much is kept free above and below, for the line's own thickness.
+/// Margin above and below, for the thickness of the line.
 const MARGIN: f64 = 1.5;
-/// The line has no more points; where there are more, each stands for the greatest of some.
+/// Maximum number of points; with more samples, each point is the maximum of several.
 const MOST: usize = 60;
-/// Measurements so many times further apart than most are have a gap between them.
+/// Multiple of the usual distance between samples from which a gap is drawn.
 const GAP: f64 = 3.5;
 
-/// What was measured, the oldest first, as a line over zero from the first moment to the last, with gaps where nothing
-/// was. `label` says what it is, and in which unit; `last` is the value now as it is written for people.
+/// Renders samples, the oldest first, as a line chart from zero and from the first moment to the last, with
+/// gaps where samples are missing. `label` names the value and its unit; `last` is the formatted present
+/// value.
 pub(super) fn sparkline(samples: &[(Timestamp, f64)], label: &str, last: &str) -> Markup {
     let (Some((from, _)), Some((to, _))) = (samples.first(), samples.last()) else {
         return html! { span.spark { span.value { (text(last)) } } };
@@ -42,7 +43,7 @@ pub(super) fn sparkline(samples: &[(Timestamp, f64)], label: &str, last: &str) -
                 aria-label={ (text(label)) " " (text(&words)) } {
                 title { (text(label)) " " (text(&words)) }
                 @for piece in pieces(samples) {
-                    // A line of one point is drawn by its round ends.
+                    // A line with one point is drawn by its round ends.
                     @let points: Vec<String> = piece.iter().chain(piece.first().filter(|_| piece.len() == 1)).map(point).collect();
                     polyline points=(points.join(" ")) fill="none" stroke="currentColor" stroke-width="1.5"
                         stroke-linecap="round" stroke-linejoin="round" vector-effect="non-scaling-stroke" {}
@@ -53,7 +54,7 @@ pub(super) fn sparkline(samples: &[(Timestamp, f64)], label: &str, last: &str) -
     }
 }
 
-/// What is drawn as one line each: between them there are gaps.
+/// Splits the samples at gaps into separate lines.
 fn pieces(samples: &[(Timestamp, f64)]) -> Vec<Vec<(Timestamp, f64)>> {
     let mut distances: Vec<SignedDuration> =
         samples.windows(2).map(|pair| pair[1].0.duration_since(pair[0].0)).collect();
@@ -70,7 +71,7 @@ fn pieces(samples: &[(Timestamp, f64)]) -> Vec<Vec<(Timestamp, f64)>> {
     samples.chunk_by(is_near).map(thinned).collect()
 }
 
-/// A number without its unit: `0.4`, `93.2`, `512 M`.
+/// Formats a number without its unit: `0.4`, `93.2`, `512 M`.
 fn figure(value: f64) -> String {
     const UNITS: [&str; 4] = [" k", " M", " G", " T"];
     if value < 1000.0 {

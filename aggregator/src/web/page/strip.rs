@@ -1,4 +1,5 @@
-//! A strip as a drawing: time from left to right, each state by its own height and pattern beside its colour.
+//! Drawing of a timeline: time from left to right; each state has its own height and pattern beside its
+//! colour.
 
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
@@ -7,18 +8,18 @@ use super::health::text;
 use crate::strip::words::{MEANING, lasting, sentence, share};
 use crate::strip::{Span, Stretch, Strip};
 
-/// The drawing's width, in its own units; the stylesheet says how wide it is shown.
+/// Width of the drawing in its own units; the stylesheet sets the width on screen.
 const WIDTH: f64 = 1000.0;
-/// What is another thing than up is drawn at least as wide: ten seconds of an outage are seen in a week too.
+/// Minimum width of a state other than up, so that ten seconds of an outage are visible in a week too.
 const LEAST: f64 = 5.0;
-/// The drawing has no more pieces; where there are more, each stands for the worst in its time.
+/// Maximum number of pieces; with more spans, each piece is the worst state of its time.
 const MOST: u16 = 120;
 
-/// The strip called `label`, with the share of uptime beside it.
+/// Renders the timeline called `label`, with the share of uptime beside it.
 pub(super) fn strip(strip: &Strip, label: &str) -> Markup {
     let is_joined = strip.spans.len() > usize::from(MOST);
     let mut pieces = if is_joined { joined(strip) } else { strip.spans.clone() };
-    // The worst last, over what is beside it.
+    // The worst state is drawn last, on top of its neighbours.
     pieces.sort_by_key(|piece| piece.state);
     html! {
         div.strip {
@@ -36,7 +37,7 @@ pub(super) fn strip(strip: &Strip, label: &str) -> Markup {
     }
 }
 
-/// What each state looks like, with its word.
+/// Renders an example of each state with its word.
 pub(super) fn legend() -> Markup {
     html! {
         ul.legend aria-label="What the strips show" {
@@ -52,12 +53,12 @@ pub(super) fn legend() -> Markup {
     }
 }
 
-/// The worst of each part of the time.
+/// Returns the worst state of each part of the time.
 fn joined(strip: &Strip) -> Vec<Span> {
     let whole = strip.to.duration_since(strip.from);
     let moment = |number: u16| strip.from + whole / i32::from(MOST) * i32::from(number);
     let mut pieces: Vec<Span> = Vec::with_capacity(usize::from(MOST));
-    // The first span that reaches into the part.
+    // Index of the first span that reaches into the part.
     let mut at = 0;
     for number in 0..MOST {
         let from = moment(number);
@@ -73,7 +74,7 @@ fn joined(strip: &Strip) -> Vec<Span> {
     pieces
 }
 
-/// `down from 2026-11-25 09:30:00 to 09:36:00 UTC: 6 min`.
+/// Returns the tooltip: `down from 2026-11-25 09:30:00 to 09:36:00 UTC: 6 min`.
 fn told(piece: &Span, is_joined: bool) -> String {
     let state = piece.state.word();
     let often = if is_joined && piece.state != Stretch::Up { " at times" } else { "" };
@@ -87,7 +88,7 @@ fn day(at: Timestamp) -> String {
     at.strftime("%F").to_string()
 }
 
-/// Where a piece begins and how wide it is, in the drawing's units.
+/// Returns the position and width of a piece, in the drawing's units.
 fn place(piece: &Span, strip: &Strip) -> (f64, f64) {
     let scale = WIDTH / strip.to.duration_since(strip.from).as_secs_f64().max(f64::MIN_POSITIVE);
     let units = |length: SignedDuration| length.as_secs_f64() * scale;
@@ -98,15 +99,15 @@ fn place(piece: &Span, strip: &Strip) -> (f64, f64) {
     }
 }
 
-/// Down stands highest, degraded lower, up lowest; unknown is upright stripes, maintenance a line of dashes, and what
-/// is not recorded a line of dots.
+/// Renders a state: down is the highest bar, degraded a lower one, up the lowest; unknown is vertical
+/// stripes, maintenance a dashed line, and "not recorded" a dotted line.
 fn shape(state: Stretch, (x, width): (f64, f64)) -> Markup {
     let bar = |y: u8, height: u8| {
         html! { rect x=(units(x)) y=(y) width=(units(width)) height=(height) fill="currentColor" {} }
     };
     let line = |dashes: &str, thick: u8| {
         html! {
-            // Between the dashes too it says what it is.
+            // Makes the tooltip work between the dashes too.
             rect x=(units(x)) y="0" width=(units(width)) height="20" fill="none" pointer-events="all" {}
             path d={ "M" (units(x)) " 10h" (units(width)) } fill="none" stroke="currentColor" stroke-width=(thick)
                 stroke-dasharray=(dashes) vector-effect="non-scaling-stroke" {}
@@ -122,7 +123,7 @@ fn shape(state: Stretch, (x, width): (f64, f64)) -> Markup {
     }
 }
 
-/// Tenths are finer than any screen.
+/// Formats a length with one decimal, which is finer than any screen.
 fn units(value: f64) -> String {
     let text = format!("{value:.1}");
     text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)

@@ -1,4 +1,4 @@
-//! Pages of made-up platforms.
+//! Tests of pages of sample platforms.
 
 use rta_shared::config::Count;
 use rta_shared::control::Requester;
@@ -36,7 +36,7 @@ pub(crate) fn instance(component: &str, state: Option<State>, health: Health) ->
     }
 }
 
-/// What an agent says of itself.
+/// Returns a sample agent.
 pub(crate) fn agent() -> AgentOverview {
     AgentOverview {
         version: "0.1.0".to_owned(),
@@ -57,7 +57,8 @@ pub(crate) fn agent() -> AgentOverview {
     }
 }
 
-/// Kafka is down, the detector on another host suffers, and one host is unknown.
+/// Returns a platform in which Kafka is down, the detector on another host depends on it, and one host is
+/// unknown.
 pub(crate) fn sample() -> Overview {
     let kafka = InstanceOverview {
         reason: "it is not running".to_owned(),
@@ -170,7 +171,7 @@ fn the_page_looks_again_only_while_something_changes() {
     assert!(!html_of(&sample()).contains("http-equiv=\"refresh\""));
 }
 
-/// The sample with an agent behind its second host, which says what agents can say.
+/// Returns the sample with all data of an agent on its second host.
 fn told() -> Overview {
     let mut overview = sample();
     let host = &mut overview.environments[0].hosts[1];
@@ -240,14 +241,14 @@ fn configurations_that_are_wrong_or_differ_are_told_where_they_are_worked_by() {
     ] {
         assert!(html.contains(expected), "{expected}\n{html}");
     }
-    // A lost agent's last words on that are history.
+    // The last data of a lost agent is out of date.
     shown.environments[0].hosts[1].reachable = false;
     assert!(!html_of(&shown).contains("Its agent"));
     shown.config_error = Some("x.toml: no\n".repeat(100));
     assert!(html_of(&shown).contains("<li>and 80 more; "));
 }
 
-/// A thousand hosts of 14 components, every twentieth of them with one that is down.
+/// Returns a thousand hosts with 14 components; every twentieth host has one that is down.
 fn thousand() -> Overview {
     let mut overview = told();
     let environment = &mut overview.environments[0];
@@ -317,7 +318,7 @@ fn hostile_text_stays_text() {
     assert!(!html.contains("<script>") && !html.contains("<img") && !html.contains(['\u{1b}', '\u{202e}']));
 }
 
-/// The sample, where plan 5 has stopped Kafka and nothing else is wrong but what suffers from that.
+/// Returns the sample with Kafka stopped by plan 5, and no other problem but its consequences.
 fn stopped_on_purpose() -> Overview {
     let mut overview = sample();
     let hosts = &mut overview.environments[0].hosts;
@@ -353,7 +354,7 @@ fn planned_stop_is_quiet_and_offers_to_start_it_again() {
     }
     assert_eq!(html.matches(who).count(), 2, "in the list and at the instance: {html}");
     assert!(!html.contains("What is wrong") && !html.contains(" down\""), "{html}");
-    // What suffers is still what it is.
+    // The dependent keeps its own health.
     assert!(html.contains("class=\"instance degraded\""), "{html}");
 }
 

@@ -1,11 +1,11 @@
-//! A page as a tree of parts: what differs between two moments is found part by part, and only that is sent to those
-//! who have the page open.
+//! Page as a tree of elements: two versions are compared element by element, and only the differences are
+//! sent to open pages.
 
 use std::collections::HashMap;
 
 use maud::{Markup, Render};
 
-/// A part of a page: an element with an ID that no other of the page has.
+/// Element of a page, with an ID that is unique on the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::web) struct Node {
     id: String,
@@ -14,19 +14,19 @@ pub(in crate::web) struct Node {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Content {
-    /// The whole element.
+    /// Whole element.
     Leaf(String),
-    /// An element around others.
+    /// Element with children.
     Group { open: String, children: Vec<Node>, close: &'static str },
 }
 
 impl Node {
-    /// An element as a whole; its root has the ID.
+    /// Creates an element without children; its root has the ID.
     pub(in crate::web) fn leaf(id: impl Into<String>, element: &Markup) -> Self {
         Self { id: id.into(), content: Content::Leaf(element.0.clone()) }
     }
 
-    /// An element `tag` around others, of this class.
+    /// Creates an element `tag` of this class with children.
     pub(in crate::web) fn group(id: impl Into<String>, tag: Tag, class: &str, children: Vec<Node>) -> Self {
         let id = id.into();
         let (tag, close) = match tag {
@@ -41,7 +41,7 @@ impl Node {
         Self { id, content: Content::Group { open, children, close } }
     }
 
-    /// Appends it to a page.
+    /// Appends the element as HTML.
     fn write(&self, html: &mut String) {
         match &self.content {
             Content::Leaf(element) => html.push_str(element),
@@ -53,12 +53,13 @@ impl Node {
         }
     }
 
-    /// What makes of a page that has `before` one that has this: elements that take the place of those of the same
-    /// IDs, and orders for the children of groups:
+    /// Returns the patch that turns a page with `before` into one with this element: elements that replace
+    /// those with the same IDs, and operations on the children of groups:
     ///
-    /// - `<template data-gone="ID" data-from="GROUP">`: that one is not in that group any more, and may be in another;
-    /// - `<template data-into="GROUP" data-after="ID">` around an element: it belongs into that group, after that one,
-    ///   or first where there is no such attribute.
+    /// - `<template data-gone="ID" data-from="GROUP">`: removes the element from that group; it may be in
+    ///   another one;
+    /// - `<template data-into="GROUP" data-after="ID">` around an element: inserts it into that group, after
+    ///   the element with that ID, or first without this attribute.
     pub(in crate::web) fn changes(&self, before: &Self) -> String {
         let mut html = String::new();
         self.differs(before, &mut html);
@@ -79,7 +80,8 @@ impl Node {
         }
     }
 
-    /// What makes these children of those before; whether that is less than to send all of them.
+    /// Returns the operations on the children, and true if a child stays, which makes them shorter than the
+    /// whole group.
     fn orders(&self, children: &[Self], before: &[Self]) -> (String, bool) {
         let places: HashMap<&str, usize> =
             before.iter().enumerate().map(|(at, child)| (child.id.as_str(), at)).collect();
@@ -108,9 +110,11 @@ impl Node {
     }
 }
 
-/// Which of these are of the longest sequence that rises: the fewest of the others have to move.
+/// Returns which places belong to a longest increasing subsequence, so that as few of the others as possible
+/// move.
 fn longest_rise(places: &[Option<usize>]) -> Vec<bool> {
-    // For each length the sequence of it that ends lowest: where it ends. And for each the one before it.
+    // For each length, the end of the subsequence with the lowest last place; and the predecessor of each
+    // place.
     let mut ends: Vec<usize> = Vec::new();
     let mut earlier: Vec<Option<usize>> = vec![None; places.len()];
     for (at, place) in places.iter().enumerate() {
@@ -131,7 +135,7 @@ fn longest_rise(places: &[Option<usize>]) -> Vec<bool> {
     rises
 }
 
-/// What a group is.
+/// Kind of a group's element.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::web) enum Tag {
     Article,
@@ -183,7 +187,7 @@ mod tests {
             "<template data-gone=\"a\" data-from=\"list\"></template><p id=\"b\">2</p>\
              <template data-into=\"list\" data-after=\"b\"><p id=\"c\">3</p></template>"
         );
-        // Nothing is left of it: the group as a whole.
+        // No child remains: the group is sent as a whole.
         for children in [vec![leaf("c", "1")], vec![]] {
             let changed = page(children).changes(&before);
             assert!(changed.starts_with("<ul id=\"list\"") && changed.ends_with("</ul>"), "{changed}");
@@ -199,7 +203,7 @@ mod tests {
         assert_eq!(changed, "<template data-into=\"list\" data-after=\"a\"><p id=\"d\">1</p></template>");
     }
 
-    /// What a page has in two lists, which may be absent.
+    /// Content of two lists of a page, which may be absent.
     type Lists = [Vec<String>; 2];
 
     fn page_of([first, second]: &Lists) -> Node {
@@ -209,7 +213,7 @@ mod tests {
         Node::group("page", Tag::Division, "p", vec![list("list-0", first), list("list-1", second)])
     }
 
-    /// Does with an order what the script does.
+    /// Applies an operation as the script does.
     fn obey(lists: &mut Lists, order: &str) {
         let attribute = |name: &str| {
             let (_, rest) = order.split_once(&format!("{name}=\""))?;
@@ -220,7 +224,7 @@ mod tests {
             return lists[list(attribute("data-from").unwrap())].retain(|name| *name != gone);
         }
         let placed = attribute(" id").unwrap();
-        // One that is on the page moves.
+        // An element that is on the page already moves.
         lists.iter_mut().for_each(|names| names.retain(|name| *name != placed));
         let into = &mut lists[list(attribute("data-into").unwrap())];
         let after = attribute("data-after");

@@ -1,4 +1,4 @@
-//! Many hosts at a glance: a tile each, always at the same place.
+//! Wall of many hosts: one tile each, always at the same place.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,8 @@ use super::selection::Selection;
 use super::slug;
 use super::tree::{Node, Tag};
 
-/// The hosts of an environment by their roles, in the configuration's order. What is down by `planned` alone is quiet.
+/// Renders the hosts of an environment by role, in the configuration's order. Hosts that are down by
+/// `planned` stops alone are muted.
 pub(super) fn wall(
     environment: &EnvironmentOverview,
     hosts: &[&HostOverview],

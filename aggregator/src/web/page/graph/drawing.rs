@@ -1,4 +1,4 @@
-//! The drawing: lanes, then edges, those that trouble takes on top, then boxes.
+//! SVG drawing: lanes, then edges, those that carry trouble on top, then boxes.
 
 use maud::{Markup, html};
 use rta_shared::overview::Health;
@@ -10,17 +10,18 @@ use super::{leads_to, standing};
 use crate::graph::layout::{Band, HEIGHT, Layout, Point, Route, WIDTH};
 use crate::graph::{Edge, Graph, Lane, Place};
 
-/// More of a name than any box holds, in bytes: where it ends there is the browser's to say.
+/// Maximum length of a name in a box, in bytes; longer than any box can show, since the browser cuts it to
+/// the box.
 const NAME: usize = 60;
-/// As much of a lane's name as is drawn, in bytes.
+/// Maximum length of a lane's name, in bytes.
 const HEADING: usize = 60;
 
-/// How far the curves reach out before they turn.
+/// Horizontal reach of a curve before it turns.
 const BEND: i32 = 46;
-/// The radius of an edge's turns.
+/// Radius of an edge's corners.
 const TURN: i32 = 7;
 
-/// The SVG, in a region that scrolls where the screen is narrow.
+/// Renders the SVG in a region that scrolls on narrow screens.
 pub(super) fn drawing(environment: &str, graph: &Graph, laid_out: &Layout) -> Markup {
     let Layout { width, height, .. } = laid_out;
     let mut edges: Vec<(&Edge, &Route)> = graph.edges.iter().zip(&laid_out.routes).collect();
@@ -34,7 +35,7 @@ pub(super) fn drawing(environment: &str, graph: &Graph, laid_out: &Layout) -> Ma
                     rect.graph-lane x="0.5" y={ (band.y) ".5" } width=(width - 1) height=(band.height - 1) rx="10" {}
                 }
                 @for (edge, route) in edges { (line(edge, *route)) }
-                // Over the edges, so that they can be read.
+                // On top of the edges, so that the headings can be read.
                 @for (lane, band) in graph.lanes.iter().zip(&laid_out.lanes) { (heading(lane, *band, environment)) }
                 @for (at, corner) in laid_out.nodes.iter().enumerate() { (node(environment, graph, at, *corner)) }
             }
@@ -42,7 +43,7 @@ pub(super) fn drawing(environment: &str, graph: &Graph, laid_out: &Layout) -> Ma
     }
 }
 
-/// The arrows' heads, one for each colour.
+/// Renders the arrow heads, one for each colour.
 fn heads() -> Markup {
     html! {
         defs {
@@ -70,7 +71,7 @@ fn heading(lane: &Lane, band: Band, environment: &str) -> Markup {
     }
 }
 
-/// `main-analytic, all 8 instances up`
+/// Returns the text beside a lane's name: `main-analytic, all 8 instances up`.
 fn beside(lane: &Lane, environment: &str) -> String {
     let verdict = verdict(lane.counts);
     match &lane.place {
@@ -89,13 +90,14 @@ fn line(edge: &Edge, route: Route) -> Markup {
     }
 }
 
-/// The classes that tell one edge from another.
+/// Returns the classes of an edge.
 fn kind(edge: &Edge) -> String {
     let across = if edge.is_across { " across" } else { "" };
     edge.trouble.map_or(across.to_owned(), |health| format!("{across} trouble {health}"))
 }
 
-/// From what is needed to what needs it, so that the dashes of a trunk's edges fall together.
+/// Returns the path from the prerequisite to the dependent, so that the dashes of edges on one trunk
+/// coincide.
 fn way(Route { from, past, trunk, to }: Route) -> String {
     let next = past.map_or(from, |(_, far)| far);
     let first = match trunk {
@@ -106,7 +108,7 @@ fn way(Route { from, past, trunk, to }: Route) -> String {
     format!("M{} {}{first}{}", to.x, to.y, rest.unwrap_or_default())
 }
 
-/// Straight to the trunk at `x`, along it, and straight on.
+/// Returns a path straight to the trunk at `x`, along it, and straight on.
 fn along(from: Point, x: i32, to: Point) -> String {
     let turn = if from.y < to.y { TURN } else { -TURN };
     let (left, right) = (x - TURN, x + TURN);
@@ -114,7 +116,7 @@ fn along(from: Point, x: i32, to: Point) -> String {
     format!("H{left}Q{x} {} {x} {first}V{last}Q{x} {} {right} {}H{}", from.y, to.y, to.y, to.x)
 }
 
-/// A curve that leaves to the right and arrives from the left.
+/// Returns a curve that leaves to the right and arrives from the left.
 fn curve(from: Point, to: Point) -> String {
     format!("C{} {} {} {} {} {}", from.x + BEND, from.y, to.x - BEND, to.y, to.x, to.y)
 }
@@ -129,7 +131,7 @@ fn node(environment: &str, graph: &Graph, at: usize, corner: Point) -> Markup {
             g class={ (health) (cause) } transform={ "translate(" (corner.x) " " (corner.y) ")" } {
                 rect width=(WIDTH) height=(HEIGHT) rx="8" {}
                 g transform="translate(10 13)" { (icon(health)) }
-                // HTML, which ends with dots what is too wide for its box.
+                // HTML cuts a text that is too wide for its box with an ellipsis.
                 foreignObject x="34" width=(WIDTH - 40) height=(HEIGHT) {
                     div.graph-text {
                         span.graph-name { (cut(&text(node.component.as_str()), NAME)) }
@@ -141,14 +143,15 @@ fn node(environment: &str, graph: &Graph, at: usize, corner: Point) -> Markup {
     }
 }
 
-/// `kafka server on c9t21193: down, the cause: it is not running`
+/// Returns the full description: `kafka server on c9t21193: down, the cause: it is not running`.
 fn full(graph: &Graph, at: usize) -> String {
     let node = &graph.nodes[at];
     let reason = if node.reason.is_empty() { String::new() } else { format!(": {}", node.reason) };
     format!("{}: {}{reason}", graph.spoken(at), standing(node))
 }
 
-/// `down, the cause, c9t21193`: what matters first, since the end may be cut off.
+/// Returns the second line of a box: `down, the cause, c9t21193`. The health is first, since the end may be
+/// cut off.
 fn below(graph: &Graph, at: usize) -> String {
     match graph.place(at) {
         Place::Host { name, .. } => format!("{} \u{b7} {name}", standing(&graph.nodes[at])),

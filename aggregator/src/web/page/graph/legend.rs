@@ -1,4 +1,4 @@
-//! What the drawing's lines and shapes say. What does not occur in it is not explained.
+//! Legend of the drawing: only the lines and shapes that occur in it.
 
 use maud::{Markup, html};
 use rta_shared::overview::Health;

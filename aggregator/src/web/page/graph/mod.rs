@@ -1,10 +1,10 @@
-//! What needs what in one environment: drawn, and the same in words.
+//! Dependency graph of one environment, as a drawing and as a list.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `drawing` | the SVG |
 //! | `words` | the list |
-//! | `legend` | what the drawing's lines and shapes say |
+//! | `legend` | the legend of lines and shapes |
 
 mod drawing;
 mod legend;
@@ -25,7 +25,7 @@ use crate::web::address::with_query;
 use crate::web::page;
 use crate::web::viewer::Viewer;
 
-/// The page of `graph`, which is that of `environment` and is laid out as `laid_out`.
+/// Renders the page of `graph`, which belongs to `environment` and has the layout `laid_out`.
 pub(in crate::web) fn graph(
     viewer: &Viewer,
     overview: &Overview,
@@ -45,7 +45,7 @@ fn title(environment: &EnvironmentOverview) -> String {
     format!("What needs what in {} - rta", text(environment.name.as_str()))
 }
 
-/// What of that page changes while it is open.
+/// Returns the live part of that page.
 pub(in crate::web) fn parts(
     overview: &Overview,
     environment: &EnvironmentOverview,
@@ -74,12 +74,12 @@ pub(in crate::web) fn parts(
     page::Node::leaf("page", &element)
 }
 
-/// Where the graph of an environment is shown.
+/// Returns the address of an environment's graph.
 pub(in crate::web::page) fn address(environment: &Name) -> String {
     with_query("/graph", &[("environment", environment.as_str())])
 }
 
-/// Where a node leads: to its instance; where it stands for those of several hosts, to the environment.
+/// Returns the target of a node's link: its instance, or the environment if it stands for several hosts.
 fn leads_to(environment: &str, graph: &Graph, node: usize) -> String {
     match graph.id(node) {
         Some(id) => links::address(&id),
@@ -87,7 +87,7 @@ fn leads_to(environment: &str, graph: &Graph, node: usize) -> String {
     }
 }
 
-/// `down, the cause`; of several instances `3 down of 42 instances`.
+/// Returns the health of a node, such as `down, the cause`; for several instances `3 down of 42 instances`.
 fn standing(node: &Node) -> String {
     let own = match node.counts.total() {
         1 => node.health().to_string(),
@@ -96,7 +96,7 @@ fn standing(node: &Node) -> String {
     std::iter::once(own.as_str()).chain(remarks(node)).collect::<Vec<_>>().join(", ")
 }
 
-/// What is to be known of a node beside its health.
+/// Returns the remarks about a node beside its health.
 fn remarks(node: &Node) -> impl Iterator<Item = &str> {
     let cause = node.is_cause.then_some("the cause");
     cause.into_iter().chain(node.is_maintained.then_some("in maintenance"))
@@ -115,7 +115,7 @@ fn others(overview: &Overview, shown: &EnvironmentOverview) -> Markup {
     }
 }
 
-/// What is not drawn, or not one by one, in sentences.
+/// Returns sentences about nodes and edges that are left out or grouped.
 fn left_out(graph: &Graph) -> Vec<String> {
     let mut sentences = Vec::new();
     match graph.hosts_together() {

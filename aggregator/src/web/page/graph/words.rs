@@ -1,4 +1,4 @@
-//! The drawing in words, for those who cannot see it, and for whoever looks for one name.
+//! Drawing as a list, for readers who cannot see it, and to search for a name.
 
 use std::cmp::Reverse;
 
@@ -11,9 +11,9 @@ use super::super::health::{badge, text};
 use super::{leads_to, remarks};
 use crate::graph::{Edge, Graph, Node};
 
-/// As much of another node's name is said, in bytes: its own entry has all of it.
+/// Maximum length of another node's name, in bytes; its own entry has the full name.
 const NAME: usize = 60;
-/// So many others are said at one node.
+/// Maximum number of other nodes named at one node.
 const OTHERS: usize = 12;
 
 pub(super) fn words(environment: &str, graph: &Graph) -> Markup {
@@ -62,7 +62,7 @@ fn entry(environment: &str, graph: &Graph, at: usize, needs: &[&Edge], needed_by
     }
 }
 
-/// What the badge does not say: `3 down of 42 instances, the cause: it is not running`.
+/// Returns the text beside the badge: `3 down of 42 instances, the cause: it is not running`.
 fn account(node: &Node) -> String {
     let counts = (node.counts.total() > 1).then(|| verdict(node.counts));
     let parts: Vec<&str> = counts.as_deref().into_iter().chain(remarks(node)).collect();
@@ -71,7 +71,7 @@ fn account(node: &Node) -> String {
     parts.as_deref().into_iter().chain(reason).collect::<Vec<_>>().join(": ")
 }
 
-/// The edges of one need lead to one component.
+/// Returns true if two edges lead to alternative providers of the same component.
 fn is_one_need(graph: &Graph, one: &Edge, other: &Edge) -> bool {
     one.is_choice && other.is_choice && component(graph, one) == component(graph, other)
 }
@@ -80,7 +80,7 @@ fn component<'g>(graph: &'g Graph, edge: &Edge) -> &'g Name {
     &graph.nodes[edge.needed].component
 }
 
-/// What is needed, said from a place in `lane`.
+/// Renders the prerequisites of a node in `lane`.
 fn all(graph: &Graph, lane: usize, needs: &[&[&Edge]]) -> Markup {
     html! {
         @for (nth, need) in needs.iter().enumerate() {
@@ -92,7 +92,7 @@ fn all(graph: &Graph, lane: usize, needs: &[&[&Edge]]) -> Markup {
     }
 }
 
-/// Names with links to their entries; the place is said where it is another one than `lane`.
+/// Renders names with links to their entries, with the place if it is not `lane`.
 fn names(graph: &Graph, lane: usize, nodes: &[usize]) -> Markup {
     html! {
         @for (nth, at) in nodes.iter().take(OTHERS).enumerate() {
