@@ -43,7 +43,7 @@ fn received(heartbeat: v1::Heartbeat) -> Result<(ScanFigures, Receipt), Protocol
 
 impl Agent {
     /// Follows the agent forever. Passes updates to `tell`, and sends the agent the parts of `notices` for
-    /// its host. Passes a single error for each loss.
+    /// its host. Passes one error for each lost stream or failed attempt.
     pub(crate) async fn follow<F: Future<Output = ()>>(&self, tell: impl Fn(News) -> F, notices: &Notices) {
         let waits = ExponentialBuilder::default()
             .with_min_delay(FIRST_WAIT)

@@ -195,8 +195,8 @@ fn gaps(connection: &Connection) -> rusqlite::Result<Vec<Gap>> {
     gaps.collect()
 }
 
-/// Returns the time before which marks must be deleted to keep at most `rows`; `None` if there are no more
-/// than that.
+/// Returns the time before which marks may be deleted to keep about `rows`; `None` if there are no more than
+/// that.
 pub(super) fn cutoff_for(connection: &Connection, rows: i64) -> rusqlite::Result<Option<Timestamp>> {
     connection
         .query_row("SELECT at FROM marks ORDER BY at DESC LIMIT 1 OFFSET ?", [rows], |row| time(row, 0))

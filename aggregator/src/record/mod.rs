@@ -6,7 +6,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `schema` | the tables, their versions, opening of a file |
+//! | `schema` | the tables, their versions, and how a file is opened |
 //! | `columns` | conversion of column values |
 //! | `store` | reads and writes of rows |
 //! | `query` | the filter for events |

@@ -1,4 +1,4 @@
-//! Opening of the database: the file, a new one that replaces a damaged one, or one in memory.
+//! Opens the database: the file, a new one that replaces a damaged one, or one in memory.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Restoring of the database if somebody deleted or replaced its file or folder while it was open. SQLite
+//! Restores the database if somebody deleted or replaced its file or folder while it was open. SQLite
 //! continues with the open file, which is lost when the program ends, so the whole database is written to the
 //! path again.
 

@@ -27,7 +27,7 @@ pub(in crate::web) struct Selection {
 const BAD: &str = "bad";
 
 impl Selection {
-    /// Normalizes spaces and case, so that equal filters compare equal.
+    /// Trims, lower-cases and cuts the texts, so that equivalent filters compare equal.
     pub(in crate::web) fn tidied(self) -> Self {
         let tidy = |text: String| {
             let text = text.trim().to_lowercase();
