@@ -1,4 +1,4 @@
-//! The flags of check, which are those of Nagios plugins
+//! Flags of `rta check`, which follow the guidelines for Nagios plugins
 //! (<https://nagios-plugins.org/doc/guidelines.html#PLUGOPTIONS>).
 
 use clap::Args;
@@ -10,17 +10,17 @@ use crate::thresholds::{Threshold, Thresholds};
 pub(crate) struct Check {
     #[command(flatten)]
     pub(crate) place: Place,
-    /// A warning where the number of instances that are down is outside this range (2: more than 2, 1:5, ~:5, @1:5), or
-    /// with a label another one: degraded=2, unknown=0, up=10:. May be given more than once
+    /// Warn if the number of down instances is outside this range (2: more than 2, 1:5, ~:5, @1:5), or with a
+    /// label another number: degraded=2, unknown=0, up=10:. May be given more than once
     #[arg(short, long, value_name = "[LABEL=]RANGE")]
     warning: Vec<Threshold>,
-    /// The same for critical. The numbers that have a threshold are judged by it alone
+    /// Like --warning, for critical. A number that has a threshold is judged by its threshold alone
     #[arg(short, long, value_name = "[LABEL=]RANGE")]
     critical: Vec<Threshold>,
-    /// After so many seconds without an answer it is unknown
+    /// Report unknown after this many seconds without an answer
     #[arg(short, long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) timeout: u64,
-    /// A line for each root cause, below the first
+    /// Print a line for each root cause below the first line
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 }

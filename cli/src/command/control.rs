@@ -1,4 +1,4 @@
-//! The flags of start, stop and restart.
+//! Flags of start, stop and restart.
 
 use clap::{ArgGroup, Args};
 use rta_shared::plan::Wish;
@@ -10,43 +10,42 @@ use crate::exit::Failure;
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("what").required(true).multiple(true).args(["name", "host", "env", "all", "stopped_by"])))]
 pub(crate) struct Control {
-    /// The component; ENVIRONMENT/HOST/COMPONENT is understood too. Without one: every component of the host or
-    /// environment
+    /// Component, or ENVIRONMENT/HOST/COMPONENT; without it: every component of the host or environment
     #[arg(value_name = "NAME")]
     pub(crate) name: Vec<String>,
     #[command(flatten)]
     pub(crate) place: Place,
-    /// Every instance that the rest fits; alone: everything
+    /// Select every instance that matches the other arguments; alone: everything
     #[arg(long)]
     pub(crate) all: bool,
-    /// For start: what the plan of this number has stopped, and what has not run since
+    /// For start: the instances that the plan with this number stopped and that have not run since
     #[arg(long, value_name = "PLAN", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) stopped_by: Option<u64>,
-    /// Show what would be done, step by step, and do nothing
+    /// Show the plan, step by step, without executing it
     #[arg(long)]
     pub(crate) plan: bool,
-    /// Do not ask, whatever the plan stops, and whatever it touches beside what was named
+    /// Skip the confirmation, whatever the plan stops and whichever unnamed instances it touches
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// The named ones alone, whatever they need and whatever needs them
+    /// Act on the named instances only; ignore their dependencies and dependents
     #[arg(long)]
     pub(crate) no_dependencies: bool,
-    /// After a failure do all the same what does not depend on it
+    /// After a failure, continue with the steps that do not depend on the failed one
     #[arg(long)]
     pub(crate) keep_going: bool,
-    /// How many steps may be under way at once [default: the aggregator's]
+    /// Maximum number of steps in progress at once [default: the aggregator's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) parallel: Option<u32>,
-    /// The plan as JSON; what becomes of it as an object a line
+    /// Print the plan as JSON, and its progress as one object per line
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 impl Control {
-    /// What it is to be done to.
+    /// Returns the wish for the aggregator.
     ///
     /// # Errors
-    /// A name that has an empty part: a typing mistake must not stop a whole host.
+    /// Returns an error if the name has an empty part: a typing mistake must not stop a whole host.
     pub(crate) fn wish(&self) -> Result<Wish, Failure> {
         let (environment, host, component) = parts(&self.name, &self.place)?;
         Ok(Wish {
@@ -99,7 +98,7 @@ mod tests {
         for empty in ["DEV/h/", "/h/kafka", "DEV//kafka", "/kafka", "h/", "/"] {
             assert!(wish(&format!("rta stop {empty} --yes")).unwrap().is_err(), "{empty}");
         }
-        // A variable of a script that is not set.
+        // Empty names come from unset variables of scripts.
         let unset = |words: &[&str]| Arguments::try_parse_from(words).is_err();
         for flag in ["--host", "--env"] {
             let other = if flag == "--host" { "--env" } else { "--host" };

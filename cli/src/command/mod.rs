@@ -1,4 +1,4 @@
-//! The command line.
+//! Command line arguments.
 
 mod check;
 mod control;
@@ -19,7 +19,7 @@ pub(crate) use self::people::{Entry, People};
 pub(crate) use self::pki::{Pki, PkiCommand};
 pub(crate) use self::remote::{Place, Remote, Target};
 
-/// What runs on the platform, what does not, what that breaks; and start and stop.
+/// Show what runs on the platform, what does not and what that breaks; start and stop components.
 #[derive(Debug, Parser)]
 #[command(
     name = "rta",
@@ -47,7 +47,7 @@ Examples:
   rta shell                         the prompt"
 )]
 pub(crate) struct Arguments {
-    /// The aggregator: https://HOST:7600, or unix:PATH [default: the one on this machine, at
+    /// Aggregator: https://HOST:7600, or unix:PATH [default: the one on this machine, at
     /// /run/rta/aggregator.sock, else at rta/aggregator.sock in $XDG_RUNTIME_DIR]
     #[arg(long, global = true, env = "RTA_AGGREGATOR", value_name = "URL")]
     pub(crate) aggregator: Option<String>,
@@ -57,19 +57,19 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// Who the command says that it is to an aggregator at an https:// address, and whom it believes.
+/// Client credentials and trusted CA, for an aggregator at an https:// address.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Tls {
-    /// The CA of an aggregator at an https:// address
+    /// CA certificate of an aggregator at an https:// address
     #[arg(long, global = true, env = "RTA_CA", value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
-    /// Your certificate, made with rta pki user; what you ask for is recorded under its name
+    /// Your certificate, made with rta pki user; your requests are recorded under its name
     #[arg(long, global = true, env = "RTA_CERT", value_name = "FILE")]
     pub(crate) cert: Option<PathBuf>,
-    /// The certificate's key
+    /// Private key of the certificate
     #[arg(long, global = true, env = "RTA_KEY", value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
-    /// A file with your token, made with rta user token, in place of a certificate
+    /// File with your token, made with rta user token; replaces a certificate
     #[arg(long, global = true, env = "RTA_TOKEN_FILE", value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
 }
@@ -78,66 +78,68 @@ pub(crate) struct Tls {
 pub(crate) enum Command {
     #[command(flatten)]
     Remote(Remote),
-    /// The prompt; commands can also come from a pipe, one a line
+    /// Interactive prompt; also reads commands from a pipe, one per line
     Shell,
-    /// A script that lets a shell complete commands, flags and names; bash: source <(rta completions bash)
+    /// Print a script that lets a shell complete commands, flags and names; bash: source
+    /// <(rta completions bash)
     Completions {
-        /// The shell that the script is for
+        /// Target shell of the script
         #[arg(value_name = "SHELL", value_enum)]
         shell: CompletedShell,
     },
-    /// One line and an exit code for cron and Nagios: down is critical (2), else unknown is unknown (3), else
-    /// degraded is a warning (1)
+    /// Print one line and an exit code for cron and Nagios: down is critical (2), else unknown is unknown
+    /// (3), else degraded is a warning (1)
     #[command(version)]
     Check(Check),
-    /// Why a component is or is not matched: the processes that come nearest to its criteria
+    /// Explain why a component is or is not matched: show the processes closest to its criteria
     Explain {
         #[command(flatten)]
         target: Target,
-        /// Look at this machine, without agent and aggregator
+        /// Inspect this machine, without an agent or aggregator
         #[arg(long, requires = "config")]
         local: bool,
-        /// With --local: the folder of the platform's configuration
+        /// With --local: folder of the platform's configuration
         #[arg(long, value_name = "DIR", requires = "local")]
         config: Option<PathBuf>,
-        /// The explanation as JSON
+        /// Print the explanation as JSON
         #[arg(long)]
         json: bool,
     },
-    /// Scan this machine alone: no agent, no aggregator. What its components need on other hosts is unknown. Ends with 0
-    /// if all is up, 3 if something is not, 4 if that cannot be told
+    /// Scan only this machine, without an agent or aggregator. Dependencies on other hosts are unknown. Exits
+    /// with 0 if everything is up, 3 if something is not, 4 if the state cannot be determined
     Local {
-        /// The host whose components are looked for [default: the machine's host name]
+        /// Host whose components to look for [default: the machine's host name]
         #[arg(value_name = "HOST")]
         host: Option<String>,
-        /// The folder of the platform's configuration
+        /// Folder of the platform's configuration
         #[arg(long, value_name = "DIR")]
         config: PathBuf,
     },
-    /// Propose a component for a running process: the criteria that tell it from all others of this machine
+    /// Propose a component for a running process: criteria that distinguish it from all
+    /// others on this machine
     Learn(Learn),
-    /// List the processes of this machine that look like services: they listen, or are Java programs
+    /// List the processes of this machine that look like services: they listen on a port or are Java programs
     Discover(Discover),
-    /// The platform's configuration
+    /// Check or reload the platform's configuration
     #[command(subcommand)]
     Config(Config),
-    /// A private CA, and the certificates of hosts and people
+    /// Manage a private CA and the certificates of hosts and people
     Pki(Pki),
-    /// Make entries for the aggregator's file of users: people who sign in to the page, and scripts
+    /// Create entries for the aggregator's users file: people who sign in to the page, and scripts
     #[command(subcommand)]
     User(People),
-    /// The whole system on this machine, with a stand-in process for every component; Ctrl-C ends it
+    /// Run the whole system on this machine, with a stand-in process for every component; Ctrl-C ends it
     Demo {
-        /// Where to serve the page
+        /// Address to serve the page on
         #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
         web: SocketAddr,
-        /// The socket to serve the rta command at [default: where the command looks, else in a temporary folder]
+        /// Socket to serve the rta command on [default: where the command looks, else in a temporary folder]
         #[arg(long, value_name = "PATH")]
         socket: Option<PathBuf>,
     },
 }
 
-/// The shells that can complete.
+/// Shells with completion support.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum CompletedShell {
     Bash,
@@ -147,9 +149,9 @@ pub(crate) enum CompletedShell {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
-    /// Check a configuration: every problem with its place, or a summary
+    /// Check a configuration: report every problem with its location, or a summary
     Check {
-        /// The folder
+        /// Folder of the configuration
         #[arg(value_name = "DIR", default_value = "config/platform")]
         folder: PathBuf,
     },
@@ -157,24 +159,24 @@ pub(crate) enum Config {
     Remote(RemoteConfig),
 }
 
-/// What of the configuration is asked of the aggregator, from the command line and at the prompt alike.
+/// Configuration commands that the aggregator executes, from the command line and at the prompt.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RemoteConfig {
-    /// Make the aggregator and every agent read its configuration anew; no process is touched, and what is not
-    /// right is told and changes nothing
+    /// Make the aggregator and every agent reload their configuration; no process is touched, and an invalid
+    /// configuration is reported and changes nothing
     Reload,
 }
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("process").required(true).args(["pid", "text"])))]
 pub(crate) struct Learn {
-    /// The process
+    /// Process ID
     #[arg(value_name = "PID")]
     pub(crate) pid: Option<u32>,
-    /// The process whose command line, its arguments parted by spaces, contains this
+    /// Text in the process's command line, with its arguments separated by spaces
     #[arg(long = "match", value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) text: Option<String>,
-    /// What to call the component [default: made of its main class, script or configuration file]
+    /// Name of the component [default: derived from its main class, script or configuration file]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
     #[command(flatten)]
@@ -185,18 +187,19 @@ pub(crate) struct Learn {
 pub(crate) struct Discover {
     #[command(flatten)]
     pub(crate) here: Here,
-    /// The list as JSON
+    /// Print the list as JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Only what has run for so long
+    /// Only processes that have run for at least this long
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub(crate) min_age: jiff::SignedDuration,
 }
 
-/// What is known of this machine.
+/// Optional configuration that describes this machine.
 #[derive(Debug, Args)]
 pub(crate) struct Here {
-    /// The folder of the platform's configuration: its variables are used, its components' processes known
+    /// Folder of the platform's configuration: provides variables and identifies the
+    /// processes of known components
     #[arg(long, value_name = "DIR")]
     pub(crate) config: Option<PathBuf>,
     /// With --config: the host that this machine is [default: the machine's host name]

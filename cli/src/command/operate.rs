@@ -1,4 +1,4 @@
-//! Maintenance, events and logs.
+//! Flags of maintenance, events and logs.
 
 use clap::builder::PossibleValuesParser;
 use clap::{ArgGroup, Args, Subcommand};
@@ -15,10 +15,10 @@ use crate::exit::Failure;
 pub(crate) struct Logs {
     #[command(flatten)]
     pub(crate) target: Target,
-    /// Go on with what is written, over rotations, until Ctrl-C
+    /// Follow the log across rotations until Ctrl-C
     #[arg(short, long)]
     pub(crate) follow: bool,
-    /// How many of the last lines, at most 10000
+    /// Number of last lines to print, at most 10000
     #[arg(
         short = 'n',
         long = "lines",
@@ -36,50 +36,50 @@ pub(crate) struct Maintenance {
     pub(crate) change: Option<MaintenanceChange>,
     #[command(flatten)]
     pub(crate) place: Place,
-    /// The list as JSON
+    /// Print the list as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MaintenanceChange {
-    /// Begin it
+    /// Start maintenance
     On {
         #[command(flatten)]
         wish: MaintenanceWish,
-        /// How long, for example 2h or 90m; it ends by itself [default: until it is ended]
+        /// Duration, for example 2h or 90m; maintenance then ends automatically [default: until it is ended]
         #[arg(long = "for", value_name = "TIME", value_parser = length)]
         length: Option<SignedDuration>,
-        /// Why, for those who wonder
+        /// Reason, shown to others
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         reason: String,
     },
-    /// End it
+    /// End maintenance
     Off {
         #[command(flatten)]
         wish: MaintenanceWish,
     },
 }
 
-/// What is worked on.
+/// Selection of the instances or hosts in maintenance.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("what").required(true).multiple(true).args(["name", "host", "env", "all"])))]
 pub(crate) struct MaintenanceWish {
-    /// The component; without one: the whole host, or every host of the environment
+    /// Component; without it: the whole host, or every host of the environment
     #[arg(value_name = "NAME")]
     pub(crate) name: Vec<String>,
     #[command(flatten)]
     pub(crate) place: Place,
-    /// Every instance or host that the rest fits
+    /// Select every instance or host that matches the other arguments
     #[arg(long)]
     pub(crate) all: bool,
 }
 
 impl MaintenanceWish {
-    /// Environment, host and component; empty where not said.
+    /// Returns environment, host and component; empty where not given.
     ///
     /// # Errors
-    /// The name has an empty part.
+    /// Returns an error if the name has an empty part.
     pub(crate) fn parts(&self) -> Result<(String, String, String), Failure> {
         parts(&self.name, &self.place)
     }
@@ -87,7 +87,7 @@ impl MaintenanceWish {
 
 #[derive(Debug, Args)]
 pub(crate) struct Events {
-    /// Only what happened since: so long ago, as 2h, or at a time (UTC), as 2026-11-25T09:30
+    /// Only events since a duration ago, such as 2h, or since a time (UTC), such as 2026-11-25T09:30
     #[arg(long, value_name = "TIME", value_parser = since)]
     pub(crate) since: Option<Since>,
     #[command(flatten)]
@@ -98,16 +98,16 @@ pub(crate) struct Events {
     /// Only this kind; may be given more than once
     #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(EventKind::ALL.map(EventKind::word)))]
     pub(crate) kind: Vec<String>,
-    /// How many at most, the newest of them
+    /// Maximum number of events, the newest ones
     #[arg(short = 'n', long = "number", value_name = "N", default_value_t = 50,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) number: u32,
-    /// The events as JSON
+    /// Print the events as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// A moment in the past.
+/// Moment in the past, relative or absolute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Since {
     Ago(SignedDuration),
@@ -115,7 +115,7 @@ pub(crate) enum Since {
 }
 
 impl Since {
-    /// The moment, where it is `now` now.
+    /// Returns the moment, given that the current time is `now`.
     pub(crate) fn moment(self, now: Timestamp) -> Timestamp {
         match self {
             Self::Ago(time) => now.checked_sub(time).unwrap_or(Timestamp::MIN),
@@ -124,7 +124,7 @@ impl Since {
     }
 }
 
-/// A time that is not over before it began.
+/// Parses a duration that is longer than zero.
 fn length(text: &str) -> Result<SignedDuration, String> {
     let length: SignedDuration = text.parse().map_err(|_| "write for example 2h or 90m".to_owned())?;
     if length > SignedDuration::ZERO { Ok(length) } else { Err("it must be longer than nothing".to_owned()) }

@@ -1,21 +1,22 @@
-//! Who may use the page, and scripts.
+//! Flags of `rta user`: accounts of people and scripts.
 
 use clap::{Args, Subcommand, ValueEnum};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum People {
-    /// Hash a password, asked for twice or read from a pipe: an entry for the aggregator's --users file
+    /// Hash a password (prompted for twice, or read from a pipe) and print its entry for the
+    /// aggregator's --users file
     Hash(Entry),
-    /// Make a token for a script, shown once, and its entry for the aggregator's --users file
+    /// Create a token for a script, shown once, and print its entry for the aggregator's --users file
     Token(Entry),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Entry {
-    /// Under which name what they ask for is recorded
+    /// Name under which requests are recorded
     #[arg(long, value_name = "NAME")]
     pub(crate) name: String,
-    /// What they may do: a viewer looks, an operator acts
+    /// Permissions: a viewer looks, an operator acts
     #[arg(long, value_enum, default_value = "operator")]
     pub(crate) role: PersonRole,
 }
@@ -27,7 +28,7 @@ pub(crate) enum PersonRole {
 }
 
 impl PersonRole {
-    /// The word in the file.
+    /// Returns the role as it is spelled in the users file.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",

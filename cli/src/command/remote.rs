@@ -1,4 +1,4 @@
-//! What is asked of the aggregator, from the command line and at the prompt alike.
+//! Commands that the aggregator answers, from the command line and at the prompt.
 
 use clap::{Args, Subcommand};
 use rta_shared::text::printable;
@@ -6,24 +6,24 @@ use rta_shared::text::printable;
 use super::{Control, Events, Logs, Maintenance};
 use crate::exit::{Failure, USAGE};
 
-/// What is asked of the aggregator, from the command line and at the prompt alike.
+/// Command that the aggregator answers, from the command line or at the prompt.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Remote {
-    /// A verdict, the root causes, and every component
+    /// Show a verdict, the root causes, and every component
     Status {
         /// Only this component
         #[arg(value_name = "NAME", value_parser = given)]
         name: Vec<String>,
         #[command(flatten)]
         place: Place,
-        /// Also each agent, how it watches, and what its host and the processes use
+        /// Also show each agent, how it watches, and the resource usage of its host and processes
         #[arg(short, long, conflicts_with = "json")]
         verbose: bool,
-        /// The overview as JSON
+        /// Print the overview as JSON
         #[arg(long)]
         json: bool,
     },
-    /// The status, live, until q or Ctrl-C; in a pipe a line for each change of health
+    /// Show the live status until q or Ctrl-C; in a pipe, print a line for each change of health
     Watch {
         /// Only this component
         #[arg(value_name = "NAME", value_parser = given)]
@@ -31,34 +31,34 @@ pub(crate) enum Remote {
         #[command(flatten)]
         place: Place,
     },
-    /// Every component with its state
+    /// List every component with its state
     List {
         #[command(flatten)]
         place: Place,
-        /// Also the users that the processes act for
+        /// Also show the users that the processes run as
         #[arg(short, long, conflicts_with = "json")]
         verbose: bool,
-        /// The overview as JSON
+        /// Print the overview as JSON
         #[arg(long)]
         json: bool,
     },
-    /// Start components, and before them what they need and that is not up
+    /// Start components, and first those of their dependencies that are not up
     Start(Control),
-    /// Stop components, and before them what needs them
+    /// Stop components, and first those that depend on them
     Stop(Control),
-    /// Restart components; what needs them and runs is stopped before and started again
+    /// Restart components; running dependents are stopped first and started again
     Restart(Control),
-    /// What is worked on, so that nobody is alerted and nothing is started by itself
+    /// Show or change maintenance, which suppresses alerts and automatic starts
     Maintenance(Maintenance),
-    /// What happened, the newest last
+    /// Show events, newest last
     Events(Events),
-    /// The end of a component's own log, and with --follow what is written to it
+    /// Show the end of a component's own log, with --follow also new lines
     Logs(Logs),
     /// Make every agent scan now, and show the result
     Refresh,
 }
 
-/// Narrows to an environment or a host.
+/// Restriction to an environment or a host.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Place {
     /// Only this environment
@@ -71,7 +71,7 @@ pub(crate) struct Place {
 
 #[derive(Debug, Args)]
 pub(crate) struct Target {
-    /// The component; ENVIRONMENT/HOST/COMPONENT is understood too
+    /// Component, or ENVIRONMENT/HOST/COMPONENT
     #[arg(value_name = "NAME", required = true)]
     pub(crate) name: Vec<String>,
     #[command(flatten)]
@@ -79,17 +79,17 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Environment, host and component; empty where not said.
+    /// Returns environment, host and component; empty where not given.
     ///
     /// # Errors
-    /// The name has an empty part.
+    /// Returns an error if the name has an empty part.
     pub(crate) fn parts(&self) -> Result<(String, String, String), Failure> {
         parts(&self.name, &self.place)
     }
 }
 
-/// A name that is not empty, without the spaces around it: a script's variable that is not set must not widen
-/// what is asked for to everything.
+/// Returns the name without surrounding spaces, or an error if it is empty: an unset variable in a script
+/// must not widen the selection to everything.
 pub(super) fn given(text: &str) -> Result<String, String> {
     match text.trim() {
         "" => Err("it is empty; leave the flag out, or write a name".to_owned()),
@@ -97,11 +97,11 @@ pub(super) fn given(text: &str) -> Result<String, String> {
     }
 }
 
-/// Environment, host and component of a name that is typed in one word or in several; empty where not said. A
-/// full name says them before the flags do.
+/// Returns environment, host and component of a name typed as one word or several; empty where not given. A
+/// full name takes precedence over the flags.
 ///
 /// # Errors
-/// The name has an empty part, which would mean any.
+/// Returns an error if the name has an empty part, which would match anything.
 pub(super) fn parts(name: &[String], place: &Place) -> Result<(String, String, String), Failure> {
     let flag = |flag: &Option<String>| flag.clone().unwrap_or_default();
     if name.is_empty() {
