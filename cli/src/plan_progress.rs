@@ -1,4 +1,4 @@
-//! How a plan stands, from what is told of it: pure.
+//! State of a plan, derived from its events; no I/O.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -6,25 +6,25 @@ use std::time::Instant;
 use rta_shared::control::Phase;
 use rta_shared::plan::{PlanBegun, StepChange, StepState};
 
-/// How one step stands.
+/// State of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
     pub(crate) state: StepState,
-    /// How far its agent is, while it is under way.
+    /// Phase that the agent has reached, while the step is in progress.
     pub(crate) phase: Option<Phase>,
-    /// What was told last.
+    /// Text of the last event.
     pub(crate) text: String,
-    /// When this program heard that it is under way: the clocks of others may differ.
+    /// Local time of the event that the step is in progress, because clocks of other hosts may differ.
     pub(crate) began: Option<Instant>,
 }
 
-/// A plan that is carried out.
+/// Plan in execution.
 #[derive(Clone, Debug)]
 pub(crate) struct Track {
     pub(crate) begun: PlanBegun,
-    /// One for each step.
+    /// State of each step.
     pub(crate) steps: Vec<Standing>,
-    /// How many of them wait.
+    /// Number of waiting steps.
     pub(crate) waiting: usize,
     told: HashSet<(usize, StepState, String)>,
 }
@@ -36,8 +36,8 @@ impl Track {
         Self { steps: vec![waiting; count], waiting: count, begun, told: HashSet::new() }
     }
 
-    /// Takes what is told at the moment `now`; whether it is news. A plan that is watched anew is told from its
-    /// beginning, and nothing changes a step that has ended.
+    /// Applies an event received at `now`; returns true if it is new. After a reconnect events are replayed
+    /// from the beginning, and no event changes a step that has ended.
     pub(crate) fn take(&mut self, change: &StepChange, now: Instant) -> bool {
         let Some(standing) = self.steps.get_mut(change.step) else { return false };
         if standing.state.is_final() || !self.told.insert((change.step, change.state, change.text.clone())) {

@@ -1,5 +1,4 @@
-//! A plan that is carried out, followed to its end: through Ctrl-C, and through an aggregator that is lost and
-//! comes back.
+//! Follows a plan in execution to its end, across Ctrl-C and across a connection that is lost and restored.
 
 use std::time::{Duration, Instant};
 
@@ -17,31 +16,31 @@ use crate::exit::{CANNOT_TELL, FAILED, Failure, OK, Outcome};
 use crate::plan_progress::Track;
 use crate::render::plan::seconds;
 
-/// How often what is shown is drawn anew.
+/// Interval between redraws.
 const TICK: Duration = Duration::from_millis(250);
-/// Between two attempts to reach an aggregator that was lost.
+/// Interval between attempts to reconnect to the aggregator.
 const ATTEMPT: Duration = Duration::from_millis(500);
-/// What a cancelled restart does all the same.
+/// Sentence for the steps that a cancelled restart still performs.
 const BROUGHT_BACK: &str = "what was stopped for the restart is started again";
 
-/// Who follows what, and how that is shown.
+/// State of following one plan, and its output.
 pub(super) struct Follow<'f, P> {
     kind: ActionKind,
     client: &'f Client,
     person: &'f mut P,
     show: Show<'f>,
-    /// How long a lost connection is tried anew.
+    /// Time for which reconnecting is attempted.
     patience: Duration,
     track: Option<Track>,
-    /// Somebody is asked what is to become of the plan.
+    /// True while the user is asked whether to cancel the plan.
     asking: bool,
     interrupts: usize,
-    /// It is to be cancelled as soon as its number is known.
+    /// True if the plan is to be cancelled as soon as its number is known.
     cancels: bool,
     loss: Loss,
 }
 
-/// What came next.
+/// Next thing to handle.
 enum Next {
     Event(Option<Result<PlanEvent, Failure>>),
     Heard(std::io::Result<Heard>),
@@ -70,7 +69,7 @@ impl<'f, P: Person> Follow<'f, P> {
         }
     }
 
-    /// Shows `events` until the plan's end; 0 where all of it was done.
+    /// Shows `events` until the plan's end. Returns exit code 0 if every step was done.
     pub(super) async fn until_its_end(mut self, mut events: PlanEvents) -> Outcome {
         let mut ticks = tokio::time::interval(TICK);
         loop {
@@ -115,7 +114,8 @@ impl<'f, P: Person> Follow<'f, P> {
                     self.show.changed(track, change.step, &event)?;
                 }
             }
-            // A plan that is watched anew is told from its beginning; its end is not for here.
+            // After a reconnect the plan's events are replayed from the beginning; the
+            // end is handled elsewhere.
             (PlanEvent::Begun(_) | PlanEvent::Ended(_), _) | (PlanEvent::Step(_), None) => {}
         }
         Ok(())
@@ -129,7 +129,7 @@ impl<'f, P: Person> Follow<'f, P> {
         Ok(if end.is_complete() { OK } else { FAILED })
     }
 
-    /// The first Ctrl-C asks, or cancels where nobody can be asked; the second leaves.
+    /// Handles Ctrl-C: the first one asks, or cancels if nobody can answer; the second one detaches.
     async fn interrupted(&mut self) -> Result<(), Failure> {
         self.interrupts += 1;
         if self.interrupts > 1 {
@@ -184,7 +184,8 @@ impl<'f, P: Person> Follow<'f, P> {
         self.kind == ActionKind::Restart
     }
 
-    /// The stream broke off before the plan's end: the plan from its beginning, as soon as it can be had.
+    /// Reconnects after the stream broke off before the plan's end, and returns the plan's
+    /// events from the beginning.
     async fn again(&mut self, failure: Option<Failure>) -> Result<PlanEvents, Failure> {
         let Some(id) = self.track.as_ref().map(|track| track.begun.id) else {
             return Err(match failure {
@@ -204,7 +205,7 @@ impl<'f, P: Person> Follow<'f, P> {
         let why = match failure {
             None => "the aggregator ended the call".to_owned(),
             Some(Failure::Unreachable(why)) => why,
-            // What was told will be told again.
+            // Events received before the failure are replayed after it.
             Some(failure) => return Err(self.unknown(id, &failure.message())?),
         };
         let (since, is_news) = self.loss.begin(Instant::now());
@@ -238,14 +239,14 @@ impl<'f, P: Person> Follow<'f, P> {
         }
     }
 
-    /// The plan cannot be followed any longer; the sentence for that.
+    /// Ends following a plan that can no longer be reached, and returns the failure to report.
     fn unknown(&mut self, id: u64, why: &str) -> Result<Failure, Failure> {
         self.close()?;
         let message = format!("it is not known how plan {id} ends: {why}; rta events tells");
         Ok(Failure::new(CANNOT_TELL, message))
     }
 
-    /// No longer watches; the sentence for that.
+    /// Detaches from the plan, and returns the failure to report.
     fn leave(&mut self, code: u8) -> Result<Failure, Failure> {
         self.stop_asking(false)?;
         self.close()?;

@@ -1,4 +1,4 @@
-//! A line for each step on a terminal, redrawn as it changes.
+//! Live progress on a terminal: one line per step, redrawn as it changes.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -13,21 +13,21 @@ use crate::plan_progress::Track;
 use crate::render::{Style, plan as text};
 use crate::terminal;
 
-/// Lines of the terminal that are left to others.
+/// Terminal lines left free for other output.
 const SPARE: usize = 3;
 
-/// The drawn lines. Where the terminal has room for all steps each has its line from the beginning; else only
-/// those that are under way have, and what is done scrolls away above.
+/// Drawn progress lines. If the terminal has room for all steps, each has a line from the beginning.
+/// Otherwise only steps in progress have one, and finished steps scroll away above.
 pub(super) struct Live {
     style: Style,
     drawn: MultiProgress,
-    /// One for each step that is drawn, by its position.
+    /// Progress bar of each drawn step, by the step's position.
     bars: BTreeMap<usize, ProgressBar>,
-    /// How many wait, where they are not drawn.
+    /// Line with the number of waiting steps, if those are not drawn.
     rest: Option<ProgressBar>,
     width: usize,
     paused: bool,
-    /// An echoed ^C would move the lines.
+    /// Disables the echo of ^C, which would shift the lines.
     _unechoed: Option<Held>,
 }
 
@@ -40,7 +40,7 @@ impl Live {
             rest: None,
             width: 0,
             paused: false,
-            // Where that fails, a line may be left behind.
+            // If this fails, a stray line may remain.
             _unechoed: Held::without(LocalModes::ECHOCTL).ok().flatten(),
         }
     }
@@ -55,13 +55,13 @@ impl Live {
     }
 
     fn bar(&self) -> ProgressBar {
-        // A template of one field is always right; the default one would show a bar of nothing.
+        // A template with a single field is always valid; the default one would show an empty bar.
         let style =
             ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
         self.drawn.add(ProgressBar::new(1).with_style(style))
     }
 
-    /// A step has changed.
+    /// Updates the line of a changed step.
     pub(super) fn change(&mut self, track: &Track, step: usize) {
         if self.rest.is_some() {
             self.change_few(track, step);
@@ -96,13 +96,14 @@ impl Live {
         }
     }
 
-    /// The line of a step, and below it what was told beside: of a failure its log's last lines.
+    /// Returns the line of a step and the additional lines below it, such as the last lines
+    /// of a failed step's log.
     fn lines(&self, track: &Track, step: usize, now: Instant) -> Vec<String> {
         let beside = track.steps.get(step).map(text::beside).unwrap_or_default();
         std::iter::once(self.line(track, step, now)).chain(beside).collect()
     }
 
-    /// Draws every line as it is at the moment `now`.
+    /// Draws every line for the moment `now`.
     pub(super) fn draw(&self, track: &Track, now: Instant) {
         if self.paused {
             return;
@@ -117,9 +118,9 @@ impl Live {
         }
     }
 
-    /// A line above those that change.
+    /// Prints a line above the live lines.
     pub(super) fn above(&self, line: &str) {
-        // A terminal that has gone is found out by what is written to it at the end.
+        // A lost terminal is detected by the write at the end.
         let _ = self.drawn.println(line);
     }
 
@@ -133,7 +134,7 @@ impl Live {
         self.paused = false;
     }
 
-    /// Takes the lines away; what is to stay in their place: each step as it stands.
+    /// Removes the live lines, and returns the text that replaces them: the final state of each step.
     pub(super) fn leave(&mut self, track: &Track) -> String {
         let now = Instant::now();
         // As above.
@@ -141,7 +142,7 @@ impl Live {
         self.paused = true;
         let mut stays = String::new();
         for step in 0..track.steps.len() {
-            // Where they did not fit, those that ended stand above already.
+            // If the steps did not fit, finished ones are already printed above.
             let is_told =
                 self.rest.is_some() && track.steps.get(step).is_some_and(|step| step.state.is_final());
             if !is_told {

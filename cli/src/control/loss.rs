@@ -1,21 +1,23 @@
-//! A connection that was lost: since when, and when it is back for good.
+//! Tracks a lost connection: the time of the loss, and when it counts as restored.
 
 use std::time::{Duration, Instant};
 
-/// What has lasted so long is there: longer than a cut connection goes unnoticed.
+/// Minimum lifetime of a restored connection before it counts as stable. Longer than a cut
+/// connection goes unnoticed.
 const STEADY: Duration = Duration::from_secs(10);
 
-/// Whether a connection is lost. One that is made anew and breaks off at once stays lost, so that it is not tried
-/// for ever.
+/// Connection loss. A connection that is restored and breaks off at once still counts as lost, so that
+/// reconnecting does not go on forever.
 #[derive(Debug, Default)]
 pub(super) struct Loss {
     since: Option<Instant>,
-    /// When it was made anew.
+    /// Time of the last reconnect.
     renewed: Option<Instant>,
 }
 
 impl Loss {
-    /// It broke off; since when it counts as lost, and whether that is new.
+    /// Records a loss. Returns the time since which the connection counts as lost, and
+    /// true if the loss is new.
     pub(super) fn begin(&mut self, now: Instant) -> (Instant, bool) {
         self.settle(now);
         self.renewed = None;
@@ -23,17 +25,17 @@ impl Loss {
         (*self.since.get_or_insert(now), is_news)
     }
 
-    /// It was made anew.
+    /// Records a reconnect.
     pub(super) fn renew(&mut self, now: Instant) {
         self.renewed = Some(now);
     }
 
-    /// Something new was heard.
+    /// Ends the loss, because new data arrived.
     pub(super) fn end(&mut self) {
         *self = Self::default();
     }
 
-    /// Time has passed.
+    /// Ends the loss if the connection has been stable long enough.
     pub(super) fn settle(&mut self, now: Instant) {
         if self.renewed.is_some_and(|renewed| now.saturating_duration_since(renewed) >= STEADY) {
             self.end();
@@ -55,7 +57,7 @@ mod tests {
         loss.settle(after(2));
         assert_eq!(loss.begin(after(3)), (start, false));
         loss.renew(after(4));
-        // A step that takes long tells nothing new.
+        // A long step produces no new data.
         loss.settle(after(600));
         assert_eq!(loss.begin(after(601)), (after(601), true));
         loss.renew(after(602));

@@ -1,4 +1,4 @@
-//! `rta start`, `stop` and `restart`: the plan, the question, and what becomes of it.
+//! `rta start`, `stop` and `restart`: the plan, its confirmation, and its progress.
 
 mod follow;
 mod live;
@@ -23,10 +23,10 @@ use crate::exit::{FAILED, Failure, OK, Outcome};
 use crate::render::{Style, plan as text};
 use crate::user::user;
 
-/// How long a lost connection is tried anew: an aggregator that restarts is back before.
+/// Time for which reconnecting is attempted: an aggregator that restarts is back earlier.
 const RECONNECT: Duration = Duration::from_secs(30);
 
-/// Does what `wish` says, or shows what that would be; asks `person` where something has to be agreed to.
+/// Executes the plan for `wish`, or only shows it; asks `person` if the plan needs confirmation.
 pub(crate) async fn control(
     kind: ActionKind,
     wish: &Control,
@@ -47,7 +47,7 @@ pub(crate) async fn control(
         return nothing_to_do(kind, out);
     }
     if plan.steps.is_empty() {
-        // Like what becomes of a plan, an object on a line.
+        // One object per line, like the progress events.
         writeln!(out, "{}", serde_json::to_string(&plan).map_err(no_json)?)?;
         return Ok(OK);
     }
@@ -78,10 +78,10 @@ pub(crate) async fn control(
     Follow::new(kind, client, person, show, RECONNECT).until_its_end(events).await
 }
 
-/// Whether somebody who sees the plan says that it is to be done.
+/// Shows the plan and returns true if the user confirms it.
 ///
 /// # Errors
-/// Nobody can be asked.
+/// Returns an error if nobody can be asked.
 async fn agreed(
     plan: &Plan,
     json: bool,
@@ -103,7 +103,7 @@ async fn agreed(
     }
 }
 
-/// Whether an answer is `y` or `yes`.
+/// Returns true if an answer is `y` or `yes`.
 fn is_yes(answer: &str) -> bool {
     matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
 }

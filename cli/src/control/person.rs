@@ -1,4 +1,4 @@
-//! The person at the terminal: what they are asked, and their Ctrl-C.
+//! User at the terminal: answers to questions, and Ctrl-C.
 
 use std::io::{self, IsTerminal as _};
 
@@ -7,28 +7,28 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::keyboard;
 
-/// What a person did.
+/// Input from the user.
 #[derive(Debug)]
 pub(crate) enum Heard {
-    /// They pressed Ctrl-C.
+    /// Ctrl-C.
     Interrupt,
-    /// They answered a question with this line; empty where no more input comes.
+    /// Answer to a question, as one line; empty at the end of input.
     Answer(String),
 }
 
-/// Who can be asked, and can interrupt.
+/// Source of answers and interrupts.
 pub(crate) trait Person {
-    /// Whether a question reaches anybody.
+    /// Returns true if a question can be answered.
     fn can_answer(&self) -> bool;
 
-    /// A question was just written. What was typed before it is no answer to it.
+    /// Marks that a question was just written. Input typed earlier is not an answer to it.
     fn asked(&mut self);
 
-    /// The next Ctrl-C or, while `asking`, answer. May be dropped and called again: nothing is lost.
+    /// Returns the next Ctrl-C or, while `asking`, the next answer. Cancel safe: no input is lost.
     async fn heard(&mut self, asking: bool) -> io::Result<Heard>;
 }
 
-/// Standard input and SIGINT.
+/// User behind standard input and SIGINT.
 #[derive(Debug)]
 pub(crate) struct Operator {
     interrupts: Signal,
@@ -36,7 +36,8 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
-    /// From now on SIGINT does not end the process. Where `terminal` is not set nobody sees a question.
+    /// Creates an operator and takes over SIGINT, which no longer ends the process. If `terminal` is false,
+    /// questions are not asked.
     pub(crate) fn new(terminal: bool) -> io::Result<Self> {
         let interrupts = signal(SignalKind::interrupt())?;
         Ok(Self { interrupts, can_answer: terminal && io::stdin().is_terminal() })
@@ -49,7 +50,7 @@ impl Person for Operator {
     }
 
     fn asked(&mut self) {
-        // Where that fails, what was typed before counts.
+        // If this fails, input typed earlier counts as the answer.
         let _ = tcflush(io::stdin(), QueueSelector::IFlush);
     }
 
@@ -62,7 +63,7 @@ impl Person for Operator {
     }
 }
 
-/// The next line of standard input.
+/// Reads the next line of standard input.
 async fn line() -> io::Result<String> {
     Ok(String::from_utf8_lossy(&keyboard::read().await?).into_owned())
 }

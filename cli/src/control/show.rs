@@ -1,4 +1,4 @@
-//! How a plan that is carried out is shown: live, as plain lines, or as JSON.
+//! Output of a plan's progress: live, as plain lines, or as JSON.
 
 use std::io::Write;
 use std::time::Instant;
@@ -11,18 +11,18 @@ use crate::exit::{FAILED, Failure};
 use crate::plan_progress::Track;
 use crate::render::{Style, plan as text};
 
-/// Where and how.
+/// Output of a plan's progress and its format.
 pub(super) struct Show<'o> {
     out: &'o mut (dyn Write + Send),
     manner: Manner,
 }
 
 enum Manner {
-    /// A line for each thing as it happens.
+    /// One line per change.
     Plain,
-    /// An object a line.
+    /// One object per line.
     Json,
-    /// A line for each step, which changes.
+    /// One line per step, redrawn as it changes.
     Live(Live),
 }
 
@@ -39,7 +39,7 @@ impl<'o> Show<'o> {
         Self { out, manner: Manner::Live(Live::new(style)) }
     }
 
-    /// The plan has begun.
+    /// Shows that the plan has started.
     pub(super) fn begun(&mut self, track: &Track, event: &PlanEvent) -> Result<(), Failure> {
         if let Some(why) = &track.begun.unrecorded {
             self.note(&text::unrecorded(why))?;
@@ -56,7 +56,7 @@ impl<'o> Show<'o> {
         Ok(self.out.flush()?)
     }
 
-    /// A step of it has come further.
+    /// Shows the change of a step.
     pub(super) fn changed(&mut self, track: &Track, step: usize, event: &PlanEvent) -> Result<(), Failure> {
         match &mut self.manner {
             Manner::Live(live) => live.change(track, step),
@@ -74,25 +74,25 @@ impl<'o> Show<'o> {
         Ok(self.out.flush()?)
     }
 
-    /// Time has passed.
+    /// Redraws the elapsed times.
     pub(super) fn tick(&mut self, track: &Track) {
         if let Manner::Live(live) = &mut self.manner {
             live.draw(track, Instant::now());
         }
     }
 
-    /// Something that is no event of the plan.
+    /// Shows a message that is not an event of the plan.
     pub(super) fn note(&mut self, note: &str) -> Result<(), Failure> {
         match &mut self.manner {
             Manner::Live(live) => live.above(note),
             Manner::Plain => writeln!(self.out, "{note}")?,
-            // What reads objects finds the rest in the exit code.
+            // A reader of JSON learns the rest from the exit code.
             Manner::Json => {}
         }
         Ok(self.out.flush()?)
     }
 
-    /// Asks something; until [`Show::resume`] nothing is drawn.
+    /// Asks a question; nothing is drawn until [`Show::resume`].
     pub(super) fn ask(&mut self, question: &str) -> Result<(), Failure> {
         if let Manner::Live(live) = &mut self.manner {
             live.pause();
@@ -101,7 +101,7 @@ impl<'o> Show<'o> {
         Ok(self.out.flush()?)
     }
 
-    /// Goes on after a question, which `answered` tells to have been answered: else its line is still open.
+    /// Resumes drawing after a question. If it was not `answered`, its line is still open and is ended here.
     pub(super) fn resume(&mut self, answered: bool) -> Result<(), Failure> {
         if !answered {
             writeln!(self.out)?;
@@ -112,7 +112,7 @@ impl<'o> Show<'o> {
         Ok(())
     }
 
-    /// It is over, or no longer watched: then `end` is `None`.
+    /// Shows the final state. `None`: the plan goes on but is no longer followed.
     pub(super) fn end(&mut self, track: &Track, end: Option<&PlanEnd>) -> Result<(), Failure> {
         if let Manner::Live(live) = &mut self.manner {
             write!(self.out, "{}", live.leave(track))?;

@@ -1,4 +1,4 @@
-//! Control against an aggregator that answers what it is told to.
+//! Tests of control commands against a scripted aggregator.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,7 +11,7 @@ use crate::command::{Arguments, Command, Remote};
 use crate::exit::CANNOT_TELL;
 use crate::fake::{Fake, Script, begun, change, ended, plan};
 
-/// Somebody who gives these answers, and presses Ctrl-C so often.
+/// Scripted user with these answers and this number of Ctrl-C presses.
 #[derive(Default)]
 struct Somebody {
     answers: VecDeque<&'static str>,
@@ -47,7 +47,7 @@ fn wish(line: &str) -> Control {
     }
 }
 
-/// What was written, and the exit code or the failure.
+/// Runs a command and returns its output and the exit code or failure.
 async fn run(client: &Client, line: &str, person: &mut Somebody) -> (String, Result<u8, (u8, String)>) {
     let mut out = Vec::new();
     let style = Style { terminal: false, colour: false };
@@ -236,7 +236,7 @@ async fn who_cancels_a_restart_is_told_what_comes_back() {
     }
 }
 
-/// A plan that stands still until it is cancelled.
+/// Returns a script whose plan makes no progress until it is cancelled.
 fn standing_still() -> Script {
     Script {
         plan: Some(plan()),

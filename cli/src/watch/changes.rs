@@ -1,11 +1,11 @@
-//! What changed between two overviews: pure.
+//! Changes between two overviews; no I/O.
 
 use std::collections::HashMap;
 
 use rta_shared::overview::{Health, Overview};
 use rta_shared::text::printable;
 
-/// A line for each instance whose health is another one now, or that has come or gone.
+/// Returns a line for each instance whose health changed, or that was added or removed.
 pub(super) fn changes(before: &Overview, now: &Overview) -> Vec<String> {
     let mut old: HashMap<_, Health> =
         before.instances().map(|located| (located.id(), located.instance.health)).collect();

@@ -1,4 +1,4 @@
-//! `rta watch`: the status, live.
+//! `rta watch`: shows the status live.
 
 mod changes;
 mod screen;
@@ -22,12 +22,13 @@ use crate::render::summary::summary;
 use crate::render::table::table;
 use crate::select::select;
 
-/// Between two attempts to reach an aggregator that was lost.
+/// Interval between attempts to reconnect to the aggregator.
 const ATTEMPT: Duration = Duration::from_secs(1);
-/// An overview that is no older is as new as can be: the aggregator tells of each scan, and that is one a second.
+/// Maximum age of an overview without a staleness warning. The aggregator sends one for each
+/// scan, about one a second.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// Shows what lies at `place` until q or Ctrl-C on a terminal; in a pipe tells each change of health.
+/// Shows the instances at `place` until q or Ctrl-C on a terminal; in a pipe prints each change of health.
 pub(crate) async fn watch(
     client: &Client,
     place: &Place,
@@ -35,7 +36,7 @@ pub(crate) async fn watch(
     style: Style,
     out: &mut (dyn Write + Send),
 ) -> Outcome {
-    // A wrong name is told before anything is drawn.
+    // A wrong name is reported before anything is drawn.
     let first = async { select(client.overview().await?, place, component) }.await;
     match (first, style.terminal) {
         (Err(failure @ Failure::Unreachable(_)), false) => return Err(failure),
@@ -49,16 +50,16 @@ pub(crate) async fn watch(
     }
 }
 
-/// The overview now and after every change, and what keeps it from being known; tried anew for ever.
+/// Overviews, one after every change, or the reason why none arrives; reconnects forever.
 struct Overviews {
     received: mpsc::Receiver<Result<Overview, Failure>>,
-    /// Asks; ends when it is dropped.
+    /// Receiving task; ends on drop.
     _asking: JoinSet<()>,
 }
 
 impl Overviews {
     fn of(client: &Client) -> Self {
-        // A reader that is slow gets what is newest when it has read the one before.
+        // A slow reader skips to the newest overview after the one it reads.
         let (sender, received) = mpsc::channel(1);
         let client = client.clone();
         let mut asking = JoinSet::new();
@@ -80,7 +81,7 @@ impl Overviews {
     }
 }
 
-/// Passes overviews on until that fails; why it did.
+/// Forwards overviews until a failure, which it returns.
 async fn told(client: &Client, sender: &mpsc::Sender<Result<Overview, Failure>>) -> Failure {
     let mut overviews = match client.watch_overview().await {
         Ok(overviews) => overviews,
@@ -89,7 +90,7 @@ async fn told(client: &Client, sender: &mpsc::Sender<Result<Overview, Failure>>)
     loop {
         match overviews.next().await {
             Some(Ok(overview)) => {
-                // Where nobody listens any more this task ends with its set.
+                // If the receiver is gone, this task ends with its set.
                 if sender.send(Ok(overview)).await.is_err() {
                     return Failure::Unreachable("nobody listens any more".to_owned());
                 }
@@ -109,7 +110,7 @@ async fn live(
     let mut screen = Screen::enter().map_err(told)?;
     let mut overviews = Overviews::of(client);
     let mut shown: Result<Overview, String> = Err("asking the aggregator".to_owned());
-    // By this machine's clocks: the aggregator's may be wrong.
+    // This machine's clocks, because the aggregator's may be wrong.
     let mut received = (Timestamp::now(), Instant::now());
     loop {
         let now = Timestamp::now();
@@ -117,13 +118,13 @@ async fn live(
             Ok(overview) => {
                 let age = received.1.elapsed();
                 let stale = stale(received.0, age);
-                // By the aggregator's clock: this machine's may differ.
+                // The aggregator's clock, because this machine's may differ.
                 let made = overview.generated_at;
                 let now = SignedDuration::try_from(age).ok().and_then(|age| made.checked_add(age).ok());
                 let now = now.unwrap_or(made);
                 format!("{stale}{}\n{}", summary(overview, now), table(overview, style, now))
             }
-            // What was seen before need not be so any longer.
+            // The last overview may be outdated.
             Err(reason) => format!("nothing is known at the moment: {reason}\n"),
         };
         let clock = now.strftime("%Y-%m-%d %H:%M:%S UTC");
@@ -142,7 +143,7 @@ async fn live(
     }
 }
 
-/// A line for an overview that came at a moment, so long ago; empty where that is not worth one.
+/// Returns a warning that the overview received at `received` has the age `age`; empty if it is recent.
 fn stale(received: Timestamp, age: Duration) -> String {
     if age <= FRESH {
         return String::new();

@@ -1,4 +1,4 @@
-//! A terminal that is drawn on as a whole, and the keys that are pressed meanwhile.
+//! Full-screen terminal output, and the keys pressed meanwhile.
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -9,23 +9,23 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::keyboard::{self, Held};
 use crate::terminal;
 
-/// How often what is drawn is drawn anew, since it tells how long ago things were.
+/// Interval between redraws, which update the displayed ages.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The alternate screen, until it is dropped.
+/// Alternate screen, left on drop.
 pub(super) struct Screen {
-    /// Keys come one by one and unseen; `None`: standard input is no terminal.
+    /// Raw key input; `None`: standard input is not a terminal.
     keys: Option<Held>,
     interrupts: Signal,
     terminations: Signal,
     resizes: Signal,
 }
 
-/// What happened beside.
+/// Event that ends the wait for input.
 pub(super) enum Event {
-    /// It is to be drawn anew.
+    /// Redraw the screen.
     Redraw,
-    /// q, or Ctrl-C.
+    /// q or Ctrl-C.
     Leave,
 }
 
@@ -42,20 +42,20 @@ impl Screen {
         Ok(screen)
     }
 
-    /// Draws `text`, as much of it as there is room for.
+    /// Draws `text`, cut to the size of the screen.
     pub(super) fn draw(&self, text: &str) -> io::Result<()> {
         let (rows, columns) = terminal::size();
         let mut out = io::stdout().lock();
-        // Each line erases what stood behind it, and the last what stood below: nothing flickers.
+        // Each line clears the rest of its row, and the last one clears the rows below, which avoids flicker.
         write!(out, "\u{1b}[H{}\u{1b}[J", fitted(text, rows, columns).join("\u{1b}[K\r\n") + "\u{1b}[K")?;
         out.flush()
     }
 
-    /// Waits for a key, a signal, or that time has passed. May be dropped and called again.
+    /// Waits for a key, a signal, or the next redraw. Cancel safe.
     pub(super) async fn event(&mut self) -> io::Result<Event> {
         tokio::select! {
             keys = keyboard::read(), if self.keys.is_some() => match keys?.first() {
-                // An end of input comes at once again and again.
+                // At the end of input, reads return immediately every time.
                 None | Some(b'q' | b'Q') => Ok(Event::Leave),
                 Some(_) => Ok(Event::Redraw),
             },
@@ -69,18 +69,19 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // Where the terminal has gone there is nothing to restore.
+        // If the terminal has gone there is nothing to restore.
         let _ = write!(io::stdout(), "\u{1b}[?25h\u{1b}[?1049l");
         let _ = io::stdout().flush();
     }
 }
 
-/// The lines of `text` that fit on so many rows and columns; the last says how many do not.
+/// Returns the lines of `text` that fit the given rows and columns; the last one gives the
+/// number of omitted lines.
 fn fitted(text: &str, rows: usize, columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for line in text.lines() {
         let characters: Vec<char> = line.chars().collect();
-        // What is coloured is a table, which fits. A terminal that wrapped by itself would scroll.
+        // Coloured lines belong to a table, which fits. Wrapping by the terminal would scroll the screen.
         if characters.len() <= columns || line.contains('\u{1b}') {
             lines.push(line.to_owned());
         } else {
