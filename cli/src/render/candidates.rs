@@ -1,4 +1,4 @@
-//! The processes that could become components, in one table.
+//! Table of the processes that could become components.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table, Width};
@@ -9,20 +9,21 @@ use serde_json::{Value, json};
 use super::Style;
 
 const HEADER: [&str; 5] = ["PID", "AGE", "LISTENS", "WHAT", "COMMAND"];
-/// How much of a main class or program is shown, in characters.
+/// Maximum length of a shown main class or program, in characters.
 const SHOWN: usize = 60;
 
-/// A process that could become a component.
+/// Process that could become a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     pub(crate) pid: u32,
-    /// The seconds since its start.
+    /// Seconds since its start.
     pub(crate) age: u64,
-    /// `9092`, or `127.0.0.1:9092` where not everybody may connect; `None` where that may not be seen.
+    /// Listening ports, such as `9092`, or `127.0.0.1:9092` if bound to one address; `None`
+    /// if they cannot be read.
     pub(crate) listens: Option<Vec<String>>,
-    /// Its main class, script or program.
+    /// Main class, script or program.
     pub(crate) what: String,
-    /// What to type to learn it.
+    /// Command that learns the process.
     pub(crate) command: String,
 }
 
@@ -35,7 +36,7 @@ impl Candidate {
     }
 }
 
-/// The table; each line ends with a line feed.
+/// Formats the table; each line ends with a line feed.
 pub(crate) fn table(candidates: &[Candidate], style: Style) -> String {
     let mut table = Table::new();
     table.set_header(HEADER.map(|title| match style.colour {
@@ -63,7 +64,7 @@ pub(crate) fn table(candidates: &[Candidate], style: Style) -> String {
         }
         table.add_row([
             candidate.pid.to_string(),
-            // Every field of a pipe is one word where it can be.
+            // In a pipe, every field is a single word if possible.
             rough(candidate.age).replace(' ', ""),
             listens,
             printable(&what).into_owned(),
@@ -72,7 +73,7 @@ pub(crate) fn table(candidates: &[Candidate], style: Style) -> String {
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
-        // What is to be typed stays in one piece; where something listens, and what it is, may be wrapped.
+        // The command stays in one piece; listening addresses and the program may be wrapped.
         column.set_constraint(match HEADER.get(column.index) {
             Some(&("LISTENS" | "WHAT")) => ColumnConstraint::LowerBoundary(Width::Fixed(12)),
             _ => ColumnConstraint::ContentWidth,

@@ -1,4 +1,4 @@
-//! The one line of a Nagios plugin: status, text, performance data
+//! Output of a Nagios plugin: status, text, performance data
 //! (<https://nagios-plugins.org/doc/guidelines.html>).
 
 use std::collections::HashSet;
@@ -11,18 +11,18 @@ use rta_shared::trouble::{Trouble, troubles, verdict};
 
 use crate::thresholds::{Range, Thresholds};
 
-/// Nagios shows about this much of a line.
+/// Maximum number of causes in the text: Nagios shows about this much of a line.
 const CAUSES: usize = 5;
-/// The exit codes of plugins, with their words.
+/// Exit codes of plugins, with their words.
 const OK: (u8, &str) = (0, "OK");
 const WARNING: (u8, &str) = (1, "WARNING");
 const CRITICAL: (u8, &str) = (2, "CRITICAL");
 const UNKNOWN: (u8, &str) = (3, "UNKNOWN");
 
-/// The line and the exit code for `overview`. A certain failure is critical; else what is not known is
-/// unknown; else what is degraded is a warning, and what a plan stopped on purpose, which is never worse; where `thresholds` of a number are given, they alone judge it. Of those
-/// in `quiet` nobody is alerted: they are in maintenance, or suffer from it, and are counted apart. With `verbose` a
-/// line for each root cause follows.
+/// Returns the exit code and the output for `overview`. Down is critical; otherwise unknown is unknown;
+/// otherwise degraded is a warning. Instances stopped on purpose by a plan are at most a warning. A health
+/// with `thresholds` is judged by them alone. Instances in `quiet` raise no alert: they are in maintenance or
+/// affected by it, and are counted separately. With `verbose`, a line for each root cause follows.
 pub(crate) fn check(
     overview: &Overview,
     quiet: &HashSet<InstanceId>,
@@ -33,7 +33,7 @@ pub(crate) fn check(
         overview.instances().partition(|located| quiet.contains(&located.id()));
     let maintained = silent.iter().filter(|located| located.instance.maintenance.is_some()).count();
     let counts: Counts = loud.iter().map(|located| located.instance.health).collect();
-    // What a plan stopped on purpose is no failure, and must not be forgotten either.
+    // An instance stopped on purpose is not a failure, but must not be forgotten either.
     let is_meant = |located: &&Located<'_>| {
         located.instance.health == Health::Down && located.instance.stopped_by.is_some()
     };
@@ -46,7 +46,7 @@ pub(crate) fn check(
     };
     let troubles: Vec<Trouble<'_>> =
         troubles(overview).into_iter().filter(|trouble| trouble.maintenance().is_none()).collect();
-    // By the aggregator's clock: this machine's may differ.
+    // The aggregator's clock, because this machine's may differ.
     let told = |trouble: &Trouble<'_>| cause(trouble, overview.generated_at);
     let text = match counts.worst() {
         Some(Health::Up) => format!("{} up", counted(counts.total(), "instance")),
@@ -60,7 +60,7 @@ pub(crate) fn check(
         }
     };
     let impairments = impairments(overview);
-    // Where monitoring itself is blind nothing else counts; any other impairment is a warning where nothing is worse.
+    // If monitoring itself is blind, nothing else counts; any other impairment is at least a warning.
     let (code, word) = match impairments.first() {
         Some((part, _)) if part.blinds() => CRITICAL,
         Some(_) if code == 0 => WARNING,
@@ -83,12 +83,12 @@ pub(crate) fn check(
     (code, lines)
 }
 
-/// The worst of what each number says.
+/// Returns the most severe status over all health counts.
 fn judged(counts: Counts, thresholds: &Thresholds) -> (u8, &'static str) {
     let verdicts = Health::ALL.map(|health| {
         let count = counts.of(health);
         let (warning, critical) = thresholds.of(health);
-        // No platform has so many instances that a float could not count them.
+        // Counts fit into u32: no platform has that many instances.
         let alerts = |range: Option<&Range>| {
             range.is_some_and(|range| range.alerts(f64::from(u32::try_from(count).unwrap_or(u32::MAX))))
         };
@@ -105,7 +105,7 @@ fn judged(counts: Counts, thresholds: &Thresholds) -> (u8, &'static str) {
     [CRITICAL, UNKNOWN, WARNING].into_iter().find(|verdict| verdicts.contains(verdict)).unwrap_or(OK)
 }
 
-/// Returns what is impaired in the aggregator and in its agents, the most severe first.
+/// Returns the impairments of the aggregator and its agents, the most severe first.
 fn impairments(overview: &Overview) -> Vec<(ImpairedPart, String)> {
     let mut all: Vec<_> = overview.impairments.iter().map(|one| (one.part, one.message.clone())).collect();
     for environment in &overview.environments {
@@ -115,12 +115,12 @@ fn impairments(overview: &Overview) -> Vec<(ImpairedPart, String)> {
             all.extend(of_host.map(|one| (one.part, format!("{place}: {}", one.message))));
         }
     }
-    // Stable: the aggregator's own come first among the same part's.
+    // The sort is stable: for the same part, the aggregator's impairments come first.
     all.sort_by_key(|(part, _)| *part);
     all
 }
 
-/// ` (2 in maintenance, 3 degraded by it)`; empty where there are none.
+/// Formats ` (2 in maintenance, 3 degraded by maintenance)`; empty if there are none.
 fn apart<'o>(maintained: usize, affected: impl Iterator<Item = &'o Located<'o>>) -> String {
     let affected: Counts = affected.map(|located| located.instance.health).collect();
     let mut parts = Vec::new();
@@ -135,7 +135,7 @@ fn apart<'o>(maintained: usize, affected: impl Iterator<Item = &'o Located<'o>>)
     if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
 }
 
-/// The line for an aggregator that cannot be asked.
+/// Returns the output for an aggregator that does not answer.
 pub(crate) fn unknown(reason: &str) -> String {
     format!("RTA UNKNOWN - {}", one_field(reason))
 }
@@ -154,12 +154,13 @@ fn cause(trouble: &Trouble<'_>, now: Timestamp) -> String {
     }
 }
 
-/// A bar would begin the performance data, a line feed the long text.
+/// Removes characters with a meaning to Nagios: a bar starts the performance data, a line feed the long text.
 fn one_field(text: &str) -> String {
     printable(text).replace('|', "/")
 }
 
-/// Every instance is counted once: as in maintenance, or by its health. With each number its thresholds.
+/// Formats the performance data. Every instance is counted once: as in maintenance, or by its health.
+/// Thresholds follow their number.
 fn performance(overview: &Overview, maintained: usize, thresholds: &Thresholds) -> String {
     let all = overview.instances().filter(|located| located.instance.maintenance.is_none());
     let counts: Counts = all.map(|located| located.instance.health).collect();
@@ -315,7 +316,7 @@ mod tests {
         let (code, line) = check(&shown, &HashSet::new());
         assert_eq!(code, 2);
         assert!(line.starts_with("RTA CRITICAL - 1 instance up; the state actor hangs; DEV/h: "), "{line}");
-        // A certain failure stays what it is.
+        // A certain failure keeps its status.
         let mut down = overview(&[Health::Down]);
         down.impairments = vec![Impairment::new(ImpairedPart::Clock, "2 h ahead")];
         assert_eq!(check(&down, &HashSet::new()).0, 2);
@@ -357,7 +358,7 @@ mod tests {
             "RTA OK - 1 instance up (1 in maintenance, 1 degraded by maintenance) \
              | up=1 degraded=1 unknown=0 down=0 maintenance=1"
         );
-        // Another trouble alerts as ever.
+        // Another failure still alerts.
         shown.environments[0].hosts[0].instances[2].health = Down;
         let (code, line) = check(&shown, &all);
         assert_eq!(code, 2);
@@ -367,7 +368,7 @@ mod tests {
             ),
             "{line}"
         );
-        // Where all is in maintenance, nothing is wrong.
+        // If everything is in maintenance, nothing is wrong.
         shown.environments[0].hosts[0].instances.truncate(1);
         let (code, line) = check(&shown, &all);
         assert_eq!(
@@ -381,7 +382,7 @@ mod tests {
     fn what_a_plan_stopped_is_a_warning_and_a_failure_beside_it_counts_alone() {
         use Health::{Degraded, Down, Unknown, Up};
         type Given = &'static [&'static str];
-        // The first so many were stopped on purpose.
+        // The second field is the number of instances, from the front, that were stopped on purpose.
         let rows: [(&[Health], usize, Given, Given, u8); 9] = [
             (&[Down, Up], 1, &[], &[], 1),
             (&[Down, Down], 2, &[], &[], 1),

@@ -1,9 +1,9 @@
-//! What happened, an event a line.
+//! Events as lines of text.
 
 use rta_shared::event::Event;
 use rta_shared::text::printable;
 
-/// The lines of `events`, in their order, each with a line feed.
+/// Formats `events` in their order, one per line.
 pub(crate) fn events(events: &[Event]) -> String {
     let place_width = events.iter().map(|event| place(event).chars().count()).max().unwrap_or_default();
     let kind_width = events.iter().map(|event| event.kind.word().len()).max().unwrap_or_default();
@@ -18,7 +18,8 @@ pub(crate) fn events(events: &[Event]) -> String {
     text
 }
 
-/// As much of the full name as it is about; a dash where it is about everything.
+/// Returns the place of an event: as much of the full name as applies; a dash if the
+/// event concerns everything.
 fn place(event: &Event) -> String {
     let parts = [&event.environment, &event.host, &event.component];
     let parts: Vec<&str> = parts.into_iter().flatten().map(|name| name.as_str()).collect();
@@ -35,7 +36,7 @@ fn what(event: &Event) -> String {
         (Some(from), None) => format!("no longer {from}"),
         (None, None) => String::new(),
     };
-    // A log's last lines may stand below the sentence; here they stay on one line.
+    // The text may include the last lines of a log; here they stay on one line.
     let text = event.text.lines().collect::<Vec<_>>().join(" | ");
     if !text.is_empty() {
         if !what.is_empty() {

@@ -1,23 +1,23 @@
-//! What is in maintenance, a line each.
+//! Maintenance entries as lines of text.
 
 use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::Overview;
 use rta_shared::text::printable;
 
-/// Every maintenance that `overview` tells of: that of whole hosts, and that of single instances.
+/// Returns every maintenance entry in `overview`: of whole hosts and of single instances.
 pub(crate) fn all(overview: &Overview) -> Vec<Maintenance> {
     let hosts = overview.environments.iter().flat_map(|environment| &environment.hosts);
     hosts
         .flat_map(|host| {
             let own = host.instances.iter().filter_map(|instance| instance.maintenance.as_ref());
-            // An instance tells of its host's too.
+            // An instance also carries its host's maintenance.
             host.maintenance.iter().chain(own.filter(|maintenance| maintenance.component.is_some()))
         })
         .cloned()
         .collect()
 }
 
-/// `DEV/h/kafka server`, or `DEV/h` for a whole host.
+/// Returns the place of an entry: `DEV/h/kafka server`, or `DEV/h` for a whole host.
 pub(crate) fn place(maintenance: &Maintenance) -> String {
     let mut place = format!("{}/{}", maintenance.environment, maintenance.host);
     if let Some(component) = &maintenance.component {
@@ -26,7 +26,8 @@ pub(crate) fn place(maintenance: &Maintenance) -> String {
     printable(&place).into_owned()
 }
 
-/// `DEV/h: in maintenance until 2026-11-25 12:00 UTC: new disks (ann)`.
+/// Formats `DEV/h: in maintenance until 2026-11-25 12:00 UTC: new disks (ann)` and the
+/// start of the maintenance.
 pub(crate) fn line(maintenance: &Maintenance) -> String {
     let since = maintenance.since.strftime("since %Y-%m-%d %H:%M UTC");
     format!("{}: {}, {since}\n", place(maintenance), printable(&maintenance.sentence()))

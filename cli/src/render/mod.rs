@@ -1,4 +1,4 @@
-//! Texts for a terminal or a pipe, from values alone.
+//! Text output for a terminal or a pipe, derived from values alone.
 
 pub(crate) mod candidates;
 pub(crate) mod check;
@@ -14,16 +14,16 @@ mod warning;
 
 use rta_shared::overview::Health;
 
-/// How output is to look.
+/// Style of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Style {
-    /// Lines may be wrapped to fit a person's terminal; a pipe gets one line for each thing.
+    /// True if lines may be wrapped to fit a terminal; a pipe gets one line per item.
     pub(crate) terminal: bool,
-    /// Words may be coloured. They say the same without.
+    /// True if words may be coloured. Colour never carries information on its own.
     pub(crate) colour: bool,
 }
 
-/// A shape beside the word, so that colour is never alone.
+/// Returns a symbol beside the health word, so that colour is never the only distinction.
 fn shape(health: Health) -> &'static str {
     match health {
         Health::Up => "●",
@@ -33,7 +33,7 @@ fn shape(health: Health) -> &'static str {
     }
 }
 
-/// The colours of words.
+/// Text colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ink {
     Green,
@@ -43,7 +43,7 @@ pub(crate) enum Ink {
     Cyan,
 }
 
-/// `text` in `ink`, where colour is wanted.
+/// Returns `text` in the colour `ink`, if colours are enabled.
 pub(crate) fn painted(text: &str, ink: Option<Ink>, style: Style) -> String {
     // Select Graphic Rendition of ECMA-48.
     let code = match ink.filter(|_| style.colour) {

@@ -1,10 +1,10 @@
-//! What is to be known of an instance beside its health: what is under way, how it is kept running, maintenance.
+//! Notes on an instance beside its health: running action, systemd unit, autostart, maintenance.
 
 use jiff::Timestamp;
 use rta_shared::autostart::Autostart;
 use rta_shared::overview::InstanceOverview;
 
-/// The notes for the table: only what explains its other words, or matters beside them.
+/// Returns the notes for the table: only those that explain the other columns or matter beside them.
 pub(crate) fn short(instance: &InstanceOverview) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(hold) = &instance.action {
@@ -20,7 +20,7 @@ pub(crate) fn short(instance: &InstanceOverview) -> Vec<String> {
     notes
 }
 
-/// All of it, at the moment `now`.
+/// Returns all notes, for the moment `now`.
 pub(crate) fn detailed(instance: &InstanceOverview, now: Timestamp) -> Vec<String> {
     let mut notes = Vec::new();
     notes.extend(instance.action.as_ref().map(ToString::to_string));

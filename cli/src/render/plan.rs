@@ -1,4 +1,4 @@
-//! Plans, and what becomes of their steps, as lines.
+//! Plans and the progress of their steps as text.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use rta_shared::text::{counted, printable};
 use super::{Ink, Style, painted};
 use crate::plan_progress::Standing;
 
-/// The numbered steps: what is named and what is not, each with its why; and which wait for which.
+/// Formats the numbered steps: named and unnamed instances, each with its reason, and their dependencies.
 pub(crate) fn plan(plan: &Plan) -> String {
     let unnamed = plan.unnamed().len();
     let also = match unnamed {
@@ -42,18 +42,19 @@ pub(crate) fn plan(plan: &Plan) -> String {
     text
 }
 
-/// What is to be known of the named ones where nobody has seen the plan, a line each; empty: nothing.
+/// Formats notes on named instances, one per line, for callers that have not seen the plan;
+/// empty if there are none.
 pub(crate) fn notes(plan: &Plan) -> String {
     let noted = plan.steps.iter().filter(|step| step.named && !step.why.is_empty());
     noted.map(|step| format!("{}: note: {}\n", place(step), printable(&step.why))).collect()
 }
 
-/// The full name of a step's instance, harmless.
+/// Returns the full name of a step's instance, with control characters removed.
 fn place(step: &Step) -> String {
     printable(&step.instance.to_string()).into_owned()
 }
 
-/// Says that a plan was not on disk before its first step.
+/// Formats the warning that a plan was not recorded before its first step.
 pub(crate) fn unrecorded(why: &str) -> String {
     format!(
         "warning: this plan is not recorded: {}; should the aggregator end, nobody will know what it did",
@@ -61,7 +62,7 @@ pub(crate) fn unrecorded(why: &str) -> String {
     )
 }
 
-/// What is refused where nobody can be asked: each instance that has to be agreed to, and why.
+/// Formats the error if nobody can be asked: each instance that needs confirmation, and why.
 pub(crate) fn refusal(plan: &Plan) -> String {
     let (asked, unnamed) = (plan.to_be_agreed(), plan.unnamed());
     let what = match (asked.len() - unnamed.len(), unnamed.len()) {
@@ -98,8 +99,8 @@ pub(crate) fn refusal(plan: &Plan) -> String {
     text
 }
 
-/// What a step has come to, for a pipe: a line, and below it what was told beside; empty where there is nothing
-/// to tell.
+/// Formats the state of a step for a pipe: one line, with additional lines of its text below; empty
+/// if the step is waiting.
 pub(crate) fn plain(step: &Step, standing: &Standing) -> Vec<String> {
     let place = place(step);
     let first = printable(standing.text.lines().next().unwrap_or_default());
@@ -114,12 +115,12 @@ pub(crate) fn plain(step: &Step, standing: &Standing) -> Vec<String> {
     std::iter::once(line).chain(beside(standing)).collect()
 }
 
-/// What was told of a step beside its first line, a log's last lines, each indented.
+/// Returns the text of a step after its first line, such as a log's last lines, indented.
 pub(crate) fn beside(standing: &Standing) -> Vec<String> {
     standing.text.lines().skip(1).map(|line| format!("  {}", printable(line))).collect()
 }
 
-/// A step in one line of a terminal, its place padded to `width` characters.
+/// Formats a step as one line for a terminal, its place padded to `width` characters.
 pub(crate) fn live(step: &Step, standing: &Standing, width: usize, now: Instant, style: Style) -> String {
     let (shape, ink) = match standing.state {
         StepState::Waiting => ("○", None),
@@ -149,12 +150,12 @@ fn word(action: ActionKind, standing: &Standing) -> String {
     }
 }
 
-/// As wide as the longest full name, in characters.
+/// Returns the length of the longest full name, in characters.
 pub(crate) fn width(plan: &Plan) -> usize {
     plan.steps.iter().map(|step| place(step).chars().count()).max().unwrap_or_default()
 }
 
-/// `5 s`, for a patience.
+/// Formats a duration as `5 s`.
 pub(crate) fn seconds(time: Duration) -> String {
     format!("{} s", time.as_secs())
 }

@@ -1,11 +1,11 @@
-//! How a reload of the configuration ended, a block for each place.
+//! Result of a configuration reload: a block of text for each place.
 
 use std::fmt::Write as _;
 
 use rta_shared::reload::{PlatformReload, Reload};
 use rta_shared::text::printable;
 
-/// The blocks: the aggregator's, then every host's.
+/// Formats the blocks: the aggregator's, then every host's.
 pub(crate) fn reload(reload: &PlatformReload) -> String {
     let mut text = String::new();
     block("aggregator", &reload.aggregator, None, &mut text);
@@ -16,7 +16,7 @@ pub(crate) fn reload(reload: &PlatformReload) -> String {
     text
 }
 
-/// One place: a line, and below it what there is to say. Where `digest` is given, it should be the place's.
+/// Formats one place: a line, with details below. Adds a warning if the place's digest differs from `digest`.
 fn block(place: &str, outcome: &Reload, digest: Option<&str>, text: &mut String) {
     let (verdict, lines): (&str, Vec<&str>) = match &outcome.error {
         Some(error) => ("NOT reloaded, the old configuration goes on", error.lines().collect()),

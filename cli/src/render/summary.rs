@@ -1,4 +1,4 @@
-//! A verdict for each environment, the root causes, and what is wrong with the configurations.
+//! Summary of an overview: a verdict for each environment, root causes, and configuration problems.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use rta_shared::trouble::{Trouble, consequence, troubles, verdict};
 
 use super::warning::warnings;
 
-/// Some lines for each environment of `overview`, at the moment `now`; then what is wrong with configurations.
+/// Formats the summary of `overview` for the moment `now`.
 pub(crate) fn summary(overview: &Overview, now: Timestamp) -> String {
     let mut text = String::new();
     let troubles = troubles(overview);

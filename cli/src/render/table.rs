@@ -1,4 +1,4 @@
-//! Every instance in one table.
+//! Table of all instances.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, Width};
@@ -9,21 +9,21 @@ use rta_shared::text::printable;
 
 use super::{Style, note, shape};
 
-/// The column of users is left out where it was not asked for.
+/// Columns. The users' column is left out unless requested.
 const HEADER: [&str; 8] = ["ENVIRONMENT", "HOST", "COMPONENT", "STATE", "HEALTH", "PIDS", USERS, "REASON"];
 const USERS: &str = "USER";
 
-/// The table of `overview` at the moment `now`; each line ends with a line feed.
+/// Formats the table of `overview` for the moment `now`; each line ends with a line feed.
 pub(crate) fn table(overview: &Overview, style: Style, now: Timestamp) -> String {
     rendered(overview, style, now, false)
 }
 
-/// [`table`] with the users that the processes act for.
+/// Formats the [`table`] with a column of the users that the processes run as.
 pub(crate) fn table_with_users(overview: &Overview, style: Style, now: Timestamp) -> String {
     rendered(overview, style, now, true)
 }
 
-/// The users that these processes act for, each once, sorted; empty where that is not known.
+/// Returns the distinct users that these processes run as, sorted; empty if unknown.
 pub(crate) fn users(processes: &[Process]) -> Vec<&str> {
     let users = processes.iter().map(|process| process.user.as_str());
     let mut users: Vec<&str> = users.filter(|user| !user.is_empty()).collect();
@@ -51,7 +51,7 @@ fn rendered(overview: &Overview, style: Style, now: Timestamp, has_users: bool) 
     for located in overview.instances() {
         let instance = located.instance;
         let pids: Vec<String> = instance.processes.iter().map(|process| process.id.pid.to_string()).collect();
-        // Every field of a pipe holds something, so that columns can be told apart.
+        // In a pipe, no field is empty, so that columns can be told apart.
         let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
         let mut row = vec![
             Cell::new(printable(located.environment.name.as_str())),
@@ -69,7 +69,7 @@ fn rendered(overview: &Overview, style: Style, now: Timestamp, has_users: bool) 
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
-        // However narrow the terminal, names stay whole; only the reason is wrapped.
+        // On a narrow terminal, names stay whole and only the reason is wrapped.
         column.set_constraint(match column.index + 1 == header.len() {
             true => ColumnConstraint::LowerBoundary(Width::Fixed(12)),
             false => ColumnConstraint::ContentWidth,
@@ -83,7 +83,7 @@ fn rendered(overview: &Overview, style: Style, now: Timestamp, has_users: bool) 
     text
 }
 
-/// Why the health is not up, and what else matters.
+/// Returns the reason for the health and additional notes.
 fn remark(instance: &InstanceOverview, now: Timestamp) -> String {
     let mut parts = note::short(instance);
     if !instance.reason.is_empty() {
@@ -105,7 +105,7 @@ fn health_cell(instance: &InstanceOverview, style: Style) -> Cell {
         Health::Up => Color::Green,
         Health::Degraded => Color::Yellow,
         Health::Unknown => Color::Magenta,
-        // Somebody wanted it so.
+        // Stopped on purpose.
         Health::Down if instance.stopped_by.is_some() => Color::DarkGrey,
         Health::Down => Color::Red,
     })

@@ -1,4 +1,4 @@
-//! Each agent and what its host uses, and what each component's processes use.
+//! Details of agents, resource usage of their hosts, and resource usage of each component's processes.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ use rta_shared::usage::Usage;
 use super::note;
 use super::table::users;
 
-/// A block for each host of `overview`, at the moment `now`.
+/// Formats a block for each host of `overview`, for the moment `now`.
 pub(crate) fn verbose(overview: &Overview, now: Timestamp) -> String {
     let mut text = format!("configuration {}\n", printable(&overview.config_digest));
     // Writing to a String cannot fail, here and below.
@@ -37,7 +37,7 @@ fn host_lines(host: &HostOverview, digest: &str, now: Timestamp) -> Vec<String> 
     let mut lines = Vec::new();
     match &host.agent {
         Some(agent) if host.reachable => lines.extend(agent_lines(agent, host.scanned_at, digest, now)),
-        // What it said before it was lost need not be so any longer.
+        // The agent's last report may be outdated if the agent is lost.
         Some(agent) => {
             lines.push(format!("agent {}, last heard of {}", agent.version, ago(agent.seen_at, now)));
         }
@@ -45,13 +45,13 @@ fn host_lines(host: &HostOverview, digest: &str, now: Timestamp) -> Vec<String> 
     }
     lines.extend(host.error.clone());
     lines.extend(host.maintenance.as_ref().map(|maintenance| maintenance.sentence()));
-    // Of the configuration more is told above.
+    // Configuration impairments are already shown above.
     let impairments = host.impairments.iter().filter(|one| one.part != ImpairedPart::Configuration);
     lines.extend(impairments.map(|one| format!("{} impaired: {}", one.part, one.message)));
     if let Some(usage) = &host.usage {
         lines.push(host_use(usage, now));
     }
-    // As wide as the widest name, so that the figures stand below one another.
+    // Pads to the widest name, so that the figures align.
     let width = host.instances.iter().map(|instance| instance.component.as_str().chars().count()).max();
     for instance in &host.instances {
         let told = instance_words(instance, host.usage.as_ref(), now);
@@ -112,7 +112,7 @@ fn host_use(usage: &Usage, now: Timestamp) -> String {
     line
 }
 
-/// What is known of an instance beside the table; empty where nothing is.
+/// Formats the details of an instance that the table does not show; empty if there are none.
 fn instance_words(instance: &InstanceOverview, usage: Option<&Usage>, now: Timestamp) -> String {
     let pids = instance.processes.iter().map(|process| process.id.pid);
     let mut words = Vec::new();

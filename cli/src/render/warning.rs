@@ -1,13 +1,13 @@
-//! What is wrong with the configurations that the platform is run by, and what else of rta is impaired: a line each.
+//! Warnings about configuration problems and other impairments of rta, one per line.
 
 use rta_shared::impairment::{ImpairedPart, Impairment};
 use rta_shared::overview::{AgentOverview, HostOverview, Overview};
 use rta_shared::text::{counted, printable};
 
-/// How many hosts a line names.
+/// Maximum number of hosts named in a line.
 const NAMED: usize = 5;
 
-/// Returns the lines; none where nothing of rta is impaired.
+/// Returns the lines; empty if nothing of rta is impaired.
 pub(crate) fn warnings(overview: &Overview) -> String {
     let mut lines = Vec::new();
     if let Some(error) = &overview.config_error {
@@ -43,13 +43,13 @@ pub(crate) fn warnings(overview: &Overview) -> String {
     lines.into_iter().map(|line| format!("warning: {line}\n")).collect()
 }
 
-/// Returns true for an impairment that has no line of its own in [`warnings`].
+/// Returns true for an impairment without a line of its own in [`warnings`].
 fn is_told_here(impairment: &Impairment) -> bool {
     impairment.part != ImpairedPart::Configuration
 }
 
-/// Returns a line for each impairment of a host, the most severe first; of many hosts with the same part impaired only
-/// the first ones are named.
+/// Returns a line for each impairment of a host, the most severe first. If many hosts have the same part
+/// impaired, only the first ones are named.
 fn of_agents(overview: &Overview) -> Vec<String> {
     let mut lines = Vec::new();
     let hosts = overview.environments.iter().flat_map(|environment| &environment.hosts);
@@ -79,7 +79,7 @@ fn differs(agent: &AgentOverview) -> bool {
     agent.config_differs
 }
 
-/// The hosts whose agents answer and are as `is_so` asks.
+/// Returns the hosts whose agents answer and meet `is_so`.
 fn hosts(overview: &Overview, is_so: impl Fn(&AgentOverview) -> bool) -> Vec<String> {
     let all = overview.environments.iter().flat_map(|environment| &environment.hosts);
     all.filter(|host| host.reachable && host.agent.as_ref().is_some_and(&is_so))
