@@ -1,4 +1,4 @@
-//! Completion for the shells: the scripts, and the answers to what they ask.
+//! Shell completion: the scripts, and the answers to their requests.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -15,14 +15,14 @@ use crate::exit::{OK, Outcome};
 use crate::names::{Names, Within};
 use crate::typed::{Kind, Role, kind, walk, words};
 
-/// The variable by which a script asks.
+/// Environment variable through which a script requests completions.
 const VARIABLE: &str = "COMPLETE";
-/// The variable by which the script for bash tells how the word at the cursor is typed.
+/// Environment variable in which the bash script passes the word at the cursor as typed.
 const RAW_WORD: &str = "_RTA_COMPLETE_WORD";
-/// Who presses Tab waits no longer for names.
+/// Time limit for fetching names: a person who pressed Tab does not wait longer.
 const DEADLINE: Duration = Duration::from_millis(300);
 
-/// Writes the script for `shell`.
+/// Writes the completion script for `shell`.
 pub(crate) fn script(shell: CompletedShell, out: &mut dyn Write) -> Outcome {
     write!(out, "{}", registration(shell, &program())?)?;
     Ok(OK)
@@ -37,13 +37,14 @@ fn registration(shell: CompletedShell, program: &str) -> io::Result<String> {
     let mut script = Vec::new();
     completer.write_registration(VARIABLE, "rta", "rta", program, &mut script)?;
     let script = String::from_utf8_lossy(&script);
-    // bash passes the word without the quote that it begins with; but only outside of quotes is a space escaped.
+    // bash passes the word without its opening quote, but a space must be escaped only outside of quotes.
     let raw_word =
         format!("    {RAW_WORD}=\"${{COMP_WORDS[COMP_CWORD]}}\" \\\n        _CLAP_IFS=\"$IFS\" \\");
     Ok(script.replace("    _CLAP_IFS=\"$IFS\" \\", &raw_word))
 }
 
-/// What the script calls: the name where the command was found by it, else the file.
+/// Returns the program for the script to call: the plain name if the command was invoked
+/// by name, else its file.
 fn program() -> String {
     let typed = std::env::args().next().unwrap_or_default();
     match (typed.contains('/'), std::env::current_exe()) {
@@ -52,23 +53,23 @@ fn program() -> String {
     }
 }
 
-/// Answers a script, if one asks; whether it did.
+/// Answers a completion request from a script; returns true if there was one.
 ///
 /// # Errors
-/// The shell is none that can be answered.
+/// Returns an error if the shell is not supported.
 pub(crate) fn answer() -> Result<bool, clap::Error> {
     let Some(shell) = std::env::var_os(VARIABLE) else { return Ok(false) };
-    // Read here: what answers takes the variable away.
+    // Read first: the completion engine removes the variable.
     let line = Line::asked(shell == "bash");
     let folder = std::env::current_dir().ok();
     let factory = || dressed(Arguments::command(), &line, line.current.starts_with('-'));
     CompleteEnv::with_factory(factory).var(VARIABLE).try_complete(std::env::args_os(), folder.as_deref())
 }
 
-/// The commands, whose names of the platform are asked for.
+/// Returns the command definition with completers for platform names.
 fn dressed(command: Command, line: &Line, wants_flags: bool) -> Command {
     let dress = |arg: Arg| {
-        // Hidden ones are proposed where nothing else is: a list of names is not to be spoilt by flags.
+        // Hidden flags are offered only if nothing else matches, so flags do not clutter a list of names.
         let is_flag = !arg.is_positional();
         let hidden = arg.is_hide_set() || is_flag && !wants_flags;
         let arg = arg.hide(hidden);
@@ -87,21 +88,21 @@ fn dressed(command: Command, line: &Line, wants_flags: bool) -> Command {
         .mut_subcommands(|inner| dressed(inner, line, wants_flags))
 }
 
-/// A command line as a shell passes it.
+/// Command line as passed by a shell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Line {
-    /// The words before the one at the cursor, without the command's own name, unquoted.
+    /// Words before the word at the cursor, without the program name, unquoted.
     before: Vec<String>,
-    /// The one at the cursor, unquoted.
+    /// Word at the cursor, unquoted.
     current: String,
-    /// It begins with a quote, which the shell keeps.
+    /// True if the word starts with a quote, which the shell keeps.
     is_quoted: bool,
-    /// A space is to be escaped by us.
+    /// True if spaces must be escaped here.
     is_bash: bool,
 }
 
 impl Line {
-    /// What the script passed to this process.
+    /// Reads the line that the script passed to this process.
     fn asked(is_bash: bool) -> Self {
         let words: Vec<OsString> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
         let index = std::env::var("_CLAP_COMPLETE_INDEX").ok().and_then(|index| index.parse().ok());
@@ -109,25 +110,25 @@ impl Line {
         Self::new(&words, index, raw.as_deref(), is_bash)
     }
 
-    /// The word at the cursor is the one at `index`, else the last; `raw` is it with its quotes, where the shell
-    /// does not pass it so.
+    /// Creates a line. The word at the cursor is the one at `index`, or the last without an index; `raw` is
+    /// that word with its quotes, for shells that do not pass them in `words`.
     fn new(words: &[OsString], index: Option<usize>, raw: Option<&str>, is_bash: bool) -> Self {
         let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         let at = index.unwrap_or(words.len().saturating_sub(1));
         let current = words.get(at).cloned().unwrap_or_default();
         let before = words.get(1..at).unwrap_or_default();
-        // bash parts words at colons and equal signs, an address among them.
+        // bash splits words at colons and equal signs, and so an address.
         let before = if is_bash { glued(before) } else { before.to_vec() };
         let is_quoted = raw.unwrap_or(&current).starts_with(['"', '\'']);
         let current = match (is_quoted, current.starts_with(['"', '\''])) {
-            // Within its quotes already.
+            // Already without the opening quote.
             (true, false) => current,
             _ => unquoted(&current),
         };
         Self { before: before.iter().map(|word| unquoted(word)).collect(), current, is_quoted, is_bash }
     }
 
-    /// The aggregator that is named on the line.
+    /// Returns the aggregator named on the line.
     fn aggregator(&self) -> Option<&str> {
         let mut words = self.before.iter().map(String::as_str);
         while let Some(word) = words.next() {
@@ -144,13 +145,13 @@ impl Line {
         self.proposed(wanted, names).into_iter().map(CompletionCandidate::new).collect()
     }
 
-    /// What may stand in the place of the word at the cursor, in the manner of the shell.
+    /// Returns the candidates for the word at the cursor, in the shell's notation.
     fn proposed(&self, wanted: Kind, names: &Names) -> Vec<String> {
         let mut root = Arguments::command();
         root.build();
         let roles = walk(&root, self.before.iter().map(String::as_str)).roles;
         let mut within = Within::default();
-        // The words of the name that are typed already, in words of their own.
+        // Earlier words of the same name, typed as separate words.
         let mut begun: Vec<&str> = Vec::new();
         for (word, role) in self.before.iter().zip(&roles) {
             match role {
@@ -163,7 +164,7 @@ impl Line {
                 Role::Command | Role::Flag(_) => {}
             }
         }
-        // Behind an equal sign that bash has parted from it stands the value of a flag, whatever clap expects.
+        // After an equal sign that bash split off comes the value of a flag, whatever clap expects.
         let wanted = match (roles.last(), self.before.last()) {
             (Some(Role::Flag(Some(arg))), Some(flag)) if flag.ends_with('=') => kind(arg).unwrap_or(wanted),
             _ => wanted,
@@ -181,7 +182,7 @@ impl Line {
 }
 
 impl Names {
-    /// The names that the aggregator knows; none where it does not answer in time.
+    /// Fetches the platform's names from the aggregator; empty if it does not answer in time.
     fn asked(line: &Line) -> Self {
         let named = line.aggregator().map(str::to_owned).or_else(|| std::env::var("RTA_AGGREGATOR").ok());
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
@@ -204,7 +205,7 @@ impl Names {
     }
 }
 
-/// `name` without its first words.
+/// Returns `name` without its first `words` words.
 fn rest(name: &str, words: usize) -> String {
     match words {
         0 => name.to_owned(),
@@ -212,7 +213,7 @@ fn rest(name: &str, words: usize) -> String {
     }
 }
 
-/// Words that bash parted at a colon or an equal sign, whole again.
+/// Joins words that bash split at a colon or an equal sign.
 fn glued(parted: &[String]) -> Vec<String> {
     let mut whole: Vec<String> = Vec::new();
     let mut joins = false;
@@ -231,7 +232,7 @@ fn unquoted(word: &str) -> String {
     words(word).into_iter().next().map(|word| word.value).unwrap_or_default()
 }
 
-/// `text` with a backslash before whatever means something to bash.
+/// Escapes the characters of `text` that are special in bash.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -262,7 +263,7 @@ mod tests {
         assert_eq!(of(&["rta", "stop", "kafka", "z"]), ["zookeeper\\ server"]);
         assert_eq!(of(&["rta", "stop", "--host", "c9t1", ""]), ["raw\\ writer"]);
         assert_eq!(of(&["rta", "stop", "it"]), ["it\\'s\\ odd"]);
-        // zsh and fish quote by themselves.
+        // zsh and fish quote completions themselves.
         assert_eq!(proposed(&["rta", "stop", "KA"], Kind::Component, false)[0], "kafka server");
     }
 

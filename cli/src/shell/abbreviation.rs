@@ -1,4 +1,4 @@
-//! Abbreviations spelt out, and a line narrowed to an environment: pure.
+//! Expansion of abbreviations, and restriction of a line to an environment; no I/O.
 
 use clap::Command;
 use rta_shared::name::fold;
@@ -7,7 +7,7 @@ use rta_shared::text::{did_you_mean, printable};
 use crate::names::{Meaning, Names, Within, meant};
 use crate::typed::{Kind, Role, kind, subcommand_names, walk};
 
-/// The command below `above` that `word` means, by its name or an alias.
+/// Returns the subcommand of `above` that `word` abbreviates, by name or alias.
 pub(super) fn command<'c>(above: &'c Command, word: &str) -> Meaning<'c> {
     meant(word, &subcommand_names(above))
 }
@@ -15,10 +15,10 @@ pub(super) fn command<'c>(above: &'c Command, word: &str) -> Meaning<'c> {
 /// Program name before a command. Messages and documents show commands as they are typed into a system shell.
 const PROGRAM: &str = "rta";
 
-/// Returns `words` with each abbreviated command in full, without the program's name before a command.
+/// Expands each abbreviated command in `words`, and drops the program name before a command.
 ///
 /// # Errors
-/// A sentence: no command is meant, or more than one may be.
+/// Returns an error if no command matches, or more than one.
 pub(super) fn commands(root: &Command, words: &[String]) -> Result<Vec<String>, String> {
     let words = match words {
         [program, rest @ ..] if program == PROGRAM && !rest.is_empty() => rest,
@@ -28,7 +28,7 @@ pub(super) fn commands(root: &Command, words: &[String]) -> Result<Vec<String>, 
     for word in words {
         let walked = walk(root, spelt.iter().map(String::as_str));
         let is_command = walked.may_be_command && walked.awaits.is_none() && !word.starts_with('-');
-        // Where a command works alone too, what is none may be something else.
+        // If the command also works alone, an unknown word may be an argument.
         let must_be = is_command && walked.command.get_positionals().next().is_none();
         if !is_command {
             spelt.push(word.clone());
@@ -52,7 +52,7 @@ fn ambiguous(word: &str, names: &[&str]) -> String {
     format!("\"{}\" may be any of: {}", printable(word), names.join(", "))
 }
 
-/// `words` with `--env` and `environment` where the command knows that flag and they do not have it.
+/// Adds `--env` with `environment` to `words`, if the command has that flag and it is not given.
 pub(super) fn narrowed(root: &Command, words: &[String], environment: &str) -> Vec<String> {
     let walked = walk(root, words.iter().map(String::as_str));
     let takes_env = walked.command.get_arguments().any(|arg| arg.get_long() == Some("env"));
@@ -66,7 +66,7 @@ pub(super) fn narrowed(root: &Command, words: &[String], environment: &str) -> V
     words
 }
 
-/// The component that `words` name, if they do.
+/// Returns the component that `words` name, if any.
 pub(super) fn component(root: &Command, words: &[String]) -> Option<String> {
     let walked = walk(root, words.iter().map(String::as_str));
     let name: Vec<&str> = words
@@ -78,12 +78,12 @@ pub(super) fn component(root: &Command, words: &[String]) -> Option<String> {
     (!name.is_empty()).then(|| name.join(" "))
 }
 
-/// `words` with each abbreviated name of `names` in full, a component's as one word. What begins no name stays as
-/// it is: it may be an alias, or the aggregator has a better answer. The component stays too where
-/// `is_component_known` says that something has just that name.
+/// Expands each abbreviated name in `words`; a component becomes a single word. A word that begins no known
+/// name is kept: it may be an alias, or the aggregator has a better answer. The component is also kept if
+/// `is_component_known` is true, because something has exactly that name.
 ///
 /// # Errors
-/// A sentence: more than one name may be meant, or a place is abbreviated of which all would be acted on.
+/// Returns an error if a name is ambiguous, or if a place is abbreviated in a command that acts on all of it.
 pub(super) fn names(
     root: &Command,
     words: &[String],
@@ -93,7 +93,7 @@ pub(super) fn names(
     let walked = walk(root, words.iter().map(String::as_str));
     let mut within = Within::default();
     let mut spelt = Vec::new();
-    // The places first: a component is looked for within them.
+    // Places first, because components are resolved within them.
     for wanted in [Kind::Environment, Kind::Host] {
         for (word, role) in words.iter().zip(&walked.roles) {
             if let Role::Value(arg) = role
@@ -122,10 +122,10 @@ pub(super) fn names(
                     Some(Kind::Environment) => full(Kind::Environment, names, &Within::default(), word)?,
                     Some(Kind::Host) => full(Kind::Host, names, &within, word)?,
                     Some(Kind::Component) => full(Kind::Component, names, &within, word)?,
-                    // The number of another plan is not meant.
+                    // Numbers of plans are not abbreviated.
                     Some(Kind::Plan) | None => word.clone(),
                 };
-                // The names were learned a while ago: what was typed may be in full the name of something new.
+                // The known names may be outdated: the typed text may be the full name of something new.
                 if acts_on_all && kind(arg).is_some() && fold(word) != fold(&full) {
                     return Err(format!(
                         "\"{}\" may be \"{}\", but a place is not guessed where all of it is meant: write it out",
@@ -141,7 +141,7 @@ pub(super) fn names(
     Ok(spelt)
 }
 
-/// Whether `command` does something to what is named: all such commands have a group of what that may be.
+/// Returns true if `command` acts on named instances: all such commands have an argument group for them.
 fn acts(command: &Command) -> bool {
     command.get_groups().any(|group| group.get_id() == "what")
 }
@@ -154,7 +154,7 @@ fn full(kind: Kind, names: &Names, within: &Within, typed: &str) -> Result<Strin
     }
 }
 
-/// A component, perhaps with its host, or its environment and its host, before it.
+/// Expands a component, which may be preceded by its host, or by its environment and host.
 fn full_component(names: &Names, within: &Within, typed: &str) -> Result<String, String> {
     let parts: Vec<&str> = typed.rsplitn(3, '/').map(str::trim).collect();
     let mut within = within.clone();

@@ -1,12 +1,12 @@
-//! What Tab proposes: pure, from clap's definition of the commands and the names that are known.
+//! Tab completion at the prompt, from clap's definition of the commands and the known names; no I/O.
 
 use clap::{Arg, Command};
 
 use crate::names::{Names, Within};
 use crate::typed::{Kind, Role, Word, bare, kind, subcommand_names, walk, words};
 
-/// What may follow `typed`: where in it the replaced text begins, in bytes, and the replacements. Names are looked
-/// for in `environment`, where it is not empty and the line says nothing else.
+/// Returns the completions of `typed`: the byte offset where the replaced text begins, and the replacements.
+/// Names are looked up in `environment`, unless it is empty or the line names another one.
 pub(super) fn complete(
     root: &Command,
     names: &Names,
@@ -33,12 +33,12 @@ pub(super) fn complete(
     }
     if walked.may_be_command {
         let found = beginning_with(&last.value, commands(command));
-        // A command that works alone too, as `maintenance`, may take a name as well.
+        // A command that also works alone, such as `maintenance`, may take a name as well.
         if !found.is_empty() || command.get_positionals().next().is_none() {
             return (last.at, finished(found));
         }
     }
-    // A name has spaces: it begins with the first of the words at the end that are no flags.
+    // A name may have spaces: it starts at the first of the trailing words that are not flags.
     let words = walked.roles.iter().rev().take_while(|role| matches!(role, Role::Positional(_))).count();
     let begin = before.len() - words;
     let position = walked.roles.iter().filter(|role| matches!(role, Role::Positional(_))).count() + 1;
@@ -52,7 +52,7 @@ pub(super) fn complete(
     (first.at, finished(quoted(names.beginning_with(Kind::Component, &within, &name.join(" ")), first)))
 }
 
-/// The words, each abbreviated name of a command in full.
+/// Expands each abbreviated command name in the words.
 fn spelt_out(root: &Command, words: &[Word]) -> Vec<Word> {
     let mut spelt: Vec<Word> = Vec::new();
     for word in words {
@@ -70,7 +70,7 @@ fn spelt_out(root: &Command, words: &[Word]) -> Vec<Word> {
     spelt
 }
 
-/// What of the line says where names are to be looked for.
+/// Returns the places on the line within which names are looked up.
 fn within(words: &[Word], roles: &[Role<'_>], environment: &str) -> Within {
     let mut within = Within { environment: environment.to_owned(), host: String::new() };
     for (word, role) in words.iter().zip(roles) {
@@ -91,7 +91,7 @@ fn within(words: &[Word], roles: &[Role<'_>], environment: &str) -> Within {
     within
 }
 
-/// What the value of `arg` may be.
+/// Returns the possible values of `arg`.
 fn value(arg: &Arg, names: &Names, within: &Within, typed: &str) -> Vec<String> {
     match kind(arg) {
         Some(kind) => names.beginning_with(kind, within, typed),
@@ -120,7 +120,7 @@ fn beginning_with(typed: &str, candidates: impl Iterator<Item = String>) -> Vec<
     found
 }
 
-/// `names` with the quote that `word` begins with, or quoted where they must be.
+/// Quotes `names` with the quote that `word` begins with, or where quotes are required.
 fn quoted(names: Vec<String>, word: &Word) -> Vec<String> {
     let closing =
         |name: &str, quote: char| if name.ends_with('/') { String::new() } else { quote.to_string() };
@@ -135,7 +135,7 @@ fn one_word(name: &str) -> String {
     shlex::try_quote(name).map_or_else(|_| name.to_owned(), |quoted| quoted.into_owned())
 }
 
-/// A space behind the only candidate: it is finished. Not behind a part of a full name.
+/// Appends a space to a single candidate, unless it is a part of a full name.
 fn finished(mut candidates: Vec<String>) -> Vec<String> {
     if let [only] = candidates.as_mut_slice()
         && !only.ends_with('/')

@@ -1,4 +1,4 @@
-//! The line editor: history, Tab, and hints from the history.
+//! Line editor: history, Tab completion, and hints from the history.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -15,14 +15,14 @@ use super::completion::complete;
 use crate::names::Names;
 use crate::render::Style;
 
-/// Reads lines from a terminal.
+/// Line editor on a terminal.
 pub(super) struct Prompt {
     editor: Editor<Tab, DefaultHistory>,
     history: Option<PathBuf>,
 }
 
 impl Prompt {
-    /// A prompt for the lines of `definition` that keeps its history in the file `history`.
+    /// Creates a prompt for the commands of `definition`, with its history in the file `history`.
     pub(super) fn new(
         definition: Command,
         history: Option<PathBuf>,
@@ -42,13 +42,14 @@ impl Prompt {
             style,
         }));
         if let Some(file) = &history {
-            // The first time there is none; one that cannot be read is no reason not to work.
+            // The file does not exist at first use; an unreadable history does not stop the shell.
             let _ = editor.load_history(file);
         }
         Ok(Self { editor, history })
     }
 
-    /// Replaces the names that Tab knows, and where it looks for them: everywhere where `environment` is empty.
+    /// Replaces the names offered by Tab and the environment they are looked up in; an empty
+    /// `environment` means all.
     pub(super) fn learn(&mut self, names: &Names, environment: &str) {
         if let Some(tab) = self.editor.helper_mut() {
             tab.names.clone_from(names);
@@ -57,14 +58,14 @@ impl Prompt {
     }
 
     pub(super) fn read(&mut self) -> Result<String, ReadlineError> {
-        // The specification's, phase 3; with where it is narrowed to.
+        // Prompt as required by the specification, phase 3, with the current environment.
         let prompt = match self.editor.helper().map(|tab| tab.environment.as_str()).unwrap_or_default() {
             "" => "rta>> ".to_owned(),
             environment => format!("rta {}>> ", rta_shared::text::printable(environment)),
         };
         let line = self.editor.readline(&prompt)?;
         if let Some(file) = &self.history {
-            // A history that cannot be kept is no reason not to work.
+            // A history that cannot be saved does not stop the shell.
             let _ = file.parent().map(std::fs::create_dir_all);
             let _ = self.editor.append_history(file);
         }
@@ -99,7 +100,7 @@ impl Hinter for Tab {
     type Hint = String;
 
     fn hint(&self, line: &str, position: usize, context: &Context<'_>) -> Option<String> {
-        // Without colour a hint could not be told from what is typed.
+        // Without colour, a hint could not be distinguished from typed text.
         if self.style.colour { self.hinter.hint(line, position, context) } else { None }
     }
 }

@@ -1,4 +1,4 @@
-//! `rta shell`: the prompt, or commands from a pipe.
+//! `rta shell`: an interactive prompt, or commands from a pipe.
 
 mod abbreviation;
 mod completion;
@@ -27,10 +27,10 @@ use crate::render::Style;
 use crate::render::summary::summary;
 use crate::typed::Kind;
 
-/// The next prompt waits no longer for names that may have changed.
+/// Time limit for fetching names before the next prompt.
 const LEARN: Duration = Duration::from_secs(1);
 
-/// Reads commands until they end. A command that fails never ends the shell.
+/// Reads commands until the end of input. A failing command does not end the shell.
 pub(crate) fn shell(runtime: &Runtime, client: &Client, style: Style) -> Outcome {
     let session = Session {
         runtime,
@@ -43,10 +43,10 @@ pub(crate) fn shell(runtime: &Runtime, client: &Client, style: Style) -> Outcome
     if io::stdin().is_terminal() { session.prompt() } else { session.pipe() }
 }
 
-/// What became of one line.
+/// Outcome of one line.
 enum Done {
     Well,
-    /// It failed, and that was told.
+    /// The command failed, and the failure was reported.
     Badly,
     Leave,
 }
@@ -56,14 +56,14 @@ struct Session<'s> {
     client: &'s Client,
     style: Style,
     definition: Command,
-    /// What was known last; none in a pipe, where nothing is abbreviated but commands.
+    /// Names known from the last overview; empty in a pipe, where only commands may be abbreviated.
     names: Names,
-    /// What everything is narrowed to; empty: to nothing.
+    /// Environment that commands are restricted to; empty: all.
     environment: String,
 }
 
 impl Session<'_> {
-    /// Every line of standard input is a command; the exit code tells whether all of them went well.
+    /// Executes every line of standard input; the exit code is 0 if all of them succeeded.
     fn pipe(mut self) -> Outcome {
         let mut code = OK;
         for line in io::stdin().lock().lines() {
@@ -99,7 +99,7 @@ impl Session<'_> {
                     if let Done::Leave = self.execute(&line)? {
                         break;
                     }
-                    // The names may have become known, or others, in the meantime.
+                    // Names may have changed during the command.
                     self.learn();
                 }
                 Err(ReadlineError::Interrupted) => {}
@@ -120,7 +120,7 @@ impl Session<'_> {
         }
     }
 
-    /// Does what one line says. An error says that the output is gone.
+    /// Executes one line. Returns an error only if the output is closed.
     fn execute(&mut self, line: &str) -> Result<Done, Failure> {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -140,12 +140,12 @@ impl Session<'_> {
         self.perform(&command).or_else(badly)
     }
 
-    /// What the words mean: abbreviations spelt out, and narrowed.
+    /// Parses the words: expands abbreviations and adds the environment.
     fn understood(&self, words: Vec<String>) -> Result<Line, Misread> {
         let root = &self.definition;
         let full = abbreviation::commands(root, &words).map_err(Misread::Wrong)?;
-        // What is wrong is told of what was typed. And where a place must be named, what the prompt is narrowed to
-        // is none: `stop` alone is not to stop an environment.
+        // Errors refer to what was typed. And the prompt's environment does not count as a place where one is
+        // required: `stop` alone must not stop an environment.
         parsed(root, &full)?;
         let narrowed = abbreviation::narrowed(root, &full, &self.environment);
         let Some(is_known) = self.is_component_known(&narrowed) else {
@@ -154,14 +154,15 @@ impl Session<'_> {
         let spelt = abbreviation::names(root, &narrowed, &self.names, is_known).map_err(Misread::Wrong)?;
         let differ = |a: &[String], b: &[String]| fold(&a.join(" ")) != fold(&b.join(" "));
         if self.style.terminal && (differ(&words, &full) || differ(&narrowed, &spelt)) {
-            // Where the output is gone, the command finds that out.
+            // If the output is closed, the command reports it.
             let _ = print(&format!("({})\n", printable(&spelt.join(" "))));
         }
         parsed(root, &spelt)
     }
 
-    /// Whether the component that is named must stay as it was typed: one has just that name, or that alias. To
-    /// take it for the beginning of another's name would act on the wrong one. `None`: it was not waited for.
+    /// Returns true if the named component must stay as typed, because something has exactly that name or
+    /// alias: treating it as an abbreviation of another name would act on the wrong component. `None`:
+    /// interrupted by Ctrl-C.
     fn is_component_known(&self, words: &[String]) -> Option<bool> {
         let Some(typed) = abbreviation::component(&self.definition, words) else { return Some(true) };
         let component = typed.rsplit('/').next().unwrap_or_default();
@@ -179,8 +180,8 @@ impl Session<'_> {
         match line {
             Line::Exit => Ok(Done::Leave),
             Line::Use { environment } => self.narrow(environment.as_deref().unwrap_or_default()),
-            // These hear Ctrl-C themselves. To see that something is not up is no failure of the command; that a
-            // plan was not wholly done is one.
+            // These handle Ctrl-C themselves. A status that is not up does not count as a failed command;
+            // an incomplete plan does.
             Line::Remote(command @ (Remote::Start(_) | Remote::Stop(_) | Remote::Restart(_))) => {
                 let code = self.runtime.block_on(remote(command, client, style, out))?;
                 Ok(if code == OK { Done::Well } else { Done::Badly })
@@ -208,7 +209,7 @@ impl Session<'_> {
         })
     }
 
-    /// `None`: Ctrl-C came first.
+    /// Runs `work` until it is done. `None`: interrupted by Ctrl-C.
     fn unless_interrupted<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         self.runtime.block_on(async {
             tokio::select! {
@@ -236,11 +237,11 @@ impl Session<'_> {
     }
 }
 
-/// Why words are no command.
+/// Reason why a line is not executed.
 enum Misread {
-    /// They ask for help, which this is.
+    /// Requested help text.
     Help(String),
-    /// What is wrong, as a sentence.
+    /// Error, as a sentence.
     Wrong(String),
 }
 
@@ -252,7 +253,7 @@ fn parsed(root: &Command, words: &[String]) -> Result<Line, Misread> {
     })
 }
 
-/// What is wrong with a line, as one sentence.
+/// Converts a clap error to one sentence.
 fn sentence(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let is_about_usage = |line: &str| line.starts_with("Usage") || line.starts_with("For more information");
@@ -272,7 +273,7 @@ fn badly(failure: Failure) -> Result<Done, Failure> {
     Ok(Done::Badly)
 }
 
-/// Tells a failure, unless it is that of the output.
+/// Reports a failure, unless the output itself failed.
 fn tell(failure: Failure) -> Result<(), Failure> {
     match failure {
         Failure::Output(error) => Err(Failure::Output(error)),
@@ -286,7 +287,8 @@ fn print(text: &str) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-/// Where the XDG base directory specification puts it; `None` without a home.
+/// Returns the history file as defined by the XDG base directory specification; `None`
+/// without a home directory.
 fn history() -> Option<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let state = state.or_else(|| std::env::home_dir().map(|home| home.join(".local/state")))?;

@@ -1,4 +1,4 @@
-//! Lines that a person types: their words, and what each of them is by the definition of the commands.
+//! Parsing of typed lines: their words, and the role of each word in the command definition.
 
 mod walk;
 mod words;

@@ -1,19 +1,19 @@
-//! What each word of a line is, by clap's definition of the commands: nothing is listed by hand, so that a new
-//! command or flag is understood as soon as it is defined.
+//! Role of each word of a line in clap's definition of the commands. Nothing is listed manually, so new
+//! commands and flags are recognized as soon as they are defined.
 
 use clap::{Arg, Command};
 
-/// A word that names something of the platform.
+/// Kind of platform name that a word stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Environment,
     Host,
     Component,
-    /// The number of a plan that has stopped something which has not run since.
+    /// Number of a plan that stopped instances which have not run since.
     Plan,
 }
 
-/// What the value of `arg` names, if it is something of the platform.
+/// Returns the kind of platform name that `arg` takes, if any.
 pub(crate) fn kind(arg: &Arg) -> Option<Kind> {
     match arg.get_id().as_str() {
         "env" | "environment" => Some(Kind::Environment),
@@ -25,35 +25,35 @@ pub(crate) fn kind(arg: &Arg) -> Option<Kind> {
     }
 }
 
-/// What a word is.
+/// Role of a word.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Role<'c> {
-    /// The name of a command.
+    /// Name of a command.
     Command,
-    /// A flag, perhaps with its value behind `=`.
+    /// Flag, possibly with its value after `=`.
     Flag(Option<&'c Arg>),
-    /// The value of the flag before it.
+    /// Value of the preceding flag.
     Value(&'c Arg),
-    /// Belongs to a positional argument; `None`: the command takes none.
+    /// Part of a positional argument; `None`: the command takes none.
     Positional(Option<&'c Arg>),
 }
 
-/// Where the words of a line lead.
+/// Result of walking the words of a line.
 #[derive(Debug)]
 pub(crate) struct Walk<'c> {
-    /// The innermost command.
+    /// Innermost command.
     pub(crate) command: &'c Command,
-    /// One for each word.
+    /// Role of each word.
     pub(crate) roles: Vec<Role<'c>>,
-    /// What the next word is the value of.
+    /// Flag whose value is the next word.
     pub(crate) awaits: Option<&'c Arg>,
-    /// The next word may be the name of a command.
+    /// True if the next word may be the name of a command.
     pub(crate) may_be_command: bool,
-    /// `--` was typed: what follows is no flag.
+    /// True after `--`: the following words are not flags.
     pub(crate) is_escaped: bool,
 }
 
-/// Follows `words`, all of them complete, from `root`, which must have been built.
+/// Walks `words`, which must be complete, from `root`, which must have been built.
 pub(crate) fn walk<'c, 'w>(root: &'c Command, words: impl IntoIterator<Item = &'w str>) -> Walk<'c> {
     let mut walk = Walk {
         command: root,
@@ -62,7 +62,7 @@ pub(crate) fn walk<'c, 'w>(root: &'c Command, words: impl IntoIterator<Item = &'
         may_be_command: root.has_subcommands(),
         is_escaped: false,
     };
-    // A `help` is followed by the names of commands; clap has its definition, but not what may follow at depth.
+    // `help` is followed by command names. clap defines it, but not its arguments at depth.
     let mut asks_for_help = false;
     let mut positionals = 0;
     for word in words {
@@ -98,7 +98,8 @@ pub(crate) fn walk<'c, 'w>(root: &'c Command, words: impl IntoIterator<Item = &'
     walk
 }
 
-/// The positional argument for the word at the 1-based `position`; the last one may take several.
+/// Returns the positional argument for the word at the 1-based `position`; the last one
+/// may take several words.
 pub(crate) fn positional(command: &Command, position: usize) -> Option<&Arg> {
     let mut last = None;
     for (at, arg) in command.get_positionals().enumerate() {
@@ -122,7 +123,7 @@ fn flag<'c>(command: &'c Command, word: &str) -> Option<&'c Arg> {
     })
 }
 
-/// The names and visible aliases of the commands below `command`.
+/// Returns the names and visible aliases of the subcommands of `command`.
 pub(crate) fn subcommand_names(command: &Command) -> Vec<&str> {
     let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
     shown

@@ -1,21 +1,21 @@
-//! The words of a line that may not be finished, as a POSIX shell parts and unquotes them.
+//! Splitting of a possibly unfinished line into words, with the quoting rules of a POSIX shell.
 
-/// One word.
+/// Word of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Word {
-    /// Where it begins, in bytes; at its quote, if it has one there.
+    /// Byte offset of its start, including an opening quote.
     pub(crate) at: usize,
-    /// Its text without quotes and backslashes.
+    /// Text without quotes and backslashes.
     pub(crate) value: String,
-    /// The quote that it begins with.
+    /// Opening quote.
     pub(crate) quote: Option<char>,
 }
 
-/// The words of `line`; the last is the one that is being typed: empty where the line ends with a space.
+/// Splits `line` into words. The last one is still being typed; it is empty if the line ends with a space.
 pub(crate) fn words(line: &str) -> Vec<Word> {
     let mut words = Vec::new();
     let mut word: Option<Word> = None;
-    // The quote that is open.
+    // Currently open quote.
     let mut open: Option<char> = None;
     let mut characters = line.char_indices();
     while let Some((at, character)) = characters.next() {
@@ -41,7 +41,7 @@ pub(crate) fn words(line: &str) -> Vec<Word> {
     words
 }
 
-/// `text` as it can be typed where a name may have spaces: quoted only where it must be.
+/// Returns `text` as it can be typed for a name with spaces: quoted only if required.
 pub(crate) fn bare(text: &str) -> String {
     let plain = text.split(' ').all(|word| shlex::try_quote(word).is_ok_and(|quoted| quoted == word));
     match plain {
