@@ -1,11 +1,11 @@
-//! The demo's certificates, which stay in memory.
+//! Certificates of the demo, kept in memory.
 
 use jiff::Timestamp;
 use rta_shared::tls::TlsPem;
 
 use crate::pki::make::{Authority, Subject, authority};
 
-/// A CA that ends with the demo.
+/// CA that lives as long as the demo.
 pub(super) struct DemoCa {
     authority: Authority,
     certificate: String,

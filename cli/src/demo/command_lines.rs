@@ -1,7 +1,7 @@
-//! The command lines of the real components, for their stand-ins to show in /proc.
+//! Command lines of the real components, which their stand-ins show in /proc.
 
-/// The program's name and its arguments as the component called `name` has them on a host with the address
-/// `ip`; `None` for a component that the demo does not know.
+/// Returns the program's name and arguments of the component called `name` on a host with the address `ip`;
+/// `None` for a component that the demo does not know.
 pub(super) fn command_line(name: &str, ip: &str) -> Option<(&'static str, Vec<String>)> {
     let spark = |class: &str| words(&format!("-cp /opt/spark/conf:/opt/spark/lib/* -Xms1g -Xmx1g {class}"));
     let kafka = |heap: &str, log: &str, class: &str, file: &str| {

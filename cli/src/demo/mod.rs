@@ -31,9 +31,10 @@ use self::certificates::DemoCa;
 use crate::client::{AGGREGATOR_NAME, Client};
 use crate::exit::{FAILED, Failure, OK, Outcome};
 
-/// Stand-ins cost next to nothing: only what waits for another waits.
+/// Maximum number of steps in progress. High because stand-ins cost next to nothing: steps wait
+/// only for dependencies.
 const PARALLEL: u32 = 32;
-/// How long the stand-ins have to end; those that have not end with this process.
+/// Time limit for the stand-ins to stop; the remaining ones end with this process.
 const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Serves the demo until Ctrl-C or SIGTERM.
@@ -136,7 +137,7 @@ async fn run(
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    // One that does not end in time ends with this process.
+    // A stand-in that does not end in time ends with this process.
     let _ = tokio::time::timeout(FAREWELL, control_all(&client, ActionKind::Stop)).await;
     shutdown.cancel();
     for server in servers {
@@ -145,7 +146,7 @@ async fn run(
     Ok(())
 }
 
-/// Binds the socket at `path`; without one, where the command looks, or else in `folder`.
+/// Binds the socket at `path`; without a path, where the command looks, or else in `folder`.
 async fn bind(path: Option<PathBuf>, folder: &Path) -> Result<LocalSocket, String> {
     match SocketChoice::from(path).bind(AGGREGATOR_NAME).await? {
         Some(socket) => Ok(socket),
@@ -153,13 +154,13 @@ async fn bind(path: Option<PathBuf>, folder: &Path) -> Result<LocalSocket, Strin
     }
 }
 
-/// Whether the command finds the socket by itself: another aggregator may come first.
+/// Returns true if the command finds the socket without a flag: another aggregator's socket may precede it.
 fn is_found(socket: &Path) -> bool {
     let answers = |path: &PathBuf| path == socket || UnixStream::connect(path).is_ok();
     default_paths(AGGREGATOR_NAME).iter().find(|path| answers(path)).is_some_and(|path| path == socket)
 }
 
-/// Starts everything, and says what to do with it.
+/// Starts every component and prints how to use the demo.
 async fn greet(client: &Client, page: SocketAddr, calls: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(out, "rta demo: two hosts of a platform, played on this machine\n")?;
     writeln!(out, "  the page     http://{page}")?;
@@ -184,7 +185,7 @@ async fn greet(client: &Client, page: SocketAddr, calls: &Path, out: &mut dyn Wr
     Ok(out.flush()?)
 }
 
-/// Starts or stops every instance by one plan; what went wrong, as sentences.
+/// Starts or stops every instance with one plan; returns the failures as sentences.
 async fn control_all(client: &Client, kind: ActionKind) -> Vec<String> {
     carry_out(client, kind).await.unwrap_or_else(|failure| vec![failure.message()])
 }
@@ -192,7 +193,7 @@ async fn control_all(client: &Client, kind: ActionKind) -> Vec<String> {
 async fn carry_out(client: &Client, kind: ActionKind) -> Result<Vec<String>, Failure> {
     let wish = Wish { all: true, ..Wish::default() };
     let conduct = Conduct { everything: true, keep_going: true, parallel: PARALLEL, agreed: Vec::new() };
-    // The plan is made by what is known, so that it is to be known how every host stands.
+    // The plan is based on the known state, so the state of every host must be known.
     client.refresh().await?;
     let mut events = client.control(kind, &wish, &conduct, "demo").await?;
     let mut steps = Vec::new();
@@ -210,7 +211,7 @@ async fn carry_out(client: &Client, kind: ActionKind) -> Result<Vec<String>, Fai
     Ok(failures)
 }
 
-/// A folder with this program under the names that the components' programs have.
+/// Creates a folder with links to this program under the names of the components' programs.
 fn make_programs(folder: &Path) -> std::io::Result<()> {
     std::fs::create_dir(folder)?;
     let own = std::env::current_exe()?;

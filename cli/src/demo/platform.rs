@@ -1,4 +1,4 @@
-//! The demo's configuration: the shipped components on two hosts of this machine, with stand-ins to start.
+//! Configuration of the demo: the shipped components on two hosts of this machine, with stand-ins to start.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use rta_shared::criterion::Criterion;
 use super::command_lines::command_line;
 use super::stand_in::LEASE;
 
-/// The files that the demo is made of, as they are shipped.
+/// Configuration files of the demo, as shipped.
 const SOURCES: [(&str, &str); 7] = [
     ("config/platform/kafka.toml", include_str!("../../../config/platform/kafka.toml")),
     ("config/platform/spark.toml", include_str!("../../../config/platform/spark.toml")),
@@ -27,7 +27,7 @@ const SOURCES: [(&str, &str); 7] = [
 const TIMEOUT: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_millis(300);
 
-/// The demo's platform, in which every component can be started.
+/// Returns the demo's platform, in which every component can be started.
 pub(super) fn platform() -> anyhow::Result<Platform> {
     let sources = SOURCES.map(|(name, text)| Source { name: name.to_owned(), text: text.to_owned() });
     let mut platform = load_sources(&sources)?;
@@ -44,11 +44,12 @@ pub(super) fn platform() -> anyhow::Result<Platform> {
     Ok(platform)
 }
 
-/// One host's share, in which each component is played by a stand-in from the folder `programs`.
+/// Returns one host's configuration, in which stand-ins from the folder `programs` replace the components.
 pub(super) fn host_config(platform: &Platform, host: &Host, programs: &Path) -> anyhow::Result<HostConfig> {
     let mut config = platform.host_config(host, &[]).map_err(anyhow::Error::msg)?;
     let ip = host.ip.first().map(ToString::to_string).unwrap_or_default();
-    // The criteria are the real ones, and a real Kafka may run on this machine: it is none of the demo's.
+    // The criteria are those of the shipped configuration, and a real Kafka that runs on this
+    // machine must not match.
     let only_ours = Regex::new(&format!("^{}/", regex::escape(&programs.to_string_lossy())))?;
     for component in &mut config.components {
         let (program, arguments) = command_line(component.name.folded(), &ip)

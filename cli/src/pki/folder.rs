@@ -1,4 +1,4 @@
-//! Where certificates and keys are kept.
+//! Files of certificates and keys.
 
 use std::fs::{DirBuilder, Permissions};
 use std::io::{ErrorKind, Write as _};
@@ -10,17 +10,17 @@ use tempfile::NamedTempFile;
 
 use super::make::Made;
 
-/// A folder with a CA and what it signed.
+/// Folder with a CA and the certificates that it signed.
 pub(super) struct Folder<'p> {
     pub(super) path: &'p Path,
-    /// What is there may be replaced.
+    /// True if existing files may be replaced.
     pub(super) force: bool,
 }
 
-/// A file, and the certificate in it, or why there is none.
+/// File, and the certificate in it or why it cannot be read.
 pub(super) type Listed = (PathBuf, Result<Certificate, String>);
 
-/// What is kept in a folder.
+/// Owner of a certificate in a folder.
 pub(super) enum Place {
     Authority,
     Host(String),
@@ -28,7 +28,7 @@ pub(super) enum Place {
 }
 
 impl Folder<'_> {
-    /// The certificate and the key.
+    /// Returns the paths of the certificate and the key.
     pub(super) fn paths(&self, place: &Place) -> (PathBuf, PathBuf) {
         let (folder, name) = match place {
             Place::Authority => (self.path.to_owned(), "ca"),
@@ -39,7 +39,7 @@ impl Folder<'_> {
     }
 
     /// # Errors
-    /// A sentence: something is there, and may not be replaced.
+    /// Returns an error if a file exists and may not be replaced.
     pub(super) fn admits(&self, place: &Place) -> Result<(), String> {
         let (certificate, key) = self.paths(place);
         let there = [&certificate, &key].into_iter().find(|path| path.symlink_metadata().is_ok());
@@ -58,7 +58,7 @@ impl Folder<'_> {
         }
     }
 
-    /// The CA's certificate and key.
+    /// Reads the CA's certificate and key.
     pub(super) fn authority(&self) -> Result<(String, String), String> {
         let (certificate, key) = self.paths(&Place::Authority);
         let read = |path: &Path| {
@@ -72,7 +72,7 @@ impl Folder<'_> {
         Ok((read(&certificate)?, read(&key)?))
     }
 
-    /// Writes a certificate and its key; each is there as a whole or not at all.
+    /// Writes a certificate and its key; each file is written completely or not at all.
     pub(super) fn keep(&self, place: &Place, made: &Made) -> Result<(), String> {
         let (certificate, key) = self.paths(place);
         let mut folder = DirBuilder::new();
@@ -96,9 +96,9 @@ impl Folder<'_> {
         written().map_err(|error| format!("{} cannot be written: {error}", path.display()))
     }
 
-    /// Every certificate, the CA first, by name.
+    /// Lists every certificate by name, the CA first.
     pub(super) fn all(&self) -> Result<Vec<Listed>, String> {
-        // Without it, the folder is no such.
+        // A folder without a CA certificate is not a CA folder.
         let (authority, _) = self.paths(&Place::Authority);
         if !authority.exists() {
             return Err(format!(

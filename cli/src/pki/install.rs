@@ -1,4 +1,4 @@
-//! Putting a host's certificate where the services of that host look for it.
+//! Installs a host's certificate where the services of that host look for it.
 
 use std::fs::{DirBuilder, Permissions};
 use std::io::{self, Write as _};
@@ -22,12 +22,14 @@ pub(super) struct Installed {
     pub(super) ca: PathBuf,
 }
 
-/// Copies the certificate and the key of the host `name`, and the CA's certificate, into `folder` under the names that
-/// `config/systemd/` has: `agent.pem` or `aggregator.pem`, and `ca.pem`. What is there is replaced. The key of the
+/// Copies the certificate and the key of the host `name`, and the CA's certificate, into `folder`
+/// under the names used in `config/systemd/`: `agent.pem` or `aggregator.pem`, and `ca.pem`. Existing
+/// files are replaced. If root runs this and the aggregator's user exists, that user becomes the owner
+/// of the aggregator's key.
 /// aggregator is given to its user, where root does this and that user exists.
 ///
 /// # Errors
-/// Returns a sentence that names the file.
+/// Returns an error that names the file if it cannot be read or written.
 pub(super) fn install(
     folder: &Path,
     name: &str,

@@ -1,4 +1,4 @@
-//! Certificates, as values.
+//! Creation of certificates, as values.
 
 use std::net::IpAddr;
 
@@ -10,32 +10,32 @@ use rcgen::{
 use rta_shared::text::printable;
 use time::{Duration, OffsetDateTime};
 
-/// How long a CA holds.
+/// Lifetime of a CA.
 const AUTHORITY_DAYS: i64 = 3650;
-/// How long everything else holds: a year and a month to renew it in, as browsers allow at most.
+/// Lifetime of every other certificate: a year plus a month for its renewal, the maximum that browsers allow.
 const DAYS: i64 = 397;
-/// Clocks of other hosts may be behind.
+/// Margin before the start of validity, because clocks of other hosts may be behind.
 const BEHIND: Duration = Duration::hours(1);
 
-/// A certificate and its key, as PEM.
+/// Certificate and its key, as PEM.
 pub(crate) struct Made {
     pub(crate) certificate: String,
     pub(crate) key: String,
 }
 
-/// Whom a certificate is for.
+/// Owner of a certificate.
 pub(crate) struct Subject {
     pub(crate) name: String,
-    /// DNS names and addresses; a user has none.
+    /// DNS names and addresses; empty for a user.
     alternatives: Vec<String>,
     uses: Vec<ExtendedKeyUsagePurpose>,
 }
 
 impl Subject {
-    /// A host, which serves and asks.
+    /// Creates the subject of a host, which acts as server and client.
     ///
     /// # Errors
-    /// A name that is no host's.
+    /// Returns an error if a name is not valid for a certificate.
     pub(crate) fn host(name: &str, ip: &[IpAddr], dns: &[String]) -> Result<Self, String> {
         let name = checked(name)?.to_lowercase();
         let mut alternatives = vec![name.clone()];
@@ -47,22 +47,22 @@ impl Subject {
         Ok(Self { name, alternatives, uses })
     }
 
-    /// A person or a script, who asks.
+    /// Creates the subject of a person or script, which acts as client only.
     ///
     /// # Errors
-    /// A name that cannot be a file's.
+    /// Returns an error if the name is not valid for a file.
     pub(crate) fn user(name: &str) -> Result<Self, String> {
         let name = checked(name)?.to_owned();
         Ok(Self { name, alternatives: Vec::new(), uses: vec![ExtendedKeyUsagePurpose::ClientAuth] })
     }
 
-    /// The names that it is for, for people.
+    /// Returns the names and addresses of the certificate, for display.
     pub(crate) fn names(&self) -> String {
         self.alternatives.join(", ")
     }
 }
 
-/// A name that can be a file's, whatever folder it is in.
+/// Returns the name if it is a safe file name in any folder.
 fn checked(name: &str) -> Result<&str, String> {
     let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_' | '@');
     let first = name.chars().next().is_some_and(|letter| letter.is_ascii_alphanumeric());
@@ -76,10 +76,10 @@ fn checked(name: &str) -> Result<&str, String> {
     ))
 }
 
-/// A CA of its own.
+/// Creates a self-signed CA.
 pub(crate) fn authority(now: Timestamp) -> Result<Made, String> {
     let mut params = params("rta private CA", Vec::new(), now, AUTHORITY_DAYS)?;
-    // It signs no other CA.
+    // The CA may not sign other CAs.
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate().map_err(told)?;
@@ -87,21 +87,21 @@ pub(crate) fn authority(now: Timestamp) -> Result<Made, String> {
     Ok(Made { certificate: certificate.pem(), key: key.serialize_pem() })
 }
 
-/// The CA, which signs.
+/// CA that signs certificates.
 pub(crate) struct Authority(Issuer<'static, KeyPair>);
 
 impl Authority {
-    /// The CA of this certificate and key, as PEM.
+    /// Loads a CA from its certificate and key, as PEM.
     ///
     /// # Errors
-    /// Text that is none.
+    /// Returns an error if the certificate or key cannot be parsed.
     pub(crate) fn new(certificate: &str, key: &str) -> Result<Self, String> {
         let broken = |error: rcgen::Error| format!("the CA is broken: {error}");
         let key = KeyPair::from_pem(key).map_err(broken)?;
         Issuer::from_ca_cert_pem(certificate, key).map(Self).map_err(broken)
     }
 
-    /// A certificate with a new key.
+    /// Signs a certificate with a new key.
     pub(crate) fn sign(&self, subject: &Subject, now: Timestamp) -> Result<Made, String> {
         let mut params = params(&subject.name, subject.alternatives.clone(), now, DAYS)?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

@@ -1,11 +1,11 @@
-//! `rta pki`: a private CA, and the certificates of hosts and people.
+//! `rta pki`: manages a private CA and the certificates of hosts and people.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `make` | certificates, as values |
-//! | `folder` | where they are kept |
-//! | `install` | putting them where the services look |
-//! | `show` | the list of them |
+//! | `make` | creation of certificates, as values |
+//! | `folder` | files of certificates and keys |
+//! | `install` | installation where the services look |
+//! | `show` | list of certificates |
 
 mod folder;
 mod install;
@@ -22,7 +22,7 @@ use self::make::{Authority, Made, Subject};
 use crate::command::{Pki, PkiCommand};
 use crate::exit::{FAILED, Failure, OK, Outcome, USAGE};
 
-/// Does what was asked for.
+/// Runs the subcommand.
 pub(crate) fn pki(wish: &Pki, out: &mut dyn Write) -> Outcome {
     pki_at(wish, Timestamp::now(), out)
 }

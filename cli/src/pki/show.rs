@@ -1,4 +1,4 @@
-//! The list of certificates.
+//! List of certificates.
 
 use std::fmt::Write as _;
 
@@ -9,11 +9,11 @@ use rta_shared::tls::certificate::WARN_DAYS;
 
 use super::folder::Listed;
 
-/// A line for each: its name, its use, how long it holds, where it is.
+/// Formats a line for each certificate: name, use, remaining time, path.
 pub(super) fn table(listed: &[Listed], now: Timestamp) -> String {
     let mut text = String::new();
     for (path, certificate) in listed {
-        // Writing into a string does not fail.
+        // Writing into a String cannot fail.
         let _ = match certificate {
             Err(reason) => writeln!(text, "{}", printable(reason)),
             Ok(certificate) => writeln!(
