@@ -1,4 +1,4 @@
-//! The aggregator, asked over gRPC; its errors as sentences.
+//! gRPC client of the aggregator, which turns its errors into sentences.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -31,35 +31,38 @@ use crate::exit::{CANNOT_TELL, FAILED, Failure, USAGE};
 use crate::local_socket;
 use crate::token::Bearer;
 
-/// The aggregator's port, where its address names none.
+/// Default port of the aggregator, for addresses without one.
 const PORT: u16 = 7600;
 const CONNECT: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(10);
-/// The aggregator gives every agent 10 s, and those that asked before come first.
+/// Time limit for a reload. The aggregator gives each agent 10 s, and earlier reloads finish first.
 const RELOAD: Duration = Duration::from_secs(60);
-/// HTTP/2 pings find a connection that a cut network left dangling: what is followed must not seem to stand still.
+/// Interval and time limit of HTTP/2 pings, which detect a connection left dangling by a network cut: a
+/// followed stream must not seem to stand still.
 const PING: Duration = Duration::from_secs(2);
-/// A status is a header, and that of an ambiguous name lists each place that has it.
+/// Size limit for the headers of a response, in bytes. An error status is sent as a header, and the status
+/// for an ambiguous name lists every place that has the name.
 const LARGEST_STATUS: u32 = 256 * 1024;
-/// What an answer that got lost leaves open.
+/// Ending of the message for a lost answer: the command may or may not have started.
 pub(crate) const UNKNOWN_WHETHER_BEGUN: &str = "whether it was begun is not known; rta events tells";
 
-/// A certificate of the CA with this name is the aggregator's, wherever it stands.
+/// Host name in the aggregator's certificate, expected of every aggregator that the CA
+/// signed, whatever its address.
 pub(crate) const AGGREGATOR_NAME: &str = "aggregator";
 
-/// What becomes of a plan.
+/// Events of a plan.
 pub(crate) type PlanEvents = Pin<Box<dyn Stream<Item = Result<PlanEvent, Failure>> + Send>>;
-/// The overview, at once and after every change.
+/// Stream of overviews: the current one, then one after every change.
 pub(crate) type Overviews = Pin<Box<dyn Stream<Item = Result<Overview, Failure>> + Send>>;
-/// The lines of a log, as they come.
+/// Stream of log lines.
 pub(crate) type LogLines =
     Pin<Box<dyn Stream<Item = Result<v1::AggregatorServiceReadLogResponse, Failure>> + Send>>;
 
-/// The largest message that is taken, in bytes. The plan of a restart of 14,000 instances has millions of pairs of steps
-/// of which one waits for the other.
+/// Maximum size of a message from the aggregator, in bytes. The plan for a restart of 14,000 instances has
+/// millions of dependency pairs between steps.
 const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
 
-/// A connection that is made by the first call, and anew after a failure.
+/// Lazy connection to the aggregator: the first call connects, and the call after a failure reconnects.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     address: String,
@@ -67,13 +70,14 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client of the aggregator at `address`, without certificates. It must be made within a tokio runtime.
+    /// Creates a client of the aggregator at `address`, without certificates. Must be called
+    /// within a tokio runtime.
     pub(crate) fn new(address: &str) -> Result<Self, Failure> {
         Self::secured(Some(address), &Tls::default())
     }
 
-    /// A client of the aggregator at `address`, over TLS where that says `https://` and over a socket where it says
-    /// `unix:`; `None`: of the one on this machine.
+    /// Creates a client of the aggregator at `address`: over TLS for `https://`, over a Unix socket for
+    /// `unix:`. `None`: connects to the aggregator on this machine.
     pub(crate) fn secured(address: Option<&str>, tls: &Tls) -> Result<Self, Failure> {
         let paths = match address {
             None => Some(default_paths("aggregator")),
@@ -92,7 +96,7 @@ impl Client {
             false => server_url(&format!("http://{address}"), PORT).map_err(|problem| hint(&problem))?,
             true => server_url(address, PORT).map_err(|problem| hint(&problem))?,
         };
-        // A socket has no host; its calls need one all the same.
+        // A socket has no host, but tonic needs a URI with one.
         let called = if paths.is_some() { "http://localhost".to_owned() } else { url.clone() };
         let endpoint = Endpoint::from_shared(called).map_err(|_| hint(&AddressProblem::Shape))?;
         let endpoint = endpoint
@@ -126,7 +130,7 @@ impl Client {
         self.understood(response.overview)
     }
 
-    /// The overview at once, then after every change, until the connection ends.
+    /// Streams the current overview, then one after every change, until the connection ends.
     pub(crate) async fn watch_overview(&self) -> Result<Overviews, Failure> {
         let mut calls = self.calls.clone();
         let stream = self.within(ANSWER, calls.watch_overview(v1::WatchOverviewRequest {})).await?;
@@ -137,8 +141,7 @@ impl Client {
         })))
     }
 
-    /// Whether the aggregator may have something of this name, an alias among others: only where it says that it
-    /// has not, it has not.
+    /// Returns false only if the aggregator answers that it has no component with this name or alias.
     pub(crate) async fn knows(&self, component: &str) -> bool {
         let mut calls = self.calls.clone();
         let wish =
@@ -157,7 +160,7 @@ impl Client {
         self.understood(response.overview)
     }
 
-    /// The plan for a wish; nothing is done.
+    /// Returns the plan for a wish without executing it.
     pub(crate) async fn plan(&self, kind: ActionKind, wish: &Wish) -> Result<Plan, Failure> {
         let mut calls = self.calls.clone();
         let request = v1::PlanRequest { kind: v1::ActionKind::from(kind).into(), wish: Some(wish.into()) };
@@ -166,7 +169,7 @@ impl Client {
         plan.map_err(|error| self.misunderstood(&error))
     }
 
-    /// Begins a plan; what becomes of it, until its end.
+    /// Starts a plan and returns its events until its end.
     pub(crate) async fn control(
         &self,
         kind: ActionKind,
@@ -192,14 +195,15 @@ impl Client {
         })
     }
 
-    /// A plan from its beginning.
+    /// Replays a plan's events from its beginning and follows them.
     pub(crate) async fn watch_plan(&self, plan_id: u64) -> Result<PlanEvents, Failure> {
         let mut calls = self.calls.clone();
         let call = calls.watch_plan(v1::WatchPlanRequest { plan_id });
         Ok(self.told(self.within(ANSWER, call).await?, |response| response.event))
     }
 
-    /// The answer of a call that begins something.
+    /// Awaits the answer to a call that starts something. If the answer is lost after the request may have
+    /// been sent, the error says that the outcome is unknown.
     async fn begun<T>(&self, call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Failure> {
         let is_sent = Cell::new(true);
         let call = async { call.await.inspect_err(|status| is_sent.set(!is_unconnected(status))) };
@@ -222,7 +226,8 @@ impl Client {
         let client = self.clone();
         Box::pin(stream.map(move |response| {
             let response = response.map_err(|status| match status.code() {
-                // It shuts down, or is about to: the plan can be asked for anew when it is back.
+                // The aggregator is shutting down or about to: the plan can be requested
+                // again once it is back.
                 Code::Unavailable => Failure::Unreachable(client.sentence(&status).message()),
                 _ => client.sentence(&status),
             })?;
@@ -231,14 +236,14 @@ impl Client {
         }))
     }
 
-    /// Keeps a plan from beginning what it has not begun; how many steps that are.
+    /// Cancels a plan's pending steps and returns their number.
     pub(crate) async fn cancel_plan(&self, plan_id: u64) -> Result<u32, Failure> {
         let mut calls = self.calls.clone();
         let call = calls.cancel_plan(v1::CancelPlanRequest { plan_id });
         Ok(self.within(ANSWER, call).await?.skipped)
     }
 
-    /// What was recorded, the newest first.
+    /// Returns the recorded events, newest first.
     pub(crate) async fn events(&self, request: v1::ListEventsRequest) -> Result<Vec<Event>, Failure> {
         let mut calls = self.calls.clone();
         let events = self.within(ANSWER, calls.list_events(request)).await?.events;
@@ -246,7 +251,7 @@ impl Client {
         events.map_err(|error| self.misunderstood(&error))
     }
 
-    /// Begins or ends maintenance; what was changed.
+    /// Starts or ends maintenance and returns the changed entries.
     pub(crate) async fn set_maintenance(
         &self,
         request: v1::SetMaintenanceRequest,
@@ -257,7 +262,7 @@ impl Client {
         changed.map_err(|error| self.misunderstood(&error))
     }
 
-    /// The lines of an instance's log.
+    /// Streams the lines of an instance's log.
     pub(crate) async fn read_log(
         &self,
         request: v1::AggregatorServiceReadLogRequest,
@@ -313,7 +318,8 @@ impl Client {
     }
 
     fn sentence(&self, status: &Status) -> Failure {
-        // A status that has a source did not come from the aggregator: the call never got there, or was cut.
+        // A status with a source did not come from the aggregator: the call failed to
+        // reach it, or was cut off.
         let Some(mut source) = status.source() else {
             if status.code() == Code::Unimplemented && status.message().is_empty() {
                 let address = &self.address;
@@ -347,7 +353,7 @@ impl Client {
     }
 }
 
-/// Who asks, and whom they believe.
+/// Builds the TLS configuration from the CA to trust and the client's own certificate.
 fn asking(tls: &Tls) -> Result<Asking, Failure> {
     let told = |reason: String| Failure::new(USAGE, reason);
     let Some(ca) = &tls.ca else {
@@ -361,7 +367,7 @@ fn asking(tls: &Tls) -> Result<Asking, Failure> {
     Asking::new(TlsFiles { own, ca: Some(ca.clone()) }).map_err(told)
 }
 
-/// Whether a call failed since no connection could be made: then nothing of it was sent.
+/// Returns true if a call failed because no connection could be made, so nothing of it was sent.
 fn is_unconnected(status: &Status) -> bool {
     let mut source = status.source();
     while let Some(error) = source {
@@ -383,7 +389,8 @@ mod tests {
     use super::*;
     use crate::fake::{Fake, Script, begun, ended, plan};
 
-    /// A client of `fake` whose connection, once that is said, is still there and passes nothing on.
+    /// Returns a client of `fake` through a proxy. A message to the sender freezes the proxy: the connection
+    /// stays open but forwards nothing.
     async fn cut_when_said(fake: &Client) -> (Client, oneshot::Sender<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::new(&listener.local_addr().unwrap().to_string()).unwrap();

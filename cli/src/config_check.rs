@@ -1,4 +1,4 @@
-//! `rta config check`: every problem of a configuration, or a summary.
+//! `rta config check`: reports every problem of a configuration, or a summary.
 
 use std::io::Write;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! `rta discover`: the processes that look like services and belong to no component.
+//! `rta discover`: lists processes that look like services and belong to no component.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -16,7 +16,7 @@ use crate::here::Known;
 use crate::render::Style;
 use crate::render::candidates::{Candidate, table};
 
-/// Writes the list to `out`, and what could not be seen to `notes`.
+/// Writes the list to `out`, and what could not be read to `notes`.
 pub(crate) fn discover(wish: &Discover, style: Style, out: &mut dyn Write, notes: &mut dyn Write) -> Outcome {
     let min_age =
         Duration::try_from(wish.min_age).map_err(|_| Failure::new(USAGE, "--min-age cannot be negative"))?;
@@ -49,8 +49,8 @@ pub(crate) fn discover(wish: &Discover, style: Style, out: &mut dyn Write, notes
     Ok(OK)
 }
 
-/// The processes that listen or are Java programs, with where they listen; forks as their original. This command
-/// and what led to it are none.
+/// Returns the processes that listen or are Java programs, with their listening addresses. Forks count as
+/// their original process. This command and its ancestors are excluded.
 fn services<'s>(survey: &'s Survey, listeners: &Listeners) -> Vec<(&'s Surveyed, BTreeSet<SocketAddr>)> {
     let lineage = survey.lineage(std::process::id());
     let mut listening: BTreeMap<u32, BTreeSet<SocketAddr>> = BTreeMap::new();
@@ -84,7 +84,7 @@ fn candidate(
     }
 }
 
-/// The port alone where everybody may connect.
+/// Formats an address; only the port if it is bound to every interface.
 fn place(address: &SocketAddr) -> String {
     match address.ip().is_unspecified() {
         true => address.port().to_string(),
@@ -92,7 +92,7 @@ fn place(address: &SocketAddr) -> String {
     }
 }
 
-/// What to type in a shell.
+/// Returns the shell command that learns the process.
 fn command(pid: u32, here: &Here) -> String {
     let mut command = format!("rta learn {pid}");
     let folder = here.config.as_ref().map(|folder| folder.display().to_string());

@@ -1,26 +1,27 @@
-//! How commands end.
+//! Exit codes and failures of commands.
 
 use std::io;
 
-/// All is well.
+/// Success.
 pub(crate) const OK: u8 = 0;
-/// A start, stop or restart was refused or not wholly done; in a pipe-driven shell: one of the commands failed.
+/// Exit code if a start, stop or restart was refused or incomplete; in a shell that reads a
+/// pipe: if a command failed.
 pub(crate) const FAILED: u8 = 1;
-/// Wrong usage, or a broken configuration. clap ends with it too.
+/// Exit code for wrong usage or a broken configuration. clap exits with it too.
 pub(crate) const USAGE: u8 = 2;
-/// `status`: something is not up.
+/// Exit code of `status` if something is not up.
 pub(crate) const NOT_UP: u8 = 3;
-/// The aggregator did not answer, or does not know a name.
+/// Exit code if the aggregator did not answer or does not know a name.
 pub(crate) const CANNOT_TELL: u8 = 4;
 
-/// Why a command was not done.
+/// Failure of a command.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// A sentence for standard error, and the exit code.
+    /// Exit code, and sentence for standard error.
     Told(u8, String),
-    /// There is no connection to the aggregator, or it does not answer in time: a sentence for standard error.
+    /// No connection to the aggregator, or no answer in time; sentence for standard error.
     Unreachable(String),
-    /// The output cannot be written; a reader that has seen enough is no error.
+    /// Output cannot be written. A closed pipe is not reported.
     Output(io::Error),
 }
 
@@ -29,7 +30,7 @@ impl Failure {
         Self::Told(code, message.into())
     }
 
-    /// The exit code and the sentence.
+    /// Returns the exit code and the sentence.
     pub(crate) fn into_parts(self) -> (u8, String) {
         match self {
             Self::Told(code, message) => (code, message),
@@ -38,7 +39,7 @@ impl Failure {
         }
     }
 
-    /// The sentence.
+    /// Returns the sentence.
     pub(crate) fn message(self) -> String {
         self.into_parts().1
     }
@@ -50,5 +51,5 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// An exit code, or why there is none.
+/// Exit code of a command, or its failure.
 pub(crate) type Outcome = Result<u8, Failure>;

@@ -1,4 +1,4 @@
-//! `rta explain`: why a component is or is not matched.
+//! `rta explain`: shows why a component is or is not matched.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -14,13 +14,13 @@ use crate::command::Target;
 use crate::exit::{CANNOT_TELL, Failure, NOT_UP, OK, Outcome};
 use crate::local::host_config;
 
-/// Asks the aggregator.
+/// Explains an instance, asking the aggregator.
 pub(crate) async fn remote(client: &Client, target: &Target, json: bool, out: &mut dyn Write) -> Outcome {
     let (instance, parts) = client.explain(target.parts()?).await?;
     show(&instance, &parts, json, out)
 }
 
-/// Looks at this machine.
+/// Explains a component of this machine from its processes.
 pub(crate) fn local(target: &Target, folder: &Path, json: bool, out: &mut dyn Write) -> Outcome {
     let (_, host, name) = target.parts()?;
     let config = host_config(Some(host.as_str()).filter(|host| !host.is_empty()), folder)?;
@@ -43,7 +43,7 @@ pub(crate) fn local(target: &Target, folder: &Path, json: bool, out: &mut dyn Wr
     show(&instance, &parts, json, out)
 }
 
-/// Exit code 0 where every needed part is matched, else that of a status which is not up.
+/// Prints an explanation. Returns exit code 0 if every needed part is matched, else [`NOT_UP`].
 fn show(instance: &InstanceId, parts: &[ExplainedPart], json: bool, out: &mut dyn Write) -> Outcome {
     let is_matched = parts.iter().all(|part| part.count.min == 0 || part.is_matched());
     let code = if is_matched { OK } else { NOT_UP };
@@ -88,7 +88,7 @@ fn explain_part(name: &str, part: &ExplainedPart, out: &mut dyn Write) -> io::Re
     Ok(())
 }
 
-/// `, user kafka`; nothing where it is not known.
+/// Formats a user as `, user kafka`; empty if unknown.
 fn user(name: &str) -> String {
     if name.is_empty() { String::new() } else { format!(", user {}", printable(name)) }
 }

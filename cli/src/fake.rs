@@ -1,4 +1,4 @@
-//! An aggregator for tests that answers what it is told to.
+//! Scripted aggregator for tests.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -19,23 +19,23 @@ use tonic::{Request, Response, Status};
 
 use crate::client::Client;
 
-/// What a plan's stream tells, and then: its end, or that it breaks off.
+/// Events of a plan's stream, before it ends or breaks off.
 pub(crate) type Told = Vec<PlanEvent>;
 
-/// What it answers, and what it was asked.
+/// Scripted answers, and the recorded requests.
 #[derive(Default)]
 pub(crate) struct Script {
     pub(crate) plan: Option<Plan>,
-    /// Instead of [`Script::plan`].
+    /// Answer in place of [`Script::plan`].
     pub(crate) plan_refused: Option<Status>,
-    /// For Start, Stop and Restart.
+    /// Answer to Start, Stop and Restart.
     pub(crate) told: Told,
-    /// The stream of [`Script::told`] stays open after its last event until the plan is cancelled; then it ends
-    /// with this.
+    /// Final event, sent when the plan is cancelled. If set, the stream of [`Script::told`]
+    /// stays open until then.
     pub(crate) when_cancelled: Option<PlanEvent>,
-    /// What that stream ends with, after [`Script::told`].
+    /// Error that ends the stream after [`Script::told`].
     pub(crate) told_at_last: Option<Status>,
-    /// One for each WatchPlan; none left: NOT_FOUND.
+    /// Answers to WatchPlan, one for each call; NOT_FOUND when none is left.
     pub(crate) watched: VecDeque<Told>,
     pub(crate) conducts: Vec<v1::PlanConduct>,
     pub(crate) wishes: Vec<v1::PlanWish>,
@@ -44,20 +44,20 @@ pub(crate) struct Script {
     pub(crate) events: Vec<v1::Event>,
     pub(crate) events_asked: Vec<v1::ListEventsRequest>,
     pub(crate) overview: Option<Overview>,
-    /// For WatchOverview, which then ends with an error of the aggregator's own.
+    /// Answer to WatchOverview, which then ends with an error of the aggregator.
     pub(crate) overviews: Vec<Overview>,
 }
 
-/// A running one.
+/// Running scripted aggregator.
 #[derive(Clone)]
 pub(crate) struct Fake {
     script: Arc<Mutex<Script>>,
-    /// The streams that are open until their plan is cancelled.
+    /// Senders of the streams that stay open until their plan is cancelled.
     open: Arc<Mutex<Vec<Teller>>>,
 }
 
 impl Fake {
-    /// Serves `script` on a free port; a client of it.
+    /// Serves `script` on a free port; returns the server and a client of it.
     pub(crate) async fn serve(script: Script) -> (Self, Client) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::new(&listener.local_addr().unwrap().to_string()).unwrap();
@@ -242,7 +242,7 @@ impl AggregatorService for Fake {
     }
 }
 
-/// A start of `E/h/zoo`, which is not named, and `E/h/kafka`, which needs it.
+/// Returns a plan that starts `E/h/zoo`, which is not named, and `E/h/kafka`, which needs it.
 pub(crate) fn plan() -> Plan {
     let step = |component: &str, named, after: &[usize], why: &str| Step {
         instance: InstanceId { environment: "E".into(), host: "h".into(), component: component.into() },
@@ -258,7 +258,7 @@ pub(crate) fn plan() -> Plan {
     }
 }
 
-/// The beginning of [`plan`], its number 7.
+/// Returns the first event of [`plan`], with number 7.
 pub(crate) fn begun() -> PlanEvent {
     let at = Timestamp::UNIX_EPOCH;
     PlanEvent::Begun(PlanBegun { id: 7, plan: plan(), at, by: Requester::default(), unrecorded: None })
@@ -269,13 +269,13 @@ pub(crate) fn change(step: usize, state: StepState, text: &str) -> PlanEvent {
     PlanEvent::Step(StepChange { step, at, state, progress: None, text: text.to_owned() })
 }
 
-/// So many steps done, failed, skipped and interrupted.
+/// Returns the last event, with the numbers of done, failed, skipped and interrupted steps.
 pub(crate) fn ended([done, failed, skipped, interrupted]: [usize; 4], cancelled: bool) -> PlanEvent {
     let at = Timestamp::UNIX_EPOCH;
     PlanEvent::Ended(PlanEnd { at, done, failed, skipped, interrupted, cancelled })
 }
 
-/// The host `DEV/h` with these components.
+/// Returns an overview of the host `DEV/h` with these components.
 pub(crate) fn overview(healths: &[(&str, Health)]) -> Overview {
     let instance = |(component, health): &(&str, Health)| InstanceOverview {
         component: (*component).into(),

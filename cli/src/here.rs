@@ -1,4 +1,4 @@
-//! What is known of this machine when its processes are looked at.
+//! Configuration and variables of this machine, for commands that inspect its processes.
 
 use rta_agent::survey::Surveyed;
 use rta_shared::config::{HostConfig, Platform, load_folder};
@@ -10,14 +10,14 @@ use crate::local::find_host;
 
 /// This machine, with or without a configuration.
 pub(crate) struct Known {
-    /// The configuration, and this machine's share.
+    /// Platform configuration, and this machine's part of it.
     pub(crate) config: Option<(Platform, HostConfig)>,
-    /// Names and values, a name once for each of its values.
+    /// Variables as pairs of name and value; a name appears once for each of its values.
     pub(crate) variables: Vec<(String, String)>,
 }
 
 impl Known {
-    /// Reads the configuration, where there is one.
+    /// Reads the configuration, if one is given.
     pub(crate) fn new(here: &Here) -> Result<Self, Failure> {
         let addresses = rta_agent::interface_addresses();
         let named = |name: &str, value: String| (name.to_owned(), value);
@@ -32,7 +32,7 @@ impl Known {
             platform.host_config(host, &addresses).map_err(|reason| Failure::new(USAGE, reason))?;
         rta_agent::resolve_users(&mut config);
         let addresses = if host.ip.is_empty() { &addresses } else { &host.ip };
-        // What the configuration names itself is preferred to what the machine is called.
+        // The configured variables take precedence over the machine's own name.
         let mut variables: Vec<_> =
             host.variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         variables.push(named("hostname", host.name.as_str().to_owned()));
@@ -40,8 +40,8 @@ impl Known {
         Ok(Self { config: Some((platform, config)), variables })
     }
 
-    /// The component of this machine that a process belongs to; of one of which it cannot be told, the component that
-    /// it may belong to.
+    /// Returns the component of this machine that a process belongs to, or may belong to if
+    /// that cannot be determined.
     pub(crate) fn claimant(&self, process: &Surveyed) -> Option<&Name> {
         let (_, config) = self.config.as_ref()?;
         let component = config.components.iter().find(|component| process.is_of(component) != Ok(false))?;

@@ -1,16 +1,16 @@
-//! Standard input: its modes as a terminal, and what is typed, read without a thread that would still wait when nobody does any more: such a one would take
-//! the next line that is meant for another reader.
+//! Standard input: terminal modes, and cancellable reads. A blocking reader thread would keep waiting after
+//! its read is dropped, and take the next line, which is meant for another reader.
 
 use std::io::{self, IsTerminal as _};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-/// How long a thread waits at most, and how often one is begun.
+/// Maximum time that a thread waits for input before the next one takes over.
 const TURN: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
-/// What is typed next: a line, or a key where keys come one by one; empty where no more comes. May be dropped and
-/// called again: nothing is lost.
+/// Reads the next input: a line, or a key if the terminal is not in line mode; empty at the end of input.
+/// Cancel safe: no input is lost.
 pub(crate) async fn read() -> io::Result<Vec<u8>> {
     while !tokio::task::spawn_blocking(is_ready).await.map_err(io::Error::other)?? {}
     let mut typed = vec![0; 4096];
@@ -19,7 +19,7 @@ pub(crate) async fn read() -> io::Result<Vec<u8>> {
     Ok(typed)
 }
 
-/// Whether something can be read; waits for it for a turn.
+/// Returns true if input is available; waits up to [`TURN`] for it.
 fn is_ready() -> io::Result<bool> {
     let stdin = io::stdin();
     match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&TURN)) {
@@ -29,14 +29,14 @@ fn is_ready() -> io::Result<bool> {
     }
 }
 
-/// The terminal of standard input in another mode, until it is dropped.
+/// Changed terminal modes of standard input, restored on drop.
 #[derive(Debug)]
 pub(crate) struct Held {
     before: Termios,
 }
 
 impl Held {
-    /// Takes `modes` from the terminal; `None` where standard input is none.
+    /// Disables `modes` of the terminal; `None` if standard input is not a terminal.
     pub(crate) fn without(modes: LocalModes) -> io::Result<Option<Self>> {
         if !io::stdin().is_terminal() {
             return Ok(None);
@@ -51,7 +51,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Where the terminal has gone there is nothing to restore.
+        // If the terminal has gone there is nothing to restore.
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
     }
 }

@@ -1,4 +1,4 @@
-//! `rta learn`: a component for a running process.
+//! `rta learn`: proposes a component for a running process.
 
 use std::io::Write;
 
@@ -12,12 +12,12 @@ use crate::command::Learn;
 use crate::exit::{CANNOT_TELL, FAILED, Failure, OK, Outcome, USAGE};
 use crate::here::Known;
 
-/// How much of a command line is shown, in characters.
+/// Maximum length of a shown command line, in characters.
 const SHOWN: usize = 100;
-/// How many processes are listed.
+/// Maximum number of listed processes.
 const LISTED: usize = 20;
 
-/// Writes the component to `out`, and what else is to be known to `notes`.
+/// Writes the component to `out`, and remarks to `notes`.
 pub(crate) fn learn(wish: &Learn, out: &mut dyn Write, notes: &mut dyn Write) -> Outcome {
     let known = Known::new(&wish.here)?;
     let survey = Survey::take().map_err(|reason| Failure::new(CANNOT_TELL, reason))?;
@@ -35,7 +35,7 @@ pub(crate) fn learn(wish: &Learn, out: &mut dyn Write, notes: &mut dyn Write) ->
     let (forks, others): (Vec<&Surveyed>, Vec<&Surveyed>) = survey
         .processes()
         .filter(|process| ![target.pid, std::process::id()].contains(&process.pid))
-        // One in a container counts for a component only where that is said.
+        // A process in a container matches a component only if its configuration says so.
         .filter(|process| target.in_container || !process.in_container)
         .partition(|process| survey.original(process.pid) == original);
     let subjects: Vec<Subject<'_>> = others.iter().map(|other| subject(other)).collect();
@@ -77,8 +77,8 @@ fn by_pid(survey: &Survey, pid: u32) -> Result<&Surveyed, Failure> {
     })
 }
 
-/// The one process with `text` in its command line; of forks, their original. What led to this command is not
-/// meant: it holds the text because it was typed there.
+/// Returns the one process with `text` in its command line; for forks, their original. Ancestors of this
+/// command are excluded: they contain the text because it was typed there.
 fn by_text<'s>(survey: &'s Survey, text: &str) -> Result<&'s Surveyed, Failure> {
     let lineage = survey.lineage(std::process::id());
     let mut found: Vec<&Surveyed> = survey
@@ -122,7 +122,7 @@ fn inseparable_failure(target: &Surveyed, inseparable: &Inseparable, others: &[&
     Failure::new(FAILED, message)
 }
 
-/// A line for each process.
+/// Lists processes, one per line.
 fn listed(processes: &[&Surveyed]) -> String {
     let mut list: String = processes
         .iter()
@@ -135,13 +135,14 @@ fn listed(processes: &[&Surveyed]) -> String {
     list
 }
 
-/// The arguments parted by spaces, for people.
+/// Joins the arguments with spaces, for display.
 fn joined(line: &CommandLine) -> String {
     let arguments: Vec<_> = line.arguments().map(String::from_utf8_lossy).collect();
     arguments.join(" ")
 }
 
-/// The beginning and the end of a command line: options of a JVM fill the middle, and what it runs is at the end.
+/// Returns the beginning and end of a command line: JVM options fill the middle, and the
+/// program is at the end.
 pub(crate) fn shortened(line: &CommandLine) -> String {
     let text = joined(line);
     let count = text.chars().count();
@@ -153,7 +154,7 @@ pub(crate) fn shortened(line: &CommandLine) -> String {
     printable(&format!("{first} … {last}")).into_owned()
 }
 
-/// The name that was wished for, or the proposed one, with a number where the configuration has it already.
+/// Returns the requested name, or the proposed one, numbered if the configuration already has it.
 fn name(wish: &Learn, proposal: &Proposal, known: &Known) -> Result<String, Failure> {
     let is_taken =
         |name: &str| known.config.as_ref().is_some_and(|(platform, _)| platform.component(name).is_some());
@@ -166,7 +167,7 @@ fn name(wish: &Learn, proposal: &Proposal, known: &Known) -> Result<String, Fail
         let shown = printable(wished);
         return Err(Failure::new(USAGE, format!("component \"{shown}\" is in the configuration already")));
     }
-    // What a name may be is for the configuration to say.
+    // The configuration decides which names are valid.
     let any = ProposedCriterion::Argument { index: None, regex: "x".to_owned() };
     let text = Proposal { name: wished.clone(), criteria: vec![any], container: false }.to_string();
     match load_sources(&[Source { name: "--name".to_owned(), text }]) {

@@ -1,4 +1,4 @@
-//! `rta local`: this machine alone, without agent and aggregator.
+//! `rta local`: checks this machine alone, without an agent or aggregator.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -18,8 +18,8 @@ use crate::exit::{CANNOT_TELL, Failure, NOT_UP, OK, Outcome, USAGE};
 use crate::render::Style;
 use crate::render::table::table;
 
-/// Scans this machine for the components of `host`, asks their probes, and writes the table to `out`. Health follows from the aggregator's
-/// own rules; what a component needs on other hosts is unknown here.
+/// Scans this machine for the components of `host`, runs their probes, and writes the table to `out`. Health
+/// follows the aggregator's own rules; dependencies on other hosts are unknown here.
 pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut dyn Write) -> Outcome {
     let platform = load(folder)?;
     let config = config_of(&platform, find_host(&platform, host)?)?;
@@ -49,7 +49,7 @@ pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut d
     })
 }
 
-/// A runtime of one thread, for the time of the probes.
+/// Creates a single-threaded runtime for the probes.
 fn runtime() -> Result<Runtime, Failure> {
     let runtime = Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::new(CANNOT_TELL, format!("no runtime: {error}")))
@@ -64,13 +64,13 @@ fn config_of(platform: &Platform, host: &Host) -> Result<HostConfig, Failure> {
     config.map_err(|reason| Failure::new(USAGE, reason))
 }
 
-/// The share of `host`, or of this machine, in the configuration in `folder`.
+/// Returns the configuration of `host`, or of this machine, from `folder`.
 pub(crate) fn host_config(host: Option<&str>, folder: &Path) -> Result<HostConfig, Failure> {
     let platform = load(folder)?;
     config_of(&platform, find_host(&platform, host)?)
 }
 
-/// The host of this name, or this machine, in the configuration.
+/// Finds the host of this name, or this machine, in the configuration.
 pub(crate) fn find_host<'p>(platform: &'p Platform, host: Option<&str>) -> Result<&'p Host, Failure> {
     let name = host.map_or_else(rta_agent::machine_name, str::to_owned);
     platform.find_host(&name).ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! The aggregator's local socket.
+//! Connection to the aggregator's local socket.
 
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
@@ -8,10 +8,11 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-/// Beginning of the sentence that says that no path is answered.
+/// Beginning of the error if no aggregator answers at any path.
 pub(crate) const NO_ANSWER: &str = "no aggregator answers on this machine";
 
-/// Returns a channel to the first of `paths` at which an aggregator answers. They are tried anew for each connection.
+/// Returns a channel to the first of `paths` at which an aggregator answers. Each connection
+/// tries them from the start.
 pub(crate) fn channel(endpoint: &Endpoint, paths: Vec<PathBuf>) -> Channel {
     let paths: Arc<[PathBuf]> = paths.into();
     endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
@@ -21,7 +22,7 @@ pub(crate) fn channel(endpoint: &Endpoint, paths: Vec<PathBuf>) -> Channel {
 }
 
 /// # Errors
-/// Returns what was tried, as a sentence.
+/// Returns an error that lists the tried paths if no aggregator answers.
 async fn connect(paths: &[PathBuf]) -> io::Result<UnixStream> {
     let mut tried = Vec::new();
     let mut is_denied = false;

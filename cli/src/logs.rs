@@ -1,4 +1,4 @@
-//! `rta logs`: an instance's own log, through its host's agent.
+//! `rta logs`: shows an instance's own log, read by its host's agent.
 
 use std::io::Write;
 
@@ -10,7 +10,7 @@ use crate::client::Client;
 use crate::command::Logs;
 use crate::exit::{OK, Outcome};
 
-/// Writes the log's lines to `out`, and what is to be known of them to `notices`.
+/// Writes the log's lines to `out`, and remarks about them to `notices`.
 pub(crate) async fn logs(
     logs: &Logs,
     client: &Client,

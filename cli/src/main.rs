@@ -1,4 +1,4 @@
-//! `rta`: the command.
+//! `rta`: the command line client.
 
 mod client;
 mod command;
@@ -66,9 +66,10 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// clap's own texts, and its exit codes; but a wrong `rta check` is unknown to Nagios, whose 2 is critical.
+/// Prints clap's help or error and returns its exit code. A wrong `rta check` is unknown (3), because 2
+/// is critical for Nagios.
 fn usage(error: &clap::Error) -> ExitCode {
-    // A reader that has gone needs no text.
+    // A reader that closed its end needs no text.
     let _ = error.print();
     match error.kind() {
         _ if is_check(std::env::args_os().skip(1)) => ExitCode::from(3),
@@ -77,7 +78,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Whether the subcommand is `check`: the first word that is neither a flag nor a flag's value.
+/// Returns true if the subcommand is `check`: the first word that is neither a flag nor a flag's value.
 fn is_check(arguments: impl Iterator<Item = OsString>) -> bool {
     let command = Arguments::command();
     let takes_value = |flag: &str| {
@@ -93,13 +94,13 @@ fn is_check(arguments: impl Iterator<Item = OsString>) -> bool {
     words.next().is_some_and(|word| word == "check")
 }
 
-/// Tells a failure on standard error; its exit code.
+/// Reports a failure on standard error and returns its exit code.
 fn complain(failure: Failure) -> u8 {
     if matches!(&failure, Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe) {
         return OK;
     }
     let (code, message) = failure.into_parts();
-    // Where standard error is gone too, the exit code is all that is left to tell.
+    // If standard error is closed too, only the exit code remains.
     let _ = writeln!(io::stderr(), "rta: {message}");
     code
 }
@@ -129,7 +130,7 @@ fn run(arguments: &Arguments) -> Outcome {
     if let Command::Check(wish) = &arguments.command {
         let outcome = runtime.block_on(remote::check(client, wish, out));
         drop(within);
-        // A look-up of a name that hangs is not waited for: the time is over.
+        // The time limit has passed: a hanging name lookup is not awaited.
         runtime.shutdown_background();
         return outcome;
     }

@@ -1,4 +1,4 @@
-//! `rta maintenance`: what is worked on.
+//! `rta maintenance`: starts, ends and lists maintenance.
 
 use std::io::Write;
 
@@ -12,7 +12,7 @@ use crate::render::maintenance::{all, line, place};
 use crate::select::select;
 use crate::user::user;
 
-/// Begins or ends maintenance, or lists what is in it.
+/// Starts or ends maintenance, or lists it.
 pub(crate) async fn maintenance(
     wish: &command::Maintenance,
     client: &Client,
@@ -32,7 +32,7 @@ pub(crate) async fn maintenance(
             }
         }
         Some(MaintenanceChange::On { wish, length, reason }) => {
-            // A length is checked to be positive where it is read.
+            // The duration is checked to be positive when it is parsed.
             let length = length.map(|length| to_wire_duration(length.unsigned_abs()));
             let request =
                 v1::SetMaintenanceRequest { on: true, length, reason: reason.clone(), ..named(wish)? };

@@ -1,4 +1,4 @@
-//! `rta user`: entries for the aggregator's file of users.
+//! `rta user`: creates entries for the aggregator's users file.
 
 use std::io::{BufRead as _, IsTerminal as _, Write, stdin};
 
@@ -7,7 +7,7 @@ use rta_aggregator::access::{hash, new_token};
 use crate::command::{Entry, People};
 use crate::exit::{FAILED, Failure, OK, Outcome, USAGE};
 
-/// Does what was asked for.
+/// Runs the subcommand.
 pub(crate) fn people(wish: &People, out: &mut dyn Write, told: &mut dyn Write) -> Outcome {
     match wish {
         People::Hash(entry) => {
@@ -31,7 +31,7 @@ fn write_entry(out: &mut dyn Write, table: &str, entry: &Entry, key: &str, value
     Ok(OK)
 }
 
-/// A password from a person, who sees nothing of it and types it twice, or the first line of a pipe.
+/// Reads a password: typed twice without echo on a terminal, or the first line of a pipe.
 fn password(told: &mut dyn Write) -> Result<String, Failure> {
     let unread =
         |error: std::io::Error| Failure::new(FAILED, format!("the password cannot be read: {error}"));

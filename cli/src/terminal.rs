@@ -1,15 +1,15 @@
-//! How large the terminal of standard output is.
+//! Size of the terminal on standard output.
 
 use std::io;
 
 use rustix::termios::{Winsize, tcgetwinsize};
 
-/// Rows and columns.
+/// Returns rows and columns.
 pub(crate) fn size() -> (usize, usize) {
     of(tcgetwinsize(io::stdout()).ok())
 }
 
-/// A serial line, or a container's console, does not know its size and says 0.
+/// Returns the size, with 24 rows and 80 columns as fallback: serial lines and container consoles report 0.
 fn of(told: Option<Winsize>) -> (usize, usize) {
     let known = |told: Option<u16>, otherwise| told.filter(|told| *told > 0).map_or(otherwise, usize::from);
     (known(told.map(|told| told.ws_row), 24), known(told.map(|told| told.ws_col), 80))

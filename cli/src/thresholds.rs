@@ -1,12 +1,12 @@
-//! Thresholds of a Nagios plugin: ranges in the syntax of its guidelines, for the numbers that `rta check` prints
-//! (<https://nagios-plugins.org/doc/guidelines.html#THRESHOLDFORMAT>).
+//! Thresholds of a Nagios plugin: ranges in the syntax of its guidelines, for the numbers that `rta check`
+//! prints (<https://nagios-plugins.org/doc/guidelines.html#THRESHOLDFORMAT>).
 
 use std::fmt;
 use std::str::FromStr;
 
 use rta_shared::overview::Health;
 
-/// A range of numbers that are well, or with `@` of those that are not.
+/// Range of acceptable numbers, or with `@` of numbers that raise an alert.
 ///
 /// | text | alerts |
 /// |---|---|
@@ -31,7 +31,7 @@ impl Range {
 }
 
 impl fmt::Display for Range {
-    /// As it was written: so it stands in performance data.
+    /// Formats the range as it was written, as required in performance data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.written)
     }
@@ -67,7 +67,7 @@ impl FromStr for Range {
     }
 }
 
-/// A threshold of one of the numbers: `degraded=2`, or `2` for those that are down.
+/// Threshold for one of the numbers: `degraded=2`, or `2` for the number of down instances.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Threshold {
     pub(crate) label: Health,
@@ -90,7 +90,7 @@ impl FromStr for Threshold {
     }
 }
 
-/// When a number of instances is a warning, and when it is critical.
+/// Thresholds for warning and critical status.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Thresholds {
     pub(crate) warning: Vec<Threshold>,
@@ -98,9 +98,9 @@ pub(crate) struct Thresholds {
 }
 
 impl Thresholds {
-    /// The ranges of a number: warning, critical.
+    /// Returns the ranges of a number: warning, critical.
     pub(crate) fn of(&self, health: Health) -> (Option<&Range>, Option<&Range>) {
-        // The last one counts, as for other flags.
+        // The last occurrence wins, as for other flags.
         let last =
             |thresholds: &[Threshold]| thresholds.iter().rposition(|threshold| threshold.label == health);
         (
@@ -109,7 +109,7 @@ impl Thresholds {
         )
     }
 
-    /// Whether any was given for this number.
+    /// Returns true if a threshold was given for this number.
     pub(crate) fn are_given(&self, health: Health) -> bool {
         self.of(health) != (None, None)
     }
@@ -139,7 +139,7 @@ mod tests {
         }
         for wrong in ["", "@", "x", "1:x", "20:10", "~", "~:", "nan", "1e3", "inf", "10:20:30", "5:~"] {
             let refused = wrong.parse::<Range>().is_err();
-            // Only a bare "~:" is a range: nothing alerts.
+            // Only a bare "~:" is a range: it never alerts.
             assert_eq!(refused, wrong != "~:", "{wrong}");
         }
     }

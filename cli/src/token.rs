@@ -1,4 +1,4 @@
-//! A script's token, sent with every call.
+//! Bearer token of a script, sent with every call.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -7,15 +7,16 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
-/// What is added to every call; nothing without a token.
+/// Interceptor that adds the token to every call; adds nothing without a token.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bearer(Option<MetadataValue<Ascii>>);
 
 impl Bearer {
-    /// The token in the file `path`, for the aggregator at `url`.
+    /// Reads the token from the file `path`, for the aggregator at `url`.
     ///
     /// # Errors
-    /// A sentence: the file cannot be read or holds no token, or it would go over a network in clear.
+    /// Returns an error if the file cannot be read or does not hold exactly one token, or if the token would
+    /// cross a network unencrypted.
     pub(crate) fn read(path: &Path, url: &str) -> Result<Self, String> {
         if !is_kept_secret(url) {
             return Err(format!(
@@ -44,7 +45,7 @@ impl Interceptor for Bearer {
     }
 }
 
-/// Whether nobody on the way can read what goes there.
+/// Returns true if the connection to `url` is encrypted or local.
 fn is_kept_secret(url: &str) -> bool {
     let Some(place) = url.strip_prefix("http://") else { return true };
     let place = place.split('/').next().unwrap_or_default();

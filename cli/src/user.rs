@@ -1,8 +1,8 @@
-//! Who asks.
+//! Name of the current user.
 
 use nix::unistd::{Uid, User};
 
-/// The user's name by their own account: `$USER`, else the login name of the process's user, else its number.
+/// Returns the self-declared user name: `$USER`, else the login name of the process's user, else its UID.
 pub(crate) fn user() -> String {
     if let Some(name) = std::env::var("USER").ok().filter(|name| !name.is_empty()) {
         return name;
