@@ -1,4 +1,4 @@
-//! Starting, stopping and restarting by an agent, as its callers do.
+//! Actions (start, stop, restart) requested directly from an agent.
 
 use std::net::SocketAddr;
 
@@ -8,20 +8,20 @@ use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
-/// A connection to an agent.
+/// Client of an agent.
 pub type AgentClient = AgentServiceClient<Channel>;
 
-/// What an agent told of an action.
+/// Recorded events of an action.
 #[derive(Debug)]
 pub struct Acted {
-    /// How far it got.
+    /// Progress events, in order.
     pub progress: Vec<Progress>,
-    /// How it ended.
+    /// Result.
     pub end: Result<Done, Status>,
 }
 
 impl Acted {
-    /// What was reached, in order.
+    /// Returns the phases that were reached, in order.
     pub fn phases(&self) -> Vec<Phase> {
         self.progress.iter().map(|progress| progress.phase).collect()
     }
@@ -30,15 +30,15 @@ impl Acted {
 /// Connects to an agent.
 ///
 /// # Panics
-/// Where it cannot be reached.
+/// Panics if the agent cannot be reached.
 pub async fn connect(address: SocketAddr) -> AgentClient {
     AgentClient::connect(format!("http://{address}")).await.expect("the agent can be reached")
 }
 
-/// What a request to an agent is for, as its report describes it.
+/// Returns the target for requests to an agent, as its report describes it.
 ///
 /// # Panics
-/// Where it does not report.
+/// Panics if the agent does not report.
 pub async fn target(client: &mut AgentClient) -> Option<v1::RequestTarget> {
     let response = client.watch_report(v1::WatchReportRequest {}).await.expect("the agent reports");
     let mut events = response.into_inner();
@@ -56,10 +56,10 @@ pub async fn target(client: &mut AgentClient) -> Option<v1::RequestTarget> {
     }
 }
 
-/// Has an agent do something to a component for `ann`, and reads what it tells to the end.
+/// Requests an action on a component for user `ann`, and reads its events to the end.
 ///
 /// # Panics
-/// Where it tells what cannot be understood, or nothing at the end.
+/// Panics if an event is invalid or the stream ends without a result.
 pub async fn act(client: &mut AgentClient, kind: ActionKind, component: &str) -> Acted {
     let component = component.to_owned();
     let by = Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() };

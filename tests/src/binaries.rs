@@ -1,13 +1,13 @@
-//! The binaries under test, built as the tests themselves are.
+//! Binaries under test, built with the same profile as the tests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The path of one of the workspace's binaries.
+/// Returns the path of one of the workspace's binaries, which are built on first use.
 ///
 /// # Panics
-/// Where the workspace does not build.
+/// Panics if the workspace does not build.
 pub fn binary(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(build).join(name)
@@ -15,7 +15,7 @@ pub fn binary(name: &str) -> PathBuf {
 
 fn build() -> PathBuf {
     let own = std::env::current_exe().expect("a test has a path");
-    // target/debug/deps/test
+    // Path of a test: target/debug/deps/test
     let folder = own.ancestors().nth(2).expect("a test is two folders deep").to_owned();
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut command = Command::new(cargo);

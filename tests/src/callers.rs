@@ -1,4 +1,4 @@
-//! Calling gRPC methods as somebody, to see who is answered.
+//! gRPC calls with different credentials, to test authorization.
 
 use std::error::Error as _;
 use std::path::Path;
@@ -11,23 +11,23 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Request};
 use tonic_prost::ProstCodec;
 
-/// How a call was met.
+/// Outcome of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reception {
-    /// It was answered, if only to say what is wrong with it.
+    /// Answered, possibly with an error about the request.
     Answered,
-    /// The server refused the caller.
+    /// Caller refused by the server.
     Refused,
-    /// The server knows no such method.
+    /// Method unknown to the server.
     UnknownMethod,
-    /// There was no connection.
+    /// No connection.
     NoConnection,
 }
 
-/// A channel to a socket.
+/// Returns a channel to a Unix socket.
 ///
 /// # Panics
-/// Never: the address is fixed.
+/// Never panics: the address is fixed.
 pub fn socket_channel(path: &Path) -> Channel {
     let path = path.to_owned();
     let endpoint = Endpoint::from_static("http://localhost");
@@ -37,10 +37,10 @@ pub fn socket_channel(path: &Path) -> Channel {
     }))
 }
 
-/// Calls the method `path` with an empty message and maybe a token, and tells how that is met.
+/// Calls the method `path` with an empty message and an optional token, and returns the outcome.
 ///
 /// # Panics
-/// Where `path` is none.
+/// Panics if `path` is not a valid path.
 pub async fn call_method(channel: &Channel, path: &str, token: Option<&str>) -> Reception {
     let mut calls = Grpc::new(channel.clone());
     if calls.ready().await.is_err() {
@@ -52,10 +52,10 @@ pub async fn call_method(channel: &Channel, path: &str, token: Option<&str>) -> 
         request.metadata_mut().insert("authorization", bearer);
     }
     let path = PathAndQuery::try_from(path).expect("a method has a path");
-    // What is streamed is not waited for.
+    // The response stream is not read.
     match calls.server_streaming(request, path, ProstCodec::<(), ()>::default()).await {
         Ok(_) => Reception::Answered,
-        // A status that has a source did not come from the server.
+        // A status with a source did not come from the server.
         Err(status) if status.source().is_some() => Reception::NoConnection,
         Err(status) => match status.code() {
             Code::Unauthenticated | Code::PermissionDenied => Reception::Refused,

@@ -1,13 +1,14 @@
-//! Command lines for the benches: those of a busy host's unrelated processes, and those of 14 services.
+//! Command lines for the benches: unrelated processes of a busy host, and 14 services.
 
-/// How many services there are.
+/// Number of services.
 pub const SERVICES: usize = 14;
 
-/// For each kind of service the positions of what tells it from others, as in the shipped configuration.
+/// Argument positions of class and file that distinguish each kind of service, as in the
+/// shipped configuration.
 const PLACES: [(usize, usize); 4] = [(21, 22), (5, 7), (16, 17), (47, 48)];
 
-/// The command line of the unrelated process with this number: shells, interpreters, servers, and one JVM in six
-/// with some 3 kB of class path, of 2 to 60 arguments.
+/// Returns the command line of the unrelated process with this number: shells, interpreters, servers, and for
+/// one in six a JVM with about 3 kB of class path; 2 to 60 arguments.
 pub fn unrelated(number: usize) -> Vec<String> {
     let words = |line: &str| -> Vec<String> { line.split(' ').map(str::to_owned).collect() };
     match number % 6 {
@@ -41,12 +42,12 @@ pub fn unrelated(number: usize) -> Vec<String> {
     }
 }
 
-/// The name of the service with this number.
+/// Returns the name of the service with this number.
 pub fn service_name(number: usize) -> String {
     format!("service {number}")
 }
 
-/// A service's command line, that of a JVM. `token` tells it from those of other tests.
+/// Returns a service's command line, that of a JVM. `token` distinguishes it from those of other tests.
 pub fn service(number: usize, token: &str) -> Vec<String> {
     let (class, file) = PLACES[number % PLACES.len()];
     let mut line = vec!["/usr/lib/jvm/java-8/bin/java".to_owned()];
@@ -60,7 +61,7 @@ pub fn service(number: usize, token: &str) -> Vec<String> {
     line
 }
 
-/// The TOML of all services, with three criteria each, as the shipped components have them.
+/// Returns the TOML of all services, with three criteria each, like the shipped components.
 pub fn services_toml(token: &str) -> String {
     let component = |number: usize| {
         let (class, file) = PLACES[number % PLACES.len()];

@@ -1,46 +1,46 @@
-//! Many idle processes under command lines of one's choice: the caller's own program, run again.
+//! Many idle processes with arbitrary command lines, made by running the caller's own program again.
 
 use std::io::{Read as _, pipe};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
-/// Says to this program that it is one of a crowd.
+/// Environment variable that marks a process of the crowd.
 const IDLE: &str = "RTA_TESTS_IDLE";
 
-/// Idle processes. They end when this is dropped, or with the process that made it, however that ends.
+/// Idle processes. They end when this is dropped, or when the creating process ends in any way.
 #[derive(Debug)]
 pub struct Crowd {
-    /// What they all wait on; nothing is ever written.
+    /// Write end of the pipe that all processes wait on; nothing is ever written.
     lease: Option<std::io::PipeWriter>,
     waiting: std::io::PipeReader,
     members: Vec<Child>,
 }
 
 impl Crowd {
-    /// Where this process was started to be one of a crowd, it is idle until the crowd ends, and then ends. To be
-    /// called first by every program that makes a crowd.
+    /// Idles until the crowd ends and then exits, if this process was started as one of a crowd. Must be
+    /// called first by every program that creates a crowd.
     pub fn be_idle_if_asked() {
         if std::env::var_os(IDLE).is_some() {
-            // Nothing comes; the end of the stream is the end of the crowd.
+            // Nothing is ever written; the end of the stream is the end of the crowd.
             let _ = std::io::stdin().read(&mut [0]);
             std::process::exit(0);
         }
     }
 
-    /// A crowd of nobody yet.
+    /// Creates an empty crowd.
     ///
     /// # Panics
-    /// Where no pipe can be made.
+    /// Panics if no pipe can be created.
     #[expect(clippy::new_without_default, reason = "it makes a pipe")]
     pub fn new() -> Self {
         let (waiting, lease) = pipe().expect("a pipe can be made");
         Self { lease: Some(lease), waiting, members: Vec::new() }
     }
 
-    /// Adds a process with this command line, which begins with the program's name; gives its PID.
+    /// Adds a process with this command line, which starts with the program's name; returns its PID.
     ///
     /// # Panics
-    /// Where it cannot be run.
+    /// Panics if it cannot be run.
     pub fn join(&mut self, line: &[String]) -> u32 {
         let (name, arguments) = line.split_first().expect("a command line has a first argument");
         let mut command = Command::new("/proc/self/exe");
@@ -52,10 +52,10 @@ impl Crowd {
         pid
     }
 
-    /// Kills one, and waits for its end.
+    /// Kills a process and waits for its end.
     ///
     /// # Panics
-    /// Where it is none of the crowd.
+    /// Panics if it is not part of the crowd.
     pub fn kill(&mut self, pid: u32) {
         let at = self.members.iter().position(|member| member.id() == pid).expect("one of the crowd");
         let mut member = self.members.swap_remove(at);
@@ -68,7 +68,7 @@ impl Drop for Crowd {
     fn drop(&mut self) {
         self.lease = None;
         for member in &mut self.members {
-            // An error says that it was waited for.
+            // An error means that it was already waited for.
             let _ = member.wait();
         }
     }

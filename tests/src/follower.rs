@@ -1,4 +1,4 @@
-//! What an agent or an aggregator says of the components of one host, as it arrives.
+//! Background reader of an agent's reports, or of an aggregator's overviews of one host.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,34 +11,34 @@ use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
 use rta_shared::proto::v1::watch_report_response::Event;
 use tokio::runtime::Runtime;
 
-/// One report, or one overview.
+/// Report or overview.
 #[derive(Clone, Debug)]
 pub struct Sighting {
-    /// When it arrived.
+    /// Time of its arrival.
     pub at: Instant,
-    /// By name; nothing where the host is not seen.
+    /// Components by name; empty if the host is not reachable.
     pub components: BTreeMap<String, Seen>,
-    /// How the agent follows its host.
+    /// Agent's mode of watching its host.
     pub watch: v1::Watch,
 }
 
-/// What is said of one component.
+/// Reported state of one component.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen {
-    /// Its state.
+    /// State.
     pub state: v1::State,
-    /// Its processes.
+    /// Processes.
     pub processes: Vec<v1::Process>,
 }
 
 impl Seen {
-    /// The PIDs of its processes.
+    /// Returns the PIDs of its processes.
     pub fn pids(&self) -> Vec<u32> {
         self.processes.iter().map(|process| process.pid).collect()
     }
 }
 
-/// A stream of reports or overviews, read in the background until this is dropped.
+/// Stream of reports or overviews, read in the background until this is dropped.
 #[derive(Debug)]
 pub struct Follower {
     sightings: mpsc::Receiver<Sighting>,
@@ -50,7 +50,7 @@ impl Follower {
     /// Follows an agent's reports.
     ///
     /// # Panics
-    /// Where it cannot be reached.
+    /// Panics if the agent cannot be reached.
     pub fn of_agent(address: SocketAddr) -> Self {
         Self::new(async move |sink| {
             let mut client = AgentServiceClient::connect(format!("http://{address}")).await?;
@@ -69,10 +69,10 @@ impl Follower {
         })
     }
 
-    /// Follows what an aggregator says of its one host.
+    /// Follows an aggregator's overviews of its only host.
     ///
     /// # Panics
-    /// Where it cannot be reached.
+    /// Panics if the aggregator cannot be reached.
     pub fn of_aggregator(address: SocketAddr) -> Self {
         Self::new(async move |sink| {
             let mut client = AggregatorServiceClient::connect(format!("http://{address}")).await?;
@@ -100,25 +100,26 @@ impl Follower {
         let (sink, sightings) = mpsc::channel();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
-        // Where it ends, so does the channel, and whoever waits is told.
+        // The channel ends with the stream, so waiting readers notice.
         runtime.spawn(follow(sink));
         Self { sightings, last: None, _runtime: runtime }
     }
 
-    /// All that has arrived since it was asked last.
+    /// Returns everything that arrived since the last call.
     pub fn arrived(&mut self) -> Vec<Sighting> {
         let arrived: Vec<Sighting> = self.sightings.try_iter().collect();
         self.last = arrived.last().or(self.last.as_ref()).cloned();
         arrived
     }
 
-    /// What was said last; `None` before the first.
+    /// Returns the last arrival; `None` before the first.
     pub fn last(&mut self) -> Option<&Sighting> {
         self.arrived();
         self.last.as_ref()
     }
 
-    /// Waits until what is said of a component is as wanted: when that arrived, or `None` when it does not in time.
+    /// Waits until a component is in a wanted state. Returns the time of that arrival, or
+    /// `None` after the time limit.
     pub fn await_that(
         &mut self,
         component: &str,

@@ -1,4 +1,4 @@
-//! What the end-to-end tests and the benches share: the real binaries, real processes, and patience.
+//! Shared parts of the end-to-end tests and benches: the real binaries, real processes, and polling.
 #![expect(clippy::expect_used, reason = "a test that cannot set itself up fails")]
 
 mod action;

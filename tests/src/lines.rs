@@ -1,11 +1,11 @@
-//! Lines that a program writes, read as they come.
+//! Output lines of a program, read as they arrive.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// Collects a stream's lines in a thread of its own, so that the writer never blocks.
+/// Collects a stream's lines in a separate thread, so that the writer never blocks.
 #[derive(Clone, Debug, Default)]
 pub struct Lines(Arc<Mutex<Collected>>);
 
@@ -15,15 +15,15 @@ struct Collected {
     reading: Reading,
 }
 
-/// What becomes of the stream after the next line.
+/// Treatment of the stream after the next line.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum Reading {
-    /// It is read to its end.
+    /// Read to the end.
     #[default]
     On,
-    /// It is closed: whoever writes to it gets an error.
+    /// Closed: the writer gets an error.
     Closed,
-    /// It stays open and nobody reads it: whoever writes to it fills it.
+    /// Kept open but not read, so that the writer fills it.
     Stalled,
 }
 
@@ -44,7 +44,7 @@ impl Lines {
                     Reading::Stalled => break,
                 }
             }
-            // Stalled: it stays open for as long as anybody else has these lines.
+            // Stalled: stays open as long as anything else holds these lines.
             while Arc::strong_count(&sink.0) > 1 {
                 thread::sleep(Duration::from_millis(50));
             }
@@ -52,12 +52,12 @@ impl Lines {
         lines
     }
 
-    /// All lines so far.
+    /// Returns all lines so far.
     pub fn all(&self) -> Vec<String> {
         self.0.lock().expect("no writer panics").lines.clone()
     }
 
-    /// Sets what becomes of the stream after the next line.
+    /// Sets the treatment of the stream after the next line.
     pub(crate) fn go_on(&self, reading: Reading) {
         self.0.lock().expect("no writer panics").reading = reading;
     }

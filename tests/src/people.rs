@@ -1,4 +1,4 @@
-//! The people and scripts that an aggregator knows.
+//! Users and scripts with accounts at an aggregator.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -6,25 +6,25 @@ use std::process::{Command, Stdio};
 
 use crate::{Site, binary};
 
-/// The password of everybody.
+/// Password of every user.
 pub const PASSWORD: &str = "correct horse battery";
 
-/// A file of users: `ann` is an operator, `bob` a viewer.
+/// Users file: `ann` is an operator, `bob` a viewer.
 #[derive(Clone, Debug)]
 pub struct People {
-    /// The file, for `--users`.
+    /// File, for `--users`.
     pub file: PathBuf,
-    /// The token of the script `job`, which may act.
+    /// Token of the script `job`, an operator.
     pub operator_token: String,
-    /// The token of the script `probe`, which may look.
+    /// Token of the script `probe`, a viewer.
     pub viewer_token: String,
 }
 
 impl People {
-    /// Those of a site, where viewing is `open` or `closed`.
+    /// Creates the users file of a site, with `viewing` set to `open` or `closed`.
     ///
     /// # Panics
-    /// Where the file cannot be made.
+    /// Panics if the file cannot be created.
     pub fn new(site: &Site, viewing: &str) -> Self {
         let (_, ann) = entry("hash", "ann", "operator");
         let (_, bob) = entry("hash", "bob", "viewer");
@@ -37,13 +37,14 @@ impl People {
     }
 }
 
-/// What `rta user` prints for a password or a token: what it is given on standard error, and the entry.
+/// Returns the output of `rta user` for a password or a token: the token, printed to
+/// standard error, and the entry.
 fn entry(what: &str, name: &str, role: &str) -> (String, String) {
     let mut command = Command::new(binary("rta"));
     command.args(["user", what, "--name", name, "--role", role]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the command can be run");
-    // A token needs none.
+    // Ignored for a token.
     let _ = writeln!(child.stdin.take().expect("the input is piped"), "{PASSWORD}");
     let output = child.wait_with_output().expect("a child can be waited for");
     assert!(output.status.success(), "{output:?}");

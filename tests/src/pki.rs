@@ -1,4 +1,4 @@
-//! A CA that `rta pki` made, and what it signed.
+//! CA created by `rta pki`, and its certificates.
 
 use std::path::{Path, PathBuf};
 
@@ -7,66 +7,66 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{Site, run};
 
-/// A CA's folder, made by the command.
+/// Folder of a CA, created by the command.
 #[derive(Debug)]
 pub struct Pki(PathBuf);
 
 impl Pki {
-    /// A new one at this path.
+    /// Creates a CA at this path.
     ///
     /// # Panics
-    /// Where the command does not make it.
+    /// Panics if the command fails.
     pub fn new(path: PathBuf) -> Self {
         let pki = Self(path);
         pki.make(&["init"]);
         pki
     }
 
-    /// The one that was made at this path.
+    /// Opens an existing CA at this path.
     pub fn at(path: PathBuf) -> Self {
         Self(path)
     }
 
-    /// Runs `rta pki` in it.
+    /// Runs `rta pki` in its folder.
     ///
     /// # Panics
-    /// Where the command fails.
+    /// Panics if the command fails.
     pub fn make(&self, arguments: &[&str]) {
         let output = run("rta", ["pki", "--dir", shown(&self.0)].iter().chain(arguments));
         assert!(output.status.success(), "{output:?}");
     }
 
-    /// A new certificate of a host.
+    /// Creates a certificate of a host.
     pub fn host(&self, name: &str) -> Own {
         self.make(&["host", name]);
         self.own(&format!("hosts/{name}"))
     }
 
-    /// A new certificate of a person.
+    /// Creates a certificate of a person.
     pub fn user(&self, name: &str) -> Own {
         self.make(&["user", name]);
         self.own(&format!("users/{name}"))
     }
 
-    /// What was made before, for example `hosts/h`.
+    /// Returns an existing certificate, for example `hosts/h`.
     pub fn own(&self, path: &str) -> Own {
         Own { certificate: self.0.join(format!("{path}.pem")), key: self.0.join(format!("{path}-key.pem")) }
     }
 
-    /// The CA's own certificate.
+    /// Returns the path of the CA's certificate.
     pub fn ca(&self) -> PathBuf {
         self.0.join("ca.pem")
     }
 
-    /// One that was right until yesterday.
+    /// Creates a certificate that expired yesterday.
     pub fn expired(&self, name: &str) -> Own {
         self.ending(name, -1)
     }
 
-    /// One that ends so many days from now.
+    /// Creates a certificate that expires in this number of days.
     ///
     /// # Panics
-    /// Where it cannot be made.
+    /// Panics if it cannot be created.
     pub fn ending(&self, name: &str, days: i64) -> Own {
         let read = |path: &str| std::fs::read_to_string(self.0.join(path)).expect("the CA can be read");
         let issuer = KeyPair::from_pem(&read("ca-key.pem")).expect("the CA has a key");
@@ -86,36 +86,36 @@ impl Pki {
     }
 }
 
-/// A certificate and its key.
+/// Certificate and its key.
 #[derive(Clone, Debug)]
 pub struct Own {
-    /// The certificate's file.
+    /// File of the certificate.
     pub certificate: PathBuf,
-    /// The key's file.
+    /// File of the key.
     pub key: PathBuf,
 }
 
 impl Own {
-    /// The flags of a program that shows it, and believes those of `ca`.
+    /// Returns the flags for a program that presents this certificate and trusts `ca`.
     pub fn flags(&self, ca: &Path) -> Vec<String> {
         flags(&[("--tls-cert", &self.certificate), ("--tls-key", &self.key), ("--tls-ca", ca)])
     }
 
-    /// The flags of an aggregator that serves the page with it.
+    /// Returns the flags for an aggregator that serves the page with this certificate.
     pub fn web_flags(&self) -> Vec<String> {
         flags(&[("--web-cert", &self.certificate), ("--web-key", &self.key)])
     }
 
-    /// Puts these in the place of `other`, as an administrator does.
+    /// Overwrites the files of `other` with these, as an administrator would.
     ///
     /// # Panics
-    /// Where they cannot be copied.
+    /// Panics if they cannot be copied.
     pub fn replace(&self, other: &Self) {
         std::fs::copy(&self.key, &other.key).expect("a key can be copied");
         std::fs::copy(&self.certificate, &other.certificate).expect("a certificate can be copied");
     }
 
-    /// A copy in the site's folder.
+    /// Copies the files into the site's folder.
     pub fn copy(&self, site: &Site, name: &str) -> Self {
         let copy = Self {
             certificate: site.path(&format!("{name}.pem")),

@@ -1,4 +1,4 @@
-//! Programs that serve until they are ended, and programs that run to their end.
+//! Programs that serve until they are stopped, and programs that run to completion.
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
@@ -11,13 +11,13 @@ use tempfile::TempDir;
 use crate::lines::Reading;
 use crate::{Lines, binary};
 
-/// Nothing in a test takes this long unless it is broken.
+/// Time limit that only broken tests exceed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Calls `attempt` until it gives something.
+/// Calls `attempt` until it returns a value.
 ///
 /// # Panics
-/// When it has not after a minute; `what` says what was waited for.
+/// Panics after a minute without a value; `what` names the awaited condition.
 pub fn patiently<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -29,10 +29,10 @@ pub fn patiently<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Runs one of the binaries to its end, without input.
+/// Runs one of the binaries to completion, without input.
 ///
 /// # Panics
-/// Where it cannot be run.
+/// Panics if it cannot be run.
 pub fn run<A: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = A>) -> Output {
     let mut command = Command::new(binary(name));
     command.args(arguments).stdin(Stdio::null()).env_remove("RTA_AGGREGATOR").env_remove("RTA_LOG");
@@ -40,7 +40,7 @@ pub fn run<A: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = A>) 
     command.output().expect("the binary can be run")
 }
 
-/// A binary that serves; it is killed when this is dropped.
+/// Serving binary, killed when this is dropped.
 #[derive(Debug)]
 pub struct Program {
     child: Child,
@@ -52,19 +52,19 @@ impl Program {
     /// Starts one of the binaries, with its log as JSON.
     ///
     /// # Panics
-    /// Where it cannot be run.
+    /// Panics if it cannot be run.
     pub fn start<A: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = A>) -> Self {
         let mut command = Command::new(binary(name));
         command.args(arguments);
         Self::run(command)
     }
 
-    /// Starts `command`, which ends in the arguments of one of the binaries, with its log as JSON. Without a certificate
-    /// it serves in clear, which has to be spelled out. Without
-    /// `--socket` it serves none: that of this machine is no test's.
+    /// Starts `command`, which ends in the arguments of one of the binaries, with its log as JSON. Adds
+    /// `--insecure` if there is no certificate, and disables the socket unless `--socket` is given, because
+    /// this machine's socket does not belong to tests.
     ///
     /// # Panics
-    /// Where it cannot be run.
+    /// Panics if it cannot be run.
     pub fn run(mut command: Command) -> Self {
         let has = |flag: &str| command.get_args().any(|argument| argument == flag);
         let (is_clear, has_socket) = (!has("--tls-cert") && !has("--insecure"), has("--socket"));
@@ -74,8 +74,8 @@ impl Program {
         if !has_socket {
             command.args(["--socket", "none"]);
         }
-        // An agent that is told no folder has one of its own, as if it were alone on the machine. It may run as
-        // another user.
+        // An agent without a given runtime folder gets a folder of its own, as if it were alone on the
+        // machine. It may run as another user.
         let is_told = command.get_args().any(|argument| argument == "--runtime");
         let runtime = (!is_told).then(|| {
             let folder = tempfile::tempdir().expect("a folder can be made");
@@ -91,10 +91,10 @@ impl Program {
         Self { child, log, _runtime: runtime }
     }
 
-    /// The address that it told with its "listening" under this key.
+    /// Returns the address that it logged as "listening" under this key.
     ///
     /// # Panics
-    /// When it never tells, or ends.
+    /// Panics if it does not log one in time, or exits.
     pub fn address(&mut self, key: &str) -> SocketAddr {
         patiently("a program to listen", || {
             let ended = self.child.try_wait().expect("a child can be asked");
@@ -106,22 +106,22 @@ impl Program {
         })
     }
 
-    /// Its log so far.
+    /// Returns its log so far.
     pub fn log(&self) -> Vec<String> {
         self.log.all()
     }
 
-    /// Closes the reading end of its log after the next line, as the end of `| logger` does.
+    /// Closes the reading end of its log after the next line, as if `| logger` had ended.
     pub fn close_log(&self) {
         self.log.go_on(Reading::Closed);
     }
 
-    /// Reads its log no further than the next line, and keeps it open.
+    /// Stops reading its log after the next line, but keeps it open.
     pub fn stall_log(&self) {
         self.log.go_on(Reading::Stalled);
     }
 
-    /// Its process ID.
+    /// Returns its process ID.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -129,7 +129,7 @@ impl Program {
     /// Sends it a signal.
     ///
     /// # Panics
-    /// Where it is gone.
+    /// Panics if it has ended.
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a child has a PID");
         kill_process(pid, signal).expect("a child can be signalled");
@@ -138,7 +138,7 @@ impl Program {
     /// Waits for its end.
     ///
     /// # Panics
-    /// When it does not end.
+    /// Panics if it does not end in time.
     pub fn ended(&mut self) -> ExitStatus {
         patiently("a program to end", || self.child.try_wait().expect("a child can be asked"))
     }
@@ -146,7 +146,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // An error says that it has ended, and was waited for.
+        // An error means that it has ended and was waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,11 +1,11 @@
-//! Chance that a seed repeats.
+//! Reproducible random numbers.
 
-/// Pseudo-random numbers (xorshift64).
+/// Pseudo-random number generator (xorshift64).
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// Returns the sequence of this seed.
+    /// Creates the generator for this seed.
     pub fn new(seed: u64) -> Self {
         Self(seed.max(1))
     }

@@ -1,11 +1,11 @@
-//! Rust source text as tokens, for tests that read the sources.
+//! Tokenizer for Rust source text, for tests that read the sources.
 
-/// Token of Rust source text. Comments are none.
+/// Token of Rust source text. Comments are skipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Token {
     /// Identifier, keyword, lifetime or number.
     Word(String),
-    /// Content of a string or character literal, escapes as they are written.
+    /// Content of a string or character literal, with unprocessed escapes.
     Text(String),
     /// Any other character.
     Mark(char),
@@ -22,9 +22,9 @@ impl std::fmt::Display for Token {
 
 /// Splits source text into tokens.
 ///
-/// proc-macro2 would do it as well. But as a dependency of the tests it gets the debug information of the
-/// dev profile, which it has not as a dependency of derive macros: cargo then builds everything that uses
-/// one twice, for the tests and for the programs.
+/// proc-macro2 would do as well. But as a dependency of the tests it gets the debug information of the dev
+/// profile, which it does not get as a dependency of derive macros: cargo would then build everything that
+/// uses one twice, for the tests and for the programs.
 pub fn tokens(source: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut rest = source;
@@ -36,7 +36,7 @@ pub fn tokens(source: &str) -> Vec<Token> {
     tokens
 }
 
-/// Returns the token that `rest` begins with, `None` for white space and comments, and its length in bytes.
+/// Returns the first token of `rest`, `None` for white space and comments, and its length in bytes.
 fn next_token(rest: &str, first: char) -> (Option<Token>, usize) {
     let is_word = |character: char| character.is_alphanumeric() || character == '_';
     if rest.starts_with("//") {
@@ -64,7 +64,7 @@ fn next_token(rest: &str, first: char) -> (Option<Token>, usize) {
     (token, first.len_utf8())
 }
 
-/// Block comments nest.
+/// Returns the length of a block comment, which may contain others.
 fn block_comment_length(rest: &str) -> usize {
     let (mut depth, mut at) = (0_usize, 0);
     while at < rest.len() {
@@ -80,7 +80,7 @@ fn block_comment_length(rest: &str) -> usize {
     at
 }
 
-/// Returns the content of the raw string that `rest` begins with, and the length of the whole.
+/// Returns the content of the raw string at the start of `rest`, and the length of the whole literal.
 fn raw_string(rest: &str) -> Option<(String, usize)> {
     let tail = ["r", "br", "cr"].iter().find_map(|prefix| {
         rest.strip_prefix(prefix).filter(|tail| tail.trim_start_matches('#').starts_with('"'))
@@ -92,7 +92,7 @@ fn raw_string(rest: &str) -> Option<(String, usize)> {
     Some((content[..length].to_owned(), rest.len() - content.len() + length + end.len()))
 }
 
-/// Returns the content of the literal in quotes that `rest` begins with, and the length of the whole;
+/// Returns the content of the quoted literal at the start of `rest`, and the length of the whole literal;
 /// `None` for a lifetime.
 fn quoted(rest: &str, quote: char) -> Option<(String, usize)> {
     let mut characters = rest.char_indices().skip(1);

@@ -1,4 +1,4 @@
-//! A configuration of a test's own, whose components match no other test's processes.
+//! Configuration of a single test, whose components match no other test's processes.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use tempfile::TempDir;
 
 use crate::{Program, binary, patiently};
 
-/// A configuration folder with components that stand-ins play, on hosts of the environment TEST.
+/// Configuration folder with components played by stand-ins, on hosts of the environment TEST.
 ///
-/// Every component's process has an argument `--token=<component>-<token>`; the token is the test's own.
+/// Every component's process has an argument `--token=<component>-<token>`; the token is unique to the test.
 #[derive(Debug)]
 pub struct Site {
     folder: TempDir,
@@ -20,10 +20,10 @@ pub struct Site {
 }
 
 impl Site {
-    /// A folder without any component or host yet.
+    /// Creates a folder without components or hosts.
     ///
     /// # Panics
-    /// Where no temporary folder can be made.
+    /// Panics if no temporary folder can be created.
     #[expect(clippy::new_without_default, reason = "it makes a folder")]
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -33,10 +33,10 @@ impl Site {
         site
     }
 
-    /// One with a host `h` that carries what `components` says.
+    /// Creates a site with a host `h` that carries `components`.
     ///
     /// # Panics
-    /// Where it cannot be written.
+    /// Panics if it cannot be written.
     pub fn of_one_host(components: impl FnOnce(&Self) -> String) -> Self {
         let site = Self::new();
         let text = components(&site);
@@ -49,17 +49,17 @@ impl Site {
         site
     }
 
-    /// The configuration folder.
+    /// Returns the configuration folder.
     pub fn config(&self) -> PathBuf {
         self.folder.path().join("config")
     }
 
-    /// A path in the test's own folder.
+    /// Returns a path in the test's own folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// What tells this test's processes from all others.
+    /// Returns the token that distinguishes this test's processes from all others.
     pub fn token(&self) -> &str {
         &self.token
     }
@@ -67,13 +67,13 @@ impl Site {
     /// Writes a file into the configuration folder.
     ///
     /// # Panics
-    /// Where it cannot be written.
+    /// Panics if it cannot be written.
     pub fn write(&self, name: &str, content: &str) {
         std::fs::write(self.config().join(name), content).expect("the configuration can be written");
     }
 
-    /// The TOML of a component that a stand-in plays; `more` is added to its `[component.start]` table, or
-    /// follows it.
+    /// Returns the TOML of a component played by a stand-in. `more` is added to its `[component.start]`
+    /// table, or starts another table.
     pub fn component(&self, name: &str, depends_on: &str, more: &str) -> String {
         let stand_in = binary("stand-in");
         format!(
@@ -88,12 +88,12 @@ impl Site {
         )
     }
 
-    /// [`Site::component`] that is started by a shell script with this content. In it `$stand_in` is the
-    /// stand-in's program, and `$token` the end of every token; the component's process is to be
-    /// `$stand_in --token=<name>-$token`.
+    /// Returns the TOML of a [`Site::component`] that is started by a shell script with this content. In the
+    /// script, `$stand_in` is the stand-in's program and `$token` the end of every token; the component's
+    /// process must be `$stand_in --token=<name>-$token`.
     ///
     /// # Panics
-    /// Where the script cannot be written.
+    /// Panics if the script cannot be written.
     pub fn scripted(&self, name: &str, script: &str, more: &str) -> String {
         let path = self.path(&format!("{name}.sh"));
         let stand_in = binary("stand-in");
@@ -105,10 +105,10 @@ impl Site {
         )
     }
 
-    /// The process of this test that plays `name`, by the kernel's own account; `None` where there is none.
+    /// Finds the process of this test that plays `name` in /proc; `None` if there is none.
     ///
     /// # Panics
-    /// Where /proc cannot be read.
+    /// Panics if /proc cannot be read.
     pub fn process(&self, name: &str) -> Option<u32> {
         let token = format!("--token={name}-{}", self.token);
         self.processes().into_iter().find(|pid| {
@@ -120,7 +120,7 @@ impl Site {
     /// Kills the process of this test that plays `name`.
     ///
     /// # Panics
-    /// Where there is none.
+    /// Panics if there is none.
     pub fn kill(&self, name: &str) {
         self.signal(name, Signal::KILL);
     }
@@ -128,28 +128,28 @@ impl Site {
     /// Sends `signal` to the process of this test that plays `name`.
     ///
     /// # Panics
-    /// Where there is none.
+    /// Panics if there is none.
     pub fn signal(&self, name: &str, signal: Signal) {
         let pid = self.process(name).and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
         kill_process(pid.expect("it runs"), signal).expect("it can be signalled");
     }
 
-    /// The log of a component.
+    /// Returns the path of a component's log.
     pub fn log(&self, name: &str) -> PathBuf {
         self.path(&format!("log/{name}.log"))
     }
 
-    /// An agent for one host of the configuration, on a free port.
+    /// Starts an agent for one host of the configuration, on a free port.
     pub fn agent(&self, host: &str) -> (Program, SocketAddr) {
         self.agent_at(host, "127.0.0.1:0")
     }
 
-    /// An agent for one host of the configuration.
+    /// Starts an agent for one host of the configuration.
     pub fn agent_at(&self, host: &str, address: &str) -> (Program, SocketAddr) {
         self.agent_with(host, address, &[])
     }
 
-    /// An agent for one host of the configuration, with `more` arguments.
+    /// Starts an agent for one host of the configuration, with `more` arguments.
     pub fn agent_with(&self, host: &str, address: &str, more: &[&str]) -> (Program, SocketAddr) {
         let (config, runtime) = (self.config(), self.path("runtime"));
         let arguments = [
@@ -159,7 +159,7 @@ impl Site {
             Path::new(host),
             Path::new("--listen"),
             Path::new(address),
-            // A test's own agents alone are in each other's way.
+            // Only agents of the same test compete with each other.
             Path::new("--runtime"),
             &runtime,
         ];
@@ -169,8 +169,9 @@ impl Site {
         (agent, address)
     }
 
-    /// Agents for these hosts, on free ports, with `more` arguments; where each listens. That is known only then: the
-    /// file `name` of the configuration has first what `content` makes of other addresses, and then of theirs.
+    /// Starts agents for these hosts on free ports, with `more` arguments, and returns their addresses.
+    /// The file `name` of the configuration first contains `content` for placeholder addresses, and
+    /// then for the real ones.
     pub fn agents<const N: usize>(
         &self,
         hosts: [&str; N],
@@ -188,7 +189,7 @@ impl Site {
         );
         let agents = hosts.map(|host| self.agent_with(host, "127.0.0.1:0", more));
         self.write(name, &content(agents.each_ref().map(|(_, address)| *address)));
-        // They are to work by what the aggregator will read.
+        // The agents must use the same configuration as the aggregator will read.
         for (agent, _) in &agents {
             agent.signal(Signal::HUP);
         }
@@ -200,10 +201,10 @@ impl Site {
         agents
     }
 
-    /// A stand-in with the command line of `component`, started behind the agent's back.
+    /// Starts a stand-in with the command line of `component`, without the agent's knowledge.
     ///
     /// # Panics
-    /// Where it cannot be run.
+    /// Panics if it cannot be run.
     pub fn play(&self, component: &str) -> Child {
         let mut command = Command::new(binary("stand-in"));
         command
@@ -212,10 +213,10 @@ impl Site {
         command.stdout(Stdio::null()).spawn().expect("a stand-in can be run")
     }
 
-    /// The processes that carry this test's token, by the kernel's own account.
+    /// Returns the processes that carry this test's token, from /proc.
     ///
     /// # Panics
-    /// Where /proc cannot be read.
+    /// Panics if /proc cannot be read.
     pub fn processes(&self) -> Vec<u32> {
         let needle = format!("-{}", self.token);
         let mut pids: Vec<u32> = std::fs::read_dir("/proc")
@@ -235,23 +236,23 @@ impl Site {
     }
 }
 
-/// Processes that a test began; they are killed and waited for when this is dropped.
+/// Child processes of a test, killed and waited for when this is dropped.
 #[derive(Debug, Default)]
 pub struct Children(Vec<Child>);
 
 impl Children {
-    /// Begins one, and gives its PID.
+    /// Starts a process and returns its PID.
     ///
     /// # Panics
-    /// Where it cannot be run.
+    /// Panics if it cannot be run.
     pub fn begin(&mut self, command: &mut Command) -> u32 {
         self.begin_with_log(command, Stdio::null())
     }
 
-    /// Begins one whose standard error goes to `log`, and gives its PID.
+    /// Starts a process whose standard error goes to `log`, and returns its PID.
     ///
     /// # Panics
-    /// Where it cannot be run.
+    /// Panics if it cannot be run.
     pub fn begin_with_log(&mut self, command: &mut Command, log: impl Into<Stdio>) -> u32 {
         let child = command.stdout(Stdio::null()).stderr(log).spawn();
         let child = child.expect("the program can be run");
@@ -260,15 +261,15 @@ impl Children {
         pid
     }
 
-    /// Holds one that was begun elsewhere.
+    /// Takes over a process that was started elsewhere.
     pub fn hold(&mut self, child: Child) {
         self.0.push(child);
     }
 
-    /// Ends one, and waits for it.
+    /// Kills a process and waits for its end.
     ///
     /// # Panics
-    /// Where there is no such.
+    /// Panics if it is not one of these processes.
     pub fn end(&mut self, pid: u32) {
         let at = self.0.iter().position(|child| child.id() == pid).expect("it was begun");
         end(self.0.remove(at));
@@ -281,7 +282,7 @@ impl Drop for Children {
     }
 }
 
-/// The folder of the control group that an agent made for a process; `None` where it made none.
+/// Returns the folder of the control group that an agent created for a process; `None` if it created none.
 pub fn control_group(pid: u32) -> Option<PathBuf> {
     let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     let path = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
@@ -293,7 +294,7 @@ pub fn control_group(pid: u32) -> Option<PathBuf> {
 }
 
 fn end(mut child: Child) {
-    // Errors say that it has ended, and was waited for.
+    // Errors mean that it has ended and was waited for.
     let _ = child.kill();
     let _ = child.wait();
 }
@@ -304,12 +305,12 @@ impl Drop for Site {
         let groups: Vec<PathBuf> = pids.iter().filter_map(|pid| control_group(*pid)).collect();
         for pid in pids {
             if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-                // An error says that it has ended by itself.
+                // An error means that it has already ended.
                 let _ = kill_process(pid, Signal::KILL);
             }
         }
         for group in groups {
-            // The last of them may take a moment to leave.
+            // The last process may take a moment to leave.
             for _ in 0..100 {
                 if std::fs::remove_dir(&group).is_ok() || !group.exists() {
                     break;

@@ -1,21 +1,21 @@
-//! A host with an agent and an aggregator that follows it, for the benches.
+//! Host with an agent and a connected aggregator, for the benches.
 
 use crate::{Follower, Program, Site};
 
-/// How the agent is to follow its host.
+/// Agent's mode of watching its host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// By the kernel's process events.
+    /// Process events of the kernel.
     Events,
-    /// By scans, the fallback.
+    /// Scans, the fallback.
     Scans,
 }
 
 impl Mode {
-    /// Those that the program's argument `--mode` names: `events` or `scans`; else both.
+    /// Returns the modes selected by the program's argument `--mode` (`events` or `scans`), or both.
     ///
     /// # Panics
-    /// Where it names another one.
+    /// Panics if another mode is named.
     pub fn asked() -> Vec<Self> {
         match crate::figures::argument("--mode").as_deref() {
             None => vec![Self::Events, Self::Scans],
@@ -25,7 +25,7 @@ impl Mode {
         }
     }
 
-    /// Its name.
+    /// Returns its name.
     pub fn word(self) -> &'static str {
         match self {
             Self::Events => "events",
@@ -34,26 +34,26 @@ impl Mode {
     }
 }
 
-/// A host that carries every component of its site.
+/// Host that carries every component of its site.
 #[derive(Debug)]
 pub struct Stage {
-    /// The configuration, and the stand-ins.
+    /// Configuration and stand-ins.
     pub site: Site,
-    /// The agent.
+    /// Agent.
     pub agent: Program,
-    /// The aggregator.
+    /// Aggregator.
     pub aggregator: Program,
-    /// What the agent says.
+    /// Agent's reports.
     pub reports: Follower,
-    /// What the aggregator says.
+    /// Aggregator's overviews.
     pub overviews: Follower,
 }
 
 impl Stage {
-    /// Sets it up with the components of this TOML.
+    /// Sets up a stage with the components of this TOML.
     ///
     /// # Panics
-    /// Where the programs do not start.
+    /// Panics if the programs do not start.
     pub fn new(mode: Mode, components: impl FnOnce(&Site) -> String) -> Self {
         let site = Site::new();
         let components = components(&site);

@@ -1,4 +1,4 @@
-//! Processes that are forked, run `/bin/true`, and end.
+//! Load of short-lived processes that run `/bin/true`.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// From one handful to the next.
+/// Interval between two batches of processes.
 const TICK: Duration = Duration::from_millis(10);
 
-/// A thread that makes them, until this is dropped.
+/// Thread that starts the processes until this is dropped.
 #[derive(Debug)]
 pub struct Storm {
     ended: Arc<AtomicBool>,
@@ -18,7 +18,8 @@ pub struct Storm {
 }
 
 impl Storm {
-    /// So many a second, evenly; and every five seconds `burst` more as fast as it goes.
+    /// Starts `a_second` processes per second, evenly, and every five seconds `burst`
+    /// more as fast as possible.
     pub fn new(a_second: u32, burst: usize) -> Self {
         let (ended, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (is_ended, count) = (Arc::clone(&ended), Arc::clone(&made));
@@ -46,7 +47,7 @@ impl Storm {
         Self { ended, made, thread: Some(thread) }
     }
 
-    /// How many there were.
+    /// Returns the number of processes started.
     pub fn made(&self) -> u64 {
         self.made.load(Ordering::Relaxed)
     }
@@ -55,7 +56,7 @@ impl Storm {
 impl Drop for Storm {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Relaxed);
-        // A panic of its own has been printed.
+        // If the thread panicked, the panic has been printed.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }

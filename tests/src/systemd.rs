@@ -1,4 +1,4 @@
-//! A real systemd with a real system bus, as PID 1 of namespaces of its own.
+//! Real systemd with a real system bus, as PID 1 of its own namespaces.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::{Lines, patiently};
 
-/// Units that systemd asks for by itself; here they have nothing to do.
+/// Units that systemd requires by default; here they do nothing.
 const TARGETS: [&str; 12] = [
     "basic.target",
     "exit.target",
@@ -23,7 +23,7 @@ const TARGETS: [&str; 12] = [
     "network.target",
 ];
 
-/// Enters a control group of its own ($1), and ends with the thread that began it.
+/// Script that enters its own control group ($1), and ends with the thread that started it.
 const OUTER: &str = r#"
 set -e
 mkdir -p "$1"
@@ -31,7 +31,7 @@ echo $$ > "$1/cgroup.procs"
 exec setpriv --pdeathsig KILL unshare -m -u -i -p -C --fork --kill-child=SIGKILL --mount-proc bash -c "$3" bash "$2"
 "#;
 
-/// Becomes systemd with the units of a folder ($1).
+/// Script that becomes systemd with the units of a folder ($1).
 const INNER: &str = r#"
 set -e
 umount -R -l /sys/fs/cgroup
@@ -42,8 +42,8 @@ export container=unshare SYSTEMD_UNIT_PATH="$1" SYSTEMD_LOG_TARGET=console PATH=
 exec /lib/systemd/systemd --system --unit=test.target --log-target=console --show-status=no
 "#;
 
-/// A real systemd as PID 1 of its own PID, mount, UTS, IPC and cgroup namespaces. The network is the test's own.
-/// Everything in it ends when this is dropped.
+/// Real systemd as PID 1 of its own PID, mount, UTS, IPC and cgroup namespaces. The network is the test's
+/// own. All its processes end when this is dropped.
 #[derive(Debug)]
 pub struct RealSystemd {
     /// `unshare`, whose only child is systemd.
@@ -55,11 +55,11 @@ pub struct RealSystemd {
 }
 
 impl RealSystemd {
-    /// One with these units, each a name and a content, beside its own. `None` where none can be had here: the
-    /// test is skipped, loudly.
+    /// Starts systemd with these units, each a name and a content, beside its own. `None` if this machine
+    /// cannot run it: the test is then skipped with a loud message.
     ///
     /// # Panics
-    /// Where none can be had in the gate (`RTA_GATE` is set), which has all it needs.
+    /// Panics in the gate (`RTA_GATE` is set), which meets all requirements, if systemd cannot be run.
     pub fn start(token: &str, units: &[(&str, String)]) -> Option<Self> {
         let began = missing().map_or_else(|| Self::begin(token, units), Err);
         match began {
@@ -110,7 +110,7 @@ impl RealSystemd {
         Ok(systemd)
     }
 
-    /// Whether its bus is there; an error where it has ended.
+    /// Returns `Some` once its bus exists, and an error if it has exited.
     fn poll(&mut self) -> Result<Option<()>, String> {
         if let Some(status) = self.parent.try_wait().expect("a child can be asked") {
             return Err(format!("it ended with {status}: {:?}", self.log.all()));
@@ -121,7 +121,7 @@ impl RealSystemd {
             return Ok(None);
         };
         self.init = init;
-        // Its own root: outside there may be another one's.
+        // Until it has become systemd it has the outer root, where another systemd may run.
         let name = std::fs::read_to_string(format!("/proc/{init}/comm")).unwrap_or_default();
         if name.trim() != "systemd" {
             return Ok(None);
@@ -134,7 +134,7 @@ impl RealSystemd {
         Ok(active.is_ok_and(|status| status.success()).then_some(()))
     }
 
-    /// A command that runs inside, as PID 1's sibling in all but the network.
+    /// Returns a command that runs inside, in all namespaces but the network.
     pub fn enter(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["-t", &self.init.to_string(), "-m", "-u", "-i", "-p", "-C", "--"]);
@@ -143,20 +143,20 @@ impl RealSystemd {
         command
     }
 
-    /// Runs `systemctl` inside, to its end.
+    /// Runs `systemctl` inside, to completion.
     ///
     /// # Panics
-    /// Where it cannot be run.
+    /// Panics if it cannot be run.
     pub fn systemctl(&self, arguments: &[&str]) -> Output {
         self.enter("systemctl").args(arguments).output().expect("nsenter can be run")
     }
 
-    /// What it and its units wrote so far.
+    /// Returns the output of systemd and its units so far.
     pub fn log(&self) -> Vec<String> {
         self.log.all()
     }
 
-    /// The folder of its units.
+    /// Returns the folder of its units.
     pub fn units(&self) -> &Path {
         self.units.path()
     }
@@ -164,10 +164,10 @@ impl RealSystemd {
 
 impl Drop for RealSystemd {
     fn drop(&mut self) {
-        // systemd is killed with it, and with systemd all that runs in its namespace.
+        // Killing `unshare` also kills systemd, and thereby everything in its namespace.
         let _ = self.parent.kill();
         let _ = self.parent.wait();
-        // The last of them may take a moment to leave.
+        // The last process may take a moment to leave.
         patiently("the control group to be empty", || {
             remove(&self.cgroup);
             (!self.cgroup.exists()).then_some(())
@@ -175,18 +175,18 @@ impl Drop for RealSystemd {
     }
 }
 
-/// Removes a control group and those below it, as far as they are empty.
+/// Removes a control group and its descendants, as far as they are empty.
 fn remove(group: &Path) {
     for entry in std::fs::read_dir(group).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove(&entry.path());
         }
     }
-    // An error says that something is still in it.
+    // An error means that it is not empty.
     let _ = std::fs::remove_dir(group);
 }
 
-/// What is missing for a systemd of the test's own.
+/// Returns the first unmet requirement for running systemd in a test.
 fn missing() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("the test does not run as root".to_owned());

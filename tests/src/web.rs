@@ -1,4 +1,4 @@
-//! Asking for the page as a program does: HTTP/1.1, each request by a connection of its own.
+//! HTTP client for the page: HTTP/1.1, one connection per request.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -7,12 +7,12 @@ use std::time::Instant;
 use crate::PASSWORD;
 use crate::program::PATIENCE;
 
-/// A page that is served in clear at this address.
+/// Page served without TLS at this address.
 #[derive(Clone, Copy, Debug)]
 pub struct Web(pub SocketAddr);
 
 impl Web {
-    /// Asks for what is at `path`.
+    /// Requests `path`.
     pub fn get(self, path: &str) -> Answer {
         self.ask("GET", path, &[], "")
     }
@@ -22,7 +22,7 @@ impl Web {
         self.ask("POST", path, &[], form)
     }
 
-    /// Sends a request. The headers that it needs besides `headers` are those that a browser would send.
+    /// Sends a request with `headers`, and adds the headers that a browser would send.
     pub fn ask(self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let host = self.0.to_string();
         let usual = [
@@ -38,28 +38,28 @@ impl Web {
         self.raw(format!("{method} {path} HTTP/1.1\r\n{lines}Content-Length: {length}\r\n\r\n{body}"))
     }
 
-    /// Sends these bytes, whatever they are, and reads what comes until the server ends the connection.
+    /// Sends arbitrary bytes, and reads until the server closes the connection.
     ///
     /// # Panics
-    /// Where there is no server, or it does not end the connection.
+    /// Panics if there is no server, or if it does not close the connection.
     pub fn raw(self, request: impl AsRef<[u8]>) -> Answer {
         let mut stream = TcpStream::connect(self.0).expect("the page can be asked for");
         stream.set_write_timeout(Some(PATIENCE)).expect("a connection can have a timeout");
-        // A server that has refused need not read to the end.
+        // A server that refuses need not read to the end.
         let _ = stream.write_all(request.as_ref());
         Answer::read(stream)
     }
 
-    /// Signs in, to be led to `/events`.
+    /// Signs in, with a redirect to `/events`.
     pub fn sign_in(self, name: &str, password: &str) -> Answer {
         let password = password.replace(' ', "+");
         self.post("/sign-in", &format!("name={name}&password={password}&next=/events"))
     }
 
-    /// The session of one of [`People`](crate::People), who signs in.
+    /// Signs in one of the [`People`](crate::People) and returns the session.
     ///
     /// # Panics
-    /// Where they are not let in.
+    /// Panics if the sign-in is refused.
     pub fn session(self, name: &str) -> Session {
         let cookie = self.sign_in(name, PASSWORD).cookie();
         let csrf = self.ask("GET", "/", &[("Cookie", &cookie)], "").csrf();
@@ -67,31 +67,31 @@ impl Web {
     }
 }
 
-/// What a browser has of somebody who is signed in.
+/// Session of a signed-in user, as a browser has it.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// The cookie, with its name.
+    /// Cookie, with its name.
     pub cookie: String,
-    /// What each form carries.
+    /// CSRF token of each form.
     pub csrf: String,
 }
 
-/// What came back.
+/// HTTP response.
 #[derive(Debug)]
 pub struct Answer {
-    /// The status code; 0 where no answer came.
+    /// Status code; 0 if there was no response.
     pub code: u16,
-    /// The status line and the headers, in lower case.
+    /// Status line and headers, in lower case.
     pub head: String,
-    /// What follows them.
+    /// Body.
     pub body: String,
 }
 
 impl Answer {
-    /// Reads one until the server ends the connection.
+    /// Reads a response until the server closes the connection.
     ///
     /// # Panics
-    /// Where it does not.
+    /// Panics if the server does not close it in time.
     pub fn read(mut stream: TcpStream) -> Self {
         let deadline = Instant::now() + PATIENCE;
         let (mut bytes, mut piece) = (Vec::new(), [0; 65_536]);
@@ -104,7 +104,7 @@ impl Answer {
                 Ok(0) => break,
                 Ok(length) => bytes.extend_from_slice(&piece[..length]),
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-                // What is refused may be cut off.
+                // A refused request may be cut off.
                 Err(_) => break,
             }
         }
@@ -114,24 +114,24 @@ impl Answer {
         Self { code, head: head.to_lowercase(), body: body.to_owned() }
     }
 
-    /// The value of a header, whose name is given in lower case; `None` where there is none.
+    /// Returns the value of a header, whose name is in lower case; `None` if it is absent.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
-    /// The cookie that it sets.
+    /// Returns the cookie that the response sets.
     ///
     /// # Panics
-    /// Where it sets none.
+    /// Panics if it sets none.
     pub fn cookie(&self) -> String {
         let cookie = self.header("set-cookie").and_then(|cookie| cookie.split(';').next());
         cookie.expect("it sets a cookie").to_owned()
     }
 
-    /// The token in its forms.
+    /// Returns the CSRF token of its forms.
     ///
     /// # Panics
-    /// Where it has none.
+    /// Panics if it has none.
     pub fn csrf(&self) -> String {
         let token =
             self.body.split_once("name=\"csrf\" content=\"").and_then(|(_, rest)| rest.split('"').next());

@@ -1,5 +1,5 @@
-//! Calls methods over a socket, for tests that need a caller of another user: `grpc-caller SOCKET METHOD...` prints a
-//! line for each, how it was met.
+//! Calls gRPC methods over a Unix socket, for tests that need a caller with another user ID.
+//! `grpc-caller SOCKET METHOD...` prints the outcome of each call on a line.
 
 use std::path::Path;
 

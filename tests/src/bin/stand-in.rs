@@ -1,7 +1,7 @@
-//! A process that stands for a component in a test: it does nothing, under whatever command line it was given.
+//! Stand-in for a component's process in tests: does nothing, under any command line.
 //!
-//! It ends when the test process ends whose PID is in `STAND_IN_LEASE`, so that no test leaves anything behind.
-//! `STAND_IN_IGNORES` may hold `TERM`: then only SIGKILL ends it.
+//! Exits when the test process with the PID in `STAND_IN_LEASE` exits, so that no test leaves processes
+//! behind. With `STAND_IN_IGNORES=TERM` only SIGKILL ends it earlier.
 
 use std::process::ExitCode;
 
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     if std::env::var("STAND_IN_IGNORES").is_ok_and(|signal| signal == "TERM") {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let Ok(runtime) = runtime else { return ExitCode::FAILURE };
-        // A signal that is listened for does not end the process; the listener goes on without its runtime.
+        // Registering a listener disables the signal's default action; that outlasts the runtime.
         let listener = runtime
             .block_on(async { tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) });
         if listener.is_err() {

@@ -1,4 +1,4 @@
-//! One imitated host.
+//! Single simulated host.
 
 use std::ffi::OsStr;
 use std::net::Ipv4Addr;
@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 use super::{BRIDGE, HostProcess, run_ip};
 use crate::{Lines, patiently};
 
-/// Sets a host up, and becomes its first process, which reaps orphans until its standard input ends. The control groups of
-/// the machine are hidden: they are not the host's own.
+/// Script that sets up a host and becomes its init process, which reaps orphans until its standard input
+/// ends. The machine's control groups are hidden, because they are not the host's own.
 const INIT: &str = r#"
 set -e
 echo "$1" > /proc/sys/kernel/hostname
@@ -19,24 +19,24 @@ mount -t tmpfs -o mode=755 tmpfs /run
 exec 3<&0 < /dev/null
 exec -a host-init bash -c 'cat <&3 > /dev/null & echo ready; wait'
 "#;
-/// Brings the interface up that joins it to the others; `$1` is its address.
+/// Script that brings up the interface to the other hosts; `$1` is its address.
 const INTERFACES: &str = r#"ip link set lo up && ip addr add "$1/24" dev eth0 && ip link set eth0 up"#;
 
-/// A host that is imitated by namespaces; see [`super::NamespacedHosts`].
+/// Host that is simulated by namespaces; see [`super::NamespacedHosts`].
 #[derive(Debug)]
 pub struct NamespacedHost {
     name: String,
     address: Ipv4Addr,
-    /// File that stands for the kernel's `boot_id`.
+    /// File mounted over the kernel's `boot_id`.
     boot_id: PathBuf,
     running: Option<Running>,
 }
 
-/// The processes that keep a host's namespaces.
+/// Processes that keep a host's namespaces alive.
 #[derive(Debug)]
 struct Running {
     unshare: Child,
-    /// PID, in the test's namespace, of the host's first process.
+    /// PID of the host's init process in the test's namespace.
     init: u32,
 }
 
@@ -48,7 +48,7 @@ impl NamespacedHost {
         host
     }
 
-    /// Returns its name, which is also its host name.
+    /// Returns the host's name, which is also its host name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -63,10 +63,10 @@ impl NamespacedHost {
         self.running.is_some()
     }
 
-    /// Ends everything that runs on it at once, as a power failure does. Its files stay.
+    /// Ends everything that runs on the host at once, like a power failure. Its files stay.
     pub fn power_off(&mut self) {
         if let Some(mut running) = self.running.take() {
-            // The host's first process is killed with it, and the kernel kills the rest.
+            // Killing `unshare` also kills the host's init process, and the kernel then kills the rest.
             let _ = running.unshare.kill();
             let _ = running.unshare.wait();
             let init = format!("/proc/{}", running.init);
@@ -93,7 +93,7 @@ impl NamespacedHost {
         let init = children.trim().parse().expect("unshare has one child");
         self.running = Some(Running { unshare, init });
         let port = self.port();
-        // Its network card stays the same, or the others would look for the old one for half a minute.
+        // The MAC address stays the same, or the other hosts would use the old one for half a minute.
         let card = format!("02:00:0a:4d:00:{:02x}", self.address.octets()[3]);
         let (add, peer) =
             (["link", "add", &port, "type", "veth"], ["peer", "name", "eth0", "address", &card]);
@@ -105,7 +105,7 @@ impl NamespacedHost {
         assert!(status.success(), "{}: no interface: {status}", self.name);
     }
 
-    /// Drops every frame to and from it, without either side being told.
+    /// Drops every frame to and from the host, without notifying either side.
     pub fn cut(&self) {
         run_ip(&["link", "set", &self.port(), "nomaster"]);
     }
@@ -115,13 +115,13 @@ impl NamespacedHost {
         run_ip(&["link", "set", &self.port(), "master", BRIDGE]);
     }
 
-    /// Its port on the bridge.
+    /// Returns the name of its port on the bridge.
     fn port(&self) -> String {
         format!("port{}", self.address.octets()[3])
     }
 
-    /// Returns a command that runs on the host as root, with `/` as its directory. The process that is spawned waits
-    /// outside for the one on the host, and ends as that does.
+    /// Returns a command that runs on the host as root, with `/` as its directory. The spawned process stays
+    /// outside, waits for the one on the host, and exits with it.
     ///
     /// # Panics
     /// Panics if the host is off.
@@ -133,7 +133,7 @@ impl NamespacedHost {
         command
     }
 
-    /// Sends a signal, such as `KILL`, to a process of the host. Nothing happens if it has ended.
+    /// Sends a signal, such as `KILL`, to a process of the host. Does nothing if it has ended.
     ///
     /// # Panics
     /// Panics if the host is off.
@@ -143,7 +143,7 @@ impl NamespacedHost {
         let _ = kill.status().expect("nsenter can be run");
     }
 
-    /// Returns its processes, as its own `/proc` shows them; none if it is off. Zombies have ended.
+    /// Returns the processes in the host's own `/proc`, without zombies; empty if the host is off.
     pub fn processes(&self) -> Vec<HostProcess> {
         let root = self.running.as_ref().map(|running| format!("/proc/{}/root/proc", running.init));
         root.map(|root| HostProcess::list(Path::new(&root))).unwrap_or_default()

@@ -1,8 +1,8 @@
-//! Several imitated hosts on this machine, each with namespaces of its own, on one bridge.
+//! Several simulated hosts on this machine, each with its own namespaces, on one bridge.
 //!
-//! A [`NamespacedHost`] has its own network stack and address, its own PIDs and `/proc`, its own name, boot ID and
-//! `/run`. It needs root, util-linux and iproute2; nothing of it is left when it is dropped, or when the test's process
-//! is killed: the namespaces live as long as their processes, and those end with their standard input.
+//! A [`NamespacedHost`] has its own network stack, address, PIDs, `/proc`, name, boot ID and `/run`. It needs
+//! root, util-linux and iproute2. Nothing is left when it is dropped or when the test's process is killed:
+//! the namespaces live as long as their processes, which end with their standard input.
 
 mod host;
 mod process;
@@ -26,27 +26,28 @@ const OWN_NETWORK: &str = "/proc/thread-self/ns/net";
 /// Bridge that joins the hosts, in the network namespace of the test's thread.
 const BRIDGE: &str = "br0";
 
-/// Imitated hosts, and the network that joins them.
+/// Simulated hosts, and the network that joins them.
 ///
-/// The thread that starts them moves into that network, as the machine 10.77.0.254, together with every process and
-/// thread that it starts from then on. It moves back when this is dropped.
+/// The thread that starts them moves into that network, as machine 10.77.0.254, together with every process
+/// and thread that it starts later. It moves back when this is dropped.
 #[derive(Debug)]
 pub struct NamespacedHosts {
     hosts: Vec<NamespacedHost>,
-    /// Network namespace that the thread came from.
+    /// Original network namespace of the thread.
     home: File,
-    /// Process that keeps the network namespace.
+    /// Process that keeps the network namespace alive.
     keeper: Child,
-    /// Files that stand for those of the hosts' kernels.
+    /// Files mounted over those of the hosts' kernels.
     _folder: TempDir,
 }
 
 impl NamespacedHosts {
-    /// Starts a host for each name: the first has the address 10.77.0.1, and so on. Returns `None`, and says so
-    /// loudly, where this machine cannot have any.
+    /// Starts a host for each name: the first has the address 10.77.0.1, and so on. Returns `None` with a
+    /// loud message if this machine cannot run them.
     ///
     /// # Panics
-    /// Panics in the gate (`RTA_GATE` is set), which has all that is needed, and where a step fails that should not.
+    /// Panics in the gate (`RTA_GATE` is set), which meets all requirements, and if a
+    /// step fails unexpectedly.
     pub fn start(names: &[&str]) -> Option<Self> {
         let Some(reason) = missing_requirement() else { return Some(Self::set_up(names)) };
         assert!(std::env::var_os("RTA_GATE").is_none(), "no hosts to test with: {reason}");
@@ -102,7 +103,7 @@ impl Drop for NamespacedHosts {
     fn drop(&mut self) {
         self.hosts.clear();
         move_into(&self.home);
-        // An error says that it has ended.
+        // An error means that it has ended.
         let _ = self.keeper.kill();
         let _ = self.keeper.wait();
     }
@@ -119,7 +120,7 @@ fn run_ip(arguments: &[&str]) {
     assert!(status.success(), "ip {} failed with {status}", arguments.join(" "));
 }
 
-/// Returns what this machine lacks, as a sentence.
+/// Returns the first requirement that this machine does not meet, as a sentence.
 fn missing_requirement() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("the test does not run as root".to_owned());

@@ -1,5 +1,5 @@
-//! Agents that exist by their reports alone, for tests and benches of large platforms. They carry out starts and
-//! stops by saying so.
+//! Simulated agents for tests and benches of large platforms. They have reports but no processes, and perform
+//! starts and stops by changing the reports.
 
 mod service;
 
@@ -18,11 +18,11 @@ use tonic::transport::server::TcpIncoming;
 
 use service::SimulatedAgent;
 
-/// Agents of made-up hosts, in this process. They end when this is dropped.
+/// Agents of simulated hosts, in this process. They end when this is dropped.
 #[derive(Debug)]
 pub struct MadeUpHosts {
     agents: Vec<MadeUpAgent>,
-    /// How many actions the agents were asked for.
+    /// Number of actions requested from the agents.
     actions: Arc<AtomicUsize>,
     _runtime: Runtime,
 }
@@ -33,10 +33,10 @@ struct MadeUpAgent {
     report: watch::Sender<v1::Report>,
 }
 
-/// A host's clock.
+/// Clock of a host.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
-    /// So many seconds ahead of this machine's.
+    /// Seconds ahead of this machine's clock.
     ahead: i64,
 }
 
@@ -49,18 +49,19 @@ impl Clock {
 }
 
 impl MadeUpHosts {
-    /// So many hosts with so many components each, all of them running.
+    /// Creates hosts with components, all of them running.
     ///
     /// # Panics
-    /// Where no sockets can be had.
+    /// Panics if no socket can be bound.
     pub fn new(hosts: usize, components: usize) -> Self {
         Self::with_clocks(&vec![0; hosts], components)
     }
 
-    /// A host for each of these clocks, which are so many seconds ahead, with so many components, all of them running.
+    /// Creates a host for each clock, given in seconds ahead of this machine's, with
+    /// components that are all running.
     ///
     /// # Panics
-    /// Where no sockets can be had.
+    /// Panics if no socket can be bound.
     pub fn with_clocks(ahead: &[i64], components: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
@@ -78,18 +79,18 @@ impl MadeUpHosts {
         Self { agents: agents.collect(), actions: Arc::clone(&actions), _runtime: runtime }
     }
 
-    /// The configuration of their platform: each component but the first needs the one before it. Nothing can be
-    /// started.
+    /// Returns the configuration of their platform: each component but the first depends on the one before
+    /// it. No component can be started.
     pub fn toml(&self) -> String {
         self.toml_with("")
     }
 
-    /// The same configuration with a start command for each component.
+    /// Returns the same configuration with a start command for each component.
     pub fn startable_toml(&self) -> String {
         self.toml_with("start = { command = [\"/bin/true\"] }\n")
     }
 
-    /// How many starts, stops and restarts the agents were asked for.
+    /// Returns the number of starts, stops and restarts requested from the agents.
     pub fn actions(&self) -> usize {
         self.actions.load(Ordering::SeqCst)
     }
@@ -118,15 +119,15 @@ impl MadeUpHosts {
         toml
     }
 
-    /// From now on a component of a host is said to be so.
+    /// Sets the reported state of a component of a host.
     ///
     /// # Panics
-    /// Where there is no such.
+    /// Panics if the host or component does not exist.
     pub fn set(&self, host: usize, component: usize, state: v1::State) {
         set(&self.agents[host].report, component, state);
     }
 
-    /// How many components of all hosts are said to be in this state.
+    /// Returns the number of components of all hosts in this reported state.
     pub fn count(&self, state: v1::State) -> usize {
         let count = |agent: &MadeUpAgent| {
             agent.report.borrow().components.iter().filter(|one| one.state() == state).count()
@@ -135,7 +136,7 @@ impl MadeUpHosts {
     }
 }
 
-/// From now on a component of the host of `report` is said to be so.
+/// Sets the state of a component in `report`.
 fn set(report: &watch::Sender<v1::Report>, component: usize, state: v1::State) {
     report.send_modify(|report| {
         let seen = &mut report.components[component];
@@ -147,7 +148,7 @@ fn set(report: &watch::Sender<v1::Report>, component: usize, state: v1::State) {
     });
 }
 
-/// The name of a made-up host.
+/// Returns the name of a simulated host.
 fn host(at: usize) -> String {
     format!("h{at:04}")
 }

@@ -1,4 +1,4 @@
-//! The calls of an agent's service that a simulated agent answers; it knows no others.
+//! gRPC service of a simulated agent; only the calls that the tests need.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -21,10 +21,10 @@ use tonic_prost::ProstCodec;
 
 use super::{Clock, set};
 
-/// As real agents do.
+/// Heartbeat interval of real agents.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// One agent: what it says of its host, which starts and stops change at once.
+/// Simulated agent with its report, which starts and stops change at once.
 #[derive(Clone, Debug)]
 pub(super) struct SimulatedAgent {
     report: watch::Sender<v1::Report>,
@@ -37,7 +37,7 @@ impl SimulatedAgent {
         Self { report, actions, clock }
     }
 
-    /// Sets the named component's state; the result that a real agent would tell.
+    /// Sets the named component's state, and returns the result that a real agent would send.
     fn act(&self, component: &str, state: v1::State, outcome: v1::ActionOutcome) -> v1::ActionResult {
         self.actions.fetch_add(1, Ordering::SeqCst);
         let at = self.report.borrow().components.iter().position(|one| one.component == component);
@@ -89,7 +89,7 @@ impl UnaryService<v1::GetReportRequest> for SimulatedAgent {
     }
 }
 
-/// Each kind of action has messages of its own that say the same.
+/// Implements the actions, each of which has its own message types of the same form.
 macro_rules! actions {
     ($($request:ident, $response:ident, $event:ident, $state:ident, $outcome:ident;)*) => {$(
         impl ServerStreamingService<v1::$request> for SimulatedAgent {
