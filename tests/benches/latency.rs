@@ -1,7 +1,8 @@
-//! From SIGKILL of a matched process to the agent's report and to the aggregator's overview.
+//! Latency from SIGKILL of a matched process to the agent's report and to the aggregator's overview.
 //!
-//! `cargo bench -p rta-tests --bench latency` measures 200 kills in each mode, or in one: `-- --mode events`.
-//! The exit code is 1 where the 99th percentile to the overview is over 20 ms with events, over 1.2 s with scans.
+//! `cargo bench -p rta-tests --bench latency` measures 200 kills in each mode; `-- --mode events`
+//! selects one mode. The exit code is 1 if the 99th percentile to the overview exceeds 20 ms with
+//! events or 1.2 s with scans.
 
 #![expect(
     clippy::expect_used,
@@ -17,10 +18,10 @@ use rta_shared::proto::v1::State;
 use rta_tests::figures::percentile;
 use rta_tests::{Mode, Stage};
 
-/// So many run at once, and are killed one after the other.
+/// Number of processes that run at the same time and are killed one after the other.
 const COMPONENTS: usize = 20;
 const ROUNDS: usize = 10;
-/// Longer than anything may take.
+/// Time limit that no correct run exceeds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
     if reached { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The latencies to the report and to the overview.
+/// Measures the latencies to the report and to the overview.
 fn measure(mode: Mode) -> (Vec<Duration>, Vec<Duration>) {
     let name = |number: usize| format!("c{number}");
     let mut stage = Stage::new(mode, |site| {
@@ -61,7 +62,7 @@ fn measure(mode: Mode) -> (Vec<Duration>, Vec<Duration>) {
             }
         }
         for (number, mut child) in children.into_iter().enumerate() {
-            // Not in step with anything that has a period.
+            // Irregular pauses, so that kills do not coincide with anything periodic.
             std::thread::sleep(Duration::from_millis(20 + u64::try_from(number * 7 % 31).unwrap()));
             let killed = Instant::now();
             child.kill().unwrap();

@@ -1,9 +1,10 @@
-//! What the agent itself costs, with an aggregator connected: at rest among 3,000 unrelated processes, and while
-//! 300 processes a second begin and end.
+//! Cost of the agent with an aggregator connected: at rest among 3,000 unrelated processes, and while 300
+//! processes start and end per second.
 //!
-//! `cargo bench -p rta-tests --bench load` takes some three minutes in each mode; `-- --mode events` takes one mode,
-//! `--rest SECONDS` and `--storm SECONDS` change how long it measures. The exit code is 1 where, with events, it uses
-//! 2 ms of CPU a second at rest, 5 % of a core in the storm, or 16 MB of memory; or misses a component in any mode.
+//! `cargo bench -p rta-tests --bench load` takes about three minutes in each mode. `-- --mode events` selects
+//! one mode; `--rest SECONDS` and `--storm SECONDS` change the duration of the measurements. The exit code is
+//! 1 if the agent, with events, uses 2 ms of CPU per second at rest, 5 % of a core in the storm, or 16 MB of
+//! memory; or if it misses a component in any mode.
 
 #![expect(
     clippy::unwrap_used,
@@ -21,22 +22,22 @@ use rta_tests::{Crowd, Mode, Stage, Storm};
 
 const UNRELATED: usize = 3000;
 const FORKS_A_SECOND: u32 = 300;
-/// Without events, a process is looked at with each pass until it is this old.
+/// Age until which a process is examined in each pass, without events.
 const SETTLED: Duration = Duration::from_secs(12);
-/// A component is missed when it is not told within this time.
+/// Time limit for reporting a component; later counts as missed.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What a mode costs.
+/// Cost of a mode.
 struct Cost {
-    /// CPU time a second.
+    /// CPU time per second.
     rest: Duration,
     storm: Duration,
     forks_a_second: f64,
     most_kb: u64,
-    /// What happened to components in the storm, and what of it was not told.
+    /// Number of component changes in the storm, and the number of those not reported.
     changes: usize,
     missed: usize,
-    /// What the agent says of itself.
+    /// Counters reported by the agent.
     overruns: u64,
     differences: u64,
 }
@@ -141,7 +142,7 @@ fn measure(mode: Mode, rest: Duration, storm: Duration) -> Cost {
     }
 }
 
-/// Whether both the agent and the aggregator say this of a service in time.
+/// Returns true if both the agent and the aggregator report this state of a service in time.
 fn tells(stage: &mut Stage, number: usize, state: State, pids: &[u32]) -> bool {
     [&mut stage.reports, &mut stage.overviews].into_iter().all(|follower| {
         let is_it = |seen: &rta_tests::Seen| seen.state == state && seen.pids() == pids;

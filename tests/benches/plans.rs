@@ -1,8 +1,8 @@
-//! What a large plan costs the aggregator: a stop of everything on 100 and on 1,000 hosts of 14 components, whose agents
-//! are simulated.
+//! Cost of a large plan for the aggregator: a stop of everything on 100 and on 1,000 hosts with 14 components
+//! each, whose agents are simulated.
 //!
-//! `cargo bench -p rta-tests --bench plans`; `-- --hosts 200` measures one size. Each step must cost the same in both
-//! sizes: the exit code is 1 where the CPU time a step more than triples.
+//! `cargo bench -p rta-tests --bench plans`; `-- --hosts 200` measures a single size. Each step must cost the
+//! same in both sizes: the exit code is 1 if the CPU time per step more than triples.
 
 #![expect(
     clippy::unwrap_used,
@@ -23,14 +23,14 @@ use tokio::runtime::Runtime;
 
 const COMPONENTS: usize = 14;
 
-/// What one plan cost.
+/// Cost of one plan.
 struct Cost {
     steps: usize,
-    /// From the request to the plan's end.
+    /// Time from the request to the plan's end.
     plan: Duration,
-    /// From its end until the record has it.
+    /// Time from the plan's end until it is recorded.
     record: Duration,
-    /// From SIGTERM to the aggregator's end.
+    /// Time from SIGTERM to the aggregator's exit.
     end: Duration,
     cpu: Duration,
     resident_kb: u64,

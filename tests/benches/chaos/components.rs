@@ -1,27 +1,27 @@
-//! What the hosts carry, and what needs what.
+//! Components of the hosts, and their dependencies.
 
-/// A component on one host.
+/// Component on one host.
 #[derive(Debug)]
 pub(crate) struct Instance {
     pub(crate) component: &'static str,
     /// Position of its host.
     pub(crate) host: usize,
-    /// Position in [`INSTANCES`] of the instance that it needs.
+    /// Position in [`INSTANCES`] of the instance that it depends on.
     pub(crate) needs: Option<usize>,
-    /// How its process comes about.
+    /// Launch behaviour of its process.
     pub(crate) launch: Launch,
 }
 
-/// How a component's process comes about.
+/// Launch behaviour of a component's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Launch {
-    /// At once.
+    /// Immediate.
     Direct,
-    /// By a script that needs four seconds.
+    /// By a script that takes four seconds.
     Slow,
-    /// At once, and again when it has ended by itself.
+    /// Immediate; restarted after it ends unexpectedly.
     Restarted,
-    /// At once; SIGTERM does not end it.
+    /// Immediate; ignores SIGTERM.
     Stubborn,
 }
 
@@ -39,7 +39,8 @@ pub(crate) const INSTANCES: [Instance; 9] = [
 ];
 
 impl Instance {
-    /// Returns true if a plan for the instance at `other` may act on this one, too: one of them needs the other.
+    /// Returns true if a plan for the instance at `other` may also act on this one, because
+    /// one depends on the other.
     pub(crate) fn is_related(&self, other: usize) -> bool {
         let other = &INSTANCES[other];
         let needs = |one: &Self, needed: &Self| {
@@ -65,7 +66,7 @@ impl Instance {
         } else {
             ""
         };
-        // The first process of a host is the lease of all others.
+        // Stand-ins end with PID 1 of their host.
         format!(
             "[[component]]\nname = \"{component}\"\ncriteria = [{{ regex = '^--token={component}$' }}]\n\
              depends_on = [{needs}]\n{restart}[component.start]\ncommand = [{command}]\nuser = \"root\"\n\

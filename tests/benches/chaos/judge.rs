@@ -1,9 +1,9 @@
-//! Compares what the aggregator says with what ran.
+//! Compares the aggregator's overview with the processes that really ran.
 //!
-//! rta has time to notice what happens. A sample is judged by everything that was right from that long before it was asked
-//! for until after it was answered, so that both the old and the new truth pass in between; what was right at no moment
-//! of that time is a wrong state. There is one such time for processes, one for hosts that are lost, and one for hosts and
-//! aggregators that come back.
+//! rta needs time to notice changes. A sample is compared with every true state from that long before the
+//! request until after the answer, so both the old and the new state are accepted in between. A state that
+//! was right at no moment of that window is wrong. The window differs for processes, for lost hosts, and for
+//! hosts and aggregators that return.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -13,20 +13,22 @@ use crate::platform::{AGENTS, HOSTS};
 use crate::sampler::{Said, Sample};
 use crate::truth::{Healths, Truth};
 
-/// Time to notice that a process began, ended or was stopped: a second from scan to scan, and a busy machine.
+/// Time to notice that a process started, ended or was stopped: the interval of a second between
+/// scans, and a busy machine.
 const NOTICE: Duration = Duration::from_secs(4);
-/// Time in which a lost host is still shown as it was: three seconds of silence, and [`NOTICE`].
+/// Time during which a lost host is still shown as before: three seconds of silence, and [`NOTICE`].
 const SILENCE: Duration = Duration::from_secs(7);
-/// Time to reach a host that is back, or all of them by an aggregator that has begun.
+/// Time to reconnect to a returned host, or for a new aggregator to connect to all hosts.
 const RECONNECT: Duration = Duration::from_secs(15);
-/// A component that is starting or stopping for longer is stuck: longer than every deadline in the configuration.
+/// Maximum time for starting or stopping, longer than every time limit in the configuration. After it a
+/// component counts as stuck.
 const LONGEST_ACTION: Duration = Duration::from_secs(40);
-/// Truths older than this are forgotten.
+/// Maximum age of stored true states.
 const KEPT: Duration = Duration::from_secs(30);
-/// Violations of each kind that are printed.
+/// Number of violations of each kind that are printed.
 const SHOWN: usize = 20;
 
-/// Sort of violation.
+/// Kind of violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Violation {
     WrongState,
@@ -35,18 +37,18 @@ pub(crate) enum Violation {
     Stuck,
 }
 
-/// What was found so far.
+/// Results so far.
 #[derive(Debug)]
 pub(crate) struct Judge {
     began: Instant,
     truths: VecDeque<Truth>,
-    /// Asked for after the last truth: it is judged with the next one.
+    /// Sample requested after the last true state; compared together with the next one.
     pending: Option<Sample>,
-    /// When the way to a host, or its agent, last changed.
+    /// Time when each host, its connection or its agent last changed.
     disturbed: [Instant; AGENTS],
-    /// What each instance was last found guilty of, so that a wrong state that lasts counts once.
+    /// Last violation of each instance, so that a lasting wrong state counts once.
     current: Vec<Option<Violation>>,
-    /// Since when each instance is starting or stopping without an end.
+    /// Time since which each instance has been starting or stopping.
     busy_since: Vec<Option<Instant>>,
     pub(crate) samples: usize,
     counts: BTreeMap<Violation, usize>,
@@ -67,23 +69,23 @@ impl Judge {
         }
     }
 
-    /// Notes that the way to a host changes at this moment.
+    /// Records that the connection to a host changes now.
     pub(crate) fn disturb(&mut self, host: usize) {
         self.disturbed[host] = Instant::now();
     }
 
-    /// Notes that the aggregator ends or begins.
+    /// Records that the aggregator stops or starts now.
     pub(crate) fn disturb_all(&mut self) {
         self.disturbed = [Instant::now(); AGENTS];
         self.pending = None;
     }
 
-    /// Returns how many violations there were of a kind.
+    /// Returns the number of violations of a kind.
     pub(crate) fn count(&self, violation: Violation) -> usize {
         self.counts.get(&violation).copied().unwrap_or_default()
     }
 
-    /// Counts a violation, and prints it.
+    /// Counts and prints a violation.
     pub(crate) fn report(&mut self, violation: Violation, sentence: &str) {
         let count = self.counts.entry(violation).or_default();
         *count += 1;
@@ -92,7 +94,7 @@ impl Judge {
         }
     }
 
-    /// Takes a look at the hosts and, if the aggregator answered, what it said after that.
+    /// Processes the true state of the hosts and, if the aggregator answered, the sample requested after it.
     pub(crate) fn take(&mut self, truth: Truth, sample: Option<Sample>) {
         for (at, pids) in truth.pids.iter().enumerate().filter(|(_, pids)| pids.len() > 1) {
             let before = self.truths.back().map_or(0, |truth| truth.pids[at].len());
@@ -110,7 +112,7 @@ impl Judge {
         }
     }
 
-    /// Returns what began since the look before the last one.
+    /// Returns the instances with a process that started between the last two true states.
     pub(crate) fn births(&self) -> Vec<usize> {
         let mut last = self.truths.iter().rev();
         let (Some(now), Some(before)) = (last.next(), last.next()) else { return Vec::new() };
@@ -118,7 +120,7 @@ impl Judge {
         (0..INSTANCES.len()).filter(is_new).collect()
     }
 
-    /// Returns the last look at the hosts.
+    /// Returns the last true state of the hosts.
     pub(crate) fn last(&self) -> Option<&Truth> {
         self.truths.back()
     }
@@ -145,14 +147,15 @@ impl Judge {
         }
     }
 
-    /// Truths from `time` before the sample on, with the one that held when that time began.
+    /// Returns the true states since `time` before the sample, including the one that held at
+    /// the start of that time.
     fn window(&self, sample: &Sample, time: Duration) -> impl Iterator<Item = &Truth> {
         let began = sample.asked.checked_sub(time).unwrap_or(self.began);
         let first = self.truths.iter().rposition(|truth| truth.at <= began).unwrap_or_default();
         self.truths.iter().skip(first)
     }
 
-    /// Returns the healths that are right for an instance in this sample.
+    /// Returns the correct healths of an instance in this sample.
     fn allowed(&self, at: usize, sample: &Sample) -> Healths {
         let instance = &INSTANCES[at];
         let since_disturbed = sample.asked.saturating_duration_since(self.disturbed[instance.host]);
@@ -192,7 +195,7 @@ impl Judge {
         allowed
     }
 
-    /// Returns true if a process is shown as running that was never the instance's own in the time that counts.
+    /// Returns true if a process shown as running never belonged to the instance within the window.
     fn is_foreign(&self, at: usize, sample: &Sample, said: &Said) -> bool {
         let own = |pid: &u32| self.window(sample, SILENCE + NOTICE).any(|truth| truth.pids[at].contains(pid));
         said.is_running && !said.pids.iter().all(own)
@@ -207,7 +210,7 @@ impl Judge {
     }
 }
 
-/// Returns `h1/broker`.
+/// Formats an instance as `h1/broker`.
 pub(crate) fn name(at: usize) -> String {
     format!("{}/{}", HOSTS[INSTANCES[at].host], INSTANCES[at].component)
 }

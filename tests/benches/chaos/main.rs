@@ -1,22 +1,27 @@
-//! Chaos on several hosts for minutes; what the aggregator says at any time is compared with what runs.
+//! Chaos test on several hosts over minutes, which continuously compares the aggregator's overview with
+//! the processes that run.
 //!
-//! `cargo bench -p rta-tests --bench chaos` takes two minutes; `-- --minutes 15` takes longer, `--seed N` another course,
-//! `--verbose` prints each action, and `--without look-alike,lost-data,mid-start,second-agent,stopped-process` leaves scenarios out.
-//! It needs root and iproute2 for its hosts, and says so where it cannot run; in the gate that is a failure.
+//! `cargo bench -p rta-tests --bench chaos` takes two minutes. `-- --minutes 15` takes longer, `--seed N`
+//! selects another sequence, `--verbose` prints each action, and
+//! `--without look-alike,lost-data,mid-start,second-agent,stopped-process` leaves scenarios out. The hosts
+//! need root and iproute2; without them the bench reports that it cannot run, which is a failure in the gate.
 //!
-//! Three hosts with an agent each and a fourth with the aggregator live in namespaces of their own. Operators, each with a
-//! name, start, stop and restart components by the real command. Meanwhile processes are killed and stopped by signals,
-//! other users run look-alikes, agents are killed (in the middle of a start, too), lose the reader of their log or get a
-//! second agent beside them, hosts are cut off and lose power, one host's clock is hours ahead, and the aggregator ends and
-//! loses its data folder. Ten times a second the overview is compared with each host's own `/proc`.
+//! Three hosts with an agent each and a fourth with the aggregator run in their own namespaces. Operators,
+//! each with their own name, start, stop and restart components with the real command. Meanwhile processes
+//! are killed and stopped by signals and other users run look-alikes. Agents are killed (also during a
+//! start), lose the reader of their log, or get a second agent beside them. Hosts are cut off and lose power,
+//! one host's clock is hours ahead, and the aggregator is stopped and loses its data folder. Ten times a
+//! second the overview is compared with each host's own `/proc`.
 //!
 //! A violation is
-//! - a wrong state: a health that was not right at any moment of the time that rta has to notice (see `judge.rs`);
-//! - a double: two processes of one component, neither of which belongs to somebody else, or two agents of one host;
-//! - an unattributed action: a plan or a step without a requester's name in the record, an accepted request that the record
-//!   does not know, or a process that began without any request.
+//! - a wrong state: a health that was not right at any moment of the time that rta has to notice (see
+//!   `judge.rs`);
+//! - a double: two processes of one component, neither of which belongs to another user, or two agents of
+//!   one host;
+//! - an unattributed action: a plan or a step without a requester's name in the event store, an accepted
+//!   request missing from the event store, or a process that started without any request.
 //!
-//! The exit code is 1 where there was one.
+//! The exit code is 1 if there was a violation.
 
 #![expect(
     clippy::unwrap_used,

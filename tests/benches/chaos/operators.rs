@@ -1,4 +1,4 @@
-//! People who start and stop things by the real command, each request under a name of its own.
+//! Operators who start and stop components with the real command, each request under a name of its own.
 
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -8,21 +8,21 @@ use rta_tests::{binary, patiently};
 use crate::components::INSTANCES;
 use crate::platform::Platform;
 
-/// A process may begin so long after a request that it belongs to.
+/// Maximum time between a request and a process start that it explains.
 const EFFECT: Duration = Duration::from_secs(30);
 
-/// Time in which a request that was carried out has to be on record.
+/// Time in which a completed request must be recorded.
 const RECORDED: Duration = Duration::from_secs(3);
 
-/// Requests under way, and those that were carried out.
+/// Requests in progress and completed requests.
 #[derive(Debug)]
 pub(crate) struct Operators {
     under_way: Vec<Request>,
-    /// When each instance was last asked for, by its own name or because of another one.
+    /// Time of the last request that concerned each instance, directly or as a dependency.
     asked: Vec<Option<Instant>>,
-    /// Names under which a request was carried out that the record has to know, and when.
+    /// Requester names of completed requests that must be recorded, with their end times.
     carried_out: Vec<(String, Instant)>,
-    /// How many requests there were.
+    /// Number of requests.
     pub(crate) requests: usize,
 }
 
@@ -31,7 +31,7 @@ struct Request {
     name: String,
     child: Child,
     related: Vec<bool>,
-    /// The record lost what happened since it began.
+    /// True if the event store lost its data while the request was in progress.
     is_excused: bool,
 }
 
@@ -45,7 +45,7 @@ impl Operators {
         }
     }
 
-    /// Has somebody ask for `verb` of an instance.
+    /// Starts a request for `verb` on an instance.
     pub(crate) fn request(&mut self, platform: &Platform, verb: &str, at: usize) {
         self.requests += 1;
         let name = format!("operator-{}", self.requests);
@@ -61,7 +61,7 @@ impl Operators {
         self.poll();
     }
 
-    /// Notes which requests have ended, and which instances the others may act on.
+    /// Collects completed requests, and marks the instances that the others may act on.
     pub(crate) fn poll(&mut self) {
         let now = Instant::now();
         let Self { under_way, asked, carried_out, .. } = self;
@@ -77,17 +77,17 @@ impl Operators {
         });
     }
 
-    /// Returns true if somebody asked lately for what may have begun an instance's process.
+    /// Returns true if a recent request explains a process start of the instance.
     pub(crate) fn asked_for(&self, at: usize) -> bool {
         self.asked[at].is_some_and(|asked| asked.elapsed() < EFFECT)
     }
 
-    /// Returns the names under which a request was carried out, long enough ago for it to be on record.
+    /// Returns the requester names of requests that completed long enough ago to be recorded.
     pub(crate) fn carried_out(&self) -> impl Iterator<Item = &String> {
         self.carried_out.iter().filter(|(_, ended)| ended.elapsed() > RECORDED).map(|(name, _)| name)
     }
 
-    /// Expects nothing of the record any more that was asked for until now: it is lost.
+    /// Stops expecting earlier requests to be recorded, because the data is lost.
     pub(crate) fn excuse(&mut self) {
         self.carried_out.clear();
         for request in &mut self.under_way {

@@ -1,4 +1,4 @@
-//! The hosts with their agents and the aggregator.
+//! Hosts with their agents, and the aggregator.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,41 +10,42 @@ use tempfile::TempDir;
 use crate::components::INSTANCES;
 use crate::sampler::get;
 
-/// The hosts with agents, and the aggregator's.
+/// Hosts with agents, and the aggregator's host.
 pub(crate) const HOSTS: [&str; 4] = ["h1", "h2", "h3", "center"];
-/// How many of them have agents.
+/// Number of hosts with agents.
 pub(crate) const AGENTS: usize = 3;
 /// Position of the aggregator's host.
 const CENTER: usize = 3;
-/// Below it is a folder for each kind of processor, with libfaketime, which sets a program's wall clock when it is preloaded.
+/// Folder with a subfolder per architecture that holds libfaketime, which shifts a program's
+/// wall clock when preloaded.
 const LIBRARIES: &str = "/usr/lib";
-/// The host whose agent has a clock of its own, and how far it is ahead.
+/// Host whose agent has a shifted clock, and the shift.
 const SKEWED: (usize, &str) = (1, "+2h");
 
 /// User of the look-alikes: nobody.
 const FOREIGN_USER: u32 = 65_534;
 
-/// What is tried.
+/// System under test.
 #[derive(Debug)]
 pub(crate) struct Platform {
     pub(crate) hosts: NamespacedHosts,
     pub(crate) web: Web,
     folder: TempDir,
-    /// What was begun outside, until it has ended.
+    /// Child processes of the bench that have not ended.
     children: Vec<Child>,
 }
 
-/// Where an agent's log goes.
+/// Destination of an agent's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AgentLog {
-    /// To a file.
+    /// File.
     File,
-    /// Into a pipe whose reader ends after the first line.
+    /// Pipe whose reader ends after the first line.
     ClosedPipe,
 }
 
 impl Platform {
-    /// Starts the agents and the aggregator, and waits until every host is reached.
+    /// Starts the agents and the aggregator, and waits until every host is reachable.
     pub(crate) fn start(hosts: NamespacedHosts) -> Self {
         let web = Web(SocketAddr::from((hosts.get(CENTER).address(), 8080)));
         let mut platform = Self { hosts, web, folder: tempfile::tempdir().unwrap(), children: Vec::new() };
@@ -81,13 +82,13 @@ impl Platform {
         format!("{tables}[[environment]]\nname = \"CHAOS\"\n{hosts}")
     }
 
-    /// Keeps the folder that all hosts share, for somebody to look at it. Returns its path.
+    /// Keeps the folder shared by all hosts after the run, for inspection. Returns its path.
     pub(crate) fn keep_folder(&mut self) -> PathBuf {
         self.folder.disable_cleanup(true);
         self.folder.path().to_owned()
     }
 
-    /// Returns a path in the folder that all hosts share.
+    /// Returns a path in the folder shared by all hosts.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -102,7 +103,7 @@ impl Platform {
         self.start_agent_at(host, 7601, log);
     }
 
-    /// Starts an agent of a host on a port of its own, with the same state folder as its first.
+    /// Starts an agent of a host on a different port, with the same state folder as its first agent.
     pub(crate) fn start_agent_at(&mut self, host: usize, port: u16, log: AgentLog) {
         let machine = self.hosts.get(host);
         let mut words = vec![
@@ -146,7 +147,7 @@ impl Platform {
         self.spawn(command, &file);
     }
 
-    /// Begins a program whose output is appended to `file`.
+    /// Starts a program whose output is appended to `file`.
     fn spawn(&mut self, mut command: Command, file: &std::path::Path) {
         let log = std::fs::File::options().create(true).append(true).open(file).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
@@ -154,10 +155,10 @@ impl Platform {
         self.children.push(command.spawn().unwrap());
     }
 
-    /// Has another user run a process with the command line of an instance.
+    /// Runs a process of another user with the command line of an instance.
     pub(crate) fn start_look_alike(&mut self, at: usize) {
         let mut command = self.hosts.get(INSTANCES[at].host).command("env");
-        // The token becomes an argument only when the process is the other user's.
+        // The token becomes an argument only after the process has switched to the other user.
         command.arg(format!("TOKEN={}", INSTANCES[at].component)).arg("STAND_IN_LEASE=1");
         let user = FOREIGN_USER.to_string();
         command.args(["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups"]);
@@ -166,7 +167,7 @@ impl Platform {
         self.spawn(command, &file);
     }
 
-    /// Ends the look-alikes of an instance.
+    /// Kills the look-alikes of an instance.
     pub(crate) fn end_look_alikes(&self, at: usize) {
         let host = self.hosts.get(INSTANCES[at].host);
         let token = format!("--token={}", INSTANCES[at].component);
@@ -177,7 +178,7 @@ impl Platform {
         }
     }
 
-    /// Ends a host's agent that listens on `port`; false where it has ended by itself.
+    /// Stops a host's agent that listens on `port`; returns false if it has already ended.
     pub(crate) fn end_second_agent(&self, host: usize, port: u16) -> bool {
         let ending = format!(":{port}");
         let mut has_served = false;
@@ -191,7 +192,7 @@ impl Platform {
         has_served
     }
 
-    /// Returns the PIDs, on their host, of the programs of this name that run there.
+    /// Returns the PIDs of the programs with this name on a host, as seen on that host.
     pub(crate) fn pids(&self, host: usize, program: &str) -> Vec<u32> {
         let is_it = |argument: &String| argument.rsplit('/').next() == Some(program);
         let processes = self.hosts.get(host).processes();
@@ -199,12 +200,12 @@ impl Platform {
         found.map(|process| process.pid).collect()
     }
 
-    /// Sends a signal to every agent of a host, and waits until they are gone.
+    /// Sends a signal to every agent of a host, and waits for their end.
     pub(crate) fn end_agents(&self, host: usize, signal: &str) {
         self.end(host, "rta-agent", signal);
     }
 
-    /// Sends a signal to the aggregator, and waits until it is gone.
+    /// Sends a signal to the aggregator, and waits for its end.
     pub(crate) fn end_aggregator(&self, signal: &str) {
         self.end(CENTER, "rta-aggregator", signal);
     }
@@ -217,10 +218,10 @@ impl Platform {
     }
 }
 
-/// Returns the library that sets a clock apart, if it is installed.
+/// Returns the library that shifts a clock, if it is installed.
 ///
 /// # Panics
-/// Panics in the gate if it is not.
+/// Panics in the gate if it is not installed.
 fn fake_time() -> Option<PathBuf> {
     let folders = std::fs::read_dir(LIBRARIES).into_iter().flatten().flatten();
     let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketime.so.1"));
@@ -232,7 +233,7 @@ fn fake_time() -> Option<PathBuf> {
 impl Drop for Platform {
     fn drop(&mut self) {
         for child in &mut self.children {
-            // Errors say that it has ended.
+            // Errors mean that it has ended.
             let _ = child.kill();
             let _ = child.wait();
         }

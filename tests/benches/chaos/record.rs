@@ -1,4 +1,4 @@
-//! Who did what, by the aggregator's record.
+//! Requesters and actions in the aggregator's event store.
 
 use std::collections::BTreeSet;
 
@@ -7,22 +7,22 @@ use serde_json::Value;
 use crate::platform::Platform;
 use crate::sampler::get;
 
-/// Events to be asked for at a time.
+/// Number of events requested at a time.
 const PAGE: usize = 1000;
 
-/// What the record says of requests.
+/// Recorded requests.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
-    /// Everybody who asked for something.
+    /// Names of all requesters.
     pub(crate) names: BTreeSet<String>,
-    /// Events of plans and steps.
+    /// Number of events of plans and steps.
     pub(crate) actions: usize,
-    /// Those without a requester's name, as sentences.
+    /// Events of plans and steps without a requester's name, as sentences.
     pub(crate) nameless: Vec<String>,
 }
 
 impl Record {
-    /// Reads the whole record; `None` if the aggregator does not answer.
+    /// Reads all recorded events; `None` if the aggregator does not answer.
     pub(crate) fn read(platform: &Platform) -> Option<Self> {
         let mut record = Self::default();
         let mut before = String::new();

@@ -1,4 +1,4 @@
-//! What the aggregator says at one moment.
+//! Samples of the aggregator's overview.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -11,26 +11,26 @@ use crate::components::INSTANCES;
 use crate::platform::HOSTS;
 use crate::truth::Healths;
 
-/// An overview.
+/// Overview at one moment.
 #[derive(Debug)]
 pub(crate) struct Sample {
     pub(crate) asked: Instant,
-    /// In the order of [`INSTANCES`].
+    /// Instances in the order of [`INSTANCES`].
     pub(crate) instances: Vec<Said>,
 }
 
-/// What an overview says of an instance.
+/// Instance in an overview.
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) health: Healths,
     pub(crate) pids: Vec<u32>,
     pub(crate) reason: String,
     pub(crate) is_running: bool,
-    /// It is starting or stopping.
+    /// True if it is starting or stopping.
     pub(crate) is_busy: bool,
 }
 
-/// Asks for a page; `None` if nobody answers.
+/// Requests a page; `None` if the server does not answer.
 pub(crate) fn get(web: Web, path: &str) -> Option<Answer> {
     let mut stream = TcpStream::connect_timeout(&web.0, Duration::from_secs(1)).ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", web.0);
@@ -39,7 +39,7 @@ pub(crate) fn get(web: Web, path: &str) -> Option<Answer> {
 }
 
 impl Sample {
-    /// Asks for an overview; `None` if the aggregator does not answer.
+    /// Requests an overview; `None` if the aggregator does not answer.
     pub(crate) fn take(web: Web) -> Option<Self> {
         let asked = Instant::now();
         let overview: Value = serde_json::from_str(&get(web, "/api/v1/overview")?.body).unwrap();

@@ -1,4 +1,4 @@
-//! What happens, and when: chosen by the seed.
+//! Sequence of actions and their times, determined by the seed.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -14,30 +14,30 @@ use crate::record::Record;
 use crate::sampler::Sample;
 use crate::truth::Truth;
 
-/// From one sample to the next.
+/// Interval between samples.
 const SAMPLED: Duration = Duration::from_millis(100);
-/// Without any action, at the end, everything has to come to rest.
+/// Time without actions at the end, in which everything must settle.
 const REST: Duration = Duration::from_secs(25);
 /// Port of a second agent of a host.
 const SECOND_PORT: u16 = 7602;
 
-/// An action that was begun, and is to be ended.
+/// Scheduled follow-up of an action.
 #[derive(Clone, Copy, Debug)]
 enum Later {
     Heal(usize),
     Continue(usize, u32),
     EndLookAlikes(usize),
     PowerOn(usize),
-    /// End the agent of an instance that is being started, start another one, and ask for the start again.
+    /// Stop the agent of an instance that is being started, start another agent, and request the start again.
     EndAgentInMidStart(usize, &'static str),
     StartAgent(usize, AgentLog),
     StartAggregator,
     EndSecondAgent(usize),
-    /// Ask for the start of an instance.
+    /// Request the start of an instance.
     Start(usize),
 }
 
-/// The course of events.
+/// Running scenario.
 #[derive(Debug)]
 pub(crate) struct Scenario {
     platform: Platform,
@@ -47,23 +47,24 @@ pub(crate) struct Scenario {
     seed: u64,
     began: Instant,
     is_cut: [bool; AGENTS],
-    /// Hosts to which something is being done that excludes other such things.
+    /// True for hosts with a running action that excludes similar ones.
     is_taken: [bool; AGENTS],
     is_aggregator_down: bool,
     later: Vec<(Instant, Later)>,
     next_action: Instant,
     next_sample: Instant,
     done: BTreeMap<&'static str, usize>,
-    /// Actions in the records that were read; each is read in the end, and before it is lost.
+    /// Number of actions in the event stores read so far; each store is read at the end
+    /// and before it is lost.
     actions_on_record: usize,
-    /// Names of the scenarios that are not to happen.
+    /// Names of the excluded scenarios.
     left_out: Vec<String>,
-    /// Whether each action is printed.
+    /// True if each action is printed.
     is_verbose: bool,
 }
 
 impl Scenario {
-    /// Has every instance started, as the first action.
+    /// Creates the scenario; its first action starts every instance.
     pub(crate) fn new(platform: Platform, seed: u64) -> Self {
         let now = Instant::now();
         let mut operators = Operators::new();
@@ -89,7 +90,7 @@ impl Scenario {
         }
     }
 
-    /// Does what is due, and takes a sample.
+    /// Performs due actions and takes a sample.
     pub(crate) fn step(&mut self) {
         if Instant::now() >= self.next_action {
             self.act();
@@ -151,14 +152,14 @@ impl Scenario {
         verb
     }
 
-    /// Does `action` in a while: between `shortest` and `longest` from now on, in milliseconds.
+    /// Schedules `action` at a random time between `shortest` and `longest` milliseconds from now.
     fn later(&mut self, shortest: usize, longest: usize, action: Later) {
         let wait = shortest + self.random.below(longest - shortest);
         let at = Instant::now() + Duration::from_millis(u64::try_from(wait).unwrap());
         self.later.push((at, action));
     }
 
-    /// A process of an instance, by the last look at its host.
+    /// Returns a process of an instance, from the last true state of its host.
     fn process(&self, at: usize) -> Option<u32> {
         self.judge.last()?.pids[at].first().copied()
     }
@@ -204,7 +205,8 @@ impl Scenario {
         self.judge.disturb(host);
     }
 
-    /// Has a slow component started, and ends its agent before the launcher has become it; then asks again.
+    /// Starts a slow component, stops its agent before the launcher has become the component, then
+    /// requests the start again.
     fn end_agent_in_mid_start(&mut self) -> &'static str {
         let slow: Vec<usize> = (0..INSTANCES.len())
             .filter(|at| INSTANCES[*at].launch == Launch::Slow && !self.is_taken[INSTANCES[*at].host])
@@ -212,7 +214,7 @@ impl Scenario {
         if let Some(at) = (!slow.is_empty()).then(|| slow[self.random.below(slow.len())]) {
             self.is_taken[INSTANCES[at].host] = true;
             self.kill_process(at);
-            // The agent has to see that it is gone.
+            // The agent needs time to notice that the process has ended.
             self.later(1500, 1600, Later::Start(at));
             let signal = if self.random.below(2) == 0 { "KILL" } else { "TERM" };
             self.later(1800, 5000, Later::EndAgentInMidStart(at, signal));
@@ -223,7 +225,7 @@ impl Scenario {
     fn second_agent(&mut self, host: usize) -> &'static str {
         self.is_taken[host] = true;
         self.platform.start_agent_at(host, SECOND_PORT, AgentLog::File);
-        // It waits for the first one's lock for two seconds.
+        // The second agent waits two seconds for the first one's lock.
         self.later(4000, 7000, Later::EndSecondAgent(host));
         "second agent on a host"
     }
@@ -246,7 +248,7 @@ impl Scenario {
         "host lost power"
     }
 
-    /// Takes the running aggregator's data folder away. Whatever is asked for from then on has to be on record.
+    /// Deletes the running aggregator's data folder. Later requests must be recorded nevertheless.
     fn lose_data(&mut self) -> &'static str {
         self.check_record();
         std::fs::remove_dir_all(self.platform.path("data")).unwrap();
@@ -323,7 +325,7 @@ impl Scenario {
         }
     }
 
-    /// Reports every action on record without a name, and every request that was carried out and is not on record.
+    /// Reports every recorded action without a name, and every completed request that was not recorded.
     fn check_record(&mut self) {
         let Some(record) = Record::read(&self.platform) else { return };
         self.actions_on_record += record.actions;
@@ -335,7 +337,8 @@ impl Scenario {
         }
     }
 
-    /// Lets everything come to rest, reads the record, and prints what was found. Returns the number of violations.
+    /// Lets everything settle, reads the event store, and prints the results. Returns
+    /// the number of violations.
     pub(crate) fn finish(mut self) -> usize {
         let elapsed = self.began.elapsed();
         let rest = Instant::now() + REST;

@@ -1,4 +1,4 @@
-//! What really runs on the hosts, at one moment.
+//! Processes that really run on the hosts, at one moment.
 
 use std::fmt;
 use std::time::Instant;
@@ -42,7 +42,7 @@ impl Healths {
 }
 
 impl fmt::Debug for Healths {
-    /// `down|unknown`.
+    /// Formats the set as `down|unknown`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = [
             (Self::UP, "up"),
@@ -56,20 +56,20 @@ impl fmt::Debug for Healths {
     }
 }
 
-/// What ran at one moment.
+/// True state at one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Truth {
     pub(crate) at: Instant,
-    /// Whether each host has an agent that can be reached.
+    /// True for each host with a reachable agent.
     pub(crate) reachable: [bool; AGENTS],
-    /// For each instance the PIDs of its own processes.
+    /// PIDs of each instance's own processes.
     pub(crate) pids: Vec<Vec<u32>>,
-    /// For each instance whether a signal has stopped its process.
+    /// True for each instance whose process is stopped by a signal.
     pub(crate) stopped: Vec<bool>,
 }
 
 impl Truth {
-    /// Looks at every host; some are cut off.
+    /// Reads the processes of every host, including those that are cut off.
     pub(crate) fn look(platform: &Platform, is_cut: [bool; AGENTS]) -> Self {
         let at = Instant::now();
         let hosts: Vec<_> = (0..AGENTS).map(|host| platform.host(host).processes()).collect();
@@ -88,7 +88,7 @@ impl Truth {
         Self { at, reachable, pids: pids.collect(), stopped: stopped.collect() }
     }
 
-    /// Returns the healths that are right for an instance by what it does itself, where its agent is reached.
+    /// Returns the correct healths of an instance by its own processes, if its agent is reachable.
     pub(crate) fn own_health(&self, instance: usize) -> Healths {
         match self.pids[instance].len() {
             0 => Healths::DOWN,

@@ -1,8 +1,9 @@
-//! What people wait for: from a change to the pages that are open, and the page of a large platform.
+//! Latencies that users notice: from a change to the open pages, and for loading the
+//! page of a large platform.
 //!
-//! `cargo bench -p rta-tests --bench pages` opens 200 pages: first those of one host, on which a process is killed 40
-//! times; then those of a thousand hosts of 14 components, of which one changes 40 times. The exit code is 1 where an
-//! aim is missed.
+//! `cargo bench -p rta-tests --bench pages` opens 200 pages: first those of one host, on which a process is
+//! killed 40 times; then those of a thousand hosts with 14 components each, of which one changes 40 times.
+//! The exit code is 1 if a goal is missed.
 
 #![expect(
     clippy::expect_used,
@@ -23,14 +24,14 @@ use rta_shared::proto::v1::State;
 use rta_tests::figures::percentile;
 use rta_tests::{MadeUpHosts, Mode, Program, Site, Stage, patiently};
 
-/// How many pages are open.
+/// Number of open pages.
 const PAGES: usize = 200;
 const ROUNDS: usize = 40;
-/// From a change to the last page, in the 95th percentile.
+/// Goal for the time from a change to the last page, 95th percentile.
 const TOLD: Duration = Duration::from_millis(100);
-/// To ask for the page of a thousand hosts and to have it, in the 95th percentile.
+/// Goal for the time to load the page of a thousand hosts, 95th percentile.
 const ASKED: Duration = Duration::from_millis(20);
-/// How large that page may be, in bytes, before it is compressed.
+/// Size limit of that page, in bytes, uncompressed.
 const LARGEST: usize = 1_500_000;
 
 const HOSTS: usize = 1_000;
@@ -42,14 +43,14 @@ fn main() -> ExitCode {
     if is_well.iter().all(|is_well| *is_well) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Prints a line; the 95th percentile.
+/// Prints a line and returns the 95th percentile.
 fn print(what: &str, times: &[Duration]) -> Duration {
     let ms = |share| percentile(times, share).as_secs_f64() * 1000.0;
     println!("{what:44} {:9.2} {:9.2} {:9.2}", ms(0.5), ms(0.95), ms(1.0));
     percentile(times, 0.95)
 }
 
-/// From the aggregator's overview of a process that was killed to the pages.
+/// Measures the time from the overview that shows a killed process as stopped to the update of the pages.
 fn one_host() -> bool {
     let mut stage = Stage::new(Mode::Events, |site| {
         (0..20).map(|at| site.component(&format!("c{at}"), "", "")).collect()
@@ -76,7 +77,8 @@ fn one_host() -> bool {
     print(&format!("  to the last of {PAGES}"), &last) < TOLD
 }
 
-/// The page of a large platform, of which every twentieth host has a component that is down, and what needs it.
+/// Measures the page of a large platform in which every twentieth host has a component down, which
+/// affects its dependents.
 fn a_thousand_hosts() -> bool {
     let hosts = MadeUpHosts::new(HOSTS, COMPONENTS);
     (0..HOSTS).step_by(20).for_each(|at| hosts.set(at, 3, State::Stopped));
@@ -113,13 +115,13 @@ fn a_thousand_hosts() -> bool {
     print("  from an agent's report to the first page", &first);
     let told = print(&format!("  to the last of {PAGES}"), &last);
     bytes.sort_unstable();
-    // Now and then what is used, and times, are brought up to date together with a change.
+    // Occasionally, usage figures and times are updated together with a change.
     let (change, most) = (bytes[ROUNDS / 2], bytes[ROUNDS - 1]);
     println!("  the page has {size} bytes, compressed {compressed}; a change {change}, at most {most}");
     asked < ASKED && size < LARGEST && told < TOLD
 }
 
-/// The overview as a browser gets it, head and all.
+/// Returns the overview page as a browser receives it, including the headers.
 fn page(web: SocketAddr, more: &str) -> String {
     let mut stream = TcpStream::connect(web).expect("the page can be asked for");
     write!(stream, "GET / HTTP/1.1\r\nHost: {web}\r\nConnection: close\r\n{more}\r\n")

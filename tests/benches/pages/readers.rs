@@ -1,4 +1,4 @@
-//! Open pages, and when each of them is told what.
+//! Open pages, and the times and sizes of their updates.
 
 use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -6,10 +6,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// Longer than anything may take.
+/// Time limit that no correct run exceeds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Something that a page was told.
+/// Update of a page.
 struct Told {
     page: usize,
     at: Instant,
@@ -22,7 +22,7 @@ pub(crate) struct Readers {
     hears: Receiver<Told>,
 }
 
-/// When a change was told to the first page and to the last one, and in how many bytes each.
+/// Times at which the first and the last page received a change, and the size of the update in bytes.
 pub(crate) struct Round {
     pub(crate) first: Instant,
     pub(crate) last: Instant,
@@ -30,7 +30,7 @@ pub(crate) struct Round {
 }
 
 impl Readers {
-    /// Opens so many of the overview, and waits until each has been told it.
+    /// Opens the overview `pages` times, and waits until each page has received it.
     pub(crate) fn open(web: SocketAddr, pages: usize) -> Self {
         let (told, hears) = channel();
         for page in 0..pages {
@@ -42,12 +42,12 @@ impl Readers {
         readers
     }
 
-    /// What is still on its way belongs to what was before.
+    /// Discards updates still in transit from earlier changes.
     pub(crate) fn drain(&self) {
         while self.hears.recv_timeout(Duration::from_millis(300)).is_ok() {}
     }
 
-    /// Waits until every page has been told something.
+    /// Waits until every page has received an update.
     pub(crate) fn round(&self) -> Round {
         let mut pages = HashSet::new();
         let (mut first, mut last, mut bytes) = (None, Instant::now(), 0);
@@ -62,11 +62,11 @@ impl Readers {
     }
 }
 
-/// Reads what one page is told.
+/// Reads the updates of one page.
 fn listen(web: SocketAddr, page: usize, told: &Sender<Told>) {
     let mut stream = TcpStream::connect(web).expect("the page can be asked for");
     write!(stream, "GET /live HTTP/1.1\r\nHost: {web}\r\n\r\n").expect("a request can be sent");
-    // An event ends with an empty line: it can be shown only then.
+    // An event ends with an empty line; the browser can show it only then.
     let (mut is_patch, mut bytes) = (false, 0);
     for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
         is_patch |= line.starts_with(b"event: patch");

@@ -1,4 +1,4 @@
-//! What happens to the components' processes: each act is entered in the record.
+//! Random actions on the components' processes, each entered in the record.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -9,24 +9,24 @@ use rta_tests::{Random, Site, binary, patiently};
 
 use crate::record::Record;
 
-/// Runs a shell, which runs a shell, which becomes the stand-in: all under one PID.
+/// Runs a shell that runs a shell that becomes the stand-in, all under one PID.
 const LAUNCHER: &str = r#"exec /bin/sh -c 'exec "$STAND_IN" "--token=$TOKEN"'"#;
-/// Matches by its last argument. A line makes it fork children, which show its command line for a moment; the end
-/// of the lines makes it something else under the same PID.
+/// Script of a restless process, which matches by its last argument. A line of input makes it fork children,
+/// which briefly show its command line; the end of input makes it another program under the same PID.
 const RESTLESS: &str = r#"while read _; do (:); /bin/true; done; exec "$STAND_IN" --token=none"#;
-/// The next process gets the PID after this one, in the PID namespace of the writer.
+/// Last PID assigned in the writer's PID namespace; the next process gets the PID after it.
 const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
-/// A restless process's children have ended after this time.
+/// Time after which a restless process's children have ended.
 const CHILDHOOD: Duration = Duration::from_millis(100);
 
-/// The processes, and chance.
+/// Processes of the bench, and a random number generator.
 pub(crate) struct Acts {
     pub(crate) components: Vec<String>,
     running: BTreeMap<String, Child>,
-    /// None of the components'.
+    /// Processes that do not belong to components.
     unrelated: Vec<Child>,
     random: Random,
-    /// How often each act was done.
+    /// Number of times that each action was performed.
     pub(crate) done: BTreeMap<&'static str, usize>,
 }
 
@@ -41,12 +41,12 @@ impl Acts {
         }
     }
 
-    /// A number below `below`.
+    /// Returns a number below `below`.
     pub(crate) fn random(&mut self, below: usize) -> usize {
         self.random.below(below)
     }
 
-    /// Does something to one of the components.
+    /// Performs a random action on a random component.
     pub(crate) fn act(&mut self, site: &Site, record: &mut Record) {
         let at = self.random(self.components.len());
         let component = self.components[at].clone();
@@ -56,7 +56,7 @@ impl Acts {
             Some(child) => self.end(&component, child, choice, site, record),
         };
         *self.done.entry(what).or_default() += 1;
-        // Not more than are needed.
+        // Limits the number of unrelated processes.
         while self.unrelated.len() > 20 {
             end(self.unrelated.remove(0));
         }
@@ -103,7 +103,7 @@ impl Acts {
     ) -> &'static str {
         let pid = child.id();
         if let Some(mut lines) = child.stdin.take() {
-            // It is a restless one.
+            // Only restless processes have an input.
             lines.write_all(b"\n\n\n").unwrap();
             if choice.is_multiple_of(2) {
                 child.stdin = Some(lines);
@@ -142,7 +142,7 @@ impl Acts {
 impl Drop for Acts {
     fn drop(&mut self) {
         self.running.values_mut().chain(&mut self.unrelated).for_each(|child| {
-            // An error says that it has ended.
+            // An error means that it has ended.
             let _ = child.kill();
             let _ = child.wait();
         });
@@ -154,7 +154,7 @@ fn end(mut child: Child) {
     child.wait().unwrap();
 }
 
-/// Starts a process under this PID, which is free, unless another process is quicker.
+/// Starts a process with this PID, which must be free, unless another process takes it first.
 fn with_pid(pid: u32, start: impl FnOnce() -> Child) -> Child {
     std::fs::write(LAST_PID, (pid - 1).to_string()).unwrap();
     start()
@@ -174,7 +174,7 @@ fn shell(script: &str) -> Command {
     command
 }
 
-/// Whether a process has this token as an argument, by the kernel's own account.
+/// Returns true if a process has this token as an argument, according to /proc.
 fn shows(pid: u32, token: &str) -> bool {
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     line.split(|byte| *byte == 0).any(|argument| argument.strip_prefix(b"--token=") == Some(token.as_bytes()))

@@ -1,18 +1,18 @@
-//! Storms of processes, launchers and reused PIDs for minutes; everything that the agent and the aggregator say is
-//! held against the bench's own record of what runs.
+//! Storms of processes, launchers and reused PIDs over minutes. Everything that the agent and the aggregator
+//! report is compared with the bench's own record of what runs.
 //!
-//! `cargo bench -p rta-tests --bench soak` takes a minute in each mode; `-- --minutes 10` takes longer, `--mode events`
-//! takes one mode, `--seed N` another course. It must be root, to choose PIDs. With scans it runs in a PID namespace of
-//! its own, which has few PIDs.
+//! `cargo bench -p rta-tests --bench soak` takes a minute in each mode. `-- --minutes 10` takes longer,
+//! `--mode events` selects one mode, `--seed N` another sequence. It must run as root, to choose PIDs. With
+//! scans it runs in its own PID namespace with a low PID limit.
 //!
 //! A state is wrong
-//! - where at a checkpoint, when nothing has begun or ended for a while (events: 0.5 s, scans: 1.5 s), a component's
-//!   state or PIDs are not those of the record; the storm goes on during that time;
-//! - where at any time a process is told of that ended, or became another program, more than a moment ago (events:
-//!   50 ms, scans: 1.2 s), or that was never the component's.
+//! - if a component's state or PIDs differ from the record at a checkpoint, when nothing has started or
+//!   ended for a while (events: 0.5 s, scans: 1.5 s); the storm continues during that time;
+//! - if at any time a process is reported that ended or became another program more than a moment ago
+//!   (events: 50 ms, scans: 1.2 s), or that never belonged to the component.
 //!
-//! The exit code is 1 where a state was wrong, or the agent's memory grew by more than a megabyte from a tenth of the
-//! time to the end.
+//! The exit code is 1 if a state was wrong, or if the agent's memory grew by more than a megabyte between a
+//! tenth of the time and the end.
 
 #![expect(
     clippy::unwrap_used,
@@ -37,13 +37,13 @@ use crate::record::Record;
 const COMPONENTS: usize = 8;
 const UNRELATED: usize = 300;
 const FORKS_A_SECOND: u32 = 200;
-/// Every five seconds so many more at once.
+/// Number of additional processes started at once every five seconds.
 const BURST: usize = 500;
-/// From one checkpoint to the next.
+/// Interval between checkpoints.
 const CHECKED: Duration = Duration::from_secs(5);
-/// How many PIDs the namespace has.
+/// PID limit of the namespace.
 const PIDS: &str = "1500";
-/// What the agent's memory may grow.
+/// Maximum growth of the agent's memory.
 const GROWTH_KB: u64 = 1024;
 
 fn main() -> ExitCode {
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         end_with_stdin();
         soak(Mode::Scans, time)
     } else {
-        // Each mode, whatever came out of the one before.
+        // Runs each mode, even if an earlier one failed.
         let outcomes = Mode::asked().into_iter().map(|mode| match mode {
             Mode::Events => soak(mode, time),
             Mode::Scans => in_namespace(minutes),
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     if right { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs this program again in a PID namespace of its own, which ends with it.
+/// Runs this program again in its own PID namespace, which ends with it.
 fn in_namespace(minutes: f64) -> bool {
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]).arg(std::env::current_exe().unwrap());
@@ -80,7 +80,7 @@ fn in_namespace(minutes: f64) -> bool {
     status.success()
 }
 
-/// Ends this process, and with it its namespace, when whoever made it is gone.
+/// Ends this process, and thereby its namespace, when the parent has ended.
 fn end_with_stdin() {
     assert_eq!(std::process::id(), 1, "--inside is for the first process of a namespace");
     std::thread::spawn(|| {
@@ -90,7 +90,7 @@ fn end_with_stdin() {
     });
 }
 
-/// Lowers the number of PIDs of this namespace, where it has its own (since Linux 6.14).
+/// Lowers the PID limit of this namespace, if namespaces have their own limit (since Linux 6.14).
 fn lower_pids() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or_default());
@@ -98,7 +98,7 @@ fn lower_pids() -> bool {
     has_own && std::fs::write("/proc/sys/kernel/pid_max", PIDS).is_ok()
 }
 
-/// Whether all went well.
+/// Runs the bench in one mode; returns true if it passed.
 fn soak(mode: Mode, time: Duration) -> bool {
     let (grace, quiet) = match mode {
         Mode::Events => (Duration::from_millis(50), Duration::from_millis(500)),
@@ -168,7 +168,7 @@ fn soak(mode: Mode, time: Duration) -> bool {
     record.wrong.is_empty() && late.0 <= early.0 + GROWTH_KB
 }
 
-/// Judges all that was said since, and that what was said last still stands.
+/// Compares all new reports with the record, and checks that the last ones are still correct.
 fn hear(stage: &mut Stage, record: &mut Record) {
     for (who, follower) in [("the agent", &mut stage.reports), ("the aggregator", &mut stage.overviews)] {
         for sighting in follower.arrived() {
@@ -180,7 +180,7 @@ fn hear(stage: &mut Stage, record: &mut Record) {
     }
 }
 
-/// The resident memory of the agent and of the aggregator.
+/// Returns the resident memory of the agent and of the aggregator.
 fn kb(stage: &Stage) -> (u64, u64) {
     (resident_kb(stage.agent.pid()), resident_kb(stage.aggregator.pid()))
 }

@@ -1,4 +1,4 @@
-//! The bench's own record of what runs, and what is said held against it.
+//! Record of the processes that really ran, and comparison with reports.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -6,30 +6,30 @@ use std::time::{Duration, Instant};
 use rta_shared::proto::v1::State;
 use rta_tests::Sighting;
 
-/// Of each component as many lives are kept: those before have long been told.
+/// Number of process lifetimes kept per component; older ones were reported long ago.
 const KEPT: usize = 50;
 
-/// One process of a component, from its start to its end.
+/// Lifetime of one process of a component.
 #[derive(Debug)]
 struct Life {
     pid: u32,
-    /// When it was certain that it is not the component's any more.
+    /// Time from which the process certainly no longer belongs to the component.
     until: Option<Instant>,
 }
 
-/// What runs, and what was said wrongly of it.
+/// Processes that ran, and wrong reports about them.
 #[derive(Debug)]
 pub(crate) struct Record {
-    /// An end may be untold for this long.
+    /// Maximum delay for reporting the end of a process.
     grace: Duration,
     lives: BTreeMap<String, Vec<Life>>,
-    /// Each wrong state once, as a sentence.
+    /// Distinct wrong states, as sentences.
     pub(crate) wrong: BTreeSet<String>,
-    /// How often a component was compared at a checkpoint.
+    /// Number of comparisons of a component at checkpoints.
     pub(crate) compared: usize,
-    /// How many reports and overviews were judged.
+    /// Number of reports and overviews that were judged.
     pub(crate) judged: usize,
-    /// The longest time that a process was still told of after its end.
+    /// Longest time for which a process was still reported after its end.
     pub(crate) latest: Duration,
 }
 
@@ -45,7 +45,7 @@ impl Record {
         }
     }
 
-    /// A component has a process from now on, or in a moment.
+    /// Records that a component has a process from now on, or in a moment.
     pub(crate) fn began(&mut self, component: &str, pid: u32) {
         let lives = self.lives.get_mut(component).unwrap();
         lives.push(Life { pid, until: None });
@@ -54,15 +54,16 @@ impl Record {
         }
     }
 
-    /// That process is gone, or is none of the component's any more.
+    /// Records that the process has ended, or no longer belongs to the component.
     pub(crate) fn ended(&mut self, component: &str, pid: u32) {
         let lives = self.lives.get_mut(component).unwrap();
         let life = lives.iter_mut().rfind(|life| life.pid == pid && life.until.is_none()).unwrap();
         life.until = Some(Instant::now());
     }
 
-    /// Notes every process that is told of as a component's at this time and was none of it for longer than the
-    /// grace, or never. A child of a component's process is none of its own: it may not have called exec yet.
+    /// Records as wrong every reported process that has not belonged to the component for longer
+    /// than the grace period, or never did. A child of a component's process is ignored: it may
+    /// not have called exec yet.
     pub(crate) fn judge(&mut self, who: &str, sighting: &Sighting, at: Instant) {
         for (component, seen) in &sighting.components {
             let lives = &self.lives[component];
@@ -92,7 +93,7 @@ impl Record {
         self.judged += 1;
     }
 
-    /// Compares every component: nothing has begun or ended for long enough.
+    /// Compares every component, after a time in which nothing has started or ended.
     pub(crate) fn compare(&mut self, who: &str, sighting: Option<&Sighting>, second: u64) {
         for (component, lives) in &self.lives {
             let pids: Vec<u32> =
