@@ -1,4 +1,4 @@
-//! The page in a real browser: what people see, press and type.
+//! The page in a real browser: display, buttons and text input.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot set itself up fails")]
 
@@ -11,7 +11,7 @@ use rta_tests::{Program, Site, run};
 use rustix::process::{Pid, Signal, kill_process};
 use window::{Browser, Script};
 
-/// One host with `app`, `user`, which needs it, and `other`; an agent and an aggregator.
+/// One host with `app`, `user`, which depends on it, and `other`; an agent and an aggregator.
 struct World {
     site: Site,
     _agent: Program,
@@ -25,7 +25,7 @@ impl World {
         Self::with(|_| Vec::new())
     }
 
-    /// With more arguments for the aggregator.
+    /// Starts the programs, with more arguments for the aggregator.
     fn with(arguments: impl FnOnce(&Site) -> Vec<String>) -> Self {
         let site = Site::new();
         let components = [("app", ""), ("user", "\"app\""), ("other", "")]
@@ -44,7 +44,7 @@ impl World {
         for component in ["app", "user", "other"] {
             let grpc = world.grpc.to_string();
             let mut rta = vec!["--aggregator", &grpc, "start", component];
-            // Where there are users.
+            // Only on servers with user accounts.
             let (file, token) = (world.site.path("token"), "--token-file");
             if file.exists() {
                 rta.extend([token, file.to_str().unwrap()]);
@@ -97,7 +97,7 @@ async fn a_process_that_is_killed_turns_its_row_without_a_reload() {
     let world = World::new();
     browser.goto(&world.page("/")).await;
     browser.reads("Everything is up").await;
-    // What a reload would lose: a mark, a text that is half typed, and the focus.
+    // State that a reload would lose: a marker, half-typed text, and the focus.
     browser.run("window.mark = 'kept'; return null").await;
     browser.type_into("#find", "half").await;
     world.kill("app");
@@ -117,7 +117,7 @@ async fn an_instances_page_goes_on_with_what_takes_its_place() {
     browser.goto(&world.page("/instance?environment=TEST&host=h&component=app")).await;
     let before = world.site.process("app").unwrap();
     browser.reads(&format!("pid {before}, ")).await;
-    // What a reload would lose: how far down one has read.
+    // State that a reload would lose: the scroll position.
     browser.resize(1000, 300).await;
     browser
         .run("document.getElementById('relations').scrollIntoView({behavior: 'instant'}); return null")
@@ -166,7 +166,7 @@ async fn what_a_plan_stopped_is_quiet_and_started_again_by_one_button() {
     assert!(stopped.status.success(), "{stopped:?}");
     browser.goto(&world.page("/")).await;
     let text = browser.reads("2 instances down: stopped by").await;
-    // The style makes its headings of great letters.
+    // CSS shows its headings in upper case.
     assert!(
         text.contains("2 stopped on purpose") && !text.to_lowercase().contains("what is wrong"),
         "{text}"
@@ -185,7 +185,7 @@ async fn what_a_plan_stopped_is_quiet_and_started_again_by_one_button() {
             assert_eq!(violations, Vec::<String>::new(), "{scheme}");
         }
     }
-    // A failure beside it is loud at once, and the stop stays quiet.
+    // A simultaneous failure is shown prominently at once, and the stop stays unobtrusive.
     world.kill("other");
     browser.reads("other on h is down").await;
     assert_ne!(browser.run(&colour(".verdict")).await, quiet);
@@ -212,7 +212,7 @@ async fn the_filter_is_in_the_address() {
     assert!(browser.address().await.contains("q=other"));
     let rows = "return [...document.querySelectorAll('.component')].map(row => row.textContent).join()";
     assert_eq!(browser.run(rows).await, "other");
-    // It narrows what is brought later, too.
+    // The filter also applies to later updates.
     world.kill("app");
     browser.reads("1 down, 1 degraded").await;
     assert_eq!(browser.run(rows).await, "other");
@@ -263,7 +263,7 @@ async fn colours_follow_the_system_and_the_switch() {
     browser.prefer("dark").await;
     let dark = browser.run(paper).await;
     assert_ne!(light, dark);
-    // From what the system has to dark, and on to light.
+    // From the system's setting to dark, and then to light.
     browser.press(".theme button").await;
     browser.reads("Everything is up").await;
     browser.prefer("light").await;

@@ -1,11 +1,11 @@
-//! Signing in and out, as people do it.
+//! Signing in and out with the browser.
 
 use rta_tests::{PASSWORD, People, Pki, Site};
 
 use crate::World;
 use crate::window::{Browser, Script};
 
-/// A page that nobody sees who has not signed in; with more arguments for the aggregator.
+/// Starts a server whose page requires a sign-in; with more arguments for the aggregator.
 fn closed(more: impl FnOnce(&Site) -> Vec<String>) -> World {
     World::with(|site| {
         let people = People::new(site, "closed");
@@ -23,7 +23,8 @@ async fn sign_in(browser: &Browser, name: &str, password: &str) {
     browser.press(".sign-in button").await;
 }
 
-/// Signs in as an operator, wrongly and rightly, acts, and signs out again. `cookie` is the name of the session's.
+/// Signs in as an operator, first with a wrong password, acts, and signs out. `cookie` is the name
+/// of the session cookie.
 async fn signs_in_acts_and_signs_out(
     browser: &Browser,
     world: &World,
@@ -31,7 +32,7 @@ async fn signs_in_acts_and_signs_out(
     cookie: &str,
     secure: bool,
 ) {
-    // One is asked who one is, and led to where one wanted to go.
+    // An anonymous user is redirected to the sign-in form, and then to the requested page.
     browser.goto(&format!("{page}/?q=other")).await;
     let asked = browser.address().await;
     assert!(asked.starts_with(&format!("{page}/sign-in?next=")), "{asked}");
@@ -48,10 +49,10 @@ async fn signs_in_acts_and_signs_out(
     let cookies = browser.cookies().await;
     let session = cookies.iter().find(|held| held.name == cookie).expect("there is a session's cookie");
     assert_eq!((session.secure, session.path.as_deref()), (Some(secure), Some("/")));
-    // No script of a page can read it.
+    // Scripts in the page cannot read the cookie.
     assert_eq!(browser.run("return document.cookie").await, "");
 
-    // The button comes with what is told live, to a page that is open.
+    // The button arrives with a live update of the open page.
     browser.reads("live").await;
     world.kill("other");
     browser.press("button[aria-label='Start other on h']").await;
@@ -87,7 +88,7 @@ async fn by_https_the_session_goes_by_https_alone() {
     };
     let world = closed(|site| Pki::new(site.path("pki")).host("page").web_flags());
     let page = format!("https://{}", world.web);
-    // With this prefix a browser takes it by HTTPS from this very host alone.
+    // A cookie with this prefix is accepted only over HTTPS and from exactly this host.
     signs_in_acts_and_signs_out(&browser, &world, &page, "__Host-rta", true).await;
     browser.close().await;
 }
@@ -110,7 +111,7 @@ async fn who_may_only_look_is_shown_no_buttons() {
     browser.reads("on h is down").await;
     assert_eq!(browser.run(acts).await, "");
     assert!(world.site.process("other").is_none());
-    // The same question finds the buttons of who may act.
+    // For an operator the same query finds the buttons.
     browser.press("form[action='/sign-out'] button").await;
     sign_in(&browser, "ann", PASSWORD).await;
     browser.reads("1 down").await;

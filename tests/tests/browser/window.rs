@@ -1,4 +1,4 @@
-//! A real browser: headless Chromium, driven by its own driver (W3C WebDriver).
+//! Real browser: headless Chromium, driven by chromedriver (W3C WebDriver).
 
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::{By, ChromiumLikeCapabilities as _, Cookie, DesiredCapabilities, WebDriver};
 
-/// As root, and without asking the network for anything.
+/// Switches for running as root and without network requests of the browser's own.
 const SWITCHES: [&str; 9] = [
     "--headless",
     "--no-sandbox",
@@ -23,10 +23,10 @@ const SWITCHES: [&str; 9] = [
     "--disable-component-update",
     "--disable-sync",
 ];
-/// Nothing in a page takes this long unless it is broken.
+/// Time limit that only broken pages exceed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A browser with one window. It is closed when this is dropped.
+/// Browser with one window, closed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Browser {
     window: WebDriver,
@@ -34,29 +34,30 @@ pub(crate) struct Browser {
     _profile: TempDir,
 }
 
-/// How the browser is.
+/// Setting for JavaScript.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Script {
-    /// As people have it.
+    /// Enabled, the default of browsers.
     On,
-    /// It runs no script of a page's.
+    /// Disabled.
     Off,
 }
 
 impl Browser {
-    /// A browser whose window is 1280 pixels wide. `None` where there is none here: the test is skipped, loudly.
+    /// Opens a browser with a window 1280 pixels wide. `None` if none is installed: the test is then
+    /// skipped with a loud message.
     pub(crate) async fn open(script: Script) -> Option<Self> {
         Self::open_with(script, &[]).await
     }
 
-    /// The same, with more switches.
+    /// Opens a browser with additional switches.
     pub(crate) async fn open_with(script: Script, more: &[&str]) -> Option<Self> {
         let driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            // The browser is of the driver's group: both are ended at once.
+            // The browser is in the driver's process group, so both can be ended at once.
             .process_group(0)
             .spawn();
         let mut driver = match driver {
@@ -96,23 +97,23 @@ impl Browser {
         self.window.goto(address).await.expect("the page is loaded");
     }
 
-    /// Where it is.
+    /// Returns the current address.
     pub(crate) async fn address(&self) -> String {
         self.window.current_url().await.expect("there is a page").to_string()
     }
 
-    /// The cookies that it has for the page where it is.
+    /// Returns the browser's cookies for the current page.
     pub(crate) async fn cookies(&self) -> Vec<Cookie> {
         self.window.get_all_cookies().await.expect("the cookies can be read")
     }
 
-    /// Makes the page so wide and so high, in CSS pixels, as a phone would.
+    /// Sets the size of the page in CSS pixels, as on a phone.
     pub(crate) async fn resize(&self, width: u32, height: u32) {
         let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": true});
         self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
     }
 
-    /// What the system's colours are.
+    /// Sets the colour scheme of the system.
     pub(crate) async fn prefer(&self, scheme: &str) {
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
         self.devtools("Emulation.setEmulatedMedia", features).await;
@@ -122,12 +123,12 @@ impl Browser {
         self.window.cdp().send_raw(command, parameters).await.expect("the browser obeys");
     }
 
-    /// What a script in the page gives.
+    /// Runs a script in the page and returns its result.
     pub(crate) async fn run(&self, script: &str) -> Value {
         self.window.execute(script, Vec::new()).await.expect("the script runs").json().clone()
     }
 
-    /// Presses what this selector finds.
+    /// Clicks the element that this selector finds.
     pub(crate) async fn press(&self, selector: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -143,13 +144,13 @@ impl Browser {
         }
     }
 
-    /// Types into what this selector finds.
+    /// Types into the element that this selector finds.
     pub(crate) async fn type_into(&self, selector: &str, text: &str) {
         let field = self.window.find(By::Css(selector.to_owned())).await.expect("there is such a field");
         field.send_keys(text).await.expect("it can be typed into");
     }
 
-    /// The page as a person reads it.
+    /// Returns the visible text of the page.
     pub(crate) async fn text(&self) -> String {
         match self.window.find(By::Tag("body")).await {
             Ok(body) => body.text().await.unwrap_or_default(),
@@ -157,7 +158,7 @@ impl Browser {
         }
     }
 
-    /// Waits until a person reads this; gives the whole text then.
+    /// Waits until the page shows this text; returns all visible text.
     pub(crate) async fn reads(&self, wanted: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -170,7 +171,7 @@ impl Browser {
         }
     }
 
-    /// Loads a page until a person reads this in it; gives the whole text then.
+    /// Reloads a page until it shows this text; returns all visible text.
     pub(crate) async fn goto_until(&self, address: &str, wanted: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -184,7 +185,7 @@ impl Browser {
         }
     }
 
-    /// Waits until what this selector finds has this text and no other.
+    /// Waits until the element that this selector finds has exactly this text.
     pub(crate) async fn shows(&self, selector: &str, wanted: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -200,8 +201,8 @@ impl Browser {
         }
     }
 
-    /// The violations of the WCAG 2.2 rules A and AA that axe-core finds in the page, a sentence each. `None` where
-    /// there is no axe-core here: the test is skipped, loudly.
+    /// Returns the violations of the WCAG 2.2 rules A and AA that axe-core finds in the page, one sentence
+    /// each. `None` if axe-core is not installed: the test is then skipped with a loud message.
     pub(crate) async fn violations(&self) -> Option<Vec<String>> {
         let Some(axe) = axe() else {
             skipped("RTA_AXE does not name axe-core's axe.min.js");
@@ -217,9 +218,9 @@ impl Browser {
         Some(found.convert().expect("axe-core answers with sentences"))
     }
 
-    /// Closes it.
+    /// Closes the browser.
     pub(crate) async fn close(self) {
-        // What does not end well is ended by force.
+        // Failures are ignored, because dropping kills the browser.
         let _ = self.window.clone().quit().await;
     }
 }
@@ -227,21 +228,21 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         let group = i32::try_from(self.driver.id()).ok().and_then(Pid::from_raw);
-        // An error says that they have ended.
+        // An error means that they have ended.
         let _ = group.map(|group| kill_process_group(group, Signal::KILL));
         let _ = self.driver.wait();
     }
 }
 
-/// Says that a test is skipped; in the gate that is a failure.
+/// Prints that a test is skipped; panics in the gate.
 fn skipped(why: &str) {
     use std::io::Write as _;
     assert!(std::env::var_os("RTA_GATE").is_none(), "{why}");
-    // Whoever runs the test may have closed it.
+    // Standard error may be closed.
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
 
-/// Where axe-core is.
+/// Returns the path of axe-core, if installed.
 fn axe() -> Option<PathBuf> {
     let named = std::env::var_os("RTA_AXE").map(PathBuf::from);
     named.filter(|path| path.is_file())

@@ -1,4 +1,4 @@
-//! The command line: flags, JSON and exit codes of the programs.
+//! Command line interface: flags, JSON output and exit codes of the programs.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
@@ -14,10 +14,10 @@ const JSON_REMOVAL: &str = "scripts that read such a key, or branch on such a wo
 const FLAG_REMOVAL: &str = "scripts and unit files that use such a flag or command break.";
 const CODE_REMOVAL: &str = "scripts and monitoring that branch on the exit code behave differently.";
 
-/// Commands whose output is that of `GET /api/v1/overview`.
+/// Commands with the same output as `GET /api/v1/overview`.
 const OVERVIEWS: [&str; 2] = ["rta list --json", "rta status --json"];
 
-/// An aggregator that nobody runs.
+/// Address at which no aggregator listens.
 const NOBODY: &str = "127.0.0.1:1";
 
 #[test]
@@ -25,7 +25,7 @@ fn json_of_commands_is_unchanged() {
     let recording = recording();
     let (overviews, others): (Vec<_>, Vec<_>) =
         recording.outputs.iter().cloned().partition(|(title, _)| OVERVIEWS.contains(title));
-    // They were recorded after the first answer of the API, in the same situation.
+    // Recorded after the first answer of the API, in the same situation.
     let (_, overview) = &recording.answers[0];
     let mut lines = Vec::new();
     for (title, value) in &overviews {
@@ -50,14 +50,14 @@ fn commands_and_flags_are_unchanged() {
     assert_golden("cli_flags.txt", FLAG_REMOVAL, &lines);
 }
 
-/// Adds the arguments and flags of a command and of those below it, except for `inherited` ones.
+/// Adds the arguments and flags of a command and its subcommands, except for `inherited` ones.
 fn add_help(program: &str, words: &mut Vec<String>, inherited: &BTreeSet<String>, lines: &mut Vec<String>) {
     let output = run(program, words.iter().map(String::as_str).chain(["--help"]));
     let help = Help::parse(&String::from_utf8(output.stdout).unwrap());
     let title = [&[program.to_owned()], words.as_slice()].concat().join(" ");
     lines.push(title.clone());
     lines.extend(help.arguments.difference(inherited).map(|argument| format!("{title}: {argument}")));
-    // Every command has the flags for the connection to the aggregator, and none of the root's others.
+    // Every command inherits the flags for the connection to the aggregator, but no other flags of the root.
     let inherited: BTreeSet<String> = match words.is_empty() {
         true => help.arguments.iter().filter(|argument| !argument.contains("--version")).cloned().collect(),
         false => inherited.clone(),
@@ -73,7 +73,7 @@ fn add_help(program: &str, words: &mut Vec<String>, inherited: &BTreeSet<String>
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Help {
     commands: BTreeSet<String>,
-    /// Flags and positional arguments with what follows them: value, possible values, environment variable.
+    /// Flags and positional arguments with their value, possible values and environment variable.
     arguments: BTreeSet<String>,
 }
 
@@ -229,7 +229,7 @@ pub(crate) fn exit_codes(platform: &Platform) -> Vec<String> {
     lines
 }
 
-/// Commands that ask no aggregator.
+/// Adds commands that do not contact an aggregator.
 fn add_local_exit_codes(platform: &Platform, note: &mut impl FnMut(&str, &str, i32)) {
     let config = platform.config();
     let broken = golden_path("broken/unknown_key").display().to_string();
@@ -281,7 +281,7 @@ fn add_local_exit_codes(platform: &Platform, note: &mut impl FnMut(&str, &str, i
     }
 }
 
-/// Commands that ask an aggregator.
+/// Commands that contact an aggregator.
 const REMOTE: [&[&str]; 16] = [
     &["status"],
     &["watch"],

@@ -1,4 +1,4 @@
-//! Places of configuration problems: editors and pipelines jump to `FILE:LINE:COLUMN`.
+//! Locations of configuration problems: editors and pipelines jump to `FILE:LINE:COLUMN`.
 
 use std::path::Path;
 
@@ -8,12 +8,11 @@ use crate::{assert_golden, golden_path};
 
 const REMOVAL: &str = "the problem is no longer reported, or at another place.";
 
-/// How much of a line is shown, in characters.
+/// Maximum length of a shown line, in characters.
 const SHOWN: usize = 40;
 
 /// Every folder of `tests/golden/broken` is a configuration with problems. The golden file has a line for
-/// each problem: its place, the key it is about and the text that stands there. The problem's wording is
-/// left out.
+/// each problem: its location, its key and the text at that location. The problem's wording is left out.
 #[test]
 fn config_problems_have_their_places() {
     let broken = golden_path("broken");
@@ -35,19 +34,19 @@ fn config_problems_have_their_places() {
     assert_golden("config_places.txt", REMOVAL, &lines);
 }
 
-/// Place of a problem.
+/// Location of a problem.
 #[derive(Debug, PartialEq, Eq)]
 struct Place {
     /// Path below the folder of the broken configurations.
     file: String,
-    /// From 1.
+    /// Line, from 1.
     line: usize,
-    /// In characters, from 1.
+    /// Column in characters, from 1.
     column: usize,
 }
 
 impl Place {
-    /// Reads the place from a line of output; `None` for a line without one.
+    /// Parses the location from a line of output; `None` for a line without one.
     fn parse(line: &str, folder: &Path) -> Option<Self> {
         let rest = line.strip_prefix(folder.to_str()?)?.strip_prefix('/')?;
         let mut parts = rest.splitn(4, ':');
@@ -68,8 +67,7 @@ impl Place {
     }
 }
 
-/// Returns the key or table that a place belongs to. `before` and `after` are the text of its line on both
-/// sides.
+/// Returns the key or table at a location. `before` and `after` are the text of its line on both sides.
 fn key(before: &str, after: &str) -> String {
     let is_key = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-' | '.');
     let table = before.starts_with('[').then_some(before.to_owned() + after);

@@ -1,4 +1,4 @@
-//! The gRPC interface: what agents, aggregators, commands and scripts of different versions agree on.
+//! gRPC interface, the contract between agents, aggregators, commands and scripts of different versions.
 
 use prost::Message as _;
 use prost_types::field_descriptor_proto::{Label, Type};
@@ -66,7 +66,7 @@ fn enum_lines(scope: &str, definition: &EnumDescriptorProto) -> Vec<String> {
     lines.extend(
         values.iter().map(|value| format!("enum {name} value {} = {}", value.name(), value.number())),
     );
-    // The end of a reserved range of an enum counts; that of a message does not.
+    // The end of a reserved range of an enum is inclusive; that of a message is exclusive.
     let ranges = definition.reserved_range.iter().map(|range| (range.start(), range.end()));
     lines.extend(reserved_lines(&format!("enum {name}"), ranges, &definition.reserved_name));
     lines
@@ -93,7 +93,7 @@ fn field_line(message_name: &str, message: &DescriptorProto, field: &FieldDescri
         Label::Optional if field.proto3_optional() => "optional ",
         Label::Optional => "",
     };
-    // An optional field is a oneof of its own on the wire, which users do not see.
+    // On the wire an optional field is a oneof of its own, which users do not see.
     let oneof = field
         .oneof_index
         .filter(|_| !field.proto3_optional())

@@ -10,8 +10,7 @@ use crate::shape::Shape;
 
 const REMOVAL: &str = "scripts and dashboards that read such a key, or branch on such a word, break.";
 
-/// Kinds of events whose `from` and `to` are words of a fixed set; those of other kinds are digests or
-/// texts.
+/// Kinds of events whose `from` and `to` are words of a fixed set; for other kinds they are digests or texts.
 const KINDS_WITH_WORDS: [&str; 6] = ["autostart", "health", "host", "maintenance", "plan", "step"];
 
 #[test]

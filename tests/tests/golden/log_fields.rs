@@ -1,4 +1,4 @@
-//! Field names of log messages: what log collectors index and alert on.
+//! Field names of log messages, which log collectors index and alert on.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,10 +30,10 @@ const MACROS: [&str; 12] = [
     "error_span",
 ];
 
-/// Arguments of the macros that are no fields.
+/// Macro arguments that are not fields.
 const NO_FIELDS: [&str; 3] = ["target", "parent", "name"];
 
-/// Keys that every log line has.
+/// Keys of every log line.
 const ENVELOPE: [&str; 4] = ["timestamp", "level", "target", "message"];
 
 #[test]
@@ -52,7 +52,7 @@ fn log_fields_are_unchanged() {
     assert_golden("log_fields.txt", REMOVAL, &lines);
 }
 
-/// The walk over the sources must not overlook a way to log.
+/// The scan of the sources must not miss a way of logging.
 #[test]
 fn log_lines_have_only_fields_that_the_sources_name() {
     let known: Vec<String> =
@@ -60,7 +60,7 @@ fn log_lines_have_only_fields_that_the_sources_name() {
     let log = &recording().log;
     assert!(log.iter().any(|line| line.contains("\"message\":\"listening\"")), "{log:#?}");
     for line in log {
-        // A program's last message is no log line.
+        // A program's last message is not a log line.
         let Ok(Value::Object(members)) = serde_json::from_str(line) else { continue };
         for key in ENVELOPE {
             assert!(members.contains_key(key), "{key} is missing: {line}");
@@ -71,7 +71,7 @@ fn log_lines_have_only_fields_that_the_sources_name() {
     }
 }
 
-/// A call of one of tracing's macros.
+/// Call of one of tracing's macros.
 #[derive(Debug, PartialEq, Eq)]
 struct LogMessage {
     /// Name of the macro.
@@ -122,8 +122,8 @@ fn source_messages(source: &str) -> Vec<LogMessage> {
     calls.collect()
 }
 
-/// Splits the arguments of a macro, whose tokens begin with the first one, up to the message: what follows
-/// that are the message's own.
+/// Splits the arguments of a macro up to the message, starting at the first argument: later arguments
+/// belong to the message.
 fn arguments(tokens: &[Token]) -> Vec<&[Token]> {
     let mut arguments = Vec::new();
     let (mut depth, mut begin) = (0_usize, 0);
@@ -150,13 +150,12 @@ fn arguments(tokens: &[Token]) -> Vec<&[Token]> {
     arguments
 }
 
-/// Returns the name of the field that an argument is; `None` for the message and for settings such as
-/// `target: "x"`.
+/// Returns the field name of an argument; `None` for the message and for settings such as `target: "x"`.
 fn field(argument: &[Token]) -> Option<String> {
     let argument = match argument {
         [Token::Mark('%' | '?'), value @ ..] => value,
         [Token::Word(setting), Token::Mark(':'), ..] if NO_FIELDS.contains(&setting.as_str()) => return None,
-        // `Level::INFO` of event!, and a group whose fields are arguments already.
+        // `Level::INFO` of event!, or a group whose fields are already separate arguments.
         [Token::Word(_), Token::Mark(':'), Token::Mark(':'), ..] | [Token::Mark('{'), ..] => return None,
         argument => argument,
     };

@@ -1,5 +1,5 @@
 //! Golden files: everything that scripts, dashboards, log collectors and other versions of rta rely on,
-//! written down in `tests/golden/*.txt`, so that renaming and restructuring cannot change it unnoticed.
+//! recorded in `tests/golden/*.txt`, so that renaming and restructuring cannot change it unnoticed.
 //!
 //! | file | contents | test |
 //! |---|---|---|
@@ -11,13 +11,13 @@
 //! | `log_fields.txt` | field names of each log message | [`log_fields`] |
 //! | `config_places.txt` | line and column of the problems in `tests/golden/broken` | [`config_places`] |
 //!
-//! Values that differ from run to run (times, PIDs, addresses, versions) and prose are left out. Every line
-//! stands for itself and the lines are in a fixed order, so the difference of two versions of a file is the
-//! list of changes.
+//! Values that differ from run to run (times, PIDs, addresses, versions) and prose are left out. Every
+//! line is self-contained and the lines are in a fixed order, so the difference of two versions of a file
+//! is the list of changes.
 //!
 //! # Changing a golden file on purpose
 //!
-//! A test that fails prints the lines that were removed (`-`) and added (`+`). If the change is intended:
+//! A failing test prints the lines that were removed (`-`) and added (`+`). If the change is intended:
 //!
 //! 1. Run `RTA_ACCEPT_GOLDEN=1 cargo test --workspace --test golden`, which rewrites the files.
 //! 2. Read `git diff tests/golden`: it must contain the intended change and nothing else.
@@ -28,9 +28,9 @@
 //!
 //! # Adding to the observed platform
 //!
-//! [`platform`] runs a small platform once for all tests of this program and keeps what they compare. To
-//! cover a new key, add the situation in which it has a value there, and wait for that situation: a golden
-//! file must never depend on which of two things happens first.
+//! [`platform`] runs a small platform once for all tests of this program and records what they compare. To
+//! cover a new key, add a situation in which it has a value, and wait for that situation: a golden file must
+//! never depend on which of two things happens first.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -48,14 +48,14 @@ use std::path::PathBuf;
 /// Environment variable that makes the tests rewrite the golden files.
 const ACCEPT: &str = "RTA_ACCEPT_GOLDEN";
 
-/// Returns the path of something in the folder of golden files.
+/// Returns the path of a file in the folder of golden files.
 fn golden_path(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "golden", name].iter().collect()
 }
 
 /// Compares `lines` with the golden file `name`, or rewrites the file if [`ACCEPT`] is set.
 ///
-/// `removal` says what a removed line means for users.
+/// `removal` describes what a removed line means for users.
 #[track_caller]
 fn assert_golden(name: &str, removal: &str, lines: &[String]) {
     let path = golden_path(name);

@@ -1,4 +1,4 @@
-//! The shape of JSON: each key path with the types of its values, without the values.
+//! Shape of JSON: each key path with the types of its values, without the values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,11 +8,11 @@ use serde_json::Value;
 const WORDS: [&str; 11] =
     ["action", "health", "kind", "mode", "part", "phase", "state", "status", "suspension", "title", "type"];
 
-/// Key paths with what occurs there, merged from any number of values.
+/// Key paths with their types and words, merged from any number of values.
 #[derive(Debug, Default)]
 pub(crate) struct Shape(BTreeMap<String, Place>);
 
-/// What occurs at a key path.
+/// Types and words at a key path.
 #[derive(Debug, Default)]
 struct Place {
     types: BTreeSet<&'static str>,
@@ -20,27 +20,27 @@ struct Place {
 }
 
 impl Shape {
-    /// Returns the shape of one value.
+    /// Returns the shape of a value.
     pub(crate) fn of(value: &Value) -> Self {
         let mut shape = Self::default();
         shape.add(value);
         shape
     }
 
-    /// Adds what occurs in `value`.
+    /// Adds the shape of `value`.
     pub(crate) fn add(&mut self, value: &Value) {
         self.add_at("", value);
     }
 
-    /// Adds a word of a text that is one of a fixed set only there, such as `from` of an event about
-    /// health.
+    /// Adds a word of a text that has a fixed set of words only in this context, such as `from` of
+    /// an event about health.
     pub(crate) fn add_word(&mut self, path: &str, word: &str) {
         self.0.entry(path.to_owned()).or_default().words.insert(word.to_owned());
     }
 
     fn add_at(&mut self, path: &str, value: &Value) {
         let key = path.rsplit('.').next().unwrap_or_default();
-        // Of a value that stands at the root nothing but its kind is to be told.
+        // A value at the root contributes only its type.
         let place =
             self.0.entry(if path.is_empty() { "(root)".to_owned() } else { path.to_owned() }).or_default();
         place.types.insert(type_name(value));
@@ -86,7 +86,7 @@ fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
-        // As JSON Schema has it: a script that reads integers fails at fractions.
+        // Like JSON Schema: a script that reads integers fails at fractions.
         Value::Number(number) if number.is_f64() => "number",
         Value::Number(_) => "integer",
         Value::String(_) => "string",

@@ -1,4 +1,4 @@
-//! What is sent to the port of the command.
+//! Hostile input to the gRPC port for commands.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::{World, sent};
 
 type Client = AggregatorServiceClient<Channel>;
 
-/// Asks for a start of `app`, and for nothing else to be touched.
+/// Returns a request to start `app` and touch nothing else.
 fn start() -> v1::AggregatorServiceStartRequest {
     of_component("app".to_owned())
 }
@@ -80,7 +80,7 @@ fn strangers_are_refused_by_tls() {
     }
     let clear = run("rta", ["--aggregator", &world.grpc.to_string(), "start", "app"]);
     assert!(!clear.status.success(), "{clear:?}");
-    // Looking is for whoever is known.
+    // Reading is open to every known caller.
     assert!(asked(&ca, Some(&host), None, look).status.success());
     assert!(asked(&ca, None, Some(viewer), look).status.success());
     world.is_untouched(&operator, "strangers");
@@ -141,13 +141,13 @@ fn false_tokens_and_calls_that_make_no_sense_get_a_status() {
     patiently("it to run", || world.site.process("app"));
 }
 
-/// Where floods come from.
+/// Source address of floods.
 const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
-/// What a client of HTTP/2 sends first.
+/// Connection preface of an HTTP/2 client.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// A frame of HTTP/2 (RFC 9113, section 4.1).
+/// Returns an HTTP/2 frame (RFC 9113, section 4.1).
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
@@ -191,7 +191,7 @@ fn what_is_not_http_2_is_cut_off() {
         ("calls that are given up at once", after_preface(&reset)),
     ];
     for (what, bytes) in rows {
-        // It panics where the connection is not ended.
+        // Panics if the server does not close the connection.
         Answer::read(sent(world.grpc, bytes));
         assert_eq!(world.site.process("app"), None, "{what}");
         let status = run("rta", ["--aggregator", &world.grpc.to_string(), "status"]);
@@ -204,7 +204,7 @@ fn what_is_not_http_2_is_cut_off() {
             let socket = TcpSocket::new_v4()?;
             socket.bind(SocketAddr::new(SOURCE, 0))?;
             let mut stream = socket.connect(world.grpc).await?;
-            // One that is too many is closed at once.
+            // Connections over the limit are closed at once.
             let _ = stream.write_all(bytes).await;
             Ok::<_, std::io::Error>(stream)
         };
@@ -221,34 +221,34 @@ fn what_is_not_http_2_is_cut_off() {
 }
 
 const CONNECTIONS: usize = 40;
-/// How many streams each connection asks for: more than 1,024 in all. Some of the 64 calls that a connection may make at
-/// the same time are left for others.
+/// Number of streams requested per connection: more than 1,024 in all. Some of the 64 calls that a connection
+/// may make at the same time are left for others.
 const STREAMS: usize = 48;
-/// How many calls each makes at least beside them: 4,000 in all.
+/// Minimum number of calls per connection beside the streams: 4,000 in all.
 const CALLS: usize = 100;
 
-/// A flood, as long as it goes on.
+/// State of a running flood.
 #[derive(Default)]
 struct Flood {
-    /// Connections that have asked for all their streams.
+    /// Number of connections that have requested all their streams.
     ready: AtomicUsize,
-    /// Calls that were answered or refused.
+    /// Number of calls that were answered or refused.
     calls: AtomicUsize,
     is_over: AtomicBool,
 }
 
-/// What one connection of it got.
+/// Results of one connection of the flood.
 #[derive(Default)]
 struct Share {
     streams: Vec<Streaming<v1::WatchOverviewResponse>>,
     answered: usize,
     refused: usize,
-    /// What was neither an answer nor a clean refusal.
+    /// Errors other than a clean refusal.
     other: Vec<Status>,
 }
 
 impl Share {
-    /// Counts a call that was not answered.
+    /// Counts a call that failed.
     fn failed(&mut self, status: Status) {
         match status.code() {
             Code::ResourceExhausted => self.refused += 1,
@@ -256,7 +256,7 @@ impl Share {
         }
     }
 
-    /// Asks for an overview, and for what becomes of it.
+    /// Subscribes to overviews and waits for the first one.
     async fn watch(&mut self, client: &mut Client) {
         let watched = async {
             let mut stream = client.watch_overview(v1::WatchOverviewRequest {}).await?.into_inner();
@@ -278,7 +278,7 @@ impl Share {
 }
 
 impl Flood {
-    /// One connection of it, until it is over.
+    /// Runs one connection of the flood until the flood is over.
     async fn pour(self: Arc<Self>, mut client: Client) -> Share {
         let mut share = Share::default();
         for _ in 0..STREAMS {
@@ -295,7 +295,7 @@ impl Flood {
     }
 }
 
-/// A connection from the address of the flood.
+/// Connects from the address of the flood.
 async fn connected(grpc: SocketAddr) -> Client {
     let endpoint = Endpoint::from_shared(format!("http://{grpc}")).unwrap().local_address(Some(SOURCE));
     Client::new(endpoint.connect().await.unwrap())
@@ -332,7 +332,7 @@ fn a_flood_from_one_address_keeps_nobody_else_out() {
     let (streams, answered, refused) =
         (sum(|share| share.streams.len()), sum(|share| share.answered), sum(|share| share.refused));
     assert!(streams + answered + refused >= CONNECTIONS * (STREAMS + CALLS), "each has an end");
-    // With its streams the flood is over, for that address, too.
+    // The flood ends with its streams, also for its address.
     drop(shares);
     world.lets_go(before);
     patiently("the address to be answered again", || {
@@ -344,6 +344,6 @@ fn a_flood_from_one_address_keeps_nobody_else_out() {
         (overview.environments.len() == 1).then_some(())
     });
     world.is_untouched(&operator, "a flood");
-    // No address has more than its share, and that is enough for people.
+    // No address gets more than its share, and the share is enough for people.
     assert!(refused >= 1 && streams > 100, "{streams} streams, {answered} answers, {refused} refusals");
 }

@@ -1,4 +1,4 @@
-//! What hostile clients send: each of it is refused, and the rest goes on as if nothing had been.
+//! Hostile clients: every attack is refused, and normal operation continues.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -11,10 +11,10 @@ use std::net::{SocketAddr, TcpStream};
 use rta_tests::{People, Program, Session, Site, Web, patiently};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The form of the buttons of `app`.
+/// Form of the buttons of `app`.
 const FORM: &str = "environment=TEST&host=h&component=app";
 
-/// A host with `app`, its agent, and an aggregator that knows people. Everybody may look.
+/// Host with `app`, its agent, and an aggregator with user accounts and public viewing.
 struct World {
     site: Site,
     _agent: Program,
@@ -29,7 +29,7 @@ impl World {
         Self::with(|_| Vec::new())
     }
 
-    /// With more arguments for the aggregator.
+    /// Starts the programs, with more arguments for the aggregator.
     fn with(more: impl FnOnce(&Site) -> Vec<String>) -> Self {
         allow_many_files();
         let site = Site::new();
@@ -49,7 +49,7 @@ impl World {
         Self { site, _agent: agent, aggregator, web, grpc, people }
     }
 
-    /// Whoever may act does so by the page, and sees it done.
+    /// Performs an action through the page as an operator, and waits for its completion.
     fn acts(&self, operator: &Session, path: &str) {
         let Session { cookie, csrf } = operator;
         let (origin, form) = (format!("http://{}", self.web.0), format!("{FORM}&csrf={csrf}"));
@@ -59,7 +59,7 @@ impl World {
         patiently("the plan to end", || self.web.get(plan).body.contains(">1 step done<").then_some(()));
     }
 
-    /// Nothing was started, the page is answered, and an operator starts and stops.
+    /// Asserts that nothing was started, that the page responds, and that an operator can start and stop.
     fn is_untouched(&self, operator: &Session, after: &str) {
         assert_eq!(self.site.process("app"), None, "{after}: it was started");
         patiently(&format!("the page to say after {after} that it is down"), || {
@@ -75,12 +75,12 @@ impl World {
         assert!(!log.iter().any(|line| line.contains("panicked")), "{after}: {log:#?}");
     }
 
-    /// How many files and connections the aggregator has open.
+    /// Returns the number of files and connections that the aggregator has open.
     fn open_files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.aggregator.pid())).unwrap().count()
     }
 
-    /// The aggregator closes what others have closed, until it has about as much open as `before`.
+    /// Waits until the aggregator has closed its ended connections, so that about `before` files are open.
     fn lets_go(&self, before: usize) {
         patiently("the aggregator to close its connections", || {
             (self.open_files() <= before + 10).then_some(())
@@ -88,7 +88,8 @@ impl World {
     }
 }
 
-/// Many connections are open at once, here and in the aggregator, which has the same limit.
+/// Raises the limit of open files for the many connections, here and in the aggregator,
+/// which inherits the limit.
 fn allow_many_files() {
     const ENOUGH: u64 = 3_000;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -98,10 +99,10 @@ fn allow_many_files() {
     }
 }
 
-/// A connection on which this was sent; whatever the other end makes of it.
+/// Opens a connection and sends these bytes, whatever the other end does with them.
 fn sent(address: SocketAddr, bytes: impl AsRef<[u8]>) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
-    // Whoever refuses need not read to the end.
+    // A server that refuses need not read to the end.
     let _ = stream.write_all(bytes.as_ref());
     stream
 }

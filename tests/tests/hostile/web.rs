@@ -1,4 +1,4 @@
-//! What is sent to the page.
+//! Hostile input to the page.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -139,7 +139,7 @@ fn hostile_requests_are_refused_and_nothing_is_touched() {
         assert_eq!(answer.header("set-cookie"), None, "{what}");
         assert_eq!(world.site.process("app"), None, "{what}");
     }
-    // What would act is never done but by POST, whatever it carries.
+    // Only POST performs actions, whatever other requests carry.
     for method in ["GET", "HEAD", "PUT", "PATCH", "DELETE", "TRACE", "post", "POSTS"] {
         for path in ["/start", "/stop", "/restart", "/cancel", "/sign-out"] {
             let headers = [cookie, ("X-HTTP-Method-Override", "POST")];
@@ -189,13 +189,13 @@ fn heads_that_are_none_and_paths_that_lead_away_are_refused() {
         assert!(matches!(answer.code, 400..500), "{what}: {answer:?}");
         assert_eq!(world.site.process("app"), None, "{what}");
     }
-    // No other site may read what is answered.
+    // Other sites may not read the responses.
     let asked = [("Origin", "https://evil.example"), ("Access-Control-Request-Method", "POST")];
     for method in ["GET", "OPTIONS"] {
         let answer = world.web.ask(method, "/api/v1/overview", &asked, "");
         assert!(!answer.head.contains("access-control-"), "{answer:?}");
     }
-    // Under a name that was made to point here nothing is told, either.
+    // A DNS name that was made to point here gets no data either.
     for path in ["/", "/live", "/api/v1/overview", "/sign-in", "/healthz"] {
         assert_eq!(world.web.ask("GET", path, &[("Host", "evil.example")], "").code, 403, "{path}");
     }
@@ -204,7 +204,7 @@ fn heads_that_are_none_and_paths_that_lead_away_are_refused() {
     }
     let log = world.web.get("/log?environment=TEST&host=h&component=../../etc/passwd");
     assert!(log.code != 200 && !log.body.contains("root:"), "{log:?}");
-    // Signing in leads nowhere else, and what is led to is no header.
+    // The redirect after a sign-in never leaves the site, and cannot inject a header.
     let password = PASSWORD.replace(' ', "+");
     for next in ["//evil.example", "https://evil.example", "/%5Cevil.example", "%2F%0D%0ASet-Cookie:+x=y"] {
         let form = world.web.get(&format!("/sign-in?next={next}"));
@@ -215,7 +215,7 @@ fn heads_that_are_none_and_paths_that_lead_away_are_refused() {
         assert_eq!(led.head.matches("set-cookie").count(), 1, "{led:?}");
     }
     world.is_untouched(&operator, "heads that are none");
-    // Who acted from where is not told by a header.
+    // The recorded address cannot be changed by a header.
     let headers =
         [("Cookie", cookie.as_str()), ("X-Forwarded-For", "10.9.9.9"), ("Forwarded", "for=10.9.9.9")];
     assert_eq!(world.web.ask("POST", "/start", &headers, &form).code, 303);
@@ -239,7 +239,7 @@ fn sessions_that_have_ended_are_worth_nothing() {
     assert_eq!(start(&out.cookie, &out.csrf), 403, "it has signed out");
     assert_eq!(start(&ann.cookie, &out.csrf), 403, "the token of a session that has signed out");
     assert_eq!(start(&out.cookie, &ann.csrf), 403, "the token of another session");
-    // An old session's cookie does not become that of the new one: nobody who set it gets in with it.
+    // A sign-in does not adopt the cookie of an old session: whoever planted it gains no access.
     let fixed = world.web.ask(
         "POST",
         "/sign-in",
@@ -265,7 +265,7 @@ fn sessions_that_have_ended_are_worth_nothing() {
     assert!(probe.contains("probe"), "the last entry is that of a token: {probe}");
     until("ann to be unknown", &without, &|page| !is_hers(page));
     assert_eq!(start(&ann.cookie, &ann.csrf), 403, "she is not known");
-    // She is let in again, and the session from before is not.
+    // The user is admitted again, but the earlier session is not.
     std::fs::write(&world.people.file, &users).unwrap();
     let token = format!("Bearer {}", world.people.viewer_token);
     patiently("the file to be read", || {
@@ -294,7 +294,7 @@ fn heads_and_bodies_that_do_not_come_keep_nobody_else_out() {
     let bodies: Vec<TcpStream> = (0..50).map(|_| half("/start", &cookie)).collect();
     let strangers: Vec<TcpStream> = (0..50).map(|_| half("/sign-in", "")).collect();
     world.is_untouched(&operator, "400 requests that do not come to an end");
-    // Who comes to an end after all is answered, or was given up.
+    // A request completed after all is answered, unless the server has given it up.
     for head in &mut heads {
         let _ = head.write_all(b"x\r\n\r\n");
     }
@@ -311,26 +311,26 @@ fn heads_and_bodies_that_do_not_come_keep_nobody_else_out() {
     world.is_untouched(&operator, "400 requests that did not come to an end");
 }
 
-/// Nothing that a page is told takes this long unless it is broken.
+/// Time limit that only broken servers exceed.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// So many pages may be open, and so many of them one person's.
+/// Maximum number of open pages, and the maximum for one user.
 const OPEN: usize = 1_000;
 const OF_ONE: usize = 900;
 
-/// A page that is open, and what it is told.
+/// Open page and its updates.
 struct Open {
     stream: TcpStream,
     told: String,
 }
 
 impl Open {
-    /// Opens one, and reads the head of the answer.
+    /// Opens a page.
     fn new(world: &World, cookie: &str) -> Self {
         let request = format!("GET /live HTTP/1.1\r\nHost: {}\r\nCookie: {cookie}\r\n\r\n", world.web.0);
         Self { stream: sent(world.web.0, request), told: String::new() }
     }
 
-    /// Reads until it was told this.
+    /// Reads until the received text is as `wanted`.
     fn until(&mut self, wanted: impl Fn(&str) -> bool) -> &str {
         let deadline = Instant::now() + PATIENCE;
         self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -368,11 +368,11 @@ fn a_thousand_open_pages_are_told_and_more_are_refused() {
         }
     }
     world.is_untouched(&operator, "1,000 open pages");
-    // The first is told the whole page, and what changed when it was started and stopped.
+    // The first update is the whole page, followed by the changes of the start and the stop.
     for page in [0, OPEN - 1] {
         open[page].until(|told| told.matches("event: patch").count() >= 3);
     }
-    // Where one is closed another has room.
+    // A closed page makes room for another one.
     open.pop();
     patiently("room for another page", || {
         let mut another = Open::new(&world, &operator.cookie);

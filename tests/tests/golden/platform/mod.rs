@@ -1,6 +1,6 @@
-//! The observed platform: real agents, an aggregator and commands in every situation that users tell apart.
+//! Observed platform: real agents, an aggregator and commands in every situation that users distinguish.
 //!
-//! Each environment stands for one situation, so that a command with `--env` meets it alone:
+//! Each environment represents one situation, so that a command with `--env` meets it alone:
 //!
 //! | environment | host | situation |
 //! |---|---|---|
@@ -26,12 +26,12 @@ use self::situations::{
 };
 use crate::cli::exit_codes;
 
-/// What the programs were observed to do.
+/// Recorded behaviour of the programs.
 #[derive(Debug, Default)]
 pub(crate) struct Recording {
     /// Answers of the JSON API by request.
     pub(crate) answers: Vec<(&'static str, Value)>,
-    /// Answers of which the status and media type count: errors of the JSON API, and what probes ask for.
+    /// Answers of which only status and media type are compared: errors of the JSON API, and health checks.
     pub(crate) others: Vec<(String, Answer)>,
     /// Output of commands by command line.
     pub(crate) outputs: Vec<(&'static str, Value)>,
@@ -58,7 +58,7 @@ pub(crate) fn recording() -> &'static Recording {
     recording
 }
 
-/// Returns the objects of a text that has one on each line.
+/// Parses a text with one JSON object per line.
 fn json_lines(text: &[u8]) -> Vec<Value> {
     text.split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
@@ -66,10 +66,10 @@ fn json_lines(text: &[u8]) -> Vec<Value> {
         .collect()
 }
 
-/// Title of the lines that a plan prints while it is carried out.
+/// Title of the lines that a plan prints during its execution.
 const PLAN_LINES: &str = "rta start, stop and restart NAME --json";
 
-/// The running programs.
+/// Running programs.
 pub(crate) struct Platform {
     site: Site,
     children: Children,
@@ -86,7 +86,7 @@ impl Platform {
         let site = Site::new();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         site.write("components.toml", &components(&site, listener.local_addr().unwrap()));
-        // Process events need root: without them the platform is the same for everybody.
+        // Process events need root: without them the platform is the same for every user.
         let hosts = ["up", "mixed", "down", "serviced"];
         let agents = site.agents(hosts, &["--no-events"], "hosts.toml", environments);
         let config = site.config().display().to_string();
@@ -100,13 +100,13 @@ impl Platform {
         Self { site, children: Children::default(), agents, aggregator, web, grpc, _listener: listener }
     }
 
-    /// Runs the command against the aggregator; returns its exit code and output.
+    /// Runs a command against the aggregator; returns its exit code and output.
     pub(crate) fn rta(&self, arguments: &[&str]) -> (i32, Vec<u8>) {
         let output = run("rta", ["--aggregator", &self.grpc.to_string()].iter().chain(arguments));
         (output.status.code().unwrap(), output.stdout)
     }
 
-    /// Folder of the platform's configuration.
+    /// Returns the folder of the platform's configuration.
     pub(crate) fn config(&self) -> String {
         self.site.config().display().to_string()
     }
@@ -119,7 +119,7 @@ impl Platform {
         })
     }
 
-    /// Waits until the platform is in its situations, and the overview meets another condition.
+    /// Waits until the platform is in its situations and the overview meets another condition.
     fn await_situations(&self, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
         self.await_overview(what, |overview| are_situations(overview) && is_met(overview))
     }
@@ -133,8 +133,8 @@ impl Platform {
         are_situations(&overview).then(|| events["events"][0]["id"].clone())
     }
 
-    /// Returns exit code and output of a command that ran while nothing changed. On a busy machine an agent
-    /// may be silent for so long that its host is unknown for a moment.
+    /// Returns exit code and output of a command during which nothing changed. On a busy machine an agent may
+    /// be silent long enough for its host to be unknown for a moment.
     pub(crate) fn undisturbed_rta(&self, arguments: &[&str]) -> (i32, Vec<u8>) {
         patiently("a command during which nothing changes", || {
             let before = self.newest_change()?;
@@ -193,7 +193,7 @@ impl Platform {
         }
     }
 
-    /// Plans that succeed, fail and skip steps.
+    /// Records plans that succeed, fail and skip steps.
     fn record_plans(&self, recording: &mut Recording) {
         for (code, title, arguments) in [
             (0, "rta start NAME --plan --json", &["start", "kept", "--plan", "--json"] as &[&str]),
@@ -213,7 +213,7 @@ impl Platform {
         }
     }
 
-    /// The overview and other lists while a start is under way, which ends then.
+    /// Records the overview and other lists during a start, and lets the start finish.
     fn record_overview_during_start(&mut self, recording: &mut Recording) {
         let mut command = Command::new(binary("rta"));
         command.args(["--aggregator", &self.grpc.to_string(), "start", "slow", "--json"]);
@@ -243,7 +243,7 @@ impl Platform {
         recording.outputs.extend(lines.into_iter().map(|line| (PLAN_LINES, line)));
     }
 
-    /// The overview while the aggregator and every agent have refused a newer configuration.
+    /// Records the overview while the aggregator and every agent have rejected a new configuration.
     fn record_refused_configuration(&self, recording: &mut Recording) {
         self.site.write("zz.toml", "unknown = 1\n");
         assert_eq!(self.rta(&["config", "reload"]).0, 1);
@@ -253,7 +253,7 @@ impl Platform {
         });
         recording.answers.extend(with_any_unit_error(refused).map(|one| ("GET /api/v1/overview", one)));
         std::fs::remove_file(self.site.config().join("zz.toml")).unwrap();
-        // The lost host cannot be told.
+        // Not 0, because the lost host cannot be reached.
         assert_eq!(self.rta(&["config", "reload"]).0, 1);
         self.await_situations("the restored configuration", |overview| {
             let is_unimpaired = |one: &Value| one["impairments"] == Value::Array(Vec::new());
@@ -261,7 +261,7 @@ impl Platform {
         });
     }
 
-    /// Events of a host that is lost and found, and the end of maintenance.
+    /// Causes events of a host that is lost and found, and the end of maintenance.
     fn lose_a_host_for_a_while(&self) {
         let health = |expected: &'static str| {
             self.await_overview("a host that is lost and found", |overview| {
@@ -293,7 +293,7 @@ impl Platform {
         recording.outputs.push(("rta events --json", serde_json::from_slice(&output).unwrap()));
         let output = run("rta", ["discover", "--json", "--min-age", "0s"]);
         let mut discovered: Value = serde_json::from_slice(&output.stdout).unwrap();
-        // Which others there are, and whether all can be seen, differs from machine to machine.
+        // The other candidates, and whether all are visible, differ from machine to machine.
         let agents: Vec<Value> = self.agents.iter().map(|agent| agent.pid().into()).collect();
         let candidates = discovered["candidates"].as_array_mut().unwrap();
         candidates.retain(|candidate| agents.contains(&candidate["pid"]));
@@ -303,7 +303,7 @@ impl Platform {
         }
     }
 
-    /// Errors of the JSON API, and what load balancers ask for.
+    /// Records errors of the JSON API, and the health checks of load balancers.
     fn record_others(&self, recording: &mut Recording) {
         for (method, path) in [
             ("GET", "/api/v1/nothing"),

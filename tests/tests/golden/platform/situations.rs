@@ -1,4 +1,4 @@
-//! The configuration of the observed platform, and the state that it settles in.
+//! Configuration of the observed platform, and the state in which it settles.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -6,17 +6,17 @@ use std::net::SocketAddr;
 use rta_tests::Site;
 use serde_json::Value;
 
-/// A unit that no machine has.
+/// Unit that exists on no machine.
 const UNIT: &str = "rta-golden-test.service";
 
-/// Returns the instance of a component, each of which is on one host.
+/// Returns the instance of a component; each component is on one host.
 pub(super) fn find_instance<'o>(overview: &'o Value, component: &str) -> &'o Value {
     let hosts = only_hosts(overview);
     let mut instances = hosts.flat_map(|host| host["instances"].as_array().unwrap());
     instances.find(|instance| instance["component"] == component).unwrap()
 }
 
-/// Returns the host of each environment.
+/// Returns the only host of each environment.
 pub(super) fn only_hosts(overview: &Value) -> impl Iterator<Item = &Value> {
     overview["environments"].as_array().unwrap().iter().map(|environment| &environment["hosts"][0])
 }
@@ -26,7 +26,7 @@ pub(super) fn is_lost(host: &Value) -> bool {
     host["name"] == "lost"
 }
 
-/// Returns true if the platform is in the situations that [the platform's table](super) lists.
+/// Returns true if the platform is in the situations of [the platform's table](super).
 pub(super) fn are_situations(overview: &Value) -> bool {
     let situations = [
         ("base", "/health", "up"),
@@ -58,7 +58,7 @@ pub(super) fn with_any_unit_error(overview: Value) -> [Value; 2] {
     })
 }
 
-/// TOML of all components and of the role of host `up`.
+/// Returns the TOML of all components and of the role of host `up`.
 pub(super) fn components(site: &Site, listener: SocketAddr) -> String {
     let token = site.token();
     let probe =
@@ -69,7 +69,7 @@ pub(super) fn components(site: &Site, listener: SocketAddr) -> String {
     let watched = |name: &str| {
         format!("[[component]]\nname = \"{name}\"\ncriteria = [{{ regex = '^--token={name}-{token}$' }}]\n")
     };
-    // It starts when its gate is opened, and gives up when the test is gone.
+    // Starts when its gate is opened, and exits with the test.
     let slow = format!(
         "while [ ! -e {gate} ]; do [ -d {config} ] || exit 1; sleep 0.05; done\n\
          exec \"$stand_in\" --token=slow-$token",
@@ -84,7 +84,7 @@ pub(super) fn components(site: &Site, listener: SocketAddr) -> String {
     text += &watched("ill");
     text += &probe("127.0.0.1:1", ", failures = 1, grace = \"0s\"");
     text += "[[component]]\nname = \"halves\"\n";
-    // The second has its token elsewhere.
+    // The second process has its token at another position.
     for (part, index) in [("first", -1), ("second", 0)] {
         write!(
             text,
@@ -107,9 +107,9 @@ pub(super) fn components(site: &Site, listener: SocketAddr) -> String {
     text + "[[role]]\nname = \"main\"\ncomponents = [\"base\", \"kept\"]\n"
 }
 
-/// TOML of the environments, whose agents listen at these addresses.
+/// Returns the TOML of the environments, whose agents listen at these addresses.
 pub(super) fn environments([up, mixed, down, serviced]: [SocketAddr; 4]) -> String {
-    // Nobody listens at port 1. Until the agents have ports it is the first of them on 127.0.0.1.
+    // Nothing listens at port 1. Until the agents have ports, the first of them uses it on 127.0.0.1.
     let lost = SocketAddr::from(([127, 0, 0, 2], 1));
     let down_components =
         "components = [\"dead\", \"follower\", \"watched\", \"broken\", \"after broken\", \"slow\"]";
