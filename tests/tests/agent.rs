@@ -1,4 +1,4 @@
-//! The agent's binary: what it sees, starts and stops.
+//! The agent's binary: process detection, starts and stops.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -328,7 +328,7 @@ fn a_broken_configuration_is_told_whole() {
     assert!(said.contains("not a regex: unclosed group"), "{said}");
 }
 
-/// Its own command line holds what its criteria look for, and yet it does not see itself.
+/// The agent's own command line matches its criteria, but the agent excludes itself.
 #[tokio::test]
 async fn the_agent_does_not_match_itself() {
     let site = Site::new();
@@ -348,7 +348,7 @@ async fn the_agent_does_not_match_itself() {
     assert_eq!(state(&mut connect(address).await, "app").await, (v1::State::Stopped, vec![]));
 }
 
-/// What a supervisor of another kind brings back is not reported as stopped.
+/// A component restarted by a foreign supervisor is not reported as stopped.
 #[tokio::test]
 async fn a_component_that_something_else_restarts_is_told_so() {
     let site = Site::of_one_host(|site| site.component("app", "", "[component.stop]\ntimeout = \"2s\""));
@@ -371,11 +371,11 @@ async fn a_component_that_something_else_restarts_is_told_so() {
     supervisor.wait().unwrap();
     assert_eq!(status.code(), Code::Aborted, "{status}");
     assert!(status.message().contains("something else starts it"), "{status}");
-    // The component is free again.
+    // The component is unlocked again.
     assert_eq!(stop(&mut client, "app").await.unwrap().outcome, Outcome::Stopped);
 }
 
-/// A caller that goes away at once leaves nothing reserved.
+/// A caller that disconnects at once leaves no lock behind.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abandoned_start_goes_on_and_frees_the_component() {
     let site = Site::of_one_host(|site| site.component("app", "", ""));
@@ -396,7 +396,7 @@ async fn an_abandoned_start_goes_on_and_frees_the_component() {
     assert_eq!(stop(&mut client, "app").await.unwrap().outcome, Outcome::Stopped);
 }
 
-/// A new configuration replaces the old one whole or not at all, and touches no process.
+/// A new configuration replaces the old one completely or not at all, and touches no process.
 #[tokio::test]
 async fn a_hangup_makes_it_read_its_configuration_anew() {
     let site = Site::of_one_host(|site| site.component("app", "", ""));

@@ -1,4 +1,5 @@
-//! Every gRPC method and every route, called on the real binaries as each kind of caller, against the table.
+//! Authorization: every gRPC method and route of the real binaries, called as each kind of caller and
+//! checked against the table.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -22,7 +23,8 @@ use rta_tests::{
 use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint};
 
-/// Users and the group that the servers know in a mount namespace of their own; this machine's are not touched.
+/// Users and group visible to the servers, in their own mount namespace; this machine's
+/// databases are not changed.
 const MEMBER: (&str, u32) = ("rta-ann", 61_001);
 const OTHER: (&str, u32) = ("rta-eve", 61_002);
 const GROUP: u32 = 61_000;
@@ -33,7 +35,7 @@ fn is_root() -> bool {
     is_root
 }
 
-/// An agent and an aggregator by TLS, with users, and both with sockets.
+/// Agent and aggregator with TLS, users and sockets.
 struct World {
     site: Site,
     pki: Pki,
@@ -46,7 +48,7 @@ struct World {
     web: Web,
 }
 
-/// `program`, where the group `rta` exists.
+/// Returns a command for `program` in which the group `rta` exists.
 fn with_group(site: &Site, program: &str) -> Command {
     let mut command = if is_root() { Command::new("unshare") } else { Command::new(binary(program)) };
     if is_root() {
@@ -111,7 +113,7 @@ impl World {
         self.site.path(if server == Server::Agent { "run/agent.sock" } else { "run/aggregator.sock" })
     }
 
-    /// A channel over TLS to one of the servers.
+    /// Returns a TLS channel to one of the servers.
     fn tls(&self, server: Server, own: Option<&Own>) -> Channel {
         let (address, name) = match server {
             Server::Agent => (self.agent_address, "h"),
@@ -126,7 +128,7 @@ impl World {
         )
     }
 
-    /// How another user's calls over the socket are met.
+    /// Returns the outcomes of another user's calls over the socket.
     fn as_user(
         &self,
         server: Server,
@@ -136,7 +138,8 @@ impl World {
     ) -> Vec<String> {
         let program = self.site.path("grpc-caller");
         if !program.exists() {
-            // By a process of its own: a file that this one writes is busy while another test forks.
+            // Copied by a separate process: a file open for writing here would be busy
+            // while another test forks.
             assert!(Command::new("cp").arg(binary("grpc-caller")).arg(&program).status().unwrap().success());
         }
         let uid = uid.to_string();
@@ -148,7 +151,7 @@ impl World {
     }
 }
 
-/// Checks that `met` is what the table has for `kind`; `None`: the caller gets no connection.
+/// Checks the outcome `met` against the table's right for `kind`; `None`: the caller must get no connection.
 fn check(server: Server, who: &str, rule: &MethodRule, kind: Option<CallerKind>, met: Reception) {
     let is_allowed = kind.is_some_and(|kind| kind.may(server, rule.right));
     let fits = match is_allowed {
@@ -158,7 +161,7 @@ fn check(server: Server, who: &str, rule: &MethodRule, kind: Option<CallerKind>,
     assert!(fits, "{server:?} {} as {who}: {met:?}, and the table says {is_allowed}", rule.path);
 }
 
-/// The methods that a server offers by its own descriptors (gRPC reflection is how they are published).
+/// Returns the methods of a server according to its own descriptors, which gRPC reflection publishes.
 fn described(service: &str) -> BTreeSet<String> {
     use prost::Message as _;
     let files = prost_types::FileDescriptorSet::decode(rta_shared::proto::FILE_DESCRIPTOR_SET).unwrap().file;
@@ -186,7 +189,7 @@ fn every_method_answers_whom_the_table_names_and_nobody_else() {
         let listed: BTreeSet<String> = rules.iter().map(|rule| rule.path.to_owned()).collect();
         assert!(described(service).is_subset(&listed), "a method of {service} is in no row");
         let (viewer, operator) = (&world.people.viewer_token, &world.people.operator_token);
-        // An agent knows no tokens, and TLS lets in nobody but the aggregator.
+        // An agent accepts no tokens, and TLS admits only the aggregator.
         let token = |kind| (server == Server::Aggregator).then_some(kind);
         let callers = [
             ("nobody", None, None, Some(CallerKind::Anonymous)),
@@ -232,12 +235,13 @@ fn every_method_answers_whom_the_table_names_and_nobody_else() {
             );
             assert_eq!(as_other[at], "NoConnection", "{server:?} {} as another user", rule.path);
         }
-        // The mode of the file is not all: with the file open to everybody, the server refuses.
+        // The file mode is not the only check: with the socket open to everybody, the server itself refuses.
         std::fs::set_permissions(world.socket(server), Permissions::from_mode(0o666)).unwrap();
         for met in world.as_user(server, OTHER, &["--clear-groups"], rules) {
             assert_eq!(met, "Refused", "{server:?}: another user through an open file");
         }
-        // Whoever was taken out of the group in the database is out, whatever their process still has.
+        // A user removed from the group in the database is refused, even if their
+        // process still has the group.
         for met in world.as_user(server, OTHER, &["--groups", &member_group], rules) {
             assert_eq!(met, "Refused", "{server:?}: a group that the process has kept");
         }
@@ -246,7 +250,7 @@ fn every_method_answers_whom_the_table_names_and_nobody_else() {
     drop(world);
 }
 
-/// The status code and the place that an answer leads to; what follows its head is not waited for.
+/// Returns the status code and the redirect target of a response, without waiting for the body.
 fn asked(web: Web, rule: &RouteRule, path: &str, token: Option<&str>) -> (u16, String) {
     let mut stream = TcpStream::connect(web.0).unwrap();
     let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
@@ -322,7 +326,7 @@ fn who_acts_over_the_socket_is_recorded_and_logged_by_name() {
     for by in by {
         assert_eq!((by["user"].as_str(), by["address"].as_str()), (Some(me.as_str()), Some("local")));
     }
-    // The aggregator passes that on to the agent.
+    // The aggregator forwards the requester's name to the agent.
     let logged = |program: &Program, what: &str| {
         patiently(&format!("the log to have: {what}"), || {
             program
@@ -334,7 +338,7 @@ fn who_acts_over_the_socket_is_recorded_and_logged_by_name() {
     };
     logged(&world.agent, &format!("{me}, local"));
 
-    // A claimed name is nothing to an agent's own socket.
+    // A name claimed over the agent's own socket is ignored.
     let runtime = Runtime::new().unwrap();
     let stopped = runtime.block_on(async {
         let mut agent = AgentClient::new(socket_channel(&world.socket(Server::Agent)));
@@ -346,7 +350,7 @@ fn who_acts_over_the_socket_is_recorded_and_logged_by_name() {
     drop(world.aggregator);
 }
 
-/// What a program says that does not start.
+/// Returns exit code and error output of a program that refuses to start.
 fn refusal(program: &str, arguments: &[&str]) -> (Option<i32>, String) {
     let output = run(program, arguments);
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
@@ -393,7 +397,7 @@ fn the_command_says_where_it_looked_for_an_aggregator() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(binary("rta"));
     command.arg("list").env("XDG_RUNTIME_DIR", folder.path()).env_remove("RTA_AGGREGATOR");
-    // An aggregator may serve this very machine.
+    // An aggregator may run on this machine.
     let output = command.output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     if !Path::new("/run/rta/aggregator.sock").exists() {

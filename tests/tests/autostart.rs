@@ -1,4 +1,4 @@
-//! Components that the agent keeps running.
+//! Automatic restarts by the agent.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -14,7 +14,7 @@ use tonic::transport::Channel;
 
 type Client = AgentServiceClient<Channel>;
 
-/// A site with one host `h` that carries `app`, with `rule` in its table.
+/// Creates a site with one host `h` that carries `app`, with `rule` in its table.
 fn site(rule: &str) -> Site {
     let site = Site::new();
     write(&site, &site.component("app", "", ""), rule);
@@ -27,14 +27,14 @@ fn write(site: &Site, component: &str, rule: &str) {
     site.write("site.toml", &(text + host));
 }
 
-/// An agent that remembers in the site's own folder.
+/// Starts an agent that keeps its state in the site's folder.
 async fn agent(site: &Site) -> (Program, Client) {
     let state = site.path("state");
     let (agent, address) = site.agent_with("h", "127.0.0.1:0", &["--state", state.to_str().unwrap()]);
     (agent, Client::connect(format!("http://{address}")).await.unwrap())
 }
 
-/// Kills the agent without a warning, and begins another one.
+/// Kills the agent with SIGKILL and starts another one.
 async fn next_agent(site: &Site, mut agent: Program) -> (Program, Client) {
     agent.signal(Signal::KILL);
     agent.ended();
@@ -71,7 +71,7 @@ async fn maintain(client: &mut Client, maintenance: &[(&str, Option<u64>)]) {
     client.set_maintenance(request).await.unwrap();
 }
 
-/// What is reported of it, once that is as `is_it` says.
+/// Waits until the report on `app` meets `is_it`; returns its PIDs and autostart state.
 async fn until(
     client: &mut Client,
     is_it: impl Fn(v1::State, &v1::Autostart) -> bool,
@@ -99,7 +99,7 @@ fn kill(site: &Site) {
     }
 }
 
-/// Waits until it runs, having been started again so often.
+/// Waits until the component runs with this number of restarts.
 async fn back(client: &mut Client, restarts: u32) -> (Vec<u32>, v1::Autostart) {
     until(client, |state, autostart| state == v1::State::Running && autostart.restarts == restarts).await
 }
@@ -147,7 +147,8 @@ async fn a_stop_is_not_fought_not_even_by_the_next_agent() {
     assert_eq!((autostart.next_at, autostart.restarts), (None, 0));
     assert!(site.processes().is_empty());
 
-    // Until an operator starts it; then the next agent brings back what ended while none was there.
+    // An operator's start makes it wanted again; the next agent restarts it, although it
+    // ended while no agent ran.
     start(&mut client).await.unwrap();
     until(&mut client, |_, autostart| autostart.wanted).await;
     drop(agent);
@@ -188,7 +189,7 @@ async fn a_good_end_is_no_failure_for_the_next_agent_either() {
     kill(&site);
     back(&mut client, 1).await;
 
-    // Without its lease it ends with exit status 0, once it has taken it.
+    // A stand-in that has opened its lease exits with status 0 when the lease ends.
     patiently("both runs to be ready", || {
         let said = std::fs::read_to_string(site.log("app")).ok()?;
         (said.matches("stand-in ready").count() == 2).then_some(())
@@ -204,7 +205,7 @@ async fn a_good_end_is_no_failure_for_the_next_agent_either() {
         (&*autostart.why, autostart.next_at),
         ("it ended with exit status 0, which is no failure", None)
     );
-    // It is told at once, and kept a moment later.
+    // The end is reported at once, and stored a moment later.
     patiently("that to be kept", || {
         let kept = std::fs::read(site.path("state/agent.json")).ok()?;
         let kept: serde_json::Value = serde_json::from_slice(&kept).ok()?;
@@ -214,7 +215,7 @@ async fn a_good_end_is_no_failure_for_the_next_agent_either() {
     until(&mut client, is_left).await;
 }
 
-/// As a JVM does it, it exits with 143 when SIGTERM ends it; with others after other signals.
+/// Like a JVM, the component exits with 143 after SIGTERM; with other codes after other signals.
 #[tokio::test]
 async fn an_end_by_term_and_those_that_the_rule_names_are_no_failures() {
     let site = site("");
@@ -245,7 +246,7 @@ async fn an_end_by_term_and_those_that_the_rule_names_are_no_failures() {
     assert!(autostart.last_end.starts_with("it ended with exit status 4 at "), "{autostart:?}");
 }
 
-/// Waits until so many runs have set their traps.
+/// Waits until this number of runs has set its traps.
 fn are_ready(site: &Site, runs: usize) {
     patiently("the traps to be set", || {
         let ready = std::fs::read_to_string(site.path("ready")).ok()?;
@@ -270,7 +271,7 @@ async fn maintenance_holds_it_also_over_the_agents_end_and_ends_by_itself() {
     until(&mut client, is_held).await;
     assert!(site.processes().is_empty());
 
-    // What is not listed is in none any more.
+    // A component that is not listed is no longer in maintenance.
     maintain(&mut client, &[("another", None)]).await;
     back(&mut client, 1).await;
     maintain(&mut client, &[("", Some(1))]).await;
@@ -290,7 +291,8 @@ async fn where_the_state_is_corrupt_nothing_is_started_that_an_operator_may_have
         until(&mut client, |now, autostart| now == v1::State::Stopped && !autostart.wanted).await;
         let said = agent.log();
         assert!(said.iter().any(|line| line.contains("autostart is off")), "{said:#?}");
-        // What an operator asks for from now on is kept running, and the file is left to whoever mends it.
+        // Later requests of an operator still take effect, and the corrupt file is left for an
+        // administrator to repair.
         start(&mut client).await.unwrap();
         kill(&site);
         back(&mut client, 1).await;
@@ -298,7 +300,7 @@ async fn where_the_state_is_corrupt_nothing_is_started_that_an_operator_may_have
     }
 }
 
-/// A component whose script waits for `gate` before it becomes the component, and counts its launches.
+/// Returns a component whose script counts its launches and waits for `gate` before it becomes the component.
 fn gated(site: &Site) -> String {
     let (gate, count) = (site.path("gate"), site.path("launches"));
     let script = format!(
@@ -322,7 +324,7 @@ async fn an_agent_that_was_killed_in_mid_start_leaves_its_launch_the_time_to_com
     patiently("it to be launched", || (launches(&site) == 1).then_some(()));
     let (_next, mut client) = next_agent(&site, agent).await;
     assert!(starting.await.unwrap().is_err(), "the connection is gone");
-    // The next agent has taken it up, and waits for it instead of starting another one.
+    // The next agent has resumed the start, and waits for it instead of starting another process.
     let (_, autostart) = until(&mut client, |state, _| state == v1::State::Starting).await;
     assert_eq!((autostart.wanted, autostart.next_at), (true, None));
     std::fs::write(site.path("gate"), "").unwrap();
@@ -344,7 +346,7 @@ async fn an_operators_stop_does_not_wait_for_an_attempt_to_start_it_again() {
     stop(&mut client).await.unwrap();
     let (_, autostart) = until(&mut client, |state, _| state == v1::State::Stopped).await;
     assert_eq!((autostart.wanted, &*autostart.why), (false, "ann from 127.0.0.1 stopped it"));
-    // What the attempt had launched is gone with it: opening the gate brings nothing up.
+    // The processes of the attempt have been killed: opening the gate starts nothing.
     std::fs::write(site.path("gate"), "").unwrap();
     let script = site.path("app.sh").display().to_string();
     let is_left = || {

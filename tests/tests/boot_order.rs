@@ -1,4 +1,4 @@
-//! What agents start by themselves waits for what it needs, on its own host and on others.
+//! Automatic starts wait for dependencies, on the same host and on others.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use rta_tests::{Children, Program, Site, patiently, run};
 use serde_json::Value;
 
-/// A restart limit that is reached within moments.
+/// Restart rule whose limit is reached within moments.
 const WANTED: &str =
     "wanted = \"running\"\nrestart = { when = \"on-failure\", backoff = \"100ms\", limit = 2 }";
 
@@ -20,7 +20,7 @@ struct World {
 }
 
 impl World {
-    /// `hosts` are each a name and what it carries.
+    /// Starts the programs; each host is a name and its components.
     fn new<const N: usize>(site: Site, components: &str, hosts: [(&str, &str); N]) -> Self {
         site.write("components.toml", components);
         let content = |agents: [SocketAddr; N]| {
@@ -42,7 +42,7 @@ impl World {
         Self { site, _agents: agents, _aggregator: aggregator, grpc }
     }
 
-    /// What the aggregator says of `component`, once it is so.
+    /// Waits until `component` in the overview meets `is_so`, and returns it.
     fn until(&self, component: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         patiently(what, || {
             let output = run("rta", ["--aggregator", &self.grpc, "list", "--json"]);
@@ -62,7 +62,7 @@ impl World {
     }
 }
 
-/// A component that counts its launches and is then what `becomes` says.
+/// Returns a component that counts its launches and then runs `becomes`.
 fn counted(site: &Site, name: &str, needs: &str, becomes: &str) -> String {
     let count = site.path(&format!("{name}.launches"));
     let script = format!("echo launched >> {}\n{becomes}", count.display());
@@ -74,15 +74,15 @@ fn counted(site: &Site, name: &str, needs: &str, becomes: &str) -> String {
     )
 }
 
-/// After a boot everything is wanted at once. What needs another component of its host is launched when that is up,
-/// and not given up for having been there too early.
+/// After a boot everything is wanted at once. A component with a dependency on its own host is launched when
+/// the dependency is up, and not given up for an early attempt.
 #[test]
 fn what_is_wanted_comes_up_after_what_it_needs() {
     let site = Site::new();
     let gate = site.path("gate");
     let gate = gate.display();
     let kafka = format!("while ! [ -e {gate} ]; do sleep 0.05; done\nexec $stand_in --token=kafka-$token");
-    // It cannot live without Kafka.
+    // The process exits without Kafka.
     let writer = format!("[ -e {gate} ] || exit 1\nexec $stand_in --token=writer-$token");
     let components = counted(&site, "kafka", "", &kafka) + &counted(&site, "writer", "\"kafka\"", &writer);
     let world = World::new(site, &components, [("h", "\"writer\", \"kafka\"")]);
@@ -97,7 +97,7 @@ fn what_is_wanted_comes_up_after_what_it_needs() {
     assert_eq!(writer["autostart"]["waiting_for"], "");
 }
 
-/// What it needs on another host only the aggregator sees, and tells.
+/// Only the aggregator knows dependencies on other hosts, and informs the agent.
 #[test]
 fn what_is_wanted_waits_for_another_host() {
     let site = Site::new();
@@ -122,7 +122,7 @@ fn what_is_wanted_waits_for_another_host() {
     children.hold(world.site.play("kafka"));
     world.until("writer", "its turn", |writer| writer["health"] == "up");
     assert_eq!(world.launches("writer"), 1);
-    // What runs is not touched when Kafka ends; what ends then waits for it.
+    // A running component is not touched when Kafka ends; if it ends then, its restart waits for Kafka.
     drop(children);
     world.until("writer", "to miss it", |writer| writer["health"] == "degraded");
     world.site.kill("writer");

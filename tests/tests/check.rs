@@ -1,4 +1,4 @@
-//! `rta check` as Nagios calls it.
+//! `rta check` as a Nagios plugin.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -6,7 +6,7 @@ use std::net::TcpListener;
 
 use rta_tests::{Program, Site, patiently, run};
 
-/// The exit code, and what was printed.
+/// Runs a command; returns its exit code and output.
 fn rta(arguments: &[&str]) -> (i32, String) {
     let output = run("rta", arguments);
     let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
@@ -42,7 +42,7 @@ fn address_whose_port_is_none_leads_nowhere() {
 
 #[test]
 fn aggregator_that_does_not_answer_is_unknown_after_the_timeout() {
-    // It takes connections, and says nothing.
+    // Accepts connections and never answers.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (code, said) = rta(&["--aggregator", &address, "check", "-t", "1"]);
@@ -63,7 +63,8 @@ fn thresholds_judge_what_is_printed() {
     );
     let grpc = aggregator.address("grpc").to_string();
     let check = |more: &[&str]| rta(&[&["--aggregator", &grpc, "check"], more].concat());
-    // The agent has read what was there before its port was known: that it differs would be a warning of its own.
+    // The agent read the configuration before it contained the agent's port; the difference
+    // would raise a warning.
     patiently("the agent to read the configuration", || {
         (rta(&["--aggregator", &grpc, "config", "reload"]).0 == 0).then_some(())
     });

@@ -1,4 +1,4 @@
-//! What the children of an agent get of what the agent itself has: nothing that they are not to have.
+//! Isolation of started processes: they inherit nothing of the agent's own that they must not have.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -13,8 +13,8 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Signal, geteuid};
 use tonic::Code;
 
-/// An agent that is started as by a wrapper of cron's: with a secret, a lock that is held as long as its descriptor is
-/// open, ignored signals, and a mask, a priority and limits of its own.
+/// Starts an agent as a cron wrapper might: with a secret, a lock held by an open descriptor, ignored
+/// signals, and changed umask, priority and limits.
 async fn agent(site: &Site) -> (Program, AgentClient) {
     let wrapper = "exec 9>\"$LOCK\"; flock 9; trap '' HUP INT QUIT USR1 RTMIN; umask 077; renice -n 3 $$ >&2; \
                    ulimit -Sn 512; exec \"$0\" \"$@\"";
@@ -28,7 +28,7 @@ async fn agent(site: &Site) -> (Program, AgentClient) {
     (agent, connect(address).await)
 }
 
-/// The lines of a text with NULs or line ends.
+/// Splits a text at NULs and line ends.
 fn lines(text: &str) -> BTreeSet<String> {
     text.split(['\0', '\n']).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
@@ -37,14 +37,14 @@ fn names(lines: &BTreeSet<String>) -> BTreeSet<&str> {
     lines.iter().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect()
 }
 
-/// What `/proc/PID/status` says under this key.
+/// Returns the value of this key in `/proc/PID/status`.
 fn status(pid: u32, key: &str) -> String {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(&format!("{key}:")));
     line.unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The set of SIGPIPE, which a program in Rust ignores by itself.
+/// Signal set of SIGPIPE, which Rust programs ignore by default.
 const ONLY_PIPE: &str = "0000000000001000";
 
 const BASIC: [&str; 6] = ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "USER"];
@@ -95,7 +95,7 @@ async fn component_gets_nothing_of_the_agent_but_what_its_rule_names() {
         (vec!["128".to_owned(); 2], vec!["0".to_owned(); 2])
     );
 
-    // The wrapper's lock went with the agent, though the component goes on.
+    // The wrapper's lock is released with the agent, though the component keeps running.
     let lock = File::open(site.path("lock")).unwrap();
     assert!(flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err());
     agent.signal(Signal::KILL);
@@ -131,7 +131,7 @@ async fn without_a_rule_and_for_stop_and_probe_commands_the_start_is_clean_too()
     let pid = act(&mut client, Start, "app").await.end.unwrap().pids[0];
     assert_eq!((status(pid, "Umask").as_str(), status(pid, "SigIgn").as_str()), ("0022", ONLY_PIPE));
     act(&mut client, Stop, "app").await.end.unwrap();
-    // What bash itself sets.
+    // Variables that bash itself sets.
     let of_bash = ["PWD", "SHLVL", "_"];
     for (name, more) in [("probe", &[][..]), ("stop", &["STAND_IN_LEASE"])] {
         let told = patiently(name, || std::fs::read_to_string(site.path(name)).ok());
@@ -187,7 +187,7 @@ async fn user_and_group_are_switched_to_with_their_variables() {
     }
     let site = Site::of_one_host(|site| site.component("app", "", "user = \"daemon\"\ngroup = \"mail\""));
     std::fs::set_permissions(site.path(""), std::fs::Permissions::from_mode(0o755)).unwrap();
-    // The user may not be able to reach the build's folder.
+    // The user may lack access to the build folder.
     let program = site.path("stand-in");
     std::fs::copy(binary("stand-in"), &program).unwrap();
     let text = std::fs::read_to_string(site.config().join("site.toml")).unwrap();

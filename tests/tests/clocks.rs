@@ -6,7 +6,7 @@ use rta_tests::{MadeUpHosts, Program, Site, Web, patiently, run};
 
 const TWO_HOURS: i64 = 2 * 60 * 60;
 
-/// The seconds of each `last seen <seconds> s ago`.
+/// Returns the seconds of each `last seen <seconds> s ago`.
 fn last_seen(status: &str) -> Vec<u64> {
     status.split("last seen ").skip(1).map(|rest| rest.split(' ').next().unwrap().parse().unwrap()).collect()
 }
@@ -37,7 +37,7 @@ fn ages_are_true_and_skew_is_reported_whatever_the_hosts_clocks_say() {
     let page = web.get("/").body;
     assert!(page.contains("clock is 2 h behind") && !page.contains(" h ago"), "{page}");
 
-    // Dead hosts grow old by the aggregator's clock.
+    // Ages of lost hosts follow the aggregator's clock.
     drop(hosts);
     patiently("all three to be lost, and to grow old", || {
         let (_, status) = rta(&["status"]);

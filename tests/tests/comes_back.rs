@@ -1,4 +1,4 @@
-//! Stops of what something else starts again.
+//! Stops of components that a foreign supervisor starts again.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -9,7 +9,8 @@ use rta_shared::control::{Outcome, Phase};
 use rta_tests::{AgentClient, Children, Program, Site, act, binary, connect, patiently};
 use tonic::Code;
 
-/// An agent whose component `app` is run by a script of this name, which starts it again half a second after its end.
+/// Agent whose component `app` is run by a script of this name, which restarts it half
+/// a second after its end.
 struct World {
     site: Site,
     supervisor: Children,
@@ -22,7 +23,7 @@ impl World {
     async fn new(supervisor: &str, stop: &str) -> Self {
         let site = Site::of_one_host(|site| site.component("app", "", stop));
         let script = site.path(supervisor);
-        // Without the test's process it ends, and so does this.
+        // The script ends with the test's process.
         let text = format!(
             "while kill -0 $STAND_IN_LEASE; do '{}' --token=app-{} >/dev/null; sleep 0.5; done\n",
             binary("stand-in").display(),
@@ -74,7 +75,7 @@ async fn some_other_parent_is_named_too_and_without_it_the_stop_succeeds() {
     assert!(world.site.processes().is_empty());
 }
 
-/// Whoever wants a stop not to wait says so, and is told the truth of that moment.
+/// A stop with a settle time of zero does not wait, and reports the state of that moment.
 #[tokio::test]
 async fn without_a_settle_time_nothing_is_watched() {
     let mut world = World::new("supervisord", "[component.stop]\nsettle = \"0s\"").await;

@@ -1,4 +1,4 @@
-//! How an agent starts and stops: what it tells meanwhile, and what is left in the end.
+//! Starts and stops by an agent: progress and final state.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -14,7 +14,7 @@ use rustix::net::{AddressFamily, SocketType};
 use rustix::process::Signal;
 use tonic::Code;
 
-/// A part of a component, in a session of its own, that is nobody's child.
+/// Orphaned process of a component, in its own session.
 const STRAY: &str = "setsid \"$stand_in\" --token=stray-$token &\n";
 
 async fn seen(client: &mut AgentClient, component: &str) -> v1::ComponentReport {
@@ -22,7 +22,7 @@ async fn seen(client: &mut AgentClient, component: &str) -> v1::ComponentReport 
     report.components.into_iter().find(|seen| seen.component == component).unwrap()
 }
 
-/// Waits until the processes that play these are there, and gives their PIDs.
+/// Waits until the processes that play these components exist, and returns their PIDs.
 fn awaited<const N: usize>(site: &Site, names: [&str; N]) -> [u32; N] {
     names.map(|name| patiently(name, || site.process(name)))
 }
@@ -56,7 +56,7 @@ async fn it_tells_how_far_it_is_in_sentences() {
 
 #[tokio::test]
 async fn what_a_failed_start_leaves_is_ended_whatever_it_ignores() {
-    // The command ends well, nothing matches, and what it left in its session ignores SIGTERM.
+    // The command succeeds, nothing matches, and a process left in its session ignores SIGTERM.
     let script = "STAND_IN_IGNORES=TERM \"$stand_in\" --token=stubborn-$token &\necho begun";
     let site = Site::of_one_host(|site| site.scripted("app", script, "").replace("\"20s\"", "\"1s\""));
     let (_agent, address) = site.agent("h");
@@ -169,8 +169,8 @@ async fn one_that_dies_a_second_after_matching_is_a_failed_start() {
 
 #[tokio::test]
 async fn a_launchers_helper_that_matches_for_a_moment_is_not_the_component() {
-    // As Spark's launcher does: a helper with the component's own arguments, then the component in the launcher's place.
-    // Others leave the component behind, and end first.
+    // Like Spark's launcher: a helper with the component's own arguments, then the component in the
+    // launcher's place. Other launchers leave the component behind, and exit first.
     let helper =
         "\"$stand_in\" --token=$1-$token & helper=$!\nsleep 0.5; kill -9 $helper; wait $helper\nsleep 0.5\n";
     let site = Site::of_one_host(|site| {
@@ -225,8 +225,8 @@ async fn one_that_ignores_the_signal_is_killed_or_left_as_configured() {
     assert_eq!(site.processes(), [kept]);
 }
 
-/// Children and grandchildren in sessions of their own, one of which ignores the signal, and among them another
-/// component.
+/// Process tree with children and grandchildren in their own sessions, one of which ignores the signal, and
+/// with another component among them.
 const TREE: &str = r#"
 STAND_IN_IGNORES=TERM setsid "$stand_in" --token=child-$token &
 setsid bash -c '"$1" --token=grandchild-$2 & setsid "$1" --token=other-$2 & wait' x "$stand_in" "$token" &
@@ -240,7 +240,7 @@ async fn the_whole_tree_is_stopped_but_nothing_of_another_component() {
     });
     let (_agent, address) = site.agent("h");
     let mut client = connect(address).await;
-    // Once started by the agent, and once behind its back: then only the tree tells.
+    // Once started by the agent, and once without its knowledge: then only the process tree identifies them.
     let mut children = Children::default();
     for by_agent in [true, false] {
         match by_agent {
@@ -260,14 +260,14 @@ async fn the_whole_tree_is_stopped_but_nothing_of_another_component() {
         let done = stopped.end.unwrap();
         assert_eq!((done.outcome, done.pids[0]), (Outcome::Killed, app));
         assert!(done.pids.contains(&child) && done.pids.contains(&grandchild) && !done.pids.contains(&other));
-        // The matched process goes first, and then what it leaves behind.
+        // The matched process is signalled first, and then the remaining ones.
         assert_eq!(stopped.progress[0].pids, [app]);
         assert!(stopped.progress[2].text.starts_with("SIGTERM was sent to what it left behind: pid "));
         assert_eq!(act(&mut client, Stop, "other").await.end.unwrap().pids, [other]);
     }
 }
 
-/// What forked away from everything is known by its control group, also to a later agent.
+/// Processes that left the tree are found by their control group, also by a later agent.
 #[tokio::test]
 async fn what_has_left_the_tree_is_found_by_its_control_group() {
     let site = Site::of_one_host(|site| {
@@ -289,7 +289,7 @@ async fn what_has_left_the_tree_is_found_by_its_control_group() {
     assert!(site.processes().is_empty() && !group.exists());
 }
 
-/// The agent's rights are given up only behind the door of the control group.
+/// The agent's privileges are dropped only after entering the control group.
 #[tokio::test]
 async fn what_runs_as_another_user_is_stopped_whole_too() {
     if !rustix::process::geteuid().is_root() {
@@ -382,7 +382,7 @@ async fn a_stop_command_ends_it_or_the_signal_does_in_its_place() {
     assert!(site.processes().is_empty());
 }
 
-/// A port of its own on which nobody listens yet.
+/// Returns a free port reserved for the test, on which nothing listens yet.
 fn reserved_port() -> (OwnedFd, u16) {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     let address = std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 0);
@@ -483,7 +483,7 @@ async fn an_agent_that_is_killed_in_mid_start_leaves_nothing_stuck() {
 
     let (_agent, address) = site.agent("h");
     let mut client = connect(address).await;
-    // The next agent goes on with the start; an operator's stop does not wait for that.
+    // The next agent resumes the start; an operator's stop does not wait for it.
     let found = seen(&mut client, "app").await;
     let action = found.action.as_ref().unwrap();
     assert_eq!((found.state(), found.processes[0].pid), (v1::State::Starting, app));

@@ -1,4 +1,4 @@
-//! `rta demo`: comes up, breaks as it should, and leaves nothing.
+//! `rta demo`: starts, shows the expected failures, and leaves nothing behind.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -29,7 +29,7 @@ impl Demo {
         Self { child, _folder: folder, said }
     }
 
-    /// The aggregator's address, once everything was started.
+    /// Returns the aggregator's address, once everything is started.
     fn aggregator(&self) -> String {
         patiently("the demo to be up", || {
             let said = self.said.all().join("\n");
@@ -42,7 +42,7 @@ impl Demo {
         kill_process(Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap(), signal).unwrap();
     }
 
-    /// The processes that hold this demo's lease, whatever their command line says.
+    /// Returns the processes that hold this demo's lease, whatever their command line.
     fn stand_ins(&self) -> Vec<u32> {
         let lease = format!("RTA_STAND_IN={}", self.child.id());
         std::fs::read_dir("/proc")
@@ -59,7 +59,7 @@ impl Demo {
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        // An error says that it has ended, and was waited for.
+        // An error means that it has ended and was waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! The imitated hosts that other tests rely on.
+//! Simulated hosts that other tests rely on.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -20,7 +20,7 @@ fn hosts_have_names_processes_and_boots_of_their_own() {
     assert_eq!(output(hosts.get(1), "hostname", &[]), "two");
     assert_ne!(boot_id(hosts.get(0)), boot_id(hosts.get(1)));
 
-    // nsenter would stop together with its own child.
+    // With a shell in between, because nsenter would stop together with its own child.
     let mut sleeper = hosts.get(0).command("sh").args(["-c", "sleep 600; true"]).spawn().unwrap();
     let sleeps = |host: &NamespacedHost| {
         host.processes().into_iter().find(|process| process.arguments == ["sleep", "600"])
@@ -56,7 +56,7 @@ fn a_host_that_is_cut_off_answers_nobody_until_it_is_healed() {
     assert!(connects());
     host.cut();
     assert!(!connects());
-    // The other way round: nobody refuses, nobody answers.
+    // The opposite case: no refusal and no answer.
     let address = SocketAddr::from((host.address(), 9));
     let error = TcpStream::connect_timeout(&address, Duration::from_millis(500)).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);

@@ -1,4 +1,4 @@
-//! Whose process passes for a component's: its user, its executable and the like, and containers.
+//! Process identity: user, executable, other criteria, and containers.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -11,7 +11,7 @@ use rta_shared::control::Outcome;
 use rta_shared::proto::v1;
 use rta_tests::{AgentClient, Children, Site, act, binary, connect, patiently, run, target};
 
-/// A user that no account of a host has to have.
+/// User ID that needs no account on the host.
 const NOBODY: u32 = 65_534;
 
 async fn seen(client: &mut AgentClient, component: &str) -> v1::ComponentReport {
@@ -23,7 +23,7 @@ fn pids(seen: &v1::ComponentReport) -> Vec<u32> {
     seen.processes.iter().map(|process| process.pid).collect()
 }
 
-/// A shell that waits for the end of its input, with the argument by which `component` is found.
+/// Returns a shell that waits for the end of its input, with the argument that `component` matches.
 fn shell(site: &Site, component: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", "read x", &format!("--token={component}-{}", site.token())]).stdin(Stdio::piped());
@@ -34,7 +34,7 @@ fn lives(pid: u32) -> bool {
     std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
 }
 
-/// Whether the tests are root's; only root has processes of other users and namespaces.
+/// Returns true if the tests run as root, which processes of other users and namespaces require.
 #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn is_root() -> bool {
     let is_root = rustix::process::geteuid().is_root();
@@ -89,7 +89,7 @@ async fn set_user_id_program_counts_as_its_callers() {
         return;
     }
     let site = Site::of_one_host(|site| site.component("app", "", "user = \"root\""));
-    // Anybody can run one, under any command line, and has its owner's effective user then.
+    // Any user can run such a program with any command line, and gets its owner's effective user ID.
     let program = site.path("set-user-id");
     std::fs::copy(binary("stand-in"), &program).unwrap();
     std::fs::set_permissions(site.path(""), PermissionsExt::from_mode(0o755)).unwrap();
@@ -102,7 +102,7 @@ async fn set_user_id_program_counts_as_its_callers() {
     let foreign = children.begin(command.env("STAND_IN_LEASE", std::process::id().to_string()));
     let status = std::fs::read_to_string(format!("/proc/{foreign}/status")).unwrap();
     let uids = status.lines().find(|line| line.starts_with("Uid:")).unwrap();
-    // A file system mounted nosuid makes it an ordinary program, which counts as its caller's as well.
+    // On a file system mounted nosuid it is an ordinary program, which also counts as its caller's.
     assert!(uids.starts_with(&format!("Uid:\t{NOBODY}\t")), "{uids}");
     let found = seen(&mut client, "app").await;
     assert_eq!((found.state(), pids(&found)), (v1::State::Stopped, vec![]));
@@ -190,7 +190,7 @@ async fn executable_directory_and_parent_tell_alike_command_lines_apart() {
     ] {
         assert_eq!(pids(&seen(&mut client, component).await), expected, "{component}");
     }
-    // An executable that was replaced since is still that of its process.
+    // A replaced executable still belongs to its process.
     std::fs::remove_file(site.path("program")).unwrap();
     assert_eq!(pids(&seen(&mut client, "by executable").await), [by_program]);
 }
@@ -229,7 +229,7 @@ async fn attribute_that_an_unprivileged_agent_cannot_read_is_unknown_not_stopped
         "{}",
         found.unseen
     );
-    // It concerns no other component.
+    // Other components are not affected.
     let other = seen(&mut client, "other").await;
     assert_eq!((other.state(), other.unseen.as_str()), (v1::State::Stopped, ""));
     let refused = act(&mut client, Start, "app").await.end.unwrap_err();
@@ -288,7 +288,7 @@ fn user_is_learnt_where_the_command_line_does_not_tell() {
     }
     let site = Site::new();
     let mut children = Children::default();
-    // Not the token, which looks like a secret.
+    // The token is not used because it looks like a secret.
     let word = format!("word{}", site.token().replace('-', "x"));
     let command = || {
         let mut command = Command::new("sh");

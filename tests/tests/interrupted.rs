@@ -1,4 +1,4 @@
-//! Agents that end in the middle of an action: the next one goes on with it, and there are never two processes.
+//! Agents that end during an action: the next one resumes it, and there are never two processes.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -11,7 +11,7 @@ use rta_tests::{AgentClient, Program, Site, act, connect, patiently, target};
 use rustix::process::Signal;
 use tonic::Code;
 
-/// An agent that keeps what it begins in its runtime folder, or with `state` in its state folder.
+/// Starts an agent that keeps its records in its runtime folder, or with `state` in its state folder.
 async fn agent(site: &Site, state: bool) -> (Program, AgentClient) {
     let folder = site.path("state");
     let more = ["--state", folder.to_str().unwrap()];
@@ -19,7 +19,7 @@ async fn agent(site: &Site, state: bool) -> (Program, AgentClient) {
     (agent, connect(address).await)
 }
 
-/// Has the agent begin an action, and does not wait for its end.
+/// Requests an action without waiting for its end.
 async fn begin(client: &AgentClient, kind: ActionKind) {
     let mut client = client.clone();
     let (component, target) = ("app".to_owned(), target(&mut client).await);
@@ -40,13 +40,13 @@ fn until_logged(agent: &Program, message: &str) -> String {
     patiently(&message, || agent.log().into_iter().find(|line| line.contains(&message)))
 }
 
-/// Whether a process lives. Where the host's first process is slow to wait for it, it stays to be seen.
+/// Returns true if a process is alive. It may remain as a zombie if the host's init process reaps it late.
 fn lives(pid: u64) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
-/// Does an action, again as long as another one is under way.
+/// Performs an action, and repeats it while another one is in progress.
 async fn insist(client: &mut AgentClient, kind: ActionKind) -> Outcome {
     loop {
         match act(client, kind, "app").await.end {
@@ -62,7 +62,7 @@ async fn state(client: &mut AgentClient) -> v1::State {
     report.components[0].state()
 }
 
-/// How many processes run a script of this site.
+/// Returns the number of processes that run a script of this site.
 fn launchers(site: &Site) -> usize {
     let folder = site.path("").display().to_string();
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
@@ -70,7 +70,7 @@ fn launchers(site: &Site) -> usize {
     lines.filter(|line| line.contains("bash") && line.contains(&folder) && line.contains(".sh")).count()
 }
 
-/// Random numbers that are the same for the same seed (splitmix64).
+/// Reproducible random number generator (splitmix64).
 struct Random(u64);
 
 impl Random {
@@ -83,18 +83,18 @@ impl Random {
     }
 }
 
-/// Ends agents at random instants of a start, and starts again: there is one process in the end, whatever the
-/// launcher does.
+/// Ends agents at random moments of a start, and starts again: in the end there is one process,
+/// for any kind of launcher.
 async fn never_two(launcher: &str, state: bool, seed: u64) {
     const ROUNDS: usize = 8;
-    /// Longer than the launchers take.
+    /// Upper limit of the random delay; longer than the launchers take.
     const LONGEST_MS: u64 = 900;
     let site = Site::of_one_host(|site| site.scripted("app", launcher, ""));
     let mut random = Random(seed);
     let (mut running, mut client) = agent(&site, state).await;
     for round in 0..ROUNDS {
         begin(&client, Start).await;
-        // Twice, so that an agent ends in the middle of taking up, too.
+        // Twice, so that an agent also ends while it resumes the action.
         for _ in 0..2 {
             tokio::time::sleep(Duration::from_millis(random.below(LONGEST_MS))).await;
             running.signal(if random.below(2) == 0 { Signal::KILL } else { Signal::TERM });
@@ -110,11 +110,11 @@ async fn never_two(launcher: &str, state: bool, seed: u64) {
     }
 }
 
-/// It becomes the component.
+/// Launcher that becomes the component.
 const BECOMES: &str = "sleep 0.5\nexec \"$stand_in\" --token=app-$token";
-/// It ends before its child becomes the component.
+/// Launcher that ends before its child becomes the component.
 const FORKS: &str = "sleep 0.2\n{ sleep 0.3; exec \"$stand_in\" --token=app-$token; } &\nsleep 0.1";
-/// What becomes the component leaves its session, and has no parent that the agent knows.
+/// Launcher whose later component leaves its session, and has no parent known to the agent.
 const LEAVES: &str =
     "sleep 0.2\nsetsid --fork bash -c \"sleep 0.4; exec '$stand_in' --token=app-$token\" \"$0\"";
 
@@ -190,13 +190,13 @@ async fn launch_that_becomes_nothing_is_ended_at_its_deadline_and_stopped_before
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restart_that_was_interrupted_is_finished() {
-    // It takes its time to end.
+    // The component takes time to stop.
     let slow = "STAND_IN_IGNORES=TERM exec \"$stand_in\" --token=app-$token";
     let site = Site::of_one_host(|site| site.scripted("app", slow, "[component.stop]\ntimeout = \"2s\""));
     let (mut running, mut client) = agent(&site, false).await;
     let before = act(&mut client, Start, "app").await.end.unwrap().pids;
     begin(&client, Restart).await;
-    // Before that nothing was done, and nothing is to be finished.
+    // Before the restart is recorded nothing has been done, and there is nothing to resume.
     patiently("the restart to be on record", || {
         let folders = std::fs::read_dir(site.path("runtime")).unwrap().flatten();
         let records = folders.filter_map(|folder| std::fs::read_dir(folder.path().join("launches")).ok());

@@ -1,5 +1,5 @@
-//! A plan of thousands of steps, and an aggregator that is killed in the middle of it: who asked for what, and how far it
-//! came, is known afterwards.
+//! Plan of thousands of steps, and an aggregator that is killed during it: requester and
+//! progress are known afterwards.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -49,7 +49,7 @@ impl World {
         Aggregator { program, web, grpc }
     }
 
-    /// Begins to stop everything, and goes away as soon as the agents were asked for `acted` actions.
+    /// Requests a stop of everything, and disconnects once `acted` actions have reached the agents.
     fn stop_everything_until(&self, aggregator: &Aggregator, acted: usize) {
         self.runtime.block_on(async {
             let client =
@@ -95,7 +95,7 @@ fn a_killed_aggregator_leaves_who_asked_for_what_and_how_far_it_came() {
     assert_eq!((&ended["by"]["user"], &ended["plan"]), (&"ann".into(), &1.into()));
     let text = ended["text"].as_str().unwrap();
     assert!(text.starts_with(&format!("stop of {STEPS} instances: ")), "{text}");
-    // Whatever an agent was asked for is known to have been attempted, and nothing else is.
+    // Exactly the actions that reached an agent are recorded as attempted.
     let steps = aggregator.events("kind=step&limit=10000");
     let attempted = |to: &str| {
         let of: std::collections::BTreeSet<_> = steps
@@ -111,7 +111,7 @@ fn a_killed_aggregator_leaves_who_asked_for_what_and_how_far_it_came() {
         STEPS,
         "{done} done, {interrupted} interrupted, {skipped} skipped"
     );
-    // At most as many as may be under way at once were begun, and had not reached their agents.
+    // The other started steps, at most the parallel limit, had not reached their agents.
     assert!(
         (acted..=acted + 8).contains(&(done + interrupted)),
         "{acted} acted, {done} done, {interrupted} cut off"
@@ -125,7 +125,7 @@ fn a_large_plan_is_recorded_by_the_time_it_ends() {
     let mut aggregator = world.aggregator();
     world.stop_everything_until(&aggregator, STEPS);
     patiently("the plan to end", || (aggregator.events("kind=plan").first()?["to"] == "done").then_some(()));
-    // It has nothing left to write, and ends at once.
+    // Nothing is left to write, so it exits at once.
     aggregator.program.signal(Signal::TERM);
     assert!(aggregator.program.ended().success());
     let aggregator = world.aggregator();

@@ -1,4 +1,4 @@
-//! From running processes to the configuration: `rta learn` and `rta discover`.
+//! `rta learn` and `rta discover`: from running processes to a configuration.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -8,11 +8,12 @@ use std::process::{Child, Command, Output, Stdio};
 use rta_tests::{Site, binary, run};
 use serde_json::Value;
 
-/// A stand-in for a Java program; it is ended when this is dropped.
+/// Stand-in for a Java program, ended when this is dropped.
 struct Java(Child);
 
 impl Java {
-    /// `configuration` tells it from others; the token, by which the site knows its processes, looks secret.
+    /// Starts a program distinguished by `configuration`; the token, which identifies the site's
+    /// processes, looks secret.
     fn start(site: &Site, class: &str, configuration: &str) -> Self {
         let child = Command::new(binary("stand-in"))
             .arg0("/opt/jdk/bin/java")
@@ -32,13 +33,13 @@ impl Java {
 
 impl Drop for Java {
     fn drop(&mut self) {
-        // An error says that it has ended.
+        // An error means that it has ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The site's token in letters: digits in a row look like something that changes.
+/// Returns the site's token as letters, because consecutive digits look like a variable part.
 fn word(site: &Site) -> String {
     let letter = |character: char| character.to_digit(10).map_or('x', |digit| char::from(b'a' + digit as u8));
     site.token().chars().map(letter).collect()
@@ -94,7 +95,7 @@ fn what_is_learnt_is_a_configuration_that_matches_this_process_alone() {
         .collect();
     assert_eq!(matched, [broker.pid()]);
 
-    // A second time it is told that the process has a component, and the name is another one.
+    // The second time, a note says that the process already has a component, and the proposed name differs.
     let again = learn(&[&broker.pid(), "--config", config, "--host", "h"]);
     let expected =
         format!("rta: pid {} already is the process of component \"kafka server {word}\"\n", broker.pid());

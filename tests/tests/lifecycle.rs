@@ -1,4 +1,4 @@
-//! What becomes of the agent and the aggregator when nobody reads their logs, and what they tell their supervisor.
+//! Agent and aggregator with unread logs, and their notifications to a supervisor.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -11,7 +11,7 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// An aggregator and the agent of one host with `app`, which is kept running.
+/// Aggregator and agent of one host with `app`, which is restarted automatically.
 struct World {
     site: Site,
     agent: Program,
@@ -25,7 +25,7 @@ impl World {
         Self::with(Site::new(), &[])
     }
 
-    /// Where the agent has `more` arguments.
+    /// Starts the programs, with `more` arguments for the agent.
     fn with(site: Site, more: &[&str]) -> Self {
         let app = site.component("app", "", "");
         let rule = "restart = { when = \"always\", backoff = \"100ms\", limit = 100 }\nwanted = \"running\"";
@@ -60,18 +60,19 @@ impl World {
         run("rta", ["--aggregator", &self.grpc.to_string()].iter().chain(arguments))
     }
 
-    /// Kills `app`, and waits until autostart has brought it back and the aggregator shows that.
+    /// Kills `app`, and waits until it has been restarted and the aggregator shows that.
     fn lose_app(&self) {
         let old = self.site.process("app").unwrap();
         kill_process(Pid::from_raw(i32::try_from(old).unwrap()).unwrap(), Signal::KILL).unwrap();
         self.until("app to be brought back", |host| {
             let instance = &host["instances"][0];
-            // After some restarts it is "flapping": what counts here is that the news arrive.
+            // After several restarts it is "flapping"; only the arrival of updates matters here.
             instance["state"] == "running" && instance["pids"][0] != old
         });
     }
 
-    /// What is shown is true, whatever becomes of the logs; then both programs end when they are asked to.
+    /// Asserts that the shown state stays correct without readers of the logs, and that both
+    /// programs stop on request.
     fn stays_true_and_ends(mut self) {
         self.lose_app();
         self.lose_app();
@@ -116,7 +117,7 @@ fn full_log_pipes_freeze_nothing() {
     let world = World::new();
     world.agent.stall_log();
     world.aggregator.stall_log();
-    // More than a pipe holds: each request to reload is told in the log.
+    // More than a pipe holds: each request to reload is logged.
     for program in [&world.agent, &world.aggregator] {
         for _ in 0..400 {
             program.signal(Signal::HUP);
@@ -132,7 +133,7 @@ fn full_state_disk_is_told_to_whoever_stops_something_and_forgets_nothing_later(
     let state = site.path("state");
     std::fs::create_dir(&state).unwrap();
     let mut world = World::with(site, &["--state", state.to_str().unwrap()]);
-    // What is written there finds the disk full.
+    // Writes to this file find the disk full.
     let new = state.join("agent.json.new");
     patiently("no writing to be under way", || std::os::unix::fs::symlink("/dev/full", &new).ok());
     let output = world.rta(&["stop", "app"]);
@@ -153,14 +154,14 @@ fn full_state_disk_is_told_to_whoever_stops_something_and_forgets_nothing_later(
     let said = String::from_utf8(world.rta(&["stop", "app"]).stdout).unwrap();
     assert!(!said.contains("not kept"), "{said}");
     world.until("the state folder to be well again", |host| !is_impaired(host));
-    // The next agent knows that it is to stay stopped.
+    // The next agent remembers that the component must stay stopped.
     world.agent.signal(Signal::KILL);
     world.agent.ended();
     let kept = std::fs::read_to_string(state.join("agent.json")).unwrap();
     assert!(kept.contains("\"stopped\""), "{kept}");
 }
 
-/// Whether a process catches a signal, by the kernel's own account.
+/// Returns true if a process catches a signal, according to /proc.
 fn catches(pid: u32, signal: Signal) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
@@ -171,7 +172,7 @@ fn catches(pid: u32, signal: Signal) -> bool {
 #[test]
 fn program_that_hangs_in_its_beginning_ends_when_it_is_asked_to() {
     let site = Site::new();
-    // A read of the configuration that never ends, as on a disk that hangs.
+    // A read of the configuration that never ends, as on a hung disk.
     mkfifoat(CWD, site.config().join("hangs.toml"), Mode::RWXU).unwrap();
     let config = site.config();
     for name in ["rta-agent", "rta-aggregator"] {

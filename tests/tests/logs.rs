@@ -1,4 +1,4 @@
-//! Logs, the whole way: a component's file, the agent, the aggregator, the command and the page.
+//! Logs end to end: a component's file, the agent, the aggregator, the command and the page.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use rta_shared::proto::v1;
 use rta_tests::{Lines, Program, Site, Web, binary, connect, patiently, run, target};
 
-/// One host with a component that has a log, and one that has none.
+/// One host with a component that has a log, and one without a log.
 struct World {
     site: Site,
     _agent: Program,
@@ -24,7 +24,7 @@ impl World {
         Self::with("")
     }
 
-    /// With `more` in the component's `[component.start]` table.
+    /// Adds `more` to the component's `[component.start]` table.
     fn with(more: &str) -> Self {
         let site = Site::new();
         let silent = format!(
@@ -62,12 +62,12 @@ fn append(path: &Path, text: &str) {
     file.write_all(text.as_bytes()).unwrap();
 }
 
-/// A command that goes on until it is dropped.
+/// Command that follows a log until it is dropped.
 struct Following(Child);
 
 impl Drop for Following {
     fn drop(&mut self) {
-        // Errors say that it has ended, and was waited for.
+        // Errors mean that it has ended and was waited for.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -137,7 +137,7 @@ fn a_log_that_is_rotated_is_followed_without_losing_a_line() {
 
 #[test]
 fn folder_that_the_components_user_replaced_by_a_link_is_neither_read_nor_written() {
-    // Without root there is no other user whose folder it could be.
+    // Without root there is no folder of another user.
     if !rustix::process::geteuid().is_root() {
         return;
     }
@@ -147,7 +147,7 @@ fn folder_that_the_components_user_replaced_by_a_link_is_neither_read_nor_writte
     let secret = root_owned.join("kafka server.log");
     append(&secret, "only root may read this\n");
     let (home, log) = (world.site.path("log"), world.log());
-    // The folder of the log is the user's own, and so is the log.
+    // The folder of the log and the log belong to the user.
     std::os::unix::fs::chown(&home, Some(65_534), Some(65_534)).unwrap();
     append(&log, "a line of the component\n");
     std::os::unix::fs::chown(&log, Some(65_534), Some(65_534)).unwrap();
@@ -156,7 +156,8 @@ fn folder_that_the_components_user_replaced_by_a_link_is_neither_read_nor_writte
     });
     assert_eq!(String::from_utf8(shown.stdout).unwrap(), "a line of the component\n");
 
-    // As the component's user would do it; the outer folder is one that they can change, too.
+    // Replaces the folder by a symbolic link, as the component's user could, who can also
+    // change the outer folder.
     std::os::unix::fs::chown(world.site.path("."), Some(65_534), None).unwrap();
     std::fs::rename(&home, world.site.path("before")).unwrap();
     std::os::unix::fs::symlink(&root_owned, &home).unwrap();
@@ -168,7 +169,7 @@ fn folder_that_the_components_user_replaced_by_a_link_is_neither_read_nor_writte
     }
     let page = world.web.get("/log?environment=TEST&host=h&component=kafka+server");
     assert!(page.code == 502 && page.body.contains("symbolic link"), "{page:?}");
-    // What root alone can read, moved to the log's place.
+    // A file that only root can read, moved to the log's path.
     std::fs::remove_file(&home).unwrap();
     std::fs::rename(world.site.path("before"), &home).unwrap();
     std::fs::rename(&secret, &log).unwrap();
@@ -178,7 +179,7 @@ fn folder_that_the_components_user_replaced_by_a_link_is_neither_read_nor_writte
     assert!(said.contains("it is opened as user nobody, who may not read it"), "{said}");
 }
 
-/// A component that systemd runs has a log though no file is named: its unit's journal, which journalctl shows.
+/// A component run by systemd has a log without a file: its unit's journal, shown by journalctl.
 #[tokio::test]
 async fn a_unit_without_a_log_shows_its_journal() {
     let site = Site::of_one_host(|_| {

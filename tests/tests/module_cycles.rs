@@ -1,7 +1,7 @@
-//! The modules of each crate form no cycle: what one needs can be read before it.
+//! The modules of each crate form no cycle, so that the dependencies of a module can be read before it.
 //!
-//! Compared are modules with the same parent, at every level. A parent and its children may need each other: one
-//! file of declarations and its folder are read together. Test code is left out.
+//! Modules with the same parent are compared, at every level. A parent and its children may depend on each
+//! other, because a file of declarations and its folder are read together. Test code is left out.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 
 use rta_tests::rust_tokens::{Token, tokens};
 
-/// The crates whose modules are looked at.
+/// Crates whose modules are checked.
 const CRATES: [&str; 4] = ["shared", "agent", "aggregator", "cli"];
 
 /// Path of a module from its crate's root, which is empty.
 type Module = Vec<String>;
 
-/// For each module those that it names, in other branches of the tree.
+/// Modules in other branches of the tree that each module refers to.
 type Uses = BTreeMap<Module, BTreeSet<Module>>;
 
 #[test]
@@ -47,7 +47,7 @@ fn cycle_is_found_whatever_way_its_modules_are_named() {
     assert_eq!(cycles(&siblings(&uses(&sources))), [["a", "b", "c"]]);
 }
 
-/// The modules of a crate with their texts, test modules left out.
+/// Returns the modules of a crate with their source texts, without test modules.
 fn sources(folder: &Path) -> Vec<(Module, String)> {
     let mut files = Vec::new();
     collect(folder, &mut files);
@@ -88,7 +88,7 @@ fn uses(sources: &[(Module, String)]) -> Uses {
     uses
 }
 
-/// The module that holds what a path leads to; `None` where the path leads out of the crate.
+/// Returns the module that contains the target of a path; `None` if the path leads out of the crate.
 fn resolve(module: &Module, path: &[String], modules: &BTreeSet<&Module>) -> Option<Module> {
     let mut names = path.iter().peekable();
     let mut target = match names.next()?.as_str() {
@@ -109,7 +109,7 @@ fn resolve(module: &Module, path: &[String], modules: &BTreeSet<&Module>) -> Opt
     Some(target)
 }
 
-/// Every path that begins with `crate`, `self` or `super`, the branches of a `use` each on its own.
+/// Collects every path that starts with `crate`, `self` or `super`, one for each branch of a `use`.
 fn paths_in(tokens: &[Token], paths: &mut Vec<Vec<String>>) {
     let mut at = 0;
     while let Some(token) = tokens.get(at) {
@@ -123,7 +123,7 @@ fn paths_in(tokens: &[Token], paths: &mut Vec<Vec<String>>) {
     }
 }
 
-/// Reads the path that begins at `at`, below `prefix`; the position after it.
+/// Reads the path that starts at `at`, below `prefix`; returns the position after it.
 fn path_at(tokens: &[Token], at: usize, prefix: &[String], paths: &mut Vec<Vec<String>>) -> usize {
     let mut path = prefix.to_vec();
     let mut at = at;
@@ -147,7 +147,7 @@ fn path_at(tokens: &[Token], at: usize, prefix: &[String], paths: &mut Vec<Vec<S
     at
 }
 
-/// Reads the branches of a `use` that begin at `at`, all below `prefix`; the position after the brace that ends them.
+/// Reads the branches of a `use` from `at`, all below `prefix`; returns the position after the closing brace.
 fn branches(tokens: &[Token], at: usize, prefix: &[String], paths: &mut Vec<Vec<String>>) -> usize {
     let mut at = at;
     while let Some(token) = tokens.get(at) {
@@ -165,14 +165,14 @@ fn is_word(token: &Token, wanted: &str) -> bool {
     matches!(token, Token::Word(word) if word == wanted)
 }
 
-/// Whether an attribute `#[cfg(test)]` stands here.
+/// Returns true if `tokens` start with the attribute `#[cfg(test)]`.
 fn is_test_attribute(tokens: &[Token]) -> bool {
     let wanted = ["#", "[", "cfg", "(", "test", ")", "]"];
     tokens.len() >= wanted.len()
         && tokens.iter().zip(wanted).all(|(token, wanted)| token.to_string() == wanted)
 }
 
-/// The position after the item that begins at `at`: after its block, or its semicolon.
+/// Returns the position after the item that starts at `at`: after its block, or its semicolon.
 fn item_end(tokens: &[Token], at: usize) -> usize {
     let mut depth = 0_usize;
     for (at, token) in tokens.iter().enumerate().skip(at) {
@@ -191,7 +191,7 @@ fn item_end(tokens: &[Token], at: usize) -> usize {
     tokens.len()
 }
 
-/// For each module its siblings that it or what is below it needs, by their paths.
+/// Returns for each module its siblings that it or its descendants depend on, by their paths.
 fn siblings(uses: &Uses) -> BTreeMap<String, BTreeSet<String>> {
     let mut edges: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (module, targets) in uses {
@@ -206,7 +206,7 @@ fn siblings(uses: &Uses) -> BTreeMap<String, BTreeSet<String>> {
     edges
 }
 
-/// Groups of modules each of which leads to every other.
+/// Returns the groups of modules that can reach each other.
 fn cycles(edges: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
     let reached = |from: &String| {
         let mut reached = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Components of several processes, and probes: from real processes to what the aggregator says of them.
+//! Components with several processes, and probes: from real processes to the aggregator's overview.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -40,14 +40,14 @@ impl World {
         Self { site, children: Children::default(), _agent: agent, _aggregator: aggregator, grpc }
     }
 
-    /// A process of `app` with this program name and arguments, and the test's token as the last one.
+    /// Starts a process of `app` with this program name and arguments, and the test's token as the last one.
     fn play(&mut self, name: &str, arguments: &[&str]) -> u32 {
         let mut command = Command::new(binary("stand-in"));
         command.arg0(name).args(arguments).arg(format!("--token=app-{}", self.site.token()));
         self.children.begin(command.env("STAND_IN_LEASE", std::process::id().to_string()))
     }
 
-    /// What the aggregator says of `app`, once it is so.
+    /// Waits until `app` in the overview meets `is_so`, and returns it.
     fn until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         patiently(what, || {
             let output = run("rta", ["--aggregator", &self.grpc, "list", "--json"]);
@@ -57,8 +57,8 @@ impl World {
     }
 }
 
-/// The tree that spark-submit makes: a shell that becomes the driver's JVM, which runs the Python program, and the
-/// worker's executor with its own Python workers.
+/// Uses the process tree of spark-submit: a shell that becomes the driver's JVM, which runs the Python
+/// program, and the worker's executor with its own Python workers.
 #[test]
 fn a_spark_processor_is_its_driver_its_program_and_its_executor() {
     let mut world = World::new(|site| {
@@ -98,7 +98,7 @@ fn a_spark_processor_is_its_driver_its_program_and_its_executor() {
     world.play("java", &executor);
     let whole = world.until("all of it", |app| app["health"] == "up");
     assert_eq!((&whole["state"], whole["pids"].as_array().unwrap().len()), (&"running".into(), 4));
-    // A launcher with the same words among its arguments is none of it, nor is an editor.
+    // A launcher or an editor with the same words among its arguments does not belong to it.
     world.play("bash", &submit);
     world.play("vim", &["rta_processor_simple.py"]);
     let second = world.play("java", &submit);
@@ -128,7 +128,7 @@ fn a_spark_processor_is_its_driver_its_program_and_its_executor() {
     assert!(said.contains("driver 0/1, program 1/1, executor 2/2-3"), "{said}");
 }
 
-/// A process that is there and does not answer is not well, and says why; it heals by itself.
+/// A process that runs but does not answer is degraded, with the reason; it recovers without intervention.
 #[test]
 fn a_failing_probe_degrades_what_runs_and_a_passing_one_heals_it() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -155,8 +155,9 @@ fn a_failing_probe_degrades_what_runs_and_a_passing_one_heals_it() {
     assert_eq!(stopped["probe"], Value::Null);
 }
 
-/// A process that does not answer yet is not up, whoever started it, and however long it takes; a new run has to answer
-/// again. What an agent finds that runs and answers was never starting.
+/// A process that does not answer yet is not up, whoever started it and however long it takes, and
+/// a new run has to answer again. A process that already runs and answers when an agent first sees
+/// it was never starting.
 #[test]
 fn what_runs_is_starting_until_its_probe_passes() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -181,7 +182,7 @@ fn what_runs_is_starting_until_its_probe_passes() {
 
     let _listener = TcpListener::bind(port).unwrap();
     world.until("a passing probe", |app| app["health"] == "up");
-    // What an agent says first that comes when it runs already.
+    // The first report of an agent that is started while the component runs.
     let (_agent, address) = world.site.agent_with("h", "127.0.0.1:0", &["--read-only"]);
     let first = Cell::new(None);
     Follower::of_agent(address).await_that("app", Duration::from_secs(60), |seen| {

@@ -1,4 +1,5 @@
-//! What a plan stopped on purpose: told by whom, kept over restarts, and started again by the plan.
+//! Instances stopped on purpose by a plan: requester, persistence over restarts, and starting
+//! them again by plan number.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -10,8 +11,8 @@ use rta_tests::{Program, Site, Web, binary, patiently, run};
 use rustix::process::Signal;
 use serde_json::Value;
 
-/// One host with `base`, `middle`, which needs it, `top`, which needs that, and `apart`; all of them run. `middle` stops
-/// once its gate is open.
+/// One host with `base`, `middle`, which depends on it, `top`, which depends on `middle`, and `apart`; all of
+/// them run. `middle` stops once its gate is open.
 struct World {
     site: Site,
     _agent: Program,
@@ -42,7 +43,8 @@ impl World {
         });
         let world = Self { site, _agent: agent };
         let aggregator = world.aggregator();
-        // The agent has read what was there before its port was known: that it differs is a warning of its own.
+        // The agent read the configuration before it contained the agent's port; the difference
+        // would raise a warning.
         patiently("the agent to read the configuration", || {
             aggregator.rta(&["config", "reload"]).status.success().then_some(())
         });
@@ -66,7 +68,7 @@ impl World {
         std::fs::write(self.site.path("gate"), "").unwrap();
     }
 
-    /// Begins to stop `base`, and returns when `middle` was asked to stop.
+    /// Starts stopping `base`, and returns once `middle` has been asked to stop.
     fn begin_to_stop(&self, aggregator: &Aggregator) -> Child {
         let child = Command::new(binary("rta"))
             .args(["--aggregator", &aggregator.grpc.to_string(), "stop", "base", "--yes"])
@@ -98,18 +100,18 @@ impl Aggregator {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Every instance by its name.
+    /// Returns every instance by its name.
     fn instances(&self) -> BTreeMap<String, Value> {
         let overview: Value = serde_json::from_str(&self.web.get("/api/v1/overview").body).unwrap();
         let instances = overview["environments"][0]["hosts"][0]["instances"].as_array().unwrap().clone();
         instances.into_iter().map(|one| (one["component"].as_str().unwrap().to_owned(), one)).collect()
     }
 
-    /// What plans stopped on purpose, each with its stop.
+    /// Returns the instances that plans stopped on purpose, each with its stop.
     fn stopped(&self) -> BTreeMap<String, Value> {
         let stops = self.instances().into_iter().map(|(name, one)| (name, one["stopped_by"].clone()));
         let mut stops: BTreeMap<String, Value> = stops.filter(|(_, stop)| !stop.is_null()).collect();
-        // The record keeps times to the microsecond: here to the second.
+        // The store keeps times to the microsecond; they are compared to the second.
         for stop in stops.values_mut() {
             stop["at"] = stop["at"].as_str().unwrap()[..19].into();
         }
@@ -148,7 +150,7 @@ fn planned_stop_outlives_the_aggregator_and_is_started_again_by_its_plan() {
     let expected = format!("RTA WARNING - 3 down of 4 instances: base on TEST/h is down, stopped by {user} ");
     assert!(line.starts_with(&expected) && line.contains(&format!(" (plan {plan}) |")), "{line}");
 
-    // What ends by itself beside it is a failure as ever.
+    // An unrelated end is still a failure.
     world.site.kill("apart");
     patiently("it to be seen", || (aggregator.state("apart") == "stopped").then_some(()));
     assert_eq!(aggregator.rta(&["check"]).status.code(), Some(2));
@@ -167,7 +169,7 @@ fn planned_stop_outlives_the_aggregator_and_is_started_again_by_its_plan() {
     assert!(status.contains("apart on h is down: it is not running: ended "), "{status}");
     let again = format!("To start again the 3 that plan {plan} stopped: rta start --stopped-by {plan}\n");
     assert!(status.contains(&again), "{status}");
-    // The aggregator that knew the plan's steps has ended; what the plan left is known.
+    // The aggregator that knew the plan's steps has ended, but the remaining effect of the plan is known.
     let page = aggregator.web.get(&format!("/plan?id={plan}"));
     assert_eq!(page.code, 200);
     assert!(page.body.contains("Start these 3 again"), "{}", page.body);
@@ -188,7 +190,7 @@ fn planned_stop_outlives_the_aggregator_and_is_started_again_by_its_plan() {
         nothing.contains(&format!("nothing that plan {plan} has stopped is still as it left it")),
         "{nothing}"
     );
-    // What ends later was not stopped by the plan, and the next aggregator does not say so either.
+    // A later end is not attributed to the plan, not even by the next aggregator.
     world.site.kill("top");
     patiently("it to be seen", || (aggregator.state("top") == "stopped").then_some(()));
     aggregator.end(Signal::KILL);
@@ -216,7 +218,7 @@ fn plan_that_is_cut_off_marks_what_it_had_stopped_until_that_runs_again() {
     assert_eq!(stopped["middle"]["by"], stopped["top"]["by"]);
     assert_eq!(aggregator.state("base"), "running");
 
-    // Somebody starts it by hand, and it ends.
+    // Started outside of rta, and then ended.
     let mut played = world.site.play("middle");
     patiently("it to be seen", || (aggregator.state("middle") == "running").then_some(()));
     played.kill().unwrap();

@@ -1,4 +1,4 @@
-//! Plans across hosts: in the right order, agreed to, seen as they happen, and never lost.
+//! Plans across hosts: in the right order, confirmed, visible while they run, and never lost.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -17,8 +17,9 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-/// Kafka and an idle neighbour on one host; on the other a detector that needs Kafka, an alarm that needs the
-/// detector, one that does not start and one that needs that, and a slow one with a follower.
+/// Kafka and an idle neighbour on one host. On the other host a detector that depends on Kafka, an alarm that
+/// depends on the detector, a component that fails to start and one that depends on it, and a slow component
+/// with a follower that depends on it.
 struct World {
     site: Site,
     _agents: [Program; 2],
@@ -33,7 +34,7 @@ impl World {
         Self::with(&[])
     }
 
-    /// With more arguments for the aggregator; `{data}` stands for a folder of the test's own.
+    /// Starts the programs, with more arguments for the aggregator; `{data}` stands for a folder of the test.
     fn with(arguments: &[&str]) -> Self {
         let site = Site::new();
         let component = |name: &str, needs: &str| site.component(name, needs, "");
@@ -47,7 +48,7 @@ impl World {
                 lease = std::process::id(),
             )
         };
-        // It starts when its gate is opened, and gives up when the test is gone.
+        // Starts when its gate is opened, and exits with the test.
         let slow = format!(
             "while [ ! -e {gate} ]; do [ -d {config} ] || exit 1; sleep 0.05; done; exec {stand_in} --token=slow-{token}",
             gate = site.path("gate").display(),
@@ -86,7 +87,7 @@ impl World {
         Ok(answered.into_inner().plan.unwrap().try_into().unwrap())
     }
 
-    /// Begins a plan, and hears it to its end.
+    /// Starts a plan and reads its events to the end.
     fn control(&self, kind: ActionKind, wish: &Wish, conduct: &Conduct) -> Result<Heard, Status> {
         let mut client = self.client.clone();
         let (wish, conduct) = (Some(wish.into()), Some(v1::PlanConduct::new(conduct, "ann\u{1b}")));
@@ -112,7 +113,7 @@ impl World {
         self.control(ActionKind::Start, &wish(component), &everything()).unwrap()
     }
 
-    /// Begins to start a component, hears that its first step is under way, and leaves. The plan's number.
+    /// Starts a component, disconnects once its first step is in progress, and returns the plan's number.
     fn begin_and_leave(&self, component: &str) -> u64 {
         let mut client = self.client.clone();
         let conduct = v1::PlanConduct::new(&everything(), "ann");
@@ -126,7 +127,7 @@ impl World {
             loop {
                 match events.message().await.unwrap().unwrap().event.unwrap().try_into().unwrap() {
                     PlanEvent::Begun(begun) => id = begun.id,
-                    // What its agent tells it has taken on.
+                    // Accepted by its agent, because there is progress.
                     PlanEvent::Step(StepChange { state: StepState::UnderWay, progress: Some(_), .. }) => {
                         return id;
                     }
@@ -137,7 +138,7 @@ impl World {
         })
     }
 
-    /// Hears a plan from its beginning to its end.
+    /// Reads the events of a plan from its beginning to its end.
     fn watch(&self, plan_id: u64) -> Result<Heard, Status> {
         self.runtime.block_on(async {
             let told = self.client.clone().watch_plan(v1::WatchPlanRequest { plan_id }).await?;
@@ -158,7 +159,7 @@ impl World {
         events.iter().any(|event| event.plan_id == plan)
     }
 
-    /// Which components run, and as which process, by the overview.
+    /// Returns the running components and their PIDs, from the overview.
     fn running(&self) -> Vec<(String, u64)> {
         let overview: Value = serde_json::from_str(&self.web.get("/api/v1/overview").body).unwrap();
         let hosts = overview["environments"][0]["hosts"].as_array().unwrap();
@@ -197,7 +198,7 @@ fn everything() -> Conduct {
     Conduct { everything: true, ..Conduct::default() }
 }
 
-/// What was told of a plan.
+/// Events of a plan.
 #[derive(Debug)]
 struct Heard {
     begun: PlanBegun,
@@ -219,12 +220,12 @@ async fn heard(
 }
 
 impl Heard {
-    /// `+start storage/detector`: what was planned, with a mark at what was not named.
+    /// Returns the planned steps as `+start storage/detector`, with a mark at unnamed instances.
     fn planned(&self) -> Vec<String> {
         planned(&self.begun.plan)
     }
 
-    /// The steps' beginnings and ends, in the order in which they were told.
+    /// Returns the start and end events of the steps, in order of arrival.
     fn course(&self) -> Vec<(usize, StepState)> {
         let changes = self.events.iter().filter_map(|event| match event {
             PlanEvent::Step(change) if change.progress.is_none() => Some((change.step, change.state)),
@@ -233,7 +234,7 @@ impl Heard {
         changes.collect()
     }
 
-    /// How the step on a component ended, and what was said of it.
+    /// Returns the final state of the step on a component, and its text.
     fn outcome(&self, component: &str) -> (StepState, &str) {
         let at = self.begun.plan.steps.iter().rposition(|step| step.instance.component == *component);
         let said = self.events.iter().rev().find_map(|event| match event {
@@ -243,7 +244,7 @@ impl Heard {
         said.unwrap()
     }
 
-    /// Asserts that one step after the other was begun and done.
+    /// Asserts that the steps were started and completed one after the other.
     fn assert_one_after_the_other(&self) {
         let expected: Vec<_> = (0..self.begun.plan.steps.len())
             .flat_map(|at| [(at, StepState::UnderWay), (at, StepState::Done)])
@@ -288,10 +289,10 @@ fn a_start_pulls_in_kafka_on_the_other_host_and_nothing_else() {
     );
     assert_eq!(world.names_running(), ["kafka server", "detector"]);
     assert_eq!(world.site.processes().len(), 2);
-    // A second time nothing needs to be done, nor to be agreed to.
+    // The second time, nothing needs to be done or confirmed.
     let again = world.control(ActionKind::Start, &wish("detector"), &Conduct::default()).unwrap();
     assert!(again.outcome("detector").1.starts_with("already running, nothing was started"), "{again:?}");
-    // Nor has an empty plan anything that could fail.
+    // An empty plan cannot fail either.
     let nothing = Wish { all: true, ..wish("kafka server") };
     let nothing = world.control(ActionKind::Start, &nothing, &Conduct::default()).unwrap();
     assert_eq!((nothing.events.len(), nothing.end.is_complete()), (2, true));
@@ -400,7 +401,7 @@ fn a_plan_goes_on_when_its_caller_leaves_and_others_can_watch_it() {
     heard.assert_one_after_the_other();
     assert_eq!(heard.begun.id, id);
     assert_eq!(world.names_running(), ["slow", "follower"]);
-    // It is told for a while, and the same to everybody.
+    // The plan can be watched for a while, with the same events for everyone.
     assert_eq!(world.watch(id).unwrap().events, heard.events);
     let page = world.web.get(&format!("/plan?id={id}")).body;
     assert!(page.contains("2 steps done") && !page.contains("http-equiv"), "{page}");
@@ -416,7 +417,7 @@ fn a_cancelled_plan_begins_nothing_more() {
     let heard = world.watch(id).unwrap();
     assert_eq!(heard.outcome("follower"), (StepState::Skipped, "not attempted: cancelled"));
     assert_eq!((heard.end.done, heard.end.skipped, heard.end.cancelled), (1, 1, true));
-    // What was under way on the agent came to its own end.
+    // The step already in progress on the agent was completed.
     assert_eq!(world.names_running(), ["slow"]);
     assert_eq!(world.cancel(id).unwrap_err().code(), Code::FailedPrecondition);
     assert_eq!(world.cancel(99).unwrap_err().code(), Code::NotFound);
@@ -466,7 +467,7 @@ fn the_page_asks_before_it_touches_more_than_was_pressed() {
     for path in ["/start", "/stop", "/restart", "/cancel"] {
         assert_eq!(world.web.get(path).code, 405, "a link never acts");
     }
-    // What touches nothing else is done at once.
+    // An action that affects no other instance needs no confirmation.
     assert_eq!(world.web.post("/start", form).code, 303);
     patiently("kafka to run", || (world.names_running() == ["kafka server"]).then_some(()));
     let before = world.running();
@@ -475,7 +476,7 @@ fn the_page_asks_before_it_touches_more_than_was_pressed() {
         let now = world.running();
         (now.len() == 1 && now != before).then_some(())
     });
-    // And alone it can be touched whatever that breaks.
+    // With dependencies ignored, it can be stopped whatever that breaks.
     world.start("detector");
     assert_eq!(world.web.post("/stop", form).code, 200);
     assert_eq!(world.web.post("/stop", &format!("{form}&alone=")).code, 303);
@@ -487,11 +488,11 @@ fn an_aggregator_that_was_killed_in_mid_plan_tells_on_its_return_what_was_done()
     let mut world = World::with(&["--data", "{data}"]);
     world.start("idle");
     let id = world.begin_and_leave("follower");
-    // What is recorded is written soon after, not at once.
+    // Events are stored shortly afterwards, not at once.
     patiently("the step's beginning to be recorded", || world.has_recorded_a_step_of(id).then_some(()));
     world.aggregator.signal(Signal::KILL);
     world.aggregator.ended();
-    // The agent goes on without it.
+    // The agent continues without the aggregator.
     std::fs::write(world.site.path("gate"), "").unwrap();
     patiently("the agent to have started it", || (world.site.processes().len() == 2).then_some(()));
     let (aggregator, web, client) = aggregator(&world.site, &world.runtime, &["--data", "{data}"]);
@@ -508,7 +509,7 @@ fn an_aggregator_that_was_killed_in_mid_plan_tells_on_its_return_what_was_done()
     assert_eq!((heard.end.interrupted, heard.end.skipped, heard.end.done), (1, 1, 0));
     let page = world.web.get("/").body;
     assert!(page.contains("0 steps done, 1 skipped, 1 interrupted"), "{page}");
-    // Numbers go on, and so does work, once the agent has let it go.
+    // Plan numbers continue, and new plans work once the agent has unlocked the component.
     patiently("the slow one to run", || (world.names_running() == ["idle", "slow"]).then_some(()));
     let next = world.start("follower");
     assert!(next.begun.id > id && next.end.is_complete(), "{next:?}");

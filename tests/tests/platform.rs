@@ -1,4 +1,4 @@
-//! The whole way: processes, agents, the aggregator, its page, its JSON and the command.
+//! End to end: processes, agents, the aggregator, its page, its JSON and the command.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -9,7 +9,8 @@ use rta_tests::{Lines, Program, Site, Web, binary, patiently, run};
 use rustix::process::Signal;
 use serde_json::Value;
 
-/// Two hosts: Kafka on one, and a detector that needs it on the other; with their agents and an aggregator.
+/// Two hosts with their agents and an aggregator: Kafka on one, and a detector that
+/// depends on it on the other.
 struct World {
     site: Site,
     agents: [Program; 2],
@@ -48,7 +49,7 @@ impl World {
         Self { site, agents, aggregator, web, grpc }
     }
 
-    /// Runs the command against this aggregator.
+    /// Runs a command against this aggregator.
     fn rta(&self, arguments: &[&str]) -> Output {
         let aggregator = self.grpc.to_string();
         run("rta", ["--aggregator", &aggregator].iter().chain(arguments))
@@ -256,7 +257,7 @@ fn watch_draws_the_table_on_a_terminal_and_leaves_on_q() {
     let world = World::new();
     world.start_all();
     world.until("detector", "up");
-    // A pseudo-terminal of util-linux; its size is not known.
+    // A pseudo-terminal of util-linux, with an unknown size.
     let line = format!("{} --aggregator {} watch --env TEST", binary("rta").display(), world.grpc);
     let mut script = std::process::Command::new("script")
         .args(["--quiet", "--return", "--command", &line, "/dev/null"])
@@ -331,7 +332,7 @@ fn probes_answer_and_sigterm_ends_the_aggregator_cleanly() {
     patiently("the aggregator to have heard of every host", || {
         (world.web.get("/readyz").code == 200).then_some(())
     });
-    // A connection that is held open and says nothing, and one that watches.
+    // An idle connection that is held open, and one that watches.
     let _idle = std::net::TcpStream::connect(world.web.0).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut stream = runtime.block_on(async {
@@ -380,7 +381,7 @@ fn local_scans_without_any_server() {
     assert_eq!(storage.status.code(), Some(3));
     let shown = text(&storage.stdout);
     assert!(shown.contains("watched    stopped  down"), "{storage:?}");
-    // Nothing of another host is known here.
+    // Other hosts are unknown here.
     assert!(
         shown.contains("detector   running  unknown")
             && shown.contains("kafka server on analytic is unknown")
@@ -461,8 +462,8 @@ fn config_check_tells_all_or_sums_up() {
     }
 }
 
-/// One agent hangs, one is another host's, one answers nonsense: each is unknown with its reason, and the one that
-/// is well is seen all the same.
+/// One agent hangs, one belongs to another host, one answers garbage: each is unknown with its reason, and
+/// the healthy one is unaffected.
 #[test]
 fn agents_that_misbehave_are_unknown_and_delay_nobody() {
     use std::io::Write as _;
@@ -471,7 +472,7 @@ fn agents_that_misbehave_are_unknown_and_delay_nobody() {
     let babbling = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let babble = babbling.local_addr().unwrap();
     std::thread::spawn(move || {
-        // It ends when the test does.
+        // The thread ends with the test.
         for stream in babbling.incoming().flatten() {
             let mut stream = stream;
             let _ = stream.write_all(&[0xff; 512]);
@@ -516,7 +517,7 @@ fn agents_that_misbehave_are_unknown_and_delay_nobody() {
     assert!(error(1).contains("silent for 3 s"), "{}", error(1));
     assert!(error(2).contains("no connection to the agent"), "{}", error(2));
     assert!(error(3).contains("is that of host spare, not of swapped"), "{}", error(3));
-    // A start on the one that is well is not held up by the others, nor is a refresh for ever.
+    // The others do not delay a start on the healthy host, and a refresh ends in time.
     assert!(run("rta", ["--aggregator", &grpc, "start", "app", "--host", "well"]).status.success());
     assert!(run("rta", ["--aggregator", &grpc, "refresh"]).status.success());
 }
@@ -531,7 +532,7 @@ fn explain_says_why_a_process_is_not_matched() {
         "TEST/analytic/kafka server is matched by no process, and none comes near\n"
     );
 
-    // An index that is one off, as a new version of a launcher makes it.
+    // Argument index that is off by one, as after an update of a launcher.
     let token = world.site.token();
     let site = Site::new();
     site.write(

@@ -1,4 +1,4 @@
-//! What is recorded, and maintenance: on the real binaries, over restarts and damage.
+//! Event store and maintenance on the real binaries, over restarts and damage.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -9,7 +9,7 @@ use rta_tests::{Program, Site, Web, patiently, run};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// One host with `app`, which its agent watches.
+/// One host with `app`, watched by its agent.
 struct World {
     site: Site,
     _agent: Program,
@@ -20,7 +20,7 @@ impl World {
         Self::with("")
     }
 
-    /// With `rule` in the table of `app`.
+    /// Adds `rule` to the table of `app`.
     fn with(rule: &str) -> Self {
         let site = Site::new();
         let app = site.component("app", "", "");
@@ -86,7 +86,7 @@ impl Aggregator {
         serde_json::from_str(&self.web.get("/api/v1/overview").body).unwrap()
     }
 
-    /// How often `app` is recorded to have gone from `from` to `to`.
+    /// Returns the number of recorded changes of `app` from `from` to `to`.
     fn changes(&self, from: &str, to: &str) -> usize {
         let events: Value =
             serde_json::from_str(&self.well(&["events", "--component", "app", "--kind", "health", "--json"]))
@@ -121,7 +121,7 @@ fn changes_and_actions_are_recorded_and_an_outage_of_the_aggregator_hides_none()
     let page = aggregator.web.get("/events?component=app").body;
     assert!(page.contains("app on h is down: it is not running"), "{page}");
 
-    // What was known is known to the next one, and what happened in between is recorded once.
+    // The next aggregator knows the earlier state, and records a change that happened in between once.
     aggregator.well(&["start", "app"]);
     aggregator.until_recorded("down", "up", 2);
     aggregator.die();
@@ -221,7 +221,7 @@ fn maintenance_is_shown_everywhere_keeps_check_quiet_and_ends_by_itself() {
     let status = String::from_utf8(aggregator.rta(&["status"]).stdout).unwrap();
     assert!(status.contains("(in maintenance: new <disks>"), "{status}");
 
-    // It outlives the aggregator, and an end of its own.
+    // Maintenance survives the aggregator, and can be ended.
     aggregator.die();
     let aggregator = world.aggregator();
     assert_eq!(aggregator.rta(&["check"]).status.code(), Some(0));
@@ -261,7 +261,7 @@ fn an_aggregator_that_lost_its_record_does_not_end_what_it_knows_nothing_of() {
     });
     assert!(why(&aggregator).contains("in maintenance"), "{}", why(&aggregator));
     assert!(world.site.process("app").is_none());
-    // Until an operator says what is so.
+    // An operator's decision replaces it.
     aggregator.well(&["maintenance", "off", "app"]);
     patiently("it to be started again", || world.site.process("app"));
 }

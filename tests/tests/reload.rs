@@ -1,5 +1,5 @@
-//! Reloads of the configuration, on the real binaries: what is right is taken at once, what is wrong changes
-//! nothing and is told, and no process is touched.
+//! Reloads of the configuration on the real binaries: a valid one takes effect at once, an invalid one
+//! changes nothing and is reported, and no process is touched.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -10,7 +10,7 @@ use rta_tests::{Lines, Program, Site, Web, binary, patiently, run};
 use rustix::process::Signal;
 use serde_json::Value;
 
-/// The host `one` with the component `app`, its agent, and an aggregator.
+/// Host `one` with the component `app`, its agent, and an aggregator.
 struct World {
     site: Site,
     one: SocketAddr,
@@ -43,12 +43,12 @@ impl World {
         serde_json::from_slice(&self.rta(&["list", "--json"]).stdout).unwrap()
     }
 
-    /// Waits until the overview is as `is_so` asks.
+    /// Waits until the overview meets `is_so`.
     fn until(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         patiently(what, || Some(self.overview()).filter(&is_so))
     }
 
-    /// Starts `app`; its process.
+    /// Starts `app` and returns its processes.
     fn start(&self) -> Vec<u32> {
         let started = self.rta(&["start", "app", "--host", "one"]);
         assert!(started.status.success(), "{started:?}");
@@ -58,7 +58,7 @@ impl World {
     }
 }
 
-/// The TOML of the environment TEST and its first host.
+/// Returns the TOML of the environment TEST and its first host.
 fn host(name: &str, components: &str, agent: SocketAddr) -> String {
     format!("[[environment]]\nname = \"TEST\"\n{}", one_more(name, components, agent))
 }
@@ -90,7 +90,7 @@ fn a_hangup_makes_the_aggregator_take_hosts_and_components_and_touches_no_proces
     let before = world.start();
     world.until("app to be up", |overview| overview["environments"][0]["health"] == "up");
 
-    // The new host comes first: what was known of the other must stay with the other.
+    // The new host comes first: the known state of the other host must stay with that host.
     let components = world.site.component("app", "", "") + &world.site.component("other", "", "");
     world.site.write("components.toml", &components);
     let hosts =
@@ -107,7 +107,7 @@ fn a_hangup_makes_the_aggregator_take_hosts_and_components_and_touches_no_proces
     let log = world.aggregator.log().join("\n");
     assert!(log.contains(r#"environment \"TEST\": host two added"#), "{log}");
 
-    // What was added can be started; what is removed is forgotten, and goes on.
+    // An added component can be started; a removed one is forgotten but keeps running.
     assert!(world.rta(&["start", "other"]).status.success());
     let both = world.site.processes();
     assert_eq!(both.len(), 2);
@@ -130,7 +130,7 @@ fn a_reload_by_the_command_tells_each_place_what_changed() {
     let digest = world.overview()["config_digest"].clone();
     let reload = world.rta(&["config", "reload"]);
     let said = text(&reload.stdout);
-    // The agent's own components are the same with the variable and without.
+    // The agent's own components are the same with and without the variable.
     assert_eq!(said, "aggregator: reloaded\n  host one: variables changed: level\nTEST/one: unchanged\n");
     assert_eq!(reload.status.code(), Some(0), "{reload:?}");
     assert_ne!(world.overview()["config_digest"], digest);
@@ -208,7 +208,7 @@ fn a_broken_configuration_keeps_the_old_one_and_is_told_on_every_surface() {
     assert!(said.contains(problem), "{said}");
     assert_eq!(world.site.processes(), before);
 
-    // The error goes with the next one that is right, even if it is the old one.
+    // The error disappears with the next valid configuration, even if it is the old one.
     world.site.write("hosts.toml", &right);
     world.aggregator.signal(Signal::HUP);
     world.until("the error to be gone", |overview| overview["config_error"].is_null());
@@ -219,7 +219,7 @@ fn a_broken_configuration_keeps_the_old_one_and_is_told_on_every_surface() {
 #[test]
 fn an_agent_with_another_configuration_is_shown_as_differing() {
     let world = World::new();
-    // The agent began with another address in this file; only the aggregator is told to read it anew.
+    // The agent started with another address in this file; only the aggregator reloads it.
     let before =
         world.until("the aggregator's first overview", |overview| overview["config_digest"].is_string());
     world.site.write("more.toml", "# one more file\n");
@@ -250,7 +250,7 @@ fn an_agent_with_another_configuration_is_shown_as_differing() {
 #[test]
 fn a_start_under_way_goes_on_through_a_reload() {
     let site = Site::new();
-    // It settles for a second: long enough that the reload falls into it.
+    // It settles for a second, long enough for the reload to happen in between.
     let slow = site.component("slow", "", "").replace("settle = \"0s\"", "settle = \"1s\"");
     site.write("components.toml", &slow);
     let [(_agent, one)] = site.agents(["one"], &[], "hosts.toml", |[one]| host("one", "\"slow\"", one));
@@ -267,7 +267,7 @@ fn a_start_under_way_goes_on_through_a_reload() {
         .unwrap();
     patiently("the process to be launched", || (site.processes().len() == 1).then_some(()));
     let processes = site.processes();
-    // Even the host's name is another one by then.
+    // By then even the host's name has changed.
     site.write("hosts.toml", &host("renamed", "\"slow\"", one));
     aggregator.signal(Signal::HUP);
     patiently("the reload", || {

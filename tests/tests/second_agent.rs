@@ -1,4 +1,4 @@
-//! Agents that would work beside another one.
+//! Agents started beside another agent of the same host.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -9,7 +9,7 @@ use rta_tests::{AgentClient, Program, Site, act, connect, run};
 use rustix::process::Signal;
 use tonic::Code;
 
-/// An agent for the host `h`, with a state folder.
+/// Starts an agent for the host `h`, with a state folder.
 async fn agent(site: &Site) -> (Program, AgentClient) {
     let state = site.path("state");
     let (agent, address) = site.agent_with("h", "127.0.0.1:0", &["--state", state.to_str().unwrap()]);
@@ -21,7 +21,7 @@ async fn state(client: &mut AgentClient) -> v1::State {
     report.components[0].state()
 }
 
-/// What the agent tells of its starts and stops.
+/// Returns the agent's impairment of starts and stops.
 async fn impairment(client: &mut AgentClient) -> String {
     let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
     let control = report.impairments.into_iter().find(|one| one.part == "control");
@@ -73,7 +73,7 @@ async fn second_agent_is_refused_with_the_pid_of_the_first_or_only_looks_on() {
     }
     assert!(site.processes().is_empty());
 
-    // The kernel gives the locks back, however the first one ends.
+    // The kernel releases the locks, however the first agent ends.
     first.signal(Signal::KILL);
     first.ended();
     let (_third, mut client) = agent(&site).await;

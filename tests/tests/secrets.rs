@@ -1,4 +1,4 @@
-//! Secrets on command lines and in logs: nothing that leaves a host has them.
+//! Secrets on command lines and in logs do not leave a host.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -6,7 +6,7 @@ use std::process::Output;
 
 use rta_tests::{Program, Site, Web, patiently, run};
 
-/// What nobody may see.
+/// Secret that must not be visible.
 const SECRET: &str = "s3cret";
 
 fn said(output: &Output) -> String {
@@ -16,7 +16,7 @@ fn said(output: &Output) -> String {
 #[test]
 fn secrets_are_hidden_wherever_command_lines_and_logs_are_shown() {
     let site = Site::new();
-    // It says its password, runs with it, and its probe and its stop command have it, too.
+    // The component prints its password and has it on its command line, as do its probe and its stop command.
     let script = format!(
         "echo \"connecting with password={SECRET}\"\nexec \"$stand_in\" --token=app-$token -p {SECRET} -Dpass={SECRET}"
     );
@@ -44,7 +44,7 @@ fn secrets_are_hidden_wherever_command_lines_and_logs_are_shown() {
     let (web, grpc) = (Web(aggregator.address("web")), aggregator.address("grpc").to_string());
     let rta = |arguments: &[&str]| said(&run("rta", ["--aggregator", &grpc].iter().chain(arguments)));
 
-    // The probe never passes: the failure tells the command, what it said, and the end of the log.
+    // The probe never passes: the failure includes its command, its output, and the end of the log.
     let start = patiently("the agent to be known", || {
         Some(rta(&["start", "app"])).filter(|said| said.contains("probe"))
     });
@@ -75,7 +75,7 @@ fn secrets_are_hidden_wherever_command_lines_and_logs_are_shown() {
         aggregator.log().join("\n"),
     ];
     for text in &shown {
-        // The criterion asks for it: that is what the configuration says, not the command line.
+        // The criterion contains it: that comes from the configuration, not from the command line.
         assert!(!text.replace("s3cret|x", "").contains(SECRET), "{text}");
     }
     let launched = agent.log().into_iter().find(|line| line.contains("\"launched\"")).unwrap();

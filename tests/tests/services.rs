@@ -1,5 +1,5 @@
-//! The shipped units under a real systemd: they need certificates, say which command makes them, and then work with
-//! the shipped user, group and folder.
+//! Shipped units under a real systemd: without certificates they fail and name the command that creates them;
+//! then they work with the shipped user, group and folder.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -18,7 +18,7 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// A shipped unit whose paths are those of the test. What it keeps is kept in the test's folder, too.
+/// Returns a shipped unit with the paths of the test; its data is also kept in the test's folder.
 fn unit(site: &Site, name: &str, more: &str) -> (String, String) {
     let unit = format!("{name}.service");
     let text = std::fs::read_to_string(format!("{SHIPPED}/systemd/{unit}")).unwrap();
@@ -43,7 +43,7 @@ fn succeeded(command: &mut Command) -> Output {
     output
 }
 
-/// The user database with the shipped user and group, for the mount namespace of this systemd alone.
+/// Adds the shipped user and group to the user database, in this systemd's mount namespace alone.
 fn add_users(site: &Site, systemd: &RealSystemd) {
     let root = site.path("root");
     std::fs::create_dir_all(root.join("etc")).unwrap();
@@ -69,7 +69,7 @@ fn add_users(site: &Site, systemd: &RealSystemd) {
     }
 }
 
-/// What systemd says of a unit.
+/// Returns a property of a unit.
 fn property(systemd: &RealSystemd, unit: &str, property: &str) -> String {
     let output = systemd.systemctl(&["show", "--property", property, "--value", unit]);
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -91,7 +91,7 @@ fn units_need_certificates_and_then_serve_the_group_rta() {
     add_users(&site, &systemd);
     std::fs::create_dir(site.path("bin")).unwrap();
     for program in ["rta", "rta-agent", "rta-aggregator"] {
-        // By a process of its own: a file that this one writes is busy while it forks.
+        // Copied by a separate process: a file open for writing here would be busy during a fork.
         succeeded(Command::new("cp").arg(binary(program)).arg(site.path("bin")));
     }
     for folder in ["", "config"] {
@@ -103,7 +103,8 @@ fn units_need_certificates_and_then_serve_the_group_rta() {
     );
 
     for unit in [&agent, &aggregator] {
-        // Type=notify tells at once, Type=simple only in its state.
+        // With Type=notify the command fails at once; with Type=simple only the unit's
+        // state shows the failure.
         systemd.systemctl(&["start", unit]);
         patiently("the unit to fail", || (property(&systemd, unit, "ActiveState") == "failed").then_some(()));
         assert_eq!(property(&systemd, unit, "ExecMainStatus"), "2");
@@ -129,7 +130,7 @@ fn units_need_certificates_and_then_serve_the_group_rta() {
         let started = systemd.systemctl(&["start", unit]);
         assert!(started.status.success(), "{started:?}: {}{}", log("rta-agent"), log("rta-aggregator"));
     }
-    // It finds the socket by itself.
+    // The command finds the socket without a flag.
     patiently("the agent to be reached", || {
         let status = rta(&["status"]).output().unwrap();
         String::from_utf8_lossy(&status.stdout).contains("app on h is down").then_some(())

@@ -1,8 +1,9 @@
-//! The shipped platform, started and stopped on two hosts by the components' own launchers.
+//! Shipped platform, started and stopped on two hosts by the components' own launchers.
 //!
-//! The servers are stand-ins; what starts them behaves as the real launchers do: shells that become `java` by exec, a
-//! helper `java` of Spark that already holds the class, a `java -version` of Cassandra, scripts that take the directory
-//! they are called from. The command lines in the end are those that the launchers of the specification's versions write.
+//! The servers are stand-ins. Their launchers behave like the real ones: shells that become `java` by exec, a
+//! helper `java` of Spark that already has the class among its arguments, a `java -version` of Cassandra, and
+//! scripts that use the directory they are called from. The final command lines are those written by the
+//! launchers of the versions in the specification.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -12,12 +13,12 @@ use std::process::{Output, Stdio};
 
 use rta_tests::{NamespacedHosts, Site, binary, patiently};
 
-/// `bin/kafka-run-class.sh` at the end of `$1`: 20 options, the class, the file.
+/// Command line of `bin/kafka-run-class.sh`: 20 options, the class, the file.
 const KAFKA: &str = r#"exec -a java "$STAND_IN" -Xmx1G -Xms1G -server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 \
   -XX:InitiatingHeapOccupancyPercent=35 -XX:+DisableExplicitGC -Djava.awt.headless=true -Xloggc:gc.log -verbose:gc \
   -XX:+PrintGCDetails -XX:+PrintGCDateStamps -XX:+PrintGCTimeStamps -Dcom.sun.management.jmxremote -Da=b -Dc=d -De=f \
   -Dlog4j.configuration=file:bin/../config/log4j.properties -cp ":libs/*" CLASS "$@""#;
-/// `bin/spark-class`: a helper writes the command line, and the shell becomes it.
+/// Launcher `bin/spark-class`: a helper writes the command line, and the shell becomes it.
 const SPARK_CLASS: &str = r#"(exec -a java "$STAND_IN" -Xmx128m -cp x org.apache.spark.launcher.Main "$@") & helper=$!
 sleep 0.2; kill "$helper"; wait "$helper"
 class=$1; shift
@@ -52,7 +53,7 @@ fn write_launchers(folder: &Path) {
     ] {
         let path = folder.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        // The first process of a host is the lease of all others.
+        // Stand-ins end with PID 1 of their host.
         let text = format!("#!/bin/bash\nexport STAND_IN_LEASE=1\nSTAND_IN='{stand_in}'\n{script}\n");
         std::fs::write(&path, text).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -60,7 +61,7 @@ fn write_launchers(folder: &Path) {
     std::fs::create_dir_all(folder.join("jobs")).unwrap();
 }
 
-/// The environment of the two hosts: where their programs are, and nothing else.
+/// Returns the environment of the two hosts: the paths of their programs, and nothing else.
 fn environment(folder: &Path, hosts: &NamespacedHosts) -> String {
     let folder = folder.display();
     let homes: String = ["kafka", "spark", "cassandra", "kairosdb", "tomcat", "grafana", "jobs"]
@@ -90,7 +91,7 @@ fn every_component_starts_as_its_criteria_expect_and_stops() {
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/platform");
     for name in ["jobs", "kafka", "roles", "spark", "storage", "variables"] {
         let text = std::fs::read_to_string(format!("{shipped}/{name}.toml")).unwrap();
-        // Nothing here has to be waited for so long.
+        // Long settle times are not needed here.
         let lines =
             text.lines().map(|line| if line.starts_with("settle = ") { "settle = \"500ms\"" } else { line });
         site.write(&format!("{name}.toml"), &lines.collect::<Vec<_>>().join("\n"));

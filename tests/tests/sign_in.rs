@@ -1,4 +1,4 @@
-//! Who may look and who may act, on the real aggregator. What hostile clients send: `hostile`.
+//! Rights to view and to act, on the real aggregator. Attacks are tested in `hostile`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -23,7 +23,7 @@ impl World {
         Self::with(viewing, &[])
     }
 
-    /// With `more` arguments for the aggregator.
+    /// Starts the programs, with `more` arguments for the aggregator.
     fn with(viewing: &str, more: &[&str]) -> Self {
         let site = Site::new();
         site.write("components.toml", &site.component("app", "", ""));
@@ -129,7 +129,7 @@ fn right_passwords_are_let_in_whatever_is_tried_from_the_same_address() {
     let answered = std::thread::scope(|scope| {
         let names = ["ann", "ann", "ann", "ann", "bob", "bob", "cid", "dan", "eve", "eve", "fay", "gus"];
         let attackers: Vec<_> = names.iter().map(|name| scope.spawn(|| wrong(name))).collect();
-        // The first of them are answered at once: by then all are slowed down.
+        // The first attempts are answered at once; after these all are slowed down.
         patiently("wrong passwords to be tried", || {
             let log = world.aggregator.log();
             let tried = log.iter().filter(|line| line.contains("a wrong name or password")).count();
@@ -147,7 +147,8 @@ fn right_passwords_are_let_in_whatever_is_tried_from_the_same_address() {
     assert!(answered.iter().all(|answered| *answered > 0), "{answered:?}");
 }
 
-/// A figure of the aggregator's memory, in bytes: `VmRSS` now, `VmHWM` the most there was (proc_pid_status(5)).
+/// Returns a memory figure of the aggregator, in bytes: `VmRSS` now, `VmHWM` at its
+/// peak (proc_pid_status(5)).
 fn memory(world: &World, figure: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", world.aggregator.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(figure)).unwrap();
@@ -175,7 +176,7 @@ fn memory_of_many_wrong_passwords_is_bounded_and_given_back() {
         }
     });
     let (after, most) = (memory(&world, "VmRSS"), memory(&world, "VmHWM"));
-    // At most four passwords are checked at a time, each in 19 MiB.
+    // At most four passwords are checked at the same time, each in 19 MiB.
     assert!(most < before + 110 * MB, "{} MB at most, {} MB before", most / MB, before / MB);
     assert!(after < before + 15 * MB, "{} MB after, {} MB before", after / MB, before / MB);
 }
@@ -205,7 +206,7 @@ fn trusted_proxy_says_who_asks_and_how() {
         })
     };
     assert!(signed_in(&world).contains(CLIENT), "{}", signed_in(&world));
-    // Whoever is no trusted proxy says nothing that is believed.
+    // Headers of an untrusted proxy are ignored.
     let world = World::new("closed");
     let answer = world.web.ask("POST", "/sign-in", &proxied, form);
     let set = answer.header("set-cookie").unwrap();

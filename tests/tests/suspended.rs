@@ -1,4 +1,4 @@
-//! Processes that are there and do nothing: stopped by a signal, or frozen.
+//! Processes that exist but do nothing: stopped by a signal, or frozen.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -11,20 +11,20 @@ use rta_shared::proto::v1;
 use rta_tests::{Follower, Mode, Seen, Site, Stage, act, connect, control_group, patiently, run};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Nothing in a test takes this long unless it is broken.
+/// Time limit that only broken tests exceed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn signal(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
 }
 
-/// Waits until the followed host says that the process of `app` is suspended so.
+/// Waits until the process of `app` is reported with this suspension.
 fn awaited(follower: &mut Follower, expected: v1::Suspension) {
     let is_it = |app: &Seen| app.processes.iter().any(|process| process.suspension() == expected);
     assert!(follower.await_that("app", PATIENCE, is_it).is_some(), "{expected:?} was not told");
 }
 
-/// A shell that says in its log when it was asked to end.
+/// Returns a component whose shell logs a request to end.
 fn with_handler(site: &Site, more: &str) -> String {
     let script = "exec -a x bash -c 'trap \"echo handled; exit 0\" TERM; while :; do sleep 0.05; done' x \
                   \"--token=app-$token\"";
@@ -90,11 +90,11 @@ async fn stop_command_reaches_a_stopped_process_too() {
     assert_eq!(std::fs::read_to_string(site.log("app")).unwrap(), "handled\n");
 }
 
-/// A control group of version 2 that a test made; it is thawed and removed when this is dropped.
+/// Control group of version 2 for a test; thawed and removed when this is dropped.
 struct Group(PathBuf);
 
 impl Group {
-    /// `None` where the host has none, or the test may not make any.
+    /// Creates a group; `None` if the host has no such hierarchy, or the test may not create groups.
     fn new(site: &Site) -> Option<Self> {
         let root = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(PathBuf::from);
         let root = root.into_iter().find(|root| root.join("cgroup.procs").is_file())?;
@@ -106,7 +106,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Errors say that it is thawed, or that somebody is in it for a moment longer.
+        // Errors mean that it is already thawed, or briefly still in use.
         let _ = std::fs::write(self.0.join("cgroup.freeze"), "0");
         patiently("the group to be empty", || std::fs::remove_dir(&self.0).ok());
     }

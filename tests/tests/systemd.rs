@@ -1,4 +1,4 @@
-//! Components that systemd starts and stops: against a real one.
+//! Components started and stopped by systemd, tested with a real one.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 
 type Client = AgentServiceClient<Channel>;
 
-/// Plays a component in the namespace, whose PID 1 holds its lease.
+/// Returns a unit that plays a component in the namespace, whose PID 1 holds its lease.
 fn service(site: &Site, component: &str, more: &str) -> String {
     let (stand_in, token) = (binary("stand-in"), site.token());
     format!(
@@ -23,7 +23,7 @@ fn service(site: &Site, component: &str, more: &str) -> String {
     )
 }
 
-/// A site with one host `h`, whose components are units of the same names.
+/// Creates a site with one host `h`, whose components are units of the same names.
 fn site(components: &[&str]) -> Site {
     let site = Site::new();
     let mut text = String::new();
@@ -45,7 +45,7 @@ fn site(components: &[&str]) -> Site {
     site
 }
 
-/// An agent for `h` that `command` runs.
+/// Starts an agent for `h` with `command`.
 async fn agent(site: &Site, mut command: Command) -> (Program, Client) {
     command.arg("--config").arg(site.config()).args(["--host", "h", "--listen", "127.0.0.1:0"]);
     let mut agent = Program::run(command);
@@ -53,14 +53,14 @@ async fn agent(site: &Site, mut command: Command) -> (Program, Client) {
     (agent, Client::connect(format!("http://{address}")).await.unwrap())
 }
 
-/// A real systemd with `units`, and an agent in it.
+/// Starts a real systemd with `units`, and an agent in it.
 async fn inside(site: &Site, units: &[(&str, String)]) -> Option<(RealSystemd, Program, Client)> {
     let systemd = RealSystemd::start(site.token(), units)?;
     let (agent, client) = agent(site, systemd.enter(binary("rta-agent"))).await;
     Some((systemd, agent, client))
 }
 
-/// What was told on the way, and how it ended.
+/// Progress and result of an action.
 #[derive(Debug)]
 struct Told {
     progress: Vec<v1::ActionProgress>,
@@ -135,7 +135,7 @@ async fn seen(client: &mut Client, component: &str) -> v1::ComponentReport {
     report.components.into_iter().find(|seen| seen.component == component).unwrap()
 }
 
-/// Waits until the report on `component` is as `is_it` says.
+/// Waits until the report on `component` meets `is_it`.
 async fn until(
     client: &mut Client,
     component: &str,
@@ -152,7 +152,7 @@ async fn until(
     }
 }
 
-/// `active (running)`, by the report on `component`.
+/// Formats the unit in a report, for example `active (running) success`.
 fn unit(report: &v1::ComponentReport) -> String {
     let unit = report.unit.as_ref().unwrap();
     format!("{} ({}) {}{}", unit.active_state, unit.sub_state, unit.result, unit.error)
@@ -191,7 +191,7 @@ async fn a_unit_is_started_restarted_and_stopped() {
     assert!(site.processes().is_empty());
     until(&mut client, "good", |report| unit(report) == "inactive (dead) success").await;
     assert_eq!(stop(&mut client, "good").await.outcome(), v1::ActionOutcome::AlreadyStopped);
-    // A restart of what does not run is a start.
+    // A restart of a stopped component is a start.
     assert_eq!(restart(&mut client, "good").await.phases(), [Launched, Waiting, Matched, Stable]);
     assert!(systemd.systemctl(&["is-active", "good.service"]).stdout.starts_with(b"active"));
 }
@@ -227,7 +227,7 @@ async fn a_failure_quotes_the_units_result() {
     let told = start(&mut client, "masked").await;
     assert!(told.refusal().1.contains("systemd refuses: Unit masked.service is masked"), "{told:?}");
 
-    // Another component's process runs, and systemd is content: the criteria are wrong.
+    // Another component's process runs, and systemd reports success: the criteria are wrong.
     let text = std::fs::read_to_string(site.config().join("site.toml")).unwrap();
     site.write("site.toml", &text.replace("timeout = \"20s\"", "timeout = \"1s\""));
     let target = rta_tests::target(&mut client).await;
@@ -295,7 +295,7 @@ async fn ends_that_are_not_clean_are_told() {
     }
 }
 
-/// systemd makes of a SysV script a unit that remains after its exit, and so stays active when its process dies.
+/// systemd turns a SysV script into a unit that remains active after its exit, also when its process dies.
 #[tokio::test]
 async fn a_crashed_unit_that_remains_active_is_started_again() {
     let site = site(&["sysv"]);
@@ -328,7 +328,7 @@ async fn a_crashed_unit_that_remains_active_is_started_again() {
     assert_eq!(stop(&mut client, "sysv").await.outcome(), v1::ActionOutcome::Stopped);
 }
 
-/// A component that is stopped by a signal, though it is a unit that systemd starts again.
+/// A component that is stopped by a signal, although it belongs to a unit that systemd restarts.
 #[tokio::test]
 async fn what_a_unit_brings_back_is_told_with_the_way_to_stop_it_there() {
     let site = site(&["supervised"]);
@@ -358,7 +358,7 @@ async fn the_bus_is_found_again_after_it_was_lost() {
     let units = [("good.service", service(&site, "good", ""))];
     let Some((systemd, _agent, mut client)) = inside(&site, &units).await else { return };
     until(&mut client, "good", |report| unit(report) == "inactive (dead) success").await;
-    // systemctl has a way to systemd of its own.
+    // systemctl can reach systemd without the bus.
     patiently("the bus to be restarted", || {
         systemd.systemctl(&["restart", "dbus.service"]).status.success().then_some(())
     });
@@ -371,7 +371,7 @@ async fn an_agent_without_the_right_says_so() {
     let site = site(&["good"]);
     let units = [("good.service", service(&site, "good", ""))];
     let Some(systemd) = RealSystemd::start(site.token(), &units) else { return };
-    // The user nobody may read neither the test's folder nor, maybe, the way to the binary.
+    // The user nobody may lack access to the test's folder and to the path of the binary.
     let program = site.path("rta-agent");
     std::fs::copy(binary("rta-agent"), &program).unwrap();
     std::fs::set_permissions(site.path(""), std::fs::Permissions::from_mode(0o755)).unwrap();

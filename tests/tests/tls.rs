@@ -1,4 +1,4 @@
-//! TLS on the real binaries: who is believed, and renewed files. What strangers ask of the aggregator: `hostile`.
+//! TLS on the real binaries: trust and renewed files. Attacks on the aggregator are tested in `hostile`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -32,7 +32,7 @@ impl Aggregator {
         Self { program, web, grpc }
     }
 
-    /// What is said of a host, by the page in clear.
+    /// Returns a host in the overview, which the page serves without TLS.
     fn host(&self, name: &str) -> Value {
         let overview: Value = serde_json::from_str(&self.web.get("/api/v1/overview").body).unwrap();
         let hosts = overview["environments"][0]["hosts"].as_array().unwrap();
@@ -51,7 +51,7 @@ impl Aggregator {
         });
     }
 
-    /// The command, with a certificate or without.
+    /// Runs the command, optionally with a certificate.
     fn rta(&self, ca: &Path, own: Option<&Own>, arguments: &[&str]) -> Output {
         let address = format!("https://{}", self.grpc);
         let mut all = vec!["--aggregator", &address, "--ca", ca.to_str().unwrap()];
@@ -70,7 +70,7 @@ fn write_hosts(site: &Site, hosts: &[(&str, &str)]) {
     site.write("host.toml", &format!("[[environment]]\nname = \"TEST\"\nhost = [{}]\n", hosts.join(", ")));
 }
 
-/// A configuration whose hosts `h` and `g` have no agent yet.
+/// Creates a configuration whose hosts `h` and `g` have no agent yet.
 fn site() -> Site {
     let site = Site::new();
     site.write("components.toml", &site.component("app", "", ""));
@@ -97,7 +97,7 @@ fn an_agent_obeys_only_the_aggregators_certificate_and_is_believed_only_under_it
     let foreign = Pki::new(site.path("foreign"));
     let ca = pki.ca();
     let (h, h_address) = agent(&site, "h", &pki.host("h"), &ca);
-    // This one shows the certificate of another host.
+    // This agent presents the certificate of another host.
     let (_g, g_address) = agent(&site, "g", &pki.host("somebody"), &ca);
     let hosts = [("h", format!("https://{h_address}")), ("g", format!("https://{g_address}"))];
     write_hosts(&site, &hosts.each_ref().map(|(name, address)| (*name, address.as_str())));
@@ -115,7 +115,7 @@ fn an_agent_obeys_only_the_aggregators_certificate_and_is_believed_only_under_it
         (pki.expired("aggregator"), "has expired"),
     ];
     for (own, reason) in rows {
-        // A user's certificate is good for no listener, but the aggregator need not listen with another.
+        // A user's certificate is not valid for any listener, but the aggregator can listen with another one.
         let wrong = Aggregator::start(&site, &own.flags(&ca));
         wrong.is_told("h", reason);
     }
@@ -148,7 +148,7 @@ fn a_certificate_that_ends_soon_is_told_on_the_page_and_by_check() {
     let quiet = later.rta(&ca, Some(&person), &["check"]);
     assert!(!String::from_utf8(quiet.stdout).unwrap().contains("renew it"));
 
-    // So is an agent's, which the agent tells.
+    // The same applies to an agent's certificate, which the agent reports.
     let (_h, h_address) = agent(&site, "h", &pki.ending("h", 3), &ca);
     write_hosts(&site, &[("h", &format!("https://{h_address}")), ("g", "https://127.0.0.1:2")]);
     let aggregator = Aggregator::start(&site, &pki.ending("aggregator", 40).flags(&ca));
@@ -181,7 +181,7 @@ fn the_command_acts_under_the_name_of_its_certificate() {
     assert!(!by.is_empty() && by.iter().all(|by| *by == "ann"), "{events:#}");
 }
 
-/// The certificate that the page shows, and the start of its answer.
+/// Returns the certificate that the page presents, and the start of its response.
 fn page(address: SocketAddr, ca: &Path) -> Option<(CertificateDer<'static>, String)> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();

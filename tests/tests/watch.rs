@@ -1,4 +1,4 @@
-//! How an agent follows processes: each trap of the field, with the kernel's events and without them.
+//! Tracking of processes by an agent: known pitfalls, with and without kernel events.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tonic::Streaming;
 use tonic::transport::Channel;
 
-/// An agent of a host that carries `app`, and the stream of its reports.
+/// Agent of a host that carries `app`, and the stream of its reports.
 struct World {
     site: Site,
     children: Children,
@@ -25,7 +25,7 @@ struct World {
 }
 
 impl World {
-    /// A world whose agent has these arguments; `components` gives the TOML.
+    /// Starts an agent with these arguments; `components` returns the TOML.
     async fn with(arguments: &[&str], components: impl FnOnce(&Site) -> String) -> Self {
         let site = Site::new();
         let text = components(&site);
@@ -40,7 +40,7 @@ impl World {
         Self::with(arguments, |site| site.component("app", "", "")).await
     }
 
-    /// The next report that is a change.
+    /// Returns the next report that is a change.
     async fn next(&mut self) -> v1::Report {
         let next = async {
             loop {
@@ -51,12 +51,12 @@ impl World {
                 }
             }
         };
-        // Nothing takes this long unless it is broken.
+        // Time limit that only broken tests exceed.
         let next = tokio::time::timeout(std::time::Duration::from_secs(60), next).await;
         next.unwrap_or_else(|_| panic!("waited in vain for a change"))
     }
 
-    /// Follows the reports until `app` is as wanted; every one on the way.
+    /// Follows the reports until `app` is as `wanted`; returns every report on the way.
     async fn until(&mut self, wanted: impl Fn(&v1::ComponentReport) -> bool) -> Vec<v1::ComponentReport> {
         let mut way = Vec::new();
         loop {
@@ -68,32 +68,32 @@ impl World {
         }
     }
 
-    /// What a full scan says of `app`.
+    /// Returns the state and PIDs of `app` from a full scan.
     async fn scanned(&mut self) -> (v1::State, Vec<u32>) {
         let response = self.client.get_report(v1::GetReportRequest {}).await.unwrap();
         let component = response.into_inner().report.unwrap().components.remove(0);
         (component.state(), pids(&component))
     }
 
-    /// How the agent follows its host.
+    /// Returns the agent's mode of watching its host.
     async fn mode(&mut self) -> v1::WatchMode {
         let response = self.client.get_report(v1::GetReportRequest {}).await.unwrap();
         response.into_inner().report.unwrap().watch.unwrap().mode()
     }
 
-    /// What tells `app`'s processes.
+    /// Returns the argument that identifies `app`'s processes.
     fn token(&self) -> String {
         format!("--token=app-{}", self.site.token())
     }
 
-    /// A stand-in of `app` under this name.
+    /// Returns a command for a stand-in of `app` with this program name.
     fn stand_in(&self, name: &str) -> Command {
         let mut command = Command::new(binary("stand-in"));
         command.arg0(name).arg(self.token()).env("STAND_IN_LEASE", std::process::id().to_string());
         command
     }
 
-    /// A Perl program with `app`'s token among its arguments. It ends with the test.
+    /// Returns a command for a Perl program with `app`'s token among its arguments. It ends with the test.
     fn perl(&self, program: &str) -> Command {
         let mut command = Command::new("perl");
         command.args(["-e", program, "--", &self.token()]).stdin(Stdio::piped());
@@ -101,12 +101,12 @@ impl World {
     }
 }
 
-/// An agent of `h` that is called in clear, on a free port alone.
+/// Arguments of an agent of `h` without TLS and socket, on a free port.
 const AGENT_OF_H: [&str; 9] =
     ["--host", "h", "--listen", "127.0.0.1:0", "--insecure", "--socket", "none", "--log-format", "json"];
 const HOST: &str = "[[environment]]\nname = \"TEST\"\nhost = [{ name = \"h\", components = [\"app\"] }]\n";
 
-/// Both ways to follow a host. Where the kernel tells no events here, the first is the second.
+/// Both ways of watching a host. Without kernel events on this machine, both are the same.
 const MODES: [&[&str]; 2] = [&[], &["--no-events"]];
 
 fn pids(component: &v1::ComponentReport) -> Vec<u32> {
@@ -156,7 +156,7 @@ async fn a_death_and_a_birth_are_told() {
     }
 }
 
-/// bash, bash and java are one process: a command line that is remembered stays wrong for ever.
+/// bash, bash and java are one process: a cached command line would stay wrong forever.
 #[tokio::test]
 async fn a_launcher_that_calls_exec_twice_is_one_process_from_beginning_to_end() {
     for mode in MODES {
@@ -185,7 +185,7 @@ async fn a_launcher_that_calls_exec_twice_is_one_process_from_beginning_to_end()
     }
 }
 
-/// And one that becomes something else is the component no more, though its PID lives.
+/// A process that becomes another program no longer belongs to the component, although its PID is the same.
 #[tokio::test]
 async fn a_process_that_becomes_another_program_is_not_running() {
     for mode in MODES {
@@ -204,7 +204,7 @@ async fn a_process_that_becomes_another_program_is_not_running() {
     }
 }
 
-/// A child shows its parent's command line until it calls exec; a pre-forked worker for life.
+/// A child shows its parent's command line until it calls exec; a pre-forked worker does so for life.
 #[tokio::test]
 async fn a_forked_copy_is_no_double() {
     for mode in MODES {
@@ -244,7 +244,7 @@ async fn a_process_that_becomes_a_daemon_goes_on() {
     }
 }
 
-/// PID 1 may reap late, and so may a parent: a zombie is gone.
+/// PID 1 or a parent may reap late: a zombie counts as gone.
 #[tokio::test]
 async fn a_zombie_is_gone() {
     for mode in MODES {
@@ -260,7 +260,7 @@ async fn a_zombie_is_gone() {
     }
 }
 
-/// A helper of a launcher may match for a moment, as Spark's does.
+/// A helper of a launcher, like Spark's, may match for a moment.
 #[tokio::test]
 async fn a_helper_that_matches_for_a_moment_leaves_no_trace() {
     for mode in MODES {
@@ -276,7 +276,7 @@ async fn a_helper_that_matches_for_a_moment_leaves_no_trace() {
     }
 }
 
-/// The identity of a process is more than its PID: another one that gets it is another one.
+/// Process identity is more than a PID: a process that reuses the PID is a different one.
 #[tokio::test]
 async fn a_reused_pid_is_not_taken_for_the_process_that_had_it() {
     if !is_root() {
@@ -288,7 +288,7 @@ async fn a_reused_pid_is_not_taken_for_the_process_that_had_it() {
         let pid = world.children.begin(&mut command);
         world.until(running_as(&[pid])).await;
         world.children.end(pid);
-        // Other tests make processes too: until the PID is had, it is tried again.
+        // Other tests start processes too, so this repeats until the PID is reused.
         let mut other = patiently("the PID to be used again", || {
             let mut command = Command::new("sleep");
             command.arg("60");
@@ -301,7 +301,7 @@ async fn a_reused_pid_is_not_taken_for_the_process_that_had_it() {
             None
         });
         assert_eq!(world.scanned().await, (v1::State::Stopped, vec![]));
-        // And the other way round: what was somebody else's is the component now.
+        // The reverse: the PID of a foreign process now belongs to the component.
         other.kill().unwrap();
         other.wait().unwrap();
         let mut again = patiently("the PID to be used again", || {
@@ -321,13 +321,14 @@ async fn a_reused_pid_is_not_taken_for_the_process_that_had_it() {
     }
 }
 
-/// Runs a command, which gets this PID if nobody else is quicker (proc_sys_kernel(5), ns_last_pid).
+/// Runs a command, which gets this PID unless another process takes it first
+/// (proc_sys_kernel(5), ns_last_pid).
 fn with_pid(pid: u32, command: &mut Command) -> Option<std::process::Child> {
     std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).ok()?;
     command.spawn().ok()
 }
 
-/// Titles that processes give themselves are no events: the next full scan finds them, and says that it did.
+/// A process that changes its title causes no event: the next full scan finds the change, and counts it.
 #[tokio::test]
 async fn a_title_that_a_process_gives_itself_is_found_by_the_full_scan_and_counted() {
     let mut world = World::with(&["--scan-period", "1s"], |site| {
@@ -338,7 +339,7 @@ async fn a_title_that_a_process_gives_itself_is_found_by_the_full_scan_and_count
     let mut command = Command::new("perl");
     let program = "<STDIN>; $0 = $ARGV[0]; <STDIN>";
     command.args(["-e", program, "--", &title]).stdin(Stdio::piped());
-    // The argument itself matches too; what counts is what stands there once it has a title.
+    // The argument itself also matches; what counts is the command line after the title is set.
     let mut child = command.stdout(Stdio::null()).spawn().unwrap();
     world.until(running_as(&[child.id()])).await;
     child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
@@ -351,14 +352,14 @@ async fn a_title_that_a_process_gives_itself_is_found_by_the_full_scan_and_count
     child.wait().unwrap();
 }
 
-/// What no event has told is found by the full scan, and counted.
+/// A change without an event is found by the full scan, and counted.
 #[tokio::test]
 async fn a_difference_that_a_full_scan_finds_is_counted() {
     let mut world = World::with(&["--scan-period", "1s"], |site| {
         site.component("app", "", "").replace("'^--token=", "'^worker: --token=")
     })
     .await;
-    // The title is put together: before, nothing of the command line matches.
+    // The title is composed at run time: before, no part of the command line matches.
     let program = "<STDIN>; $0 = 'worker: ' . $ARGV[0]; <STDIN>";
     if world.mode().await != v1::WatchMode::Events {
         return;
@@ -382,14 +383,14 @@ async fn a_difference_that_a_full_scan_finds_is_counted() {
         if is_counted {
             return;
         }
-        // Perl names its process, too, just before: where that is looked at late, the title is there, and is no
-        // difference.
+        // Perl also changes the process name just before. If the agent reads the process late after that
+        // event, it sees the title already, and there is no difference.
         world.until(|seen| seen.state() == v1::State::Stopped).await;
     }
     panic!("no title was found by a full scan");
 }
 
-/// The kernel drops events that are not read in time. That is noticed, and answered with a full scan.
+/// The kernel drops events that are not read in time. The agent notices, and runs a full scan.
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_events_are_answered_with_a_full_scan() {
     let mut world = World::new(&[]).await;
@@ -414,7 +415,7 @@ async fn lost_events_are_answered_with_a_full_scan() {
     assert_eq!(watch.differences, 0, "what was lost is not what was missed");
 }
 
-/// The kernel tells its events to the first PID namespace alone.
+/// The kernel sends its events to the initial PID namespace only.
 #[tokio::test]
 async fn in_a_pid_namespace_of_its_own_the_agent_scans_and_says_why() {
     if !is_root() {
@@ -448,7 +449,7 @@ async fn in_a_pid_namespace_of_its_own_the_agent_scans_and_says_why() {
     let mut client = AgentServiceClient::connect(format!("http://{address}")).await.unwrap();
     let report = client.get_report(v1::GetReportRequest {}).await.unwrap().into_inner().report.unwrap();
     assert_eq!(report.watch.unwrap().mode(), v1::WatchMode::Scans);
-    // It sees its own namespace only.
+    // The agent sees its own namespace only.
     let mut outside = Command::new(binary("stand-in"));
     outside.arg(format!("--token=app-{}", site.token()));
     children.begin(outside.env("STAND_IN_LEASE", std::process::id().to_string()));
@@ -456,7 +457,7 @@ async fn in_a_pid_namespace_of_its_own_the_agent_scans_and_says_why() {
     assert_eq!(report.components[0].state(), v1::State::Stopped);
 }
 
-/// `hidepid` hides the processes of others: they are not stopped, they cannot be seen.
+/// Processes hidden by `hidepid` are not stopped; their state is unknown.
 #[tokio::test]
 async fn what_hidepid_hides_is_unknown_and_not_stopped() {
     if !is_root() {

@@ -1,4 +1,4 @@
-//! Why what does not run is down: on every surface, and over restarts of both programs.
+//! Reasons why components are down: on every surface, and over restarts of both programs.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -9,7 +9,7 @@ use rta_tests::{Children, Program, Site, Web, patiently, run};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-/// One host, with its agent and an aggregator, which both keep what they know.
+/// One host, with its agent and an aggregator, which both persist their state.
 struct World {
     site: Site,
     agent: Program,
@@ -21,7 +21,7 @@ struct World {
     grpc: String,
 }
 
-/// A process that stands for `name`, and does `what` once the file `gate` is there.
+/// Returns a component `name` that performs `what` once the file `gate` exists.
 fn gated(site: &Site, name: &str, what: &str) -> String {
     let gate = site.path("gate");
     let wait =
@@ -40,7 +40,7 @@ fn aggregator(site: &Site) -> (Program, Web, String) {
 }
 
 impl World {
-    /// With an agent that has `more` arguments.
+    /// Starts the programs; the agent has `more` arguments.
     fn new(site: Site, components: &str, more: &[&str]) -> Self {
         let names: Vec<&str> = components.lines().filter_map(|line| line.strip_prefix("name = ")).collect();
         let names = names.join(", ");
@@ -80,7 +80,7 @@ impl World {
         });
     }
 
-    /// Waits until `component` is down for this reason; when that happened.
+    /// Waits until `component` is down for this reason; returns the recorded cause.
     fn until_down(&self, component: &str, reason: &str) -> Value {
         patiently(&format!("{component} to be down: {reason}"), || {
             let instance = self.instance(component);
@@ -88,7 +88,7 @@ impl World {
         })
     }
 
-    /// Ends the agent without a warning, does something, and begins another one.
+    /// Kills the agent with SIGKILL, does something, and starts another agent.
     fn next_agent(&mut self, meanwhile: impl FnOnce(&Site)) {
         self.agent.signal(Signal::KILL);
         self.agent.ended();
@@ -98,7 +98,7 @@ impl World {
         (self.agent, _) = self.site.agent_with("h", &self.address.to_string(), &more);
     }
 
-    /// Ends the aggregator without a warning, and begins another one.
+    /// Kills the aggregator with SIGKILL, and starts another one.
     fn next_aggregator(&mut self) {
         self.aggregator.signal(Signal::KILL);
         self.aggregator.ended();
@@ -111,7 +111,7 @@ fn why_it_is_down_is_told_everywhere_and_by_the_next_agent_and_aggregator() {
     told_everywhere(&[]);
 }
 
-/// Where the kernel's events cannot be had it tells an end to whoever holds the process, from Linux 6.15 on.
+/// Without kernel events, exit statuses are available through pidfds, from Linux 6.15 on.
 #[test]
 fn why_it_is_down_is_told_without_events_too() {
     told_everywhere(&["--no-events"]);
@@ -148,7 +148,7 @@ fn told_everywhere(more: &[&str]) {
     let said = world.rta(&["stop", "stopped"]);
     assert!(said.contains("stopped"), "{said}");
     world.site.kill("killed");
-    // Its parent waits for it, as every one does.
+    // The parent reaps the process, as usual.
     children.end(played[0]);
     std::fs::write(world.site.path("gate"), "").unwrap();
 
@@ -193,7 +193,7 @@ fn told_everywhere(more: &[&str]) {
             (&check, "never on TEST/h is down (never seen running, first watched ", ")"),
             (&page, "ended <time data-ago", " with exit status 7; last line of its log: &quot;disk is full"),
         ] {
-            // In between there is how long ago it was.
+            // The age is in between.
             let found = said
                 .split(before)
                 .skip(1)
@@ -215,13 +215,13 @@ fn told_everywhere(more: &[&str]) {
     }
     tells(&world, "by the next aggregator");
 
-    // What runs again is not down, and next time for another reason.
+    // A running component has no cause, and a later end has its own.
     children.hold(world.site.play("never"));
     world.until_running("never");
     assert_eq!(world.instance("never")["down_cause"], Value::Null);
 }
 
-/// The kernel's version.
+/// Returns the kernel's version.
 fn kernel() -> (u32, u32) {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release.split(['.', '-']).map(|number| number.parse().unwrap());
@@ -229,7 +229,7 @@ fn kernel() -> (u32, u32) {
 }
 
 impl World {
-    /// Waits until somebody has stopped `component`; the name that is told, with the plan.
+    /// Waits until an operator has stopped `component`; returns the reported name with the plan.
     fn until_down_by_somebody(&self, component: &str) -> String {
         patiently("a stop to be told", || {
             let instance = self.instance(component);
@@ -239,11 +239,11 @@ impl World {
     }
 }
 
-/// A control group of the test's own whose memory is limited; it is removed at the end.
+/// Control group for the test with limited memory; removed at the end.
 struct SmallGroup(PathBuf);
 
 impl SmallGroup {
-    /// `None` where this machine has none that could be limited.
+    /// Creates the group; `None` if this machine has no hierarchy in which memory can be limited.
     fn new() -> Option<Self> {
         let name = format!("rta-test-{}", std::process::id());
         for (root, limit) in
@@ -255,7 +255,7 @@ impl SmallGroup {
             }
             let group = Self(folder);
             if std::fs::write(group.0.join(limit), "33554432").is_ok() {
-                // Where there is swap, it would only become slow.
+                // With swap, the process would only become slow.
                 let _ = std::fs::write(group.0.join("memory.swap.max"), "0");
                 return Some(group);
             }
@@ -266,7 +266,7 @@ impl SmallGroup {
 
 impl Drop for SmallGroup {
     fn drop(&mut self) {
-        // The last of its processes may take a moment to leave.
+        // The last process may take a moment to leave.
         for _ in 0..100 {
             if std::fs::remove_dir(&self.0).is_ok() {
                 break;
@@ -283,7 +283,7 @@ fn lack_of_memory_is_told() {
         return;
     };
     let site = Site::new();
-    // Alone in its group: the kernel has nobody else to choose.
+    // The only process in its group, so that the kernel has no other choice.
     let app = gated(&site, "app", "x=x; while :; do x=$x$x; done");
     let world = World::new(site, &app, &[]);
     let said = world.rta(&["start", "app"]);
@@ -294,7 +294,7 @@ fn lack_of_memory_is_told() {
     world.until_down("app", "it is not running: ended by SIGKILL (out of memory)");
 }
 
-/// A changed configuration ends nothing.
+/// A changed configuration ends no process.
 #[test]
 fn process_that_no_longer_matches_is_told_to_be_there_and_gets_no_second_one() {
     let site = Site::new();

@@ -1,4 +1,4 @@
-//! Requests that reach an agent they are not for: nothing is done, and the reason is told.
+//! Requests that reach the wrong agent: nothing is done, and the reason is reported.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tonic::Code;
 
-/// A host `h` with its agent, and beside it a host `wrong` that is configured with the address of that agent.
+/// Host `h` with its agent, and a host `wrong` that is configured with the address of the same agent.
 struct Platform {
     site: Site,
     agent: Program,
@@ -24,7 +24,7 @@ impl Platform {
         let site = Site::new();
         site.write("components.toml", &more(&site));
         let hosts = |[address]: [SocketAddr; 1]| {
-            // Two names of one machine: the same address twice is refused already when the configuration is read.
+            // Two names of one machine, because the configuration rejects duplicate addresses.
             let port = address.port();
             [("h", "127.0.0.1"), ("wrong", "localhost")].iter().fold(
                 "[[environment]]\nname = \"TEST\"\n".to_owned(),
@@ -39,7 +39,7 @@ impl Platform {
         let state = site.path("state");
         let [(agent, address)] =
             site.agents(["h"], &["--state", state.to_str().unwrap()], "hosts.toml", hosts);
-        // By the file that the aggregator reads: its plans must fit both.
+        // The agent and the aggregator must read the same file, because plans must fit both.
         agent.signal(Signal::HUP);
         let config = site.config();
         let mut aggregator = Program::start(
@@ -50,7 +50,7 @@ impl Platform {
         Self { site, agent, address, _aggregator: aggregator, grpc }
     }
 
-    /// Runs the command against the aggregator; its exit code, and all that it printed.
+    /// Runs a command against the aggregator; returns its exit code and everything it printed.
     fn rta(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let aggregator = self.grpc.to_string();
         let output = run("rta", ["--aggregator", &aggregator].iter().chain(arguments));
@@ -58,7 +58,7 @@ impl Platform {
         (output.status.code(), printed)
     }
 
-    /// Waits until the host `wrong` is known to be another one's agent.
+    /// Waits until the agent of host `wrong` is known to belong to another host.
     fn until_wrong_is_known(&self) {
         patiently("the wrong host to be noticed", || {
             let (_, printed) = self.rta(&["status"]);
@@ -92,7 +92,7 @@ async fn nothing_that_is_asked_of_a_host_is_done_on_another() {
     let (code, printed) = platform.rta(&["config", "reload"]);
     assert!(code == Some(1) && printed.contains(reason), "{code:?} {printed}");
 
-    // Maintenance of the one is kept from the other, and that of the other reaches it.
+    // The maintenance of `wrong` does not reach the agent, and that of `h` does.
     assert_eq!(platform.rta(&["maintenance", "on", "--host", "wrong"]).0, Some(0));
     assert_eq!(platform.rta(&["maintenance", "on", "svc", "--host", "h"]).0, Some(0));
     let kept = patiently("the agent to keep its maintenance", || {
@@ -169,7 +169,7 @@ async fn agent_refuses_what_is_not_for_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn plan_is_not_carried_out_by_a_configuration_that_it_was_not_made_for() {
     let platform = Platform::new("\"first\", \"second\"", |site| {
-        // The launcher of the first one waits for a file.
+        // The launcher of the first component waits for a file.
         let waiting = format!(
             "until [ -e '{}' ]; do sleep 0.05; done\nexec \"$stand_in\" --token=first-$token",
             site.path("go").display()

@@ -1,6 +1,6 @@
 //! Observed platform: real agents, an aggregator and commands in every situation that users distinguish.
 //!
-//! Each environment represents one situation, so that a command with `--env` meets it alone:
+//! Each environment represents one situation, so that a command with `--env` sees that situation alone:
 //!
 //! | environment | host | situation |
 //! |---|---|---|
