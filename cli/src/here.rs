@@ -8,7 +8,7 @@ use crate::command::Here;
 use crate::exit::{Failure, USAGE};
 use crate::local::find_host;
 
-/// This machine, with or without a configuration.
+/// Local machine, with or without a configuration.
 pub(crate) struct Known {
     /// Platform configuration, and this machine's part of it.
     pub(crate) config: Option<(Platform, HostConfig)>,

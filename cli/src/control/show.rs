@@ -18,11 +18,11 @@ pub(super) struct Show<'o> {
 }
 
 enum Manner {
-    /// One line per change.
+    /// Plain lines, one per change.
     Plain,
-    /// One object per line.
+    /// JSON objects, one per line.
     Json,
-    /// One line per step, redrawn as it changes.
+    /// Live lines, one per step, redrawn as the steps change.
     Live(Live),
 }
 
