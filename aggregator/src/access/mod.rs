@@ -97,7 +97,7 @@ impl Access {
         Self::with(None, read_only)
     }
 
-    /// Creates access with the users and tokens of the file `path`. See [`Access::follow_file`] for later
+    /// Creates access with the users and tokens of the file `path`. See `Access::follow_file` for later
     /// changes.
     ///
     /// # Errors
