@@ -28,6 +28,7 @@
 //! | [`report`] | what one agent says of its host |
 //! | [`prerequisite`] | whether what a component needs can be leant on |
 //! | [`overview`] | what the aggregator concludes of the platform |
+//! | [`selector`] | the names that people give for instances, and the one resolver for them |
 //! | [`trouble`] | the root causes in an overview, with what each takes down |
 //! | [`plan`] | what is done for one wish, in which order, and what became of it |
 //! | [`planned_stop`], [`planned_outage`] | what plans stopped on purpose, told apart from what failed |
@@ -80,6 +81,7 @@ pub mod proto;
 pub mod refusals;
 pub mod reload;
 pub mod report;
+pub mod selector;
 pub mod signal;
 pub mod text;
 pub mod timing;

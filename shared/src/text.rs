@@ -6,7 +6,7 @@ use std::fmt::{Display, Write as _};
 use crate::name::LONGEST;
 
 /// How many names a sentence lists at most.
-const LISTED: usize = 20;
+const LISTED: usize = 10;
 /// As much of a name that somebody wrote comes back in a sentence, in bytes.
 const ECHOED: usize = 100;
 
@@ -78,7 +78,7 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// `d1, d2 and 480 more`: the first 20 of `names`, with `between` between them.
+/// `d1, d2 and 490 more`: the first 10 of `names`, with `between` between them.
 pub fn listed(names: impl IntoIterator<Item = impl Display>, between: &str) -> String {
     let mut names = names.into_iter();
     let mut list = String::new();
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(nearest(&huge, [huge.as_str()]), None);
         let names: Vec<String> = (0..500).map(|at| format!("h{at}")).collect();
         let hint = did_you_mean(&huge, names.iter().map(String::as_str));
-        assert!(hint.starts_with("; known: h0, h1, ") && hint.ends_with(", h19 and 480 more"), "{hint}");
+        assert!(hint.starts_with("; known: h0, h1, ") && hint.ends_with(", h9 and 490 more"), "{hint}");
         let echo = echoed(&format!("\u{1b}{huge}"));
         assert!(echo.starts_with("\\u{1b}kafka ") && echo.ends_with('…') && echo.len() < 120, "{echo}");
     }
