@@ -6,9 +6,10 @@ use rta_shared::config::Platform;
 use rta_shared::dependency::DependencyGraph;
 use rta_shared::inspection::InspectedProcess;
 use rta_shared::overview::{Health, InstanceId, Overview};
+use rta_shared::selector::{Purpose, Selector};
 
+use crate::operation_error::OperationError;
 use crate::operations::{Operations, agent};
-use crate::target::{OperationError, Target, resolve};
 
 /// One instance with what it stands among.
 #[derive(Clone, Debug)]
@@ -41,9 +42,9 @@ impl Operations {
     /// What is known of the instance that is meant.
     ///
     /// # Errors
-    /// An unknown or ambiguous target.
-    pub(crate) async fn detail(&self, target: &Target) -> Result<Detail, OperationError> {
-        let id = self.id_of(target)?;
+    /// A selector that does not select one instance.
+    pub(crate) async fn detail(&self, selector: &Selector) -> Result<Detail, OperationError> {
+        let id = self.id_of(selector)?;
         let operations = self.clone();
         // Of a large platform it takes a while.
         let made = tokio::task::spawn_blocking(move || operations.detail_of(&id)).await;
@@ -55,9 +56,9 @@ impl Operations {
     /// The instance that is meant.
     ///
     /// # Errors
-    /// An unknown or ambiguous target.
-    pub(crate) fn id_of(&self, target: &Target) -> Result<InstanceId, OperationError> {
-        Ok(resolve(&self.fleet().platform, target)?.id())
+    /// A selector that does not select one instance.
+    pub(crate) fn id_of(&self, selector: &Selector) -> Result<InstanceId, OperationError> {
+        Ok(self.fleet().resolve(selector, Purpose::Reading)?.id())
     }
 
     /// What the configuration says of an instance now.
@@ -69,10 +70,10 @@ impl Operations {
     /// The processes of an instance with their command lines, as its agent sees them now.
     ///
     /// # Errors
-    /// An unknown or ambiguous target, an agent that does not answer, and the agent's own refusals.
-    pub(crate) async fn inspect(&self, target: &Target) -> Result<Vec<InspectedProcess>, OperationError> {
+    /// A selector that does not select one instance, an agent that does not answer, and the agent's own refusals.
+    pub(crate) async fn inspect(&self, selector: &Selector) -> Result<Vec<InspectedProcess>, OperationError> {
         let fleet = self.fleet();
-        let found = resolve(&fleet.platform, target)?;
+        let found = fleet.resolve(selector, Purpose::Reading)?;
         agent(&fleet, &found)?.inspect(&found.component.name).await
     }
 }

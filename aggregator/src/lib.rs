@@ -8,7 +8,7 @@
 //! | `clock` | how far hosts' clocks differ from the aggregator's |
 //! | `conclusion` | from reports to health: the rules |
 //! | `local` | the same rules on one host alone, for `rta local` |
-//! | [`target`] | from a person's words to an instance |
+//! | [`operation_error`] | why an operation was not done |
 //! | `changes`, `chronicle` | what differs between two overviews, and what of it is recorded |
 //! | `since` | since when everything has been as it is |
 //! | `maintenance` | what is in maintenance |
@@ -55,6 +55,7 @@ mod local;
 pub mod logs;
 mod maintenance;
 pub mod open_files;
+pub mod operation_error;
 pub mod operations;
 mod pending;
 mod plan;
@@ -65,7 +66,6 @@ mod serve;
 mod service;
 mod since;
 mod strip;
-pub mod target;
 mod usage_history;
 pub mod web;
 mod web_server;

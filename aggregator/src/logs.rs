@@ -2,9 +2,10 @@
 
 use futures::{Stream, StreamExt as _};
 use rta_shared::overview::InstanceId;
+use rta_shared::selector::{Purpose, Selector};
 
+use crate::operation_error::OperationError;
 use crate::operations::Operations;
-use crate::target::{OperationError, Target, resolve};
 
 /// Some lines of a log, and what is to be known of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,11 +20,11 @@ impl Operations {
     /// The last `lines` of an instance's log, then with `follow` what is written, until the stream is dropped.
     ///
     /// # Errors
-    /// An unknown or ambiguous target, an agent that does not answer, and the agent's own refusals; in the
+    /// A selector that does not select one instance, an agent that does not answer, and the agent's own refusals; in the
     /// stream: an agent that is lost, a log that cannot be read any more.
     pub async fn read_log(
         &self,
-        target: &Target,
+        selector: &Selector,
         lines: u32,
         follow: bool,
     ) -> Result<
@@ -31,7 +32,7 @@ impl Operations {
         OperationError,
     > {
         let fleet = self.fleet();
-        let found = resolve(&fleet.platform, target)?;
+        let found = fleet.resolve(selector, Purpose::Reading)?;
         let agent = crate::operations::agent(&fleet, &found)?.clone();
         let messages = agent.read_log(&found.component.name, lines, follow).await?;
         let pieces = messages.map(move |message| match message {

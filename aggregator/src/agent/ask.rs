@@ -14,7 +14,7 @@ use tonic::{Code, Response, Status, Streaming};
 
 use super::Agent;
 use crate::clock::Receipt;
-use crate::target::OperationError;
+use crate::operation_error::OperationError;
 
 /// How long one fresh scan may take.
 const SCAN: Duration = Duration::from_secs(4);

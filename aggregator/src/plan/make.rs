@@ -8,7 +8,7 @@ use tonic::Code;
 
 use super::reach::Situation;
 use super::select::Named;
-use crate::target::OperationError;
+use crate::operation_error::OperationError;
 
 /// The plan that does `kind` with what is `named`, and what follows from it unless `no_dependencies`.
 ///
