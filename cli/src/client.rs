@@ -19,6 +19,7 @@ use rta_shared::plan::{Conduct, Plan, PlanEvent, Wish};
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
 use rta_shared::proto::{ProtocolError, v1};
 use rta_shared::reload::PlatformReload;
+use rta_shared::selector::Selector;
 use rta_shared::text::{printable, printable_lines};
 use rta_shared::tls::trouble::trouble;
 use rta_shared::tls::{Asking, Target, TlsFiles};
@@ -270,7 +271,7 @@ impl Client {
 
     pub(crate) async fn explain(
         &self,
-        (environment, host, component): (String, String, String),
+        Selector { environment, host, component }: Selector,
     ) -> Result<(InstanceId, Vec<ExplainedPart>), Failure> {
         let mut calls = self.calls.clone();
         let request = v1::AggregatorServiceExplainRequest { component, environment, host };

@@ -2,6 +2,9 @@
 
 use std::io;
 
+use rta_shared::selector::{SelectorError, SelectorErrorKind};
+use rta_shared::text::printable;
+
 /// All is well.
 pub(crate) const OK: u8 = 0;
 /// A start, stop or restart was refused or not wholly done; in a pipe-driven shell: one of the commands failed.
@@ -41,6 +44,17 @@ impl Failure {
     /// The sentence.
     pub(crate) fn message(self) -> String {
         self.into_parts().1
+    }
+}
+
+impl From<SelectorError> for Failure {
+    fn from(error: SelectorError) -> Self {
+        let code = match error.kind {
+            SelectorErrorKind::Malformed => USAGE,
+            SelectorErrorKind::Unknown | SelectorErrorKind::Absent => CANNOT_TELL,
+            SelectorErrorKind::Several => FAILED,
+        };
+        Self::new(code, printable(&error.message))
     }
 }
 
