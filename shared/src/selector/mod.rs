@@ -5,6 +5,8 @@ mod matching;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+
 use self::matching::{Approximation, approximate};
 use crate::name::{self, Name};
 use crate::overview::InstanceId;
@@ -303,10 +305,10 @@ fn resolve_component<'n>(
     if let Some(known) = index.find_component(written) {
         return Ok(known);
     }
-    let is_there =
-        |component: &Name| hosts.iter().any(|host| index.find_instance(*host, component).is_some());
+    let carried: HashSet<&Name> =
+        hosts.iter().flat_map(|host| index.instances_of(*host)).map(|instance| instance.component).collect();
     let all: Vec<_> = index.components().map(|(name, aliases)| (name, callings(name, aliases))).collect();
-    let there: Vec<_> = all.iter().filter(|(name, _)| is_there(name)).cloned().collect();
+    let there: Vec<_> = all.iter().filter(|(name, _)| carried.contains(name)).cloned().collect();
     // What carries none has no names to suggest.
     let known = if there.is_empty() { all } else { there };
     approximately("component", written, &known, purpose)
