@@ -6,9 +6,10 @@ use rta_shared::config::Platform;
 use rta_shared::dependency::DependencyGraph;
 use rta_shared::inspection::InspectedProcess;
 use rta_shared::overview::{Health, InstanceId, Overview};
+use rta_shared::selector::{Purpose, Selector};
 
+use crate::operation_error::OperationError;
 use crate::operations::{Operations, agent};
-use crate::target::{OperationError, Target, resolve};
 
 /// Instance with its criteria and its neighbours in the graph.
 #[derive(Clone, Debug)]
@@ -41,9 +42,9 @@ impl Operations {
     /// Returns the details of the target instance.
     ///
     /// # Errors
-    /// Returns an error if the target is unknown or ambiguous.
-    pub(crate) async fn detail(&self, target: &Target) -> Result<Detail, OperationError> {
-        let id = self.id_of(target)?;
+    /// A selector that does not select one instance.
+    pub(crate) async fn detail(&self, selector: &Selector) -> Result<Detail, OperationError> {
+        let id = self.id_of(selector)?;
         let operations = self.clone();
         // This takes a while on a large platform.
         let made = tokio::task::spawn_blocking(move || operations.detail_of(&id)).await;
@@ -55,9 +56,9 @@ impl Operations {
     /// Resolves the target to its ID.
     ///
     /// # Errors
-    /// Returns an error if the target is unknown or ambiguous.
-    pub(crate) fn id_of(&self, target: &Target) -> Result<InstanceId, OperationError> {
-        Ok(resolve(&self.fleet().platform, target)?.id())
+    /// A selector that does not select one instance.
+    pub(crate) fn id_of(&self, selector: &Selector) -> Result<InstanceId, OperationError> {
+        Ok(self.fleet().resolve(selector, Purpose::Reading)?.id())
     }
 
     /// Returns the details of an instance in the current configuration.
@@ -69,10 +70,10 @@ impl Operations {
     /// Returns the processes of an instance with their command lines, as its agent sees them now.
     ///
     /// # Errors
-    /// Returns an error if the target is unknown or ambiguous, or if the agent does not answer or refuses.
-    pub(crate) async fn inspect(&self, target: &Target) -> Result<Vec<InspectedProcess>, OperationError> {
+    /// A selector that does not select one instance, an agent that does not answer, and the agent's own refusals.
+    pub(crate) async fn inspect(&self, selector: &Selector) -> Result<Vec<InspectedProcess>, OperationError> {
         let fleet = self.fleet();
-        let found = resolve(&fleet.platform, target)?;
+        let found = fleet.resolve(selector, Purpose::Reading)?;
         agent(&fleet, &found)?.inspect(&found.component.name).await
     }
 }

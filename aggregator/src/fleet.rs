@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use rta_shared::config::Platform;
+use rta_shared::config::{Component, Host, Platform};
 use rta_shared::dependency::DependencyGraph;
 use rta_shared::name::Name;
 use rta_shared::overview::InstanceId;
+use rta_shared::selector::{NameIndex, Purpose, Selector};
 use rta_shared::tls::Asking;
+use tonic::Code;
 
 use crate::agent::Agent;
 use crate::agent_id::AgentId;
-use crate::target::{Found, OperationError, Target, resolve};
+use crate::operation_error::OperationError;
 
 /// Platform and its agents, which are loaded and replaced together.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +26,26 @@ pub(crate) struct Fleet {
     asking: Option<Asking>,
 }
 
-/// Position of a host in a platform.
+/// An instance of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found<'p> {
+    /// The position of its host among [`Platform::hosts`].
+    pub(crate) host_at: usize,
+    pub(crate) host: &'p Host,
+    pub(crate) component: &'p Component,
+}
+
+impl Found<'_> {
+    pub(crate) fn id(&self) -> InstanceId {
+        InstanceId {
+            environment: self.host.environment.clone(),
+            host: self.host.name.clone(),
+            component: self.component.name.clone(),
+        }
+    }
+}
+
+/// Where a host stands in a platform.
 #[derive(Clone, Copy, Debug)]
 struct HostPlace {
     /// Position of its environment.
@@ -87,14 +108,30 @@ impl Fleet {
     /// # Errors
     /// Returns an error if the configuration does not have it.
     pub(crate) fn find(&self, id: &InstanceId) -> Result<Found<'_>, OperationError> {
-        let found = self.places.get(&id.host).and_then(|place| {
+        let found = self.find_exactly(id);
+        // The words for what is wrong need the search.
+        found.map_or_else(|| self.resolve(&Selector::from(id), Purpose::Acting), Ok)
+    }
+
+    /// Returns the one instance that is selected.
+    ///
+    /// # Errors
+    /// Returns an error if the selector selects no instance, or several.
+    pub(crate) fn resolve(&self, selector: &Selector, purpose: Purpose) -> Result<Found<'_>, OperationError> {
+        let index = NameIndex::from(&self.platform);
+        let selection = selector.resolve(&index, purpose)?;
+        let id = selection.one("name the environment or the host")?.id();
+        self.find_exactly(&id)
+            .ok_or_else(|| OperationError::new(Code::Internal, format!("{id} has no place among the hosts")))
+    }
+
+    fn find_exactly(&self, id: &InstanceId) -> Option<Found<'_>> {
+        self.places.get(&id.host).and_then(|place| {
             let environment = self.platform.environments.get(place.environment)?;
             let host = environment.hosts.get(place.within).filter(|_| environment.name == id.environment)?;
             let component = self.platform.component(id.component.as_str())?;
             host.carries(&component.name).then_some(Found { host_at: place.at, host, component })
-        });
-        // The error message needs the search.
-        found.map_or_else(|| resolve(&self.platform, &Target::from(id)), Ok)
+        })
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = AgentId> {

@@ -4,21 +4,21 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use rta_shared::config::Platform;
 use rta_shared::control::Requester;
 use rta_shared::event::{Event, EventKind};
 use rta_shared::maintenance::Maintenance;
-use rta_shared::name::Name;
+use rta_shared::name::{Name, too_long};
 use rta_shared::proto::v1;
+use rta_shared::selector::{NameIndex, Purpose, Selector, SelectorErrorKind};
 use rta_shared::text::{did_you_mean, echoed, printable};
 use tokio::sync::oneshot;
 use tonic::Code;
 
 use crate::hub::{MaintenanceChange, Message};
-use crate::maintenance::{Named, ended_with_its_host_alone, places};
+use crate::maintenance::{ended_with_its_host_alone, places};
+use crate::operation_error::OperationError;
 use crate::operations::Operations;
 use crate::record::{MOST, Query};
-use crate::target::{OperationError, within_length};
 
 /// Default number of events in an answer.
 pub(crate) const SOME: usize = 200;
@@ -30,11 +30,9 @@ const LONGEST_REASON: usize = 1000;
 pub(crate) struct Asked {
     pub(crate) since: Option<Timestamp>,
     pub(crate) before: Option<u64>,
-    /// Names; empty: any.
-    pub(crate) environment: String,
-    pub(crate) host: String,
-    pub(crate) component: String,
-    /// Words of kinds; empty: any.
+    /// Of what.
+    pub(crate) selector: Selector,
+    /// Words; none: any.
     pub(crate) kinds: Vec<String>,
     /// Maximum number; 0: [`SOME`].
     pub(crate) limit: usize,
@@ -50,9 +48,7 @@ impl TryFrom<v1::ListEventsRequest> for Asked {
         Ok(Self {
             since,
             before: (before != 0).then_some(before),
-            environment,
-            host,
-            component,
+            selector: Selector { environment, host, component },
             kinds,
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
         })
@@ -62,7 +58,9 @@ impl TryFrom<v1::ListEventsRequest> for Asked {
 /// Request to begin or end maintenance.
 #[derive(Clone, Debug)]
 pub(crate) struct Wished {
-    pub(crate) named: Named,
+    pub(crate) selector: Selector,
+    /// Everything that the selector fits is meant.
+    pub(crate) all: bool,
     pub(crate) on: bool,
     /// Duration; `None`: until it is ended.
     pub(crate) length: Option<Duration>,
@@ -75,7 +73,7 @@ impl TryFrom<v1::SetMaintenanceRequest> for Wished {
     fn try_from(request: v1::SetMaintenanceRequest) -> Result<Self, OperationError> {
         let length = request.lasting().map_err(|_| too_short())?;
         let v1::SetMaintenanceRequest { component, environment, host, all, on, reason, .. } = request;
-        Ok(Self { named: Named { component, environment, host, all }, on, length, reason })
+        Ok(Self { selector: Selector { environment, host, component }, all, on, length, reason })
     }
 }
 
@@ -89,18 +87,27 @@ impl Operations {
     /// # Errors
     /// Returns an error if a kind or name is unknown or too long, or if the record cannot be read.
     pub(crate) async fn events(&self, asked: &Asked) -> Result<Vec<Event>, OperationError> {
-        within_length([&asked.environment, &asked.host, &asked.component])?;
-        within_length(&asked.kinds)?;
-        let platform = &self.fleet().platform;
-        let query = query(platform, asked)?;
-        let events = self.recorder.events(query).await;
-        let events = events.map_err(|message| OperationError::new(Code::Unavailable, message))?;
-        if events.is_empty() {
-            // Names that were removed from the configuration may still have events; a name without any is a
-            // mistake.
-            unknown_name(platform, asked)?;
+        if let Some(message) = asked.kinds.iter().find_map(|kind| too_long(kind)) {
+            return Err(OperationError::new(Code::InvalidArgument, message));
         }
-        Ok(events)
+        let fleet = self.fleet();
+        let index = NameIndex::from(&fleet.platform);
+        let exact = asked.selector.canonical(&index)?;
+        let events = self.recorded(query(&exact, asked)?).await?;
+        if !events.is_empty() {
+            return Ok(events);
+        }
+        // The configuration need not have any more what there are events of; without events it is part of a name, or
+        // a slip.
+        match meant(&asked.selector, &index)? {
+            Some(meant) if meant != exact => self.recorded(query(&meant, asked)?).await,
+            Some(_) | None => Ok(events),
+        }
+    }
+
+    async fn recorded(&self, query: Query) -> Result<Vec<Event>, OperationError> {
+        let events = self.recorder.events(query).await;
+        events.map_err(|message| OperationError::new(Code::Unavailable, message))
     }
 
     /// Begins or ends maintenance. Returns the affected maintenance.
@@ -112,7 +119,7 @@ impl Operations {
         wished: Wished,
         by: Requester,
     ) -> Result<Vec<Maintenance>, OperationError> {
-        let places = places(&self.fleet().platform, &wished.named)?;
+        let places = places(&self.fleet().platform, &wished.selector, wished.all)?;
         let invalid = |message: String| OperationError::new(Code::InvalidArgument, message);
         let off = places.clone();
         let change = if wished.on {
@@ -157,8 +164,8 @@ impl Operations {
     }
 }
 
-/// Converts a person's query; hosts and components may be named by their aliases.
-fn query(platform: &Platform, asked: &Asked) -> Result<Query, OperationError> {
+/// The query for what a person asks of what has these names.
+fn query(names: &Selector, asked: &Asked) -> Result<Query, OperationError> {
     let kinds = asked.kinds.iter().map(|word| {
         EventKind::from_word(&word.to_lowercase()).ok_or_else(|| {
             let hint = did_you_mean(word, EventKind::ALL.map(EventKind::word));
@@ -166,18 +173,13 @@ fn query(platform: &Platform, asked: &Asked) -> Result<Query, OperationError> {
             OperationError::new(Code::InvalidArgument, message)
         })
     });
-    let name = |written: &str, known: Option<&Name>| {
-        (!written.is_empty()).then(|| known.cloned().unwrap_or_else(|| Name::from(written)))
-    };
+    let name = |name: &str| (!name.is_empty()).then(|| Name::from(name));
     Ok(Query {
         since: asked.since,
         before: asked.before,
-        environment: name(&asked.environment, None),
-        host: name(&asked.host, platform.find_host(&asked.host).map(|host| &host.name)),
-        component: name(
-            &asked.component,
-            platform.component(&asked.component).map(|component| &component.name),
-        ),
+        environment: name(&names.environment),
+        host: name(&names.host),
+        component: name(&names.component),
         kinds: kinds.collect::<Result<_, _>>()?,
         limit: match asked.limit {
             0 => SOME,
@@ -186,30 +188,23 @@ fn query(platform: &Platform, asked: &Asked) -> Result<Query, OperationError> {
     })
 }
 
-/// Returns an error for a name that neither the configuration nor an event has.
-fn unknown_name(platform: &Platform, asked: &Asked) -> Result<(), OperationError> {
-    fn not_found<'p>(
-        what: &str,
-        written: &str,
-        known: impl Iterator<Item = &'p Name>,
-    ) -> Result<(), OperationError> {
-        let known: Vec<&str> = known.map(Name::as_str).collect();
-        let hint = did_you_mean(written, known);
-        let message = format!("{what} \"{}\" is not known, and has no events{hint}", echoed(written));
-        Err(OperationError::new(Code::NotFound, message))
+/// Returns the canonical names that are meant by `written`; `None` if each is known, but not together.
+///
+/// # Errors
+/// Returns an error if a name is not known.
+fn meant(written: &Selector, index: &NameIndex<'_>) -> Result<Option<Selector>, OperationError> {
+    match written.resolve(index, Purpose::Reading) {
+        Ok(selection) => {
+            let name = |name: Option<&Name>| name.map(|name| name.as_str().to_owned()).unwrap_or_default();
+            Ok(Some(Selector {
+                environment: name(selection.environment),
+                host: name(selection.host),
+                component: name(selection.component),
+            }))
+        }
+        Err(error) if error.kind == SelectorErrorKind::Absent => Ok(None),
+        Err(error) => Err(error.into()),
     }
-    let Asked { environment, host, component, .. } = asked;
-    let mut environments = platform.environments.iter().map(|environment| &environment.name);
-    if !environment.is_empty() && !environments.clone().any(|known| *known == *environment.as_str()) {
-        return not_found("environment", environment, environments.by_ref());
-    }
-    if !host.is_empty() && platform.find_host(host).is_none() {
-        return not_found("host", host, platform.hosts().map(|host| &host.name));
-    }
-    if !component.is_empty() && platform.component(component).is_none() {
-        return not_found("component", component, platform.components.iter().map(|known| &known.name));
-    }
-    Ok(())
 }
 
 /// Parses a time in the past: `2h`, `7d`, `1h 30m` before `now`, or a point such as `2026-11-25T09:30:00Z`.
@@ -248,7 +243,7 @@ fn not_a_length(text: &str, why: &dyn Display) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rta_shared::config::{Source, load_sources};
+    use rta_shared::config::{Platform, Source, load_sources};
 
     use super::*;
 
@@ -268,14 +263,17 @@ mod tests {
     #[test]
     fn words_become_a_query() {
         let asked = Asked {
-            host: "d1.example.net".to_owned(),
-            component: "raw writter".to_owned(),
-            environment: "gone".to_owned(),
+            selector: Selector {
+                host: "d1.example.net".to_owned(),
+                component: "raw writter".to_owned(),
+                environment: "gone".to_owned(),
+            },
             kinds: vec!["Health".to_owned()],
             limit: 1_000_000,
             ..Asked::default()
         };
-        let query = query(&platform(), &asked).unwrap();
+        let names = asked.selector.canonical(&NameIndex::from(&platform())).unwrap();
+        let query = query(&names, &asked).unwrap();
         assert_eq!((query.host, query.component), (Some("d1".into()), Some("raw writer".into())));
         assert_eq!(
             (query.environment, query.kinds, query.limit),
@@ -286,22 +284,28 @@ mod tests {
     #[test]
     fn slips_are_told_with_the_nearest_word() {
         let asked = Asked { kinds: vec!["helth".to_owned()], ..Asked::default() };
-        let error = query(&platform(), &asked).unwrap_err();
+        let error = query(&asked.selector, &asked).unwrap_err();
         assert_eq!(error.message, "there is no kind \"helth\" of events; did you mean \"health\"?");
+        let platform = platform();
+        let index = NameIndex::from(&platform);
+        let meant = |environment: &str, host: &str, component: &str| {
+            let [environment, host, component] = [environment, host, component].map(str::to_owned);
+            meant(&Selector { environment, host, component }, &index).map_err(|error| error.message)
+        };
         for (environment, host, component, expected) in [
-            ("DVE", "", "", "environment \"DVE\" is not known, and has no events; did you mean \"DEV\"?"),
-            ("", "d2x", "", "host \"d2x\" is not known, and has no events"),
-            ("", "", "raw write", "did you mean \"raw writer\"?"),
+            ("DVE", "", "", "environment \"DVE\" is not known; did you mean \"DEV\"?"),
+            ("", "x9", "", "host \"x9\" is not known"),
+            ("", "", "raw witer", "did you mean \"raw writer\"?"),
         ] {
-            let asked = Asked {
-                environment: environment.to_owned(),
-                host: host.to_owned(),
-                component: component.to_owned(),
-                ..Asked::default()
-            };
-            let error = unknown_name(&platform(), &asked).unwrap_err();
-            assert!(error.message.contains(expected), "{error}");
+            let error = meant(environment, host, component).unwrap_err();
+            assert!(error.contains(expected), "{error}");
         }
+        let whole = Selector {
+            environment: "DEV".to_owned(),
+            host: "d1".to_owned(),
+            component: "raw writer".to_owned(),
+        };
+        assert_eq!(meant("d", "d", "writer"), Ok(Some(whole)));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rta_shared::config::Platform;
 use rta_shared::dependency::DependencyGraph;
 use rta_shared::name::Name;
-use rta_shared::overview::Overview;
+use rta_shared::overview::{ComponentAliases, Overview};
 use rta_shared::report::Report;
 
 use crate::clock::Receipt;
@@ -40,5 +40,6 @@ pub fn evaluate_host(platform: &Platform, report: Report, now: Timestamp) -> Ove
         config_digest: platform.digest.clone(),
         config_error: None,
         impairments: vec![],
+        aliases: ComponentAliases::list(platform),
     }
 }

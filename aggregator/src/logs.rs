@@ -2,9 +2,10 @@
 
 use futures::{Stream, StreamExt as _};
 use rta_shared::overview::InstanceId;
+use rta_shared::selector::{Purpose, Selector};
 
+use crate::operation_error::OperationError;
 use crate::operations::Operations;
-use crate::target::{OperationError, Target, resolve};
 
 /// Part of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +25,7 @@ impl Operations {
     /// The stream yields an error if the agent is lost or the log cannot be read any more.
     pub async fn read_log(
         &self,
-        target: &Target,
+        selector: &Selector,
         lines: u32,
         follow: bool,
     ) -> Result<
@@ -32,7 +33,7 @@ impl Operations {
         OperationError,
     > {
         let fleet = self.fleet();
-        let found = resolve(&fleet.platform, target)?;
+        let found = fleet.resolve(selector, Purpose::Reading)?;
         let agent = crate::operations::agent(&fleet, &found)?.clone();
         let messages = agent.read_log(&found.component.name, lines, follow).await?;
         let pieces = messages.map(move |message| match message {

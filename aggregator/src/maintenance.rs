@@ -10,10 +10,11 @@ use rta_shared::event::{Event, EventKind};
 use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;
 use rta_shared::overview::EnvironmentOverview;
+use rta_shared::selector::{HostRef, NameIndex, Purpose, Selector};
 use tonic::Code;
 
+use crate::operation_error::{OperationError, not_found};
 use crate::record::Place;
-use crate::target::{OperationError, Target, ambiguous, find_all, find_place};
 
 /// All that is in maintenance, for those who tell it to the agents.
 pub(crate) type AllMaintenance = Arc<Known>;
@@ -39,72 +40,34 @@ impl Known {
     }
 }
 
-/// What is to be put into maintenance, or taken out of it, as a person names it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Named {
-    /// Name or alias; empty: whole hosts.
-    pub(crate) component: String,
-    /// Empty: any.
-    pub(crate) environment: String,
-    /// Empty: any.
-    pub(crate) host: String,
-    /// Everything that the rest fits.
-    pub(crate) all: bool,
-}
-
-/// The instances or hosts that are named, in the configuration's order; at least one.
+/// The instances or hosts that are selected, in the configuration's order; at least one. Without a component they are
+/// whole hosts; `all` says that several instances are meant, or everything.
 ///
 /// # Errors
 /// Nothing is named, nothing has that name, or several instances have it and not all are meant.
-pub(crate) fn places(platform: &Platform, named: &Named) -> Result<Vec<Place>, OperationError> {
-    let Named { component, environment, host, all } = named;
-    if component.is_empty() {
-        if environment.is_empty() && host.is_empty() && !all {
-            let message = "name a component, a host or an environment, or write --all";
-            return Err(OperationError::new(Code::InvalidArgument, message));
-        }
-        let wanted = find_place(platform, environment, host)?;
-        let fits = |known: &rta_shared::config::Host| {
-            (environment.is_empty() || known.environment == *environment.as_str())
-                && wanted.is_none_or(|wanted| wanted.name == known.name)
-        };
-        let places: Vec<Place> = platform
-            .hosts()
-            .filter(|known| fits(known))
-            .map(|host| Place {
-                environment: host.environment.clone(),
-                host: host.name.clone(),
-                component: None,
-            })
-            .collect();
-        if places.is_empty() {
-            let message = match wanted {
-                Some(wanted) => {
-                    format!(
-                        "host {} is in environment {}, not in {environment}",
-                        wanted.name, wanted.environment
-                    )
-                }
-                None => "there is no host".to_owned(),
-            };
-            return Err(OperationError::new(Code::NotFound, message));
-        }
-        return Ok(places);
+pub(crate) fn places(
+    platform: &Platform,
+    selector: &Selector,
+    all: bool,
+) -> Result<Vec<Place>, OperationError> {
+    if selector.is_empty() && !all {
+        let message = "name a component, a host or an environment, or write --all";
+        return Err(OperationError::new(Code::InvalidArgument, message));
     }
-    let target =
-        Target { component: component.clone(), environment: environment.clone(), host: host.clone() };
-    let found = find_all(platform, &target)?;
-    if found.len() > 1 && !all {
-        return Err(ambiguous(&found, "name the environment or the host, or write --all"));
+    let index = NameIndex::from(platform);
+    let selection = selector.resolve(&index, Purpose::Acting)?;
+    if selection.component.is_some() && !all {
+        selection.one("name the environment or the host, or write --all")?;
     }
-    Ok(found
-        .iter()
-        .map(|found| Place {
-            environment: found.host.environment.clone(),
-            host: found.host.name.clone(),
-            component: Some(found.component.name.clone()),
-        })
-        .collect())
+    let place = |host: &HostRef<'_>| Place {
+        environment: host.environment.clone(),
+        host: host.name.clone(),
+        component: selection.component.cloned(),
+    };
+    match selection.hosts.is_empty() {
+        true => Err(not_found("there is no host".to_owned())),
+        false => Ok(selection.hosts.iter().map(place).collect()),
+    }
 }
 
 /// What is in maintenance now.
@@ -277,13 +240,12 @@ mod tests {
     }
 
     fn found(component: &str, environment: &str, host: &str, all: bool) -> Result<Vec<String>, String> {
-        let named = Named {
-            component: component.to_owned(),
+        let selector = Selector {
             environment: environment.to_owned(),
             host: host.to_owned(),
-            all,
+            component: component.to_owned(),
         };
-        let places = places(&platform(), &named).map_err(|error| error.message)?;
+        let places = places(&platform(), &selector, all).map_err(|error| error.message)?;
         Ok(places.iter().map(ToString::to_string).collect())
     }
 
@@ -305,7 +267,7 @@ mod tests {
             ),
             (found("", "", "", false), "name a component, a host or an environment"),
             (found("", "", "d3", false), "host \"d3\" is not known"),
-            (found("", "itg", "d1", false), "host d1 is in environment DEV, not in itg"),
+            (found("", "itg", "d1", false), "host d1 is not in environment ITG; it is in DEV"),
             (found("sprak", "", "", true), "did you mean \"spark\"?"),
         ] {
             let error = named.unwrap_err();

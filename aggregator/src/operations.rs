@@ -17,6 +17,7 @@ use rta_shared::plan::{Conduct, Plan, PlanBegun, Step, Wish};
 use rta_shared::planned_stop::PlannedStop;
 use rta_shared::proto::v1::RequestTarget;
 use rta_shared::reload::PlatformReload;
+use rta_shared::selector::{Purpose, Selector};
 use rta_shared::text::{printable, printable_lines};
 use rta_shared::timing::ActionTimes;
 use rta_shared::tls::Asking;
@@ -26,12 +27,13 @@ use tokio_util::task::TaskTracker;
 use tonic::Code;
 
 use crate::agent::{Agent, Notices};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Found};
 use crate::followers::Followers;
 use crate::hub::{Inbox, Message, Published, flush, hub};
 use crate::keeper::{Configuration, Keeper, REQUESTS, Request, Source};
 use crate::knowledge::News;
 use crate::maintenance::AllMaintenance;
+use crate::operation_error::OperationError;
 use crate::plan::account::Account;
 use crate::plan::agree;
 use crate::plan::book::Book;
@@ -43,7 +45,6 @@ use crate::plan::targets::targets;
 use crate::plan::unfinished;
 use crate::record::Recorder;
 use crate::strip::remembered::Remembered;
-use crate::target::{Found, OperationError, Target, resolve};
 use crate::usage_history::{Sample, UsageHistory};
 
 /// How long a plan waits for hosts of which nothing was heard yet; longer than it takes to give them up.
@@ -439,10 +440,13 @@ impl Operations {
     /// Why an instance is or is not matched: the processes that come nearest, the nearest first.
     ///
     /// # Errors
-    /// An unknown or ambiguous target, an agent that does not answer, and the agent's own refusals.
-    pub async fn explain(&self, target: &Target) -> Result<(InstanceId, Vec<ExplainedPart>), OperationError> {
+    /// Returns an error if the selector does not select one instance, or the agent does not answer, or refuses.
+    pub async fn explain(
+        &self,
+        selector: &Selector,
+    ) -> Result<(InstanceId, Vec<ExplainedPart>), OperationError> {
         let fleet = self.fleet();
-        let found = resolve(&fleet.platform, target)?;
+        let found = fleet.resolve(selector, Purpose::Reading)?;
         let agent = agent(&fleet, &found)?;
         Ok((found.id(), agent.explain(&found.component.name).await?))
     }

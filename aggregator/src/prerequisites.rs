@@ -121,6 +121,7 @@ mod tests {
             config_digest: String::new(),
             config_error: None,
             impairments: vec![],
+            aliases: vec![],
         };
         let told = |overview: &Overview| {
             let told = needs.standing(overview);

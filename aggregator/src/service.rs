@@ -8,6 +8,7 @@ use rta_shared::control::ActionKind;
 use rta_shared::plan::PlanEvent;
 use rta_shared::proto::v1::aggregator_service_server::AggregatorService;
 use rta_shared::proto::{action_kind, v1};
+use rta_shared::selector::Selector;
 use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -15,9 +16,9 @@ use tonic::{Request, Response, Status};
 use crate::caller::Caller;
 use crate::history::{Asked, Wished};
 use crate::logs::LogPiece;
+use crate::operation_error::OperationError;
 use crate::operations::Operations;
 use crate::plan::account::Account;
-use crate::target::{OperationError, Target};
 
 /// [`Operations`] with the interface of `proto/rta/v1/aggregator.proto`.
 pub(crate) struct Service {
@@ -143,8 +144,8 @@ impl AggregatorService for Service {
     ) -> Result<Response<Self::ReadLogStream>, Status> {
         let v1::AggregatorServiceReadLogRequest { component, environment, host, lines, follow } =
             request.into_inner();
-        let target = Target { component, environment, host };
-        let (id, pieces) = self.operations.read_log(&target, lines, follow).await?;
+        let selector = Selector { environment, host, component };
+        let (id, pieces) = self.operations.read_log(&selector, lines, follow).await?;
         let first =
             v1::AggregatorServiceReadLogResponse { instance: Some((&id).into()), ..Default::default() };
         let pieces = pieces.map(|piece| {
@@ -194,7 +195,7 @@ impl AggregatorService for Service {
         request: Request<v1::AggregatorServiceExplainRequest>,
     ) -> Result<Response<v1::AggregatorServiceExplainResponse>, Status> {
         let v1::AggregatorServiceExplainRequest { component, environment, host } = request.into_inner();
-        let (id, parts) = self.operations.explain(&Target { component, environment, host }).await?;
+        let (id, parts) = self.operations.explain(&Selector { environment, host, component }).await?;
         Ok(Response::new(v1::AggregatorServiceExplainResponse {
             instance: Some((&id).into()),
             parts: parts.into_iter().map(Into::into).collect(),

@@ -19,6 +19,7 @@ use rta_shared::plan::{Conduct, Plan, PlanEvent, Wish};
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
 use rta_shared::proto::{ProtocolError, v1};
 use rta_shared::reload::PlatformReload;
+use rta_shared::selector::Selector;
 use rta_shared::text::{printable, printable_lines};
 use rta_shared::tls::trouble::trouble;
 use rta_shared::tls::{Asking, Target, TlsFiles};
@@ -139,19 +140,6 @@ impl Client {
             let response = response.map_err(|status| client.sentence(&status))?;
             client.understood(response.overview)
         })))
-    }
-
-    /// Returns false only if the aggregator answers that it has no component with this name or alias.
-    pub(crate) async fn knows(&self, component: &str) -> bool {
-        let mut calls = self.calls.clone();
-        let wish =
-            Wish { component: component.to_owned(), all: true, no_dependencies: true, ..Wish::default() };
-        let kind = v1::ActionKind::from(ActionKind::Stop).into();
-        let call = calls.plan(v1::PlanRequest { kind, wish: Some((&wish).into()) });
-        match tokio::time::timeout(ANSWER, call).await {
-            Ok(Err(status)) => status.code() != Code::NotFound,
-            Ok(Ok(_)) | Err(_) => true,
-        }
     }
 
     pub(crate) async fn refresh(&self) -> Result<Overview, Failure> {
@@ -275,7 +263,7 @@ impl Client {
 
     pub(crate) async fn explain(
         &self,
-        (environment, host, component): (String, String, String),
+        Selector { environment, host, component }: Selector,
     ) -> Result<(InstanceId, Vec<ExplainedPart>), Failure> {
         let mut calls = self.calls.clone();
         let request = v1::AggregatorServiceExplainRequest { component, environment, host };
@@ -441,20 +429,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_long_refusal_is_heard_and_a_name_is_unknown_only_where_that_is_said() {
+    async fn long_refusal_is_heard_whole() {
         let long = "on several hosts, ".repeat(5000);
-        for (status, code, is_known) in
-            [(Status::invalid_argument(&long), FAILED, true), (Status::not_found(&long), CANNOT_TELL, false)]
+        for (status, code) in
+            [(Status::invalid_argument(&long), FAILED), (Status::not_found(&long), CANNOT_TELL)]
         {
             let script = Script { plan_refused: Some(status), ..Script::default() };
             let (_fake, client) = Fake::serve(script).await;
             let refused = client.plan(ActionKind::Stop, &Wish::default()).await.unwrap_err();
             let (told, message) = refused.into_parts();
             assert!(told == code && message == long, "{told} {:.200}", message);
-            assert_eq!(client.knows("kafka").await, is_known);
         }
-        let script = Script { plan_refused: Some(Status::unimplemented("")), ..Script::default() };
-        assert!(Fake::serve(script).await.1.knows("kafka").await);
-        assert!(Client::new("127.0.0.1:1").unwrap().knows("kafka").await);
     }
 }

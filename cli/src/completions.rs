@@ -160,7 +160,7 @@ impl Line {
                     Some(Kind::Host) => within.host.clone_from(word),
                     Some(Kind::Component | Kind::Plan) | None => {}
                 },
-                Role::Positional(_) => begun.push(word),
+                Role::Positional => begun.push(word),
                 Role::Command | Role::Flag(_) => {}
             }
         }

@@ -5,6 +5,7 @@ use std::io::Write;
 use jiff::Timestamp;
 use rta_shared::event::Event;
 use rta_shared::proto::{to_wire_time, v1};
+use rta_shared::selector::Selector;
 
 use crate::client::Client;
 use crate::command::Events;
@@ -13,8 +14,8 @@ use crate::render::event::events as lines;
 
 /// Writes the events, newest last.
 pub(crate) async fn events(wish: &Events, client: &Client, out: &mut (dyn Write + Send)) -> Outcome {
-    let mut events = client.events(request(wish, Timestamp::now())).await?;
-    // The aggregator sends the newest first; on a terminal the newest belongs at the bottom.
+    let mut events = client.events(request(wish, Timestamp::now())?).await?;
+    // The aggregator tells the newest first; who reads a terminal wants it at the bottom.
     events.reverse();
     if wish.json {
         return write_json(&events, out);
@@ -26,16 +27,17 @@ pub(crate) async fn events(wish: &Events, client: &Client, out: &mut (dyn Write 
     Ok(OK)
 }
 
-fn request(wish: &Events, now: Timestamp) -> v1::ListEventsRequest {
-    v1::ListEventsRequest {
+fn request(wish: &Events, now: Timestamp) -> Result<v1::ListEventsRequest, Failure> {
+    let Selector { environment, host, component } = wish.place.selector(wish.component.as_slice())?;
+    Ok(v1::ListEventsRequest {
         since: wish.since.map(|since| to_wire_time(since.moment(now))),
         before: 0,
-        environment: wish.place.env.clone().unwrap_or_default(),
-        host: wish.place.host.clone().unwrap_or_default(),
-        component: wish.component.clone().unwrap_or_default(),
+        environment,
+        host,
+        component,
         kinds: wish.kind.clone(),
         limit: wish.number,
-    }
+    })
 }
 
 fn write_json(events: &[Event], out: &mut (dyn Write + Send)) -> Outcome {

@@ -2,7 +2,10 @@
 
 use std::io;
 
-/// Success.
+use rta_shared::selector::{SelectorError, SelectorErrorKind};
+use rta_shared::text::printable;
+
+/// All is well.
 pub(crate) const OK: u8 = 0;
 /// Exit code if a start, stop or restart was refused or incomplete; in a shell that reads a
 /// pipe: if a command failed.
@@ -42,6 +45,17 @@ impl Failure {
     /// Returns the sentence.
     pub(crate) fn message(self) -> String {
         self.into_parts().1
+    }
+}
+
+impl From<SelectorError> for Failure {
+    fn from(error: SelectorError) -> Self {
+        let code = match error.kind {
+            SelectorErrorKind::Malformed => USAGE,
+            SelectorErrorKind::Unknown | SelectorErrorKind::Absent => CANNOT_TELL,
+            SelectorErrorKind::Several => FAILED,
+        };
+        Self::new(code, printable(&error.message))
     }
 }
 

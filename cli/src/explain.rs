@@ -6,40 +6,38 @@ use std::path::Path;
 use rta_agent::scan::Scanner;
 use rta_shared::explain::ExplainedPart;
 use rta_shared::overview::InstanceId;
-use rta_shared::text::{did_you_mean, printable};
+use rta_shared::selector::{NameIndex, Purpose};
+use rta_shared::text::printable;
 use serde_json::json;
 
 use crate::client::Client;
 use crate::command::Target;
 use crate::exit::{CANNOT_TELL, Failure, NOT_UP, OK, Outcome};
-use crate::local::host_config;
+use crate::local::{config_of, find_host, load};
 
 /// Explains an instance, asking the aggregator.
 pub(crate) async fn remote(client: &Client, target: &Target, json: bool, out: &mut dyn Write) -> Outcome {
-    let (instance, parts) = client.explain(target.parts()?).await?;
+    let (instance, parts) = client.explain(target.selector()?).await?;
     show(&instance, &parts, json, out)
 }
 
 /// Explains a component of this machine from its processes.
 pub(crate) fn local(target: &Target, folder: &Path, json: bool, out: &mut dyn Write) -> Outcome {
-    let (_, host, name) = target.parts()?;
-    let config = host_config(Some(host.as_str()).filter(|host| !host.is_empty()), folder)?;
-    let component = config.find(&name).ok_or_else(|| {
-        let hint = did_you_mean(&name, config.components.iter().map(|known| known.name.as_str()));
-        let shown = printable(&name);
-        Failure::new(
-            CANNOT_TELL,
-            format!("host {} does not carry a component \"{shown}\"{hint}", config.host),
-        )
+    let platform = load(folder)?;
+    let mut selector = target.selector()?;
+    if selector.host.is_empty() {
+        find_host(&platform, None)?.name.as_str().clone_into(&mut selector.host);
+    }
+    let selection = selector.resolve(&NameIndex::from(&platform), Purpose::Reading)?;
+    let instance = selection.one("name the host")?.id();
+    let config = config_of(&platform, find_host(&platform, Some(instance.host.as_str()))?)?;
+    let component = config.components.iter().find(|component| component.name == instance.component);
+    let component = component.ok_or_else(|| {
+        Failure::new(CANNOT_TELL, format!("host {} does not carry {}", instance.host, instance.component))
     })?;
     let parts = Scanner::new(config.clone())
         .explain(component)
         .map_err(|reason| Failure::new(CANNOT_TELL, format!("host {}: {reason}", config.host)))?;
-    let instance = InstanceId {
-        environment: config.environment.clone(),
-        host: config.host.clone(),
-        component: component.name.clone(),
-    };
     show(&instance, &parts, json, out)
 }
 

@@ -316,5 +316,6 @@ pub(crate) fn overview(healths: &[(&str, Health)]) -> Overview {
         config_digest: String::new(),
         config_error: None,
         impairments: vec![],
+        aliases: vec![],
     }
 }

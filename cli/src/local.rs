@@ -55,22 +55,18 @@ fn runtime() -> Result<Runtime, Failure> {
     runtime.map_err(|error| Failure::new(CANNOT_TELL, format!("no runtime: {error}")))
 }
 
-fn load(folder: &Path) -> Result<Platform, Failure> {
+/// The configuration in `folder`.
+pub(crate) fn load(folder: &Path) -> Result<Platform, Failure> {
     load_folder(folder).map_err(|error| Failure::new(USAGE, error.to_string()))
 }
 
-fn config_of(platform: &Platform, host: &Host) -> Result<HostConfig, Failure> {
+/// The share of `host` in the configuration, with the addresses of this machine.
+pub(crate) fn config_of(platform: &Platform, host: &Host) -> Result<HostConfig, Failure> {
     let config = platform.host_config(host, &rta_agent::interface_addresses());
     config.map_err(|reason| Failure::new(USAGE, reason))
 }
 
-/// Returns the configuration of `host`, or of this machine, from `folder`.
-pub(crate) fn host_config(host: Option<&str>, folder: &Path) -> Result<HostConfig, Failure> {
-    let platform = load(folder)?;
-    config_of(&platform, find_host(&platform, host)?)
-}
-
-/// Finds the host of this name, or this machine, in the configuration.
+/// The host of this name, or this machine, in the configuration.
 pub(crate) fn find_host<'p>(platform: &'p Platform, host: Option<&str>) -> Result<&'p Host, Failure> {
     let name = host.map_or_else(rta_agent::machine_name, str::to_owned);
     platform.find_host(&name).ok_or_else(|| {

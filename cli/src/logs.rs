@@ -4,6 +4,7 @@ use std::io::Write;
 
 use futures::StreamExt as _;
 use rta_shared::proto::v1;
+use rta_shared::selector::Selector;
 use rta_shared::text::{printable, printable_line};
 
 use crate::client::Client;
@@ -17,7 +18,7 @@ pub(crate) async fn logs(
     out: &mut (dyn Write + Send),
     notices: &mut (dyn Write + Send),
 ) -> Outcome {
-    let (environment, host, component) = logs.target.parts()?;
+    let Selector { environment, host, component } = logs.target.selector()?;
     let request = v1::AggregatorServiceReadLogRequest {
         component,
         environment,

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use rta_shared::maintenance::Maintenance;
 use rta_shared::proto::{to_wire_duration, v1};
+use rta_shared::selector::Selector;
 
 use crate::client::Client;
 use crate::command::{self, MaintenanceChange, MaintenanceWish};
@@ -20,7 +21,7 @@ pub(crate) async fn maintenance(
 ) -> Outcome {
     match &wish.change {
         None => {
-            let known = all(&select(client.overview().await?, &wish.place, "")?);
+            let known = all(&select(client.overview().await?, &wish.place.selector(&[])?)?);
             if wish.json {
                 return write_json(&known, out);
             }
@@ -54,7 +55,7 @@ pub(crate) async fn maintenance(
 }
 
 fn named(wish: &MaintenanceWish) -> Result<v1::SetMaintenanceRequest, Failure> {
-    let (environment, host, component) = wish.parts()?;
+    let Selector { environment, host, component } = wish.selector()?;
     Ok(v1::SetMaintenanceRequest {
         component,
         environment,

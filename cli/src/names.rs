@@ -28,11 +28,6 @@ impl Names {
         Self { instances: overview.instances().map(|located| located.id()).collect(), plans }
     }
 
-    /// Whether none is known.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.instances.is_empty()
-    }
-
     /// Every name of `kind`, sorted. An environment is looked for everywhere, a host within its environment.
     pub(crate) fn all(&self, kind: Kind, within: &Within) -> Vec<&str> {
         if kind == Kind::Plan {

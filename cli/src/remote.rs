@@ -31,7 +31,7 @@ pub(crate) async fn remote(
 ) -> Outcome {
     match command {
         Remote::Status { name, place, verbose: detailed, json } => {
-            let overview = select(client.overview().await?, place, &name.join(" "))?;
+            let overview = select(client.overview().await?, &place.selector(name)?)?;
             if *json {
                 write_json(&overview, out)?;
             } else {
@@ -45,7 +45,7 @@ pub(crate) async fn remote(
             Ok(if overview.counts().worst() == Some(Health::Up) { OK } else { NOT_UP })
         }
         Remote::List { place, verbose, json } => {
-            let overview = select(client.overview().await?, place, "")?;
+            let overview = select(client.overview().await?, &place.selector(&[])?)?;
             match (json, verbose) {
                 (true, _) => write_json(&overview, out)?,
                 (false, true) => {
@@ -55,7 +55,7 @@ pub(crate) async fn remote(
             }
             Ok(OK)
         }
-        Remote::Watch { name, place } => watch(client, place, &name.join(" "), style, out).await,
+        Remote::Watch { name, place } => watch(client, &place.selector(name)?, style, out).await,
         Remote::Start(wish) => act(ActionKind::Start, wish, client, style, out).await,
         Remote::Stop(wish) => act(ActionKind::Stop, wish, client, style, out).await,
         Remote::Restart(wish) => act(ActionKind::Restart, wish, client, style, out).await,
@@ -103,7 +103,7 @@ pub(crate) async fn check(client: Result<Client, Failure>, wish: &Check, out: &m
         let all = client?.overview().await?;
         // What is in maintenance may lie elsewhere.
         let quiet = quiet(&all);
-        Ok((select(all, &wish.place, "")?, quiet))
+        Ok((select(all, &wish.place.selector(&[])?)?, quiet))
     };
     let overview = tokio::time::timeout(Duration::from_secs(wish.timeout), overview).await;
     let late =

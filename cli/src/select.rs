@@ -1,58 +1,34 @@
 //! Narrowing an overview to what was asked for.
 
+use std::collections::HashSet;
+
 use rta_shared::overview::Overview;
-use rta_shared::text::{did_you_mean, printable};
+use rta_shared::selector::{NameIndex, Purpose, Selector};
 
-use crate::command::Place;
-use crate::exit::{CANNOT_TELL, Failure};
+use crate::exit::Failure;
 
-/// What of `overview` lies at `place` and, where `component` is not empty, has that name.
+/// Returns what of `overview` is selected.
 ///
 /// # Errors
-/// A name that nothing has, with the nearest that something has.
-pub(crate) fn select(mut overview: Overview, place: &Place, component: &str) -> Result<Overview, Failure> {
-    if let Some(wanted) = &place.env {
-        let names: Vec<_> =
-            overview.environments.iter().map(|environment| environment.name.clone()).collect();
-        overview.environments.retain(|environment| environment.name == *wanted.as_str());
-        if overview.environments.is_empty() {
-            return Err(unknown("environment", wanted, names.iter().map(|name| name.as_str()).collect()));
+/// Returns an error if a name is not known, with suggestions.
+pub(crate) fn select(mut overview: Overview, selector: &Selector) -> Result<Overview, Failure> {
+    if selector.is_empty() {
+        return Ok(overview);
+    }
+    let index = NameIndex::from(&overview);
+    let selection = selector.resolve(&index, Purpose::Reading)?;
+    let hosts: HashSet<usize> = selection.hosts.iter().map(|host| host.at).collect();
+    let environment = selection.environment.cloned();
+    let component = selection.component.cloned();
+    let mut at = 0..;
+    for environment in &mut overview.environments {
+        environment.hosts.retain(|_| at.next().is_some_and(|at| hosts.contains(&at)));
+        for host in &mut environment.hosts {
+            host.instances
+                .retain(|instance| component.as_ref().is_none_or(|name| *name == instance.component));
         }
     }
-    if let Some(wanted) = &place.host {
-        let names: Vec<_> = overview
-            .environments
-            .iter()
-            .flat_map(|environment| environment.hosts.iter().map(|host| host.name.clone()))
-            .collect();
-        for environment in &mut overview.environments {
-            environment.hosts.retain(|host| host.name == *wanted.as_str());
-        }
-        overview.environments.retain(|environment| !environment.hosts.is_empty());
-        if overview.environments.is_empty() {
-            return Err(unknown("host", wanted, names.iter().map(|name| name.as_str()).collect()));
-        }
-    }
-    if !component.is_empty() {
-        let mut names: Vec<_> =
-            overview.instances().map(|located| located.instance.component.clone()).collect();
-        names.sort();
-        names.dedup();
-        for host in overview.environments.iter_mut().flat_map(|environment| &mut environment.hosts) {
-            host.instances.retain(|instance| instance.component == *component);
-        }
-        for environment in &mut overview.environments {
-            environment.hosts.retain(|host| !host.instances.is_empty());
-        }
-        overview.environments.retain(|environment| !environment.hosts.is_empty());
-        if overview.environments.is_empty() {
-            return Err(unknown("component", component, names.iter().map(|name| name.as_str()).collect()));
-        }
-    }
+    // One that was named is there, even without hosts.
+    overview.environments.retain(|one| !one.hosts.is_empty() || environment.as_ref() == Some(&one.name));
     Ok(overview)
-}
-
-fn unknown(kind: &str, wanted: &str, known: Vec<&str>) -> Failure {
-    let hint = did_you_mean(wanted, known);
-    Failure::new(CANNOT_TELL, format!("{kind} \"{}\" is not known{hint}", printable(wanted)))
 }

@@ -82,6 +82,7 @@ pub mod proto;
 pub mod refusals;
 pub mod reload;
 pub mod report;
+pub mod selector;
 pub mod signal;
 pub mod text;
 pub mod timing;

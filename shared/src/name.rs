@@ -50,6 +50,23 @@ pub fn fold(text: &str) -> String {
     folded
 }
 
+/// Returns the one of `hosts`, each with its name, that `written` names. A full domain name also finds the host that is
+/// configured by its short name, and a short name the one that is configured by its full domain name, if it is the
+/// only one.
+pub fn find_host<'n, T>(written: &str, hosts: impl Iterator<Item = (T, &'n Name)> + Clone) -> Option<T> {
+    let written = fold(written.trim().trim_end_matches('.'));
+    let short = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+    let find = |wanted: &str| hosts.clone().find(|(_, name)| name.folded() == wanted);
+    if let Some((host, _)) = find(&written) {
+        return Some(host);
+    }
+    if written.contains('.') {
+        return find(&short(&written)).map(|(host, _)| host);
+    }
+    let mut candidates = hosts.filter(|(_, name)| short(name.folded()) == written);
+    candidates.next().filter(|_| candidates.next().is_none()).map(|(host, _)| host)
+}
+
 impl From<&str> for Name {
     fn from(text: &str) -> Self {
         let folded: Arc<str> = fold(text).into();

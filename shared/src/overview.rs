@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::autostart::Autostart;
+use crate::config::Platform;
 use crate::control::Hold;
 use crate::down_cause::DownCause;
 use crate::human::ago;
@@ -286,6 +287,27 @@ pub struct Overview {
     pub config_error: Option<String>,
     /// Impaired parts of the aggregator, the most severe first.
     pub impairments: Vec<Impairment>,
+    /// Other names of components, by which people may ask for them; those that have none are left out.
+    pub aliases: Vec<ComponentAliases>,
+}
+
+/// Other names of a component.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ComponentAliases {
+    /// Its canonical name.
+    pub component: Name,
+    /// Its other names; never empty.
+    pub aliases: Vec<Name>,
+}
+
+impl ComponentAliases {
+    /// Returns those of every component of `platform` that has any, in the configuration's order.
+    pub fn list(platform: &Platform) -> Vec<Self> {
+        let named = platform.components.iter().filter(|component| !component.aliases.is_empty());
+        named
+            .map(|component| Self { component: component.name.clone(), aliases: component.aliases.clone() })
+            .collect()
+    }
 }
 
 /// Number of instances with each health.
@@ -591,6 +613,10 @@ mod tests {
                 "the disk is full",
                 Timestamp::UNIX_EPOCH,
             )],
+            aliases: vec![ComponentAliases {
+                component: "processor gyroscope".into(),
+                aliases: vec!["gyro".into()],
+            }],
         };
         let expected = serde_json::json!({
             "generated_at": "1970-01-01T00:00:00Z",
@@ -630,7 +656,8 @@ mod tests {
                 "impairments": [{"part": "clock", "message": "2 h ahead", "since": null}]
             }]}],
             "config_digest": "abc", "config_error": null,
-            "impairments": [{"part": "store", "message": "the disk is full", "since": "1970-01-01T00:00:00Z"}]
+            "impairments": [{"part": "store", "message": "the disk is full", "since": "1970-01-01T00:00:00Z"}],
+            "aliases": [{"component": "processor gyroscope", "aliases": ["gyro"]}]
         });
         assert_eq!(serde_json::to_value(&overview).unwrap(), expected);
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::{ActionKind, Progress, Requester};
 use crate::overview::InstanceId;
+use crate::selector::Selector;
 use crate::text::counted;
 
 /// Steps in an order in which they can be done.
@@ -93,6 +94,14 @@ pub struct Wish {
     pub no_dependencies: bool,
     /// Of the rest only what the plan of this number has stopped, and what has not run since; 0: whatever the rest says.
     pub stopped_by: u64,
+}
+
+impl Wish {
+    /// Returns the names of it.
+    pub fn selector(&self) -> Selector {
+        let Self { component, environment, host, .. } = self.clone();
+        Selector { environment, host, component }
+    }
 }
 
 /// How a plan is to be carried out.

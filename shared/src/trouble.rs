@@ -212,6 +212,7 @@ pub(crate) mod tests {
             config_digest: String::new(),
             config_error: None,
             impairments: vec![],
+            aliases: vec![],
         }
     }
 

@@ -132,7 +132,7 @@ async fn what_cannot_be_launched_is_refused_with_the_reason() {
         assert!(status.message().contains(reason), "{status}");
     }
     let status = start(&mut client, "watchd").await.unwrap_err();
-    assert_eq!(status.message(), "host h does not carry a component \"watchd\"; did you mean \"watched\"?");
+    assert_eq!(status.message(), "host h: component \"watchd\" is not known; did you mean \"watched\"?");
     assert_eq!(status.code(), Code::NotFound);
 }
 

@@ -12,10 +12,10 @@ use rta_shared::control::{ActionEvent, ActionKind, Done, Hold, Outcome, Requeste
 use rta_shared::explain::ExplainedPart;
 use rta_shared::inspection::InspectedProcess;
 use rta_shared::lifecycle::tasks::OwnedTasks;
-use rta_shared::name::{Name, too_long};
+use rta_shared::name::Name;
 use rta_shared::process::ProcessId;
 use rta_shared::proto::v1;
-use rta_shared::text::{did_you_mean, echoed};
+use rta_shared::selector::{NameIndex, Purpose, Selector, SelectorErrorKind};
 use rta_shared::timing::ActionTimes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -370,14 +370,16 @@ impl Attempts {
 
 /// Returns the component of this name or alias.
 fn find<'c>(config: &'c HostConfig, name: &str) -> Result<&'c HostComponent, Status> {
-    if let Some(message) = too_long(name) {
-        return Err(Status::invalid_argument(message));
-    }
-    config.find(name).ok_or_else(|| {
-        let hint = did_you_mean(name, config.components.iter().map(|known| known.name.as_str()));
-        let (host, name) = (&config.host, echoed(name));
-        Status::not_found(format!("host {host} does not carry a component \"{name}\"{hint}"))
-    })
+    let selector = Selector { component: name.to_owned(), ..Selector::default() };
+    let index = NameIndex::from(config);
+    let selection = selector.resolve(&index, Purpose::Acting).map_err(|error| match error.kind {
+        SelectorErrorKind::Malformed => Status::invalid_argument(error.message),
+        SelectorErrorKind::Unknown | SelectorErrorKind::Absent | SelectorErrorKind::Several => {
+            Status::not_found(format!("host {}: {error}", config.host))
+        }
+    })?;
+    let found = config.components.iter().find(|component| selection.component == Some(&component.name));
+    found.ok_or_else(|| Status::invalid_argument("name a component"))
 }
 
 /// Runs `work` in a separate task with a time limit, so that panics and hangs end with an error.

@@ -14,7 +14,7 @@ use tonic::{Code, Response, Status, Streaming};
 
 use super::Agent;
 use crate::clock::Receipt;
-use crate::target::OperationError;
+use crate::operation_error::OperationError;
 
 /// Time limit for a fresh scan.
 const SCAN: Duration = Duration::from_secs(4);

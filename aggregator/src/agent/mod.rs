@@ -21,7 +21,7 @@ use tonic::{Code, Status};
 pub(crate) use self::follow::Notices;
 use crate::agent_id::AgentId;
 use crate::clock::Receipt;
-use crate::target::OperationError;
+use crate::operation_error::OperationError;
 
 /// Time limit for establishing a connection.
 const CONNECT: Duration = Duration::from_secs(2);

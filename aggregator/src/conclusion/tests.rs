@@ -102,6 +102,7 @@ impl World {
             config_digest: String::new(),
             config_error: None,
             impairments: vec![],
+            aliases: vec![],
         };
         let located = overview.instances().find(|located| located.id().to_string() == id).unwrap();
         let instance = located.instance;

@@ -7,10 +7,10 @@ use rta_shared::overview::InstanceId;
 use tonic::Code;
 
 use super::Operations;
+use crate::operation_error::OperationError;
 use crate::record::Noted;
 use crate::strip::remembered::Strips;
 use crate::strip::{Mark, Strip};
-use crate::target::OperationError;
 
 /// Maximum length of a timeline.
 pub(crate) const LONGEST: SignedDuration = SignedDuration::from_hours(90 * 24);

@@ -8,7 +8,7 @@ use tonic::Code;
 
 use super::reach::Situation;
 use super::select::Named;
-use crate::target::OperationError;
+use crate::operation_error::OperationError;
 
 /// Plans `kind` for the `named` instances, and, unless `no_dependencies`, for their prerequisites and
 /// dependents.

@@ -9,7 +9,7 @@ use rta_shared::report::State;
 use rta_shared::text::listed;
 use tonic::Code;
 
-use crate::target::OperationError;
+use crate::operation_error::OperationError;
 
 /// State of an instance when a plan is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

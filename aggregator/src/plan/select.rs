@@ -4,13 +4,12 @@ use std::collections::HashSet;
 
 use rta_shared::config::Platform;
 use rta_shared::dependency::DependencyGraph;
-use rta_shared::name::Name;
 use rta_shared::overview::{InstanceId, Located, Overview};
 use rta_shared::plan::Wish;
-use rta_shared::text::printable;
+use rta_shared::selector::{NameIndex, Purpose};
 use tonic::Code;
 
-use crate::target::{OperationError, Target, ambiguous, find_all, find_place, not_found};
+use crate::operation_error::{OperationError, not_found};
 
 /// The instances that a wish names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,48 +23,23 @@ pub(crate) struct Named {
 /// The instances that `wish` names.
 ///
 /// # Errors
-/// Not found, with the nearest word; several found and not all wished, with their full names; a wish that names
+/// Not found, with suggestions; several found and not all wished, with their full names; a wish that names
 /// nothing.
 pub(crate) fn select(platform: &Platform, wish: &Wish) -> Result<Named, OperationError> {
-    if wish.component.is_empty() {
-        return Ok(Named { positions: of_place(platform, wish)?, alone: false });
-    }
-    let Wish { component, environment, host, .. } = wish.clone();
-    let found = find_all(platform, &Target { component, environment, host })?;
-    if found.len() > 1 && !wish.all {
-        return Err(ambiguous(&found, "name the environment or the host, or say --all"));
-    }
-    // All that was found is one component.
-    let hosts: HashSet<usize> = found.iter().map(|found| found.host_at).collect();
-    let component = found.first().map(|found| &found.component.name);
-    let is_meant =
-        |position: &Position<'_>| component == Some(position.component) && hosts.contains(&position.host_at);
-    let positions = positions(platform).filter(is_meant).map(|position| position.at).collect();
-    Ok(Named { positions, alone: !wish.all })
-}
-
-/// Every instance of the place that a wish without component names.
-fn of_place(platform: &Platform, wish: &Wish) -> Result<Vec<usize>, OperationError> {
-    if wish.environment.is_empty() && wish.host.is_empty() && !wish.all && wish.stopped_by == 0 {
+    let selector = wish.selector();
+    if selector.is_empty() && !wish.all && wish.stopped_by == 0 {
         let message = "name a component, --host, --env, or --all";
         return Err(OperationError::new(Code::InvalidArgument, message));
     }
-    let host = find_place(platform, &wish.environment, &wish.host)?;
-    if let Some(host) = host
-        && !wish.environment.is_empty()
-        && host.environment != *wish.environment.as_str()
-    {
-        let environment = printable(&wish.environment);
-        return Err(not_found(format!(
-            "host {} is not in environment {environment}; it is in {}",
-            host.name, host.environment
-        )));
+    let index = NameIndex::from(platform);
+    let selection = selector.resolve(&index, Purpose::Acting)?;
+    let names_component = selection.component.is_some();
+    if names_component && !wish.all {
+        selection.one("name the environment or the host, or say --all")?;
     }
-    let is_there = |position: &Position<'_>| {
-        (wish.environment.is_empty() || *position.environment == *wish.environment.as_str())
-            && host.is_none_or(|host| host.name == *position.host)
-    };
-    Ok(positions(platform).filter(is_there).map(|position| position.at).collect())
+    // The dependency graph counts instances in the configuration's order, too.
+    let positions = selection.instances.iter().map(|instance| instance.at).collect();
+    Ok(Named { positions, alone: names_component && !wish.all })
 }
 
 /// Keeps of what is named only what this plan has stopped, and what has not run since.
@@ -87,29 +61,6 @@ pub(crate) fn keep_stopped_by(
         true => Err(not_found(format!("nothing that plan {plan} has stopped is still as it left it"))),
         false => Ok(()),
     }
-}
-
-/// One instance as the dependency graph counts them.
-struct Position<'p> {
-    at: usize,
-    host_at: usize,
-    environment: &'p Name,
-    host: &'p Name,
-    component: &'p Name,
-}
-
-fn positions(platform: &Platform) -> impl Iterator<Item = Position<'_>> {
-    let all = platform
-        .hosts()
-        .enumerate()
-        .flat_map(|(host_at, host)| host.components.iter().map(move |component| (host_at, host, component)));
-    all.enumerate().map(|(at, (host_at, host, component))| Position {
-        at,
-        host_at,
-        environment: &host.environment,
-        host: &host.name,
-        component,
-    })
 }
 
 #[cfg(test)]

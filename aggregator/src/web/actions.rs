@@ -15,8 +15,8 @@ use tonic::Code;
 use super::action_subject::ActionSubject;
 use super::page;
 use super::viewer::Viewer;
+use crate::operation_error::OperationError;
 use crate::operations::{NotBegun, Operations, requester};
-use crate::target::OperationError;
 
 /// User that is recorded for actions without sign-in.
 const USER: &str = "page";

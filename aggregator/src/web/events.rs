@@ -7,6 +7,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use rta_shared::event::Event;
+use rta_shared::selector::Selector;
 use serde::{Deserialize, Serialize};
 use tonic::Code;
 
@@ -14,8 +15,8 @@ use super::page::{self, Filter};
 use super::problem::Problem;
 use super::viewer::Viewer;
 use crate::history::{Asked, SOME, since};
+use crate::operation_error::OperationError;
 use crate::operations::Operations;
-use crate::target::OperationError;
 
 /// Query parameters, all as text: a form sends unused fields as empty ones.
 #[derive(Debug, Default, Deserialize)]
@@ -47,9 +48,11 @@ impl Written {
                 text => Some(since(text, now).map_err(invalid)?),
             },
             before: number("before", &self.before)?,
-            environment: self.environment.trim().to_owned(),
-            host: self.host.trim().to_owned(),
-            component: self.component.trim().to_owned(),
+            selector: Selector {
+                environment: self.environment.trim().to_owned(),
+                host: self.host.trim().to_owned(),
+                component: self.component.trim().to_owned(),
+            },
             kinds: kinds.map(str::to_owned).collect(),
             limit: number("limit", &self.limit)?
                 .map_or(0, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),

@@ -6,7 +6,8 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse as _, Response};
 use maud::Markup;
 use rta_shared::overview::{EnvironmentOverview, Overview};
-use rta_shared::text::{did_you_mean, echoed};
+use rta_shared::selector::{NameIndex, Purpose, Selector};
+use rta_shared::text::echoed;
 use serde::Deserialize;
 use tonic::Code;
 
@@ -15,8 +16,8 @@ use super::viewer::Viewer;
 use crate::fleet::Fleet;
 use crate::graph::gather;
 use crate::graph::layout::layout;
+use crate::operation_error::{OperationError, not_found};
 use crate::operations::Operations;
-use crate::target::{OperationError, not_found, within_length};
 
 /// Query parameters of the page.
 #[derive(Debug, Deserialize)]
@@ -76,18 +77,15 @@ pub(super) fn parts(operations: &Operations, environment: &str) -> Result<page::
 
 /// Returns the environment with this name, or the first one if the name is empty.
 fn find<'o>(overview: &'o Overview, name: &str) -> Result<&'o EnvironmentOverview, OperationError> {
-    within_length([name])?;
-    let mut environments = overview.environments.iter();
-    let found = environments.find(|environment| name.is_empty() || environment.name == *name);
-    found.ok_or_else(|| {
-        if name.is_empty() {
-            return not_found("the configuration names no environment yet".to_owned());
-        }
-        let names: Vec<&str> =
-            overview.environments.iter().map(|environment| environment.name.as_str()).collect();
-        let hint = did_you_mean(name, names);
-        not_found(format!("environment \"{}\" is not known{hint}", echoed(name)))
-    })
+    if name.is_empty() {
+        let first = overview.environments.first();
+        return first.ok_or_else(|| not_found("the configuration names no environment yet".to_owned()));
+    }
+    let selector = Selector { environment: name.to_owned(), ..Selector::default() };
+    let index = NameIndex::from(overview);
+    let selected = selector.resolve(&index, Purpose::Reading)?.environment;
+    let found = overview.environments.iter().find(|environment| selected == Some(&environment.name));
+    found.ok_or_else(|| not_found(format!("environment \"{}\" is not known", echoed(name))))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Timelines of instances, as a page and as JSON for scripts.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use axum::Json;
@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::name::Name;
 use rta_shared::overview::{Health, Located, Overview};
-use rta_shared::text::{did_you_mean, echoed};
+use rta_shared::selector::{NameIndex, Purpose, Selector};
 use serde::{Deserialize, Serialize};
 use tonic::Code;
 
@@ -20,10 +20,10 @@ use super::page::{self, Past, PastShown as Shown};
 use super::problem::Problem;
 use super::viewer::Viewer;
 use crate::history::length;
+use crate::operation_error::OperationError;
 use crate::operations::Operations;
 use crate::strip::Span;
 use crate::strip::remembered::Strips;
-use crate::target::{OperationError, within_length};
 
 /// Query parameters, all as text: a form sends unused fields as empty ones.
 #[derive(Debug, Default, Deserialize)]
@@ -35,13 +35,6 @@ pub(super) struct Written {
     length: String,
 }
 
-/// Names to match; `None`: any.
-struct Wanted {
-    environment: Option<Name>,
-    host: Option<Name>,
-    component: Option<Name>,
-}
-
 impl Written {
     fn length(&self) -> Result<SignedDuration, OperationError> {
         match self.length.trim() {
@@ -50,70 +43,27 @@ impl Written {
         }
     }
 
-    /// Resolves the names; hosts and components may be named by their aliases.
-    fn wanted(&self, operations: &Operations) -> Result<Wanted, OperationError> {
+    fn selector(&self) -> Selector {
         let [environment, host, component] =
-            [&self.environment, &self.host, &self.component].map(|text| text.trim());
-        within_length([environment, host, component])?;
-        let platform = &operations.fleet().platform;
-        let name = |written: &str, known: Option<&Name>| {
-            (!written.is_empty()).then(|| known.cloned().unwrap_or_else(|| Name::from(written)))
-        };
-        Ok(Wanted {
-            environment: name(environment, None),
-            host: name(host, platform.find_host(host).map(|host| &host.name)),
-            component: name(component, platform.component(component).map(|known| &known.name)),
-        })
+            [&self.environment, &self.host, &self.component].map(|text| text.trim().to_owned());
+        Selector { environment, host, component }
     }
 }
 
-impl Wanted {
-    /// Returns the matching instances. The result may be empty only if there is no condition.
-    fn of<'o>(&self, overview: &'o Overview) -> Result<Vec<Located<'o>>, OperationError> {
-        fn fits(wanted: Option<&Name>, found: &Name) -> bool {
-            wanted.is_none_or(|wanted| wanted == found)
-        }
-        let found: Vec<_> = overview
-            .instances()
-            .filter(|located| {
-                fits(self.environment.as_ref(), &located.environment.name)
-                    && fits(self.host.as_ref(), &located.host.name)
-                    && fits(self.component.as_ref(), &located.instance.component)
-            })
-            .collect();
-        let names = [&self.environment, &self.host, &self.component];
-        if found.is_empty() && names.iter().any(|name| name.is_some()) {
-            return Err(self.not_found(overview));
-        }
-        Ok(found)
-    }
-
-    fn not_found(&self, overview: &Overview) -> OperationError {
-        type Of = for<'o> fn(Located<'o>) -> &'o Name;
-        let columns: [(&str, &Option<Name>, Of); 3] = [
-            ("environment", &self.environment, |located| &located.environment.name),
-            ("host", &self.host, |located| &located.host.name),
-            ("component", &self.component, |located| &located.instance.component),
-        ];
-        for (what, wanted, of) in columns {
-            let Some(wanted) = wanted else { continue };
-            if overview.instances().all(|located| of(located) != wanted) {
-                let known: BTreeSet<&str> =
-                    overview.instances().map(|located| of(located).as_str()).collect();
-                let hint = did_you_mean(wanted.as_str(), known);
-                let message = format!("{what} \"{}\" is not known{hint}", echoed(wanted.as_str()));
-                return OperationError::new(Code::NotFound, message);
-            }
-        }
-        OperationError::new(Code::NotFound, "there is no such instance: each name is known, but not together")
-    }
+/// The instances that are asked for; without any name there may be none.
+fn select<'o>(selector: &Selector, overview: &'o Overview) -> Result<Vec<Located<'o>>, OperationError> {
+    let index = NameIndex::from(overview);
+    let selection = selector.resolve(&index, Purpose::Reading)?;
+    let selected: HashSet<usize> = selection.instances.iter().map(|instance| instance.at).collect();
+    let instances = overview.instances().enumerate();
+    Ok(instances.filter(|(at, _)| selected.contains(at)).map(|(_, located)| located).collect())
 }
 
-/// Returns the parsed query and the timelines.
-async fn strips(operations: &Operations, written: &Written) -> Result<(Wanted, Strips), OperationError> {
-    let (wanted, length) = (written.wanted(operations)?, written.length()?);
-    // Checked first, so that the whole record is not read for an unknown name or a single instance.
-    let only = match wanted.of(&operations.overview())?.as_slice() {
+/// What is asked for, as it was.
+async fn strips(operations: &Operations, written: &Written) -> Result<(Selector, Strips), OperationError> {
+    let (selector, length) = (written.selector(), written.length()?);
+    // Before a whole record is read for a name that is none, or for one instance.
+    let only = match select(&selector, &operations.overview())?.as_slice() {
         [only] => Some(only.id()),
         _ => None,
     };
@@ -121,7 +71,7 @@ async fn strips(operations: &Operations, written: &Written) -> Result<(Wanted, S
         Some(id) => Arc::new(HashMap::from([(id.clone(), operations.strip(&id, length).await?)])),
         None => operations.strips(length).await?,
     };
-    Ok((wanted, strips))
+    Ok((selector, strips))
 }
 
 /// Answers `GET /history`.
@@ -132,8 +82,8 @@ pub(super) async fn history_page(
 ) -> Response {
     let made = strips(&operations, &written).await;
     let overview = operations.overview();
-    let past = made.as_ref().map_err(Clone::clone).and_then(|(wanted, strips)| {
-        let past = wanted.of(&overview)?.into_iter().filter_map(|located| {
+    let past = made.as_ref().map_err(Clone::clone).and_then(|(selector, strips)| {
+        let past = select(selector, &overview)?.into_iter().filter_map(|located| {
             let id = located.id();
             // An instance that a new configuration added just now has no past.
             let strip = strips.get(&id)?;
@@ -173,12 +123,12 @@ pub(super) async fn history_json(
     Query(written): Query<Written>,
 ) -> Response {
     let told = |error: &OperationError| Problem::new(status(error), error.message.clone()).into_response();
-    let (wanted, strips) = match strips(&operations, &written).await {
+    let (selector, strips) = match strips(&operations, &written).await {
         Ok(made) => made,
         Err(error) => return told(&error),
     };
     let overview = operations.overview();
-    let located = match wanted.of(&overview) {
+    let located = match select(&selector, &overview) {
         Ok(located) => located,
         Err(error) => return told(&error),
     };
@@ -215,20 +165,24 @@ mod tests {
             ..Written::default()
         };
         let overview = operations.overview();
-        let found = written.wanted(&operations).and_then(|wanted| {
-            let found = wanted.of(&overview)?;
-            Ok(found.iter().map(|located| located.instance.component.to_string()).collect())
-        });
-        found.map_err(|error| error.message)
+        let found = select(&written.selector(), &overview).map_err(|error| error.message)?;
+        Ok(found.iter().map(|located| located.instance.component.to_string()).collect())
     }
 
     #[test]
     fn an_address_is_read_and_slips_in_it_are_told() {
         assert_eq!(wanted("", "", "").unwrap().len(), 3);
-        assert_eq!(wanted("dev", "C9T21193", "").unwrap(), ["kafka server"]);
+        for form in
+            [("dev", "C9T21193", ""), ("", "c9t21193.example.net", "KAFKA"), ("", "", "dev/c9/kafka server")]
+        {
+            assert_eq!(wanted(form.0, form.1, form.2).unwrap(), ["kafka server"]);
+        }
         for (found, expected) in [
             (wanted("DVE", "", ""), "environment \"DVE\" is not known; did you mean \"DEV\"?"),
-            (wanted("", "c2t08978", "kafka server"), "there is no such instance: each name is known"),
+            (
+                wanted("", "c2t08978", "kafka server"),
+                "\"kafka server\" is not on host c2t08978; there is DEV/c9t21193/kafka server",
+            ),
             (wanted("", &"x".repeat(300), ""), "a name has at most 255 bytes"),
         ] {
             let error = found.unwrap_err();

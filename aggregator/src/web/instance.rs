@@ -19,8 +19,8 @@ use super::page::{self, LookedUp};
 use super::viewer::Viewer;
 use super::which::Which;
 use crate::history::Asked;
+use crate::operation_error::OperationError;
 use crate::operations::Operations;
-use crate::target::{OperationError, Target};
 
 /// Number of recent events shown.
 const EVENTS: usize = 10;
@@ -37,7 +37,7 @@ pub(super) async fn instance(
     viewer: Viewer,
     Query(which): Query<Which>,
 ) -> Response {
-    let detail = match operations.detail(&which.target()).await {
+    let detail = match operations.detail(&which.into()).await {
         Ok(detail) => detail,
         Err(error) => return refused(&viewer, "There is no such page", &error),
     };
@@ -52,13 +52,11 @@ pub(super) async fn look_up(operations: &Operations, id: &InstanceId) -> LookedU
     let found = overview.find(id);
     let is_there = found.is_some_and(|located| located.host.reachable);
     let has_log = found.is_some_and(|located| located.instance.has_log);
-    let target = Target::from(id);
-    let Target { component, environment, host } = target.clone();
-    let asked = Asked { environment, host, component, limit: EVENTS, ..Asked::default() };
+    let asked = Asked { selector: id.into(), limit: EVENTS, ..Asked::default() };
     let (processes, events, strip, log) = tokio::join!(
         async {
             match is_there {
-                true => in_time(operations.inspect(&target)).await,
+                true => in_time(operations.inspect(&id.into())).await,
                 false => Err("its host cannot be seen".to_owned()),
             }
         },
@@ -66,7 +64,7 @@ pub(super) async fn look_up(operations: &Operations, id: &InstanceId) -> LookedU
         async { operations.strip(id, LENGTH).await.map_err(|error| error.message) },
         async {
             match has_log && is_there {
-                true => Some(tail(operations, &target, LINES, PATIENCE).await),
+                true => Some(tail(operations, id, LINES, PATIENCE).await),
                 false => None,
             }
         },

@@ -7,14 +7,15 @@ use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse as _, Response};
 use futures::{Stream, StreamExt as _};
+use rta_shared::overview::InstanceId;
 
 use super::actions::refused;
 use super::page;
 use super::viewer::Viewer;
 use super::which::Which;
 use crate::logs::LogPiece;
+use crate::operation_error::OperationError;
 use crate::operations::Operations;
-use crate::target::{OperationError, Target};
 
 /// Number of last lines shown.
 const SHOWN: u32 = 500;
@@ -28,23 +29,25 @@ pub(super) async fn log(
     viewer: Viewer,
     Query(which): Query<Which>,
 ) -> Response {
-    if let Err(error) = operations.id_of(&which.target()) {
-        return refused(&viewer, "There is no such page", &error);
-    }
-    let read = tail(&operations, &which.target(), SHOWN, PATIENCE).await;
+    let id = match operations.id_of(&which.into()) {
+        Ok(id) => id,
+        Err(error) => return refused(&viewer, "There is no such page", &error),
+    };
+    let read = tail(&operations, &id, SHOWN, PATIENCE).await;
     let status = if read.is_ok() { StatusCode::OK } else { StatusCode::BAD_GATEWAY };
-    (status, [(CACHE_CONTROL, "no-store")], page::log(&viewer, &which.id(), &read)).into_response()
+    (status, [(CACHE_CONTROL, "no-store")], page::log(&viewer, &id, &read)).into_response()
 }
 
 /// Returns the last `lines` of an instance's log, or the reason why they cannot be read.
 pub(super) async fn tail(
     operations: &Operations,
-    target: &Target,
+    id: &InstanceId,
     lines: u32,
     patience: Duration,
 ) -> Result<LogPiece, String> {
     let read = async {
-        let (_, pieces) = operations.read_log(target, lines, false).await.map_err(|error| error.message)?;
+        let read = operations.read_log(&id.into(), lines, false).await;
+        let (_, pieces) = read.map_err(|error| error.message)?;
         collect(pieces).await
     };
     let late = |_| format!("the agent has not sent the log within {} s", patience.as_secs());

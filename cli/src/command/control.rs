@@ -2,9 +2,9 @@
 
 use clap::{ArgGroup, Args};
 use rta_shared::plan::Wish;
+use rta_shared::selector::Selector;
 
 use super::Place;
-use super::remote::parts;
 use crate::exit::Failure;
 
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ impl Control {
     /// # Errors
     /// Returns an error if the name has an empty part: a typing mistake must not stop a whole host.
     pub(crate) fn wish(&self) -> Result<Wish, Failure> {
-        let (environment, host, component) = parts(&self.name, &self.place)?;
+        let Selector { environment, host, component } = self.place.selector(&self.name)?;
         Ok(Wish {
             component,
             environment,

@@ -6,8 +6,9 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::event::EventKind;
+use rta_shared::selector::Selector;
 
-use super::remote::{given, parts};
+use super::remote::given;
 use super::{Place, Target};
 use crate::exit::Failure;
 
@@ -76,12 +77,12 @@ pub(crate) struct MaintenanceWish {
 }
 
 impl MaintenanceWish {
-    /// Returns environment, host and component; empty where not given.
+    /// Returns what is selected.
     ///
     /// # Errors
-    /// Returns an error if the name has an empty part.
-    pub(crate) fn parts(&self) -> Result<(String, String, String), Failure> {
-        parts(&self.name, &self.place)
+    /// Returns an error if the name has a blank part.
+    pub(crate) fn selector(&self) -> Result<Selector, Failure> {
+        self.place.selector(&self.name)
     }
 }
 

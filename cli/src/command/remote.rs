@@ -1,7 +1,7 @@
 //! Commands that the aggregator answers, from the command line and at the prompt.
 
 use clap::{Args, Subcommand};
-use rta_shared::text::printable;
+use rta_shared::selector::Selector;
 
 use super::{Control, Events, Logs, Maintenance};
 use crate::exit::{Failure, USAGE};
@@ -11,7 +11,7 @@ use crate::exit::{Failure, USAGE};
 pub(crate) enum Remote {
     /// Show a verdict, the root causes, and every component
     Status {
-        /// Only this component
+        /// Only this component: its name, an alias, ENVIRONMENT/HOST/COMPONENT, or the beginning or a word of a name
         #[arg(value_name = "NAME", value_parser = given)]
         name: Vec<String>,
         #[command(flatten)]
@@ -25,7 +25,7 @@ pub(crate) enum Remote {
     },
     /// Show the live status until q or Ctrl-C; in a pipe, print a line for each change of health
     Watch {
-        /// Only this component
+        /// Only this component: its name, an alias, ENVIRONMENT/HOST/COMPONENT, or the beginning or a word of a name
         #[arg(value_name = "NAME", value_parser = given)]
         name: Vec<String>,
         #[command(flatten)]
@@ -69,6 +69,24 @@ pub(crate) struct Place {
     pub(crate) host: Option<String>,
 }
 
+impl Place {
+    /// Returns what of the place has a name that is typed in one word or in several; without one, all of the place.
+    /// A full name takes precedence over the flags.
+    ///
+    /// # Errors
+    /// Returns an error if the name has a blank part, which would mean any.
+    pub(crate) fn selector(&self, name: &[String]) -> Result<Selector, Failure> {
+        let typed = name.join(" ");
+        if !name.is_empty() && typed.trim().is_empty() {
+            let message = "the name of the component is blank; for all of a host or environment leave it out";
+            return Err(Failure::new(USAGE, message));
+        }
+        let flag = |flag: &Option<String>| flag.clone().unwrap_or_default();
+        let whole = Selector { environment: flag(&self.env), host: flag(&self.host), component: typed };
+        Ok(whole.split()?)
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Target {
     /// Component, or ENVIRONMENT/HOST/COMPONENT
@@ -79,12 +97,12 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Returns environment, host and component; empty where not given.
+    /// Returns what is selected.
     ///
     /// # Errors
-    /// Returns an error if the name has an empty part.
-    pub(crate) fn parts(&self) -> Result<(String, String, String), Failure> {
-        parts(&self.name, &self.place)
+    /// Returns an error if the name has a blank part.
+    pub(crate) fn selector(&self) -> Result<Selector, Failure> {
+        self.place.selector(&self.name)
     }
 }
 
@@ -95,34 +113,4 @@ pub(super) fn given(text: &str) -> Result<String, String> {
         "" => Err("it is empty; leave the flag out, or write a name".to_owned()),
         name => Ok(name.to_owned()),
     }
-}
-
-/// Returns environment, host and component of a name typed as one word or several; empty where not given. A
-/// full name takes precedence over the flags.
-///
-/// # Errors
-/// Returns an error if the name has an empty part, which would match anything.
-pub(super) fn parts(name: &[String], place: &Place) -> Result<(String, String, String), Failure> {
-    let flag = |flag: &Option<String>| flag.clone().unwrap_or_default();
-    if name.is_empty() {
-        return Ok((flag(&place.env), flag(&place.host), String::new()));
-    }
-    let name = name.join(" ");
-    let parts: Vec<&str> = name.rsplitn(3, '/').map(str::trim).collect();
-    if parts.contains(&"") {
-        let shown = printable(&name);
-        let what = match parts.first() {
-            Some(&"") => "no component",
-            _ => "an empty part",
-        };
-        return Err(Failure::new(
-            USAGE,
-            format!(
-                "the name \"{shown}\" has {what}; write COMPONENT, HOST/COMPONENT or ENVIRONMENT/HOST/COMPONENT, \
-                 and for all of a host or environment no name, but --host or --env"
-            ),
-        ));
-    }
-    let part = |at: usize, otherwise: String| parts.get(at).map_or(otherwise, |part| (*part).to_owned());
-    Ok((part(2, flag(&place.env)), part(1, flag(&place.host)), part(0, String::new())))
 }

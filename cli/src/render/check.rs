@@ -276,6 +276,7 @@ mod tests {
             config_digest: String::new(),
             config_error: None,
             impairments: vec![],
+            aliases: vec![],
         }
     }
 

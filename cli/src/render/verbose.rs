@@ -258,6 +258,7 @@ mod tests {
             config_digest: "abc".to_owned(),
             config_error: None,
             impairments: vec![],
+            aliases: vec![],
         }
     }
 

@@ -1,11 +1,10 @@
 //! Expansion of abbreviations, and restriction of a line to an environment; no I/O.
 
 use clap::Command;
-use rta_shared::name::fold;
 use rta_shared::text::{did_you_mean, printable};
 
-use crate::names::{Meaning, Names, Within, meant};
-use crate::typed::{Kind, Role, kind, subcommand_names, walk};
+use crate::names::{Meaning, meant};
+use crate::typed::{Role, subcommand_names, walk};
 
 /// Returns the subcommand of `above` that `word` abbreviates, by name or alias.
 pub(super) fn command<'c>(above: &'c Command, word: &str) -> Meaning<'c> {
@@ -66,116 +65,10 @@ pub(super) fn narrowed(root: &Command, words: &[String], environment: &str) -> V
     words
 }
 
-/// Returns the component that `words` name, if any.
-pub(super) fn component(root: &Command, words: &[String]) -> Option<String> {
-    let walked = walk(root, words.iter().map(String::as_str));
-    let name: Vec<&str> = words
-        .iter()
-        .zip(&walked.roles)
-        .filter(|(_, role)| matches!(role, Role::Positional(Some(arg)) if kind(arg) == Some(Kind::Component)))
-        .map(|(word, _)| word.as_str())
-        .collect();
-    (!name.is_empty()).then(|| name.join(" "))
-}
-
-/// Expands each abbreviated name in `words`; a component becomes a single word. A word that begins no known
-/// name is kept: it may be an alias, or the aggregator has a better answer. The component is also kept if
-/// `is_component_known` is true, because something has exactly that name.
-///
-/// # Errors
-/// Returns an error if a name is ambiguous, or if a place is abbreviated in a command that acts on all of it.
-pub(super) fn names(
-    root: &Command,
-    words: &[String],
-    names: &Names,
-    is_component_known: bool,
-) -> Result<Vec<String>, String> {
-    let walked = walk(root, words.iter().map(String::as_str));
-    let mut within = Within::default();
-    let mut spelt = Vec::new();
-    // Places first, because components are resolved within them.
-    for wanted in [Kind::Environment, Kind::Host] {
-        for (word, role) in words.iter().zip(&walked.roles) {
-            if let Role::Value(arg) = role
-                && kind(arg) == Some(wanted)
-            {
-                let full = full(wanted, names, &within, word)?;
-                match wanted {
-                    Kind::Environment => within.environment = full,
-                    Kind::Host | Kind::Component | Kind::Plan => within.host = full,
-                }
-            }
-        }
-    }
-    let whole = match component(root, words) {
-        Some(typed) if is_component_known => Some(typed),
-        Some(typed) => Some(full_component(names, &within, &typed)?),
-        None => None,
-    };
-    let acts_on_all = whole.is_none() && acts(walked.command);
-    let mut whole = whole.into_iter();
-    for (word, role) in words.iter().zip(&walked.roles) {
-        match role {
-            Role::Positional(Some(arg)) if kind(arg) == Some(Kind::Component) => spelt.extend(whole.next()),
-            Role::Value(arg) | Role::Positional(Some(arg)) => {
-                let full = match kind(arg) {
-                    Some(Kind::Environment) => full(Kind::Environment, names, &Within::default(), word)?,
-                    Some(Kind::Host) => full(Kind::Host, names, &within, word)?,
-                    Some(Kind::Component) => full(Kind::Component, names, &within, word)?,
-                    // Numbers of plans are not abbreviated.
-                    Some(Kind::Plan) | None => word.clone(),
-                };
-                // The known names may be outdated: the typed text may be the full name of something new.
-                if acts_on_all && kind(arg).is_some() && fold(word) != fold(&full) {
-                    return Err(format!(
-                        "\"{}\" may be \"{}\", but a place is not guessed where all of it is meant: write it out",
-                        printable(word),
-                        printable(&full)
-                    ));
-                }
-                spelt.push(full);
-            }
-            Role::Command | Role::Flag(_) | Role::Positional(None) => spelt.push(word.clone()),
-        }
-    }
-    Ok(spelt)
-}
-
-/// Returns true if `command` acts on named instances: all such commands have an argument group for them.
-fn acts(command: &Command) -> bool {
-    command.get_groups().any(|group| group.get_id() == "what")
-}
-
-fn full(kind: Kind, names: &Names, within: &Within, typed: &str) -> Result<String, String> {
-    match meant(typed, &names.all(kind, within)) {
-        Meaning::One(name) => Ok(name.to_owned()),
-        Meaning::Several(names) => Err(ambiguous(typed, &names)),
-        Meaning::Nothing => Ok(typed.to_owned()),
-    }
-}
-
-/// Expands a component, which may be preceded by its host, or by its environment and host.
-fn full_component(names: &Names, within: &Within, typed: &str) -> Result<String, String> {
-    let parts: Vec<&str> = typed.rsplitn(3, '/').map(str::trim).collect();
-    let mut within = within.clone();
-    let mut before = String::new();
-    if let Some(environment) = parts.get(2) {
-        within.environment = full(Kind::Environment, names, &Within::default(), environment)?;
-        before = format!("{}/", within.environment);
-    }
-    if let Some(host) = parts.get(1) {
-        within.host = full(Kind::Host, names, &within, host)?;
-        before.push_str(&format!("{}/", within.host));
-    }
-    let component = full(Kind::Component, names, &within, parts.first().copied().unwrap_or_default())?;
-    Ok(before + &component)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::line::definition;
     use super::*;
-    use crate::names::tests::names as known;
 
     fn split(line: &str) -> Vec<String> {
         shlex::split(line).unwrap()
@@ -201,36 +94,6 @@ mod tests {
         assert_eq!(of("st").unwrap_err(), "\"st\" may be any of: status, start, stop");
         assert_eq!(of("statsu").unwrap_err(), "\"statsu\" is no command; did you mean \"status\"?");
         assert!(of("maint x\u{1b}").unwrap_err().contains("x\\u{1b}"));
-    }
-
-    #[test]
-    fn names_can_be_abbreviated_where_only_one_is_meant() {
-        let of =
-            |line: &str| names(&definition(), &split(line), &known(), false).map(|words| words.join(" "));
-        for (line, expected) in [
-            ("stop raw", "stop raw writer"),
-            ("stop ka z -y", "stop kafka zookeeper server -y"),
-            ("stop ka --host i", "stop kafka server --host i1"),
-            ("stop --env it ka", "stop --env ITG kafka server"),
-            ("stop D/c9/r", "stop DEV/c9t1/raw writer"),
-            ("stop elsewhere", "stop elsewhere"),
-            ("use d", "use DEV"),
-            ("events --component raw", "events --component raw writer"),
-        ] {
-            assert_eq!(of(line).as_deref(), Ok(expected), "{line}");
-        }
-        let told = of("stop ka").unwrap_err();
-        assert_eq!(told, "\"ka\" may be any of: kafka server, kafka zookeeper server");
-        for line in ["stop --host c2", "start --env IT", "restart --all --host i", "maintenance on --host c2"]
-        {
-            assert!(of(line).unwrap_err().ends_with("write it out"), "{line}");
-        }
-        for line in ["stop --host C2T1", "restart --env dev --host c9t1", "maintenance off --env ITG"] {
-            assert!(of(line).is_ok(), "{line}");
-        }
-        assert_eq!(of("status --host c2").as_deref(), Ok("status --host c2t1"));
-        let alias = names(&definition(), &split("stop ka"), &known(), true);
-        assert_eq!(alias.unwrap(), ["stop", "ka"]);
     }
 
     #[test]

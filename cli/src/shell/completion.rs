@@ -38,10 +38,10 @@ pub(super) fn complete(
             return (last.at, finished(found));
         }
     }
-    // A name may have spaces: it starts at the first of the trailing words that are not flags.
-    let words = walked.roles.iter().rev().take_while(|role| matches!(role, Role::Positional(_))).count();
+    // A name has spaces: it begins with the first of the words at the end that are no flags.
+    let words = walked.roles.iter().rev().take_while(|role| matches!(role, Role::Positional)).count();
     let begin = before.len() - words;
-    let position = walked.roles.iter().filter(|role| matches!(role, Role::Positional(_))).count() + 1;
+    let position = walked.roles.iter().filter(|role| matches!(role, Role::Positional)).count() + 1;
     let Some(arg) = crate::typed::positional(command, position) else { return (typed.len(), Vec::new()) };
     if kind(arg) != Some(Kind::Component) {
         return (last.at, finished(quoted(value(arg, names, &within, &last.value), last)));

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use clap::{Command, FromArgMatches as _};
 use rta_shared::name::fold;
-use rta_shared::text::{did_you_mean, printable};
+use rta_shared::selector::{NameIndex, Purpose, Selector};
+use rta_shared::text::printable;
 use rustyline::error::ReadlineError;
 use tokio::runtime::Runtime;
 
@@ -21,11 +22,10 @@ use crate::client::Client;
 use crate::command::{Remote, RemoteConfig};
 use crate::exit::{FAILED, Failure, OK, Outcome};
 use crate::explain;
-use crate::names::{Meaning, Names, Within, meant};
+use crate::names::Names;
 use crate::remote::{reload, remote};
 use crate::render::Style;
 use crate::render::summary::summary;
-use crate::typed::Kind;
 
 /// Time limit for fetching names before the next prompt.
 const LEARN: Duration = Duration::from_secs(1);
@@ -148,31 +148,12 @@ impl Session<'_> {
         // required: `stop` alone must not stop an environment.
         parsed(root, &full)?;
         let narrowed = abbreviation::narrowed(root, &full, &self.environment);
-        let Some(is_known) = self.is_component_known(&narrowed) else {
-            return Err(Misread::Wrong("nothing was done".to_owned()));
-        };
-        let spelt = abbreviation::names(root, &narrowed, &self.names, is_known).map_err(Misread::Wrong)?;
-        let differ = |a: &[String], b: &[String]| fold(&a.join(" ")) != fold(&b.join(" "));
-        if self.style.terminal && (differ(&words, &full) || differ(&narrowed, &spelt)) {
-            // If the output is closed, the command reports it.
-            let _ = print(&format!("({})\n", printable(&spelt.join(" "))));
+        let differ = fold(&words.join(" ")) != fold(&full.join(" "));
+        if self.style.terminal && differ {
+            // Where the output is gone, the command finds that out.
+            let _ = print(&format!("({})\n", printable(&narrowed.join(" "))));
         }
-        parsed(root, &spelt)
-    }
-
-    /// Returns true if the named component must stay as typed, because something has exactly that name or
-    /// alias: treating it as an abbreviation of another name would act on the wrong component. `None`:
-    /// interrupted by Ctrl-C.
-    fn is_component_known(&self, words: &[String]) -> Option<bool> {
-        let Some(typed) = abbreviation::component(&self.definition, words) else { return Some(true) };
-        let component = typed.rsplit('/').next().unwrap_or_default();
-        if self.names.is_known(Kind::Component, component) {
-            return Some(typed == component);
-        }
-        match meant(component, &self.names.all(Kind::Component, &Within::default())) {
-            Meaning::Nothing => Some(false),
-            Meaning::One(_) | Meaning::Several(_) => self.unless_interrupted(self.client.knows(component)),
-        }
+        parsed(root, &narrowed)
     }
 
     fn perform(&mut self, line: &Line) -> Result<Done, Failure> {
@@ -220,19 +201,16 @@ impl Session<'_> {
     }
 
     fn narrow(&mut self, environment: &str) -> Result<Done, Failure> {
-        if self.names.is_empty() && !environment.is_empty() {
-            self.names = Names::of(&self.interruptible(self.client.overview())?);
+        if environment.is_empty() {
+            self.environment.clear();
+            return Ok(Done::Well);
         }
-        let known = self.names.all(Kind::Environment, &Within::default());
-        self.environment = match known.iter().find(|known| fold(known) == fold(environment)) {
-            Some(known) => (*known).to_owned(),
-            None if environment.is_empty() => String::new(),
-            None => {
-                let hint = did_you_mean(environment, known.iter().copied());
-                let shown = printable(environment);
-                return Err(Failure::new(FAILED, format!("environment \"{shown}\" is not known{hint}")));
-            }
-        };
+        let overview = self.interruptible(self.client.overview())?;
+        let selector = Selector { environment: environment.to_owned(), ..Selector::default() };
+        let index = NameIndex::from(&overview);
+        if let Some(known) = selector.resolve(&index, Purpose::Reading)?.environment {
+            known.as_str().clone_into(&mut self.environment);
+        }
         Ok(Done::Well)
     }
 }

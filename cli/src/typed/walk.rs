@@ -34,8 +34,8 @@ pub(crate) enum Role<'c> {
     Flag(Option<&'c Arg>),
     /// Value of the preceding flag.
     Value(&'c Arg),
-    /// Part of a positional argument; `None`: the command takes none.
-    Positional(Option<&'c Arg>),
+    /// Belongs to a positional argument; see [`positional`].
+    Positional,
 }
 
 /// Result of walking the words of a line.
@@ -64,7 +64,6 @@ pub(crate) fn walk<'c, 'w>(root: &'c Command, words: impl IntoIterator<Item = &'
     };
     // `help` is followed by command names. clap defines it, but not its arguments at depth.
     let mut asks_for_help = false;
-    let mut positionals = 0;
     for word in words {
         if let Some(arg) = walk.awaits.take() {
             walk.roles.push(Role::Value(arg));
@@ -75,13 +74,11 @@ pub(crate) fn walk<'c, 'w>(root: &'c Command, words: impl IntoIterator<Item = &'
                 asks_for_help |= command.get_name() == "help";
                 walk.command = if command.get_name() == "help" { root } else { command };
                 walk.may_be_command = walk.command.has_subcommands();
-                positionals = 0;
                 walk.roles.push(Role::Command);
                 continue;
             }
-            positionals += 1;
             walk.may_be_command = false;
-            walk.roles.push(Role::Positional(positional(walk.command, positionals)));
+            walk.roles.push(Role::Positional);
         } else if word == "--" {
             walk.is_escaped = true;
             walk.roles.push(Role::Flag(None));
@@ -142,6 +139,7 @@ mod tests {
         let mut root = Arguments::command();
         root.build();
         let found = walk(&root, line.split_whitespace());
+        let mut position = 0;
         let words: Vec<String> = found
             .roles
             .iter()
@@ -149,7 +147,10 @@ mod tests {
                 Role::Command => "command".to_owned(),
                 Role::Flag(arg) => format!("flag:{}", arg.map_or("?", |arg| arg.get_id().as_str())),
                 Role::Value(arg) => format!("value:{:?}", kind(arg)),
-                Role::Positional(arg) => format!("name:{:?}", arg.and_then(kind)),
+                Role::Positional => {
+                    position += 1;
+                    format!("name:{:?}", positional(found.command, position).and_then(kind))
+                }
             })
             .collect();
         let awaits = found.awaits.map_or("", |arg| arg.get_id().as_str());

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::overview::Overview;
+use rta_shared::selector::Selector;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use self::changes::changes;
 use self::screen::{Event, Screen};
 use crate::client::Client;
-use crate::command::Place;
 use crate::exit::{FAILED, Failure, OK, Outcome};
 use crate::render::Style;
 use crate::render::summary::summary;
@@ -31,19 +31,18 @@ const FRESH: Duration = Duration::from_secs(5);
 /// Shows the instances at `place` until q or Ctrl-C on a terminal; in a pipe prints each change of health.
 pub(crate) async fn watch(
     client: &Client,
-    place: &Place,
-    component: &str,
+    selector: &Selector,
     style: Style,
     out: &mut (dyn Write + Send),
 ) -> Outcome {
-    // A wrong name is reported before anything is drawn.
-    let first = async { select(client.overview().await?, place, component) }.await;
+    // A wrong name is told before anything is drawn.
+    let first = async { select(client.overview().await?, selector) }.await;
     match (first, style.terminal) {
         (Err(failure @ Failure::Unreachable(_)), false) => return Err(failure),
         (Ok(_) | Err(Failure::Unreachable(_)), _) => {}
         (Err(failure), _) => return Err(failure),
     }
-    let narrowed = |overview| select(overview, place, component);
+    let narrowed = |overview| select(overview, selector);
     match style.terminal {
         true => live(client, narrowed, style).await,
         false => lines(client, narrowed, out).await,
@@ -191,6 +190,10 @@ mod tests {
     use crate::exit::CANNOT_TELL;
     use crate::fake::{Fake, Script, overview};
 
+    fn named(component: &str) -> Selector {
+        Selector { component: component.to_owned(), ..Selector::default() }
+    }
+
     #[test]
     fn an_overview_that_is_not_renewed_is_told_to_be_old() {
         let received = "2026-11-25T12:00:00Z".parse().unwrap();
@@ -214,11 +217,11 @@ mod tests {
         let (_fake, client) = Fake::serve(script).await;
         let style = Style { terminal: false, colour: false };
         let mut out = Vec::new();
-        let outcome = watch(&client, &Place::default(), "A", style, &mut out).await;
+        let outcome = watch(&client, &named("A"), style, &mut out).await;
         assert_eq!(outcome.map_err(Failure::into_parts), Err((FAILED, "enough".to_owned())));
         assert_eq!(String::from_utf8(out).unwrap(), "1970-01-01 00:00:00 UTC DEV/h/a up -> down: because\n");
 
-        let unknown = watch(&client, &Place::default(), "c", style, &mut Vec::new()).await;
+        let unknown = watch(&client, &named("c"), style, &mut Vec::new()).await;
         assert_eq!(unknown.map_err(|failure| failure.into_parts().0), Err(CANNOT_TELL));
     }
 }

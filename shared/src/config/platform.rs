@@ -15,7 +15,7 @@ use crate::address::{AddressProblem, host_and_port, url as url_of};
 use crate::attributes::{AttributeCriterion, CriterionKind, UserCriterion};
 use crate::criterion::Criterion;
 use crate::mask::masked_text;
-use crate::name::Name;
+use crate::name::{Name, find_host};
 use crate::text::printable;
 
 /// All components, roles and environments. Every reference between them is valid.
@@ -504,7 +504,7 @@ impl Platform {
     }
 
     /// Returns all hosts of all environments.
-    pub fn hosts(&self) -> impl Iterator<Item = &Host> {
+    pub fn hosts(&self) -> impl Iterator<Item = &Host> + Clone {
         self.environments.iter().flat_map(|environment| &environment.hosts)
     }
 
@@ -512,16 +512,7 @@ impl Platform {
     /// short name; a short name also finds a host that is configured by its fully qualified name, if only one
     /// matches.
     pub fn find_host(&self, name: &str) -> Option<&Host> {
-        let name = crate::name::fold(name.trim_end_matches('.'));
-        if let Some(host) = self.hosts().find(|host| host.name.folded() == name) {
-            return Some(host);
-        }
-        let short = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
-        if name.contains('.') {
-            return self.hosts().find(|host| host.name.folded() == short(&name));
-        }
-        let mut candidates = self.hosts().filter(|host| short(host.name.folded()) == name);
-        candidates.next().filter(|_| candidates.next().is_none())
+        find_host(name, self.hosts().map(|host| (host, &host.name)))
     }
 
     /// Returns the hosts that satisfy `dependency` of a component on `host`; one of them is enough. If the

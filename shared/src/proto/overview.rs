@@ -8,7 +8,8 @@ use crate::control::Hold;
 use crate::maintenance::Maintenance;
 use crate::name::Name;
 use crate::overview::{
-    AgentOverview, EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview, Overview,
+    AgentOverview, ComponentAliases, EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview,
+    Overview,
 };
 use crate::planned_stop::PlannedStop;
 use crate::probe::ProbeReport;
@@ -196,6 +197,24 @@ impl TryFrom<v1::HostOverview> for HostOverview {
     }
 }
 
+impl From<&ComponentAliases> for v1::ComponentAliases {
+    fn from(known: &ComponentAliases) -> Self {
+        Self {
+            component: known.component.as_str().to_owned(),
+            aliases: known.aliases.iter().map(|alias| alias.as_str().to_owned()).collect(),
+        }
+    }
+}
+
+impl From<v1::ComponentAliases> for ComponentAliases {
+    fn from(known: v1::ComponentAliases) -> Self {
+        Self {
+            component: known.component.into(),
+            aliases: known.aliases.into_iter().map(Name::from).collect(),
+        }
+    }
+}
+
 impl From<&Overview> for v1::Overview {
     fn from(overview: &Overview) -> Self {
         Self {
@@ -212,6 +231,7 @@ impl From<&Overview> for v1::Overview {
             config_digest: overview.config_digest.clone(),
             config_error: overview.config_error.clone().unwrap_or_default(),
             impairments: overview.impairments.iter().map(Into::into).collect(),
+            aliases: overview.aliases.iter().map(Into::into).collect(),
         }
     }
 }
@@ -235,6 +255,7 @@ impl TryFrom<v1::Overview> for Overview {
             config_digest: overview.config_digest,
             config_error: optional(overview.config_error),
             impairments: impairments_from_wire(overview.impairments)?,
+            aliases: overview.aliases.into_iter().map(Into::into).collect(),
         })
     }
 }
@@ -321,6 +342,10 @@ mod tests {
             config_digest: "abd".to_owned(),
             config_error: Some("wrong".to_owned()),
             impairments: vec![Impairment::new(ImpairedPart::Store, "full")],
+            aliases: vec![ComponentAliases {
+                component: "kafka server".into(),
+                aliases: vec!["broker".into()],
+            }],
         }
     }
 

@@ -67,7 +67,7 @@ pub(super) async fn instance(
     viewer: Viewer,
     Query(which): Query<Which>,
 ) -> Response {
-    match operations.id_of(&which.target()) {
+    match operations.id_of(&which.into()) {
         Ok(id) => listen(&rooms, &Subject::Instance(id), &viewer).await,
         Err(error) => (StatusCode::NOT_FOUND, error.message).into_response(),
     }

@@ -105,6 +105,7 @@ pub(crate) fn sample() -> Overview {
         config_digest: "abc".to_owned(),
         config_error: None,
         impairments: vec![],
+        aliases: vec![],
     }
 }
 
