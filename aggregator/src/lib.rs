@@ -8,7 +8,6 @@
 //! | `clock` | the skew of the hosts' clocks |
 //! | `conclusion` | evaluation: the rules from reports to health |
 //! | `local` | the same rules on one host alone, for `rta local` |
-//! | [`target`] | resolution of a person's words to an instance |
 //! | `changes`, `chronicle` | differences between two overviews, and the events to record of them |
 //! | `since` | the time of the last health change of each instance |
 //! | `maintenance` | active maintenance |

@@ -5,9 +5,9 @@ use std::fmt::{Display, Write as _};
 
 use crate::name::LONGEST;
 
-/// How many names a sentence lists at most.
-const LISTED: usize = 10;
-/// As much of a name that somebody wrote comes back in a sentence, in bytes.
+/// Maximum number of names that a sentence lists.
+const LISTED: usize = 20;
+/// Maximum length of a user's input that is repeated in a sentence, in bytes.
 const ECHOED: usize = 100;
 
 /// Escapes every character of `text` that could control a terminal or reorder a line.
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(nearest(&huge, [huge.as_str()]), None);
         let names: Vec<String> = (0..500).map(|at| format!("h{at}")).collect();
         let hint = did_you_mean(&huge, names.iter().map(String::as_str));
-        assert!(hint.starts_with("; known: h0, h1, ") && hint.ends_with(", h9 and 490 more"), "{hint}");
+        assert!(hint.starts_with("; known: h0, h1, ") && hint.ends_with(", h19 and 480 more"), "{hint}");
         let echo = echoed(&format!("\u{1b}{huge}"));
         assert!(echo.starts_with("\\u{1b}kafka ") && echo.ends_with('…') && echo.len() < 120, "{echo}");
     }
