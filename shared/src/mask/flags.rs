@@ -27,7 +27,7 @@ const OTHER: Program =
 static UNKNOWN: Program = Program { is_p_harmless: false, ..OTHER };
 
 /// Programs that take secrets in short flags, from their manual pages.
-static PROGRAMS: [Program; 12] = [
+static PROGRAMS: [Program; 13] = [
     // The word after `-p` is the database: a password must be attached to the flag.
     Program {
         names: &[
@@ -77,9 +77,17 @@ static PROGRAMS: [Program; 12] = [
     Program { names: &["ab", "http", "https"], pair: &["-A", "-P", "-a"], ..OTHER },
     // `-p` is the module path; flags after the class belong to the program that it runs.
     Program { names: &["java"], is_launcher: true, ..OTHER },
+    // Flags after a script, a command or a host belong to the program that they run.
     Program {
         names: &[
-            "ssh",
+            "sh", "bash", "dash", "zsh", "ssh", "docker", "podman", "npm", "cargo", "taskset", "strace",
+            "gdb", "perf",
+        ],
+        is_launcher: true,
+        ..OTHER
+    },
+    Program {
+        names: &[
             "scp",
             "psql",
             "pg_dump",
@@ -92,9 +100,6 @@ static PROGRAMS: [Program; 12] = [
             "mkdir",
             "cp",
             "ps",
-            "docker",
-            "podman",
-            "cargo",
             "git",
             "tar",
             "rsync",
@@ -106,20 +111,11 @@ static PROGRAMS: [Program; 12] = [
             "memcached",
             "nginx",
             "gunicorn",
-            "strace",
-            "gdb",
-            "perf",
-            "taskset",
             "php-fpm",
             "named",
             "dnsmasq",
             "iperf",
             "iperf3",
-            "npm",
-            "sh",
-            "bash",
-            "dash",
-            "zsh",
             "redis-server",
             "influx",
         ],

@@ -107,6 +107,13 @@ fn p_is_a_password_unless_it_is_a_port_or_the_program_says_otherwise() {
         ("psql -p 5432 -U ann", "psql -p 5432 -U ann"),
         ("cqlsh -u ann -p s3cret h", "cqlsh -u ann -p *** h"),
         ("docker run -p 8080:80 image", "docker run -p 8080:80 image"),
+        // Behind a script or a command the flags are no longer the shell's.
+        ("/bin/bash /opt/x.sh -p s3cret", "/bin/bash /opt/x.sh -p ***"),
+        ("sh -p x.sh", "sh -p x.sh"),
+        ("docker exec c app -p s3cret", "docker exec c app -p ***"),
+        ("ssh -p 22 host app -p s3cret", "ssh -p 22 host app -p ***"),
+        ("taskset -p 3 app -p s3cret", "taskset -p 3 app -p ***"),
+        ("npm run x -- -p s3cret", "npm run x -- -p ***"),
         ("docker login -u ann -p 1234", "docker login -u ann -p ***"),
         ("redis-cli -p 6379 -a s3cret ping", "redis-cli -p 6379 -a *** ping"),
         ("curl -u ann:s3cret http://h", "curl -u ann:*** http://h"),
