@@ -39,10 +39,10 @@ pub(crate) struct Need {
 }
 
 impl Operations {
-    /// Returns the details of the target instance.
+    /// Returns the details of the selected instance.
     ///
     /// # Errors
-    /// A selector that does not select one instance.
+    /// Returns an error if the selector does not select one instance.
     pub(crate) async fn detail(&self, selector: &Selector) -> Result<Detail, OperationError> {
         let id = self.id_of(selector)?;
         let operations = self.clone();
@@ -53,10 +53,10 @@ impl Operations {
         })
     }
 
-    /// Resolves the target to its ID.
+    /// Resolves the selector to the ID of one instance.
     ///
     /// # Errors
-    /// A selector that does not select one instance.
+    /// Returns an error if the selector does not select one instance.
     pub(crate) fn id_of(&self, selector: &Selector) -> Result<InstanceId, OperationError> {
         Ok(self.fleet().resolve(selector, Purpose::Reading)?.id())
     }
@@ -70,7 +70,8 @@ impl Operations {
     /// Returns the processes of an instance with their command lines, as its agent sees them now.
     ///
     /// # Errors
-    /// A selector that does not select one instance, an agent that does not answer, and the agent's own refusals.
+    /// Returns an error if the selector does not select one instance, or if the agent does not answer or
+    /// refuses.
     pub(crate) async fn inspect(&self, selector: &Selector) -> Result<Vec<InspectedProcess>, OperationError> {
         let fleet = self.fleet();
         let found = fleet.resolve(selector, Purpose::Reading)?;

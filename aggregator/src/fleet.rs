@@ -26,10 +26,10 @@ pub(crate) struct Fleet {
     asking: Option<Asking>,
 }
 
-/// An instance of the configuration.
+/// Instance in the configuration.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found<'p> {
-    /// The position of its host among [`Platform::hosts`].
+    /// Position of its host among [`Platform::hosts`].
     pub(crate) host_at: usize,
     pub(crate) host: &'p Host,
     pub(crate) component: &'p Component,
@@ -45,7 +45,7 @@ impl Found<'_> {
     }
 }
 
-/// Where a host stands in a platform.
+/// Position of a host in a platform.
 #[derive(Clone, Copy, Debug)]
 struct HostPlace {
     /// Position of its environment.

@@ -30,9 +30,9 @@ const LONGEST_REASON: usize = 1000;
 pub(crate) struct Asked {
     pub(crate) since: Option<Timestamp>,
     pub(crate) before: Option<u64>,
-    /// Of what.
+    /// Names to match.
     pub(crate) selector: Selector,
-    /// Words; none: any.
+    /// Words of kinds; empty: any.
     pub(crate) kinds: Vec<String>,
     /// Maximum number; 0: [`SOME`].
     pub(crate) limit: usize,
@@ -59,7 +59,7 @@ impl TryFrom<v1::ListEventsRequest> for Asked {
 #[derive(Clone, Debug)]
 pub(crate) struct Wished {
     pub(crate) selector: Selector,
-    /// Everything that the selector fits is meant.
+    /// True for all instances or hosts that match.
     pub(crate) all: bool,
     pub(crate) on: bool,
     /// Duration; `None`: until it is ended.
@@ -97,8 +97,8 @@ impl Operations {
         if !events.is_empty() {
             return Ok(events);
         }
-        // The configuration need not have any more what there are events of; without events it is part of a name, or
-        // a slip.
+        // Names that were removed from the configuration may still have events; a name without any is part of a
+        // name, or a mistake.
         match meant(&asked.selector, &index)? {
             Some(meant) if meant != exact => self.recorded(query(&meant, asked)?).await,
             Some(_) | None => Ok(events),
@@ -164,7 +164,7 @@ impl Operations {
     }
 }
 
-/// The query for what a person asks of what has these names.
+/// Converts a query, in which `names` take the place of the names as they were written.
 fn query(names: &Selector, asked: &Asked) -> Result<Query, OperationError> {
     let kinds = asked.kinds.iter().map(|word| {
         EventKind::from_word(&word.to_lowercase()).ok_or_else(|| {

@@ -8,6 +8,7 @@
 //! | `clock` | the skew of the hosts' clocks |
 //! | `conclusion` | evaluation: the rules from reports to health |
 //! | `local` | the same rules on one host alone, for `rta local` |
+//! | [`operation_error`] | reasons why an operation was not done |
 //! | `changes`, `chronicle` | differences between two overviews, and the events to record of them |
 //! | `since` | the time of the last health change of each instance |
 //! | `maintenance` | active maintenance |

@@ -21,7 +21,7 @@ impl Operations {
     /// stream is dropped.
     ///
     /// # Errors
-    /// Returns an error if the target is unknown or ambiguous, or if the agent refuses or does not answer.
+    /// Returns an error if the selector does not select one instance, or if the agent refuses or does not answer.
     /// The stream yields an error if the agent is lost or the log cannot be read any more.
     pub async fn read_log(
         &self,

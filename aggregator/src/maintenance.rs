@@ -40,11 +40,11 @@ impl Known {
     }
 }
 
-/// The instances or hosts that are selected, in the configuration's order; at least one. Without a component they are
-/// whole hosts; `all` says that several instances are meant, or everything.
+/// Resolves the selected instances, or without a component the selected hosts, in the configuration's order; at least
+/// one. With `all` several instances may match, or everything.
 ///
 /// # Errors
-/// Nothing is named, nothing has that name, or several instances have it and not all are meant.
+/// Returns an error if nothing is named, if a name is unknown, or if several instances match without `all`.
 pub(crate) fn places(
     platform: &Platform,
     selector: &Selector,

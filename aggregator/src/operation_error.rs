@@ -1,15 +1,15 @@
-//! Why an operation was not done.
+//! Errors of operations.
 
 use rta_shared::selector::{SelectorError, SelectorErrorKind};
 use tonic::Code;
 
-/// Why an operation was not done, as a sentence for a person.
+/// Failure of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct OperationError {
-    /// The gRPC code that stands for it.
+    /// Equivalent gRPC code.
     pub code: Code,
-    /// The sentence.
+    /// Sentence for a person.
     pub message: String,
 }
 

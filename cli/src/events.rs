@@ -15,7 +15,7 @@ use crate::render::event::events as lines;
 /// Writes the events, newest last.
 pub(crate) async fn events(wish: &Events, client: &Client, out: &mut (dyn Write + Send)) -> Outcome {
     let mut events = client.events(request(wish, Timestamp::now())?).await?;
-    // The aggregator tells the newest first; who reads a terminal wants it at the bottom.
+    // The aggregator sends the newest first; on a terminal the newest belongs at the bottom.
     events.reverse();
     if wish.json {
         return write_json(&events, out);

@@ -5,7 +5,7 @@ use std::io;
 use rta_shared::selector::{SelectorError, SelectorErrorKind};
 use rta_shared::text::printable;
 
-/// All is well.
+/// Success.
 pub(crate) const OK: u8 = 0;
 /// Exit code if a start, stop or restart was refused or incomplete; in a shell that reads a
 /// pipe: if a command failed.

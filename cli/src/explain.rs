@@ -31,8 +31,7 @@ pub(crate) fn local(target: &Target, folder: &Path, json: bool, out: &mut dyn Wr
     let selection = selector.resolve(&NameIndex::from(&platform), Purpose::Reading)?;
     let instance = selection.one("name the host")?.id();
     let config = config_of(&platform, find_host(&platform, Some(instance.host.as_str()))?)?;
-    let component = config.components.iter().find(|component| component.name == instance.component);
-    let component = component.ok_or_else(|| {
+    let component = config.find(instance.component.as_str()).ok_or_else(|| {
         Failure::new(CANNOT_TELL, format!("host {} does not carry {}", instance.host, instance.component))
     })?;
     let parts = Scanner::new(config.clone())

@@ -55,18 +55,18 @@ fn runtime() -> Result<Runtime, Failure> {
     runtime.map_err(|error| Failure::new(CANNOT_TELL, format!("no runtime: {error}")))
 }
 
-/// The configuration in `folder`.
+/// Loads the configuration from `folder`.
 pub(crate) fn load(folder: &Path) -> Result<Platform, Failure> {
     load_folder(folder).map_err(|error| Failure::new(USAGE, error.to_string()))
 }
 
-/// The share of `host` in the configuration, with the addresses of this machine.
+/// Returns the configuration of `host`, with the addresses of this machine.
 pub(crate) fn config_of(platform: &Platform, host: &Host) -> Result<HostConfig, Failure> {
     let config = platform.host_config(host, &rta_agent::interface_addresses());
     config.map_err(|reason| Failure::new(USAGE, reason))
 }
 
-/// The host of this name, or this machine, in the configuration.
+/// Finds the host of this name, or this machine, in the configuration.
 pub(crate) fn find_host<'p>(platform: &'p Platform, host: Option<&str>) -> Result<&'p Host, Failure> {
     let name = host.map_or_else(rta_agent::machine_name, str::to_owned);
     platform.find_host(&name).ok_or_else(|| {

@@ -30,6 +30,7 @@
 //! | [`report`] | report of an agent about its host |
 //! | [`prerequisite`] | readiness of components that others need |
 //! | [`overview`] | state and health of the platform, as the aggregator concludes them |
+//! | [`selector`] | names given for instances, and the only resolver of them |
 //! | [`trouble`] | root causes in an overview, with the instances that each affects |
 //! | [`plan`] | ordered actions of one request, and their results |
 //! | [`planned_stop`], [`planned_outage`] | deliberate stops by plans, as opposed to failures |

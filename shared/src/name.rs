@@ -50,9 +50,9 @@ pub fn fold(text: &str) -> String {
     folded
 }
 
-/// Returns the one of `hosts`, each with its name, that `written` names. A full domain name also finds the host that is
-/// configured by its short name, and a short name the one that is configured by its full domain name, if it is the
-/// only one.
+/// Finds the host that `written` names among `hosts`, each given with its name. A fully qualified name also finds a
+/// host that is configured by its short name; a short name also finds a host that is configured by its fully qualified
+/// name, if only one matches.
 pub fn find_host<'n, T>(written: &str, hosts: impl Iterator<Item = (T, &'n Name)> + Clone) -> Option<T> {
     let written = fold(written.trim().trim_end_matches('.'));
     let short = |name: &str| name.split('.').next().unwrap_or_default().to_owned();

@@ -287,21 +287,21 @@ pub struct Overview {
     pub config_error: Option<String>,
     /// Impaired parts of the aggregator, the most severe first.
     pub impairments: Vec<Impairment>,
-    /// Other names of components, by which people may ask for them; those that have none are left out.
+    /// Aliases of components; components without any are omitted.
     pub aliases: Vec<ComponentAliases>,
 }
 
-/// Other names of a component.
+/// Aliases of a component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ComponentAliases {
-    /// Its canonical name.
+    /// Canonical name.
     pub component: Name,
-    /// Its other names; never empty.
+    /// Aliases; never empty.
     pub aliases: Vec<Name>,
 }
 
 impl ComponentAliases {
-    /// Returns those of every component of `platform` that has any, in the configuration's order.
+    /// Returns the aliases of every component of `platform` that has any, in the configuration's order.
     pub fn list(platform: &Platform) -> Vec<Self> {
         let named = platform.components.iter().filter(|component| !component.aliases.is_empty());
         named

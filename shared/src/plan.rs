@@ -97,7 +97,7 @@ pub struct Wish {
 }
 
 impl Wish {
-    /// Returns the names of it.
+    /// Returns the selector of the named instances.
     pub fn selector(&self) -> Selector {
         let Self { component, environment, host, .. } = self.clone();
         Selector { environment, host, component }

@@ -368,7 +368,10 @@ impl Attempts {
     }
 }
 
-/// Returns the component of this name or alias.
+/// Returns the component that a caller names.
+///
+/// # Errors
+/// Returns an error if the name is malformed, or this host does not carry such a component.
 fn find<'c>(config: &'c HostConfig, name: &str) -> Result<&'c HostComponent, Status> {
     let selector = Selector { component: name.to_owned(), ..Selector::default() };
     let index = NameIndex::from(config);
@@ -378,7 +381,7 @@ fn find<'c>(config: &'c HostConfig, name: &str) -> Result<&'c HostComponent, Sta
             Status::not_found(format!("host {}: {error}", config.host))
         }
     })?;
-    let found = config.components.iter().find(|component| selection.component == Some(&component.name));
+    let found = selection.component.and_then(|name| config.find(name.as_str()));
     found.ok_or_else(|| Status::invalid_argument("name a component"))
 }
 

@@ -20,10 +20,10 @@ pub(crate) struct Named {
     pub(crate) alone: bool,
 }
 
-/// The instances that `wish` names.
+/// Resolves the instances that `wish` names.
 ///
 /// # Errors
-/// Not found, with suggestions; several found and not all wished, with their full names; a wish that names
+/// Returns an error if a name is unknown, if several instances match and not all are wished, or if the wish names
 /// nothing.
 pub(crate) fn select(platform: &Platform, wish: &Wish) -> Result<Named, OperationError> {
     let selector = wish.selector();

@@ -50,7 +50,7 @@ impl Written {
     }
 }
 
-/// The instances that are asked for; without any name there may be none.
+/// Returns the selected instances. The result may be empty only if no name is given.
 fn select<'o>(selector: &Selector, overview: &'o Overview) -> Result<Vec<Located<'o>>, OperationError> {
     let index = NameIndex::from(overview);
     let selection = selector.resolve(&index, Purpose::Reading)?;
@@ -59,10 +59,10 @@ fn select<'o>(selector: &Selector, overview: &'o Overview) -> Result<Vec<Located
     Ok(instances.filter(|(at, _)| selected.contains(at)).map(|(_, located)| located).collect())
 }
 
-/// What is asked for, as it was.
+/// Returns the parsed query and the timelines.
 async fn strips(operations: &Operations, written: &Written) -> Result<(Selector, Strips), OperationError> {
     let (selector, length) = (written.selector(), written.length()?);
-    // Before a whole record is read for a name that is none, or for one instance.
+    // Checked first, so that the whole record is not read for an unknown name or a single instance.
     let only = match select(&selector, &operations.overview())?.as_slice() {
         [only] => Some(only.id()),
         _ => None,

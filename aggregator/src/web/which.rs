@@ -3,7 +3,7 @@
 use rta_shared::selector::Selector;
 use serde::Deserialize;
 
-/// Which instance.
+/// Query parameters that name an instance.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Which {

@@ -77,7 +77,7 @@ pub(crate) struct MaintenanceWish {
 }
 
 impl MaintenanceWish {
-    /// Returns what is selected.
+    /// Returns the selector of the named instances or hosts.
     ///
     /// # Errors
     /// Returns an error if the name has a blank part.

@@ -11,7 +11,7 @@ use crate::exit::{Failure, USAGE};
 pub(crate) enum Remote {
     /// Show a verdict, the root causes, and every component
     Status {
-        /// Only this component: its name, an alias, ENVIRONMENT/HOST/COMPONENT, or the beginning or a word of a name
+        /// Only this component: name, alias, part of a name, or ENVIRONMENT/HOST/COMPONENT
         #[arg(value_name = "NAME", value_parser = given)]
         name: Vec<String>,
         #[command(flatten)]
@@ -25,7 +25,7 @@ pub(crate) enum Remote {
     },
     /// Show the live status until q or Ctrl-C; in a pipe, print a line for each change of health
     Watch {
-        /// Only this component: its name, an alias, ENVIRONMENT/HOST/COMPONENT, or the beginning or a word of a name
+        /// Only this component: name, alias, part of a name, or ENVIRONMENT/HOST/COMPONENT
         #[arg(value_name = "NAME", value_parser = given)]
         name: Vec<String>,
         #[command(flatten)]
@@ -70,11 +70,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Returns what of the place has a name that is typed in one word or in several; without one, all of the place.
-    /// A full name takes precedence over the flags.
+    /// Returns the selector for a name typed as one word or several; without a name, for all of the place. A full
+    /// name takes precedence over the flags.
     ///
     /// # Errors
-    /// Returns an error if the name has a blank part, which would mean any.
+    /// Returns an error if the name has a blank part, which would match anything.
     pub(crate) fn selector(&self, name: &[String]) -> Result<Selector, Failure> {
         let typed = name.join(" ");
         if !name.is_empty() && typed.trim().is_empty() {
@@ -89,7 +89,7 @@ impl Place {
 
 #[derive(Debug, Args)]
 pub(crate) struct Target {
-    /// Component, or ENVIRONMENT/HOST/COMPONENT
+    /// Component: name, alias, part of a name, or ENVIRONMENT/HOST/COMPONENT
     #[arg(value_name = "NAME", required = true)]
     pub(crate) name: Vec<String>,
     #[command(flatten)]
@@ -97,7 +97,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Returns what is selected.
+    /// Returns the selector of the instance.
     ///
     /// # Errors
     /// Returns an error if the name has a blank part.

@@ -1,4 +1,4 @@
-//! Expansion of abbreviations, and restriction of a line to an environment; no I/O.
+//! Expansion of abbreviated commands, and restriction of a line to an environment; no I/O.
 
 use clap::Command;
 use rta_shared::text::{did_you_mean, printable};

@@ -38,7 +38,7 @@ pub(super) fn complete(
             return (last.at, finished(found));
         }
     }
-    // A name has spaces: it begins with the first of the words at the end that are no flags.
+    // A name may have spaces: it starts at the first of the trailing words that are not flags.
     let words = walked.roles.iter().rev().take_while(|role| matches!(role, Role::Positional)).count();
     let begin = before.len() - words;
     let position = walked.roles.iter().filter(|role| matches!(role, Role::Positional)).count() + 1;

@@ -140,7 +140,7 @@ impl Session<'_> {
         self.perform(&command).or_else(badly)
     }
 
-    /// Parses the words: expands abbreviations and adds the environment.
+    /// Parses the words: expands abbreviated commands and adds the environment. Names stay as typed.
     fn understood(&self, words: Vec<String>) -> Result<Line, Misread> {
         let root = &self.definition;
         let full = abbreviation::commands(root, &words).map_err(Misread::Wrong)?;
@@ -150,7 +150,7 @@ impl Session<'_> {
         let narrowed = abbreviation::narrowed(root, &full, &self.environment);
         let differ = fold(&words.join(" ")) != fold(&full.join(" "));
         if self.style.terminal && differ {
-            // Where the output is gone, the command finds that out.
+            // If the output is closed, the command reports it.
             let _ = print(&format!("({})\n", printable(&narrowed.join(" "))));
         }
         parsed(root, &narrowed)

@@ -34,7 +34,7 @@ pub(crate) enum Role<'c> {
     Flag(Option<&'c Arg>),
     /// Value of the preceding flag.
     Value(&'c Arg),
-    /// Belongs to a positional argument; see [`positional`].
+    /// Part of a positional argument; see [`positional`].
     Positional,
 }
 

@@ -28,14 +28,14 @@ const ATTEMPT: Duration = Duration::from_secs(1);
 /// scan, about one a second.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// Shows the instances at `place` until q or Ctrl-C on a terminal; in a pipe prints each change of health.
+/// Shows the selected instances until q or Ctrl-C on a terminal; in a pipe prints each change of health.
 pub(crate) async fn watch(
     client: &Client,
     selector: &Selector,
     style: Style,
     out: &mut (dyn Write + Send),
 ) -> Outcome {
-    // A wrong name is told before anything is drawn.
+    // A wrong name is reported before anything is drawn.
     let first = async { select(client.overview().await?, selector) }.await;
     match (first, style.terminal) {
         (Err(failure @ Failure::Unreachable(_)), false) => return Err(failure),

@@ -1,4 +1,4 @@
-//! The names that can be selected.
+//! Index of the names that can be selected.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,7 +7,7 @@ use crate::config::{HostConfig, Platform};
 use crate::name::Name;
 use crate::overview::Overview;
 
-/// The names of a platform, and what is where.
+/// Names of environments, hosts and components, and which host carries which components.
 #[derive(Clone, Debug, Default)]
 pub struct NameIndex<'n> {
     environments: Vec<&'n Name>,
@@ -15,13 +15,13 @@ pub struct NameIndex<'n> {
     components: Vec<(&'n Name, &'n [Name])>,
 }
 
-/// A host with its components.
+/// Host with its components.
 #[derive(Clone, Debug)]
 struct Carrier<'n> {
     environment: &'n Name,
     name: &'n Name,
     components: Vec<&'n Name>,
-    /// The position of its first instance among all.
+    /// Position of its first instance among all instances.
     first: usize,
 }
 
@@ -108,7 +108,7 @@ impl<'n> From<&'n Overview> for NameIndex<'n> {
     }
 }
 
-/// The names of one host.
+/// Index of one host.
 impl<'n> From<&'n HostConfig> for NameIndex<'n> {
     fn from(config: &'n HostConfig) -> Self {
         let mut index = Self {

@@ -1,21 +1,21 @@
-//! Names that are meant by the beginning of one, or by words of it.
+//! Abbreviated names: the beginning of a name, or words of it.
 
 use crate::name::{Name, fold};
 
-/// The names that a text may stand for that is none of them.
+/// Names that a text may abbreviate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Approximation<'n> {
-    /// Only this one.
+    /// Exactly one name.
     One(&'n Name),
-    /// Any of these.
+    /// Several names.
     Several(Vec<&'n Name>),
-    /// None.
+    /// No name.
     None,
 }
 
-/// Returns the names, each with everything it is called, that `written` may stand for. The first of these rules that
-/// applies to any name decides: the name begins with it; its first words begin with the words of it; other words of
-/// it do, in the same order.
+/// Returns those of `known`, each with its name and aliases, that `written` may abbreviate. The first rule that matches
+/// any name decides: the name begins with it; the first words of the name begin with its words; other words of the
+/// name begin with its words, in the same order.
 pub(super) fn approximate<'n>(
     written: &str,
     known: &[(&'n Name, impl AsRef<[&'n Name]>)],
@@ -44,13 +44,13 @@ fn begins(name: &str, written: &str) -> bool {
     name.starts_with(written)
 }
 
-/// As `ka s` begins `kafka server`.
+/// Matches `ka s` with `kafka server`.
 fn begins_with_words(name: &str, written: &str) -> bool {
     let mut words = name.split(' ');
     written.split(' ').all(|written| words.next().is_some_and(|word| word.starts_with(written)))
 }
 
-/// As `zookeeper` and `ka server` are in `kafka zookeeper server`.
+/// Matches `zookeeper` and `ka server` with `kafka zookeeper server`.
 fn has_words(name: &str, written: &str) -> bool {
     let mut words = name.split([' ', '-', '_', '.']);
     written.split(' ').all(|written| words.any(|word| word.starts_with(written)))

@@ -1,4 +1,4 @@
-//! The names that a person or a script gives for instances, and the one resolver behind every command, call and page.
+//! Selectors: names given for instances, and the only resolver of them, for every command, call and page.
 
 mod index;
 mod matching;
@@ -14,11 +14,11 @@ use crate::text::{echoed, listed, nearest, printable};
 
 pub use self::index::NameIndex;
 
-/// Names for instances as somebody wrote them; an empty text stands for any.
+/// Names given for instances, as they were written; empty text matches any.
 ///
 /// The component may be written as `HOST/COMPONENT` or `ENVIRONMENT/HOST/COMPONENT`, which takes precedence over the
-/// other two. Case and width of spaces do not matter, aliases stand for their component, and a host has its short and
-/// its full name.
+/// other two. Case and width of spaces do not matter, aliases stand for their component, and a host may be
+/// given by its short or full name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector {
     /// Name of an environment.
@@ -29,35 +29,35 @@ pub struct Selector {
     pub component: String,
 }
 
-/// What the instances are selected for.
+/// Purpose of a selection, which determines how exact its names must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// They are shown: the beginning of a name, or a word of it, is enough if only one name has it.
+    /// Display: the beginning of a name, or a word of it, is accepted if it is unambiguous.
     Reading,
-    /// Something is done to them: only a whole name counts; others are suggested.
+    /// Action: only whole names are accepted; others are suggested.
     Acting,
 }
 
-/// The kind of a [`SelectorError`].
+/// Kind of a [`SelectorError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelectorErrorKind {
-    /// A text cannot be a name.
+    /// Text cannot be a name.
     Malformed,
-    /// No such name is known.
+    /// Unknown name.
     Unknown,
-    /// Each name is known, but not together.
+    /// Known names, but no such combination.
     Absent,
-    /// Several instances have the name, and one is needed.
+    /// Several instances where one is required.
     Several,
 }
 
-/// Why a selector selects nothing, as a sentence that lists the candidates.
+/// Failure to resolve a selector, as a sentence that lists the candidates.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct SelectorError {
-    /// The kind.
+    /// Kind of the failure.
     pub kind: SelectorErrorKind,
-    /// The sentence.
+    /// Sentence for a person.
     pub message: String,
 }
 
@@ -71,25 +71,25 @@ impl SelectorError {
     }
 }
 
-/// A host of a [`NameIndex`].
+/// Host in a [`NameIndex`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostRef<'n> {
-    /// Its position among all hosts, in the configuration's order.
+    /// Position among all hosts, in the configuration's order.
     pub at: usize,
-    /// Its environment.
+    /// Environment.
     pub environment: &'n Name,
-    /// Its name.
+    /// Name.
     pub name: &'n Name,
 }
 
-/// An instance of a [`NameIndex`].
+/// Instance in a [`NameIndex`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InstanceRef<'n> {
-    /// Its position among all instances, in the configuration's order.
+    /// Position among all instances, in the configuration's order.
     pub at: usize,
-    /// Its host.
+    /// Host.
     pub host: HostRef<'n>,
-    /// Its component's canonical name.
+    /// Canonical name of the component.
     pub component: &'n Name,
 }
 
@@ -104,7 +104,7 @@ impl InstanceRef<'_> {
     }
 }
 
-/// The names that a selector gives, and what they select.
+/// Result of resolving a selector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection<'n> {
     /// Canonical name of the environment; `None`: any.
@@ -113,14 +113,14 @@ pub struct Selection<'n> {
     pub host: Option<&'n Name>,
     /// Canonical name of the component; `None`: any.
     pub component: Option<&'n Name>,
-    /// The hosts, in the configuration's order; with a component those that carry it.
+    /// Selected hosts, in the configuration's order; with a component those that carry it.
     pub hosts: Vec<HostRef<'n>>,
-    /// The instances, in the configuration's order; with a component at least one.
+    /// Selected instances, in the configuration's order; with a component at least one.
     pub instances: Vec<InstanceRef<'n>>,
 }
 
 impl<'n> Selection<'n> {
-    /// Returns the one instance; `advice` says what to do if there are several.
+    /// Returns the only selected instance; `advice` says what to do if there are several.
     ///
     /// # Errors
     /// Returns an error if no component is named, or several instances are selected.
@@ -152,7 +152,7 @@ impl Selector {
         self.environment.is_empty() && self.host.is_empty() && self.component.is_empty()
     }
 
-    /// Returns the selector with the parts of a full name in their places. They take precedence.
+    /// Splits a full name into its parts, which take precedence over the other names.
     ///
     /// # Errors
     /// Returns an error if a name is blank or too long, or a part of a full name is blank.
@@ -187,7 +187,7 @@ impl Selector {
         Ok(split)
     }
 
-    /// Returns what is selected of the names in `index`.
+    /// Resolves the selector against the names in `index`.
     ///
     /// # Errors
     /// Returns an error if a name is malformed or not known, or the names are not known together.
@@ -230,8 +230,8 @@ impl Selector {
         })
     }
 
-    /// Returns the selector with the canonical name in place of each whole name that is known. Others stay as they
-    /// are: records may know names that the configuration does not have any more.
+    /// Returns the selector with the canonical name in place of each whole name that is known. Others are kept:
+    /// the event store may have names that were removed from the configuration.
     ///
     /// # Errors
     /// Returns an error if a name is malformed.
@@ -309,20 +309,20 @@ fn resolve_component<'n>(
         hosts.iter().flat_map(|host| index.instances_of(*host)).map(|instance| instance.component).collect();
     let all: Vec<_> = index.components().map(|(name, aliases)| (name, callings(name, aliases))).collect();
     let there: Vec<_> = all.iter().filter(|(name, _)| carried.contains(name)).cloned().collect();
-    // What carries none has no names to suggest.
+    // If no host is selected that carries any, all names are suggested.
     let known = if there.is_empty() { all } else { there };
     approximately("component", written, &known, purpose)
 }
 
-/// Returns the name and the aliases.
+/// Returns the name and its aliases.
 fn callings<'n>(name: &'n Name, aliases: &'n [Name]) -> Vec<&'n Name> {
     std::iter::once(name).chain(aliases).collect()
 }
 
-/// Returns the one of `known`, each with everything it is called, that is meant by a text which is none of them.
+/// Returns the only one of `known`, each with its name and aliases, that `written` abbreviates.
 ///
 /// # Errors
-/// Returns an error that suggests names if none or several may be meant, or something is to be done to it.
+/// Returns an error with suggestions if the abbreviation is unknown or ambiguous, or if the purpose is an action.
 fn approximately<'n>(
     what: &str,
     written: &str,
