@@ -4,7 +4,7 @@ use std::io::Write;
 
 use rta_shared::maintenance::Maintenance;
 use rta_shared::proto::{to_wire_duration, v1};
-use rta_shared::selector::Selector;
+use rta_shared::selector::{Purpose, Selector};
 
 use crate::client::Client;
 use crate::command::{self, MaintenanceChange, MaintenanceWish};
@@ -21,7 +21,7 @@ pub(crate) async fn maintenance(
 ) -> Outcome {
     match &wish.change {
         None => {
-            let known = all(&select(client.overview().await?, &wish.place.selector(&[])?)?);
+            let known = all(&select(client.overview().await?, &wish.place.selector(&[])?, Purpose::Reading)?);
             if wish.json {
                 return write_json(&known, out);
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rta_shared::control::ActionKind;
 use rta_shared::overview::{Health, Overview};
+use rta_shared::selector::Purpose;
 use rta_shared::trouble::quiet;
 
 use crate::client::Client;
@@ -31,7 +32,7 @@ pub(crate) async fn remote(
 ) -> Outcome {
     match command {
         Remote::Status { name, place, verbose: detailed, json } => {
-            let overview = select(client.overview().await?, &place.selector(name)?)?;
+            let overview = select(client.overview().await?, &place.selector(name)?, Purpose::Reading)?;
             if *json {
                 write_json(&overview, out)?;
             } else {
@@ -45,7 +46,7 @@ pub(crate) async fn remote(
             Ok(if overview.counts().worst() == Some(Health::Up) { OK } else { NOT_UP })
         }
         Remote::List { place, verbose, json } => {
-            let overview = select(client.overview().await?, &place.selector(&[])?)?;
+            let overview = select(client.overview().await?, &place.selector(&[])?, Purpose::Reading)?;
             match (json, verbose) {
                 (true, _) => write_json(&overview, out)?,
                 (false, true) => {
@@ -103,7 +104,8 @@ pub(crate) async fn check(client: Result<Client, Failure>, wish: &Check, out: &m
         let all = client?.overview().await?;
         // What is in maintenance may lie elsewhere.
         let quiet = quiet(&all);
-        Ok((select(all, &wish.place.selector(&[])?)?, quiet))
+        // Nobody reads along: a check must not turn to a host that merely has a similar name.
+        Ok((select(all, &wish.place.selector(&[])?, Purpose::Acting)?, quiet))
     };
     let overview = tokio::time::timeout(Duration::from_secs(wish.timeout), overview).await;
     let late =

@@ -11,12 +11,16 @@ use crate::exit::Failure;
 ///
 /// # Errors
 /// Returns an error if a name is not known, with suggestions.
-pub(crate) fn select(mut overview: Overview, selector: &Selector) -> Result<Overview, Failure> {
+pub(crate) fn select(
+    mut overview: Overview,
+    selector: &Selector,
+    purpose: Purpose,
+) -> Result<Overview, Failure> {
     if selector.is_empty() {
         return Ok(overview);
     }
     let index = NameIndex::from(&overview);
-    let selection = selector.resolve(&index, Purpose::Reading)?;
+    let selection = selector.resolve(&index, purpose)?;
     let hosts: HashSet<usize> = selection.hosts.iter().map(|host| host.at).collect();
     let environment = selection.environment.cloned();
     let component = selection.component.cloned();

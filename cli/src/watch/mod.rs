@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::overview::Overview;
-use rta_shared::selector::Selector;
+use rta_shared::selector::{Purpose, Selector};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -36,13 +36,13 @@ pub(crate) async fn watch(
     out: &mut (dyn Write + Send),
 ) -> Outcome {
     // A wrong name is reported before anything is drawn.
-    let first = async { select(client.overview().await?, selector) }.await;
+    let first = async { select(client.overview().await?, selector, Purpose::Reading) }.await;
     match (first, style.terminal) {
         (Err(failure @ Failure::Unreachable(_)), false) => return Err(failure),
         (Ok(_) | Err(Failure::Unreachable(_)), _) => {}
         (Err(failure), _) => return Err(failure),
     }
-    let narrowed = |overview| select(overview, selector);
+    let narrowed = |overview| select(overview, selector, Purpose::Reading);
     match style.terminal {
         true => live(client, narrowed, style).await,
         false => lines(client, narrowed, out).await,

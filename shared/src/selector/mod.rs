@@ -34,7 +34,7 @@ pub struct Selector {
 pub enum Purpose {
     /// Display: the beginning of a name, or a word of it, is accepted if it is unambiguous.
     Reading,
-    /// Action: only whole names are accepted; others are suggested.
+    /// Action, or a check that nobody watches: only whole names are accepted; others are suggested.
     Acting,
 }
 
