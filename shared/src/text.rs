@@ -80,9 +80,14 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// Lists the first 20 of `names`, separated by `between`: `d1, d2 and 480 more`.
 pub fn listed(names: impl IntoIterator<Item = impl Display>, between: &str) -> String {
+    listed_first(LISTED, names, between)
+}
+
+/// Lists the first `most` of `names`, as [`listed`] does.
+pub fn listed_first(most: usize, names: impl IntoIterator<Item = impl Display>, between: &str) -> String {
     let mut names = names.into_iter();
     let mut list = String::new();
-    for name in names.by_ref().take(LISTED) {
+    for name in names.by_ref().take(most) {
         let before = if list.is_empty() { "" } else { between };
         // Writing to a String cannot fail.
         let _ = write!(list, "{before}{name}");

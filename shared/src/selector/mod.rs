@@ -10,9 +10,12 @@ use std::collections::HashSet;
 use self::matching::{Approximation, approximate};
 use crate::name::{self, Name};
 use crate::overview::InstanceId;
-use crate::text::{echoed, listed, nearest, printable};
+use crate::text::{echoed, listed_first, nearest, printable};
 
 pub use self::index::NameIndex;
+
+/// Maximum number of candidates that a message lists: they are read by somebody who mistyped one of them.
+const CANDIDATES: usize = 10;
 
 /// Names given for instances, as they were written; empty text matches any.
 ///
@@ -334,7 +337,7 @@ fn approximately<'n>(
         Approximation::One(name) => format!("; did you mean \"{}\"?", printable(name.as_str())),
         Approximation::Several(names) => {
             let names = names.iter().map(|name| format!("\"{}\"", printable(name.as_str())));
-            format!("; did you mean one of {}?", listed(names, ", "))
+            format!("; did you mean one of {}?", listed_first(CANDIDATES, names, ", "))
         }
         Approximation::None => suggestion(written, known),
     };
@@ -348,7 +351,7 @@ fn suggestion<'n>(written: &str, known: &[(&'n Name, impl AsRef<[&'n Name]>)]) -
     if let Some(near) = nearest(written, called) {
         return format!("; did you mean \"{}\"?", printable(near));
     }
-    match listed(known.iter().map(|(name, _)| printable(name.as_str())), ", ") {
+    match listed_first(CANDIDATES, known.iter().map(|(name, _)| printable(name.as_str())), ", ") {
         none if none.is_empty() => none,
         names => format!("; known: {names}"),
     }
@@ -374,5 +377,5 @@ fn not_there(
 
 /// Returns the first few full names.
 fn ids(instances: &[InstanceRef<'_>]) -> String {
-    listed(instances.iter().map(InstanceRef::id), ", ")
+    listed_first(CANDIDATES, instances.iter().map(InstanceRef::id), ", ")
 }
