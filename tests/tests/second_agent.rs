@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set itself up fails")]
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use rta_shared::control::ActionKind::{Restart, Start, Stop};
 use rta_shared::control::Outcome;
 use rta_shared::proto::v1;
@@ -39,6 +41,19 @@ async fn agent_that_cannot_keep_launches_tells_that_it_can_start_nothing() {
     let refused = act(&mut client, Start, "app").await.end.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
     assert!(site.processes().is_empty());
+}
+
+/// Whoever can read a file can lock it (flock(2)).
+#[tokio::test]
+async fn lock_and_state_are_closed_to_other_users() {
+    let site = Site::of_one_host(|site| site.component("app", "", ""));
+    let state = site.path("made-by-the-agent");
+    let (_agent, address) = site.agent_with("h", "127.0.0.1:0", &["--state", state.to_str().unwrap()]);
+    act(&mut connect(address).await, Start, "app").await.end.unwrap();
+    for file in [state.clone(), state.join("agent.lock"), state.join("agent.json")] {
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} has the mode {mode:o}", file.display());
+    }
 }
 
 #[tokio::test]
