@@ -162,6 +162,33 @@ async fn launch_is_adopted_and_told_as_any_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn launch_of_a_component_that_was_renamed_meanwhile_gets_no_second_one() {
+    let wait = "until [ -e \"$0.go\" ]; do sleep 0.05; done\nexec \"$stand_in\" --token=app-$token";
+    let site = Site::of_one_host(|site| site.scripted("app", wait, ""));
+    let (mut running, client) = agent(&site, true).await;
+    begin(&client, Start).await;
+    patiently("the launcher", || (launchers(&site) == 1).then_some(()));
+    running.signal(Signal::KILL);
+    running.ended();
+    for file in std::fs::read_dir(site.config()).unwrap() {
+        let file = file.unwrap().path();
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.replace("\"app\"", "\"renamed\"")).unwrap();
+    }
+
+    let (_running, mut client) = agent(&site, true).await;
+    let refused = act(&mut client, Start, "renamed").await.end.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("a start of app, which the configuration no longer has"), "{refused}");
+    assert_eq!(launchers(&site), 1);
+    std::fs::write(site.path("app.sh.go"), "").unwrap();
+    patiently("it to run", || (site.processes().len() == 1).then_some(()));
+    let done = act(&mut client, Start, "renamed").await.end.unwrap();
+    assert_eq!(done.outcome, Outcome::AlreadyRunning);
+    assert_eq!(site.processes().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn launch_that_becomes_nothing_is_ended_at_its_deadline_and_stopped_before_it() {
     let hang = "setsid --fork sleep 1000\nexec sleep 1000";
     for is_stopped in [false, true] {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use rta_shared::name::Name;
 use rta_shared::process::ProcessId;
 use rustix::process::Signal;
 use tokio::time::Instant;
@@ -12,6 +13,7 @@ use super::act::Act;
 use super::chase::{Chase, who};
 use super::eyes::pids_text;
 use super::launch::Launched;
+use super::launch_record::{Launch, monotonic_ms};
 use super::refusal::{Refusal, off_the_runtime};
 use super::table::Table;
 
@@ -33,6 +35,35 @@ pub(super) async fn nothing_left(act: &Act) -> Result<(), Refusal> {
     }
     let who = who(&left.all()).await;
     let reason = format!("what an earlier start launched is there and does not match: {who}; stop it first");
+    Err(Refusal::new(Code::FailedPrecondition, reason))
+}
+
+/// Refuses while an earlier agent's launch of a component that was removed from the configuration may still become
+/// one, perhaps this component under another name. A start would run a second one beside it.
+///
+/// # Errors
+/// Returns an error that names the removed component and the launched process.
+pub(super) async fn no_launch_of_a_removed_component(act: &Act) -> Result<(), Refusal> {
+    let (config, now) = (act.eyes.config(), monotonic_ms());
+    let is_configured = |name: &Name| config.components.iter().any(|known| known.name == *name);
+    let removed = act.launches.all().into_iter().filter(|(name, _)| !is_configured(name));
+    let pending = |launch: &Launch| launch.is_unfinished && now < launch.deadline_ms;
+    let pending: Vec<(Name, Launch)> =
+        removed.filter_map(|(name, record)| Some((name, record.launch.filter(pending)?))).collect();
+    if pending.is_empty() {
+        return Ok(());
+    }
+    let standing = off_the_runtime(move || {
+        let table = Table::read().map_err(Refusal::failed)?;
+        Ok(pending.into_iter().find(|(_, launch)| launch.stands(&table)))
+    });
+    let Some((name, launch)) = standing.await? else { return Ok(()) };
+    let seconds = launch.deadline_ms.saturating_sub(now).div_ceil(1000);
+    let reason = format!(
+        "a start of {name}, which the configuration no longer has, is under way (pid {}) and may become it; try again in \
+         {seconds} s",
+        launch.leader.pid
+    );
     Err(Refusal::new(Code::FailedPrecondition, reason))
 }
 

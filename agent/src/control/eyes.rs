@@ -45,6 +45,11 @@ impl Eyes {
         self.worker.exits().follow(&self.component.name, launched.pid, launched.exits());
     }
 
+    /// Returns the current configuration of the host.
+    pub(crate) fn config(&self) -> Arc<HostConfig> {
+        self.worker.config()
+    }
+
     /// Returns the processes that matched last. They may have ended, or not match any more.
     ///
     /// # Errors

@@ -67,6 +67,7 @@ pub(super) async fn start(act: &Act) -> Result<Done, Refusal> {
     }
     aftermath::nothing_left(act).await?;
     aftermath::nothing_unmatched(act).await?;
+    aftermath::no_launch_of_a_removed_component(act).await?;
     let order = Order {
         rule: command.clone(),
         group: act.group.clone(),
