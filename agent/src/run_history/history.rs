@@ -179,6 +179,10 @@ impl RunHistory {
     /// processes ended.
     pub(crate) fn start_failed(&mut self, component: &Name, failed: FailedStart, now: Timestamp) {
         let Some(record) = self.records.get_mut(component) else { return };
+        // The process that is still there is why the start was refused, and goes on being why.
+        if record.cause.as_ref().is_some_and(|cause| matches!(cause.kind, DownKind::Unmatched { .. })) {
+            return;
+        }
         let FailedStart { reason, last_log_line } = failed;
         record.cause = Some(DownCause { at: now, kind: DownKind::StartFailed { reason }, last_log_line });
         self.live.entry(component.clone()).or_default().ended = None;

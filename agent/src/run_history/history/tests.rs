@@ -304,6 +304,8 @@ fn process_that_stopped_matching_is_told_until_it_has_ended() {
     world.see(&[]);
     assert_eq!(kind(&world), DownKind::Unmatched { pid: 7 });
     assert_eq!(world.history.last_processes(&name), [ProcessId { pid: 7, start_ticks: 7 }]);
+    world.history.start_failed(&name, FailedStart::new("pid 7 is still there", &[]), world.now);
+    assert_eq!(kind(&world), DownKind::Unmatched { pid: 7 });
     world.living = vec![];
     world.see(&[]);
     assert_eq!(kind(&world), DownKind::Unknown);
