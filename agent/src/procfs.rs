@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
-use rta_shared::process::CommandLine;
+use rta_shared::process::{CommandLine, ProcessId};
 use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, RawDir, SeekFrom};
@@ -106,6 +106,12 @@ impl Proc {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::openat(&self.root, pid.to_string(), flags, Mode::empty()).map(ProcessFolder)
     }
+}
+
+/// Returns whether this very process exists and has not ended. Blocking.
+pub(crate) fn lives(id: ProcessId) -> bool {
+    let stat = Proc::open().and_then(|proc| proc.process(id.pid)?.stat());
+    stat.is_ok_and(|stat| stat.start_ticks == id.start_ticks && !stat.is_zombie)
 }
 
 /// Open /proc/PID. Reading through it fails with ESRCH once the process is gone.

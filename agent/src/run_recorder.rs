@@ -10,17 +10,11 @@ use rta_shared::report::{ComponentReport, State};
 use tokio::task::{Id, JoinSet};
 
 use crate::launched_exits::Exits;
-use crate::procfs::Proc;
+use crate::procfs::lives;
 use crate::run_history::{
     ComponentObservation, ExitRecord, ExitStatuses, FailedStart, HostBoot, InquiryResult, RunHistory, inquire,
 };
 use crate::state_folder::Memory;
-
-/// Returns whether a process still exists.
-fn lives(id: ProcessId) -> bool {
-    let stat = Proc::open().and_then(|proc| proc.process(id.pid)?.stat());
-    stat.is_ok_and(|stat| stat.start_ticks == id.start_ticks && !stat.is_zombie)
-}
 
 /// Keeps the run history of a host's components current.
 pub(crate) struct RunRecorder {

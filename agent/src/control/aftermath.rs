@@ -16,6 +16,7 @@ use super::launch::Launched;
 use super::launch_record::{Launch, monotonic_ms};
 use super::refusal::{Refusal, off_the_runtime};
 use super::table::Table;
+use crate::procfs::lives;
 
 /// Time limit for the processes to end, once after SIGTERM and once after SIGKILL.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -77,11 +78,8 @@ pub(super) async fn nothing_unmatched(act: &Act) -> Result<(), Refusal> {
     if last.is_empty() {
         return Ok(());
     }
-    let living = off_the_runtime(move || {
-        let table = Table::read().map_err(Refusal::failed)?;
-        Ok(last.into_iter().filter(|id| table.lives(*id)).collect::<Vec<_>>())
-    })
-    .await?;
+    let living =
+        off_the_runtime(move || Ok(last.into_iter().filter(|id| lives(*id)).collect::<Vec<_>>())).await?;
     if living.is_empty() {
         return Ok(());
     }

@@ -30,7 +30,7 @@ use super::refusal::Refusal;
 use crate::cgroup_mount::Freezers;
 use crate::clean_start::{Account, CleanStart, environment_file};
 use crate::logs::{LogPath, length, log_tail};
-use crate::procfs::Proc;
+use crate::procfs::{Proc, lives};
 
 /// Time between SIGTERM and SIGKILL for a launch that is given up.
 const LAST_CHANCE: Duration = Duration::from_secs(5);
@@ -262,10 +262,6 @@ impl Order {
     /// Removes the record of a failed launch. Checks the process itself, since during shutdown the runtime
     /// reports an error for a command that does run.
     fn forget_what_did_not_run(&self) {
-        let lives = |id: ProcessId| {
-            let stat = Proc::open().and_then(|proc| proc.process(id.pid)?.stat());
-            stat.is_ok_and(|stat| stat.start_ticks == id.start_ticks && !stat.is_zombie)
-        };
         if !self.launches.of(&self.component).is_some_and(|launch| lives(launch.leader)) {
             self.launches.ended(&self.component);
         }
