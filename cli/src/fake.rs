@@ -278,23 +278,8 @@ pub(crate) fn ended([done, failed, skipped, interrupted]: [usize; 4], cancelled:
 /// Returns an overview of the host `DEV/h` with these components.
 pub(crate) fn overview(healths: &[(&str, Health)]) -> Overview {
     let instance = |(component, health): &(&str, Health)| InstanceOverview {
-        component: (*component).into(),
-        state: None,
-        health: *health,
-        processes: vec![],
         reason: if *health == Health::Up { String::new() } else { "because".to_owned() },
-        cause: None,
-        startable: false,
-        parts: vec![],
-        probe: None,
-        action: None,
-        unit: None,
-        down_cause: None,
-        autostart: None,
-        maintenance: None,
-        stopped_by: None,
-        has_log: false,
-        since: None,
+        ..InstanceOverview::new(*component, *health)
     };
     let host = HostOverview {
         name: "h".into(),

@@ -136,6 +136,29 @@ pub struct InstanceOverview {
 }
 
 impl InstanceOverview {
+    /// Creates an instance with this health, of which nothing else is known.
+    pub fn new(component: impl Into<Name>, health: Health) -> Self {
+        Self {
+            component: component.into(),
+            state: None,
+            health,
+            processes: Vec::new(),
+            reason: String::new(),
+            cause: None,
+            startable: false,
+            parts: Vec::new(),
+            probe: None,
+            action: None,
+            unit: None,
+            down_cause: None,
+            autostart: None,
+            maintenance: None,
+            stopped_by: None,
+            has_log: false,
+            since: None,
+        }
+    }
+
     /// Returns true if the instance runs and only the first pass of its probe is missing.
     pub fn awaits_probe(&self) -> bool {
         awaits_probe(self.state, self.action.as_ref())
@@ -485,23 +508,9 @@ mod tests {
     #[test]
     fn reason_has_its_age_where_it_is_shown() {
         let mut instance = InstanceOverview {
-            component: "kafka".into(),
             state: Some(State::Stopped),
-            health: Health::Down,
-            processes: vec![],
             reason: "it is not running; it also lacks zoo".to_owned(),
-            cause: None,
-            startable: false,
-            parts: vec![],
-            probe: None,
-            action: None,
-            unit: None,
-            down_cause: None,
-            autostart: None,
-            maintenance: None,
-            stopped_by: None,
-            has_log: false,
-            since: None,
+            ..InstanceOverview::new("kafka", Health::Down)
         };
         let now = Timestamp::from_second(120).unwrap();
         assert_eq!(instance.reason_at(now), instance.reason);
@@ -536,9 +545,7 @@ mod tests {
                     scanned_at: Some(Timestamp::UNIX_EPOCH),
                     error: None,
                     instances: vec![InstanceOverview {
-                        component: "processor gyroscope".into(),
                         state: Some(State::Running),
-                        health: Health::Degraded,
                         processes: vec![Process {
                             user: "spark".to_owned(),
                             suspension: Some(Suspension::Signal),
@@ -558,14 +565,9 @@ mod tests {
                             since: Timestamp::UNIX_EPOCH,
                             reason: "no answer".to_owned(),
                         }),
-                        action: None,
-                        unit: None,
-                        down_cause: None,
-                        autostart: None,
-                        maintenance: None,
-                        stopped_by: None,
                         has_log: true,
                         since: Some(Timestamp::UNIX_EPOCH),
+                        ..InstanceOverview::new("processor gyroscope", Health::Degraded)
                     }],
                     agent: Some(AgentOverview {
                         version: "0.1.0".to_owned(),

@@ -163,27 +163,12 @@ pub(crate) mod tests {
 
     pub(crate) fn instance(component: &str, health: Health, cause: Option<(&str, &str)>) -> InstanceOverview {
         InstanceOverview {
-            component: component.into(),
-            state: None,
-            health,
-            processes: vec![],
-            reason: String::new(),
             cause: cause.map(|(host, component)| InstanceId {
                 environment: "DEV".into(),
                 host: host.into(),
                 component: component.into(),
             }),
-            startable: false,
-            parts: vec![],
-            probe: None,
-            action: None,
-            unit: None,
-            down_cause: None,
-            autostart: None,
-            maintenance: None,
-            stopped_by: None,
-            has_log: false,
-            since: None,
+            ..InstanceOverview::new(component, health)
         }
     }
 

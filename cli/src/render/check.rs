@@ -237,25 +237,7 @@ mod tests {
     }
 
     fn overview(healths: &[Health]) -> Overview {
-        let instance = |health: &Health| InstanceOverview {
-            component: "a|b".into(),
-            state: None,
-            health: *health,
-            processes: vec![],
-            reason: String::new(),
-            cause: None,
-            startable: false,
-            parts: vec![],
-            probe: None,
-            action: None,
-            unit: None,
-            down_cause: None,
-            autostart: None,
-            maintenance: None,
-            stopped_by: None,
-            has_log: false,
-            since: None,
-        };
+        let instance = |health: &Health| InstanceOverview::new("a|b", *health);
         let host = HostOverview {
             name: "h".into(),
             role: None,

@@ -123,23 +123,9 @@ mod tests {
 
     fn overview(component: &str, reason: &str) -> Overview {
         let instance = InstanceOverview {
-            component: component.into(),
             state: Some(State::Stopped),
-            health: Health::Down,
-            processes: vec![],
             reason: reason.to_owned(),
-            cause: None,
-            startable: false,
-            parts: vec![],
-            probe: None,
-            action: None,
-            unit: None,
-            down_cause: None,
-            autostart: None,
-            maintenance: None,
-            stopped_by: None,
-            has_log: false,
-            since: None,
+            ..InstanceOverview::new(component, Health::Down)
         };
         let host = HostOverview {
             name: "h".into(),

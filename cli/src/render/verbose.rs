@@ -168,30 +168,18 @@ mod tests {
             pids: vec![],
         };
         let processor = InstanceOverview {
-            component: "processor".into(),
             state: Some(State::Partial),
-            health: Health::Degraded,
             processes: vec![Process {
                 user: "spark".to_owned(),
                 ..Process::new(ProcessId { pid: 7, start_ticks: 1 }, 1)
             }],
-            reason: String::new(),
-            cause: None,
-            startable: false,
             parts: vec![part("launcher", 1), part("driver", 0)],
             probe: Some(ProbeReport {
                 state: ProbeState::Passing,
                 since: before(200),
                 reason: String::new(),
             }),
-            action: None,
-            unit: None,
-            down_cause: None,
-            autostart: None,
-            maintenance: None,
-            stopped_by: None,
-            has_log: false,
-            since: None,
+            ..InstanceOverview::new("processor", Health::Degraded)
         };
         let quiet = InstanceOverview {
             component: "quiet".into(),

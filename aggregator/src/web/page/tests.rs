@@ -16,23 +16,10 @@ pub(crate) fn instance(component: &str, state: Option<State>, health: Health) ->
     let process =
         Process { user: "kafka".to_owned(), ..Process::new(ProcessId { pid: 4242, start_ticks: 1 }, 1) };
     InstanceOverview {
-        component: component.into(),
         state,
-        health,
         processes: if running { vec![process] } else { vec![] },
-        reason: String::new(),
-        cause: None,
         startable: true,
-        parts: vec![],
-        probe: None,
-        action: None,
-        unit: None,
-        down_cause: None,
-        autostart: None,
-        maintenance: None,
-        stopped_by: None,
-        has_log: false,
-        since: None,
+        ..InstanceOverview::new(component, health)
     }
 }
 
