@@ -1,12 +1,12 @@
 //! Authorization of callers, and the name under which their actions are recorded.
 
-use rta_shared::authorization::{CallerKind, Right, Server};
+use rta_shared::action::Requester;
+use rta_shared::authorization::{CallerKind, Right, ServerKind};
 use rta_shared::connection::ConnectedPeer;
-use rta_shared::control::Requester;
 use rta_shared::local_socket::{LOCAL_GROUP, LocalUser};
 use rta_shared::proto::v1;
-use rta_shared::text::printable;
-use rta_shared::tls::Peer;
+use rta_shared::sanitize::printable;
+use rta_shared::tls::PeerInfo;
 use tonic::codegen::http::Request;
 use tonic::{Extensions, Status};
 
@@ -20,11 +20,11 @@ pub(crate) fn authorize(right: Right, call: Request<()>) -> Result<Request<()>, 
         Some(ConnectedPeer::Local(LocalUser { is_member: true, .. })) => CallerKind::LocalMember,
         Some(ConnectedPeer::Local(_)) => CallerKind::OtherLocalUser,
         // TLS admits only the aggregator (`Admission::Named`).
-        Some(ConnectedPeer::Tcp(Peer { secured: true, .. })) => CallerKind::AggregatorCertificate,
+        Some(ConnectedPeer::Tcp(PeerInfo { secured: true, .. })) => CallerKind::AggregatorCertificate,
         Some(ConnectedPeer::Tcp(_)) => CallerKind::Unasked,
         None => CallerKind::Anonymous,
     };
-    if kind.may(Server::Agent, right) {
+    if kind.may(ServerKind::Agent, right) {
         return Ok(call);
     }
     let caller = peer.map_or_else(|| "the caller".to_owned(), ToString::to_string);
@@ -78,7 +78,7 @@ mod tests {
     }
 
     fn tcp(secured: bool) -> ConnectedPeer {
-        ConnectedPeer::Tcp(Peer { address: "10.0.0.9:1".parse().unwrap(), secured, identity: None })
+        ConnectedPeer::Tcp(PeerInfo { address: "10.0.0.9:1".parse().unwrap(), secured, identity: None })
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use rta_shared::config::HostComponent;
 use rta_shared::inspection::{InspectedProcess, LONGEST, MOST};
-use rta_shared::mask::masked;
 use rta_shared::process::{CommandLine, Process};
-use rta_shared::text::cut;
+use rta_shared::redact::redact_arguments;
+use rta_shared::sanitize::truncated;
 
 use crate::attributes::Attributes;
 use crate::procfs::Proc;
@@ -24,7 +24,7 @@ pub(crate) fn inspect(
         let is_it = folder.stat().is_ok_and(|stat| stat.start_ticks == process.id.start_ticks);
         folder.command_line(&mut line).ok().filter(|()| is_it)?;
         let attributes = Attributes::new(&proc, &folder, process.id.pid);
-        if component.claims(&line, &attributes) != Ok(true) {
+        if component.matches_process(&line, &attributes) != Ok(true) {
             return None;
         }
         let arguments: Vec<String> = line
@@ -33,8 +33,8 @@ pub(crate) fn inspect(
             .map(|argument| String::from_utf8_lossy(argument).into_owned())
             .collect();
         // Masked before cutting: a cut may shorten a secret, but must not remove the name that identifies it.
-        let arguments = masked(arguments.iter().map(String::as_str));
-        let arguments = arguments.iter().map(|argument| cut(argument, LONGEST).into_owned()).collect();
+        let arguments = redact_arguments(arguments.iter().map(String::as_str));
+        let arguments = arguments.iter().map(|argument| truncated(argument, LONGEST).into_owned()).collect();
         let more = u32::try_from(line.len().saturating_sub(MOST)).unwrap_or(u32::MAX);
         Some(InspectedProcess { pid: process.id.pid, arguments, more })
     });

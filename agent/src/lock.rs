@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rta_shared::name::Name;
-use rta_shared::pid_lock::{self, Taken};
-use rta_shared::text::hex;
+use rta_shared::pid_lock::{self, LockError};
+use rta_shared::sanitize::hex;
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 use sha2::{Digest as _, Sha256};
@@ -92,9 +92,9 @@ fn lock_file(path: &Path) -> Result<File, Failure> {
     let mut file = options.custom_flags(flags).open(path).map_err(Failure::Io)?;
     // Whoever can read a file can lock it (flock(2)), and would keep the agent from starting.
     file.set_permissions(Permissions::from_mode(0o600)).map_err(Failure::Io)?;
-    match pid_lock::take(&mut file, PATIENCE) {
+    match pid_lock::acquire(&mut file, PATIENCE) {
         Ok(()) => Ok(file),
-        Err(Taken::Error(error)) => Err(Failure::Io(error)),
+        Err(LockError::Error(error)) => Err(Failure::Io(error)),
         Err(taken) => Err(Failure::Taken(taken.holder(), path.to_owned())),
     }
 }

@@ -14,10 +14,10 @@ use rta_agent::reload::ConfigFolder;
 use rta_agent::watch::WatchOptions;
 use rta_shared::config::HostConfig;
 use rta_shared::connection::Listeners;
-use rta_shared::lifecycle::signals::{LONGEST_END, end_on_signals};
+use rta_shared::lifecycle::signals::{MAX_SHUTDOWN, end_on_signals};
 use rta_shared::local_socket::SocketChoice;
 use rta_shared::logging::{self, LogFormat};
-use rta_shared::tls::{Admission, Door, TlsFiles, missing_certificate};
+use rta_shared::tls::{ClientPolicy, ConnectionAcceptor, TlsFiles, missing_certificate};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -151,12 +151,12 @@ fn complain(message: &str) {
 /// Ends the process after its orderly shutdown has timed out.
 #[expect(clippy::exit, reason = "what hangs cannot be returned from")]
 fn end_now() {
-    complain(&format!("its orderly end took longer than {} s and is cut short", LONGEST_END.as_secs()));
+    complain(&format!("its orderly end took longer than {} s and is cut short", MAX_SHUTDOWN.as_secs()));
     std::process::exit(1);
 }
 
 /// Loads this host's configuration and TLS settings; the error is a sentence.
-fn prepare(arguments: &Arguments) -> Result<(HostConfig, ConfigFolder, Door), String> {
+fn prepare(arguments: &Arguments) -> Result<(HostConfig, ConfigFolder, ConnectionAcceptor), String> {
     let host = arguments.host.clone().unwrap_or_else(rta_agent::machine_name);
     let folder = ConfigFolder { folder: arguments.config.clone(), host };
     let config = folder.load()?;
@@ -164,20 +164,20 @@ fn prepare(arguments: &Arguments) -> Result<(HostConfig, ConfigFolder, Door), St
     Ok((config, folder, door))
 }
 
-fn door(arguments: &Arguments, host: &str) -> Result<Door, String> {
+fn door(arguments: &Arguments, host: &str) -> Result<ConnectionAcceptor, String> {
     let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) else {
         return match arguments.insecure {
-            true => Ok(Door::clear()),
+            true => Ok(ConnectionAcceptor::plaintext()),
             false => Err(missing_certificate("--listen", arguments.listen, host)),
         };
     };
     let files = TlsFiles { own: Some((certificate.clone(), key.clone())), ca: arguments.tls_ca.clone() };
-    Door::tls(files, Admission::Named(arguments.aggregator_name.clone()), &["h2"])
+    ConnectionAcceptor::with_tls(files, ClientPolicy::Named(arguments.aggregator_name.clone()), &["h2"])
 }
 
 async fn run(
     arguments: &Arguments,
-    (config, folder, door): (HostConfig, ConfigFolder, Door),
+    (config, folder, door): (HostConfig, ConfigFolder, ConnectionAcceptor),
     lock: Option<&AgentLock>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rta_shared::config::{HostConfig, load_folder};
-use rta_shared::text::printable;
+use rta_shared::sanitize::printable;
 use tokio::sync::Mutex;
 use tonic::Status;
 

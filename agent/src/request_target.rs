@@ -6,7 +6,7 @@
 
 use rta_shared::name::Name;
 use rta_shared::proto::v1;
-use rta_shared::text::echoed;
+use rta_shared::sanitize::quoted_input;
 use tonic::Status;
 
 /// Identity of this agent, which the target of a request must match.
@@ -59,7 +59,7 @@ impl AgentIdentity<'_> {
             )));
         };
         if *host != *target.host.as_str() {
-            let wrong = echoed(&target.host);
+            let wrong = quoted_input(&target.host);
             return Err(refused(format!(
                 "this is the agent of {host}, not of {wrong}; the request was not carried out: correct the agent's \
                  address of {wrong} in the configuration"

@@ -7,7 +7,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use rta_shared::config::{HostComponent, HostConfig};
 use rta_shared::explain::{ExplainedPart, ExplainedProcess};
-use rta_shared::report::{Circumstances, ComponentReport, ScanFigures};
+use rta_shared::report::{ComponentContext, ComponentReport, ScanFigures};
 
 use crate::inspect::{Inspector, Look as _, Seen};
 use crate::procfs::Listed;
@@ -88,7 +88,7 @@ impl Scanner {
         let unseen = Unseen::new(&unreadable, candidates.iter());
         let reports = self.config.components.iter().zip(&matches).enumerate();
         let reports = reports.map(|(at, (component, matches))| {
-            let circumstances = Circumstances { unseen: unseen.of(at), ..Circumstances::default() };
+            let circumstances = ComponentContext { unseen: unseen.of(at), ..ComponentContext::default() };
             ComponentReport::new(component, matches, circumstances)
         });
         Ok(reports.collect())

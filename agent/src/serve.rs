@@ -11,7 +11,7 @@ use rta_shared::impairment::{ImpairedPart, ImpairmentList};
 use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::proto::FILE_DESCRIPTOR_SET;
 use rta_shared::proto::v1::agent_service_server::AgentServiceServer;
-use rta_shared::tls::{Bounds, Door};
+use rta_shared::tls::{ConnectionAcceptor, ConnectionLimits};
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -36,8 +36,8 @@ const GRACE: Duration = Duration::from_secs(2);
 const PING: Duration = Duration::from_secs(20);
 /// Connection limits. An aggregator needs one connection, and its successor another; a client that answers no
 /// ping counts as silent.
-const BOUNDS: Bounds =
-    Bounds { connections: 256, of_one_address: 128, silence: Some(PING.saturating_mul(3)) };
+const BOUNDS: ConnectionLimits =
+    ConnectionLimits { connections: 256, of_one_address: 128, silence: Some(PING.saturating_mul(3)) };
 
 /// Maximum number of open calls per connection: the concurrent actions of a plan, plus the streams of reports
 /// and logs.
@@ -79,7 +79,7 @@ pub async fn serve(
     let tasks = OwnedTasks::new(shutdown.clone());
     let (autostart_publisher, autostarts) = watch::channel(Autostarts::new());
     let (certificate_publisher, certificate_ends) = watch::channel(None);
-    let door = listeners.tcp.as_ref().map_or_else(Door::clear, |(_, door)| door.clone());
+    let door = listeners.tcp.as_ref().map_or_else(ConnectionAcceptor::plaintext, |(_, door)| door.clone());
     let impairments = ImpairmentList::default();
     let following = certificate::follow(door, certificate_publisher, impairments.clone());
     tasks.spawn("the watch over the certificate", following);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
+use rta_shared::action::{ActionEvent, ActionKind, Requester};
 use rta_shared::connection::ConnectedPeer;
-use rta_shared::control::{ActionEvent, ActionKind, Requester};
 use rta_shared::proto::v1::agent_service_server::AgentService;
 use rta_shared::proto::v1::watch_report_response::Event;
 use rta_shared::proto::{to_wire_time, v1};
 use rta_shared::report::Report;
-use rta_shared::text::printable;
+use rta_shared::sanitize::printable;
 use tokio::time::Instant;
 use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
@@ -107,7 +107,7 @@ impl AgentService for Service {
         let reports = reports.map(move |report| {
             let sent_at = Some(to_wire_time(Timestamp::now()));
             let event = match &sent {
-                Some(sent) if sent.says_the_same_as(&report) => {
+                Some(sent) if sent.equals_except_times(&report) => {
                     Event::Heartbeat(v1::Heartbeat { sent_at, ..(&report.scan).into() })
                 }
                 _ => Event::Report(v1::Report { sent_at, ..report.as_ref().into() }),

@@ -55,7 +55,7 @@ impl Surveyed {
         let told = |error| format!("pid {} cannot be read: {error}", self.pid);
         let proc = Proc::open().map_err(told)?;
         let folder = proc.process(self.pid).map_err(told)?;
-        component.claims(&self.line, &Attributes::new(&proc, &folder, self.pid))
+        component.matches_process(&self.line, &Attributes::new(&proc, &folder, self.pid))
     }
 }
 

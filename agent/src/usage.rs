@@ -3,7 +3,7 @@
 use std::fs;
 
 use jiff::Timestamp;
-use rta_shared::usage::{ProcessUsage, Usage};
+use rta_shared::usage::{HostUsage, ProcessUsage};
 use sysinfo::{
     MemoryRefreshKind, Pid, Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System,
 };
@@ -22,7 +22,7 @@ impl Gauge {
 
     /// Measures the usage of the host, and of those of the processes `pids` that exist. Reads files of /proc,
     /// so it may block.
-    pub(crate) fn measure(&mut self, pids: &[u32]) -> Usage {
+    pub(crate) fn measure(&mut self, pids: &[u32]) -> HostUsage {
         let mut wanted: Vec<Pid> = pids.iter().copied().map(Pid::from_u32).collect();
         wanted.sort_unstable();
         wanted.dedup();
@@ -40,7 +40,7 @@ impl Gauge {
         let host = self.system.as_ref();
         let load = System::load_average().map_or([0.0; 3], |load| [load.one, load.five, load.fifteen]);
         let booted_at = System::boot_time().ok().and_then(|boot| i64::try_from(boot).ok());
-        Usage {
+        HostUsage {
             measured_at: Timestamp::now(),
             cpus: host.map_or(0, |host| u32::try_from(host.cpus().len()).unwrap_or(u32::MAX)),
             load,

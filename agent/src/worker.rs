@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rta_shared::action::ActionLock;
 use rta_shared::autostart::Autostart;
 use rta_shared::config::{HostComponent, HostConfig, host_changes};
-use rta_shared::control::Hold;
 use rta_shared::impairment::ImpairmentList;
 use rta_shared::lifecycle::tasks::{Heartbeat, run_blocking};
 use rta_shared::name::Name;
 use rta_shared::process::{Process, ProcessId};
-use rta_shared::report::{Circumstances, ComponentReport, ConfigStanding, Report, State};
-use rta_shared::usage::Usage;
+use rta_shared::report::{ComponentContext, ComponentReport, ConfigStatus, Report, State};
+use rta_shared::usage::HostUsage;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -46,7 +46,7 @@ const FIRST_ANSWERS: Duration = Duration::from_secs(1);
 
 enum Request {
     /// Reserves a component, or returns the action that holds it.
-    Begin(Name, Hold, oneshot::Sender<Result<(), Hold>>),
+    Begin(Name, ActionLock, oneshot::Sender<Result<(), ActionLock>>),
     /// Releases a component. Carries the processes for which its probe passed, or the reason why its start
     /// failed.
     End(Name, Vec<u32>, Option<FailedStart>),
@@ -77,7 +77,7 @@ pub(crate) struct Worker {
     watcher: Watcher,
     requests: mpsc::Sender<Request>,
     reports: watch::Receiver<Option<Arc<Report>>>,
-    usage: watch::Receiver<Option<Arc<Usage>>>,
+    usage: watch::Receiver<Option<Arc<HostUsage>>>,
     config: watch::Receiver<Arc<HostConfig>>,
     systemd: Systemd,
     /// Triggers an immediate query of the systemd units.
@@ -155,7 +155,7 @@ impl Worker {
     }
 
     /// Returns a receiver of every usage measurement; `None` before the first.
-    pub(crate) fn usage(&self) -> watch::Receiver<Option<Arc<Usage>>> {
+    pub(crate) fn usage(&self) -> watch::Receiver<Option<Arc<HostUsage>>> {
         self.usage.clone()
     }
 
@@ -216,7 +216,11 @@ impl Worker {
     }
 
     /// Reserves a component for an action, or returns the action that holds it.
-    pub(crate) async fn begin(&self, component: &Name, hold: Hold) -> Result<Result<(), Hold>, Gone> {
+    pub(crate) async fn begin(
+        &self,
+        component: &Name,
+        hold: ActionLock,
+    ) -> Result<Result<(), ActionLock>, Gone> {
         let (answer, reserved) = oneshot::channel();
         let request = Request::Begin(component.clone(), hold, answer);
         self.requests.send(request).await.map_err(|_| Gone)?;
@@ -251,7 +255,7 @@ struct Owner {
     /// Reason why a newer configuration was refused.
     config_error: Option<String>,
     watcher: Watcher,
-    actions: HashMap<Name, Hold>,
+    actions: HashMap<Name, ActionLock>,
     probes: Probes,
     units: watch::Receiver<Units>,
     autostarts: watch::Receiver<Autostarts>,
@@ -379,7 +383,7 @@ impl Owner {
                 (Ok(matches), None) => Ok(self.components(&sight, matches)),
             },
             watch: sight.watch.clone(),
-            config: ConfigStanding { digest: sight.config.digest.clone(), error: self.config_error.clone() },
+            config: ConfigStatus { digest: sight.config.digest.clone(), error: self.config_error.clone() },
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             certificate_ends: *self.certificate_ends.borrow(),
             impairments: self.impairments.all(),
@@ -399,12 +403,12 @@ impl Owner {
             let mut report = ComponentReport::new(
                 component,
                 matches,
-                Circumstances {
+                ComponentContext {
                     action: self.actions.get(&component.name).cloned(),
                     unseen: sight.unseen.of(at),
                     unit: self.units.borrow().get(&component.name).cloned(),
                     autostart: self.autostarts.borrow().get(&component.name).cloned(),
-                    ..Circumstances::default()
+                    ..ComponentContext::default()
                 },
             );
             // The oldest process represents the run: children come and go. While an action is running, or
@@ -427,7 +431,7 @@ impl Owner {
 /// Measures resource usage every few seconds.
 async fn measure(
     mut reports: watch::Receiver<Option<Arc<Report>>>,
-    publisher: watch::Sender<Option<Arc<Usage>>>,
+    publisher: watch::Sender<Option<Arc<HostUsage>>>,
 ) {
     let mut gauge = Gauge::new();
     let mut pace = tokio::time::interval(MEASURED);

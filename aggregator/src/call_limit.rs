@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use axum::http::{Request, Response};
 use futures::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
 use http_body_util::BodyExt as _;
-use rta_shared::connection::{ConnectedPeer, Origin};
-use rta_shared::places::Places;
+use rta_shared::connection::{ConnectedPeer, ConnectionOrigin};
+use rta_shared::keyed_semaphore::KeyedSemaphore;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -22,12 +22,12 @@ const OF_ONE_ADDRESS: usize = 256;
 /// until its stream ends.
 #[derive(Clone, Debug)]
 pub(crate) struct CallLimit {
-    places: Places<Origin>,
+    places: KeyedSemaphore<ConnectionOrigin>,
 }
 
 impl CallLimit {
     pub(crate) fn new() -> Self {
-        Self { places: Places::new(CALLS, OF_ONE_ADDRESS) }
+        Self { places: KeyedSemaphore::new(CALLS, OF_ONE_ADDRESS) }
     }
 }
 
@@ -43,7 +43,7 @@ impl<S> Layer<S> for CallLimit {
 #[derive(Clone, Debug)]
 pub(crate) struct Limited<S> {
     inner: S,
-    places: Places<Origin>,
+    places: KeyedSemaphore<ConnectionOrigin>,
 }
 
 impl<S, B> Service<Request<B>> for Limited<S>
@@ -61,8 +61,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let from = request.extensions().get::<ConnectedPeer>().map(ConnectedPeer::origin);
-        let unknown = Origin::Address(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let Some(place) = self.places.take(from.unwrap_or(unknown)) else {
+        let unknown = ConnectionOrigin::Address(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let Some(place) = self.places.acquire(from.unwrap_or(unknown)) else {
             let said = format!(
                 "the aggregator answers as many calls as it does at one time ({CALLS} in all, {OF_ONE_ADDRESS} from \
                  one address); ask again later, or end what follows it"
@@ -85,7 +85,7 @@ where
 mod tests {
     use axum::body::Bytes;
     use http_body_util::Full;
-    use rta_shared::tls::Peer;
+    use rta_shared::tls::PeerInfo;
     use tonic::Code;
     use tower::{ServiceExt as _, service_fn};
 
@@ -98,7 +98,11 @@ mod tests {
         });
         let mut request = Request::new(());
         let address = (from, 1).into();
-        request.extensions_mut().insert(ConnectedPeer::Tcp(Peer { address, secured: false, identity: None }));
+        request.extensions_mut().insert(ConnectedPeer::Tcp(PeerInfo {
+            address,
+            secured: false,
+            identity: None,
+        }));
         limit.layer(answered).oneshot(request).await.unwrap()
     }
 

@@ -1,11 +1,11 @@
 //! Authentication and authorization of gRPC calls.
 
-use rta_shared::authorization::{CallerKind, Right, Server};
+use rta_shared::action::Requester;
+use rta_shared::authorization::{CallerKind, Right, ServerKind};
 use rta_shared::connection::ConnectedPeer;
-use rta_shared::control::Requester;
 use rta_shared::local_socket::{LOCAL_GROUP, LocalUser};
-use rta_shared::text::printable;
-use rta_shared::tls::{Identity, IdentityKind, Peer};
+use rta_shared::sanitize::printable;
+use rta_shared::tls::{CertificateIdentity, IdentityKind, PeerInfo};
 use tonic::codegen::http::Request;
 use tonic::{Extensions, Status};
 
@@ -36,7 +36,7 @@ pub(crate) struct Caller {
 /// the caller's role does not include the right.
 pub(crate) fn authorize(access: &Access, right: Right, mut call: Request<()>) -> Result<Request<()>, Status> {
     let (kind, caller) = identify(access, &call)?;
-    if kind.may(Server::Aggregator, right) {
+    if kind.may(ServerKind::Aggregator, right) {
         call.extensions_mut().insert(caller);
         return Ok(call);
     }
@@ -47,7 +47,10 @@ pub(crate) fn authorize(access: &Access, right: Right, mut call: Request<()>) ->
 }
 
 fn is_clear(call: &Request<()>) -> bool {
-    matches!(call.extensions().get::<ConnectedPeer>(), Some(ConnectedPeer::Tcp(Peer { secured: false, .. })))
+    matches!(
+        call.extensions().get::<ConnectedPeer>(),
+        Some(ConnectedPeer::Tcp(PeerInfo { secured: false, .. }))
+    )
 }
 
 fn identify(access: &Access, call: &Request<()>) -> Result<(CallerKind, Caller), Status> {
@@ -74,14 +77,14 @@ fn identify(access: &Access, call: &Request<()>) -> Result<(CallerKind, Caller),
             };
             (kind, Some(user.to_string()))
         }
-        Some(ConnectedPeer::Tcp(Peer { identity: Some(Identity { kind, name }), .. })) => {
+        Some(ConnectedPeer::Tcp(PeerInfo { identity: Some(CertificateIdentity { kind, name }), .. })) => {
             let kind = match kind {
                 IdentityKind::User => CallerKind::PersonCertificate,
                 IdentityKind::Host => CallerKind::HostCertificate,
             };
             (kind, Some(name.clone()))
         }
-        Some(ConnectedPeer::Tcp(Peer { secured: false, .. })) if !access.has_users() => {
+        Some(ConnectedPeer::Tcp(PeerInfo { secured: false, .. })) if !access.has_users() => {
             (CallerKind::Unasked, None)
         }
         Some(ConnectedPeer::Tcp(_)) | None => (CallerKind::Anonymous, None),
@@ -135,8 +138,8 @@ mod tests {
     }
 
     fn tcp(secured: bool, identity: Option<(IdentityKind, &str)>) -> Request<()> {
-        let identity = identity.map(|(kind, name)| Identity { kind, name: name.to_owned() });
-        request(ConnectedPeer::Tcp(Peer { address: "10.0.0.9:1".parse().unwrap(), secured, identity }))
+        let identity = identity.map(|(kind, name)| CertificateIdentity { kind, name: name.to_owned() });
+        request(ConnectedPeer::Tcp(PeerInfo { address: "10.0.0.9:1".parse().unwrap(), secured, identity }))
     }
 
     fn local(name: &str, is_member: bool) -> Request<()> {

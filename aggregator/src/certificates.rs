@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use rta_shared::impairment::{ImpairedPart, Impairment};
 use rta_shared::overview::EnvironmentOverview;
-use rta_shared::tls::certificate::{Certificate, WARN_DAYS, end, is_ending};
-use rta_shared::tls::{Asking, Door};
+use rta_shared::tls::certificate::{Certificate, WARN_DAYS, expires_soon, expiry_text};
+use rta_shared::tls::{ClientTls, ConnectionAcceptor};
 
 /// Certificates of the aggregator.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     /// Servers of the aggregator; each has one.
-    pub(crate) doors: Vec<Door>,
+    pub(crate) doors: Vec<ConnectionAcceptor>,
     /// Client configuration for agents; `None`: without TLS.
-    pub(crate) agents: Option<Asking>,
+    pub(crate) agents: Option<ClientTls>,
     /// File of the CA.
     pub(crate) ca: Option<PathBuf>,
 }
@@ -22,7 +22,7 @@ pub(crate) struct Certificates {
 /// Returns the impairments for the aggregator's own certificates that expire soon or have expired, and for
 /// renewed ones that cannot be used.
 pub(crate) fn own(certificates: &Certificates, now: Timestamp) -> Vec<Impairment> {
-    let shown = certificates.doors.iter().filter_map(Door::certificate);
+    let shown = certificates.doors.iter().filter_map(ConnectionAcceptor::certificate);
     // While one CA replaces another the file has both: the newer one counts.
     let ca = certificates.ca.as_deref().and_then(|file| {
         let ends = Certificate::read_all(file).ok()?.iter().map(|certificate| certificate.not_after).max()?;
@@ -30,13 +30,14 @@ pub(crate) fn own(certificates: &Certificates, now: Timestamp) -> Vec<Impairment
     });
     let warning = |(file, ends): (&Path, Timestamp)| {
         let lost = if ends < now { ": connections that need it fail" } else { "" };
-        let sentence = || format!("the certificate {} {}{lost}; renew it", file.display(), end(ends, now));
-        is_ending(ends, now).then(|| Impairment::new(ImpairedPart::Certificate, sentence()))
+        let sentence =
+            || format!("the certificate {} {}{lost}; renew it", file.display(), expiry_text(ends, now));
+        expires_soon(ends, now).then(|| Impairment::new(ImpairedPart::Certificate, sentence()))
     };
     let ending: Vec<Impairment> = shown.chain(ca).filter_map(warning).collect();
-    let doors = certificates.doors.iter().filter_map(Door::trouble);
+    let doors = certificates.doors.iter().filter_map(ConnectionAcceptor::reload_error);
     let mut refused: Vec<String> =
-        doors.chain(certificates.agents.as_ref().and_then(Asking::trouble)).collect();
+        doors.chain(certificates.agents.as_ref().and_then(ClientTls::reload_error)).collect();
     refused.sort_unstable();
     // The gRPC server and the agent client use the same files.
     refused.dedup();
@@ -53,11 +54,11 @@ pub(crate) fn of_agents(environments: &[EnvironmentOverview], now: Timestamp) ->
     let ending: Vec<_> = hosts
         .filter_map(|(environment, host)| {
             let ends = host.agent.as_ref()?.certificate_ends?;
-            is_ending(ends, now).then_some((ends, environment, &host.name))
+            expires_soon(ends, now).then_some((ends, environment, &host.name))
         })
         .collect();
     let (ends, environment, host) = ending.iter().min()?;
-    let first = end(*ends, now);
+    let first = expiry_text(*ends, now);
     let message = match ending.len() {
         1 => format!("the certificate of the agent on {environment}/{host} {first}; renew it"),
         more => format!(

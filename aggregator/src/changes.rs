@@ -3,18 +3,18 @@
 use std::collections::HashMap;
 
 use rta_shared::name::Name;
-use rta_shared::overview::{HostOverview, InstanceOverview, Located, Overview};
-use rta_shared::text::printable;
+use rta_shared::overview::{HostOverview, InstanceOverview, LocatedInstance, Overview};
+use rta_shared::sanitize::printable;
 
 /// Difference between two overviews.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Change<'o> {
     /// Health of an instance.
-    Health { before: Located<'o>, now: Located<'o> },
+    Health { before: LocatedInstance<'o>, now: LocatedInstance<'o> },
     /// Reachability of a host, or its error.
     Host { now: &'o HostOverview, environment: &'o Name },
     /// Restart count of an instance by its agent, or whether the agent gave up.
-    Autostart(Located<'o>),
+    Autostart(LocatedInstance<'o>),
 }
 
 /// Returns all differences, in the configuration's order. Instances and hosts in only one of the overviews
@@ -56,7 +56,7 @@ fn hosts(overview: &Overview) -> impl Iterator<Item = InEnvironment<'_>> {
         .flat_map(|environment| environment.hosts.iter().map(|host| (&environment.name, host)))
 }
 
-fn key<'o>(located: Located<'o>) -> (&'o Name, &'o Name) {
+fn key<'o>(located: LocatedInstance<'o>) -> (&'o Name, &'o Name) {
     (&located.host.name, &located.instance.component)
 }
 
@@ -70,7 +70,7 @@ fn compare_hosts<'o>(
     }
 }
 
-fn compare<'o>(before: Located<'o>, now: Located<'o>, changes: &mut Vec<Change<'o>>) {
+fn compare<'o>(before: LocatedInstance<'o>, now: LocatedInstance<'o>, changes: &mut Vec<Change<'o>>) {
     let (old, new) = (before.instance, now.instance);
     if old.health != new.health {
         changes.push(Change::Health { before, now });
@@ -110,7 +110,7 @@ impl Change<'_> {
 }
 
 /// Returns the last end of an instance, as its agent reported it.
-pub(crate) fn last_end(located: Located<'_>) -> String {
+pub(crate) fn last_end(located: LocatedInstance<'_>) -> String {
     let end = located.instance.autostart.as_ref().map(|autostart| autostart.last_end.as_str());
     printable(end.unwrap_or_default()).into_owned()
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use rta_shared::event::{Event, EventKind};
-use rta_shared::overview::{Health, HostOverview, Located};
+use rta_shared::overview::{Health, HostOverview, LocatedInstance};
 
 use crate::changes::{Change, last_end};
 use crate::record::Place;
@@ -56,7 +56,7 @@ impl Chronicle {
 
     /// Returns the agent's restarts since its last report, including those made while the host was
     /// unreachable.
-    fn autostart(&mut self, now: Located<'_>, at: Timestamp) -> Vec<Note> {
+    fn autostart(&mut self, now: LocatedInstance<'_>, at: Timestamp) -> Vec<Note> {
         let Some(autostart) = &now.instance.autostart else { return Vec::new() };
         let (restarts, given_up) = (autostart.restarts, autostart.given_up);
         let before = self.autostarts.insert(place(now), (restarts, given_up));
@@ -81,7 +81,7 @@ impl Chronicle {
         notes
     }
 
-    fn health(&mut self, now: Located<'_>, at: Timestamp) -> Option<Note> {
+    fn health(&mut self, now: LocatedInstance<'_>, at: Timestamp) -> Option<Note> {
         let instance = now.instance;
         // If a whole host is unknown, the host's event covers its instances, and their last known values stay
         // until the host answers again. An outage of a thousand hosts is a thousand events.
@@ -138,7 +138,7 @@ impl Chronicle {
     }
 }
 
-fn place(located: Located<'_>) -> Place {
+fn place(located: LocatedInstance<'_>) -> Place {
     Place {
         environment: located.environment.name.clone(),
         host: located.host.name.clone(),
@@ -146,7 +146,7 @@ fn place(located: Located<'_>) -> Place {
     }
 }
 
-fn because(located: Located<'_>) -> String {
+fn because(located: LocatedInstance<'_>) -> String {
     let end = last_end(located);
     if end.is_empty() { end } else { format!(": {end}") }
 }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
-use rta_shared::human::rough;
+use rta_shared::format::rough_duration;
 use rta_shared::impairment::{ImpairedPart, Impairment};
 
 /// Minimum skew that is reported and by which times of the host are corrected.
@@ -140,7 +140,7 @@ impl ClockSkew {
 /// is missing.
 fn rounded(millis: u128) -> String {
     let seconds = u64::try_from((millis + 500) / 1000).unwrap_or(u64::MAX);
-    rough(match seconds {
+    rough_duration(match seconds {
         0..60 => seconds,
         60..3600 => seconds + 30,
         3600..86_400 => seconds + 1800,

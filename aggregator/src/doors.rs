@@ -2,24 +2,29 @@
 
 use std::path::PathBuf;
 
-use rta_shared::tls::{Asking, Door};
+use rta_shared::tls::{ClientTls, ConnectionAcceptor};
 
 /// TLS configuration of the aggregator.
 #[derive(Debug)]
 pub struct Doors {
     /// Server of the page.
-    pub web: Door,
+    pub web: ConnectionAcceptor,
     /// Server of the rta command.
-    pub grpc: Door,
+    pub grpc: ConnectionAcceptor,
     /// File of the CA, which is checked for expiry.
     pub ca: Option<PathBuf>,
     /// Client of agents at https:// addresses; `None`: they are not called.
-    pub agents: Option<Asking>,
+    pub agents: Option<ClientTls>,
 }
 
 impl Doors {
     /// Creates a configuration without TLS.
     pub fn clear() -> Self {
-        Self { web: Door::clear(), grpc: Door::clear(), ca: None, agents: None }
+        Self {
+            web: ConnectionAcceptor::plaintext(),
+            grpc: ConnectionAcceptor::plaintext(),
+            ca: None,
+            agents: None,
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rta_shared::impairment::ImpairedPart;
 use rta_shared::lifecycle::tasks::run_blocking;
-use rta_shared::tls::certificate::EXPIRY_LOOK;
+use rta_shared::tls::certificate::EXPIRY_CHECK_INTERVAL;
 
 use crate::certificates::{Certificates, own};
 use crate::hub::{Inbox, Message};
@@ -21,6 +21,6 @@ pub(crate) async fn follow(certificates: Certificates, inbox: Inbox) {
         if inbox.send(message).await.is_err() {
             return;
         }
-        tokio::time::sleep(EXPIRY_LOOK).await;
+        tokio::time::sleep(EXPIRY_CHECK_INTERVAL).await;
     }
 }

@@ -8,7 +8,7 @@ use rta_shared::dependency::DependencyGraph;
 use rta_shared::name::Name;
 use rta_shared::overview::InstanceId;
 use rta_shared::selector::{NameIndex, Purpose, Selector};
-use rta_shared::tls::Asking;
+use rta_shared::tls::ClientTls;
 use tonic::Code;
 
 use crate::agent::Agent;
@@ -23,7 +23,7 @@ pub(crate) struct Fleet {
     pub(crate) agents: Vec<Agent>,
     graph: OnceLock<DependencyGraph>,
     places: HashMap<Name, HostPlace>,
-    asking: Option<Asking>,
+    asking: Option<ClientTls>,
 }
 
 /// Instance in the configuration.
@@ -76,7 +76,7 @@ impl Fleet {
     pub(crate) fn new(
         platform: Platform,
         before: &[Agent],
-        asking: Option<&Asking>,
+        asking: Option<&ClientTls>,
     ) -> Result<Self, tonic::transport::Error> {
         let known: HashMap<_, _> = before.iter().map(|agent| (agent.host(), agent)).collect();
         let agents = platform

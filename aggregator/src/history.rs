@@ -4,13 +4,14 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use rta_shared::control::Requester;
+use rta_shared::action::Requester;
 use rta_shared::event::{Event, EventKind};
 use rta_shared::maintenance::Maintenance;
 use rta_shared::name::{Name, too_long};
 use rta_shared::proto::v1;
+use rta_shared::sanitize::{printable, quoted_input};
 use rta_shared::selector::{NameIndex, Purpose, Selector, SelectorErrorKind};
-use rta_shared::text::{did_you_mean, echoed, printable};
+use rta_shared::suggestion::did_you_mean;
 use tokio::sync::oneshot;
 use tonic::Code;
 
@@ -169,7 +170,7 @@ fn query(names: &Selector, asked: &Asked) -> Result<Query, OperationError> {
     let kinds = asked.kinds.iter().map(|word| {
         EventKind::from_word(&word.to_lowercase()).ok_or_else(|| {
             let hint = did_you_mean(word, EventKind::ALL.map(EventKind::word));
-            let message = format!("there is no kind \"{}\" of events{hint}", echoed(word));
+            let message = format!("there is no kind \"{}\" of events{hint}", quoted_input(word));
             OperationError::new(Code::InvalidArgument, message)
         })
     });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rta_shared::control::Requester;
+use rta_shared::action::Requester;
 use rta_shared::dependency::DependencyGraph;
 use rta_shared::impairment::{ImpairedPart, Impairment, ImpairmentList};
 use rta_shared::lifecycle::tasks::Heartbeat;

@@ -7,8 +7,8 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use rta_shared::config::{Platform, load_folder, platform_changes};
 use rta_shared::event::{Event, EventKind};
-use rta_shared::reload::{HostReload, PlatformReload, Reload};
-use rta_shared::text::counted;
+use rta_shared::format::counted;
+use rta_shared::reload::{HostReload, PlatformReload, ReloadResult};
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -86,7 +86,7 @@ impl Keeper {
     }
 
     /// Applies the loaded configuration, or keeps the old one if it is invalid.
-    async fn take(&mut self, loaded: Result<Platform, String>) -> Reload {
+    async fn take(&mut self, loaded: Result<Platform, String>) -> ReloadResult {
         let old = self.current();
         let fleet = loaded.and_then(|platform| {
             old.replaced_by(platform).map_err(|error| format!("an agent's address is none: {error}"))
@@ -98,7 +98,11 @@ impl Keeper {
                 }
                 self.record(&old.platform.digest, "refused", refusal(&problems));
                 self.tell(Message::Refused(problems.clone())).await;
-                Reload { digest: old.platform.digest.clone(), changes: Vec::new(), error: Some(problems) }
+                ReloadResult {
+                    digest: old.platform.digest.clone(),
+                    changes: Vec::new(),
+                    error: Some(problems),
+                }
             }
             Ok(fleet) => {
                 let changes = platform_changes(&old.platform, &fleet.platform);
@@ -114,7 +118,7 @@ impl Keeper {
                 self.tell(Message::Replace(Arc::clone(&fleet))).await;
                 self.fleet.send_replace(Arc::clone(&fleet));
                 self.followers.follow(&fleet).await;
-                Reload { digest, changes, error: None }
+                ReloadResult { digest, changes, error: None }
             }
         };
         flush(&self.inbox).await;

@@ -7,7 +7,7 @@ use rta_shared::impairment::{ImpairedPart, Impairment};
 use rta_shared::name::Name;
 use rta_shared::overview::AgentOverview;
 use rta_shared::report::{ComponentReport, Report, ScanFigures};
-use rta_shared::usage::Usage;
+use rta_shared::usage::HostUsage;
 
 use crate::agent_id::AgentId;
 use crate::clock::{ClockSkew, Receipt};
@@ -22,7 +22,7 @@ pub(crate) enum News {
     /// Heartbeat: the agent's last report is still valid.
     Heartbeat(ScanFigures, Receipt),
     /// Resource usage of the host and its matched processes.
-    Usage(Usage),
+    Usage(HostUsage),
     /// The agent does not answer, or its answer is invalid; the reason as a sentence.
     Lost(String),
 }
@@ -78,7 +78,7 @@ pub(crate) struct HostKnowledge {
     receipt: Option<Receipt>,
     skew: ClockSkew,
     standing: Standing,
-    usage: Option<Usage>,
+    usage: Option<HostUsage>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -100,7 +100,7 @@ impl HostKnowledge {
             News::Report(report, receipt) | News::Scanned(report, receipt) => {
                 let is_skew_new = self.receive(receipt);
                 let same = matches!(self.standing, Standing::Fresh)
-                    && self.report.as_ref().is_some_and(|old| old.says_the_same_as(&report));
+                    && self.report.as_ref().is_some_and(|old| old.equals_except_times(&report));
                 self.report = Some(*report);
                 self.standing = Standing::Fresh;
                 !same || is_skew_new
@@ -197,7 +197,7 @@ impl HostKnowledge {
     }
 
     /// Returns the usage of the host, with times of the aggregator's clock; `None` if it may be out of date.
-    pub(crate) fn usage(&self) -> Option<Usage> {
+    pub(crate) fn usage(&self) -> Option<HostUsage> {
         let mut usage = self.usage.clone().filter(|_| self.is_reachable())?;
         usage.measured_at = self.skew.correct(usage.measured_at);
         usage.booted_at = usage.booted_at.map(|at| self.skew.correct(at));

@@ -12,10 +12,10 @@ use rta_aggregator::access::Access;
 use rta_aggregator::{Configuration, Doors, Network, Page, Record, RecordOptions, open_files};
 use rta_shared::config::{Platform, load_folder};
 use rta_shared::connection::Listeners;
-use rta_shared::lifecycle::signals::{LONGEST_END, end_on_signals};
+use rta_shared::lifecycle::signals::{MAX_SHUTDOWN, end_on_signals};
 use rta_shared::local_socket::SocketChoice;
 use rta_shared::logging::{self, LogFormat};
-use rta_shared::tls::{Admission, Asking, Door, TlsFiles, missing_certificate};
+use rta_shared::tls::{ClientPolicy, ClientTls, ConnectionAcceptor, TlsFiles, missing_certificate};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -150,7 +150,7 @@ fn complain(message: &str) {
 /// Ends the process when its orderly shutdown hangs.
 #[expect(clippy::exit, reason = "what hangs cannot be returned from")]
 fn end_now() {
-    complain(&format!("its orderly end took longer than {} s and is cut short", LONGEST_END.as_secs()));
+    complain(&format!("its orderly end took longer than {} s and is cut short", MAX_SHUTDOWN.as_secs()));
     std::process::exit(1);
 }
 
@@ -192,12 +192,12 @@ fn doors(arguments: &Arguments) -> Result<Doors, String> {
     doors.ca.clone_from(&arguments.tls_ca);
     if let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) {
         let files = TlsFiles { own: Some((certificate.clone(), key.clone())), ca: arguments.tls_ca.clone() };
-        doors.grpc = Door::tls(files.clone(), Admission::KnownAndUnknown, &["h2"])?;
-        doors.agents = Some(Asking::new(files)?);
+        doors.grpc = ConnectionAcceptor::with_tls(files.clone(), ClientPolicy::KnownAndUnknown, &["h2"])?;
+        doors.agents = Some(ClientTls::new(files)?);
     }
     if let (Some(certificate), Some(key)) = (&arguments.web_cert, &arguments.web_key) {
         let files = TlsFiles { own: Some((certificate.clone(), key.clone())), ca: None };
-        doors.web = Door::tls(files, Admission::Anybody, &["http/1.1"])?;
+        doors.web = ConnectionAcceptor::with_tls(files, ClientPolicy::Anybody, &["http/1.1"])?;
     }
     Ok(doors)
 }

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use rta_shared::action::Requester;
 use rta_shared::config::Platform;
-use rta_shared::control::Requester;
 use rta_shared::event::{Event, EventKind};
 use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;

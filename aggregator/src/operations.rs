@@ -8,19 +8,19 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use rta_shared::control::{ActionKind, Done, Outcome, Progress, Requester};
+use rta_shared::action::{ActionKind, ActionOutcome, ActionProgress, ActionResult, Requester};
 use rta_shared::explain::ExplainedPart;
 use rta_shared::impairment::ImpairmentList;
 use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::overview::{InstanceId, Overview};
-use rta_shared::plan::{Conduct, Plan, PlanBegun, Step, Wish};
+use rta_shared::plan::{ActionRequest, ExecutionOptions, Plan, PlanStart, Step};
 use rta_shared::planned_stop::PlannedStop;
 use rta_shared::proto::v1::RequestTarget;
 use rta_shared::reload::PlatformReload;
+use rta_shared::sanitize::{printable, printable_lines};
 use rta_shared::selector::{Purpose, Selector};
-use rta_shared::text::{printable, printable_lines};
 use rta_shared::timing::ActionTimes;
-use rta_shared::tls::Asking;
+use rta_shared::tls::ClientTls;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -115,7 +115,7 @@ impl Operations {
     pub fn start(
         configuration: Configuration,
         recorder: Recorder,
-        asking: Option<&Asking>,
+        asking: Option<&ClientTls>,
         tasks: &OwnedTasks,
         impairments: &ImpairmentList,
         shutdown: &CancellationToken,
@@ -261,12 +261,12 @@ impl Operations {
     ///
     /// # Errors
     /// The wish names nothing, or several where one is meant; or there is no such plan.
-    pub async fn plan(&self, kind: ActionKind, wish: &Wish) -> Result<Plan, OperationError> {
+    pub async fn plan(&self, kind: ActionKind, wish: &ActionRequest) -> Result<Plan, OperationError> {
         Ok(self.planned(kind, wish).await?.plan)
     }
 
     /// [`Operations::plan`], with what each step is for.
-    async fn planned(&self, kind: ActionKind, wish: &Wish) -> Result<Planned, OperationError> {
+    async fn planned(&self, kind: ActionKind, wish: &ActionRequest) -> Result<Planned, OperationError> {
         // A host that has just been added, or all of them after a start, are soon heard of or given up.
         let _ = tokio::time::timeout(FIRST_NEWS, self.ready()).await;
         let (fleet, overview, wish) = (self.fleet(), self.overview(), wish.clone());
@@ -287,8 +287,8 @@ impl Operations {
     pub(crate) async fn begin(
         &self,
         kind: ActionKind,
-        wish: &Wish,
-        conduct: Conduct,
+        wish: &ActionRequest,
+        conduct: ExecutionOptions,
         by: Requester,
     ) -> Result<Arc<Account>, NotBegun> {
         let Planned { plan, targets } = self.planned(kind, wish).await?;
@@ -302,7 +302,7 @@ impl Operations {
             return Err(OperationError::new(Code::Unavailable, message).into());
         }
         let id = self.recorder.next_plan_id();
-        let begun = PlanBegun { id, plan, at: Timestamp::now(), by, unrecorded: None };
+        let begun = PlanStart { id, plan, at: Timestamp::now(), by, unrecorded: None };
         let account = Arc::new(Account::new(begun, self.recorder.clone()));
         if !self.book.add(Arc::clone(&account)) {
             let message = "too many plans are under way; wait for one to end, or cancel it";
@@ -325,7 +325,7 @@ impl Operations {
         self,
         account: Arc<Account>,
         targets: Vec<RequestTarget>,
-        conduct: Conduct,
+        conduct: ExecutionOptions,
         recorded: oneshot::Sender<()>,
     ) {
         let begun = account.begun();
@@ -360,8 +360,8 @@ impl Operations {
         if !account.is_record_slow() && !self.recorder.flush().await {
             account.note_slow_record();
         }
-        let tell = |progress: Progress| {
-            let progress = Progress { text: printable_lines(&progress.text), ..progress };
+        let tell = |progress: ActionProgress| {
+            let progress = ActionProgress { text: printable_lines(&progress.text), ..progress };
             account.progress(at, Timestamp::now(), progress);
         };
         let outcome = self.perform(step.action, &step.instance, target, account.begun(), tell).await;
@@ -376,9 +376,9 @@ impl Operations {
         kind: ActionKind,
         id: &InstanceId,
         target: RequestTarget,
-        plan: &PlanBegun,
-        tell: impl Fn(Progress),
-    ) -> Result<Done, OperationError> {
+        plan: &PlanStart,
+        tell: impl Fn(ActionProgress),
+    ) -> Result<ActionResult, OperationError> {
         let fleet = self.fleet();
         let found = fleet.find(id)?;
         let agent = agent(&fleet, &found)?;
@@ -391,7 +391,9 @@ impl Operations {
         }
         // What a restart stops is to run again, and what had ended by itself nobody stopped.
         let is_stopped = plan.plan.kind == ActionKind::Stop
-            && outcome.as_ref().is_ok_and(|done| matches!(done.outcome, Outcome::Stopped | Outcome::Killed));
+            && outcome
+                .as_ref()
+                .is_ok_and(|done| matches!(done.outcome, ActionOutcome::Stopped | ActionOutcome::Killed));
         match is_stopped {
             true => {
                 let stop = PlannedStop { plan: plan.id, by: plan.by.clone(), at: Timestamp::now() };
@@ -504,7 +506,7 @@ fn make_plan(
     kind: ActionKind,
     fleet: &Fleet,
     overview: &Overview,
-    wish: &Wish,
+    wish: &ActionRequest,
 ) -> Result<Plan, OperationError> {
     if wish.stopped_by != 0 && kind != ActionKind::Start {
         let message = "what a plan has stopped can only be started again";

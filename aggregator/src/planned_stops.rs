@@ -150,7 +150,7 @@ fn is_of_later_run(cause: &DownCause, stop: &PlannedStop, now: Timestamp) -> boo
 
 #[cfg(test)]
 mod tests {
-    use rta_shared::control::Requester;
+    use rta_shared::action::Requester;
     use rta_shared::overview::Health;
 
     use super::*;

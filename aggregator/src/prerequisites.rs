@@ -61,7 +61,7 @@ impl RemoteNeeds {
                 let instance = located.instance;
                 // The state of an unreachable host is out of date.
                 let state = instance.state.filter(|_| located.host.reachable);
-                let readiness = Readiness::of(state, instance.probe.as_ref());
+                let readiness = Readiness::from_state(state, instance.probe.as_ref());
                 let (host, component) = (located.host.name.clone(), instance.component.clone());
                 (at, RemotePrerequisite { host, component, readiness })
             })

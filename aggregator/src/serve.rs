@@ -9,7 +9,7 @@ use rta_shared::impairment::ImpairmentList;
 use rta_shared::lifecycle::tasks::OwnedTasks;
 use rta_shared::proto::FILE_DESCRIPTOR_SET;
 use rta_shared::proto::v1::aggregator_service_server::AggregatorServiceServer;
-use rta_shared::tls::Bounds;
+use rta_shared::tls::ConnectionLimits;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -32,8 +32,8 @@ const GRACE: Duration = Duration::from_secs(2);
 /// HTTP/2 pings end the connections of clients that vanished.
 const PING: Duration = Duration::from_secs(20);
 /// Limits for connections of commands and scripts. A client that answers no ping counts as silent.
-pub(crate) const BOUNDS: Bounds =
-    Bounds { connections: 1024, of_one_address: 256, silence: Some(PING.saturating_mul(3)) };
+pub(crate) const BOUNDS: ConnectionLimits =
+    ConnectionLimits { connections: 1024, of_one_address: 256, silence: Some(PING.saturating_mul(3)) };
 
 /// Configuration of the page's server.
 #[derive(Clone, Debug)]

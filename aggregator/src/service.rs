@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _};
-use rta_shared::control::ActionKind;
+use rta_shared::action::ActionKind;
 use rta_shared::plan::PlanEvent;
 use rta_shared::proto::v1::aggregator_service_server::AggregatorService;
 use rta_shared::proto::{action_kind, v1};

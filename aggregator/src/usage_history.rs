@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::name::Name;
 use rta_shared::overview::{HostOverview, InstanceId, Overview};
-use rta_shared::usage::Used;
+use rta_shared::usage::UsageTotal;
 
 /// Minimum time between two samples; agents measure more often.
 const SPACING: SignedDuration = SignedDuration::from_secs(15);
@@ -35,7 +35,7 @@ struct Packed {
 }
 
 impl Packed {
-    fn new(at: Timestamp, used: &Used) -> Self {
+    fn new(at: Timestamp, used: &UsageTotal) -> Self {
         Self {
             at: u32::try_from(at.as_second()).unwrap_or_default(),
             #[expect(clippy::cast_possible_truncation, reason = "a share needs no more digits")]
@@ -125,7 +125,7 @@ impl Hosts {
         }
         (known.measured_at, known.taken_at) = (usage.measured_at, now);
         for instance in &host.instances {
-            let Some(used) = usage.together(instance.processes.iter().map(|process| process.id.pid)) else {
+            let Some(used) = usage.total_of(instance.processes.iter().map(|process| process.id.pid)) else {
                 continue;
             };
             let samples = known.components.entry(instance.component.clone()).or_default();
@@ -142,7 +142,7 @@ impl Hosts {
 #[cfg(test)]
 mod tests {
     use rta_shared::process::{Process, ProcessId};
-    use rta_shared::usage::{ProcessUsage, Usage};
+    use rta_shared::usage::{HostUsage, ProcessUsage};
 
     use super::*;
     use crate::web::page::tests::sample;
@@ -157,7 +157,7 @@ mod tests {
         overview.generated_at = at(seconds);
         let host = &mut overview.environments[0].hosts[1];
         host.instances[0].processes = vec![Process::new(ProcessId { pid: 7, start_ticks: 1 }, 1)];
-        host.usage = Some(Usage {
+        host.usage = Some(HostUsage {
             measured_at: at(seconds - 1000),
             cpus: 1,
             load: [0.0; 3],

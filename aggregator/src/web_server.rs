@@ -11,7 +11,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use rta_shared::tls::{Bounds, Door};
+use rta_shared::tls::{ConnectionAcceptor, ConnectionLimits};
 use tokio::net::TcpListener;
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
@@ -27,11 +27,17 @@ const HEAD: Duration = Duration::from_secs(75);
 const LARGEST_HEAD: usize = 64 * 1024;
 /// Limits of connections: all live pages, and more concurrent requests than are expected. Behind a proxy
 /// nearly all come from one address; the limit for one address leaves some for a direct diagnosis.
-pub(crate) const BOUNDS: Bounds = Bounds { connections: 4096, of_one_address: 3584, silence: None };
+pub(crate) const BOUNDS: ConnectionLimits =
+    ConnectionLimits { connections: 4096, of_one_address: 3584, silence: None };
 
 /// Serves `pages` on `door` until `shutdown`, then ends the open answers.
-pub(crate) async fn serve(listener: TcpListener, door: Door, pages: Router, shutdown: CancellationToken) {
-    let mut links = door.links(listener, BOUNDS);
+pub(crate) async fn serve(
+    listener: TcpListener,
+    door: ConnectionAcceptor,
+    pages: Router,
+    shutdown: CancellationToken,
+) {
+    let mut links = door.accept_connections(listener, BOUNDS);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(LARGEST_HEAD);
     let open = GracefulShutdown::new();

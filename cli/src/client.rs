@@ -7,22 +7,22 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
+use rta_shared::action::ActionKind;
 use rta_shared::address::{AddressProblem, server_url};
-use rta_shared::control::ActionKind;
 use rta_shared::event::Event;
 use rta_shared::explain::ExplainedPart;
 use rta_shared::local_socket::default_paths;
 use rta_shared::maintenance::Maintenance;
-use rta_shared::mask::masked_text;
 use rta_shared::overview::{InstanceId, Overview};
-use rta_shared::plan::{Conduct, Plan, PlanEvent, Wish};
+use rta_shared::plan::{ActionRequest, ExecutionOptions, Plan, PlanEvent};
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
 use rta_shared::proto::{ProtocolError, v1};
+use rta_shared::redact::redact_text;
 use rta_shared::reload::PlatformReload;
+use rta_shared::sanitize::{printable, printable_lines};
 use rta_shared::selector::Selector;
-use rta_shared::text::{printable, printable_lines};
-use rta_shared::tls::trouble::trouble;
-use rta_shared::tls::{Asking, Target, TlsFiles};
+use rta_shared::tls::error_text::describe_tls_error;
+use rta_shared::tls::{ClientTls, ServerTarget, TlsFiles};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, ConnectError, Response, Status, Streaming};
@@ -86,7 +86,7 @@ impl Client {
         };
         let address = address.unwrap_or("the local socket");
         let told = |reason: &str| {
-            let shown = masked_text(&printable(address));
+            let shown = redact_text(&printable(address));
             Failure::new(USAGE, format!("--aggregator \"{shown}\" {reason}"))
         };
         let hint = |problem: &dyn std::fmt::Display| {
@@ -110,7 +110,7 @@ impl Client {
         let channel = if let Some(paths) = paths {
             local_socket::channel(&endpoint, paths)
         } else if url.starts_with("https://") {
-            let target = Target::new(&url, &[AGGREGATOR_NAME])
+            let target = ServerTarget::new(&url, &[AGGREGATOR_NAME])
                 .ok_or_else(|| told("needs a host and a port; write for example https://HOST:7600"))?;
             asking(tls)?.channel(&endpoint, target)
         } else {
@@ -149,7 +149,7 @@ impl Client {
     }
 
     /// Returns the plan for a wish without executing it.
-    pub(crate) async fn plan(&self, kind: ActionKind, wish: &Wish) -> Result<Plan, Failure> {
+    pub(crate) async fn plan(&self, kind: ActionKind, wish: &ActionRequest) -> Result<Plan, Failure> {
         let mut calls = self.calls.clone();
         let request = v1::PlanRequest { kind: v1::ActionKind::from(kind).into(), wish: Some(wish.into()) };
         let plan = self.within(ANSWER, calls.plan(request)).await?.plan;
@@ -161,8 +161,8 @@ impl Client {
     pub(crate) async fn control(
         &self,
         kind: ActionKind,
-        wish: &Wish,
-        conduct: &Conduct,
+        wish: &ActionRequest,
+        conduct: &ExecutionOptions,
         user: &str,
     ) -> Result<PlanEvents, Failure> {
         let mut calls = self.calls.clone();
@@ -320,7 +320,7 @@ impl Client {
             return Failure::new(code, printable_lines(status.message()));
         };
         let address = &self.address;
-        if let Some(reason) = trouble(source) {
+        if let Some(reason) = describe_tls_error(source) {
             return Failure::Unreachable(format!(
                 "no trust between you and the aggregator at {address}: {}; look at --ca, --cert and --key",
                 printable(&reason)
@@ -342,7 +342,7 @@ impl Client {
 }
 
 /// Builds the TLS configuration from the CA to trust and the client's own certificate.
-fn asking(tls: &Tls) -> Result<Asking, Failure> {
+fn asking(tls: &Tls) -> Result<ClientTls, Failure> {
     let told = |reason: String| Failure::new(USAGE, reason);
     let Some(ca) = &tls.ca else {
         return Err(told("an https:// address needs --ca FILE, the CA of the aggregator".to_owned()));
@@ -352,7 +352,7 @@ fn asking(tls: &Tls) -> Result<Asking, Failure> {
         (None, None) => None,
         _ => return Err(told("--cert and --key are only good together".to_owned())),
     };
-    Asking::new(TlsFiles { own, ca: Some(ca.clone()) }).map_err(told)
+    ClientTls::new(TlsFiles { own, ca: Some(ca.clone()) }).map_err(told)
 }
 
 /// Returns true if a call failed because no connection could be made, so nothing of it was sent.
@@ -370,7 +370,7 @@ fn is_unconnected(status: &Status) -> bool {
 #[cfg(test)]
 mod tests {
     use futures::StreamExt as _;
-    use rta_shared::plan::{Conduct, Wish};
+    use rta_shared::plan::{ActionRequest, ExecutionOptions};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::oneshot;
 
@@ -396,7 +396,7 @@ mod tests {
     }
 
     async fn start(client: &Client) -> Result<PlanEvents, Failure> {
-        client.control(ActionKind::Start, &Wish::default(), &Conduct::default(), "").await
+        client.control(ActionKind::Start, &ActionRequest::default(), &ExecutionOptions::default(), "").await
     }
 
     #[tokio::test]
@@ -421,7 +421,7 @@ mod tests {
 
         let (_fake, client) = Fake::serve(Script { plan: Some(plan()), ..Script::default() }).await;
         let (client, cut) = cut_when_said(&client).await;
-        client.plan(ActionKind::Start, &Wish::default()).await.unwrap();
+        client.plan(ActionKind::Start, &ActionRequest::default()).await.unwrap();
         cut.send(()).unwrap();
         let (code, message) = start(&client).await.err().unwrap().into_parts();
         assert_eq!(code, CANNOT_TELL);
@@ -436,7 +436,7 @@ mod tests {
         {
             let script = Script { plan_refused: Some(status), ..Script::default() };
             let (_fake, client) = Fake::serve(script).await;
-            let refused = client.plan(ActionKind::Stop, &Wish::default()).await.unwrap_err();
+            let refused = client.plan(ActionKind::Stop, &ActionRequest::default()).await.unwrap_err();
             let (told, message) = refused.into_parts();
             assert!(told == code && message == long, "{told} {:.200}", message);
         }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use rta_shared::config::load_folder;
-use rta_shared::text::counted;
+use rta_shared::format::counted;
 
 use crate::exit::{Failure, OK, Outcome, USAGE};
 

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rta_agent::survey::{Listeners, Survey, Surveyed};
+use rta_shared::format::counted;
 use rta_shared::learn::identify;
-use rta_shared::text::counted;
 use serde_json::json;
 
 use crate::command::{Discover, Here};

@@ -2,8 +2,8 @@
 
 use std::io;
 
+use rta_shared::sanitize::printable;
 use rta_shared::selector::{SelectorError, SelectorErrorKind};
-use rta_shared::text::printable;
 
 /// Success.
 pub(crate) const OK: u8 = 0;

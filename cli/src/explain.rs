@@ -6,8 +6,8 @@ use std::path::Path;
 use rta_agent::scan::Scanner;
 use rta_shared::explain::ExplainedPart;
 use rta_shared::overview::InstanceId;
+use rta_shared::sanitize::printable;
 use rta_shared::selector::{NameIndex, Purpose};
-use rta_shared::text::printable;
 use serde_json::json;
 
 use crate::client::Client;

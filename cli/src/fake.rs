@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures::Stream;
 use jiff::Timestamp;
-use rta_shared::control::{ActionKind, Requester};
+use rta_shared::action::{ActionKind, Requester};
 use rta_shared::overview::{
     EnvironmentOverview, Health, HostOverview, InstanceId, InstanceOverview, Overview,
 };
-use rta_shared::plan::{Plan, PlanBegun, PlanEnd, PlanEvent, Step, StepChange, StepState};
+use rta_shared::plan::{Plan, PlanEnd, PlanEvent, PlanStart, Step, StepChange, StepState};
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::aggregator_service_server::{AggregatorService, AggregatorServiceServer};
 use tokio::sync::mpsc;
@@ -261,7 +261,7 @@ pub(crate) fn plan() -> Plan {
 /// Returns the first event of [`plan`], with number 7.
 pub(crate) fn begun() -> PlanEvent {
     let at = Timestamp::UNIX_EPOCH;
-    PlanEvent::Begun(PlanBegun { id: 7, plan: plan(), at, by: Requester::default(), unrecorded: None })
+    PlanEvent::Begun(PlanStart { id: 7, plan: plan(), at, by: Requester::default(), unrecorded: None })
 }
 
 pub(crate) fn change(step: usize, state: StepState, text: &str) -> PlanEvent {

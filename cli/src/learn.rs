@@ -4,9 +4,10 @@ use std::io::Write;
 
 use rta_agent::survey::{Survey, Surveyed};
 use rta_shared::config::{Source, load_sources};
-use rta_shared::learn::{Inseparable, Proposal, ProposedCriterion, Subject, learn as learnt};
+use rta_shared::format::counted;
+use rta_shared::learn::{IndistinguishableError, LearnSubject, Proposal, ProposedCriterion, learn as learnt};
 use rta_shared::process::CommandLine;
-use rta_shared::text::{counted, printable};
+use rta_shared::sanitize::printable;
 
 use crate::command::Learn;
 use crate::exit::{CANNOT_TELL, FAILED, Failure, OK, Outcome, USAGE};
@@ -38,7 +39,7 @@ pub(crate) fn learn(wish: &Learn, out: &mut dyn Write, notes: &mut dyn Write) ->
         // A process in a container matches a component only if its configuration says so.
         .filter(|process| target.in_container || !process.in_container)
         .partition(|process| survey.original(process.pid) == original);
-    let subjects: Vec<Subject<'_>> = others.iter().map(|other| subject(other)).collect();
+    let subjects: Vec<LearnSubject<'_>> = others.iter().map(|other| subject(other)).collect();
     let mut proposal = learnt(subject(target), &subjects, &known.variables)
         .map_err(|inseparable| inseparable_failure(target, &inseparable, &others))?;
     proposal.name = name(wish, &proposal, &known)?;
@@ -57,8 +58,8 @@ pub(crate) fn learn(wish: &Learn, out: &mut dyn Write, notes: &mut dyn Write) ->
     Ok(OK)
 }
 
-fn subject(process: &Surveyed) -> Subject<'_> {
-    Subject { line: &process.line, user: Some(&process.user) }
+fn subject(process: &Surveyed) -> LearnSubject<'_> {
+    LearnSubject { line: &process.line, user: Some(&process.user) }
 }
 
 fn by_pid(survey: &Survey, pid: u32) -> Result<&Surveyed, Failure> {
@@ -103,7 +104,11 @@ fn by_text<'s>(survey: &'s Survey, text: &str) -> Result<&'s Surveyed, Failure> 
     }
 }
 
-fn inseparable_failure(target: &Surveyed, inseparable: &Inseparable, others: &[&Surveyed]) -> Failure {
+fn inseparable_failure(
+    target: &Surveyed,
+    inseparable: &IndistinguishableError,
+    others: &[&Surveyed],
+) -> Failure {
     let pid = target.pid;
     let secret = match inseparable.has_secret {
         true => "; arguments that look secret were not used",

@@ -10,8 +10,8 @@ use rta_agent::scan::Scanner;
 use rta_aggregator::evaluate_host;
 use rta_shared::config::{Host, HostConfig, Platform, load_folder};
 use rta_shared::overview::Health;
-use rta_shared::report::{ConfigStanding, Report, Watch};
-use rta_shared::text::printable;
+use rta_shared::report::{ConfigStatus, Report, WatchStatus};
+use rta_shared::sanitize::printable;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::exit::{CANNOT_TELL, Failure, NOT_UP, OK, Outcome, USAGE};
@@ -34,8 +34,8 @@ pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut d
         boot_id: String::new(),
         scan: scan.figures,
         components: scan.components,
-        watch: Watch::scans_only(),
-        config: ConfigStanding { digest: platform.digest.clone(), error: None },
+        watch: WatchStatus::scans_only(),
+        config: ConfigStatus { digest: platform.digest.clone(), error: None },
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         certificate_ends: None,
         impairments: vec![],

@@ -4,8 +4,8 @@ use std::io::Write;
 
 use futures::StreamExt as _;
 use rta_shared::proto::v1;
+use rta_shared::sanitize::{printable, printable_line};
 use rta_shared::selector::Selector;
-use rta_shared::text::{printable, printable_line};
 
 use crate::client::Client;
 use crate::command::Logs;

@@ -3,15 +3,15 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use rta_shared::control::Phase;
-use rta_shared::plan::{PlanBegun, StepChange, StepState};
+use rta_shared::action::ActionPhase;
+use rta_shared::plan::{PlanStart, StepChange, StepState};
 
 /// State of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
     pub(crate) state: StepState,
     /// Phase that the agent has reached, while the step is in progress.
-    pub(crate) phase: Option<Phase>,
+    pub(crate) phase: Option<ActionPhase>,
     /// Text of the last event.
     pub(crate) text: String,
     /// Local time of the event that the step is in progress, because clocks of other hosts may differ.
@@ -21,7 +21,7 @@ pub(crate) struct Standing {
 /// Plan in execution.
 #[derive(Clone, Debug)]
 pub(crate) struct Track {
-    pub(crate) begun: PlanBegun,
+    pub(crate) begun: PlanStart,
     /// State of each step.
     pub(crate) steps: Vec<Standing>,
     /// Number of waiting steps.
@@ -30,7 +30,7 @@ pub(crate) struct Track {
 }
 
 impl Track {
-    pub(crate) fn new(begun: PlanBegun) -> Self {
+    pub(crate) fn new(begun: PlanStart) -> Self {
         let waiting = Standing { state: StepState::Waiting, phase: None, text: String::new(), began: None };
         let count = begun.plan.steps.len();
         Self { steps: vec![waiting; count], waiting: count, begun, told: HashSet::new() }
@@ -59,7 +59,7 @@ impl Track {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use rta_shared::control::{ActionKind, Requester};
+    use rta_shared::action::{ActionKind, Requester};
     use rta_shared::plan::{Plan, Step};
 
     use super::*;
@@ -80,7 +80,7 @@ mod tests {
         };
         let plan = Plan { kind: ActionKind::Start, steps: vec![step] };
         let at = Timestamp::UNIX_EPOCH;
-        let mut track = Track::new(PlanBegun { id: 1, plan, at, by: Requester::default(), unrecorded: None });
+        let mut track = Track::new(PlanStart { id: 1, plan, at, by: Requester::default(), unrecorded: None });
         let now = Instant::now();
         let mut tell = |step, state, text: &str| {
             track.take(&StepChange { step, at, state, progress: None, text: text.to_owned() }, now)

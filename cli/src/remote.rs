@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use rta_shared::control::ActionKind;
+use rta_shared::action::ActionKind;
 use rta_shared::overview::{Health, Overview};
+use rta_shared::root_cause::suppressed_instances;
 use rta_shared::selector::Purpose;
-use rta_shared::trouble::quiet;
 
 use crate::client::Client;
 use crate::command::{Check, Control, Remote};
@@ -103,7 +103,7 @@ pub(crate) async fn check(client: Result<Client, Failure>, wish: &Check, out: &m
     let overview = async {
         let all = client?.overview().await?;
         // What is in maintenance may lie elsewhere.
-        let quiet = quiet(&all);
+        let quiet = suppressed_instances(&all);
         // Nobody reads along: a check must not turn to a host that merely has a similar name.
         Ok((select(all, &wish.place.selector(&[])?, Purpose::Acting)?, quiet))
     };

@@ -157,7 +157,7 @@ impl AttributeCriterion {
 impl UserCriterion {
     /// Returns a sentence saying that this host has no such user.
     pub fn unknown(&self) -> String {
-        format!("there is no user \"{}\" on this host", crate::text::printable(&self.name))
+        format!("there is no user \"{}\" on this host", crate::sanitize::printable(&self.name))
     }
 }
 
@@ -183,7 +183,7 @@ impl AttributeTests {
     ///
     /// # Errors
     /// Returns an error if no criterion fails and an attribute cannot be read.
-    pub(crate) fn hold(&self, process: &impl ProcessAttributes) -> Result<bool, String> {
+    pub(crate) fn all_hold(&self, process: &impl ProcessAttributes) -> Result<bool, String> {
         let mut unreadable = None;
         let not_contained =
             || if self.container { Ok(true) } else { process.is_in_container().map(|is| !is) };
@@ -211,7 +211,7 @@ pub(crate) mod tests {
 
     /// Process of a test; `None` stands for an unreadable attribute.
     #[derive(Default)]
-    pub(crate) struct Made {
+    pub(crate) struct FakeProcess {
         pub(crate) uid: Option<u32>,
         pub(crate) executable: Option<&'static str>,
         pub(crate) unit: Option<&'static str>,
@@ -219,7 +219,7 @@ pub(crate) mod tests {
         pub(crate) container: Option<bool>,
     }
 
-    impl ProcessAttributes for Made {
+    impl ProcessAttributes for FakeProcess {
         fn uid(&self) -> Result<u32, String> {
             self.uid.ok_or_else(|| "no user".to_owned())
         }
@@ -278,7 +278,7 @@ pub(crate) mod tests {
 
     #[test]
     fn every_kind_of_attribute_is_tested() {
-        let process = Made {
+        let process = FakeProcess {
             uid: Some(7),
             executable: Some("/opt/java/bin/java"),
             unit: Some("kafka.service"),
@@ -310,18 +310,26 @@ pub(crate) mod tests {
             let executable = AttributeCriterion::Executable(Regex::new("java").unwrap());
             AttributeTests::new([executable, user("kafka", Some(7))].into_iter(), container)
         };
-        let readable =
-            Made { uid: Some(7), executable: Some("/bin/java"), container: Some(false), ..Made::default() };
-        assert_eq!(tests(false).hold(&readable), Ok(true));
-        let hidden = Made { executable: None, ..readable };
-        assert_eq!(tests(false).hold(&hidden), Err("no executable".to_owned()));
-        assert_eq!(tests(false).hold(&Made { uid: Some(8), ..hidden }), Ok(false));
-        let contained =
-            Made { container: Some(true), uid: Some(7), executable: Some("/bin/java"), ..Made::default() };
-        assert_eq!(tests(false).hold(&contained), Ok(false));
-        assert_eq!(tests(true).hold(&contained), Ok(true));
-        let unknown = Made { container: None, ..contained };
-        assert_eq!(tests(false).hold(&unknown), Err("no namespace".to_owned()));
-        assert_eq!(tests(true).hold(&unknown), Ok(true));
+        let readable = FakeProcess {
+            uid: Some(7),
+            executable: Some("/bin/java"),
+            container: Some(false),
+            ..FakeProcess::default()
+        };
+        assert_eq!(tests(false).all_hold(&readable), Ok(true));
+        let hidden = FakeProcess { executable: None, ..readable };
+        assert_eq!(tests(false).all_hold(&hidden), Err("no executable".to_owned()));
+        assert_eq!(tests(false).all_hold(&FakeProcess { uid: Some(8), ..hidden }), Ok(false));
+        let contained = FakeProcess {
+            container: Some(true),
+            uid: Some(7),
+            executable: Some("/bin/java"),
+            ..FakeProcess::default()
+        };
+        assert_eq!(tests(false).all_hold(&contained), Ok(false));
+        assert_eq!(tests(true).all_hold(&contained), Ok(true));
+        let unknown = FakeProcess { container: None, ..contained };
+        assert_eq!(tests(false).all_hold(&unknown), Err("no namespace".to_owned()));
+        assert_eq!(tests(true).all_hold(&unknown), Ok(true));
     }
 }

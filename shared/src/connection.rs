@@ -13,13 +13,13 @@ use tokio_util::either::Either;
 use tonic::transport::server::Connected;
 
 use crate::local_socket::{LocalConnection, LocalSocket, LocalUser};
-use crate::tls::{Bounds, Door, Link, Peer};
+use crate::tls::{ConnectionAcceptor, ConnectionLimits, PeerInfo, TcpConnection};
 
 /// Listeners of a gRPC server.
 #[derive(Debug)]
 pub struct Listeners {
     /// TCP listener, with its TLS settings; `None`: not reachable over TCP.
-    pub tcp: Option<(TcpListener, Door)>,
+    pub tcp: Option<(TcpListener, ConnectionAcceptor)>,
     /// Local socket; `None`: no local socket.
     pub socket: Option<LocalSocket>,
 }
@@ -28,14 +28,14 @@ pub struct Listeners {
 #[derive(Clone, Debug)]
 pub enum ConnectedPeer {
     /// Caller over TCP.
-    Tcp(Peer),
+    Tcp(PeerInfo),
     /// Caller over the local socket.
     Local(LocalUser),
 }
 
 /// Key by which limits distinguish callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Origin {
+pub enum ConnectionOrigin {
     /// IP address.
     Address(IpAddr),
     /// User of this host.
@@ -44,10 +44,10 @@ pub enum Origin {
 
 impl ConnectedPeer {
     /// Returns the key that limits count by.
-    pub fn origin(&self) -> Origin {
+    pub fn origin(&self) -> ConnectionOrigin {
         match self {
-            Self::Tcp(peer) => Origin::Address(peer.address.ip().to_canonical()),
-            Self::Local(user) => Origin::User(user.uid),
+            Self::Tcp(peer) => ConnectionOrigin::Address(peer.address.ip().to_canonical()),
+            Self::Local(user) => ConnectionOrigin::User(user.uid),
         }
     }
 }
@@ -56,8 +56,8 @@ impl fmt::Display for ConnectedPeer {
     /// Writes the caller for logs: `10.0.0.7:4711`, `aggregator at 10.0.0.7:4711`, `ann (uid 1000), local`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(Peer { address, identity: None, .. }) => write!(f, "{address}"),
-            Self::Tcp(Peer { address, identity: Some(identity), .. }) => {
+            Self::Tcp(PeerInfo { address, identity: None, .. }) => write!(f, "{address}"),
+            Self::Tcp(PeerInfo { address, identity: Some(identity), .. }) => {
                 write!(f, "{} at {address}", identity.name)
             }
             Self::Local(user) => write!(f, "{user}, local"),
@@ -69,7 +69,7 @@ impl fmt::Display for ConnectedPeer {
 #[derive(Debug)]
 pub enum Connection {
     /// Connection over TCP.
-    Tcp(Box<Link>),
+    Tcp(Box<TcpConnection>),
     /// Connection over the local socket.
     Local(LocalConnection),
 }
@@ -77,10 +77,13 @@ pub enum Connection {
 impl Listeners {
     /// Returns the connections of all listeners, each limited by `bounds`, until the stream is dropped. The
     /// stream ends if one of the listeners fails permanently.
-    pub fn connections(self, bounds: Bounds) -> impl Stream<Item = io::Result<Connection>> + Send + 'static {
+    pub fn connections(
+        self,
+        bounds: ConnectionLimits,
+    ) -> impl Stream<Item = io::Result<Connection>> + Send + 'static {
         // The stream of an absent listener never ends.
         let tcp = match self.tcp {
-            Some((listener, door)) => Either::Left(door.links(listener, bounds)),
+            Some((listener, door)) => Either::Left(door.accept_connections(listener, bounds)),
             None => Either::Right(tokio_stream::pending()),
         };
         let local = match self.socket {

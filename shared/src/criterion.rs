@@ -103,11 +103,11 @@ mod tests {
     }
 
     /// Row of the table: index, regex, command line, and the expected result.
-    type Row<'a> = (Option<i32>, &'a str, &'a [&'a [u8]], bool);
+    type ArgumentRow<'a> = (Option<i32>, &'a str, &'a [&'a [u8]], bool);
 
     #[test]
     fn criteria_hold_as_the_table_says() {
-        let rows: &[Row<'_>] = &[
+        let rows: &[ArgumentRow<'_>] = &[
             (Some(0), "java", &[b"/opt/java/jdk1.8.0_72/bin/java"], true),
             (Some(0), "^java$", &[b"/opt/java/bin/java"], false),
             (Some(1), "java", &[b"java"], false),

@@ -9,13 +9,13 @@ use crate::overview::InstanceId;
 /// Graph of all instances of the platform and their dependencies. Instances are identified by their position.
 #[derive(Clone, Debug)]
 pub struct DependencyGraph {
-    nodes: Vec<Node>,
+    nodes: Vec<InstanceNode>,
     /// Positions, each after all of its prerequisites.
     order: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]
-struct Node {
+struct InstanceNode {
     id: InstanceId,
     requirements: Vec<Requirement>,
 }
@@ -64,9 +64,9 @@ impl DependencyGraph {
                     .collect()
             })
         });
-        let nodes: Vec<Node> = ids
+        let nodes: Vec<InstanceNode> = ids
             .into_iter()
-            .map(|id| Node { id, requirements: requirements.next().unwrap_or_default() })
+            .map(|id| InstanceNode { id, requirements: requirements.next().unwrap_or_default() })
             .collect();
         let order = prerequisites_first(&nodes);
         Self { nodes, order }
@@ -100,7 +100,7 @@ impl DependencyGraph {
 
 /// Sorts the nodes topologically by Kahn's algorithm. Components have no cycle, so that instances have none
 /// and every node is reached.
-fn prerequisites_first(nodes: &[Node]) -> Vec<usize> {
+fn prerequisites_first(nodes: &[InstanceNode]) -> Vec<usize> {
     let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
     let mut open: Vec<usize> = vec![0; nodes.len()];
     for (at, node) in nodes.iter().enumerate() {

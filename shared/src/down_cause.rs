@@ -5,8 +5,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::control::Requester;
-use crate::human::ago;
+use crate::action::Requester;
+use crate::format::ago;
 use crate::signal::signal_name;
 
 /// Reason why a component does not run. Its agent persists it, so that it survives restarts of both programs.
@@ -81,7 +81,7 @@ impl DownCause {
     /// memory)`, `stopped by ann 2 min ago`. The output of [`fmt::Display`] is the same without the age, for
     /// texts that are stored.
     pub fn sentence(&self, now: Timestamp) -> String {
-        let (before, after) = self.around_age();
+        let (before, after) = self.split_at_age();
         format!("{before} {}{after}", ago(self.at, now))
     }
 
@@ -92,7 +92,7 @@ impl DownCause {
     }
 
     /// Returns the text before and after the age in [`DownCause::sentence`].
-    pub fn around_age(&self) -> (String, String) {
+    pub fn split_at_age(&self) -> (String, String) {
         let ReasonText { before, of_age, after } = self.whole();
         (before + of_age, after)
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::control::Requester;
+use crate::action::Requester;
 use crate::name::Name;
 
 /// Kind of an event.

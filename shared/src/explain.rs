@@ -5,12 +5,12 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::attributes::{AttributeCriterion, CriterionKind, ProcessAttributes};
-use crate::config::{Count, Part};
+use crate::config::{Part, ProcessCount};
 use crate::criterion::{ArgumentCriterion, Criterion};
-use crate::mask::{masked, masked_command};
 use crate::name::Name;
 use crate::process::CommandLine;
-use crate::text::printable;
+use crate::redact::{redact_arguments, redact_command_line};
+use crate::sanitize::printable;
 
 /// Maximum length of a displayed argument, in characters.
 const SHOWN: usize = 120;
@@ -21,7 +21,7 @@ pub struct ExplainedPart {
     /// Name of the part; `None` for the only part of an undivided component.
     pub name: Option<Name>,
     /// Required number of processes.
-    pub count: Count,
+    pub count: ProcessCount,
     /// Processes, the nearest first.
     pub processes: Vec<ExplainedProcess>,
 }
@@ -110,7 +110,7 @@ impl ExplainedProcess {
     /// Fills in the displayed parts of the command line, secrets redacted.
     fn show_arguments(&mut self, line: &CommandLine) {
         let arguments: Vec<_> = line.arguments().map(String::from_utf8_lossy).collect();
-        let arguments = masked(arguments.iter().map(AsRef::as_ref));
+        let arguments = redact_arguments(arguments.iter().map(AsRef::as_ref));
         self.program = arguments.first().map(|program| shortened(program)).unwrap_or_default();
         for criterion in
             self.criteria.iter_mut().filter(|criterion| criterion.kind == CriterionKind::Argument)
@@ -182,7 +182,7 @@ impl ExplainedCriterion {
             AttributeCriterion::Executable(_) => process.executable().map(lossy),
             AttributeCriterion::Parent(_) => process.parent().map(|parent| {
                 let arguments: Vec<_> = parent.arguments().map(String::from_utf8_lossy).collect();
-                shortened(&masked_command(arguments.iter().map(AsRef::as_ref)))
+                shortened(&redact_command_line(arguments.iter().map(AsRef::as_ref)))
             }),
         };
         let holds = criterion.holds(process);
@@ -306,7 +306,7 @@ mod tests {
     use regex::bytes::Regex;
 
     use super::*;
-    use crate::attributes::tests::{Made, user};
+    use crate::attributes::tests::{FakeProcess, user};
 
     #[test]
     fn secrets_of_a_command_line_are_not_shown() {
@@ -322,8 +322,8 @@ mod tests {
     fn explained(arguments: &[&str]) -> ExplainedProcess {
         let criteria = [(Some(0), "java"), (Some(2), r"config/server\.properties"), (None, "kafka")]
             .map(|(index, regex)| Criterion::argument(index, Regex::new(regex).unwrap()));
-        let part = Part { name: None, criteria: criteria.into(), count: Count::ONE, container: false };
-        let process = Made { uid: Some(7), container: Some(false), ..Made::default() };
+        let part = Part { name: None, criteria: criteria.into(), count: ProcessCount::ONE, container: false };
+        let process = FakeProcess { uid: Some(7), container: Some(false), ..FakeProcess::default() };
         let line = CommandLine::from_arguments(arguments);
         ExplainedProcess::new(7, &part, &line, &process, |uid| format!("user{uid}"))
     }
@@ -343,10 +343,11 @@ mod tests {
         let part = Part {
             name: None,
             criteria: criteria.map(Criterion::Attribute).into(),
-            count: Count::ONE,
+            count: ProcessCount::ONE,
             container: false,
         };
-        let process = Made { uid: Some(7), unit: Some(""), container: Some(true), ..Made::default() };
+        let process =
+            FakeProcess { uid: Some(7), unit: Some(""), container: Some(true), ..FakeProcess::default() };
         let line = CommandLine::from_arguments(["java"]);
         let explained = ExplainedProcess::new(7, &part, &line, &process, |uid| format!("user{uid}"));
         assert_eq!(explained.user, "user7");
@@ -397,8 +398,9 @@ mod tests {
         let java = Criterion::argument(Some(0), Regex::new("java").unwrap());
         let kafka = Criterion::Attribute(user("kafka", Some(7)));
         let explained = |criteria: &[Criterion], program: &str, uid| {
-            let part = Part { name: None, criteria: criteria.to_vec(), count: Count::ONE, container: false };
-            let process = Made { uid: Some(uid), container: Some(false), ..Made::default() };
+            let part =
+                Part { name: None, criteria: criteria.to_vec(), count: ProcessCount::ONE, container: false };
+            let process = FakeProcess { uid: Some(uid), container: Some(false), ..FakeProcess::default() };
             let line = CommandLine::from_arguments([program]);
             ExplainedProcess::new(uid, &part, &line, &process, |uid| uid.to_string())
         };

@@ -2,13 +2,13 @@
 //!
 //! Domain modules are pure: they take values, the time included, and return values. I/O and clocks are
 //! confined to [`config::load_folder`], [`tls`], [`local_socket`], [`connection`], [`logging`], [`pid_lock`]
-//! and [`lifecycle`]; [`impairment`] and [`refusals`] only read the clock. Each module imports only those
+//! and [`lifecycle`]; [`impairment`] and [`refusal_log`] only read the clock. Each module imports only those
 //! above it:
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`text`] | safe display of untrusted text; suggestions for misspelt words |
-//! | [`human`] | times and amounts for people |
+//! | [`sanitize`], [`suggestion`] | safe display of untrusted text; suggestions for misspelt words |
+//! | [`mod@format`] | times, amounts and lists for people |
 //! | [`name`] | names compared without regard to case |
 //! | [`address`] | validation of network addresses |
 //! | [`process`] | identity and command line of a process |
@@ -16,12 +16,12 @@
 //! | [`criterion`] | tests on one process |
 //! | [`matcher`] | the criteria of many parts against one process |
 //! | [`config`] | the platform's configuration: parsing, validation, loading |
-//! | [`mask`], [`inspection`] | redaction of secrets; command lines for people |
+//! | [`redact`], [`inspection`] | redaction of secrets; command lines for people |
 //! | [`explain`] | why a process is or is not matched |
 //! | [`learn`] | criteria that identify a running process |
 //! | [`dependency`] | dependencies between instances, across hosts |
 //! | [`probe`], [`usage`] | results of health probes; resource usage of a host and its processes |
-//! | [`control`] | starts, stops and restarts of one instance: requester, progress, result |
+//! | [`action`] | starts, stops and restarts of one instance: requester, progress, result |
 //! | [`timing`] | time limits that an agent and the aggregator must agree on |
 //! | [`maintenance`] | maintenance windows of hosts and instances |
 //! | [`signal`], [`down_cause`] | names of signals; why a component does not run |
@@ -31,14 +31,14 @@
 //! | [`prerequisite`] | readiness of components that others need |
 //! | [`overview`] | state and health of the platform, as the aggregator concludes them |
 //! | [`selector`] | names given for instances, and the only resolver of them |
-//! | [`trouble`] | root causes in an overview, with the instances that each affects |
+//! | [`root_cause`] | root causes in an overview, with the instances that each affects |
 //! | [`plan`] | ordered actions of one request, and their results |
 //! | [`planned_stop`], [`planned_outage`] | deliberate stops by plans, as opposed to failures |
 //! | [`event`] | recorded events |
 //! | [`reload`] | results of a configuration reload |
 //! | [`proto`] | the gRPC types, and their conversions to and from the above |
-//! | [`places`] | concurrency limits, in total and per key |
-//! | [`refusals`] | rate-limited logging of refused callers |
+//! | [`keyed_semaphore`] | concurrency limits, in total and per key |
+//! | [`refusal_log`] | rate-limited logging of refused callers |
 //! | [`tls`] | mutually authenticated connections |
 //! | [`local_socket`] | Unix sockets with peer credentials |
 //! | [`connection`] | connections of a gRPC server, over TCP and the local socket |
@@ -47,32 +47,31 @@
 //! | [`pid_lock`] | lock files that name their holder |
 //! | [`lifecycle`] | owned tasks, signals, and notifications to the supervisor |
 
+pub mod action;
 pub mod address;
 pub mod attributes;
 pub mod authorization;
 pub mod autostart;
 pub mod config;
 pub mod connection;
-pub mod control;
 pub mod criterion;
 pub mod dependency;
 pub mod down_cause;
 pub mod event;
 pub mod explain;
-pub mod human;
+pub mod format;
 pub mod impairment;
 pub mod inspection;
+pub mod keyed_semaphore;
 pub mod learn;
 pub mod lifecycle;
 pub mod local_socket;
 pub mod logging;
 pub mod maintenance;
-pub mod mask;
 pub mod matcher;
 pub mod name;
 pub mod overview;
 pub mod pid_lock;
-pub mod places;
 pub mod plan;
 pub mod planned_outage;
 pub mod planned_stop;
@@ -80,14 +79,16 @@ pub mod prerequisite;
 pub mod probe;
 pub mod process;
 pub mod proto;
-pub mod refusals;
+pub mod redact;
+pub mod refusal_log;
 pub mod reload;
 pub mod report;
+pub mod root_cause;
+pub mod sanitize;
 pub mod selector;
 pub mod signal;
-pub mod text;
+pub mod suggestion;
 pub mod timing;
 pub mod tls;
-pub mod trouble;
 pub mod unit;
 pub mod usage;

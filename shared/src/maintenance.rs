@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::control::Requester;
+use crate::action::Requester;
 use crate::name::Name;
 
 /// Maintenance window of a host or an instance: it suppresses alerts and automatic starts; only an operator

@@ -86,7 +86,7 @@ impl Matcher {
     /// # Errors
     /// Returns an error if an attribute that decides cannot be read.
     pub fn confirms(&self, id: PartId, process: &impl ProcessAttributes) -> Result<bool, String> {
-        self.attributes.get(&id).map_or(Ok(false), |tests| tests.hold(process))
+        self.attributes.get(&id).map_or(Ok(false), |tests| tests.all_hold(process))
     }
 
     /// Returns true if a process whose arguments match can begin or cease to match the part without an exec:
@@ -107,8 +107,8 @@ mod tests {
     use regex::bytes::Regex;
 
     use super::*;
-    use crate::attributes::tests::{Made, user};
-    use crate::config::Count;
+    use crate::attributes::tests::{FakeProcess, user};
+    use crate::config::ProcessCount;
     use crate::criterion::{Criterion, arguments_match};
 
     fn criterion(index: Option<i32>, regex: &str) -> Criterion {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     fn part(criteria: Vec<Criterion>) -> Part {
-        Part { name: None, criteria, count: Count::ONE, container: false }
+        Part { name: None, criteria, count: ProcessCount::ONE, container: false }
     }
 
     #[test]
@@ -133,12 +133,12 @@ mod tests {
         let mut others = Vec::new();
         matcher.find(&CommandLine::from_arguments(["bash"]), &mut others);
         assert_eq!(others, [third]);
-        let theirs = Made { uid: Some(8), container: Some(false), ..Made::default() };
+        let theirs = FakeProcess { uid: Some(8), container: Some(false), ..FakeProcess::default() };
         assert_eq!(
             [first, second, third].map(|id| matcher.confirms(id, &theirs)),
             [Ok(false), Ok(true), Ok(false)]
         );
-        let its_own = Made { uid: Some(7), ..theirs };
+        let its_own = FakeProcess { uid: Some(7), ..theirs };
         assert_eq!(
             [first, second, third].map(|id| matcher.confirms(id, &its_own)),
             [Ok(true), Ok(true), Ok(true)]

@@ -31,11 +31,12 @@ impl Name {
 }
 
 /// The longest name that a configuration may give, in bytes.
-pub const LONGEST: usize = 255;
+pub const MAX_NAME_LENGTH: usize = 255;
 
 /// What is said of a text that is too long for a name; `None`: it is not.
 pub fn too_long(text: &str) -> Option<String> {
-    (text.len() > LONGEST).then(|| format!("a name has at most {LONGEST} bytes, this one has {}", text.len()))
+    (text.len() > MAX_NAME_LENGTH)
+        .then(|| format!("a name has at most {MAX_NAME_LENGTH} bytes, this one has {}", text.len()))
 }
 
 /// `text` as [`Name`] compares it.

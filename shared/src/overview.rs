@@ -9,20 +9,20 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::action::ActionLock;
 use crate::autostart::Autostart;
 use crate::config::Platform;
-use crate::control::Hold;
 use crate::down_cause::DownCause;
-use crate::human::ago;
+use crate::format::ago;
 use crate::impairment::Impairment;
 use crate::maintenance::Maintenance;
 use crate::name::Name;
 use crate::planned_stop::PlannedStop;
 use crate::probe::ProbeReport;
 use crate::process::{Process, Suspension};
-use crate::report::{PartReport, State, Watch, awaits_probe};
+use crate::report::{PartReport, State, WatchStatus, awaits_probe};
 use crate::unit::UnitReport;
-use crate::usage::Usage;
+use crate::usage::HostUsage;
 
 /// Health of an instance, a host or an environment, as the aggregator concludes it.
 ///
@@ -116,7 +116,7 @@ pub struct InstanceOverview {
     /// Result of the probe; `None` if it has no probe, or is not known to run.
     pub probe: Option<ProbeReport>,
     /// Action in progress.
-    pub action: Option<Hold>,
+    pub action: Option<ActionLock>,
     /// State of its systemd unit; `None` if it has none, or the host is unknown.
     pub unit: Option<UnitReport>,
     /// Reason why it is stopped; `None` in any other state, or if the reason is unknown.
@@ -167,7 +167,7 @@ impl InstanceOverview {
     /// Returns [`InstanceOverview::reason`] with its age at `now`. The reason itself contains no age, because
     /// that would change every second.
     pub fn reason_at(&self, now: Timestamp) -> String {
-        match self.reason_around_age() {
+        match self.reason_split_at_age() {
             Some((before, at, after)) => format!("{before} {}{after}", ago(at, now)),
             None => self.reason.clone(),
         }
@@ -175,10 +175,10 @@ impl InstanceOverview {
 
     /// Returns the text before the age in [`InstanceOverview::reason_at`], the time from which the age is
     /// counted, and the text after it; `None` if the reason has no age.
-    pub fn reason_around_age(&self) -> Option<(String, Timestamp, String)> {
+    pub fn reason_split_at_age(&self) -> Option<(String, Timestamp, String)> {
         let (whole, at, (before, after)) = match (&self.stopped_by, &self.down_cause) {
             (Some(stop), _) => (stop.to_string(), stop.at, stop.around_age()),
-            (None, Some(cause)) => (cause.to_string(), cause.at, cause.around_age()),
+            (None, Some(cause)) => (cause.to_string(), cause.at, cause.split_at_age()),
             (None, None) => return None,
         };
         let (lead, rest) = self.reason.split_once(&whole)?;
@@ -187,7 +187,7 @@ impl InstanceOverview {
 
     /// Returns the reason why the instance is stopped in a few words, with its age; `None` if it is not
     /// stopped, or the reason is unknown.
-    pub fn stopped_why(&self, now: Timestamp) -> Option<String> {
+    pub fn stop_explanation(&self, now: Timestamp) -> Option<String> {
         self.down_cause.as_ref().map(|cause| cause.short(now))
     }
 }
@@ -201,11 +201,11 @@ fn pids_and_processes<S: serde::Serializer>(processes: &[Process], serializer: S
         suspension: Option<Suspension>,
     }
     #[derive(Serialize)]
-    struct Shown<'p> {
+    struct ShownProcesses<'p> {
         pids: Vec<u32>,
         processes: Vec<ShownProcess<'p>>,
     }
-    Shown {
+    ShownProcesses {
         pids: processes.iter().map(|process| process.id.pid).collect(),
         processes: processes
             .iter()
@@ -226,7 +226,7 @@ pub struct AgentOverview {
     /// Version of the agent.
     pub version: String,
     /// Mode and gaps of its process watch.
-    pub watch: Watch,
+    pub watch: WatchStatus,
     /// Time up to which the agent has followed its host without a gap, by the aggregator's clock: measured
     /// from the receipt of its last message.
     pub seen_at: Timestamp,
@@ -247,7 +247,7 @@ pub struct AgentOverview {
 }
 
 impl AgentOverview {
-    fn says_the_same_as(&self, other: &Self) -> bool {
+    fn equals_except_times(&self, other: &Self) -> bool {
         self.version == other.version
             && self.watch == other.watch
             && self.config_digest == other.config_digest
@@ -278,7 +278,7 @@ pub struct HostOverview {
     /// State of its agent; `None` before the first report.
     pub agent: Option<AgentOverview>,
     /// Resource usage; `None` before the first measurement, and while the host is unknown.
-    pub usage: Option<Usage>,
+    pub usage: Option<HostUsage>,
     /// Maintenance window of the whole host.
     pub maintenance: Option<Maintenance>,
     /// Impaired parts of its agent, and a clock that differs from the aggregator's; empty while the host is
@@ -335,7 +335,7 @@ impl ComponentAliases {
 
 /// Number of instances with each health.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct HealthCounts {
     /// Number that are [`Health::Up`].
     pub up: usize,
     /// Number that are [`Health::Degraded`].
@@ -346,7 +346,7 @@ pub struct Counts {
     pub down: usize,
 }
 
-impl Counts {
+impl HealthCounts {
     /// Returns the number for one health.
     pub fn of(&self, health: Health) -> usize {
         match health {
@@ -368,7 +368,7 @@ impl Counts {
     }
 }
 
-impl FromIterator<Health> for Counts {
+impl FromIterator<Health> for HealthCounts {
     fn from_iter<I: IntoIterator<Item = Health>>(healths: I) -> Self {
         let mut counts = Self::default();
         for health in healths {
@@ -385,7 +385,7 @@ impl FromIterator<Health> for Counts {
 
 /// Reference to one instance of an overview, with its host and environment.
 #[derive(Clone, Copy, Debug)]
-pub struct Located<'o> {
+pub struct LocatedInstance<'o> {
     /// Environment of the instance.
     pub environment: &'o EnvironmentOverview,
     /// Host of the instance.
@@ -394,7 +394,7 @@ pub struct Located<'o> {
     pub instance: &'o InstanceOverview,
 }
 
-impl Located<'_> {
+impl LocatedInstance<'_> {
     /// Returns the full name of the instance.
     pub fn id(&self) -> InstanceId {
         InstanceId {
@@ -407,29 +407,29 @@ impl Located<'_> {
 
 impl Overview {
     /// Returns all instances, in the configuration's order.
-    pub fn instances(&self) -> impl Iterator<Item = Located<'_>> {
+    pub fn instances(&self) -> impl Iterator<Item = LocatedInstance<'_>> {
         self.environments.iter().flat_map(|environment| {
             environment.hosts.iter().flat_map(move |host| {
-                host.instances.iter().map(move |instance| Located { environment, host, instance })
+                host.instances.iter().map(move |instance| LocatedInstance { environment, host, instance })
             })
         })
     }
 
     /// Returns the instance with this name; `None` if it is not in the configuration.
-    pub fn find(&self, id: &InstanceId) -> Option<Located<'_>> {
+    pub fn find(&self, id: &InstanceId) -> Option<LocatedInstance<'_>> {
         let environment = self.environments.iter().find(|one| one.name == id.environment)?;
         let host = environment.hosts.iter().find(|one| one.name == id.host)?;
         let instance = host.instances.iter().find(|one| one.component == id.component)?;
-        Some(Located { environment, host, instance })
+        Some(LocatedInstance { environment, host, instance })
     }
 
     /// Returns the number of instances with each health.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> HealthCounts {
         self.instances().map(|located| located.instance.health).collect()
     }
 
     /// Returns true if `other` is equal apart from times and resource usage.
-    pub fn says_the_same_as(&self, other: &Self) -> bool {
+    pub fn equals_except_times(&self, other: &Self) -> bool {
         self.config_digest == other.config_digest
             && self.config_error == other.config_error
             && self.impairments == other.impairments
@@ -437,7 +437,7 @@ impl Overview {
             && self.environments.iter().zip(&other.environments).all(|(a, b)| {
                 a.name == b.name
                     && a.hosts.len() == b.hosts.len()
-                    && a.hosts.iter().zip(&b.hosts).all(|(a, b)| a.says_the_same_as(b))
+                    && a.hosts.iter().zip(&b.hosts).all(|(a, b)| a.equals_except_times(b))
             })
     }
 }
@@ -457,7 +457,7 @@ impl EnvironmentOverview {
     }
 
     /// Returns the number of its instances with each health.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> HealthCounts {
         self.hosts.iter().flat_map(|host| &host.instances).map(|instance| instance.health).collect()
     }
 }
@@ -470,7 +470,7 @@ impl HostOverview {
         self.agent.as_ref().map(|agent| agent.seen_at).or(self.scanned_at)
     }
 
-    fn says_the_same_as(&self, other: &Self) -> bool {
+    fn equals_except_times(&self, other: &Self) -> bool {
         self.name == other.name
             && self.reachable == other.reachable
             && self.error == other.error
@@ -478,7 +478,7 @@ impl HostOverview {
             && self.impairments == other.impairments
             && self.instances == other.instances
             && match (&self.agent, &other.agent) {
-                (Some(own), Some(other)) => own.says_the_same_as(other),
+                (Some(own), Some(other)) => own.equals_except_times(other),
                 (own, other) => own.is_none() && other.is_none(),
             }
     }
@@ -487,8 +487,8 @@ impl HostOverview {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Count;
-    use crate::control::Requester;
+    use crate::action::Requester;
+    use crate::config::ProcessCount;
     use crate::down_cause::DownKind;
     use crate::impairment::ImpairedPart;
     use crate::probe::ProbeState;
@@ -498,10 +498,10 @@ mod tests {
 
     #[test]
     fn the_worst_health_is_down_then_unknown_then_degraded() {
-        let counts: Counts = [Health::Up, Health::Unknown, Health::Degraded].into_iter().collect();
+        let counts: HealthCounts = [Health::Up, Health::Unknown, Health::Degraded].into_iter().collect();
         assert_eq!(counts.worst(), Some(Health::Unknown));
         assert_eq!(counts.total(), 3);
-        assert_eq!(Counts::default().worst(), None);
+        assert_eq!(HealthCounts::default().worst(), None);
         assert_eq!([Health::Down, Health::Unknown].into_iter().max(), Some(Health::Down));
     }
 
@@ -514,7 +514,7 @@ mod tests {
         };
         let now = Timestamp::from_second(120).unwrap();
         assert_eq!(instance.reason_at(now), instance.reason);
-        assert_eq!(instance.stopped_why(now), None);
+        assert_eq!(instance.stop_explanation(now), None);
         let kind = DownKind::Killed { signal: 9, is_clean: false, out_of_memory: false };
         instance.down_cause = Some(DownCause { at: Timestamp::UNIX_EPOCH, kind, last_log_line: None });
         // A reason from another aggregator version, with another text.
@@ -522,7 +522,7 @@ mod tests {
         instance.reason = "it is not running: ended by SIGKILL; it also lacks zoo".to_owned();
         let expected = "it is not running: ended 2 min ago by SIGKILL; it also lacks zoo";
         assert_eq!(instance.reason_at(now), expected);
-        assert_eq!(instance.stopped_why(now).as_deref(), Some("ended 2 min ago by SIGKILL"));
+        assert_eq!(instance.stop_explanation(now).as_deref(), Some("ended 2 min ago by SIGKILL"));
     }
 
     #[test]
@@ -556,7 +556,7 @@ mod tests {
                         startable: true,
                         parts: vec![PartReport {
                             name: None,
-                            count: Count::ONE,
+                            count: ProcessCount::ONE,
                             running: 1,
                             pids: vec![4242],
                         }],
@@ -571,7 +571,12 @@ mod tests {
                     }],
                     agent: Some(AgentOverview {
                         version: "0.1.0".to_owned(),
-                        watch: Watch { mode: WatchMode::Events, fallback: None, overruns: 0, differences: 0 },
+                        watch: WatchStatus {
+                            mode: WatchMode::Events,
+                            fallback: None,
+                            overruns: 0,
+                            differences: 0,
+                        },
                         seen_at: Timestamp::UNIX_EPOCH,
                         scan_micros: 900,
                         processes_seen: 300,
@@ -581,7 +586,7 @@ mod tests {
                         certificate_ends: None,
                         boot_id: "b".to_owned(),
                     }),
-                    usage: Some(Usage {
+                    usage: Some(HostUsage {
                         measured_at: Timestamp::UNIX_EPOCH,
                         cpus: 2,
                         load: [0.5, 0.25, 0.0],

@@ -14,14 +14,14 @@ const PID_LENGTH: u64 = 20;
 
 /// Reason why a lock was not acquired.
 #[derive(Debug)]
-pub enum Taken {
+pub enum LockError {
     /// Held by another program, with its PID if that could be read.
     By(Option<u32>),
     /// Not lockable.
     Error(io::Error),
 }
 
-impl Taken {
+impl LockError {
     /// Returns the holder for a message: ` (pid 7)`, or nothing if it is unknown.
     pub fn holder(&self) -> String {
         match self {
@@ -39,15 +39,15 @@ impl Taken {
 ///
 /// # Errors
 /// Returns an error if another program holds the lock, or if the file cannot be locked.
-pub fn take(file: &mut File, patience: Duration) -> Result<(), Taken> {
+pub fn acquire(file: &mut File, patience: Duration) -> Result<(), LockError> {
     let deadline = Instant::now() + patience;
     loop {
         match file.try_lock() {
             Ok(()) => break,
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(PACE),
-            Err(TryLockError::WouldBlock) => return Err(Taken::By(read_pid(file))),
+            Err(TryLockError::WouldBlock) => return Err(LockError::By(read_pid(file))),
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(TryLockError::Error(error)) => return Err(Taken::Error(error)),
+            Err(TryLockError::Error(error)) => return Err(LockError::Error(error)),
         }
     }
     if let Err(error) = write_pid(file) {
@@ -81,10 +81,10 @@ mod tests {
         std::fs::write(&path, "4294967295\n").unwrap();
         let open = || File::options().read(true).write(true).open(&path).unwrap();
         let mut first = open();
-        take(&mut first, Duration::ZERO).unwrap();
-        let refused = take(&mut open(), Duration::ZERO).unwrap_err();
+        acquire(&mut first, Duration::ZERO).unwrap();
+        let refused = acquire(&mut open(), Duration::ZERO).unwrap_err();
         assert_eq!(refused.holder(), format!(" (pid {})", std::process::id()));
         drop(first);
-        take(&mut open(), Duration::ZERO).unwrap();
+        acquire(&mut open(), Duration::ZERO).unwrap();
     }
 }

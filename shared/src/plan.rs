@@ -6,10 +6,10 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::control::{ActionKind, Progress, Requester};
+use crate::action::{ActionKind, ActionProgress, Requester};
+use crate::format::counted;
 use crate::overview::InstanceId;
 use crate::selector::Selector;
-use crate::text::counted;
 
 /// Steps in an order in which they can be done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,18 +42,18 @@ pub struct Step {
 
 impl Plan {
     /// The instances that it touches although they were not named, each once.
-    pub fn unnamed(&self) -> Vec<&InstanceId> {
+    pub fn implied_instances(&self) -> Vec<&InstanceId> {
         self.instances(false)
     }
 
     /// The instances that were named and that it touches, each once.
-    pub fn named(&self) -> Vec<&InstanceId> {
+    pub fn requested_instances(&self) -> Vec<&InstanceId> {
         self.instances(true)
     }
 
     /// The instances that somebody has to agree to, each once: those that were not named; where the plan stops several
     /// that were named, these; and those that rta cannot start again.
-    pub fn to_be_agreed(&self) -> Vec<&InstanceId> {
+    pub fn instances_to_confirm(&self) -> Vec<&InstanceId> {
         let stops = |step: &&Step| step.named && step.action != ActionKind::Start;
         let stopped: HashSet<&InstanceId> =
             self.steps.iter().filter(stops).map(|step| &step.instance).collect();
@@ -67,7 +67,7 @@ impl Plan {
     }
 
     /// The steps that stop what rta cannot start again.
-    pub fn irreversible(&self) -> impl Iterator<Item = &Step> {
+    pub fn irreversible_steps(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().filter(|step| !step.irreversible.is_empty())
     }
 
@@ -80,7 +80,7 @@ impl Plan {
 
 /// What is to be started, stopped or restarted, as a person names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct ActionRequest {
     /// Name or alias; empty: every component of the place.
     pub component: String,
     /// Empty: any.
@@ -96,7 +96,7 @@ pub struct Wish {
     pub stopped_by: u64,
 }
 
-impl Wish {
+impl ActionRequest {
     /// Returns the selector of the named instances.
     pub fn selector(&self) -> Selector {
         let Self { component, environment, host, .. } = self.clone();
@@ -106,8 +106,8 @@ impl Wish {
 
 /// How a plan is to be carried out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Conduct {
-    /// Whatever the plan touches is right; otherwise one is refused of whose [`Plan::to_be_agreed`] not all is agreed.
+pub struct ExecutionOptions {
+    /// Whatever the plan touches is right; otherwise one is refused of whose [`Plan::instances_to_confirm`] not all is agreed.
     pub everything: bool,
     /// What somebody agreed to.
     pub agreed: Vec<InstanceId>,
@@ -175,7 +175,7 @@ pub struct StepChange {
     /// How it stands now.
     pub state: StepState,
     /// While it is under way: how far its agent says that it is.
-    pub progress: Option<Progress>,
+    pub progress: Option<ActionProgress>,
     /// The same as a sentence; of a failure its reason, and below it the log's last lines, each a line.
     pub text: String,
 }
@@ -224,7 +224,7 @@ impl fmt::Display for PlanEnd {
 
 /// The beginning of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PlanBegun {
+pub struct PlanStart {
     /// Tells it from every other plan of the aggregator.
     pub id: u64,
     /// What is to be done.
@@ -243,7 +243,7 @@ pub struct PlanBegun {
 #[serde(rename_all = "lowercase")]
 pub enum PlanEvent {
     /// The first.
-    Begun(PlanBegun),
+    Begun(PlanStart),
     /// One for each thing that happens.
     Step(StepChange),
     /// The last.
@@ -266,7 +266,7 @@ mod tests {
         };
         let asked = |kind, steps: Vec<Step>| -> Vec<String> {
             let plan = Plan { kind, steps };
-            plan.to_be_agreed().into_iter().map(|id| id.component.to_string()).collect()
+            plan.instances_to_confirm().into_iter().map(|id| id.component.to_string()).collect()
         };
         use ActionKind::{Restart, Start, Stop};
         assert!(asked(Stop, vec![step("a", Stop, true, "")]).is_empty());

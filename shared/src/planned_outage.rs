@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::overview::{EnvironmentOverview, Health, HostOverview, InstanceId, Located, Overview};
+use crate::overview::{EnvironmentOverview, Health, HostOverview, InstanceId, LocatedInstance, Overview};
 use crate::planned_stop::PlannedStop;
-use crate::trouble::Trouble;
+use crate::root_cause::RootCause;
 
 /// Stops by one plan that are still in effect in one environment.
 #[derive(Clone, Debug)]
@@ -13,16 +13,16 @@ pub struct PlannedOutage<'o> {
     /// Most recent of these stops.
     pub stop: &'o PlannedStop,
     /// Instances that were stopped; at least one.
-    pub stopped: Vec<Located<'o>>,
+    pub stopped: Vec<LocatedInstance<'o>>,
     /// Instances that are not healthy because of it.
-    pub affected: Vec<Located<'o>>,
+    pub affected: Vec<LocatedInstance<'o>>,
 }
 
-/// Returns the planned outages of `environment`, the newest plan first. `troubles` are those of the whole
+/// Returns the planned outages of `environment`, the newest plan first. `root_causes` are those of the whole
 /// overview.
 pub fn planned_outages<'o>(
     environment: &'o EnvironmentOverview,
-    troubles: &[Trouble<'o>],
+    root_causes: &[RootCause<'o>],
 ) -> Vec<PlannedOutage<'o>> {
     let mut outages: BTreeMap<u64, PlannedOutage<'o>> = BTreeMap::new();
     for host in &environment.hosts {
@@ -34,10 +34,10 @@ pub fn planned_outages<'o>(
                 affected: Vec::new(),
             });
             outage.stop = if stop.at > outage.stop.at { stop } else { outage.stop };
-            outage.stopped.push(Located { environment, host, instance });
+            outage.stopped.push(LocatedInstance { environment, host, instance });
         }
     }
-    for trouble in troubles.iter().filter(|trouble| trouble.environment.name == environment.name) {
+    for trouble in root_causes.iter().filter(|trouble| trouble.environment.name == environment.name) {
         let outage = trouble.planned_stop().and_then(|stop| outages.get_mut(&stop.plan));
         if let Some(outage) = outage {
             let others = trouble.affected.iter().filter(|located| located.instance.stopped_by.is_none());
@@ -71,7 +71,7 @@ impl PlannedStopIndex {
         }
         // An instance that is down without having been stopped by a plan failed by itself, even if a stopped
         // prerequisite is missing too.
-        let suffers = |located: &Located<'_>| {
+        let suffers = |located: &LocatedInstance<'_>| {
             located.instance.health != Health::Down
                 && located.instance.cause.as_ref().is_some_and(|cause| index.on_purpose.contains(cause))
         };
@@ -92,14 +92,18 @@ impl PlannedStopIndex {
 
     /// Returns true if an instance of the host is not up, and all such instances are so on purpose.
     pub fn explains_host(&self, environment: &EnvironmentOverview, host: &HostOverview) -> bool {
-        self.explains_all(host.instances.iter().map(|instance| Located { environment, host, instance }))
+        self.explains_all(host.instances.iter().map(|instance| LocatedInstance {
+            environment,
+            host,
+            instance,
+        }))
     }
 
     /// Returns true if an instance of the environment is not up, and all such instances are so on purpose.
     pub fn explains_environment(&self, environment: &EnvironmentOverview) -> bool {
         let hosts = environment.hosts.iter();
         self.explains_all(hosts.flat_map(|host| {
-            host.instances.iter().map(move |instance| Located { environment, host, instance })
+            host.instances.iter().map(move |instance| LocatedInstance { environment, host, instance })
         }))
     }
 
@@ -108,7 +112,7 @@ impl PlannedStopIndex {
         self.explains_all(overview.instances())
     }
 
-    fn explains_all<'o>(&self, instances: impl Iterator<Item = Located<'o>>) -> bool {
+    fn explains_all<'o>(&self, instances: impl Iterator<Item = LocatedInstance<'o>>) -> bool {
         if self.on_purpose.is_empty() {
             return false;
         }
@@ -132,9 +136,9 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::control::Requester;
-    use crate::trouble::tests::{host, instance, overview};
-    use crate::trouble::troubles;
+    use crate::action::Requester;
+    use crate::root_cause::find_root_causes;
+    use crate::root_cause::tests::{host, instance, overview};
 
     fn stop(plan: u64) -> Option<PlannedStop> {
         Some(PlannedStop { plan, by: Requester::default(), at: Timestamp::UNIX_EPOCH })
@@ -160,8 +164,8 @@ mod tests {
     #[test]
     fn stops_are_told_by_their_plan_with_what_suffers_from_them() {
         let shown = platform();
-        let outages = planned_outages(&shown.environments[0], &troubles(&shown));
-        let names = |located: &[Located<'_>]| -> Vec<String> {
+        let outages = planned_outages(&shown.environments[0], &find_root_causes(&shown));
+        let names = |located: &[LocatedInstance<'_>]| -> Vec<String> {
             located.iter().map(|located| located.instance.component.to_string()).collect()
         };
         let told: Vec<_> = outages
@@ -190,7 +194,7 @@ mod tests {
         // It ended by itself, before its prerequisite was stopped.
         shown.environments[0].hosts[1].instances[0].stopped_by = None;
         assert_eq!(explained(&shown), (vec![true, false, true], false, false));
-        let roots: Vec<String> = troubles(&shown)
+        let roots: Vec<String> = find_root_causes(&shown)
             .iter()
             .filter(|trouble| trouble.planned_stop().is_none())
             .map(|trouble| trouble.instance.unwrap().component.to_string())

@@ -5,8 +5,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::control::Requester;
-use crate::human::ago;
+use crate::action::Requester;
+use crate::format::ago;
 
 /// Stop that a plan made on purpose. The instance has not run since.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -7,9 +7,9 @@ use crate::probe::{ProbeReport, ProbeState};
 use crate::report::State;
 
 /// Interval between two updates of remote prerequisites from the aggregator to an agent, if nothing changes.
-pub const TOLD_EVERY: Duration = Duration::from_secs(20);
-/// Time for which an update is valid: three times [`TOLD_EVERY`].
-pub const TOLD_HOLDS: Duration = Duration::from_secs(60);
+pub const REPEAT_INTERVAL: Duration = Duration::from_secs(20);
+/// Time for which an update is valid: three times [`REPEAT_INTERVAL`].
+pub const VALIDITY: Duration = Duration::from_secs(60);
 
 /// Readiness of a component that others need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Readiness {
 impl Readiness {
     /// Returns the readiness of a component in this state (`None`: its host is unknown) and with this probe.
     /// Its own prerequisites do not matter.
-    pub fn of(state: Option<State>, probe: Option<&ProbeReport>) -> Self {
+    pub fn from_state(state: Option<State>, probe: Option<&ProbeReport>) -> Self {
         match state {
             None | Some(State::Unknown) => Self::Unknown,
             Some(State::Running) if probe.is_none_or(|probe| probe.state == ProbeState::Passing) => {
@@ -67,7 +67,11 @@ mod tests {
             (None, None, Readiness::Unknown),
         ];
         for (state, passing, expected) in rows {
-            assert_eq!(Readiness::of(state, passing.map(probe).as_ref()), expected, "{state:?}, {passing:?}");
+            assert_eq!(
+                Readiness::from_state(state, passing.map(probe).as_ref()),
+                expected,
+                "{state:?}, {passing:?}"
+            );
         }
     }
 }

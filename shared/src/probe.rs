@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::human::elapsed;
+use crate::format::elapsed;
 
 /// Result of the last attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -55,7 +55,7 @@ impl ProbeReport {
     }
 
     /// Returns the state with its age at `now`, by the host's clock: `probe passing for 3 min`.
-    pub fn standing(&self, now: Timestamp) -> String {
+    pub fn status_text(&self, now: Timestamp) -> String {
         format!("probe {} for {}", self.state, elapsed(self.since, now))
     }
 }

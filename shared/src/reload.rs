@@ -4,7 +4,7 @@ use crate::name::Name;
 
 /// Result of reloading one configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reload {
+pub struct ReloadResult {
     /// Digest of the configuration that is now in use; empty if it is unknown.
     pub digest: String,
     /// Changes, one sentence each.
@@ -21,14 +21,14 @@ pub struct HostReload {
     /// Host.
     pub host: Name,
     /// Result on this host.
-    pub outcome: Reload,
+    pub outcome: ReloadResult,
 }
 
 /// Result of the reload on the whole platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlatformReload {
     /// Result on the aggregator.
-    pub aggregator: Reload,
+    pub aggregator: ReloadResult,
     /// Result on every host, in the configuration's order.
     pub hosts: Vec<HostReload>,
 }

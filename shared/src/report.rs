@@ -6,9 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::action::{ActionKind, ActionLock};
 use crate::autostart::Autostart;
-use crate::config::{Count, HostComponent, Part};
-use crate::control::{ActionKind, Hold};
+use crate::config::{HostComponent, Part, ProcessCount};
 use crate::down_cause::DownCause;
 use crate::impairment::Impairment;
 use crate::name::Name;
@@ -61,7 +61,7 @@ pub struct PartReport {
     /// Name of the part; `None` for the only part of an undivided component.
     pub name: Option<Name>,
     /// Required number of processes.
-    pub count: Count,
+    pub count: ProcessCount,
     /// Number of running processes; a match whose parent matches too is not counted again.
     pub running: u32,
     /// PIDs of all matched processes, sorted.
@@ -82,7 +82,7 @@ impl PartReport {
 
     /// Describes the missing processes: `driver`, or `worker (1 of 2)`; `None` if none is missing.
     pub fn missing(&self) -> Option<String> {
-        let Count { min, .. } = self.count;
+        let ProcessCount { min, .. } = self.count;
         let name = self.name.as_ref().map_or("its process", Name::as_str);
         match self.running {
             running if running >= min => None,
@@ -138,7 +138,7 @@ pub struct ComponentReport {
     /// Reason why some of its processes may be invisible to the agent, as a sentence.
     pub unseen: Option<String>,
     /// Action in progress.
-    pub action: Option<Hold>,
+    pub action: Option<ActionLock>,
     /// Result of the probe; `None` if it has no probe, or does not run.
     pub probe: Option<ProbeReport>,
     /// State of its systemd unit; `None` if systemd does not start it.
@@ -151,9 +151,9 @@ pub struct ComponentReport {
 
 /// State of a component besides its processes, as its agent knows it.
 #[derive(Clone, Debug, Default)]
-pub struct Circumstances {
+pub struct ComponentContext {
     /// See [`ComponentReport::action`].
-    pub action: Option<Hold>,
+    pub action: Option<ActionLock>,
     /// See [`ComponentReport::unseen`].
     pub unseen: Option<String>,
     /// See [`ComponentReport::probe`].
@@ -166,8 +166,8 @@ pub struct Circumstances {
 
 impl ComponentReport {
     /// Creates the report of a component; `matches` holds the processes of each of its parts.
-    pub fn new(component: &HostComponent, matches: &[Vec<Process>], circumstances: Circumstances) -> Self {
-        let Circumstances { action, unseen, probe, unit, autostart } = circumstances;
+    pub fn new(component: &HostComponent, matches: &[Vec<Process>], circumstances: ComponentContext) -> Self {
+        let ComponentContext { action, unseen, probe, unit, autostart } = circumstances;
         let unseen = component.unknown_user().or(unseen);
         let parts: Vec<PartReport> = component
             .parts
@@ -224,7 +224,7 @@ impl ComponentReport {
 
 /// Returns true if a component in this state runs and only the first pass of its probe is missing: it is
 /// starting without an action in progress.
-pub fn awaits_probe(state: Option<State>, action: Option<&Hold>) -> bool {
+pub fn awaits_probe(state: Option<State>, action: Option<&ActionLock>) -> bool {
     state == Some(State::Starting) && action.is_none()
 }
 
@@ -249,7 +249,7 @@ impl fmt::Display for WatchMode {
 
 /// Mode and gaps of an agent's process watch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Watch {
+pub struct WatchStatus {
     /// Mode of the watch.
     pub mode: WatchMode,
     /// Reason why kernel events are not used; `None` if they are.
@@ -260,7 +260,7 @@ pub struct Watch {
     pub differences: u64,
 }
 
-impl fmt::Display for Watch {
+impl fmt::Display for WatchStatus {
     /// Writes `watching by kernel events`, or `watching by scans: <why not by events>`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "watching by {}", self.mode)?;
@@ -271,7 +271,7 @@ impl fmt::Display for Watch {
     }
 }
 
-impl Watch {
+impl WatchStatus {
     /// Returns the watch of an agent that only scans, as the first version did.
     pub fn scans_only() -> Self {
         Self { mode: WatchMode::Scans, fallback: None, overruns: 0, differences: 0 }
@@ -280,7 +280,7 @@ impl Watch {
 
 /// Configuration that an agent uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ConfigStanding {
+pub struct ConfigStatus {
     /// Digest of the configuration.
     pub digest: String,
     /// Reason why a newer configuration was rejected.
@@ -299,9 +299,9 @@ pub struct Report {
     /// Components of the host in the configuration's order, or the reason why none can be observed.
     pub components: Result<Vec<ComponentReport>, String>,
     /// Mode and gaps of the process watch.
-    pub watch: Watch,
+    pub watch: WatchStatus,
     /// Configuration in use.
-    pub config: ConfigStanding,
+    pub config: ConfigStatus,
     /// Version of the agent.
     pub agent_version: String,
     /// Expiry of the agent's certificate; `None`: the connection is in clear text, or the agent's version
@@ -313,7 +313,7 @@ pub struct Report {
 
 impl Report {
     /// Returns true if `other` is equal apart from its times.
-    pub fn says_the_same_as(&self, other: &Self) -> bool {
+    pub fn equals_except_times(&self, other: &Self) -> bool {
         self.host == other.host
             && self.boot_id == other.boot_id
             && self.components == other.components
@@ -340,9 +340,9 @@ pub struct ScanFigures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::action::Requester;
     use crate::attributes::tests::user;
     use crate::config::{RestartRule, StopRule};
-    use crate::control::Requester;
     use crate::criterion::Criterion;
     use crate::process::ProcessId;
 
@@ -354,7 +354,7 @@ mod tests {
         let parts = parts.iter().map(|(name, min, max)| Part {
             name: name.map(Name::from),
             criteria: vec![],
-            count: Count { min: *min, max: *max },
+            count: ProcessCount { min: *min, max: *max },
             container: false,
         });
         HostComponent {
@@ -372,7 +372,7 @@ mod tests {
     }
 
     fn report(processes: Vec<Process>) -> ComponentReport {
-        ComponentReport::new(&component(&[(None, 1, Some(1))]), &[processes], Circumstances::default())
+        ComponentReport::new(&component(&[(None, 1, Some(1))]), &[processes], ComponentContext::default())
     }
 
     #[test]
@@ -400,8 +400,8 @@ mod tests {
     fn an_action_under_way_is_the_state() {
         let component = component(&[(None, 1, Some(1))]);
         let acting = |kind| {
-            let hold = Hold { kind, by: Requester::default(), since: Timestamp::UNIX_EPOCH };
-            Circumstances { action: Some(hold), ..Circumstances::default() }
+            let hold = ActionLock { kind, by: Requester::default(), since: Timestamp::UNIX_EPOCH };
+            ComponentContext { action: Some(hold), ..ComponentContext::default() }
         };
         let starting = ComponentReport::new(&component, &[vec![process(1, 0)]], acting(ActionKind::Start));
         assert_eq!(starting.state, State::Starting);
@@ -423,7 +423,7 @@ mod tests {
         let seen = |launchers: &[u32], drivers: &[u32], workers: &[u32]| {
             let matches = [launchers, drivers, workers]
                 .map(|pids| pids.iter().map(|pid| process(*pid, 1)).collect::<Vec<_>>());
-            ComponentReport::new(&component, &matches, Circumstances::default())
+            ComponentReport::new(&component, &matches, ComponentContext::default())
         };
         let missing = |report: &ComponentReport| -> Vec<String> {
             report.parts.iter().filter_map(PartReport::missing).collect()
@@ -448,7 +448,7 @@ mod tests {
     fn component_of_an_unknown_user_is_unknown_whatever_runs() {
         let mut component = component(&[(None, 1, Some(1))]);
         component.parts[0].criteria.push(Criterion::Attribute(user("kafka", None)));
-        let report = ComponentReport::new(&component, &[vec![]], Circumstances::default());
+        let report = ComponentReport::new(&component, &[vec![]], ComponentContext::default());
         assert_eq!(report.state, State::Unknown);
         assert_eq!(
             report.unseen.as_deref(),
@@ -461,7 +461,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_not_called_stopped() {
         let component = component(&[(None, 1, Some(1))]);
-        let blind = || Circumstances { unseen: Some("pid 7".to_owned()), ..Circumstances::default() };
+        let blind = || ComponentContext { unseen: Some("pid 7".to_owned()), ..ComponentContext::default() };
         let report = ComponentReport::new(&component, &[vec![]], blind());
         assert_eq!((report.state, report.unseen.as_deref()), (State::Unknown, Some("pid 7")));
         assert_eq!(ComponentReport::new(&component, &[vec![process(1, 0)]], blind()).state, State::Running);

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
+use crate::action::ActionKind;
 use crate::config::{Component, HostComponent, StartRule, StopRule};
-use crate::control::ActionKind;
 
 /// Time that an action may take beyond the configured times: looks at the processes, and what happens at its deadline.
 const ACTION_MARGIN: Duration = Duration::from_secs(30);

@@ -20,7 +20,7 @@ pub struct ProcessUsage {
 
 /// Resource usage of a host at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Usage {
+pub struct HostUsage {
     /// Time of the measurement, by the host's own clock.
     pub measured_at: Timestamp,
     /// Number of logical cores.
@@ -39,7 +39,7 @@ pub struct Usage {
 
 /// Sum of the resource usage of one component's processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Used {
+pub struct UsageTotal {
     /// CPU usage in percent of one core.
     pub cpu_percent: f64,
     /// Resident memory; pages that processes share count for each of them.
@@ -50,13 +50,13 @@ pub struct Used {
     pub open_files: Option<u32>,
 }
 
-impl Usage {
+impl HostUsage {
     /// Returns the total usage of these processes; `None` if none of them has been measured yet.
-    pub fn together(&self, pids: impl IntoIterator<Item = u32>) -> Option<Used> {
+    pub fn total_of(&self, pids: impl IntoIterator<Item = u32>) -> Option<UsageTotal> {
         let measured = pids.into_iter().filter_map(|pid| self.of(pid));
-        measured.fold(None, |sum: Option<Used>, process| {
-            let sum = sum.unwrap_or(Used { open_files: Some(0), ..Used::default() });
-            Some(Used {
+        measured.fold(None, |sum: Option<UsageTotal>, process| {
+            let sum = sum.unwrap_or(UsageTotal { open_files: Some(0), ..UsageTotal::default() });
+            Some(UsageTotal {
                 cpu_percent: sum.cpu_percent + process.cpu_percent,
                 resident_bytes: sum.resident_bytes.saturating_add(process.resident_bytes),
                 threads: sum.threads.saturating_add(process.threads),
@@ -85,7 +85,7 @@ mod tests {
             threads: 2,
             open_files,
         };
-        let usage = Usage {
+        let usage = HostUsage {
             measured_at: Timestamp::UNIX_EPOCH,
             cpus: 1,
             load: [0.0; 3],
@@ -94,9 +94,9 @@ mod tests {
             booted_at: None,
             processes: vec![process(1, Some(3)), process(2, Some(4)), process(3, None)],
         };
-        let two = Used { cpu_percent: 3.0, resident_bytes: 20, threads: 4, open_files: Some(7) };
-        assert_eq!(usage.together([1, 2, 9]), Some(two));
-        assert_eq!(usage.together([1, 3]).map(|used| used.open_files), Some(None));
-        assert_eq!(usage.together([9]), None);
+        let two = UsageTotal { cpu_percent: 3.0, resident_bytes: 20, threads: 4, open_files: Some(7) };
+        assert_eq!(usage.total_of([1, 2, 9]), Some(two));
+        assert_eq!(usage.total_of([1, 3]).map(|used| used.open_files), Some(None));
+        assert_eq!(usage.total_of([9]), None);
     }
 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use rta_shared::authorization::{
-    AGENT_METHODS, AGGREGATOR_METHODS, CallerKind, HTTP_ROUTES, MethodRule, Right, Server,
+    AGENT_METHODS, AGGREGATOR_METHODS, CallerKind, HTTP_ROUTES, MethodRule, Right, ServerKind,
 };
 
 const INTRODUCTION: &str = "\
@@ -54,13 +54,13 @@ fn head(text: &mut String, first: &str, columns: &[&str]) {
     row(text, (0..=columns.len()).map(|_| "---".to_owned()));
 }
 
-fn cell(kind: Option<CallerKind>, server: Server, right: Right) -> String {
+fn cell(kind: Option<CallerKind>, server: ServerKind, right: Right) -> String {
     let proves = |kind: &CallerKind| match kind {
         // An agent's TLS admits only the aggregator.
-        CallerKind::OtherLocalUser | CallerKind::LocalMember => server != Server::Page,
-        CallerKind::AggregatorCertificate => server != Server::Page,
-        CallerKind::PersonCertificate | CallerKind::HostCertificate => server == Server::Aggregator,
-        CallerKind::Viewer | CallerKind::Operator | CallerKind::Anonymous => server != Server::Agent,
+        CallerKind::OtherLocalUser | CallerKind::LocalMember => server != ServerKind::Page,
+        CallerKind::AggregatorCertificate => server != ServerKind::Page,
+        CallerKind::PersonCertificate | CallerKind::HostCertificate => server == ServerKind::Aggregator,
+        CallerKind::Viewer | CallerKind::Operator | CallerKind::Anonymous => server != ServerKind::Agent,
         CallerKind::Unasked => true,
     };
     match kind.filter(proves) {
@@ -71,7 +71,7 @@ fn cell(kind: Option<CallerKind>, server: Server, right: Right) -> String {
     .to_owned()
 }
 
-fn methods(text: &mut String, server: Server, rules: &[MethodRule]) {
+fn methods(text: &mut String, server: ServerKind, rules: &[MethodRule]) {
     head(text, "method", &COLUMNS.map(|(name, _)| name));
     for rule in rules {
         let cells = COLUMNS.map(|(_, kind)| cell(kind, server, rule.right));
@@ -84,21 +84,21 @@ fn document() -> String {
     text.push_str(
         "## An agent, gRPC\n\nOnly the aggregator passes on who asked; others act under their own name.\n\n",
     );
-    methods(&mut text, Server::Agent, AGENT_METHODS);
+    methods(&mut text, ServerKind::Agent, AGENT_METHODS);
     text.push_str(
         "\n## The aggregator, gRPC\n\nA member of the group whose login name is a viewer in the file of users may do \
          what a viewer may.\n\n",
     );
-    methods(&mut text, Server::Aggregator, AGGREGATOR_METHODS);
+    methods(&mut text, ServerKind::Aggregator, AGGREGATOR_METHODS);
     text.push_str(
         "\n## The aggregator, the page's server\n\nIt asks for no certificate and has no socket: whoever does not sign \
          in or show a token is nobody. `HEAD` is as `GET`.\n\n",
     );
     let columns: Vec<_> =
-        COLUMNS.iter().filter(|(_, kind)| cell(*kind, Server::Page, Right::Open) != "-").collect();
+        COLUMNS.iter().filter(|(_, kind)| cell(*kind, ServerKind::Page, Right::Open) != "-").collect();
     head(&mut text, "route", &columns.iter().map(|(name, _)| *name).collect::<Vec<_>>());
     for rule in HTTP_ROUTES {
-        let cells = columns.iter().map(|(_, kind)| cell(*kind, Server::Page, rule.right));
+        let cells = columns.iter().map(|(_, kind)| cell(*kind, ServerKind::Page, rule.right));
         row(&mut text, [format!("`{} {}`", rule.method, rule.path)].into_iter().chain(cells));
     }
     text.push_str(

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use rta_shared::config::{
-    Engine, EnvironmentFile, HostComponent, LimitedResource, ProcessSettings, ResourceLimit, RestartRule,
-    RestartWhen, Source, StopScope, SuccessExitStatus, load_sources,
+    EnvironmentFile, HostComponent, LimitedResource, ProcessSettings, ResourceLimit, RestartRule,
+    RestartWhen, Source, StartEngine, StopScope, SuccessExitStatus, load_sources,
 };
 
 /// Creates a platform whose only component has `text` below its criteria.
@@ -71,7 +71,7 @@ fn a_unit_takes_the_place_of_a_command() {
         "start = { systemd = \"app@${hostname}.service\", timeout = \"9s\" }\nstop = { timeout = \"7s\" }",
     );
     let start = app.start.unwrap();
-    assert_eq!(start.engine, Engine::Systemd("app@h1.service".to_owned()));
+    assert_eq!(start.engine, StartEngine::Systemd("app@h1.service".to_owned()));
     assert_eq!((start.timeout.as_secs(), app.stop.timeout.as_secs()), (9, 7));
 }
 

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use regex::bytes::Regex;
-use rta_shared::config::{HostConfig, Part, Question, Source, StopSignal, load_folder, load_sources};
+use rta_shared::config::{HostConfig, Part, ProbeMethod, Source, StopSignal, load_folder, load_sources};
 use rta_shared::criterion::Criterion;
 
 const SOUND: &str = r#"
@@ -482,7 +482,7 @@ fn a_probe_asks_one_thing_that_can_be_asked() {
     let probe = |text: &str| SOUND.replace("[[role]]", &format!("probe = {{ {text} }}\n[[role]]"));
     let rule = |text: &str| host_config(&probe(text)).find("app").unwrap().probe.clone().unwrap();
     let tcp = rule("tcp = \"${ip}:9092\"");
-    assert_eq!(tcp.question, Question::Tcp("192.0.2.7:9092".to_owned()));
+    assert_eq!(tcp.question, ProbeMethod::Tcp("192.0.2.7:9092".to_owned()));
     assert_eq!(
         (tcp.interval.as_secs(), tcp.timeout.as_secs(), tcp.failures, tcp.grace.as_secs()),
         (10, 5, 3, 30)
@@ -490,14 +490,14 @@ fn a_probe_asks_one_thing_that_can_be_asked() {
     let http = rule(
         "http = \"http://127.0.0.1:3000/api/health\", status = 204, interval = \"2s\", timeout = \"1s\", failures = 1, grace = \"0s\"",
     );
-    assert!(matches!(http.question, Question::Http { status: 204, .. }), "{http:?}");
+    assert!(matches!(http.question, ProbeMethod::Http { status: 204, .. }), "{http:?}");
     assert_eq!(
         (http.interval.as_secs(), http.timeout.as_secs(), http.failures, http.grace.as_secs()),
         (2, 1, 1, 0)
     );
     let command = rule("command = [\"nodetool\", \"-h\", \"${hostname}\", \"status\"]");
     let words = ["nodetool", "-h", "h1", "status"].map(str::to_owned);
-    assert_eq!(command.question, Question::Command(words.into()));
+    assert_eq!(command.question, ProbeMethod::Command(words.into()));
 
     let rows = [
         ("tcp = \"a:1\", http = \"http://h\"", "probe: it asks one thing: \"tcp\", \"http\" or \"command\""),

@@ -19,13 +19,13 @@ const ABSURD: &str = "zzzzzzzzzzzzzzzzzzzz";
 const COLUMNS: [&str; 4] = ["key", "type", "default", "meaning"];
 
 /// Path from the top of a file to a table: each key, and true if its value is an array of tables.
-type Way = Vec<(String, bool)>;
+type KeyPath = Vec<(String, bool)>;
 
 /// Returns the tables of the configuration, by their paths, with the keys that the parser knows. The top of a
 /// file has the empty path.
 fn known_to_the_parser() -> BTreeMap<String, BTreeSet<String>> {
     let mut tables = BTreeMap::new();
-    let mut ahead: Vec<Way> = vec![Vec::new()];
+    let mut ahead: Vec<KeyPath> = vec![Vec::new()];
     while let Some(way) = ahead.pop() {
         let Some(keys) = keys_of(&way) else { continue };
         for key in &keys {
@@ -41,7 +41,7 @@ fn known_to_the_parser() -> BTreeMap<String, BTreeSet<String>> {
 
 /// Returns the keys that the parser knows in this table; `None` if it reads no table with keys of its own
 /// there.
-fn keys_of(way: &Way) -> Option<BTreeSet<String>> {
+fn keys_of(way: &KeyPath) -> Option<BTreeSet<String>> {
     let absurd = format!("{ABSURD} = 1");
     let text = way.iter().rev().fold(absurd, |inner, (key, is_array)| match is_array {
         true => format!("{key} = [{{ {inner} }}]"),

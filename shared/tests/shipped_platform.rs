@@ -194,7 +194,7 @@ fn who_merely_names_a_component_is_not_taken_for_it() {
             let claimed: Vec<_> = config
                 .components
                 .iter()
-                .filter(|component| component.fits_arguments(&CommandLine::from_arguments(line)))
+                .filter(|component| component.matches_arguments(&CommandLine::from_arguments(line)))
                 .map(|component| component.name.as_str())
                 .collect();
             assert_eq!(claimed, [] as [&str; 0], "{line:?}");
@@ -289,12 +289,12 @@ fn each_component_is_started_as_its_own_criteria_expect() {
             let rule = component.start.as_ref().and_then(|start| start.engine.command());
             let rule = rule.unwrap_or_else(|| panic!("{} can be started", component.name));
             let line = CommandLine::from_arguments(launched(component.name.as_str(), rule));
-            let matched = config.components.iter().filter(|other| other.fits_arguments(&line));
+            let matched = config.components.iter().filter(|other| other.matches_arguments(&line));
             let matched: Vec<_> = matched.map(|other| other.name.as_str()).collect();
             assert_eq!(matched, [component.name.as_str()], "{line:?}");
             // The launchers' own shells do not match.
             let shell = [&["/bin/bash".to_owned()], rule.command.as_slice()].concat();
-            assert!(!component.fits_arguments(&CommandLine::from_arguments(shell)));
+            assert!(!component.matches_arguments(&CommandLine::from_arguments(shell)));
 
             let file = component.name.folded().replace(' ', "-");
             assert_eq!(rule.log.as_deref(), Some(Path::new(&format!("/var/log/rta/{file}.log"))));
@@ -324,7 +324,7 @@ fn one_option_puts_newer_sparks_at_the_same_index() {
         let option = rule.environment.iter().find(|(name, _)| name == variable).unwrap().1.clone();
         let mut line = launched(component.name.as_str(), rule);
         line.splice(3..5, [option, "-Xmx1g".to_owned()]);
-        assert!(component.fits_arguments(&CommandLine::from_arguments(line)), "{}", component.name);
+        assert!(component.matches_arguments(&CommandLine::from_arguments(line)), "{}", component.name);
     }
 }
 
@@ -371,7 +371,7 @@ fn the_specifications_own_zookeeper_is_matched() {
     let matched: Vec<_> = config
         .components
         .iter()
-        .filter(|component| component.fits_arguments(&line))
+        .filter(|component| component.matches_arguments(&line))
         .map(|component| component.name.as_str())
         .collect();
     assert_eq!(matched, ["kafka zookeeper server"]);

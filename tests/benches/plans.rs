@@ -13,7 +13,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use rta_shared::plan::{Conduct, PlanEvent, Wish};
+use rta_shared::plan::{ActionRequest, ExecutionOptions, PlanEvent};
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
 use rta_tests::figures::{CpuMeter, argument, resident_kb};
@@ -79,8 +79,8 @@ fn measure(hosts: usize) -> Cost {
     let events = runtime.block_on(async {
         let client = AggregatorServiceClient::connect(format!("http://{grpc}")).await.unwrap();
         let mut client = client.max_decoding_message_size(64 << 20);
-        let wish = Wish { all: true, ..Wish::default() };
-        let conduct = Conduct { everything: true, parallel: 64, ..Conduct::default() };
+        let wish = ActionRequest { all: true, ..ActionRequest::default() };
+        let conduct = ExecutionOptions { everything: true, parallel: 64, ..ExecutionOptions::default() };
         let request = v1::AggregatorServiceStopRequest {
             wish: Some((&wish).into()),
             conduct: Some(v1::PlanConduct::new(&conduct, "ann")),

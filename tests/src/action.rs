@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use rta_shared::control::{ActionEvent, ActionKind, Done, Phase, Progress, Requester};
+use rta_shared::action::{ActionEvent, ActionKind, ActionPhase, ActionProgress, ActionResult, Requester};
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
 use tonic::transport::Channel;
@@ -15,14 +15,14 @@ pub type AgentClient = AgentServiceClient<Channel>;
 #[derive(Debug)]
 pub struct Acted {
     /// Progress events, in order.
-    pub progress: Vec<Progress>,
+    pub progress: Vec<ActionProgress>,
     /// Result.
-    pub end: Result<Done, Status>,
+    pub end: Result<ActionResult, Status>,
 }
 
 impl Acted {
     /// Returns the phases that were reached, in order.
-    pub fn phases(&self) -> Vec<Phase> {
+    pub fn phases(&self) -> Vec<ActionPhase> {
         self.progress.iter().map(|progress| progress.phase).collect()
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
-use rta_shared::control::{ActionKind, Done, Outcome};
+use rta_shared::action::{ActionKind, ActionOutcome, ActionResult};
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::watch_report_response::Event;
 use rta_tests::{AgentClient, Program, Site, act, binary, connect, patiently, run, target};
@@ -21,11 +21,11 @@ async fn state(client: &mut AgentClient, component: &str) -> (v1::State, Vec<u32
     (component.state.try_into().unwrap(), pids)
 }
 
-async fn start(client: &mut AgentClient, component: &str) -> Result<Done, Status> {
+async fn start(client: &mut AgentClient, component: &str) -> Result<ActionResult, Status> {
     act(client, ActionKind::Start, component).await.end
 }
 
-async fn stop(client: &mut AgentClient, component: &str) -> Result<Done, Status> {
+async fn stop(client: &mut AgentClient, component: &str) -> Result<ActionResult, Status> {
     act(client, ActionKind::Stop, component).await.end
 }
 
@@ -37,17 +37,17 @@ async fn start_and_stop_do_what_they_say_and_are_idempotent() {
     assert_eq!(state(&mut client, "app").await, (v1::State::Stopped, vec![]));
 
     let started = start(&mut client, "APP").await.unwrap();
-    assert_eq!(started.outcome, Outcome::Started);
+    assert_eq!(started.outcome, ActionOutcome::Started);
     assert_eq!(started.pids, site.processes());
     assert_eq!(state(&mut client, "app").await, (v1::State::Running, site.processes()));
     let again = start(&mut client, "app").await.unwrap();
-    assert_eq!((again.outcome, again.pids), (Outcome::AlreadyRunning, started.pids.clone()));
+    assert_eq!((again.outcome, again.pids), (ActionOutcome::AlreadyRunning, started.pids.clone()));
     assert_eq!(site.processes(), started.pids);
 
     let stopped = stop(&mut client, "app").await.unwrap();
-    assert_eq!((stopped.outcome, stopped.pids), (Outcome::Stopped, started.pids));
+    assert_eq!((stopped.outcome, stopped.pids), (ActionOutcome::Stopped, started.pids));
     assert!(site.processes().is_empty());
-    assert_eq!(stop(&mut client, "app").await.unwrap().outcome, Outcome::AlreadyStopped);
+    assert_eq!(stop(&mut client, "app").await.unwrap().outcome, ActionOutcome::AlreadyStopped);
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn a_launcher_that_becomes_the_component_under_the_same_pid_is_found() {
     });
     let (_agent, address) = site.agent("h");
     let started = start(&mut connect(address).await, "app").await.unwrap();
-    assert_eq!(started.outcome, Outcome::Started);
+    assert_eq!(started.outcome, ActionOutcome::Started);
     assert_eq!(started.pids, site.processes());
 }
 
@@ -238,7 +238,7 @@ async fn what_it_started_outlives_it_and_is_found_again() {
     let (_agent, address) = site.agent("h");
     let mut client = connect(address).await;
     assert_eq!(state(&mut client, "app").await, (v1::State::Running, pids.clone()));
-    assert_eq!(start(&mut client, "app").await.unwrap().outcome, Outcome::AlreadyRunning);
+    assert_eq!(start(&mut client, "app").await.unwrap().outcome, ActionOutcome::AlreadyRunning);
     assert_eq!(stop(&mut client, "app").await.unwrap().pids, pids);
 }
 
@@ -372,7 +372,7 @@ async fn a_component_that_something_else_restarts_is_told_so() {
     assert_eq!(status.code(), Code::Aborted, "{status}");
     assert!(status.message().contains("something else starts it"), "{status}");
     // The component is unlocked again.
-    assert_eq!(stop(&mut client, "app").await.unwrap().outcome, Outcome::Stopped);
+    assert_eq!(stop(&mut client, "app").await.unwrap().outcome, ActionOutcome::Stopped);
 }
 
 /// A caller that disconnects at once leaves no lock behind.
@@ -393,7 +393,7 @@ async fn an_abandoned_start_goes_on_and_frees_the_component() {
             break;
         }
     }
-    assert_eq!(stop(&mut client, "app").await.unwrap().outcome, Outcome::Stopped);
+    assert_eq!(stop(&mut client, "app").await.unwrap().outcome, ActionOutcome::Stopped);
 }
 
 /// A new configuration replaces the old one completely or not at all, and touches no process.

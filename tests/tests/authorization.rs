@@ -11,11 +11,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rta_shared::action::ActionKind;
 use rta_shared::authorization::{
-    AGENT_METHODS, AGGREGATOR_METHODS, CallerKind, HTTP_ROUTES, MethodRule, RouteRule, Server,
+    AGENT_METHODS, AGGREGATOR_METHODS, CallerKind, HTTP_ROUTES, MethodRule, RouteRule, ServerKind,
 };
-use rta_shared::control::ActionKind;
-use rta_shared::tls::{Asking, Target, TlsFiles};
+use rta_shared::tls::{ClientTls, ServerTarget, TlsFiles};
 use rta_tests::{
     AgentClient, Own, People, Pki, Program, Reception, Site, Web, act, binary, call_method, patiently, run,
     socket_channel,
@@ -109,29 +109,29 @@ impl World {
         Self { site, pki, foreign, people, agent, agent_address, aggregator, grpc, web }
     }
 
-    fn socket(&self, server: Server) -> PathBuf {
-        self.site.path(if server == Server::Agent { "run/agent.sock" } else { "run/aggregator.sock" })
+    fn socket(&self, server: ServerKind) -> PathBuf {
+        self.site.path(if server == ServerKind::Agent { "run/agent.sock" } else { "run/aggregator.sock" })
     }
 
     /// Returns a TLS channel to one of the servers.
-    fn tls(&self, server: Server, own: Option<&Own>) -> Channel {
+    fn tls(&self, server: ServerKind, own: Option<&Own>) -> Channel {
         let (address, name) = match server {
-            Server::Agent => (self.agent_address, "h"),
-            Server::Aggregator | Server::Page => (self.grpc, "aggregator"),
+            ServerKind::Agent => (self.agent_address, "h"),
+            ServerKind::Aggregator | ServerKind::Page => (self.grpc, "aggregator"),
         };
         let own = own.map(|own| (own.certificate.clone(), own.key.clone()));
-        let asking = Asking::new(TlsFiles { own, ca: Some(self.pki.ca()) }).unwrap();
+        let asking = ClientTls::new(TlsFiles { own, ca: Some(self.pki.ca()) }).unwrap();
         let address = format!("https://{address}");
         asking.channel(
             &Endpoint::from_shared(address.clone()).unwrap(),
-            Target::new(&address, &[name]).unwrap(),
+            ServerTarget::new(&address, &[name]).unwrap(),
         )
     }
 
     /// Returns the outcomes of another user's calls over the socket.
     fn as_user(
         &self,
-        server: Server,
+        server: ServerKind,
         (_, uid): (&str, u32),
         groups: &[&str],
         rules: &[MethodRule],
@@ -152,7 +152,7 @@ impl World {
 }
 
 /// Checks the outcome `met` against the table's right for `kind`; `None`: the caller must get no connection.
-fn check(server: Server, who: &str, rule: &MethodRule, kind: Option<CallerKind>, met: Reception) {
+fn check(server: ServerKind, who: &str, rule: &MethodRule, kind: Option<CallerKind>, met: Reception) {
     let is_allowed = kind.is_some_and(|kind| kind.may(server, rule.right));
     let fits = match is_allowed {
         true => met == Reception::Answered,
@@ -183,14 +183,14 @@ fn every_method_answers_whom_the_table_names_and_nobody_else() {
     let aggregator = world.pki.own("hosts/aggregator");
     let foreign = world.foreign.host("aggregator");
     for (server, rules, service) in [
-        (Server::Agent, AGENT_METHODS, "AgentService"),
-        (Server::Aggregator, AGGREGATOR_METHODS, "AggregatorService"),
+        (ServerKind::Agent, AGENT_METHODS, "AgentService"),
+        (ServerKind::Aggregator, AGGREGATOR_METHODS, "AggregatorService"),
     ] {
         let listed: BTreeSet<String> = rules.iter().map(|rule| rule.path.to_owned()).collect();
         assert!(described(service).is_subset(&listed), "a method of {service} is in no row");
         let (viewer, operator) = (&world.people.viewer_token, &world.people.operator_token);
         // An agent accepts no tokens, and TLS admits only the aggregator.
-        let token = |kind| (server == Server::Aggregator).then_some(kind);
+        let token = |kind| (server == ServerKind::Aggregator).then_some(kind);
         let callers = [
             ("nobody", None, None, Some(CallerKind::Anonymous)),
             ("viewer", None, Some(viewer), token(CallerKind::Viewer)),
@@ -290,7 +290,7 @@ fn every_route_answers_whom_the_table_names_and_nobody_else() {
             let is_refused = matches!(code, 401 | 403) || location.starts_with("/sign-in");
             assert_eq!(
                 !is_refused,
-                kind.may(Server::Page, rule.right),
+                kind.may(ServerKind::Page, rule.right),
                 "{} {path} as {who}: {code}",
                 rule.method
             );
@@ -305,7 +305,7 @@ fn every_route_answers_whom_the_table_names_and_nobody_else() {
 #[test]
 fn who_acts_over_the_socket_is_recorded_and_logged_by_name() {
     let world = World::new();
-    let socket = format!("unix:{}", world.socket(Server::Aggregator).display());
+    let socket = format!("unix:{}", world.socket(ServerKind::Aggregator).display());
     let rta = |arguments: &[&str]| run("rta", ["--aggregator", &socket].iter().chain(arguments));
     patiently("the host to be reached", || {
         String::from_utf8_lossy(&rta(&["status"]).stdout).contains("app on h is down").then_some(())
@@ -341,7 +341,7 @@ fn who_acts_over_the_socket_is_recorded_and_logged_by_name() {
     // A name claimed over the agent's own socket is ignored.
     let runtime = Runtime::new().unwrap();
     let stopped = runtime.block_on(async {
-        let mut agent = AgentClient::new(socket_channel(&world.socket(Server::Agent)));
+        let mut agent = AgentClient::new(socket_channel(&world.socket(ServerKind::Agent)));
         act(&mut agent, ActionKind::Stop, "app").await
     });
     assert!(stopped.end.is_ok(), "{stopped:?}");

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use rta_shared::control::ActionKind::{Start, Stop};
+use rta_shared::action::ActionKind::{Start, Stop};
 use rta_tests::{AgentClient, Program, Site, act, binary, connect, patiently};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Signal, geteuid};

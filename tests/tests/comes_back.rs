@@ -4,8 +4,8 @@
 
 use std::process::Command;
 
-use rta_shared::control::ActionKind::Stop;
-use rta_shared::control::{Outcome, Phase};
+use rta_shared::action::ActionKind::Stop;
+use rta_shared::action::{ActionOutcome, ActionPhase};
 use rta_tests::{AgentClient, Children, Program, Site, act, binary, connect, patiently};
 use tonic::Code;
 
@@ -70,8 +70,8 @@ async fn some_other_parent_is_named_too_and_without_it_the_stop_succeeds() {
     patiently("the next run", || world.site.process("app"));
     world.supervisor.end(world.pid);
     let stopped = act(&mut world.client, Stop, "app").await;
-    assert_eq!(stopped.phases(), [Phase::Signalled, Phase::Waiting, Phase::Gone]);
-    assert_eq!(stopped.end.unwrap().outcome, Outcome::Stopped);
+    assert_eq!(stopped.phases(), [ActionPhase::Signalled, ActionPhase::Waiting, ActionPhase::Gone]);
+    assert_eq!(stopped.end.unwrap().outcome, ActionOutcome::Stopped);
     assert!(world.site.processes().is_empty());
 }
 
@@ -80,7 +80,7 @@ async fn some_other_parent_is_named_too_and_without_it_the_stop_succeeds() {
 async fn without_a_settle_time_nothing_is_watched() {
     let mut world = World::new("supervisord", "[component.stop]\nsettle = \"0s\"").await;
     let stopped = act(&mut world.client, Stop, "app").await;
-    assert_eq!(stopped.phases(), [Phase::Signalled, Phase::Waiting, Phase::Gone]);
-    assert_eq!(stopped.end.unwrap().outcome, Outcome::Stopped);
+    assert_eq!(stopped.phases(), [ActionPhase::Signalled, ActionPhase::Waiting, ActionPhase::Gone]);
+    assert_eq!(stopped.end.unwrap().outcome, ActionOutcome::Stopped);
     patiently("the next run", || world.site.process("app"));
 }

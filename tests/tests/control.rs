@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::process::Command;
 
-use rta_shared::control::ActionKind::{Restart, Start, Stop};
-use rta_shared::control::{Outcome, Phase};
+use rta_shared::action::ActionKind::{Restart, Start, Stop};
+use rta_shared::action::{ActionOutcome, ActionPhase};
 use rta_shared::proto::v1;
 use rta_tests::{AgentClient, Children, Site, act, connect, control_group, patiently};
 use rustix::net::{AddressFamily, SocketType};
@@ -35,23 +35,26 @@ async fn it_tells_how_far_it_is_in_sentences() {
 
     let started = act(&mut client, Start, "app").await;
     let pids = started.end.as_ref().unwrap().pids.clone();
-    assert_eq!(started.phases(), [Phase::Launched, Phase::Waiting, Phase::Matched, Phase::Stable]);
+    assert_eq!(
+        started.phases(),
+        [ActionPhase::Launched, ActionPhase::Waiting, ActionPhase::Matched, ActionPhase::Stable]
+    );
     let pid = pids[0];
     assert!(started.progress[0].text.ends_with(&format!("stand-in was launched (pid {pid})")));
     assert_eq!(started.progress[2].text, format!("pid {pid} matches; it has to stay for 0 s"));
     assert_eq!((&started.progress[0].pids, &started.progress[3].pids), (&pids, &pids));
 
     let again = act(&mut client, Start, "app").await;
-    assert_eq!((again.phases(), again.end.unwrap().outcome), (vec![], Outcome::AlreadyRunning));
+    assert_eq!((again.phases(), again.end.unwrap().outcome), (vec![], ActionOutcome::AlreadyRunning));
 
     let stopped = act(&mut client, Stop, "app").await;
-    assert_eq!(stopped.phases(), [Phase::Signalled, Phase::Waiting, Phase::Gone]);
+    assert_eq!(stopped.phases(), [ActionPhase::Signalled, ActionPhase::Waiting, ActionPhase::Gone]);
     assert_eq!(stopped.progress[0].text, format!("SIGTERM was sent to pid {pid} (stand-in)"));
     assert_eq!(stopped.progress[1].text, "waiting for the end of 1 process; SIGKILL follows after 30 s");
     assert!(stopped.progress.iter().all(|progress| progress.pids == pids));
-    assert_eq!(stopped.end.unwrap().outcome, Outcome::Stopped);
+    assert_eq!(stopped.end.unwrap().outcome, ActionOutcome::Stopped);
     let again = act(&mut client, Stop, "app").await;
-    assert_eq!((again.phases(), again.end.unwrap().outcome), (vec![], Outcome::AlreadyStopped));
+    assert_eq!((again.phases(), again.end.unwrap().outcome), (vec![], ActionOutcome::AlreadyStopped));
 }
 
 #[tokio::test]
@@ -88,8 +91,8 @@ async fn fifty_concurrent_starts_start_one_process() {
     let mut started = 0;
     for call in calls {
         match call.await.unwrap() {
-            Ok(done) if done.outcome == Outcome::Started => started += 1,
-            Ok(done) => assert_eq!(done.outcome, Outcome::AlreadyRunning),
+            Ok(done) if done.outcome == ActionOutcome::Started => started += 1,
+            Ok(done) => assert_eq!(done.outcome, ActionOutcome::AlreadyRunning),
             Err(status) => {
                 assert_eq!(status.code(), Code::Aborted);
                 assert!(status.message().contains("a start of it is under way, since"), "{status}");
@@ -128,8 +131,8 @@ async fn a_start_script_that_forks_and_exits_is_fine() {
     let (_agent, address) = site.agent("h");
     let mut client = connect(address).await;
     let started = act(&mut client, Start, "app").await.end.unwrap();
-    assert_eq!((started.outcome, started.pids), (Outcome::Started, site.processes()));
-    assert_eq!(act(&mut client, Stop, "app").await.end.unwrap().outcome, Outcome::Stopped);
+    assert_eq!((started.outcome, started.pids), (ActionOutcome::Started, site.processes()));
+    assert_eq!(act(&mut client, Stop, "app").await.end.unwrap().outcome, ActionOutcome::Stopped);
     assert!(site.processes().is_empty());
 }
 
@@ -151,7 +154,7 @@ async fn one_that_dies_a_second_after_matching_is_a_failed_start() {
     let mut client = connect(address).await;
     for (name, how) in [("exits", "exit status 7"), ("killed", "signal 9 (SIGKILL)")] {
         let started = act(&mut client, Start, name).await;
-        assert_eq!(started.phases(), [Phase::Launched, Phase::Waiting, Phase::Matched]);
+        assert_eq!(started.phases(), [ActionPhase::Launched, ActionPhase::Waiting, ActionPhase::Matched]);
         let pid = started.progress[0].pids[0];
         let status = started.end.unwrap_err();
         assert_eq!(status.code(), Code::Internal);
@@ -210,14 +213,17 @@ async fn one_that_ignores_the_signal_is_killed_or_left_as_configured() {
     }
     let [kept] = awaited(&site, ["kept"]);
     let stopped = act(&mut client, Stop, "killed").await;
-    assert_eq!(stopped.phases(), [Phase::Signalled, Phase::Waiting, Phase::Killed, Phase::Gone]);
+    assert_eq!(
+        stopped.phases(),
+        [ActionPhase::Signalled, ActionPhase::Waiting, ActionPhase::Killed, ActionPhase::Gone]
+    );
     assert!(
         stopped.progress[2].text.starts_with("not ended within 1 s of SIGTERM: SIGKILL was sent to pid ")
     );
-    assert_eq!(stopped.end.unwrap().outcome, Outcome::Killed);
+    assert_eq!(stopped.end.unwrap().outcome, ActionOutcome::Killed);
 
     let stopped = act(&mut client, Stop, "kept").await;
-    assert_eq!(stopped.phases(), [Phase::Signalled, Phase::Waiting]);
+    assert_eq!(stopped.phases(), [ActionPhase::Signalled, ActionPhase::Waiting]);
     let status = stopped.end.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     let expected = format!("pid {kept} (stand-in) did not end within 1 s of SIGTERM, and kill = false");
@@ -255,10 +261,13 @@ async fn the_whole_tree_is_stopped_but_nothing_of_another_component() {
         let stopped = act(&mut client, Stop, "app").await;
         assert_eq!(site.processes(), [other], "{:?}", stopped.progress);
         let phases = stopped.phases();
-        assert!(phases.starts_with(&[Phase::Signalled, Phase::Waiting, Phase::Signalled]), "{phases:?}");
-        assert!(phases.ends_with(&[Phase::Killed, Phase::Gone]), "{phases:?}");
+        assert!(
+            phases.starts_with(&[ActionPhase::Signalled, ActionPhase::Waiting, ActionPhase::Signalled]),
+            "{phases:?}"
+        );
+        assert!(phases.ends_with(&[ActionPhase::Killed, ActionPhase::Gone]), "{phases:?}");
         let done = stopped.end.unwrap();
-        assert_eq!((done.outcome, done.pids[0]), (Outcome::Killed, app));
+        assert_eq!((done.outcome, done.pids[0]), (ActionOutcome::Killed, app));
         assert!(done.pids.contains(&child) && done.pids.contains(&grandchild) && !done.pids.contains(&other));
         // The matched process is signalled first, and then the remaining ones.
         assert_eq!(stopped.progress[0].pids, [app]);
@@ -340,7 +349,7 @@ async fn a_scope_may_be_the_process_group_or_the_process_alone() {
         let gone = if scope == "group" { vec![app, same] } else { vec![app] };
         let mut left = before;
         left.retain(|pid| !gone.contains(pid));
-        assert_eq!((stopped.outcome, stopped.pids, site.processes()), (Outcome::Stopped, gone, left));
+        assert_eq!((stopped.outcome, stopped.pids, site.processes()), (ActionOutcome::Stopped, gone, left));
         assert!(site.processes().contains(&apart));
     }
 }
@@ -365,9 +374,9 @@ async fn a_stop_command_ends_it_or_the_signal_does_in_its_place() {
         act(&mut client, Start, name).await.end.unwrap();
     }
     let works = act(&mut client, Stop, "works").await;
-    assert_eq!(works.phases(), [Phase::Signalled, Phase::Waiting, Phase::Gone]);
+    assert_eq!(works.phases(), [ActionPhase::Signalled, ActionPhase::Waiting, ActionPhase::Gone]);
     assert!(works.progress[0].text.starts_with("its stop command /bin/sh runs (pid "), "{works:?}");
-    assert_eq!(works.end.unwrap().outcome, Outcome::Stopped);
+    assert_eq!(works.end.unwrap().outcome, ActionOutcome::Stopped);
     let said = std::fs::read_to_string(site.log("works")).unwrap();
     assert!(said.ends_with("bye\ntidied up\n"), "{said}");
 
@@ -378,7 +387,7 @@ async fn a_stop_command_ends_it_or_the_signal_does_in_its_place() {
         "its stop command ended with exit status 3, so it is signalled; it said: no such server"
     );
     assert!(fails.progress.iter().any(|progress| progress.text.starts_with("SIGTERM was sent to pid ")));
-    assert_eq!(fails.end.unwrap().outcome, Outcome::Stopped);
+    assert_eq!(fails.end.unwrap().outcome, ActionOutcome::Stopped);
     assert!(site.processes().is_empty());
 }
 
@@ -402,7 +411,9 @@ async fn it_is_started_when_its_probe_passes() {
     let mut client = connect(address).await;
     let started = act(&mut client, Start, "app").await;
     let [app] = awaited(&site, ["app"]);
-    assert!(started.phases().contains(&Phase::Probing) && !started.phases().contains(&Phase::Stable));
+    assert!(
+        started.phases().contains(&ActionPhase::Probing) && !started.phases().contains(&ActionPhase::Stable)
+    );
     let status = started.end.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     let expected = format!(
@@ -414,10 +425,16 @@ async fn it_is_started_when_its_probe_passes() {
     act(&mut client, Stop, "app").await.end.unwrap();
     rustix::net::listen(&socket, 8).unwrap();
     let started = act(&mut client, Start, "app").await;
-    assert_eq!(started.end.as_ref().unwrap().outcome, Outcome::Started);
+    assert_eq!(started.end.as_ref().unwrap().outcome, ActionOutcome::Started);
     assert_eq!(
         started.phases(),
-        [Phase::Launched, Phase::Waiting, Phase::Matched, Phase::Probing, Phase::Stable]
+        [
+            ActionPhase::Launched,
+            ActionPhase::Waiting,
+            ActionPhase::Matched,
+            ActionPhase::Probing,
+            ActionPhase::Stable
+        ]
     );
 }
 
@@ -427,14 +444,20 @@ async fn a_restart_is_a_stop_and_a_start() {
     let (_agent, address) = site.agent("h");
     let mut client = connect(address).await;
     let first = act(&mut client, Restart, "app").await;
-    assert_eq!(first.phases(), [Phase::Launched, Phase::Waiting, Phase::Matched, Phase::Stable]);
+    assert_eq!(
+        first.phases(),
+        [ActionPhase::Launched, ActionPhase::Waiting, ActionPhase::Matched, ActionPhase::Stable]
+    );
     let first = first.end.unwrap();
-    assert_eq!((first.outcome, &first.pids), (Outcome::Restarted, &site.processes()));
+    assert_eq!((first.outcome, &first.pids), (ActionOutcome::Restarted, &site.processes()));
     let second = act(&mut client, Restart, "app").await;
     let phases = second.phases();
-    assert_eq!(phases[..4], [Phase::Signalled, Phase::Waiting, Phase::Gone, Phase::Launched]);
+    assert_eq!(
+        phases[..4],
+        [ActionPhase::Signalled, ActionPhase::Waiting, ActionPhase::Gone, ActionPhase::Launched]
+    );
     let second = second.end.unwrap();
-    assert_eq!((second.outcome, &second.pids), (Outcome::Restarted, &site.processes()));
+    assert_eq!((second.outcome, &second.pids), (ActionOutcome::Restarted, &site.processes()));
     assert_ne!(first.pids, second.pids);
 }
 

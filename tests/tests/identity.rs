@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
-use rta_shared::control::ActionKind::{Start, Stop};
-use rta_shared::control::Outcome;
+use rta_shared::action::ActionKind::{Start, Stop};
+use rta_shared::action::ActionOutcome;
 use rta_shared::proto::v1;
 use rta_tests::{AgentClient, Children, Site, act, binary, connect, patiently, run, target};
 
@@ -67,7 +67,7 @@ async fn foreign_users_process_neither_counts_nor_blocks_a_start() {
     assert_eq!(user.found.as_ref(), Some(&explained.user));
 
     let started = act(&mut client, Start, "app").await.end.unwrap();
-    assert_eq!(started.outcome, Outcome::Started);
+    assert_eq!(started.outcome, ActionOutcome::Started);
     let found = seen(&mut client, "app").await;
     assert_eq!(
         (found.state(), found.doubled, pids(&found)),
@@ -77,9 +77,9 @@ async fn foreign_users_process_neither_counts_nor_blocks_a_start() {
     assert!(!started.pids.contains(&foreign));
 
     let stopped = act(&mut client, Stop, "app").await.end.unwrap();
-    assert_eq!((stopped.outcome, stopped.pids), (Outcome::Stopped, started.pids));
+    assert_eq!((stopped.outcome, stopped.pids), (ActionOutcome::Stopped, started.pids));
     assert!(lives(foreign));
-    assert_eq!(act(&mut client, Stop, "app").await.end.unwrap().outcome, Outcome::AlreadyStopped);
+    assert_eq!(act(&mut client, Stop, "app").await.end.unwrap().outcome, ActionOutcome::AlreadyStopped);
     assert!(lives(foreign));
 }
 
@@ -130,16 +130,16 @@ async fn process_of_a_container_counts_only_where_that_is_said() {
 
     let found = seen(&mut client, "app").await;
     assert_eq!((found.state(), pids(&found)), (v1::State::Stopped, vec![]));
-    assert_eq!(act(&mut client, Stop, "app").await.end.unwrap().outcome, Outcome::AlreadyStopped);
+    assert_eq!(act(&mut client, Stop, "app").await.end.unwrap().outcome, ActionOutcome::AlreadyStopped);
     let started = act(&mut client, Start, "app").await.end.unwrap();
-    assert_eq!(started.outcome, Outcome::Started);
+    assert_eq!(started.outcome, ActionOutcome::Started);
     assert_eq!(act(&mut client, Stop, "app").await.end.unwrap().pids, started.pids);
     assert!(lives(inside[0]));
 
     let found = seen(&mut client, "contained").await;
     assert_eq!((found.state(), pids(&found)), (v1::State::Running, vec![inside[1]]));
     let again = act(&mut client, Start, "contained").await.end.unwrap();
-    assert_eq!((again.outcome, again.pids), (Outcome::AlreadyRunning, vec![inside[1]]));
+    assert_eq!((again.outcome, again.pids), (ActionOutcome::AlreadyRunning, vec![inside[1]]));
 }
 
 #[tokio::test]

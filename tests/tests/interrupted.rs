@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use rta_shared::control::ActionKind::{Restart, Start, Stop};
-use rta_shared::control::{ActionKind, Outcome};
+use rta_shared::action::ActionKind::{Restart, Start, Stop};
+use rta_shared::action::{ActionKind, ActionOutcome};
 use rta_shared::proto::v1;
 use rta_tests::{AgentClient, Program, Site, act, connect, patiently, target};
 use rustix::process::Signal;
@@ -47,7 +47,7 @@ fn lives(pid: u64) -> bool {
 }
 
 /// Performs an action, and repeats it while another one is in progress.
-async fn insist(client: &mut AgentClient, kind: ActionKind) -> Outcome {
+async fn insist(client: &mut AgentClient, kind: ActionKind) -> ActionOutcome {
     loop {
         match act(client, kind, "app").await.end {
             Ok(done) => return done.outcome,
@@ -158,7 +158,7 @@ async fn launch_is_adopted_and_told_as_any_start() {
     assert!(done.contains("\"action\":\"start\"") && done.contains("started in "), "{done}");
     assert_eq!(state(&mut client).await, v1::State::Running);
     let again = act(&mut client, Start, "app").await.end.unwrap();
-    assert_eq!((again.outcome, again.pids), (Outcome::AlreadyRunning, site.processes()));
+    assert_eq!((again.outcome, again.pids), (ActionOutcome::AlreadyRunning, site.processes()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,7 +184,7 @@ async fn launch_of_a_component_that_was_renamed_meanwhile_gets_no_second_one() {
     std::fs::write(site.path("app.sh.go"), "").unwrap();
     patiently("it to run", || (site.processes().len() == 1).then_some(()));
     let done = act(&mut client, Start, "renamed").await.end.unwrap();
-    assert_eq!(done.outcome, Outcome::AlreadyRunning);
+    assert_eq!(done.outcome, ActionOutcome::AlreadyRunning);
     assert_eq!(site.processes().len(), 1);
 }
 
@@ -238,7 +238,7 @@ async fn restart_that_was_interrupted_is_finished() {
     let (running, mut client) = agent(&site, false).await;
     until_logged(&running, "done");
     let after = act(&mut client, Start, "app").await.end.unwrap();
-    assert_eq!((after.outcome, &after.pids), (Outcome::AlreadyRunning, &site.processes()));
+    assert_eq!((after.outcome, &after.pids), (ActionOutcome::AlreadyRunning, &site.processes()));
     assert_ne!(after.pids, before);
 }
 

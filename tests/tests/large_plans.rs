@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use rta_shared::plan::{Conduct, Wish};
+use rta_shared::plan::{ActionRequest, ExecutionOptions};
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
 use rta_tests::{MadeUpHosts, Program, Site, Web, patiently};
@@ -55,8 +55,8 @@ impl World {
             let client =
                 AggregatorServiceClient::connect(format!("http://{}", aggregator.grpc)).await.unwrap();
             let mut client = client.max_decoding_message_size(64 << 20);
-            let wish = Wish { all: true, ..Wish::default() };
-            let conduct = Conduct { everything: true, ..Conduct::default() };
+            let wish = ActionRequest { all: true, ..ActionRequest::default() };
+            let conduct = ExecutionOptions { everything: true, ..ExecutionOptions::default() };
             let request = v1::AggregatorServiceStopRequest {
                 wish: Some((&wish).into()),
                 conduct: Some(v1::PlanConduct::new(&conduct, "ann")),

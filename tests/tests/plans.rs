@@ -4,9 +4,11 @@
 
 use std::net::SocketAddr;
 
-use rta_shared::control::ActionKind;
+use rta_shared::action::ActionKind;
 use rta_shared::overview::InstanceId;
-use rta_shared::plan::{Conduct, Plan, PlanBegun, PlanEnd, PlanEvent, StepChange, StepState, Wish};
+use rta_shared::plan::{
+    ActionRequest, ExecutionOptions, Plan, PlanEnd, PlanEvent, PlanStart, StepChange, StepState,
+};
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::aggregator_service_client::AggregatorServiceClient;
 use rta_tests::{Program, Site, Web, patiently};
@@ -81,14 +83,19 @@ impl World {
         Self { site, _agents: agents, aggregator, web, runtime, client }
     }
 
-    fn plan(&self, kind: ActionKind, wish: &Wish) -> Result<Plan, Status> {
+    fn plan(&self, kind: ActionKind, wish: &ActionRequest) -> Result<Plan, Status> {
         let request = v1::PlanRequest { kind: v1::ActionKind::from(kind).into(), wish: Some(wish.into()) };
         let answered = self.runtime.block_on(self.client.clone().plan(request))?;
         Ok(answered.into_inner().plan.unwrap().try_into().unwrap())
     }
 
     /// Starts a plan and reads its events to the end.
-    fn control(&self, kind: ActionKind, wish: &Wish, conduct: &Conduct) -> Result<Heard, Status> {
+    fn control(
+        &self,
+        kind: ActionKind,
+        wish: &ActionRequest,
+        conduct: &ExecutionOptions,
+    ) -> Result<Heard, Status> {
         let mut client = self.client.clone();
         let (wish, conduct) = (Some(wish.into()), Some(v1::PlanConduct::new(conduct, "ann\u{1b}")));
         self.runtime.block_on(async {
@@ -190,18 +197,18 @@ fn aggregator(
     (aggregator, web, client)
 }
 
-fn wish(component: &str) -> Wish {
-    Wish { component: component.to_owned(), ..Wish::default() }
+fn wish(component: &str) -> ActionRequest {
+    ActionRequest { component: component.to_owned(), ..ActionRequest::default() }
 }
 
-fn everything() -> Conduct {
-    Conduct { everything: true, ..Conduct::default() }
+fn everything() -> ExecutionOptions {
+    ExecutionOptions { everything: true, ..ExecutionOptions::default() }
 }
 
 /// Events of a plan.
 #[derive(Debug)]
 struct Heard {
-    begun: PlanBegun,
+    begun: PlanStart,
     events: Vec<PlanEvent>,
     end: PlanEnd,
 }
@@ -270,7 +277,8 @@ fn a_start_pulls_in_kafka_on_the_other_host_and_nothing_else() {
     assert_eq!(planned(&plan), expected);
     assert_eq!(plan.steps[0].why, "detector on storage needs it");
 
-    let refused = world.control(ActionKind::Start, &wish("detector"), &Conduct::default()).unwrap_err();
+    let refused =
+        world.control(ActionKind::Start, &wish("detector"), &ExecutionOptions::default()).unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert_eq!(
         refused.message(),
@@ -278,7 +286,8 @@ fn a_start_pulls_in_kafka_on_the_other_host_and_nothing_else() {
     );
     assert!(world.names_running().is_empty(), "neither a plan nor a refusal does anything");
 
-    let agreed = Conduct { agreed: vec![plan.steps[0].instance.clone()], ..Conduct::default() };
+    let agreed =
+        ExecutionOptions { agreed: vec![plan.steps[0].instance.clone()], ..ExecutionOptions::default() };
     let started = world.control(ActionKind::Start, &wish("detector"), &agreed).unwrap();
     assert_eq!(started.planned(), expected);
     started.assert_one_after_the_other();
@@ -290,11 +299,11 @@ fn a_start_pulls_in_kafka_on_the_other_host_and_nothing_else() {
     assert_eq!(world.names_running(), ["kafka server", "detector"]);
     assert_eq!(world.site.processes().len(), 2);
     // The second time, nothing needs to be done or confirmed.
-    let again = world.control(ActionKind::Start, &wish("detector"), &Conduct::default()).unwrap();
+    let again = world.control(ActionKind::Start, &wish("detector"), &ExecutionOptions::default()).unwrap();
     assert!(again.outcome("detector").1.starts_with("already running, nothing was started"), "{again:?}");
     // An empty plan cannot fail either.
-    let nothing = Wish { all: true, ..wish("kafka server") };
-    let nothing = world.control(ActionKind::Start, &nothing, &Conduct::default()).unwrap();
+    let nothing = ActionRequest { all: true, ..wish("kafka server") };
+    let nothing = world.control(ActionKind::Start, &nothing, &ExecutionOptions::default()).unwrap();
     assert_eq!((nothing.events.len(), nothing.end.is_complete()), (2, true));
 }
 
@@ -303,7 +312,8 @@ fn a_stop_says_whom_it_takes_down_and_takes_dependents_first() {
     let world = World::new();
     world.start("alarm");
     world.start("idle");
-    let refused = world.control(ActionKind::Stop, &wish("kafka server"), &Conduct::default()).unwrap_err();
+    let refused =
+        world.control(ActionKind::Stop, &wish("kafka server"), &ExecutionOptions::default()).unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert_eq!(
         refused.message(),
@@ -320,8 +330,8 @@ fn a_stop_says_whom_it_takes_down_and_takes_dependents_first() {
     assert_eq!(world.site.processes().len(), 1);
 
     world.start("alarm");
-    let alone = Wish { no_dependencies: true, ..wish("kafka server") };
-    let stopped = world.control(ActionKind::Stop, &alone, &Conduct::default()).unwrap();
+    let alone = ActionRequest { no_dependencies: true, ..wish("kafka server") };
+    let stopped = world.control(ActionKind::Stop, &alone, &ExecutionOptions::default()).unwrap();
     assert_eq!(stopped.planned(), ["stop analytic/kafka server"]);
     assert_eq!(world.names_running(), ["idle", "detector", "alarm"]);
 }
@@ -331,7 +341,7 @@ fn a_restart_brings_back_the_dependents_that_ran() {
     let world = World::new();
     world.start("alarm");
     world.start("idle");
-    let alarm = world.control(ActionKind::Stop, &wish("alarm"), &Conduct::default()).unwrap();
+    let alarm = world.control(ActionKind::Stop, &wish("alarm"), &ExecutionOptions::default()).unwrap();
     assert!(alarm.end.is_complete());
     let before = world.running();
     let restarted = world.control(ActionKind::Restart, &wish("kafka server"), &everything()).unwrap();
@@ -351,8 +361,8 @@ fn a_restart_brings_back_the_dependents_that_ran() {
 fn after_a_failure_what_depends_on_it_is_skipped_and_the_rest_as_wished() {
     let world = World::new();
     world.start("kafka server");
-    let storage = Wish { host: "storage".to_owned(), ..Wish::default() };
-    let careful = Conduct { parallel: 1, ..everything() };
+    let storage = ActionRequest { host: "storage".to_owned(), ..ActionRequest::default() };
+    let careful = ExecutionOptions { parallel: 1, ..everything() };
     let failed = world.control(ActionKind::Start, &storage, &careful).unwrap();
     let (state, text) = failed.outcome("broken");
     assert_eq!(state, StepState::Failed);
@@ -365,7 +375,7 @@ fn after_a_failure_what_depends_on_it_is_skipped_and_the_rest_as_wished() {
     }
     assert_eq!((failed.end.done, failed.end.failed, failed.end.skipped), (0, 1, 3));
 
-    let keep_going = Conduct { keep_going: true, ..everything() };
+    let keep_going = ExecutionOptions { keep_going: true, ..everything() };
     let failed = world.control(ActionKind::Start, &storage, &keep_going).unwrap();
     assert_eq!(failed.outcome("after broken"), (StepState::Skipped, skipped));
     assert_eq!((failed.end.done, failed.end.failed, failed.end.skipped), (2, 1, 1));
@@ -376,16 +386,16 @@ fn after_a_failure_what_depends_on_it_is_skipped_and_the_rest_as_wished() {
 fn stop_of_several_is_refused_over_grpc_until_it_is_agreed_to() {
     let world = World::new();
     world.start("alarm");
-    let storage = Wish { host: "storage".to_owned(), ..Wish::default() };
+    let storage = ActionRequest { host: "storage".to_owned(), ..ActionRequest::default() };
     let running = world.names_running();
-    let refused = world.control(ActionKind::Stop, &storage, &Conduct::default()).unwrap_err();
+    let refused = world.control(ActionKind::Stop, &storage, &ExecutionOptions::default()).unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     let message = "stop of host storage stops: alarm on storage, detector on storage; say --yes";
     assert_eq!(refused.message(), message);
     assert_eq!(world.names_running(), running);
     let plan = world.plan(ActionKind::Stop, &storage).unwrap();
-    let agreed = plan.to_be_agreed().into_iter().cloned().collect();
-    let conduct = Conduct { agreed, ..Conduct::default() };
+    let agreed = plan.instances_to_confirm().into_iter().cloned().collect();
+    let conduct = ExecutionOptions { agreed, ..ExecutionOptions::default() };
     assert_eq!(world.control(ActionKind::Stop, &storage, &conduct).unwrap().end.done, 2);
     assert_eq!(world.names_running(), ["kafka server"]);
 }

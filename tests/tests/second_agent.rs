@@ -4,8 +4,8 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use rta_shared::control::ActionKind::{Restart, Start, Stop};
-use rta_shared::control::Outcome;
+use rta_shared::action::ActionKind::{Restart, Start, Stop};
+use rta_shared::action::ActionOutcome;
 use rta_shared::proto::v1;
 use rta_tests::{AgentClient, Program, Site, act, connect, run};
 use rustix::process::Signal;
@@ -92,5 +92,5 @@ async fn second_agent_is_refused_with_the_pid_of_the_first_or_only_looks_on() {
     first.signal(Signal::KILL);
     first.ended();
     let (_third, mut client) = agent(&site).await;
-    assert_eq!(act(&mut client, Start, "app").await.end.unwrap().outcome, Outcome::Started);
+    assert_eq!(act(&mut client, Start, "app").await.end.unwrap().outcome, ActionOutcome::Started);
 }

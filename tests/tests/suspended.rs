@@ -5,8 +5,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rta_shared::control::ActionKind::{Start, Stop};
-use rta_shared::control::Outcome;
+use rta_shared::action::ActionKind::{Start, Stop};
+use rta_shared::action::ActionOutcome;
 use rta_shared::proto::v1;
 use rta_tests::{Follower, Mode, Seen, Site, Stage, act, connect, control_group, patiently, run};
 use rustix::process::{Pid, Signal, kill_process};
@@ -78,7 +78,7 @@ async fn stop_of_a_stopped_process_lets_its_handler_run() {
     let stopped = act(&mut client, Stop, "app").await;
     let text = format!("pid {pid} was stopped by a signal: SIGCONT was sent, so that it is acted on");
     assert!(stopped.progress.iter().any(|step| step.text == text), "{:?}", stopped.progress);
-    assert_eq!(stopped.end.unwrap().outcome, Outcome::Stopped);
+    assert_eq!(stopped.end.unwrap().outcome, ActionOutcome::Stopped);
     assert_eq!(handled(&site), ["handled"]);
 }
 
@@ -93,7 +93,7 @@ async fn stop_command_reaches_a_stopped_process_too() {
     let pid = act(&mut client, Start, "app").await.end.unwrap().pids[0];
     std::fs::write(site.path("pid"), pid.to_string()).unwrap();
     signal(pid, Signal::STOP);
-    assert_eq!(act(&mut client, Stop, "app").await.end.unwrap().outcome, Outcome::Stopped);
+    assert_eq!(act(&mut client, Stop, "app").await.end.unwrap().outcome, ActionOutcome::Stopped);
     assert_eq!(handled(&site), ["handled"]);
 }
 
@@ -149,7 +149,7 @@ async fn frozen_process_is_told_and_its_stop_says_why_it_takes_so_long() {
         group.0.join("cgroup.freeze").display()
     );
     assert!(stopped.progress.iter().any(|step| step.text == text), "{:?}", stopped.progress);
-    assert_eq!(stopped.end.unwrap().outcome, Outcome::Killed);
+    assert_eq!(stopped.end.unwrap().outcome, ActionOutcome::Killed);
 }
 
 #[tokio::test]
@@ -164,6 +164,6 @@ async fn stop_thaws_the_group_that_the_agent_made() {
     };
     std::fs::write(group.join("cgroup.freeze"), "1").unwrap();
     let stopped = act(&mut client, Stop, "app").await;
-    assert_eq!(stopped.end.unwrap().outcome, Outcome::Stopped);
+    assert_eq!(stopped.end.unwrap().outcome, ActionOutcome::Stopped);
     assert_eq!(handled(&site), ["handled"]);
 }

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
-use rta_shared::control::ActionKind;
+use rta_shared::action::ActionKind;
 use rta_shared::proto::v1;
 use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
 use rta_shared::proto::v1::watch_report_response::Event;

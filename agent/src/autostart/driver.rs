@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use rta_shared::action::{ActionEvent, ActionKind, Requester};
 use rta_shared::config::{HostComponent, Prerequisite, RestartWhen};
-use rta_shared::control::{ActionEvent, ActionKind, Requester};
 use rta_shared::down_cause::DownKind;
 use rta_shared::name::Name;
 use rta_shared::prerequisite::Readiness;
 use rta_shared::report::{ComponentReport, Report, State};
-use rta_shared::text::printable;
+use rta_shared::sanitize::printable;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -274,7 +274,8 @@ fn is_unmatched(report: &ComponentReport) -> bool {
 /// Returns the readiness of a component of this host.
 fn local(seen: &[ComponentReport], needed: &Name) -> Readiness {
     let report = seen.iter().find(|report| report.component == *needed);
-    report.map_or(Readiness::Unknown, |report| Readiness::of(Some(report.state), report.probe.as_ref()))
+    report
+        .map_or(Readiness::Unknown, |report| Readiness::from_state(Some(report.state), report.probe.as_ref()))
 }
 
 /// Starts the component, and waits for the result.

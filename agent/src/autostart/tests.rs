@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
+use rta_shared::action::Requester;
 use rta_shared::config::{RestartRule, RestartWhen, SuccessExitStatus};
-use rta_shared::control::Requester;
 use tokio::time::Instant;
 
 use super::policy::{End, Keeper, Moment, Seen, Verdict};

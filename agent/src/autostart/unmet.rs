@@ -1,9 +1,9 @@
 //! Prerequisites of a component that are not known to be up. Pure.
 
 use rta_shared::config::Prerequisite;
+use rta_shared::format::joined_list;
 use rta_shared::name::Name;
 use rta_shared::prerequisite::Readiness;
-use rta_shared::text::listed;
 
 /// Prerequisite that is not known to be up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(crate) fn unmet(
         }
         let what = match needed.hosts.as_slice() {
             [host] if host == own => needed.component.to_string(),
-            hosts => format!("{} on {}", needed.component, listed(hosts, " or ")),
+            hosts => format!("{} on {}", needed.component, joined_list(hosts, " or ")),
         };
         Some(Unmet { what, is_certain: !known.contains(&Readiness::Unknown) })
     };

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures::Stream;
 use jiff::Timestamp;
+use rta_shared::action::{ActionEvent, ActionKind, ActionLock, ActionOutcome, ActionResult, Requester};
 use rta_shared::config::{HostComponent, HostConfig};
-use rta_shared::control::{ActionEvent, ActionKind, Done, Hold, Outcome, Requester};
 use rta_shared::explain::ExplainedPart;
 use rta_shared::inspection::InspectedProcess;
 use rta_shared::lifecycle::tasks::OwnedTasks;
@@ -148,8 +148,8 @@ impl Actions {
             let outcome = actions.act(kind, component, events.clone(), yielding, work).await;
             // The operator learns whether the decision is stored durably.
             let kept = actions.memory.settled().await;
-            let warned = |done: Done| match kept {
-                Err(reason) if by != Requester::autostart() => Done {
+            let warned = |done: ActionResult| match kept {
+                Err(reason) if by != Requester::autostart() => ActionResult {
                     warning: Some(format!("it is not kept over a restart of rta-agent: {reason}")),
                     ..done
                 },
@@ -173,7 +173,7 @@ impl Actions {
         let deadline = Instant::now() + YIELD;
         let mut is_heard = is_own;
         loop {
-            let hold = Hold { kind, by: by.clone(), since: Timestamp::now() };
+            let hold = ActionLock { kind, by: by.clone(), since: Timestamp::now() };
             let Err(hold) = self.worker.begin(component, hold).await? else { break };
             let attempt = self.attempts.with(|attempts| attempts.get(component).cloned());
             let may_yield = hold.by == Requester::autostart() || attempt.is_some();
@@ -280,7 +280,7 @@ impl Actions {
         events: mpsc::UnboundedSender<Told>,
         yielding: CancellationToken,
         work: Work,
-    ) -> Result<Done, Refusal> {
+    ) -> Result<ActionResult, Refusal> {
         let name = component.name.clone();
         let limit = ActionTimes::from(&component).limit(kind);
         let has_probe = component.probe.is_some();
@@ -334,12 +334,13 @@ impl Actions {
         self.worker.look_at_units();
         self.attempts.with(|attempts| drop(attempts.remove(&name)));
         // A start is complete when the probe has passed, so the worker need not probe again first.
-        let passed = match &outcome {
-            Ok(Done { outcome: Outcome::Started | Outcome::Restarted, pids, .. }) if has_probe => {
-                pids.clone()
-            }
-            Ok(_) | Err(_) => Vec::new(),
-        };
+        let passed =
+            match &outcome {
+                Ok(ActionResult {
+                    outcome: ActionOutcome::Started | ActionOutcome::Restarted, pids, ..
+                }) if has_probe => pids.clone(),
+                Ok(_) | Err(_) => Vec::new(),
+            };
         let failed = match &outcome {
             // A start that was ended by an operator's stop, or by the agent's shutdown, has not failed.
             Err(refusal) if launches && !is_interrupted && !yielding.is_cancelled() => {

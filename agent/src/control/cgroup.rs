@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rta_shared::config::HostConfig;
 use rta_shared::name::Name;
-use rta_shared::text::hex;
+use rta_shared::sanitize::hex;
 use sha2::{Digest as _, Sha256};
 
 use crate::cgroup_mount::CgroupMount;

@@ -111,11 +111,11 @@ impl Left {
         process: &Attributes<'_>,
     ) -> bool {
         match self.matched.contains(&id) {
-            true => component.claims(line, process) == Ok(true),
+            true => component.matches_process(line, process) == Ok(true),
             false => self.config.iter().flat_map(|config| &config.components).all(|other| {
                 other.name == component.name
-                    || component.claims(line, process) == Ok(true)
-                    || other.claims(line, process) == Ok(false)
+                    || component.matches_process(line, process) == Ok(true)
+                    || other.matches_process(line, process) == Ok(false)
             }),
         }
     }

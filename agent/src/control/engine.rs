@@ -1,6 +1,6 @@
 //! Selects the engine of an action: the agent's own commands and signals, or systemd.
 
-use rta_shared::control::{ActionKind, Done};
+use rta_shared::action::{ActionKind, ActionResult};
 
 use super::act::Act;
 use super::refusal::Refusal;
@@ -11,7 +11,7 @@ use super::{restart, start, stop};
 ///
 /// # Errors
 /// Returns an error if the action was not done, with the reason.
-pub(super) async fn perform(act: &Act, kind: ActionKind) -> Result<Done, Refusal> {
+pub(super) async fn perform(act: &Act, kind: ActionKind) -> Result<ActionResult, Refusal> {
     let unit = act.component.start.as_ref().and_then(|rule| Some((rule, rule.engine.unit()?)));
     if let Some((rule, unit)) = unit {
         let (systemd, component, eyes, news) = (&act.systemd, &act.component, &act.eyes, &act.news);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rta_shared::config::{HostComponent, HostConfig, same_parts};
 use rta_shared::process::{Process, ProcessId};
-use rta_shared::report::{Circumstances, ComponentReport, State};
+use rta_shared::report::{ComponentContext, ComponentReport, State};
 use tonic::Code;
 
 use super::launch::Launched;
@@ -90,7 +90,7 @@ impl Eyes {
         if let Some(reason) = component.unknown_user() {
             return Err(Refusal::new(Code::FailedPrecondition, reason));
         }
-        let circumstances = Circumstances { unseen: sight.unseen.of(at), ..Circumstances::default() };
+        let circumstances = ComponentContext { unseen: sight.unseen.of(at), ..ComponentContext::default() };
         let report = ComponentReport::new(component, matches, circumstances);
         match (&report.unseen, report.state) {
             // The state is unknown, so a start or stop would be a guess.

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use rta_shared::process::{CommandLine, ProcessId};
-use rta_shared::text::printable;
+use rta_shared::sanitize::printable;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use rta_shared::config::CommandRule;
 use rta_shared::lifecycle::tasks::OwnedTasks;
-use rta_shared::mask::masked_command;
 use rta_shared::name::Name;
 use rta_shared::process::ProcessId;
+use rta_shared::redact::redact_command_line;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
@@ -198,7 +198,7 @@ pub(super) fn check(rule: &CommandRule) -> Result<Prepared, Refusal> {
     // A program without a slash is looked up in PATH when it is run.
     if program.contains('/') {
         let path = rule.directory.as_deref().unwrap_or(Path::new("")).join(program);
-        let shown = masked_command([program.as_str()]);
+        let shown = redact_command_line([program.as_str()]);
         let cannot = |why: &str| refused(format!("\"{shown}\" cannot be run: {why}"));
         let metadata = std::fs::metadata(path).map_err(|error| cannot(&error.to_string()))?;
         if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
@@ -324,7 +324,7 @@ fn spawn(
     mut gate: Gate,
     note: impl FnOnce(ProcessId) -> Result<(), Refusal> + Send,
 ) -> Result<(Child, ProcessId), Refusal> {
-    let program = masked_command([&*command.get_program().to_string_lossy()]);
+    let program = redact_command_line([&*command.get_program().to_string_lossy()]);
     let keep = move || -> Result<Option<ProcessId>, Refusal> {
         let Some(pid) = gate.wait() else { return Ok(None) };
         // The child is waiting, so the PID is its own.

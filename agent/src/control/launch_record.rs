@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 use jiff::Timestamp;
-use rta_shared::control::{ActionKind, Requester};
+use rta_shared::action::{ActionKind, Requester};
 use rta_shared::name::Name;
 use rta_shared::process::ProcessId;
-use rta_shared::text::hex;
+use rta_shared::sanitize::hex;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};

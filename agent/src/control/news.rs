@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use jiff::Timestamp;
-use rta_shared::control::{ActionEvent, Phase, Progress};
-use rta_shared::text::printable;
+use rta_shared::action::{ActionEvent, ActionPhase, ActionProgress};
+use rta_shared::sanitize::printable;
 use tokio::sync::mpsc;
 use tonic::Status;
 
@@ -27,12 +27,12 @@ impl News {
     }
 
     /// Reports that `phase` was reached; `text` is a sentence for people.
-    pub(crate) fn tell(&self, phase: Phase, text: impl Into<String>, pids: Vec<u32>) {
+    pub(crate) fn tell(&self, phase: ActionPhase, text: impl Into<String>, pids: Vec<u32>) {
         // The text may contain parts of the configuration and of processes.
         let text = printable(&text.into()).into_owned();
         tracing::debug!(phase = phase.word(), text, ?pids, "progress");
         if self.told.fetch_add(1, Ordering::Relaxed) < MOST {
-            let progress = Progress { at: Timestamp::now(), phase, text, pids };
+            let progress = ActionProgress { at: Timestamp::now(), phase, text, pids };
             // The caller may have gone.
             let _ = self.events.send(Ok(ActionEvent::Progress(progress)));
         }

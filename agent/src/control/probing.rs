@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use rta_shared::action::ActionPhase;
 use rta_shared::config::ProbeRule;
-use rta_shared::control::Phase;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -36,7 +36,11 @@ impl Wellness {
     pub(crate) fn ask(&mut self, rule: Option<&ProbeRule>, news: &News, pids: &[u32]) -> Well {
         let Some(rule) = rule else { return Well::Yes };
         let Some(probing) = &self.probing else {
-            news.tell(Phase::Probing, format!("asking its probe: {}", told(&rule.question)), pids.to_vec());
+            news.tell(
+                ActionPhase::Probing,
+                format!("asking its probe: {}", told(&rule.question)),
+                pids.to_vec(),
+            );
             self.probing = Some(Probing::begin(rule));
             return Well::NotKnown;
         };
@@ -46,7 +50,7 @@ impl Wellness {
             Some(Err(reason)) => {
                 if self.told != reason {
                     let text = format!("its probe does not pass yet: {reason}");
-                    news.tell(Phase::Probing, text, pids.to_vec());
+                    news.tell(ActionPhase::Probing, text, pids.to_vec());
                     self.told.clone_from(&reason);
                 }
                 Well::No(reason)
@@ -99,8 +103,8 @@ impl Drop for Probing {
 
 #[cfg(test)]
 mod tests {
-    use rta_shared::config::Question;
-    use rta_shared::control::ActionEvent;
+    use rta_shared::action::ActionEvent;
+    use rta_shared::config::ProbeMethod;
     use tokio::sync::mpsc;
 
     use super::*;
@@ -109,7 +113,7 @@ mod tests {
     async fn what_is_told_of_a_probe_holds_no_password() {
         let (events, mut told) = mpsc::unbounded_channel();
         let rule = ProbeRule {
-            question: Question::Http {
+            question: ProbeMethod::Http {
                 url: "http://ann:secret@127.0.0.1:1/up".parse().unwrap(),
                 status: 200,
             },
@@ -122,6 +126,6 @@ mod tests {
         assert!(matches!(wellness.ask(Some(&rule), &news, &[7]), Well::NotKnown));
         let Some(Ok(ActionEvent::Progress(progress))) = told.recv().await else { panic!("nothing is told") };
         assert_eq!(progress.text, "asking its probe: GET http://127.0.0.1:1/up");
-        assert_eq!((progress.phase, progress.pids), (Phase::Probing, vec![7]));
+        assert_eq!((progress.phase, progress.pids), (ActionPhase::Probing, vec![7]));
     }
 }

@@ -2,9 +2,9 @@
 
 use std::fmt::Display;
 
-use rta_shared::control::ActionKind;
+use rta_shared::action::ActionKind;
 use rta_shared::name::Name;
-use rta_shared::text::printable;
+use rta_shared::sanitize::printable;
 use tonic::{Code, Status};
 
 use crate::gone::Gone;

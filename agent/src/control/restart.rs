@@ -1,6 +1,6 @@
 //! Restarts a component: a stop and a start.
 
-use rta_shared::control::{Done, Outcome};
+use rta_shared::action::{ActionOutcome, ActionResult};
 use tokio::time::Instant;
 use tonic::Code;
 
@@ -12,7 +12,7 @@ use super::start::{self, startable};
 use super::stop;
 
 /// Restarts a component. If it could not be started again, it is not stopped.
-pub(super) async fn restart(act: &Act) -> Result<Done, Refusal> {
+pub(super) async fn restart(act: &Act) -> Result<ActionResult, Refusal> {
     let began = Instant::now();
     let (_, command) = startable(&act.component)?;
     let command = command.clone();
@@ -22,13 +22,18 @@ pub(super) async fn restart(act: &Act) -> Result<Done, Refusal> {
     })?;
     let stopped = stop::stop(act).await?;
     let started = start::start(act).await.map_err(|refusal| match stopped.outcome {
-        Outcome::AlreadyStopped => refusal,
+        ActionOutcome::AlreadyStopped => refusal,
         _ => Refusal { reason: format!("it was stopped, and then: {}", refusal.reason), ..refusal },
     })?;
-    if started.outcome == Outcome::AlreadyRunning {
+    if started.outcome == ActionOutcome::AlreadyRunning {
         let who = pids_text(&started.pids);
         let reason = format!("when it was stopped, something else started it ({who})");
         return Err(Refusal::new(Code::Aborted, reason));
     }
-    Ok(Done { outcome: Outcome::Restarted, pids: started.pids, took: began.elapsed(), warning: None })
+    Ok(ActionResult {
+        outcome: ActionOutcome::Restarted,
+        pids: started.pids,
+        took: began.elapsed(),
+        warning: None,
+    })
 }

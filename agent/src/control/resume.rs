@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rta_shared::control::{ActionKind, Done};
+use rta_shared::action::{ActionKind, ActionResult};
 use rta_shared::process::ProcessId;
 use rta_shared::report::State;
 use rustix::process::Signal;
@@ -27,7 +27,7 @@ pub(super) async fn resume(
     act: &Act,
     kind: ActionKind,
     stop_command: Option<ProcessId>,
-) -> Result<Done, Refusal> {
+) -> Result<ActionResult, Refusal> {
     if let Some(id) = stop_command {
         until_ended(act, id).await?;
     }

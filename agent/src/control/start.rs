@@ -3,10 +3,10 @@
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use rta_shared::config::{CommandRule, Engine, HostComponent, StartRule};
-use rta_shared::control::{Done, Outcome, Phase};
-use rta_shared::mask::masked_command;
+use rta_shared::action::{ActionOutcome, ActionPhase, ActionResult};
+use rta_shared::config::{CommandRule, HostComponent, StartEngine, StartRule};
 use rta_shared::process::{Process, ProcessId};
+use rta_shared::redact::redact_command_line;
 use rta_shared::report::{ComponentReport, PartReport, State};
 use tokio::time::Instant;
 use tonic::Code;
@@ -37,8 +37,8 @@ const ADOPTED: Duration = Duration::from_secs(2);
 /// Returns an error if no start command is configured.
 pub(super) fn startable(component: &HostComponent) -> Result<(&StartRule, &CommandRule), Refusal> {
     let rule = component.start.as_ref().and_then(|rule| match &rule.engine {
-        Engine::Command(command) => Some((rule, command)),
-        Engine::Systemd(_) => None,
+        StartEngine::Command(command) => Some((rule, command)),
+        StartEngine::Systemd(_) => None,
     });
     rule.ok_or_else(|| {
         let reason = "the configuration has no start command for it; it is watched only";
@@ -47,7 +47,7 @@ pub(super) fn startable(component: &HostComponent) -> Result<(&StartRule, &Comma
 }
 
 /// Starts a component. If it runs already, nothing is launched.
-pub(super) async fn start(act: &Act) -> Result<Done, Refusal> {
+pub(super) async fn start(act: &Act) -> Result<ActionResult, Refusal> {
     let began = Instant::now();
     let (rule, command) = startable(&act.component)?;
     let found = act.eyes.look().await?;
@@ -56,7 +56,12 @@ pub(super) async fn start(act: &Act) -> Result<Done, Refusal> {
             act.launches
                 .finished(&act.component.name, found.processes.iter().map(|process| process.id).collect());
             let pids = pids(&found.processes);
-            return Ok(Done { outcome: Outcome::AlreadyRunning, pids, took: began.elapsed(), warning: None });
+            return Ok(ActionResult {
+                outcome: ActionOutcome::AlreadyRunning,
+                pids,
+                took: began.elapsed(),
+                warning: None,
+            });
         }
         State::Partial => {
             let reason =
@@ -79,18 +84,22 @@ pub(super) async fn start(act: &Act) -> Result<Done, Refusal> {
     };
     let launched = launch(order).await?;
     act.eyes.follow_exit(&launched);
-    let shown = masked_command(command.command.iter().map(String::as_str));
+    let shown = redact_command_line(command.command.iter().map(String::as_str));
     tracing::info!(component = %act.component.name, pid = launched.pid, command = shown, "launched");
-    let program = masked_command(command.command.first().map(String::as_str));
+    let program = redact_command_line(command.command.first().map(String::as_str));
     act.news.tell(
-        Phase::Launched,
+        ActionPhase::Launched,
         format!("{program} was launched (pid {})", launched.pid),
         vec![launched.pid],
     );
     let seconds = rule.timeout.as_secs();
-    act.news.tell(Phase::Waiting, format!("waiting up to {seconds} s until its criteria match"), Vec::new());
+    act.news.tell(
+        ActionPhase::Waiting,
+        format!("waiting up to {seconds} s until its criteria match"),
+        Vec::new(),
+    );
     let pids = Start::new(act, rule, launched, rule.timeout).until_stable().await?;
-    Ok(Done { outcome: Outcome::Started, pids, took: began.elapsed(), warning: None })
+    Ok(ActionResult { outcome: ActionOutcome::Started, pids, took: began.elapsed(), warning: None })
 }
 
 /// Continues a start whose command an earlier agent launched: waits for the rest of its time until the
@@ -98,7 +107,7 @@ pub(super) async fn start(act: &Act) -> Result<Done, Refusal> {
 ///
 /// # Errors
 /// Returns an error if the component does not become stable.
-pub(super) async fn adopt(act: &Act, launch: &Launch) -> Result<Done, Refusal> {
+pub(super) async fn adopt(act: &Act, launch: &Launch) -> Result<ActionResult, Refusal> {
     let began = Instant::now();
     let (rule, _) = startable(&act.component)?;
     let (leader, id) = (launch.leader, launch.id.clone());
@@ -115,7 +124,7 @@ pub(super) async fn adopt(act: &Act, launch: &Launch) -> Result<Done, Refusal> {
     act.launches.has_members(&act.component.name, members);
     let left = Duration::from_millis(launch.deadline_ms.saturating_sub(monotonic_ms())).max(ADOPTED);
     act.news.tell(
-        Phase::Waiting,
+        ActionPhase::Waiting,
         format!("what was launched before the agent was restarted (pid {}) is waited for", leader.pid),
         vec![leader.pid],
     );
@@ -123,7 +132,7 @@ pub(super) async fn adopt(act: &Act, launch: &Launch) -> Result<Done, Refusal> {
     // While the leader lives, the members are read when it ends.
     start.knows_members = start.launched.has_ended();
     let pids = start.until_stable().await?;
-    Ok(Done { outcome: Outcome::Started, pids, took: began.elapsed(), warning: None })
+    Ok(ActionResult { outcome: ActionOutcome::Started, pids, took: began.elapsed(), warning: None })
 }
 
 /// Running start.
@@ -200,7 +209,7 @@ impl<'a> Start<'a> {
                     let who = pids_text(&self.passed);
                     let text =
                         format!("{who} ended, and what was launched goes on: waiting for what it becomes");
-                    self.act.news.tell(Phase::Waiting, text, Vec::new());
+                    self.act.news.tell(ActionPhase::Waiting, text, Vec::new());
                 }
             } else if is_whole {
                 // It matches for the first time, or one process handed over to another: the settle time
@@ -270,7 +279,7 @@ impl<'a> Start<'a> {
         let pids = pids(now);
         let matches = if pids.len() == 1 { "matches; it has" } else { "match; they have" };
         let text = format!("{} {matches} to stay for {settle} s", pids_text(&pids));
-        self.act.news.tell(Phase::Matched, text, pids);
+        self.act.news.tell(ActionPhase::Matched, text, pids);
     }
 
     /// Called after the settle time. Returns true if the component has no probe, or if the probe has passed.
@@ -291,7 +300,7 @@ impl<'a> Start<'a> {
             Some(_) => "it stayed, and its probe passed",
             None => "it stayed",
         };
-        self.act.news.tell(Phase::Stable, text, pids.clone());
+        self.act.news.tell(ActionPhase::Stable, text, pids.clone());
         pids
     }
 

@@ -4,11 +4,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use rta_shared::action::{ActionOutcome, ActionPhase, ActionResult};
 use rta_shared::config::{StopRule, StopSignal};
-use rta_shared::control::{Done, Outcome, Phase};
-use rta_shared::mask::masked_command;
+use rta_shared::format::counted;
 use rta_shared::process::ProcessId;
-use rta_shared::text::counted;
+use rta_shared::redact::redact_command_line;
 use rustix::process::Signal;
 use tokio::time::Instant;
 use tonic::Code;
@@ -35,13 +35,13 @@ const SETTLING: Duration = Duration::from_millis(100);
 const ORIGINS: usize = 20;
 
 /// Stops a component. If none of its processes exists, nothing is signalled.
-pub(super) async fn stop(act: &Act) -> Result<Done, Refusal> {
+pub(super) async fn stop(act: &Act) -> Result<ActionResult, Refusal> {
     let began = Instant::now();
     let mut chase = Chase::new(act);
     let left = chase.look(true).await?;
     if left.is_empty() {
-        return Ok(Done {
-            outcome: Outcome::AlreadyStopped,
+        return Ok(ActionResult {
+            outcome: ActionOutcome::AlreadyStopped,
             pids: Vec::new(),
             took: began.elapsed(),
             warning: None,
@@ -72,16 +72,16 @@ pub(super) async fn stop(act: &Act) -> Result<Done, Refusal> {
         let pid = command.pid;
         if command.give_up().await {
             let text = format!("its stop command (pid {pid}) was still running and has been ended");
-            act.news.tell(Phase::Waiting, text, vec![pid]);
+            act.news.tell(ActionPhase::Waiting, text, vec![pid]);
         }
     }
     let outcome = outcome?;
     act.launches.ended(&act.component.name);
-    act.news.tell(Phase::Gone, "nothing of it is left", pids.clone());
+    act.news.tell(ActionPhase::Gone, "nothing of it is left", pids.clone());
     if let Some(group) = &act.group {
         group.remove();
     }
-    Ok(Done { outcome, pids, took: began.elapsed(), warning: None })
+    Ok(ActionResult { outcome, pids, took: began.elapsed(), warning: None })
 }
 
 /// Running stop.
@@ -112,13 +112,13 @@ enum Command {
 }
 
 impl Stop<'_> {
-    async fn until_gone(&mut self, mut left: Left) -> Result<Outcome, Refusal> {
+    async fn until_gone(&mut self, mut left: Left) -> Result<ActionOutcome, Refusal> {
         loop {
             if left.is_empty() {
                 left = self.chase.look(true).await?;
             }
             if left.is_empty() && !self.is_command_busy() {
-                return Ok(Outcome::Stopped);
+                return Ok(ActionOutcome::Stopped);
             }
             if Instant::now() >= self.deadline {
                 return self.last_resort(left).await;
@@ -155,12 +155,16 @@ impl Stop<'_> {
             self.why_denied = signalled.why;
         }
         if let Some(text) = resumed_text(&signalled.resumed) {
-            self.act.news.tell(Phase::Signalled, text, signalled.resumed.iter().map(|id| id.pid).collect());
+            self.act.news.tell(
+                ActionPhase::Signalled,
+                text,
+                signalled.resumed.iter().map(|id| id.pid).collect(),
+            );
         }
         let frozen: Vec<ProcessId> = signalled.frozen.iter().map(|(id, _)| *id).collect();
         self.frozen.note(&signalled.reached, signalled.frozen);
         if let Some(why) = self.frozen.why(&frozen) {
-            self.act.news.tell(Phase::Waiting, why, frozen.iter().map(|id| id.pid).collect());
+            self.act.news.tell(ActionPhase::Waiting, why, frozen.iter().map(|id| id.pid).collect());
         }
         signalled.reached.iter().map(|id| id.pid).collect()
     }
@@ -216,7 +220,7 @@ impl Stop<'_> {
             true => format!("{signal} was sent to {named}"),
             false => format!("{signal} was sent to what it left behind: {named}"),
         };
-        self.act.news.tell(Phase::Signalled, text, pids.clone());
+        self.act.news.tell(ActionPhase::Signalled, text, pids.clone());
         if is_first {
             self.tell_waiting(pids);
         }
@@ -227,7 +231,7 @@ impl Stop<'_> {
         let (count, seconds) = (counted(pids.len(), "process"), self.act.component.stop.timeout.as_secs());
         let then = if self.act.component.stop.kill { "SIGKILL follows" } else { "it is given up" };
         let text = format!("waiting for the end of {count}; {then} after {seconds} s");
-        self.act.news.tell(Phase::Waiting, text, pids);
+        self.act.news.tell(ActionPhase::Waiting, text, pids);
     }
 
     /// Runs the configured command, if there is one.
@@ -236,7 +240,7 @@ impl Stop<'_> {
             self.command = Command::Failed;
             return;
         };
-        let program = masked_command(rule.command.first().map(String::as_str));
+        let program = redact_command_line(rule.command.first().map(String::as_str));
         // Not in the component's control group, since it would end itself.
         match launch(Order {
             rule: rule.clone(),
@@ -251,16 +255,16 @@ impl Stop<'_> {
         {
             Ok(launched) => {
                 let pid = launched.pid;
-                let shown = masked_command(rule.command.iter().map(String::as_str));
+                let shown = redact_command_line(rule.command.iter().map(String::as_str));
                 tracing::info!(component = %self.act.component.name, pid, command = shown, "launched");
                 let text = format!("its stop command {program} runs (pid {pid})");
-                self.act.news.tell(Phase::Signalled, text, vec![pid]);
+                self.act.news.tell(ActionPhase::Signalled, text, vec![pid]);
                 self.tell_waiting(self.asked.iter().map(|id| id.pid).collect());
                 self.command = Command::Runs(launched);
             }
             Err(refusal) => {
                 let text = format!("its stop command did not run, so it is signalled: {}", refusal.reason);
-                self.act.news.tell(Phase::Waiting, text, Vec::new());
+                self.act.news.tell(ActionPhase::Waiting, text, Vec::new());
                 self.command = Command::Failed;
             }
         }
@@ -278,13 +282,13 @@ impl Stop<'_> {
         if let Some(last) = command.last_words().await.last() {
             text.push_str(&format!("; it said: {last}"));
         }
-        self.act.news.tell(Phase::Waiting, text, vec![command.pid]);
+        self.act.news.tell(ActionPhase::Waiting, text, vec![command.pid]);
         self.command = Command::Failed;
         self.asked.clear();
     }
 
     /// Escalates after the time limit: kills the remaining processes if that is configured.
-    async fn last_resort(&mut self, mut left: Left) -> Result<Outcome, Refusal> {
+    async fn last_resort(&mut self, mut left: Left) -> Result<ActionOutcome, Refusal> {
         let rule = &self.act.component.stop;
         let seconds = rule.timeout.as_secs();
         let of_what = match self.command {
@@ -293,7 +297,7 @@ impl Stop<'_> {
         };
         if left.is_empty() {
             // Only the command has not ended.
-            return Ok(Outcome::Stopped);
+            return Ok(ActionOutcome::Stopped);
         }
         if !rule.kill {
             let named = who(&left.all()).await;
@@ -324,7 +328,7 @@ impl Stop<'_> {
                 let signalled = self.chase.kill(&left).await?;
                 self.note(signalled);
                 self.is_anybody_else(&left).await?;
-                self.act.news.tell(Phase::Killed, text, pids);
+                self.act.news.tell(ActionPhase::Killed, text, pids);
             }
             self.chase.wait(&left, deadline).await?;
             left = self.chase.look(false).await?;
@@ -332,7 +336,7 @@ impl Stop<'_> {
                 left = self.chase.look(true).await?;
             }
             if left.is_empty() {
-                return Ok(Outcome::Killed);
+                return Ok(ActionOutcome::Killed);
             }
             if Instant::now() >= deadline {
                 let survivors = left.all();
@@ -365,7 +369,7 @@ impl Stop<'_> {
         }
         if let Some(supervisor) = self.supervisor.as_ref().filter(|supervisor| supervisor.is_known()) {
             let text = format!("it is gone, and is watched for {} s: {supervisor}", settle.as_secs_f64());
-            self.act.news.tell(Phase::Waiting, text, Vec::new());
+            self.act.news.tell(ActionPhase::Waiting, text, Vec::new());
         }
         let until = Instant::now() + settle;
         while Instant::now() < until {

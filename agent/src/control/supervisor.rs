@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use rta_shared::process::{CommandLine, ProcessId};
-use rta_shared::text::printable;
+use rta_shared::sanitize::printable;
 
 use super::table::Table;
 use crate::procfs::Proc;

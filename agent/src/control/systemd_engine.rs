@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use rta_shared::action::{ActionOutcome, ActionPhase, ActionResult};
 use rta_shared::config::{HostComponent, StartRule};
-use rta_shared::control::{Done, Outcome, Phase};
 use rta_shared::process::Process;
 use rta_shared::report::State;
 use tokio::time::Instant;
@@ -35,13 +35,18 @@ pub(super) struct UnitAction<'a> {
 }
 
 /// Starts the unit. If the component runs already, systemd is not called.
-pub(super) async fn start(act: &UnitAction<'_>) -> Result<Done, Refusal> {
+pub(super) async fn start(act: &UnitAction<'_>) -> Result<ActionResult, Refusal> {
     let began = Instant::now();
     let found = act.eyes.look().await?;
     match found.state {
         State::Running => {
             let pids = pids(&found.processes);
-            return Ok(Done { outcome: Outcome::AlreadyRunning, pids, took: began.elapsed(), warning: None });
+            return Ok(ActionResult {
+                outcome: ActionOutcome::AlreadyRunning,
+                pids,
+                took: began.elapsed(),
+                warning: None,
+            });
         }
         State::Partial => {
             let who = pids_text(&pids(&found.processes));
@@ -56,20 +61,20 @@ pub(super) async fn start(act: &UnitAction<'_>) -> Result<Done, Refusal> {
     if standing.is_active() {
         let text =
             format!("{} is {}, but nothing of it runs: it is restarted", act.unit, standing.sentence());
-        act.news.tell(Phase::Waiting, text, Vec::new());
-        return act.begin(Verb::Restart, began, Outcome::Started).await;
+        act.news.tell(ActionPhase::Waiting, text, Vec::new());
+        return act.begin(Verb::Restart, began, ActionOutcome::Started).await;
     }
-    act.begin(Verb::Start, began, Outcome::Started).await
+    act.begin(Verb::Start, began, ActionOutcome::Started).await
 }
 
 /// Stops the unit. If nothing matches and the unit is not active, systemd is not called.
-pub(super) async fn stop(act: &UnitAction<'_>) -> Result<Done, Refusal> {
+pub(super) async fn stop(act: &UnitAction<'_>) -> Result<ActionResult, Refusal> {
     let began = Instant::now();
     let running = act.eyes.look().await?.processes;
     let standing = act.systemd.standing(act.unit).await?;
     if standing.is_idle() && running.is_empty() {
-        return Ok(Done {
-            outcome: Outcome::AlreadyStopped,
+        return Ok(ActionResult {
+            outcome: ActionOutcome::AlreadyStopped,
             pids: Vec::new(),
             took: began.elapsed(),
             warning: None,
@@ -77,24 +82,24 @@ pub(super) async fn stop(act: &UnitAction<'_>) -> Result<Done, Refusal> {
     }
     act.refuse_strangers(&standing, &running)?;
     let deadline = began + act.component.stop.timeout;
-    act.ask(Verb::Stop, Phase::Signalled, pids(&running), deadline).await?;
+    act.ask(Verb::Stop, ActionPhase::Signalled, pids(&running), deadline).await?;
     act.verify_gone(None, "is not of that unit any more; end it by hand").await?;
     // TimeoutStopSec passed, and systemd sent SIGKILL.
     let standing = act.systemd.standing(act.unit).await?;
-    let outcome = if standing.result == "timeout" { Outcome::Killed } else { Outcome::Stopped };
-    act.news.tell(Phase::Gone, "nothing of it is left".to_owned(), Vec::new());
-    Ok(Done { outcome, pids: pids(&running), took: began.elapsed(), warning: None })
+    let outcome = if standing.result == "timeout" { ActionOutcome::Killed } else { ActionOutcome::Stopped };
+    act.news.tell(ActionPhase::Gone, "nothing of it is left".to_owned(), Vec::new());
+    Ok(ActionResult { outcome, pids: pids(&running), took: began.elapsed(), warning: None })
 }
 
 /// Restarts the unit; starts it if it does not run.
-pub(super) async fn restart(act: &UnitAction<'_>) -> Result<Done, Refusal> {
+pub(super) async fn restart(act: &UnitAction<'_>) -> Result<ActionResult, Refusal> {
     let began = Instant::now();
     let running = act.eyes.look().await?.processes;
     let standing = act.systemd.standing(act.unit).await?;
     act.refuse_strangers(&standing, &running)?;
-    act.begin(Verb::Restart, began + act.component.stop.timeout, Outcome::Restarted)
+    act.begin(Verb::Restart, began + act.component.stop.timeout, ActionOutcome::Restarted)
         .await
-        .map(|done| Done { took: began.elapsed(), ..done })
+        .map(|done| ActionResult { took: began.elapsed(), ..done })
 }
 
 impl From<Trouble> for Refusal {
@@ -111,14 +116,19 @@ impl From<Trouble> for Refusal {
 
 impl UnitAction<'_> {
     /// Runs `verb`, and waits until the component is stable; the timeout begins at `from`.
-    async fn begin(&self, verb: Verb, from: Instant, outcome: Outcome) -> Result<Done, Refusal> {
+    async fn begin(
+        &self,
+        verb: Verb,
+        from: Instant,
+        outcome: ActionOutcome,
+    ) -> Result<ActionResult, Refusal> {
         let deadline = from + self.rule.timeout;
         let written = self.log_length().await;
         let before = match verb {
             Verb::Restart => self.eyes.glance().await?.processes,
             Verb::Start | Verb::Stop => Vec::new(),
         };
-        let phase = if before.is_empty() { Phase::Launched } else { Phase::Signalled };
+        let phase = if before.is_empty() { ActionPhase::Launched } else { ActionPhase::Signalled };
         let asked = self.ask(verb, phase, pids(&before), deadline).await;
         if let Err(refusal) = asked {
             return Err(self.with_last_words(refusal, written).await);
@@ -130,17 +140,23 @@ impl UnitAction<'_> {
             Err(refusal) => return Err(self.with_last_words(refusal, written).await),
         };
         let pids = pids(&processes);
-        self.news.tell(Phase::Stable, "it is stable".to_owned(), pids.clone());
-        Ok(Done { outcome, pids, took: from.elapsed(), warning: None })
+        self.news.tell(ActionPhase::Stable, "it is stable".to_owned(), pids.clone());
+        Ok(ActionResult { outcome, pids, took: from.elapsed(), warning: None })
     }
 
     /// Runs `verb`, and waits until systemd has finished the job.
-    async fn ask(&self, verb: Verb, phase: Phase, pids: Vec<u32>, deadline: Instant) -> Result<(), Refusal> {
+    async fn ask(
+        &self,
+        verb: Verb,
+        phase: ActionPhase,
+        pids: Vec<u32>,
+        deadline: Instant,
+    ) -> Result<(), Refusal> {
         let (unit, word) = (self.unit, verb.word());
         let job = self.systemd.ask(verb, unit).await?;
         tracing::info!(component = %self.component.name, unit, verb = word, "systemd was asked");
         self.news.tell(phase, format!("systemd was asked to {word} {unit}"), pids);
-        self.news.tell(Phase::Waiting, "waiting for systemd to have done it".to_owned(), Vec::new());
+        self.news.tell(ActionPhase::Waiting, "waiting for systemd to have done it".to_owned(), Vec::new());
         let result = match tokio::time::timeout_at(deadline, job.result()).await {
             Ok(result) => result?,
             Err(_) => {
@@ -205,7 +221,11 @@ impl UnitAction<'_> {
                 );
                 return Err(Refusal::new(Code::Internal, reason));
             } else if is_whole {
-                self.news.tell(Phase::Matched, "its criteria match; it has to last".to_owned(), pids(&now));
+                self.news.tell(
+                    ActionPhase::Matched,
+                    "its criteria match; it has to last".to_owned(),
+                    pids(&now),
+                );
                 settled_at = Instant::now() + self.rule.settle;
                 wellness.begin_anew();
             } else if is_thorough && now.is_empty() {

@@ -1,6 +1,6 @@
 //! Decides how to continue the actions that were running when the earlier agent ended. Pure.
 
-use rta_shared::control::ActionKind;
+use rta_shared::action::ActionKind;
 
 use super::launch_record::{BegunAction, Launch, Record};
 
@@ -40,7 +40,7 @@ pub(super) fn take_up(record: &Record, action: &BegunAction, by_command: bool, n
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use rta_shared::control::Requester;
+    use rta_shared::action::Requester;
     use rta_shared::process::ProcessId;
 
     use super::*;

@@ -1,8 +1,8 @@
 //! Takes over the actions that were running when the earlier agent ended, before anything else is done: until
 //! such an action has ended, its component stays reserved.
 
+use rta_shared::action::ActionLock;
 use rta_shared::config::HostComponent;
-use rta_shared::control::Hold;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +43,7 @@ impl Actions {
 
     async fn go_on(&self, component: HostComponent, action: BegunAction, work: Work) {
         let BegunAction { kind, by, since, .. } = action;
-        let hold = Hold { kind, by, since };
+        let hold = ActionLock { kind, by, since };
         // No other action can hold the component yet; if the worker is gone, the agent is about to end.
         if !matches!(self.worker.begin(&component.name, hold).await, Ok(Ok(()))) {
             return;

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rta_shared::config::HostComponent;
-use rta_shared::mask::masked_text;
+use rta_shared::redact::redact_text;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -72,7 +72,7 @@ impl Piece {
     /// Masks what looks like a secret: logs are shown to every user who may view.
     fn masked(mut self) -> Self {
         for line in &mut self.lines {
-            *line = masked_text(line);
+            *line = redact_text(line);
         }
         self
     }

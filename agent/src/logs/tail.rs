@@ -3,8 +3,8 @@
 use std::io::{Read as _, Seek as _, SeekFrom};
 
 use jiff::Timestamp;
-use rta_shared::mask::masked_text;
-use rta_shared::text::{cut, printable};
+use rta_shared::redact::redact_text;
+use rta_shared::sanitize::{printable, truncated};
 
 use super::LogPath;
 
@@ -36,7 +36,7 @@ pub(crate) fn last_line(path: &LogPath, started_at: Option<Timestamp>) -> Option
     }
     let lines = read(path, 0).ok()?;
     let line = last_lines(&String::from_utf8_lossy(&lines)).pop()?;
-    Some(cut(&line, LINE).into_owned())
+    Some(truncated(&line, LINE).into_owned())
 }
 
 /// Returns the length of the log `path`; 0 if it does not exist, or cannot be read.
@@ -59,7 +59,7 @@ fn last_lines(content: &str) -> Vec<String> {
     let mut room = usize::try_from(BYTES).unwrap_or(usize::MAX);
     let mut lines = Vec::new();
     for line in content.lines().rev().map(str::trim_end).filter(|line| !line.is_empty()).take(LINES) {
-        let mut line = printable(&masked_text(line)).into_owned();
+        let mut line = printable(&redact_text(line)).into_owned();
         // Escapes are longer than what they replace.
         if line.len() > room {
             line.truncate(line.floor_char_boundary(room));

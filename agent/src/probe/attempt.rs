@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use rta_shared::config::Question;
-use rta_shared::mask::{masked_command, masked_text};
+use rta_shared::config::ProbeMethod;
+use rta_shared::redact::{redact_command_line, redact_text};
 use tokio::process::Child;
 
 use super::words::{shortened, too_late};
@@ -12,7 +12,7 @@ use super::{command, http, tcp};
 /// Runs the attempts of one probe.
 #[derive(Debug)]
 pub(crate) struct Asker {
-    question: Question,
+    question: ProbeMethod,
     timeout: Duration,
     /// Killed command of an earlier attempt that has not ended. While there is one, no other is run: with a
     /// disk that hangs, each attempt would leave one more process.
@@ -20,7 +20,7 @@ pub(crate) struct Asker {
 }
 
 impl Asker {
-    pub(crate) fn new(question: Question, timeout: Duration) -> Self {
+    pub(crate) fn new(question: ProbeMethod, timeout: Duration) -> Self {
         Self { question, timeout, stuck: None }
     }
 
@@ -30,9 +30,9 @@ impl Asker {
     /// Returns an error if the attempt fails; the sentence begins with the question.
     pub(crate) async fn ask(&mut self) -> Result<(), String> {
         let result = match &self.question {
-            Question::Tcp(address) => in_time(self.timeout, tcp::ask(address)).await,
-            Question::Http { url, status } => in_time(self.timeout, http::ask(url, *status)).await,
-            Question::Command(words) => command::ask(words, self.timeout, &mut self.stuck).await,
+            ProbeMethod::Tcp(address) => in_time(self.timeout, tcp::ask(address)).await,
+            ProbeMethod::Http { url, status } => in_time(self.timeout, http::ask(url, *status)).await,
+            ProbeMethod::Command(words) => command::ask(words, self.timeout, &mut self.stuck).await,
         };
         result.map_err(|reason| format!("{}: {reason}", told(&self.question)))
     }
@@ -43,19 +43,19 @@ async fn in_time(timeout: Duration, attempt: impl Future<Output = Result<(), Str
 }
 
 /// Returns the question for display: one line, and without the password that a URL may contain.
-pub(crate) fn told(question: &Question) -> String {
+pub(crate) fn told(question: &ProbeMethod) -> String {
     match question {
-        Question::Http { url, .. } => {
+        ProbeMethod::Http { url, .. } => {
             let authority = url.authority().map_or("", |authority| authority.as_str());
             let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
             let path = url.path_and_query().map_or("/", |path| path.as_str());
-            shortened(&masked_text(&format!("GET http://{place}{path}")))
+            shortened(&redact_text(&format!("GET http://{place}{path}")))
         }
-        Question::Command(words) => {
-            let words = masked_command(words.iter().map(String::as_str));
+        ProbeMethod::Command(words) => {
+            let words = redact_command_line(words.iter().map(String::as_str));
             shortened(&format!("command {words}"))
         }
-        question @ Question::Tcp(_) => shortened(&question.to_string()),
+        question @ ProbeMethod::Tcp(_) => shortened(&question.to_string()),
     }
 }
 
@@ -66,10 +66,10 @@ mod tests {
 
     #[test]
     fn questions_are_told_on_one_short_line_without_passwords() {
-        let http = |url: &str| Question::Http { url: url.parse().unwrap(), status: 200 };
-        let command = |words: &[&str]| Question::Command(words.iter().map(ToString::to_string).collect());
+        let http = |url: &str| ProbeMethod::Http { url: url.parse().unwrap(), status: 200 };
+        let command = |words: &[&str]| ProbeMethod::Command(words.iter().map(ToString::to_string).collect());
         let rows = [
-            (Question::Tcp("127.0.0.1:9092".to_owned()), "tcp 127.0.0.1:9092"),
+            (ProbeMethod::Tcp("127.0.0.1:9092".to_owned()), "tcp 127.0.0.1:9092"),
             (http("http://127.0.0.1:3000/api/health?x=1"), "GET http://127.0.0.1:3000/api/health?x=1"),
             (http("http://admin:secret@[::1]"), "GET http://[::1]/"),
             (http("http://127.0.0.1/x?token=s3cret&y=1"), "GET http://127.0.0.1/x?token=***&y=1"),

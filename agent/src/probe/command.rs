@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rta_shared::mask::masked_text;
+use rta_shared::redact::redact_text;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::net::unix::pipe;
@@ -196,7 +196,7 @@ impl Tail {
     fn last_line(&self) -> String {
         let text = String::from_utf8_lossy(&self.0);
         let line = text.lines().map(str::trim).rfind(|line| !line.is_empty());
-        line.map(|line| format!(": {}", shortened(&masked_text(line)))).unwrap_or_default()
+        line.map(|line| format!(": {}", shortened(&redact_text(line)))).unwrap_or_default()
     }
 }
 

@@ -54,7 +54,7 @@ fn reason(error: &hyper::Error) -> String {
 mod tests {
     use std::time::Duration;
 
-    use rta_shared::config::Question;
+    use rta_shared::config::ProbeMethod;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use tokio::task::JoinHandle;
@@ -139,7 +139,7 @@ mod tests {
             drop(stream);
         });
         let url = format!("http://user:secret@{address}/x").parse().unwrap();
-        let mut asker = Asker::new(Question::Http { url, status: 200 }, Duration::from_millis(1_500));
+        let mut asker = Asker::new(ProbeMethod::Http { url, status: 200 }, Duration::from_millis(1_500));
         let reason = asker.ask().await.unwrap_err();
         assert_eq!(reason, format!("GET http://{address}/x: no answer within 1.5 s"));
         accepted.abort();

@@ -85,13 +85,13 @@ impl Fare {
 
 #[cfg(test)]
 mod tests {
-    use rta_shared::config::Question;
+    use rta_shared::config::ProbeMethod;
 
     use super::*;
 
     fn rule(failures: u32, grace: u64) -> ProbeRule {
         ProbeRule {
-            question: Question::Tcp("127.0.0.1:1".to_owned()),
+            question: ProbeMethod::Tcp("127.0.0.1:1".to_owned()),
             interval: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
             failures,

@@ -1,6 +1,6 @@
 //! Tests of probes on real sockets and processes. They wait for changes; none depends on timing.
 
-use rta_shared::config::{Count, Part, Question, RestartRule, StopRule};
+use rta_shared::config::{Part, ProbeMethod, ProcessCount, RestartRule, StopRule};
 use tokio::net::TcpSocket;
 
 use super::*;
@@ -11,20 +11,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const ID: ProcessId = ProcessId { pid: 42, start_ticks: 7 };
 const RESTARTED: ProcessId = ProcessId { pid: 43, start_ticks: 8 };
 
-fn rule(question: Question) -> ProbeRule {
+fn rule(question: ProbeMethod) -> ProbeRule {
     let interval = Duration::from_millis(5);
     ProbeRule { question, interval, timeout: PATIENCE, failures: 2, grace: Duration::ZERO }
 }
 
-fn shell(script: &str) -> Question {
-    Question::Command(["sh", "-c", script].map(str::to_owned).into())
+fn shell(script: &str) -> ProbeMethod {
+    ProbeMethod::Command(["sh", "-c", script].map(str::to_owned).into())
 }
 
 fn component(name: &str, probe: Option<ProbeRule>) -> HostComponent {
     HostComponent {
         name: name.into(),
         aliases: vec![],
-        parts: vec![Part { name: None, criteria: vec![], count: Count::ONE, container: false }],
+        parts: vec![Part { name: None, criteria: vec![], count: ProcessCount::ONE, container: false }],
         start: None,
         stop: StopRule::default(),
         probe,
@@ -62,7 +62,7 @@ async fn a_probe_fails_and_heals_while_its_component_runs() {
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = socket.local_addr().unwrap();
     let mut probes = Probes::new();
-    let tcp = Question::Tcp(address.to_string());
+    let tcp = ProbeMethod::Tcp(address.to_string());
     probes.configure(&[component("kafka", Some(rule(tcp))), component("plain", None)]);
     let name = Name::from("Kafka");
     assert_eq!(probes.report(&name), None);
@@ -177,7 +177,7 @@ async fn failures_in_the_grace_do_not_count() {
     let mut probes = Probes::new();
     let minute = Duration::from_secs(60);
     let rule = ProbeRule {
-        question: Question::Tcp("127.0.0.1:0".to_owned()),
+        question: ProbeMethod::Tcp("127.0.0.1:0".to_owned()),
         interval: Duration::from_secs(7),
         timeout: Duration::from_secs(5),
         failures: 3,

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use rta_shared::text::printable;
+use rta_shared::sanitize::printable;
 
 /// Maximum length of foreign texts, in characters: a reason is one line of a page.
 pub(super) const TEXT: usize = 200;

@@ -6,12 +6,12 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rta_shared::action::{ActionKind, ActionLock};
 use rta_shared::config::HostComponent;
-use rta_shared::control::{ActionKind, Hold};
 use rta_shared::down_cause::{DownCause, DownKind};
 use rta_shared::name::Name;
 use rta_shared::process::{Process, ProcessId};
-use rta_shared::text::{cut, printable};
+use rta_shared::sanitize::{printable, truncated};
 use serde::{Deserialize, Serialize};
 
 use super::exit_statuses::{ExitRecord, kind_of};
@@ -83,8 +83,8 @@ impl FailedStart {
     /// Creates the failed start from the reason and the last lines of the log, which are safe to show.
     pub(crate) fn new(reason: &str, log: &[String]) -> Self {
         Self {
-            reason: cut(&printable(reason), REASON).into_owned(),
-            last_log_line: log.last().map(|line| cut(line, REASON).into_owned()),
+            reason: truncated(&printable(reason), REASON).into_owned(),
+            last_log_line: log.last().map(|line| truncated(line, REASON).into_owned()),
         }
     }
 }
@@ -94,7 +94,7 @@ pub(crate) struct ComponentObservation<'a> {
     pub(crate) component: &'a HostComponent,
     pub(crate) processes: &'a [Process],
     /// Action that is running on the component.
-    pub(crate) hold: Option<&'a Hold>,
+    pub(crate) hold: Option<&'a ActionLock>,
     /// Returns the exit record of a process, if it is known.
     pub(crate) ending: &'a dyn Fn(u32) -> Option<ExitRecord>,
     /// Returns whether a process still exists.
@@ -336,7 +336,7 @@ fn stays_down(
 }
 
 /// Returns the action that stops the component, if there is one.
-fn stop<'a>(seen: &ComponentObservation<'a>) -> Option<&'a Hold> {
+fn stop<'a>(seen: &ComponentObservation<'a>) -> Option<&'a ActionLock> {
     seen.hold.filter(|hold| matches!(hold.kind, ActionKind::Stop | ActionKind::Restart))
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rta_shared::control::Requester;
+use rta_shared::action::Requester;
 use rta_shared::name::Name;
 use serde::{Deserialize, Serialize};
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rta_shared::control::{ActionKind, Requester};
+use rta_shared::action::{ActionKind, Requester};
 use rta_shared::impairment::{ImpairedPart, ImpairmentList};
 use rta_shared::name::Name;
 use tokio::sync::watch;

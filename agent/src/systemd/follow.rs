@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rta_shared::config::{Engine, HostConfig};
+use rta_shared::config::{HostConfig, StartEngine};
 use rta_shared::name::Name;
 use rta_shared::unit::UnitReport;
 use tokio::sync::{Notify, watch};
@@ -56,7 +56,7 @@ pub(crate) async fn follow(
 }
 
 fn units(config: &HostConfig) -> Vec<(Name, String)> {
-    let unit = |engine: &Engine| engine.unit().map(str::to_owned);
+    let unit = |engine: &StartEngine| engine.unit().map(str::to_owned);
     let components = config.components.iter();
     components
         .filter_map(|component| Some((component.name.clone(), unit(&component.start.as_ref()?.engine)?)))

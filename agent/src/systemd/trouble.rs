@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rta_shared::text::printable;
+use rta_shared::sanitize::printable;
 
 /// Reason why systemd could not be reached, or refused.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use rta_shared::config::HostConfig;
 use rta_shared::process::Process;
-use rta_shared::report::{ScanFigures, Watch};
+use rta_shared::report::{ScanFigures, WatchStatus};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::OwnedFd;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -67,7 +67,7 @@ pub(crate) struct Sight {
     /// Processes that could not be read or classified.
     pub(crate) unseen: Unseen,
     pub(crate) figures: ScanFigures,
-    pub(crate) watch: Watch,
+    pub(crate) watch: WatchStatus,
 }
 
 /// Command for the watcher thread.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rta_shared::config::HostConfig;
-use rta_shared::report::{ScanFigures, Watch, WatchMode};
+use rta_shared::report::{ScanFigures, WatchMode, WatchStatus};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use tokio::sync::mpsc::error::TryRecvError;
@@ -411,7 +411,7 @@ impl Thread {
             },
             unseen: self.tracker.unseen(),
             figures: self.figures,
-            watch: Watch {
+            watch: WatchStatus {
                 mode,
                 fallback: self.fallback.clone(),
                 overruns: self.overruns,

@@ -191,7 +191,7 @@ impl Access {
                 begun.ok_or(NotSignedIn::Wrong)
             }
             None => {
-                tracing::warn!(name = rta_shared::text::echoed(name), %address, "a wrong name or password");
+                tracing::warn!(name = rta_shared::sanitize::quoted_input(name), %address, "a wrong name or password");
                 self.pause(&origin, arrived).await;
                 Err(NotSignedIn::Wrong)
             }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use argon2::password_hash::rand_core::OsRng;
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, Salt, SaltString};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use rta_shared::text::hex;
+use rta_shared::sanitize::hex;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 

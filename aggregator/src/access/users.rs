@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rta_shared::authorization::CallerKind;
-use rta_shared::text::printable;
+use rta_shared::sanitize::printable;
 use serde::Deserialize;
 
 use super::Person;

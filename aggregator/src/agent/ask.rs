@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use rta_shared::control::{ActionEvent, ActionKind, Done, Progress, Requester};
+use rta_shared::action::{ActionEvent, ActionKind, ActionProgress, ActionResult, Requester};
 use rta_shared::explain::ExplainedPart;
 use rta_shared::inspection::InspectedProcess;
 use rta_shared::name::Name;
 use rta_shared::proto::{ProtocolError, v1};
-use rta_shared::reload::Reload;
+use rta_shared::reload::ReloadResult;
 use rta_shared::report::Report;
-use rta_shared::text::printable_lines;
+use rta_shared::sanitize::printable_lines;
 use tonic::{Code, Response, Status, Streaming};
 
 use super::Agent;
@@ -52,8 +52,8 @@ impl Agent {
         target: v1::RequestTarget,
         by: &Requester,
         patience: Duration,
-        tell: impl Fn(Progress),
-    ) -> Result<Done, OperationError> {
+        tell: impl Fn(ActionProgress),
+    ) -> Result<ActionResult, OperationError> {
         // The target at planning time is sent, not the latest known one; but another host's agent gets no
         // request at all.
         self.target()?;
@@ -92,8 +92,8 @@ impl Agent {
     async fn heard<T>(
         &self,
         opened: Result<Response<Streaming<T>>, Status>,
-        tell: impl Fn(Progress),
-    ) -> Result<Done, OperationError>
+        tell: impl Fn(ActionProgress),
+    ) -> Result<ActionResult, OperationError>
     where
         ActionEvent: TryFrom<T, Error = ProtocolError>,
     {
@@ -188,9 +188,9 @@ impl Agent {
     }
 
     /// Requests that the agent reloads its own configuration.
-    pub(crate) async fn reload_config(&self) -> Reload {
+    pub(crate) async fn reload_config(&self) -> ReloadResult {
         let mut client = self.client.clone();
-        let refused = |error: String| Reload { error: Some(error), ..Reload::default() };
+        let refused = |error: String| ReloadResult { error: Some(error), ..ReloadResult::default() };
         let target = match self.target() {
             Ok(target) => Some(target),
             Err(error) => return refused(error.message),
@@ -234,7 +234,7 @@ mod tests {
 
     /// Returns the result of a reload that an agent answers with this status; `None`: it does not implement
     /// the call.
-    async fn reload_answered_by(status: Option<Status>) -> Reload {
+    async fn reload_answered_by(status: Option<Status>) -> ReloadResult {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = Host {
             name: "h".into(),

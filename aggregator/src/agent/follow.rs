@@ -6,7 +6,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use jiff::Timestamp;
 use rta_shared::maintenance::Maintenance;
-use rta_shared::prerequisite::{RemotePrerequisite, TOLD_EVERY};
+use rta_shared::prerequisite::{REPEAT_INTERVAL, RemotePrerequisite};
 use rta_shared::proto::v1::watch_report_response::Event;
 use rta_shared::proto::{ProtocolError, from_wire_time, v1};
 use rta_shared::report::ScanFigures;
@@ -171,7 +171,7 @@ impl Agent {
             told = own;
             let again = async {
                 match told {
-                    Some(_) => tokio::time::sleep(TOLD_EVERY).await,
+                    Some(_) => tokio::time::sleep(REPEAT_INTERVAL).await,
                     None => std::future::pending().await,
                 }
             };

@@ -12,9 +12,9 @@ use rta_shared::name::Name;
 use rta_shared::proto::v1::agent_service_client::AgentServiceClient;
 use rta_shared::proto::{ProtocolError, from_wire_time, v1};
 use rta_shared::report::Report;
-use rta_shared::text::{printable, printable_lines};
-use rta_shared::tls::trouble::trouble;
-use rta_shared::tls::{Asking, Target, connect};
+use rta_shared::sanitize::{printable, printable_lines};
+use rta_shared::tls::error_text::describe_tls_error;
+use rta_shared::tls::{ClientTls, ServerTarget, connect};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
@@ -62,18 +62,18 @@ impl Agent {
     ///
     /// # Errors
     /// Returns an error if the address is invalid, which a checked configuration excludes.
-    pub(crate) fn new(host: &Host, asking: Option<&Asking>) -> Result<Self, tonic::transport::Error> {
+    pub(crate) fn new(host: &Host, asking: Option<&ClientTls>) -> Result<Self, tonic::transport::Error> {
         let endpoint = Endpoint::from_shared(host.agent.clone())?
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(PING)
             .keep_alive_timeout(PING)
             .http2_max_header_list_size(LARGEST_STATUS);
-        let target = Target::new(&host.agent, &[host.name.folded()]);
+        let target = ServerTarget::new(&host.agent, &[host.name.folded()]);
         let channel = match (target.filter(|_| host.agent.starts_with("https://")), asking) {
             (None, _) => endpoint.connect_lazy(),
             (Some(target), Some(asking)) => asking.channel(&endpoint, target),
-            (Some(_), None) => connect::no_channel(&endpoint, NO_CERTIFICATE),
+            (Some(_), None) => connect::failing_channel(&endpoint, NO_CERTIFICATE),
         };
         Ok(Self {
             id: AgentId::fresh(),
@@ -147,7 +147,7 @@ impl Agent {
         // A status with a source did not come from the agent: the call did not reach it, or was cut. The
         // status of a failed action has the last log lines below its sentence.
         let Some(mut source) = status.source() else { return printable_lines(status.message()) };
-        if let Some(reason) = trouble(source) {
+        if let Some(reason) = describe_tls_error(source) {
             return format!(
                 "no trust between the aggregator and the agent at {}: {}; look at their certificates with rta pki show",
                 self.address,

@@ -116,7 +116,7 @@ fn counted(restarts: u32) -> String {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use rta_shared::config::Count;
+    use rta_shared::config::ProcessCount;
     use rta_shared::probe::ProbeReport;
     use rta_shared::process::{Process, ProcessId};
 
@@ -125,7 +125,7 @@ mod tests {
     fn seen(state: State) -> ComponentReport {
         let part = |name: &str, running| PartReport {
             name: Some(name.into()),
-            count: Count::ONE,
+            count: ProcessCount::ONE,
             running,
             pids: (1..=running).collect(),
         };

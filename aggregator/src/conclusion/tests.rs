@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rta_shared::action::{ActionKind, ActionLock, Requester};
 use rta_shared::autostart::Autostart;
-use rta_shared::config::{Count, HostComponent, Part, RestartRule, Source, StopRule, load_sources};
-use rta_shared::control::{ActionKind, Hold, Requester};
+use rta_shared::config::{HostComponent, Part, ProcessCount, RestartRule, Source, StopRule, load_sources};
 use rta_shared::name::Name;
 use rta_shared::overview::Overview;
 use rta_shared::probe::{ProbeReport, ProbeState};
 use rta_shared::process::{Process, ProcessId};
-use rta_shared::report::{Circumstances, ConfigStanding, Report, ScanFigures, State, Watch, WatchMode};
+use rta_shared::report::{
+    ComponentContext, ConfigStatus, Report, ScanFigures, State, WatchMode, WatchStatus,
+};
 
 use super::*;
 use crate::clock::Receipt;
@@ -122,11 +124,11 @@ fn process(pid: u32, parent_pid: u32) -> Process {
 }
 
 /// Creates the report of a component with a single part and these processes.
-fn seen_as(name: &Name, processes: Vec<Process>, action: Option<Hold>) -> ComponentReport {
+fn seen_as(name: &Name, processes: Vec<Process>, action: Option<ActionLock>) -> ComponentReport {
     let component = HostComponent {
         name: name.clone(),
         aliases: vec![],
-        parts: vec![Part { name: None, criteria: vec![], count: Count::ONE, container: false }],
+        parts: vec![Part { name: None, criteria: vec![], count: ProcessCount::ONE, container: false }],
         start: None,
         stop: StopRule::default(),
         probe: None,
@@ -135,7 +137,7 @@ fn seen_as(name: &Name, processes: Vec<Process>, action: Option<Hold>) -> Compon
         wanted: false,
         depends_on: vec![],
     };
-    ComponentReport::new(&component, &[processes], Circumstances { action, ..Circumstances::default() })
+    ComponentReport::new(&component, &[processes], ComponentContext { action, ..ComponentContext::default() })
 }
 
 fn report(host: &str, components: Result<Vec<ComponentReport>, String>) -> Report {
@@ -144,8 +146,8 @@ fn report(host: &str, components: Result<Vec<ComponentReport>, String>) -> Repor
         boot_id: String::new(),
         scan: scan(),
         components,
-        watch: Watch { mode: WatchMode::Events, fallback: None, overruns: 0, differences: 0 },
-        config: ConfigStanding::default(),
+        watch: WatchStatus { mode: WatchMode::Events, fallback: None, overruns: 0, differences: 0 },
+        config: ConfigStatus::default(),
         agent_version: String::new(),
         certificate_ends: None,
         impairments: vec![],
@@ -346,7 +348,7 @@ fn what_is_starting_or_stopping_is_not_up() {
     {
         let mut world = World::new();
         world.report("a", |components| {
-            let action = Some(Hold { kind, by: Requester::default(), since: Timestamp::UNIX_EPOCH });
+            let action = Some(ActionLock { kind, by: Requester::default(), since: Timestamp::UNIX_EPOCH });
             components[0] = seen_as(&"kafka".into(), vec![process(7, 1)], action);
         });
         assert_eq!(world.verdict("DEV/a/kafka"), because(Health::Down, reason, ""));
@@ -463,7 +465,7 @@ fn times_of_a_host_with_a_wrong_clock_are_shown_by_the_aggregators() {
     let receipt = |second: i64| Receipt { received: at(second), sent: Some(at(second + two_hours)) };
     world.report("a", |components| {
         let since = at(990 + two_hours);
-        let action = Some(Hold { kind: ActionKind::Stop, by: Requester::default(), since });
+        let action = Some(ActionLock { kind: ActionKind::Stop, by: Requester::default(), since });
         components[0] = seen_as(&"kafka".into(), vec![process(7, 1)], action);
     });
     let told: Vec<bool> = (1000..1003)

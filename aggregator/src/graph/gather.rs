@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rta_shared::dependency::{DependencyGraph, Requirement};
 use rta_shared::name::Name;
-use rta_shared::overview::{Counts, EnvironmentOverview, Health, InstanceId, Located, Overview};
+use rta_shared::overview::{
+    EnvironmentOverview, Health, HealthCounts, InstanceId, LocatedInstance, Overview,
+};
 
 use super::lanes::{Lanes, lanes};
 use super::{Edge, Graph, Lane, Node, Place};
@@ -24,12 +26,12 @@ pub(crate) fn gather(
     overview: &Overview,
     environment: &EnvironmentOverview,
 ) -> Graph {
-    let seen: HashMap<InstanceId, Located<'_>> =
+    let seen: HashMap<InstanceId, LocatedInstance<'_>> =
         overview.instances().map(|located| (located.id(), located)).collect();
     let Lanes { lanes, of } = lanes(environment);
-    let located: Vec<Option<Located<'_>>> =
+    let located: Vec<Option<LocatedInstance<'_>>> =
         (0..needs.len()).map(|at| seen.get(needs.id(at)).copied()).collect();
-    let root = |located: &Located<'_>| {
+    let root = |located: &LocatedInstance<'_>| {
         let root = located.instance.cause.as_ref().and_then(|cause| seen.get(cause));
         root.map_or(located.instance.health, |root| root.instance.health)
     };
@@ -47,7 +49,7 @@ pub(crate) fn gather(
     hosts.sort_by_key(|(lane, _)| *lane);
     for (lane, host) in hosts {
         for instance in &host.instances {
-            gathering.add(lane, Located { environment, host, instance });
+            gathering.add(lane, LocatedInstance { environment, host, instance });
         }
     }
     gathering.connect(&environment.name);
@@ -57,7 +59,7 @@ pub(crate) fn gather(
 struct Gathering<'g> {
     needs: &'g DependencyGraph,
     /// Overview entry for each position of `needs`.
-    located: Vec<Option<Located<'g>>>,
+    located: Vec<Option<LocatedInstance<'g>>>,
     /// Health of the root cause of an instance that is not up: another instance's, or its own.
     roots: Vec<Option<Health>>,
     /// Lane of each host of the environment.
@@ -71,9 +73,9 @@ struct Gathering<'g> {
 
 impl<'g> Gathering<'g> {
     /// Adds an instance to its node.
-    fn add(&mut self, lane: usize, located: Located<'g>) {
+    fn add(&mut self, lane: usize, located: LocatedInstance<'g>) {
         let instance = located.instance;
-        let counts: Counts = [instance.health].into_iter().collect();
+        let counts: HealthCounts = [instance.health].into_iter().collect();
         let is_cause =
             instance.health != Health::Up && instance.cause.is_none() && self.causes.contains(&located.id());
         if let Some(at) = self.nodes.get(&(lane, &instance.component)) {
@@ -156,7 +158,7 @@ impl<'g> Gathering<'g> {
         };
         let known = self.graph.lanes.iter().position(|lane| lane.place == place);
         let lane = known.unwrap_or_else(|| {
-            self.graph.lanes.push(Lane { place, counts: Counts::default() });
+            self.graph.lanes.push(Lane { place, counts: HealthCounts::default() });
             self.graph.lanes.len() - 1
         });
         self.add(lane, located);
@@ -174,8 +176,8 @@ impl<'g> Gathering<'g> {
     }
 }
 
-fn sum(one: Counts, other: Counts) -> Counts {
-    Counts {
+fn sum(one: HealthCounts, other: HealthCounts) -> HealthCounts {
+    HealthCounts {
         up: one.up + other.up,
         degraded: one.degraded + other.degraded,
         unknown: one.unknown + other.unknown,

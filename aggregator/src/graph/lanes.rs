@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use rta_shared::name::Name;
-use rta_shared::overview::{Counts, EnvironmentOverview, Health, HostOverview};
+use rta_shared::overview::{EnvironmentOverview, Health, HealthCounts, HostOverview};
 
 use super::{Lane, Place};
 
@@ -50,7 +50,7 @@ pub(super) fn lanes(environment: &EnvironmentOverview) -> Lanes {
     Lanes { lanes, of }
 }
 
-fn counts<'o>(hosts: impl IntoIterator<Item = &'o HostOverview>) -> Counts {
+fn counts<'o>(hosts: impl IntoIterator<Item = &'o HostOverview>) -> HealthCounts {
     hosts.into_iter().flat_map(|host| &host.instances).map(|instance| instance.health).collect()
 }
 

@@ -10,9 +10,9 @@ mod gather;
 mod lanes;
 pub(crate) mod layout;
 
+use rta_shared::format::counted;
 use rta_shared::name::Name;
-use rta_shared::overview::{Counts, Health, InstanceId};
-use rta_shared::text::counted;
+use rta_shared::overview::{Health, HealthCounts, InstanceId};
 
 pub(crate) use gather::gather;
 
@@ -33,7 +33,7 @@ pub(crate) struct Graph {
 #[derive(Clone, Debug)]
 pub(crate) struct Lane {
     pub(crate) place: Place,
-    pub(crate) counts: Counts,
+    pub(crate) counts: HealthCounts,
 }
 
 /// Place of the nodes of a lane.
@@ -51,7 +51,7 @@ pub(crate) struct Node {
     pub(crate) lane: usize,
     pub(crate) component: Name,
     /// Health of one instance, or of one for each host of the lane that carries it.
-    pub(crate) counts: Counts,
+    pub(crate) counts: HealthCounts,
     /// Reason why it is not up; empty if it is up, and for several instances.
     pub(crate) reason: String,
     /// True if it is the root cause of other instances' bad health.

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::Stream;
 use jiff::Timestamp;
-use rta_shared::control::Progress;
-use rta_shared::plan::{PlanBegun, PlanEnd, PlanEvent, StepChange, StepState};
-use rta_shared::text::cut;
+use rta_shared::action::ActionProgress;
+use rta_shared::plan::{PlanEnd, PlanEvent, PlanStart, StepChange, StepState};
+use rta_shared::sanitize::truncated;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +27,7 @@ const PIDS: usize = 64;
 /// Plan with its events and states.
 #[derive(Debug)]
 pub(crate) struct Account {
-    begun: PlanBegun,
+    begun: PlanStart,
     recorder: Recorder,
     told: Mutex<Told>,
     /// Number of events.
@@ -44,14 +44,14 @@ struct Told {
     /// True if a step was skipped since the plan was cancelled.
     skipped_for_cancel: bool,
     end: Option<PlanEnd>,
-    /// See [`PlanBegun::unrecorded`].
+    /// See [`PlanStart::unrecorded`].
     unrecorded: Option<String>,
 }
 
 /// State of a plan at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Snapshot {
-    pub(crate) begun: PlanBegun,
+    pub(crate) begun: PlanStart,
     /// State and last text of each step.
     pub(crate) steps: Vec<(StepState, String)>,
     /// `None` while the plan is under way.
@@ -60,7 +60,7 @@ pub(crate) struct Snapshot {
 
 impl Account {
     /// Creates the account of a new or recovered plan. Changes go to `recorder`.
-    pub(crate) fn new(begun: PlanBegun, recorder: Recorder) -> Self {
+    pub(crate) fn new(begun: PlanStart, recorder: Recorder) -> Self {
         let steps = begun.plan.steps.len();
         let told = Told {
             events: vec![PlanEvent::Begun(begun.clone())],
@@ -79,7 +79,7 @@ impl Account {
         }
     }
 
-    pub(crate) fn begun(&self) -> &PlanBegun {
+    pub(crate) fn begun(&self) -> &PlanStart {
         &self.begun
     }
 
@@ -125,8 +125,8 @@ impl Account {
     }
 
     /// Adds a progress update of a step.
-    pub(crate) fn progress(&self, step: usize, at: Timestamp, mut progress: Progress) {
-        progress.text = cut(&progress.text, LONGEST).into_owned();
+    pub(crate) fn progress(&self, step: usize, at: Timestamp, mut progress: ActionProgress) {
+        progress.text = truncated(&progress.text, LONGEST).into_owned();
         progress.pids.truncate(PIDS);
         let text = progress.text.clone();
         let change = StepChange { step, at, state: StepState::UnderWay, progress: Some(progress), text };
@@ -194,7 +194,7 @@ impl Account {
     /// Returns the current state of the plan.
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.locked(|told| Snapshot {
-            begun: PlanBegun { unrecorded: told.unrecorded.clone(), ..self.begun.clone() },
+            begun: PlanStart { unrecorded: told.unrecorded.clone(), ..self.begun.clone() },
             steps: told.steps.clone(),
             end: told.end.clone(),
         })
@@ -248,7 +248,7 @@ impl Account {
 /// Creates the change of a step; its text is cut to the limit.
 fn change(step: usize, at: Timestamp, state: StepState, text: &str) -> StepChange {
     let longest = if state == StepState::Failed { LONGEST_FAILURE } else { LONGEST };
-    StepChange { step, at, state, progress: None, text: cut(text, longest).into_owned() }
+    StepChange { step, at, state, progress: None, text: truncated(text, longest).into_owned() }
 }
 
 /// Applies a change to the snapshot without an event.
@@ -261,14 +261,14 @@ fn show(told: &mut Told, change: &StepChange) {
 #[cfg(test)]
 pub(crate) mod tests {
     use futures::StreamExt as _;
-    use rta_shared::control::{ActionKind, Phase, Requester};
+    use rta_shared::action::{ActionKind, ActionPhase, Requester};
     use rta_shared::overview::InstanceId;
     use rta_shared::plan::{Plan, Step};
 
     use super::*;
 
     /// Creates the beginning of a plan of starts; `after` lists the prerequisites of each step.
-    pub(crate) fn beginning(id: u64, after: &[&[usize]]) -> PlanBegun {
+    pub(crate) fn beginning(id: u64, after: &[&[usize]]) -> PlanStart {
         let steps = after.iter().enumerate().map(|(at, after)| Step {
             instance: InstanceId {
                 environment: "E".into(),
@@ -282,13 +282,13 @@ pub(crate) mod tests {
             irreversible: String::new(),
         });
         let plan = Plan { kind: ActionKind::Start, steps: steps.collect() };
-        PlanBegun { id, plan, at: Timestamp::UNIX_EPOCH, by: Requester::default(), unrecorded: None }
+        PlanStart { id, plan, at: Timestamp::UNIX_EPOCH, by: Requester::default(), unrecorded: None }
     }
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-    fn progress() -> Progress {
-        Progress { at: NOW, phase: Phase::Waiting, text: "so".to_owned(), pids: vec![] }
+    fn progress() -> ActionProgress {
+        ActionProgress { at: NOW, phase: ActionPhase::Waiting, text: "so".to_owned(), pids: vec![] }
     }
 
     #[tokio::test]
@@ -349,7 +349,7 @@ pub(crate) mod tests {
     fn what_is_told_of_a_step_has_a_bound() {
         let account = Account::new(beginning(1, &[&[]]), Recorder::default());
         let text = "ü".repeat(100_000);
-        account.progress(0, NOW, Progress { text: text.clone(), pids: vec![7; 1_000], ..progress() });
+        account.progress(0, NOW, ActionProgress { text: text.clone(), pids: vec![7; 1_000], ..progress() });
         let shown = || account.snapshot().steps[0].1.clone();
         assert!(shown().ends_with("ü…") && shown().len() <= LONGEST, "{}", shown().len());
         let PlanEvent::Step(StepChange { progress: Some(told), text: said, .. }) =
@@ -371,7 +371,7 @@ pub(crate) mod tests {
             account.progress(0, NOW, progress());
         }
         // The snapshot still contains the newest text.
-        account.progress(0, NOW, Progress { text: "newest".to_owned(), ..progress() });
+        account.progress(0, NOW, ActionProgress { text: "newest".to_owned(), ..progress() });
         assert_eq!(account.snapshot().steps, [(StepState::UnderWay, "newest".to_owned())]);
         account.settle(0, NOW, StepState::Failed, "reason".to_owned());
         assert_eq!(account.locked(|told| told.events.len()), CHANGES + 1);

@@ -2,14 +2,15 @@
 
 use std::collections::HashSet;
 
-use rta_shared::control::ActionKind;
+use rta_shared::action::ActionKind;
+use rta_shared::format::joined_list;
 use rta_shared::overview::InstanceId;
-use rta_shared::plan::{Conduct, Plan, Wish};
-use rta_shared::text::{listed, printable};
+use rta_shared::plan::{ActionRequest, ExecutionOptions, Plan};
+use rta_shared::sanitize::printable;
 
 /// Returns the instances that need a confirmation and have none.
-pub(crate) fn unagreed<'p>(plan: &'p Plan, conduct: &Conduct) -> Vec<&'p InstanceId> {
-    let mut unagreed = plan.to_be_agreed();
+pub(crate) fn unagreed<'p>(plan: &'p Plan, conduct: &ExecutionOptions) -> Vec<&'p InstanceId> {
+    let mut unagreed = plan.instances_to_confirm();
     let agreed: HashSet<&InstanceId> = conduct.agreed.iter().collect();
     unagreed.retain(|id| !conduct.everything && !agreed.contains(id));
     unagreed
@@ -17,17 +18,17 @@ pub(crate) fn unagreed<'p>(plan: &'p Plan, conduct: &Conduct) -> Vec<&'p Instanc
 
 /// Returns the sentence that asks for confirmation, such as `stop of kafka server on h1 also takes down:
 /// detector on h2; say --yes or --no-dependencies`. `unagreed` must not be empty.
-pub(crate) fn sentence(plan: &Plan, wish: &Wish, unagreed: &[&InstanceId]) -> String {
+pub(crate) fn sentence(plan: &Plan, wish: &ActionRequest, unagreed: &[&InstanceId]) -> String {
     let unagreed: HashSet<&InstanceId> = unagreed.iter().copied().collect();
     let of = |mut instances: Vec<_>| {
         instances.retain(|id| unagreed.contains(*id));
         instances
     };
-    let (named, unnamed) = (of(plan.named()), of(plan.unnamed()));
+    let (named, unnamed) = (of(plan.requested_instances()), of(plan.implied_instances()));
     let mut parts: Vec<String> = Vec::new();
     if named.len() > 1 {
         let verb = if plan.kind == ActionKind::Stop { "stops" } else { "restarts" };
-        parts.push(format!("{verb}: {}", listed(named.iter().map(|id| id.name_in_text()), ", ")));
+        parts.push(format!("{verb}: {}", joined_list(named.iter().map(|id| id.name_in_text()), ", ")));
     }
     parts.extend(consequences(plan, &unnamed).into_iter().map(|consequence| format!("also {consequence}")));
     parts.extend(no_way_back(plan));
@@ -39,10 +40,10 @@ pub(crate) fn sentence(plan: &Plan, wish: &Wish, unagreed: &[&InstanceId]) -> St
 /// configuration has no start command for it)`; `None` if there are none.
 pub(crate) fn no_way_back(plan: &Plan) -> Option<String> {
     let steps: Vec<String> = plan
-        .irreversible()
+        .irreversible_steps()
         .map(|step| format!("{} ({})", step.instance.name_in_text(), step.irreversible))
         .collect();
-    (!steps.is_empty()).then(|| format!("stops what rta cannot start again: {}", listed(steps, ", ")))
+    (!steps.is_empty()).then(|| format!("stops what rta cannot start again: {}", joined_list(steps, ", ")))
 }
 
 /// Returns the effects of `plan` on `instances`, a text for each kind, such as `takes down: detector on h2`.
@@ -56,14 +57,14 @@ pub(crate) fn consequences(plan: &Plan, instances: &[&InstanceId]) -> Vec<String
         .into_iter()
         .filter(|(_, instances)| !instances.is_empty())
         .map(|(verb, instances)| {
-            format!("{verb}: {}", listed(instances.into_iter().map(InstanceId::name_in_text), ", "))
+            format!("{verb}: {}", joined_list(instances.into_iter().map(InstanceId::name_in_text), ", "))
         })
         .collect()
 }
 
 /// Returns the subject of the request, such as `kafka server on h1` or `host h1`.
-pub(crate) fn subject(plan: &Plan, wish: &Wish) -> String {
-    let Wish { component, environment, host, all, .. } = wish;
+pub(crate) fn subject(plan: &Plan, wish: &ActionRequest) -> String {
+    let ActionRequest { component, environment, host, all, .. } = wish;
     if !component.is_empty() && !all {
         let named = plan.steps.iter().find(|step| step.named);
         return named.map_or_else(|| printable(component).into_owned(), |step| step.instance.name_in_text());
@@ -100,7 +101,7 @@ mod tests {
 
     #[test]
     fn what_was_not_agreed_is_named() {
-        let wish = Wish { component: "KAFKA".to_owned(), ..Wish::default() };
+        let wish = ActionRequest { component: "KAFKA".to_owned(), ..ActionRequest::default() };
         let plan = Plan {
             kind: ActionKind::Stop,
             steps: vec![
@@ -109,40 +110,44 @@ mod tests {
                 step(id("kafka", "a"), ActionKind::Stop, true),
             ],
         };
-        let conduct = Conduct { agreed: vec![id("app", "b")], ..Conduct::default() };
+        let conduct = ExecutionOptions { agreed: vec![id("app", "b")], ..ExecutionOptions::default() };
         let left = unagreed(&plan, &conduct);
         assert_eq!(
             sentence(&plan, &wish, &left),
             "stop of kafka on a also takes down: detector on c; say --yes or --no-dependencies"
         );
-        let all = Conduct { everything: true, ..Conduct::default() };
+        let all = ExecutionOptions { everything: true, ..ExecutionOptions::default() };
         assert!(unagreed(&plan, &all).is_empty());
     }
 
     #[test]
     fn several_that_are_stopped_and_what_cannot_be_started_again_are_named() {
-        let wish = Wish { host: "a".to_owned(), ..Wish::default() };
+        let wish = ActionRequest { host: "a".to_owned(), ..ActionRequest::default() };
         let watched =
             |id| Step { irreversible: "no start command".to_owned(), ..step(id, ActionKind::Stop, true) };
         let steps = vec![step(id("app", "a"), ActionKind::Stop, true), watched(id("kafka", "a"))];
         let plan = Plan { kind: ActionKind::Stop, steps };
         assert_eq!(
-            sentence(&plan, &wish, &unagreed(&plan, &Conduct::default())),
+            sentence(&plan, &wish, &unagreed(&plan, &ExecutionOptions::default())),
             "stop of host a stops: app on a, kafka on a; it stops what rta cannot start again: kafka on a \
              (no start command); say --yes"
         );
         let plan = Plan { kind: ActionKind::Stop, steps: vec![watched(id("kafka", "a"))] };
-        let left = unagreed(&plan, &Conduct::default());
+        let left = unagreed(&plan, &ExecutionOptions::default());
         assert_eq!(left, [&id("kafka", "a")]);
         assert_eq!(
-            sentence(&plan, &Wish { component: "kafka".to_owned(), ..Wish::default() }, &left),
+            sentence(
+                &plan,
+                &ActionRequest { component: "kafka".to_owned(), ..ActionRequest::default() },
+                &left
+            ),
             "stop of kafka on a stops what rta cannot start again: kafka on a (no start command); say --yes"
         );
     }
 
     #[test]
     fn what_a_restart_stops_and_what_it_only_starts_are_told_apart() {
-        let wish = Wish { host: "a".to_owned(), ..Wish::default() };
+        let wish = ActionRequest { host: "a".to_owned(), ..ActionRequest::default() };
         let plan = Plan {
             kind: ActionKind::Restart,
             steps: vec![
@@ -153,7 +158,7 @@ mod tests {
             ],
         };
         assert_eq!(
-            sentence(&plan, &wish, &unagreed(&plan, &Conduct::default())),
+            sentence(&plan, &wish, &unagreed(&plan, &ExecutionOptions::default())),
             "restart of host a also restarts: app on b; it also starts: zoo on b; say --yes or --no-dependencies"
         );
     }

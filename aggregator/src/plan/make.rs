@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use rta_shared::control::ActionKind;
+use rta_shared::action::ActionKind;
 use rta_shared::plan::{Plan, Step};
 use tonic::Code;
 

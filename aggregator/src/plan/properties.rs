@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
+use rta_shared::action::ActionKind;
 use rta_shared::config::{
     Component, Dependency, DependencyPlace, Environment, Host, Platform, RestartRule, StopTemplate,
 };
-use rta_shared::control::ActionKind;
 use rta_shared::dependency::DependencyGraph;
 use rta_shared::overview::Health;
 use rta_shared::plan::Plan;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rta_shared::dependency::{DependencyGraph, Requirement};
+use rta_shared::format::joined_list;
 use rta_shared::name::Name;
 use rta_shared::overview::{Health, Overview};
 use rta_shared::report::State;
-use rta_shared::text::listed;
 use tonic::Code;
 
 use crate::operation_error::OperationError;
@@ -139,7 +139,7 @@ impl Situation<'_> {
                 self.spoken(unknown)
             ),
             None => {
-                let names = listed(providers().map(|at| self.spoken(at)), " or ");
+                let names = joined_list(providers().map(|at| self.spoken(at)), " or ");
                 format!(
                     "{needing} needs {names}, which does not run, and for which the configuration has no start \
                      command; start it by hand, {advice}"
@@ -175,7 +175,7 @@ impl Situation<'_> {
             }
         }
         let sentence = |needing: Vec<usize>| {
-            let names = listed(needing.iter().map(|at| self.spoken(*at)), ", ");
+            let names = joined_list(needing.iter().map(|at| self.spoken(*at)), ", ");
             let is_silent = needing.iter().all(|at| self.standing(*at).state.is_none());
             match (needing.len(), is_silent) {
                 (1, true) => format!("{names}, whose host does not answer, needs it too"),

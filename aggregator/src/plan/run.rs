@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rta_shared::plan::{Conduct, PlanEnd, Step, StepState};
+use rta_shared::plan::{ExecutionOptions, PlanEnd, Step, StepState};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +25,7 @@ pub(crate) struct Failure {
 }
 
 /// Returns the maximum number of steps under way at once.
-fn parallel(conduct: &Conduct) -> usize {
+fn parallel(conduct: &ExecutionOptions) -> usize {
     let wished = if conduct.parallel == 0 { PARALLEL } else { conduct.parallel };
     usize::try_from(wished.min(MOST_PARALLEL)).unwrap_or(1)
 }
@@ -34,7 +34,7 @@ fn parallel(conduct: &Conduct) -> usize {
 /// Returns `None` if the aggregator is `ending` before the plan has ended.
 pub(crate) async fn run<F>(
     account: &Account,
-    conduct: &Conduct,
+    conduct: &ExecutionOptions,
     perform: impl Fn(usize, Step) -> F,
     ending: &CancellationToken,
 ) -> Option<PlanEnd>
@@ -139,7 +139,7 @@ fn because(failed: &Step) -> String {
 /// Runs a plan in a task that owns its arguments.
 pub(crate) async fn run_to_the_end<F>(
     account: Arc<Account>,
-    conduct: Conduct,
+    conduct: ExecutionOptions,
     perform: impl Fn(usize, Step) -> F,
     ending: CancellationToken,
 ) where

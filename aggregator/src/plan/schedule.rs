@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use rta_shared::control::ActionKind;
+use rta_shared::action::ActionKind;
 use rta_shared::overview::InstanceId;
 use rta_shared::plan::{Step, StepState};
 

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use rta_shared::config::Platform;
 use rta_shared::dependency::DependencyGraph;
-use rta_shared::overview::{InstanceId, Located, Overview};
-use rta_shared::plan::Wish;
+use rta_shared::overview::{InstanceId, LocatedInstance, Overview};
+use rta_shared::plan::ActionRequest;
 use rta_shared::selector::{NameIndex, Purpose};
 use tonic::Code;
 
@@ -25,7 +25,7 @@ pub(crate) struct Named {
 /// # Errors
 /// Returns an error if a name is unknown, if several instances match and not all are wished, or if the wish names
 /// nothing.
-pub(crate) fn select(platform: &Platform, wish: &Wish) -> Result<Named, OperationError> {
+pub(crate) fn select(platform: &Platform, wish: &ActionRequest) -> Result<Named, OperationError> {
     let selector = wish.selector();
     if selector.is_empty() && !wish.all && wish.stopped_by == 0 {
         let message = "name a component, --host, --env, or --all";
@@ -52,8 +52,9 @@ pub(crate) fn keep_stopped_by(
     graph: &DependencyGraph,
     overview: &Overview,
 ) -> Result<(), OperationError> {
-    let is_of_it =
-        |located: &Located<'_>| located.instance.stopped_by.as_ref().is_some_and(|stop| stop.plan == plan);
+    let is_of_it = |located: &LocatedInstance<'_>| {
+        located.instance.stopped_by.as_ref().is_some_and(|stop| stop.plan == plan)
+    };
     let stopped: HashSet<InstanceId> = overview.instances().filter(is_of_it).map(|one| one.id()).collect();
     named.positions.retain(|at| stopped.contains(graph.id(*at)));
     named.alone = false;
@@ -92,7 +93,7 @@ mod tests {
     fn named(component: &str, environment: &str, host: &str, all: bool) -> Result<Vec<String>, String> {
         let platform = platform();
         let graph = DependencyGraph::new(&platform);
-        let wish = Wish {
+        let wish = ActionRequest {
             component: component.to_owned(),
             environment: environment.to_owned(),
             host: host.to_owned(),

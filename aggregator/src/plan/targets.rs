@@ -28,7 +28,7 @@ pub(crate) fn targets(plan: &Plan, overview: &Overview) -> Vec<RequestTarget> {
 
 #[cfg(test)]
 mod tests {
-    use rta_shared::control::ActionKind;
+    use rta_shared::action::ActionKind;
     use rta_shared::overview::InstanceId;
     use rta_shared::plan::Step;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rta_shared::control::ActionKind;
+use rta_shared::action::ActionKind;
 use rta_shared::overview::{InstanceId, InstanceOverview, Overview};
 use rta_shared::plan::StepState;
 use rta_shared::planned_stop::PlannedStop;

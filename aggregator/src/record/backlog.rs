@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rta_shared::event::Event;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::InstanceId;
-use rta_shared::plan::{PlanBegun, PlanEnd, StepChange};
+use rta_shared::plan::{PlanEnd, PlanStart, StepChange};
 use rta_shared::planned_stop::PlannedStop;
 use rusqlite::Connection;
 
@@ -109,7 +109,7 @@ impl Backlog {
         }
     }
 
-    pub(super) fn begin(&mut self, begun: PlanBegun) {
+    pub(super) fn begin(&mut self, begun: PlanStart) {
         let plan = Running::new(begun);
         self.events.push_back(plan.beginning());
         let ended: Vec<u64> =

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rta_shared::pid_lock::{self, Taken};
+use rta_shared::pid_lock::{self, LockError};
 
 /// Locked data folder. The kernel releases the lock however this program ends.
 #[derive(Debug)]
@@ -56,9 +56,9 @@ impl Folder {
         let mut lock = options.open(lock_file(path)).map_err(told)?;
         // Whoever can read a file can lock it (flock(2)), and would keep the aggregator from recording.
         lock.set_permissions(Permissions::from_mode(0o600)).map_err(told)?;
-        match pid_lock::take(&mut lock, Duration::ZERO) {
+        match pid_lock::acquire(&mut lock, Duration::ZERO) {
             Ok(()) => Ok(Self { path: path.to_owned(), lock }),
-            Err(Taken::Error(error)) => Err(told(error)),
+            Err(LockError::Error(error)) => Err(told(error)),
             Err(taken) => {
                 let (folder, pid) = (path.display(), taken.holder());
                 Err(NotTaken::Used(format!("{folder}: another rta-aggregator{pid} records there")))

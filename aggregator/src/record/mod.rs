@@ -42,7 +42,7 @@ use rta_shared::event::{Event, EventKind};
 use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;
 use rta_shared::overview::{Health, InstanceId};
-use rta_shared::plan::{PlanBegun, PlanEnd, StepChange, StepState};
+use rta_shared::plan::{PlanEnd, PlanStart, StepChange, StepState};
 use rta_shared::planned_stop::PlannedStop;
 use tokio::sync::{oneshot, watch};
 
@@ -100,7 +100,7 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug)]
 pub struct Unfinished {
     /// The plan.
-    pub begun: PlanBegun,
+    pub begun: PlanStart,
     /// State and last text of each step.
     pub states: Vec<(StepState, String)>,
 }
@@ -249,7 +249,7 @@ impl Recorder {
     /// # Errors
     /// Returns an error, as a sentence, if the plan is not on disk. It is recorded later if that becomes
     /// possible.
-    pub(crate) async fn plan_begun(&self, begun: &PlanBegun) -> Result<(), String> {
+    pub(crate) async fn plan_begun(&self, begun: &PlanStart) -> Result<(), String> {
         let (answer, written) = oneshot::channel();
         self.leave(Order::Begun(Box::new(begun.clone()), answer));
         match tokio::time::timeout(ANSWER, written).await {

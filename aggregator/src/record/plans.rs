@@ -1,16 +1,16 @@
 //! Recorded course of plans and their steps: the user, the actions, their times and outcomes.
 
-use rta_shared::control::Requester;
+use rta_shared::action::Requester;
 use rta_shared::event::{Event, EventKind};
+use rta_shared::format::counted;
 use rta_shared::name::Name;
 use rta_shared::overview::InstanceId;
-use rta_shared::plan::{Plan, PlanBegun, PlanEnd, StepChange, StepState};
-use rta_shared::text::counted;
+use rta_shared::plan::{Plan, PlanEnd, PlanStart, StepChange, StepState};
 
 /// Plan in progress with the states of its steps.
 #[derive(Clone, Debug)]
 pub(super) struct Running {
-    pub(super) begun: PlanBegun,
+    pub(super) begun: PlanStart,
     pub(super) states: Vec<(StepState, String)>,
     /// Subject of the plan, computed once, since the event of every step contains it.
     subject: Subject,
@@ -29,7 +29,7 @@ struct Subject {
 
 impl Subject {
     fn of(plan: &Plan) -> Self {
-        let named = plan.named();
+        let named = plan.requested_instances();
         let title = match named.as_slice() {
             [one] => format!("{} of {}", plan.kind, one.name_in_text()),
             several => format!("{} of {}", plan.kind, counted(several.len(), "instance")),
@@ -44,13 +44,13 @@ impl Subject {
 }
 
 impl Running {
-    pub(super) fn new(begun: PlanBegun) -> Self {
+    pub(super) fn new(begun: PlanStart) -> Self {
         let states = vec![(StepState::Waiting, String::new()); begun.plan.steps.len()];
         Self::standing(begun, states)
     }
 
     /// Creates a plan whose steps already have these states.
-    pub(super) fn standing(begun: PlanBegun, states: Vec<(StepState, String)>) -> Self {
+    pub(super) fn standing(begun: PlanStart, states: Vec<(StepState, String)>) -> Self {
         Self { subject: Subject::of(&begun.plan), begun, states }
     }
 

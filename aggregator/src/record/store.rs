@@ -3,12 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
-use rta_shared::control::Requester;
+use rta_shared::action::Requester;
 use rta_shared::event::{Event, EventKind};
 use rta_shared::maintenance::Maintenance;
 use rta_shared::name::Name;
 use rta_shared::overview::{Health, InstanceId};
-use rta_shared::plan::{Plan, PlanBegun, StepState};
+use rta_shared::plan::{Plan, PlanStart, StepState};
 use rta_shared::planned_stop::PlannedStop;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
@@ -126,7 +126,7 @@ pub(super) fn put_event(connection: &Connection, event: &Event) -> rusqlite::Res
 ///
 /// # Errors
 /// Returns an error if the database fails or if the plan cannot be serialized as JSON.
-pub(super) fn put_plan(connection: &Connection, begun: &PlanBegun) -> rusqlite::Result<()> {
+pub(super) fn put_plan(connection: &Connection, begun: &PlanStart) -> rusqlite::Result<()> {
     let plan = serde_json::to_string(&begun.plan)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     connection
@@ -381,7 +381,7 @@ fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<Unfinished>> {
         }
         let by = Requester { user: row.get(2)?, address: row.get(3)? };
         all.push(Unfinished {
-            begun: PlanBegun { id, plan, at: time(row, 1)?, by, unrecorded: None },
+            begun: PlanStart { id, plan, at: time(row, 1)?, by, unrecorded: None },
             states,
         });
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
-use rta_shared::control::{ActionKind, Requester};
+use rta_shared::action::{ActionKind, Requester};
 use rta_shared::plan::{Plan, Step};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -217,7 +217,7 @@ fn what_is_older_than_it_is_kept_is_forgotten_piece_by_piece_and_the_rest_is_not
     assert_eq!(opened.writer.answer(&Query::default()).unwrap()[0].id, 2502);
 }
 
-fn begun(id: u64) -> PlanBegun {
+fn begun(id: u64) -> PlanStart {
     let step = |component: &str, named| Step {
         instance: rta_shared::overview::InstanceId {
             environment: "DEV".into(),
@@ -232,7 +232,7 @@ fn begun(id: u64) -> PlanBegun {
     };
     let steps = vec![step("detector", false), step("writer", false), step("kafka server", true)];
     let by = Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() };
-    PlanBegun { id, plan: Plan { kind: ActionKind::Stop, steps }, at: at(1), by, unrecorded: None }
+    PlanStart { id, plan: Plan { kind: ActionKind::Stop, steps }, at: at(1), by, unrecorded: None }
 }
 
 fn change(step: usize, state: StepState, text: &str) -> Order {

@@ -2,7 +2,7 @@
 //! number.
 
 use jiff::SignedDuration;
-use rta_shared::text::counted;
+use rta_shared::format::counted;
 
 use super::{Stretch, Strip};
 

@@ -1,7 +1,7 @@
 //! Subject of an action's form.
 
 use rta_shared::overview::InstanceId;
-use rta_shared::plan::Wish;
+use rta_shared::plan::ActionRequest;
 
 /// Subject of an action's form.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,15 +14,15 @@ pub(super) enum ActionSubject {
 
 impl ActionSubject {
     /// Returns the request for an action on it.
-    pub(super) fn wish(&self) -> Wish {
+    pub(super) fn wish(&self) -> ActionRequest {
         match self {
-            Self::Instance(instance) => Wish {
+            Self::Instance(instance) => ActionRequest {
                 component: instance.component.as_str().to_owned(),
                 environment: instance.environment.as_str().to_owned(),
                 host: instance.host.as_str().to_owned(),
-                ..Wish::default()
+                ..ActionRequest::default()
             },
-            Self::StoppedBy(plan) => Wish { stopped_by: *plan, ..Wish::default() },
+            Self::StoppedBy(plan) => ActionRequest { stopped_by: *plan, ..ActionRequest::default() },
         }
     }
 }

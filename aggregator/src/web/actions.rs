@@ -5,10 +5,10 @@ use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
-use rta_shared::control::ActionKind;
-use rta_shared::name::LONGEST;
+use rta_shared::action::ActionKind;
+use rta_shared::name::MAX_NAME_LENGTH;
 use rta_shared::overview::InstanceId;
-use rta_shared::plan::{Conduct, Wish};
+use rta_shared::plan::{ActionRequest, ExecutionOptions};
 use serde::Deserialize;
 use tonic::Code;
 
@@ -59,7 +59,7 @@ impl Pressed {
                 }
                 _ => return None,
             };
-            if value.is_empty() || value.len() > LONGEST || field.replace(value).is_some() {
+            if value.is_empty() || value.len() > MAX_NAME_LENGTH || field.replace(value).is_some() {
                 return None;
             }
         }
@@ -95,8 +95,8 @@ async fn act(operations: &Operations, kind: ActionKind, viewer: Viewer, fields: 
         let text = "The form does not name an environment, a host and a component, or a plan.";
         return (StatusCode::BAD_REQUEST, page::message(&viewer, NOTHING, text)).into_response();
     };
-    let wish = Wish { no_dependencies: alone, ..subject.wish() };
-    let conduct = Conduct { agreed, ..Conduct::default() };
+    let wish = ActionRequest { no_dependencies: alone, ..subject.wish() };
+    let conduct = ExecutionOptions { agreed, ..ExecutionOptions::default() };
     let by = requester(viewer.name.as_deref().unwrap_or(USER), viewer.address.clone());
     match operations.begin(kind, &wish, conduct, by).await {
         Ok(account) => to_plan(account.begun().id),
@@ -149,7 +149,7 @@ fn to_plan(id: u64) -> Response {
 }
 
 /// Returns the instance that a request names, as it was written.
-pub(super) fn id_of(wish: &Wish) -> InstanceId {
+pub(super) fn id_of(wish: &ActionRequest) -> InstanceId {
     InstanceId {
         environment: wish.environment.as_str().into(),
         host: wish.host.as_str().into(),
@@ -194,12 +194,12 @@ mod tests {
     fn form_names_what_a_plan_stopped() {
         let pressed = read(&[("stopped_by", "5"), ("agreed", "E/h2/b")]).unwrap();
         assert_eq!((&pressed.subject, pressed.agreed.len()), (&ActionSubject::StoppedBy(5), 1));
-        assert_eq!(pressed.subject.wish(), Wish { stopped_by: 5, ..Wish::default() });
+        assert_eq!(pressed.subject.wish(), ActionRequest { stopped_by: 5, ..ActionRequest::default() });
     }
 
     #[test]
     fn forms_that_are_none_of_ours_are_refused() {
-        let long = "x".repeat(LONGEST + 1);
+        let long = "x".repeat(MAX_NAME_LENGTH + 1);
         for fields in [
             vec![("environment", "E"), ("host", "h")],
             vec![("stopped_by", "0")],

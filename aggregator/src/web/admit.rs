@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use rta_shared::authorization::table::route_right;
-use rta_shared::authorization::{CallerKind, Right, Server};
+use rta_shared::authorization::{CallerKind, Right, ServerKind};
 
 use super::address::with_query;
 use super::client::Client;
@@ -57,14 +57,14 @@ pub(super) async fn admit(State(access): State<Access>, mut request: Request, ne
             Identity::BadToken => return unauthorized("The token is not known."),
         }
     }
-    if access.is_read_only() && kind.may(Server::Page, Right::Act) {
+    if access.is_read_only() && kind.may(ServerKind::Page, Right::Act) {
         kind = CallerKind::Viewer;
     }
-    viewer.may_act = kind.may(Server::Page, Right::Act);
+    viewer.may_act = kind.may(ServerKind::Page, Right::Act);
     // A path without a route is answered as not found, to every client that may view.
     let route = request.extensions().get::<MatchedPath>().cloned();
     let right = route_right(request.method().as_str(), route.as_ref().map_or(&path, |route| route.as_str()));
-    if !kind.may(Server::Page, right.unwrap_or(Right::View)) {
+    if !kind.may(ServerKind::Page, right.unwrap_or(Right::View)) {
         return match kind {
             CallerKind::Anonymous if for_programs => {
                 unauthorized("Sign in, or give a token: Authorization: Bearer TOKEN.")

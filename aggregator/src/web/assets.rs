@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use rta_shared::text::hex;
+use rta_shared::sanitize::hex;
 use sha2::{Digest as _, Sha256};
 
 /// File that is embedded in the program.

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
-use rta_shared::places::Places;
+use rta_shared::keyed_semaphore::KeyedSemaphore;
 
 /// Maximum numbers of concurrent requests through trusted proxies: in total, and for one client, whose
 /// connections cannot be counted. A live page is one request.
@@ -64,12 +64,12 @@ impl FromStr for Network {
 #[derive(Clone, Debug)]
 pub(super) struct Proxies {
     trusted: Arc<[Network]>,
-    places: Places<IpAddr>,
+    places: KeyedSemaphore<IpAddr>,
 }
 
 impl Proxies {
     pub(super) fn new(trusted: &[Network]) -> Self {
-        Self { trusted: trusted.into(), places: Places::new(PROXIED, OF_ONE_CLIENT) }
+        Self { trusted: trusted.into(), places: KeyedSemaphore::new(PROXIED, OF_ONE_CLIENT) }
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
@@ -154,7 +154,7 @@ pub(super) async fn locate(State(proxies): State<Proxies>, mut request: Request,
     if !client.is_proxied {
         return next.run(request).await;
     }
-    let Some(place) = proxies.places.take(client.address) else {
+    let Some(place) = proxies.places.acquire(client.address) else {
         let said = "Too many requests of yours are being answered at this moment; try again soon.\n";
         return (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "5")], said).into_response();
     };

@@ -6,8 +6,8 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse as _, Response};
 use maud::Markup;
 use rta_shared::overview::{EnvironmentOverview, Overview};
+use rta_shared::sanitize::quoted_input;
 use rta_shared::selector::{NameIndex, Purpose, Selector};
-use rta_shared::text::echoed;
 use serde::Deserialize;
 use tonic::Code;
 
@@ -85,7 +85,7 @@ fn find<'o>(overview: &'o Overview, name: &str) -> Result<&'o EnvironmentOvervie
     let index = NameIndex::from(overview);
     let selected = selector.resolve(&index, Purpose::Reading)?.environment;
     let found = overview.environments.iter().find(|environment| selected == Some(&environment.name));
-    found.ok_or_else(|| not_found(format!("environment \"{}\" is not known", echoed(name))))
+    found.ok_or_else(|| not_found(format!("environment \"{}\" is not known", quoted_input(name))))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::name::Name;
-use rta_shared::overview::{Health, Located, Overview};
+use rta_shared::overview::{Health, LocatedInstance, Overview};
 use rta_shared::selector::{NameIndex, Purpose, Selector};
 use serde::{Deserialize, Serialize};
 use tonic::Code;
@@ -51,7 +51,10 @@ impl Written {
 }
 
 /// Returns the selected instances. The result may be empty only if no name is given.
-fn select<'o>(selector: &Selector, overview: &'o Overview) -> Result<Vec<Located<'o>>, OperationError> {
+fn select<'o>(
+    selector: &Selector,
+    overview: &'o Overview,
+) -> Result<Vec<LocatedInstance<'o>>, OperationError> {
     let index = NameIndex::from(overview);
     let selection = selector.resolve(&index, Purpose::Reading)?;
     let selected: HashSet<usize> = selection.instances.iter().map(|instance| instance.at).collect();

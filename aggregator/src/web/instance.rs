@@ -7,9 +7,9 @@ use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse as _, Response};
 use jiff::{SignedDuration, Timestamp};
-use rta_shared::control::ActionKind;
+use rta_shared::action::ActionKind;
 use rta_shared::overview::InstanceId;
-use rta_shared::plan::Wish;
+use rta_shared::plan::ActionRequest;
 use serde::Deserialize;
 
 use super::action_subject::ActionSubject;
@@ -101,7 +101,7 @@ pub(super) async fn preview(
         let text = if viewer.may_act { "There is no such action." } else { "You may look, and not act." };
         return (StatusCode::FORBIDDEN, page::message(&viewer, "Not like this", text)).into_response();
     };
-    let wish = Wish { component, environment, host, ..Wish::default() };
+    let wish = ActionRequest { component, environment, host, ..ActionRequest::default() };
     match operations.plan(kind, &wish).await {
         Ok(plan) => {
             let subject = ActionSubject::Instance(id_of(&wish));

@@ -5,7 +5,7 @@ use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum_extra::extract::cookie::{Cookie, SameSite};
-use rta_shared::name::LONGEST;
+use rta_shared::name::MAX_NAME_LENGTH;
 use serde::Deserialize;
 
 use super::client::Client;
@@ -48,7 +48,7 @@ pub(super) async fn sign_in(
         let page = page::sign_in(&viewer, local(&next), Some(sentence));
         (status, [(CACHE_CONTROL, "no-store")], page).into_response()
     };
-    if name.len() > LONGEST || password.len() > 4 * LONGEST {
+    if name.len() > MAX_NAME_LENGTH || password.len() > 4 * MAX_NAME_LENGTH {
         return again(StatusCode::BAD_REQUEST, "No name or password is as long.");
     }
     match access.sign_in(&name, password, client.address).await {

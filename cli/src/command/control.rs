@@ -1,7 +1,7 @@
 //! Flags of start, stop and restart.
 
 use clap::{ArgGroup, Args};
-use rta_shared::plan::Wish;
+use rta_shared::plan::ActionRequest;
 use rta_shared::selector::Selector;
 
 use super::Place;
@@ -46,9 +46,9 @@ impl Control {
     ///
     /// # Errors
     /// Returns an error if the name has an empty part: a typing mistake must not stop a whole host.
-    pub(crate) fn wish(&self) -> Result<Wish, Failure> {
+    pub(crate) fn wish(&self) -> Result<ActionRequest, Failure> {
         let Selector { environment, host, component } = self.place.selector(&self.name)?;
-        Ok(Wish {
+        Ok(ActionRequest {
             component,
             environment,
             host,
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
     use crate::command::{Arguments, Command, Remote};
 
-    fn wish(line: &str) -> Option<Result<Wish, Failure>> {
+    fn wish(line: &str) -> Option<Result<ActionRequest, Failure>> {
         match Arguments::try_parse_from(line.split(' ')).ok()?.command {
             Command::Remote(Remote::Stop(control)) => Some(control.wish()),
             other => panic!("{other:?}"),
@@ -75,11 +75,11 @@ mod tests {
 
     #[test]
     fn names_need_no_quotes_and_full_names_are_understood() {
-        let of = |environment: &str, host: &str| Wish {
+        let of = |environment: &str, host: &str| ActionRequest {
             component: "kafka server".to_owned(),
             environment: environment.to_owned(),
             host: host.to_owned(),
-            ..Wish::default()
+            ..ActionRequest::default()
         };
         for (line, expected) in [
             ("rta stop kafka server", of("", "")),

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
-use rta_shared::control::ActionKind;
+use rta_shared::action::ActionKind;
+use rta_shared::format::counted;
 use rta_shared::plan::{PlanEnd, PlanEvent};
-use rta_shared::text::counted;
 
 use super::is_yes;
 use super::loss::Loss;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rta_shared::format::counted;
 use rta_shared::plan::StepState;
-use rta_shared::text::counted;
 use rustix::termios::LocalModes;
 
 use crate::keyboard::Held;

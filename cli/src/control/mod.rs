@@ -11,8 +11,8 @@ mod tests;
 use std::io::Write;
 use std::time::Duration;
 
-use rta_shared::control::{ActionKind, Outcome as Ended};
-use rta_shared::plan::{Conduct, Plan};
+use rta_shared::action::{ActionKind, ActionOutcome as Ended};
+use rta_shared::plan::{ExecutionOptions, Plan};
 
 use self::follow::Follow;
 use self::person::{Heard, Person};
@@ -55,7 +55,7 @@ pub(crate) async fn control(
         write!(out, "{}", text::plan(&plan))?;
         return Ok(OK);
     }
-    let to_be_agreed = plan.to_be_agreed();
+    let to_be_agreed = plan.instances_to_confirm();
     let asks = !wish.yes && !to_be_agreed.is_empty();
     if asks && !agreed(&plan, wish.json, person, out).await? {
         return Err(nothing_done());
@@ -63,7 +63,7 @@ pub(crate) async fn control(
     if !asks && !wish.json {
         write!(out, "{}", text::notes(&plan))?;
     }
-    let conduct = Conduct {
+    let conduct = ExecutionOptions {
         everything: wish.yes,
         agreed: to_be_agreed.into_iter().cloned().collect(),
         keep_going: wish.keep_going,

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::time::Instant;
 
+use rta_shared::format::counted;
 use rta_shared::plan::{PlanEnd, PlanEvent};
-use rta_shared::text::counted;
 
 use super::live::Live;
 use crate::exit::{FAILED, Failure};

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use clap::Parser as _;
-use rta_shared::plan::{StepState, Wish};
+use rta_shared::plan::{ActionRequest, StepState};
 
 use super::*;
 use crate::command::{Arguments, Command, Remote};
@@ -257,7 +257,8 @@ async fn follow_a(
     patience: Duration,
 ) -> (String, Result<u8, (u8, String)>) {
     let mut out = Vec::new();
-    let events = client.control(kind, &Wish::default(), &Conduct::default(), "").await.unwrap();
+    let events =
+        client.control(kind, &ActionRequest::default(), &ExecutionOptions::default(), "").await.unwrap();
     let follow = Follow::new(kind, client, person, Show::plain(&mut out), patience);
     let outcome = follow.until_its_end(events).await;
     (String::from_utf8(out).unwrap(), outcome.map_err(Failure::into_parts))

@@ -15,14 +15,15 @@ use anyhow::Context as _;
 use futures::StreamExt as _;
 use rta_agent::watch::WatchOptions;
 use rta_aggregator::{Configuration, Record};
+use rta_shared::action::ActionKind;
 use rta_shared::config::Platform;
 use rta_shared::connection::Listeners;
-use rta_shared::control::ActionKind;
+use rta_shared::format::counted;
 use rta_shared::local_socket::{LocalSocket, SocketChoice, default_paths};
 use rta_shared::logging::{self, LogFormat};
-use rta_shared::plan::{Conduct, PlanEvent, StepState, Wish};
-use rta_shared::text::{counted, printable_lines};
-use rta_shared::tls::{Admission, Asking, Door};
+use rta_shared::plan::{ActionRequest, ExecutionOptions, PlanEvent, StepState};
+use rta_shared::sanitize::printable_lines;
+use rta_shared::tls::{ClientPolicy, ClientTls, ConnectionAcceptor};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -102,13 +103,14 @@ async fn run(
             read_only: false,
         };
         let own = ca.host(host.name.folded()).map_err(anyhow::Error::msg)?;
-        let admitted = Admission::Named(vec![AGGREGATOR_NAME.to_owned()]);
-        let door = Door::tls_in_memory(&own, &admitted, &["h2"]).map_err(anyhow::Error::msg)?;
+        let admitted = ClientPolicy::Named(vec![AGGREGATOR_NAME.to_owned()]);
+        let door =
+            ConnectionAcceptor::with_tls_in_memory(&own, &admitted, &["h2"]).map_err(anyhow::Error::msg)?;
         let listeners = Listeners { tcp: Some((listener, door)), socket: None };
         servers.push(tokio::spawn(rta_agent::serve(listeners, config, options, shutdown.clone())));
     }
     let own = ca.host(AGGREGATOR_NAME).map_err(anyhow::Error::msg)?;
-    let agents = Some(Asking::in_memory(&own).map_err(anyhow::Error::msg)?);
+    let agents = Some(ClientTls::in_memory(&own).map_err(anyhow::Error::msg)?);
     servers.push(tokio::spawn(rta_aggregator::serve(
         Configuration::Fixed(platform),
         Record::in_memory(),
@@ -191,8 +193,9 @@ async fn control_all(client: &Client, kind: ActionKind) -> Vec<String> {
 }
 
 async fn carry_out(client: &Client, kind: ActionKind) -> Result<Vec<String>, Failure> {
-    let wish = Wish { all: true, ..Wish::default() };
-    let conduct = Conduct { everything: true, keep_going: true, parallel: PARALLEL, agreed: Vec::new() };
+    let wish = ActionRequest { all: true, ..ActionRequest::default() };
+    let conduct =
+        ExecutionOptions { everything: true, keep_going: true, parallel: PARALLEL, agreed: Vec::new() };
     // The plan is based on the known state, so the state of every host must be known.
     client.refresh().await?;
     let mut events = client.control(kind, &wish, &conduct, "demo").await?;

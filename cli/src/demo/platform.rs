@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 use rta_shared::config::{
-    CommandRule, CommandTemplate, Engine, EngineTemplate, Host, HostConfig, Platform, Source, StartRule,
-    StartTemplate, Template, load_sources,
+    CommandRule, CommandTemplate, Host, HostConfig, Platform, Source, StartEngine, StartEngineTemplate,
+    StartRule, StartTemplate, Template, load_sources,
 };
 use rta_shared::criterion::Criterion;
 
@@ -33,7 +33,7 @@ pub(super) fn platform() -> anyhow::Result<Platform> {
     let mut platform = load_sources(&sources)?;
     for component in &mut platform.components {
         component.start = Some(StartTemplate {
-            engine: EngineTemplate::Command(CommandTemplate {
+            engine: StartEngineTemplate::Command(CommandTemplate {
                 command: vec![Template::parse("stand-in").map_err(anyhow::Error::msg)?],
                 ..CommandTemplate::default()
             }),
@@ -63,7 +63,7 @@ pub(super) fn host_config(platform: &Platform, host: &Host, programs: &Path) -> 
         let mut command = vec![programs.join(program).to_string_lossy().into_owned()];
         command.extend(arguments);
         component.start = Some(StartRule {
-            engine: Engine::Command(CommandRule {
+            engine: StartEngine::Command(CommandRule {
                 command,
                 environment: vec![(LEASE.to_owned(), std::process::id().to_string())],
                 ..CommandRule::default()
@@ -98,7 +98,7 @@ mod tests {
                 let matched: Vec<_> = configs
                     .iter()
                     .flat_map(|config| config.components.iter().map(move |other| (&config.host, other)))
-                    .filter(|(_, other)| other.fits_arguments(&line))
+                    .filter(|(_, other)| other.matches_arguments(&line))
                     .map(|(host, other)| (host.as_str(), other.name.as_str()))
                     .collect();
                 assert_eq!(matched, [(config.host.as_str(), component.name.as_str())]);
@@ -114,7 +114,7 @@ mod tests {
         for component in &config.components {
             let mut command = command(component).clone();
             command[0] = "/usr/bin/java".to_owned();
-            assert!(!component.fits_arguments(&CommandLine::from_arguments(&command)));
+            assert!(!component.matches_arguments(&CommandLine::from_arguments(&command)));
         }
     }
 }

@@ -7,7 +7,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use rta_shared::text::printable;
+use rta_shared::sanitize::printable;
 use time::{Duration, OffsetDateTime};
 
 /// Lifetime of a CA.

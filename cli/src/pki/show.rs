@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use rta_shared::text::{counted, printable};
+use rta_shared::format::counted;
+use rta_shared::sanitize::printable;
 use rta_shared::tls::Certificate;
 use rta_shared::tls::certificate::WARN_DAYS;
 

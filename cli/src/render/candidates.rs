@@ -2,8 +2,8 @@
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table, Width};
-use rta_shared::human::rough;
-use rta_shared::text::printable;
+use rta_shared::format::rough_duration;
+use rta_shared::sanitize::printable;
 use serde_json::{Value, json};
 
 use super::Style;
@@ -65,7 +65,7 @@ pub(crate) fn table(candidates: &[Candidate], style: Style) -> String {
         table.add_row([
             candidate.pid.to_string(),
             // In a pipe, every field is a single word if possible.
-            rough(candidate.age).replace(' ', ""),
+            rough_duration(candidate.age).replace(' ', ""),
             listens,
             printable(&what).into_owned(),
             candidate.command.clone(),

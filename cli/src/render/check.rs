@@ -4,10 +4,11 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
+use rta_shared::format::counted;
 use rta_shared::impairment::ImpairedPart;
-use rta_shared::overview::{Counts, Health, InstanceId, Located, Overview};
-use rta_shared::text::{counted, printable};
-use rta_shared::trouble::{Trouble, troubles, verdict};
+use rta_shared::overview::{Health, HealthCounts, InstanceId, LocatedInstance, Overview};
+use rta_shared::root_cause::{RootCause, counts_sentence, find_root_causes};
+use rta_shared::sanitize::printable;
 
 use crate::thresholds::{Range, Thresholds};
 
@@ -21,7 +22,7 @@ const UNKNOWN: (u8, &str) = (3, "UNKNOWN");
 
 /// Returns the exit code and the output for `overview`. Down is critical; otherwise unknown is unknown;
 /// otherwise degraded is a warning. Instances stopped on purpose by a plan are at most a warning. A health
-/// with `thresholds` is judged by them alone. Instances in `quiet` raise no alert: they are in maintenance or
+/// with `thresholds` is judged by them alone. Instances in `suppressed_instances` raise no alert: they are in maintenance or
 /// affected by it, and are counted separately. With `verbose`, a line for each root cause follows.
 pub(crate) fn check(
     overview: &Overview,
@@ -32,31 +33,31 @@ pub(crate) fn check(
     let (silent, loud): (Vec<_>, Vec<_>) =
         overview.instances().partition(|located| quiet.contains(&located.id()));
     let maintained = silent.iter().filter(|located| located.instance.maintenance.is_some()).count();
-    let counts: Counts = loud.iter().map(|located| located.instance.health).collect();
+    let counts: HealthCounts = loud.iter().map(|located| located.instance.health).collect();
     // An instance stopped on purpose is not a failure, but must not be forgotten either.
-    let is_meant = |located: &&Located<'_>| {
+    let is_meant = |located: &&LocatedInstance<'_>| {
         located.instance.health == Health::Down && located.instance.stopped_by.is_some()
     };
     let meant = loud.iter().filter(is_meant).count();
-    let without_meant = judged(Counts { down: counts.down - meant, ..counts }, thresholds);
+    let without_meant = judged(HealthCounts { down: counts.down - meant, ..counts }, thresholds);
     let (code, word) = match counts.worst() {
         None if silent.is_empty() => UNKNOWN,
         _ if without_meant == OK && judged(counts, thresholds) != OK => WARNING,
         _ => without_meant,
     };
-    let troubles: Vec<Trouble<'_>> =
-        troubles(overview).into_iter().filter(|trouble| trouble.maintenance().is_none()).collect();
+    let root_causes: Vec<RootCause<'_>> =
+        find_root_causes(overview).into_iter().filter(|trouble| trouble.maintenance().is_none()).collect();
     // The aggregator's clock, because this machine's may differ.
-    let told = |trouble: &Trouble<'_>| cause(trouble, overview.generated_at);
+    let told = |trouble: &RootCause<'_>| cause(trouble, overview.generated_at);
     let text = match counts.worst() {
         Some(Health::Up) => format!("{} up", counted(counts.total(), "instance")),
         None if !silent.is_empty() => "nothing else to watch".to_owned(),
         _ => {
-            let mut causes: Vec<String> = troubles.iter().take(CAUSES).map(told).collect();
-            if troubles.len() > CAUSES {
-                causes.push(format!("and {} more", troubles.len() - CAUSES));
+            let mut causes: Vec<String> = root_causes.iter().take(CAUSES).map(told).collect();
+            if root_causes.len() > CAUSES {
+                causes.push(format!("and {} more", root_causes.len() - CAUSES));
             }
-            format!("{}: {}", verdict(counts), causes.join("; "))
+            format!("{}: {}", counts_sentence(counts), causes.join("; "))
         }
     };
     let impairments = impairments(overview);
@@ -75,7 +76,7 @@ pub(crate) fn check(
     let performance = performance(overview, maintained, thresholds);
     let mut lines = format!("RTA {word} - {}{apart} | {performance}", one_field(&text));
     if verbose {
-        for trouble in &troubles {
+        for trouble in &root_causes {
             lines.push('\n');
             lines.push_str(&one_field(&told(trouble)));
         }
@@ -84,7 +85,7 @@ pub(crate) fn check(
 }
 
 /// Returns the most severe status over all health counts.
-fn judged(counts: Counts, thresholds: &Thresholds) -> (u8, &'static str) {
+fn judged(counts: HealthCounts, thresholds: &Thresholds) -> (u8, &'static str) {
     let verdicts = Health::ALL.map(|health| {
         let count = counts.of(health);
         let (warning, critical) = thresholds.of(health);
@@ -121,8 +122,8 @@ fn impairments(overview: &Overview) -> Vec<(ImpairedPart, String)> {
 }
 
 /// Formats ` (2 in maintenance, 3 degraded by maintenance)`; empty if there are none.
-fn apart<'o>(maintained: usize, affected: impl Iterator<Item = &'o Located<'o>>) -> String {
-    let affected: Counts = affected.map(|located| located.instance.health).collect();
+fn apart<'o>(maintained: usize, affected: impl Iterator<Item = &'o LocatedInstance<'o>>) -> String {
+    let affected: HealthCounts = affected.map(|located| located.instance.health).collect();
     let mut parts = Vec::new();
     if maintained > 0 {
         parts.push(format!("{maintained} in maintenance"));
@@ -140,13 +141,13 @@ pub(crate) fn unknown(reason: &str) -> String {
     format!("RTA UNKNOWN - {}", one_field(reason))
 }
 
-fn cause(trouble: &Trouble<'_>, now: Timestamp) -> String {
+fn cause(trouble: &RootCause<'_>, now: Timestamp) -> String {
     let place = format!("{}/{}", trouble.environment.name, trouble.host.name);
     match trouble.instance {
         Some(instance) => {
             let why = match &instance.stopped_by {
                 Some(stop) => format!(", {}", stop.sentence(now)),
-                None => instance.stopped_why(now).map(|why| format!(" ({why})")).unwrap_or_default(),
+                None => instance.stop_explanation(now).map(|why| format!(" ({why})")).unwrap_or_default(),
             };
             format!("{} on {place} is {}{why}", instance.component, instance.health)
         }
@@ -163,7 +164,7 @@ fn one_field(text: &str) -> String {
 /// Thresholds follow their number.
 fn performance(overview: &Overview, maintained: usize, thresholds: &Thresholds) -> String {
     let all = overview.instances().filter(|located| located.instance.maintenance.is_none());
-    let counts: Counts = all.map(|located| located.instance.health).collect();
+    let counts: HealthCounts = all.map(|located| located.instance.health).collect();
     let parts = Health::ALL.iter().map(|health| {
         let text = |range: Option<&Range>| range.map(ToString::to_string).unwrap_or_default();
         let count = counts.of(*health);
@@ -177,13 +178,13 @@ fn performance(overview: &Overview, maintained: usize, thresholds: &Thresholds) 
 
 #[cfg(test)]
 mod tests {
-    use rta_shared::control::Requester;
+    use rta_shared::action::Requester;
     use rta_shared::down_cause::{DownCause, DownKind};
     use rta_shared::impairment::Impairment;
     use rta_shared::maintenance::Maintenance;
     use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview};
     use rta_shared::planned_stop::PlannedStop;
-    use rta_shared::trouble::quiet;
+    use rta_shared::root_cause::suppressed_instances;
 
     use super::*;
 
@@ -333,7 +334,7 @@ mod tests {
         instances[1].component = "detector".into();
         instances[1].cause = Some(cause);
         instances[2].component = "fine".into();
-        let all = quiet(&shown);
+        let all = suppressed_instances(&shown);
         let (code, line) = check(&shown, &all);
         assert_eq!(code, 0, "{line}");
         assert_eq!(

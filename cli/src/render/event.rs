@@ -1,7 +1,7 @@
 //! Events as lines of text.
 
 use rta_shared::event::Event;
-use rta_shared::text::printable;
+use rta_shared::sanitize::printable;
 
 /// Formats `events` in their order, one per line.
 pub(crate) fn events(events: &[Event]) -> String {
@@ -55,7 +55,7 @@ fn what(event: &Event) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rta_shared::control::Requester;
+    use rta_shared::action::Requester;
     use rta_shared::event::EventKind;
 
     use super::*;

@@ -2,7 +2,7 @@
 
 use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::Overview;
-use rta_shared::text::printable;
+use rta_shared::sanitize::printable;
 
 /// Returns every maintenance entry in `overview`: of whole hosts and of single instances.
 pub(crate) fn all(overview: &Overview) -> Vec<Maintenance> {
@@ -35,7 +35,7 @@ pub(crate) fn line(maintenance: &Maintenance) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rta_shared::control::Requester;
+    use rta_shared::action::Requester;
 
     use super::*;
 

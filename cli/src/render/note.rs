@@ -9,7 +9,7 @@ pub(crate) fn short(instance: &InstanceOverview) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(hold) = &instance.action {
         let since = hold.since.strftime("%H:%M:%S UTC");
-        notes.push(format!("{} for {} since {since}", hold.kind.going_on(), hold.by));
+        notes.push(format!("{} for {} since {since}", hold.kind.in_progress_text(), hold.by));
     }
     match &instance.autostart {
         Some(autostart) if autostart.given_up => notes.push("autostart has given up".to_owned()),

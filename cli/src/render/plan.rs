@@ -3,17 +3,18 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use rta_shared::control::{ActionKind, Phase};
+use rta_shared::action::{ActionKind, ActionPhase};
+use rta_shared::format::counted;
 use rta_shared::overview::InstanceId;
 use rta_shared::plan::{Plan, Step, StepState};
-use rta_shared::text::{counted, printable};
+use rta_shared::sanitize::printable;
 
 use super::{Ink, Style, painted};
 use crate::plan_progress::Standing;
 
 /// Formats the numbered steps: named and unnamed instances, each with its reason, and their dependencies.
 pub(crate) fn plan(plan: &Plan) -> String {
-    let unnamed = plan.unnamed().len();
+    let unnamed = plan.implied_instances().len();
     let also = match unnamed {
         0 => String::new(),
         count => format!(", {} not named", counted(count, "instance")),
@@ -64,7 +65,7 @@ pub(crate) fn unrecorded(why: &str) -> String {
 
 /// Formats the error if nobody can be asked: each instance that needs confirmation, and why.
 pub(crate) fn refusal(plan: &Plan) -> String {
-    let (asked, unnamed) = (plan.to_be_agreed(), plan.unnamed());
+    let (asked, unnamed) = (plan.instances_to_confirm(), plan.implied_instances());
     let what = match (asked.len() - unnamed.len(), unnamed.len()) {
         (0, 1) => "also touches 1 instance that was not named".to_owned(),
         (0, unnamed) => format!("also touches {} that were not named", counted(unnamed, "instance")),
@@ -106,7 +107,7 @@ pub(crate) fn plain(step: &Step, standing: &Standing) -> Vec<String> {
     let first = printable(standing.text.lines().next().unwrap_or_default());
     let line = match (standing.state, first.as_ref()) {
         (StepState::Waiting, _) => return Vec::new(),
-        (StepState::UnderWay, "") => format!("{place}: {}", step.action.going_on()),
+        (StepState::UnderWay, "") => format!("{place}: {}", step.action.in_progress_text()),
         (StepState::Done, "") => format!("{place}: done"),
         (StepState::UnderWay | StepState::Done, _) => format!("{place}: {first}"),
         (state, "") => format!("{place}: {state}"),
@@ -142,8 +143,8 @@ pub(crate) fn live(step: &Step, standing: &Standing, width: usize, now: Instant,
 
 fn word(action: ActionKind, standing: &Standing) -> String {
     match (standing.state, standing.phase) {
-        (StepState::UnderWay, None | Some(Phase::Launched | Phase::Waiting)) => {
-            format!("{} ...", action.going_on())
+        (StepState::UnderWay, None | Some(ActionPhase::Launched | ActionPhase::Waiting)) => {
+            format!("{} ...", action.in_progress_text())
         }
         (StepState::UnderWay, Some(phase)) => phase.word().to_owned(),
         (state, _) => state.word().to_owned(),
@@ -246,7 +247,7 @@ mod tests {
         let later = now + Duration::from_secs(3);
         let line = live(&kafka, &under_way, 10, later, style(false));
         assert_eq!(line, "◐ starting ... E/h/kafka   launched (pid 7)  3 s");
-        under_way.phase = Some(Phase::Matched);
+        under_way.phase = Some(ActionPhase::Matched);
         assert!(live(&kafka, &under_way, 10, later, style(false)).starts_with("◐ matched"));
         let failed = live(&kafka, &standing(StepState::Failed, "why\nlog"), 9, now, style(true));
         assert!(failed.contains("✖ failed") && failed.contains("\u{1b}[31m") && !failed.contains("log"));

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use rta_shared::reload::{PlatformReload, Reload};
-use rta_shared::text::printable;
+use rta_shared::reload::{PlatformReload, ReloadResult};
+use rta_shared::sanitize::printable;
 
 /// Formats the blocks: the aggregator's, then every host's.
 pub(crate) fn reload(reload: &PlatformReload) -> String {
@@ -17,7 +17,7 @@ pub(crate) fn reload(reload: &PlatformReload) -> String {
 }
 
 /// Formats one place: a line, with details below. Adds a warning if the place's digest differs from `digest`.
-fn block(place: &str, outcome: &Reload, digest: Option<&str>, text: &mut String) {
+fn block(place: &str, outcome: &ReloadResult, digest: Option<&str>, text: &mut String) {
     let (verdict, lines): (&str, Vec<&str>) = match &outcome.error {
         Some(error) => ("NOT reloaded, the old configuration goes on", error.lines().collect()),
         None if outcome.changes.is_empty() => ("unchanged", Vec::new()),
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn each_place_has_a_block() {
-        let outcome = |digest: &str, changes: &[&str], error: Option<&str>| Reload {
+        let outcome = |digest: &str, changes: &[&str], error: Option<&str>| ReloadResult {
             digest: digest.to_owned(),
             changes: changes.iter().map(|change| (*change).to_owned()).collect(),
             error: error.map(str::to_owned),

@@ -3,24 +3,29 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use rta_shared::human::elapsed;
-use rta_shared::overview::{Located, Overview};
+use rta_shared::format::elapsed;
+use rta_shared::overview::{LocatedInstance, Overview};
 use rta_shared::planned_outage::{PlannedStopIndex, on_purpose_note};
-use rta_shared::text::printable;
-use rta_shared::trouble::{Trouble, consequence, troubles, verdict};
+use rta_shared::root_cause::{RootCause, affected_sentence, counts_sentence, find_root_causes};
+use rta_shared::sanitize::printable;
 
 use super::warning::warnings;
 
 /// Formats the summary of `overview` for the moment `now`.
 pub(crate) fn summary(overview: &Overview, now: Timestamp) -> String {
     let mut text = String::new();
-    let troubles = troubles(overview);
+    let root_causes = find_root_causes(overview);
     for environment in &overview.environments {
         let counts = environment.counts();
         let name = printable(environment.name.as_str());
         // Writing to a String cannot fail, here and below.
-        let _ = writeln!(text, "{name}: {}{}", verdict(counts), on_purpose_note(environment.planned_stops()));
-        for trouble in troubles.iter().filter(|trouble| trouble.environment.name == environment.name) {
+        let _ = writeln!(
+            text,
+            "{name}: {}{}",
+            counts_sentence(counts),
+            on_purpose_note(environment.planned_stops())
+        );
+        for trouble in root_causes.iter().filter(|trouble| trouble.environment.name == environment.name) {
             let _ = writeln!(text, "  {}", line(trouble, now));
         }
     }
@@ -31,7 +36,7 @@ pub(crate) fn summary(overview: &Overview, now: Timestamp) -> String {
     text + &warnings(overview)
 }
 
-fn line(trouble: &Trouble<'_>, now: Timestamp) -> String {
+fn line(trouble: &RootCause<'_>, now: Timestamp) -> String {
     let host = printable(trouble.host.name.as_str());
     let mut line = match trouble.instance {
         Some(instance) => {
@@ -50,7 +55,7 @@ fn line(trouble: &Trouble<'_>, now: Timestamp) -> String {
     if let Some(maintenance) = trouble.maintenance() {
         let _ = write!(line, " ({})", printable(&maintenance.sentence()));
     }
-    let consequence = consequence(trouble);
+    let consequence = affected_sentence(trouble);
     if !consequence.is_empty() {
         let names: Vec<String> = trouble.affected.iter().map(|other| short_name(other, trouble)).collect();
         let _ = write!(line, "; {consequence}: {}", names.join(", "));
@@ -58,7 +63,7 @@ fn line(trouble: &Trouble<'_>, now: Timestamp) -> String {
     line
 }
 
-fn short_name(other: &Located<'_>, trouble: &Trouble<'_>) -> String {
+fn short_name(other: &LocatedInstance<'_>, trouble: &RootCause<'_>) -> String {
     let component = printable(other.instance.component.as_str());
     match other.host.name == trouble.host.name {
         true => component.into_owned(),

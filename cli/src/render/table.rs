@@ -5,7 +5,7 @@ use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, 
 use jiff::Timestamp;
 use rta_shared::overview::{Health, InstanceOverview, Overview};
 use rta_shared::process::Process;
-use rta_shared::text::printable;
+use rta_shared::sanitize::printable;
 
 use super::{Style, note, shape};
 
@@ -113,7 +113,7 @@ fn health_cell(instance: &InstanceOverview, style: Style) -> Cell {
 
 #[cfg(test)]
 mod tests {
-    use rta_shared::control::{ActionKind, Hold, Requester};
+    use rta_shared::action::{ActionKind, ActionLock, Requester};
     use rta_shared::maintenance::Maintenance;
     use rta_shared::overview::{EnvironmentOverview, HostOverview};
     use rta_shared::process::ProcessId;
@@ -186,7 +186,7 @@ mod tests {
         let by = Requester { user: "ann".to_owned(), address: String::new() };
         let instance = &mut shown.environments[0].hosts[0].instances[0];
         let since = Timestamp::UNIX_EPOCH;
-        instance.action = Some(Hold { kind: ActionKind::Start, by: by.clone(), since });
+        instance.action = Some(ActionLock { kind: ActionKind::Start, by: by.clone(), since });
         instance.maintenance = Some(Maintenance {
             environment: "DEV".into(),
             host: "h".into(),

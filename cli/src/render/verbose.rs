@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use rta_shared::human::{ago, elapsed, memory, percent, took};
+use rta_shared::format::counted;
+use rta_shared::format::{ago, elapsed, memory, percent, precise_duration};
 use rta_shared::impairment::ImpairedPart;
 use rta_shared::overview::{AgentOverview, HostOverview, InstanceOverview, Overview};
 use rta_shared::report::PartReport;
-use rta_shared::text::{counted, printable};
-use rta_shared::tls::certificate::end;
-use rta_shared::usage::Usage;
+use rta_shared::sanitize::printable;
+use rta_shared::tls::certificate::expiry_text;
+use rta_shared::usage::HostUsage;
 
 use super::note;
 use super::table::users;
@@ -72,7 +73,7 @@ fn agent_lines(
         vec![format!("agent {}, {}, seen {}", agent.version, agent.watch, ago(agent.seen_at, now))];
     if let Some(at) = scanned_at {
         let (duration, processes) =
-            (took(agent.scan_micros), counted(agent.processes_seen as usize, "process"));
+            (precise_duration(agent.scan_micros), counted(agent.processes_seen as usize, "process"));
         lines.push(format!("last full scan {}: {processes} in {duration}", ago(at, now)));
     }
     let (overruns, differences) = (agent.watch.overruns, agent.watch.differences);
@@ -92,12 +93,12 @@ fn agent_lines(
         lines.push(format!("refused a new configuration: {line}"));
     }
     if let Some(ends) = agent.certificate_ends {
-        lines.push(format!("certificate {}", end(ends, now)));
+        lines.push(format!("certificate {}", expiry_text(ends, now)));
     }
     lines
 }
 
-fn host_use(usage: &Usage, now: Timestamp) -> String {
+fn host_use(usage: &HostUsage, now: Timestamp) -> String {
     let [one, five, fifteen] = usage.load;
     let used = usage.memory_total_bytes.saturating_sub(usage.memory_available_bytes);
     let mut line = format!(
@@ -113,14 +114,14 @@ fn host_use(usage: &Usage, now: Timestamp) -> String {
 }
 
 /// Formats the details of an instance that the table does not show; empty if there are none.
-fn instance_words(instance: &InstanceOverview, usage: Option<&Usage>, now: Timestamp) -> String {
+fn instance_words(instance: &InstanceOverview, usage: Option<&HostUsage>, now: Timestamp) -> String {
     let pids = instance.processes.iter().map(|process| process.id.pid);
     let mut words = Vec::new();
     let users = users(&instance.processes);
     if !users.is_empty() {
         words.push(format!("user {}", users.join(", ")));
     }
-    if let Some(used) = usage.and_then(|usage| usage.together(pids)) {
+    if let Some(used) = usage.and_then(|usage| usage.total_of(pids)) {
         words.push(format!("cpu {}", percent(used.cpu_percent)));
         words.push(memory(used.resident_bytes));
         words.push(counted(used.threads as usize, "thread"));
@@ -129,7 +130,7 @@ fn instance_words(instance: &InstanceOverview, usage: Option<&Usage>, now: Times
     if instance.parts.iter().any(|part| part.name.is_some()) {
         words.extend(instance.parts.iter().map(PartReport::tally));
     }
-    words.extend(instance.probe.as_ref().map(|probe| probe.standing(now)));
+    words.extend(instance.probe.as_ref().map(|probe| probe.status_text(now)));
     let mut parts = note::detailed(instance, now);
     if !words.is_empty() {
         parts.insert(0, words.join(", "));
@@ -140,12 +141,12 @@ fn instance_words(instance: &InstanceOverview, usage: Option<&Usage>, now: Times
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
-    use rta_shared::config::Count;
-    use rta_shared::control::{ActionKind, Hold, Requester};
+    use rta_shared::action::{ActionKind, ActionLock, Requester};
+    use rta_shared::config::ProcessCount;
     use rta_shared::overview::{EnvironmentOverview, Health};
     use rta_shared::probe::{ProbeReport, ProbeState};
     use rta_shared::process::{Process, ProcessId};
-    use rta_shared::report::{State, Watch, WatchMode};
+    use rta_shared::report::{State, WatchMode, WatchStatus};
     use rta_shared::unit::UnitReport;
     use rta_shared::usage::ProcessUsage;
 
@@ -163,7 +164,7 @@ mod tests {
     fn overview() -> Overview {
         let part = |name: &str, running| PartReport {
             name: Some(name.into()),
-            count: Count::ONE,
+            count: ProcessCount::ONE,
             running,
             pids: vec![],
         };
@@ -198,7 +199,7 @@ mod tests {
         };
         let agent = AgentOverview {
             version: "0.1.0".to_owned(),
-            watch: Watch { mode: WatchMode::Events, fallback: None, overruns: 0, differences: 0 },
+            watch: WatchStatus { mode: WatchMode::Events, fallback: None, overruns: 0, differences: 0 },
             seen_at: before(0),
             scan_micros: 25_300,
             processes_seen: 3080,
@@ -208,7 +209,7 @@ mod tests {
             certificate_ends: Some(before(-40 * 86_400)),
             boot_id: "b".to_owned(),
         };
-        let usage = Usage {
+        let usage = HostUsage {
             measured_at: now(),
             cpus: 8,
             load: [0.5, 0.25, 0.125],
@@ -271,7 +272,7 @@ mod tests {
         shown.config_error = Some("a.toml:1:2: one\nb.toml:3:4: two\u{1b}".to_owned());
         let host = &mut shown.environments[0].hosts[0];
         let agent = host.agent.as_mut().unwrap();
-        agent.watch = Watch {
+        agent.watch = WatchStatus {
             mode: WatchMode::Scans,
             fallback: Some("not\u{1b} permitted".to_owned()),
             overruns: 2,
@@ -305,7 +306,7 @@ mod tests {
         let mut shown = overview();
         let instance = &mut shown.environments[0].hosts[0].instances[1];
         let by = Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() };
-        instance.action = Some(Hold { kind: ActionKind::Stop, by, since: before(5) });
+        instance.action = Some(ActionLock { kind: ActionKind::Stop, by, since: before(5) });
         instance.unit = Some(UnitReport {
             name: "quiet.service".to_owned(),
             active_state: "failed".to_owned(),

@@ -1,8 +1,9 @@
 //! Warnings about configuration problems and other impairments of rta, one per line.
 
+use rta_shared::format::counted;
 use rta_shared::impairment::{ImpairedPart, Impairment};
 use rta_shared::overview::{AgentOverview, HostOverview, Overview};
-use rta_shared::text::{counted, printable};
+use rta_shared::sanitize::printable;
 
 /// Maximum number of hosts named in a line.
 const NAMED: usize = 5;

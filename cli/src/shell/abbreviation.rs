@@ -1,7 +1,8 @@
 //! Expansion of abbreviated commands, and restriction of a line to an environment; no I/O.
 
 use clap::Command;
-use rta_shared::text::{did_you_mean, printable};
+use rta_shared::sanitize::printable;
+use rta_shared::suggestion::did_you_mean;
 
 use crate::names::{Meaning, meant};
 use crate::typed::{Role, subcommand_names, walk};

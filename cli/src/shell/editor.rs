@@ -61,7 +61,7 @@ impl Prompt {
         // Prompt as required by the specification, phase 3, with the current environment.
         let prompt = match self.editor.helper().map(|tab| tab.environment.as_str()).unwrap_or_default() {
             "" => "rta>> ".to_owned(),
-            environment => format!("rta {}>> ", rta_shared::text::printable(environment)),
+            environment => format!("rta {}>> ", rta_shared::sanitize::printable(environment)),
         };
         let line = self.editor.readline(&prompt)?;
         if let Some(file) = &self.history {

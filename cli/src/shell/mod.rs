@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use clap::{Command, FromArgMatches as _};
 use rta_shared::name::fold;
+use rta_shared::sanitize::printable;
 use rta_shared::selector::{NameIndex, Purpose, Selector};
-use rta_shared::text::printable;
 use rustyline::error::ReadlineError;
 use tokio::runtime::Runtime;
 

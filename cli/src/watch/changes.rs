@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use rta_shared::overview::{Health, Overview};
-use rta_shared::text::printable;
+use rta_shared::sanitize::printable;
 
 /// Returns a line for each instance whose health changed, or that was added or removed.
 pub(super) fn changes(before: &Overview, now: &Overview) -> Vec<String> {

@@ -4,7 +4,7 @@ use super::table::Right;
 
 /// Server that is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Server {
+pub enum ServerKind {
     /// gRPC service of an agent.
     Agent,
     /// gRPC service of the aggregator.
@@ -43,24 +43,24 @@ impl CallerKind {
     ///
     /// An agent answers only the aggregator and local members of its group. The aggregator decides about the
     /// rights of people, and passes the requester on.
-    pub fn right_on(self, server: Server) -> Option<Right> {
+    pub fn right_on(self, server: ServerKind) -> Option<Right> {
         match (server, self) {
-            (Server::Page, Self::Operator | Self::Unasked) => Some(Right::Act),
-            (Server::Page, Self::Viewer) => Some(Right::View),
-            (Server::Page, _) => Some(Right::Open),
+            (ServerKind::Page, Self::Operator | Self::Unasked) => Some(Right::Act),
+            (ServerKind::Page, Self::Viewer) => Some(Right::View),
+            (ServerKind::Page, _) => Some(Right::Open),
             (_, Self::Anonymous | Self::OtherLocalUser) => None,
             (_, Self::LocalMember | Self::Unasked) => Some(Right::Act),
-            (Server::Agent, Self::AggregatorCertificate) => Some(Right::Act),
-            (Server::Agent, _) => None,
-            (Server::Aggregator, Self::Operator | Self::PersonCertificate) => Some(Right::Act),
-            (Server::Aggregator, Self::Viewer | Self::HostCertificate | Self::AggregatorCertificate) => {
+            (ServerKind::Agent, Self::AggregatorCertificate) => Some(Right::Act),
+            (ServerKind::Agent, _) => None,
+            (ServerKind::Aggregator, Self::Operator | Self::PersonCertificate) => Some(Right::Act),
+            (ServerKind::Aggregator, Self::Viewer | Self::HostCertificate | Self::AggregatorCertificate) => {
                 Some(Right::View)
             }
         }
     }
 
     /// Returns true if this kind of caller may make calls on `server` that require `right`.
-    pub fn may(self, server: Server, right: Right) -> bool {
+    pub fn may(self, server: ServerKind, right: Right) -> bool {
         self.right_on(server).is_some_and(|own| own >= right)
     }
 }

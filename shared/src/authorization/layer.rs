@@ -13,7 +13,7 @@ use tower::{Layer, Service};
 
 use super::table::{MethodRule, Right, method_right};
 use crate::connection::ConnectedPeer;
-use crate::refusals::Refusals;
+use crate::refusal_log::RefusalLog;
 
 /// Middleware that passes a call on only if its method is in the table and `check` admits the caller.
 ///
@@ -24,7 +24,7 @@ use crate::refusals::Refusals;
 pub struct AuthorizationLayer<F> {
     rules: &'static [MethodRule],
     check: F,
-    refusals: Arc<Refusals>,
+    refusals: Arc<RefusalLog>,
 }
 
 impl<F> AuthorizationLayer<F>
@@ -47,28 +47,32 @@ where
         let admitted = (self.check)(right, Request::from_parts(head, ()));
         let admitted = admitted.inspect_err(|refusal| {
             let from = peer.map(|peer| peer.to_string()).unwrap_or_default();
-            self.refusals.note("a call was refused", &format_args!("{from} to {path}"), refusal.message());
+            self.refusals.log_refusal(
+                "a call was refused",
+                &format_args!("{from} to {path}"),
+                refusal.message(),
+            );
         });
         Ok(admitted?.map(|()| content))
     }
 }
 
 impl<S, F: Clone> Layer<S> for AuthorizationLayer<F> {
-    type Service = Authorized<S, F>;
+    type Service = AuthorizedService<S, F>;
 
-    fn layer(&self, inner: S) -> Authorized<S, F> {
-        Authorized { inner, layer: self.clone() }
+    fn layer(&self, inner: S) -> AuthorizedService<S, F> {
+        AuthorizedService { inner, layer: self.clone() }
     }
 }
 
 /// Service behind the authorization check.
 #[derive(Clone, Debug)]
-pub struct Authorized<S, F> {
+pub struct AuthorizedService<S, F> {
     inner: S,
     layer: AuthorizationLayer<F>,
 }
 
-impl<S, F, B> Service<Request<B>> for Authorized<S, F>
+impl<S, F, B> Service<Request<B>> for AuthorizedService<S, F>
 where
     S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
     S::Future: Send + 'static,

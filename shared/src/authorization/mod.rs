@@ -12,6 +12,6 @@ pub mod caller;
 pub mod layer;
 pub mod table;
 
-pub use caller::{CallerKind, Server};
+pub use caller::{CallerKind, ServerKind};
 pub use layer::AuthorizationLayer;
 pub use table::{AGENT_METHODS, AGGREGATOR_METHODS, HTTP_ROUTES, MethodRule, Right, RouteRule};

@@ -14,7 +14,7 @@ pub fn host_changes(old: &HostConfig, new: &HostConfig) -> Vec<String> {
     if old.environment != new.environment {
         changes.push(format!("environment {} -> {}", old.environment, new.environment));
     }
-    let components = Pairs::new(&old.components, &new.components, |component| &component.name);
+    let components = NamedDiff::new(&old.components, &new.components, |component| &component.name);
     components.tell("component", &mut changes, |old: &HostComponent, new: &HostComponent| {
         fields(&[
             ("aliases", old.aliases == new.aliases),
@@ -33,7 +33,7 @@ pub fn host_changes(old: &HostConfig, new: &HostConfig) -> Vec<String> {
 /// Returns the changes from `old` to `new`. Two different configurations have at least one change.
 pub fn platform_changes(old: &Platform, new: &Platform) -> Vec<String> {
     let mut changes = Vec::new();
-    let components = Pairs::new(&old.components, &new.components, |component| &component.name);
+    let components = NamedDiff::new(&old.components, &new.components, |component| &component.name);
     components.tell("component", &mut changes, |old: &Component, new: &Component| {
         fields(&[
             ("aliases", old.aliases == new.aliases),
@@ -46,11 +46,11 @@ pub fn platform_changes(old: &Platform, new: &Platform) -> Vec<String> {
             ("restart", old.restart == new.restart && old.wanted == new.wanted),
         ])
     });
-    let roles = Pairs::new(&old.roles, &new.roles, |role| &role.name);
+    let roles = NamedDiff::new(&old.roles, &new.roles, |role| &role.name);
     roles.tell("role", &mut changes, |old: &Role, new: &Role| {
         carried(&old.components, &new.components).into_iter().map(|(_, sentence)| sentence).collect()
     });
-    let environments = Pairs::new(&old.environments, &new.environments, |environment| &environment.name);
+    let environments = NamedDiff::new(&old.environments, &new.environments, |environment| &environment.name);
     environments.tell("environment", &mut changes, |_: &Environment, _: &Environment| Vec::new());
     host_lines(&roles, old, new, &mut changes);
     if changes.is_empty() && old.digest != new.digest {
@@ -60,7 +60,7 @@ pub fn platform_changes(old: &Platform, new: &Platform) -> Vec<String> {
     changes
 }
 
-fn host_lines(roles: &Pairs<'_, Role>, old: &Platform, new: &Platform, changes: &mut Vec<String>) {
+fn host_lines(roles: &NamedDiff<'_, Role>, old: &Platform, new: &Platform, changes: &mut Vec<String>) {
     let (old_hosts, new_hosts): (Vec<&Host>, Vec<&Host>) = (old.hosts().collect(), new.hosts().collect());
     let mut counterparts: BTreeMap<&Name, &Host> = old_hosts.iter().map(|host| (&host.name, *host)).collect();
     for host in new_hosts {
@@ -77,7 +77,7 @@ fn host_lines(roles: &Pairs<'_, Role>, old: &Platform, new: &Platform, changes: 
     }
 }
 
-fn host_fields(old: &Host, new: &Host, roles: &Pairs<'_, Role>) -> Vec<String> {
+fn host_fields(old: &Host, new: &Host, roles: &NamedDiff<'_, Role>) -> Vec<String> {
     let mut changes = Vec::new();
     if old.environment != new.environment {
         changes.push(format!("environment {} -> {}", old.environment, new.environment));
@@ -140,13 +140,13 @@ pub fn same_parts(old: &[Part], new: &[Part]) -> bool {
 }
 
 /// Comparison of two lists of named items.
-struct Pairs<'c, T> {
+struct NamedDiff<'c, T> {
     added: Vec<&'c Name>,
     both: Vec<(&'c Name, &'c T, &'c T)>,
     removed: Vec<&'c Name>,
 }
 
-impl<'c, T> Pairs<'c, T> {
+impl<'c, T> NamedDiff<'c, T> {
     fn new(old: &'c [T], new: &'c [T], name: impl Fn(&'c T) -> &'c Name) -> Self {
         let mut counterparts: BTreeMap<&Name, &'c T> = old.iter().map(|thing| (name(thing), thing)).collect();
         let (mut added, mut both) = (Vec::new(), Vec::new());

@@ -6,33 +6,34 @@ use jiff::SignedDuration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::source::{At, Place, Problems};
-use crate::text::{did_you_mean, printable};
+use super::source::{Located, Problems, SourceLocation};
+use crate::sanitize::printable;
+use crate::suggestion::did_you_mean;
 
 /// Maximum duration in a configuration; longer ones are taken for mistakes.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// TOML value with its position.
-pub(super) type Value<'t, 'i> = At<&'t DeValue<'i>>;
+pub(super) type TomlValue<'t, 'i> = Located<&'t DeValue<'i>>;
 
-/// Table whose keys are being read. Each key that is requested counts as known; [`Fields::finish`] reports
+/// Table whose keys are being read. Each key that is requested counts as known; [`TableReader::finish`] reports
 /// the others.
-pub(super) struct Fields<'t, 'i> {
+pub(super) struct TableReader<'t, 'i> {
     table: &'t DeTable<'i>,
     /// Start of the table.
-    pub(super) place: Place,
+    pub(super) place: SourceLocation,
     /// Name of the table in messages: `component "kafka server"`.
     pub(super) owner: String,
     known: Vec<&'static str>,
 }
 
-impl<'t, 'i> Fields<'t, 'i> {
-    pub(super) fn new(table: &'t DeTable<'i>, place: Place, owner: impl Into<String>) -> Self {
+impl<'t, 'i> TableReader<'t, 'i> {
+    pub(super) fn new(table: &'t DeTable<'i>, place: SourceLocation, owner: impl Into<String>) -> Self {
         Self { table, place, owner: owner.into(), known: Vec::new() }
     }
 
     /// Returns the value of `key`, if it exists.
-    pub(super) fn value(&mut self, key: &'static str) -> Option<Value<'t, 'i>> {
+    pub(super) fn value(&mut self, key: &'static str) -> Option<TomlValue<'t, 'i>> {
         self.knows(key);
         self.table.get(key).map(|value| at(self.place.source, value))
     }
@@ -54,7 +55,7 @@ impl<'t, 'i> Fields<'t, 'i> {
         problems.report(self.place, format!("{}: key \"{key}\" is missing", self.owner));
     }
 
-    pub(super) fn text(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<At<String>> {
+    pub(super) fn text(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<Located<String>> {
         let value = self.value(key)?;
         text_of(&value, &self.owner, key, problems)
     }
@@ -63,7 +64,7 @@ impl<'t, 'i> Fields<'t, 'i> {
         &mut self,
         key: &'static str,
         problems: &mut Problems<'_>,
-    ) -> Option<At<String>> {
+    ) -> Option<Located<String>> {
         if !self.table.contains_key(key) {
             self.knows(key);
             self.missing(key, problems);
@@ -123,7 +124,7 @@ impl<'t, 'i> Fields<'t, 'i> {
     }
 
     /// Returns the elements of an array; empty if the key is missing.
-    pub(super) fn array(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Vec<Value<'t, 'i>> {
+    pub(super) fn array(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Vec<TomlValue<'t, 'i>> {
         let Some(value) = self.value(key) else { return Vec::new() };
         match value.value.as_array() {
             Some(array) => array.iter().map(|element| at(self.place.source, element)).collect(),
@@ -135,25 +136,33 @@ impl<'t, 'i> Fields<'t, 'i> {
     }
 
     /// Returns the texts of an array of strings; empty if the key is missing.
-    pub(super) fn texts(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Vec<At<String>> {
+    pub(super) fn texts(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Vec<Located<String>> {
         let elements = self.array(key, problems);
         elements.iter().filter_map(|element| text_of(element, &self.owner, key, problems)).collect()
     }
 
     /// Returns a subtable.
-    pub(super) fn table(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<Fields<'t, 'i>> {
+    pub(super) fn table(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems<'_>,
+    ) -> Option<TableReader<'t, 'i>> {
         let value = self.value(key)?;
         let owner = match self.owner.as_str() {
             "" => key.to_owned(),
             owner => format!("{owner}: {key}"),
         };
-        fields_of(&value, owner, key, problems)
+        reader_of_table(&value, owner, key, problems)
     }
 
     /// Returns the tables of an array of tables.
-    pub(super) fn tables(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Vec<Fields<'t, 'i>> {
+    pub(super) fn tables(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems<'_>,
+    ) -> Vec<TableReader<'t, 'i>> {
         let elements = self.array(key, problems);
-        elements.iter().filter_map(|element| fields_of(element, key, key, problems)).collect()
+        elements.iter().filter_map(|element| reader_of_table(element, key, key, problems)).collect()
     }
 
     /// Returns the keys and texts of a table whose keys the user chooses, such as `variables`.
@@ -161,15 +170,15 @@ impl<'t, 'i> Fields<'t, 'i> {
         &mut self,
         key: &'static str,
         problems: &mut Problems<'_>,
-    ) -> Vec<(At<String>, At<String>)> {
+    ) -> Vec<(Located<String>, Located<String>)> {
         let Some(fields) = self.table(key, problems) else { return Vec::new() };
         fields
             .table
             .iter()
             .filter_map(|(name, value)| {
-                let name = At {
+                let name = Located {
                     value: name.get_ref().to_string(),
-                    place: Place { source: self.place.source, offset: name.span().start },
+                    place: SourceLocation { source: self.place.source, offset: name.span().start },
                 };
                 let value = text_of(&at(self.place.source, value), &fields.owner, &name.value, problems)?;
                 Some((name, value))
@@ -182,7 +191,7 @@ impl<'t, 'i> Fields<'t, 'i> {
         for key in self.table.keys() {
             let name: &str = key.get_ref();
             if !self.known.contains(&name) {
-                let place = Place { source: self.place.source, offset: key.span().start };
+                let place = SourceLocation { source: self.place.source, offset: key.span().start };
                 let hint = did_you_mean(name, self.known.iter().copied());
                 let name = printable(name);
                 let sentence = match self.owner.as_str() {
@@ -195,20 +204,20 @@ impl<'t, 'i> Fields<'t, 'i> {
     }
 }
 
-fn at<'t, 'i>(source: usize, value: &'t Spanned<DeValue<'i>>) -> Value<'t, 'i> {
-    At { value: value.get_ref(), place: Place { source, offset: value.span().start } }
+fn at<'t, 'i>(source: usize, value: &'t Spanned<DeValue<'i>>) -> TomlValue<'t, 'i> {
+    Located { value: value.get_ref(), place: SourceLocation { source, offset: value.span().start } }
 }
 
 /// Returns `value` as a table.
-pub(super) fn fields_of<'t, 'i>(
-    value: &Value<'t, 'i>,
+pub(super) fn reader_of_table<'t, 'i>(
+    value: &TomlValue<'t, 'i>,
     owner: impl Into<String>,
     key: &str,
     problems: &mut Problems<'_>,
-) -> Option<Fields<'t, 'i>> {
+) -> Option<TableReader<'t, 'i>> {
     let owner = owner.into();
     match value.value.as_table() {
-        Some(table) => Some(Fields::new(table, value.place, owner)),
+        Some(table) => Some(TableReader::new(table, value.place, owner)),
         None => {
             wrong_type(value, &owner, key, "a table", problems);
             None
@@ -216,9 +225,14 @@ pub(super) fn fields_of<'t, 'i>(
     }
 }
 
-fn text_of(value: &Value<'_, '_>, owner: &str, key: &str, problems: &mut Problems<'_>) -> Option<At<String>> {
+fn text_of(
+    value: &TomlValue<'_, '_>,
+    owner: &str,
+    key: &str,
+    problems: &mut Problems<'_>,
+) -> Option<Located<String>> {
     match value.value.as_str() {
-        Some(text) => Some(At { value: text.to_owned(), place: value.place }),
+        Some(text) => Some(Located { value: text.to_owned(), place: value.place }),
         None => {
             wrong_type(value, owner, key, "a text in quotes", problems);
             None
@@ -226,7 +240,13 @@ fn text_of(value: &Value<'_, '_>, owner: &str, key: &str, problems: &mut Problem
     }
 }
 
-fn wrong_type(value: &Value<'_, '_>, owner: &str, key: &str, expected: &str, problems: &mut Problems<'_>) {
+fn wrong_type(
+    value: &TomlValue<'_, '_>,
+    owner: &str,
+    key: &str,
+    expected: &str,
+    problems: &mut Problems<'_>,
+) {
     let found = value.value.type_str();
     let article = if found.starts_with(['a', 'i', 'o']) { "an" } else { "a" };
     problems.report(value.place, format!("{owner}: key \"{key}\" must be {expected}, not {article} {found}"));

@@ -88,10 +88,14 @@ impl HostComponent {
     ///
     /// # Errors
     /// Returns an error if no part matches and an attribute that decides it cannot be read.
-    pub fn claims(&self, line: &CommandLine, process: &impl ProcessAttributes) -> Result<bool, String> {
+    pub fn matches_process(
+        &self,
+        line: &CommandLine,
+        process: &impl ProcessAttributes,
+    ) -> Result<bool, String> {
         let mut unreadable = None;
         for part in self.parts.iter().filter(|part| arguments_match(&part.criteria, line)) {
-            match part.attribute_tests().hold(process) {
+            match part.attribute_tests().all_hold(process) {
                 Ok(true) => return Ok(true),
                 Ok(false) => {}
                 Err(reason) => drop(unreadable.get_or_insert(reason)),
@@ -102,7 +106,7 @@ impl HostComponent {
 
     /// Returns true if the argument criteria of any part hold on this command line. Parts without argument
     /// criteria are left out.
-    pub fn fits_arguments(&self, line: &CommandLine) -> bool {
+    pub fn matches_arguments(&self, line: &CommandLine) -> bool {
         let parts = self.parts.iter().filter(|part| test_arguments(&part.criteria));
         parts.into_iter().any(|part| arguments_match(&part.criteria, line))
     }
@@ -129,7 +133,7 @@ pub struct Part {
     /// Criteria; a process must meet every one.
     pub criteria: Vec<Criterion>,
     /// Number of processes that must match.
-    pub count: Count,
+    pub count: ProcessCount,
     /// True if processes of other PID namespaces, such as those of containers, count too.
     pub container: bool,
 }
@@ -146,19 +150,19 @@ impl Part {
 
 /// Allowed number of processes of a part. A match whose parent matches too is not counted again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Count {
+pub struct ProcessCount {
     /// Minimum; below it, the part is missing.
     pub min: u32,
     /// Maximum; above it, the part runs too often. `None`: unlimited.
     pub max: Option<u32>,
 }
 
-impl Count {
+impl ProcessCount {
     /// Exactly one process.
     pub const ONE: Self = Self { min: 1, max: Some(1) };
 }
 
-impl fmt::Display for Count {
+impl fmt::Display for ProcessCount {
     /// Writes `1`, `2-3` or `2+`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.max {
@@ -173,7 +177,7 @@ impl fmt::Display for Count {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartRule {
     /// Mechanism that starts the component.
-    pub engine: Engine,
+    pub engine: StartEngine,
     /// Time limit from the launch until the criteria match and the probe passes.
     pub timeout: Duration,
     /// Time for which the same process must then continue to match.
@@ -182,14 +186,14 @@ pub struct StartRule {
 
 /// Mechanism that starts a component. systemd also stops what it started.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Engine {
+pub enum StartEngine {
     /// Command that the agent runs.
     Command(CommandRule),
     /// Unit that systemd starts and stops, requested over D-Bus: `kafka.service`.
     Systemd(String),
 }
 
-impl Engine {
+impl StartEngine {
     /// Returns the command that the agent runs.
     pub fn command(&self) -> Option<&CommandRule> {
         match self {
@@ -289,7 +293,7 @@ impl RestartWhen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeRule {
     /// Check that the probe makes.
-    pub question: Question,
+    pub question: ProbeMethod,
     /// Delay between the end of one attempt and the start of the next.
     pub interval: Duration,
     /// Time limit for one attempt; a longer one has failed.
@@ -302,7 +306,7 @@ pub struct ProbeRule {
 
 /// Check that a probe makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Question {
+pub enum ProbeMethod {
     /// Connects to this `host:port`.
     Tcp(String),
     /// Sends a GET request to this URL, whose scheme is `http`, and compares the status of the response.
@@ -317,7 +321,7 @@ pub enum Question {
     Command(Vec<String>),
 }
 
-impl fmt::Display for Question {
+impl fmt::Display for ProbeMethod {
     /// Writes the check briefly: `tcp 127.0.0.1:9092`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

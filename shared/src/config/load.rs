@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::check::check;
+use super::parse::RawConfig;
 use super::platform::Platform;
-use super::raw::RawConfig;
 use super::source::{LoadError, Problem, Problems, Source};
-use crate::text::hex;
+use super::validate::validate;
+use crate::sanitize::hex;
 
 /// Reads every `*.toml` file of `folder` as one configuration, except hidden files and those in subfolders.
 ///
@@ -29,7 +29,7 @@ pub fn load_sources(sources: &[Source]) -> Result<Platform, LoadError> {
     for (index, source) in sources.iter().enumerate() {
         raw.add(index, source, &mut problems);
     }
-    let mut platform = check(&raw, &mut problems);
+    let mut platform = validate(&raw, &mut problems);
     problems.into_result()?;
     platform.digest = digest(sources);
     Ok(platform)

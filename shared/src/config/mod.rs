@@ -5,28 +5,29 @@
 //! [`Platform::host_config`] returns the configuration of one host, with every variable replaced
 //! ([`HostConfig`]).
 
-mod check;
 mod diff;
 mod exit;
 mod fields;
 mod host;
 mod load;
+mod parse;
 mod platform;
 mod process_settings;
-mod raw;
 mod source;
 mod template;
+mod validate;
 
 pub use diff::{host_changes, platform_changes, same_parts};
 pub use exit::SuccessExitStatus;
 pub use host::{
-    CommandRule, Count, Engine, HostComponent, HostConfig, Part, Prerequisite, ProbeRule, Question,
-    RestartRule, RestartWhen, StartRule, StopRule, StopScope, StopSignal,
+    CommandRule, HostComponent, HostConfig, Part, Prerequisite, ProbeMethod, ProbeRule, ProcessCount,
+    RestartRule, RestartWhen, StartEngine, StartRule, StopRule, StopScope, StopSignal,
 };
 pub use load::{load_folder, load_sources};
 pub use platform::{
-    CommandTemplate, Component, CriterionTemplate, Dependency, DependencyPlace, EngineTemplate, Environment,
-    Host, PartTemplate, Platform, ProbeTemplate, QuestionTemplate, Role, StartTemplate, StopTemplate,
+    CommandTemplate, Component, CriterionTemplate, Dependency, DependencyPlace, Environment, Host,
+    PartTemplate, Platform, ProbeMethodTemplate, ProbeTemplate, Role, StartEngineTemplate, StartTemplate,
+    StopTemplate,
 };
 pub use process_settings::{EnvironmentFile, LimitedResource, ProcessSettings, ResourceLimit};
 pub use source::{LoadError, Problem, Source};

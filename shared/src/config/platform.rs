@@ -6,17 +6,17 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::host::{
-    CommandRule, Count, Engine, HostComponent, HostConfig, Part, Prerequisite, ProbeRule, Question,
-    RestartRule, StartRule, StopRule, StopScope, StopSignal,
+    CommandRule, HostComponent, HostConfig, Part, Prerequisite, ProbeMethod, ProbeRule, ProcessCount,
+    RestartRule, StartEngine, StartRule, StopRule, StopScope, StopSignal,
 };
 use super::process_settings::{EnvironmentFile, ProcessSettings};
 use super::template::{CompileError, RegexTemplate, Template, UnknownVariable};
 use crate::address::{AddressProblem, host_and_port, url as url_of};
 use crate::attributes::{AttributeCriterion, CriterionKind, UserCriterion};
 use crate::criterion::Criterion;
-use crate::mask::masked_text;
 use crate::name::{Name, find_host};
-use crate::text::printable;
+use crate::redact::redact_text;
+use crate::sanitize::printable;
 
 /// All components, roles and environments. Every reference between them is valid.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +66,7 @@ impl Component {
 
     /// Returns true if users can read a log of the component: a file, or the journal of its systemd unit.
     pub fn has_log(&self) -> bool {
-        let is_unit = |start: &StartTemplate| matches!(start.engine, EngineTemplate::Systemd(_));
+        let is_unit = |start: &StartTemplate| matches!(start.engine, StartEngineTemplate::Systemd(_));
         self.readable_log().is_some() || self.start.as_ref().is_some_and(is_unit)
     }
 
@@ -85,7 +85,7 @@ pub struct PartTemplate {
     /// Criteria; a process must meet every one. Never empty.
     pub criteria: Vec<CriterionTemplate>,
     /// Number of processes that must match.
-    pub count: Count,
+    pub count: ProcessCount,
 }
 
 impl PartTemplate {
@@ -226,7 +226,7 @@ pub enum DependencyPlace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartTemplate {
     /// See [`StartRule::engine`].
-    pub engine: EngineTemplate,
+    pub engine: StartEngineTemplate,
     /// See [`StartRule::timeout`].
     pub timeout: Duration,
     /// See [`StartRule::settle`].
@@ -236,23 +236,23 @@ pub struct StartTemplate {
 impl StartTemplate {
     fn expand(&self, value: impl Fn(&str) -> Option<String>) -> Result<StartRule, UnknownVariable> {
         let engine = match &self.engine {
-            EngineTemplate::Command(command) => Engine::Command(command.expand(value)?),
-            EngineTemplate::Systemd(unit) => Engine::Systemd(unit.expand(value)?),
+            StartEngineTemplate::Command(command) => StartEngine::Command(command.expand(value)?),
+            StartEngineTemplate::Systemd(unit) => StartEngine::Systemd(unit.expand(value)?),
         };
         Ok(StartRule { engine, timeout: self.timeout, settle: self.settle })
     }
 }
 
-/// Mechanism that starts a component, with variables; see [`Engine`].
+/// Mechanism that starts a component, with variables; see [`StartEngine`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EngineTemplate {
-    /// See [`Engine::Command`].
+pub enum StartEngineTemplate {
+    /// See [`StartEngine::Command`].
     Command(CommandTemplate),
-    /// See [`Engine::Systemd`].
+    /// See [`StartEngine::Systemd`].
     Systemd(Template),
 }
 
-impl EngineTemplate {
+impl StartEngineTemplate {
     /// Returns the command that the agent runs.
     pub fn command(&self) -> Option<&CommandTemplate> {
         match self {
@@ -353,7 +353,7 @@ impl StopTemplate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeTemplate {
     /// Check that the probe makes.
-    pub question: QuestionTemplate,
+    pub question: ProbeMethodTemplate,
     /// See [`ProbeRule::interval`].
     pub interval: Duration,
     /// See [`ProbeRule::timeout`].
@@ -364,23 +364,23 @@ pub struct ProbeTemplate {
     pub grace: Duration,
 }
 
-/// Check with variables; see [`Question`].
+/// Check with variables; see [`ProbeMethod`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum QuestionTemplate {
-    /// See [`Question::Tcp`].
+pub enum ProbeMethodTemplate {
+    /// See [`ProbeMethod::Tcp`].
     Tcp(Template),
-    /// See [`Question::Http`].
+    /// See [`ProbeMethod::Http`].
     Http {
         /// URL.
         url: Template,
         /// Expected status code.
         status: u16,
     },
-    /// See [`Question::Command`].
+    /// See [`ProbeMethod::Command`].
     Command(Vec<Template>),
 }
 
-impl QuestionTemplate {
+impl ProbeMethodTemplate {
     /// Returns all texts that may contain variables.
     pub fn templates(&self) -> &[Template] {
         match self {
@@ -393,7 +393,7 @@ impl QuestionTemplate {
     ///
     /// # Errors
     /// Returns a sentence if a variable has no value, or if the result is not a valid check.
-    pub fn expand(&self, value: impl Fn(&str) -> Option<String>) -> Result<Question, String> {
+    pub fn expand(&self, value: impl Fn(&str) -> Option<String>) -> Result<ProbeMethod, String> {
         let text = |template: &Template| template.expand(&value).map_err(|error| error.to_string());
         match self {
             Self::Tcp(address) => {
@@ -403,15 +403,15 @@ impl QuestionTemplate {
                         AddressProblem::Shape => "is no address to connect to".to_owned(),
                         problem => problem.to_string(),
                     };
-                    let shown = masked_text(&printable(&address));
+                    let shown = redact_text(&printable(&address));
                     format!("\"{shown}\" {what}; write for example \"127.0.0.1:9092\"")
                 };
                 host_and_port(&address).map_err(told)?;
-                Ok(Question::Tcp(address))
+                Ok(ProbeMethod::Tcp(address))
             }
             Self::Http { url, status } => {
                 let written = text(url)?;
-                let told = |reason: &str| format!("\"{}\" {reason}", masked_text(&printable(&written)));
+                let told = |reason: &str| format!("\"{}\" {reason}", redact_text(&printable(&written)));
                 const HINT: &str = "is no URL; write for example \"http://127.0.0.1:3000/api/health\"";
                 let url = url_of(&written).map_err(|problem| match problem {
                     AddressProblem::Shape => told(HINT),
@@ -421,7 +421,7 @@ impl QuestionTemplate {
                     problem => told(&problem.to_string()),
                 })?;
                 match url.scheme_str() {
-                    Some("http") => Ok(Question::Http { url, status: *status }),
+                    Some("http") => Ok(ProbeMethod::Http { url, status: *status }),
                     Some("https") => {
                         Err(told("asks for TLS, which probes do not have; use a command such as curl"))
                     }
@@ -429,7 +429,7 @@ impl QuestionTemplate {
                 }
             }
             Self::Command(command) => {
-                Ok(Question::Command(command.iter().map(text).collect::<Result<_, _>>()?))
+                Ok(ProbeMethod::Command(command.iter().map(text).collect::<Result<_, _>>()?))
             }
         }
     }

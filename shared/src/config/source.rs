@@ -13,7 +13,7 @@ pub struct Source {
 
 /// Position in one of the sources of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct SourceLocation {
     /// Index of the source in the list.
     pub(super) source: usize,
     /// Offset in bytes.
@@ -22,9 +22,9 @@ pub(super) struct Place {
 
 /// Value with the position where it was written.
 #[derive(Clone, Debug)]
-pub(super) struct At<T> {
+pub(super) struct Located<T> {
     pub(super) value: T,
-    pub(super) place: Place,
+    pub(super) place: SourceLocation,
 }
 
 /// Problem in a configuration.
@@ -82,7 +82,7 @@ impl From<Problem> for LoadError {
 #[derive(Debug)]
 pub(super) struct Problems<'s> {
     sources: &'s [Source],
-    found: Vec<(Place, String)>,
+    found: Vec<(SourceLocation, String)>,
 }
 
 impl<'s> Problems<'s> {
@@ -91,7 +91,7 @@ impl<'s> Problems<'s> {
     }
 
     /// Adds a problem, unless the same one has been added before.
-    pub(super) fn report(&mut self, place: Place, message: impl Into<String>) {
+    pub(super) fn report(&mut self, place: SourceLocation, message: impl Into<String>) {
         let problem = (place, message.into());
         if !self.found.contains(&problem) {
             self.found.push(problem);
@@ -99,12 +99,12 @@ impl<'s> Problems<'s> {
     }
 
     /// Returns `file:line` of a position, for a problem that refers to a second one.
-    pub(super) fn describe(&self, place: Place) -> String {
+    pub(super) fn describe(&self, place: SourceLocation) -> String {
         let (source, (line, _)) = self.locate(place);
         format!("{source}:{line}")
     }
 
-    fn locate(&self, place: Place) -> (&'s str, (usize, usize)) {
+    fn locate(&self, place: SourceLocation) -> (&'s str, (usize, usize)) {
         match self.sources.get(place.source) {
             Some(source) => (&source.name, position(&source.text, place.offset)),
             None => ("", (1, 1)),
@@ -160,10 +160,10 @@ mod tests {
         let sources =
             ["a.toml", "b.toml"].map(|name| Source { name: name.to_owned(), text: "x\ny".to_owned() });
         let mut problems = Problems::new(&sources);
-        problems.report(Place { source: 1, offset: 0 }, "third");
-        problems.report(Place { source: 0, offset: 2 }, "second");
-        problems.report(Place { source: 0, offset: 0 }, "first");
-        problems.report(Place { source: 0, offset: 0 }, "first");
+        problems.report(SourceLocation { source: 1, offset: 0 }, "third");
+        problems.report(SourceLocation { source: 0, offset: 2 }, "second");
+        problems.report(SourceLocation { source: 0, offset: 0 }, "first");
+        problems.report(SourceLocation { source: 0, offset: 0 }, "first");
         let error = problems.into_result().unwrap_err();
         assert_eq!(error.to_string(), "a.toml:1:1: first\na.toml:2:1: second\nb.toml:1:1: third");
     }

@@ -8,11 +8,11 @@ use regex::bytes::Regex;
 /// literal, so that regexes need no escaping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
-    parts: Vec<Part>,
+    parts: Vec<TemplatePart>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+enum TemplatePart {
     Literal(String),
     Variable(String),
 }
@@ -44,14 +44,14 @@ impl Template {
                 ));
             }
             if !literal.is_empty() {
-                parts.push(Part::Literal(std::mem::take(&mut literal)));
+                parts.push(TemplatePart::Literal(std::mem::take(&mut literal)));
             }
-            parts.push(Part::Variable(name.to_owned()));
+            parts.push(TemplatePart::Variable(name.to_owned()));
             rest = after;
         }
         literal.push_str(rest);
         if !literal.is_empty() {
-            parts.push(Part::Literal(literal));
+            parts.push(TemplatePart::Literal(literal));
         }
         Ok(Self { parts })
     }
@@ -59,8 +59,8 @@ impl Template {
     /// Returns the variables of the text in order, including repetitions.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Variable(name) => Some(name.as_str()),
-            Part::Literal(_) => None,
+            TemplatePart::Variable(name) => Some(name.as_str()),
+            TemplatePart::Literal(_) => None,
         })
     }
 
@@ -72,8 +72,8 @@ impl Template {
         let mut expanded = String::new();
         for part in &self.parts {
             match part {
-                Part::Literal(text) => expanded.push_str(text),
-                Part::Variable(name) => {
+                TemplatePart::Literal(text) => expanded.push_str(text),
+                TemplatePart::Variable(name) => {
                     expanded.push_str(&value(name).ok_or_else(|| UnknownVariable(name.clone()))?);
                 }
             }
@@ -140,8 +140,8 @@ impl fmt::Display for Template {
     /// Writes the text as it was configured.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.parts.iter().try_for_each(|part| match part {
-            Part::Literal(text) => f.write_str(&text.replace("${", "$${")),
-            Part::Variable(name) => write!(f, "${{{name}}}"),
+            TemplatePart::Literal(text) => f.write_str(&text.replace("${", "$${")),
+            TemplatePart::Variable(name) => write!(f, "${{{name}}}"),
         })
     }
 }

@@ -2,27 +2,27 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `doubt` | arguments that make bad criteria |
+//! | `unsuitable_arguments` | arguments that make bad criteria |
 //! | `pattern` | text as a regex, with the host's own values as variables |
-//! | `anatomy` | arguments that say what a process runs |
-//! | `candidate` | candidates for criteria, the best first |
+//! | `command_line_structure` | arguments that say what a process runs |
+//! | `candidates` | candidates for criteria, the best first |
 //! | `naming` | a name for the component |
 
-mod anatomy;
-mod candidate;
-mod doubt;
+mod candidates;
+mod command_line_structure;
 mod naming;
 mod pattern;
+mod unsuitable_arguments;
 
 use std::cmp::Reverse;
 use std::fmt;
 
-use self::candidate::{Candidate, Offer, Rank, offer};
-use self::pattern::Variables;
+use self::candidates::{CandidateRank, CandidateSet, CriterionCandidate, collect_candidates};
+use self::pattern::PatternVariables;
 use crate::config::RegexTemplate;
 use crate::criterion::ArgumentCriterion;
-use crate::mask::masked_command;
 use crate::process::CommandLine;
+use crate::redact::redact_command_line;
 
 /// Component that is proposed for the configuration. Its `Display` writes TOML.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub enum ProposedCriterion {
 
 /// Process from which criteria are learnt, or from which they must distinguish.
 #[derive(Clone, Copy, Debug)]
-pub struct Subject<'p> {
+pub struct LearnSubject<'p> {
     /// Command line.
     pub line: &'p CommandLine,
     /// User for whom the process acts; `None` if it is unknown.
@@ -61,7 +61,7 @@ pub struct Subject<'p> {
 
 /// Error for a process that no criteria distinguish from some others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inseparable {
+pub struct IndistinguishableError {
     /// Indexes of these others in the input; empty if the command line offers no criteria at all.
     pub others: Vec<usize>,
     /// True if arguments were not used because they may be secrets.
@@ -70,7 +70,7 @@ pub struct Inseparable {
 
 /// Identity of a running process, as far as its command line shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct LearntIdentity {
     /// Name for the process: words in lower case.
     pub name: String,
     /// Main class, jar or script that it runs, otherwise its program.
@@ -80,13 +80,13 @@ pub struct Identity {
 }
 
 /// Returns the identity of a process with this command line.
-pub fn identify(line: &CommandLine) -> Identity {
-    let offer = offer(line, &Variables::none());
+pub fn identify(line: &CommandLine) -> LearntIdentity {
+    let offer = collect_candidates(line, &PatternVariables::none());
     let main = offer.anatomy.mains.last().and_then(|(at, _)| i32::try_from(*at).ok());
     let what = line.argument(main.unwrap_or(0)).unwrap_or_default();
-    Identity {
+    LearntIdentity {
         name: naming::proposed_name(line, &offer),
-        what: masked_command([String::from_utf8_lossy(what).as_ref()]),
+        what: redact_command_line([String::from_utf8_lossy(what).as_ref()]),
         is_java_program: offer.anatomy.is_java && main.is_some(),
     }
 }
@@ -102,40 +102,42 @@ pub fn identify(line: &CommandLine) -> Identity {
 /// # Errors
 /// Returns the others that meet every criterion of `target`.
 pub fn learn(
-    target: Subject<'_>,
-    others: &[Subject<'_>],
+    target: LearnSubject<'_>,
+    others: &[LearnSubject<'_>],
     variables: &[(String, String)],
-) -> Result<Proposal, Inseparable> {
-    let Subject { line: target, user } = target;
-    let offer = offer(target, &Variables::new(variables));
-    let offered = |rank: Rank| -> Vec<Asked> {
+) -> Result<Proposal, IndistinguishableError> {
+    let LearnSubject { line: target, user } = target;
+    let offer = collect_candidates(target, &PatternVariables::new(variables));
+    let offered = |rank: CandidateRank| -> Vec<CompiledCandidate> {
         let of_rank = offer.candidates.iter().filter(|candidate| candidate.rank == rank);
-        of_rank.filter_map(|candidate| Asked::new(candidate, target, variables)).collect()
+        of_rank.filter_map(|candidate| CompiledCandidate::new(candidate, target, variables)).collect()
     };
-    let mut kept: Vec<Asked> = offered(Rank::Program);
-    let identity = offered(Rank::Identity);
+    let mut kept: Vec<CompiledCandidate> = offered(CandidateRank::Program);
+    let identity = offered(CandidateRank::Identity);
     // At least one criterion must identify what runs: an interpreter alone does not.
     let needs_more = kept.is_empty() || offer.anatomy.is_general && identity.is_empty() && target.len() > 1;
     kept.extend(identity);
-    let meets_kept = |line: &CommandLine| kept.iter().all(|asked| asked.criterion.holds(line));
+    let meets_kept = |line: &CommandLine| kept.iter().all(|candidate| candidate.criterion.holds(line));
     let mut left: Vec<usize> = (0..others.len()).filter(|at| meets_kept(others[*at].line)).collect();
     let alike = left.clone();
-    let mut added: Vec<Asked> = Vec::new();
-    let is_open = |left: &[usize], added: &[Asked]| !left.is_empty() || needs_more && added.is_empty();
-    for rank in Rank::ADDED {
+    let mut added: Vec<CompiledCandidate> = Vec::new();
+    let is_open =
+        |left: &[usize], added: &[CompiledCandidate]| !left.is_empty() || needs_more && added.is_empty();
+    for rank in CandidateRank::ADDED {
         // Compiling them all is expensive.
         let mut more = if is_open(&left, &added) { offered(rank) } else { break };
         while is_open(&left, &added) {
-            let excluded =
-                |asked: &Asked| left.iter().filter(|at| !asked.criterion.holds(others[**at].line)).count();
+            let excluded = |candidate: &CompiledCandidate| {
+                left.iter().filter(|at| !candidate.criterion.holds(others[**at].line)).count()
+            };
             let best = more.iter().map(excluded).enumerate().min_by_key(|(_, count)| Reverse(*count));
             let Some((at, count)) = best else { break };
             if count == 0 && !left.is_empty() {
                 break;
             }
-            let asked = more.remove(at);
-            left.retain(|at| asked.criterion.holds(others[*at].line));
-            added.push(asked);
+            let candidate = more.remove(at);
+            left.retain(|at| candidate.criterion.holds(others[*at].line));
+            added.push(candidate);
         }
     }
     let is_anothers =
@@ -145,10 +147,10 @@ pub fn learn(
         left.clear();
     }
     if !left.is_empty() || kept.len() + added.len() == 0 {
-        return Err(Inseparable { others: left, has_secret: offer.has_secret });
+        return Err(IndistinguishableError { others: left, has_secret: offer.has_secret });
     }
     drop_redundant(&mut added, needs_more, |added| {
-        let is_told = |at: &usize| added.iter().any(|asked| !asked.criterion.holds(others[*at].line));
+        let is_told = |at: &usize| added.iter().any(|candidate| !candidate.criterion.holds(others[*at].line));
         alike.iter().all(|at| user.is_some() && is_anothers(at) || is_told(at))
     });
     kept.extend(added);
@@ -158,38 +160,49 @@ pub fn learn(
 }
 
 /// Removes criteria, the worst first, that are not necessary for `separates` to hold.
-fn drop_redundant(added: &mut Vec<Asked>, one_must_stay: bool, separates: impl Fn(&[Asked]) -> bool) {
+fn drop_redundant(
+    added: &mut Vec<CompiledCandidate>,
+    one_must_stay: bool,
+    separates: impl Fn(&[CompiledCandidate]) -> bool,
+) {
     for at in (0..added.len()).rev() {
         if one_must_stay && added.len() == 1 {
             return;
         }
-        let asked = added.remove(at);
+        let candidate = added.remove(at);
         if !separates(added) {
-            added.insert(at, asked);
+            added.insert(at, candidate);
         }
     }
 }
 
-fn proposal(target: &CommandLine, offer: &Offer, asked: Vec<Asked>) -> Proposal {
+fn proposal(target: &CommandLine, offer: &CandidateSet, candidate: Vec<CompiledCandidate>) -> Proposal {
     Proposal {
         name: naming::proposed_name(target, offer),
-        criteria: asked
+        criteria: candidate
             .into_iter()
-            .map(|asked| ProposedCriterion::Argument { index: asked.criterion.index, regex: asked.regex })
+            .map(|candidate| ProposedCriterion::Argument {
+                index: candidate.criterion.index,
+                regex: candidate.regex,
+            })
             .collect(),
         container: false,
     }
 }
 
 /// Candidate, compiled like a criterion of the configuration.
-struct Asked {
+struct CompiledCandidate {
     regex: String,
     criterion: ArgumentCriterion,
 }
 
-impl Asked {
+impl CompiledCandidate {
     /// Compiles a candidate; `None` if the target itself would not meet it.
-    fn new(candidate: &Candidate, target: &CommandLine, variables: &[(String, String)]) -> Option<Self> {
+    fn new(
+        candidate: &CriterionCandidate,
+        target: &CommandLine,
+        variables: &[(String, String)],
+    ) -> Option<Self> {
         let values = |name: &str| -> Option<Vec<String>> {
             let of_name = variables.iter().filter(|(known, _)| known == name);
             Some(of_name.map(|(_, value)| value.clone()).collect())

@@ -1,7 +1,7 @@
 //! Proposes a name for what a command line runs: `kafka server`.
 
-use super::anatomy::{Naming, base_name, language};
-use super::candidate::{Offer, file_tail};
+use super::candidates::{CandidateSet, file_tail};
+use super::command_line_structure::{MainForm, base_name, language};
 use crate::process::CommandLine;
 
 /// Words of class names that any program could have.
@@ -15,13 +15,13 @@ const MOST_WORDS: usize = 6;
 const LONGEST_WORD: usize = 40;
 
 /// Returns words that name the process with this command line: at least one.
-pub(super) fn proposed_name(line: &CommandLine, offer: &Offer) -> String {
+pub(super) fn proposed_name(line: &CommandLine, offer: &CandidateSet) -> String {
     let argument = |at: usize| String::from_utf8_lossy(at_index(line, at)).into_owned();
-    let mut words = Words::default();
+    let mut words = NameWords::default();
     match offer.anatomy.mains.last() {
-        Some((at, Naming::Whole)) if offer.anatomy.is_java => words.class(&argument(*at)),
-        Some((at, Naming::Whole)) => words.add(&argument(*at)),
-        Some((at, Naming::FileName)) => words.stem(at_index(line, *at)),
+        Some((at, MainForm::Whole)) if offer.anatomy.is_java => words.class(&argument(*at)),
+        Some((at, MainForm::Whole)) => words.add(&argument(*at)),
+        Some((at, MainForm::FileName)) => words.stem(at_index(line, *at)),
         None => words.add(language(at_index(line, 0))),
     }
     for at in &offer.anatomy.words {
@@ -41,9 +41,9 @@ fn at_index(line: &CommandLine, at: usize) -> &[u8] {
 }
 
 #[derive(Default)]
-struct Words(Vec<String>);
+struct NameWords(Vec<String>);
 
-impl Words {
+impl NameWords {
     /// Adds the new words of `text` in lower case, split at every character that is not a letter or digit.
     fn add(&mut self, text: &str) {
         for word in text.split(|character: char| !character.is_alphanumeric()) {
@@ -100,8 +100,8 @@ fn camel_words(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::candidate::offer;
-    use super::super::pattern::Variables;
+    use super::super::candidates::collect_candidates;
+    use super::super::pattern::PatternVariables;
     use super::*;
 
     #[test]
@@ -130,7 +130,7 @@ mod tests {
         ];
         for (line, name) in rows {
             let line = CommandLine::from_arguments(line.split(' '));
-            assert_eq!(proposed_name(&line, &offer(&line, &Variables::none())), name);
+            assert_eq!(proposed_name(&line, &collect_candidates(&line, &PatternVariables::none())), name);
         }
     }
 }

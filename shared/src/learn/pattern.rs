@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use crate::text::printable;
+use crate::sanitize::printable;
 
 /// Minimum length of a value; shorter ones appear in command lines by accident.
 const SHORTEST_VALUE: usize = 3;
@@ -12,12 +12,12 @@ const EVERYWHERE: [&str; 4] = ["127.0.0.1", "::1", "0.0.0.0", "localhost"];
 
 /// Names and values that may replace text in a regex.
 #[derive(Clone, Debug)]
-pub(super) struct Variables<'v> {
+pub(super) struct PatternVariables<'v> {
     /// Pairs of names and values, the longest value first, so that a home folder is not taken for its parent.
     replaced: Vec<(&'v str, &'v str)>,
 }
 
-impl<'v> Variables<'v> {
+impl<'v> PatternVariables<'v> {
     pub(super) fn new(pairs: &'v [(String, String)]) -> Self {
         let mut replaced: Vec<(&str, &str)> = pairs
             .iter()
@@ -60,7 +60,7 @@ fn goes_on(value: &str, neighbour: u8) -> bool {
 
 /// Returns a regex with variables (see [`crate::config::RegexTemplate`]) that matches `text`, without
 /// anchors.
-pub(super) fn pattern(text: &[u8], variables: &Variables<'_>) -> String {
+pub(super) fn escape_pattern(text: &[u8], variables: &PatternVariables<'_>) -> String {
     let mut pattern = String::new();
     let mut literal = 0;
     let mut at = 0;
@@ -125,7 +125,7 @@ mod tests {
 
     fn written(text: &str) -> String {
         let pairs = pairs();
-        pattern(text.as_bytes(), &Variables::new(&pairs))
+        escape_pattern(text.as_bytes(), &PatternVariables::new(&pairs))
     }
 
     #[test]
@@ -154,7 +154,7 @@ mod tests {
             "h\u{e4}user \u{202e}x".as_bytes(),
             b"(?x) # a+b*",
         ] {
-            let pattern = format!("^{}$", pattern(text, &Variables::new(&pairs)));
+            let pattern = format!("^{}$", escape_pattern(text, &PatternVariables::new(&pairs)));
             let template = RegexTemplate::parse(&pattern).unwrap();
             let values = |name: &str| {
                 Some(

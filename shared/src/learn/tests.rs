@@ -31,11 +31,11 @@ fn loaded(proposal: &Proposal) -> Vec<Criterion> {
 }
 
 /// Creates a process of which only the command line is known.
-fn subject(line: &CommandLine) -> Subject<'_> {
-    Subject { line, user: None }
+fn subject(line: &CommandLine) -> LearnSubject<'_> {
+    LearnSubject { line, user: None }
 }
 
-fn subjects(lines: &[CommandLine]) -> Vec<Subject<'_>> {
+fn subjects(lines: &[CommandLine]) -> Vec<LearnSubject<'_>> {
     lines.iter().map(subject).collect()
 }
 
@@ -135,11 +135,20 @@ fn what_cannot_be_told_apart_is_named() {
         let others: Vec<CommandLine> = others.iter().map(|other| line(other)).collect();
         learn(subject(&line(target)), &subjects(&others), &[]).unwrap_err()
     };
-    assert_eq!(fails("app x", &["app y", "app x"]), Inseparable { others: vec![1], has_secret: false });
-    assert_eq!(fails("app --token=a", &["app --token=b"]), Inseparable { others: vec![0], has_secret: true });
-    assert_eq!(fails("app app", &["app app app"]), Inseparable { others: vec![0], has_secret: false });
+    assert_eq!(
+        fails("app x", &["app y", "app x"]),
+        IndistinguishableError { others: vec![1], has_secret: false }
+    );
+    assert_eq!(
+        fails("app --token=a", &["app --token=b"]),
+        IndistinguishableError { others: vec![0], has_secret: true }
+    );
+    assert_eq!(
+        fails("app app", &["app app app"]),
+        IndistinguishableError { others: vec![0], has_secret: false }
+    );
     let nothing = learn(subject(&CommandLine::new()), &[], &[]).unwrap_err();
-    assert_eq!(nothing, Inseparable { others: vec![], has_secret: false });
+    assert_eq!(nothing, IndistinguishableError { others: vec![], has_secret: false });
 }
 
 #[test]
@@ -148,9 +157,9 @@ fn user_is_asked_for_where_the_command_line_does_not_tell() {
         let own = line(target.0);
         let lines: Vec<CommandLine> = others.iter().map(|(other, _)| line(other)).collect();
         let others = lines.iter().zip(others);
-        let others: Vec<Subject<'_>> =
-            others.map(|(line, (_, user))| Subject { line, user: Some(*user) }).collect();
-        learn(Subject { line: &own, user: Some(target.1) }, &others, &[])
+        let others: Vec<LearnSubject<'_>> =
+            others.map(|(line, (_, user))| LearnSubject { line, user: Some(*user) }).collect();
+        learn(LearnSubject { line: &own, user: Some(target.1) }, &others, &[])
     };
     let proposal = learnt(("app x", "kafka"), &[("app x", "mallory"), ("app y", "kafka")]).unwrap();
     let said = proposal.to_string();
@@ -184,7 +193,7 @@ fn quotes_and_bytes_that_are_no_text_survive() {
         let criteria = loaded(&proposal);
         assert!(arguments_match(&criteria, &target) && !arguments_match(&criteria, &other), "{proposal}");
         assert_eq!(
-            crate::text::printable(&proposal.to_string().replace('\n', "")),
+            crate::sanitize::printable(&proposal.to_string().replace('\n', "")),
             proposal.to_string().replace('\n', "")
         );
     }

@@ -10,9 +10,9 @@ use super::systemd;
 
 /// Time limit for an orderly shutdown. Together with writing the last log lines it is below the 5 s after
 /// which people and their scripts lose patience.
-pub const LONGEST_END: Duration = Duration::from_secs(4);
+pub const MAX_SHUTDOWN: Duration = Duration::from_secs(4);
 
-/// Cancels `shutdown` on SIGTERM or SIGINT. [`LONGEST_END`] after `shutdown` was cancelled, by whatever
+/// Cancels `shutdown` on SIGTERM or SIGINT. [`MAX_SHUTDOWN`] after `shutdown` was cancelled, by whatever
 /// cause, calls `end_now`, which must end the process because its orderly shutdown hangs.
 ///
 /// The signals are handled in a thread with its own runtime, so that a blocked runtime of the program delays
@@ -37,7 +37,7 @@ pub fn end_on_signals(
         }
         systemd::notify_stopping();
         shutdown.cancel();
-        tokio::time::sleep(LONGEST_END).await;
+        tokio::time::sleep(MAX_SHUTDOWN).await;
     };
     // Not joined: it ends with the process.
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {

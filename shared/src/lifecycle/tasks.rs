@@ -28,19 +28,19 @@ const GIVEN_UP: u32 = 60;
 
 /// The long-running tasks of a program; clones share them.
 #[derive(Clone, Debug)]
-pub struct OwnedTasks(Arc<Inner>);
+pub struct OwnedTasks(Arc<TaskSet>);
 
 #[derive(Debug)]
-struct Inner {
+struct TaskSet {
     shutdown: CancellationToken,
     /// Reason why the program must end.
     failure: watch::Sender<Option<String>>,
-    heartbeats: Mutex<Vec<Watched>>,
+    heartbeats: Mutex<Vec<WatchedTask>>,
 }
 
 /// Heartbeat with the result of its last check.
 #[derive(Debug)]
-struct Watched {
+struct WatchedTask {
     name: &'static str,
     beats: Heartbeat,
     /// Number of beats at the last check, and number of steps for which it has not changed.
@@ -63,7 +63,7 @@ impl OwnedTasks {
     /// Creates an empty set. Once `shutdown` is cancelled, tasks may end.
     pub fn new(shutdown: CancellationToken) -> Self {
         let failure = watch::Sender::new(None);
-        Self(Arc::new(Inner { shutdown, failure, heartbeats: Mutex::default() }))
+        Self(Arc::new(TaskSet { shutdown, failure, heartbeats: Mutex::default() }))
     }
 
     /// Spawns a task that runs until the shutdown, when it is dropped. The program fails if the task panics
@@ -102,7 +102,7 @@ impl OwnedTasks {
     /// Creates the heartbeat of a task, which must beat from now on.
     pub fn heartbeat(&self, name: &'static str) -> Heartbeat {
         let beats = Heartbeat::default();
-        self.heartbeats().push(Watched { name, beats: beats.clone(), seen: 0, missed: 0 });
+        self.heartbeats().push(WatchedTask { name, beats: beats.clone(), seen: 0, missed: 0 });
         beats
     }
 
@@ -173,7 +173,7 @@ impl OwnedTasks {
         }
     }
 
-    fn heartbeats(&self) -> std::sync::MutexGuard<'_, Vec<Watched>> {
+    fn heartbeats(&self) -> std::sync::MutexGuard<'_, Vec<WatchedTask>> {
         self.0.heartbeats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -19,8 +19,8 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::user::{LOCAL_GROUP, LocalUser};
-use crate::places::{Place, Places};
-use crate::tls::Bounds;
+use crate::keyed_semaphore::{KeyedSemaphore, Permit};
+use crate::tls::ConnectionLimits;
 
 /// Mode of the socket: read and write for the owner and the group. The server checks the caller again.
 const MODE: u32 = 0o660;
@@ -99,7 +99,7 @@ impl LocalSocket {
 
     /// Returns the connections to the socket, until the stream is dropped; `bounds.of_one_address` limits
     /// those of one user.
-    pub fn connections(self, bounds: Bounds) -> ReceiverStream<io::Result<LocalConnection>> {
+    pub fn connections(self, bounds: ConnectionLimits) -> ReceiverStream<io::Result<LocalConnection>> {
         let (taken, connections) = mpsc::channel(WAITING);
         tokio::spawn(accept(self, bounds, taken));
         ReceiverStream::new(connections)
@@ -155,8 +155,12 @@ fn give_to_group(path: &Path) {
     }
 }
 
-async fn accept(socket: LocalSocket, bounds: Bounds, taken: mpsc::Sender<io::Result<LocalConnection>>) {
-    let places = Places::new(bounds.connections, bounds.of_one_address);
+async fn accept(
+    socket: LocalSocket,
+    bounds: ConnectionLimits,
+    taken: mpsc::Sender<io::Result<LocalConnection>>,
+) {
+    let permits = KeyedSemaphore::new(bounds.connections, bounds.of_one_address);
     loop {
         let accepted = tokio::select! {
             () = taken.closed() => return,
@@ -172,7 +176,7 @@ async fn accept(socket: LocalSocket, bounds: Bounds, taken: mpsc::Sender<io::Res
         };
         let Ok(caller) = stream.peer_cred() else { continue };
         let (uid, gid) = (caller.uid(), caller.gid());
-        let Some(place) = places.take(uid) else {
+        let Some(permit) = permits.acquire(uid) else {
             tracing::warn!(uid, "a local connection was refused: too many are open");
             continue;
         };
@@ -187,7 +191,7 @@ async fn accept(socket: LocalSocket, bounds: Bounds, taken: mpsc::Sender<io::Res
                 }
             };
             // An error means that the server has ended.
-            let _ = taken.send(Ok(LocalConnection::new(stream, user, bounds, place))).await;
+            let _ = taken.send(Ok(LocalConnection::new(stream, user, bounds, permit))).await;
         });
     }
 }
@@ -197,15 +201,15 @@ async fn accept(socket: LocalSocket, bounds: Bounds, taken: mpsc::Sender<io::Res
 pub struct LocalConnection {
     stream: Pin<Box<TimeoutStream<UnixStream>>>,
     user: LocalUser,
-    _place: Place<u32>,
+    _place: Permit<u32>,
 }
 
 impl LocalConnection {
-    fn new(stream: UnixStream, user: LocalUser, bounds: Bounds, place: Place<u32>) -> Self {
+    fn new(stream: UnixStream, user: LocalUser, bounds: ConnectionLimits, permit: Permit<u32>) -> Self {
         let mut stream = TimeoutStream::new(stream);
         stream.set_read_timeout(bounds.silence);
         stream.set_write_timeout(Some(STUCK));
-        Self { stream: Box::pin(stream), user, _place: place }
+        Self { stream: Box::pin(stream), user, _place: permit }
     }
 
     /// Returns the user at the other end.
@@ -248,7 +252,7 @@ mod tests {
 
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { connections: 8, of_one_address: 2, silence: None };
+    const BOUNDS: ConnectionLimits = ConnectionLimits { connections: 8, of_one_address: 2, silence: None };
 
     #[tokio::test]
     async fn socket_has_its_mode_and_is_removed_at_the_end() {

@@ -3,7 +3,9 @@
 use super::{
     ProtocolError, from_wire_duration, from_wire_time, optional, to_wire_duration, to_wire_time, v1,
 };
-use crate::control::{ActionEvent, ActionKind, Done, Hold, Outcome, Phase, Progress, Requester};
+use crate::action::{
+    ActionEvent, ActionKind, ActionLock, ActionOutcome, ActionPhase, ActionProgress, ActionResult, Requester,
+};
 
 impl From<ActionKind> for v1::ActionKind {
     fn from(kind: ActionKind) -> Self {
@@ -40,8 +42,8 @@ impl From<v1::Requester> for Requester {
     }
 }
 
-impl From<&Hold> for v1::ActionHold {
-    fn from(hold: &Hold) -> Self {
+impl From<&ActionLock> for v1::ActionHold {
+    fn from(hold: &ActionLock) -> Self {
         Self {
             kind: v1::ActionKind::from(hold.kind).into(),
             by: Some((&hold.by).into()),
@@ -50,7 +52,7 @@ impl From<&Hold> for v1::ActionHold {
     }
 }
 
-impl TryFrom<v1::ActionHold> for Hold {
+impl TryFrom<v1::ActionHold> for ActionLock {
     type Error = ProtocolError;
 
     fn try_from(hold: v1::ActionHold) -> Result<Self, ProtocolError> {
@@ -62,17 +64,17 @@ impl TryFrom<v1::ActionHold> for Hold {
     }
 }
 
-impl From<&Progress> for v1::ActionProgress {
-    fn from(progress: &Progress) -> Self {
+impl From<&ActionProgress> for v1::ActionProgress {
+    fn from(progress: &ActionProgress) -> Self {
         let phase = match progress.phase {
-            Phase::Launched => v1::ActionPhase::Launched,
-            Phase::Waiting => v1::ActionPhase::Waiting,
-            Phase::Matched => v1::ActionPhase::Matched,
-            Phase::Probing => v1::ActionPhase::Probing,
-            Phase::Stable => v1::ActionPhase::Stable,
-            Phase::Signalled => v1::ActionPhase::Signalled,
-            Phase::Killed => v1::ActionPhase::Killed,
-            Phase::Gone => v1::ActionPhase::Gone,
+            ActionPhase::Launched => v1::ActionPhase::Launched,
+            ActionPhase::Waiting => v1::ActionPhase::Waiting,
+            ActionPhase::Matched => v1::ActionPhase::Matched,
+            ActionPhase::Probing => v1::ActionPhase::Probing,
+            ActionPhase::Stable => v1::ActionPhase::Stable,
+            ActionPhase::Signalled => v1::ActionPhase::Signalled,
+            ActionPhase::Killed => v1::ActionPhase::Killed,
+            ActionPhase::Gone => v1::ActionPhase::Gone,
         };
         Self {
             at: Some(to_wire_time(progress.at)),
@@ -83,20 +85,20 @@ impl From<&Progress> for v1::ActionProgress {
     }
 }
 
-impl TryFrom<v1::ActionProgress> for Progress {
+impl TryFrom<v1::ActionProgress> for ActionProgress {
     type Error = ProtocolError;
 
     fn try_from(progress: v1::ActionProgress) -> Result<Self, ProtocolError> {
         let phase = match v1::ActionPhase::try_from(progress.phase) {
-            Ok(v1::ActionPhase::Launched) => Phase::Launched,
-            Ok(v1::ActionPhase::Matched) => Phase::Matched,
-            Ok(v1::ActionPhase::Probing) => Phase::Probing,
-            Ok(v1::ActionPhase::Stable) => Phase::Stable,
-            Ok(v1::ActionPhase::Signalled) => Phase::Signalled,
-            Ok(v1::ActionPhase::Killed) => Phase::Killed,
-            Ok(v1::ActionPhase::Gone) => Phase::Gone,
+            Ok(v1::ActionPhase::Launched) => ActionPhase::Launched,
+            Ok(v1::ActionPhase::Matched) => ActionPhase::Matched,
+            Ok(v1::ActionPhase::Probing) => ActionPhase::Probing,
+            Ok(v1::ActionPhase::Stable) => ActionPhase::Stable,
+            Ok(v1::ActionPhase::Signalled) => ActionPhase::Signalled,
+            Ok(v1::ActionPhase::Killed) => ActionPhase::Killed,
+            Ok(v1::ActionPhase::Gone) => ActionPhase::Gone,
             // A phase of a later version must not hide the action.
-            Ok(v1::ActionPhase::Waiting | v1::ActionPhase::Unspecified) | Err(_) => Phase::Waiting,
+            Ok(v1::ActionPhase::Waiting | v1::ActionPhase::Unspecified) | Err(_) => ActionPhase::Waiting,
         };
         Ok(Self {
             at: from_wire_time(progress.at.ok_or(ProtocolError::Missing("progress.at"))?)?,
@@ -107,15 +109,15 @@ impl TryFrom<v1::ActionProgress> for Progress {
     }
 }
 
-impl From<&Done> for v1::ActionResult {
-    fn from(done: &Done) -> Self {
+impl From<&ActionResult> for v1::ActionResult {
+    fn from(done: &ActionResult) -> Self {
         let outcome = match done.outcome {
-            Outcome::Started => v1::ActionOutcome::Started,
-            Outcome::AlreadyRunning => v1::ActionOutcome::AlreadyRunning,
-            Outcome::Stopped => v1::ActionOutcome::Stopped,
-            Outcome::AlreadyStopped => v1::ActionOutcome::AlreadyStopped,
-            Outcome::Killed => v1::ActionOutcome::Killed,
-            Outcome::Restarted => v1::ActionOutcome::Restarted,
+            ActionOutcome::Started => v1::ActionOutcome::Started,
+            ActionOutcome::AlreadyRunning => v1::ActionOutcome::AlreadyRunning,
+            ActionOutcome::Stopped => v1::ActionOutcome::Stopped,
+            ActionOutcome::AlreadyStopped => v1::ActionOutcome::AlreadyStopped,
+            ActionOutcome::Killed => v1::ActionOutcome::Killed,
+            ActionOutcome::Restarted => v1::ActionOutcome::Restarted,
         };
         Self {
             outcome: outcome.into(),
@@ -126,17 +128,17 @@ impl From<&Done> for v1::ActionResult {
     }
 }
 
-impl TryFrom<v1::ActionResult> for Done {
+impl TryFrom<v1::ActionResult> for ActionResult {
     type Error = ProtocolError;
 
     fn try_from(result: v1::ActionResult) -> Result<Self, ProtocolError> {
         let outcome = match v1::ActionOutcome::try_from(result.outcome) {
-            Ok(v1::ActionOutcome::Started) => Outcome::Started,
-            Ok(v1::ActionOutcome::AlreadyRunning) => Outcome::AlreadyRunning,
-            Ok(v1::ActionOutcome::Stopped) => Outcome::Stopped,
-            Ok(v1::ActionOutcome::AlreadyStopped) => Outcome::AlreadyStopped,
-            Ok(v1::ActionOutcome::Killed) => Outcome::Killed,
-            Ok(v1::ActionOutcome::Restarted) => Outcome::Restarted,
+            Ok(v1::ActionOutcome::Started) => ActionOutcome::Started,
+            Ok(v1::ActionOutcome::AlreadyRunning) => ActionOutcome::AlreadyRunning,
+            Ok(v1::ActionOutcome::Stopped) => ActionOutcome::Stopped,
+            Ok(v1::ActionOutcome::AlreadyStopped) => ActionOutcome::AlreadyStopped,
+            Ok(v1::ActionOutcome::Killed) => ActionOutcome::Killed,
+            Ok(v1::ActionOutcome::Restarted) => ActionOutcome::Restarted,
             Ok(v1::ActionOutcome::Unspecified) | Err(_) => {
                 return Err(ProtocolError::unknown("outcome", result.outcome));
             }
@@ -191,14 +193,25 @@ mod tests {
 
     #[test]
     fn what_an_agent_tells_comes_back() {
-        for phase in [Phase::Launched, Phase::Probing, Phase::Stable, Phase::Killed, Phase::Gone] {
+        for phase in [
+            ActionPhase::Launched,
+            ActionPhase::Probing,
+            ActionPhase::Stable,
+            ActionPhase::Killed,
+            ActionPhase::Gone,
+        ] {
             let progress =
-                Progress { at: Timestamp::UNIX_EPOCH, phase, text: "so".to_owned(), pids: vec![1, 2] };
+                ActionProgress { at: Timestamp::UNIX_EPOCH, phase, text: "so".to_owned(), pids: vec![1, 2] };
             let event = ActionEvent::Progress(progress);
             assert_eq!(v1::AgentServiceStartResponse::from(&event).try_into(), Ok(event));
         }
-        for outcome in [Outcome::Started, Outcome::AlreadyStopped, Outcome::Killed, Outcome::Restarted] {
-            let event = ActionEvent::Done(Done {
+        for outcome in [
+            ActionOutcome::Started,
+            ActionOutcome::AlreadyStopped,
+            ActionOutcome::Killed,
+            ActionOutcome::Restarted,
+        ] {
+            let event = ActionEvent::Done(ActionResult {
                 outcome,
                 pids: vec![1],
                 took: Duration::from_millis(1500),
@@ -215,6 +228,6 @@ mod tests {
             took: Some(to_wire_duration(Duration::ZERO)),
             ..Default::default()
         };
-        assert_eq!(Done::try_from(wire), Err(ProtocolError::unknown("outcome", 99)));
+        assert_eq!(ActionResult::try_from(wire), Err(ProtocolError::unknown("outcome", 99)));
     }
 }

@@ -1,7 +1,7 @@
 //! Conversions of the reason why a component does not run.
 
 use super::{ProtocolError, from_wire_time, optional, to_wire_time, v1};
-use crate::control::Requester;
+use crate::action::Requester;
 use crate::down_cause::{DownCause, DownKind};
 use v1::down_cause::Kind;
 

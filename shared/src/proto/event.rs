@@ -129,7 +129,7 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::control::Requester;
+    use crate::action::Requester;
 
     #[test]
     fn events_and_maintenance_come_back() {

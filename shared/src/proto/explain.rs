@@ -109,13 +109,13 @@ impl TryFrom<v1::ExplainedCriterion> for ExplainedCriterion {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Count;
+    use crate::config::ProcessCount;
 
     #[test]
     fn explanation_comes_back() {
         let part = |kind| ExplainedPart {
             name: Some("driver".into()),
-            count: Count::ONE,
+            count: ProcessCount::ONE,
             processes: vec![ExplainedProcess {
                 pid: 7,
                 program: "java".to_owned(),

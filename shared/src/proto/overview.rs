@@ -3,8 +3,8 @@
 use super::impairment::impairments_from_wire;
 use super::report::state_from_wire;
 use super::{ProtocolError, down_cause, from_wire_time, optional, optional_name, to_wire_time, v1};
+use crate::action::ActionLock;
 use crate::autostart::Autostart;
-use crate::control::Hold;
 use crate::maintenance::Maintenance;
 use crate::name::Name;
 use crate::overview::{
@@ -14,7 +14,7 @@ use crate::overview::{
 use crate::planned_stop::PlannedStop;
 use crate::probe::ProbeReport;
 use crate::process::Process;
-use crate::usage::Usage;
+use crate::usage::HostUsage;
 
 impl From<Health> for v1::Health {
     fn from(health: Health) -> Self {
@@ -99,7 +99,7 @@ impl TryFrom<v1::InstanceOverview> for InstanceOverview {
             startable: instance.startable,
             parts: instance.parts.into_iter().map(Into::into).collect(),
             probe: instance.probe.map(ProbeReport::try_from).transpose()?,
-            action: instance.action.map(Hold::try_from).transpose()?,
+            action: instance.action.map(ActionLock::try_from).transpose()?,
             unit: instance.unit.map(Into::into),
             down_cause: down_cause::from_wire(instance.down_cause)?,
             autostart: instance.autostart.map(Autostart::try_from).transpose()?,
@@ -190,7 +190,7 @@ impl TryFrom<v1::HostOverview> for HostOverview {
                 .map(InstanceOverview::try_from)
                 .collect::<Result<_, _>>()?,
             agent: host.agent.map(AgentOverview::try_from).transpose()?,
-            usage: host.usage.map(Usage::try_from).transpose()?,
+            usage: host.usage.map(HostUsage::try_from).transpose()?,
             maintenance: host.maintenance.map(Maintenance::try_from).transpose()?,
             impairments: impairments_from_wire(host.impairments)?,
         })
@@ -265,10 +265,10 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::control::{ActionKind, Requester};
+    use crate::action::{ActionKind, Requester};
     use crate::impairment::{ImpairedPart, Impairment};
     use crate::process::ProcessId;
-    use crate::report::{State, Watch, WatchMode};
+    use crate::report::{State, WatchMode, WatchStatus};
 
     fn overview() -> Overview {
         let running = InstanceOverview {
@@ -288,7 +288,7 @@ mod tests {
             startable: false,
             parts: vec![],
             probe: None,
-            action: Some(Hold {
+            action: Some(ActionLock {
                 kind: ActionKind::Stop,
                 by: Requester::default(),
                 since: Timestamp::UNIX_EPOCH,
@@ -313,7 +313,7 @@ mod tests {
             instances: vec![instance],
             agent: Some(AgentOverview {
                 version: "0.1.0".to_owned(),
-                watch: Watch {
+                watch: WatchStatus {
                     mode: WatchMode::Scans,
                     fallback: Some("no".to_owned()),
                     overruns: 1,

@@ -2,18 +2,20 @@
 
 use super::control::action_kind;
 use super::{ProtocolError, from_wire_time, optional, to_wire_time, v1};
-use crate::control::{Progress, Requester};
+use crate::action::{ActionProgress, Requester};
 use crate::overview::InstanceId;
-use crate::plan::{Conduct, Plan, PlanBegun, PlanEnd, PlanEvent, Step, StepChange, StepState, Wish};
+use crate::plan::{
+    ActionRequest, ExecutionOptions, Plan, PlanEnd, PlanEvent, PlanStart, Step, StepChange, StepState,
+};
 
-impl From<&Wish> for v1::PlanWish {
-    fn from(wish: &Wish) -> Self {
-        let Wish { component, environment, host, all, no_dependencies, stopped_by } = wish.clone();
+impl From<&ActionRequest> for v1::PlanWish {
+    fn from(wish: &ActionRequest) -> Self {
+        let ActionRequest { component, environment, host, all, no_dependencies, stopped_by } = wish.clone();
         Self { component, environment, host, all, no_dependencies, stopped_by }
     }
 }
 
-impl From<v1::PlanWish> for Wish {
+impl From<v1::PlanWish> for ActionRequest {
     fn from(wish: v1::PlanWish) -> Self {
         let v1::PlanWish { component, environment, host, all, no_dependencies, stopped_by } = wish;
         Self { component, environment, host, all, no_dependencies, stopped_by }
@@ -22,7 +24,7 @@ impl From<v1::PlanWish> for Wish {
 
 impl v1::PlanConduct {
     /// Creates the message for `conduct`; `user` is the requester's name as they state it.
-    pub fn new(conduct: &Conduct, user: impl Into<String>) -> Self {
+    pub fn new(conduct: &ExecutionOptions, user: impl Into<String>) -> Self {
         Self {
             everything: conduct.everything,
             agreed: conduct.agreed.iter().map(Into::into).collect(),
@@ -33,10 +35,10 @@ impl v1::PlanConduct {
     }
 
     /// Returns the options, and the requester's name as they state it.
-    pub fn parts(self) -> (Conduct, String) {
+    pub fn parts(self) -> (ExecutionOptions, String) {
         let Self { everything, agreed, keep_going, parallel, user } = self;
         let agreed = agreed.into_iter().map(Into::into).collect();
-        (Conduct { everything, agreed, keep_going, parallel }, user)
+        (ExecutionOptions { everything, agreed, keep_going, parallel }, user)
     }
 }
 
@@ -141,7 +143,7 @@ impl TryFrom<v1::PlanEvent> for PlanEvent {
         let time =
             |at: Option<prost_types::Timestamp>| from_wire_time(at.ok_or(ProtocolError::Missing("at"))?);
         Ok(match event.event.ok_or(ProtocolError::Missing("event"))? {
-            Event::Begun(begun) => Self::Begun(PlanBegun {
+            Event::Begun(begun) => Self::Begun(PlanStart {
                 id: begun.plan_id,
                 plan: begun.plan.ok_or(ProtocolError::Missing("plan"))?.try_into()?,
                 at: time(begun.at)?,
@@ -152,7 +154,7 @@ impl TryFrom<v1::PlanEvent> for PlanEvent {
                 step: from_count(change.step),
                 at: time(change.at)?,
                 state: step_state(change.state)?,
-                progress: change.progress.map(Progress::try_from).transpose()?,
+                progress: change.progress.map(ActionProgress::try_from).transpose()?,
                 text: change.text,
             }),
             Event::Ended(end) => Self::Ended(PlanEnd {
@@ -180,7 +182,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::control::{ActionKind, Phase};
+    use crate::action::{ActionKind, ActionPhase};
 
     fn plan() -> Plan {
         let step = |component: &str, action, named, after: &[usize]| Step {
@@ -203,11 +205,12 @@ mod tests {
     #[test]
     fn plans_and_what_becomes_of_them_come_back() {
         let at = Timestamp::UNIX_EPOCH;
-        let progress = Progress { at, phase: Phase::Matched, text: "matched".to_owned(), pids: vec![7] };
+        let progress =
+            ActionProgress { at, phase: ActionPhase::Matched, text: "matched".to_owned(), pids: vec![7] };
         let by = Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() };
         let mut events = vec![
-            PlanEvent::Begun(PlanBegun { id: 7, plan: plan(), at, by: by.clone(), unrecorded: None }),
-            PlanEvent::Begun(PlanBegun { id: 7, plan: plan(), at, by, unrecorded: Some("why".to_owned()) }),
+            PlanEvent::Begun(PlanStart { id: 7, plan: plan(), at, by: by.clone(), unrecorded: None }),
+            PlanEvent::Begun(PlanStart { id: 7, plan: plan(), at, by, unrecorded: Some("why".to_owned()) }),
             PlanEvent::Ended(PlanEnd { at, done: 1, failed: 2, skipped: 3, interrupted: 4, cancelled: true }),
         ];
         for state in StepState::ALL {
@@ -228,10 +231,11 @@ mod tests {
 
     #[test]
     fn wishes_and_conduct_come_back() {
-        let wish = Wish { component: "c".to_owned(), all: true, stopped_by: 5, ..Wish::default() };
-        assert_eq!(Wish::from(v1::PlanWish::from(&wish)), wish);
+        let wish =
+            ActionRequest { component: "c".to_owned(), all: true, stopped_by: 5, ..ActionRequest::default() };
+        assert_eq!(ActionRequest::from(v1::PlanWish::from(&wish)), wish);
         let agreed = vec![plan().steps[0].instance.clone()];
-        let conduct = Conduct { agreed, keep_going: true, parallel: 3, everything: false };
+        let conduct = ExecutionOptions { agreed, keep_going: true, parallel: 3, everything: false };
         assert_eq!(v1::PlanConduct::new(&conduct, "ann").parts(), (conduct, "ann".to_owned()));
     }
 }

@@ -2,23 +2,23 @@
 
 use super::{ProtocolError, optional, v1};
 use crate::name::Name;
-use crate::reload::{HostReload, PlatformReload, Reload};
+use crate::reload::{HostReload, PlatformReload, ReloadResult};
 
-impl From<Reload> for v1::ReloadOutcome {
-    fn from(reload: Reload) -> Self {
-        let Reload { digest, changes, error } = reload;
+impl From<ReloadResult> for v1::ReloadOutcome {
+    fn from(reload: ReloadResult) -> Self {
+        let ReloadResult { digest, changes, error } = reload;
         Self { config_digest: digest, changes, error: error.unwrap_or_default() }
     }
 }
 
-impl From<v1::ReloadOutcome> for Reload {
+impl From<v1::ReloadOutcome> for ReloadResult {
     fn from(outcome: v1::ReloadOutcome) -> Self {
         let v1::ReloadOutcome { config_digest, changes, error } = outcome;
         Self { digest: config_digest, changes, error: optional(error) }
     }
 }
 
-impl From<v1::AgentServiceReloadConfigResponse> for Reload {
+impl From<v1::AgentServiceReloadConfigResponse> for ReloadResult {
     fn from(response: v1::AgentServiceReloadConfigResponse) -> Self {
         let v1::AgentServiceReloadConfigResponse { config_digest, changes } = response;
         Self { digest: config_digest, changes, error: None }
@@ -60,9 +60,13 @@ mod tests {
 
     #[test]
     fn a_reload_comes_back() {
-        let taken =
-            Reload { digest: "abc".to_owned(), changes: vec!["role \"x\" added".to_owned()], error: None };
-        let refused = Reload { error: Some("x.toml:1:1: no\ny.toml: no".to_owned()), ..Reload::default() };
+        let taken = ReloadResult {
+            digest: "abc".to_owned(),
+            changes: vec!["role \"x\" added".to_owned()],
+            error: None,
+        };
+        let refused =
+            ReloadResult { error: Some("x.toml:1:1: no\ny.toml: no".to_owned()), ..ReloadResult::default() };
         let host = HostReload { environment: "DEV".into(), host: "h".into(), outcome: refused };
         let reload = PlatformReload { aggregator: taken, hosts: vec![host] };
         assert!(!reload.is_complete());

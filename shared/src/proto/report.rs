@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::impairment::impairments_from_wire;
 use super::{ProtocolError, down_cause, from_wire_time, optional, optional_name, to_wire_time, v1};
+use crate::action::ActionLock;
 use crate::autostart::Autostart;
-use crate::config::Count;
-use crate::control::Hold;
+use crate::config::ProcessCount;
 use crate::name::Name;
 use crate::probe::{ProbeReport, ProbeState};
 use crate::process::{Process, ProcessId, Suspension};
 use crate::report::{
-    ComponentReport, ConfigStanding, PartReport, Report, ScanFigures, State, Watch, WatchMode,
+    ComponentReport, ConfigStatus, PartReport, Report, ScanFigures, State, WatchMode, WatchStatus,
 };
 
 impl From<State> for v1::State {
@@ -82,13 +82,13 @@ impl From<Suspension> for v1::Suspension {
     }
 }
 
-impl From<Count> for v1::PartCount {
-    fn from(count: Count) -> Self {
+impl From<ProcessCount> for v1::PartCount {
+    fn from(count: ProcessCount) -> Self {
         Self { min: count.min, max: count.max }
     }
 }
 
-impl From<v1::PartCount> for Count {
+impl From<v1::PartCount> for ProcessCount {
     fn from(count: v1::PartCount) -> Self {
         Self { min: count.min, max: count.max }
     }
@@ -140,8 +140,8 @@ impl TryFrom<v1::ProbeReport> for ProbeReport {
     }
 }
 
-impl From<&Watch> for v1::Watch {
-    fn from(watch: &Watch) -> Self {
+impl From<&WatchStatus> for v1::Watch {
+    fn from(watch: &WatchStatus) -> Self {
         let mode = match watch.mode {
             WatchMode::Events => v1::WatchMode::Events,
             WatchMode::Scans => v1::WatchMode::Scans,
@@ -155,7 +155,7 @@ impl From<&Watch> for v1::Watch {
     }
 }
 
-impl TryFrom<v1::Watch> for Watch {
+impl TryFrom<v1::Watch> for WatchStatus {
     type Error = ProtocolError;
 
     fn try_from(watch: v1::Watch) -> Result<Self, ProtocolError> {
@@ -198,7 +198,7 @@ impl TryFrom<v1::ComponentReport> for ComponentReport {
             state: state_from_wire(report.state)?,
             processes: report.processes.into_iter().map(Process::try_from).collect::<Result<_, _>>()?,
             doubled: report.doubled,
-            action: report.action.map(Hold::try_from).transpose()?,
+            action: report.action.map(ActionLock::try_from).transpose()?,
             parts: report.parts.into_iter().map(Into::into).collect(),
             unseen: optional(report.unseen),
             probe: report.probe.map(ProbeReport::try_from).transpose()?,
@@ -282,8 +282,8 @@ impl TryFrom<v1::Report> for Report {
                 seen_at: from_wire_time(report.seen_at.or(report.scanned_at).unwrap_or_default())?,
             },
             components,
-            watch: report.watch.map_or(Ok(Watch::scans_only()), Watch::try_from)?,
-            config: ConfigStanding { digest: report.config_digest, error: optional(report.config_error) },
+            watch: report.watch.map_or(Ok(WatchStatus::scans_only()), WatchStatus::try_from)?,
+            config: ConfigStatus { digest: report.config_digest, error: optional(report.config_error) },
             agent_version: report.agent_version,
             certificate_ends: report.certificate_ends.map(from_wire_time).transpose()?,
             impairments: impairments_from_wire(report.impairments)?,
@@ -298,7 +298,7 @@ fn micros(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::{ActionKind, Requester};
+    use crate::action::{ActionKind, Requester};
     use crate::impairment::{ImpairedPart, Impairment};
     use crate::unit::UnitReport;
 
@@ -323,14 +323,14 @@ mod tests {
                     suspension: Some(Suspension::Freezer),
                 }],
                 doubled: true,
-                action: Some(Hold {
+                action: Some(ActionLock {
                     kind: ActionKind::Restart,
                     by: Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() },
                     since: "2026-11-24T09:29:59Z".parse().unwrap(),
                 }),
                 parts: vec![PartReport {
                     name: Some("driver".into()),
-                    count: Count { min: 0, max: None },
+                    count: ProcessCount { min: 0, max: None },
                     running: 1,
                     pids: vec![3],
                 }],
@@ -363,13 +363,13 @@ mod tests {
                     last_log_line: None,
                 }),
             }]),
-            watch: Watch {
+            watch: WatchStatus {
                 mode: WatchMode::Scans,
                 fallback: Some("no".to_owned()),
                 overruns: 1,
                 differences: 2,
             },
-            config: ConfigStanding { digest: "abc".to_owned(), error: Some("wrong".to_owned()) },
+            config: ConfigStatus { digest: "abc".to_owned(), error: Some("wrong".to_owned()) },
             certificate_ends: Some("2027-11-24T09:30:00Z".parse().unwrap()),
             agent_version: "0.1.0".to_owned(),
             impairments: vec![

@@ -1,10 +1,10 @@
 //! Conversions of resource usage.
 
 use super::{ProtocolError, from_wire_time, to_wire_time, v1};
-use crate::usage::{ProcessUsage, Usage};
+use crate::usage::{HostUsage, ProcessUsage};
 
-impl From<&Usage> for v1::Usage {
-    fn from(usage: &Usage) -> Self {
+impl From<&HostUsage> for v1::Usage {
+    fn from(usage: &HostUsage) -> Self {
         let [load_1, load_5, load_15] = usage.load;
         Self {
             measured_at: Some(to_wire_time(usage.measured_at)),
@@ -20,7 +20,7 @@ impl From<&Usage> for v1::Usage {
     }
 }
 
-impl TryFrom<v1::Usage> for Usage {
+impl TryFrom<v1::Usage> for HostUsage {
     type Error = ProtocolError;
 
     fn try_from(usage: v1::Usage) -> Result<Self, ProtocolError> {
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn what_is_used_comes_back() {
-        let usage = Usage {
+        let usage = HostUsage {
             measured_at: "2026-11-24T09:30:00Z".parse().unwrap(),
             cpus: 4,
             load: [1.5, 1.0, 0.5],
@@ -73,6 +73,6 @@ mod tests {
                 open_files: None,
             }],
         };
-        assert_eq!(Usage::try_from(v1::Usage::from(&usage)), Ok(usage));
+        assert_eq!(HostUsage::try_from(v1::Usage::from(&usage)), Ok(usage));
     }
 }

@@ -11,13 +11,13 @@ use crate::overview::Overview;
 #[derive(Clone, Debug, Default)]
 pub struct NameIndex<'n> {
     environments: Vec<&'n Name>,
-    hosts: Vec<Carrier<'n>>,
+    hosts: Vec<ComponentHost<'n>>,
     components: Vec<(&'n Name, &'n [Name])>,
 }
 
 /// Host with its components.
 #[derive(Clone, Debug)]
-struct Carrier<'n> {
+struct ComponentHost<'n> {
     environment: &'n Name,
     name: &'n Name,
     components: Vec<&'n Name>,
@@ -28,7 +28,7 @@ struct Carrier<'n> {
 impl<'n> NameIndex<'n> {
     fn add_host(&mut self, environment: &'n Name, name: &'n Name, components: Vec<&'n Name>) {
         let first = self.hosts.last().map_or(0, |last| last.first + last.components.len());
-        self.hosts.push(Carrier { environment, name, components, first });
+        self.hosts.push(ComponentHost { environment, name, components, first });
     }
 
     /// Returns every environment, in the configuration's order.

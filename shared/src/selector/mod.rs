@@ -8,9 +8,11 @@ mod tests;
 use std::collections::HashSet;
 
 use self::matching::{Approximation, approximate};
+use crate::format::joined_first;
 use crate::name::{self, Name};
 use crate::overview::InstanceId;
-use crate::text::{echoed, listed_first, nearest, printable};
+use crate::sanitize::{printable, quoted_input};
+use crate::suggestion::nearest;
 
 pub use self::index::NameIndex;
 
@@ -168,7 +170,7 @@ impl Selector {
                 return Err(SelectorError::malformed(format!(
                     "the name \"{}\" has {what}; write COMPONENT, HOST/COMPONENT or ENVIRONMENT/HOST/COMPONENT, and \
                      for all of a host or environment no name, but --host or --env",
-                    echoed(&self.component)
+                    quoted_input(&self.component)
                 )));
             }
             let places = [&mut split.component, &mut split.host, &mut split.environment];
@@ -337,11 +339,11 @@ fn approximately<'n>(
         Approximation::One(name) => format!("; did you mean \"{}\"?", printable(name.as_str())),
         Approximation::Several(names) => {
             let names = names.iter().map(|name| format!("\"{}\"", printable(name.as_str())));
-            format!("; did you mean one of {}?", listed_first(CANDIDATES, names, ", "))
+            format!("; did you mean one of {}?", joined_first(CANDIDATES, names, ", "))
         }
         Approximation::None => suggestion(written, known),
     };
-    let message = format!("{what} \"{}\" is not known{hint}", echoed(written));
+    let message = format!("{what} \"{}\" is not known{hint}", quoted_input(written));
     Err(SelectorError::new(SelectorErrorKind::Unknown, message))
 }
 
@@ -351,7 +353,7 @@ fn suggestion<'n>(written: &str, known: &[(&'n Name, impl AsRef<[&'n Name]>)]) -
     if let Some(near) = nearest(written, called) {
         return format!("; did you mean \"{}\"?", printable(near));
     }
-    match listed_first(CANDIDATES, known.iter().map(|(name, _)| printable(name.as_str())), ", ") {
+    match joined_first(CANDIDATES, known.iter().map(|(name, _)| printable(name.as_str())), ", ") {
         none if none.is_empty() => none,
         names => format!("; known: {names}"),
     }
@@ -377,5 +379,5 @@ fn not_there(
 
 /// Returns the first few full names.
 fn ids(instances: &[InstanceRef<'_>]) -> String {
-    listed_first(CANDIDATES, instances.iter().map(InstanceRef::id), ", ")
+    joined_first(CANDIDATES, instances.iter().map(InstanceRef::id), ", ")
 }

@@ -10,13 +10,14 @@ use rustls::pki_types::pem::PemObject as _;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::files::certificates;
-use crate::text::{counted, printable};
+use crate::format::counted;
+use crate::sanitize::printable;
 
 const DAY: i64 = 24 * 60 * 60;
 
 /// Interval between two checks of the certificates in use: whether they expire soon, and whether renewed ones
 /// are valid.
-pub const EXPIRY_LOOK: Duration = Duration::from_secs(5);
+pub const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Number of days before its expiry from which a certificate causes a warning.
 pub const WARN_DAYS: i64 = 30;
@@ -44,7 +45,7 @@ pub struct Certificate {
 
 /// Authenticated identity of the other end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct CertificateIdentity {
     /// Kind of the identity: a person, or a machine.
     pub kind: IdentityKind,
     /// Common name of the certificate.
@@ -117,9 +118,9 @@ impl Certificate {
     }
 
     /// Returns the identity of the holder.
-    pub fn identity(&self) -> Identity {
+    pub fn identity(&self) -> CertificateIdentity {
         let kind = if self.for_servers { IdentityKind::Host } else { IdentityKind::User };
-        Identity { kind, name: self.name.clone() }
+        CertificateIdentity { kind, name: self.name.clone() }
     }
 }
 
@@ -128,7 +129,7 @@ fn days_left(ends: Timestamp, now: Timestamp) -> i64 {
 }
 
 /// Describes the expiry of a certificate: `ends in 12 days`, `ended 3 days ago`.
-pub fn end(ends: Timestamp, now: Timestamp) -> String {
+pub fn expiry_text(ends: Timestamp, now: Timestamp) -> String {
     let days = |days: i64| counted(usize::try_from(days).unwrap_or_default(), "day");
     match days_left(ends, now) {
         left @ 0.. => format!("ends in {}", days(left)),
@@ -138,7 +139,7 @@ pub fn end(ends: Timestamp, now: Timestamp) -> String {
 
 /// Returns true if a certificate with this expiry causes a warning: from [`WARN_DAYS`] days before, and also
 /// after that.
-pub fn is_ending(ends: Timestamp, now: Timestamp) -> bool {
+pub fn expires_soon(ends: Timestamp, now: Timestamp) -> bool {
     days_left(ends, now) <= WARN_DAYS
 }
 

@@ -13,13 +13,13 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-use super::files::{Material, Renewed, TlsFiles, TlsPem, provider};
-use super::verify::AnyOfNames;
+use super::files::{ReloadedOnChange, TlsFiles, TlsMaterial, TlsPem, provider};
+use super::verify::AnyNameVerifier;
 
 /// TLS settings of a client: its own certificate, and the CA that it trusts.
 #[derive(Clone, Debug)]
-pub struct Asking {
-    material: Arc<Renewed<ClientConfigs>>,
+pub struct ClientTls {
+    material: Arc<ReloadedOnChange<ClientConfigs>>,
 }
 
 /// Parts of a client's configuration that are the same for every server.
@@ -31,14 +31,14 @@ struct ClientConfigs {
 
 /// Server to connect to over TLS.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct ServerTarget {
     host: String,
     port: u16,
     /// Names that its certificate may have; one of them is enough.
     names: Vec<ServerName<'static>>,
 }
 
-impl Target {
+impl ServerTarget {
     /// Creates the target for an address `https://host:port`. The server must authenticate as that host, or
     /// as one of `names`. `None` if the address is invalid.
     pub fn new(address: &str, names: &[&str]) -> Option<Self> {
@@ -51,13 +51,13 @@ impl Target {
     }
 }
 
-impl Asking {
+impl ClientTls {
     /// Creates the settings from files, which are re-read when they change.
     ///
     /// # Errors
     /// Returns a sentence if files are missing or invalid.
     pub fn new(files: TlsFiles) -> Result<Self, String> {
-        Ok(Self { material: Arc::new(Renewed::new(files, client_configs)?) })
+        Ok(Self { material: Arc::new(ReloadedOnChange::new(files, client_configs)?) })
     }
 
     /// Creates the settings from certificates in memory.
@@ -65,18 +65,18 @@ impl Asking {
     /// # Errors
     /// Returns a sentence if these are invalid.
     pub fn in_memory(pem: &TlsPem) -> Result<Self, String> {
-        Ok(Self { material: Arc::new(Renewed::fixed(client_configs(pem.read()?)?)) })
+        Ok(Self { material: Arc::new(ReloadedOnChange::fixed(client_configs(pem.read()?)?)) })
     }
 
     /// Returns the reason why changed files are not used, as a sentence; `None` if they are. This may read
     /// files.
-    pub fn trouble(&self) -> Option<String> {
-        self.material.trouble()
+    pub fn reload_error(&self) -> Option<String> {
+        self.material.reload_error()
     }
 
     /// Returns a channel to `target`, with the other properties of `endpoint`. Each connection uses the
     /// content of the files at that time.
-    pub fn channel(&self, endpoint: &Endpoint, target: Target) -> Channel {
+    pub fn channel(&self, endpoint: &Endpoint, target: ServerTarget) -> Channel {
         let (asking, target) = (self.clone(), Arc::new(target));
         endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
             let (asking, target) = (asking.clone(), Arc::clone(&target));
@@ -86,14 +86,14 @@ impl Asking {
 
     /// Connects, and waits for the first data from the server. Only then is it known whether the server
     /// accepted the client's certificate: in TLS 1.3, a rejection arrives after the handshake.
-    async fn connect(&self, target: &Target) -> io::Result<BufReader<TlsStream<TcpStream>>> {
+    async fn connect(&self, target: &ServerTarget) -> io::Result<BufReader<TlsStream<TcpStream>>> {
         let asked = target.names.first().cloned();
         let asked =
             asked.ok_or_else(|| io::Error::other("the server has no name that a certificate can have"))?;
         let current = self.material.current();
         let mut config = current.plain.clone();
         let of_the_ca = Arc::clone(&current.of_the_ca);
-        let verifier = AnyOfNames { of_the_ca, names: target.names.clone() };
+        let verifier = AnyNameVerifier { of_the_ca, names: target.names.clone() };
         config.dangerous().set_certificate_verifier(Arc::new(verifier));
         let stream = TcpStream::connect((target.host.as_str(), target.port)).await?;
         stream.set_nodelay(true)?;
@@ -108,13 +108,13 @@ impl Asking {
 }
 
 /// Returns a channel that answers every call with the error `reason`.
-pub fn no_channel(endpoint: &Endpoint, reason: &'static str) -> Channel {
+pub fn failing_channel(endpoint: &Endpoint, reason: &'static str) -> Channel {
     endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| async move {
         Err::<TokioIo<TcpStream>, _>(io::Error::other(reason))
     }))
 }
 
-fn client_configs(material: Material) -> Result<ClientConfigs, String> {
+fn client_configs(material: TlsMaterial) -> Result<ClientConfigs, String> {
     if material.roots.is_empty() {
         return Err("without a CA no server can be believed".to_owned());
     }
@@ -143,10 +143,10 @@ mod tests {
 
     #[test]
     fn a_target_may_have_its_own_name_or_that_of_its_address() {
-        let target = Target::new("https://10.0.0.7:7601", &["c9t1"]).unwrap();
+        let target = ServerTarget::new("https://10.0.0.7:7601", &["c9t1"]).unwrap();
         let names: Vec<_> = target.names.iter().map(|name| name.to_str().into_owned()).collect();
         assert_eq!(names, ["c9t1", "10.0.0.7"]);
-        assert_eq!(Target::new("https://[::1]:1", &[]).unwrap().host, "::1");
-        assert!(Target::new("https://h", &[]).is_none());
+        assert_eq!(ServerTarget::new("https://[::1]:1", &[]).unwrap().host, "::1");
+        assert!(ServerTarget::new("https://h", &[]).is_none());
     }
 }

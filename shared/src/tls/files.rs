@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Minimum interval between two checks whether the files have changed.
-pub(super) const LOOK: Duration = Duration::from_secs(1);
+pub(super) const RELOAD_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Files with a program's own certificate and the CA that it trusts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl TlsPem {
     ///
     /// # Errors
     /// Returns a sentence if a text is invalid.
-    pub(super) fn read(&self) -> Result<Material, String> {
+    pub(super) fn read(&self) -> Result<TlsMaterial, String> {
         let told = |error: rustls::pki_types::pem::Error| format!("the certificate: {error}");
         let own = CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(told)?;
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes())
@@ -57,12 +57,12 @@ impl TlsPem {
         let mut roots = RootCertStore::empty();
         let ca = CertificateDer::from_pem_slice(self.ca.as_bytes()).map_err(told)?;
         roots.add(ca).map_err(|error| format!("the CA: {error}"))?;
-        Ok(Material { own: Some((vec![own], key)), roots: Arc::new(roots) })
+        Ok(TlsMaterial { own: Some((vec![own], key)), roots: Arc::new(roots) })
     }
 }
 
 /// Content of [`TlsFiles`].
-pub struct Material {
+pub struct TlsMaterial {
     /// Own certificate and key.
     pub own: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
     /// Trusted CA.
@@ -74,7 +74,7 @@ impl TlsFiles {
     ///
     /// # Errors
     /// Returns a sentence that names the file if it cannot be read or is invalid.
-    pub fn read(&self) -> Result<Material, String> {
+    pub fn read(&self) -> Result<TlsMaterial, String> {
         let own = match &self.own {
             None => None,
             Some((certificate, key)) => {
@@ -90,7 +90,7 @@ impl TlsFiles {
                 roots.add(certificate).map_err(|error| format!("the CA {}: {error}", ca.display()))?;
             }
         }
-        Ok(Material { own, roots: Arc::new(roots) })
+        Ok(TlsMaterial { own, roots: Arc::new(roots) })
     }
 
     fn stamps(&self) -> Vec<Option<(SystemTime, u64)>> {
@@ -139,13 +139,13 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
 
 /// Value that is made from files, and remade when they change. If the new files are invalid, the old value
 /// stays in use.
-pub(super) struct Renewed<T> {
+pub(super) struct ReloadedOnChange<T> {
     files: TlsFiles,
-    make: Box<dyn Fn(Material) -> Result<T, String> + Send + Sync>,
-    state: Mutex<State<T>>,
+    make: Box<dyn Fn(TlsMaterial) -> Result<T, String> + Send + Sync>,
+    state: Mutex<ReloadState<T>>,
 }
 
-struct State<T> {
+struct ReloadState<T> {
     current: Arc<T>,
     stamps: Vec<Option<(SystemTime, u64)>>,
     looked: Instant,
@@ -153,25 +153,29 @@ struct State<T> {
     trouble: Option<String>,
 }
 
-impl<T> Renewed<T> {
+impl<T> ReloadedOnChange<T> {
     /// Reads the files and makes the value.
     ///
     /// # Errors
     /// Returns a sentence if the files are invalid from the start.
     pub(super) fn new(
         files: TlsFiles,
-        make: impl Fn(Material) -> Result<T, String> + Send + Sync + 'static,
+        make: impl Fn(TlsMaterial) -> Result<T, String> + Send + Sync + 'static,
     ) -> Result<Self, String> {
         let stamps = files.stamps();
         let current = Arc::new(make(files.read()?)?);
-        let state = Mutex::new(State { current, stamps, looked: Instant::now(), trouble: None });
+        let state = Mutex::new(ReloadState { current, stamps, looked: Instant::now(), trouble: None });
         Ok(Self { files, make: Box::new(make), state })
     }
 
     /// Creates a value that never changes and has no files.
     pub(super) fn fixed(current: T) -> Self {
-        let state =
-            State { current: Arc::new(current), stamps: Vec::new(), looked: Instant::now(), trouble: None };
+        let state = ReloadState {
+            current: Arc::new(current),
+            stamps: Vec::new(),
+            looked: Instant::now(),
+            trouble: None,
+        };
         // Without files the value is never remade.
         let make = Box::new(|_| Err("there are no files".to_owned()));
         Self { files: TlsFiles { own: None, ca: None }, make, state: Mutex::new(state) }
@@ -183,14 +187,14 @@ impl<T> Renewed<T> {
     }
 
     /// Returns the reason why the current files are not used, as a sentence. This may read them.
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub(super) fn reload_error(&self) -> Option<String> {
         self.current();
         self.state.lock().unwrap_or_else(PoisonError::into_inner).trouble.clone()
     }
 
     fn current_at(&self, now: Instant) -> Arc<T> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.duration_since(state.looked) >= LOOK {
+        if now.duration_since(state.looked) >= RELOAD_CHECK_INTERVAL {
             state.looked = now;
             // Taken before the files are read: a change in the meantime is noticed the next time.
             let stamps = self.files.stamps();
@@ -215,7 +219,7 @@ impl<T> Renewed<T> {
     }
 }
 
-impl<T> fmt::Debug for Renewed<T> {
+impl<T> fmt::Debug for ReloadedOnChange<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Renewed").field("files", &self.files).finish_non_exhaustive()
     }
@@ -234,7 +238,7 @@ mod tests {
         std::fs::write(&path, block).unwrap();
         let counted = path.clone();
         let none = TlsFiles { own: None, ca: None };
-        let renewed = Renewed::new(none, move |_| certificates(&counted).map(|all| all.len()));
+        let renewed = ReloadedOnChange::new(none, move |_| certificates(&counted).map(|all| all.len()));
         let mut renewed = renewed.unwrap();
         // The files are watched from here on.
         renewed.files.own = Some((path.clone(), path.clone()));
@@ -242,13 +246,17 @@ mod tests {
         let begin = Instant::now();
         assert_eq!(*renewed.current_at(begin), 1);
         std::fs::write(&path, "rubbish").unwrap();
-        assert_eq!(*renewed.current_at(begin + LOOK), 1, "broken");
-        let trouble = renewed.trouble().unwrap();
+        assert_eq!(*renewed.current_at(begin + RELOAD_CHECK_INTERVAL), 1, "broken");
+        let trouble = renewed.reload_error().unwrap();
         assert!(trouble.contains("there is none in it; the TLS files from before are used"), "{trouble}");
         let key = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
         std::fs::write(&path, format!("{block}{block}{key}")).unwrap();
-        assert_eq!(*renewed.current_at(begin + LOOK), 1, "not looked at twice within a second");
-        assert_eq!(*renewed.current_at(begin + 2 * LOOK), 2);
-        assert_eq!(renewed.trouble(), None);
+        assert_eq!(
+            *renewed.current_at(begin + RELOAD_CHECK_INTERVAL),
+            1,
+            "not looked at twice within a second"
+        );
+        assert_eq!(*renewed.current_at(begin + 2 * RELOAD_CHECK_INTERVAL), 2);
+        assert_eq!(renewed.reload_error(), None);
     }
 }

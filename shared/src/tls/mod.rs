@@ -5,21 +5,21 @@
 //! | [`certificate`] | content of certificates: names, uses, expiry |
 //! | [`files`] | certificate, key and CA in files, re-read when they change |
 //! | [`verify`] | verification of the other end |
-//! | [`link`] | one connection, and its limits |
-//! | [`door`] | server side |
+//! | [`connection`] | one connection, and its limits |
+//! | [`acceptor`] | server side |
 //! | [`connect`] | client side |
-//! | [`trouble`] | TLS errors as sentences |
+//! | [`error_text`] | TLS errors as sentences |
 
+pub mod acceptor;
 pub mod certificate;
 pub mod connect;
-pub mod door;
+pub mod connection;
+pub mod error_text;
 pub mod files;
-pub mod link;
-pub mod trouble;
 pub mod verify;
 
-pub use certificate::{Certificate, Identity, IdentityKind};
-pub use connect::{Asking, Target};
-pub use door::{Admission, Door};
+pub use acceptor::{ClientPolicy, ConnectionAcceptor};
+pub use certificate::{Certificate, CertificateIdentity, IdentityKind};
+pub use connect::{ClientTls, ServerTarget};
+pub use connection::{ConnectionLimits, PeerInfo, TcpConnection};
 pub use files::{TlsFiles, TlsPem, missing_certificate};
-pub use link::{Bounds, Link, Peer};

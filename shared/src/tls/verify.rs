@@ -17,19 +17,19 @@ use super::certificate::Certificate;
 ///
 /// A user's certificate has no DNS name: no user can become the aggregator by having its common name.
 #[derive(Debug)]
-pub(super) struct PinnedClients {
+pub(super) struct PinnedClientVerifier {
     pub(super) of_the_ca: Arc<dyn ClientCertVerifier>,
     pub(super) names: Vec<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("it is that of \"{name}\", and only {wanted} is obeyed")]
-struct WrongName {
+struct NameMismatch {
     name: String,
     wanted: String,
 }
 
-impl ClientCertVerifier for PinnedClients {
+impl ClientCertVerifier for PinnedClientVerifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.of_the_ca.root_hint_subjects()
     }
@@ -51,7 +51,7 @@ impl ClientCertVerifier for PinnedClients {
             return Ok(verified);
         }
         let wanted = self.names.join(", ");
-        let wrong = OtherError(Arc::new(WrongName { name: certificate.name, wanted }));
+        let wrong = OtherError(Arc::new(NameMismatch { name: certificate.name, wanted }));
         Err(Error::InvalidCertificate(CertificateError::Other(wrong)))
     }
 
@@ -80,12 +80,12 @@ impl ClientCertVerifier for PinnedClients {
 
 /// Verifier that accepts a server of the CA under any of these names.
 #[derive(Debug)]
-pub(super) struct AnyOfNames {
+pub(super) struct AnyNameVerifier {
     pub(super) of_the_ca: Arc<WebPkiServerVerifier>,
     pub(super) names: Vec<ServerName<'static>>,
 }
 
-impl ServerCertVerifier for AnyOfNames {
+impl ServerCertVerifier for AnyNameVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -129,7 +129,7 @@ impl ServerCertVerifier for AnyOfNames {
 
 /// Returns a verifier that accepts every client certificate of the CA, and also clients without a certificate
 /// if `may_be_unknown`.
-pub(super) fn clients(
+pub(super) fn client_verifier(
     roots: Arc<rustls::RootCertStore>,
     may_be_unknown: bool,
 ) -> Result<Arc<dyn ClientCertVerifier>, String> {

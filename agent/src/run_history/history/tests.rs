@@ -1,7 +1,7 @@
 use std::os::unix::process::ExitStatusExt as _;
 
+use rta_shared::action::Requester;
 use rta_shared::config::{RestartRule, StopRule};
-use rta_shared::control::Requester;
 
 use super::*;
 
@@ -10,7 +10,7 @@ struct World {
     component: HostComponent,
     endings: HashMap<u32, ExitRecord>,
     living: Vec<u32>,
-    hold: Option<Hold>,
+    hold: Option<ActionLock>,
     now: Timestamp,
 }
 
@@ -81,7 +81,7 @@ impl World {
     }
 
     fn hold(&mut self, kind: ActionKind) {
-        self.hold = Some(Hold { kind, by: ann(), since: self.now });
+        self.hold = Some(ActionLock { kind, by: ann(), since: self.now });
     }
 
     /// Replaces the agent by one that continues with the stored records, serialised and parsed.

@@ -3,7 +3,7 @@
 use rta_shared::config::{Platform, Source, load_sources};
 use rta_shared::dependency::DependencyGraph;
 use rta_shared::overview::{Health, InstanceId};
-use rta_shared::plan::Wish;
+use rta_shared::plan::ActionRequest;
 use rta_shared::report::State;
 
 use super::*;
@@ -78,7 +78,7 @@ impl World {
         Self::with(&states)
     }
 
-    fn plan(&self, kind: ActionKind, wish: &Wish) -> Result<Vec<String>, String> {
+    fn plan(&self, kind: ActionKind, wish: &ActionRequest) -> Result<Vec<String>, String> {
         let situation = Situation { graph: &self.graph, standings: &self.standings };
         let named = select(&self.platform, wish).unwrap();
         let plan = make(kind, situation, &named, wish.no_dependencies).map_err(|error| error.message)?;
@@ -106,8 +106,8 @@ impl World {
     }
 }
 
-fn wish(component: &str, host: &str) -> Wish {
-    Wish { component: component.to_owned(), host: host.to_owned(), ..Wish::default() }
+fn wish(component: &str, host: &str) -> ActionRequest {
+    ActionRequest { component: component.to_owned(), host: host.to_owned(), ..ActionRequest::default() }
 }
 
 #[test]
@@ -116,10 +116,12 @@ fn stop_says_what_cannot_be_started_again() {
     let situation = Situation { graph: &world.graph, standings: &world.standings };
     let named = select(&world.platform, &wish("store", "")).unwrap();
     let plan = make(ActionKind::Stop, situation, &named, false).unwrap();
-    let irreversible: Vec<(String, &str)> =
-        plan.irreversible().map(|step| (step.instance.to_string(), step.irreversible.as_str())).collect();
+    let irreversible: Vec<(String, &str)> = plan
+        .irreversible_steps()
+        .map(|step| (step.instance.to_string(), step.irreversible.as_str()))
+        .collect();
     assert_eq!(irreversible, [("E/c/store".to_owned(), "the configuration has no start command for it")]);
-    assert!(plan.to_be_agreed().contains(&&plan.steps[plan.steps.len() - 1].instance));
+    assert!(plan.instances_to_confirm().contains(&&plan.steps[plan.steps.len() - 1].instance));
 }
 
 #[test]
@@ -147,9 +149,9 @@ fn a_start_pulls_in_what_is_missing_and_nothing_else() {
 #[test]
 fn what_was_named_is_preferred_where_several_would_do() {
     let world = World::stopped(&["a/kafka", "b/kafka", "c/detector"]);
-    let all = Wish { all: true, ..wish("kafka", "b") };
+    let all = ActionRequest { all: true, ..wish("kafka", "b") };
     assert_eq!(world.plan(ActionKind::Start, &all).unwrap(), ["start b/kafka []"]);
-    let everything = Wish { all: true, ..Wish::default() };
+    let everything = ActionRequest { all: true, ..ActionRequest::default() };
     assert_eq!(
         world.plan(ActionKind::Start, &everything).unwrap(),
         ["start a/kafka []", "start b/kafka []", "start c/detector [0 1]"]
@@ -174,7 +176,7 @@ fn what_cannot_be_started_refuses_the_plan_that_needs_it() {
     );
     let refused = world.start("writer", "").unwrap_err();
     assert!(refused.starts_with("writer on c needs store on c, which does not run"), "{refused}");
-    let alone = Wish { no_dependencies: true, ..wish("writer", "") };
+    let alone = ActionRequest { no_dependencies: true, ..wish("writer", "") };
     assert_eq!(world.plan(ActionKind::Start, &alone).unwrap(), ["start c/writer []"]);
     // In a whole host it is left out if nothing needs it.
     let world = World::stopped(&["c/store", "c/alarm"]);
@@ -210,9 +212,9 @@ fn a_stop_takes_down_those_that_lose_their_last_provider() {
             "stop a/zoo [2]"
         ]
     );
-    let alone = Wish { no_dependencies: true, ..wish("zoo", "") };
+    let alone = ActionRequest { no_dependencies: true, ..wish("zoo", "") };
     assert_eq!(world.plan(ActionKind::Stop, &alone).unwrap(), ["stop a/zoo []"]);
-    let both = Wish { all: true, ..wish("kafka", "") };
+    let both = ActionRequest { all: true, ..wish("kafka", "") };
     let world = World::stopped(&["c/alarm"]);
     assert_eq!(
         world.plan(ActionKind::Stop, &both).unwrap(),
@@ -231,7 +233,7 @@ fn a_stop_names_those_of_which_it_is_not_known_whether_they_need_it() {
         [format!("+stop a/kafka [] it needs zoo on a; {note}"), "stop a/zoo [0]".to_owned()]
     );
     assert_eq!(world.restart("kafka", "a").unwrap(), [format!("restart a/kafka [] {note}")]);
-    let alone = Wish { no_dependencies: true, ..wish("kafka", "a") };
+    let alone = ActionRequest { no_dependencies: true, ..wish("kafka", "a") };
     assert_eq!(world.plan(ActionKind::Stop, &alone).unwrap(), ["stop a/kafka []"]);
     let unseen = [("b/kafka", Some(State::Stopped)), ("c/detector", Some(State::Unknown))];
     let note = "detector on c, of which it is not known whether it runs, needs it too";

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rta_shared::control::ActionKind;
+use rta_shared::action::ActionKind;
 use rta_shared::plan::StepState::{self, Done, Failed, Skipped, Waiting};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -25,7 +25,7 @@ fn failure() -> Failure {
 }
 
 /// Runs the plan without delays; the steps in `failing` fail. Returns the order in which the steps were done.
-async fn carried_out(account: &Account, conduct: &Conduct, failing: &[usize]) -> Vec<usize> {
+async fn carried_out(account: &Account, conduct: &ExecutionOptions, failing: &[usize]) -> Vec<usize> {
     let order = Arc::new(Mutex::new(Vec::new()));
     let perform = |at: usize, _: Step| {
         order.lock().unwrap().push(at);
@@ -41,7 +41,8 @@ async fn carried_out(account: &Account, conduct: &Conduct, failing: &[usize]) ->
 #[tokio::test]
 async fn each_step_waits_for_those_before_it() {
     let account = account(&[&[], &[0], &[0], &[1, 2], &[]]);
-    let order = carried_out(&account, &Conduct { parallel: 1, ..Conduct::default() }, &[]).await;
+    let order =
+        carried_out(&account, &ExecutionOptions { parallel: 1, ..ExecutionOptions::default() }, &[]).await;
     assert_eq!(order, [0, 1, 2, 3, 4]);
     assert_eq!(states(&account), [Done; 5]);
     assert!(account.snapshot().end.unwrap().is_complete());
@@ -50,14 +51,15 @@ async fn each_step_waits_for_those_before_it() {
 #[tokio::test]
 async fn an_empty_plan_ends_at_once() {
     let account = account(&[]);
-    assert!(carried_out(&account, &Conduct::default(), &[]).await.is_empty());
+    assert!(carried_out(&account, &ExecutionOptions::default(), &[]).await.is_empty());
     assert!(account.snapshot().end.unwrap().is_complete());
 }
 
 #[tokio::test]
 async fn after_a_failure_nothing_new_is_begun() {
     let account = account(&[&[], &[0], &[1], &[]]);
-    let order = carried_out(&account, &Conduct { parallel: 1, ..Conduct::default() }, &[0]).await;
+    let order =
+        carried_out(&account, &ExecutionOptions { parallel: 1, ..ExecutionOptions::default() }, &[0]).await;
     assert_eq!(order, [0]);
     let snapshot = account.snapshot();
     assert_eq!(states(&account), [Failed, Skipped, Skipped, Skipped]);
@@ -74,7 +76,7 @@ async fn after_a_failure_nothing_new_is_begun() {
 #[tokio::test]
 async fn with_keep_going_only_what_waits_for_the_failed_one_is_skipped() {
     let account = account(&[&[], &[], &[0], &[1], &[2, 3], &[3]]);
-    let conduct = Conduct { keep_going: true, ..Conduct::default() };
+    let conduct = ExecutionOptions { keep_going: true, ..ExecutionOptions::default() };
     carried_out(&account, &conduct, &[0]).await;
     assert_eq!(states(&account), [Failed, Done, Skipped, Done, Skipped, Done]);
     assert_eq!(account.snapshot().steps[4].1, "not attempted, since the start of c0 on h failed");
@@ -90,7 +92,7 @@ async fn a_dead_host_is_in_the_way_only_of_what_depends_on_it() {
             _ => Ok(String::new()),
         }
     };
-    let conduct = Conduct { parallel: 1, ..Conduct::default() };
+    let conduct = ExecutionOptions { parallel: 1, ..ExecutionOptions::default() };
     run(&account, &conduct, perform, &CancellationToken::new()).await.unwrap();
     // After another failure no new steps begin.
     assert_eq!(states(&account), [Failed, Skipped, Done, Failed, Skipped, Skipped]);
@@ -140,7 +142,8 @@ fn under_way(steps: usize, parallel: u32, failing: Option<usize>) -> World {
         tokio::spawn(async move {
             let perform =
                 |at: usize, _: Step| hold(Arc::clone(&held), Arc::clone(&gate), failing == Some(at));
-            run(&account, &Conduct { parallel, ..Conduct::default() }, perform, &ending).await
+            run(&account, &ExecutionOptions { parallel, ..ExecutionOptions::default() }, perform, &ending)
+                .await
         })
     };
     World { account, held, gate, ending, task }
@@ -212,7 +215,7 @@ async fn a_step_that_panics_is_a_failed_one() {
         assert_ne!(at, 0, "a broken performer");
         Ok(String::new())
     };
-    run(&account, &Conduct::default(), perform, &CancellationToken::new()).await.unwrap();
+    run(&account, &ExecutionOptions::default(), perform, &CancellationToken::new()).await.unwrap();
     assert_eq!(states(&account), [Failed, Skipped]);
     assert!(account.snapshot().steps[0].1.starts_with("the aggregator failed: "));
 }
@@ -236,7 +239,7 @@ fn restart() -> Arc<Account> {
 async fn what_a_restart_stopped_comes_back_where_the_restart_was_not_attempted() {
     for keep_going in [false, true] {
         let account = restart();
-        let conduct = Conduct { keep_going, ..Conduct::default() };
+        let conduct = ExecutionOptions { keep_going, ..ExecutionOptions::default() };
         carried_out(&account, &conduct, &[1]).await;
         assert_eq!(states(&account), [Done, Failed, Skipped, Done, Skipped]);
     }
@@ -257,14 +260,14 @@ async fn what_is_just_being_stopped_when_another_fails_comes_back_too() {
             if at == 1 { Err(failure()) } else { Ok(String::new()) }
         }
     };
-    run(&account, &Conduct::default(), perform, &CancellationToken::new()).await.unwrap();
+    run(&account, &ExecutionOptions::default(), perform, &CancellationToken::new()).await.unwrap();
     assert_eq!(states(&account), [Done, Failed, Skipped, Done, Skipped]);
 }
 
 #[tokio::test]
 async fn what_needs_something_that_did_not_come_back_stays_down() {
     let account = restart();
-    carried_out(&account, &Conduct { keep_going: true, ..Conduct::default() }, &[2]).await;
+    carried_out(&account, &ExecutionOptions { keep_going: true, ..ExecutionOptions::default() }, &[2]).await;
     assert_eq!(states(&account), [Done, Done, Failed, Skipped, Skipped]);
     assert_eq!(account.snapshot().steps[4].1, "not attempted, since the restart of c0 on h failed");
 }
@@ -278,7 +281,7 @@ async fn a_cancelled_restart_brings_back_what_it_has_stopped() {
         }
         async { Ok(String::new()) }
     };
-    let conduct = Conduct { parallel: 1, ..Conduct::default() };
+    let conduct = ExecutionOptions { parallel: 1, ..ExecutionOptions::default() };
     let end = run(&account, &conduct, perform, &CancellationToken::new()).await.unwrap();
     assert_eq!(states(&account), [Done, Skipped, Skipped, Done, Skipped]);
     assert_eq!((end.done, end.skipped, end.cancelled), (2, 3, true));
@@ -294,7 +297,7 @@ async fn a_restart_that_is_cancelled_when_all_is_stopped_brings_all_back() {
             }
             async { Ok(String::new()) }
         };
-        let conduct = Conduct { parallel: 1, ..Conduct::default() };
+        let conduct = ExecutionOptions { parallel: 1, ..ExecutionOptions::default() };
         let end = run(&account, &conduct, perform, &CancellationToken::new()).await.unwrap();
         let restarted = if cancelled_at == 1 { Skipped } else { Done };
         assert_eq!(states(&account), [Done, Done, restarted, Done, Done]);

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use rta_shared::event::Event;
+use rta_shared::format::counted;
 use rta_shared::maintenance::Maintenance;
 use rta_shared::overview::InstanceId;
-use rta_shared::plan::{PlanBegun, PlanEnd, StepChange};
+use rta_shared::plan::{PlanEnd, PlanStart, StepChange};
 use rta_shared::planned_stop::PlannedStop;
-use rta_shared::text::counted;
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
@@ -42,7 +42,7 @@ const ALIVE: Duration = Duration::from_secs(60);
 pub(super) enum Order {
     Event(Box<Event>),
     /// Answered when the plan is on disk, or with the reason why it is not.
-    Begun(Box<PlanBegun>, oneshot::Sender<Result<(), String>>),
+    Begun(Box<PlanStart>, oneshot::Sender<Result<(), String>>),
     Step(u64, Box<StepChange>),
     Ended(u64, PlanEnd),
     Maintain(Vec<Maintenance>),

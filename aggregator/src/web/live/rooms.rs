@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use rta_shared::places::{Place, Places};
+use rta_shared::keyed_semaphore::{KeyedSemaphore, Permit};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -27,8 +27,8 @@ const BEHIND: usize = 16;
 #[derive(Clone)]
 pub(in crate::web) struct Rooms {
     pub(super) operations: Operations,
-    open: Places<String>,
-    begun: Places<String>,
+    open: KeyedSemaphore<String>,
+    begun: KeyedSemaphore<String>,
     rooms: Arc<Mutex<HashMap<Key, Weak<Room>>>>,
 }
 
@@ -48,13 +48,13 @@ pub(super) struct Room {
     /// The task owns the only sender, so that this ends for all readers with the task.
     pub(super) changes: broadcast::Receiver<Change>,
     _task: DropGuard,
-    _begun: Place<String>,
+    _begun: Permit<String>,
 }
 
 /// Subscription of one reader.
 pub(super) struct Seat {
     pub(super) room: Arc<Room>,
-    _open: Place<String>,
+    _open: Permit<String>,
 }
 
 /// Reason why a subscription fails.
@@ -70,8 +70,8 @@ impl Rooms {
     pub(in crate::web) fn new(operations: Operations) -> Self {
         Self {
             operations,
-            open: Places::new(OPEN, OPEN_OF_ONE),
-            begun: Places::new(ROOMS, ROOMS_OF_ONE),
+            open: KeyedSemaphore::new(OPEN, OPEN_OF_ONE),
+            begun: KeyedSemaphore::new(ROOMS, ROOMS_OF_ONE),
             rooms: Arc::default(),
         }
     }
@@ -81,13 +81,13 @@ impl Rooms {
     /// # Errors
     /// Returns an error if a limit is reached, or if the subject of the page does not exist.
     pub(super) async fn enter(&self, subject: &Subject, viewer: &Viewer) -> Result<Seat, NoSeat> {
-        let open = self.open.take(viewer.who().to_owned()).ok_or(NoSeat::TooMany)?;
+        let open = self.open.acquire(viewer.who().to_owned()).ok_or(NoSeat::TooMany)?;
         let (may_act, has_token) = (viewer.may_act, viewer.csrf.is_some());
         let key = Key { subject: subject.clone(), may_act, has_token };
         if let Some(room) = self.find(&key) {
             return Ok(Seat { room, _open: open });
         }
-        let begun = self.begun.take(viewer.who().to_owned()).ok_or(NoSeat::TooMany)?;
+        let begun = self.begun.acquire(viewer.who().to_owned()).ok_or(NoSeat::TooMany)?;
         // The changes are sent to all readers: the script inserts the token of its session.
         let viewer = Viewer { csrf: viewer.csrf.as_ref().map(|_| String::new()), ..viewer.clone() };
         let made = View::new(self.operations.clone(), subject.clone(), viewer).await;

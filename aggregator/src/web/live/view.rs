@@ -129,7 +129,7 @@ impl View {
                     }
                     let overview = Arc::clone(&view.overviews.borrow_and_update());
                     // Changes of times alone are sent with the periodic update.
-                    if overview.says_the_same_as(&view.shown) {
+                    if overview.equals_except_times(&view.shown) {
                         continue;
                     }
                     view.shown = overview;

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
-use rta_shared::human::{elapsed, memory, took};
+use rta_shared::format::counted;
+use rta_shared::format::{elapsed, memory, precise_duration};
 use rta_shared::overview::{AgentOverview, HostOverview};
-use rta_shared::text::counted;
-use rta_shared::usage::Usage;
+use rta_shared::usage::HostUsage;
 
 use super::health::{ago, text};
 
@@ -24,7 +24,7 @@ pub(super) fn footer(host: &HostOverview, now: Timestamp) -> Markup {
     }
 }
 
-fn host_use(usage: &Usage, now: Timestamp) -> Markup {
+fn host_use(usage: &HostUsage, now: Timestamp) -> Markup {
     let used = usage.memory_total_bytes.saturating_sub(usage.memory_available_bytes);
     let [load, ..] = usage.load;
     html! {
@@ -39,7 +39,7 @@ fn watched(agent: &AgentOverview, scanned_at: Option<Timestamp>, now: Timestamp)
     html! {
         li { (text(&agent.watch.to_string())) }
         @if let Some(at) = scanned_at {
-            li { "full scan " (ago(at, now)) ": " (processes) " in " (took(agent.scan_micros)) }
+            li { "full scan " (ago(at, now)) ": " (processes) " in " (precise_duration(agent.scan_micros)) }
         }
         @if agent.watch.overruns > 0 { li { "events lost: " (agent.watch.overruns) } }
         @if agent.watch.differences > 0 { li { "changes missed: " (agent.watch.differences) } }

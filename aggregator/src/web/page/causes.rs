@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use maud::html;
-use rta_shared::overview::{EnvironmentOverview, Located};
-use rta_shared::trouble::{Trouble, consequence};
+use rta_shared::overview::{EnvironmentOverview, LocatedInstance};
+use rta_shared::root_cause::{RootCause, affected_sentence};
 
 use super::health::{ago, icon, lasting, reason, text};
 use super::links::{address, names};
@@ -15,31 +15,31 @@ const SEEN: usize = 10;
 /// Maximum number of causes listed.
 const CAUSES: usize = 60;
 
-/// Renders those of `troubles` that belong to this environment; `id` is the environment's.
+/// Renders those of `root_causes` that belong to this environment; `id` is the environment's.
 pub(super) fn causes(
     environment: &EnvironmentOverview,
-    troubles: &[Trouble<'_>],
+    root_causes: &[RootCause<'_>],
     shown: &Shown<'_>,
     id: &str,
 ) -> Node {
-    let own: Vec<_> = troubles
+    let own: Vec<_> = root_causes
         .iter()
         .filter(|trouble| trouble.environment.name == environment.name && trouble.planned_stop().is_none())
         .collect();
     let id = format!("{id}:causes");
-    let planned = planned::outages(environment, troubles, shown, &format!("{id}:planned"));
+    let planned = planned::outages(environment, root_causes, shown, &format!("{id}:planned"));
     let children = [wrong(&own, shown.now, &id), planned].concat();
     let class = if children.is_empty() { "" } else { "troubles" };
     Node::group(id, Tag::Division, class, children)
 }
 
 /// Renders the problems that nobody caused on purpose.
-fn wrong(own: &[&Trouble<'_>], now: Timestamp, id: &str) -> Vec<Node> {
+fn wrong(own: &[&RootCause<'_>], now: Timestamp, id: &str) -> Vec<Node> {
     if own.is_empty() {
         return Vec::new();
     }
     let part = |name: &str| format!("{id}:{name}");
-    let listed = |name: &str, some: &[&Trouble<'_>]| {
+    let listed = |name: &str, some: &[&RootCause<'_>]| {
         let nodes = some.iter().map(|trouble| cause(trouble, now)).collect();
         Node::group(part(name), Tag::List, "causes", nodes)
     };
@@ -61,19 +61,19 @@ fn wrong(own: &[&Trouble<'_>], now: Timestamp, id: &str) -> Vec<Node> {
 }
 
 /// Returns a string that identifies the place of a problem on the page.
-fn place(trouble: &Trouble<'_>) -> String {
-    let Trouble { environment, host, instance, .. } = trouble;
+fn place(trouble: &RootCause<'_>) -> String {
+    let RootCause { environment, host, instance, .. } = trouble;
     match instance {
-        Some(instance) => anchor(&Located { environment, host, instance }.id()),
+        Some(instance) => anchor(&LocatedInstance { environment, host, instance }.id()),
         None => format!("{}:{}", slug(environment.name.as_str()), slug(host.name.as_str())),
     }
 }
 
 /// Renders one root cause with its consequences.
-fn cause(trouble: &Trouble<'_>, now: Timestamp) -> Node {
+fn cause(trouble: &RootCause<'_>, now: Timestamp) -> Node {
     let id = format!("cause:{}", place(trouble));
     let host_name = text(trouble.host.name.as_str());
-    let consequence = consequence(trouble);
+    let consequence = affected_sentence(trouble);
     let element = html! {
         li #(id) class={ "trouble " (trouble.health()) } {
             (icon(trouble.health()))
@@ -82,7 +82,7 @@ fn cause(trouble: &Trouble<'_>, now: Timestamp) -> Node {
                 @match trouble.instance {
                     Some(instance) => {
                         p {
-                            a href=(address(&Located { environment: trouble.environment, host: trouble.host, instance }.id())) {
+                            a href=(address(&LocatedInstance { environment: trouble.environment, host: trouble.host, instance }.id())) {
                                 strong { (text(instance.component.as_str())) } " on " (host_name)
                             }
                             " is " strong { (instance.health) }

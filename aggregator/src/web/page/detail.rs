@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
+use rta_shared::action::ActionKind;
 use rta_shared::attributes::CriterionKind;
-use rta_shared::control::ActionKind;
-use rta_shared::human::{memory, percent};
-use rta_shared::overview::{Health, InstanceId, Located, Overview};
+use rta_shared::format::{memory, percent};
+use rta_shared::overview::{Health, InstanceId, LocatedInstance, Overview};
 use rta_shared::process::Process;
 use rta_shared::report::State;
 
@@ -64,7 +64,7 @@ pub(in crate::web) fn parts(
     Node::group("page", Tag::Division, "page", parts)
 }
 
-fn head(located: Located<'_>, viewer: &Viewer, now: Timestamp) -> Node {
+fn head(located: LocatedInstance<'_>, viewer: &Viewer, now: Timestamp) -> Node {
     let (id, instance) = (located.id(), located.instance);
     let title =
         format!("{} on {}: {} - rta", text(id.component.as_str()), text(id.host.as_str()), instance.health);
@@ -92,7 +92,7 @@ fn head(located: Located<'_>, viewer: &Viewer, now: Timestamp) -> Node {
                 @if let Some(hold) = &instance.action { (fact("Under way", &html! { (text(&hold.to_string())) })) }
                 @if let Some(probe) = &instance.probe {
                     (fact("Probe", &html! {
-                        (probe.standing(now)) @if !probe.reason.is_empty() { ": " (text(&probe.reason)) }
+                        (probe.status_text(now)) @if !probe.reason.is_empty() { ": " (text(&probe.reason)) }
                     }))
                 }
                 @if let Some(unit) = &instance.unit { (fact("Unit", &html! { (text(&unit.to_string())) })) }
@@ -119,7 +119,7 @@ fn fact(name: &str, value: &Markup) -> Markup {
 }
 
 /// Renders the buttons. Each leads to a preview of the plan, which can be confirmed there.
-fn buttons(located: Located<'_>) -> Markup {
+fn buttons(located: LocatedInstance<'_>) -> Markup {
     let id = located.id();
     let state = match located.instance.awaits_probe() {
         true => Some(State::Running),
@@ -144,7 +144,7 @@ fn buttons(located: Located<'_>) -> Markup {
     }
 }
 
-fn processes(located: Located<'_>, now: Timestamp) -> Node {
+fn processes(located: LocatedInstance<'_>, now: Timestamp) -> Node {
     let (processes, usage) = (&located.instance.processes, located.host.usage.as_ref());
     let used = |process: &Process| {
         usage.and_then(|usage| usage.processes.iter().find(|used| used.pid == process.id.pid))

@@ -3,10 +3,10 @@
 use std::cmp::Reverse;
 
 use maud::{Markup, html};
-use rta_shared::overview::{Counts, EnvironmentOverview, Health, HostOverview, InstanceOverview};
+use rta_shared::format::counted;
+use rta_shared::overview::{EnvironmentOverview, Health, HealthCounts, HostOverview, InstanceOverview};
 use rta_shared::planned_outage::on_purpose_note;
-use rta_shared::text::counted;
-use rta_shared::trouble::{Trouble, verdict};
+use rta_shared::root_cause::{RootCause, counts_sentence};
 
 use super::health::{Tone, badge, text};
 use super::tree::{Node, Tag};
@@ -18,13 +18,13 @@ const CARDS: usize = 24;
 /// Renders the section of an environment.
 pub(super) fn environment(
     environment: &EnvironmentOverview,
-    troubles: &[Trouble<'_>],
+    root_causes: &[RootCause<'_>],
     shown: &Shown<'_>,
 ) -> Node {
     let id = environment_id(&environment.name);
     let children = vec![
         head(environment, shown, &id),
-        causes::causes(environment, troubles, shown, &id),
+        causes::causes(environment, root_causes, shown, &id),
         hosts(environment, shown, &id),
     ];
     Node::group(id, Tag::Section, "environment", children)
@@ -39,7 +39,7 @@ fn head(environment: &EnvironmentOverview, shown: &Shown<'_>, id: &str) -> Node 
         div.environment-head #(id) {
             h2 { (text(environment.name.as_str())) }
             (badge(tone))
-            p { (verdict(counts)) (on_purpose_note(stopped)) }
+            p { (counts_sentence(counts)) (on_purpose_note(stopped)) }
             a href=(graph::address(&environment.name)) { "Graph" }
             (bar(counts, stopped))
         }
@@ -84,7 +84,7 @@ fn hosts(environment: &EnvironmentOverview, shown: &Shown<'_>, id: &str) -> Node
 }
 
 /// Renders the counts as one bar; the words beside it state the same.
-fn bar(counts: Counts, stopped: usize) -> Markup {
+fn bar(counts: HealthCounts, stopped: usize) -> Markup {
     let mut x = 0;
     let healths = Health::ALL.map(|health| match health {
         Health::Down => (Tone::from(health), counts.down.saturating_sub(stopped)),

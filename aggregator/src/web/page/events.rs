@@ -163,7 +163,7 @@ fn older_address(filter: &Filter, before: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rta_shared::control::Requester;
+    use rta_shared::action::Requester;
 
     use rta_shared::impairment::{ImpairedPart, Impairment};
 

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
-use rta_shared::human;
+use rta_shared::format;
 use rta_shared::overview::{Health, InstanceOverview};
-use rta_shared::text::printable;
+use rta_shared::sanitize::printable;
 
 /// Style of a health: a state that was caused on purpose alone is muted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ pub(super) fn clock(time: Timestamp) -> Markup {
 /// Renders the age of a moment; "just now" if its clock is ahead of this one.
 pub(super) fn ago(then: Timestamp, now: Timestamp) -> Markup {
     html! {
-        time data-ago datetime=(then) title=(then.strftime("%F %H:%M:%S UTC")) { (human::ago(then, now)) }
+        time data-ago datetime=(then) title=(then.strftime("%F %H:%M:%S UTC")) { (format::ago(then, now)) }
     }
 }
 
@@ -106,7 +106,7 @@ pub(super) fn ago(then: Timestamp, now: Timestamp) -> Markup {
 pub(super) fn lasting(since: Timestamp, now: Timestamp) -> Markup {
     html! {
         time data-lasting datetime=(since) title={ "since " (since.strftime("%F %H:%M:%S UTC")) } {
-            (human::elapsed(since, now))
+            (format::elapsed(since, now))
         }
     }
 }
@@ -114,7 +114,7 @@ pub(super) fn lasting(since: Timestamp, now: Timestamp) -> Markup {
 /// Renders the reason why an instance is not up; the age in it is updated on the page.
 pub(super) fn reason(instance: &InstanceOverview, now: Timestamp) -> Markup {
     html! {
-        @match instance.reason_around_age() {
+        @match instance.reason_split_at_age() {
             Some((before, at, after)) => { (text(&before)) " " (ago(at, now)) (text(&after)) }
             None => (text(&instance.reason)),
         }

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
-use rta_shared::human::{memory, percent};
-use rta_shared::overview::{Located, Overview};
-use rta_shared::text::counted;
+use rta_shared::format::counted;
+use rta_shared::format::{memory, percent};
+use rta_shared::overview::{LocatedInstance, Overview};
 
 use super::events::{choice, sorted};
 use super::health::{badge, text};
@@ -34,7 +34,7 @@ pub(in crate::web) struct Shown {
 
 /// Instance with its past.
 pub(in crate::web) struct Past<'v> {
-    pub(in crate::web) located: Located<'v>,
+    pub(in crate::web) located: LocatedInstance<'v>,
     pub(in crate::web) strip: &'v Strip,
     /// Recent resource usage.
     pub(in crate::web) used: Vec<Sample>,
@@ -135,7 +135,7 @@ fn row(past: &Past<'_>, called: &str) -> Markup {
         used.iter().map(|sample| (sample.at, value(sample))).collect()
     };
     let pids = located.instance.processes.iter().map(|process| process.id.pid);
-    let now = located.host.usage.as_ref().and_then(|usage| usage.together(pids));
+    let now = located.host.usage.as_ref().and_then(|usage| usage.total_of(pids));
     let written = |now: Option<String>| now.unwrap_or("-".to_owned());
     // The largest value drawn is far from the loss of digits.
     #[expect(clippy::cast_precision_loss, reason = "a drawing needs no more digits")]

@@ -1,7 +1,7 @@
 //! Card of one host: its problems, its instances, and its agent.
 
 use maud::html;
-use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview, Located};
+use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview, LocatedInstance};
 
 use super::health::{Tone, ago, badge, text};
 use super::selection::Selection;
@@ -45,7 +45,7 @@ pub(super) fn host(
         }
     };
     let rows = instances.iter().map(|instance| {
-        let located = Located { environment, host, instance };
+        let located = LocatedInstance { environment, host, instance };
         Node::leaf(anchor(&located.id()), &instance::row(located, shown))
     });
     let foot = html! {

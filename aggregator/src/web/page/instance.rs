@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
-use rta_shared::human::{memory, percent};
-use rta_shared::overview::{Health, InstanceOverview, Located};
+use rta_shared::format::{memory, percent};
+use rta_shared::overview::{Health, InstanceOverview, LocatedInstance};
 use rta_shared::probe::ProbeState;
 use rta_shared::report::{PartReport, State};
 
@@ -13,7 +13,7 @@ use super::{Shown, anchor, form, maintenance, planned};
 use crate::web::viewer::Viewer;
 
 /// Renders the instance's row in its host's card.
-pub(super) fn row(located: Located<'_>, shown: &Shown<'_>) -> Markup {
+pub(super) fn row(located: LocatedInstance<'_>, shown: &Shown<'_>) -> Markup {
     let instance = located.instance;
     let pids: Vec<String> = instance.processes.iter().map(|process| process.id.pid.to_string()).collect();
     let tone = Tone::of_instance(instance);
@@ -50,17 +50,17 @@ pub(super) fn row(located: Located<'_>, shown: &Shown<'_>) -> Markup {
 }
 
 /// Renders parts, probe and usage, if there are any.
-fn details(located: Located<'_>, now: Timestamp) -> Markup {
+fn details(located: LocatedInstance<'_>, now: Timestamp) -> Markup {
     let instance = located.instance;
     let is_divided = instance.parts.iter().any(|part| part.name.is_some());
     let pids = instance.processes.iter().map(|process| process.id.pid);
-    let used = located.host.usage.as_ref().and_then(|usage| usage.together(pids));
+    let used = located.host.usage.as_ref().and_then(|usage| usage.total_of(pids));
     html! {
         @if is_divided || instance.probe.is_some() || used.is_some() || instance.has_log {
             ul.facts {
                 @if is_divided { @for part in &instance.parts { (tally(part)) } }
                 @if let Some(probe) = &instance.probe {
-                    li class=[(probe.state == ProbeState::Failing).then_some("lacking")] { (probe.standing(now)) }
+                    li class=[(probe.state == ProbeState::Failing).then_some("lacking")] { (probe.status_text(now)) }
                 }
                 @if let Some(used) = used {
                     li { "cpu " (percent(used.cpu_percent)) }
@@ -84,7 +84,7 @@ fn tally(part: &PartReport) -> Markup {
 }
 
 /// Renders the buttons that the state permits.
-fn control(viewer: &Viewer, located: Located<'_>) -> Markup {
+fn control(viewer: &Viewer, located: LocatedInstance<'_>) -> Markup {
     let InstanceOverview { state, startable, .. } = located.instance;
     let state = if located.instance.awaits_probe() { &Some(State::Running) } else { state };
     html! {
@@ -102,7 +102,7 @@ fn control(viewer: &Viewer, located: Located<'_>) -> Markup {
     }
 }
 
-fn button(viewer: &Viewer, path: &str, word: &str, located: Located<'_>) -> Markup {
+fn button(viewer: &Viewer, path: &str, word: &str, located: LocatedInstance<'_>) -> Markup {
     let id = located.id();
     let content = html! {
         (form::instance_fields(&id))

@@ -1,7 +1,7 @@
 //! Frame of every page.
 
 use maud::{DOCTYPE, Markup, html};
-use rta_shared::text::printable;
+use rta_shared::sanitize::printable;
 
 use super::form;
 use super::health::{shapes, text};

@@ -1,7 +1,7 @@
 //! Links to instances.
 
 use maud::{Markup, html};
-use rta_shared::overview::{HostOverview, InstanceId, Located};
+use rta_shared::overview::{HostOverview, InstanceId, LocatedInstance};
 
 use super::health::text;
 use crate::web::address::with_query;
@@ -30,7 +30,7 @@ pub(super) fn named(path: &str, id: &InstanceId, more: &[(&str, &str)]) -> Strin
 }
 
 /// Renders links to the first of `instances`, with their hosts unless they are on `host`.
-pub(super) fn names(instances: &[Located<'_>], host: Option<&HostOverview>) -> Markup {
+pub(super) fn names(instances: &[LocatedInstance<'_>], host: Option<&HostOverview>) -> Markup {
     html! {
         @for (at, other) in instances.iter().take(NAMED).enumerate() {
             @if at > 0 { ", " }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 use rta_shared::overview::InstanceId;
-use rta_shared::text::printable_line;
+use rta_shared::sanitize::printable_line;
 
 use super::health::text;
 use super::layout::layout;

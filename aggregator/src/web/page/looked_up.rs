@@ -4,10 +4,10 @@
 use jiff::Timestamp;
 use maud::html;
 use rta_shared::event::Event;
-use rta_shared::human::{memory, percent};
+use rta_shared::format::{memory, percent};
 use rta_shared::inspection::InspectedProcess;
 use rta_shared::overview::InstanceId;
-use rta_shared::text::printable_line;
+use rta_shared::sanitize::printable_line;
 
 use super::events::row as event_row;
 use super::health::text;

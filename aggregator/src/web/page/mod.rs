@@ -29,12 +29,12 @@ mod wall;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
+use rta_shared::format::counted;
 use rta_shared::name::Name;
-use rta_shared::overview::{Counts, Health, InstanceId, Overview};
+use rta_shared::overview::{Health, HealthCounts, InstanceId, Overview};
 use rta_shared::planned_outage::{PlannedStopIndex, on_purpose_note};
 use rta_shared::report::State;
-use rta_shared::text::counted;
-use rta_shared::trouble::{troubles, verdict};
+use rta_shared::root_cause::{counts_sentence, find_root_causes};
 
 use crate::plan::account::Snapshot;
 use crate::web::viewer::Viewer;
@@ -96,12 +96,12 @@ pub(super) fn parts(
 ) -> Node {
     let planned = PlannedStopIndex::new(overview);
     let shown = Shown { viewer, selection, digest: &overview.config_digest, planned: &planned, now };
-    let troubles = troubles(overview);
+    let root_causes = find_root_causes(overview);
     let mut parts = vec![top(overview, &planned, viewer), notices(overview, plans)];
     // The filter is a part of its own, so that changes do not affect what somebody is typing.
     parts.push(Node::leaf("filter", &html! { div #filter { (selection.form(overview)) } }));
     let environments = overview.environments.iter().filter(|one| selection.shows_environment(one));
-    parts.extend(environments.map(|one| environment::environment(one, &troubles, &shown)));
+    parts.extend(environments.map(|one| environment::environment(one, &root_causes, &shown)));
     parts.push(Node::leaf("recent", &html! { div #recent { (notice::recent(plans)) } }));
     Node::group("page", Tag::Division, "page", parts)
 }
@@ -154,11 +154,11 @@ fn notices(overview: &Overview, plans: &[Snapshot]) -> Node {
 }
 
 /// Returns the title of the browser tab.
-fn title(counts: Counts) -> String {
-    format!("{} - rta", verdict(counts))
+fn title(counts: HealthCounts) -> String {
+    format!("{} - rta", counts_sentence(counts))
 }
 
-fn headline(counts: Counts) -> String {
+fn headline(counts: HealthCounts) -> String {
     match counts.worst() {
         None => "Nothing to watch".to_owned(),
         Some(Health::Up) => "Everything is up".to_owned(),
@@ -175,7 +175,7 @@ fn headline(counts: Counts) -> String {
     }
 }
 
-fn subline(overview: &Overview, counts: Counts) -> String {
+fn subline(overview: &Overview, counts: HealthCounts) -> String {
     let hosts = overview.environments.iter().map(|environment| environment.hosts.len()).sum();
     format!(
         "{} on {} in {}",
@@ -185,7 +185,7 @@ fn subline(overview: &Overview, counts: Counts) -> String {
     )
 }
 
-fn chips(counts: Counts, stopped: usize) -> Markup {
+fn chips(counts: HealthCounts, stopped: usize) -> Markup {
     html! {
         ul.chips aria-label="Instances by health" {
             @for health in Health::ALL.into_iter().rev() {

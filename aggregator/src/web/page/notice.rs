@@ -1,7 +1,7 @@
 //! Current and recent plans on the overview page.
 
 use maud::{Markup, html};
-use rta_shared::text::counted;
+use rta_shared::format::counted;
 
 use super::health::{clock, text};
 use super::plan::{address, standing, title};

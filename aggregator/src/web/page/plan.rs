@@ -1,11 +1,11 @@
 //! Page of one plan: its steps and their progress, or its effects if it is not confirmed yet.
 
 use maud::{Markup, html};
-use rta_shared::control::ActionKind;
+use rta_shared::action::ActionKind;
+use rta_shared::format::counted;
 use rta_shared::overview::{InstanceId, Overview};
 use rta_shared::plan::{Plan, Step, StepState};
 use rta_shared::planned_outage::PlannedStopIndex;
-use rta_shared::text::counted;
 
 use super::health::{clock, text};
 use super::layout::Frame;
@@ -26,12 +26,12 @@ pub(super) fn address(plan: &Snapshot) -> String {
 
 /// Returns a title, such as `stop of kafka server on h1 and 2 more`.
 pub(super) fn title(plan: &Plan) -> String {
-    let subject = match plan.named().as_slice() {
+    let subject = match plan.requested_instances().as_slice() {
         [] if plan.steps.is_empty() => return format!("{}: nothing to do", plan.kind),
         [one] => text(&one.name_in_text()).into_owned(),
         several => counted(several.len(), "instance"),
     };
-    match plan.unnamed().len() {
+    match plan.implied_instances().len() {
         0 => format!("{} of {subject}", plan.kind),
         more => format!("{} of {subject} and {more} more", plan.kind),
     }
@@ -98,14 +98,15 @@ pub(in crate::web) fn parts(viewer: &Viewer, plan: &Snapshot, overview: &Overvie
 
 /// Renders the page that asks for confirmation of the effects of a plan beside `subject`.
 pub(in crate::web) fn confirmation(viewer: &Viewer, subject: &ActionSubject, plan: &Plan) -> Markup {
-    let unnamed = plan.unnamed();
+    let unnamed = plan.implied_instances();
     let verb = capitalised(plan.kind.word());
     // Subject of the question, and of the buttons.
     let (asked, named) = match subject {
         ActionSubject::Instance(id) => (id.name_in_text(), text(id.component.as_str()).into_owned()),
-        ActionSubject::StoppedBy(stopped_by) => {
-            (format!("what plan {stopped_by} has stopped"), counted(plan.named().len(), "instance"))
-        }
+        ActionSubject::StoppedBy(stopped_by) => (
+            format!("what plan {stopped_by} has stopped"),
+            counted(plan.requested_instances().len(), "instance"),
+        ),
     };
     let question = format!("{verb} {asked}?");
     let path = format!("/{}", plan.kind);
@@ -127,7 +128,7 @@ pub(in crate::web) fn confirmation(viewer: &Viewer, subject: &ActionSubject, pla
             div.plan-line {
                 (form::post(viewer, &path, None, &html! {
                     (form::subject_fields(subject))
-                    @for id in plan.to_be_agreed() { input type="hidden" name="agreed" value=(id); }
+                    @for id in plan.instances_to_confirm() { input type="hidden" name="agreed" value=(id); }
                     button.primary type="submit" {
                         (verb) " "
                         @if unnamed.is_empty() { (named) } @else { (counted(touched, "instance")) }
@@ -137,7 +138,7 @@ pub(in crate::web) fn confirmation(viewer: &Viewer, subject: &ActionSubject, pla
                     (form::post(viewer, &path, None, &html! {
                         (form::subject_fields(subject))
                         input type="hidden" name="alone" value="";
-                        @for step in plan.irreversible().filter(|step| step.named) {
+                        @for step in plan.irreversible_steps().filter(|step| step.named) {
                             input type="hidden" name="agreed" value=(step.instance);
                         }
                         button type="submit" { (verb) " " (named) " alone" }
@@ -238,8 +239,8 @@ fn icon(state: StepState) -> Markup {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use rta_shared::control::Requester;
-    use rta_shared::plan::{PlanBegun, PlanEnd};
+    use rta_shared::action::Requester;
+    use rta_shared::plan::{PlanEnd, PlanStart};
 
     use super::*;
     use crate::web::page::tests::sample;
@@ -271,7 +272,7 @@ mod tests {
 
     fn snapshot(steps: Vec<(StepState, String)>, end: Option<PlanEnd>) -> Snapshot {
         let by = Requester { user: "<ann>".to_owned(), address: "10.0.0.7".to_owned() };
-        let begun = PlanBegun { id: 7, plan: stop(), at: Timestamp::UNIX_EPOCH, by, unrecorded: None };
+        let begun = PlanStart { id: 7, plan: stop(), at: Timestamp::UNIX_EPOCH, by, unrecorded: None };
         Snapshot { begun, steps, end }
     }
 

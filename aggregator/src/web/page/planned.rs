@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 use maud::{Markup, html};
+use rta_shared::format::counted;
 use rta_shared::overview::{EnvironmentOverview, InstanceOverview, Overview};
 use rta_shared::planned_outage::{PlannedOutage, PlannedStopIndex, planned_outages, start_again_label};
 use rta_shared::planned_stop::PlannedStop;
-use rta_shared::text::counted;
-use rta_shared::trouble::{Trouble, troubles};
+use rta_shared::root_cause::{RootCause, find_root_causes};
 
 use super::health::{self, Tone, ago, icon, text};
 use super::links::{address, names};
@@ -20,11 +20,11 @@ const LISTED: usize = 20;
 /// Renders the plans with planned stops in `environment`; empty if there are none.
 pub(super) fn outages(
     environment: &EnvironmentOverview,
-    troubles: &[Trouble<'_>],
+    root_causes: &[RootCause<'_>],
     shown: &Shown<'_>,
     id: &str,
 ) -> Vec<Node> {
-    let outages = planned_outages(environment, troubles);
+    let outages = planned_outages(environment, root_causes);
     if outages.is_empty() {
         return Vec::new();
     }
@@ -120,9 +120,9 @@ pub(in crate::web) fn stopped_by(
     overview: &Overview,
     now: Timestamp,
 ) -> Option<Markup> {
-    let troubles = troubles(overview);
+    let root_causes = find_root_causes(overview);
     let of_plan = |environment| {
-        planned_outages(environment, &troubles).into_iter().find(|outage| outage.stop.plan == plan)
+        planned_outages(environment, &root_causes).into_iter().find(|outage| outage.stop.plan == plan)
     };
     let outages: Vec<PlannedOutage<'_>> = overview.environments.iter().filter_map(of_plan).collect();
     if outages.is_empty() {

@@ -1,13 +1,13 @@
 //! Tests of pages of sample platforms.
 
-use rta_shared::config::Count;
-use rta_shared::control::Requester;
+use rta_shared::action::Requester;
+use rta_shared::config::ProcessCount;
 use rta_shared::overview::{AgentOverview, EnvironmentOverview, HostOverview, InstanceOverview};
 use rta_shared::planned_stop::PlannedStop;
 use rta_shared::probe::{ProbeReport, ProbeState};
 use rta_shared::process::{Process, ProcessId};
-use rta_shared::report::{PartReport, Watch, WatchMode};
-use rta_shared::usage::{ProcessUsage, Usage};
+use rta_shared::report::{PartReport, WatchMode, WatchStatus};
+use rta_shared::usage::{HostUsage, ProcessUsage};
 
 use super::*;
 
@@ -27,7 +27,7 @@ pub(crate) fn instance(component: &str, state: Option<State>, health: Health) ->
 pub(crate) fn agent() -> AgentOverview {
     AgentOverview {
         version: "0.1.0".to_owned(),
-        watch: Watch {
+        watch: WatchStatus {
             mode: WatchMode::Scans,
             fallback: Some("not permitted".to_owned()),
             overruns: 2,
@@ -164,7 +164,7 @@ fn told() -> Overview {
     let mut overview = sample();
     let host = &mut overview.environments[0].hosts[1];
     host.agent = Some(agent());
-    host.usage = Some(Usage {
+    host.usage = Some(HostUsage {
         measured_at: Timestamp::UNIX_EPOCH,
         cpus: 8,
         load: [0.5, 0.25, 0.0],
@@ -181,7 +181,7 @@ fn told() -> Overview {
     });
     let part = |name: &str, running| PartReport {
         name: Some(name.into()),
-        count: Count::ONE,
+        count: ProcessCount::ONE,
         running,
         pids: vec![],
     };

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use maud::html;
-use rta_shared::overview::{Counts, EnvironmentOverview, HostOverview};
+use rta_shared::format::counted;
+use rta_shared::overview::{EnvironmentOverview, HealthCounts, HostOverview};
 use rta_shared::planned_outage::PlannedStopIndex;
-use rta_shared::text::counted;
-use rta_shared::trouble::verdict;
+use rta_shared::root_cause::counts_sentence;
 
 use super::health::{Tone, icon, text};
 use super::selection::Selection;
@@ -29,7 +29,7 @@ pub(super) fn wall(
     let roles = by_role.into_iter().flat_map(|(role, hosts)| {
         let id = format!("{id}:{}", slug(role));
         let title = if role.is_empty() { "without a role" } else { role };
-        let counts: Counts = hosts.iter().map(|host| host.health).collect();
+        let counts: HealthCounts = hosts.iter().map(|host| host.health).collect();
         let head = html! {
             h3.role-head id={ (id) ":head" } {
                 (text(title)) " " span { (counted(hosts.len(), "host")) ", " (counts.up) " up" }
@@ -44,10 +44,10 @@ pub(super) fn wall(
 fn tile(environment: &EnvironmentOverview, host: &HostOverview, planned: &PlannedStopIndex) -> Node {
     let tone = Tone::new(host.health, planned.explains_host(environment, host));
     let id = format!("tile:{}:{}", slug(environment.name.as_str()), slug(host.name.as_str()));
-    let counts: Counts = host.instances.iter().map(|instance| instance.health).collect();
+    let counts: HealthCounts = host.instances.iter().map(|instance| instance.health).collect();
     let element = html! {
         li id=(id) class={ "tile " (tone.class()) } {
-            a href=(Selection::of_host(environment, host).address()) title=(verdict(counts)) {
+            a href=(Selection::of_host(environment, host).address()) title=(counts_sentence(counts)) {
                 (icon(tone)) (text(host.name.as_str())) span.unseen { " " (host.health) }
             }
         }

@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 use rta_shared::overview::Health;
-use rta_shared::text::cut;
-use rta_shared::trouble::verdict;
+use rta_shared::root_cause::counts_sentence;
+use rta_shared::sanitize::truncated;
 
 use super::super::health::{icon, text};
 use super::{leads_to, standing};
@@ -65,15 +65,15 @@ fn head(kind: &str) -> Markup {
 fn heading(lane: &Lane, band: Band, environment: &str) -> Markup {
     html! {
         text.graph-heading x="16" y=(band.y + 25) {
-            tspan.graph-host { (cut(&text(&lane.place.spoken()), HEADING)) }
-            tspan dx="12" { (cut(&text(&beside(lane, environment)), HEADING)) }
+            tspan.graph-host { (truncated(&text(&lane.place.spoken()), HEADING)) }
+            tspan dx="12" { (truncated(&text(&beside(lane, environment)), HEADING)) }
         }
     }
 }
 
 /// Returns the text beside a lane's name: `main-analytic, all 8 instances up`.
 fn beside(lane: &Lane, environment: &str) -> String {
-    let verdict = verdict(lane.counts);
+    let verdict = counts_sentence(lane.counts);
     match &lane.place {
         Place::Host { environment: own, .. } if own.as_str() != environment => {
             format!("of environment {own}: {verdict}")
@@ -134,8 +134,8 @@ fn node(environment: &str, graph: &Graph, at: usize, corner: Point) -> Markup {
                 // HTML cuts a text that is too wide for its box with an ellipsis.
                 foreignObject x="34" width=(WIDTH - 40) height=(HEIGHT) {
                     div.graph-text {
-                        span.graph-name { (cut(&text(node.component.as_str()), NAME)) }
-                        span { (cut(&text(&below(graph, at)), NAME)) }
+                        span.graph-name { (truncated(&text(node.component.as_str()), NAME)) }
+                        span { (truncated(&text(&below(graph, at)), NAME)) }
                     }
                 }
             }

@@ -11,10 +11,10 @@ mod legend;
 mod words;
 
 use maud::{Markup, html};
+use rta_shared::format::counted;
 use rta_shared::name::Name;
 use rta_shared::overview::{EnvironmentOverview, Overview};
-use rta_shared::text::counted;
-use rta_shared::trouble::verdict;
+use rta_shared::root_cause::counts_sentence;
 
 use super::health::{badge, mark, text};
 use super::layout::Frame;
@@ -57,7 +57,7 @@ pub(in crate::web) fn parts(
         div #page.graph-page {
             div #top.graph-head data-title=(title(environment)) {
                 h1 { "What needs what in " (text(name)) }
-                p { (badge(environment.health)) " " (verdict(environment.counts())) }
+                p { (badge(environment.health)) " " (counts_sentence(environment.counts())) }
                 @if overview.environments.len() > 1 { (others(overview, environment)) }
             }
             @if graph.nodes.is_empty() {
@@ -91,7 +91,7 @@ fn leads_to(environment: &str, graph: &Graph, node: usize) -> String {
 fn standing(node: &Node) -> String {
     let own = match node.counts.total() {
         1 => node.health().to_string(),
-        _ => verdict(node.counts),
+        _ => counts_sentence(node.counts),
     };
     std::iter::once(own.as_str()).chain(remarks(node)).collect::<Vec<_>>().join(", ")
 }

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 
 use maud::{Markup, html};
 use rta_shared::name::Name;
-use rta_shared::text::cut;
-use rta_shared::trouble::verdict;
+use rta_shared::root_cause::counts_sentence;
+use rta_shared::sanitize::truncated;
 
 use super::super::health::{badge, text};
 use super::{leads_to, remarks};
@@ -64,7 +64,7 @@ fn entry(environment: &str, graph: &Graph, at: usize, needs: &[&Edge], needed_by
 
 /// Returns the text beside the badge: `3 down of 42 instances, the cause: it is not running`.
 fn account(node: &Node) -> String {
-    let counts = (node.counts.total() > 1).then(|| verdict(node.counts));
+    let counts = (node.counts.total() > 1).then(|| counts_sentence(node.counts));
     let parts: Vec<&str> = counts.as_deref().into_iter().chain(remarks(node)).collect();
     let reason = Some(node.reason.as_str()).filter(|reason| !reason.is_empty());
     let parts = Some(parts.join(", ")).filter(|parts| !parts.is_empty());
@@ -98,8 +98,8 @@ fn names(graph: &Graph, lane: usize, nodes: &[usize]) -> Markup {
         @for (nth, at) in nodes.iter().take(OTHERS).enumerate() {
             @let node = &graph.nodes[*at];
             @if nth > 0 { ", " }
-            a href={ "#n" (at) } { (cut(&text(node.component.as_str()), NAME)) }
-            @if node.lane != lane { " on " (cut(&text(&graph.place(*at).spoken()), NAME)) }
+            a href={ "#n" (at) } { (truncated(&text(node.component.as_str()), NAME)) }
+            @if node.lane != lane { " on " (truncated(&text(&graph.place(*at).spoken()), NAME)) }
             " (" (node.health()) ")"
         }
         @if nodes.len() > OTHERS { " and " (nodes.len() - OTHERS) " more" }

@@ -1,0 +1,155 @@
+//! Reads one component.
+
+use super::super::fields::{TableReader, TomlValue, reader_of_table};
+use super::super::host::ProcessCount;
+use super::super::source::{Located, Problems};
+use super::control::{parse_restart, parse_start, parse_stop, wanted};
+use super::criterion::parse_criteria;
+use super::probe::parse_probe;
+use super::texts::parse_template;
+use super::{RawComponent, RawDependency, RawPart, named};
+use crate::name::{MAX_NAME_LENGTH, Name};
+use crate::sanitize::printable;
+
+pub(super) fn parse_component(
+    mut fields: TableReader<'_, '_>,
+    problems: &mut Problems<'_>,
+) -> Option<RawComponent> {
+    let name = named(&mut fields, "component", problems);
+    let aliases = fields.texts("aliases", problems);
+    let parts = parts(&mut fields, problems);
+    let container = fields.boolean("container", problems).unwrap_or(false);
+    let elements = fields.array("depends_on", problems);
+    let depends_on = elements.iter().filter_map(|value| dependency(value, &fields.owner, problems)).collect();
+    let start = fields.table("start", problems).and_then(|table| parse_start(table, problems));
+    let stop = fields.table("stop", problems).map(|table| parse_stop(table, problems)).unwrap_or_default();
+    let probe = fields.table("probe", problems).and_then(|table| parse_probe(table, problems));
+    let log = fields.text("log", problems);
+    let log = log.and_then(|text| parse_template(text, &fields.owner, "log", problems));
+    let restart = parse_restart(&mut fields, problems);
+    let wanted = wanted(&mut fields, problems);
+    fields.finish(problems);
+    Some(RawComponent {
+        name: name?,
+        aliases,
+        parts,
+        container,
+        depends_on,
+        start,
+        stop,
+        probe,
+        log,
+        restart,
+        wanted,
+    })
+}
+
+/// Reads the parts, in the short form, `parse_criteria`, or the long one, `[[component.process]]`.
+fn parts(fields: &mut TableReader<'_, '_>, problems: &mut Problems<'_>) -> Vec<RawPart> {
+    let is_short = fields.has("criteria");
+    let is_long = fields.has("process");
+    let owner = fields.owner.clone();
+    if is_short && is_long {
+        let message =
+            format!("{owner}: it has both \"criteria\" and [[component.process]]; keep one of them");
+        problems.report(fields.place, message);
+    }
+    let short = parse_criteria(fields, !is_long, problems);
+    let tables = fields.tables("process", problems);
+    if is_long && tables.is_empty() {
+        problems.report(fields.place, format!("{owner}: it has no [[component.process]]"));
+    }
+    let mut parts: Vec<RawPart> =
+        tables.into_iter().filter_map(|table| part(table, &owner, problems)).collect();
+    if !is_long {
+        return vec![RawPart { name: None, criteria: short, count: ProcessCount::ONE }];
+    }
+    if !parts.is_empty() && parts.iter().all(|part| part.count.min == 0) {
+        let message = format!("{owner}: one of its processes must be needed, with a \"min\" of at least 1");
+        problems.report(fields.place, message);
+    }
+    let mut names: Vec<Name> = Vec::new();
+    parts.retain(|part| {
+        let Some(written) = &part.name else { return false };
+        let name = Name::from(written.value.as_str());
+        let is_new = !names.contains(&name);
+        if !is_new {
+            let message = format!("{owner}: two of its processes are called \"{name}\"");
+            problems.report(written.place, message);
+        }
+        names.push(name);
+        is_new
+    });
+    parts
+}
+
+fn part(mut fields: TableReader<'_, '_>, owner: &str, problems: &mut Problems<'_>) -> Option<RawPart> {
+    fields.owner = format!("{owner}: process");
+    let name = fields.required_text("name", problems);
+    if let Some(name) = &name {
+        fields.owner = format!("{owner}: process \"{}\"", printable(&name.value));
+        if name.value.trim().is_empty()
+            || printable(&name.value) != name.value
+            || name.value.len() > MAX_NAME_LENGTH
+        {
+            problems.report(
+                name.place,
+                format!(
+                    "{}: a name has 1 to {MAX_NAME_LENGTH} bytes and no control characters",
+                    fields.owner
+                ),
+            );
+        }
+    }
+    let criteria = parse_criteria(&mut fields, true, problems);
+    let count = count(&mut fields, problems);
+    fields.finish(problems);
+    Some(RawPart { name: Some(name?), criteria, count })
+}
+
+/// Reads `count = 2`, or `count = { min = 1, max = 3 }`.
+fn count(fields: &mut TableReader<'_, '_>, problems: &mut Problems<'_>) -> ProcessCount {
+    let Some(value) = fields.value("count") else { return ProcessCount::ONE };
+    let owner = format!("{}: count", fields.owner);
+    if !value.value.is_table() {
+        let number = fields.integer("count", problems).map(u32::try_from);
+        return match number {
+            Some(Ok(number @ 1..)) => ProcessCount { min: number, max: Some(number) },
+            Some(_) => {
+                problems.report(value.place, format!("{owner}: it is at least 1, or {{ min = 0, max = 1 }}"));
+                ProcessCount::ONE
+            }
+            // Already reported.
+            None => ProcessCount::ONE,
+        };
+    }
+    let Some(mut table) = reader_of_table(&value, owner, "count", problems) else { return ProcessCount::ONE };
+    let mut number = |key, table: &mut TableReader<'_, '_>| {
+        let written = table.integer(key, problems)?;
+        let number = u32::try_from(written).ok();
+        if number.is_none() {
+            problems.report(value.place, format!("{}: key \"{key}\" cannot be negative", table.owner));
+        }
+        number
+    };
+    let min = number("min", &mut table);
+    let max = number("max", &mut table);
+    let count = ProcessCount { min: min.unwrap_or(1), max };
+    if max.is_some_and(|max| max < count.min.max(1)) {
+        problems.report(value.place, format!("{}: \"max\" is at least 1, and at least \"min\"", table.owner));
+    }
+    table.finish(problems);
+    count
+}
+
+fn dependency(value: &TomlValue<'_, '_>, owner: &str, problems: &mut Problems<'_>) -> Option<RawDependency> {
+    if let Some(name) = value.value.as_str() {
+        let component = Located { value: name.to_owned(), place: value.place };
+        return Some(RawDependency { component, host: None });
+    }
+    let mut fields = reader_of_table(value, owner, "depends_on", problems)?;
+    let component = fields.required_text("component", problems);
+    let host = fields.text("host", problems);
+    fields.finish(problems);
+    Some(RawDependency { component: component?, host })
+}

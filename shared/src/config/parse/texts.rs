@@ -1,0 +1,24 @@
+//! Reads texts that may contain variables.
+
+use super::super::source::{Located, Problems};
+use super::super::template::Template;
+
+pub(super) fn parse_template(
+    text: Located<String>,
+    owner: &str,
+    key: &str,
+    problems: &mut Problems<'_>,
+) -> Option<Located<Template>> {
+    // The kernel ends an argument at a NUL: the rest would be lost.
+    let parsed = match text.value.contains('\0') {
+        true => Err("a text for the system cannot hold a NUL character".to_owned()),
+        false => Template::parse(&text.value),
+    };
+    match parsed {
+        Ok(value) => Some(Located { value, place: text.place }),
+        Err(reason) => {
+            problems.report(text.place, format!("{owner}: key \"{key}\": {reason}"));
+            None
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Validates paths: rejects relative ones, folders in place of files, and devices.
+
+use super::super::parse::{RawComponent, RawConfig};
+use super::super::platform::{Component, Host, NULL_DEVICE, Platform};
+use super::super::source::{Located, Problems};
+use super::super::template::Template;
+
+/// Purpose of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PathUse {
+    /// Output is appended to it, or read from it.
+    Log,
+    /// Working directory of a command.
+    Directory,
+    /// File with environment variables.
+    EnvironmentFile,
+    /// Program; `has_directory`: a relative path is resolved against an absolute directory.
+    Program { has_directory: bool },
+}
+
+/// Reports, for every host that carries a component, each of its invalid paths. A configuration cannot rely
+/// on the agent's own working directory.
+pub(super) fn check_paths(platform: &Platform, raw: &RawConfig, problems: &mut Problems<'_>) {
+    for (component, written) in platform.components.iter().zip(&raw.components) {
+        let hosts: Vec<&Host> = platform.hosts().filter(|host| host.carries(&component.name)).collect();
+        for (key, purpose, template) in paths(written) {
+            let mut values: Vec<String> =
+                hosts.iter().filter_map(|host| host.expand(&template.value).ok()).collect();
+            if hosts.is_empty() && template.value.variables().next().is_none() {
+                values.extend(template.value.expand(|_| None));
+            }
+            values.sort_unstable();
+            values.dedup();
+            for value in values {
+                if let Some(reason) = problem(&value, purpose) {
+                    let sentence = sentence(component, key, &value, reason);
+                    problems.report(template.place, sentence);
+                }
+            }
+        }
+    }
+}
+
+fn sentence(component: &Component, key: &str, value: &str, reason: &str) -> String {
+    let value = crate::sanitize::printable(value);
+    format!("component \"{}\": {key}: \"{value}\" {reason}", component.name)
+}
+
+/// Returns the paths of a component, each with its key.
+fn paths(written: &RawComponent) -> Vec<(&'static str, PathUse, &Located<Template>)> {
+    let mut paths = Vec::new();
+    let has_directory = written.start.as_ref().is_some_and(|start| start.directory.is_some());
+    if let Some(start) = &written.start {
+        paths.extend(
+            start.command.first().map(|at| ("start: command", PathUse::Program { has_directory }, at)),
+        );
+        paths.extend(start.directory.as_ref().map(|at| ("start: directory", PathUse::Directory, at)));
+        paths.extend(start.log.as_ref().map(|at| ("start: log", PathUse::Log, at)));
+        let files = start.environment_files.iter();
+        paths.extend(files.map(|file| ("start: environment_file", PathUse::EnvironmentFile, &file.path)));
+    }
+    paths.extend(
+        written.stop.command.first().map(|at| ("stop: command", PathUse::Program { has_directory }, at)),
+    );
+    paths.extend(written.log.as_ref().map(|at| ("log", PathUse::Log, at)));
+    paths
+}
+
+/// Returns the reason why a path is invalid, as the end of a sentence.
+fn problem(path: &str, purpose: PathUse) -> Option<&'static str> {
+    let is_absolute = path.starts_with('/');
+    match purpose {
+        PathUse::Program { has_directory } => (path.contains('/') && !is_absolute && !has_directory)
+            .then_some(
+                "is relative, and there is no \"directory\"; write an absolute path, or set \"directory\"",
+            ),
+        PathUse::Directory if !is_absolute => Some("is no absolute path"),
+        PathUse::Directory => None,
+        PathUse::EnvironmentFile => (!is_absolute).then_some("is no absolute path"),
+        PathUse::Log if !is_absolute => Some("is no absolute path"),
+        PathUse::Log if path == NULL_DEVICE => None,
+        PathUse::Log if path.ends_with('/') || path.ends_with("/.") || path.ends_with("/..") => {
+            Some("is a folder; write the path of a file in it")
+        }
+        PathUse::Log if ["/dev/", "/proc/", "/sys/"].iter().any(|folder| path.starts_with(folder)) => {
+            Some("is no file that holds a log; write the path of a file, or /dev/null for none")
+        }
+        PathUse::Log => None,
+    }
+}
