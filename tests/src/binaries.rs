@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Returns the path of one of the workspace's binaries, which are built on first use.
+/// Returns the path of one of the workspace's binaries, which are built on first use. With `--workspace`, as
+/// here, tests and benchmarks have the same dependencies with the same features, so that only the binaries
+/// themselves remain to be built.
 ///
 /// # Panics
 /// Panics if the workspace does not build.
