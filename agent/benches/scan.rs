@@ -1,6 +1,6 @@
 //! Measures the cost of a full scan, relative to the minimum work of any scan and to sysinfo's own refresh.
 //!
-//! `cargo bench -p rta-agent --bench scan` creates 3,000 idle processes and 14 that match, and measures in
+//! `cargo bench --workspace --bench scan` creates 3,000 idle processes and 14 that match, and measures in
 //! rounds, each of which runs everything once, with cold caches. The floor lists /proc, and opens, reads and
 //! closes every /proc/PID/cmdline, as plainly as the system allows. Then splitting and matching alone are
 //! measured in memory, on 300, 3,000 and 30,000 command lines. The exit code is 1 if a full scan costs more

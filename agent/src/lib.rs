@@ -12,6 +12,7 @@
 //! | [`scan`] | a single full scan: every process against every component |
 //! | [`watch`] | watching the host's processes by events or scans |
 //! | `probe` | probes of running components |
+//! | `sockets` | listening TCP sockets of a process |
 //! | `usage` | resource usage of the host and the matched processes |
 //! | `worker` | owner of the host report and of the component reservations |
 //! | [`survey`] | every process with its command line and listening sockets, for learning |
@@ -62,6 +63,7 @@ mod safe_open;
 pub mod scan;
 mod serve;
 mod service;
+mod sockets;
 mod state_folder;
 pub mod survey;
 mod systemd;

@@ -1,6 +1,7 @@
 //! Raw reading of /proc: one openat and one read per process, into reused buffers.
 
 use std::ffi::CStr;
+use std::fs::File;
 use std::io::Write as _;
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
@@ -143,6 +144,24 @@ impl ProcessFolder {
     /// Reads the target of a link: `exe`, `cwd`, or `ns/pid`.
     pub(crate) fn link(&self, name: &str) -> Result<Vec<u8>, Errno> {
         Ok(rustix::fs::readlinkat(&self.0, name, Vec::new())?.into_bytes())
+    }
+
+    /// Lists the numbers of its open descriptors.
+    pub(crate) fn descriptors(&self) -> Result<Vec<u32>, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::openat(&self.0, "fd", flags, Mode::empty())?;
+        let mut buffer = vec![MaybeUninit::uninit(); DIRECTORY_BUFFER];
+        let mut entries = RawDir::new(folder, &mut buffer);
+        let mut descriptors = Vec::new();
+        while let Some(entry) = entries.next() {
+            descriptors.extend(entry?.file_name().to_str().ok().and_then(|name| name.parse::<u32>().ok()));
+        }
+        Ok(descriptors)
+    }
+
+    /// Opens a file of several records, such as `net/tcp`, which takes more than one read.
+    pub(crate) fn open(&self, name: &str) -> Result<File, Errno> {
+        open_file(self.0.as_fd(), name).map(File::from)
     }
 
     fn content(&self, name: &str) -> Result<Vec<u8>, Errno> {

@@ -2,20 +2,18 @@
 //! components to configure. Reads once, without haste; scans have a separate access to /proc.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::Read as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
-use procfs::net::TcpState;
-use procfs::process::{FDTarget, Process, Status};
-use procfs::{Current as _, ProcError, ProcResult, Uptime};
 use rta_shared::attributes::acting_user;
 use rta_shared::config::HostComponent;
 use rta_shared::process::CommandLine;
+use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::attributes::Attributes;
-use crate::procfs::Proc;
+use crate::procfs::{Proc, ProcessFolder};
+use crate::sockets::{add_listening_sockets, socket_inodes};
 use crate::users::user_name;
 use crate::visibility;
 
@@ -74,20 +72,25 @@ impl Survey {
     /// # Errors
     /// Returns an error, with a sentence, if /proc cannot be read at all.
     pub fn take() -> Result<Self, String> {
-        let told = |error: ProcError| format!("cannot see the processes: /proc cannot be read: {error}");
-        let uptime = Uptime::current().map_err(told)?.uptime_duration();
+        let told = |error: Errno| format!("cannot see the processes: /proc cannot be read: {error}");
+        let mut proc = Proc::open().map_err(told)?;
+        let mut listed = Vec::new();
+        proc.list(&mut listed).map_err(told)?;
+        let own_depth =
+            proc.process(std::process::id()).and_then(|own| own.status()).map_err(told)?.namespaces;
+        let since_boot = since_boot();
         let mut survey = Self { problem: visibility::problem(), ..Self::default() };
         let mut unreadable = 0_u32;
-        let own = Process::myself().and_then(|own| own.status()).map_err(told)?;
         let mut names = HashMap::new();
         let mut name = |uid: u32| names.entry(uid).or_insert_with(|| user_name(uid)).clone();
-        for process in procfs::process::all_processes().map_err(told)? {
-            match process.and_then(|process| read(&process, uptime, depth(&own), &mut name)) {
+        for pid in listed.into_iter().map(|listed| listed.pid) {
+            let folder = proc.process(pid);
+            match folder.and_then(|folder| read(pid, &folder, since_boot, own_depth, &mut name)) {
                 Ok(process) if process.line.is_empty() => {}
                 Ok(process) => {
                     survey.processes.insert(process.pid, process);
                 }
-                Err(ProcError::PermissionDenied(_)) => unreadable += 1,
+                Err(Errno::ACCESS | Errno::PERM) => unreadable += 1,
                 // The process ended while it was read.
                 Err(_) => {}
             }
@@ -132,31 +135,24 @@ impl Survey {
     /// Reads the listening sockets of each process, in whatever network namespace it is.
     pub fn listeners(&self) -> Listeners {
         let mut listeners = Listeners::default();
+        let Ok(proc) = Proc::open() else { return listeners };
         // The kernel numbers sockets' inodes across all namespaces.
         let mut sockets = HashMap::new();
         let mut namespaces = BTreeSet::new();
         let mut held = Vec::new();
         for pid in self.processes.keys().copied() {
-            let process = match i32::try_from(pid).map(Process::new) {
-                Ok(Ok(process)) => process,
-                _ => continue,
-            };
-            match inodes(&process) {
+            let Ok(process) = proc.process(pid) else { continue };
+            match socket_inodes(&process) {
                 Ok(inodes) if inodes.is_empty() => continue,
                 Ok(inodes) => held.push((pid, inodes)),
-                Err(ProcError::PermissionDenied(_)) => {
+                Err(Errno::ACCESS | Errno::PERM) => {
                     listeners.unseen.insert(pid);
                     continue;
                 }
                 Err(_) => continue,
             }
-            let namespace = std::fs::metadata(format!("/proc/{pid}/ns/net")).map(|file| file.ino());
-            if namespace.is_ok_and(|namespace| namespaces.insert(namespace)) {
-                // Without IPv6 there is no second table.
-                let tables = [process.tcp(), process.tcp6()];
-                let entries = tables.into_iter().flatten().flatten();
-                let listening = entries.filter(|entry| entry.state == TcpState::Listen);
-                sockets.extend(listening.map(|entry| (entry.inode, entry.local_address)));
+            if process.link("ns/net").is_ok_and(|namespace| namespaces.insert(namespace)) {
+                add_listening_sockets(&process, &mut sockets);
             }
         }
         for (pid, inodes) in held {
@@ -174,41 +170,32 @@ impl Survey {
 
 /// Reads one process through a single open folder, so that everything belongs to the same process.
 fn read(
-    process: &Process,
-    uptime: Duration,
+    pid: u32,
+    process: &ProcessFolder,
+    since_boot: Duration,
     own_depth: usize,
     name: impl FnOnce(u32) -> String,
-) -> ProcResult<Surveyed> {
+) -> Result<Surveyed, Errno> {
     let stat = process.stat()?;
     let status = process.status()?;
-    let mut content = Vec::new();
-    process.open_relative("cmdline")?.read_to_end(&mut content)?;
-    let ticks = procfs::ticks_per_second();
-    let started = Duration::from_millis(stat.starttime.saturating_mul(1000) / ticks);
+    let mut line = CommandLine::new();
+    process.command_line(&mut line)?;
+    let ticks = rustix::param::clock_ticks_per_second();
+    let started = Duration::from_millis(stat.start_ticks.saturating_mul(1000) / ticks);
     Ok(Surveyed {
-        pid: u32::try_from(stat.pid).unwrap_or_default(),
-        parent_pid: u32::try_from(stat.ppid).unwrap_or_default(),
-        age: uptime.saturating_sub(started),
-        line: CommandLine::parse(&content),
-        user: name(acting_user(status.ruid, status.euid)),
-        in_container: depth(&status) != own_depth,
+        pid,
+        parent_pid: stat.parent_pid,
+        age: since_boot.saturating_sub(started),
+        line,
+        user: name(acting_user(status.real_uid, status.effective_uid)),
+        in_container: status.namespaces != own_depth,
     })
 }
 
-/// Returns the number of PID namespaces in which the process has a PID, counted from that of /proc.
-fn depth(status: &Status) -> usize {
-    status.nspid.as_ref().map_or(1, Vec::len)
-}
-
-/// Returns the inodes of the sockets that a process has open.
-fn inodes(process: &Process) -> ProcResult<Vec<u64>> {
-    let descriptors = process.fd()?;
-    Ok(descriptors
-        .filter_map(|descriptor| match descriptor.ok()?.target {
-            FDTarget::Socket(inode) => Some(inode),
-            _ => None,
-        })
-        .collect())
+/// Returns the time since the boot, including that in which the machine slept. Start times count from it; in
+/// some containers /proc/uptime does not.
+fn since_boot() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
 }
 
 #[cfg(test)]

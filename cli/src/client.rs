@@ -73,6 +73,7 @@ pub(crate) struct Client {
 impl Client {
     /// Creates a client of the aggregator at `address`, without certificates. Must be called
     /// within a tokio runtime.
+    #[cfg(any(test, feature = "standalone"))]
     pub(crate) fn new(address: &str) -> Result<Self, Failure> {
         Self::secured(Some(address), &Tls::default())
     }

@@ -1,18 +1,24 @@
 //! `rta explain`: shows why a component is or is not matched.
 
 use std::io::{self, Write};
+#[cfg(feature = "standalone")]
 use std::path::Path;
 
+#[cfg(feature = "standalone")]
 use rta_agent::scan::Scanner;
 use rta_shared::explain::ExplainedPart;
 use rta_shared::overview::InstanceId;
 use rta_shared::sanitize::printable;
+#[cfg(feature = "standalone")]
 use rta_shared::selector::{NameIndex, Purpose};
 use serde_json::json;
 
 use crate::client::Client;
 use crate::command::Target;
-use crate::exit::{CANNOT_TELL, Failure, NOT_UP, OK, Outcome};
+#[cfg(feature = "standalone")]
+use crate::exit::{CANNOT_TELL, Failure};
+use crate::exit::{NOT_UP, OK, Outcome};
+#[cfg(feature = "standalone")]
 use crate::local::{config_of, find_host, load};
 
 /// Explains an instance, asking the aggregator.
@@ -22,6 +28,7 @@ pub(crate) async fn remote(client: &Client, target: &Target, json: bool, out: &m
 }
 
 /// Explains a component of this machine from its processes.
+#[cfg(feature = "standalone")]
 pub(crate) fn local(target: &Target, folder: &Path, json: bool, out: &mut dyn Write) -> Outcome {
     let platform = load(folder)?;
     let mut selector = target.selector()?;

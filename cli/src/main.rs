@@ -5,21 +5,27 @@ mod command;
 mod completions;
 mod config_check;
 mod control;
+#[cfg(feature = "standalone")]
 mod demo;
+#[cfg(feature = "standalone")]
 mod discover;
 mod events;
 mod exit;
 mod explain;
 #[cfg(test)]
 mod fake;
+#[cfg(feature = "standalone")]
 mod here;
 mod keyboard;
+#[cfg(feature = "standalone")]
 mod learn;
+#[cfg(feature = "standalone")]
 mod local;
 mod local_socket;
 mod logs;
 mod maintenance;
 mod names;
+#[cfg(feature = "standalone")]
 mod people;
 mod pki;
 mod plan_progress;
@@ -47,6 +53,7 @@ use crate::exit::{CANNOT_TELL, Failure, OK, Outcome};
 use crate::render::Style;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "standalone")]
     if let Some(code) = demo::stand_in::play() {
         return code;
     }
@@ -111,14 +118,19 @@ fn run(arguments: &Arguments) -> Outcome {
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let style = Style { terminal, colour: terminal && !no_colour };
     match &arguments.command {
+        #[cfg(feature = "standalone")]
         Command::Local { host, config } => return local::local(host.as_deref(), config, style, out),
+        #[cfg(feature = "standalone")]
         Command::Explain { target, config: Some(folder), json, .. } => {
             return explain::local(target, folder, *json, out);
         }
+        #[cfg(feature = "standalone")]
         Command::Learn(wish) => return learn::learn(wish, out, &mut io::stderr()),
+        #[cfg(feature = "standalone")]
         Command::Discover(wish) => return discover::discover(wish, style, out, &mut io::stderr()),
         Command::Config(Config::Check { folder }) => return config_check::config_check(folder, out),
         Command::Pki(wish) => return pki::pki(wish, out),
+        #[cfg(feature = "standalone")]
         Command::User(wish) => return people::people(wish, out, &mut io::stderr()),
         Command::Completions { shell } => return completions::script(*shell, out),
         _ => {}
@@ -143,14 +155,13 @@ fn run(arguments: &Arguments) -> Outcome {
             runtime.block_on(remote::reload(&client?, out))
         }
         Command::Shell => shell::shell(&runtime, &client?, style),
+        #[cfg(feature = "standalone")]
         Command::Demo { web, socket } => runtime.block_on(demo::demo(*web, socket.clone(), out)),
+        #[cfg(feature = "standalone")]
+        Command::Local { .. } | Command::Learn(_) | Command::Discover(_) | Command::User(_) => Ok(OK),
         Command::Check(_)
-        | Command::Local { .. }
-        | Command::Learn(_)
-        | Command::Discover(_)
         | Command::Completions { .. }
         | Command::Pki(_)
-        | Command::User(_)
         | Command::Config(Config::Check { .. }) => Ok(OK),
     }
 }

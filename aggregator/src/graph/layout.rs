@@ -6,9 +6,6 @@
 
 use std::collections::BTreeSet;
 
-use petgraph::algo::toposort;
-use petgraph::graph::DiGraph;
-
 use super::{Edge, Graph};
 
 /// Width of a node's box.
@@ -233,18 +230,25 @@ fn mean_row(rows: impl Iterator<Item = usize>) -> usize {
     (sum * 100).checked_div(count).unwrap_or(0)
 }
 
-/// Returns the length of the longest path from each node to a node without prerequisites.
+/// Returns the length of the longest path from each node to a node without prerequisites. A node whose
+/// prerequisites form a cycle, which no validated configuration contains, stays at the lengths found so far.
 fn layers(graph: &Graph) -> Vec<usize> {
-    let mut directed = DiGraph::<(), ()>::new();
-    let nodes: Vec<_> = graph.nodes.iter().map(|_| directed.add_node(())).collect();
+    let mut dependents = vec![Vec::new(); graph.nodes.len()];
+    let mut unplaced = vec![0_usize; graph.nodes.len()];
     for edge in &graph.edges {
-        directed.add_edge(nodes[edge.needed], nodes[edge.needing], ());
+        dependents[edge.needed].push(edge.needing);
+        unplaced[edge.needing] += 1;
     }
     let mut layers = vec![0; graph.nodes.len()];
-    // A validated configuration has no cycle among components, so that the graph has none.
-    for node in toposort(&directed, None).unwrap_or_default() {
-        for needing in directed.neighbors(node) {
-            layers[needing.index()] = layers[needing.index()].max(layers[node.index()] + 1);
+    // Topological order after Kahn: a node follows once its last prerequisite has its layer.
+    let mut ready: Vec<usize> = (0..graph.nodes.len()).filter(|node| unplaced[*node] == 0).collect();
+    while let Some(node) = ready.pop() {
+        for dependent in &dependents[node] {
+            layers[*dependent] = layers[*dependent].max(layers[node] + 1);
+            unplaced[*dependent] -= 1;
+            if unplaced[*dependent] == 0 {
+                ready.push(*dependent);
+            }
         }
     }
     layers

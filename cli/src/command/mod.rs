@@ -3,18 +3,23 @@
 mod check;
 mod control;
 mod operate;
+#[cfg(feature = "standalone")]
 mod people;
 mod pki;
 mod remote;
 
+#[cfg(feature = "standalone")]
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+#[cfg(feature = "standalone")]
+use clap::ArgGroup;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::check::Check;
 pub(crate) use self::control::Control;
 pub(crate) use self::operate::{Events, Logs, Maintenance, MaintenanceChange, MaintenanceWish};
+#[cfg(feature = "standalone")]
 pub(crate) use self::people::{Entry, People};
 pub(crate) use self::pki::{Pki, PkiCommand};
 pub(crate) use self::remote::{Place, Remote, Target};
@@ -96,9 +101,11 @@ pub(crate) enum Command {
         #[command(flatten)]
         target: Target,
         /// Inspect this machine, without an agent or aggregator
+        #[cfg(feature = "standalone")]
         #[arg(long, requires = "config")]
         local: bool,
         /// With --local: folder of the platform's configuration
+        #[cfg(feature = "standalone")]
         #[arg(long, value_name = "DIR", requires = "local")]
         config: Option<PathBuf>,
         /// Print the explanation as JSON
@@ -107,6 +114,7 @@ pub(crate) enum Command {
     },
     /// Scan only this machine, without an agent or aggregator. Dependencies on other hosts are unknown. Exits
     /// with 0 if everything is up, 3 if something is not, 4 if the state cannot be determined
+    #[cfg(feature = "standalone")]
     Local {
         /// Host whose components to look for [default: the machine's host name]
         #[arg(value_name = "HOST")]
@@ -117,8 +125,10 @@ pub(crate) enum Command {
     },
     /// Propose a component for a running process: criteria that distinguish it from all
     /// others on this machine
+    #[cfg(feature = "standalone")]
     Learn(Learn),
     /// List the processes of this machine that look like services: they listen on a port or are Java programs
+    #[cfg(feature = "standalone")]
     Discover(Discover),
     /// Check or reload the platform's configuration
     #[command(subcommand)]
@@ -126,9 +136,11 @@ pub(crate) enum Command {
     /// Manage a private CA and the certificates of hosts and people
     Pki(Pki),
     /// Create entries for the aggregator's users file: people who sign in to the page, and scripts
+    #[cfg(feature = "standalone")]
     #[command(subcommand)]
     User(People),
     /// Run the whole system on this machine, with a stand-in process for every component; Ctrl-C ends it
+    #[cfg(feature = "standalone")]
     Demo {
         /// Address to serve the page on
         #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
@@ -167,6 +179,7 @@ pub(crate) enum RemoteConfig {
     Reload,
 }
 
+#[cfg(feature = "standalone")]
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("process").required(true).args(["pid", "text"])))]
 pub(crate) struct Learn {
@@ -183,6 +196,7 @@ pub(crate) struct Learn {
     pub(crate) here: Here,
 }
 
+#[cfg(feature = "standalone")]
 #[derive(Debug, Args)]
 pub(crate) struct Discover {
     #[command(flatten)]
@@ -196,6 +210,7 @@ pub(crate) struct Discover {
 }
 
 /// Optional configuration that describes this machine.
+#[cfg(feature = "standalone")]
 #[derive(Debug, Args)]
 pub(crate) struct Here {
     /// Folder of the platform's configuration: provides variables and identifies the
