@@ -13,18 +13,18 @@ pub(crate) struct CgroupMount {
 
 impl CgroupMount {
     /// Returns the mounts of version 2 in the content of `/proc/PID/mountinfo`.
-    pub(crate) fn unified(mounts: &str) -> Vec<Self> {
-        Self::all(mounts, |kind, _| kind == "cgroup2")
+    pub(crate) fn find_unified(mounts: &str) -> Vec<Self> {
+        Self::parse_mounts(mounts, |kind, _| kind == "cgroup2")
     }
 
     /// Returns the mounts of version 1 that this controller is part of.
-    fn of_controller(mounts: &str, controller: &str) -> Vec<Self> {
-        Self::all(mounts, |kind, options| {
+    fn find_by_controller(mounts: &str, controller: &str) -> Vec<Self> {
+        Self::parse_mounts(mounts, |kind, options| {
             kind == "cgroup" && options.split(',').any(|option| option == controller)
         })
     }
 
-    fn all(mounts: &str, is_wanted: impl Fn(&str, &str) -> bool) -> Vec<Self> {
+    fn parse_mounts(mounts: &str, is_wanted: impl Fn(&str, &str) -> bool) -> Vec<Self> {
         let mounts = mounts.lines().filter_map(|line| {
             let (mount, filesystem) = line.split_once(" - ")?;
             let mut filesystem = filesystem.split(' ');
@@ -33,7 +33,7 @@ impl CgroupMount {
                 return None;
             }
             let mut fields = mount.split(' ').skip(3);
-            let (root, point) = (unescaped(fields.next()?), unescaped(fields.next()?));
+            let (root, point) = (unescape_octal(fields.next()?), unescape_octal(fields.next()?));
             Some(Self { root: root.into(), point: point.into() })
         });
         mounts.collect()
@@ -49,7 +49,7 @@ impl CgroupMount {
 }
 
 /// Replaces octal escapes of spaces and similar characters, such as `\040` (proc_pid_mountinfo(5)).
-fn unescaped(field: &str) -> String {
+fn unescape_octal(field: &str) -> String {
     [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
         .iter()
         .fold(field.to_owned(), |field, (escape, letter)| field.replace(escape, letter))
@@ -57,7 +57,7 @@ fn unescaped(field: &str) -> String {
 
 /// Finds frozen control groups.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Freezers {
+pub(crate) struct CgroupFreezers {
     unified: Vec<CgroupMount>,
     /// Mounts of the freezer of version 1.
     legacy: Vec<CgroupMount>,
@@ -65,26 +65,26 @@ pub(crate) struct Freezers {
 
 /// Frozen control group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FrozenGroup {
+pub(crate) struct FrozenCgroup {
     /// Folder of the group.
     pub(crate) folder: PathBuf,
     /// True if the freezer of version 1 froze it: not even SIGKILL ends its processes then.
     pub(crate) is_legacy: bool,
 }
 
-impl Freezers {
+impl CgroupFreezers {
     /// Reads the mount points of control groups. Without any mount no group is ever found frozen.
     pub(crate) fn read() -> Self {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         Self {
-            unified: CgroupMount::unified(&mounts),
-            legacy: CgroupMount::of_controller(&mounts, "freezer"),
+            unified: CgroupMount::find_unified(&mounts),
+            legacy: CgroupMount::find_by_controller(&mounts, "freezer"),
         }
     }
 
     /// Returns the frozen group of a process with these control groups, the content of `/proc/PID/cgroup`.
     /// Reads one small file for each freezer that the process is below.
-    pub(crate) fn frozen(&self, groups: &str) -> Option<FrozenGroup> {
+    pub(crate) fn find_frozen(&self, groups: &str) -> Option<FrozenCgroup> {
         groups.lines().find_map(|line| {
             let (_, rest) = line.split_once(':')?;
             let (controllers, path) = rest.split_once(':')?;
@@ -100,18 +100,18 @@ impl Freezers {
             if controllers.is_empty() {
                 let (folder, events) = read(&self.unified, "cgroup.events")?;
                 let is_frozen = events.lines().any(|line| line == "frozen 1");
-                return is_frozen.then_some(FrozenGroup { folder, is_legacy: false });
+                return is_frozen.then_some(FrozenCgroup { folder, is_legacy: false });
             }
             if !controllers.split(',').any(|controller| controller == "freezer") {
                 return None;
             }
             let (folder, state) = read(&self.legacy, "freezer.state")?;
-            (state.trim() == "FROZEN").then_some(FrozenGroup { folder, is_legacy: true })
+            (state.trim() == "FROZEN").then_some(FrozenCgroup { folder, is_legacy: true })
         })
     }
 }
 
-impl FrozenGroup {
+impl FrozenCgroup {
     /// Returns the command that thaws the group. If an ancestor is frozen, the command is for that one.
     pub(crate) fn thaw_command(&self) -> String {
         let (word, file) = if self.is_legacy { ("THAWED", "freezer.state") } else { ("0", "cgroup.freeze") };
@@ -148,18 +148,18 @@ mod tests {
             new.display(),
             old.display()
         );
-        let freezers = Freezers {
-            unified: CgroupMount::unified(&mounts),
-            legacy: CgroupMount::of_controller(&mounts, "freezer"),
+        let freezers = CgroupFreezers {
+            unified: CgroupMount::find_unified(&mounts),
+            legacy: CgroupMount::find_by_controller(&mounts, "freezer"),
         };
-        let found = |groups: &str| freezers.frozen(groups).map(|group| (group.folder, group.is_legacy));
+        let found = |groups: &str| freezers.find_frozen(groups).map(|group| (group.folder, group.is_legacy));
         assert_eq!(found("6:freezer:/\n0::/a\n"), Some((new.join("a"), false)));
         assert_eq!(found("6:freezer:/x\n0::/b\n"), Some((old.join("x"), true)));
         assert_eq!(found("6:cpu,freezer:/y\n0::/b\n"), None);
         assert_eq!(found("6:memory:/x\n0::/\n"), None);
         assert_eq!(found("0::/gone\n"), None);
         assert_eq!(found(""), None);
-        let frozen = freezers.frozen("0::/a\n").unwrap();
+        let frozen = freezers.find_frozen("0::/a\n").unwrap();
         assert!(frozen.thaw());
         assert_eq!(std::fs::read(new.join("a/cgroup.freeze")).unwrap(), b"0");
         assert!(frozen.thaw_command().ends_with("/a/cgroup.freeze"));

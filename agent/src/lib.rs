@@ -36,16 +36,14 @@
 //! | [`lock`] | keeping a second agent from the same host and state folder |
 //! | `machine` | this machine's name and addresses |
 
-mod attributes;
 mod authorize;
 mod autostart;
 mod certificate;
 mod cgroup_mount;
-mod clean_start;
+mod child_setup;
+mod command_lines;
 mod control;
 mod gone;
-mod inspect;
-mod inspection;
 mod launched_exits;
 pub mod lock;
 mod logs;
@@ -53,17 +51,19 @@ mod machine;
 mod maintenance;
 mod prerequisites;
 pub mod probe;
+mod process_attributes;
+pub mod process_inventory;
+mod process_matcher;
 mod procfs;
 pub mod reload;
 mod request_target;
 mod run_history;
 mod run_recorder;
 mod safe_open;
-pub mod scan;
+pub mod scanner;
 mod serve;
 mod service;
 mod state_folder;
-pub mod survey;
 mod systemd;
 mod usage;
 mod users;

@@ -14,13 +14,13 @@ use rustix::io::Errno;
 /// Size of the directory buffer, which holds some 1,300 entries.
 const DIRECTORY_BUFFER: usize = 32 * 1024;
 /// Minimum free space for a file; most fit, and are read at once.
-const ROOM: usize = 8 * 1024;
+const READ_SIZE: usize = 8 * 1024;
 /// Maximum length of a path: ten digits, `/cmdline`, and the NUL.
-const LONGEST_PATH: usize = 24;
+const MAX_PATH_LENGTH: usize = 24;
 
 /// Open /proc.
 #[derive(Debug)]
-pub(crate) struct Proc {
+pub(crate) struct ProcFs {
     root: OwnedFd,
     entries: Vec<MaybeUninit<u8>>,
     own_namespace: OnceLock<PidNamespace>,
@@ -29,7 +29,7 @@ pub(crate) struct Proc {
 /// PID namespace, as far as it can be distinguished from others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PidNamespace {
-    /// See [`Status::namespaces`].
+    /// See [`ProcStatus::namespaces`].
     pub(crate) depth: usize,
     /// Target of the link `ns/pid`, such as `pid:[4026531836]`; `None` if it cannot be read.
     pub(crate) link: Option<Vec<u8>>,
@@ -37,14 +37,14 @@ pub(crate) struct PidNamespace {
 
 /// Process in a listing of /proc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Listed {
+pub(crate) struct ListedProcess {
     pub(crate) pid: u32,
     /// Inode of the process's folder. The kernel creates a new one for each process, so that a reused PID
     /// differs.
     pub(crate) inode: u64,
 }
 
-impl Proc {
+impl ProcFs {
     pub(crate) fn open() -> Result<Self, Errno> {
         let root = rustix::fs::openat(
             CWD,
@@ -57,14 +57,14 @@ impl Proc {
     }
 
     /// Replaces `listed` by all current processes, sorted by PID.
-    pub(crate) fn list(&mut self, listed: &mut Vec<Listed>) -> Result<(), Errno> {
+    pub(crate) fn list(&mut self, listed: &mut Vec<ListedProcess>) -> Result<(), Errno> {
         listed.clear();
         rustix::fs::seek(&self.root, SeekFrom::Start(0))?;
         let mut entries = RawDir::new(&self.root, &mut self.entries);
         while let Some(entry) = entries.next() {
             let entry = entry?;
             if let Some(pid) = entry.file_name().to_str().ok().and_then(|name| name.parse().ok()) {
-                listed.push(Listed { pid, inode: entry.ino() });
+                listed.push(ListedProcess { pid, inode: entry.ino() });
             }
         }
         // The kernel lists them in this order; comparing listings relies on it.
@@ -76,7 +76,7 @@ impl Proc {
 
     /// Reads the command line of a process; empty for a zombie and a kernel thread.
     pub(crate) fn command_line(&self, pid: u32, line: &mut CommandLine) -> Result<(), Errno> {
-        let mut path = [0; LONGEST_PATH];
+        let mut path = [0; MAX_PATH_LENGTH];
         let mut rest = path.as_mut_slice();
         // The path fits: a PID has at most ten digits.
         let _ = write!(rest, "{pid}/cmdline");
@@ -102,36 +102,36 @@ impl Proc {
 
     /// Opens the folder of a process: everything read through it belongs to this process, even after its PID
     /// is reused.
-    pub(crate) fn process(&self, pid: u32) -> Result<ProcessFolder, Errno> {
+    pub(crate) fn process(&self, pid: u32) -> Result<ProcessDir, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::openat(&self.root, pid.to_string(), flags, Mode::empty()).map(ProcessFolder)
+        rustix::fs::openat(&self.root, pid.to_string(), flags, Mode::empty()).map(ProcessDir)
     }
 }
 
 /// Returns whether this very process exists and has not ended. Blocking.
-pub(crate) fn lives(id: ProcessId) -> bool {
-    let stat = Proc::open().and_then(|proc| proc.process(id.pid)?.stat());
+pub(crate) fn is_alive(id: ProcessId) -> bool {
+    let stat = ProcFs::open().and_then(|proc| proc.process(id.pid)?.stat());
     stat.is_ok_and(|stat| stat.start_ticks == id.start_ticks && !stat.is_zombie)
 }
 
 /// Open /proc/PID. Reading through it fails with ESRCH once the process is gone.
 #[derive(Debug)]
-pub(crate) struct ProcessFolder(OwnedFd);
+pub(crate) struct ProcessDir(OwnedFd);
 
-impl ProcessFolder {
+impl ProcessDir {
     pub(crate) fn command_line(&self, line: &mut CommandLine) -> Result<(), Errno> {
         let file = open_file(self.0.as_fd(), "cmdline")?;
         line.replace_with(|buffer| read_all(&file, buffer))
     }
 
-    pub(crate) fn stat(&self) -> Result<Stat, Errno> {
+    pub(crate) fn stat(&self) -> Result<ProcStat, Errno> {
         // A truncated stat belongs to a process that is just ending.
-        Stat::parse(&self.content("stat")?).ok_or(Errno::SRCH)
+        ProcStat::parse(&self.content("stat")?).ok_or(Errno::SRCH)
     }
 
     /// Reads the user IDs, the depth of the PID namespace and the number of context switches.
-    pub(crate) fn status(&self) -> Result<Status, Errno> {
-        Status::parse(&self.content("status")?).ok_or(Errno::SRCH)
+    pub(crate) fn status(&self) -> Result<ProcStatus, Errno> {
+        ProcStatus::parse(&self.content("status")?).ok_or(Errno::SRCH)
     }
 
     /// Reads the control groups, one hierarchy per line (cgroups(7)).
@@ -166,8 +166,8 @@ fn open_file(folder: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
 /// Appends the rest of `file`, a file of /proc.
 fn read_all(file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
     loop {
-        if buffer.capacity() - buffer.len() < ROOM / 2 {
-            buffer.reserve(ROOM.max(buffer.len()));
+        if buffer.capacity() - buffer.len() < READ_SIZE / 2 {
+            buffer.reserve(READ_SIZE.max(buffer.len()));
         }
         let room = buffer.capacity() - buffer.len();
         match rustix::io::read(file, spare_capacity(buffer)) {
@@ -183,7 +183,7 @@ fn read_all(file: &OwnedFd, buffer: &mut Vec<u8>) -> Result<(), Errno> {
 
 /// Fields of /proc/PID/stat (proc_pid_stat(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stat {
+pub(crate) struct ProcStat {
     /// Field 3: the process has ended, and was not waited for yet.
     pub(crate) is_zombie: bool,
     /// Field 3: a signal stopped the process.
@@ -200,7 +200,7 @@ pub(crate) struct Stat {
     pub(crate) start_ticks: u64,
 }
 
-impl Stat {
+impl ProcStat {
     fn parse(content: &[u8]) -> Option<Self> {
         // Field 2, the program's name in parentheses, may itself contain spaces and parentheses.
         let after_name = content.iter().rposition(|byte| *byte == b')')? + 1;
@@ -227,7 +227,7 @@ impl Stat {
 /// owner of the folder /proc/PID, which is root for a process that changed its user without running another
 /// program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Status {
+pub(crate) struct ProcStatus {
     /// `Uid`: the real user.
     pub(crate) real_uid: u32,
     /// `Uid`: the effective user.
@@ -239,7 +239,7 @@ pub(crate) struct Status {
     pub(crate) switches: u64,
 }
 
-impl Status {
+impl ProcStatus {
     fn parse(content: &[u8]) -> Option<Self> {
         // The program's name, which the process can change, is the first line; a line feed in it is escaped.
         let content = String::from_utf8_lossy(content);
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let line = b"42 (a) b) (c) S 7 41 40 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1 1\n";
-        let stat = Stat {
+        let stat = ProcStat {
             is_zombie: false,
             is_stopped: false,
             is_traced: false,
@@ -281,29 +281,29 @@ mod tests {
             session: 40,
             start_ticks: 987_654,
         };
-        assert_eq!(Stat::parse(line), Some(stat));
+        assert_eq!(ProcStat::parse(line), Some(stat));
         let in_state = |state: &str| String::from_utf8_lossy(line).replace(") S ", &format!(") {state} "));
-        let parsed = |state: &str| Stat::parse(in_state(state).as_bytes());
-        assert_eq!(parsed("T"), Some(Stat { is_stopped: true, ..stat }));
-        assert_eq!(parsed("t"), Some(Stat { is_traced: true, ..stat }));
-        assert_eq!(parsed("Z"), Some(Stat { is_zombie: true, ..stat }));
-        assert_eq!(Stat::parse(b"42 (sh) S 7"), None);
-        assert_eq!(Stat::parse(b""), None);
+        let parsed = |state: &str| ProcStat::parse(in_state(state).as_bytes());
+        assert_eq!(parsed("T"), Some(ProcStat { is_stopped: true, ..stat }));
+        assert_eq!(parsed("t"), Some(ProcStat { is_traced: true, ..stat }));
+        assert_eq!(parsed("Z"), Some(ProcStat { is_zombie: true, ..stat }));
+        assert_eq!(ProcStat::parse(b"42 (sh) S 7"), None);
+        assert_eq!(ProcStat::parse(b""), None);
     }
 
     #[test]
     fn status_tells_users_namespaces_and_switches() {
         let text = "Name:\tUid:\\n\nUmask:\t0022\nPid:\t7\nUid:\t1000\t0\t0\t0\nNSpid:\t7\t1\n\
                     voluntary_ctxt_switches:\t40\nnonvoluntary_ctxt_switches:\t2\n";
-        let status = Status { real_uid: 1000, effective_uid: 0, namespaces: 2, switches: 42 };
-        assert_eq!(Status::parse(text.as_bytes()), Some(status));
-        assert_eq!(Status::parse(b"Name:\tx\n"), None);
-        assert_eq!(Status::parse(b""), None);
+        let status = ProcStatus { real_uid: 1000, effective_uid: 0, namespaces: 2, switches: 42 };
+        assert_eq!(ProcStatus::parse(text.as_bytes()), Some(status));
+        assert_eq!(ProcStatus::parse(b"Name:\tx\n"), None);
+        assert_eq!(ProcStatus::parse(b""), None);
     }
 
     #[test]
     fn this_very_process_is_read() {
-        let mut proc = Proc::open().unwrap();
+        let mut proc = ProcFs::open().unwrap();
         let pid = std::process::id();
         let mut listed = Vec::new();
         proc.list(&mut listed).unwrap();

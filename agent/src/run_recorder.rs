@@ -10,7 +10,7 @@ use rta_shared::report::{ComponentReport, State};
 use tokio::task::{Id, JoinSet};
 
 use crate::launched_exits::Exits;
-use crate::procfs::lives;
+use crate::procfs::is_alive;
 use crate::run_history::{
     ComponentObservation, ExitRecord, ExitStatuses, FailedStart, HostBoot, InquiryResult, RunHistory, inquire,
 };
@@ -57,7 +57,7 @@ impl RunRecorder {
             processes: &report.processes,
             hold: report.action.as_ref(),
             ending: &ending,
-            lives: &lives,
+            lives: &is_alive,
         };
         if let Some(inquiry) = self.history.observe(&observation, Timestamp::now())
             && !self.asked.contains_key(name)

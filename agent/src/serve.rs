@@ -21,7 +21,7 @@ use crate::authorize::authorize;
 use crate::autostart::keep_running;
 use crate::certificate;
 use crate::control::action::Actions;
-use crate::control::cgroup::Groups;
+use crate::control::cgroup::ComponentCgroups;
 use crate::control::launches::Launches;
 use crate::logs::LogReaders;
 use crate::reload::{ConfigFolder, Reloader};
@@ -101,7 +101,7 @@ pub async fn serve(
     .context("the host cannot be followed")?;
     tasks.spawn_to_end("the owner of the host's state", task);
     let folder = options.folder.as_ref().map(|folder| folder.folder.clone());
-    let groups = Groups::new(&worker.config(), folder.as_deref());
+    let groups = ComponentCgroups::new(&worker.config(), folder.as_deref());
     let reloader = options.folder.map(|folder| Reloader::new(folder, worker.clone()));
     if let (Some(reloader), Some(hangup)) = (&reloader, options.hangup) {
         tasks.spawn("the handler of SIGHUP", obey_hangups(hangup, reloader.clone()));

@@ -9,32 +9,32 @@ use sysinfo::{
 };
 
 /// Measures repeatedly; CPU figures cover the time since the previous measurement.
-pub(crate) struct Gauge {
+pub(crate) struct UsageSampler {
     /// Processes of the last measurement; `None` if the host provides no figures at all.
     system: Option<System>,
 }
 
-impl Gauge {
-    /// Creates a gauge without measurements.
+impl UsageSampler {
+    /// Creates a sampler without measurements.
     pub(crate) fn new() -> Self {
-        Self { system: system() }
+        Self { system: new_system() }
     }
 
     /// Measures the usage of the host, and of those of the processes `pids` that exist. Reads files of /proc,
     /// so it may block.
     pub(crate) fn measure(&mut self, pids: &[u32]) -> HostUsage {
-        let mut wanted: Vec<Pid> = pids.iter().copied().map(Pid::from_u32).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
+        let mut requested: Vec<Pid> = pids.iter().copied().map(Pid::from_u32).collect();
+        requested.sort_unstable();
+        requested.dedup();
         if let Some(system) = &mut self.system {
-            refresh(system, &wanted);
+            refresh_processes(system, &requested);
         }
         // sysinfo cannot forget a process that lives but is no longer wanted. That happens when the
         // configuration changes or a PID was reused, and costs the others one CPU figure.
-        if self.known().any(|pid| wanted.binary_search(pid).is_err()) {
-            self.system = system();
+        if self.tracked_pids().any(|pid| requested.binary_search(pid).is_err()) {
+            self.system = new_system();
             if let Some(system) = &mut self.system {
-                refresh(system, &wanted);
+                refresh_processes(system, &requested);
             }
         }
         let host = self.system.as_ref();
@@ -47,24 +47,24 @@ impl Gauge {
             memory_total_bytes: host.map_or(0, System::total_memory),
             memory_available_bytes: host.map_or(0, System::available_memory),
             booted_at: booted_at.and_then(|second| Timestamp::from_second(second).ok()),
-            processes: wanted.iter().filter_map(|pid| process_usage(host?.process(*pid)?)).collect(),
+            processes: requested.iter().filter_map(|pid| process_usage(host?.process(*pid)?)).collect(),
         }
     }
 
-    fn known(&self) -> impl Iterator<Item = &Pid> {
+    fn tracked_pids(&self) -> impl Iterator<Item = &Pid> {
         self.system.iter().flat_map(|system| system.processes().keys())
     }
 }
 
-fn system() -> Option<System> {
+fn new_system() -> Option<System> {
     System::new().inspect_err(|error| tracing::error!(%error, "the host's usage cannot be measured")).ok()
 }
 
 /// Reads the processes `wanted`, sorted, and those known from before, so that ended ones are removed.
-fn refresh(system: &mut System, wanted: &[Pid]) {
+fn refresh_processes(system: &mut System, requested: &[Pid]) {
     system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
-    let mut all = wanted.to_vec();
-    all.extend(system.processes().keys().filter(|pid| wanted.binary_search(pid).is_err()));
+    let mut all = requested.to_vec();
+    all.extend(system.processes().keys().filter(|pid| requested.binary_search(pid).is_err()));
     // Without tasks: those are a process's threads, and a JVM has hundreds.
     let what = ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&all), true, what);
@@ -80,13 +80,13 @@ fn process_usage(process: &Process) -> Option<ProcessUsage> {
         pid,
         cpu_percent: f64::from(process.cpu_usage()),
         resident_bytes: process.memory(),
-        threads: threads(&fs::read(format!("/proc/{pid}/stat")).ok()?)?,
+        threads: parse_thread_count(&fs::read(format!("/proc/{pid}/stat")).ok()?)?,
         open_files: process.open_files().map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
     })
 }
 
 /// Returns field 20 of /proc/PID/stat (proc_pid_stat(5)).
-fn threads(stat: &[u8]) -> Option<u32> {
+fn parse_thread_count(stat: &[u8]) -> Option<u32> {
     // Field 2, the program's name in parentheses, may itself contain spaces and parentheses.
     let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
     let mut fields = std::str::from_utf8(stat.get(after_name..)?).ok()?.split_ascii_whitespace();
@@ -129,8 +129,8 @@ mod tests {
     #[test]
     fn the_number_of_threads_is_field_20() {
         let stat = b"42 (a) b) (c) S 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 17 0 987654 1 1 1\n";
-        assert_eq!(threads(stat), Some(17));
-        assert_eq!(threads(b"42 (sh) S 7"), None);
+        assert_eq!(parse_thread_count(stat), Some(17));
+        assert_eq!(parse_thread_count(b"42 (sh) S 7"), None);
     }
 
     #[test]
@@ -139,8 +139,8 @@ mod tests {
         let thread = std::thread::spawn(std::thread::park);
         let files: Vec<File> = (0..20).map(|_| File::open("/dev/null").unwrap()).collect();
         let before = Timestamp::now();
-        let mut gauge = Gauge::new();
-        let usage = std::thread::spawn(move || gauge.measure(&[own, own])).join().unwrap();
+        let mut sampler = UsageSampler::new();
+        let usage = std::thread::spawn(move || sampler.measure(&[own, own])).join().unwrap();
         assert!(usage.measured_at >= before && usage.cpus > 0);
         assert!(usage.memory_total_bytes > usage.memory_available_bytes && usage.memory_available_bytes > 0);
         assert!(usage.booted_at.unwrap() < before);
@@ -158,12 +158,12 @@ mod tests {
     #[test]
     fn what_works_shows_cpu_and_what_sleeps_does_not() {
         let (busy, idle) = (Running::new("while :; do :; done"), Running::idle());
-        let mut gauge = Gauge::new();
+        let mut sampler = UsageSampler::new();
         let pids = [busy.pid(), idle.pid()];
-        let mut usage = gauge.measure(&pids);
+        let mut usage = sampler.measure(&pids);
         while usage.of(busy.pid()).unwrap().cpu_percent == 0.0 {
             std::thread::sleep(Duration::from_millis(20));
-            usage = gauge.measure(&pids);
+            usage = sampler.measure(&pids);
         }
         // A momentary figure may be rounded up, but never exceeds all cores.
         let most = 100.0 * f64::from(usage.cpus);
@@ -175,38 +175,38 @@ mod tests {
 
     #[test]
     fn what_vanished_is_left_out_also_as_a_zombie() {
-        let mut gauge = Gauge::new();
+        let mut sampler = UsageSampler::new();
         let mut child = Running::idle();
         let pid = child.pid();
-        assert!(gauge.measure(&[pid]).of(pid).is_some());
+        assert!(sampler.measure(&[pid]).of(pid).is_some());
         child.0.kill().unwrap();
         // Not waited for: a zombie, once the signal has arrived.
-        while gauge.measure(&[pid]).of(pid).is_some() {
+        while sampler.measure(&[pid]).of(pid).is_some() {
             std::thread::yield_now();
         }
         drop(child);
-        assert!(gauge.measure(&[pid]).processes.is_empty());
-        assert_eq!(gauge.known().count(), 0);
-        assert!(gauge.measure(&[u32::MAX, 0]).processes.is_empty());
+        assert!(sampler.measure(&[pid]).processes.is_empty());
+        assert_eq!(sampler.tracked_pids().count(), 0);
+        assert!(sampler.measure(&[u32::MAX, 0]).processes.is_empty());
     }
 
     #[test]
     fn nothing_is_kept_of_processes_that_are_not_asked_for() {
-        let mut gauge = Gauge::new();
+        let mut sampler = UsageSampler::new();
         let stays = std::process::id();
         let others: Vec<Running> = (0..3).map(|_| Running::idle()).collect();
         for round in 0..30 {
             // Live ones come and go, and dead ones with them.
             let other = others[round % others.len()].pid();
             let mut dead = Command::new("true").spawn().unwrap();
-            let usage = gauge.measure(&[other, dead.id(), stays]);
+            let usage = sampler.measure(&[other, dead.id(), stays]);
             assert!(usage.of(stays).is_some() && usage.of(other).is_some());
             dead.wait().unwrap();
-            assert!(gauge.known().count() <= 3);
+            assert!(sampler.tracked_pids().count() <= 3);
         }
-        gauge.measure(&[stays]);
-        assert_eq!(gauge.known().count(), 1);
-        gauge.measure(&[]);
-        assert_eq!(gauge.known().count(), 0);
+        sampler.measure(&[stays]);
+        assert_eq!(sampler.tracked_pids().count(), 1);
+        sampler.measure(&[]);
+        assert_eq!(sampler.tracked_pids().count(), 0);
     }
 }

@@ -9,12 +9,12 @@ use rta_shared::config::HostConfig;
 /// Looks up the users in the criteria of `config` that have no number yet. Blocking: names may be looked up
 /// over the network.
 pub fn resolve_users(config: &mut HostConfig) {
-    config.resolve_users(user_id);
+    config.resolve_users(resolve_uid);
 }
 
 /// Returns the number of a user: that of the account with this name, otherwise the name itself if it is a
 /// number.
-fn user_id(name: &str) -> Option<u32> {
+fn resolve_uid(name: &str) -> Option<u32> {
     let account = User::from_name(name).inspect_err(|error| {
         tracing::warn!(user = name, %error, "a user cannot be looked up");
     });
@@ -33,11 +33,11 @@ pub(crate) fn user_name(uid: u32) -> String {
 pub(crate) struct UserNames {
     known: HashMap<u32, String>,
     pending: HashSet<u32>,
-    lookup: Option<Lookup>,
+    lookup: Option<NameLookup>,
 }
 
 #[derive(Debug)]
-struct Lookup {
+struct NameLookup {
     asked: Sender<u32>,
     found: Receiver<(u32, String)>,
 }
@@ -56,20 +56,21 @@ impl UserNames {
         if let Some(name) = self.known.get(&uid) {
             return name.clone();
         }
-        if let Some(name) = local_name(&std::fs::read_to_string("/etc/passwd").unwrap_or_default(), uid) {
+        if let Some(name) = find_local_name(&std::fs::read_to_string("/etc/passwd").unwrap_or_default(), uid)
+        {
             self.known.insert(uid, name.clone());
             return name;
         }
         if self.pending.insert(uid) {
             // If no thread can be created, the number stays.
-            let lookup = self.lookup.get_or_insert_with(Lookup::start);
+            let lookup = self.lookup.get_or_insert_with(NameLookup::start);
             let _ = lookup.asked.send(uid);
         }
         uid.to_string()
     }
 }
 
-impl Lookup {
+impl NameLookup {
     fn start() -> Self {
         let (asked, questions) = channel();
         let (answers, found) = channel();
@@ -88,7 +89,7 @@ impl Lookup {
 }
 
 /// Returns the name of a local account from the content of /etc/passwd (passwd(5)).
-fn local_name(accounts: &str, uid: u32) -> Option<String> {
+fn find_local_name(accounts: &str, uid: u32) -> Option<String> {
     accounts.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;
@@ -103,8 +104,8 @@ mod tests {
     #[test]
     fn local_account_has_its_name_and_any_other_user_a_number() {
         let accounts = "root:x:0:0:root:/root:/bin/sh\n\nbroken\nkafka:x:77:77::/:/bin/false\n";
-        assert_eq!(local_name(accounts, 77).as_deref(), Some("kafka"));
-        assert_eq!(local_name(accounts, 7), None);
+        assert_eq!(find_local_name(accounts, 77).as_deref(), Some("kafka"));
+        assert_eq!(find_local_name(accounts, 7), None);
         let mut names = UserNames::new();
         assert_eq!(names.name(0), "root");
         // No account has it; the lookup returns the same number.
@@ -114,9 +115,9 @@ mod tests {
 
     #[test]
     fn user_is_looked_up_by_name_and_by_number() {
-        assert_eq!(user_id("root"), Some(0));
-        assert_eq!(user_id("3999999999"), Some(3_999_999_999));
-        assert_eq!(user_id("no such user"), None);
+        assert_eq!(resolve_uid("root"), Some(0));
+        assert_eq!(resolve_uid("3999999999"), Some(3_999_999_999));
+        assert_eq!(resolve_uid("no such user"), None);
         assert_eq!(user_name(0), "root");
     }
 }

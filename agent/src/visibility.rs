@@ -7,18 +7,18 @@ use std::fs;
 const CAP_SYS_PTRACE: u32 = 19;
 
 /// Returns the reason why this process cannot see those of other users; `None` if it can.
-pub(crate) fn problem() -> Option<String> {
+pub(crate) fn find_hidepid_problem() -> Option<String> {
     let read = |path: &str| {
         fs::read_to_string(path)
             .map_err(|error| format!("cannot see the processes: {path} cannot be read: {error}"))
     };
     match (read("/proc/self/mountinfo"), read("/proc/self/status")) {
-        (Ok(mounts), Ok(status)) => hidden(&mounts, &status),
+        (Ok(mounts), Ok(status)) => check_mount_options(&mounts, &status),
         (Err(reason), _) | (_, Err(reason)) => Some(reason),
     }
 }
 
-fn hidden(mounts: &str, status: &str) -> Option<String> {
+fn check_mount_options(mounts: &str, status: &str) -> Option<String> {
     let options = proc_options(mounts)?;
     let value =
         |name: &str| options.split(',').find_map(|option| option.strip_prefix(name)?.strip_prefix('='));
@@ -44,12 +44,12 @@ fn proc_options(mounts: &str) -> Option<&str> {
     line.split(" - ").nth(1)?.split(' ').nth(2)
 }
 
-fn field<'s>(status: &'s str, name: &str) -> Option<&'s str> {
+fn status_field<'s>(status: &'s str, name: &str) -> Option<&'s str> {
     status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
 fn has_ptrace_capability(status: &str) -> bool {
-    field(status, "CapEff")
+    status_field(status, "CapEff")
         .and_then(|mask| u64::from_str_radix(mask, 16).ok())
         .is_some_and(|mask| mask & (1 << CAP_SYS_PTRACE) != 0)
 }
@@ -57,7 +57,7 @@ fn has_ptrace_capability(status: &str) -> bool {
 fn in_group(status: &str, gid: &str) -> bool {
     ["Gid", "Groups"]
         .iter()
-        .filter_map(|name| field(status, name))
+        .filter_map(|name| status_field(status, name))
         .flat_map(str::split_ascii_whitespace)
         .any(|own| own == gid)
 }
@@ -89,10 +89,10 @@ mod tests {
             ("rw,gid=27,hidepid=4", USER, true),
         ];
         for (options, status, expected) in rows {
-            let problem = hidden(&mounts(options), status);
+            let problem = check_mount_options(&mounts(options), status);
             assert_eq!(problem.is_some(), expected, "{options}: {problem:?}");
         }
         let stacked = mounts("rw") + "22 21 0:21 / /proc rw - proc proc rw,hidepid=2\n";
-        assert!(hidden(&stacked, USER).unwrap().contains("hidepid=2"));
+        assert!(check_mount_options(&stacked, USER).unwrap().contains("hidepid=2"));
     }
 }

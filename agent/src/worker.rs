@@ -25,8 +25,8 @@ use crate::probe::Probes;
 use crate::run_history::{ExitStatuses, FailedStart};
 use crate::run_recorder::RunRecorder;
 use crate::state_folder::Memory;
-use crate::systemd::{Systemd, Units, follow};
-use crate::usage::Gauge;
+use crate::systemd::{SystemdClient, UnitReports, poll_units};
+use crate::usage::UsageSampler;
 use crate::watch::{Sight, WatchOptions, Watcher};
 
 /// Maximum number of queued requests.
@@ -79,7 +79,7 @@ pub(crate) struct Worker {
     reports: watch::Receiver<Option<Arc<Report>>>,
     usage: watch::Receiver<Option<Arc<HostUsage>>>,
     config: watch::Receiver<Arc<HostConfig>>,
-    systemd: Systemd,
+    systemd: SystemdClient,
     /// Triggers an immediate query of the systemd units.
     nudge: Arc<Notify>,
     exits: Exits,
@@ -105,7 +105,7 @@ impl Worker {
         let (publisher, reports) = watch::channel(None);
         let (usage_publisher, usage) = watch::channel(None);
         let (config_publisher, config_reader) = watch::channel(Arc::clone(&config));
-        let (units_publisher, units) = watch::channel(Units::new());
+        let (units_publisher, units) = watch::channel(UnitReports::new());
         let (exits, statuses) = (Exits::new(), ExitStatuses::new());
         let (watcher, sights) = Watcher::start(Arc::clone(&config), options, statuses.clone())?;
         let mut probes = Probes::new();
@@ -131,8 +131,9 @@ impl Worker {
             began: Instant::now(),
         };
         let measuring = measure(reports.clone(), usage_publisher);
-        let (systemd, nudge) = (Systemd::default(), Arc::new(Notify::new()));
-        let following = follow(systemd.clone(), config_reader.clone(), Arc::clone(&nudge), units_publisher);
+        let (systemd, nudge) = (SystemdClient::default(), Arc::new(Notify::new()));
+        let following =
+            poll_units(systemd.clone(), config_reader.clone(), Arc::clone(&nudge), units_publisher);
         let task = async move {
             let both = async {
                 tokio::select! {
@@ -180,7 +181,7 @@ impl Worker {
     }
 
     /// Returns the systemd client.
-    pub(crate) fn systemd(&self) -> &Systemd {
+    pub(crate) fn systemd(&self) -> &SystemdClient {
         &self.systemd
     }
 
@@ -257,7 +258,7 @@ struct Owner {
     watcher: Watcher,
     actions: HashMap<Name, ActionLock>,
     probes: Probes,
-    units: watch::Receiver<Units>,
+    units: watch::Receiver<UnitReports>,
     autostarts: watch::Receiver<Autostarts>,
     certificate_ends: watch::Receiver<Option<Timestamp>>,
     impairments: ImpairmentList,
@@ -405,7 +406,7 @@ impl Owner {
                 matches,
                 ComponentContext {
                     action: self.actions.get(&component.name).cloned(),
-                    unseen: sight.unseen.of(at),
+                    unseen: sight.unreadable.reason_for(at),
                     unit: self.units.borrow().get(&component.name).cloned(),
                     autostart: self.autostarts.borrow().get(&component.name).cloned(),
                     ..ComponentContext::default()
@@ -433,7 +434,7 @@ async fn measure(
     mut reports: watch::Receiver<Option<Arc<Report>>>,
     publisher: watch::Sender<Option<Arc<HostUsage>>>,
 ) {
-    let mut gauge = Gauge::new();
+    let mut gauge = UsageSampler::new();
     let mut pace = tokio::time::interval(MEASURED);
     pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     if reports.wait_for(Option::is_some).await.is_err() {

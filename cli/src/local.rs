@@ -6,7 +6,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use rta_agent::probe;
-use rta_agent::scan::Scanner;
+use rta_agent::scanner::Scanner;
 use rta_aggregator::evaluate_host;
 use rta_shared::config::{Host, HostConfig, Platform, load_folder};
 use rta_shared::overview::Health;

@@ -25,7 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
 
 use super::act::Act;
-use super::cgroup::{Group, Groups};
+use super::cgroup::{ComponentCgroup, ComponentCgroups};
 use super::engine::perform;
 use super::eyes::Eyes;
 use super::launch_record::{BegunAction, Launch, monotonic_ms};
@@ -34,12 +34,12 @@ use super::news::{News, Told};
 use super::refusal::{Refusal, off_the_runtime};
 use super::resume::resume;
 use super::start::adopt;
-use crate::inspection::inspect;
+use crate::command_lines::inspect_processes;
 use crate::logs::LogSource;
 use crate::prerequisites::RemotePrerequisites;
 use crate::request_target::AgentIdentity;
 use crate::run_history::FailedStart;
-use crate::scan::Scanner;
+use crate::scanner::Scanner;
 use crate::state_folder::Memory;
 use crate::worker::Worker;
 
@@ -64,7 +64,7 @@ pub(crate) struct Actions {
     pub(crate) worker: Worker,
     pub(crate) memory: Memory,
     pub(crate) prerequisites: RemotePrerequisites,
-    groups: Groups,
+    groups: ComponentCgroups,
     pub(super) launches: Launches,
     attempts: Attempts,
     pub(super) tasks: OwnedTasks,
@@ -89,7 +89,7 @@ impl Actions {
     pub(crate) fn new(
         worker: Worker,
         memory: Memory,
-        groups: Groups,
+        groups: ComponentCgroups,
         launches: Launches,
         tasks: OwnedTasks,
         shutdown: CancellationToken,
@@ -218,7 +218,9 @@ impl Actions {
             |refusal: Refusal| Status::new(refusal.code, format!("host {}: {}", config.host, refusal.reason));
         let seen = Eyes::new(self.worker.clone(), component.clone()).glance().await.map_err(told)?;
         let unseen = |reason: String| Refusal::new(Code::Unavailable, reason);
-        off_the_runtime(move || inspect(&component, &seen.processes).map_err(unseen)).await.map_err(told)
+        off_the_runtime(move || inspect_processes(&component, &seen.processes).map_err(unseen))
+            .await
+            .map_err(told)
     }
 
     /// Returns the processes that come nearest to the criteria of the component of this name or alias.
@@ -285,13 +287,13 @@ impl Actions {
         let limit = ActionTimes::from(&component).limit(kind);
         let has_probe = component.probe.is_some();
         let noted_group = match &work {
-            Work::Adopt(launch) => launch.control_group.clone().map(Group::at),
+            Work::Adopt(launch) => launch.control_group.clone().map(ComponentCgroup::from_path),
             Work::Whole(_) | Work::Resume(_) => None,
         };
         let act = Act {
             eyes: Eyes::new(self.worker.clone(), component.clone()),
             news: News::new(events),
-            group: noted_group.or_else(|| self.groups.of(&name)),
+            group: noted_group.or_else(|| self.groups.for_component(&name)),
             launches: self.launches.clone(),
             systemd: self.worker.systemd().clone(),
             tasks: self.tasks.clone(),

@@ -14,9 +14,9 @@ use super::chase::{Chase, who};
 use super::eyes::pids_text;
 use super::launch::Launched;
 use super::launch_record::{Launch, monotonic_ms};
+use super::process_tree::ProcessTree;
 use super::refusal::{Refusal, off_the_runtime};
-use super::table::Table;
-use crate::procfs::lives;
+use crate::procfs::is_alive;
 
 /// Time limit for the processes to end, once after SIGTERM and once after SIGKILL.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -55,8 +55,8 @@ pub(super) async fn no_launch_of_a_removed_component(act: &Act) -> Result<(), Re
         return Ok(());
     }
     let standing = off_the_runtime(move || {
-        let table = Table::read().map_err(Refusal::failed)?;
-        Ok(pending.into_iter().find(|(_, launch)| launch.stands(&table)))
+        let tree = ProcessTree::read().map_err(Refusal::failed)?;
+        Ok(pending.into_iter().find(|(_, launch)| launch.stands(&tree)))
     });
     let Some((name, launch)) = standing.await? else { return Ok(()) };
     let seconds = launch.deadline_ms.saturating_sub(now).div_ceil(1000);
@@ -79,7 +79,7 @@ pub(super) async fn nothing_unmatched(act: &Act) -> Result<(), Refusal> {
         return Ok(());
     }
     let living =
-        off_the_runtime(move || Ok(last.into_iter().filter(|id| lives(*id)).collect::<Vec<_>>())).await?;
+        off_the_runtime(move || Ok(last.into_iter().filter(|id| is_alive(*id)).collect::<Vec<_>>())).await?;
     if living.is_empty() {
         return Ok(());
     }

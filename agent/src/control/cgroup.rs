@@ -14,18 +14,18 @@ use sha2::{Digest as _, Sha256};
 use crate::cgroup_mount::CgroupMount;
 
 /// Maximum length of a component's name in the name of its group.
-const SLUG: usize = 40;
+const MAX_SLUG_LENGTH: usize = 40;
 
 /// Parent of the control groups that the agent creates.
 #[derive(Clone, Debug)]
-pub(crate) struct Groups {
+pub(crate) struct ComponentCgroups {
     /// The agent's own group; `None` if there is no cgroup v2, or if the agent creates no groups.
     own: Option<Arc<PathBuf>>,
     /// Distinguishes this agent from others that may run in the same group.
     key: String,
 }
 
-impl Groups {
+impl ComponentCgroups {
     /// Creates the groups of the agent of `config`, which was read from `folder`; their names stay the same
     /// after a restart. Without a folder the agent creates no groups, since no later agent would find them,
     /// or remove them.
@@ -35,25 +35,25 @@ impl Groups {
         };
         let (environment, host) = (config.environment.folded(), config.host.folded());
         let key = format!("{}\0{environment}\0{host}", folder.display());
-        Self { own: own_group().map(Arc::new), key }
+        Self { own: own_cgroup_path().map(Arc::new), key }
     }
 
     /// Returns the group of a component; it need not exist.
-    pub(super) fn of(&self, component: &Name) -> Option<Group> {
+    pub(super) fn for_component(&self, component: &Name) -> Option<ComponentCgroup> {
         let own = self.own.as_ref()?;
         let digest = Sha256::digest(format!("{}\0{}", self.key, component.folded()));
         let name = format!("rta-{}-{}", slug(component.folded()), hex(&digest[..4]));
-        Some(Group(own.join(name)))
+        Some(ComponentCgroup(own.join(name)))
     }
 }
 
 /// Control group of a component. All methods block, but only briefly: the file system is virtual.
 #[derive(Clone, Debug)]
-pub(super) struct Group(PathBuf);
+pub(super) struct ComponentCgroup(PathBuf);
 
-impl Group {
+impl ComponentCgroup {
     /// Creates a handle to the group at a folder that an earlier agent recorded.
-    pub(super) fn at(folder: PathBuf) -> Self {
+    pub(super) fn from_path(folder: PathBuf) -> Self {
         Self(folder)
     }
 
@@ -66,7 +66,7 @@ impl Group {
     ///
     /// # Errors
     /// Returns an error if the group cannot be created, mostly for lack of permission.
-    pub(super) fn door(&self) -> io::Result<File> {
+    pub(super) fn open_procs_file(&self) -> io::Result<File> {
         match std::fs::create_dir(&self.0) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             Ok(()) | Err(_) => {}
@@ -112,12 +112,12 @@ fn slug(name: &str) -> String {
             false => {}
         }
     }
-    slug.truncate(SLUG);
+    slug.truncate(MAX_SLUG_LENGTH);
     slug.trim_end_matches('-').to_owned()
 }
 
 /// Returns the folder of the agent's own group.
-fn own_group() -> Option<PathBuf> {
+fn own_cgroup_path() -> Option<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     folder(&mounts, &groups)
@@ -127,7 +127,7 @@ fn own_group() -> Option<PathBuf> {
 fn folder(mounts: &str, groups: &str) -> Option<PathBuf> {
     // Hierarchy 0 is the one of version 2.
     let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    CgroupMount::unified(mounts).iter().find_map(|mount| mount.folder(path))
+    CgroupMount::find_unified(mounts).iter().find_map(|mount| mount.folder(path))
 }
 
 #[cfg(test)]
@@ -162,14 +162,14 @@ mod tests {
 
     #[test]
     fn names_of_groups_are_plain_and_differ() {
-        let groups = |key: &str| Groups { own: Some(Arc::new("/own".into())), key: key.to_owned() };
-        let name = |key, component: &str| groups(key).of(&Name::from(component)).unwrap().0;
+        let groups = |key: &str| ComponentCgroups { own: Some(Arc::new("/own".into())), key: key.to_owned() };
+        let name = |key, component: &str| groups(key).for_component(&Name::from(component)).unwrap().0;
         let first = name("a", "Kafka Server");
         assert!(first.display().to_string().starts_with("/own/rta-kafka-server-"), "{first:?}");
         assert_eq!(first, name("a", "kafka server"));
         assert_ne!(first, name("b", "kafka server"));
         assert_ne!(name("a", "kafka/server"), first);
         assert_eq!(slug("  ../.. é//x"), "x");
-        assert!(slug(&"long ".repeat(50)).len() <= SLUG);
+        assert!(slug(&"long ".repeat(50)).len() <= MAX_SLUG_LENGTH);
     }
 }

@@ -12,15 +12,15 @@ use tokio::time::Instant;
 use tonic::Code;
 
 use super::act::Act;
-use super::cgroup::Group;
+use super::cgroup::ComponentCgroup;
 use super::held::{Held, named, still_there};
 use super::marks::marked;
+use super::process_tree::ProcessTree;
 use super::refusal::{Refusal, off_the_runtime};
 use super::scope::{Moment, Scope, lineage};
-use super::table::Table;
-use crate::attributes::Attributes;
-use crate::cgroup_mount::{Freezers, FrozenGroup};
-use crate::procfs::Proc;
+use crate::cgroup_mount::{CgroupFreezers, FrozenCgroup};
+use crate::process_attributes::ProcfsAttributes;
+use crate::procfs::ProcFs;
 
 /// Interval between two checks for exited processes.
 const PACE: Duration = Duration::from_millis(20);
@@ -67,13 +67,13 @@ pub(super) struct Signalled {
     /// Processes that a signal had stopped, and that were resumed.
     pub(super) resumed: Vec<ProcessId>,
     /// Processes that act on no signal, each with its frozen control group.
-    pub(super) frozen: Vec<(ProcessId, FrozenGroup)>,
+    pub(super) frozen: Vec<(ProcessId, FrozenCgroup)>,
 }
 
 impl Signalled {
     /// Resumes a signalled process that is stopped or frozen. `own` is the control group that the agent made
     /// for the component; no other group is thawed.
-    fn resume(&mut self, held: &Held, signal: Signal, own: Option<&Group>) {
+    fn resume(&mut self, held: &Held, signal: Signal, own: Option<&ComponentCgroup>) {
         if signal != Signal::KILL {
             // Like systemd, since a stopped process runs no handler. SIGCONT does not harm a running process,
             // and a sender that was allowed the first signal is allowed this one.
@@ -108,7 +108,7 @@ impl Left {
         component: &HostComponent,
         id: ProcessId,
         line: &CommandLine,
-        process: &Attributes<'_>,
+        process: &ProcfsAttributes<'_>,
     ) -> bool {
         match self.matched.contains(&id) {
             true => component.matches_process(line, process) == Ok(true),
@@ -159,17 +159,18 @@ impl<'a> Chase<'a> {
         let is_wide = *self.is_wide.get_or_insert(is_tree || never_became);
         let (scope, left) = off_the_runtime(move || {
             // The table is read before the group: see `Moment::control_group`.
-            let table = Table::read().map_err(unreadable)?;
-            let members = group.as_ref().filter(|_| is_wide).map(Group::members).unwrap_or_default();
+            let tree = ProcessTree::read().map_err(unreadable)?;
+            let members =
+                group.as_ref().filter(|_| is_wide).map(ComponentCgroup::members).unwrap_or_default();
             // Processes that left the session and the control group are found by their mark as far as
             // possible.
             let marked = match &session {
-                Some(launch) if never_became && thorough => marked(&table, &launch.id),
+                Some(launch) if never_became && thorough => marked(&tree, &launch.id),
                 Some(_) | None => Vec::new(),
             };
-            let session = session.filter(|session| is_wide && session.stands(&table));
+            let session = session.filter(|session| is_wide && session.stands(&tree));
             let matched = if only_launched { Vec::new() } else { surroundings.matched };
-            let holy = lineage(std::process::id(), &table);
+            let holy = lineage(std::process::id(), &tree);
             if let Some(id) = matched.iter().find(|id| holy.contains(&id.pid)) {
                 return Err(untouchable(*id));
             }
@@ -180,8 +181,8 @@ impl<'a> Chase<'a> {
                 control_group: &found,
                 session: session.map(|session| session.leader),
             };
-            let rest = scope.take(&table, &moment);
-            let whole_group = !members.is_empty() && !scope.spares_any(&table, &members);
+            let rest = scope.take(&tree, &moment);
+            let whole_group = !members.is_empty() && !scope.spares_any(&tree, &members);
             Ok((scope, Left { matched, rest, whole_group, config: Some(surroundings.config) }))
         })
         .await?;
@@ -202,11 +203,11 @@ impl<'a> Chase<'a> {
         let (left, component, ids) = (left.clone(), Arc::clone(&self.component), ids.to_vec());
         let group = self.act.group.clone();
         off_the_runtime(move || {
-            let proc = Proc::open().map_err(unreadable)?;
-            let freezers = Freezers::read();
+            let proc = ProcFs::open().map_err(unreadable)?;
+            let freezers = CgroupFreezers::read();
             let mut signalled = Signalled::default();
             for id in ids {
-                let is_right = |line: &CommandLine, process: &Attributes<'_>| {
+                let is_right = |line: &CommandLine, process: &ProcfsAttributes<'_>| {
                     left.is_right(&component, id, line, process)
                 };
                 let held = Held::new(&proc, id, &freezers, is_right);
@@ -233,7 +234,7 @@ impl<'a> Chase<'a> {
 
     /// Kills all remaining processes.
     pub(super) async fn kill(&self, left: &Left) -> Result<Signalled, Refusal> {
-        if left.whole_group && self.act.group.as_ref().is_some_and(Group::kill) {
+        if left.whole_group && self.act.group.as_ref().is_some_and(ComponentCgroup::kill) {
             // This reaches even processes that were forked since; those outside of the group follow.
             tracing::debug!(component = %self.component.name, "its control group is killed");
         }
@@ -247,10 +248,10 @@ impl<'a> Chase<'a> {
         let awaited: Vec<ProcessId> = awaited.iter().take(AWAITED).copied().collect();
         let (seen, component) = (left.clone(), Arc::clone(&self.component));
         let mut held = off_the_runtime(move || {
-            let proc = Proc::open().map_err(unreadable)?;
-            let freezers = Freezers::default();
+            let proc = ProcFs::open().map_err(unreadable)?;
+            let freezers = CgroupFreezers::default();
             let hold = |id| {
-                let is_right = |line: &CommandLine, process: &Attributes<'_>| {
+                let is_right = |line: &CommandLine, process: &ProcfsAttributes<'_>| {
                     seen.is_right(&component, id, line, process)
                 };
                 Held::new(&proc, id, &freezers, is_right).transpose()
@@ -294,7 +295,7 @@ fn names(ids: &[ProcessId]) -> String {
     const SHOWN: usize = 10;
     let shown = ids.get(..SHOWN).unwrap_or(ids);
     let more = ids.len() - shown.len();
-    let text = match Proc::open() {
+    let text = match ProcFs::open() {
         Ok(proc) => named(&proc, shown),
         Err(_) => shown.iter().map(|id| format!("pid {}", id.pid)).collect::<Vec<_>>().join(", "),
     };

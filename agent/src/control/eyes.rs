@@ -90,7 +90,8 @@ impl Eyes {
         if let Some(reason) = component.unknown_user() {
             return Err(Refusal::new(Code::FailedPrecondition, reason));
         }
-        let circumstances = ComponentContext { unseen: sight.unseen.of(at), ..ComponentContext::default() };
+        let circumstances =
+            ComponentContext { unseen: sight.unreadable.reason_for(at), ..ComponentContext::default() };
         let report = ComponentReport::new(component, matches, circumstances);
         match (&report.unseen, report.state) {
             // The state is unknown, so a start or stop would be a guess.

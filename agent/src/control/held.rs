@@ -10,9 +10,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tonic::Code;
 
 use super::refusal::Refusal;
-use crate::attributes::Attributes;
-use crate::cgroup_mount::{Freezers, FrozenGroup};
-use crate::procfs::Proc;
+use crate::cgroup_mount::{CgroupFreezers, FrozenCgroup};
+use crate::process_attributes::ProcfsAttributes;
+use crate::procfs::ProcFs;
 
 /// Process held by a pidfd.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) struct Held {
     /// True if a signal had stopped the process.
     pub(super) is_stopped: bool,
     /// Frozen control group of the process.
-    pub(super) frozen: Option<FrozenGroup>,
+    pub(super) frozen: Option<FrozenCgroup>,
     pidfd: OwnedFd,
 }
 
@@ -29,10 +29,10 @@ impl Held {
     /// Opens a pidfd, and only then checks that the process is the intended one and still meets `is_right`,
     /// so that a reused PID is not held. Returns `None` if it is a different process, or has ended.
     pub(super) fn new(
-        proc: &Proc,
+        proc: &ProcFs,
         id: ProcessId,
-        freezers: &Freezers,
-        is_right: impl Fn(&CommandLine, &Attributes<'_>) -> bool,
+        freezers: &CgroupFreezers,
+        is_right: impl Fn(&CommandLine, &ProcfsAttributes<'_>) -> bool,
     ) -> Result<Option<Self>, Refusal> {
         let Some(raw) = i32::try_from(id.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
         let pidfd = match pidfd_open(raw, PidfdFlags::empty()) {
@@ -46,9 +46,9 @@ impl Held {
         let read = proc.process(id.pid).and_then(|folder| {
             let stat = folder.stat()?;
             folder.command_line(&mut line)?;
-            let attributes = Attributes::new(proc, &folder, id.pid);
+            let attributes = ProcfsAttributes::new(proc, &folder, id.pid);
             let is_it = stat.start_ticks == id.start_ticks && !stat.is_zombie && is_right(&line, &attributes);
-            let frozen = attributes.control_groups().ok().and_then(|groups| freezers.frozen(groups));
+            let frozen = attributes.control_groups().ok().and_then(|groups| freezers.find_frozen(groups));
             Ok(is_it.then_some((stat.is_stopped, frozen)))
         });
         let state = read.ok().flatten();
@@ -89,7 +89,7 @@ pub(super) fn still_there(held: Vec<Held>) -> Result<Vec<Held>, Refusal> {
 }
 
 /// Returns a text such as `pid 7 (java), pid 8 (sleep)`, safe to show.
-pub(super) fn named(proc: &Proc, ids: &[ProcessId]) -> String {
+pub(super) fn named(proc: &ProcFs, ids: &[ProcessId]) -> String {
     let named = ids.iter().map(|id| {
         let program = proc.process(id.pid).and_then(|folder| {
             let stat = folder.stat()?;
@@ -108,16 +108,17 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::control::table::Table;
+    use crate::control::process_tree::ProcessTree;
 
     #[test]
     fn only_the_very_process_is_held_and_signalled() {
         let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
-        let proc = Proc::open().unwrap();
-        let id = Table::read().unwrap().id(child.id()).unwrap();
+        let proc = ProcFs::open().unwrap();
+        let id = ProcessTree::read().unwrap().id(child.id()).unwrap();
         // The PID has been reused.
         let another = ProcessId { start_ticks: id.start_ticks - 1, ..id };
-        let hold = |id, is_right: bool| Held::new(&proc, id, &Freezers::read(), |_, _| is_right).unwrap();
+        let hold =
+            |id, is_right: bool| Held::new(&proc, id, &CgroupFreezers::read(), |_, _| is_right).unwrap();
         assert!(hold(another, true).is_none());
         // The process is the same, but runs another program by now.
         assert!(hold(id, false).is_none());

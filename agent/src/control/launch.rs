@@ -21,16 +21,16 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::Code;
 
-use super::cgroup::Group;
+use super::cgroup::ComponentCgroup;
 use super::gate::{ChildGate, Gate, gate};
 use super::held::{Held, still_there};
 use super::launch_record::{LAUNCH_ID, Launch, monotonic_ms, new_launch_id};
 use super::launches::Launches;
 use super::refusal::Refusal;
-use crate::cgroup_mount::Freezers;
-use crate::clean_start::{Account, CleanStart, environment_file};
+use crate::cgroup_mount::CgroupFreezers;
+use crate::child_setup::{ChildSetup, UserAccount, environment_file};
 use crate::logs::{LogPath, length, log_tail};
-use crate::procfs::{Proc, lives};
+use crate::procfs::{ProcFs, is_alive};
 
 /// Time between SIGTERM and SIGKILL for a launch that is given up.
 const LAST_CHANCE: Duration = Duration::from_secs(5);
@@ -86,7 +86,8 @@ impl Launched {
                 format!("what an earlier agent launched cannot be watched: {error}"),
             )
         };
-        let held = Held::new(&Proc::open().map_err(unreadable)?, id, &Freezers::default(), |_, _| true)?;
+        let held =
+            Held::new(&ProcFs::open().map_err(unreadable)?, id, &CgroupFreezers::default(), |_, _| true)?;
         let (ended, has_ended) = watch::channel(held.is_none());
         if let Some(held) = held {
             let guard = tasks.guard(REAPER).may_end();
@@ -138,7 +139,7 @@ impl Launched {
 pub(super) struct Order {
     pub(super) rule: CommandRule,
     /// Control group for the process.
-    pub(super) group: Option<Group>,
+    pub(super) group: Option<ComponentCgroup>,
     /// Log of the component, read if the command's own log has no new lines.
     pub(super) log: Option<PathBuf>,
     pub(super) purpose: Purpose,
@@ -184,9 +185,10 @@ pub(super) async fn launch(order: Order) -> Result<Launched, Refusal> {
 /// Returns an error, with a sentence, if the user, the environment files, the directory or the program is
 /// unusable.
 pub(super) fn check(rule: &CommandRule) -> Result<Prepared, Refusal> {
-    let account = Account::find(rule.user.as_deref(), rule.process.group.as_deref()).map_err(refused)?;
-    let start = CleanStart::new(&rule.process, &account).map_err(refused)?;
-    let files = environment_file::read(&rule.environment_files, rule.user.as_deref()).map_err(refused)?;
+    let account = UserAccount::find(rule.user.as_deref(), rule.process.group.as_deref()).map_err(refused)?;
+    let start = ChildSetup::new(&rule.process, &account).map_err(refused)?;
+    let files =
+        environment_file::read_environment(&rule.environment_files, rule.user.as_deref()).map_err(refused)?;
     if let Some(directory) = &rule.directory
         && !directory.is_dir()
     {
@@ -213,7 +215,7 @@ pub(super) fn check(rule: &CommandRule) -> Result<Prepared, Refusal> {
 
 /// Settings for the process of a command.
 pub(super) struct Prepared {
-    start: CleanStart,
+    start: ChildSetup,
     /// If a variable occurs more than once, the last value counts.
     environment: Vec<(OsString, OsString)>,
 }
@@ -235,7 +237,7 @@ impl Order {
         let logs = self.open_logs(&mut command)?;
         let door = self.group.as_ref().and_then(|group| {
             let told = |error| tracing::debug!(?group, %error, "no control group");
-            group.door().map_err(told).ok()
+            group.open_procs_file().map_err(told).ok()
         });
         let (gate, child_gate) = gate().map_err(Refusal::failed)?;
         detach(&mut command, prepared.start, door, child_gate);
@@ -262,7 +264,7 @@ impl Order {
     /// Removes the record of a failed launch. Checks the process itself, since during shutdown the runtime
     /// reports an error for a command that does run.
     fn forget_what_did_not_run(&self) {
-        if !self.launches.of(&self.component).is_some_and(|launch| lives(launch.leader)) {
+        if !self.launches.of(&self.component).is_some_and(|launch| is_alive(launch.leader)) {
             self.launches.ended(&self.component);
         }
     }
@@ -328,7 +330,7 @@ fn spawn(
     let keep = move || -> Result<Option<ProcessId>, Refusal> {
         let Some(pid) = gate.wait() else { return Ok(None) };
         // The child is waiting, so the PID is its own.
-        let stat = Proc::open().and_then(|proc| proc.process(pid)?.stat()).map_err(Refusal::failed)?;
+        let stat = ProcFs::open().and_then(|proc| proc.process(pid)?.stat()).map_err(Refusal::failed)?;
         let id = ProcessId { pid, start_ticks: stat.start_ticks };
         note(id)?;
         // If the child has ended meanwhile, the spawn returns the error.
@@ -356,7 +358,7 @@ async fn reap(
     mut child: Child,
     exit: watch::Sender<Option<ExitStatus>>,
     mut asked: mpsc::Receiver<()>,
-    control_group: Option<Group>,
+    control_group: Option<ComponentCgroup>,
 ) {
     let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     let mut waits = 0;
@@ -395,9 +397,9 @@ async fn reap(
     }
 }
 
-/// Gives the command a new session, the control group behind `door` if there is one, and a clean start. Its
+/// Gives the command a new session, the control group behind `open_procs_file` if there is one, and a clean start. Its
 /// child waits at `gate` before it gives up the agent's privileges.
-fn detach(command: &mut std::process::Command, start: CleanStart, door: Option<File>, gate: ChildGate) {
+fn detach(command: &mut std::process::Command, start: ChildSetup, door: Option<File>, gate: ChildGate) {
     use std::os::unix::process::CommandExt as _;
     let become_detached = move || {
         rustix::process::setsid()?;
@@ -405,9 +407,9 @@ fn detach(command: &mut std::process::Command, start: CleanStart, door: Option<F
             // On failure the child stays in the agent's control group, and is found by its session.
             let _ = rustix::io::write(door, b"0");
         }
-        start.begin()?;
+        start.apply()?;
         gate.pass()?;
-        start.take_on_rights()
+        start.drop_privileges()
     };
     #[expect(unsafe_code, reason = "the standard library has no safe way to begin a session in the child")]
     // SAFETY: between fork and exec only async-signal-safe calls are allowed (signal-safety(7)). The closure

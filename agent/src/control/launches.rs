@@ -9,8 +9,8 @@ use rta_shared::process::ProcessId;
 use tonic::Code;
 
 use super::launch_record::{BegunAction, Launch, Record, RecordWriter, Written};
+use super::process_tree::ProcessTree;
 use super::refusal::Refusal;
-use super::table::Table;
 
 /// Running actions and last launches of all components; clones share them. Stored in the agent's folder if
 /// there is one.
@@ -37,9 +37,9 @@ enum Writer {
 impl Launch {
     /// Returns true if the session with this number still is the one of the launch. A number is not reused as
     /// long as the session has members; a session without a known live member is not trusted.
-    pub(super) fn stands(&self, table: &Table) -> bool {
+    pub(super) fn stands(&self, tree: &ProcessTree) -> bool {
         let is_in_it = |id: &ProcessId| {
-            table.lives(*id) && table.get(id.pid).is_some_and(|kin| kin.session == self.leader.pid)
+            tree.is_alive(*id) && tree.get(id.pid).is_some_and(|links| links.session == self.leader.pid)
         };
         is_in_it(&self.leader) || self.members.iter().any(is_in_it)
     }
@@ -198,7 +198,7 @@ fn not_kept(error: &str) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::Kin;
+    use super::super::process_tree::ProcessLinks;
     use super::*;
 
     fn launch() -> Launch {
@@ -219,17 +219,19 @@ mod tests {
         let launches = Launches::open(None, "");
         let name = Name::from("app");
         let id = |pid| ProcessId { pid, start_ticks: 10 };
-        let member = |session| Kin { start_ticks: 10, parent: 1, group: 7, session };
+        let member = |session| ProcessLinks { start_ticks: 10, parent: 1, group: 7, session };
         launches.launched(&name, launch()).unwrap();
         assert!(launches.of(&name).unwrap().is_unfinished);
         launches.finished(&name, vec![id(8)]);
         let session = launches.of(&name).unwrap();
-        assert!(session.stands(&Table::of([(7, member(7))])));
-        assert!(session.stands(&Table::of([(8, member(7))])));
+        assert!(session.stands(&ProcessTree::from_links([(7, member(7))])));
+        assert!(session.stands(&ProcessTree::from_links([(8, member(7))])));
         // An unrelated session with the same number.
-        assert!(!session.stands(&Table::of([(9, member(7))])));
-        assert!(!session.stands(&Table::of([(7, Kin { start_ticks: 11, ..member(7) })])));
-        assert!(!session.stands(&Table::of([(8, member(8))])));
+        assert!(!session.stands(&ProcessTree::from_links([(9, member(7))])));
+        assert!(
+            !session.stands(&ProcessTree::from_links([(7, ProcessLinks { start_ticks: 11, ..member(7) })]))
+        );
+        assert!(!session.stands(&ProcessTree::from_links([(8, member(8))])));
     }
 
     #[test]

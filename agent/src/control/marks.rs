@@ -7,7 +7,7 @@ use std::io::Read as _;
 use rta_shared::process::ProcessId;
 
 use super::launch_record::LAUNCH_ID;
-use super::table::Table;
+use super::process_tree::ProcessTree;
 
 /// Maximum number of bytes read of a process's environment. A process can change the content that the kernel
 /// shows.
@@ -15,7 +15,7 @@ const LONGEST: u64 = 1 << 20;
 
 /// Returns the processes of `table` whose environment has the mark of the launch `id`. Omits processes whose
 /// environment the agent may not read; those run as other users than launched commands.
-pub(super) fn marked(table: &Table, id: &str) -> Vec<ProcessId> {
+pub(super) fn marked(tree: &ProcessTree, id: &str) -> Vec<ProcessId> {
     let mark = format!("{LAUNCH_ID}={id}");
     let is_marked = |id: &ProcessId| {
         let mut environment = Vec::new();
@@ -23,7 +23,7 @@ pub(super) fn marked(table: &Table, id: &str) -> Vec<ProcessId> {
         let read = file.and_then(|file| file.take(LONGEST).read_to_end(&mut environment));
         read.is_ok() && environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
     };
-    table.all().map(|(id, _)| id).filter(is_marked).collect()
+    tree.all().map(|(id, _)| id).filter(is_marked).collect()
 }
 
 #[cfg(test)]
@@ -36,7 +36,7 @@ mod tests {
     fn only_what_has_the_mark_is_found() {
         let begin = |id: &str| Command::new("sleep").arg("1000").env(LAUNCH_ID, id).spawn().unwrap();
         let mut children = [begin("this-launch"), begin("this-launch-not")];
-        let found = marked(&Table::read().unwrap(), "this-launch");
+        let found = marked(&ProcessTree::read().unwrap(), "this-launch");
         let expected = children[0].id();
         for child in &mut children {
             child.kill().unwrap();

@@ -12,8 +12,8 @@ use super::act::Act;
 use super::engine::perform;
 use super::held::{Held, still_there};
 use super::refusal::{Refusal, off_the_runtime};
-use crate::cgroup_mount::Freezers;
-use crate::procfs::Proc;
+use crate::cgroup_mount::CgroupFreezers;
+use crate::procfs::ProcFs;
 
 /// Interval between two checks whether an earlier agent's stop command has ended.
 const PACE: Duration = Duration::from_millis(50);
@@ -37,8 +37,9 @@ pub(super) async fn resume(
 /// Waits for a stop command for as long as a stop may take; then kills it.
 async fn until_ended(act: &Act, id: ProcessId) -> Result<(), Refusal> {
     let deadline = Instant::now() + act.component.stop.timeout;
-    let hold =
-        move || Held::new(&Proc::open().map_err(Refusal::failed)?, id, &Freezers::default(), |_, _| true);
+    let hold = move || {
+        Held::new(&ProcFs::open().map_err(Refusal::failed)?, id, &CgroupFreezers::default(), |_, _| true)
+    };
     let Some(held) = off_the_runtime(hold).await? else { return Ok(()) };
     let mut left = vec![held];
     while Instant::now() < deadline && act.eyes.glance().await?.state != State::Stopped {

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use rta_shared::config::StopScope;
 use rta_shared::process::ProcessId;
 
-use super::table::{Kin, Table};
+use super::process_tree::{ProcessLinks, ProcessTree};
 
 /// Processes that belong to a component. A process that once belonged to it stays in the set, since a child
 /// whose parent ended is reparented.
@@ -60,11 +60,11 @@ impl Scope {
     }
 
     /// Updates the scope. Returns the live processes that belong to the component and do not match, sorted.
-    pub(super) fn take(&mut self, table: &Table, moment: &Moment<'_>) -> Vec<ProcessId> {
+    pub(super) fn take(&mut self, tree: &ProcessTree, moment: &Moment<'_>) -> Vec<ProcessId> {
         let matched: HashSet<ProcessId> = moment.matched.iter().copied().collect();
-        let children = children(table);
-        let holy = lineage(self.agent, table);
-        self.forget_what_ended(table);
+        let children = children(tree);
+        let holy = lineage(self.agent, tree);
+        self.forget_what_ended(tree);
         let others =
             moment.others.iter().copied().filter(|id| !matched.contains(id) && !holy.contains(&id.pid));
         self.once_matched.extend(&matched);
@@ -73,26 +73,29 @@ impl Scope {
             holy.contains(&id.pid) || matched.contains(&id) || is_own
         };
         self.spared = spread(self.spared.iter().copied().chain(others).collect(), &children, barred);
-        self.take_numbers(table, &matched, moment.session);
+        self.take_numbers(tree, &matched, moment.session);
         self.known.extend(&matched);
-        let is_in = |numbers: &Numbers, number: u32, kin: &Kin| {
-            numbers.get(&number).is_some_and(|since| kin.start_ticks >= *since)
+        let is_in = |numbers: &Numbers, number: u32, links: &ProcessLinks| {
+            numbers.get(&number).is_some_and(|since| links.start_ticks >= *since)
         };
-        let members = table.all().filter(|(_, kin)| {
-            is_in(&self.groups, kin.group, kin) || is_in(&self.sessions, kin.session, kin)
+        let members = tree.all().filter(|(_, links)| {
+            is_in(&self.groups, links.group, links) || is_in(&self.sessions, links.session, links)
         });
         self.known.extend(members.map(|(id, _)| id));
-        self.known.extend(moment.control_group.iter().filter_map(|pid| table.id(*pid)));
+        self.known.extend(moment.control_group.iter().filter_map(|pid| tree.id(*pid)));
         if self.reach == StopScope::Tree {
             let barred = |id: ProcessId| {
                 holy.contains(&id.pid) || (self.spared.contains(&id) && !matched.contains(&id))
             };
-            let roots = self.known.iter().copied().filter(|id| table.lives(*id) && !barred(*id)).collect();
+            let roots = self.known.iter().copied().filter(|id| tree.is_alive(*id) && !barred(*id)).collect();
             let reached = spread(roots, &children, barred);
             self.known.extend(reached);
         }
         let is_left = |id: &&ProcessId| {
-            !holy.contains(&id.pid) && table.lives(**id) && !matched.contains(id) && !self.spared.contains(id)
+            !holy.contains(&id.pid)
+                && tree.is_alive(**id)
+                && !matched.contains(id)
+                && !self.spared.contains(id)
         };
         let mut left: Vec<ProcessId> = self.known.iter().filter(is_left).copied().collect();
         left.sort_unstable();
@@ -101,35 +104,35 @@ impl Scope {
 
     /// Drops ended processes. A number is not reused as long as it has members, so groups and sessions
     /// without a known live member are dropped too.
-    fn forget_what_ended(&mut self, table: &Table) {
-        self.spared.retain(|id| table.lives(*id));
-        let living: Vec<Kin> = self
+    fn forget_what_ended(&mut self, tree: &ProcessTree) {
+        self.spared.retain(|id| tree.is_alive(*id));
+        let living: Vec<ProcessLinks> = self
             .known
             .iter()
-            .filter(|id| table.lives(**id))
-            .filter_map(|id| table.get(id.pid).copied())
+            .filter(|id| tree.is_alive(**id))
+            .filter_map(|id| tree.get(id.pid).copied())
             .collect();
-        self.groups.retain(|group, _| living.iter().any(|kin| kin.group == *group));
-        self.sessions.retain(|session, _| living.iter().any(|kin| kin.session == *session));
+        self.groups.retain(|group, _| living.iter().any(|links| links.group == *group));
+        self.sessions.retain(|session, _| living.iter().any(|links| links.session == *session));
     }
 
     /// Adds the groups and sessions that belong to the component. Number 0 stands for all that are of another
     /// PID namespace.
-    fn take_numbers(&mut self, table: &Table, matched: &HashSet<ProcessId>, session: Option<ProcessId>) {
-        let agent = table.get(self.agent).copied();
+    fn take_numbers(&mut self, tree: &ProcessTree, matched: &HashSet<ProcessId>, session: Option<ProcessId>) {
+        let agent = tree.get(self.agent).copied();
         let is_strange = |number: u32, own: Option<u32>| number != 0 && own != Some(number);
         let mut sessions: Vec<ProcessId> = session.into_iter().collect();
         for id in matched {
-            let Some(kin) = table.get(id.pid).filter(|kin| kin.start_ticks == id.start_ticks) else {
+            let Some(links) = tree.get(id.pid).filter(|links| links.start_ticks == id.start_ticks) else {
                 continue;
             };
-            if self.reach == StopScope::Group && is_strange(kin.group, agent.map(|agent| agent.group)) {
+            if self.reach == StopScope::Group && is_strange(links.group, agent.map(|agent| agent.group)) {
                 // The leader, if it lives, is the oldest member.
-                let since = table.id(kin.group).map_or(0, |leader| leader.start_ticks);
-                self.groups.entry(kin.group).or_insert(since.min(kin.start_ticks));
+                let since = tree.id(links.group).map_or(0, |leader| leader.start_ticks);
+                self.groups.entry(links.group).or_insert(since.min(links.start_ticks));
             }
             // A match that leads its session: the session was created for it.
-            if self.reach == StopScope::Tree && kin.session == id.pid {
+            if self.reach == StopScope::Tree && links.session == id.pid {
                 sessions.push(*id);
             }
         }
@@ -141,18 +144,18 @@ impl Scope {
     }
 
     /// Returns true if any of `pids` must not be ended with the component.
-    pub(super) fn spares_any(&self, table: &Table, pids: &[u32]) -> bool {
-        let holy = lineage(self.agent, table);
-        pids.iter().any(|pid| holy.contains(pid) || table.id(*pid).is_none_or(|id| self.spared.contains(&id)))
+    pub(super) fn spares_any(&self, tree: &ProcessTree, pids: &[u32]) -> bool {
+        let holy = lineage(self.agent, tree);
+        pids.iter().any(|pid| holy.contains(pid) || tree.id(*pid).is_none_or(|id| self.spared.contains(&id)))
     }
 }
 
 /// Returns the agent, its ancestors and the host's first process: no stop ends these.
-pub(super) fn lineage(agent: u32, table: &Table) -> HashSet<u32> {
+pub(super) fn lineage(agent: u32, tree: &ProcessTree) -> HashSet<u32> {
     let mut lineage = HashSet::from([INIT]);
     let mut next = Some(agent);
     while let Some(pid) = next.filter(|pid| lineage.insert(*pid)) {
-        next = table.get(pid).map(|kin| kin.parent).filter(|parent| *parent != 0);
+        next = tree.get(pid).map(|links| links.parent).filter(|parent| *parent != 0);
     }
     lineage
 }
@@ -160,10 +163,10 @@ pub(super) fn lineage(agent: u32, table: &Table) -> HashSet<u32> {
 /// Children of each process.
 type Children = HashMap<u32, Vec<ProcessId>>;
 
-fn children(table: &Table) -> Children {
+fn children(tree: &ProcessTree) -> Children {
     let mut children = Children::new();
-    for (id, kin) in table.all() {
-        children.entry(kin.parent).or_default().push(id);
+    for (id, links) in tree.all() {
+        children.entry(links.parent).or_default().push(id);
     }
     children
 }
@@ -196,23 +199,29 @@ mod tests {
     const AGENT: u32 = 100;
 
     /// Returns a process with this parent, group and session; its start time is ten times its PID.
-    fn process(pid: u32, parent: u32, group: u32, session: u32) -> (u32, Kin) {
-        (pid, Kin { start_ticks: u64::from(pid) * 10, parent, group, session })
+    fn process(pid: u32, parent: u32, group: u32, session: u32) -> (u32, ProcessLinks) {
+        (pid, ProcessLinks { start_ticks: u64::from(pid) * 10, parent, group, session })
     }
 
     fn id(pid: u32) -> ProcessId {
         ProcessId { pid, start_ticks: u64::from(pid) * 10 }
     }
 
-    fn taken(scope: &mut Scope, table: &Table, matched: &[u32], others: &[u32], group: &[u32]) -> Vec<u32> {
+    fn taken(
+        scope: &mut Scope,
+        tree: &ProcessTree,
+        matched: &[u32],
+        others: &[u32],
+        group: &[u32],
+    ) -> Vec<u32> {
         let matched: Vec<ProcessId> = matched.iter().copied().map(id).collect();
         let others = others.iter().copied().map(id).collect();
         let moment = Moment { matched: &matched, others: &others, control_group: group, session: None };
-        scope.take(table, &moment).into_iter().map(|id| id.pid).collect()
+        scope.take(tree, &moment).into_iter().map(|id| id.pid).collect()
     }
 
-    fn host() -> Table {
-        Table::of([
+    fn host() -> ProcessTree {
+        ProcessTree::from_links([
             process(1, 0, 1, 1),
             process(100, 1, 100, 50),
             // The component, with a child and a grandchild in their own sessions.
@@ -246,7 +255,11 @@ mod tests {
 
     #[test]
     fn the_agents_own_group_and_session_are_left_alone() {
-        let table = Table::of([process(100, 1, 100, 50), process(200, 1, 100, 50), process(201, 1, 100, 50)]);
+        let tree = ProcessTree::from_links([
+            process(100, 1, 100, 50),
+            process(200, 1, 100, 50),
+            process(201, 1, 100, 50),
+        ]);
         for reach in StopScope::ALL {
             let mut scope = Scope::new(reach, AGENT);
             let moment = Moment {
@@ -255,7 +268,7 @@ mod tests {
                 control_group: &[],
                 session: Some(ProcessId { pid: 50, start_ticks: 0 }),
             };
-            assert!(scope.take(&table, &moment).is_empty(), "{reach:?}");
+            assert!(scope.take(&tree, &moment).is_empty(), "{reach:?}");
         }
     }
 
@@ -263,7 +276,7 @@ mod tests {
     fn what_once_belonged_to_it_still_does_when_its_parent_has_ended() {
         let mut scope = Scope::new(StopScope::Tree, AGENT);
         taken(&mut scope, &host(), &[200], &[210], &[]);
-        let orphaned = Table::of([
+        let orphaned = ProcessTree::from_links([
             process(100, 1, 100, 50),
             process(202, 1, 202, 202),
             // A new child of the orphan, and one of the other component, which ended.
@@ -277,40 +290,44 @@ mod tests {
     fn a_reused_pid_does_not_belong_to_it() {
         let mut scope = Scope::new(StopScope::Tree, AGENT);
         taken(&mut scope, &host(), &[200], &[], &[]);
-        let another = Kin { start_ticks: 9_999, parent: 1, group: 201, session: 201 };
-        assert!(taken(&mut scope, &Table::of([(201, another)]), &[], &[], &[]).is_empty());
+        let another = ProcessLinks { start_ticks: 9_999, parent: 1, group: 201, session: 201 };
+        assert!(taken(&mut scope, &ProcessTree::from_links([(201, another)]), &[], &[], &[]).is_empty());
         // A session that began earlier under the same number does not belong to it.
-        let earlier = Kin { start_ticks: 5, parent: 1, group: 900, session: 200 };
-        assert!(taken(&mut scope, &Table::of([(900, earlier)]), &[], &[], &[]).is_empty());
+        let earlier = ProcessLinks { start_ticks: 5, parent: 1, group: 900, session: 200 };
+        assert!(taken(&mut scope, &ProcessTree::from_links([(900, earlier)]), &[], &[], &[]).is_empty());
         // One that began later under the same number, after all of the first had ended, does not either.
-        let later = Kin { start_ticks: 9_999, parent: 1, group: 901, session: 200 };
-        assert!(taken(&mut scope, &Table::of([(901, later)]), &[], &[], &[]).is_empty());
+        let later = ProcessLinks { start_ticks: 9_999, parent: 1, group: 901, session: 200 };
+        assert!(taken(&mut scope, &ProcessTree::from_links([(901, later)]), &[], &[], &[]).is_empty());
     }
 
     #[test]
     fn a_group_counts_as_long_as_somebody_of_it_is_known_to_live() {
         let mut scope = Scope::new(StopScope::Group, AGENT);
         let (leader, member) = (process(200, 1, 200, 9), process(201, 200, 200, 9));
-        assert_eq!(taken(&mut scope, &Table::of([leader, member]), &[200], &[], &[]), [201]);
+        assert_eq!(taken(&mut scope, &ProcessTree::from_links([leader, member]), &[200], &[], &[]), [201]);
         let forked = process(202, 201, 200, 9);
-        assert_eq!(taken(&mut scope, &Table::of([member, forked]), &[], &[], &[]), [201, 202]);
-        assert!(taken(&mut scope, &Table::of([]), &[], &[], &[]).is_empty());
+        assert_eq!(taken(&mut scope, &ProcessTree::from_links([member, forked]), &[], &[], &[]), [201, 202]);
+        assert!(taken(&mut scope, &ProcessTree::from_links([]), &[], &[], &[]).is_empty());
         let stranger = process(203, 1, 200, 9);
-        assert!(taken(&mut scope, &Table::of([stranger]), &[], &[], &[]).is_empty());
+        assert!(taken(&mut scope, &ProcessTree::from_links([stranger]), &[], &[], &[]).is_empty());
     }
 
     #[test]
     fn what_is_of_another_pid_namespace_is_no_group_or_session() {
-        let table = Table::of([process(100, 0, 0, 0), process(200, 1, 0, 0), process(201, 1, 0, 0)]);
+        let tree =
+            ProcessTree::from_links([process(100, 0, 0, 0), process(200, 1, 0, 0), process(201, 1, 0, 0)]);
         for reach in StopScope::ALL {
-            assert!(taken(&mut Scope::new(reach, AGENT), &table, &[200], &[], &[]).is_empty(), "{reach:?}");
+            assert!(taken(&mut Scope::new(reach, AGENT), &tree, &[200], &[], &[]).is_empty(), "{reach:?}");
         }
     }
 
     #[test]
     fn a_session_that_was_begun_for_it_belongs_to_it_in_every_scope() {
-        let table =
-            Table::of([process(200, 1, 200, 200), process(201, 1, 201, 200), process(202, 201, 202, 202)]);
+        let tree = ProcessTree::from_links([
+            process(200, 1, 200, 200),
+            process(201, 1, 201, 200),
+            process(202, 201, 202, 202),
+        ]);
         for (reach, expected) in [
             (StopScope::Process, vec![id(200), id(201)]),
             (StopScope::Group, vec![id(200), id(201)]),
@@ -318,7 +335,7 @@ mod tests {
         ] {
             let others = HashSet::new();
             let moment = Moment { matched: &[], others: &others, control_group: &[], session: Some(id(200)) };
-            assert_eq!(Scope::new(reach, AGENT).take(&table, &moment), expected, "{reach:?}");
+            assert_eq!(Scope::new(reach, AGENT).take(&tree, &moment), expected, "{reach:?}");
         }
     }
 
@@ -326,27 +343,30 @@ mod tests {
     fn nothing_above_the_agent_and_not_the_first_process_belongs_to_it() {
         // The criterion is so lax that it matches them.
         for matched in [1, 60, 100] {
-            let table = Table::of([
+            let tree = ProcessTree::from_links([
                 process(1, 0, 1, 1),
                 process(60, 1, 60, 60),
                 process(100, 60, 100, 50),
                 process(101, 100, 100, 50),
             ]);
-            assert_eq!(lineage(AGENT, &table), HashSet::from([1, 60, 100]));
-            let left = taken(&mut Scope::new(StopScope::Tree, AGENT), &table, &[matched], &[], &[1, 60, 100]);
+            assert_eq!(lineage(AGENT, &tree), HashSet::from([1, 60, 100]));
+            let left = taken(&mut Scope::new(StopScope::Tree, AGENT), &tree, &[matched], &[], &[1, 60, 100]);
             assert!(left.iter().all(|pid| *pid == 101), "{left:?}");
         }
     }
 
     #[test]
     fn a_control_group_holds_what_left_everything_else() {
-        let table =
-            Table::of([process(400, 1, 400, 400), process(401, 400, 401, 401), process(500, 1, 5, 5)]);
+        let tree = ProcessTree::from_links([
+            process(400, 1, 400, 400),
+            process(401, 400, 401, 401),
+            process(500, 1, 5, 5),
+        ]);
         let mut scope = Scope::new(StopScope::Tree, AGENT);
-        assert_eq!(taken(&mut scope, &table, &[], &[], &[400, 999]), [400, 401]);
-        assert!(!scope.spares_any(&table, &[400, 401]));
-        assert_eq!(taken(&mut scope, &table, &[], &[401], &[400]), [400]);
-        assert!(scope.spares_any(&table, &[400, 401]));
+        assert_eq!(taken(&mut scope, &tree, &[], &[], &[400, 999]), [400, 401]);
+        assert!(!scope.spares_any(&tree, &[400, 401]));
+        assert_eq!(taken(&mut scope, &tree, &[], &[401], &[400]), [400]);
+        assert!(scope.spares_any(&tree, &[400, 401]));
     }
 
     #[test]
@@ -367,10 +387,13 @@ mod tests {
 
     #[test]
     fn the_agent_below_a_component_is_no_part_of_it() {
-        let table =
-            Table::of([process(60, 1, 60, 60), process(100, 60, 100, 50), process(200, 100, 200, 200)]);
+        let tree = ProcessTree::from_links([
+            process(60, 1, 60, 60),
+            process(100, 60, 100, 50),
+            process(200, 100, 200, 200),
+        ]);
         let mut scope = Scope::new(StopScope::Tree, AGENT);
-        assert!(taken(&mut scope, &table, &[60], &[], &[]).is_empty());
+        assert!(taken(&mut scope, &tree, &[60], &[], &[]).is_empty());
     }
 
     /// Role of a process in a random host.
@@ -400,11 +423,11 @@ mod tests {
             let part = |pid: u32| processes.get(pid as usize - 2).map_or(Part::Nothing, |(_, part)| *part);
             let pids: Vec<u32> = (2..).take(processes.len()).filter(|pid| *pid != agent).collect();
             let those = |wanted: Part| pids.iter().copied().filter(|pid| part(*pid) == wanted).collect::<Vec<u32>>();
-            let table = Table::of(parents.iter().map(|(pid, parent)| process(*pid, *parent, *pid, 1)));
+            let tree = ProcessTree::from_links(parents.iter().map(|(pid, parent)| process(*pid, *parent, *pid, 1)));
 
             let mut scope = Scope::new(StopScope::Tree, agent);
-            let holy = lineage(agent, &table);
-            let stopped = taken(&mut scope, &table, &those(Part::Matched), &those(Part::Others), &[]);
+            let holy = lineage(agent, &tree);
+            let stopped = taken(&mut scope, &tree, &those(Part::Matched), &those(Part::Others), &[]);
 
             let belongs = |pid: u32| {
                 let line = std::iter::successors(Some(pid), |pid| parents.get(pid).copied());

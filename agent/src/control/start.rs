@@ -19,8 +19,8 @@ use super::launch::{Launched, Order, Purpose, launch};
 use super::launch_record::{Launch, monotonic_ms};
 use super::marks::marked;
 use super::probing::{Well, Wellness};
+use super::process_tree::ProcessTree;
 use super::refusal::{Refusal, off_the_runtime};
-use super::table::Table;
 
 /// Interval between two checks of the processes.
 const PACE: Duration = Duration::from_millis(100);
@@ -114,10 +114,10 @@ pub(super) async fn adopt(act: &Act, launch: &Launch) -> Result<ActionResult, Re
     let (known, tasks) = (launch.clone(), act.tasks.clone());
     let (launched, members) = off_the_runtime(move || {
         let launched = Launched::adopted(&known, &tasks)?;
-        let table = Table::read().map_err(Refusal::failed)?;
+        let tree = ProcessTree::read().map_err(Refusal::failed)?;
         // Without its leader the session's number may have been reused, so the mark decides.
-        let marked = marked(&table, &id);
-        let is_member = |id: &ProcessId| table.get(id.pid).is_some_and(|kin| kin.session == leader.pid);
+        let marked = marked(&tree, &id);
+        let is_member = |id: &ProcessId| tree.get(id.pid).is_some_and(|links| links.session == leader.pid);
         Ok((launched, marked.into_iter().filter(is_member).collect()))
     })
     .await?;
@@ -256,7 +256,7 @@ impl<'a> Start<'a> {
     async fn keep_members(&self) {
         let leader = self.launched.id;
         let members = off_the_runtime(move || {
-            Table::read().map(|table| table.session_of(leader)).map_err(Refusal::failed)
+            ProcessTree::read().map(|tree| tree.session_members(leader)).map_err(Refusal::failed)
         });
         match members.await {
             Ok(members) => self.act.launches.has_members(&self.act.component.name, members),

@@ -18,11 +18,11 @@ use super::chase::{Chase, Left, Signalled, who};
 use super::ending::ending;
 use super::eyes::pids_text;
 use super::launch::{Launched, Order, Purpose, launch};
+use super::process_tree::ProcessTree;
 use super::refusal::{Refusal, off_the_runtime};
 use super::supervisor::{Origin, Supervisor};
 use super::suspension::{FrozenProcesses, resumed_text};
-use super::table::Table;
-use crate::procfs::Proc;
+use crate::procfs::ProcFs;
 
 /// Time limit for a process to end after SIGKILL. One in uninterruptible sleep may take longer.
 const KILLED: Duration = Duration::from_secs(5);
@@ -399,8 +399,8 @@ impl Stop<'_> {
 async fn supervisor_of(matched: Vec<ProcessId>, own: Vec<ProcessId>) -> Option<Supervisor> {
     let read = off_the_runtime(move || {
         let own: HashSet<u32> = own.iter().map(|id| id.pid).collect();
-        let (Ok(proc), Ok(table)) = (Proc::open(), Table::read()) else { return Ok(None) };
-        let origins = matched.iter().take(ORIGINS).map(|id| Origin::read(&proc, &table, *id, &own));
+        let (Ok(proc), Ok(tree)) = (ProcFs::open(), ProcessTree::read()) else { return Ok(None) };
+        let origins = matched.iter().take(ORIGINS).map(|id| Origin::read(&proc, &tree, *id, &own));
         Ok(origins.into_iter().find_map(|origin| origin.supervisor()))
     });
     // A failed read counts as unknown.

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use rta_shared::process::{CommandLine, ProcessId};
 use rta_shared::sanitize::printable;
 
-use super::table::Table;
-use crate::procfs::Proc;
+use super::process_tree::ProcessTree;
+use crate::procfs::ProcFs;
 
 /// PID of the host's first process.
 const INIT: u32 = 1;
@@ -119,15 +119,15 @@ impl fmt::Display for Supervisor {
 impl Origin {
     /// Reads the origin of the process `id`. `own` are the processes of the component itself. Blocking;
     /// unreadable parts are left out.
-    pub(super) fn read(proc: &Proc, table: &Table, id: ProcessId, own: &HashSet<u32>) -> Self {
+    pub(super) fn read(proc: &ProcFs, tree: &ProcessTree, id: ProcessId, own: &HashSet<u32>) -> Self {
         let agent = std::process::id();
         let mut ancestors = Vec::new();
-        let mut at = table.get(id.pid).map_or(0, |kin| kin.parent);
+        let mut at = tree.get(id.pid).map_or(0, |links| links.parent);
         while at > INIT && at != agent && ancestors.len() < DEEPEST {
             if !own.contains(&at) {
                 ancestors.push(Ancestor::read(proc, at));
             }
-            at = table.get(at).map_or(0, |kin| kin.parent);
+            at = tree.get(at).map_or(0, |links| links.parent);
         }
         let service =
             |pid| service(&std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default());
@@ -154,7 +154,7 @@ impl Origin {
 }
 
 impl Ancestor {
-    fn read(proc: &Proc, pid: u32) -> Self {
+    fn read(proc: &ProcFs, pid: u32) -> Self {
         let mut line = CommandLine::new();
         // A process that has ended has no arguments, and no name.
         let _ = proc.command_line(pid, &mut line);
@@ -370,21 +370,21 @@ mod tests {
     fn the_parents_of_a_process_are_read_up_to_the_agent() {
         let script = "sleep 1000; true";
         let mut child = std::process::Command::new("sh").args(["-c", script]).spawn().unwrap();
-        let proc = Proc::open().unwrap();
-        let (table, sleep) = loop {
-            let table = Table::read().unwrap();
-            let below = table.all().find(|(_, kin)| kin.parent == child.id()).map(|(id, _)| id);
+        let proc = ProcFs::open().unwrap();
+        let (tree, sleep) = loop {
+            let tree = ProcessTree::read().unwrap();
+            let below = tree.all().find(|(_, links)| links.parent == child.id()).map(|(id, _)| id);
             if let Some(id) = below {
-                break (table, id);
+                break (tree, id);
             }
         };
-        let origin = Origin::read(&proc, &table, sleep, &HashSet::new());
+        let origin = Origin::read(&proc, &tree, sleep, &HashSet::new());
         let parents: Vec<u32> = origin.ancestors.iter().map(|ancestor| ancestor.pid).collect();
         assert_eq!(parents, [child.id()]);
         assert_eq!(origin.ancestors[0].arguments, ["sh", "-c", script]);
         // Processes of the component itself do not restart it.
         let own = HashSet::from([child.id()]);
-        assert_eq!(Origin::read(&proc, &table, sleep, &own).ancestors, []);
+        assert_eq!(Origin::read(&proc, &tree, sleep, &own).ancestors, []);
         for pid in [sleep.pid, child.id()] {
             let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
             rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();

@@ -3,15 +3,15 @@
 use rta_shared::process::ProcessId;
 
 use super::eyes::pids_text;
-use crate::cgroup_mount::FrozenGroup;
+use crate::cgroup_mount::FrozenCgroup;
 
 /// Frozen processes of a stop, each with the control group that freezes it.
 #[derive(Debug, Default)]
-pub(super) struct FrozenProcesses(Vec<(ProcessId, FrozenGroup)>);
+pub(super) struct FrozenProcesses(Vec<(ProcessId, FrozenCgroup)>);
 
 impl FrozenProcesses {
     /// Records which of the reached processes were frozen, in place of their earlier status.
-    pub(super) fn note(&mut self, reached: &[ProcessId], frozen: Vec<(ProcessId, FrozenGroup)>) {
+    pub(super) fn note(&mut self, reached: &[ProcessId], frozen: Vec<(ProcessId, FrozenCgroup)>) {
         self.0.retain(|(id, _)| !reached.contains(id));
         self.0.extend(frozen);
     }
@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn frozen_processes_are_told_until_a_signal_finds_them_thawed() {
         let id = |pid| ProcessId { pid, start_ticks: 1 };
-        let group = FrozenGroup { folder: "/sys/fs/cgroup/x".into(), is_legacy: false };
+        let group = FrozenCgroup { folder: "/sys/fs/cgroup/x".into(), is_legacy: false };
         let mut frozen = FrozenProcesses::default();
         frozen.note(&[id(7), id(8)], vec![(id(7), group.clone()), (id(8), group)]);
         let thaw = "echo 0 > /sys/fs/cgroup/x/cgroup.freeze";

@@ -15,7 +15,7 @@ use super::news::News;
 use super::probing::{Well, Wellness};
 use super::refusal::{Refusal, off_the_runtime};
 use crate::logs::{LogPath, length, log_tail};
-use crate::systemd::{Standing, Systemd, Trouble, Verb, undone};
+use crate::systemd::{SystemdClient, SystemdError, UnitOperation, UnitState, describe_failed_job};
 
 /// Interval between two checks of the processes.
 const PACE: Duration = Duration::from_millis(100);
@@ -26,7 +26,7 @@ const LAST: Duration = Duration::from_secs(2);
 
 /// Context of an action on a unit.
 pub(super) struct UnitAction<'a> {
-    pub(super) systemd: &'a Systemd,
+    pub(super) systemd: &'a SystemdClient,
     pub(super) component: &'a HostComponent,
     pub(super) rule: &'a StartRule,
     pub(super) unit: &'a str,
@@ -55,24 +55,23 @@ pub(super) async fn start(act: &UnitAction<'_>) -> Result<ActionResult, Refusal>
         }
         State::Stopped | State::Starting | State::Stopping | State::Unknown => {}
     }
-    let standing = act.systemd.standing(act.unit).await?;
+    let state = act.systemd.unit_state(act.unit).await?;
     // The unit of a SysV script, or one with RemainAfterExit, stays active (exited) when its process dies.
     // systemd does not start a unit that is active.
-    if standing.is_active() {
-        let text =
-            format!("{} is {}, but nothing of it runs: it is restarted", act.unit, standing.sentence());
+    if state.is_active() {
+        let text = format!("{} is {}, but nothing of it runs: it is restarted", act.unit, state.describe());
         act.news.tell(ActionPhase::Waiting, text, Vec::new());
-        return act.begin(Verb::Restart, began, ActionOutcome::Started).await;
+        return act.begin(UnitOperation::Restart, began, ActionOutcome::Started).await;
     }
-    act.begin(Verb::Start, began, ActionOutcome::Started).await
+    act.begin(UnitOperation::Start, began, ActionOutcome::Started).await
 }
 
 /// Stops the unit. If nothing matches and the unit is not active, systemd is not called.
 pub(super) async fn stop(act: &UnitAction<'_>) -> Result<ActionResult, Refusal> {
     let began = Instant::now();
     let running = act.eyes.look().await?.processes;
-    let standing = act.systemd.standing(act.unit).await?;
-    if standing.is_idle() && running.is_empty() {
+    let state = act.systemd.unit_state(act.unit).await?;
+    if state.is_idle() && running.is_empty() {
         return Ok(ActionResult {
             outcome: ActionOutcome::AlreadyStopped,
             pids: Vec::new(),
@@ -80,13 +79,13 @@ pub(super) async fn stop(act: &UnitAction<'_>) -> Result<ActionResult, Refusal> 
             warning: None,
         });
     }
-    act.refuse_strangers(&standing, &running)?;
+    act.refuse_strangers(&state, &running)?;
     let deadline = began + act.component.stop.timeout;
-    act.ask(Verb::Stop, ActionPhase::Signalled, pids(&running), deadline).await?;
+    act.ask(UnitOperation::Stop, ActionPhase::Signalled, pids(&running), deadline).await?;
     act.verify_gone(None, "is not of that unit any more; end it by hand").await?;
     // TimeoutStopSec passed, and systemd sent SIGKILL.
-    let standing = act.systemd.standing(act.unit).await?;
-    let outcome = if standing.result == "timeout" { ActionOutcome::Killed } else { ActionOutcome::Stopped };
+    let state = act.systemd.unit_state(act.unit).await?;
+    let outcome = if state.result == "timeout" { ActionOutcome::Killed } else { ActionOutcome::Stopped };
     act.news.tell(ActionPhase::Gone, "nothing of it is left".to_owned(), Vec::new());
     Ok(ActionResult { outcome, pids: pids(&running), took: began.elapsed(), warning: None })
 }
@@ -95,20 +94,21 @@ pub(super) async fn stop(act: &UnitAction<'_>) -> Result<ActionResult, Refusal> 
 pub(super) async fn restart(act: &UnitAction<'_>) -> Result<ActionResult, Refusal> {
     let began = Instant::now();
     let running = act.eyes.look().await?.processes;
-    let standing = act.systemd.standing(act.unit).await?;
-    act.refuse_strangers(&standing, &running)?;
-    act.begin(Verb::Restart, began + act.component.stop.timeout, ActionOutcome::Restarted)
+    let state = act.systemd.unit_state(act.unit).await?;
+    act.refuse_strangers(&state, &running)?;
+    act.begin(UnitOperation::Restart, began + act.component.stop.timeout, ActionOutcome::Restarted)
         .await
         .map(|done| ActionResult { took: began.elapsed(), ..done })
 }
 
-impl From<Trouble> for Refusal {
-    fn from(trouble: Trouble) -> Self {
+impl From<SystemdError> for Refusal {
+    fn from(trouble: SystemdError) -> Self {
         let code = match trouble {
-            Trouble::NoBus(_) | Trouble::NoSystemd(_) | Trouble::NoUnit(_) | Trouble::Denied(_) => {
-                Code::FailedPrecondition
-            }
-            Trouble::Lost | Trouble::Refused(_) => Code::Internal,
+            SystemdError::NoBus(_)
+            | SystemdError::NoSystemd(_)
+            | SystemdError::UnknownUnit(_)
+            | SystemdError::Denied(_) => Code::FailedPrecondition,
+            SystemdError::ConnectionLost | SystemdError::Refused(_) => Code::Internal,
         };
         Self::new(code, trouble.to_string())
     }
@@ -118,15 +118,15 @@ impl UnitAction<'_> {
     /// Runs `verb`, and waits until the component is stable; the timeout begins at `from`.
     async fn begin(
         &self,
-        verb: Verb,
+        verb: UnitOperation,
         from: Instant,
         outcome: ActionOutcome,
     ) -> Result<ActionResult, Refusal> {
         let deadline = from + self.rule.timeout;
         let written = self.log_length().await;
         let before = match verb {
-            Verb::Restart => self.eyes.glance().await?.processes,
-            Verb::Start | Verb::Stop => Vec::new(),
+            UnitOperation::Restart => self.eyes.glance().await?.processes,
+            UnitOperation::Start | UnitOperation::Stop => Vec::new(),
         };
         let phase = if before.is_empty() { ActionPhase::Launched } else { ActionPhase::Signalled };
         let asked = self.ask(verb, phase, pids(&before), deadline).await;
@@ -147,23 +147,23 @@ impl UnitAction<'_> {
     /// Runs `verb`, and waits until systemd has finished the job.
     async fn ask(
         &self,
-        verb: Verb,
+        verb: UnitOperation,
         phase: ActionPhase,
         pids: Vec<u32>,
         deadline: Instant,
     ) -> Result<(), Refusal> {
-        let (unit, word) = (self.unit, verb.word());
-        let job = self.systemd.ask(verb, unit).await?;
+        let (unit, word) = (self.unit, verb.as_str());
+        let job = self.systemd.start_job(verb, unit).await?;
         tracing::info!(component = %self.component.name, unit, verb = word, "systemd was asked");
         self.news.tell(phase, format!("systemd was asked to {word} {unit}"), pids);
         self.news.tell(ActionPhase::Waiting, "waiting for systemd to have done it".to_owned(), Vec::new());
-        let result = match tokio::time::timeout_at(deadline, job.result()).await {
+        let result = match tokio::time::timeout_at(deadline, job.wait_for_result()).await {
             Ok(result) => result?,
             Err(_) => {
-                let standing = self.systemd.standing(unit).await?;
+                let state = self.systemd.unit_state(unit).await?;
                 let reason = format!(
                     "systemd has not done the {word} of {unit} in time, and goes on with it; it is {}",
-                    standing.sentence()
+                    state.describe()
                 );
                 return Err(Refusal::new(Code::DeadlineExceeded, reason));
             }
@@ -176,8 +176,8 @@ impl UnitAction<'_> {
             "timeout" => Code::DeadlineExceeded,
             _ => Code::Internal,
         };
-        let standing = self.systemd.standing(unit).await?;
-        Err(Refusal::new(code, undone(&result, word, unit, &standing)))
+        let state = self.systemd.unit_state(unit).await?;
+        Err(Refusal::new(code, describe_failed_job(&result, word, unit, &state)))
     }
 
     /// Waits until the criteria match and have matched for the settle time; returns the processes that run
@@ -213,11 +213,11 @@ impl UnitAction<'_> {
                     }
                 }
             } else if !matched.is_empty() && now.is_empty() {
-                let (who, standing) = (pids_text(&pids(&matched)), self.systemd.standing(self.unit).await?);
+                let (who, state) = (pids_text(&pids(&matched)), self.systemd.unit_state(self.unit).await?);
                 let reason = format!(
                     "it started ({who}) and ended again; systemd: {} {}",
                     self.unit,
-                    standing.sentence()
+                    state.describe()
                 );
                 return Err(Refusal::new(Code::Internal, reason));
             } else if is_whole {
@@ -229,26 +229,26 @@ impl UnitAction<'_> {
                 settled_at = Instant::now() + self.rule.settle;
                 wellness.begin_anew();
             } else if is_thorough && now.is_empty() {
-                let standing = self.systemd.standing(self.unit).await?;
-                if standing.is_idle() {
-                    let reason = match standing.active.as_str() {
-                        "failed" => format!("systemd: {} {}", self.unit, standing.sentence()),
+                let state = self.systemd.unit_state(self.unit).await?;
+                if state.is_idle() {
+                    let reason = match state.active.as_str() {
+                        "failed" => format!("systemd: {} {}", self.unit, state.describe()),
                         _ => format!(
                             "systemd: {} is {} again before the criteria matched",
                             self.unit,
-                            standing.sentence()
+                            state.describe()
                         ),
                     };
                     return Err(Refusal::new(Code::Internal, reason));
                 }
             }
             if Instant::now() >= deadline && !is_whole {
-                let standing = self.systemd.standing(self.unit).await?;
+                let state = self.systemd.unit_state(self.unit).await?;
                 let reason = format!(
                     "no process matched its criteria within {} s, though {} is {}; check the criteria",
                     self.rule.timeout.as_secs(),
                     self.unit,
-                    standing.sentence()
+                    state.describe()
                 );
                 return Err(Refusal::new(Code::DeadlineExceeded, reason));
             }
@@ -291,14 +291,14 @@ impl UnitAction<'_> {
 
     /// Refuses processes that match although the unit is not active: systemd cannot stop them, and would
     /// start a second instance.
-    fn refuse_strangers(&self, standing: &Standing, running: &[Process]) -> Result<(), Refusal> {
-        if running.is_empty() || !standing.is_idle() {
+    fn refuse_strangers(&self, state: &UnitState, running: &[Process]) -> Result<(), Refusal> {
+        if running.is_empty() || !state.is_idle() {
             return Ok(());
         }
         let reason = format!(
             "{} is {}, but {} matches all the same: systemd did not start it, so that it cannot stop it; end it by hand",
             self.unit,
-            standing.sentence(),
+            state.describe(),
             pids_text(&pids(running))
         );
         Err(Refusal::new(Code::FailedPrecondition, reason))

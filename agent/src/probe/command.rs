@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix;
 
 use super::words::{io_reason, shortened, too_late};
-use crate::clean_start::{Account, CleanStart};
+use crate::child_setup::{ChildSetup, UserAccount};
 
 /// Number of bytes kept from the end of the output.
 const TAIL: usize = 4 * 1024;
@@ -88,18 +88,18 @@ impl Run {
         command
             .args(arguments)
             .env_clear()
-            .envs(Account::own().environment())
+            .envs(UserAccount::own().environment())
             .stdin(Stdio::null())
             .stdout(input.try_clone().map_err(told)?)
             .stderr(input)
             .process_group(0)
             .kill_on_drop(true);
-        let start = CleanStart::own();
+        let start = ChildSetup::for_agent_user();
         #[expect(unsafe_code, reason = "the standard library has no safe way to set up the child")]
         // SAFETY: between fork and exec only async-signal-safe calls are allowed (signal-safety(7)), and
-        // `begin` makes no others.
+        // `apply` makes no others.
         unsafe {
-            command.pre_exec(move || start.begin());
+            command.pre_exec(move || start.apply());
         }
         let child = command.spawn().map_err(told)?;
         let leader = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);

@@ -14,7 +14,7 @@ use super::exit_statuses::{ExitStatuses, kind_of};
 use super::kernel_log::killed_for_lack_of_memory;
 use crate::launched_exits::Exits;
 use crate::logs::{LogPath, last_line};
-use crate::procfs::lives;
+use crate::procfs::is_alive;
 
 /// Time limit for an exit status to become known after the process was found to be gone.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -47,7 +47,7 @@ pub(crate) struct InquiryResult {
 /// Returns true if the process still exists, and only stopped matching.
 async fn is_there(id: ProcessId) -> bool {
     // Off the runtime: a read of /proc may hang.
-    tokio::task::spawn_blocking(move || lives(id)).await.unwrap_or(false)
+    tokio::task::spawn_blocking(move || is_alive(id)).await.unwrap_or(false)
 }
 
 /// Collects the available information on an end.

@@ -6,13 +6,13 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `walk` | resolves a path: which links are followed, and with whose privileges the rest is opened |
-//! | `identity` | opening with the privileges of another user |
+//! | `resolve_path` | resolves a path: which links are followed, and with whose privileges the rest is opened |
+//! | `find_file_user` | opening with the privileges of another user |
 
-mod identity;
+mod file_user;
+mod resolved_path;
 #[cfg(test)]
 mod tests;
-mod walk;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -24,8 +24,8 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags, Stat, fchown};
 use rustix::process::{Gid, Uid, geteuid};
 
-use self::identity::Identity;
-use self::walk::{PEEK, Reached, descend, is_trusted, refused_link, walk};
+use self::file_user::FileUser;
+use self::resolved_path::{PATH_FLAGS, ResolvedPath, descend, is_trusted, refused_link, resolve_path};
 
 /// Flags of every open call: follows no link, blocks on no pipe, and makes no terminal the controlling one.
 const FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
@@ -43,20 +43,20 @@ const NULL_DEVICE: (u32, u32) = (1, 3);
 /// Returns an error if the file cannot be opened, is not a regular file, or lies behind a link that is not
 /// followed.
 pub(crate) fn open_to_read(path: &Path, user: Option<&str>) -> io::Result<File> {
-    let user = identity(user)?;
-    let reached = walk(path, user.as_ref(), false)?;
+    let user = find_file_user(user)?;
+    let reached = resolve_path(path, user.as_ref(), false)?;
     let is_exposed = reached.is_exposed;
     reached.open(false, "read", |folder, name, is_own| {
-        let found = peek(folder, name)?;
+        let found = stat_entry(folder, name)?;
         // With the agent's own privileges, in a folder that others can change: the owner of the file
         // determines who may open it.
         let owner = Uid::from_raw(found.st_uid);
         if is_own && is_exposed && geteuid().is_root() && !is_trusted(owner) {
             let owner = match user.as_ref().filter(|user| user.uid == owner) {
                 Some(user) => user.clone(),
-                None => Identity::of_owner(owner, Gid::from_raw(found.st_gid))?,
+                None => FileUser::from_owner(owner, Gid::from_raw(found.st_gid))?,
             };
-            return owner.run(|| open_regular(folder, name, OFlags::RDONLY));
+            return owner.run_as(|| open_regular(folder, name, OFlags::RDONLY));
         }
         let file = open_regular(folder, name, OFlags::RDONLY)?;
         if is_own && is_exposed && file.metadata()?.nlink() != 1 {
@@ -76,8 +76,8 @@ pub(crate) fn open_to_read(path: &Path, user: Option<&str>) -> io::Result<File> 
 /// Returns an error if the file cannot be opened or created, is neither a regular file with a single name nor
 /// /dev/null, belongs to a different user, or lies behind a link that is not followed.
 pub(crate) fn open_to_append(path: &Path, user: Option<&str>) -> io::Result<(File, u64)> {
-    let user = identity(user)?;
-    let reached = walk(path, user.as_ref(), true)?;
+    let user = find_file_user(user)?;
+    let reached = resolve_path(path, user.as_ref(), true)?;
     reached.open(true, "write", |folder, name, is_own| {
         let owner = user.as_ref().filter(|_| is_own);
         for _ in 0..ATTEMPTS {
@@ -96,12 +96,12 @@ pub(crate) fn open_to_append(path: &Path, user: Option<&str>) -> io::Result<(Fil
 
 /// Returns the identity of the user named `name`; `None` for the agent's own user, and if the agent cannot
 /// change users anyway.
-fn identity(name: Option<&str>) -> io::Result<Option<Identity>> {
+fn find_file_user(name: Option<&str>) -> io::Result<Option<FileUser>> {
     let Some(name) = name.filter(|_| geteuid().is_root()) else { return Ok(None) };
-    Identity::of_name(name).map(|identity| Some(identity).filter(|identity| identity.uid != geteuid()))
+    FileUser::from_name(name).map(|identity| Some(identity).filter(|identity| identity.uid != geteuid()))
 }
 
-impl Reached {
+impl ResolvedPath {
     /// Opens the file with `open`, which gets the file's folder, its name, and whether the agent's own
     /// privileges are used. `purpose` is a verb for error messages.
     fn open<T: Send>(
@@ -110,13 +110,13 @@ impl Reached {
         purpose: &str,
         open: impl FnOnce(BorrowedFd<'_>, &OsStr, bool) -> io::Result<T> + Send,
     ) -> io::Result<T> {
-        let is_own = self.identity.is_none();
+        let is_own = self.user.is_none();
         let work = || {
             let (folder, name) = descend(self.folder.as_fd(), &self.rest, create)?;
             open(folder.as_fd(), name, is_own)
         };
-        let Some(identity) = &self.identity else { return work() };
-        identity.run(work).map_err(|error| match error.kind() {
+        let Some(identity) = &self.user else { return work() };
+        identity.run_as(work).map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => {
                 let shown = &identity.shown;
                 io::Error::other(format!("it is opened as {shown}, who may not {purpose} it ({error})"))
@@ -126,14 +126,14 @@ impl Reached {
     }
 }
 
-fn peek(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Stat> {
-    let entry = rustix::fs::openat(folder, name, PEEK, Mode::empty())?;
+fn stat_entry(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Stat> {
+    let entry = rustix::fs::openat(folder, name, PATH_FLAGS, Mode::empty())?;
     Ok(rustix::fs::fstat(&entry)?)
 }
 
 /// Opens a regular file, and nothing else: merely opening a device may have an effect.
 fn open_regular(folder: BorrowedFd<'_>, name: &OsStr, access: OFlags) -> io::Result<File> {
-    match FileType::from_raw_mode(peek(folder, name)?.st_mode) {
+    match FileType::from_raw_mode(stat_entry(folder, name)?.st_mode) {
         FileType::RegularFile => {}
         FileType::Symlink => return Err(refused_link(name)),
         _ => return Err(not_regular()),
@@ -147,7 +147,7 @@ fn not_regular() -> io::Error {
 }
 
 /// Creates the file, which must not exist, and gives it to `owner`.
-fn create(folder: BorrowedFd<'_>, name: &OsStr, owner: Option<&Identity>) -> io::Result<File> {
+fn create(folder: BorrowedFd<'_>, name: &OsStr, owner: Option<&FileUser>) -> io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL | FLAGS;
     let file = File::from(rustix::fs::openat(folder, name, flags, FILE_MODE)?);
     if let Some(owner) = owner {
@@ -160,11 +160,11 @@ fn create(folder: BorrowedFd<'_>, name: &OsStr, owner: Option<&Identity>) -> io:
 fn append_to(
     folder: BorrowedFd<'_>,
     name: &OsStr,
-    user: Option<&Identity>,
+    user: Option<&FileUser>,
     is_own: bool,
 ) -> io::Result<(File, u64)> {
     let access = OFlags::WRONLY | OFlags::APPEND;
-    if is_null(&peek(folder, name)?) {
+    if is_null_device(&stat_entry(folder, name)?) {
         let file = File::from(rustix::fs::openat(folder, name, access | FLAGS, Mode::empty())?);
         if !file.metadata()?.file_type().is_char_device() {
             return Err(not_regular());
@@ -183,7 +183,7 @@ fn append_to(
     Ok((file, metadata.len()))
 }
 
-fn is_null(found: &Stat) -> bool {
+fn is_null_device(found: &Stat) -> bool {
     let device = (rustix::fs::major(found.st_rdev), rustix::fs::minor(found.st_rdev));
     FileType::from_raw_mode(found.st_mode) == FileType::CharacterDevice && device == NULL_DEVICE
 }

@@ -14,8 +14,8 @@ const USER: &str = "nobody";
 /// Owner of files of a third party.
 const OTHER: u32 = 1;
 
-fn user() -> Identity {
-    Identity::of_name(USER).unwrap()
+fn user() -> FileUser {
+    FileUser::from_name(USER).unwrap()
 }
 
 fn own() -> (u32, u32) {
@@ -241,7 +241,7 @@ fn agent_without_root_follows_no_link_of_others() {
     fs::hard_link(tree.path("home/own.log"), tree.path("home/hard.log")).unwrap();
     tree.link("home/link.log", "x.log", OTHER);
     let as_user = |name: &str, expected: Result<&str, &str>| {
-        let read = user().run(|| Ok(tree.read(name, None))).unwrap();
+        let read = user().run_as(|| Ok(tree.read(name, None))).unwrap();
         match expected {
             Ok(content) => assert_eq!(read.as_deref(), Ok(content)),
             Err(reason) => assert_refused(read, reason),
@@ -250,7 +250,7 @@ fn agent_without_root_follows_no_link_of_others() {
     as_user("home/x.log", Ok("content of home/x.log"));
     as_user("home/link.log", Err("symbolic link"));
     as_user("home/hard.log", Err("several names"));
-    assert_eq!(user().run(|| Ok(tree.append("home/new/y.log", Some("root")))).unwrap(), Ok(ids().0));
+    assert_eq!(user().run_as(|| Ok(tree.append("home/new/y.log", Some("root")))).unwrap(), Ok(ids().0));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::procfs::Listed;
+use crate::procfs::ListedProcess;
 
 /// Age up to which a process is checked each time, since it may call exec some time after its start, as
 /// launchers do. Older processes are left to the next full scan.
@@ -20,14 +20,19 @@ pub(super) struct Listing {
 
 #[derive(Clone, Copy, Debug)]
 struct Known {
-    listed: Listed,
+    listed: ListedProcess,
     /// Time at which the process was first listed.
     since: Instant,
 }
 
 impl Listing {
     /// Processes a listing in the order of PIDs; calls `new_or_young` with each process to check.
-    pub(super) fn update(&mut self, listed: &[Listed], now: Instant, mut new_or_young: impl FnMut(u32)) {
+    pub(super) fn update(
+        &mut self,
+        listed: &[ListedProcess],
+        now: Instant,
+        mut new_or_young: impl FnMut(u32),
+    ) {
         self.next.clear();
         let mut old = self.known.iter().peekable();
         for listed in listed {
@@ -43,7 +48,7 @@ impl Listing {
     }
 
     /// Returns true if a process was first listed long ago, so that it is left to full scans.
-    pub(super) fn is_settled(&self, listed: Listed, now: Instant) -> bool {
+    pub(super) fn is_settled(&self, listed: ListedProcess, now: Instant) -> bool {
         let found = self.known.binary_search_by_key(&listed.pid, |known| known.listed.pid);
         let known = found.ok().and_then(|at| self.known.get(at));
         known.is_some_and(|known| known.listed == listed && !known.is_young(now))
@@ -60,11 +65,11 @@ impl Known {
 mod tests {
     use super::*;
 
-    fn listed(pid: u32, inode: u64) -> Listed {
-        Listed { pid, inode }
+    fn listed(pid: u32, inode: u64) -> ListedProcess {
+        ListedProcess { pid, inode }
     }
 
-    fn worth_a_look(listing: &mut Listing, now: Instant, listed: &[Listed]) -> Vec<u32> {
+    fn worth_a_look(listing: &mut Listing, now: Instant, listed: &[ListedProcess]) -> Vec<u32> {
         let mut pids = Vec::new();
         listing.update(listed, now, |pid| pids.push(pid));
         pids

@@ -9,7 +9,7 @@
 //! | `deaths` | pidfds that report exits where no kernel events are available |
 //! | `exit_info` | exit status of a process by its pidfd |
 //! | `tracker` | table of the components' processes; pure |
-//! | `unseen` | sentences on processes that cannot be read; pure |
+//! | `unreadable` | sentences on processes that cannot be read; pure |
 //! | `thread` | loop that drives all of these |
 
 mod connector;
@@ -19,7 +19,7 @@ mod exit_info;
 mod listing;
 mod thread;
 mod tracker;
-mod unseen;
+mod unreadable_processes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ use rustix::fd::OwnedFd;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::thread::Thread;
-pub(crate) use self::unseen::Unseen;
+pub(crate) use self::unreadable_processes::UnreadableProcesses;
 use crate::gone::Gone;
 use crate::run_history::ExitStatuses;
 
@@ -65,7 +65,7 @@ pub(crate) struct Sight {
     /// The matched processes, or the reason why the processes cannot be read.
     pub(crate) matches: Result<Arc<Matches>, String>,
     /// Processes that could not be read or classified.
-    pub(crate) unseen: Unseen,
+    pub(crate) unreadable: UnreadableProcesses,
     pub(crate) figures: ScanFigures,
     pub(crate) watch: WatchStatus,
 }

@@ -17,8 +17,8 @@ use super::event::ProcessEvent;
 use super::listing::Listing;
 use super::tracker::{Occasion, Tracker};
 use super::{Command, Matches, Sight, WatchOptions};
-use crate::inspect::Inspector;
-use crate::procfs::Listed;
+use crate::process_matcher::ProcessMatcher;
+use crate::procfs::ListedProcess;
 use crate::run_history::ExitStatuses;
 use crate::visibility;
 
@@ -40,13 +40,13 @@ pub(super) struct Thread {
     /// Exit statuses of processes.
     statuses: ExitStatuses,
     /// `None` if /proc could not be opened.
-    inspector: Option<Inspector>,
+    inspector: Option<ProcessMatcher>,
     tracker: Tracker,
     source: Source,
     /// Reason why no events are used.
     fallback: Option<String>,
     /// Reused buffer.
-    listed: Vec<Listed>,
+    listed: Vec<ListedProcess>,
     /// Reason why the processes cannot be read; `None` if they can.
     blind: Option<String>,
     figures: ScanFigures,
@@ -264,7 +264,7 @@ impl Thread {
     fn scan(&mut self) {
         let began = Instant::now();
         self.is_excused = std::mem::take(&mut self.is_lost);
-        self.blind = visibility::problem().or_else(|| self.look_at_all().err());
+        self.blind = visibility::find_hidepid_problem().or_else(|| self.look_at_all().err());
         if self.blind.is_some() {
             self.inspector = None;
             self.tracker.clear();
@@ -286,7 +286,7 @@ impl Thread {
     fn look_at_all(&mut self) -> Result<(), String> {
         let told = |error| format!("cannot see the processes: /proc cannot be read: {error}");
         if self.inspector.is_none() {
-            self.inspector = Some(Inspector::new(&self.config).map_err(told)?);
+            self.inspector = Some(ProcessMatcher::new(&self.config).map_err(told)?);
         }
         // New processes are checked first, so that the scan does not count them as missed.
         self.pass();
@@ -330,7 +330,7 @@ impl Thread {
 
     /// Returns the occasion for a process in a full scan: a change that should have been noticed before
     /// counts as missed.
-    fn occasion(&self, listed: Listed, now: Instant) -> Occasion {
+    fn occasion(&self, listed: ListedProcess, now: Instant) -> Occasion {
         let is_known = match &self.source {
             Source::Events(_) => true,
             Source::Scans { listing, .. } => {
@@ -409,7 +409,7 @@ impl Thread {
                 Some(reason) => Err(reason.clone()),
                 None => Ok(Arc::new(self.matches())),
             },
-            unseen: self.tracker.unseen(),
+            unreadable: self.tracker.unreadable_processes(),
             figures: self.figures,
             watch: WatchStatus {
                 mode,

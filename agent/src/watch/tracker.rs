@@ -1,5 +1,5 @@
 //! Table of the components' processes, kept current by events and scans. Pure: processes are read through
-//! [`Look`], and times are arguments.
+//! [`ProcessObserver`], and times are arguments.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -9,8 +9,8 @@ use rta_shared::process::Process;
 use rustix::io::Errno;
 
 use super::event::ProcessEvent;
-use super::unseen::Unseen;
-use crate::inspect::{Candidate, Look, Seen};
+use super::unreadable_processes::UnreadableProcesses;
+use crate::process_matcher::{ProcessCandidate, ProcessObservation, ProcessObserver};
 
 /// Delay before a forked child is checked: until it calls exec, which most do at once, it shows its parent's
 /// command line.
@@ -33,7 +33,7 @@ pub(super) struct Tracker {
 
 #[derive(Debug)]
 struct Matched {
-    candidate: Candidate,
+    candidate: ProcessCandidate,
     /// Number of the scan that last confirmed the match.
     scan: u64,
 }
@@ -55,7 +55,7 @@ pub(super) enum Occasion {
 
 impl Tracker {
     /// Processes one event.
-    pub(super) fn event(&mut self, event: ProcessEvent, now: Instant, look: &mut impl Look) {
+    pub(super) fn event(&mut self, event: ProcessEvent, now: Instant, look: &mut impl ProcessObserver) {
         match event {
             ProcessEvent::Fork { parent, child } => {
                 self.suspects.remove(&child);
@@ -96,7 +96,7 @@ impl Tracker {
     }
 
     /// Checks due children. Returns the PIDs of changes that scans found and no event has explained in time.
-    pub(super) fn due(&mut self, now: Instant, look: &mut impl Look) -> Vec<u32> {
+    pub(super) fn due(&mut self, now: Instant, look: &mut impl ProcessObserver) -> Vec<u32> {
         let born: Vec<u32> =
             self.unborn.iter().filter(|(_, unborn)| unborn.due <= now).map(|(pid, _)| *pid).collect();
         for pid in born {
@@ -128,7 +128,7 @@ impl Tracker {
     }
 
     /// Checks the processes that the scan has not met: each has ended, or is getting its PID just now.
-    pub(super) fn end_scan(&mut self, occasion: Occasion, look: &mut impl Look) {
+    pub(super) fn end_scan(&mut self, occasion: Occasion, look: &mut impl ProcessObserver) {
         let unmet = self.matched.iter().filter(|(_, matched)| matched.scan < self.scan).map(|(pid, _)| *pid);
         let unmet: Vec<u32> = unmet.chain(self.unreadable.keys().copied()).collect();
         for pid in unmet {
@@ -137,7 +137,7 @@ impl Tracker {
     }
 
     /// Re-checks all processes that are matched, unreadable or freshly forked.
-    pub(super) fn review(&mut self, look: &mut impl Look) {
+    pub(super) fn review(&mut self, look: &mut impl ProcessObserver) {
         let unborn = std::mem::take(&mut self.unborn).into_keys();
         let known: Vec<u32> = self.watched().chain(unborn).collect();
         for pid in known {
@@ -147,7 +147,7 @@ impl Tracker {
 
     /// Re-checks all processes that are matched or unreadable; a change should have been reported by an
     /// event.
-    pub(super) fn verify(&mut self, now: Instant, look: &mut impl Look) {
+    pub(super) fn verify(&mut self, now: Instant, look: &mut impl ProcessObserver) {
         let known: Vec<u32> = self.watched().collect();
         for pid in known {
             self.see(pid, Occasion::Scan(now), look);
@@ -156,7 +156,7 @@ impl Tracker {
 
     /// Updates whether matched processes are suspended, and re-checks those that fail to match only because
     /// of their user or another attribute, since no event reports a change of these.
-    pub(super) fn refresh(&mut self, look: &mut impl Look) {
+    pub(super) fn refresh(&mut self, look: &mut impl ProcessObserver) {
         let mut pids: Vec<u32> = Vec::new();
         for (pid, matched) in &mut self.matched {
             let candidate = &mut matched.candidate;
@@ -180,19 +180,21 @@ impl Tracker {
     }
 
     /// Checks one process, and records the result.
-    pub(super) fn see(&mut self, pid: u32, occasion: Occasion, look: &mut impl Look) {
-        let seen = look.look(pid);
+    pub(super) fn see(&mut self, pid: u32, occasion: Occasion, look: &mut impl ProcessObserver) {
+        let seen = look.observe(pid);
         let reads_alike = match &seen {
-            Seen::Unreadable(error) => self.unreadable.insert(pid, *error) == Some(*error),
-            Seen::Other | Seen::Candidate(_) => self.unreadable.remove(&pid).is_none(),
+            ProcessObservation::Unreadable(error) => self.unreadable.insert(pid, *error) == Some(*error),
+            ProcessObservation::Other | ProcessObservation::Candidate(_) => {
+                self.unreadable.remove(&pid).is_none()
+            }
         };
         let old = self.matched.remove(&pid).map(|matched| matched.candidate);
         let new = match seen {
-            Seen::Candidate(candidate) => {
+            ProcessObservation::Candidate(candidate) => {
                 let matched = Matched { candidate, scan: self.scan };
                 Some(&self.matched.entry(pid).or_insert(matched).candidate)
             }
-            Seen::Other | Seen::Unreadable(_) => None,
+            ProcessObservation::Other | ProcessObservation::Unreadable(_) => None,
         };
         let matches_alike = match (&old, new) {
             (Some(old), Some(new)) => old.is_same_match(new),
@@ -242,8 +244,8 @@ impl Tracker {
     }
 
     /// Returns the processes that cannot be read or classified, with the reasons.
-    pub(super) fn unseen(&self) -> Unseen {
-        Unseen::new(&self.unreadable, self.matched.values().map(|matched| &matched.candidate))
+    pub(super) fn unreadable_processes(&self) -> UnreadableProcesses {
+        UnreadableProcesses::new(&self.unreadable, self.matched.values().map(|matched| &matched.candidate))
     }
 }
 

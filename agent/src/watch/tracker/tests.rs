@@ -9,7 +9,7 @@ const SPARK: PartId = PartId { component: 1, part: 0 };
 
 /// Processes of a simulated host.
 #[derive(Default)]
-struct Host(HashMap<u32, Seen>);
+struct Host(HashMap<u32, ProcessObservation>);
 
 impl Host {
     fn matched(&mut self, pid: u32, parent_pid: u32, start_ticks: u64, part: PartId) {
@@ -25,24 +25,26 @@ impl Host {
         may_change: bool,
     ) {
         let process = Process::new(ProcessId { pid, start_ticks }, parent_pid);
-        let candidate = Candidate { process, parts, doubts: vec![], may_change };
-        self.0.insert(pid, Seen::Candidate(candidate));
+        let candidate = ProcessCandidate { process, parts, doubts: vec![], may_change };
+        self.0.insert(pid, ProcessObservation::Candidate(candidate));
     }
 
     fn suspend(&mut self, pid: u32, suspension: Option<Suspension>) {
-        let Some(Seen::Candidate(candidate)) = self.0.get_mut(&pid) else { panic!("{pid} is none") };
+        let Some(ProcessObservation::Candidate(candidate)) = self.0.get_mut(&pid) else {
+            panic!("{pid} is none")
+        };
         candidate.process.suspension = suspension;
     }
 }
 
-impl Look for Host {
-    fn look(&mut self, pid: u32) -> Seen {
-        self.0.get(&pid).cloned().unwrap_or(Seen::Other)
+impl ProcessObserver for Host {
+    fn observe(&mut self, pid: u32) -> ProcessObservation {
+        self.0.get(&pid).cloned().unwrap_or(ProcessObservation::Other)
     }
 
     fn suspension(&mut self, id: ProcessId) -> Result<Option<Suspension>, Errno> {
         match self.0.get(&id.pid) {
-            Some(Seen::Candidate(candidate)) if candidate.process.id == id => {
+            Some(ProcessObservation::Candidate(candidate)) if candidate.process.id == id => {
                 Ok(candidate.process.suspension)
             }
             _ => Err(Errno::SRCH),
@@ -191,41 +193,41 @@ fn what_a_scan_finds_counts_as_missed_unless_an_event_explains_it() {
 #[test]
 fn one_that_cannot_be_read_is_told_until_it_can_or_ends() {
     let mut world = World::new();
-    world.host.0.insert(7, Seen::Unreadable(Errno::ACCESS));
+    world.host.0.insert(7, ProcessObservation::Unreadable(Errno::ACCESS));
     world.event(ProcessEvent::Exec(7));
     assert!(world.tracker.take_change());
     assert!(
         world
             .tracker
-            .unseen()
-            .of(0)
+            .unreadable_processes()
+            .reason_for(0)
             .is_some_and(|told| told.starts_with("the command line of pid 7 cannot be read: "))
     );
     world.scan(Occasion::News);
     assert!(!world.tracker.take_change());
-    world.host.0.insert(9, Seen::Unreadable(Errno::ACCESS));
+    world.host.0.insert(9, ProcessObservation::Unreadable(Errno::ACCESS));
     world.event(ProcessEvent::Exec(9));
     assert!(
         world
             .tracker
-            .unseen()
-            .of(0)
+            .unreadable_processes()
+            .reason_for(0)
             .is_some_and(|told| told.contains("pid 7 cannot be read, nor that of another one: "))
     );
     world.host.0.remove(&7);
     world.event(ProcessEvent::Exit { pid: 7, status: 0 });
     world.host.0.remove(&9);
     world.scan(Occasion::News);
-    assert_eq!(world.tracker.unseen(), Unseen::default());
+    assert_eq!(world.tracker.unreadable_processes(), UnreadableProcesses::default());
 }
 
 #[test]
 fn a_matched_process_that_becomes_unreadable_is_matched_no_more() {
     let mut world = World::new();
-    world.host.0.insert(10, Seen::Unreadable(Errno::ACCESS));
+    world.host.0.insert(10, ProcessObservation::Unreadable(Errno::ACCESS));
     world.tracker.review(&mut world.host);
     assert_eq!(world.matched(), []);
-    assert!(world.tracker.unseen().of(0).is_some());
+    assert!(world.tracker.unreadable_processes().reason_for(0).is_some());
 }
 
 #[test]
@@ -267,20 +269,25 @@ fn what_may_be_one_component_leaves_the_others_seen() {
     let mut doubtful = |pid, part, reason: &str| {
         let process = Process::new(ProcessId { pid, start_ticks: 1 }, 1);
         let doubts = vec![(part, reason.to_owned())];
-        world
-            .host
-            .0
-            .insert(pid, Seen::Candidate(Candidate { process, parts: vec![], doubts, may_change: true }));
+        world.host.0.insert(
+            pid,
+            ProcessObservation::Candidate(ProcessCandidate {
+                process,
+                parts: vec![],
+                doubts,
+                may_change: true,
+            }),
+        );
     };
     doubtful(30, SPARK, "the executable of pid 30 cannot be read: not permitted");
     doubtful(20, SPARK, "the executable of pid 20 cannot be read: not permitted");
     world.scan(Occasion::News);
     assert!(world.tracker.take_change());
     assert_eq!(world.matched(), [(10, 100)]);
-    let unseen = world.tracker.unseen();
-    assert_eq!(unseen.of(KAFKA.component), None);
+    let unseen = world.tracker.unreadable_processes();
+    assert_eq!(unseen.reason_for(KAFKA.component), None);
     assert_eq!(
-        unseen.of(SPARK.component).as_deref(),
+        unseen.reason_for(SPARK.component).as_deref(),
         Some(
             "pid 20 may be it, and the executable of pid 20 cannot be read: not permitted; \
              run the agent as root or give it CAP_SYS_PTRACE"
@@ -288,7 +295,13 @@ fn what_may_be_one_component_leaves_the_others_seen() {
     );
     world.host.0.remove(&20);
     world.event(ProcessEvent::Exit { pid: 20, status: 0 });
-    assert!(world.tracker.unseen().of(SPARK.component).is_some_and(|told| told.starts_with("pid 30 ")));
+    assert!(
+        world
+            .tracker
+            .unreadable_processes()
+            .reason_for(SPARK.component)
+            .is_some_and(|told| told.starts_with("pid 30 "))
+    );
 }
 
 #[test]

@@ -9,27 +9,27 @@ use rta_shared::config::{HostComponent, HostConfig};
 use rta_shared::explain::{ExplainedPart, ExplainedProcess};
 use rta_shared::report::{ComponentContext, ComponentReport, ScanFigures};
 
-use crate::inspect::{Inspector, Look as _, Seen};
-use crate::procfs::Listed;
+use crate::process_matcher::{ProcessMatcher, ProcessObservation, ProcessObserver as _};
+use crate::procfs::ListedProcess;
 use crate::users::{resolve_users, user_name};
 use crate::visibility;
-use crate::watch::Unseen;
+use crate::watch::UnreadableProcesses;
 
 /// Maximum number of processes in the explanation of each part of a component.
-const NEAREST: usize = 5;
+const MAX_NEAREST: usize = 5;
 
 /// Scans a host for its components. Reuses its buffers.
 #[derive(Debug)]
 pub struct Scanner {
     config: HostConfig,
     /// Opened by the first scan, and again after a failure.
-    inspector: Option<Inspector>,
-    listed: Vec<Listed>,
+    matcher: Option<ProcessMatcher>,
+    listed: Vec<ListedProcess>,
 }
 
 /// Result of one scan.
 #[derive(Clone, Debug)]
-pub struct Scan {
+pub struct FullScan {
     /// Time of the scan's end, and its cost.
     pub figures: ScanFigures,
     /// Every component in the configuration's order, or the reason why the processes cannot be read.
@@ -42,18 +42,18 @@ impl Scanner {
         let mut config = config;
         // No effect if the agent has already done so.
         resolve_users(&mut config);
-        Self { config, inspector: None, listed: Vec::new() }
+        Self { config, matcher: None, listed: Vec::new() }
     }
 
     /// Runs a scan.
-    pub fn scan(&mut self) -> Scan {
+    pub fn scan(&mut self) -> FullScan {
         let began = Instant::now();
         let components = self.components();
         if components.is_err() {
-            self.inspector = None;
+            self.matcher = None;
         }
         let now = Timestamp::now();
-        Scan {
+        FullScan {
             figures: ScanFigures {
                 scanned_at: now,
                 duration: began.elapsed(),
@@ -70,12 +70,12 @@ impl Scanner {
             components.iter().map(|component| vec![Vec::new(); component.parts.len()]).collect();
         let (mut unreadable, mut candidates) = (BTreeMap::new(), Vec::new());
         let mut listed = std::mem::take(&mut self.listed);
-        let inspector = self.listing(&mut listed)?;
+        let matcher = self.list_processes(&mut listed)?;
         for listed in &listed {
-            match inspector.look(listed.pid) {
-                Seen::Other => {}
-                Seen::Unreadable(error) => drop(unreadable.insert(listed.pid, error)),
-                Seen::Candidate(candidate) => {
+            match matcher.observe(listed.pid) {
+                ProcessObservation::Other => {}
+                ProcessObservation::Unreadable(error) => drop(unreadable.insert(listed.pid, error)),
+                ProcessObservation::Candidate(candidate) => {
                     for id in &candidate.parts {
                         let part = matches.get_mut(id.component).and_then(|parts| parts.get_mut(id.part));
                         part.into_iter().for_each(|part| part.push(candidate.process.clone()));
@@ -85,10 +85,11 @@ impl Scanner {
             }
         }
         self.listed = listed;
-        let unseen = Unseen::new(&unreadable, candidates.iter());
+        let unseen = UnreadableProcesses::new(&unreadable, candidates.iter());
         let reports = self.config.components.iter().zip(&matches).enumerate();
         let reports = reports.map(|(at, (component, matches))| {
-            let circumstances = ComponentContext { unseen: unseen.of(at), ..ComponentContext::default() };
+            let circumstances =
+                ComponentContext { unseen: unseen.reason_for(at), ..ComponentContext::default() };
             ComponentReport::new(component, matches, circumstances)
         });
         Ok(reports.collect())
@@ -107,9 +108,9 @@ impl Scanner {
         let names = RefCell::new(HashMap::new());
         let name = |uid: u32| names.borrow_mut().entry(uid).or_insert_with(|| user_name(uid)).clone();
         let mut listed = std::mem::take(&mut self.listed);
-        let inspector = self.listing(&mut listed)?;
-        for Listed { pid, .. } in &listed {
-            let held = inspector.with_process(*pid, |line, process| {
+        let matcher = self.list_processes(&mut listed)?;
+        for ListedProcess { pid, .. } in &listed {
+            let held = matcher.with_process(*pid, |line, process| {
                 for (part, explained) in component.parts.iter().zip(&mut explained) {
                     explained.push(ExplainedProcess::new(*pid, part, line, process, name));
                 }
@@ -123,21 +124,21 @@ impl Scanner {
         }
         self.listed = listed;
         let parts = component.parts.iter().zip(explained);
-        Ok(parts.map(|(part, explained)| ExplainedPart::new(part, explained, NEAREST)).collect())
+        Ok(parts.map(|(part, explained)| ExplainedPart::new(part, explained, MAX_NEAREST)).collect())
     }
 
-    /// Replaces `listed` by the current processes, and returns the inspector for checking them.
-    fn listing(&mut self, listed: &mut Vec<Listed>) -> Result<&mut Inspector, String> {
+    /// Replaces `listed` by the current processes, and returns the matcher for checking them.
+    fn list_processes(&mut self, listed: &mut Vec<ListedProcess>) -> Result<&mut ProcessMatcher, String> {
         let told = |error| format!("cannot see the processes: /proc cannot be read: {error}");
-        if let Some(problem) = visibility::problem() {
+        if let Some(problem) = visibility::find_hidepid_problem() {
             return Err(problem);
         }
-        let inspector = match self.inspector.take() {
-            Some(inspector) => inspector,
-            None => Inspector::new(&self.config).map_err(told)?,
+        let matcher = match self.matcher.take() {
+            Some(matcher) => matcher,
+            None => ProcessMatcher::new(&self.config).map_err(told)?,
         };
-        let inspector = self.inspector.insert(inspector);
-        inspector.list(listed).map_err(told)?;
-        Ok(inspector)
+        let matcher = self.matcher.insert(matcher);
+        matcher.list(listed).map_err(told)?;
+        Ok(matcher)
     }
 }

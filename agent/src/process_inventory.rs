@@ -14,23 +14,23 @@ use rta_shared::attributes::acting_user;
 use rta_shared::config::HostComponent;
 use rta_shared::process::CommandLine;
 
-use crate::attributes::Attributes;
-use crate::procfs::Proc;
+use crate::process_attributes::ProcfsAttributes;
+use crate::procfs::ProcFs;
 use crate::users::user_name;
 use crate::visibility;
 
 /// Processes that have a command line, as of about one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Survey {
+pub struct ProcessInventory {
     /// Processes by process ID.
-    processes: BTreeMap<u32, Surveyed>,
+    processes: BTreeMap<u32, InventoryProcess>,
     /// Reason why some processes may be missing; `None` if all were read.
     pub problem: Option<String>,
 }
 
-/// Process of a survey.
+/// Process of a inventory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Surveyed {
+pub struct InventoryProcess {
     /// Process ID.
     pub pid: u32,
     /// Process ID of the parent; 0 if the parent is outside the PID namespace.
@@ -46,67 +46,69 @@ pub struct Surveyed {
     pub in_container: bool,
 }
 
-impl Surveyed {
+impl InventoryProcess {
     /// Returns true if the process belongs to the component, by all criteria.
     ///
     /// # Errors
     /// Returns an error, with the reason, if that cannot be determined.
-    pub fn is_of(&self, component: &HostComponent) -> Result<bool, String> {
+    pub fn belongs_to(&self, component: &HostComponent) -> Result<bool, String> {
         let told = |error| format!("pid {} cannot be read: {error}", self.pid);
-        let proc = Proc::open().map_err(told)?;
+        let proc = ProcFs::open().map_err(told)?;
         let folder = proc.process(self.pid).map_err(told)?;
-        component.matches_process(&self.line, &Attributes::new(&proc, &folder, self.pid))
+        component.matches_process(&self.line, &ProcfsAttributes::new(&proc, &folder, self.pid))
     }
 }
 
 /// Listening sockets of processes.
 #[derive(Clone, Debug, Default)]
-pub struct Listeners {
+pub struct ListeningSockets {
     /// TCP addresses that a process listens on, by process ID, sorted; a process without any is not included.
     pub addresses: BTreeMap<u32, Vec<SocketAddr>>,
     /// Processes whose sockets cannot be read (ptrace(2), "PTRACE_MODE_READ_FSCREDS").
-    pub unseen: BTreeSet<u32>,
+    pub unreadable: BTreeSet<u32>,
 }
 
-impl Survey {
+impl ProcessInventory {
     /// Reads all processes.
     ///
     /// # Errors
     /// Returns an error, with a sentence, if /proc cannot be read at all.
-    pub fn take() -> Result<Self, String> {
+    pub fn collect() -> Result<Self, String> {
         let told = |error: ProcError| format!("cannot see the processes: /proc cannot be read: {error}");
         let uptime = Uptime::current().map_err(told)?.uptime_duration();
-        let mut survey = Self { problem: visibility::problem(), ..Self::default() };
+        let mut inventory = Self { problem: visibility::find_hidepid_problem(), ..Self::default() };
         let mut unreadable = 0_u32;
         let own = Process::myself().and_then(|own| own.status()).map_err(told)?;
         let mut names = HashMap::new();
         let mut name = |uid: u32| names.entry(uid).or_insert_with(|| user_name(uid)).clone();
         for process in procfs::process::all_processes().map_err(told)? {
-            match process.and_then(|process| read(&process, uptime, depth(&own), &mut name)) {
+            match process
+                .and_then(|process| read_process(&process, uptime, pid_namespace_depth(&own), &mut name))
+            {
                 Ok(process) if process.line.is_empty() => {}
                 Ok(process) => {
-                    survey.processes.insert(process.pid, process);
+                    inventory.processes.insert(process.pid, process);
                 }
                 Err(ProcError::PermissionDenied(_)) => unreadable += 1,
                 // The process ended while it was read.
                 Err(_) => {}
             }
         }
-        if unreadable > 0 && survey.problem.is_none() {
-            survey.problem = Some(format!(
+        if unreadable > 0 && inventory.problem.is_none() {
+            inventory.problem = Some(format!(
                 "cannot see every process: {unreadable} of them may not be read; run this as root"
             ));
         }
-        Ok(survey)
+        Ok(inventory)
     }
 
     /// Returns the processes, sorted by process ID.
-    pub fn processes(&self) -> impl Iterator<Item = &Surveyed> {
+    pub fn processes(&self) -> impl Iterator<Item = &InventoryProcess> {
         self.processes.values()
     }
 
     /// Returns the process with this ID.
-    pub fn find(&self, pid: u32) -> Option<&Surveyed> {
+    pub fn find(&self, pid: u32) -> Option<&InventoryProcess> {
         self.processes.get(&pid)
     }
 
@@ -123,15 +125,15 @@ impl Survey {
 
     /// Returns the ancestor from which the process was forked, over any number of forks that all have kept
     /// its command line: the process itself, if its parent has a different one.
-    pub fn original(&self, pid: u32) -> u32 {
+    pub fn find_original(&self, pid: u32) -> u32 {
         let line = self.find(pid).map(|process| &process.line);
         let same = |pid: &u32| self.find(*pid).map(|process| &process.line) == line;
         self.lineage(pid).into_iter().take_while(same).last().unwrap_or(pid)
     }
 
     /// Reads the listening sockets of each process, in whatever network namespace it is.
-    pub fn listeners(&self) -> Listeners {
-        let mut listeners = Listeners::default();
+    pub fn read_listening_sockets(&self) -> ListeningSockets {
+        let mut listeners = ListeningSockets::default();
         // The kernel numbers sockets' inodes across all namespaces.
         let mut sockets = HashMap::new();
         let mut namespaces = BTreeSet::new();
@@ -141,11 +143,11 @@ impl Survey {
                 Ok(Ok(process)) => process,
                 _ => continue,
             };
-            match inodes(&process) {
+            match socket_inodes(&process) {
                 Ok(inodes) if inodes.is_empty() => continue,
                 Ok(inodes) => held.push((pid, inodes)),
                 Err(ProcError::PermissionDenied(_)) => {
-                    listeners.unseen.insert(pid);
+                    listeners.unreadable.insert(pid);
                     continue;
                 }
                 Err(_) => continue,
@@ -173,35 +175,35 @@ impl Survey {
 }
 
 /// Reads one process through a single open folder, so that everything belongs to the same process.
-fn read(
+fn read_process(
     process: &Process,
     uptime: Duration,
     own_depth: usize,
     name: impl FnOnce(u32) -> String,
-) -> ProcResult<Surveyed> {
+) -> ProcResult<InventoryProcess> {
     let stat = process.stat()?;
     let status = process.status()?;
     let mut content = Vec::new();
     process.open_relative("cmdline")?.read_to_end(&mut content)?;
     let ticks = procfs::ticks_per_second();
     let started = Duration::from_millis(stat.starttime.saturating_mul(1000) / ticks);
-    Ok(Surveyed {
+    Ok(InventoryProcess {
         pid: u32::try_from(stat.pid).unwrap_or_default(),
         parent_pid: u32::try_from(stat.ppid).unwrap_or_default(),
         age: uptime.saturating_sub(started),
         line: CommandLine::parse(&content),
         user: name(acting_user(status.ruid, status.euid)),
-        in_container: depth(&status) != own_depth,
+        in_container: pid_namespace_depth(&status) != own_depth,
     })
 }
 
 /// Returns the number of PID namespaces in which the process has a PID, counted from that of /proc.
-fn depth(status: &Status) -> usize {
+fn pid_namespace_depth(status: &Status) -> usize {
     status.nspid.as_ref().map_or(1, Vec::len)
 }
 
 /// Returns the inodes of the sockets that a process has open.
-fn inodes(process: &Process) -> ProcResult<Vec<u64>> {
+fn socket_inodes(process: &Process) -> ProcResult<Vec<u64>> {
     let descriptors = process.fd()?;
     Ok(descriptors
         .filter_map(|descriptor| match descriptor.ok()?.target {
@@ -215,10 +217,10 @@ fn inodes(process: &Process) -> ProcResult<Vec<u64>> {
 mod tests {
     use super::*;
 
-    fn survey(processes: &[(u32, u32, &str)]) -> Survey {
+    fn inventory(processes: &[(u32, u32, &str)]) -> ProcessInventory {
         let processes = processes.iter().map(|(pid, parent_pid, name)| {
             let line = CommandLine::from_arguments([name]);
-            let surveyed = Surveyed {
+            let surveyed = InventoryProcess {
                 pid: *pid,
                 parent_pid: *parent_pid,
                 age: Duration::ZERO,
@@ -228,12 +230,12 @@ mod tests {
             };
             (*pid, surveyed)
         });
-        Survey { processes: processes.collect(), problem: None }
+        ProcessInventory { processes: processes.collect(), problem: None }
     }
 
     #[test]
     fn forks_lead_back_to_their_original() {
-        let survey = survey(&[
+        let inventory = inventory(&[
             (1, 0, "init"),
             (2, 1, "app"),
             (3, 2, "app"),
@@ -241,29 +243,29 @@ mod tests {
             (5, 1, "app"),
             (6, 3, "sh"),
         ]);
-        assert_eq!([2, 3, 4, 5, 6].map(|pid| survey.original(pid)), [2, 2, 2, 5, 6]);
-        assert_eq!(survey.lineage(4), [4, 3, 2, 1]);
-        assert!(survey.lineage(9).is_empty());
+        assert_eq!([2, 3, 4, 5, 6].map(|pid| inventory.find_original(pid)), [2, 2, 2, 5, 6]);
+        assert_eq!(inventory.lineage(4), [4, 3, 2, 1]);
+        assert!(inventory.lineage(9).is_empty());
     }
 
     #[test]
     fn a_lineage_ends_whatever_proc_says() {
-        assert_eq!(survey(&[(1, 2, "a"), (2, 1, "a")]).lineage(1), [1, 2]);
+        assert_eq!(inventory(&[(1, 2, "a"), (2, 1, "a")]).lineage(1), [1, 2]);
     }
 
     #[test]
     fn this_very_process_is_seen_with_what_it_listens_on() {
         let here = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let survey = Survey::take().unwrap();
-        let own = survey.find(std::process::id()).unwrap();
+        let inventory = ProcessInventory::collect().unwrap();
+        let own = inventory.find(std::process::id()).unwrap();
         let arguments: Vec<_> = std::env::args_os().map(|argument| argument.into_encoded_bytes()).collect();
         assert_eq!(own.line, CommandLine::from_arguments(&arguments));
         assert_eq!(
             (own.user.clone(), own.in_container),
             (user_name(rustix::process::geteuid().as_raw()), false)
         );
-        assert_eq!(survey.lineage(own.pid)[0], own.pid);
-        let listeners = survey.listeners();
+        assert_eq!(inventory.lineage(own.pid)[0], own.pid);
+        let listeners = inventory.read_listening_sockets();
         assert!(listeners.addresses[&own.pid].contains(&here.local_addr().unwrap()));
     }
 }

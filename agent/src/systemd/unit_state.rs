@@ -4,7 +4,7 @@ use rta_shared::unit::UnitReport;
 
 /// Status of a unit that systemd knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct UnitState {
     /// Property ActiveState.
     pub(crate) active: String,
     /// Property SubState.
@@ -17,7 +17,7 @@ pub(crate) struct Standing {
     pub(crate) main_status: i32,
 }
 
-impl Standing {
+impl UnitState {
     /// Returns true if nothing of the unit runs, and nothing is about to.
     pub(crate) fn is_idle(&self) -> bool {
         matches!(self.active.as_str(), "inactive" | "failed")
@@ -29,7 +29,7 @@ impl Standing {
     }
 
     /// Formats the status, such as `failed: exit-code, status 1` or `inactive (dead)`.
-    pub(crate) fn sentence(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         if self.active != "failed" {
             return format!("{} ({})", self.active, self.sub);
         }
@@ -48,7 +48,7 @@ impl Standing {
     }
 
     /// Converts the status for the report.
-    pub(crate) fn report(self, unit: &str) -> UnitReport {
+    pub(crate) fn into_report(self, unit: &str) -> UnitReport {
         UnitReport {
             name: unit.to_owned(),
             active_state: self.active,
@@ -60,15 +60,15 @@ impl Standing {
 }
 
 /// Returns the reason why a job did not end with "done", as a sentence.
-pub(crate) fn undone(result: &str, verb: &str, unit: &str, standing: &Standing) -> String {
+pub(crate) fn describe_failed_job(result: &str, verb: &str, unit: &str, state: &UnitState) -> String {
     match result {
         "canceled" => format!("systemd: the {verb} of {unit} was canceled: something else asked otherwise"),
-        "timeout" => format!("systemd: the {verb} of {unit} took too long; it is {}", standing.sentence()),
+        "timeout" => format!("systemd: the {verb} of {unit} took too long; it is {}", state.describe()),
         "dependency" => format!(
             "systemd: a unit that {unit} needs did not start; see \"systemctl list-dependencies {unit}\""
         ),
-        _ if standing.active == "failed" => format!("systemd: {unit} {}", standing.sentence()),
-        _ => format!("systemd: the {verb} of {unit} was not done ({result}); it is {}", standing.sentence()),
+        _ if state.active == "failed" => format!("systemd: {unit} {}", state.describe()),
+        _ => format!("systemd: the {verb} of {unit} was not done ({result}); it is {}", state.describe()),
     }
 }
 
@@ -76,8 +76,8 @@ pub(crate) fn undone(result: &str, verb: &str, unit: &str, standing: &Standing) 
 mod tests {
     use super::*;
 
-    fn failed(result: &str, main_code: i32, main_status: i32) -> Standing {
-        Standing {
+    fn failed(result: &str, main_code: i32, main_status: i32) -> UnitState {
+        UnitState {
             active: "failed".into(),
             sub: "failed".into(),
             result: result.into(),
@@ -89,20 +89,22 @@ mod tests {
     #[test]
     fn a_failure_quotes_the_units_result() {
         assert_eq!(
-            undone("failed", "start", "kafka.service", &failed("exit-code", 1, 1)),
+            describe_failed_job("failed", "start", "kafka.service", &failed("exit-code", 1, 1)),
             "systemd: kafka.service failed: exit-code, status 1"
         );
-        assert_eq!(failed("signal", 2, 9).sentence(), "failed: signal, signal 9");
-        assert_eq!(failed("start-limit-hit", 0, 0).sentence(), "failed: start-limit-hit");
+        assert_eq!(failed("signal", 2, 9).describe(), "failed: signal, signal 9");
+        assert_eq!(failed("start-limit-hit", 0, 0).describe(), "failed: start-limit-hit");
     }
 
     #[test]
     fn a_job_that_is_not_done_says_why() {
-        let standing = Standing { active: "inactive".into(), sub: "dead".into(), ..Standing::default() };
-        assert!(undone("dependency", "start", "k.service", &standing).contains("that k.service needs"));
-        assert!(undone("canceled", "start", "k.service", &standing).contains("was canceled"));
+        let state = UnitState { active: "inactive".into(), sub: "dead".into(), ..UnitState::default() };
+        assert!(
+            describe_failed_job("dependency", "start", "k.service", &state).contains("that k.service needs")
+        );
+        assert!(describe_failed_job("canceled", "start", "k.service", &state).contains("was canceled"));
         assert_eq!(
-            undone("skipped", "start", "k.service", &standing),
+            describe_failed_job("skipped", "start", "k.service", &state),
             "systemd: the start of k.service was not done (skipped); it is inactive (dead)"
         );
     }

@@ -6,24 +6,24 @@ use rta_shared::process::{CommandLine, Process};
 use rta_shared::redact::redact_arguments;
 use rta_shared::sanitize::truncated;
 
-use crate::attributes::Attributes;
-use crate::procfs::Proc;
+use crate::process_attributes::ProcfsAttributes;
+use crate::procfs::ProcFs;
 
 /// Returns those of `processes` that still exist and still belong to the component. Blocking.
 ///
 /// # Errors
 /// Returns an error if /proc cannot be read.
-pub(crate) fn inspect(
+pub(crate) fn inspect_processes(
     component: &HostComponent,
     processes: &[Process],
 ) -> Result<Vec<InspectedProcess>, String> {
-    let proc = Proc::open().map_err(|error| format!("/proc cannot be read: {error}"))?;
+    let proc = ProcFs::open().map_err(|error| format!("/proc cannot be read: {error}"))?;
     let mut line = CommandLine::new();
     let inspected = processes.iter().filter_map(|process| {
         let folder = proc.process(process.id.pid).ok()?;
         let is_it = folder.stat().is_ok_and(|stat| stat.start_ticks == process.id.start_ticks);
         folder.command_line(&mut line).ok().filter(|()| is_it)?;
-        let attributes = Attributes::new(&proc, &folder, process.id.pid);
+        let attributes = ProcfsAttributes::new(&proc, &folder, process.id.pid);
         if component.matches_process(&line, &attributes) != Ok(true) {
             return None;
         }
@@ -62,18 +62,18 @@ mod tests {
             .stdin(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        let stat = Proc::open().unwrap().process(child.id()).unwrap().stat().unwrap();
+        let stat = ProcFs::open().unwrap().process(child.id()).unwrap().stat().unwrap();
         let id = ProcessId { pid: child.id(), start_ticks: stat.start_ticks };
         let process = Process::new(id, 1);
         // Until the shell has taken the place of this program's copy.
         let seen = loop {
-            match inspect(&config.components[0], std::slice::from_ref(&process)).unwrap() {
+            match inspect_processes(&config.components[0], std::slice::from_ref(&process)).unwrap() {
                 seen if seen.is_empty() => std::thread::yield_now(),
                 seen => break seen,
             }
         };
         let later = Process::new(ProcessId { start_ticks: id.start_ticks + 1, ..id }, 1);
-        let other = inspect(&config.components[0], &[later]).unwrap();
+        let other = inspect_processes(&config.components[0], &[later]).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(seen[0].arguments[3..], ["inspected", "--password", "***", "--token=***"]);

@@ -1,15 +1,15 @@
-//! Process table with parents, groups and sessions, from one reading of /proc.
+//! Process tree with parents, groups and sessions, from one reading of /proc.
 
 use std::collections::HashMap;
 
 use rta_shared::process::ProcessId;
 use rustix::io::Errno;
 
-use crate::procfs::Proc;
+use crate::procfs::ProcFs;
 
 /// Properties of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Kin {
+pub(super) struct ProcessLinks {
     pub(super) start_ticks: u64,
     pub(super) parent: u32,
     pub(super) group: u32,
@@ -18,22 +18,22 @@ pub(super) struct Kin {
 
 /// Live processes by PID, without zombies.
 #[derive(Debug, Default)]
-pub(super) struct Table(HashMap<u32, Kin>);
+pub(super) struct ProcessTree(HashMap<u32, ProcessLinks>);
 
-impl Table {
-    /// Reads the table. Blocking.
+impl ProcessTree {
+    /// Reads the tree. Blocking.
     ///
     /// # Errors
     /// Returns an error if /proc cannot be read. A process that cannot be read is left out.
     pub(super) fn read() -> Result<Self, Errno> {
-        let mut proc = Proc::open()?;
+        let mut proc = ProcFs::open()?;
         let mut listed = Vec::new();
         proc.list(&mut listed)?;
-        let kin = listed.iter().filter_map(|listed| {
+        let links = listed.iter().filter_map(|listed| {
             let stat = proc.process(listed.pid).and_then(|folder| folder.stat()).ok()?;
             (!stat.is_zombie).then_some((
                 listed.pid,
-                Kin {
+                ProcessLinks {
                     start_ticks: stat.start_ticks,
                     parent: stat.parent_pid,
                     group: stat.group,
@@ -41,39 +41,40 @@ impl Table {
                 },
             ))
         });
-        Ok(Self(kin.collect()))
+        Ok(Self(links.collect()))
     }
 
-    pub(super) fn get(&self, pid: u32) -> Option<&Kin> {
+    pub(super) fn get(&self, pid: u32) -> Option<&ProcessLinks> {
         self.0.get(&pid)
     }
 
     /// Returns the process that has this PID.
     pub(super) fn id(&self, pid: u32) -> Option<ProcessId> {
-        self.get(pid).map(|kin| ProcessId { pid, start_ticks: kin.start_ticks })
+        self.get(pid).map(|links| ProcessId { pid, start_ticks: links.start_ticks })
     }
 
     /// Returns true if this very process lives.
-    pub(super) fn lives(&self, id: ProcessId) -> bool {
+    pub(super) fn is_alive(&self, id: ProcessId) -> bool {
         self.id(id.pid) == Some(id)
     }
 
     /// Returns the members of the session that `leader` created.
-    pub(super) fn session_of(&self, leader: ProcessId) -> Vec<ProcessId> {
-        let members =
-            self.all().filter(|(id, kin)| kin.session == leader.pid && id.start_ticks >= leader.start_ticks);
+    pub(super) fn session_members(&self, leader: ProcessId) -> Vec<ProcessId> {
+        let members = self
+            .all()
+            .filter(|(id, links)| links.session == leader.pid && id.start_ticks >= leader.start_ticks);
         members.map(|(id, _)| id).collect()
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = (ProcessId, &Kin)> {
-        self.0.iter().map(|(pid, kin)| (ProcessId { pid: *pid, start_ticks: kin.start_ticks }, kin))
+    pub(super) fn all(&self) -> impl Iterator<Item = (ProcessId, &ProcessLinks)> {
+        self.0.iter().map(|(pid, links)| (ProcessId { pid: *pid, start_ticks: links.start_ticks }, links))
     }
 }
 
 #[cfg(test)]
-impl Table {
-    pub(super) fn of(kin: impl IntoIterator<Item = (u32, Kin)>) -> Self {
-        Self(kin.into_iter().collect())
+impl ProcessTree {
+    pub(super) fn from_links(links: impl IntoIterator<Item = (u32, ProcessLinks)>) -> Self {
+        Self(links.into_iter().collect())
     }
 }
 
@@ -83,10 +84,10 @@ mod tests {
 
     #[test]
     fn this_process_and_its_parent_are_in_it() {
-        let table = Table::read().unwrap();
-        let own = table.get(std::process::id()).unwrap();
+        let tree = ProcessTree::read().unwrap();
+        let own = tree.get(std::process::id()).unwrap();
         assert_eq!(own.parent, std::os::unix::process::parent_id());
-        assert!(table.lives(table.id(own.parent).unwrap()));
-        assert!(!table.lives(ProcessId { pid: std::process::id(), start_ticks: own.start_ticks + 1 }));
+        assert!(tree.is_alive(tree.id(own.parent).unwrap()));
+        assert!(!tree.is_alive(ProcessId { pid: std::process::id(), start_ticks: own.start_ticks + 1 }));
     }
 }

@@ -11,7 +11,7 @@ use rta_shared::config::EnvironmentFile;
 use crate::safe_open::open_to_read;
 
 /// Maximum size of a file in bytes; a larger one is assumed to be a mistake.
-const LARGEST: u64 = 1 << 20;
+const MAX_FILE_SIZE: u64 = 1 << 20;
 
 /// Reads the variables of `files` for a command that runs as `user` (`None`: the agent's own), in their
 /// order. Reads no file to which `user` has redirected the path. Blocking.
@@ -19,7 +19,10 @@ const LARGEST: u64 = 1 << 20;
 /// # Errors
 /// Returns an error, with a sentence that names the file and the line but quotes no content, which may be
 /// secret.
-pub(crate) fn read(files: &[EnvironmentFile], user: Option<&str>) -> Result<Vec<(String, String)>, String> {
+pub(crate) fn read_environment(
+    files: &[EnvironmentFile],
+    user: Option<&str>,
+) -> Result<Vec<(String, String)>, String> {
     let mut variables = Vec::new();
     for EnvironmentFile { path, is_optional } in files {
         let told = |error: &dyn std::fmt::Display| format!("environment_file {}: {error}", path.display());
@@ -36,21 +39,21 @@ pub(crate) fn read(files: &[EnvironmentFile], user: Option<&str>) -> Result<Vec<
 
 fn read_text(path: &Path, user: Option<&str>) -> std::io::Result<String> {
     let file = open_to_read(path, user)?;
-    if file.metadata()?.len() > LARGEST {
-        return Err(std::io::Error::other(format!("it has more than {LARGEST} bytes")));
+    if file.metadata()?.len() > MAX_FILE_SIZE {
+        return Err(std::io::Error::other(format!("it has more than {MAX_FILE_SIZE} bytes")));
     }
     let mut text = String::new();
-    file.take(LARGEST).read_to_string(&mut text)?;
+    file.take(MAX_FILE_SIZE).read_to_string(&mut text)?;
     Ok(text)
 }
 
 /// Remaining characters, with the current line number.
-struct Reader<'t> {
+struct EnvironmentReader<'t> {
     rest: std::iter::Peekable<std::str::Chars<'t>>,
     line: usize,
 }
 
-impl Reader<'_> {
+impl EnvironmentReader<'_> {
     fn next(&mut self) -> Option<char> {
         let next = self.rest.next();
         self.line += usize::from(next == Some('\n'));
@@ -60,20 +63,20 @@ impl Reader<'_> {
 
 /// Returns the variables of a file's `text`, or the line and description of the first error.
 fn parse(text: &str) -> Result<Vec<(String, String)>, (usize, String)> {
-    let mut reader = Reader { rest: text.chars().peekable(), line: 1 };
+    let mut reader = EnvironmentReader { rest: text.chars().peekable(), line: 1 };
     let mut variables = Vec::new();
     while let Some(first) = reader.rest.peek().copied() {
         match first {
             _ if first.is_whitespace() => drop(reader.next()),
             '#' | ';' => skip_comment(&mut reader),
-            _ => variables.push(variable(&mut reader)?),
+            _ => variables.push(read_variable(&mut reader)?),
         }
     }
     Ok(variables)
 }
 
 /// Skips a comment up to the end of the line; a `\` before that continues the comment on the next line.
-fn skip_comment(reader: &mut Reader<'_>) {
+fn skip_comment(reader: &mut EnvironmentReader<'_>) {
     while let Some(next) = reader.next() {
         match next {
             '\\' => drop(reader.next()),
@@ -83,7 +86,7 @@ fn skip_comment(reader: &mut Reader<'_>) {
     }
 }
 
-fn variable(reader: &mut Reader<'_>) -> Result<(String, String), (usize, String)> {
+fn read_variable(reader: &mut EnvironmentReader<'_>) -> Result<(String, String), (usize, String)> {
     let line = reader.line;
     let mut name = String::new();
     loop {
@@ -100,7 +103,7 @@ fn variable(reader: &mut Reader<'_>) -> Result<(String, String), (usize, String)
         let hint = if name.starts_with("export ") { "; leave \"export\" out" } else { "" };
         return Err((line, format!("what stands before \"=\" is no name of an environment variable{hint}")));
     }
-    let value = value(reader, line, &name)?;
+    let value = read_value(reader, line, &name)?;
     match value.contains('\0') {
         true => Err((line, format!("the value of {name} holds a NUL character"))),
         false => Ok((name, value)),
@@ -108,7 +111,11 @@ fn variable(reader: &mut Reader<'_>) -> Result<(String, String), (usize, String)
 }
 
 /// Reads a value up to the end of the line: quoted pieces, and possibly an unquoted one at the end.
-fn value(reader: &mut Reader<'_>, line: usize, name: &str) -> Result<String, (usize, String)> {
+fn read_value(
+    reader: &mut EnvironmentReader<'_>,
+    line: usize,
+    name: &str,
+) -> Result<String, (usize, String)> {
     let unclosed = || (line, format!("the quote in the value of {name} is not closed"));
     let mut value = String::new();
     loop {
@@ -143,7 +150,7 @@ fn value(reader: &mut Reader<'_>, line: usize, name: &str) -> Result<String, (us
             }
             Some(space) if space.is_whitespace() => drop(reader.next()),
             Some(_) => {
-                value.push_str(&unquoted(reader));
+                value.push_str(&read_unquoted(reader));
                 return Ok(value);
             }
         }
@@ -151,7 +158,7 @@ fn value(reader: &mut Reader<'_>, line: usize, name: &str) -> Result<String, (us
 }
 
 /// Reads an unquoted piece up to the end of the line, without trailing spaces; quotes in it are literal.
-fn unquoted(reader: &mut Reader<'_>) -> String {
+fn read_unquoted(reader: &mut EnvironmentReader<'_>) -> String {
     let mut value = String::new();
     // Escaped spaces stay.
     let mut kept = 0;
@@ -232,7 +239,7 @@ mod tests {
             EnvironmentFile { path, is_optional }
         };
         let (first, second) = (file("first", Some("A=1\nB=1"), false), file("second", Some("B=2"), true));
-        let read_all = read(&[first, file("none", None, true), second], None).unwrap();
+        let read_all = read_environment(&[first, file("none", None, true), second], None).unwrap();
         assert_eq!(
             read_all.iter().map(|(name, value)| format!("{name}{value}")).collect::<String>(),
             "A1B1B2"
@@ -246,7 +253,7 @@ mod tests {
             ),
             (EnvironmentFile { path: "/dev/zero".into(), is_optional: true }, "it is no regular file"),
         ] {
-            let told = read(&[file], None).unwrap_err();
+            let told = read_environment(&[file], None).unwrap_err();
             assert!(told.starts_with("environment_file /") && told.contains(expected), "{told}");
         }
     }

@@ -10,33 +10,33 @@ use rta_shared::matcher::{Matcher, PartId};
 use rta_shared::process::{CommandLine, Process, ProcessId, Suspension};
 use rustix::io::Errno;
 
-use crate::attributes::Attributes;
-use crate::cgroup_mount::Freezers;
-use crate::procfs::{Listed, Proc, Stat};
+use crate::cgroup_mount::CgroupFreezers;
+use crate::process_attributes::ProcfsAttributes;
+use crate::procfs::{ListedProcess, ProcFs, ProcStat};
 use crate::users::UserNames;
 
 /// Maximum number of attempts to read a process that calls exec while it is read.
-const ATTEMPTS: usize = 3;
+const READ_ATTEMPTS: usize = 3;
 /// Time after which a process that its tracer stops, without a context switch, counts as held by a debugger.
 /// A process whose system calls are merely traced keeps running.
-const HELD: Duration = Duration::from_millis(500);
+const DEBUGGER_HOLD: Duration = Duration::from_millis(500);
 /// Time without a check after which a hold is forgotten.
-const FORGOTTEN: Duration = Duration::from_secs(60);
+const HOLD_EXPIRY: Duration = Duration::from_secs(60);
 
 /// Result of checking a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub(crate) enum ProcessObservation {
     /// The process has ended, or belongs to no component.
     Other,
     /// The process cannot be read, so it may belong to any component.
     Unreadable(Errno),
     /// The arguments of the process match at least one part.
-    Candidate(Candidate),
+    Candidate(ProcessCandidate),
 }
 
 /// Process whose arguments match parts of components.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Candidate {
+pub(crate) struct ProcessCandidate {
     pub(crate) process: Process,
     /// Parts that the process belongs to. If these and the doubts are empty, it belongs to none at the
     /// moment, but may later.
@@ -47,7 +47,7 @@ pub(crate) struct Candidate {
     pub(crate) may_change: bool,
 }
 
-impl Candidate {
+impl ProcessCandidate {
     /// Returns true if both are the same process with the same parts.
     pub(crate) fn is_same_match(&self, other: &Self) -> bool {
         self.process.id == other.process.id && self.parts == other.parts
@@ -55,9 +55,9 @@ impl Candidate {
 }
 
 /// Source of information on processes; tests have their own.
-pub(crate) trait Look {
+pub(crate) trait ProcessObserver {
     /// Checks the process that currently has this PID.
-    fn look(&mut self, pid: u32) -> Seen;
+    fn observe(&mut self, pid: u32) -> ProcessObservation;
 
     /// Returns what keeps this very process from running, and reads nothing else.
     ///
@@ -68,25 +68,25 @@ pub(crate) trait Look {
 
 /// Checks the processes of this host. Allocates nothing for a process whose arguments do not match.
 #[derive(Debug)]
-pub(crate) struct Inspector {
-    proc: Proc,
+pub(crate) struct ProcessMatcher {
+    proc: ProcFs,
     matcher: Matcher,
     line: CommandLine,
     /// Reused buffer.
     found: Vec<PartId>,
     /// Reused buffer.
-    again: Vec<PartId>,
+    rechecked: Vec<PartId>,
     own_pid: u32,
     clock: BootClock,
     users: UserNames,
-    freezers: Freezers,
+    freezers: CgroupFreezers,
     /// Processes that a tracer holds.
-    held: HashMap<ProcessId, Hold>,
+    tracer_holds: HashMap<ProcessId, TracerHold>,
 }
 
 /// Hold of a tracer on a process.
 #[derive(Clone, Copy, Debug)]
-struct Hold {
+struct TracerHold {
     since: Instant,
     /// Number of context switches at the beginning of the hold.
     switches: u64,
@@ -94,35 +94,35 @@ struct Hold {
     seen: Instant,
 }
 
-impl Inspector {
-    /// Creates an inspector for the components of `config`.
+impl ProcessMatcher {
+    /// Creates an matcher for the components of `config`.
     ///
     /// # Errors
     /// Returns an error if /proc cannot be opened.
     pub(crate) fn new(config: &HostConfig) -> Result<Self, Errno> {
         Ok(Self {
-            proc: Proc::open()?,
-            matcher: matcher(config),
+            proc: ProcFs::open()?,
+            matcher: build_matcher(config),
             line: CommandLine::new(),
             found: Vec::new(),
-            again: Vec::new(),
+            rechecked: Vec::new(),
             own_pid: std::process::id(),
             clock: BootClock::new(),
             users: UserNames::new(),
-            freezers: Freezers::read(),
-            held: HashMap::new(),
+            freezers: CgroupFreezers::read(),
+            tracer_holds: HashMap::new(),
         })
     }
 
     /// Replaces the components.
     pub(crate) fn configure(&mut self, config: &HostConfig) {
-        self.matcher = matcher(config);
+        self.matcher = build_matcher(config);
         // An account may have been renamed.
         self.users = UserNames::new();
     }
 
     /// Replaces `listed` by the current processes, sorted by PID.
-    pub(crate) fn list(&mut self, listed: &mut Vec<Listed>) -> Result<(), Errno> {
+    pub(crate) fn list(&mut self, listed: &mut Vec<ListedProcess>) -> Result<(), Errno> {
         self.proc.list(listed)
     }
 
@@ -133,7 +133,7 @@ impl Inspector {
         }
         match self.proc.command_line(pid, &mut self.line) {
             Ok(()) => Ok(!self.line.is_empty()),
-            Err(error) if is_gone(error) => Ok(false),
+            Err(error) if is_process_gone(error) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -143,26 +143,26 @@ impl Inspector {
     pub(crate) fn with_process<T>(
         &mut self,
         pid: u32,
-        work: impl FnOnce(&CommandLine, &Attributes<'_>) -> T,
+        work: impl FnOnce(&CommandLine, &ProcfsAttributes<'_>) -> T,
     ) -> Result<Option<T>, Errno> {
         if !self.read_line(pid)? {
             return Ok(None);
         }
         let read = self.proc.process(pid).and_then(|folder| {
             folder.command_line(&mut self.line)?;
-            let attributes = Attributes::new(&self.proc, &folder, pid);
+            let attributes = ProcfsAttributes::new(&self.proc, &folder, pid);
             Ok((!self.line.is_empty()).then(|| work(&self.line, &attributes)))
         });
-        read.or_else(|error| if is_gone(error) { Ok(None) } else { Err(error) })
+        read.or_else(|error| if is_process_gone(error) { Ok(None) } else { Err(error) })
     }
 
     /// Reads a process with matching arguments again, through one open folder, together with the other tested
     /// attributes.
-    fn confirm(&mut self, pid: u32) -> Result<Seen, Errno> {
+    fn read_candidate(&mut self, pid: u32) -> Result<ProcessObservation, Errno> {
         let folder = self.proc.process(pid)?;
-        for _ in 0..ATTEMPTS {
-            let attributes = Attributes::new(&self.proc, &folder, pid);
-            let mut candidate = Candidate {
+        for _ in 0..READ_ATTEMPTS {
+            let attributes = ProcfsAttributes::new(&self.proc, &folder, pid);
+            let mut candidate = ProcessCandidate {
                 process: Process::new(ProcessId { pid, start_ticks: 0 }, 0),
                 parts: Vec::new(),
                 doubts: Vec::new(),
@@ -184,23 +184,23 @@ impl Inspector {
                 candidate.may_change |= is_near && self.matcher.may_change(*id);
             }
             if candidate.parts.is_empty() && candidate.doubts.is_empty() && !candidate.may_change {
-                return Ok(Seen::Other);
+                return Ok(ProcessObservation::Other);
             }
             // The order matters: if the arguments before and after are the same, they are those of the tested
             // process.
             let stat = folder.stat()?;
             folder.command_line(&mut self.line)?;
-            self.again.clear();
-            self.matcher.find(&self.line, &mut self.again);
-            if self.line.is_empty() || self.again.is_empty() {
-                return Ok(Seen::Other);
+            self.rechecked.clear();
+            self.matcher.find(&self.line, &mut self.rechecked);
+            if self.line.is_empty() || self.rechecked.is_empty() {
+                return Ok(ProcessObservation::Other);
             }
-            if self.again != self.found {
-                std::mem::swap(&mut self.found, &mut self.again);
+            if self.rechecked != self.found {
+                std::mem::swap(&mut self.found, &mut self.rechecked);
                 continue;
             }
             let id = ProcessId { pid, start_ticks: stat.start_ticks };
-            let suspension = suspension(id, stat, &attributes, &self.freezers, &mut self.held);
+            let suspension = find_suspension(id, stat, &attributes, &self.freezers, &mut self.tracer_holds);
             candidate.process = Process {
                 id,
                 parent_pid: stat.parent_pid,
@@ -208,29 +208,29 @@ impl Inspector {
                 user: attributes.uid().map(|uid| self.users.name(uid)).unwrap_or_default(),
                 suspension,
             };
-            return Ok(Seen::Candidate(candidate));
+            return Ok(ProcessObservation::Candidate(candidate));
         }
         // The process keeps changing; the next check shows what it has become.
-        Ok(Seen::Other)
+        Ok(ProcessObservation::Other)
     }
 }
 
-impl Look for Inspector {
-    fn look(&mut self, pid: u32) -> Seen {
+impl ProcessObserver for ProcessMatcher {
+    fn observe(&mut self, pid: u32) -> ProcessObservation {
         match self.read_line(pid) {
             Ok(true) => {}
-            Ok(false) => return Seen::Other,
-            Err(error) => return Seen::Unreadable(error),
+            Ok(false) => return ProcessObservation::Other,
+            Err(error) => return ProcessObservation::Unreadable(error),
         }
         self.found.clear();
         self.matcher.find(&self.line, &mut self.found);
         if self.found.is_empty() {
-            return Seen::Other;
+            return ProcessObservation::Other;
         }
-        match self.confirm(pid) {
+        match self.read_candidate(pid) {
             Ok(seen) => seen,
-            Err(error) if is_gone(error) => Seen::Other,
-            Err(error) => Seen::Unreadable(error),
+            Err(error) if is_process_gone(error) => ProcessObservation::Other,
+            Err(error) => ProcessObservation::Unreadable(error),
         }
     }
 
@@ -240,18 +240,18 @@ impl Look for Inspector {
         if stat.start_ticks != id.start_ticks || stat.is_zombie {
             return Err(Errno::SRCH);
         }
-        let attributes = Attributes::new(&self.proc, &folder, id.pid);
-        Ok(suspension(id, stat, &attributes, &self.freezers, &mut self.held))
+        let attributes = ProcfsAttributes::new(&self.proc, &folder, id.pid);
+        Ok(find_suspension(id, stat, &attributes, &self.freezers, &mut self.tracer_holds))
     }
 }
 
 /// Returns what keeps a process from running, as far as that can be read.
-fn suspension(
+fn find_suspension(
     id: ProcessId,
-    stat: Stat,
-    attributes: &Attributes<'_>,
-    freezers: &Freezers,
-    held: &mut HashMap<ProcessId, Hold>,
+    stat: ProcStat,
+    attributes: &ProcfsAttributes<'_>,
+    freezers: &CgroupFreezers,
+    held: &mut HashMap<ProcessId, TracerHold>,
 ) -> Option<Suspension> {
     if stat.is_stopped {
         return Some(Suspension::Signal);
@@ -259,17 +259,17 @@ fn suspension(
     if stat.is_traced {
         let (now, switches) = (Instant::now(), attributes.status().ok()?.switches);
         // Holds of processes that ended while they were held are removed here.
-        held.retain(|_, hold| now.duration_since(hold.seen) < FORGOTTEN);
-        let new = Hold { since: now, switches, seen: now };
+        held.retain(|_, hold| now.duration_since(hold.seen) < HOLD_EXPIRY);
+        let new = TracerHold { since: now, switches, seen: now };
         let hold = held.entry(id).or_insert(new);
-        *hold = if hold.switches == switches { Hold { seen: now, ..*hold } } else { new };
-        return (now.duration_since(hold.since) >= HELD).then_some(Suspension::Debugger);
+        *hold = if hold.switches == switches { TracerHold { seen: now, ..*hold } } else { new };
+        return (now.duration_since(hold.since) >= DEBUGGER_HOLD).then_some(Suspension::Debugger);
     }
     held.remove(&id);
-    freezers.frozen(attributes.control_groups().ok()?).map(|_| Suspension::Freezer)
+    freezers.find_frozen(attributes.control_groups().ok()?).map(|_| Suspension::Freezer)
 }
 
-fn matcher(config: &HostConfig) -> Matcher {
+fn build_matcher(config: &HostConfig) -> Matcher {
     let components = config.components.iter().enumerate();
     Matcher::new(components.flat_map(|(component, configured)| {
         let parts = configured.parts.iter().enumerate();
@@ -278,7 +278,7 @@ fn matcher(config: &HostConfig) -> Matcher {
 }
 
 /// Returns true if the error means that the process ended while it was read.
-fn is_gone(error: Errno) -> bool {
+fn is_process_gone(error: Errno) -> bool {
     matches!(error, Errno::NOENT | Errno::SRCH)
 }
 

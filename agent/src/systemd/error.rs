@@ -6,27 +6,27 @@ use rta_shared::sanitize::printable;
 
 /// Reason why systemd could not be reached, or refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum SystemdError {
     /// There is no system bus, or none that answers.
     NoBus(String),
     /// No service on the bus has systemd's name.
     NoSystemd(String),
     /// The connection was lost.
-    Lost,
+    ConnectionLost,
     /// systemd knows no unit of this name.
-    NoUnit(String),
+    UnknownUnit(String),
     /// The agent lacks the permission.
     Denied(String),
     /// Any other error, in systemd's words.
     Refused(String),
 }
 
-impl Trouble {
+impl SystemdError {
     /// Converts an error of a call on the unit `unit`.
-    pub(crate) fn of(error: &zbus::Error, unit: &str) -> Self {
+    pub(crate) fn from_zbus(error: &zbus::Error, unit: &str) -> Self {
         match error {
             zbus::Error::MethodError(name, text, _) => {
-                Self::told(name.as_str(), text.as_deref().unwrap_or_default(), unit)
+                Self::from_dbus_error(name.as_str(), text.as_deref().unwrap_or_default(), unit)
             }
             zbus::Error::FDO(error) => match error.as_ref() {
                 zbus::fdo::Error::AccessDenied(text)
@@ -39,21 +39,21 @@ impl Trouble {
                 | zbus::fdo::Error::SpawnServiceNotFound(text) => {
                     Self::NoSystemd(printable(text).into_owned())
                 }
-                zbus::fdo::Error::Disconnected(_) | zbus::fdo::Error::NoReply(_) => Self::Lost,
-                zbus::fdo::Error::ZBus(error) => Self::of(error, unit),
+                zbus::fdo::Error::Disconnected(_) | zbus::fdo::Error::NoReply(_) => Self::ConnectionLost,
+                zbus::fdo::Error::ZBus(error) => Self::from_zbus(error, unit),
                 other => Self::Refused(printable(&other.to_string()).into_owned()),
             },
-            zbus::Error::InputOutput(_) => Self::Lost,
+            zbus::Error::InputOutput(_) => Self::ConnectionLost,
             zbus::Error::Connection(error, _) => Self::NoBus(error.to_string()),
             other => Self::Refused(printable(&other.to_string()).into_owned()),
         }
     }
 
     /// Converts an error with this D-Bus name.
-    fn told(name: &str, text: &str, unit: &str) -> Self {
+    fn from_dbus_error(name: &str, text: &str, unit: &str) -> Self {
         let text = printable(text).into_owned();
         match name.strip_prefix("org.freedesktop.systemd1.") {
-            Some("NoSuchUnit" | "LoadFailed") => Self::NoUnit(unit.to_owned()),
+            Some("NoSuchUnit" | "LoadFailed") => Self::UnknownUnit(unit.to_owned()),
             _ if name.ends_with(".AccessDenied") || name.ends_with(".InteractiveAuthorizationRequired") => {
                 Self::Denied(text)
             }
@@ -63,7 +63,7 @@ impl Trouble {
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for SystemdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoBus(why) => {
@@ -75,8 +75,10 @@ impl fmt::Display for Trouble {
                     "systemd does not answer on the system bus: {why}; is systemd running on this host?"
                 )
             }
-            Self::Lost => f.write_str("the connection to systemd was lost; what it was asked for goes on"),
-            Self::NoUnit(unit) => write!(f, "systemd knows no unit {unit} on this host"),
+            Self::ConnectionLost => {
+                f.write_str("the connection to systemd was lost; what it was asked for goes on")
+            }
+            Self::UnknownUnit(unit) => write!(f, "systemd knows no unit {unit} on this host"),
             Self::Denied(why) => write!(
                 f,
                 "the agent may not ask systemd for that ({why}); run the agent as root, or allow it by a polkit rule"
@@ -92,7 +94,7 @@ mod tests {
 
     #[test]
     fn errors_of_the_bus_are_told_by_what_to_do() {
-        let told = |name, text| Trouble::told(name, text, "kafka.service").to_string();
+        let told = |name, text| SystemdError::from_dbus_error(name, text, "kafka.service").to_string();
         assert_eq!(
             told("org.freedesktop.systemd1.NoSuchUnit", "Unit kafka.service not found."),
             "systemd knows no unit kafka.service on this host"

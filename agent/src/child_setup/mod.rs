@@ -14,8 +14,8 @@
 //! | `account` | user account that a command runs as |
 //! | [`environment_file`] | reading files of variables |
 
-mod account;
 pub(crate) mod environment_file;
+mod user_account;
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -27,19 +27,19 @@ use rustix::process::{
     Resource, Rlimit, getpriority_process, getrlimit, setpriority_process, setrlimit, umask,
 };
 
-pub(crate) use self::account::Account;
-use self::account::Rights;
+use self::user_account::Credentials;
+pub(crate) use self::user_account::UserAccount;
 
 /// First descriptor after standard input, output and error.
-const FIRST: u32 = 3;
+const FIRST_DESCRIPTOR: u32 = 3;
 /// Default umask, if the rule names none.
 const UMASK: u32 = 0o022;
 /// Upper bound of descriptors to close: more than the kernel lets any process have by default (`fs.nr_open`).
-const MOST_DESCRIPTORS: u64 = 1 << 20;
+const MAX_DESCRIPTORS: u64 = 1 << 20;
 
 /// Settings that a child applies between fork and exec.
 #[derive(Clone, Debug)]
-pub(crate) struct CleanStart {
+pub(crate) struct ChildSetup {
     umask: Mode,
     limits: Vec<(Resource, Rlimit)>,
     /// `None`: the priority is 0 already.
@@ -47,22 +47,22 @@ pub(crate) struct CleanStart {
     /// True if the rule names a priority: a child that cannot get it does not run.
     needs_nice: bool,
     resets_oom_score: bool,
-    rights: Option<Rights>,
+    credentials: Option<Credentials>,
 }
 
-impl CleanStart {
+impl ChildSetup {
     /// Prepares a start as `account` with `settings`.
     ///
     /// # Errors
     /// Returns an error, with a sentence, if the agent may not give a child the named settings.
-    pub(crate) fn new(settings: &ProcessSettings, account: &Account) -> Result<Self, String> {
+    pub(crate) fn new(settings: &ProcessSettings, account: &UserAccount) -> Result<Self, String> {
         let is_root = rustix::process::geteuid().is_root();
-        if let Some(reason) = settings.limits.iter().find_map(|limit| beyond_reach(limit, is_root)) {
+        if let Some(reason) = settings.limits.iter().find_map(|limit| unreachable_limit(limit, is_root)) {
             return Err(reason);
         }
         if let Some(nice) = settings.nice
             && !is_root
-            && nice < own_nice().min(least_nice())
+            && nice < own_nice().min(minimum_nice())
         {
             return Err(format!(
                 "nice = {nice} is a higher priority than the agent may give; run the agent as root, or with a lower \
@@ -73,11 +73,11 @@ impl CleanStart {
     }
 
     /// Prepares a start as the agent's own user.
-    pub(crate) fn own() -> Self {
-        Self::prepared(&ProcessSettings::default(), &Account::own())
+    pub(crate) fn for_agent_user() -> Self {
+        Self::prepared(&ProcessSettings::default(), &UserAccount::own())
     }
 
-    fn prepared(settings: &ProcessSettings, account: &Account) -> Self {
+    fn prepared(settings: &ProcessSettings, account: &UserAccount) -> Self {
         let nice = settings.nice.unwrap_or(0);
         let oom_score = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
         Self {
@@ -86,7 +86,7 @@ impl CleanStart {
             nice: (nice != own_nice()).then_some(nice),
             needs_nice: settings.nice.is_some(),
             resets_oom_score: oom_score.trim() != "0",
-            rights: account.rights.clone(),
+            credentials: account.credentials.clone(),
         }
     }
 
@@ -95,7 +95,7 @@ impl CleanStart {
     ///
     /// # Errors
     /// Returns an error if a limit or a priority cannot be set.
-    pub(crate) fn begin(&self) -> io::Result<()> {
+    pub(crate) fn apply(&self) -> io::Result<()> {
         reset_signals();
         close_on_exec();
         umask(self.umask);
@@ -123,8 +123,8 @@ impl CleanStart {
     ///
     /// # Errors
     /// Returns an error if the agent may not switch.
-    pub(crate) fn take_on_rights(&self) -> io::Result<()> {
-        if let Some(Rights { uid, gid, groups }) = &self.rights {
+    pub(crate) fn drop_privileges(&self) -> io::Result<()> {
+        if let Some(Credentials { uid, gid, groups }) = &self.credentials {
             nix::unistd::setgroups(groups)?;
             nix::unistd::setgid(*gid)?;
             nix::unistd::setuid(*uid)?;
@@ -134,7 +134,7 @@ impl CleanStart {
 }
 
 /// Returns the reason why the agent cannot set this limit.
-fn beyond_reach(limit: &ResourceLimit, is_root: bool) -> Option<String> {
+fn unreachable_limit(limit: &ResourceLimit, is_root: bool) -> Option<String> {
     let own = getrlimit(as_resource(limit.resource)).maximum;
     let (hard, own_hard) = (limit.hard.unwrap_or(u64::MAX), own.unwrap_or(u64::MAX));
     (!is_root && hard > own_hard).then(|| {
@@ -153,7 +153,7 @@ fn own_nice() -> i32 {
 }
 
 /// Returns the highest priority that the agent may set without being root (getrlimit(2), `RLIMIT_NICE`).
-fn least_nice() -> i32 {
+fn minimum_nice() -> i32 {
     let limit = getrlimit(Resource::Nice).current.unwrap_or(40).min(40);
     20 - i32::try_from(limit).unwrap_or_default()
 }
@@ -210,12 +210,12 @@ fn close_on_exec() {
     // with F_SETFD one of them; both are async-signal-safe, and neither closes a descriptor that is still in
     // use.
     unsafe {
-        if libc::syscall(libc::SYS_close_range, FIRST, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) == 0 {
+        if libc::syscall(libc::SYS_close_range, FIRST_DESCRIPTOR, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) == 0 {
             return;
         }
         // Before Linux 5.11.
-        let limit = getrlimit(Resource::Nofile).current.unwrap_or(MOST_DESCRIPTORS).min(MOST_DESCRIPTORS);
-        for descriptor in FIRST..u32::try_from(limit).unwrap_or(FIRST) {
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(MAX_DESCRIPTORS).min(MAX_DESCRIPTORS);
+        for descriptor in FIRST_DESCRIPTOR..u32::try_from(limit).unwrap_or(FIRST_DESCRIPTOR) {
             libc::fcntl(libc::c_int::try_from(descriptor).unwrap_or(-1), libc::F_SETFD, libc::FD_CLOEXEC);
         }
     }
@@ -229,10 +229,10 @@ mod tests {
     fn limit_beyond_the_agents_own_is_told_unless_it_is_root() {
         let own = getrlimit(Resource::Nofile).maximum;
         let limit = |hard| ResourceLimit { resource: LimitedResource::OpenFiles, soft: Some(1), hard };
-        assert_eq!(beyond_reach(&limit(own), false), None);
-        assert_eq!(beyond_reach(&limit(None), true), None);
+        assert_eq!(unreachable_limit(&limit(own), false), None);
+        assert_eq!(unreachable_limit(&limit(None), true), None);
         if let Some(own) = own {
-            let told = beyond_reach(&limit(None), false).unwrap();
+            let told = unreachable_limit(&limit(None), false).unwrap();
             let expected =
                 format!("limits: nofile = unlimited is above the agent's own hard limit of {own}; ");
             assert!(told.starts_with(&expected), "{told}");

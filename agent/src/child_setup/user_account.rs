@@ -8,34 +8,39 @@ use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
 /// Account of a command's process.
 #[derive(Clone, Debug)]
-pub(crate) struct Account {
+pub(crate) struct UserAccount {
     pub(super) name: String,
     pub(super) home: PathBuf,
     pub(super) shell: PathBuf,
     /// `None`: the agent's own privileges.
-    pub(super) rights: Option<Rights>,
+    pub(super) credentials: Option<Credentials>,
 }
 
 /// User and groups that a process switches to before it runs the command.
 #[derive(Clone, Debug)]
-pub(super) struct Rights {
+pub(super) struct Credentials {
     pub(super) uid: Uid,
     pub(super) gid: Gid,
     pub(super) groups: Vec<Gid>,
 }
 
-impl Account {
+impl UserAccount {
     /// Returns the agent's own account. Blocking the first time: it may be looked up over the network.
     pub(crate) fn own() -> Self {
-        static OWN: OnceLock<Account> = OnceLock::new();
+        static OWN: OnceLock<UserAccount> = OnceLock::new();
         OWN.get_or_init(|| {
             let uid = Uid::effective();
             match User::from_uid(uid) {
-                Ok(Some(user)) => Self { name: user.name, home: user.dir, shell: user.shell, rights: None },
-                // A user ID without a name, as in containers.
-                Ok(None) | Err(_) => {
-                    Self { name: uid.to_string(), home: "/".into(), shell: "/bin/sh".into(), rights: None }
+                Ok(Some(user)) => {
+                    Self { name: user.name, home: user.dir, shell: user.shell, credentials: None }
                 }
+                // A user ID without a name, as in containers.
+                Ok(None) | Err(_) => Self {
+                    name: uid.to_string(),
+                    home: "/".into(),
+                    shell: "/bin/sh".into(),
+                    credentials: None,
+                },
             }
         })
         .clone()
@@ -87,8 +92,8 @@ impl Account {
             .map_err(|_| nix::Error::EINVAL)
             .and_then(|name| getgrouplist(&name, gid))
             .map_err(|error| format!("the groups of user \"{}\" cannot be looked up: {error}", user.name))?;
-        let rights = Some(Rights { uid: user.uid, gid, groups });
-        Ok(Self { name: user.name, home: user.dir, shell: user.shell, rights })
+        let rights = Some(Credentials { uid: user.uid, gid, groups });
+        Ok(Self { name: user.name, home: user.dir, shell: user.shell, credentials: rights })
     }
 
     /// Returns the variables that every command gets, independent of the agent's own.

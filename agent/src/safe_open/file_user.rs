@@ -8,7 +8,7 @@ use rustix::process::{Gid, Uid, getegid, geteuid, getgid, getuid};
 
 /// User and groups with whose privileges a file is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
+pub(super) struct FileUser {
     /// Name for messages: `user kafka`, or `user 1001` for an ID without an account.
     pub(super) shown: String,
     pub(super) uid: Uid,
@@ -16,32 +16,32 @@ pub(super) struct Identity {
     groups: Vec<Gid>,
 }
 
-impl Identity {
+impl FileUser {
     /// Looks up the user named `name`. Blocking: names may be looked up over the network.
     ///
     /// # Errors
     /// Returns an error if there is no such user or the lookup fails.
-    pub(super) fn of_name(name: &str) -> io::Result<Self> {
+    pub(super) fn from_name(name: &str) -> io::Result<Self> {
         let user = User::from_name(name)?;
         user.map_or_else(
             || Err(io::Error::other(format!("there is no user \"{name}\" on this host"))),
-            Self::of,
+            Self::from_account,
         )
     }
 
     /// Looks up the owner of a file. An ID without an account has no groups. Blocking, like
-    /// [`Identity::of_name`].
+    /// [`FileUser::from_name`].
     ///
     /// # Errors
     /// Returns an error if the lookup fails.
-    pub(super) fn of_owner(uid: Uid, gid: Gid) -> io::Result<Self> {
+    pub(super) fn from_owner(uid: Uid, gid: Gid) -> io::Result<Self> {
         match User::from_uid(nix::unistd::Uid::from_raw(uid.as_raw()))? {
-            Some(user) => Self::of(user),
+            Some(user) => Self::from_account(user),
             None => Ok(Self { shown: format!("user {}", uid.as_raw()), uid, gid, groups: Vec::new() }),
         }
     }
 
-    fn of(user: User) -> io::Result<Self> {
+    fn from_account(user: User) -> io::Result<Self> {
         let name = CString::new(user.name.as_str()).map_err(|_| nix::Error::EINVAL)?;
         let groups = getgrouplist(&name, user.gid)?;
         Ok(Self {
@@ -60,7 +60,7 @@ impl Identity {
     ///
     /// # Errors
     /// Returns an error if the IDs cannot be changed, or if `work` fails.
-    pub(super) fn run<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    pub(super) fn run_as<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         let switched = || {
             rustix::thread::set_thread_groups(&self.groups)?;
             rustix::thread::set_thread_res_gid(getgid(), self.gid, getegid())?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rustix::io::Errno;
 
-use crate::inspect::Candidate;
+use crate::process_matcher::ProcessCandidate;
 
 /// Remedy for unreadable processes.
 const REMEDY: &str = "run the agent as root or give it CAP_SYS_PTRACE";
@@ -12,17 +12,17 @@ const REMEDY: &str = "run the agent as root or give it CAP_SYS_PTRACE";
 /// Reasons why some processes of components may be unseen. A component with unseen processes is not reported
 /// as stopped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Unseen {
+pub(crate) struct UnreadableProcesses {
     /// Reason if some processes cannot be read at all: they may belong to any component.
     any: Option<String>,
     /// Reason for each component, by its position, with processes that cannot be classified.
     components: BTreeMap<usize, String>,
 }
 
-impl Unseen {
+impl UnreadableProcesses {
     pub(crate) fn new<'c>(
         unreadable: &BTreeMap<u32, Errno>,
-        candidates: impl Iterator<Item = &'c Candidate>,
+        candidates: impl Iterator<Item = &'c ProcessCandidate>,
     ) -> Self {
         let mut components: BTreeMap<usize, (u32, String)> = BTreeMap::new();
         for candidate in candidates {
@@ -38,18 +38,18 @@ impl Unseen {
         let components = components.into_iter().map(|(component, (pid, reason))| {
             (component, format!("pid {pid} may be it, and {reason}; {REMEDY}"))
         });
-        Self { any: any(unreadable), components: components.collect() }
+        Self { any: describe_unreadable(unreadable), components: components.collect() }
     }
 
     /// Returns the reason why processes of the component at this position may be unseen; `None` if all are
     /// seen.
-    pub(crate) fn of(&self, component: usize) -> Option<String> {
+    pub(crate) fn reason_for(&self, component: usize) -> Option<String> {
         self.components.get(&component).or(self.any.as_ref()).cloned()
     }
 }
 
 /// Returns a sentence on unreadable processes; `None` if there are none.
-fn any(unreadable: &BTreeMap<u32, Errno>) -> Option<String> {
+fn describe_unreadable(unreadable: &BTreeMap<u32, Errno>) -> Option<String> {
     let (pid, error) = unreadable.first_key_value()?;
     let others = match unreadable.len() - 1 {
         0 => String::new(),

@@ -9,34 +9,34 @@ use rta_shared::name::Name;
 use rta_shared::unit::UnitReport;
 use tokio::sync::{Notify, watch};
 
-use super::bus::Systemd;
+use super::client::SystemdClient;
 
 /// Interval between two queries of the units.
-const PACE: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Status of each component's unit.
-pub(crate) type Units = HashMap<Name, UnitReport>;
+pub(crate) type UnitReports = HashMap<Name, UnitReport>;
 
 /// Publishes the status of the units of `config`, every two seconds and on `nudge`; does nothing as long as
 /// no component has a unit. Ends with the configuration's owner.
-pub(crate) async fn follow(
-    systemd: Systemd,
+pub(crate) async fn poll_units(
+    systemd: SystemdClient,
     mut config: watch::Receiver<Arc<HostConfig>>,
-    nudge: Arc<Notify>,
-    publisher: watch::Sender<Units>,
+    refresh: Arc<Notify>,
+    publisher: watch::Sender<UnitReports>,
 ) {
     loop {
-        let units = units(&config.borrow_and_update());
-        let mut seen = Units::new();
+        let units = configured_units(&config.borrow_and_update());
+        let mut seen = UnitReports::new();
         for (component, unit) in &units {
-            let report = match systemd.standing(unit).await {
-                Ok(standing) => standing.report(unit),
-                Err(trouble) => unknown(unit, trouble.to_string()),
+            let report = match systemd.unit_state(unit).await {
+                Ok(state) => state.into_report(unit),
+                Err(error) => unknown_unit(unit, error.to_string()),
             };
             seen.insert(component.clone(), report);
         }
         publisher.send_if_modified(|known| {
-            log_troubles(known, &seen);
+            log_new_errors(known, &seen);
             let is_news = *known != seen;
             *known = seen;
             is_news
@@ -44,18 +44,18 @@ pub(crate) async fn follow(
         let idle = async {
             match units.is_empty() {
                 true => std::future::pending().await,
-                false => tokio::time::sleep(PACE).await,
+                false => tokio::time::sleep(POLL_INTERVAL).await,
             }
         };
         tokio::select! {
             () = idle => {}
-            () = nudge.notified() => {}
+            () = refresh.notified() => {}
             changed = config.changed() => if changed.is_err() { return },
         }
     }
 }
 
-fn units(config: &HostConfig) -> Vec<(Name, String)> {
+fn configured_units(config: &HostConfig) -> Vec<(Name, String)> {
     let unit = |engine: &StartEngine| engine.unit().map(str::to_owned);
     let components = config.components.iter();
     components
@@ -64,7 +64,7 @@ fn units(config: &HostConfig) -> Vec<(Name, String)> {
 }
 
 /// Returns the report on a unit whose status is unknown.
-fn unknown(unit: &str, error: String) -> UnitReport {
+fn unknown_unit(unit: &str, error: String) -> UnitReport {
     UnitReport {
         name: unit.to_owned(),
         active_state: String::new(),
@@ -75,7 +75,7 @@ fn unknown(unit: &str, error: String) -> UnitReport {
 }
 
 /// Logs one line for each new error.
-fn log_troubles(before: &Units, after: &Units) {
+fn log_new_errors(before: &UnitReports, after: &UnitReports) {
     for (component, unit) in after {
         let old = before.get(component).and_then(|old| old.error.as_ref());
         if let Some(error) = &unit.error

@@ -6,25 +6,25 @@ use rta_shared::attributes::{ProcessAttributes, acting_user, unit_of};
 use rta_shared::process::CommandLine;
 use rustix::io::Errno;
 
-use crate::procfs::{Proc, ProcessFolder, Status};
+use crate::procfs::{ProcFs, ProcStatus, ProcessDir};
 
 /// Suffix that the kernel adds to the path of a file or a directory that was removed or replaced.
-const DELETED: &[u8] = b" (deleted)";
+const DELETED_SUFFIX: &[u8] = b" (deleted)";
 
 /// Attributes of the process that `folder` refers to.
-pub(crate) struct Attributes<'p> {
-    proc: &'p Proc,
-    folder: &'p ProcessFolder,
+pub(crate) struct ProcfsAttributes<'p> {
+    proc: &'p ProcFs,
+    folder: &'p ProcessDir,
     pid: u32,
-    status: OnceCell<Result<Status, Errno>>,
+    status: OnceCell<Result<ProcStatus, Errno>>,
     executable: OnceCell<Result<Vec<u8>, Errno>>,
     directory: OnceCell<Result<Vec<u8>, Errno>>,
     groups: OnceCell<Result<String, Errno>>,
     parent: OnceCell<Result<CommandLine, Errno>>,
 }
 
-impl<'p> Attributes<'p> {
-    pub(crate) fn new(proc: &'p Proc, folder: &'p ProcessFolder, pid: u32) -> Self {
+impl<'p> ProcfsAttributes<'p> {
+    pub(crate) fn new(proc: &'p ProcFs, folder: &'p ProcessDir, pid: u32) -> Self {
         Self {
             proc,
             folder,
@@ -37,7 +37,7 @@ impl<'p> Attributes<'p> {
         }
     }
 
-    pub(crate) fn status(&self) -> Result<Status, Errno> {
+    pub(crate) fn status(&self) -> Result<ProcStatus, Errno> {
         *self.status.get_or_init(|| self.folder.status())
     }
 
@@ -53,7 +53,7 @@ impl<'p> Attributes<'p> {
     /// Returns the target path of a link of the process; empty if the link does not exist.
     fn path(&self, link: &str) -> Result<Vec<u8>, Errno> {
         match self.folder.link(link) {
-            Ok(path) => Ok(path.strip_suffix(DELETED).map(<[u8]>::to_vec).unwrap_or(path)),
+            Ok(path) => Ok(path.strip_suffix(DELETED_SUFFIX).map(<[u8]>::to_vec).unwrap_or(path)),
             Err(Errno::NOENT) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
@@ -76,7 +76,7 @@ impl<'p> Attributes<'p> {
     }
 }
 
-impl ProcessAttributes for Attributes<'_> {
+impl ProcessAttributes for ProcfsAttributes<'_> {
     fn uid(&self) -> Result<u32, String> {
         let status = self.status().map_err(|error| self.unreadable("the user", error))?;
         Ok(acting_user(status.real_uid, status.effective_uid))
@@ -94,7 +94,7 @@ impl ProcessAttributes for Attributes<'_> {
 
     fn unit(&self) -> Result<&str, String> {
         let groups = self.control_groups().map_err(|error| self.unreadable("the control group", error))?;
-        Ok(unit_of(systemd_group(groups)))
+        Ok(unit_of(systemd_cgroup_path(groups)))
     }
 
     fn parent(&self) -> Result<&CommandLine, String> {
@@ -120,7 +120,7 @@ impl ProcessAttributes for Attributes<'_> {
 
 /// Returns the path in the hierarchy that systemd keeps: its own one of version 1, otherwise that of version
 /// 2.
-fn systemd_group(groups: &str) -> &str {
+fn systemd_cgroup_path(groups: &str) -> &str {
     let of = |hierarchy: &str| {
         groups.lines().find_map(|line| {
             let (_, rest) = line.split_once(':')?;
@@ -145,7 +145,7 @@ mod tests {
             ("", ""),
         ];
         for (groups, path) in rows {
-            assert_eq!(systemd_group(groups), path, "{groups}");
+            assert_eq!(systemd_cgroup_path(groups), path, "{groups}");
         }
     }
 
@@ -158,18 +158,18 @@ mod tests {
     fn real_process_tells_all_of_its_attributes() {
         let folder = std::env::temp_dir().canonicalize().unwrap();
         let mut child = waiting(Command::new("cat").current_dir(&folder));
-        let proc = Proc::open().unwrap();
+        let proc = ProcFs::open().unwrap();
         let held = proc.process(child.id()).unwrap();
         // Between fork and exec a child still runs its parent's image.
         let own = std::env::current_exe().unwrap();
         let executable = loop {
-            let attributes = Attributes::new(&proc, &held, child.id());
+            let attributes = ProcfsAttributes::new(&proc, &held, child.id());
             let path = String::from_utf8_lossy(attributes.executable().unwrap()).into_owned();
             if std::path::Path::new(&path) != own {
                 break path;
             }
         };
-        let attributes = Attributes::new(&proc, &held, child.id());
+        let attributes = ProcfsAttributes::new(&proc, &held, child.id());
         let name = std::path::Path::new(&executable).file_name().unwrap().to_string_lossy().into_owned();
         assert!(["cat", "coreutils", "busybox"].contains(&name.as_str()), "{executable}");
         assert_eq!(attributes.directory(), Ok(folder.as_os_str().as_encoded_bytes()));
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(attributes.parent(), Ok(&CommandLine::from_arguments(line)));
         drop(child.stdin.take());
         child.wait().unwrap();
-        let gone = Attributes::new(&proc, &held, child.id());
+        let gone = ProcfsAttributes::new(&proc, &held, child.id());
         assert!(gone.uid().unwrap_err().starts_with("the user of pid "));
     }
 }

@@ -11,16 +11,16 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid, geteuid};
 
-use super::identity::Identity;
+use super::file_user::FileUser;
 
 /// Maximum number of symbolic links on one path, as in path_resolution(7).
-const MOST_LINKS: usize = 40;
+const MAX_LINKS: usize = 40;
 /// Mode of folders that are created.
 const FOLDER_MODE: Mode = Mode::from_raw_mode(0o755);
 
 /// Users that can change the entries of a folder, besides root and the agent's own user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Changers {
+enum FolderWriters {
     /// No other user.
     Nobody,
     /// Everybody can add entries, and only their owners can remove them: the sticky bit of /tmp.
@@ -32,8 +32,8 @@ enum Changers {
     Owner(Uid, Gid),
 }
 
-impl Changers {
-    fn of(folder: &Stat) -> Self {
+impl FolderWriters {
+    fn from_stat(folder: &Stat) -> Self {
         let mode = Mode::from_raw_mode(folder.st_mode);
         if !is_trusted(Uid::from_raw(folder.st_uid)) {
             Self::Owner(Uid::from_raw(folder.st_uid), Gid::from_raw(folder.st_gid))
@@ -54,13 +54,13 @@ pub(super) fn is_trusted(uid: Uid) -> bool {
 
 /// Result of resolving a path as far as possible with the agent's own privileges.
 #[derive(Debug)]
-pub(super) struct Reached {
+pub(super) struct ResolvedPath {
     /// Folder in which the rest of the path begins.
     pub(super) folder: OwnedFd,
     /// Remaining names; the last one is the file's.
     pub(super) rest: Vec<OsString>,
     /// User with whose privileges the rest is opened; `None`: the agent's own.
-    pub(super) identity: Option<Identity>,
+    pub(super) user: Option<FileUser>,
     /// True if another user could have placed other entries on the way: the file itself must be checked.
     pub(super) is_exposed: bool,
 }
@@ -75,13 +75,13 @@ pub(super) struct Reached {
 ///
 /// # Errors
 /// Returns an error if the path cannot be resolved, or leads through a link that is not followed.
-pub(super) fn walk(path: &Path, user: Option<&Identity>, create: bool) -> io::Result<Reached> {
+pub(super) fn resolve_path(path: &Path, user: Option<&FileUser>, create: bool) -> io::Result<ResolvedPath> {
     if !path.is_absolute() {
         return Err(io::Error::other("it is no absolute path"));
     }
     let mut pending = names(path);
     let root = open_folder(CWD, OsStr::new("/"))?;
-    let mut trusted = Changers::of(&rustix::fs::fstat(&root)?);
+    let mut trusted = FolderWriters::from_stat(&rustix::fs::fstat(&root)?);
     let mut folders = vec![(root, trusted)];
     let mut links = 0;
     let mut is_exposed = false;
@@ -89,22 +89,22 @@ pub(super) fn walk(path: &Path, user: Option<&Identity>, create: bool) -> io::Re
         let Some((folder, changers)) = folders.last() else { return Err(Errno::NOENT.into()) };
         trusted = *changers;
         let identity = match trusted {
-            Changers::Owner(..) | Changers::Others if !geteuid().is_root() => None,
-            Changers::Owner(uid, gid) => {
-                Some(user.map_or_else(|| Identity::of_owner(uid, gid), |user| Ok(user.clone()))?)
+            FolderWriters::Owner(..) | FolderWriters::Others if !geteuid().is_root() => None,
+            FolderWriters::Owner(uid, gid) => {
+                Some(user.map_or_else(|| FileUser::from_owner(uid, gid), |user| Ok(user.clone()))?)
             }
-            Changers::Others => user.filter(|user| can_change(user, folder.as_fd())).cloned(),
-            Changers::Nobody | Changers::OwnersOfEntries => None,
+            FolderWriters::Others => user.filter(|user| can_change(user, folder.as_fd())).cloned(),
+            FolderWriters::Nobody | FolderWriters::OwnersOfEntries => None,
         };
-        is_exposed |= matches!(trusted, Changers::Others | Changers::Owner(..));
+        is_exposed |= matches!(trusted, FolderWriters::Others | FolderWriters::Owner(..));
         let is_last = pending.len() <= 1;
-        if identity.is_some() || is_last && (is_exposed || trusted == Changers::OwnersOfEntries) {
+        if identity.is_some() || is_last && (is_exposed || trusted == FolderWriters::OwnersOfEntries) {
             let rest: Vec<OsString> = pending.into();
             if rest.is_empty() {
                 return Err(Errno::ISDIR.into());
             }
             let (folder, _) = folders.pop().ok_or(Errno::NOENT)?;
-            return Ok(Reached { folder, rest, identity, is_exposed: true });
+            return Ok(ResolvedPath { folder, rest, user: identity, is_exposed: true });
         }
         let Some(name) = pending.pop_front() else { return Err(Errno::ISDIR.into()) };
         if name == ".." {
@@ -116,10 +116,10 @@ pub(super) fn walk(path: &Path, user: Option<&Identity>, create: bool) -> io::Re
             }
             continue;
         }
-        let entry = match rustix::fs::openat(folder, &name, PEEK, Mode::empty()) {
+        let entry = match rustix::fs::openat(folder, &name, PATH_FLAGS, Mode::empty()) {
             Err(Errno::NOENT) if is_last => {
                 let (folder, _) = folders.pop().ok_or(Errno::NOENT)?;
-                return Ok(Reached { folder, rest: vec![name], identity: None, is_exposed });
+                return Ok(ResolvedPath { folder, rest: vec![name], user: None, is_exposed });
             }
             Err(Errno::NOENT) if create => {
                 create_folder(folder.as_fd(), &name)?;
@@ -130,7 +130,7 @@ pub(super) fn walk(path: &Path, user: Option<&Identity>, create: bool) -> io::Re
         };
         let stat = rustix::fs::fstat(&entry)?;
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Symlink if is_exposed || trusted != Changers::Nobody => {
+            FileType::Symlink if is_exposed || trusted != FolderWriters::Nobody => {
                 return Err(refused_link(&name));
             }
             FileType::Symlink if is_last && create => {
@@ -142,7 +142,7 @@ pub(super) fn walk(path: &Path, user: Option<&Identity>, create: bool) -> io::Re
             }
             FileType::Symlink => {
                 links += 1;
-                if links > MOST_LINKS {
+                if links > MAX_LINKS {
                     return Err(Errno::LOOP.into());
                 }
                 let target = rustix::fs::readlinkat(&entry, "", Vec::new())?.into_bytes();
@@ -154,10 +154,10 @@ pub(super) fn walk(path: &Path, user: Option<&Identity>, create: bool) -> io::Re
                 through.append(&mut pending);
                 pending = through;
             }
-            FileType::Directory => folders.push((entry, Changers::of(&stat))),
+            FileType::Directory => folders.push((entry, FolderWriters::from_stat(&stat))),
             _ if is_last => {
                 let (folder, _) = folders.pop().ok_or(Errno::NOENT)?;
-                return Ok(Reached { folder, rest: vec![name], identity: None, is_exposed });
+                return Ok(ResolvedPath { folder, rest: vec![name], user: None, is_exposed });
             }
             _ => return Err(Errno::NOTDIR.into()),
         }
@@ -193,7 +193,7 @@ pub(super) fn descend<'n>(
 }
 
 /// Opens an entry only for inspection: it is not read, and a device or a pipe is not triggered.
-pub(super) const PEEK: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+pub(super) const PATH_FLAGS: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Returns the error for an entry `name` that is a link and is not followed.
 pub(super) fn refused_link(name: &OsStr) -> io::Error {
@@ -208,7 +208,7 @@ fn refused_parent() -> io::Error {
 }
 
 fn open_folder(at: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
-    let entry = rustix::fs::openat(at, name, PEEK, Mode::empty())?;
+    let entry = rustix::fs::openat(at, name, PATH_FLAGS, Mode::empty())?;
     match FileType::from_raw_mode(rustix::fs::fstat(&entry)?.st_mode) {
         FileType::Directory => Ok(entry),
         FileType::Symlink => Err(refused_link(name)),
@@ -226,8 +226,8 @@ fn create_folder(at: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
 
 /// Returns true if `user` can change the entries of `folder`, access control lists included, or if that is
 /// not known.
-fn can_change(user: &Identity, folder: BorrowedFd<'_>) -> bool {
-    let refused = user.run(|| {
+fn can_change(user: &FileUser, folder: BorrowedFd<'_>) -> bool {
+    let refused = user.run_as(|| {
         let access = rustix::fs::accessat(folder, ".", rustix::fs::Access::WRITE_OK, AtFlags::EACCESS);
         Ok(matches!(access, Err(Errno::ACCESS | Errno::PERM | Errno::ROFS)))
     });
