@@ -2,4 +2,4 @@
 
 /// The task that should answer has ended, since the agent is shutting down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Gone;
+pub(crate) struct AgentStopped;

@@ -8,9 +8,9 @@ use tokio::sync::watch;
 
 /// Exit status of each component's launched process; clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Exits(watch::Sender<HashMap<Name, (u32, ExitStatus)>>);
+pub(crate) struct LaunchedExits(watch::Sender<HashMap<Name, (u32, ExitStatus)>>);
 
-impl Exits {
+impl LaunchedExits {
     /// Creates an empty collection.
     pub(crate) fn new() -> Self {
         Self(watch::channel(HashMap::new()).0)
@@ -18,7 +18,12 @@ impl Exits {
 
     /// Records the exit status of the process `pid`, launched for `component`, once it ends; drops that of an
     /// earlier one. Must be called within a runtime.
-    pub(crate) fn follow(&self, component: &Name, pid: u32, mut exit: watch::Receiver<Option<ExitStatus>>) {
+    pub(crate) fn record_exit(
+        &self,
+        component: &Name,
+        pid: u32,
+        mut exit: watch::Receiver<Option<ExitStatus>>,
+    ) {
         self.0.send_if_modified(|exits| exits.remove(component).is_some());
         let (exits, component) = (self.0.clone(), component.clone());
         tokio::spawn(async move {

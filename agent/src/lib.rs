@@ -63,13 +63,13 @@ mod safe_open;
 pub mod scanner;
 mod serve;
 mod service;
+mod state;
 mod state_folder;
 mod systemd;
 mod usage;
 mod users;
 mod visibility;
 pub mod watch;
-mod worker;
 
 pub use machine::{interface_addresses, machine_name};
 pub use serve::{Options, serve};

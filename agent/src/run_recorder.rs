@@ -9,7 +9,7 @@ use rta_shared::process::ProcessId;
 use rta_shared::report::{ComponentReport, State};
 use tokio::task::{Id, JoinSet};
 
-use crate::launched_exits::Exits;
+use crate::launched_exits::LaunchedExits;
 use crate::procfs::is_alive;
 use crate::run_history::{
     ComponentObservation, ExitRecord, ExitStatuses, FailedStart, HostBoot, InquiryResult, RunHistory, inquire,
@@ -21,7 +21,7 @@ pub(crate) struct RunRecorder {
     history: RunHistory,
     memory: Memory,
     /// Exit statuses of the agent's own children.
-    exits: Exits,
+    exits: LaunchedExits,
     /// Exit statuses of all processes, as far as the kernel reports them.
     statuses: ExitStatuses,
     inquiries: JoinSet<InquiryResult>,
@@ -31,7 +31,7 @@ pub(crate) struct RunRecorder {
 
 impl RunRecorder {
     /// Continues with the records in `memory`.
-    pub(crate) fn new(memory: Memory, exits: Exits, statuses: ExitStatuses, boot_id: &str) -> Self {
+    pub(crate) fn new(memory: Memory, exits: LaunchedExits, statuses: ExitStatuses, boot_id: &str) -> Self {
         let seconds = sysinfo::System::boot_time().ok().and_then(|seconds| i64::try_from(seconds).ok());
         let boot = HostBoot {
             id: boot_id.to_owned(),
@@ -50,14 +50,14 @@ impl RunRecorder {
         let ending = |pid: u32| {
             // The agent may reap its own child at any time after its end.
             let own = || Some(ExitRecord { status: exits.status_of(name, pid)?, order: u64::MAX });
-            statuses.of(pid).or_else(own)
+            statuses.status_of(pid).or_else(own)
         };
         let observation = ComponentObservation {
             component,
             processes: &report.processes,
             hold: report.action.as_ref(),
-            ending: &ending,
-            lives: &is_alive,
+            exit_record: &ending,
+            is_alive: &is_alive,
         };
         if let Some(inquiry) = self.history.observe(&observation, Timestamp::now())
             && !self.asked.contains_key(name)
@@ -87,7 +87,7 @@ impl RunRecorder {
     }
 
     /// Waits for the next inquiry to end, and processes its result. Cancel-safe.
-    pub(crate) async fn learn(&mut self) {
+    pub(crate) async fn apply_next_inquiry(&mut self) {
         let Some(ended) = self.inquiries.join_next_with_id().await else {
             return std::future::pending().await;
         };
@@ -101,7 +101,7 @@ impl RunRecorder {
         let asked = self.asked.iter().find(|(_, (id, _))| *id == task);
         let Some((component, id)) = asked.map(|(name, (_, id))| (name.clone(), *id)) else { return };
         self.asked.remove(&component);
-        self.history.learn(&component, id, answer);
+        self.history.apply_inquiry(&component, id, answer);
     }
 
     /// Stores the records if they have changed.

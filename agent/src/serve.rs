@@ -24,11 +24,11 @@ use crate::control::action::Actions;
 use crate::control::cgroup::ComponentCgroups;
 use crate::control::launches::Launches;
 use crate::logs::LogReaders;
-use crate::reload::{ConfigFolder, Reloader};
+use crate::reload::{ConfigFolder, ConfigReloader};
 use crate::service::Service;
+use crate::state::{AgentState, AgentStateInputs, AutostartReports};
 use crate::state_folder::Memory;
 use crate::watch::WatchOptions;
-use crate::worker::{Autostarts, Worker, WorkerInputs};
 
 /// Time limit for open calls at shutdown.
 const GRACE: Duration = Duration::from_secs(2);
@@ -77,7 +77,7 @@ pub async fn serve(
     // Cancels the worker when the server ends for any reason.
     let _all_end_together = shutdown.clone().drop_guard();
     let tasks = OwnedTasks::new(shutdown.clone());
-    let (autostart_publisher, autostarts) = watch::channel(Autostarts::new());
+    let (autostart_publisher, autostarts) = watch::channel(AutostartReports::new());
     let (certificate_publisher, certificate_ends) = watch::channel(None);
     let door = listeners.tcp.as_ref().map_or_else(ConnectionAcceptor::plaintext, |(_, door)| door.clone());
     let impairments = ImpairmentList::default();
@@ -86,10 +86,10 @@ pub async fn serve(
     let kept_in = options.state.clone().or(options.runtime);
     let (memory, remembering) = Memory::open(options.state, impairments.clone());
     tasks.spawn("the writer of the state folder", remembering);
-    let (worker, task) = Worker::new(
+    let (worker, task) = AgentState::new(
         config,
         options.watch,
-        WorkerInputs {
+        AgentStateInputs {
             autostarts,
             certificate_ends,
             impairments: impairments.clone(),
@@ -102,10 +102,10 @@ pub async fn serve(
     tasks.spawn_to_end("the owner of the host's state", task);
     let folder = options.folder.as_ref().map(|folder| folder.folder.clone());
     let groups = ComponentCgroups::new(&worker.config(), folder.as_deref());
-    let reloader = options.folder.map(|folder| Reloader::new(folder, worker.clone()));
+    let reloader = options.folder.map(|folder| ConfigReloader::new(folder, worker.clone()));
     if let (Some(reloader), Some(hangup)) = (&reloader, options.hangup) {
         tasks.spawn("the handler of SIGHUP", obey_hangups(hangup, reloader.clone()));
-        tasks.spawn("the look-up of users", reloader.clone().look_up_users());
+        tasks.spawn("the look-up of users", reloader.clone().retry_user_lookups());
     }
     let is_read_only = options.read_only;
     let boot_id = worker.boot_id().to_owned();
@@ -163,7 +163,7 @@ pub async fn serve(
 }
 
 /// Reloads the configuration on every SIGHUP, as daemons do.
-async fn obey_hangups(mut hangup: Signal, reloader: Reloader) {
+async fn obey_hangups(mut hangup: Signal, reloader: ConfigReloader) {
     while hangup.recv().await.is_some() {
         // The result is logged, and reported to the aggregator.
         let _ = reloader.reload().await;

@@ -22,7 +22,7 @@ use crate::control::action::{Actions, Origin};
 use crate::logs::{LogError, LogReaders, Piece};
 use crate::maintenance::from_wire;
 use crate::prerequisites;
-use crate::reload::Reloader;
+use crate::reload::ConfigReloader;
 use crate::request_target::AgentIdentity;
 
 /// Implementation of the agent service in `proto/rta/v1/agent.proto`.
@@ -30,7 +30,7 @@ pub(crate) struct Service {
     pub(crate) actions: Actions,
     pub(crate) logs: LogReaders,
     /// `None`: there is no folder to reload.
-    pub(crate) reloader: Option<Reloader>,
+    pub(crate) reloader: Option<ConfigReloader>,
     /// True if the agent starts and stops nothing.
     pub(crate) is_read_only: bool,
     /// Ends the streams when it is cancelled.
@@ -89,7 +89,7 @@ impl AgentService for Service {
         &self,
         _: Request<v1::GetReportRequest>,
     ) -> Result<Response<v1::GetReportResponse>, Status> {
-        let report = self.actions.worker.scan().await;
+        let report = self.actions.worker.scan_report().await;
         let report = report.map_err(|_| Status::unavailable("the agent is shutting down"))?;
         let sent_at = Some(to_wire_time(Timestamp::now()));
         let report = v1::Report { sent_at, ..report.as_ref().into() };

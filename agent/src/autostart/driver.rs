@@ -21,8 +21,8 @@ use super::unmet::unmet;
 use crate::control::action::{Actions, Origin};
 use crate::maintenance::{next_end, quiet};
 use crate::prerequisites::Told;
+use crate::state::AutostartReports;
 use crate::state_folder::{Changes, Finished, Remembered};
-use crate::worker::Autostarts;
 
 /// Maximum sleep time, so that a stepping wall clock does not delay the end of a maintenance window.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -31,7 +31,7 @@ const REASON: usize = 300;
 
 /// Keeps the host's components running by their restart rules. Starts them through `actions` like any other
 /// requester, and publishes their restart status. Ends with the worker.
-pub(crate) async fn keep_running(actions: Actions, publisher: watch::Sender<Autostarts>) {
+pub(crate) async fn keep_running(actions: Actions, publisher: watch::Sender<AutostartReports>) {
     let mut reports = actions.worker.reports();
     let mut exits = actions.worker.exits().subscribe();
     let mut config = actions.worker.config_changes();
@@ -74,7 +74,7 @@ struct Driver {
     kept: HashMap<Name, Kept>,
     /// Running starts.
     attempts: JoinSet<(Name, Attempt)>,
-    publisher: watch::Sender<Autostarts>,
+    publisher: watch::Sender<AutostartReports>,
 }
 
 /// Result of a start.
@@ -110,7 +110,7 @@ impl Driver {
             let wait = Duration::try_from(end.duration_since(now.wall)).unwrap_or_default();
             wake = wake.min(now.at + wait + Duration::from_millis(1));
         }
-        let mut told = Autostarts::new();
+        let mut told = AutostartReports::new();
         let remote = self.prerequisites.borrow_and_update().clone();
         // If the processes cannot be read, no state is known and nothing is done.
         let seen = report.components.as_ref().map(Vec::as_slice).unwrap_or_default();

@@ -40,8 +40,8 @@ use crate::prerequisites::RemotePrerequisites;
 use crate::request_target::AgentIdentity;
 use crate::run_history::FailedStart;
 use crate::scanner::Scanner;
+use crate::state::AgentState;
 use crate::state_folder::Memory;
-use crate::worker::Worker;
 
 /// Time limit for an automatic start to yield to an operator's stop.
 const YIELD: Duration = Duration::from_secs(5);
@@ -61,7 +61,7 @@ pub(crate) enum Origin {
 /// Performs actions, one at a time per component. Each continues if its caller disconnects.
 #[derive(Clone)]
 pub(crate) struct Actions {
-    pub(crate) worker: Worker,
+    pub(crate) worker: AgentState,
     pub(crate) memory: Memory,
     pub(crate) prerequisites: RemotePrerequisites,
     groups: ComponentCgroups,
@@ -87,7 +87,7 @@ impl Actions {
     /// `tasks`: a panic ends the agent, since otherwise the component would stay reserved. Actions that
     /// `shutdown` interrupts are left to the next agent.
     pub(crate) fn new(
-        worker: Worker,
+        worker: AgentState,
         memory: Memory,
         groups: ComponentCgroups,
         launches: Launches,
@@ -174,7 +174,7 @@ impl Actions {
         let mut is_heard = is_own;
         loop {
             let hold = ActionLock { kind, by: by.clone(), since: Timestamp::now() };
-            let Err(hold) = self.worker.begin(component, hold).await? else { break };
+            let Err(hold) = self.worker.reserve(component, hold).await? else { break };
             let attempt = self.attempts.with(|attempts| attempts.get(component).cloned());
             let may_yield = hold.by == Requester::autostart() || attempt.is_some();
             let yields = may_yield && !is_own && kind != ActionKind::Start;
@@ -333,7 +333,7 @@ impl Actions {
                 self.memory.ended(&name);
             }
         }
-        self.worker.look_at_units();
+        self.worker.refresh_units();
         self.attempts.with(|attempts| drop(attempts.remove(&name)));
         // A start is complete when the probe has passed, so the worker need not probe again first.
         let passed =
@@ -350,7 +350,7 @@ impl Actions {
             }
             Ok(_) | Err(_) => None,
         };
-        self.worker.end(&name, passed, failed).await;
+        self.worker.release(&name, passed, failed).await;
         match &outcome {
             Ok(done) => tracing::info!(component = %name, action = %kind, %done, "done"),
             Err(refusal) => {

@@ -10,17 +10,17 @@ use tonic::Code;
 
 use super::launch::Launched;
 use super::refusal::Refusal;
-use crate::watch::Sight;
-use crate::worker::Worker;
+use crate::state::AgentState;
+use crate::watch::WatchSnapshot;
 
 /// View of an action on its own component.
 pub(crate) struct Eyes {
-    worker: Worker,
+    worker: AgentState,
     component: HostComponent,
 }
 
 impl Eyes {
-    pub(crate) fn new(worker: Worker, component: HostComponent) -> Self {
+    pub(crate) fn new(worker: AgentState, component: HostComponent) -> Self {
         Self { worker, component }
     }
 
@@ -29,20 +29,20 @@ impl Eyes {
     /// # Errors
     /// Returns an error if the processes cannot be read, or if the agent is shutting down.
     pub(crate) async fn look(&self) -> Result<ComponentReport, Refusal> {
-        self.of(&*self.worker.look().await?)
+        self.of(&*self.worker.full_scan().await?)
     }
 
     /// Returns the matched processes, without a full scan.
     ///
     /// # Errors
-    /// Returns the same errors as [`Eyes::look`].
+    /// Returns the same errors as [`Eyes::full_scan`].
     pub(crate) async fn glance(&self) -> Result<ComponentReport, Refusal> {
-        self.of(&*self.worker.glance().await?)
+        self.of(&*self.worker.quick_check().await?)
     }
 
     /// Records the exit status of a launched command once it ends.
     pub(crate) fn follow_exit(&self, launched: &Launched) {
-        self.worker.exits().follow(&self.component.name, launched.pid, launched.exits());
+        self.worker.exits().record_exit(&self.component.name, launched.pid, launched.exits());
     }
 
     /// Returns the current configuration of the host.
@@ -61,11 +61,11 @@ impl Eyes {
     /// Returns the matched processes of the component and of all others.
     ///
     /// # Errors
-    /// Returns the same errors as [`Eyes::look`].
+    /// Returns the same errors as [`Eyes::full_scan`].
     pub(crate) async fn surroundings(&self, thorough: bool) -> Result<Surroundings, Refusal> {
         let sight = match thorough {
-            true => self.worker.look().await?,
-            false => self.worker.glance().await?,
+            true => self.worker.full_scan().await?,
+            false => self.worker.quick_check().await?,
         };
         let report = self.of(&sight)?;
         let own: HashSet<ProcessId> = report.processes.iter().map(|process| process.id).collect();
@@ -75,7 +75,7 @@ impl Eyes {
         Ok(Surroundings { matched, others, config: Arc::clone(&sight.config) })
     }
 
-    fn of(&self, sight: &Sight) -> Result<ComponentReport, Refusal> {
+    fn of(&self, sight: &WatchSnapshot) -> Result<ComponentReport, Refusal> {
         let unavailable = |reason: &str| Refusal::new(Code::Unavailable, reason);
         let matches = sight.matches.as_ref().map_err(|reason| unavailable(reason))?;
         // A reload may have moved or removed the component.

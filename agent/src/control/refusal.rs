@@ -7,7 +7,7 @@ use rta_shared::name::Name;
 use rta_shared::sanitize::printable;
 use tonic::{Code, Status};
 
-use crate::gone::Gone;
+use crate::gone::AgentStopped;
 
 /// Error of an action.
 #[derive(Debug)]
@@ -55,8 +55,8 @@ pub(crate) async fn off_the_runtime<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(Refusal::failed).flatten()
 }
 
-impl From<Gone> for Refusal {
-    fn from(_: Gone) -> Self {
+impl From<AgentStopped> for Refusal {
+    fn from(_: AgentStopped) -> Self {
         Self::new(Code::Unavailable, "the agent is shutting down")
     }
 }

@@ -45,7 +45,7 @@ impl Actions {
         let BegunAction { kind, by, since, .. } = action;
         let hold = ActionLock { kind, by, since };
         // No other action can hold the component yet; if the worker is gone, the agent is about to end.
-        if !matches!(self.worker.begin(&component.name, hold).await, Ok(Ok(()))) {
+        if !matches!(self.worker.reserve(&component.name, hold).await, Ok(Ok(()))) {
             return;
         }
         let yielding = CancellationToken::new();

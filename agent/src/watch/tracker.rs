@@ -8,7 +8,7 @@ use rta_shared::matcher::PartId;
 use rta_shared::process::Process;
 use rustix::io::Errno;
 
-use super::event::ProcessEvent;
+use super::netlink::ProcessEvent;
 use super::unreadable_processes::UnreadableProcesses;
 use crate::process_matcher::{ProcessCandidate, ProcessObservation, ProcessObserver};
 
@@ -21,74 +21,79 @@ const EXCUSED: Duration = Duration::from_millis(500);
 /// Table of matched processes, and of those that may be, or may become, a component's.
 #[derive(Debug, Default)]
 pub(super) struct Tracker {
-    matched: HashMap<u32, Matched>,
+    matched: HashMap<u32, TrackedProcess>,
     unreadable: BTreeMap<u32, Errno>,
     /// Forked processes that may be about to call exec, each with the time of its check.
-    unborn: BTreeMap<u32, Unborn>,
+    pending_execs: BTreeMap<u32, PendingExec>,
     /// Changes that a scan found and no event has explained yet, each with the time of the scan.
-    suspects: BTreeMap<u32, Instant>,
+    unexplained: BTreeMap<u32, Instant>,
     scan: u64,
     changed: bool,
 }
 
 #[derive(Debug)]
-struct Matched {
+struct TrackedProcess {
     candidate: ProcessCandidate,
     /// Number of the scan that last confirmed the match.
     scan: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Unborn {
+struct PendingExec {
     parent: u32,
     due: Instant,
 }
 
 /// Occasion of checking a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Occasion {
+pub(super) enum ChangeOrigin {
     /// An event, or a new process: a change is expected.
-    News,
+    Expected,
     /// A full scan: an unexplained change should have been noticed before.
-    Scan(Instant),
+    FullScan(Instant),
 }
 
 impl Tracker {
     /// Processes one event.
-    pub(super) fn event(&mut self, event: ProcessEvent, now: Instant, look: &mut impl ProcessObserver) {
+    pub(super) fn handle_event(
+        &mut self,
+        event: ProcessEvent,
+        now: Instant,
+        look: &mut impl ProcessObserver,
+    ) {
         match event {
             ProcessEvent::Fork { parent, child } => {
-                self.suspects.remove(&child);
+                self.unexplained.remove(&child);
                 if self.matched.contains_key(&child) || self.unreadable.contains_key(&child) {
                     // The exit event of the previous process with this PID was lost.
-                    self.see(child, Occasion::News, look);
+                    self.check_process(child, ChangeOrigin::Expected, look);
                 }
                 // Independent of the parent: events are read after the fact, and the parent may no longer
                 // match, or not yet. Nearly all children call exec or end before they are due.
-                self.unborn.insert(child, Unborn { parent, due: now + UNBORN });
+                self.pending_execs.insert(child, PendingExec { parent, due: now + UNBORN });
             }
             ProcessEvent::Exec(pid) => {
-                self.unborn.remove(&pid);
-                self.suspects.remove(&pid);
-                self.see(pid, Occasion::News, look);
+                self.pending_execs.remove(&pid);
+                self.unexplained.remove(&pid);
+                self.check_process(pid, ChangeOrigin::Expected, look);
             }
             ProcessEvent::Exit { pid, .. } => {
-                self.unborn.remove(&pid);
-                self.suspects.remove(&pid);
+                self.pending_execs.remove(&pid);
+                self.unexplained.remove(&pid);
                 if self.matched.contains_key(&pid) || self.unreadable.contains_key(&pid) {
                     // A daemon may have left a child in its place.
                     let children: Vec<u32> = self
-                        .unborn
+                        .pending_execs
                         .iter()
                         .filter(|(_, unborn)| unborn.parent == pid)
                         .map(|(pid, _)| *pid)
                         .collect();
                     for child in children {
-                        self.unborn.remove(&child);
-                        self.see(child, Occasion::News, look);
+                        self.pending_execs.remove(&child);
+                        self.check_process(child, ChangeOrigin::Expected, look);
                     }
                     // Checked instead of just removed: the PID may belong to another matching process by now.
-                    self.see(pid, Occasion::News, look);
+                    self.check_process(pid, ChangeOrigin::Expected, look);
                 }
             }
             ProcessEvent::Answer { .. } => {}
@@ -96,67 +101,71 @@ impl Tracker {
     }
 
     /// Checks due children. Returns the PIDs of changes that scans found and no event has explained in time.
-    pub(super) fn due(&mut self, now: Instant, look: &mut impl ProcessObserver) -> Vec<u32> {
+    pub(super) fn check_due(&mut self, now: Instant, look: &mut impl ProcessObserver) -> Vec<u32> {
         let born: Vec<u32> =
-            self.unborn.iter().filter(|(_, unborn)| unborn.due <= now).map(|(pid, _)| *pid).collect();
+            self.pending_execs.iter().filter(|(_, unborn)| unborn.due <= now).map(|(pid, _)| *pid).collect();
         for pid in born {
-            self.unborn.remove(&pid);
-            self.see(pid, Occasion::News, look);
+            self.pending_execs.remove(&pid);
+            self.check_process(pid, ChangeOrigin::Expected, look);
         }
-        let missed: Vec<u32> =
-            self.suspects.iter().filter(|(_, found)| now >= **found + EXCUSED).map(|(pid, _)| *pid).collect();
+        let missed: Vec<u32> = self
+            .unexplained
+            .iter()
+            .filter(|(_, found)| now >= **found + EXCUSED)
+            .map(|(pid, _)| *pid)
+            .collect();
         for pid in &missed {
-            self.suspects.remove(pid);
+            self.unexplained.remove(pid);
         }
         missed
     }
 
     /// Drops the unexplained changes, since events were lost.
-    pub(super) fn excuse(&mut self) {
-        self.suspects.clear();
+    pub(super) fn explain_all(&mut self) {
+        self.unexplained.clear();
     }
 
-    /// Returns the next time at which [`Tracker::due`] has work.
+    /// Returns the next time at which [`Tracker::check_due`] has work.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let born = self.unborn.values().map(|unborn| unborn.due);
-        born.chain(self.suspects.values().map(|found| *found + EXCUSED)).min()
+        let born = self.pending_execs.values().map(|unborn| unborn.due);
+        born.chain(self.unexplained.values().map(|found| *found + EXCUSED)).min()
     }
 
-    /// Begins a full scan: [`Tracker::see`] follows for each listed process, then [`Tracker::end_scan`].
+    /// Begins a full scan: [`Tracker::check_process`] follows for each listed process, then [`Tracker::end_scan`].
     pub(super) fn begin_scan(&mut self) {
         self.scan += 1;
     }
 
     /// Checks the processes that the scan has not met: each has ended, or is getting its PID just now.
-    pub(super) fn end_scan(&mut self, occasion: Occasion, look: &mut impl ProcessObserver) {
+    pub(super) fn end_scan(&mut self, occasion: ChangeOrigin, look: &mut impl ProcessObserver) {
         let unmet = self.matched.iter().filter(|(_, matched)| matched.scan < self.scan).map(|(pid, _)| *pid);
         let unmet: Vec<u32> = unmet.chain(self.unreadable.keys().copied()).collect();
         for pid in unmet {
-            self.see(pid, occasion, look);
+            self.check_process(pid, occasion, look);
         }
     }
 
     /// Re-checks all processes that are matched, unreadable or freshly forked.
-    pub(super) fn review(&mut self, look: &mut impl ProcessObserver) {
-        let unborn = std::mem::take(&mut self.unborn).into_keys();
-        let known: Vec<u32> = self.watched().chain(unborn).collect();
+    pub(super) fn recheck(&mut self, look: &mut impl ProcessObserver) {
+        let unborn = std::mem::take(&mut self.pending_execs).into_keys();
+        let known: Vec<u32> = self.tracked_pids().chain(unborn).collect();
         for pid in known {
-            self.see(pid, Occasion::News, look);
+            self.check_process(pid, ChangeOrigin::Expected, look);
         }
     }
 
     /// Re-checks all processes that are matched or unreadable; a change should have been reported by an
     /// event.
     pub(super) fn verify(&mut self, now: Instant, look: &mut impl ProcessObserver) {
-        let known: Vec<u32> = self.watched().collect();
+        let known: Vec<u32> = self.tracked_pids().collect();
         for pid in known {
-            self.see(pid, Occasion::Scan(now), look);
+            self.check_process(pid, ChangeOrigin::FullScan(now), look);
         }
     }
 
     /// Updates whether matched processes are suspended, and re-checks those that fail to match only because
     /// of their user or another attribute, since no event reports a change of these.
-    pub(super) fn refresh(&mut self, look: &mut impl ProcessObserver) {
+    pub(super) fn refresh_suspensions(&mut self, look: &mut impl ProcessObserver) {
         let mut pids: Vec<u32> = Vec::new();
         for (pid, matched) in &mut self.matched {
             let candidate = &mut matched.candidate;
@@ -175,12 +184,17 @@ impl Tracker {
             }
         }
         for pid in pids {
-            self.see(pid, Occasion::News, look);
+            self.check_process(pid, ChangeOrigin::Expected, look);
         }
     }
 
     /// Checks one process, and records the result.
-    pub(super) fn see(&mut self, pid: u32, occasion: Occasion, look: &mut impl ProcessObserver) {
+    pub(super) fn check_process(
+        &mut self,
+        pid: u32,
+        occasion: ChangeOrigin,
+        look: &mut impl ProcessObserver,
+    ) {
         let seen = look.observe(pid);
         let reads_alike = match &seen {
             ProcessObservation::Unreadable(error) => self.unreadable.insert(pid, *error) == Some(*error),
@@ -191,7 +205,7 @@ impl Tracker {
         let old = self.matched.remove(&pid).map(|matched| matched.candidate);
         let new = match seen {
             ProcessObservation::Candidate(candidate) => {
-                let matched = Matched { candidate, scan: self.scan };
+                let matched = TrackedProcess { candidate, scan: self.scan };
                 Some(&self.matched.entry(pid).or_insert(matched).candidate)
             }
             ProcessObservation::Other | ProcessObservation::Unreadable(_) => None,
@@ -208,8 +222,8 @@ impl Tracker {
             return;
         }
         self.changed = true;
-        if let (Occasion::Scan(now), false, false) = (occasion, matches_alike, is_explained) {
-            self.suspects.insert(pid, now);
+        if let (ChangeOrigin::FullScan(now), false, false) = (occasion, matches_alike, is_explained) {
+            self.unexplained.insert(pid, now);
         }
     }
 
@@ -224,7 +238,7 @@ impl Tracker {
     }
 
     /// Returns every process whose end must be noticed.
-    pub(super) fn watched(&self) -> impl Iterator<Item = u32> {
+    pub(super) fn tracked_pids(&self) -> impl Iterator<Item = u32> {
         self.matched.keys().chain(self.unreadable.keys()).copied()
     }
 

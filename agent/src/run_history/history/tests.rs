@@ -68,8 +68,8 @@ impl World {
             component: &self.component,
             processes: &processes,
             hold: self.hold.as_ref(),
-            ending: &|pid| endings.get(&pid).copied(),
-            lives: &|id| living.contains(&id.pid),
+            exit_record: &|pid| endings.get(&pid).copied(),
+            is_alive: &|id| living.contains(&id.pid),
         };
         self.history.observe(&observation, self.now)
     }
@@ -124,10 +124,10 @@ fn exit_is_told_with_its_time_and_known_to_the_next_agent() {
     };
     assert_eq!(world.cause(), expected);
     let told = InquiryResult {
-        kind: inquiry.status.map(|status| kind_of(status, &inquiry.success)),
+        kind: inquiry.status.map(|status| down_kind(status, &inquiry.success)),
         last_log_line: Some("bye".to_owned()),
     };
-    world.history.learn(&"app".into(), inquiry.id, told);
+    world.history.apply_inquiry(&"app".into(), inquiry.id, told);
     assert!(world.see(&[]).is_none());
     world.next_agent("b");
     assert!(world.see(&[]).is_none());
@@ -150,7 +150,7 @@ fn status_may_be_known_after_the_end() {
     let killed = DownKind::Killed { signal: 9, is_clean: false, out_of_memory: false };
     assert_eq!((world.cause().kind, world.cause().at), (killed, at));
     let oom = DownKind::Killed { signal: 9, is_clean: false, out_of_memory: true };
-    world.history.learn(
+    world.history.apply_inquiry(
         &"app".into(),
         inquiry.id,
         InquiryResult { kind: Some(oom.clone()), last_log_line: None },
@@ -169,7 +169,7 @@ fn answer_that_comes_too_late_changes_nothing() {
     world.see(&[]);
     let clean = DownKind::Exited { status: 0, is_clean: true };
     let answer = InquiryResult { kind: Some(DownKind::Unknown), last_log_line: Some("old".to_owned()) };
-    world.history.learn(&"app".into(), inquiry.id, answer);
+    world.history.apply_inquiry(&"app".into(), inquiry.id, answer);
     assert_eq!((world.cause().kind, world.cause().last_log_line), (clean, None));
 }
 
@@ -253,7 +253,7 @@ fn failed_start_says_more_than_the_end_of_its_processes_until_it_runs() {
     let inquiry = world.see(&[]).unwrap();
     let log = ["first".to_owned(), "port in use".to_owned()];
     world.history.start_failed(&"app".into(), FailedStart::new("it ended\nagain", &log), world.now);
-    world.history.learn(
+    world.history.apply_inquiry(
         &"app".into(),
         inquiry.id,
         InquiryResult { kind: Some(DownKind::Unknown), last_log_line: None },
@@ -299,7 +299,7 @@ fn process_that_stopped_matching_is_told_until_it_has_ended() {
     let inquiry = world.see(&[]).unwrap();
     let name = world.component.name.clone();
     let unmatched = InquiryResult { kind: Some(DownKind::Unmatched { pid: 7 }), last_log_line: None };
-    world.history.learn(&name, inquiry.id, unmatched);
+    world.history.apply_inquiry(&name, inquiry.id, unmatched);
     let kind = |world: &World| world.history.cause(&name).unwrap().kind;
     world.see(&[]);
     assert_eq!(kind(&world), DownKind::Unmatched { pid: 7 });

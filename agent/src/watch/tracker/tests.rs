@@ -63,21 +63,21 @@ impl World {
     fn new() -> Self {
         let mut world = Self { host: Host::default(), tracker: Tracker::default(), now: Instant::now() };
         world.host.matched(10, 1, 100, KAFKA);
-        world.scan(Occasion::News);
+        world.scan(ChangeOrigin::Expected);
         assert_eq!(world.matched(), [(10, 100)]);
         world.tracker.take_change();
         world
     }
 
     fn event(&mut self, event: ProcessEvent) {
-        self.tracker.event(event, self.now, &mut self.host);
+        self.tracker.handle_event(event, self.now, &mut self.host);
     }
 
-    fn scan(&mut self, occasion: Occasion) {
+    fn scan(&mut self, occasion: ChangeOrigin) {
         self.tracker.begin_scan();
         let pids: Vec<u32> = self.host.0.keys().copied().collect();
         for pid in pids {
-            self.tracker.see(pid, occasion, &mut self.host);
+            self.tracker.check_process(pid, occasion, &mut self.host);
         }
         self.tracker.end_scan(occasion, &mut self.host);
     }
@@ -85,7 +85,7 @@ impl World {
     /// Advances the clock; returns the missed changes.
     fn after(&mut self, time: Duration) -> Vec<u32> {
         self.now += time;
-        self.tracker.due(self.now, &mut self.host)
+        self.tracker.check_due(self.now, &mut self.host)
     }
 
     fn matched(&self) -> Vec<(u32, u64)> {
@@ -173,20 +173,20 @@ fn a_reused_pid_is_another_process() {
 fn what_a_scan_finds_counts_as_missed_unless_an_event_explains_it() {
     let mut world = World::new();
     world.host.matched(20, 1, 200, SPARK);
-    world.scan(Occasion::Scan(world.now));
+    world.scan(ChangeOrigin::FullScan(world.now));
     assert_eq!(world.matched().len(), 2, "the scan is the truth");
     assert_eq!(world.after(EXCUSED), [20]);
     assert_eq!(world.after(EXCUSED), [] as [u32; 0], "it is counted once");
 
     world.host.matched(30, 1, 300, SPARK);
-    world.scan(Occasion::Scan(world.now));
+    world.scan(ChangeOrigin::FullScan(world.now));
     world.event(ProcessEvent::Exec(30));
     assert_eq!(world.after(EXCUSED), [] as [u32; 0]);
 
     world.host.0.remove(&10);
-    world.scan(Occasion::Scan(world.now));
+    world.scan(ChangeOrigin::FullScan(world.now));
     assert_eq!(world.after(EXCUSED), [10], "a death that was not told");
-    world.scan(Occasion::Scan(world.now));
+    world.scan(ChangeOrigin::FullScan(world.now));
     assert_eq!(world.after(EXCUSED), [] as [u32; 0]);
 }
 
@@ -203,7 +203,7 @@ fn one_that_cannot_be_read_is_told_until_it_can_or_ends() {
             .reason_for(0)
             .is_some_and(|told| told.starts_with("the command line of pid 7 cannot be read: "))
     );
-    world.scan(Occasion::News);
+    world.scan(ChangeOrigin::Expected);
     assert!(!world.tracker.take_change());
     world.host.0.insert(9, ProcessObservation::Unreadable(Errno::ACCESS));
     world.event(ProcessEvent::Exec(9));
@@ -217,7 +217,7 @@ fn one_that_cannot_be_read_is_told_until_it_can_or_ends() {
     world.host.0.remove(&7);
     world.event(ProcessEvent::Exit { pid: 7, status: 0 });
     world.host.0.remove(&9);
-    world.scan(Occasion::News);
+    world.scan(ChangeOrigin::Expected);
     assert_eq!(world.tracker.unreadable_processes(), UnreadableProcesses::default());
 }
 
@@ -225,7 +225,7 @@ fn one_that_cannot_be_read_is_told_until_it_can_or_ends() {
 fn a_matched_process_that_becomes_unreadable_is_matched_no_more() {
     let mut world = World::new();
     world.host.0.insert(10, ProcessObservation::Unreadable(Errno::ACCESS));
-    world.tracker.review(&mut world.host);
+    world.tracker.recheck(&mut world.host);
     assert_eq!(world.matched(), []);
     assert!(world.tracker.unreadable_processes().reason_for(0).is_some());
 }
@@ -236,7 +236,7 @@ fn a_review_notices_deaths_and_births() {
     world.host.matched(11, 10, 150, KAFKA);
     world.event(ProcessEvent::Fork { parent: 10, child: 11 });
     world.host.0.remove(&10);
-    world.tracker.review(&mut world.host);
+    world.tracker.recheck(&mut world.host);
     assert_eq!(world.matched(), [(11, 150)]);
 }
 
@@ -281,7 +281,7 @@ fn what_may_be_one_component_leaves_the_others_seen() {
     };
     doubtful(30, SPARK, "the executable of pid 30 cannot be read: not permitted");
     doubtful(20, SPARK, "the executable of pid 20 cannot be read: not permitted");
-    world.scan(Occasion::News);
+    world.scan(ChangeOrigin::Expected);
     assert!(world.tracker.take_change());
     assert_eq!(world.matched(), [(10, 100)]);
     let unseen = world.tracker.unreadable_processes();
@@ -313,11 +313,11 @@ fn process_that_changes_its_user_becomes_a_component_without_exec() {
     assert_eq!(world.matched(), [(10, 100)]);
     assert_eq!(world.tracker.process(20).map(|process| process.id.pid), Some(20));
     world.host.candidate(20, 1, 150, vec![SPARK], true);
-    world.tracker.refresh(&mut world.host);
+    world.tracker.refresh_suspensions(&mut world.host);
     assert_eq!(world.matched(), [(10, 100), (20, 150)]);
     // The process ceases to match; no event could have reported that, so none was missed.
     world.host.candidate(20, 1, 150, vec![], true);
-    world.scan(Occasion::Scan(world.now));
+    world.scan(ChangeOrigin::FullScan(world.now));
     assert_eq!(world.matched(), [(10, 100)]);
     assert_eq!(world.after(EXCUSED), [] as [u32; 0]);
 }
@@ -326,15 +326,15 @@ fn process_that_changes_its_user_becomes_a_component_without_exec() {
 fn suspended_process_is_noticed_without_an_event() {
     let mut world = World::new();
     let suspension = |world: &World| world.tracker.process(10).and_then(|process| process.suspension);
-    world.tracker.refresh(&mut world.host);
+    world.tracker.refresh_suspensions(&mut world.host);
     assert!(!world.tracker.take_change());
     world.host.suspend(10, Some(Suspension::Signal));
-    world.tracker.refresh(&mut world.host);
+    world.tracker.refresh_suspensions(&mut world.host);
     assert!(world.tracker.take_change());
     assert_eq!(suspension(&world), Some(Suspension::Signal));
     world.host.suspend(10, None);
     // A full scan notices it as well, and does not count it as a missed event.
-    world.scan(Occasion::Scan(world.now));
+    world.scan(ChangeOrigin::FullScan(world.now));
     assert!(world.tracker.take_change());
     assert_eq!((suspension(&world), world.after(EXCUSED)), (None, vec![]));
 }

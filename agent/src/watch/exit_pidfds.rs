@@ -21,17 +21,17 @@ const ASKED: Duration = Duration::from_secs(10);
 
 /// Pidfds of the watched processes.
 #[derive(Debug, Default)]
-pub(super) struct Deaths {
+pub(super) struct ExitPidfds {
     held: HashMap<u32, (ProcessId, OwnedFd)>,
     /// Processes that are no longer watched, mostly since they have ended, with that time; their exit status
     /// is not known.
     ended: Vec<(u32, OwnedFd, Instant)>,
 }
 
-impl Deaths {
+impl ExitPidfds {
     /// Holds exactly the processes `wanted`, up to [`HELD`]. Returns those that are newly held: they must be
     /// checked again, since the PID may already have been reused when its pidfd was opened.
-    pub(super) fn hold(&mut self, wanted: impl Iterator<Item = ProcessId>) -> Vec<u32> {
+    pub(super) fn watch(&mut self, wanted: impl Iterator<Item = ProcessId>) -> Vec<u32> {
         let mut old = std::mem::take(&mut self.held);
         let mut begun = Vec::new();
         for id in wanted.take(HELD) {
@@ -48,12 +48,12 @@ impl Deaths {
                 Err(error) => tracing::warn!(pid = id.pid, %error, "no pidfd"),
             }
         }
-        old.into_iter().for_each(|(pid, (_, pidfd))| self.ask(pid, pidfd));
+        old.into_iter().for_each(|(pid, (_, pidfd))| self.await_exit_status(pid, pidfd));
         begun
     }
 
     /// Returns the pidfds to wait for: those of running processes, and those whose exit status is pending.
-    pub(super) fn watched(&self) -> impl Iterator<Item = PollFd<'_>> {
+    pub(super) fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
         let held = self.held.values().map(|(_, pidfd)| PollFd::new(pidfd, PollFlags::IN));
         // It is readable already. When the parent waits for the process, poll reports a hang-up, which needs
         // no request.
@@ -75,14 +75,14 @@ impl Deaths {
         known
     }
 
-    fn ask(&mut self, pid: u32, pidfd: OwnedFd) {
+    fn await_exit_status(&mut self, pid: u32, pidfd: OwnedFd) {
         if self.ended.len() < HELD {
             self.ended.push((pid, pidfd, Instant::now()));
         }
     }
 
     /// Returns the processes that have ended, and stops watching them.
-    pub(super) fn take(&mut self) -> Vec<u32> {
+    pub(super) fn take_ended(&mut self) -> Vec<u32> {
         let pids: Vec<u32> = self.held.keys().copied().collect();
         let mut watched: Vec<PollFd<'_>> = Vec::with_capacity(pids.len());
         watched.extend(self.held.values().map(|(_, pidfd)| PollFd::new(pidfd, PollFlags::IN)));
@@ -94,7 +94,7 @@ impl Deaths {
         let ended: Vec<u32> = ended.map(|(_, pid)| *pid).collect();
         for pid in &ended {
             if let Some((_, pidfd)) = self.held.remove(pid) {
-                self.ask(*pid, pidfd);
+                self.await_exit_status(*pid, pidfd);
             }
         }
         ended

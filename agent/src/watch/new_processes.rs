@@ -11,21 +11,21 @@ const YOUNG: Duration = Duration::from_secs(10);
 
 /// Processes of the last listing.
 #[derive(Debug, Default)]
-pub(super) struct Listing {
+pub(super) struct NewProcesses {
     /// Sorted by PID.
-    known: Vec<Known>,
+    known: Vec<KnownProcess>,
     /// Reused buffer.
-    next: Vec<Known>,
+    next: Vec<KnownProcess>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Known {
+struct KnownProcess {
     listed: ListedProcess,
     /// Time at which the process was first listed.
     since: Instant,
 }
 
-impl Listing {
+impl NewProcesses {
     /// Processes a listing in the order of PIDs; calls `new_or_young` with each process to check.
     pub(super) fn update(
         &mut self,
@@ -38,7 +38,7 @@ impl Listing {
         for listed in listed {
             while old.next_if(|old| old.listed.pid < listed.pid).is_some() {}
             let known = old.next_if(|old| old.listed == *listed).copied();
-            let known = known.unwrap_or(Known { listed: *listed, since: now });
+            let known = known.unwrap_or(KnownProcess { listed: *listed, since: now });
             if known.is_young(now) {
                 new_or_young(listed.pid);
             }
@@ -55,7 +55,7 @@ impl Listing {
     }
 }
 
-impl Known {
+impl KnownProcess {
     fn is_young(&self, now: Instant) -> bool {
         now.duration_since(self.since) < YOUNG
     }
@@ -69,7 +69,7 @@ mod tests {
         ListedProcess { pid, inode }
     }
 
-    fn worth_a_look(listing: &mut Listing, now: Instant, listed: &[ListedProcess]) -> Vec<u32> {
+    fn worth_a_look(listing: &mut NewProcesses, now: Instant, listed: &[ListedProcess]) -> Vec<u32> {
         let mut pids = Vec::new();
         listing.update(listed, now, |pid| pids.push(pid));
         pids
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_new_and_the_young_are_worth_a_look_and_the_old_are_not() {
-        let mut listing = Listing::default();
+        let mut listing = NewProcesses::default();
         let start = Instant::now();
         let first = [listed(1, 11), listed(5, 15)];
         assert_eq!(worth_a_look(&mut listing, start, &first), [1, 5]);
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_reused_pid_is_new() {
-        let mut listing = Listing::default();
+        let mut listing = NewProcesses::default();
         let start = Instant::now();
         worth_a_look(&mut listing, start, &[listed(5, 15)]);
         assert_eq!(worth_a_look(&mut listing, start + YOUNG, &[listed(5, 99)]), [5]);
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn what_ended_is_forgotten() {
-        let mut listing = Listing::default();
+        let mut listing = NewProcesses::default();
         let start = Instant::now();
         let all = [listed(1, 11), listed(2, 12), listed(3, 13)];
         worth_a_look(&mut listing, start, &all);

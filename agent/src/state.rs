@@ -19,15 +19,15 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::gone::Gone;
-use crate::launched_exits::Exits;
+use crate::gone::AgentStopped;
+use crate::launched_exits::LaunchedExits;
 use crate::probe::Probes;
 use crate::run_history::{ExitStatuses, FailedStart};
 use crate::run_recorder::RunRecorder;
 use crate::state_folder::Memory;
 use crate::systemd::{SystemdClient, UnitReports, poll_units};
 use crate::usage::UsageSampler;
-use crate::watch::{Sight, WatchOptions, Watcher};
+use crate::watch::{WatchOptions, WatchSnapshot, Watcher};
 
 /// Maximum number of queued requests.
 const INBOX: usize = 128;
@@ -44,12 +44,12 @@ const HUNG: u32 = 5;
 /// the aggregator considers the agent lost.
 const FIRST_ANSWERS: Duration = Duration::from_secs(1);
 
-enum Request {
+enum StateRequest {
     /// Reserves a component, or returns the action that holds it.
-    Begin(Name, ActionLock, oneshot::Sender<Result<(), ActionLock>>),
+    Reserve(Name, ActionLock, oneshot::Sender<Result<(), ActionLock>>),
     /// Releases a component. Carries the processes for which its probe passed, or the reason why its start
     /// failed.
-    End(Name, Vec<u32>, Option<FailedStart>),
+    Release(Name, Vec<u32>, Option<FailedStart>),
     /// Returns the processes of a component that matched last.
     LastProcesses(Name, oneshot::Sender<Vec<ProcessId>>),
     /// Applies a new configuration, or records why one was refused.
@@ -57,12 +57,12 @@ enum Request {
 }
 
 /// Restart status of each component that has a restart rule.
-pub(crate) type Autostarts = HashMap<Name, Autostart>;
+pub(crate) type AutostartReports = HashMap<Name, Autostart>;
 
 /// Inputs of the worker from the agent's other tasks.
-pub(crate) struct WorkerInputs {
+pub(crate) struct AgentStateInputs {
     /// Restart status of the components.
-    pub(crate) autostarts: watch::Receiver<Autostarts>,
+    pub(crate) autostarts: watch::Receiver<AutostartReports>,
     /// Expiry time of the agent's certificates.
     pub(crate) certificate_ends: watch::Receiver<Option<Timestamp>>,
     /// Impairments of the agent itself.
@@ -73,20 +73,20 @@ pub(crate) struct WorkerInputs {
 
 /// Handle to the worker task; clones share it.
 #[derive(Clone)]
-pub(crate) struct Worker {
+pub(crate) struct AgentState {
     watcher: Watcher,
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<StateRequest>,
     reports: watch::Receiver<Option<Arc<Report>>>,
     usage: watch::Receiver<Option<Arc<HostUsage>>>,
     config: watch::Receiver<Arc<HostConfig>>,
     systemd: SystemdClient,
     /// Triggers an immediate query of the systemd units.
     nudge: Arc<Notify>,
-    exits: Exits,
+    exits: LaunchedExits,
     boot_id: Arc<str>,
 }
 
-impl Worker {
+impl AgentState {
     /// Creates a worker for `config`, and the task that the caller must run. The reports contain the
     /// watcher's snapshots and `inputs`. The task sends `heartbeat` while it makes progress.
     ///
@@ -95,23 +95,23 @@ impl Worker {
     pub(crate) fn new(
         config: HostConfig,
         options: WatchOptions,
-        inputs: WorkerInputs,
+        inputs: AgentStateInputs,
         heartbeat: Heartbeat,
         shutdown: CancellationToken,
     ) -> std::io::Result<(Self, impl Future<Output = ()> + Send)> {
-        let WorkerInputs { autostarts, certificate_ends, impairments, memory } = inputs;
+        let AgentStateInputs { autostarts, certificate_ends, impairments, memory } = inputs;
         let config = Arc::new(config);
         let (requests, inbox) = mpsc::channel(INBOX);
         let (publisher, reports) = watch::channel(None);
         let (usage_publisher, usage) = watch::channel(None);
         let (config_publisher, config_reader) = watch::channel(Arc::clone(&config));
         let (units_publisher, units) = watch::channel(UnitReports::new());
-        let (exits, statuses) = (Exits::new(), ExitStatuses::new());
+        let (exits, statuses) = (LaunchedExits::new(), ExitStatuses::new());
         let (watcher, sights) = Watcher::start(Arc::clone(&config), options, statuses.clone())?;
         let mut probes = Probes::new();
         probes.configure(&config.components);
-        let boot_id: Arc<str> = boot_id().into();
-        let owner = Owner {
+        let boot_id: Arc<str> = read_boot_id().into();
+        let owner = AgentStateActor {
             boot_id: boot_id.to_string(),
             config: config_publisher,
             config_error: None,
@@ -130,7 +130,7 @@ impl Worker {
             publisher,
             began: Instant::now(),
         };
-        let measuring = measure(reports.clone(), usage_publisher);
+        let measuring = sample_usage(reports.clone(), usage_publisher);
         let (systemd, nudge) = (SystemdClient::default(), Arc::new(Notify::new()));
         let following =
             poll_units(systemd.clone(), config_reader.clone(), Arc::clone(&nudge), units_publisher);
@@ -171,7 +171,7 @@ impl Worker {
     }
 
     /// Returns the exit statuses of launched commands.
-    pub(crate) fn exits(&self) -> &Exits {
+    pub(crate) fn exits(&self) -> &LaunchedExits {
         &self.exits
     }
 
@@ -186,71 +186,77 @@ impl Worker {
     }
 
     /// Triggers an immediate query of the components' units instead of waiting for the next round.
-    pub(crate) fn look_at_units(&self) {
+    pub(crate) fn refresh_units(&self) {
         self.nudge.notify_one();
     }
 
     /// Runs a full scan that begins now, and returns the report based on it.
-    pub(crate) async fn scan(&self) -> Result<Arc<Report>, Gone> {
-        let sight = self.watcher.scan().await?;
-        self.report_of(&sight).await
+    pub(crate) async fn scan_report(&self) -> Result<Arc<Report>, AgentStopped> {
+        let sight = self.watcher.full_scan().await?;
+        self.report_for(&sight).await
     }
 
     /// Runs a full scan that begins now, and returns its snapshot.
-    pub(crate) async fn look(&self) -> Result<Arc<Sight>, Gone> {
-        self.watcher.scan().await
+    pub(crate) async fn full_scan(&self) -> Result<Arc<WatchSnapshot>, AgentStopped> {
+        self.watcher.full_scan().await
     }
 
     /// Re-checks the matched processes and looks for new ones, without a full scan.
-    pub(crate) async fn glance(&self) -> Result<Arc<Sight>, Gone> {
-        self.watcher.glance().await
+    pub(crate) async fn quick_check(&self) -> Result<Arc<WatchSnapshot>, AgentStopped> {
+        self.watcher.quick_check().await
     }
 
     /// Returns the first report based on `sight` or on a later snapshot.
-    async fn report_of(&self, sight: &Sight) -> Result<Arc<Report>, Gone> {
+    async fn report_for(&self, sight: &WatchSnapshot) -> Result<Arc<Report>, AgentStopped> {
         let mut reports = self.reports.clone();
         let is_it = |report: &Option<Arc<Report>>| {
             report.as_ref().is_some_and(|report| report.scan.seen_at >= sight.figures.seen_at)
         };
-        let report = reports.wait_for(is_it).await.map_err(|_| Gone)?;
-        report.clone().ok_or(Gone)
+        let report = reports.wait_for(is_it).await.map_err(|_| AgentStopped)?;
+        report.clone().ok_or(AgentStopped)
     }
 
     /// Reserves a component for an action, or returns the action that holds it.
-    pub(crate) async fn begin(
+    pub(crate) async fn reserve(
         &self,
         component: &Name,
         hold: ActionLock,
-    ) -> Result<Result<(), ActionLock>, Gone> {
+    ) -> Result<Result<(), ActionLock>, AgentStopped> {
         let (answer, reserved) = oneshot::channel();
-        let request = Request::Begin(component.clone(), hold, answer);
-        self.requests.send(request).await.map_err(|_| Gone)?;
-        reserved.await.map_err(|_| Gone)
+        let request = StateRequest::Reserve(component.clone(), hold, answer);
+        self.requests.send(request).await.map_err(|_| AgentStopped)?;
+        reserved.await.map_err(|_| AgentStopped)
     }
 
     /// Releases a component. `passed`: the processes for which the start has seen the component's probe pass;
     /// `failed`: the reason why the start failed.
-    pub(crate) async fn end(&self, component: &Name, passed: Vec<u32>, failed: Option<FailedStart>) {
+    pub(crate) async fn release(&self, component: &Name, passed: Vec<u32>, failed: Option<FailedStart>) {
         // If the worker is gone, so is the reservation.
-        let _ = self.requests.send(Request::End(component.clone(), passed, failed)).await;
+        let _ = self.requests.send(StateRequest::Release(component.clone(), passed, failed)).await;
     }
 
     /// Returns the processes of a component that matched last. They may have ended, or not match any more.
-    pub(crate) async fn last_processes(&self, component: &Name) -> Result<Vec<ProcessId>, Gone> {
+    pub(crate) async fn last_processes(&self, component: &Name) -> Result<Vec<ProcessId>, AgentStopped> {
         let (answer, processes) = oneshot::channel();
-        self.requests.send(Request::LastProcesses(component.clone(), answer)).await.map_err(|_| Gone)?;
-        processes.await.map_err(|_| Gone)
+        self.requests
+            .send(StateRequest::LastProcesses(component.clone(), answer))
+            .await
+            .map_err(|_| AgentStopped)?;
+        processes.await.map_err(|_| AgentStopped)
     }
 
     /// Applies a new configuration and returns the changes, or records why one was refused.
-    pub(crate) async fn configure(&self, config: Result<HostConfig, String>) -> Result<Vec<String>, Gone> {
+    pub(crate) async fn configure(
+        &self,
+        config: Result<HostConfig, String>,
+    ) -> Result<Vec<String>, AgentStopped> {
         let (answer, changes) = oneshot::channel();
-        self.requests.send(Request::Configure(config, answer)).await.map_err(|_| Gone)?;
-        changes.await.map_err(|_| Gone)
+        self.requests.send(StateRequest::Configure(config, answer)).await.map_err(|_| AgentStopped)?;
+        changes.await.map_err(|_| AgentStopped)
     }
 }
 
-struct Owner {
+struct AgentStateActor {
     boot_id: String,
     config: watch::Sender<Arc<HostConfig>>,
     /// Reason why a newer configuration was refused.
@@ -259,12 +265,12 @@ struct Owner {
     actions: HashMap<Name, ActionLock>,
     probes: Probes,
     units: watch::Receiver<UnitReports>,
-    autostarts: watch::Receiver<Autostarts>,
+    autostarts: watch::Receiver<AutostartReports>,
     certificate_ends: watch::Receiver<Option<Timestamp>>,
     impairments: ImpairmentList,
     runs: RunRecorder,
     heartbeat: Heartbeat,
-    sight: Option<Arc<Sight>>,
+    sight: Option<Arc<WatchSnapshot>>,
     /// Heartbeats since the last snapshot of the watcher.
     silence: u32,
     /// Time since which the watcher counts as hung.
@@ -273,11 +279,11 @@ struct Owner {
     began: Instant,
 }
 
-impl Owner {
+impl AgentStateActor {
     async fn run(
         mut self,
-        mut sights: watch::Receiver<Option<Arc<Sight>>>,
-        mut inbox: mpsc::Receiver<Request>,
+        mut sights: watch::Receiver<Option<Arc<WatchSnapshot>>>,
+        mut inbox: mpsc::Receiver<StateRequest>,
     ) {
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -297,14 +303,14 @@ impl Owner {
                 }
                 request = inbox.recv() => match request {
                     None => return,
-                    Some(request) => self.obey(request).await,
+                    Some(request) => self.handle_request(request).await,
                 },
                 () = self.probes.changed() => {}
                 Ok(()) = self.units.changed() => {}
                 Ok(()) = self.autostarts.changed() => {}
                 Ok(()) = self.certificate_ends.changed() => {}
                 Ok(()) = impaired.changed() => {}
-                () = self.runs.learn() => {}
+                () = self.runs.apply_next_inquiry() => {}
                 _ = beat.tick() => {
                     self.silence += 1;
                     self.heartbeat.beat();
@@ -314,9 +320,9 @@ impl Owner {
         }
     }
 
-    async fn obey(&mut self, request: Request) {
+    async fn handle_request(&mut self, request: StateRequest) {
         match request {
-            Request::Begin(component, hold, answer) => match self.actions.get(&component) {
+            StateRequest::Reserve(component, hold, answer) => match self.actions.get(&component) {
                 // The requester may have gone.
                 Some(held) => drop(answer.send(Err(held.clone()))),
                 None if answer.send(Ok(())).is_ok() => {
@@ -324,24 +330,24 @@ impl Owner {
                 }
                 None => {}
             },
-            Request::End(component, passed, failed) => {
+            StateRequest::Release(component, passed, failed) => {
                 self.actions.remove(&component);
                 if let Some(failed) = failed {
                     self.runs.start_failed(&component, failed);
                 }
                 self.probes.has_passed(&component, &passed);
             }
-            Request::LastProcesses(component, answer) => {
+            StateRequest::LastProcesses(component, answer) => {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.runs.last_processes(&component));
             }
-            Request::Configure(Err(reason), answer) => {
+            StateRequest::Configure(Err(reason), answer) => {
                 tracing::error!(reason, "the new configuration is refused, the old one goes on");
                 self.config_error = Some(reason);
                 // The requester may have gone.
                 let _ = answer.send(Vec::new());
             }
-            Request::Configure(Ok(config), answer) => {
+            StateRequest::Configure(Ok(config), answer) => {
                 let config = Arc::new(config);
                 let changes = host_changes(&self.config.borrow(), &config);
                 for change in &changes {
@@ -381,7 +387,7 @@ impl Owner {
                     since.strftime("%H:%M:%S UTC")
                 )),
                 (Err(reason), None) => Err(reason.clone()),
-                (Ok(matches), None) => Ok(self.components(&sight, matches)),
+                (Ok(matches), None) => Ok(self.component_reports(&sight, matches)),
             },
             watch: sight.watch.clone(),
             config: ConfigStatus { digest: sight.config.digest.clone(), error: self.config_error.clone() },
@@ -398,7 +404,11 @@ impl Owner {
         self.runs.store();
     }
 
-    fn components(&mut self, sight: &Sight, matches: &crate::watch::Matches) -> Vec<ComponentReport> {
+    fn component_reports(
+        &mut self,
+        sight: &WatchSnapshot,
+        matches: &crate::watch::ComponentMatches,
+    ) -> Vec<ComponentReport> {
         let components = sight.config.components.iter().zip(matches).enumerate();
         let mut report = |at: usize, component: &HostComponent, matches: &[Vec<Process>]| {
             let mut report = ComponentReport::new(
@@ -430,7 +440,7 @@ impl Owner {
 }
 
 /// Measures resource usage every few seconds.
-async fn measure(
+async fn sample_usage(
     mut reports: watch::Receiver<Option<Arc<Report>>>,
     publisher: watch::Sender<Option<Arc<HostUsage>>>,
 ) {
@@ -460,7 +470,7 @@ async fn measure(
     }
 }
 
-fn boot_id() -> String {
+fn read_boot_id() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.trim().to_owned()
 }
