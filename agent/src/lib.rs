@@ -36,13 +36,13 @@
 //! | [`lock`] | keeping a second agent from the same host and state folder |
 //! | `machine` | this machine's name and addresses |
 
+mod actions;
 mod authorize;
 mod autostart;
 mod certificate;
 mod cgroup_mount;
 mod child_setup;
 mod command_lines;
-mod control;
 mod gone;
 mod launched_exits;
 pub mod lock;

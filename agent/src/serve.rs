@@ -17,12 +17,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
+use crate::actions::cgroup::ComponentCgroups;
+use crate::actions::launched_sessions::LaunchedSessions;
+use crate::actions::runner::ActionRunner;
 use crate::authorize::authorize;
 use crate::autostart::keep_running;
 use crate::certificate;
-use crate::control::action::Actions;
-use crate::control::cgroup::ComponentCgroups;
-use crate::control::launches::Launches;
 use crate::logs::LogReaders;
 use crate::reload::{ConfigFolder, ConfigReloader};
 use crate::service::Service;
@@ -110,17 +110,17 @@ pub async fn serve(
     let is_read_only = options.read_only;
     let boot_id = worker.boot_id().to_owned();
     // Off the runtime: the disk may hang.
-    let launches = tokio::task::spawn_blocking(move || Launches::open(kept_in.as_deref(), &boot_id));
+    let launches = tokio::task::spawn_blocking(move || LaunchedSessions::open(kept_in.as_deref(), &boot_id));
     let launches = launches.await.context("what an earlier agent began cannot be read")?;
     impairments.set(ImpairedPart::Control, launches.impairment());
-    let actions = Actions::new(worker, memory, groups, launches, tasks.clone(), shutdown.clone());
+    let actions = ActionRunner::new(worker, memory, groups, launches, tasks.clone(), shutdown.clone());
     if is_read_only {
         let message =
             "the agent was started with --read-only: it starts and stops nothing, also not by itself";
         impairments.set(ImpairedPart::Control, Some(message.to_owned()));
     } else {
         // Before any other action, including automatic starts, can begin.
-        actions.take_up().await;
+        actions.recover_actions().await;
         let keeping = keep_running(actions.clone(), autostart_publisher);
         tasks.spawn("autostart", keeping);
     }

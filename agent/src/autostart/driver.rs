@@ -18,7 +18,7 @@ use tonic::{Code, Status};
 
 use super::policy::{End, Keeper, Moment, Seen, Verdict};
 use super::unmet::unmet;
-use crate::control::action::{Actions, Origin};
+use crate::actions::runner::{ActionOrigin, ActionRunner};
 use crate::maintenance::{next_end, quiet};
 use crate::prerequisites::Told;
 use crate::state::AutostartReports;
@@ -31,11 +31,11 @@ const REASON: usize = 300;
 
 /// Keeps the host's components running by their restart rules. Starts them through `actions` like any other
 /// requester, and publishes their restart status. Ends with the worker.
-pub(crate) async fn keep_running(actions: Actions, publisher: watch::Sender<AutostartReports>) {
-    let mut reports = actions.worker.reports();
-    let mut exits = actions.worker.exits().subscribe();
-    let mut config = actions.worker.config_changes();
-    let changes = actions.memory.changes();
+pub(crate) async fn keep_running(actions: ActionRunner, publisher: watch::Sender<AutostartReports>) {
+    let mut reports = actions.state.reports();
+    let mut exits = actions.state.exits().subscribe();
+    let mut config = actions.state.config_changes();
+    let changes = actions.desired_state.changes();
     let prerequisites = actions.prerequisites.subscribe();
     let mut driver =
         Driver { actions, changes, prerequisites, kept: HashMap::new(), attempts: JoinSet::new(), publisher };
@@ -66,7 +66,7 @@ pub(crate) async fn keep_running(actions: Actions, publisher: watch::Sender<Auto
 }
 
 struct Driver {
-    actions: Actions,
+    actions: ActionRunner,
     changes: Changes,
     /// Readiness of prerequisites on other hosts.
     prerequisites: watch::Receiver<Told>,
@@ -165,7 +165,7 @@ impl Driver {
                 boot_id: report.boot_id.clone(),
                 how: how.to_owned(),
             });
-            self.actions.memory.finished(name, finished.as_ref());
+            self.actions.desired_state.finished(name, finished.as_ref());
             told.insert(name.clone(), autostart);
         }
         if report.components.is_ok() {
@@ -180,9 +180,9 @@ impl Driver {
 
     /// Adds the components of the configuration, and drops those that are no longer configured.
     fn follow_config(&mut self, known: &Remembered, report: &Report) {
-        let config = self.actions.worker.config();
+        let config = self.actions.state.config();
         // Without stored decisions an operator may have stopped what the configuration declares as running.
-        let is_blind = self.actions.memory.is_blind();
+        let is_blind = self.actions.desired_state.is_blind();
         let is_kept = |component: &&HostComponent| {
             component.start.is_some() && component.restart.when != RestartWhen::Never
         };
@@ -230,11 +230,8 @@ impl Driver {
             }
             Attempt::NotBegun => kept.keeper.not_begun(),
             Attempt::Failed(status) => {
-                let known = format!(
-                    "{} of {component} on {}: ",
-                    ActionKind::Start,
-                    self.actions.worker.config().host
-                );
+                let known =
+                    format!("{} of {component} on {}: ", ActionKind::Start, self.actions.state.config().host);
                 let reason = status.message();
                 let reason = shortened(reason.strip_prefix(&known).unwrap_or(reason));
                 kept.keeper.failed(Moment::now(), reason);
@@ -245,7 +242,7 @@ impl Driver {
 
 impl Kept {
     /// Returns the observation of the component in `report`.
-    fn seen(&mut self, report: &ComponentReport, actions: &Actions) -> Seen {
+    fn seen(&mut self, report: &ComponentReport, actions: &ActionRunner) -> Seen {
         if !report.processes.is_empty() {
             self.pids = report.processes.iter().map(|process| process.id.pid).collect();
         }
@@ -257,7 +254,7 @@ impl Kept {
             State::Stopped if is_unmatched(report) => Seen::Unmatched,
             State::Stopped => {
                 let success = &self.keeper.rule().success;
-                let status = actions.worker.exits().status_among(&report.component, &self.pids);
+                let status = actions.state.exits().status_among(&report.component, &self.pids);
                 Seen::Stopped(status.map(|status| End::new(status, success)))
             }
             State::Starting | State::Stopping => Seen::Acting,
@@ -279,9 +276,9 @@ fn local(seen: &[ComponentReport], needed: &Name) -> Readiness {
 }
 
 /// Starts the component, and waits for the result.
-async fn attempt(actions: Actions, component: Name) -> Attempt {
+async fn attempt(actions: ActionRunner, component: Name) -> Attempt {
     let by = Requester::autostart();
-    let begun = actions.perform(ActionKind::Start, component.as_str(), by, Origin::Own).await;
+    let begun = actions.perform(ActionKind::Start, component.as_str(), by, ActionOrigin::Agent).await;
     match begun {
         Ok(events) => {
             let mut events = std::pin::pin!(events);

@@ -7,7 +7,7 @@ use rta_shared::config::ProbeRule;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::news::News;
+use super::progress::ProgressSender;
 use crate::probe::{Asker, told};
 
 /// Pause between two attempts.
@@ -15,64 +15,69 @@ const PACE: Duration = Duration::from_secs(1);
 
 /// Probe status of a component that has settled.
 #[derive(Default)]
-pub(crate) struct Wellness {
-    probing: Option<Probing>,
+pub(crate) struct ProbeGate {
+    probing: Option<RepeatedProbe>,
     /// Last reported failure of the probe.
     told: String,
 }
 
 /// Result of the probe at one moment.
-pub(crate) enum Well {
+pub(crate) enum ProbeGateState {
     /// The component has no probe, or its probe passed.
-    Yes,
+    Passed,
     /// The probe has not answered yet.
-    NotKnown,
+    Pending,
     /// The probe failed, and is repeated.
-    No(String),
+    Failing(String),
 }
 
-impl Wellness {
+impl ProbeGate {
     /// Returns the current result, and reports changes as progress.
-    pub(crate) fn ask(&mut self, rule: Option<&ProbeRule>, news: &News, pids: &[u32]) -> Well {
-        let Some(rule) = rule else { return Well::Yes };
+    pub(crate) fn check(
+        &mut self,
+        rule: Option<&ProbeRule>,
+        news: &ProgressSender,
+        pids: &[u32],
+    ) -> ProbeGateState {
+        let Some(rule) = rule else { return ProbeGateState::Passed };
         let Some(probing) = &self.probing else {
-            news.tell(
+            news.send(
                 ActionPhase::Probing,
                 format!("asking its probe: {}", told(&rule.question)),
                 pids.to_vec(),
             );
-            self.probing = Some(Probing::begin(rule));
-            return Well::NotKnown;
+            self.probing = Some(RepeatedProbe::start(rule));
+            return ProbeGateState::Pending;
         };
-        match probing.answer() {
-            None => Well::NotKnown,
-            Some(Ok(())) => Well::Yes,
+        match probing.last_result() {
+            None => ProbeGateState::Pending,
+            Some(Ok(())) => ProbeGateState::Passed,
             Some(Err(reason)) => {
                 if self.told != reason {
                     let text = format!("its probe does not pass yet: {reason}");
-                    news.tell(ActionPhase::Probing, text, pids.to_vec());
+                    news.send(ActionPhase::Probing, text, pids.to_vec());
                     self.told.clone_from(&reason);
                 }
-                Well::No(reason)
+                ProbeGateState::Failing(reason)
             }
         }
     }
 
     /// Discards the probe, since it was for another run of the component.
-    pub(crate) fn begin_anew(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.probing = None;
     }
 }
 
 /// Probe that is repeated until it passes. It ends when this is dropped.
-struct Probing {
+struct RepeatedProbe {
     answers: watch::Receiver<Option<Result<(), String>>>,
     task: AbortHandle,
 }
 
-impl Probing {
+impl RepeatedProbe {
     /// Starts the probe task.
-    fn begin(rule: &ProbeRule) -> Self {
+    fn start(rule: &ProbeRule) -> Self {
         let (sender, answers) = watch::channel(None);
         let mut asker = Asker::new(rule.question.clone(), rule.timeout);
         let asking = async move {
@@ -90,12 +95,12 @@ impl Probing {
     }
 
     /// Returns the last result; `None` before the first.
-    fn answer(&self) -> Option<Result<(), String>> {
+    fn last_result(&self) -> Option<Result<(), String>> {
         self.answers.borrow().clone()
     }
 }
 
-impl Drop for Probing {
+impl Drop for RepeatedProbe {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -122,8 +127,8 @@ mod tests {
             failures: 1,
             grace: Duration::ZERO,
         };
-        let (news, mut wellness) = (News::new(events), Wellness::default());
-        assert!(matches!(wellness.ask(Some(&rule), &news, &[7]), Well::NotKnown));
+        let (news, mut wellness) = (ProgressSender::new(events), ProbeGate::default());
+        assert!(matches!(wellness.check(Some(&rule), &news, &[7]), ProbeGateState::Pending));
         let Some(Ok(ActionEvent::Progress(progress))) = told.recv().await else { panic!("nothing is told") };
         assert_eq!(progress.text, "asking its probe: GET http://127.0.0.1:1/up");
         assert_eq!((progress.phase, progress.pids), (ActionPhase::Probing, vec![7]));

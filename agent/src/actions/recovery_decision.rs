@@ -2,37 +2,42 @@
 
 use rta_shared::action::ActionKind;
 
-use super::launch_record::{BegunAction, Launch, Record};
+use super::launch_record::{LaunchRecord, LaunchedSession, RecordedAction};
 
 /// Continuation of an interrupted action.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum TakeUp {
+pub(super) enum RecoveryDecision {
     /// The action is over. Carries the reason for the log.
-    Over(&'static str),
+    Discard(&'static str),
     /// The launch is awaited, or ended when its time is over.
-    Adopt(Launch),
+    Adopt(LaunchedSession),
     /// The action is repeated from its beginning; completed parts are not done again.
     Resume,
 }
 
 /// Decides how to continue `action`, which is part of `record`, at `now_ms`. `by_command` is false for
 /// systemd units: systemd itself continues its jobs.
-pub(super) fn take_up(record: &Record, action: &BegunAction, by_command: bool, now_ms: u64) -> TakeUp {
+pub(super) fn decide_recovery(
+    record: &LaunchRecord,
+    action: &RecordedAction,
+    by_command: bool,
+    now_ms: u64,
+) -> RecoveryDecision {
     if !by_command {
-        return TakeUp::Over("systemd goes on with it");
+        return RecoveryDecision::Discard("systemd goes on with it");
     }
     let launch = record.launch.as_ref().filter(|launch| launch.launched_ms >= action.since_ms);
     match (action.kind, launch) {
         (ActionKind::Start | ActionKind::Restart, Some(launch)) if launch.is_unfinished => {
-            TakeUp::Adopt(launch.clone())
+            RecoveryDecision::Adopt(launch.clone())
         }
-        (ActionKind::Start | ActionKind::Restart, Some(_)) => TakeUp::Over("it was done"),
+        (ActionKind::Start | ActionKind::Restart, Some(_)) => RecoveryDecision::Discard("it was done"),
         // The client got an error for the lost connection, and may have started the component elsewhere.
-        (ActionKind::Start, None) => TakeUp::Over("nothing was launched"),
+        (ActionKind::Start, None) => RecoveryDecision::Discard("nothing was launched"),
         // A component that a restart has stopped is started again.
-        (ActionKind::Restart | ActionKind::Stop, _) if now_ms < action.until_ms => TakeUp::Resume,
+        (ActionKind::Restart | ActionKind::Stop, _) if now_ms < action.until_ms => RecoveryDecision::Resume,
         (ActionKind::Restart | ActionKind::Stop, _) => {
-            TakeUp::Over("the agent was away for longer than it may take")
+            RecoveryDecision::Discard("the agent was away for longer than it may take")
         }
     }
 }
@@ -45,13 +50,13 @@ mod tests {
 
     use super::*;
 
-    fn action(kind: ActionKind) -> BegunAction {
+    fn action(kind: ActionKind) -> RecordedAction {
         let by = Requester::default();
-        BegunAction { kind, by, since: Timestamp::UNIX_EPOCH, since_ms: 100, until_ms: 200 }
+        RecordedAction { kind, by, since: Timestamp::UNIX_EPOCH, since_ms: 100, until_ms: 200 }
     }
 
-    fn launch(launched_ms: u64, is_unfinished: bool) -> Launch {
-        Launch {
+    fn launch(launched_ms: u64, is_unfinished: bool) -> LaunchedSession {
+        LaunchedSession {
             id: "x".to_owned(),
             leader: ProcessId { pid: 7, start_ticks: 7 },
             members: vec![],
@@ -63,19 +68,22 @@ mod tests {
         }
     }
 
-    fn taken_up(kind: ActionKind, launch: Option<Launch>, now_ms: u64) -> TakeUp {
-        let mut record = Record::new(&"app".into(), "boot");
+    fn taken_up(kind: ActionKind, launch: Option<LaunchedSession>, now_ms: u64) -> RecoveryDecision {
+        let mut record = LaunchRecord::new(&"app".into(), "boot");
         record.launch = launch;
-        take_up(&record, &action(kind), true, now_ms)
+        decide_recovery(&record, &action(kind), true, now_ms)
     }
 
     #[test]
     fn what_was_launched_is_adopted_however_late() {
         for kind in [ActionKind::Start, ActionKind::Restart] {
             for now_ms in [150, 9_999] {
-                let expected = TakeUp::Adopt(launch(100, true));
+                let expected = RecoveryDecision::Adopt(launch(100, true));
                 assert_eq!(taken_up(kind, Some(launch(100, true)), now_ms), expected);
-                assert_eq!(taken_up(kind, Some(launch(100, false)), now_ms), TakeUp::Over("it was done"));
+                assert_eq!(
+                    taken_up(kind, Some(launch(100, false)), now_ms),
+                    RecoveryDecision::Discard("it was done")
+                );
             }
         }
     }
@@ -85,19 +93,22 @@ mod tests {
         // A launch of an earlier action does not belong to this one.
         for before in [None, Some(launch(99, false)), Some(launch(99, true))] {
             for kind in [ActionKind::Restart, ActionKind::Stop] {
-                assert_eq!(taken_up(kind, before.clone(), 199), TakeUp::Resume);
-                assert!(matches!(taken_up(kind, before.clone(), 200), TakeUp::Over(_)));
+                assert_eq!(taken_up(kind, before.clone(), 199), RecoveryDecision::Resume);
+                assert!(matches!(taken_up(kind, before.clone(), 200), RecoveryDecision::Discard(_)));
             }
-            assert_eq!(taken_up(ActionKind::Start, before, 150), TakeUp::Over("nothing was launched"));
+            assert_eq!(
+                taken_up(ActionKind::Start, before, 150),
+                RecoveryDecision::Discard("nothing was launched")
+            );
         }
     }
 
     #[test]
     fn what_systemd_does_is_left_to_it() {
-        let record = Record::new(&"app".into(), "boot");
+        let record = LaunchRecord::new(&"app".into(), "boot");
         for kind in [ActionKind::Start, ActionKind::Stop, ActionKind::Restart] {
-            let expected = TakeUp::Over("systemd goes on with it");
-            assert_eq!(take_up(&record, &action(kind), false, 150), expected);
+            let expected = RecoveryDecision::Discard("systemd goes on with it");
+            assert_eq!(decide_recovery(&record, &action(kind), false, 150), expected);
         }
     }
 }

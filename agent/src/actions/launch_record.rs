@@ -31,20 +31,20 @@ const VERSION: u32 = 1;
 
 /// Record of a component's last action and launch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Record {
+pub(super) struct LaunchRecord {
     version: u32,
     component: Name,
     /// Content of `/proc/sys/kernel/random/boot_id`; records of other boots are void.
     boot_id: String,
     /// Running action.
-    pub(super) action: Option<BegunAction>,
+    pub(super) action: Option<RecordedAction>,
     /// Last launch.
-    pub(super) launch: Option<Launch>,
+    pub(super) launch: Option<LaunchedSession>,
     /// Last stop command of the running action.
     pub(super) stop_command: Option<ProcessId>,
 }
 
-impl Record {
+impl LaunchRecord {
     pub(super) fn new(component: &Name, boot_id: &str) -> Self {
         let (component, boot_id) = (component.clone(), boot_id.to_owned());
         Self { version: VERSION, component, boot_id, action: None, launch: None, stop_command: None }
@@ -57,7 +57,7 @@ impl Record {
 
 /// Action that was begun, and whose end is not known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct BegunAction {
+pub(super) struct RecordedAction {
     pub(super) kind: ActionKind,
     pub(super) by: Requester,
     /// Start time, for display.
@@ -70,7 +70,7 @@ pub(super) struct BegunAction {
 
 /// Command that was launched to become a component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Launch {
+pub(super) struct LaunchedSession {
     /// Value of [`LAUNCH_ID`] in the environment of the process and its descendants.
     pub(super) id: String,
     /// Launched process, the leader of its own session.
@@ -113,31 +113,31 @@ pub(super) fn monotonic_ms() -> u64 {
 /// Handle to the thread that writes the records: one after another, so that the last one of a component
 /// stays.
 #[derive(Clone, Debug)]
-pub(super) struct RecordWriter(mpsc::Sender<Order>);
+pub(super) struct LaunchRecordWriter(mpsc::Sender<WriteRequest>);
 
-struct Order {
-    record: Record,
+struct WriteRequest {
+    record: LaunchRecord,
     written: oneshot::Sender<Result<(), String>>,
 }
 
 /// Receiver of the result of a write, with the reason of a failure.
-pub(super) type Written = oneshot::Receiver<Result<(), String>>;
+pub(super) type WriteReceiver = oneshot::Receiver<Result<(), String>>;
 
-impl RecordWriter {
+impl LaunchRecordWriter {
     /// Reads the records that an earlier agent left in `folder` in this boot, and starts the writer thread.
     ///
     /// # Errors
     /// Returns an error, with a sentence, if the folder cannot be created or read, or if the thread cannot be
     /// created.
-    pub(super) fn open(folder: &Path, boot_id: &str) -> Result<(Self, HashMap<Name, Record>), String> {
+    pub(super) fn open(folder: &Path, boot_id: &str) -> Result<(Self, HashMap<Name, LaunchRecord>), String> {
         let folder = folder.join(FOLDER);
         let told = |error: &dyn std::fmt::Display| format!("{} cannot be used: {error}", folder.display());
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| told(&error))?;
-        let records = read_all(&folder, boot_id).map_err(|error| told(&error))?;
-        let (writer, orders) = mpsc::channel::<Order>();
+        let records = read_records(&folder, boot_id).map_err(|error| told(&error))?;
+        let (writer, orders) = mpsc::channel::<WriteRequest>();
         let write_all = move || {
-            for Order { record, written } in orders {
-                let outcome = write(&folder, &record);
+            for WriteRequest { record, written } in orders {
+                let outcome = write_record(&folder, &record);
                 if let Err(error) = &outcome {
                     tracing::error!(component = %record.component, error, "what is begun cannot be kept");
                 }
@@ -151,15 +151,15 @@ impl RecordWriter {
     }
 
     /// Replaces the stored record of a component.
-    pub(super) fn replace(&self, record: Record) -> Written {
+    pub(super) fn replace(&self, record: LaunchRecord) -> WriteReceiver {
         let (written, is_written) = oneshot::channel();
         // If the thread is gone, the receiver returns an error.
-        let _ = self.0.send(Order { record, written });
+        let _ = self.0.send(WriteRequest { record, written });
         is_written
     }
 }
 
-fn read_all(folder: &Path, boot_id: &str) -> std::io::Result<HashMap<Name, Record>> {
+fn read_records(folder: &Path, boot_id: &str) -> std::io::Result<HashMap<Name, LaunchRecord>> {
     let mut records = HashMap::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
@@ -168,9 +168,9 @@ fn read_all(folder: &Path, boot_id: &str) -> std::io::Result<HashMap<Name, Recor
             let _ = std::fs::remove_file(&path);
             continue;
         }
-        let parsed = std::fs::read(&path)
-            .map_err(|error| error.to_string())
-            .and_then(|bytes| serde_json::from_slice::<Record>(&bytes).map_err(|error| error.to_string()));
+        let parsed = std::fs::read(&path).map_err(|error| error.to_string()).and_then(|bytes| {
+            serde_json::from_slice::<LaunchRecord>(&bytes).map_err(|error| error.to_string())
+        });
         match parsed {
             Ok(record) if record.boot_id == boot_id && record.version == VERSION => {
                 records.insert(record.component.clone(), record);
@@ -186,7 +186,7 @@ fn read_all(folder: &Path, boot_id: &str) -> std::io::Result<HashMap<Name, Recor
     Ok(records)
 }
 
-fn write(folder: &Path, record: &Record) -> Result<(), String> {
+fn write_record(folder: &Path, record: &LaunchRecord) -> Result<(), String> {
     let path = folder.join(file_name(&record.component));
     let replace = || {
         if record.is_empty() {
@@ -214,9 +214,9 @@ fn file_name(component: &Name) -> String {
 mod tests {
     use super::*;
 
-    fn record(component: &str, boot_id: &str) -> Record {
+    fn record(component: &str, boot_id: &str) -> LaunchRecord {
         let leader = ProcessId { pid: 7, start_ticks: 70 };
-        let launch = Launch {
+        let launch = LaunchedSession {
             id: new_launch_id().unwrap(),
             leader,
             members: vec![ProcessId { pid: 8, start_ticks: 80 }],
@@ -226,31 +226,31 @@ mod tests {
             control_group: Some("/sys/fs/cgroup/rta".into()),
             logs: vec![(LogPath::own(Path::new("/var/log/x")), 9)],
         };
-        let action = BegunAction {
+        let action = RecordedAction {
             kind: ActionKind::Restart,
             by: Requester::autostart(),
             since: Timestamp::UNIX_EPOCH,
             since_ms: 1,
             until_ms: 3,
         };
-        let record = Record::new(&component.into(), boot_id);
-        Record { action: Some(action), launch: Some(launch), stop_command: Some(leader), ..record }
+        let record = LaunchRecord::new(&component.into(), boot_id);
+        LaunchRecord { action: Some(action), launch: Some(launch), stop_command: Some(leader), ..record }
     }
 
     #[test]
     fn next_agent_of_this_boot_reads_what_was_written() {
         let folder = tempfile::tempdir().unwrap();
-        let (writer, none) = RecordWriter::open(folder.path(), "boot").unwrap();
+        let (writer, none) = LaunchRecordWriter::open(folder.path(), "boot").unwrap();
         assert!(none.is_empty());
         let (kafka, spark) = (record("Kafka ../server", "boot"), record("spark", "boot"));
         let (old, ended) = (record("old", "earlier boot"), record("ended", "boot"));
-        for record in [&kafka, &spark, &old, &ended, &Record::new(&"ended".into(), "boot")] {
+        for record in [&kafka, &spark, &old, &ended, &LaunchRecord::new(&"ended".into(), "boot")] {
             writer.replace(record.clone()).blocking_recv().unwrap().unwrap();
         }
         // The agent was killed while writing; a power failure.
         std::fs::write(folder.path().join("launches/x.new"), "{").unwrap();
         std::fs::write(folder.path().join("launches/y.json"), "").unwrap();
-        let (_, known) = RecordWriter::open(folder.path(), "boot").unwrap();
+        let (_, known) = LaunchRecordWriter::open(folder.path(), "boot").unwrap();
         assert_eq!(known, HashMap::from([(kafka.component.clone(), kafka), ("spark".into(), spark)]));
         assert_eq!(std::fs::read_dir(folder.path().join("launches")).unwrap().count(), 2);
     }
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn record_that_cannot_be_written_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let (writer, _) = RecordWriter::open(folder.path(), "boot").unwrap();
+        let (writer, _) = LaunchRecordWriter::open(folder.path(), "boot").unwrap();
         std::fs::remove_dir(folder.path().join("launches")).unwrap();
         writer.replace(record("x", "boot")).blocking_recv().unwrap().unwrap();
         std::fs::remove_dir_all(folder.path().join("launches")).unwrap();
@@ -266,6 +266,6 @@ mod tests {
         let error = writer.replace(record("x", "boot")).blocking_recv().unwrap().unwrap_err();
         assert!(error.contains("cannot be written: "), "{error}");
         let file = tempfile::NamedTempFile::new().unwrap();
-        assert!(RecordWriter::open(file.path(), "boot").unwrap_err().contains("cannot be used: "));
+        assert!(LaunchRecordWriter::open(file.path(), "boot").unwrap_err().contains("cannot be used: "));
     }
 }

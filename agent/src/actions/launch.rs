@@ -1,6 +1,6 @@
 //! Runs a command detached: in a new session, without input, with its output in the log, and in its own
 //! control group if possible. The launch is recorded for the next agent before the command runs; see
-//! [`super::gate`].
+//! [`super::spawn_gate`].
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -22,11 +22,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tonic::Code;
 
 use super::cgroup::ComponentCgroup;
-use super::gate::{ChildGate, Gate, gate};
-use super::held::{Held, still_there};
-use super::launch_record::{LAUNCH_ID, Launch, monotonic_ms, new_launch_id};
-use super::launches::Launches;
-use super::refusal::Refusal;
+use super::error::ActionError;
+use super::gate::{ChildGate, SpawnGate, spawn_gate};
+use super::launch_record::{LAUNCH_ID, LaunchedSession, monotonic_ms, new_launch_id};
+use super::launched_sessions::LaunchedSessions;
+use super::pidfd_process::{PidfdProcess, remaining_processes};
 use crate::cgroup_mount::CgroupFreezers;
 use crate::child_setup::{ChildSetup, UserAccount, environment_file};
 use crate::logs::{LogPath, length, log_tail};
@@ -40,7 +40,7 @@ const PACE: Duration = Duration::from_millis(50);
 const REAPER: &str = "the wait for a launched command";
 
 /// Launched command. It continues when this is dropped, and is reaped when it ends.
-pub(crate) struct Launched {
+pub(crate) struct LaunchedCommand {
     pub(crate) pid: u32,
     pub(super) id: ProcessId,
     /// Exit status; never set for an adopted process, whose status only its own parent gets.
@@ -51,14 +51,14 @@ pub(crate) struct Launched {
     logs: Vec<(LogPath, u64)>,
 }
 
-impl Launched {
+impl LaunchedCommand {
     /// Returns a receiver of the exit status.
-    pub(crate) fn exits(&self) -> watch::Receiver<Option<ExitStatus>> {
+    pub(crate) fn exit_receiver(&self) -> watch::Receiver<Option<ExitStatus>> {
         self.exit.clone()
     }
 
     /// Returns the exit status; `None` while the command runs, and for adopted processes.
-    pub(crate) fn exit(&self) -> Option<ExitStatus> {
+    pub(crate) fn exit_status(&self) -> Option<ExitStatus> {
         *self.exit.borrow()
     }
 
@@ -68,26 +68,30 @@ impl Launched {
     }
 
     /// Waits for the end for at most `time`, and returns the exit status if it is known.
-    pub(super) async fn exit_within(&mut self, time: Duration) -> Option<ExitStatus> {
+    pub(super) async fn wait_for_exit(&mut self, time: Duration) -> Option<ExitStatus> {
         // An error means that the reaper is gone, and with it the child.
         let _ = tokio::time::timeout(time, self.has_ended.wait_for(|has_ended| *has_ended)).await;
-        self.exit()
+        self.exit_status()
     }
 
     /// Takes over a launch of an earlier agent. Must be called within a runtime; blocking, but only on /proc.
     ///
     /// # Errors
     /// Returns an error if the process cannot be watched.
-    pub(super) fn adopted(launch: &Launch, tasks: &OwnedTasks) -> Result<Self, Refusal> {
+    pub(super) fn adopt(launch: &LaunchedSession, tasks: &OwnedTasks) -> Result<Self, ActionError> {
         let id = launch.leader;
         let unreadable = |error: Errno| {
-            Refusal::new(
+            ActionError::new(
                 Code::Unavailable,
                 format!("what an earlier agent launched cannot be watched: {error}"),
             )
         };
-        let held =
-            Held::new(&ProcFs::open().map_err(unreadable)?, id, &CgroupFreezers::default(), |_, _| true)?;
+        let held = PidfdProcess::open_checked(
+            &ProcFs::open().map_err(unreadable)?,
+            id,
+            &CgroupFreezers::default(),
+            |_, _| true,
+        )?;
         let (ended, has_ended) = watch::channel(held.is_none());
         if let Some(held) = held {
             let guard = tasks.guard(REAPER).may_end();
@@ -96,7 +100,7 @@ impl Launched {
                 let mut held = vec![held];
                 while !held.is_empty() {
                     tokio::time::sleep(PACE).await;
-                    match still_there(held) {
+                    match remaining_processes(held) {
                         Ok(left) => held = left,
                         Err(refusal) => {
                             return tracing::error!(reason = refusal.reason, "not watched any more");
@@ -112,7 +116,7 @@ impl Launched {
     }
 
     /// Returns the last lines that the command wrote.
-    pub(super) async fn last_words(&self) -> Vec<String> {
+    pub(super) async fn last_log_lines(&self) -> Vec<String> {
         let logs = self.logs.clone();
         let read = move || {
             let tails = logs.iter().map(|(path, from)| log_tail(path, *from));
@@ -124,7 +128,7 @@ impl Launched {
 
     /// Ends the process and its group, and waits for the end. Returns false if it had ended already, since
     /// its PID may have been reused.
-    pub(crate) async fn give_up(mut self) -> bool {
+    pub(crate) async fn terminate(mut self) -> bool {
         if self.has_ended() || self.give_up.send(()).await.is_err() {
             return false;
         }
@@ -136,23 +140,23 @@ impl Launched {
 
 /// Description of a launch.
 #[derive(Clone, Debug)]
-pub(super) struct Order {
+pub(super) struct LaunchRequest {
     pub(super) rule: CommandRule,
     /// Control group for the process.
     pub(super) group: Option<ComponentCgroup>,
     /// Log of the component, read if the command's own log has no new lines.
     pub(super) log: Option<PathBuf>,
-    pub(super) purpose: Purpose,
+    pub(super) purpose: LaunchPurpose,
     pub(super) component: Name,
     /// Store that records the launch.
-    pub(super) launches: Launches,
+    pub(super) launches: LaunchedSessions,
     /// Owners of the task that waits for the process.
     pub(super) tasks: OwnedTasks,
 }
 
 /// Purpose of a command.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Purpose {
+pub(super) enum LaunchPurpose {
     /// Becomes the component within this time.
     Start(Duration),
     /// Stops the component.
@@ -163,20 +167,20 @@ pub(super) enum Purpose {
 ///
 /// # Errors
 /// Returns an error, with a sentence, if the command cannot be launched.
-pub(super) async fn launch(order: Order) -> Result<Launched, Refusal> {
+pub(super) async fn launch(order: LaunchRequest) -> Result<LaunchedCommand, ActionError> {
     let (answer, launched) = oneshot::channel();
     // Off the runtime: opens files and looks up users.
     tokio::task::spawn_blocking(move || {
-        let outcome = check(&order.rule).and_then(|prepared| match answer.is_closed() {
-            true => Err(Refusal::new(Code::Cancelled, "it was given up")),
+        let outcome = check_command(&order.rule).and_then(|prepared| match answer.is_closed() {
+            true => Err(ActionError::new(Code::Cancelled, "it was given up")),
             false => order.run(prepared),
         });
         if let Err(Ok(launched)) = answer.send(outcome) {
             tracing::warn!(pid = launched.pid, "launched after its start was given up, and ended again");
-            Handle::current().spawn(launched.give_up());
+            Handle::current().spawn(launched.terminate());
         }
     });
-    launched.await.unwrap_or_else(|_| Err(Refusal::new(Code::Internal, "the agent failed to launch it")))
+    launched.await.unwrap_or_else(|_| Err(ActionError::new(Code::Internal, "the agent failed to launch it")))
 }
 
 /// Checks whether a command can be run, as far as that can be known in advance. Blocking.
@@ -184,24 +188,25 @@ pub(super) async fn launch(order: Order) -> Result<Launched, Refusal> {
 /// # Errors
 /// Returns an error, with a sentence, if the user, the environment files, the directory or the program is
 /// unusable.
-pub(super) fn check(rule: &CommandRule) -> Result<Prepared, Refusal> {
-    let account = UserAccount::find(rule.user.as_deref(), rule.process.group.as_deref()).map_err(refused)?;
-    let start = ChildSetup::new(&rule.process, &account).map_err(refused)?;
-    let files =
-        environment_file::read_environment(&rule.environment_files, rule.user.as_deref()).map_err(refused)?;
+pub(super) fn check_command(rule: &CommandRule) -> Result<PreparedCommand, ActionError> {
+    let account =
+        UserAccount::find(rule.user.as_deref(), rule.process.group.as_deref()).map_err(cannot_launch)?;
+    let start = ChildSetup::new(&rule.process, &account).map_err(cannot_launch)?;
+    let files = environment_file::read_environment(&rule.environment_files, rule.user.as_deref())
+        .map_err(cannot_launch)?;
     if let Some(directory) = &rule.directory
         && !directory.is_dir()
     {
-        return Err(refused(format!("the directory {} does not exist", directory.display())));
+        return Err(cannot_launch(format!("the directory {} does not exist", directory.display())));
     }
     let Some(program) = rule.command.first() else {
-        return Err(refused("the configured command is empty".to_owned()));
+        return Err(cannot_launch("the configured command is empty".to_owned()));
     };
     // A program without a slash is looked up in PATH when it is run.
     if program.contains('/') {
         let path = rule.directory.as_deref().unwrap_or(Path::new("")).join(program);
         let shown = redact_command_line([program.as_str()]);
-        let cannot = |why: &str| refused(format!("\"{shown}\" cannot be run: {why}"));
+        let cannot = |why: &str| cannot_launch(format!("\"{shown}\" cannot be run: {why}"));
         let metadata = std::fs::metadata(path).map_err(|error| cannot(&error.to_string()))?;
         if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
             return Err(cannot("it is no executable file"));
@@ -210,28 +215,28 @@ pub(super) fn check(rule: &CommandRule) -> Result<Prepared, Refusal> {
     let given = rule.environment.iter().cloned().chain(files);
     let given = given.map(|(name, value)| (name.into(), value.into()));
     let basic = account.environment().map(|(name, value)| (OsString::from(name), value));
-    Ok(Prepared { start, environment: basic.into_iter().chain(given).collect() })
+    Ok(PreparedCommand { start, environment: basic.into_iter().chain(given).collect() })
 }
 
 /// Settings for the process of a command.
-pub(super) struct Prepared {
+pub(super) struct PreparedCommand {
     start: ChildSetup,
     /// If a variable occurs more than once, the last value counts.
     environment: Vec<(OsString, OsString)>,
 }
 
-impl Order {
-    fn run(self, prepared: Prepared) -> Result<Launched, Refusal> {
+impl LaunchRequest {
+    fn run(self, prepared: PreparedCommand) -> Result<LaunchedCommand, ActionError> {
         let Some((program, arguments)) = self.rule.command.split_first() else {
-            return Err(refused("the configured command is empty".to_owned()));
+            return Err(cannot_launch("the configured command is empty".to_owned()));
         };
         let mut command = std::process::Command::new(program);
         command.args(arguments).stdin(Stdio::null()).env_clear().envs(prepared.environment);
         if let Some(directory) = &self.rule.directory {
             command.current_dir(directory);
         }
-        let launch_id = new_launch_id().map_err(Refusal::failed)?;
-        if let Purpose::Start(_) = self.purpose {
+        let launch_id = new_launch_id().map_err(ActionError::internal)?;
+        if let LaunchPurpose::Start(_) = self.purpose {
             command.env(LAUNCH_ID, &launch_id);
         }
         let logs = self.open_logs(&mut command)?;
@@ -239,14 +244,14 @@ impl Order {
             let told = |error| tracing::debug!(?group, %error, "no control group");
             group.open_procs_file().map_err(told).ok()
         });
-        let (gate, child_gate) = gate().map_err(Refusal::failed)?;
+        let (gate, child_gate) = spawn_gate().map_err(ActionError::internal)?;
         detach(&mut command, prepared.start, door, child_gate);
 
         let kept_logs = logs.clone();
-        let (child, id) =
-            spawn(command, gate, |id| self.note(id, launch_id, kept_logs)).inspect_err(|_| {
-                if let Purpose::Start(_) = self.purpose {
-                    self.forget_what_did_not_run();
+        let (child, id) = spawn_recorded(command, gate, |id| self.record_launch(id, launch_id, kept_logs))
+            .inspect_err(|_| {
+                if let LaunchPurpose::Start(_) = self.purpose {
+                    self.remove_record_if_not_running();
                 }
             })?;
         let (exit_sender, exit) = watch::channel(None);
@@ -255,28 +260,29 @@ impl Order {
         let guard = self.tasks.guard(REAPER).may_end();
         Handle::current().spawn(async move {
             let _guard = guard;
-            reap(child, exit_sender, asked, self.group).await;
+            wait_for_child(child, exit_sender, asked, self.group).await;
             ended.send_replace(true);
         });
-        Ok(Launched { pid: id.pid, id, exit, has_ended, give_up, logs })
+        Ok(LaunchedCommand { pid: id.pid, id, exit, has_ended, give_up, logs })
     }
 
     /// Removes the record of a failed launch. Checks the process itself, since during shutdown the runtime
     /// reports an error for a command that does run.
-    fn forget_what_did_not_run(&self) {
-        if !self.launches.of(&self.component).is_some_and(|launch| is_alive(launch.leader)) {
-            self.launches.ended(&self.component);
+    fn remove_record_if_not_running(&self) {
+        if !self.launches.last_launch(&self.component).is_some_and(|launch| is_alive(launch.leader)) {
+            self.launches.remove_launch(&self.component);
         }
     }
 
     /// Opens the command's log for its output. Returns all logs to read later, each with its current length.
-    fn open_logs(&self, command: &mut std::process::Command) -> Result<Vec<(LogPath, u64)>, Refusal> {
+    fn open_logs(&self, command: &mut std::process::Command) -> Result<Vec<(LogPath, u64)>, ActionError> {
         let mut logs = Vec::new();
         match &self.rule.log {
             Some(path) => {
                 let path = LogPath::new(path.clone(), self.rule.user.clone());
-                let told =
-                    |error: std::io::Error| refused(format!("the log {path} cannot be written: {error}"));
+                let told = |error: std::io::Error| {
+                    cannot_launch(format!("the log {path} cannot be written: {error}"))
+                };
                 let (file, length) = path.open_to_append().map_err(told)?;
                 command.stderr(file.try_clone().map_err(told)?).stdout(file);
                 logs.push((path, length));
@@ -294,15 +300,20 @@ impl Order {
     }
 
     /// Records for the next agent which process is about to run the command.
-    fn note(&self, id: ProcessId, launch_id: String, logs: Vec<(LogPath, u64)>) -> Result<(), Refusal> {
-        let Purpose::Start(timeout) = self.purpose else {
+    fn record_launch(
+        &self,
+        id: ProcessId,
+        launch_id: String,
+        logs: Vec<(LogPath, u64)>,
+    ) -> Result<(), ActionError> {
+        let LaunchPurpose::Start(timeout) = self.purpose else {
             // Without the record a next agent runs the command again, and the component is to be stopped in
             // any case.
-            let _ = self.launches.stop_command_runs(&self.component, id);
+            let _ = self.launches.record_stop_command(&self.component, id);
             return Ok(());
         };
         let now = monotonic_ms();
-        let launch = Launch {
+        let launch = LaunchedSession {
             id: launch_id,
             leader: id,
             members: Vec::new(),
@@ -312,25 +323,26 @@ impl Order {
             control_group: self.group.as_ref().map(|group| group.folder().to_owned()),
             logs,
         };
-        self.launches.launched(&self.component, launch)
+        self.launches.record_launch(&self.component, launch)
     }
 }
 
-fn refused(reason: String) -> Refusal {
-    Refusal::new(Code::FailedPrecondition, reason)
+fn cannot_launch(reason: String) -> ActionError {
+    ActionError::new(Code::FailedPrecondition, reason)
 }
 
-/// Runs `command`, whose child waits at `gate` until `note` has recorded its process.
-fn spawn(
+/// Runs `command`, whose child waits at `spawn_gate` until `record_launch` has recorded its process.
+fn spawn_recorded(
     command: std::process::Command,
-    mut gate: Gate,
-    note: impl FnOnce(ProcessId) -> Result<(), Refusal> + Send,
-) -> Result<(Child, ProcessId), Refusal> {
+    mut gate: SpawnGate,
+    note: impl FnOnce(ProcessId) -> Result<(), ActionError> + Send,
+) -> Result<(Child, ProcessId), ActionError> {
     let program = redact_command_line([&*command.get_program().to_string_lossy()]);
-    let keep = move || -> Result<Option<ProcessId>, Refusal> {
+    let keep = move || -> Result<Option<ProcessId>, ActionError> {
         let Some(pid) = gate.wait() else { return Ok(None) };
         // The child is waiting, so the PID is its own.
-        let stat = ProcFs::open().and_then(|proc| proc.process(pid)?.stat()).map_err(Refusal::failed)?;
+        let stat =
+            ProcFs::open().and_then(|proc| proc.process(pid)?.stat()).map_err(ActionError::internal)?;
         let id = ProcessId { pid, start_ticks: stat.start_ticks };
         note(id)?;
         // If the child has ended meanwhile, the spawn returns the error.
@@ -339,22 +351,24 @@ fn spawn(
     };
     std::thread::scope(|scope| {
         let keeper = std::thread::Builder::new().name("launch".to_owned()).spawn_scoped(scope, keep);
-        let keeper = keeper.map_err(Refusal::failed)?;
+        let keeper = keeper.map_err(ActionError::internal)?;
         let mut command = Command::from(command);
         let child = command.spawn();
         // Closes the last descriptor of the gate that a child would write to.
         drop(command);
-        let id = keeper.join().map_err(|_| Refusal::new(Code::Internal, "the agent failed to note it"))??;
-        let child = child.map_err(|error| refused(format!("\"{program}\" cannot be run: {error}")))?;
         let id =
-            id.ok_or_else(|| refused(format!("\"{program}\" cannot be run: its process ended at once")))?;
+            keeper.join().map_err(|_| ActionError::new(Code::Internal, "the agent failed to note it"))??;
+        let child = child.map_err(|error| cannot_launch(format!("\"{program}\" cannot be run: {error}")))?;
+        let id = id.ok_or_else(|| {
+            cannot_launch(format!("\"{program}\" cannot be run: its process ended at once"))
+        })?;
         Ok((child, id))
     })
 }
 
 /// Waits for the child, so that it leaves no zombie, and ends its process group on request. One task does
 /// both: until the child has been waited for, its PID and its group cannot be reused.
-async fn reap(
+async fn wait_for_child(
     mut child: Child,
     exit: watch::Sender<Option<ExitStatus>>,
     mut asked: mpsc::Receiver<()>,
@@ -398,7 +412,7 @@ async fn reap(
 }
 
 /// Gives the command a new session, the control group behind `open_procs_file` if there is one, and a clean start. Its
-/// child waits at `gate` before it gives up the agent's privileges.
+/// child waits at `spawn_gate` before it gives up the agent's privileges.
 fn detach(command: &mut std::process::Command, start: ChildSetup, door: Option<File>, gate: ChildGate) {
     use std::os::unix::process::CommandExt as _;
     let become_detached = move || {

@@ -11,15 +11,15 @@ use crate::gone::AgentStopped;
 
 /// Error of an action.
 #[derive(Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct ActionError {
     pub(crate) code: Code,
-    /// Sentence without the component and the host, which [`Refusal::told`] adds.
+    /// Sentence without the component and the host, which [`ActionError::into_status`] adds.
     pub(crate) reason: String,
     /// Last lines of the log, safe to show.
     pub(crate) log: Vec<String>,
 }
 
-impl Refusal {
+impl ActionError {
     pub(crate) fn new(code: Code, reason: impl Into<String>) -> Self {
         Self { code, reason: reason.into(), log: Vec::new() }
     }
@@ -30,12 +30,12 @@ impl Refusal {
     }
 
     /// Creates the refusal for a failure of the agent itself.
-    pub(crate) fn failed(error: impl Display) -> Self {
+    pub(crate) fn internal(error: impl Display) -> Self {
         Self::new(Code::Internal, format!("the agent failed: {error}"))
     }
 
     /// Converts the refusal into a status: the sentence on the first line, then one line of the log per line.
-    pub(crate) fn told(self, kind: ActionKind, component: &Name, host: &Name) -> Status {
+    pub(crate) fn into_status(self, kind: ActionKind, component: &Name, host: &Name) -> Status {
         let mut message = format!("{kind} of {component} on {host}: {}", printable(&self.reason));
         for line in &self.log {
             message.push('\n');
@@ -49,13 +49,13 @@ impl Refusal {
 ///
 /// # Errors
 /// Returns an error if `work` fails or panics.
-pub(crate) async fn off_the_runtime<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(work).await.map_err(Refusal::failed).flatten()
+pub(crate) async fn run_blocking_step<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ActionError> + Send + 'static,
+) -> Result<T, ActionError> {
+    tokio::task::spawn_blocking(work).await.map_err(ActionError::internal).flatten()
 }
 
-impl From<AgentStopped> for Refusal {
+impl From<AgentStopped> for ActionError {
     fn from(_: AgentStopped) -> Self {
         Self::new(Code::Unavailable, "the agent is shutting down")
     }
@@ -67,8 +67,9 @@ mod tests {
 
     #[test]
     fn the_sentence_is_one_line_and_the_log_follows_it() {
-        let refusal = Refusal::new(Code::Internal, "it ended:\nso").with_log(vec!["a".into(), "b".into()]);
-        let status = refusal.told(ActionKind::Start, &Name::from("app"), &Name::from("h"));
+        let refusal =
+            ActionError::new(Code::Internal, "it ended:\nso").with_log(vec!["a".into(), "b".into()]);
+        let status = refusal.into_status(ActionKind::Start, &Name::from("app"), &Name::from("h"));
         assert_eq!(status.message(), "start of app on h: it ended:\\nso\na\nb");
     }
 }

@@ -11,7 +11,7 @@ use super::process_tree::{ProcessLinks, ProcessTree};
 /// Processes that belong to a component. A process that once belonged to it stays in the set, since a child
 /// whose parent ended is reparented.
 #[derive(Debug)]
-pub(super) struct Scope {
+pub(super) struct ProcessScope {
     reach: StopScope,
     /// PID of the agent.
     agent: u32,
@@ -21,20 +21,20 @@ pub(super) struct Scope {
     once_matched: HashSet<ProcessId>,
     /// Processes of other components and their descendants.
     spared: HashSet<ProcessId>,
-    groups: Numbers,
-    sessions: Numbers,
+    groups: OldestStarts,
+    sessions: OldestStarts,
 }
 
 /// Process groups or sessions by number, with the least start time of their members: an older group or
 /// session that had the same number is a different one.
-type Numbers = HashMap<u32, u64>;
+type OldestStarts = HashMap<u32, u64>;
 
 /// The host's first process. In a container it may be a component.
 const INIT: u32 = 1;
 
 /// Observations of one moment beside the process table.
 #[derive(Debug)]
-pub(super) struct Moment<'m> {
+pub(super) struct ScopeInput<'m> {
     pub(super) matched: &'m [ProcessId],
     /// Processes that match other components.
     pub(super) others: &'m HashSet<ProcessId>,
@@ -45,7 +45,7 @@ pub(super) struct Moment<'m> {
     pub(super) session: Option<ProcessId>,
 }
 
-impl Scope {
+impl ProcessScope {
     /// Creates an empty scope; `agent` is the PID of the agent.
     pub(super) fn new(reach: StopScope, agent: u32) -> Self {
         Self {
@@ -54,17 +54,17 @@ impl Scope {
             known: HashSet::new(),
             once_matched: HashSet::new(),
             spared: HashSet::new(),
-            groups: Numbers::new(),
-            sessions: Numbers::new(),
+            groups: OldestStarts::new(),
+            sessions: OldestStarts::new(),
         }
     }
 
     /// Updates the scope. Returns the live processes that belong to the component and do not match, sorted.
-    pub(super) fn take(&mut self, tree: &ProcessTree, moment: &Moment<'_>) -> Vec<ProcessId> {
+    pub(super) fn update(&mut self, tree: &ProcessTree, moment: &ScopeInput<'_>) -> Vec<ProcessId> {
         let matched: HashSet<ProcessId> = moment.matched.iter().copied().collect();
-        let children = children(tree);
-        let holy = lineage(self.agent, tree);
-        self.forget_what_ended(tree);
+        let children = children_by_parent(tree);
+        let holy = protected_pids(self.agent, tree);
+        self.remove_ended(tree);
         let others =
             moment.others.iter().copied().filter(|id| !matched.contains(id) && !holy.contains(&id.pid));
         self.once_matched.extend(&matched);
@@ -72,10 +72,11 @@ impl Scope {
             let is_own = self.once_matched.contains(&id) && !moment.others.contains(&id);
             holy.contains(&id.pid) || matched.contains(&id) || is_own
         };
-        self.spared = spread(self.spared.iter().copied().chain(others).collect(), &children, barred);
-        self.take_numbers(tree, &matched, moment.session);
+        self.spared =
+            with_descendants(self.spared.iter().copied().chain(others).collect(), &children, barred);
+        self.add_groups_and_sessions(tree, &matched, moment.session);
         self.known.extend(&matched);
-        let is_in = |numbers: &Numbers, number: u32, links: &ProcessLinks| {
+        let is_in = |numbers: &OldestStarts, number: u32, links: &ProcessLinks| {
             numbers.get(&number).is_some_and(|since| links.start_ticks >= *since)
         };
         let members = tree.all().filter(|(_, links)| {
@@ -88,7 +89,7 @@ impl Scope {
                 holy.contains(&id.pid) || (self.spared.contains(&id) && !matched.contains(&id))
             };
             let roots = self.known.iter().copied().filter(|id| tree.is_alive(*id) && !barred(*id)).collect();
-            let reached = spread(roots, &children, barred);
+            let reached = with_descendants(roots, &children, barred);
             self.known.extend(reached);
         }
         let is_left = |id: &&ProcessId| {
@@ -104,7 +105,7 @@ impl Scope {
 
     /// Drops ended processes. A number is not reused as long as it has members, so groups and sessions
     /// without a known live member are dropped too.
-    fn forget_what_ended(&mut self, tree: &ProcessTree) {
+    fn remove_ended(&mut self, tree: &ProcessTree) {
         self.spared.retain(|id| tree.is_alive(*id));
         let living: Vec<ProcessLinks> = self
             .known
@@ -118,7 +119,12 @@ impl Scope {
 
     /// Adds the groups and sessions that belong to the component. Number 0 stands for all that are of another
     /// PID namespace.
-    fn take_numbers(&mut self, tree: &ProcessTree, matched: &HashSet<ProcessId>, session: Option<ProcessId>) {
+    fn add_groups_and_sessions(
+        &mut self,
+        tree: &ProcessTree,
+        matched: &HashSet<ProcessId>,
+        session: Option<ProcessId>,
+    ) {
         let agent = tree.get(self.agent).copied();
         let is_strange = |number: u32, own: Option<u32>| number != 0 && own != Some(number);
         let mut sessions: Vec<ProcessId> = session.into_iter().collect();
@@ -145,13 +151,13 @@ impl Scope {
 
     /// Returns true if any of `pids` must not be ended with the component.
     pub(super) fn spares_any(&self, tree: &ProcessTree, pids: &[u32]) -> bool {
-        let holy = lineage(self.agent, tree);
+        let holy = protected_pids(self.agent, tree);
         pids.iter().any(|pid| holy.contains(pid) || tree.id(*pid).is_none_or(|id| self.spared.contains(&id)))
     }
 }
 
 /// Returns the agent, its ancestors and the host's first process: no stop ends these.
-pub(super) fn lineage(agent: u32, tree: &ProcessTree) -> HashSet<u32> {
+pub(super) fn protected_pids(agent: u32, tree: &ProcessTree) -> HashSet<u32> {
     let mut lineage = HashSet::from([INIT]);
     let mut next = Some(agent);
     while let Some(pid) = next.filter(|pid| lineage.insert(*pid)) {
@@ -161,10 +167,10 @@ pub(super) fn lineage(agent: u32, tree: &ProcessTree) -> HashSet<u32> {
 }
 
 /// Children of each process.
-type Children = HashMap<u32, Vec<ProcessId>>;
+type ChildrenByParent = HashMap<u32, Vec<ProcessId>>;
 
-fn children(tree: &ProcessTree) -> Children {
-    let mut children = Children::new();
+fn children_by_parent(tree: &ProcessTree) -> ChildrenByParent {
+    let mut children = ChildrenByParent::new();
     for (id, links) in tree.all() {
         children.entry(links.parent).or_default().push(id);
     }
@@ -172,9 +178,9 @@ fn children(tree: &ProcessTree) -> Children {
 }
 
 /// Returns `roots` and their descendants, without those that are barred and what is only below barred ones.
-fn spread(
+fn with_descendants(
     roots: HashSet<ProcessId>,
-    children: &Children,
+    children: &ChildrenByParent,
     barred: impl Fn(ProcessId) -> bool,
 ) -> HashSet<ProcessId> {
     let mut pending: Vec<ProcessId> = roots.iter().copied().collect();
@@ -208,7 +214,7 @@ mod tests {
     }
 
     fn taken(
-        scope: &mut Scope,
+        scope: &mut ProcessScope,
         tree: &ProcessTree,
         matched: &[u32],
         others: &[u32],
@@ -216,8 +222,8 @@ mod tests {
     ) -> Vec<u32> {
         let matched: Vec<ProcessId> = matched.iter().copied().map(id).collect();
         let others = others.iter().copied().map(id).collect();
-        let moment = Moment { matched: &matched, others: &others, control_group: group, session: None };
-        scope.take(tree, &moment).into_iter().map(|id| id.pid).collect()
+        let moment = ScopeInput { matched: &matched, others: &others, control_group: group, session: None };
+        scope.update(tree, &moment).into_iter().map(|id| id.pid).collect()
     }
 
     fn host() -> ProcessTree {
@@ -241,15 +247,15 @@ mod tests {
 
     #[test]
     fn a_tree_holds_descendants_and_the_session_but_nothing_of_others() {
-        let mut scope = Scope::new(StopScope::Tree, AGENT);
+        let mut scope = ProcessScope::new(StopScope::Tree, AGENT);
         assert_eq!(taken(&mut scope, &host(), &[200], &[210], &[]), [201, 202, 203, 204]);
     }
 
     #[test]
     fn the_narrower_scopes_hold_less() {
-        let mut process = Scope::new(StopScope::Process, AGENT);
+        let mut process = ProcessScope::new(StopScope::Process, AGENT);
         assert!(taken(&mut process, &host(), &[200], &[], &[]).is_empty());
-        let mut group = Scope::new(StopScope::Group, AGENT);
+        let mut group = ProcessScope::new(StopScope::Group, AGENT);
         assert_eq!(taken(&mut group, &host(), &[200], &[210], &[]), [204]);
     }
 
@@ -261,20 +267,20 @@ mod tests {
             process(201, 1, 100, 50),
         ]);
         for reach in StopScope::ALL {
-            let mut scope = Scope::new(reach, AGENT);
-            let moment = Moment {
+            let mut scope = ProcessScope::new(reach, AGENT);
+            let moment = ScopeInput {
                 matched: &[id(200)],
                 others: &HashSet::new(),
                 control_group: &[],
                 session: Some(ProcessId { pid: 50, start_ticks: 0 }),
             };
-            assert!(scope.take(&tree, &moment).is_empty(), "{reach:?}");
+            assert!(scope.update(&tree, &moment).is_empty(), "{reach:?}");
         }
     }
 
     #[test]
     fn what_once_belonged_to_it_still_does_when_its_parent_has_ended() {
-        let mut scope = Scope::new(StopScope::Tree, AGENT);
+        let mut scope = ProcessScope::new(StopScope::Tree, AGENT);
         taken(&mut scope, &host(), &[200], &[210], &[]);
         let orphaned = ProcessTree::from_links([
             process(100, 1, 100, 50),
@@ -288,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_reused_pid_does_not_belong_to_it() {
-        let mut scope = Scope::new(StopScope::Tree, AGENT);
+        let mut scope = ProcessScope::new(StopScope::Tree, AGENT);
         taken(&mut scope, &host(), &[200], &[], &[]);
         let another = ProcessLinks { start_ticks: 9_999, parent: 1, group: 201, session: 201 };
         assert!(taken(&mut scope, &ProcessTree::from_links([(201, another)]), &[], &[], &[]).is_empty());
@@ -302,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_group_counts_as_long_as_somebody_of_it_is_known_to_live() {
-        let mut scope = Scope::new(StopScope::Group, AGENT);
+        let mut scope = ProcessScope::new(StopScope::Group, AGENT);
         let (leader, member) = (process(200, 1, 200, 9), process(201, 200, 200, 9));
         assert_eq!(taken(&mut scope, &ProcessTree::from_links([leader, member]), &[200], &[], &[]), [201]);
         let forked = process(202, 201, 200, 9);
@@ -317,7 +323,10 @@ mod tests {
         let tree =
             ProcessTree::from_links([process(100, 0, 0, 0), process(200, 1, 0, 0), process(201, 1, 0, 0)]);
         for reach in StopScope::ALL {
-            assert!(taken(&mut Scope::new(reach, AGENT), &tree, &[200], &[], &[]).is_empty(), "{reach:?}");
+            assert!(
+                taken(&mut ProcessScope::new(reach, AGENT), &tree, &[200], &[], &[]).is_empty(),
+                "{reach:?}"
+            );
         }
     }
 
@@ -334,8 +343,9 @@ mod tests {
             (StopScope::Tree, vec![id(200), id(201), id(202)]),
         ] {
             let others = HashSet::new();
-            let moment = Moment { matched: &[], others: &others, control_group: &[], session: Some(id(200)) };
-            assert_eq!(Scope::new(reach, AGENT).take(&tree, &moment), expected, "{reach:?}");
+            let moment =
+                ScopeInput { matched: &[], others: &others, control_group: &[], session: Some(id(200)) };
+            assert_eq!(ProcessScope::new(reach, AGENT).update(&tree, &moment), expected, "{reach:?}");
         }
     }
 
@@ -349,8 +359,9 @@ mod tests {
                 process(100, 60, 100, 50),
                 process(101, 100, 100, 50),
             ]);
-            assert_eq!(lineage(AGENT, &tree), HashSet::from([1, 60, 100]));
-            let left = taken(&mut Scope::new(StopScope::Tree, AGENT), &tree, &[matched], &[], &[1, 60, 100]);
+            assert_eq!(protected_pids(AGENT, &tree), HashSet::from([1, 60, 100]));
+            let left =
+                taken(&mut ProcessScope::new(StopScope::Tree, AGENT), &tree, &[matched], &[], &[1, 60, 100]);
             assert!(left.iter().all(|pid| *pid == 101), "{left:?}");
         }
     }
@@ -362,7 +373,7 @@ mod tests {
             process(401, 400, 401, 401),
             process(500, 1, 5, 5),
         ]);
-        let mut scope = Scope::new(StopScope::Tree, AGENT);
+        let mut scope = ProcessScope::new(StopScope::Tree, AGENT);
         assert_eq!(taken(&mut scope, &tree, &[], &[], &[400, 999]), [400, 401]);
         assert!(!scope.spares_any(&tree, &[400, 401]));
         assert_eq!(taken(&mut scope, &tree, &[], &[401], &[400]), [400]);
@@ -371,13 +382,13 @@ mod tests {
 
     #[test]
     fn what_runs_below_another_component_is_stopped_all_the_same_when_it_matches() {
-        let mut scope = Scope::new(StopScope::Tree, AGENT);
+        let mut scope = ProcessScope::new(StopScope::Tree, AGENT);
         assert_eq!(taken(&mut scope, &host(), &[210], &[200], &[]), [211]);
     }
 
     #[test]
     fn what_matched_once_is_still_its_own_when_it_has_another_title() {
-        let mut scope = Scope::new(StopScope::Tree, AGENT);
+        let mut scope = ProcessScope::new(StopScope::Tree, AGENT);
         assert_eq!(taken(&mut scope, &host(), &[210], &[200], &[]), [211]);
         // The process no longer matches, and is a descendant of another component.
         assert_eq!(taken(&mut scope, &host(), &[], &[200], &[]), [210, 211]);
@@ -392,7 +403,7 @@ mod tests {
             process(100, 60, 100, 50),
             process(200, 100, 200, 200),
         ]);
-        let mut scope = Scope::new(StopScope::Tree, AGENT);
+        let mut scope = ProcessScope::new(StopScope::Tree, AGENT);
         assert!(taken(&mut scope, &tree, &[60], &[], &[]).is_empty());
     }
 
@@ -425,8 +436,8 @@ mod tests {
             let those = |wanted: Part| pids.iter().copied().filter(|pid| part(*pid) == wanted).collect::<Vec<u32>>();
             let tree = ProcessTree::from_links(parents.iter().map(|(pid, parent)| process(*pid, *parent, *pid, 1)));
 
-            let mut scope = Scope::new(StopScope::Tree, agent);
-            let holy = lineage(agent, &tree);
+            let mut scope = ProcessScope::new(StopScope::Tree, agent);
+            let holy = protected_pids(agent, &tree);
             let stopped = taken(&mut scope, &tree, &those(Part::Matched), &those(Part::Others), &[]);
 
             let belongs = |pid: u32| {

@@ -8,75 +8,75 @@ use rta_shared::process::{Process, ProcessId};
 use rta_shared::report::{ComponentContext, ComponentReport, State};
 use tonic::Code;
 
-use super::launch::Launched;
-use super::refusal::Refusal;
+use super::error::ActionError;
+use super::launch::LaunchedCommand;
 use crate::state::AgentState;
 use crate::watch::WatchSnapshot;
 
 /// View of an action on its own component.
-pub(crate) struct Eyes {
-    worker: AgentState,
+pub(crate) struct ComponentView {
+    state: AgentState,
     component: HostComponent,
 }
 
-impl Eyes {
+impl ComponentView {
     pub(crate) fn new(worker: AgentState, component: HostComponent) -> Self {
-        Self { worker, component }
+        Self { state: worker, component }
     }
 
     /// Returns the matched processes, by a full scan that begins now.
     ///
     /// # Errors
     /// Returns an error if the processes cannot be read, or if the agent is shutting down.
-    pub(crate) async fn look(&self) -> Result<ComponentReport, Refusal> {
-        self.of(&*self.worker.full_scan().await?)
+    pub(crate) async fn full_scan(&self) -> Result<ComponentReport, ActionError> {
+        self.report_from(&*self.state.full_scan().await?)
     }
 
     /// Returns the matched processes, without a full scan.
     ///
     /// # Errors
-    /// Returns the same errors as [`Eyes::full_scan`].
-    pub(crate) async fn glance(&self) -> Result<ComponentReport, Refusal> {
-        self.of(&*self.worker.quick_check().await?)
+    /// Returns the same errors as [`ComponentView::full_scan`].
+    pub(crate) async fn quick_check(&self) -> Result<ComponentReport, ActionError> {
+        self.report_from(&*self.state.quick_check().await?)
     }
 
     /// Records the exit status of a launched command once it ends.
-    pub(crate) fn follow_exit(&self, launched: &Launched) {
-        self.worker.exits().record_exit(&self.component.name, launched.pid, launched.exits());
+    pub(crate) fn record_exit(&self, launched: &LaunchedCommand) {
+        self.state.exits().record_exit(&self.component.name, launched.pid, launched.exit_receiver());
     }
 
     /// Returns the current configuration of the host.
     pub(crate) fn config(&self) -> Arc<HostConfig> {
-        self.worker.config()
+        self.state.config()
     }
 
     /// Returns the processes that matched last. They may have ended, or not match any more.
     ///
     /// # Errors
     /// Returns an error if the agent is shutting down.
-    pub(crate) async fn last_processes(&self) -> Result<Vec<ProcessId>, Refusal> {
-        Ok(self.worker.last_processes(&self.component.name).await?)
+    pub(crate) async fn last_processes(&self) -> Result<Vec<ProcessId>, ActionError> {
+        Ok(self.state.last_processes(&self.component.name).await?)
     }
 
     /// Returns the matched processes of the component and of all others.
     ///
     /// # Errors
-    /// Returns the same errors as [`Eyes::full_scan`].
-    pub(crate) async fn surroundings(&self, thorough: bool) -> Result<Surroundings, Refusal> {
+    /// Returns the same errors as [`ComponentView::full_scan`].
+    pub(crate) async fn process_sets(&self, thorough: bool) -> Result<ProcessSets, ActionError> {
         let sight = match thorough {
-            true => self.worker.full_scan().await?,
-            false => self.worker.quick_check().await?,
+            true => self.state.full_scan().await?,
+            false => self.state.quick_check().await?,
         };
-        let report = self.of(&sight)?;
+        let report = self.report_from(&sight)?;
         let own: HashSet<ProcessId> = report.processes.iter().map(|process| process.id).collect();
         let all = sight.matches.iter().flat_map(|matches| matches.iter().flatten().flatten());
         let others = all.map(|process| process.id).filter(|id| !own.contains(id)).collect();
         let matched = report.processes.iter().map(|process| process.id).collect();
-        Ok(Surroundings { matched, others, config: Arc::clone(&sight.config) })
+        Ok(ProcessSets { matched, others, config: Arc::clone(&sight.config) })
     }
 
-    fn of(&self, sight: &WatchSnapshot) -> Result<ComponentReport, Refusal> {
-        let unavailable = |reason: &str| Refusal::new(Code::Unavailable, reason);
+    fn report_from(&self, sight: &WatchSnapshot) -> Result<ComponentReport, ActionError> {
+        let unavailable = |reason: &str| ActionError::new(Code::Unavailable, reason);
         let matches = sight.matches.as_ref().map_err(|reason| unavailable(reason))?;
         // A reload may have moved or removed the component.
         let name = &self.component.name;
@@ -88,7 +88,7 @@ impl Eyes {
             return Err(unavailable("a new configuration has changed its criteria in the meantime"));
         }
         if let Some(reason) = component.unknown_user() {
-            return Err(Refusal::new(Code::FailedPrecondition, reason));
+            return Err(ActionError::new(Code::FailedPrecondition, reason));
         }
         let circumstances =
             ComponentContext { unseen: sight.unreadable.reason_for(at), ..ComponentContext::default() };
@@ -102,7 +102,7 @@ impl Eyes {
 }
 
 /// Matched processes of a host from the perspective of one component.
-pub(crate) struct Surroundings {
+pub(crate) struct ProcessSets {
     /// Processes of the component, sorted.
     pub(crate) matched: Vec<ProcessId>,
     /// Processes of other components that do not also match this one.
@@ -117,7 +117,7 @@ pub(crate) fn pids(processes: &[Process]) -> Vec<u32> {
 }
 
 /// Returns a text such as `pid 7` or `pids 7, 8`.
-pub(crate) fn pids_text(pids: &[u32]) -> String {
+pub(crate) fn format_pids(pids: &[u32]) -> String {
     let list: Vec<String> = pids.iter().map(u32::to_string).collect();
     format!("{} {}", if pids.len() == 1 { "pid" } else { "pids" }, list.join(", "))
 }

@@ -13,15 +13,15 @@ use rustix::process::Signal;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::act::Act;
-use super::chase::{Chase, Left, Signalled, who};
-use super::ending::ending;
-use super::eyes::pids_text;
-use super::launch::{Launched, Order, Purpose, launch};
+use super::component_view::format_pids;
+use super::context::ActionContext;
+use super::error::{ActionError, run_blocking_step};
+use super::exit_status::format_exit_status;
+use super::external_supervisor::{ExternalSupervisor, ProcessOrigin};
+use super::launch::{LaunchPurpose, LaunchRequest, LaunchedCommand, launch};
 use super::process_tree::ProcessTree;
-use super::refusal::{Refusal, off_the_runtime};
-use super::supervisor::{Origin, Supervisor};
-use super::suspension::{FrozenProcesses, resumed_text};
+use super::stop_targets::{RemainingProcesses, SignalResult, StopTargets, describe_processes};
+use super::suspended_processes::{FrozenProcesses, format_resumed};
 use crate::procfs::ProcFs;
 
 /// Time limit for a process to end after SIGKILL. One in uninterruptible sleep may take longer.
@@ -35,10 +35,10 @@ const SETTLING: Duration = Duration::from_millis(100);
 const ORIGINS: usize = 20;
 
 /// Stops a component. If none of its processes exists, nothing is signalled.
-pub(super) async fn stop(act: &Act) -> Result<ActionResult, Refusal> {
+pub(super) async fn stop_component(act: &ActionContext) -> Result<ActionResult, ActionError> {
     let began = Instant::now();
-    let mut chase = Chase::new(act);
-    let left = chase.look(true).await?;
+    let mut chase = StopTargets::new(act);
+    let left = chase.find_remaining(true).await?;
     if left.is_empty() {
         return Ok(ActionResult {
             outcome: ActionOutcome::AlreadyStopped,
@@ -48,123 +48,123 @@ pub(super) async fn stop(act: &Act) -> Result<ActionResult, Refusal> {
         });
     }
     let deadline = began + act.component.stop.timeout;
-    let supervisor = supervisor_of(left.matched.clone(), left.all()).await;
-    let mut stop = Stop {
+    let supervisor = find_supervisor(left.matched.clone(), left.all()).await;
+    let mut stop = RunningStop {
         act,
         chase,
         supervisor,
         deadline,
         rounds: 0,
-        asked: HashSet::new(),
+        signalled: HashSet::new(),
         denied: HashSet::new(),
         why_denied: None,
         frozen: FrozenProcesses::default(),
-        command: Command::Untried,
+        command: StopCommand::Untried,
     };
-    let outcome = stop.until_gone(left).await;
-    let pids = stop.chase.met();
+    let outcome = stop.wait_until_gone(left).await;
+    let pids = stop.chase.found_pids();
     let outcome = match outcome {
-        Ok(outcome) => stop.stays_away().await.map(|()| outcome),
+        Ok(outcome) => stop.verify_stays_stopped().await.map(|()| outcome),
         Err(refusal) => Err(refusal),
     };
     // The command has done its work, or never will.
-    if let Command::Runs(command) = stop.command {
+    if let StopCommand::Running(command) = stop.command {
         let pid = command.pid;
-        if command.give_up().await {
+        if command.terminate().await {
             let text = format!("its stop command (pid {pid}) was still running and has been ended");
-            act.news.tell(ActionPhase::Waiting, text, vec![pid]);
+            act.progress.send(ActionPhase::Waiting, text, vec![pid]);
         }
     }
     let outcome = outcome?;
-    act.launches.ended(&act.component.name);
-    act.news.tell(ActionPhase::Gone, "nothing of it is left", pids.clone());
-    if let Some(group) = &act.group {
+    act.sessions.remove_launch(&act.component.name);
+    act.progress.send(ActionPhase::Gone, "nothing of it is left", pids.clone());
+    if let Some(group) = &act.cgroup {
         group.remove();
     }
     Ok(ActionResult { outcome, pids, took: began.elapsed(), warning: None })
 }
 
 /// Running stop.
-struct Stop<'a> {
-    act: &'a Act,
-    chase: Chase<'a>,
+struct RunningStop<'a> {
+    act: &'a ActionContext,
+    chase: StopTargets<'a>,
     /// Program that may restart the component.
-    supervisor: Option<Supervisor>,
+    supervisor: Option<ExternalSupervisor>,
     deadline: Instant,
     rounds: u32,
     /// Processes that got the signal, or that the command is to end.
-    asked: HashSet<ProcessId>,
+    signalled: HashSet<ProcessId>,
     /// Processes that the agent may not signal.
     denied: HashSet<ProcessId>,
-    why_denied: Option<Refusal>,
+    why_denied: Option<ActionError>,
     frozen: FrozenProcesses,
-    command: Command,
+    command: StopCommand,
 }
 
 /// Configured stop command.
-enum Command {
+enum StopCommand {
     Untried,
-    Runs(Launched),
+    Running(LaunchedCommand),
     /// Ended with exit status 0.
-    Worked,
+    Succeeded,
     /// The signal is sent instead.
     Failed,
 }
 
-impl Stop<'_> {
-    async fn until_gone(&mut self, mut left: Left) -> Result<ActionOutcome, Refusal> {
+impl RunningStop<'_> {
+    async fn wait_until_gone(&mut self, mut left: RemainingProcesses) -> Result<ActionOutcome, ActionError> {
         loop {
             if left.is_empty() {
-                left = self.chase.look(true).await?;
+                left = self.chase.find_remaining(true).await?;
             }
             if left.is_empty() && !self.is_command_busy() {
                 return Ok(ActionOutcome::Stopped);
             }
             if Instant::now() >= self.deadline {
-                return self.last_resort(left).await;
+                return self.kill_remaining(left).await;
             }
             if left.is_empty() {
                 // Only the command is left.
                 self.wait_for_command().await;
-                self.look_at_command().await;
+                self.check_command().await;
                 continue;
             }
-            self.ask(&left).await?;
-            self.is_anybody_else(&left).await?;
+            self.terminate_new(&left).await?;
+            self.refuse_if_all_denied(&left).await?;
             self.chase.wait(&left, self.deadline).await?;
-            self.look_at_command().await;
-            left = self.chase.look(false).await?;
+            self.check_command().await;
+            left = self.chase.find_remaining(false).await?;
         }
     }
 
     fn is_command_busy(&self) -> bool {
-        matches!(&self.command, Command::Runs(command) if command.exit().is_none())
+        matches!(&self.command, StopCommand::Running(command) if command.exit_status().is_none())
     }
 
     async fn wait_for_command(&mut self) {
-        if let Command::Runs(command) = &mut self.command {
-            command.exit_within(self.deadline.saturating_duration_since(Instant::now())).await;
+        if let StopCommand::Running(command) = &mut self.command {
+            command.wait_for_exit(self.deadline.saturating_duration_since(Instant::now())).await;
         }
     }
 
     /// Records the result of a signal and reports suspended processes. Returns the PIDs that the signal
     /// reached.
-    fn note(&mut self, signalled: Signalled) -> Vec<u32> {
+    fn record_signalled(&mut self, signalled: SignalResult) -> Vec<u32> {
         self.denied.extend(signalled.denied);
         if self.why_denied.is_none() {
             self.why_denied = signalled.why;
         }
-        if let Some(text) = resumed_text(&signalled.resumed) {
-            self.act.news.tell(
+        if let Some(text) = format_resumed(&signalled.resumed) {
+            self.act.progress.send(
                 ActionPhase::Signalled,
                 text,
                 signalled.resumed.iter().map(|id| id.pid).collect(),
             );
         }
         let frozen: Vec<ProcessId> = signalled.frozen.iter().map(|(id, _)| *id).collect();
-        self.frozen.note(&signalled.reached, signalled.frozen);
-        if let Some(why) = self.frozen.why(&frozen) {
-            self.act.news.tell(ActionPhase::Waiting, why, frozen.iter().map(|id| id.pid).collect());
+        self.frozen.update(&signalled.reached, signalled.frozen);
+        if let Some(why) = self.frozen.explain(&frozen) {
+            self.act.progress.send(ActionPhase::Waiting, why, frozen.iter().map(|id| id.pid).collect());
         }
         signalled.reached.iter().map(|id| id.pid).collect()
     }
@@ -173,46 +173,46 @@ impl Stop<'_> {
     ///
     /// # Errors
     /// Returns an error if the agent may signal none of the remaining processes.
-    async fn is_anybody_else(&mut self, left: &Left) -> Result<(), Refusal> {
+    async fn refuse_if_all_denied(&mut self, left: &RemainingProcesses) -> Result<(), ActionError> {
         let those = if left.matched.is_empty() { &left.rest } else { &left.matched };
         if !those.iter().all(|id| self.denied.contains(id)) {
             return Ok(());
         }
         let Some(refusal) = self.why_denied.take() else { return Ok(()) };
-        let reason = format!("{}; still there: {}", refusal.reason, who(&left.all()).await);
-        Err(Refusal { reason, ..refusal })
+        let reason = format!("{}; still there: {}", refusal.reason, describe_processes(&left.all()).await);
+        Err(ActionError { reason, ..refusal })
     }
 
     /// Terminates processes that were not signalled yet: the matched ones, by the stop command or the signal,
     /// and only after these have ended the others.
-    async fn ask(&mut self, left: &Left) -> Result<(), Refusal> {
+    async fn terminate_new(&mut self, left: &RemainingProcesses) -> Result<(), ActionError> {
         let are_matched = !left.matched.is_empty();
         let those = if are_matched { &left.matched } else { &left.rest };
-        let fresh: Vec<ProcessId> = those.iter().filter(|id| !self.asked.contains(id)).copied().collect();
+        let fresh: Vec<ProcessId> = those.iter().filter(|id| !self.signalled.contains(id)).copied().collect();
         if fresh.is_empty() {
             return Ok(());
         }
-        let is_first = self.asked.is_empty();
-        self.asked.extend(&fresh);
+        let is_first = self.signalled.is_empty();
+        self.signalled.extend(&fresh);
         if are_matched {
             self.rounds += 1;
             if self.rounds > ROUNDS {
-                return Err(self.brought_back(left).await);
+                return Err(self.restarted_error(left).await);
             }
-            if matches!(self.command, Command::Untried) {
+            if matches!(self.command, StopCommand::Untried) {
                 self.run_command().await;
             }
-            if matches!(self.command, Command::Runs(_) | Command::Worked) {
+            if matches!(self.command, StopCommand::Running(_) | StopCommand::Succeeded) {
                 // The command signals them too; a stopped process would not act on that.
                 let resumed = self.chase.signal(left, &fresh, Signal::CONT).await?;
-                self.note(Signalled { denied: Vec::new(), why: None, ..resumed });
+                self.record_signalled(SignalResult { denied: Vec::new(), why: None, ..resumed });
                 return Ok(());
             }
         }
         let signal = self.act.component.stop.signal;
-        let named = who(&fresh).await;
-        let signalled = self.chase.signal(left, &fresh, as_signal(signal)).await?;
-        let pids = self.note(signalled);
+        let named = describe_processes(&fresh).await;
+        let signalled = self.chase.signal(left, &fresh, to_signal(signal)).await?;
+        let pids = self.record_signalled(signalled);
         if pids.is_empty() {
             return Ok(());
         }
@@ -220,35 +220,35 @@ impl Stop<'_> {
             true => format!("{signal} was sent to {named}"),
             false => format!("{signal} was sent to what it left behind: {named}"),
         };
-        self.act.news.tell(ActionPhase::Signalled, text, pids.clone());
+        self.act.progress.send(ActionPhase::Signalled, text, pids.clone());
         if is_first {
-            self.tell_waiting(pids);
+            self.report_waiting(pids);
         }
         Ok(())
     }
 
-    fn tell_waiting(&self, pids: Vec<u32>) {
+    fn report_waiting(&self, pids: Vec<u32>) {
         let (count, seconds) = (counted(pids.len(), "process"), self.act.component.stop.timeout.as_secs());
         let then = if self.act.component.stop.kill { "SIGKILL follows" } else { "it is given up" };
         let text = format!("waiting for the end of {count}; {then} after {seconds} s");
-        self.act.news.tell(ActionPhase::Waiting, text, pids);
+        self.act.progress.send(ActionPhase::Waiting, text, pids);
     }
 
     /// Runs the configured command, if there is one.
     async fn run_command(&mut self) {
         let Some(rule) = &self.act.component.stop.command else {
-            self.command = Command::Failed;
+            self.command = StopCommand::Failed;
             return;
         };
         let program = redact_command_line(rule.command.first().map(String::as_str));
         // Not in the component's control group, since it would end itself.
-        match launch(Order {
+        match launch(LaunchRequest {
             rule: rule.clone(),
             group: None,
             log: None,
-            purpose: Purpose::Stop,
+            purpose: LaunchPurpose::Stop,
             component: self.act.component.name.clone(),
-            launches: self.act.launches.clone(),
+            launches: self.act.sessions.clone(),
             tasks: self.act.tasks.clone(),
         })
         .await
@@ -258,56 +258,57 @@ impl Stop<'_> {
                 let shown = redact_command_line(rule.command.iter().map(String::as_str));
                 tracing::info!(component = %self.act.component.name, pid, command = shown, "launched");
                 let text = format!("its stop command {program} runs (pid {pid})");
-                self.act.news.tell(ActionPhase::Signalled, text, vec![pid]);
-                self.tell_waiting(self.asked.iter().map(|id| id.pid).collect());
-                self.command = Command::Runs(launched);
+                self.act.progress.send(ActionPhase::Signalled, text, vec![pid]);
+                self.report_waiting(self.signalled.iter().map(|id| id.pid).collect());
+                self.command = StopCommand::Running(launched);
             }
             Err(refusal) => {
                 let text = format!("its stop command did not run, so it is signalled: {}", refusal.reason);
-                self.act.news.tell(ActionPhase::Waiting, text, Vec::new());
-                self.command = Command::Failed;
+                self.act.progress.send(ActionPhase::Waiting, text, Vec::new());
+                self.command = StopCommand::Failed;
             }
         }
     }
 
     /// Checks for the end of the command. If it failed, the processes that it was to end are signalled.
-    async fn look_at_command(&mut self) {
-        let Command::Runs(command) = &self.command else { return };
-        let Some(status) = command.exit() else { return };
+    async fn check_command(&mut self) {
+        let StopCommand::Running(command) = &self.command else { return };
+        let Some(status) = command.exit_status() else { return };
         if status.success() {
-            self.command = Command::Worked;
+            self.command = StopCommand::Succeeded;
             return;
         }
-        let mut text = format!("its stop command ended with {}, so it is signalled", ending(status));
-        if let Some(last) = command.last_words().await.last() {
+        let mut text =
+            format!("its stop command ended with {}, so it is signalled", format_exit_status(status));
+        if let Some(last) = command.last_log_lines().await.last() {
             text.push_str(&format!("; it said: {last}"));
         }
-        self.act.news.tell(ActionPhase::Waiting, text, vec![command.pid]);
-        self.command = Command::Failed;
-        self.asked.clear();
+        self.act.progress.send(ActionPhase::Waiting, text, vec![command.pid]);
+        self.command = StopCommand::Failed;
+        self.signalled.clear();
     }
 
     /// Escalates after the time limit: kills the remaining processes if that is configured.
-    async fn last_resort(&mut self, mut left: Left) -> Result<ActionOutcome, Refusal> {
+    async fn kill_remaining(&mut self, mut left: RemainingProcesses) -> Result<ActionOutcome, ActionError> {
         let rule = &self.act.component.stop;
         let seconds = rule.timeout.as_secs();
         let of_what = match self.command {
-            Command::Runs(_) | Command::Worked => "its stop command".to_owned(),
-            Command::Untried | Command::Failed => rule.signal.to_string(),
+            StopCommand::Running(_) | StopCommand::Succeeded => "its stop command".to_owned(),
+            StopCommand::Untried | StopCommand::Failed => rule.signal.to_string(),
         };
         if left.is_empty() {
             // Only the command has not ended.
             return Ok(ActionOutcome::Stopped);
         }
         if !rule.kill {
-            let named = who(&left.all()).await;
+            let named = describe_processes(&left.all()).await;
             let mut reason = format!(
                 "{named} did not end within {seconds} s of {of_what}, and kill = false in its configuration"
             );
-            if let Some(why) = self.frozen.why(&left.all()) {
+            if let Some(why) = self.frozen.explain(&left.all()) {
                 reason.push_str(&format!("; {why}"));
             }
-            return Err(Refusal::new(Code::DeadlineExceeded, reason));
+            return Err(ActionError::new(Code::DeadlineExceeded, reason));
         }
         let deadline = Instant::now() + KILLED;
         let mut killed: HashSet<ProcessId> = HashSet::new();
@@ -316,24 +317,24 @@ impl Stop<'_> {
             if !fresh.is_empty() {
                 self.rounds += u32::from(!killed.is_empty());
                 if self.rounds > ROUNDS {
-                    return Err(self.brought_back(&left).await);
+                    return Err(self.restarted_error(&left).await);
                 }
                 let pids: Vec<u32> = fresh.iter().map(|id| id.pid).collect();
                 tracing::warn!(component = %self.act.component.name, ?pids, "did not end in time and is killed");
                 let text = format!(
                     "not ended within {seconds} s of {of_what}: SIGKILL was sent to {}",
-                    who(&fresh).await
+                    describe_processes(&fresh).await
                 );
                 killed.extend(fresh);
                 let signalled = self.chase.kill(&left).await?;
-                self.note(signalled);
-                self.is_anybody_else(&left).await?;
-                self.act.news.tell(ActionPhase::Killed, text, pids);
+                self.record_signalled(signalled);
+                self.refuse_if_all_denied(&left).await?;
+                self.act.progress.send(ActionPhase::Killed, text, pids);
             }
             self.chase.wait(&left, deadline).await?;
-            left = self.chase.look(false).await?;
+            left = self.chase.find_remaining(false).await?;
             if left.is_empty() {
-                left = self.chase.look(true).await?;
+                left = self.chase.find_remaining(true).await?;
             }
             if left.is_empty() {
                 return Ok(ActionOutcome::Killed);
@@ -341,15 +342,15 @@ impl Stop<'_> {
             if Instant::now() >= deadline {
                 let survivors = left.all();
                 if !survivors.iter().any(|id| killed.contains(id)) {
-                    return Err(self.brought_back(&left).await);
+                    return Err(self.restarted_error(&left).await);
                 }
-                let (named, seconds) = (who(&survivors).await, KILLED.as_secs());
+                let (named, seconds) = (describe_processes(&survivors).await, KILLED.as_secs());
                 let why = self
                     .frozen
-                    .why(&survivors)
+                    .explain(&survivors)
                     .unwrap_or_else(|| "the kernel holds it, perhaps on a disk".to_owned());
                 let reason = format!("{named} did not end within {seconds} s of SIGKILL; {why}");
-                return Err(Refusal::new(Code::DeadlineExceeded, reason));
+                return Err(ActionError::new(Code::DeadlineExceeded, reason));
             }
         }
     }
@@ -358,7 +359,7 @@ impl Stop<'_> {
     ///
     /// # Errors
     /// Returns an error if it comes back, with the cause and how to stop it there.
-    async fn stays_away(&mut self) -> Result<(), Refusal> {
+    async fn verify_stays_stopped(&mut self) -> Result<(), ActionError> {
         let settle = match (self.act.component.stop.settle, &self.supervisor) {
             (Some(settle), _) => settle,
             (None, Some(_)) => StopRule::SETTLE,
@@ -369,14 +370,14 @@ impl Stop<'_> {
         }
         if let Some(supervisor) = self.supervisor.as_ref().filter(|supervisor| supervisor.is_known()) {
             let text = format!("it is gone, and is watched for {} s: {supervisor}", settle.as_secs_f64());
-            self.act.news.tell(ActionPhase::Waiting, text, Vec::new());
+            self.act.progress.send(ActionPhase::Waiting, text, Vec::new());
         }
         let until = Instant::now() + settle;
         while Instant::now() < until {
             tokio::time::sleep(SETTLING.min(until.saturating_duration_since(Instant::now()))).await;
-            let left = self.chase.look(Instant::now() >= until).await?;
+            let left = self.chase.find_remaining(Instant::now() >= until).await?;
             if !left.matched.is_empty() {
-                return Err(self.brought_back(&left).await);
+                return Err(self.restarted_error(&left).await);
             }
         }
         Ok(())
@@ -384,30 +385,30 @@ impl Stop<'_> {
 
     /// Returns the refusal for a component that was started again in the meantime: ended processes do not
     /// come back.
-    async fn brought_back(&self, left: &Left) -> Refusal {
-        let ended = pids_text(&self.chase.ended(left));
+    async fn restarted_error(&self, left: &RemainingProcesses) -> ActionError {
+        let ended = format_pids(&self.chase.ended_pids(left));
         let supervisor =
-            supervisor_of(left.matched.clone(), Vec::new()).await.or_else(|| self.supervisor.clone());
+            find_supervisor(left.matched.clone(), Vec::new()).await.or_else(|| self.supervisor.clone());
         let by = supervisor.map_or_else(|| "something else starts it".to_owned(), |by| by.to_string());
-        let who = who(&left.all()).await;
-        Refusal::new(Code::Aborted, format!("it was ended ({ended}), but {who} came in its place: {by}"))
+        let who = describe_processes(&left.all()).await;
+        ActionError::new(Code::Aborted, format!("it was ended ({ended}), but {who} came in its place: {by}"))
     }
 }
 
 /// Returns what else starts one of `matched`, as far as that can be determined; `own` are the processes of
 /// the component itself.
-async fn supervisor_of(matched: Vec<ProcessId>, own: Vec<ProcessId>) -> Option<Supervisor> {
-    let read = off_the_runtime(move || {
+async fn find_supervisor(matched: Vec<ProcessId>, own: Vec<ProcessId>) -> Option<ExternalSupervisor> {
+    let read = run_blocking_step(move || {
         let own: HashSet<u32> = own.iter().map(|id| id.pid).collect();
         let (Ok(proc), Ok(tree)) = (ProcFs::open(), ProcessTree::read()) else { return Ok(None) };
-        let origins = matched.iter().take(ORIGINS).map(|id| Origin::read(&proc, &tree, *id, &own));
+        let origins = matched.iter().take(ORIGINS).map(|id| ProcessOrigin::read(&proc, &tree, *id, &own));
         Ok(origins.into_iter().find_map(|origin| origin.supervisor()))
     });
     // A failed read counts as unknown.
     read.await.ok().flatten()
 }
 
-fn as_signal(signal: StopSignal) -> Signal {
+fn to_signal(signal: StopSignal) -> Signal {
     match signal {
         StopSignal::Term => Signal::TERM,
         StopSignal::Int => Signal::INT,

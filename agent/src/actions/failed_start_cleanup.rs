@@ -9,13 +9,13 @@ use rustix::process::Signal;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::act::Act;
-use super::chase::{Chase, who};
-use super::eyes::pids_text;
-use super::launch::Launched;
-use super::launch_record::{Launch, monotonic_ms};
+use super::component_view::format_pids;
+use super::context::ActionContext;
+use super::error::{ActionError, run_blocking_step};
+use super::launch::LaunchedCommand;
+use super::launch_record::{LaunchedSession, monotonic_ms};
 use super::process_tree::ProcessTree;
-use super::refusal::{Refusal, off_the_runtime};
+use super::stop_targets::{StopTargets, describe_processes};
 use crate::procfs::is_alive;
 
 /// Time limit for the processes to end, once after SIGTERM and once after SIGKILL.
@@ -25,18 +25,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Returns an error, naming the remaining processes, if there are any.
-pub(super) async fn nothing_left(act: &Act) -> Result<(), Refusal> {
-    if !act.launches.of(&act.component.name).is_some_and(|launch| launch.is_unfinished) {
+pub(super) async fn refuse_if_launch_remains(act: &ActionContext) -> Result<(), ActionError> {
+    if !act.sessions.last_launch(&act.component.name).is_some_and(|launch| launch.is_unfinished) {
         return Ok(());
     }
-    let left = Chase::of_launch(act).look(true).await?;
+    let left = StopTargets::launched_only(act).find_remaining(true).await?;
     if left.is_empty() {
-        act.launches.ended(&act.component.name);
+        act.sessions.remove_launch(&act.component.name);
         return Ok(());
     }
-    let who = who(&left.all()).await;
+    let who = describe_processes(&left.all()).await;
     let reason = format!("what an earlier start launched is there and does not match: {who}; stop it first");
-    Err(Refusal::new(Code::FailedPrecondition, reason))
+    Err(ActionError::new(Code::FailedPrecondition, reason))
 }
 
 /// Refuses while an earlier agent's launch of a component that was removed from the configuration may still become
@@ -44,19 +44,19 @@ pub(super) async fn nothing_left(act: &Act) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// Returns an error that names the removed component and the launched process.
-pub(super) async fn no_launch_of_a_removed_component(act: &Act) -> Result<(), Refusal> {
-    let (config, now) = (act.eyes.config(), monotonic_ms());
+pub(super) async fn refuse_if_removed_launch_pending(act: &ActionContext) -> Result<(), ActionError> {
+    let (config, now) = (act.view.config(), monotonic_ms());
     let is_configured = |name: &Name| config.components.iter().any(|known| known.name == *name);
-    let removed = act.launches.all().into_iter().filter(|(name, _)| !is_configured(name));
-    let pending = |launch: &Launch| launch.is_unfinished && now < launch.deadline_ms;
-    let pending: Vec<(Name, Launch)> =
+    let removed = act.sessions.all().into_iter().filter(|(name, _)| !is_configured(name));
+    let pending = |launch: &LaunchedSession| launch.is_unfinished && now < launch.deadline_ms;
+    let pending: Vec<(Name, LaunchedSession)> =
         removed.filter_map(|(name, record)| Some((name, record.launch.filter(pending)?))).collect();
     if pending.is_empty() {
         return Ok(());
     }
-    let standing = off_the_runtime(move || {
-        let tree = ProcessTree::read().map_err(Refusal::failed)?;
-        Ok(pending.into_iter().find(|(_, launch)| launch.stands(&tree)))
+    let standing = run_blocking_step(move || {
+        let tree = ProcessTree::read().map_err(ActionError::internal)?;
+        Ok(pending.into_iter().find(|(_, launch)| launch.is_session_alive(&tree)))
     });
     let Some((name, launch)) = standing.await? else { return Ok(()) };
     let seconds = launch.deadline_ms.saturating_sub(now).div_ceil(1000);
@@ -65,7 +65,7 @@ pub(super) async fn no_launch_of_a_removed_component(act: &Act) -> Result<(), Re
          {seconds} s",
         launch.leader.pid
     );
-    Err(Refusal::new(Code::FailedPrecondition, reason))
+    Err(ActionError::new(Code::FailedPrecondition, reason))
 }
 
 /// Refuses while a process exists that was the component and only stopped matching: the configuration or the process
@@ -73,41 +73,42 @@ pub(super) async fn no_launch_of_a_removed_component(act: &Act) -> Result<(), Re
 ///
 /// # Errors
 /// Returns an error that names such processes.
-pub(super) async fn nothing_unmatched(act: &Act) -> Result<(), Refusal> {
-    let last = act.eyes.last_processes().await?;
+pub(super) async fn refuse_if_unmatched_remains(act: &ActionContext) -> Result<(), ActionError> {
+    let last = act.view.last_processes().await?;
     if last.is_empty() {
         return Ok(());
     }
     let living =
-        off_the_runtime(move || Ok(last.into_iter().filter(|id| is_alive(*id)).collect::<Vec<_>>())).await?;
+        run_blocking_step(move || Ok(last.into_iter().filter(|id| is_alive(*id)).collect::<Vec<_>>()))
+            .await?;
     if living.is_empty() {
         return Ok(());
     }
-    let who = who(&living).await;
+    let who = describe_processes(&living).await;
     let reason = format!(
         "{who} ran as it, is still there, and does not match its criteria any more; correct the criteria, or end it"
     );
-    Err(Refusal::new(Code::FailedPrecondition, reason))
+    Err(ActionError::new(Code::FailedPrecondition, reason))
 }
 
 /// Returns true if any process of the launch remains.
-pub(super) async fn is_left(act: &Act) -> Result<bool, Refusal> {
-    Ok(!Chase::of_launch(act).look(false).await?.is_empty())
+pub(super) async fn is_launch_remaining(act: &ActionContext) -> Result<bool, ActionError> {
+    Ok(!StopTargets::launched_only(act).find_remaining(false).await?.is_empty())
 }
 
 /// Ends the launched process and all of its descendants. Returns a sentence on the result; empty if all had
 /// ended by themselves.
-pub(super) async fn end(act: &Act, launched: &Launched) -> String {
-    match try_to_end(act, launched).await {
+pub(super) async fn end_launch(act: &ActionContext, launched: &LaunchedCommand) -> String {
+    match try_end_launch(act, launched).await {
         Ok(sentence) => sentence,
         Err(refusal) => format!("what it launched goes on ({})", refusal.reason),
     }
 }
 
-async fn try_to_end(act: &Act, launched: &Launched) -> Result<String, Refusal> {
+async fn try_end_launch(act: &ActionContext, launched: &LaunchedCommand) -> Result<String, ActionError> {
     let was_running = !launched.has_ended();
-    let mut chase = Chase::of_launch(act);
-    let mut left = chase.look(true).await?;
+    let mut chase = StopTargets::launched_only(act);
+    let mut left = chase.find_remaining(true).await?;
     let mut denied = None;
     for signal in [Signal::TERM, Signal::KILL] {
         let deadline = Instant::now() + PATIENCE;
@@ -120,10 +121,10 @@ async fn try_to_end(act: &Act, launched: &Launched) -> Result<String, Refusal> {
             };
             denied = denied.or(signalled.why);
             chase.wait(&left, deadline).await?;
-            left = chase.look(false).await?;
+            left = chase.find_remaining(false).await?;
         }
     }
-    let ended = chase.ended(&left);
+    let ended = chase.ended_pids(&left);
     let is_command_ended = was_running && ended.contains(&launched.pid);
     let rest: Vec<u32> = ended.into_iter().filter(|pid| *pid != launched.pid).collect();
     let mut sentence = match (is_command_ended, rest.as_slice()) {
@@ -131,13 +132,13 @@ async fn try_to_end(act: &Act, launched: &Launched) -> Result<String, Refusal> {
         (true, rest) => format!(
             "the command (pid {}) was still running and has been ended, with what it had begun ({})",
             launched.pid,
-            pids_text(rest)
+            format_pids(rest)
         ),
         (false, []) => String::new(),
-        (false, rest) => format!("what it had left ({}) has been ended", pids_text(rest)),
+        (false, rest) => format!("what it had left ({}) has been ended", format_pids(rest)),
     };
     if left.is_empty() {
-        act.launches.ended(&act.component.name);
+        act.sessions.remove_launch(&act.component.name);
         return Ok(sentence);
     }
     let why =
@@ -145,6 +146,7 @@ async fn try_to_end(act: &Act, launched: &Launched) -> Result<String, Refusal> {
     if !sentence.is_empty() {
         sentence.push_str("; ");
     }
-    sentence.push_str(&format!("{} did not end even by SIGKILL: {why}", who(&left.all()).await));
+    sentence
+        .push_str(&format!("{} did not end even by SIGKILL: {why}", describe_processes(&left.all()).await));
     Ok(sentence)
 }

@@ -10,10 +10,10 @@ use rta_shared::report::State;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::eyes::{Eyes, pids, pids_text};
-use super::news::News;
-use super::probing::{Well, Wellness};
-use super::refusal::{Refusal, off_the_runtime};
+use super::component_view::{ComponentView, format_pids, pids};
+use super::error::{ActionError, run_blocking_step};
+use super::progress::ProgressSender;
+use super::start_probe::{ProbeGate, ProbeGateState};
 use crate::logs::{LogPath, length, log_tail};
 use crate::systemd::{SystemdClient, SystemdError, UnitOperation, UnitState, describe_failed_job};
 
@@ -30,14 +30,14 @@ pub(super) struct UnitAction<'a> {
     pub(super) component: &'a HostComponent,
     pub(super) rule: &'a StartRule,
     pub(super) unit: &'a str,
-    pub(super) eyes: &'a Eyes,
-    pub(super) news: &'a News,
+    pub(super) view: &'a ComponentView,
+    pub(super) progress: &'a ProgressSender,
 }
 
 /// Starts the unit. If the component runs already, systemd is not called.
-pub(super) async fn start(act: &UnitAction<'_>) -> Result<ActionResult, Refusal> {
+pub(super) async fn start_unit(act: &UnitAction<'_>) -> Result<ActionResult, ActionError> {
     let began = Instant::now();
-    let found = act.eyes.look().await?;
+    let found = act.view.full_scan().await?;
     match found.state {
         State::Running => {
             let pids = pids(&found.processes);
@@ -49,9 +49,9 @@ pub(super) async fn start(act: &UnitAction<'_>) -> Result<ActionResult, Refusal>
             });
         }
         State::Partial => {
-            let who = pids_text(&pids(&found.processes));
+            let who = format_pids(&pids(&found.processes));
             let reason = format!("some of its processes run already ({who}); stop it first");
-            return Err(Refusal::new(Code::FailedPrecondition, reason));
+            return Err(ActionError::new(Code::FailedPrecondition, reason));
         }
         State::Stopped | State::Starting | State::Stopping | State::Unknown => {}
     }
@@ -60,16 +60,16 @@ pub(super) async fn start(act: &UnitAction<'_>) -> Result<ActionResult, Refusal>
     // systemd does not start a unit that is active.
     if state.is_active() {
         let text = format!("{} is {}, but nothing of it runs: it is restarted", act.unit, state.describe());
-        act.news.tell(ActionPhase::Waiting, text, Vec::new());
-        return act.begin(UnitOperation::Restart, began, ActionOutcome::Started).await;
+        act.progress.send(ActionPhase::Waiting, text, Vec::new());
+        return act.start_and_verify(UnitOperation::Restart, began, ActionOutcome::Started).await;
     }
-    act.begin(UnitOperation::Start, began, ActionOutcome::Started).await
+    act.start_and_verify(UnitOperation::Start, began, ActionOutcome::Started).await
 }
 
 /// Stops the unit. If nothing matches and the unit is not active, systemd is not called.
-pub(super) async fn stop(act: &UnitAction<'_>) -> Result<ActionResult, Refusal> {
+pub(super) async fn stop_unit(act: &UnitAction<'_>) -> Result<ActionResult, ActionError> {
     let began = Instant::now();
-    let running = act.eyes.look().await?.processes;
+    let running = act.view.full_scan().await?.processes;
     let state = act.systemd.unit_state(act.unit).await?;
     if state.is_idle() && running.is_empty() {
         return Ok(ActionResult {
@@ -79,29 +79,29 @@ pub(super) async fn stop(act: &UnitAction<'_>) -> Result<ActionResult, Refusal> 
             warning: None,
         });
     }
-    act.refuse_strangers(&state, &running)?;
+    act.refuse_foreign_processes(&state, &running)?;
     let deadline = began + act.component.stop.timeout;
-    act.ask(UnitOperation::Stop, ActionPhase::Signalled, pids(&running), deadline).await?;
+    act.run_job(UnitOperation::Stop, ActionPhase::Signalled, pids(&running), deadline).await?;
     act.verify_gone(None, "is not of that unit any more; end it by hand").await?;
     // TimeoutStopSec passed, and systemd sent SIGKILL.
     let state = act.systemd.unit_state(act.unit).await?;
     let outcome = if state.result == "timeout" { ActionOutcome::Killed } else { ActionOutcome::Stopped };
-    act.news.tell(ActionPhase::Gone, "nothing of it is left".to_owned(), Vec::new());
+    act.progress.send(ActionPhase::Gone, "nothing of it is left".to_owned(), Vec::new());
     Ok(ActionResult { outcome, pids: pids(&running), took: began.elapsed(), warning: None })
 }
 
 /// Restarts the unit; starts it if it does not run.
-pub(super) async fn restart(act: &UnitAction<'_>) -> Result<ActionResult, Refusal> {
+pub(super) async fn restart_unit(act: &UnitAction<'_>) -> Result<ActionResult, ActionError> {
     let began = Instant::now();
-    let running = act.eyes.look().await?.processes;
+    let running = act.view.full_scan().await?.processes;
     let state = act.systemd.unit_state(act.unit).await?;
-    act.refuse_strangers(&state, &running)?;
-    act.begin(UnitOperation::Restart, began + act.component.stop.timeout, ActionOutcome::Restarted)
+    act.refuse_foreign_processes(&state, &running)?;
+    act.start_and_verify(UnitOperation::Restart, began + act.component.stop.timeout, ActionOutcome::Restarted)
         .await
         .map(|done| ActionResult { took: began.elapsed(), ..done })
 }
 
-impl From<SystemdError> for Refusal {
+impl From<SystemdError> for ActionError {
     fn from(trouble: SystemdError) -> Self {
         let code = match trouble {
             SystemdError::NoBus(_)
@@ -116,47 +116,51 @@ impl From<SystemdError> for Refusal {
 
 impl UnitAction<'_> {
     /// Runs `verb`, and waits until the component is stable; the timeout begins at `from`.
-    async fn begin(
+    async fn start_and_verify(
         &self,
         verb: UnitOperation,
         from: Instant,
         outcome: ActionOutcome,
-    ) -> Result<ActionResult, Refusal> {
+    ) -> Result<ActionResult, ActionError> {
         let deadline = from + self.rule.timeout;
         let written = self.log_length().await;
         let before = match verb {
-            UnitOperation::Restart => self.eyes.glance().await?.processes,
+            UnitOperation::Restart => self.view.quick_check().await?.processes,
             UnitOperation::Start | UnitOperation::Stop => Vec::new(),
         };
         let phase = if before.is_empty() { ActionPhase::Launched } else { ActionPhase::Signalled };
-        let asked = self.ask(verb, phase, pids(&before), deadline).await;
+        let asked = self.run_job(verb, phase, pids(&before), deadline).await;
         if let Err(refusal) = asked {
-            return Err(self.with_last_words(refusal, written).await);
+            return Err(self.with_last_log_lines(refusal, written).await);
         }
         self.verify_gone(Some(&before), "is not of that unit; end it by hand").await?;
-        let stable = self.until_stable(deadline).await;
+        let stable = self.wait_until_stable(deadline).await;
         let processes = match stable {
             Ok(processes) => processes,
-            Err(refusal) => return Err(self.with_last_words(refusal, written).await),
+            Err(refusal) => return Err(self.with_last_log_lines(refusal, written).await),
         };
         let pids = pids(&processes);
-        self.news.tell(ActionPhase::Stable, "it is stable".to_owned(), pids.clone());
+        self.progress.send(ActionPhase::Stable, "it is stable".to_owned(), pids.clone());
         Ok(ActionResult { outcome, pids, took: from.elapsed(), warning: None })
     }
 
     /// Runs `verb`, and waits until systemd has finished the job.
-    async fn ask(
+    async fn run_job(
         &self,
         verb: UnitOperation,
         phase: ActionPhase,
         pids: Vec<u32>,
         deadline: Instant,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ActionError> {
         let (unit, word) = (self.unit, verb.as_str());
         let job = self.systemd.start_job(verb, unit).await?;
         tracing::info!(component = %self.component.name, unit, verb = word, "systemd was asked");
-        self.news.tell(phase, format!("systemd was asked to {word} {unit}"), pids);
-        self.news.tell(ActionPhase::Waiting, "waiting for systemd to have done it".to_owned(), Vec::new());
+        self.progress.send(phase, format!("systemd was asked to {word} {unit}"), pids);
+        self.progress.send(
+            ActionPhase::Waiting,
+            "waiting for systemd to have done it".to_owned(),
+            Vec::new(),
+        );
         let result = match tokio::time::timeout_at(deadline, job.wait_for_result()).await {
             Ok(result) => result?,
             Err(_) => {
@@ -165,7 +169,7 @@ impl UnitAction<'_> {
                     "systemd has not done the {word} of {unit} in time, and goes on with it; it is {}",
                     state.describe()
                 );
-                return Err(Refusal::new(Code::DeadlineExceeded, reason));
+                return Err(ActionError::new(Code::DeadlineExceeded, reason));
             }
         };
         if result == "done" {
@@ -177,57 +181,57 @@ impl UnitAction<'_> {
             _ => Code::Internal,
         };
         let state = self.systemd.unit_state(unit).await?;
-        Err(Refusal::new(code, describe_failed_job(&result, word, unit, &state)))
+        Err(ActionError::new(code, describe_failed_job(&result, word, unit, &state)))
     }
 
     /// Waits until the criteria match and have matched for the settle time; returns the processes that run
     /// then.
-    async fn until_stable(&self, deadline: Instant) -> Result<Vec<Process>, Refusal> {
+    async fn wait_until_stable(&self, deadline: Instant) -> Result<Vec<Process>, ActionError> {
         let mut matched: Vec<Process> = Vec::new();
         let mut was_whole = false;
         let mut looks = 0_u32;
         let mut settled_at = deadline;
-        let mut wellness = Wellness::default();
+        let mut wellness = ProbeGate::default();
         loop {
             let is_thorough = matched.is_empty() && looks.is_multiple_of(THOROUGH);
             looks += 1;
             let found = match is_thorough {
-                true => self.eyes.look().await?,
-                false => self.eyes.glance().await?,
+                true => self.view.full_scan().await?,
+                false => self.view.quick_check().await?,
             };
             let is_whole = found.state == State::Running;
             let now = found.processes;
             let stays = now.iter().any(|process| matched.iter().any(|before| before.id == process.id));
             if is_whole && was_whole && stays {
                 if Instant::now() >= settled_at {
-                    match wellness.ask(self.component.probe.as_ref(), self.news, &pids(&now)) {
-                        Well::Yes => return Ok(now),
-                        Well::No(reason) if Instant::now() >= deadline => {
-                            let (seconds, who) = (self.rule.timeout.as_secs(), pids_text(&pids(&now)));
+                    match wellness.check(self.component.probe.as_ref(), self.progress, &pids(&now)) {
+                        ProbeGateState::Passed => return Ok(now),
+                        ProbeGateState::Failing(reason) if Instant::now() >= deadline => {
+                            let (seconds, who) = (self.rule.timeout.as_secs(), format_pids(&pids(&now)));
                             let reason = format!(
                                 "its probe did not pass within {seconds} s: {reason}; it is left running ({who})"
                             );
-                            return Err(Refusal::new(Code::DeadlineExceeded, reason));
+                            return Err(ActionError::new(Code::DeadlineExceeded, reason));
                         }
-                        Well::No(_) | Well::NotKnown => {}
+                        ProbeGateState::Failing(_) | ProbeGateState::Pending => {}
                     }
                 }
             } else if !matched.is_empty() && now.is_empty() {
-                let (who, state) = (pids_text(&pids(&matched)), self.systemd.unit_state(self.unit).await?);
+                let (who, state) = (format_pids(&pids(&matched)), self.systemd.unit_state(self.unit).await?);
                 let reason = format!(
                     "it started ({who}) and ended again; systemd: {} {}",
                     self.unit,
                     state.describe()
                 );
-                return Err(Refusal::new(Code::Internal, reason));
+                return Err(ActionError::new(Code::Internal, reason));
             } else if is_whole {
-                self.news.tell(
+                self.progress.send(
                     ActionPhase::Matched,
                     "its criteria match; it has to last".to_owned(),
                     pids(&now),
                 );
                 settled_at = Instant::now() + self.rule.settle;
-                wellness.begin_anew();
+                wellness.reset();
             } else if is_thorough && now.is_empty() {
                 let state = self.systemd.unit_state(self.unit).await?;
                 if state.is_idle() {
@@ -239,7 +243,7 @@ impl UnitAction<'_> {
                             state.describe()
                         ),
                     };
-                    return Err(Refusal::new(Code::Internal, reason));
+                    return Err(ActionError::new(Code::Internal, reason));
                 }
             }
             if Instant::now() >= deadline && !is_whole {
@@ -250,14 +254,14 @@ impl UnitAction<'_> {
                     self.unit,
                     state.describe()
                 );
-                return Err(Refusal::new(Code::DeadlineExceeded, reason));
+                return Err(ActionError::new(Code::DeadlineExceeded, reason));
             }
             if Instant::now() >= deadline + self.rule.settle + PACE && settled_at > Instant::now() {
                 let reason = format!(
                     "its processes keep changing: none has stayed for its settle time (now {})",
-                    pids_text(&pids(&now))
+                    format_pids(&pids(&now))
                 );
-                return Err(Refusal::new(Code::Aborted, reason));
+                return Err(ActionError::new(Code::Aborted, reason));
             }
             matched = now;
             was_whole = is_whole;
@@ -266,10 +270,10 @@ impl UnitAction<'_> {
     }
 
     /// Verifies that no process of `before` is left; `None`: that none is left at all.
-    async fn verify_gone(&self, before: Option<&[Process]>, advice: &str) -> Result<(), Refusal> {
+    async fn verify_gone(&self, before: Option<&[Process]>, advice: &str) -> Result<(), ActionError> {
         let deadline = Instant::now() + LAST;
         loop {
-            let now = self.eyes.glance().await?.processes;
+            let now = self.view.quick_check().await?.processes;
             let is_old = |process: &&Process| {
                 before.is_none_or(|before| before.iter().any(|old| old.id == process.id))
             };
@@ -281,9 +285,9 @@ impl UnitAction<'_> {
                 let reason = format!(
                     "systemd has stopped {}, but {} still runs: it {advice}",
                     self.unit,
-                    pids_text(&left)
+                    format_pids(&left)
                 );
-                return Err(Refusal::new(Code::DeadlineExceeded, reason));
+                return Err(ActionError::new(Code::DeadlineExceeded, reason));
             }
             tokio::time::sleep(PACE).await;
         }
@@ -291,7 +295,7 @@ impl UnitAction<'_> {
 
     /// Refuses processes that match although the unit is not active: systemd cannot stop them, and would
     /// start a second instance.
-    fn refuse_strangers(&self, state: &UnitState, running: &[Process]) -> Result<(), Refusal> {
+    fn refuse_foreign_processes(&self, state: &UnitState, running: &[Process]) -> Result<(), ActionError> {
         if running.is_empty() || !state.is_idle() {
             return Ok(());
         }
@@ -299,21 +303,21 @@ impl UnitAction<'_> {
             "{} is {}, but {} matches all the same: systemd did not start it, so that it cannot stop it; end it by hand",
             self.unit,
             state.describe(),
-            pids_text(&pids(running))
+            format_pids(&pids(running))
         );
-        Err(Refusal::new(Code::FailedPrecondition, reason))
+        Err(ActionError::new(Code::FailedPrecondition, reason))
     }
 
     /// Returns the length of the component's own log; 0 without one. Off the runtime: the disk may hang.
     async fn log_length(&self) -> u64 {
         let Some(path) = LogPath::of_component(self.component) else { return 0 };
-        off_the_runtime(move || Ok(length(&path))).await.unwrap_or_default()
+        run_blocking_step(move || Ok(length(&path))).await.unwrap_or_default()
     }
 
     /// Adds the lines that the component wrote to its own log since `from`, if it has one.
-    async fn with_last_words(&self, refusal: Refusal, from: u64) -> Refusal {
+    async fn with_last_log_lines(&self, refusal: ActionError, from: u64) -> ActionError {
         let Some(path) = LogPath::of_component(self.component) else { return refusal };
-        let words = off_the_runtime(move || Ok(log_tail(&path, from))).await;
+        let words = run_blocking_step(move || Ok(log_tail(&path, from))).await;
         refusal.with_log(words.unwrap_or_default())
     }
 }

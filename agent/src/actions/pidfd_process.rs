@@ -9,14 +9,14 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tonic::Code;
 
-use super::refusal::Refusal;
+use super::error::ActionError;
 use crate::cgroup_mount::{CgroupFreezers, FrozenCgroup};
 use crate::process_attributes::ProcfsAttributes;
 use crate::procfs::ProcFs;
 
 /// Process held by a pidfd.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct PidfdProcess {
     pub(super) id: ProcessId,
     /// True if a signal had stopped the process.
     pub(super) is_stopped: bool,
@@ -25,21 +25,24 @@ pub(super) struct Held {
     pidfd: OwnedFd,
 }
 
-impl Held {
+impl PidfdProcess {
     /// Opens a pidfd, and only then checks that the process is the intended one and still meets `is_right`,
     /// so that a reused PID is not held. Returns `None` if it is a different process, or has ended.
-    pub(super) fn new(
+    pub(super) fn open_checked(
         proc: &ProcFs,
         id: ProcessId,
         freezers: &CgroupFreezers,
         is_right: impl Fn(&CommandLine, &ProcfsAttributes<'_>) -> bool,
-    ) -> Result<Option<Self>, Refusal> {
+    ) -> Result<Option<Self>, ActionError> {
         let Some(raw) = i32::try_from(id.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
         let pidfd = match pidfd_open(raw, PidfdFlags::empty()) {
             Ok(pidfd) => pidfd,
             Err(Errno::SRCH) => return Ok(None),
             Err(error) => {
-                return Err(Refusal::new(Code::Internal, format!("pid {} cannot be held: {error}", id.pid)));
+                return Err(ActionError::new(
+                    Code::Internal,
+                    format!("pid {} cannot be held: {error}", id.pid),
+                ));
             }
         };
         let mut line = CommandLine::new();
@@ -56,32 +59,35 @@ impl Held {
     }
 
     /// Sends a signal; a process that has ended is no error.
-    pub(super) fn send(&self, signal: Signal) -> Result<(), Refusal> {
+    pub(super) fn send_signal(&self, signal: Signal) -> Result<(), ActionError> {
         let pid = self.id.pid;
         match pidfd_send_signal(&self.pidfd, signal) {
             Ok(()) | Err(Errno::SRCH) => Ok(()),
-            Err(Errno::PERM) => Err(Refusal::new(
+            Err(Errno::PERM) => Err(ActionError::new(
                 Code::FailedPrecondition,
                 format!(
                     "the agent may not signal pid {pid}; run the agent as root or as that process's user"
                 ),
             )),
             Err(error) => {
-                Err(Refusal::new(Code::Internal, format!("pid {pid} cannot be signalled: {error}")))
+                Err(ActionError::new(Code::Internal, format!("pid {pid} cannot be signalled: {error}")))
             }
         }
     }
 }
 
 /// Returns the processes that have not ended: a pidfd is readable when its process has (pidfd_open(2)).
-pub(super) fn still_there(held: Vec<Held>) -> Result<Vec<Held>, Refusal> {
+pub(super) fn remaining_processes(held: Vec<PidfdProcess>) -> Result<Vec<PidfdProcess>, ActionError> {
     let mut watched: Vec<PollFd<'_>> =
         held.iter().map(|process| PollFd::new(&process.pidfd, PollFlags::IN)).collect();
     // A time of zero checks without waiting. After EINTR nothing is known, so all processes are returned.
     match poll(&mut watched, Some(&Timespec::default())) {
         Ok(_) | Err(Errno::INTR) => {}
         Err(error) => {
-            return Err(Refusal::new(Code::Internal, format!("its processes cannot be waited for: {error}")));
+            return Err(ActionError::new(
+                Code::Internal,
+                format!("its processes cannot be waited for: {error}"),
+            ));
         }
     }
     let there: Vec<bool> = watched.iter().map(|watched| watched.revents().is_empty()).collect();
@@ -89,7 +95,7 @@ pub(super) fn still_there(held: Vec<Held>) -> Result<Vec<Held>, Refusal> {
 }
 
 /// Returns a text such as `pid 7 (java), pid 8 (sleep)`, safe to show.
-pub(super) fn named(proc: &ProcFs, ids: &[ProcessId]) -> String {
+pub(super) fn name_processes(proc: &ProcFs, ids: &[ProcessId]) -> String {
     let named = ids.iter().map(|id| {
         let program = proc.process(id.pid).and_then(|folder| {
             let stat = folder.stat()?;
@@ -108,7 +114,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::control::process_tree::ProcessTree;
+    use crate::actions::process_tree::ProcessTree;
 
     #[test]
     fn only_the_very_process_is_held_and_signalled() {
@@ -117,18 +123,19 @@ mod tests {
         let id = ProcessTree::read().unwrap().id(child.id()).unwrap();
         // The PID has been reused.
         let another = ProcessId { start_ticks: id.start_ticks - 1, ..id };
-        let hold =
-            |id, is_right: bool| Held::new(&proc, id, &CgroupFreezers::read(), |_, _| is_right).unwrap();
+        let hold = |id, is_right: bool| {
+            PidfdProcess::open_checked(&proc, id, &CgroupFreezers::read(), |_, _| is_right).unwrap()
+        };
         assert!(hold(another, true).is_none());
         // The process is the same, but runs another program by now.
         assert!(hold(id, false).is_none());
         assert!(child.try_wait().unwrap().is_none());
 
         let held = hold(id, true).unwrap();
-        assert_eq!(named(&proc, &[id, another]), format!("pid {0} (sleep), pid {0}", child.id()));
-        held.send(Signal::KILL).unwrap();
+        assert_eq!(name_processes(&proc, &[id, another]), format!("pid {0} (sleep), pid {0}", child.id()));
+        held.send_signal(Signal::KILL).unwrap();
         child.wait().unwrap();
-        assert!(still_there(vec![held]).unwrap().is_empty());
+        assert!(remaining_processes(vec![held]).unwrap().is_empty());
         assert!(hold(id, true).is_none());
     }
 }

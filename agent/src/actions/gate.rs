@@ -26,7 +26,7 @@ const END: u8 = 0;
 
 /// Agent side of a gate. Dropping it without opening it makes the child end.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct SpawnGate {
     child: PipeReader,
     answer: PipeWriter,
     is_answered: bool,
@@ -46,14 +46,14 @@ pub(super) struct ChildGate {
 ///
 /// # Errors
 /// Returns an error if no descriptors are left.
-pub(super) fn gate() -> io::Result<(Gate, ChildGate)> {
+pub(super) fn spawn_gate() -> io::Result<(SpawnGate, ChildGate)> {
     let (child, parent) = io::pipe()?;
     let (answer_reader, answer) = io::pipe()?;
     let agent = pidfd_open(getpid(), PidfdFlags::empty())?;
-    Ok((Gate { child, answer, is_answered: false }, ChildGate { parent, answer: answer_reader, agent }))
+    Ok((SpawnGate { child, answer, is_answered: false }, ChildGate { parent, answer: answer_reader, agent }))
 }
 
-impl Gate {
+impl SpawnGate {
     /// Waits for the child and returns its PID, which cannot be reused as long as the gate is closed. Returns
     /// `None` if there was no child, or if it ended.
     pub(super) fn wait(&mut self) -> Option<u32> {
@@ -72,7 +72,7 @@ impl Gate {
     }
 }
 
-impl Drop for Gate {
+impl Drop for SpawnGate {
     fn drop(&mut self) {
         if !self.is_answered {
             // An error means that the child has ended, or that there was none.

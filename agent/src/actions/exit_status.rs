@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 use rta_shared::signal::signal_name;
 
 /// Returns a text such as `exit status 1` or `signal 9 (SIGKILL)`.
-pub(crate) fn ending(status: ExitStatus) -> String {
+pub(crate) fn format_exit_status(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(signal)) => match signal_name(signal) {
@@ -31,7 +31,7 @@ mod tests {
             (40, "signal 40"),
         ];
         for (raw, expected) in rows {
-            assert_eq!(ending(ExitStatus::from_raw(raw)), expected);
+            assert_eq!(format_exit_status(ExitStatus::from_raw(raw)), expected);
         }
     }
 }

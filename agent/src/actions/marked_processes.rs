@@ -15,7 +15,7 @@ const LONGEST: u64 = 1 << 20;
 
 /// Returns the processes of `table` whose environment has the mark of the launch `id`. Omits processes whose
 /// environment the agent may not read; those run as other users than launched commands.
-pub(super) fn marked(tree: &ProcessTree, id: &str) -> Vec<ProcessId> {
+pub(super) fn find_marked_processes(tree: &ProcessTree, id: &str) -> Vec<ProcessId> {
     let mark = format!("{LAUNCH_ID}={id}");
     let is_marked = |id: &ProcessId| {
         let mut environment = Vec::new();
@@ -36,7 +36,7 @@ mod tests {
     fn only_what_has_the_mark_is_found() {
         let begin = |id: &str| Command::new("sleep").arg("1000").env(LAUNCH_ID, id).spawn().unwrap();
         let mut children = [begin("this-launch"), begin("this-launch-not")];
-        let found = marked(&ProcessTree::read().unwrap(), "this-launch");
+        let found = find_marked_processes(&ProcessTree::read().unwrap(), "this-launch");
         let expected = children[0].id();
         for child in &mut children {
             child.kill().unwrap();

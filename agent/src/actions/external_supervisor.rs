@@ -21,18 +21,18 @@ const NAMES: usize = 3;
 
 /// Origin of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Origin {
+pub(super) struct ProcessOrigin {
     /// Ancestors, nearest first, without the agent and its ancestors, the host's first process, and processes
     /// of the component itself.
-    ancestors: Vec<Ancestor>,
+    ancestors: Vec<AncestorProcess>,
     /// systemd service of the process; `None`: none, or the agent's own.
-    service: Option<Service>,
+    service: Option<SystemdService>,
     /// Name of the program in supervisord.
     program: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Ancestor {
+struct AncestorProcess {
     pid: u32,
     /// Name of the program in the kernel.
     name: String,
@@ -43,7 +43,7 @@ struct Ancestor {
 
 /// Service of systemd.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Service {
+struct SystemdService {
     unit: String,
     /// User whose systemd runs the service; `None`: the host's systemd.
     user: Option<u32>,
@@ -51,7 +51,7 @@ struct Service {
 
 /// Program that starts a component beside the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Supervisor {
+pub(super) enum ExternalSupervisor {
     /// systemd.
     Systemd { unit: String, user: Option<u32> },
     /// supervisord, with its name for the program.
@@ -70,7 +70,7 @@ pub(super) enum Supervisor {
     Parent { pid: u32, name: String },
 }
 
-impl Supervisor {
+impl ExternalSupervisor {
     /// Returns true if the program is known to restart what ends, or may do so; that is unknown for an
     /// arbitrary parent.
     pub(super) fn is_known(&self) -> bool {
@@ -78,7 +78,7 @@ impl Supervisor {
     }
 }
 
-impl fmt::Display for Supervisor {
+impl fmt::Display for ExternalSupervisor {
     /// Formats a sentence such as `systemd runs it as kafka.service; stop it there with "systemctl stop
     /// kafka.service"`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -116,7 +116,7 @@ impl fmt::Display for Supervisor {
     }
 }
 
-impl Origin {
+impl ProcessOrigin {
     /// Reads the origin of the process `id`. `own` are the processes of the component itself. Blocking;
     /// unreadable parts are left out.
     pub(super) fn read(proc: &ProcFs, tree: &ProcessTree, id: ProcessId, own: &HashSet<u32>) -> Self {
@@ -125,35 +125,36 @@ impl Origin {
         let mut at = tree.get(id.pid).map_or(0, |links| links.parent);
         while at > INIT && at != agent && ancestors.len() < DEEPEST {
             if !own.contains(&at) {
-                ancestors.push(Ancestor::read(proc, at));
+                ancestors.push(AncestorProcess::read(proc, at));
             }
             at = tree.get(at).map_or(0, |links| links.parent);
         }
-        let service =
-            |pid| service(&std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default());
+        let service = |pid| {
+            parse_systemd_service(&std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default())
+        };
         let environment = std::fs::read(format!("/proc/{}/environ", id.pid)).unwrap_or_default();
         Self {
             ancestors,
             service: service(id.pid).filter(|found| Some(found) != service(agent).as_ref()),
-            program: program(&environment),
+            program: supervisord_program(&environment),
         }
     }
 
     /// Returns the program that starts the process, as far as it can be determined; `None`: only the agent or
     /// a person.
-    pub(super) fn supervisor(&self) -> Option<Supervisor> {
+    pub(super) fn supervisor(&self) -> Option<ExternalSupervisor> {
         let known = self.ancestors.iter().find_map(|ancestor| ancestor.supervisor(self.program.as_deref()));
         let parent = || {
             // A user's systemd adopts orphans; it starts only what is in a service.
             let parent = self.ancestors.iter().find(|ancestor| ancestor.name != "systemd")?;
             let name = printable(&parent.name).into_owned();
-            Some(Supervisor::Parent { pid: parent.pid, name })
+            Some(ExternalSupervisor::Parent { pid: parent.pid, name })
         };
-        known.or_else(|| self.service.as_ref().and_then(Service::supervisor)).or_else(parent)
+        known.or_else(|| self.service.as_ref().and_then(SystemdService::supervisor)).or_else(parent)
     }
 }
 
-impl Ancestor {
+impl AncestorProcess {
     fn read(proc: &ProcFs, pid: u32) -> Self {
         let mut line = CommandLine::new();
         // A process that has ended has no arguments, and no name.
@@ -169,9 +170,9 @@ impl Ancestor {
         }
     }
 
-    /// Returns the supervisor that the ancestor is, if any; `program` is supervisord's name for the process
+    /// Returns the supervisor that the ancestor is, if any; `supervisord_program` is supervisord's name for the process
     /// below it.
-    fn supervisor(&self, program: Option<&str>) -> Option<Supervisor> {
+    fn supervisor(&self, program: Option<&str>) -> Option<ExternalSupervisor> {
         let first = self
             .arguments
             .iter()
@@ -182,7 +183,7 @@ impl Ancestor {
             let named = || self.arguments.get(1).cloned();
             let folder = self.directory.as_ref().map(|folder| folder.display().to_string()).or_else(named);
             let folder = printable(&folder.unwrap_or_else(|| "SERVICE".to_owned())).into_owned();
-            Supervisor::Folder { supervisor, stop, folder }
+            ExternalSupervisor::Folder { supervisor, stop, folder }
         };
         let after = |option: &str| {
             let at = self.arguments.iter().position(|argument| argument == option)?;
@@ -191,16 +192,16 @@ impl Ancestor {
         };
         names.find_map(|name| {
             Some(match name {
-                "supervisord" => Supervisor::Supervisord { program: program.map(str::to_owned) },
+                "supervisord" => ExternalSupervisor::Supervisord { program: program.map(str::to_owned) },
                 "runsv" => folder("runit (runsv)", "sv down"),
                 "s6-supervise" => folder("s6-supervise", "s6-svc -d"),
                 "supervise" => folder("daemontools (supervise)", "svc -d"),
-                "monit" => Supervisor::Monit,
-                "conmon" => Supervisor::Container { runtime: "podman", id: after("-c") },
-                "cron" | "crond" | "anacron" => Supervisor::Cron,
-                "rta-agent" => Supervisor::Agent { pid: Some(self.pid) },
+                "monit" => ExternalSupervisor::Monit,
+                "conmon" => ExternalSupervisor::Container { runtime: "podman", id: after("-c") },
+                "cron" | "crond" | "anacron" => ExternalSupervisor::Cron,
+                "rta-agent" => ExternalSupervisor::Agent { pid: Some(self.pid) },
                 _ if name.starts_with("containerd-shim") => {
-                    Supervisor::Container { runtime: "docker", id: after("-id") }
+                    ExternalSupervisor::Container { runtime: "docker", id: after("-id") }
                 }
                 _ => return None,
             })
@@ -208,28 +209,28 @@ impl Ancestor {
     }
 }
 
-impl Service {
+impl SystemdService {
     /// Returns the program that starts the processes of the service: systemd, or a supervisor that is a
     /// service itself and whose child was reparented.
-    fn supervisor(&self) -> Option<Supervisor> {
+    fn supervisor(&self) -> Option<ExternalSupervisor> {
         let name = self.unit.strip_suffix(".service").unwrap_or(&self.unit);
         Some(match name {
-            "supervisor" | "supervisord" => Supervisor::Supervisord { program: None },
-            "monit" => Supervisor::Monit,
-            "cron" | "crond" | "cronie" | "anacron" => Supervisor::Cron,
-            "docker" | "containerd" => Supervisor::Container { runtime: "docker", id: None },
-            "rta-agent" => Supervisor::Agent { pid: None },
+            "supervisor" | "supervisord" => ExternalSupervisor::Supervisord { program: None },
+            "monit" => ExternalSupervisor::Monit,
+            "cron" | "crond" | "cronie" | "anacron" => ExternalSupervisor::Cron,
+            "docker" | "containerd" => ExternalSupervisor::Container { runtime: "docker", id: None },
+            "rta-agent" => ExternalSupervisor::Agent { pid: None },
             // A person's shell.
             "ssh" | "sshd" => return None,
             _ if name.starts_with("ssh@") || name.starts_with("sshd@") => return None,
-            _ => Supervisor::Systemd { unit: printable(&self.unit).into_owned(), user: self.user },
+            _ => ExternalSupervisor::Systemd { unit: printable(&self.unit).into_owned(), user: self.user },
         })
     }
 }
 
 /// Returns the innermost service in /proc/PID/cgroup: systemd has the hierarchy of version 2, or one of
 /// version 1 that bears its name.
-fn service(cgroups: &str) -> Option<Service> {
+fn parse_systemd_service(cgroups: &str) -> Option<SystemdService> {
     let hierarchies = cgroups.lines().filter_map(|line| line.split_once(':').map(|(_, line)| line));
     let paths = hierarchies.filter_map(|line| line.strip_prefix("name=systemd:").or(line.strip_prefix(':')));
     paths.into_iter().find_map(|path| {
@@ -240,12 +241,12 @@ fn service(cgroups: &str) -> Option<Service> {
                 None => found = Some(unit),
             }
         }
-        found.map(|unit| Service { unit: unit.to_owned(), user })
+        found.map(|unit| SystemdService { unit: unit.to_owned(), user })
     })
 }
 
 /// Returns supervisord's name for a process, from the environment variables that supervisord sets.
-fn program(environment: &[u8]) -> Option<String> {
+fn supervisord_program(environment: &[u8]) -> Option<String> {
     let value = |name: &str| {
         let mut variables = environment.split(|byte| *byte == 0);
         let value = variables.find_map(|one| one.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
@@ -262,8 +263,8 @@ fn program(environment: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn ancestor(name: &str, arguments: &[&str], directory: &str) -> Ancestor {
-        Ancestor {
+    fn ancestor(name: &str, arguments: &[&str], directory: &str) -> AncestorProcess {
+        AncestorProcess {
             pid: 7,
             name: name.to_owned(),
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
@@ -271,15 +272,19 @@ mod tests {
         }
     }
 
-    fn told(ancestors: Vec<Ancestor>, cgroups: &str, environment: &[u8]) -> Option<String> {
-        let origin = Origin { ancestors, service: service(cgroups), program: program(environment) };
+    fn told(ancestors: Vec<AncestorProcess>, cgroups: &str, environment: &[u8]) -> Option<String> {
+        let origin = ProcessOrigin {
+            ancestors,
+            service: parse_systemd_service(cgroups),
+            program: supervisord_program(environment),
+        };
         origin.supervisor().map(|supervisor| supervisor.to_string())
     }
 
     #[test]
     fn each_supervisor_is_named_with_the_way_to_stop_it_there() {
         let id = "0123456789abcdef0123456789abcdef";
-        let rows: [(Ancestor, &[u8], &str); 9] = [
+        let rows: [(AncestorProcess, &[u8], &str); 9] = [
             (
                 ancestor("supervisord", &["/usr/bin/python3", "-u", "/usr/bin/supervisord"], "/"),
                 b"A=1\0SUPERVISOR_GROUP_NAME=kafka\0SUPERVISOR_PROCESS_NAME=kafka\0",
@@ -327,7 +332,7 @@ mod tests {
             ),
         ];
         for (above, environment, expected) in rows {
-            let between = Ancestor { pid: 9, ..ancestor("bash", &["bash", "run.sh"], "") };
+            let between = AncestorProcess { pid: 9, ..ancestor("bash", &["bash", "run.sh"], "") };
             let told = told(vec![between, above], "0::/system.slice/any.service\n", environment).unwrap();
             assert!(told.starts_with(expected), "{told}");
         }
@@ -378,13 +383,13 @@ mod tests {
                 break (tree, id);
             }
         };
-        let origin = Origin::read(&proc, &tree, sleep, &HashSet::new());
+        let origin = ProcessOrigin::read(&proc, &tree, sleep, &HashSet::new());
         let parents: Vec<u32> = origin.ancestors.iter().map(|ancestor| ancestor.pid).collect();
         assert_eq!(parents, [child.id()]);
         assert_eq!(origin.ancestors[0].arguments, ["sh", "-c", script]);
         // Processes of the component itself do not restart it.
         let own = HashSet::from([child.id()]);
-        assert_eq!(Origin::read(&proc, &tree, sleep, &own).ancestors, []);
+        assert_eq!(ProcessOrigin::read(&proc, &tree, sleep, &own).ancestors, []);
         for pid in [sleep.pid, child.id()] {
             let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
             rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();

@@ -24,16 +24,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
 
-use super::act::Act;
 use super::cgroup::{ComponentCgroup, ComponentCgroups};
-use super::engine::perform;
-use super::eyes::Eyes;
-use super::launch_record::{BegunAction, Launch, monotonic_ms};
-use super::launches::Launches;
-use super::news::{News, Told};
-use super::refusal::{Refusal, off_the_runtime};
-use super::resume::resume;
-use super::start::adopt;
+use super::component_view::ComponentView;
+use super::context::ActionContext;
+use super::engine::perform_action;
+use super::error::{ActionError, run_blocking_step};
+use super::launch_record::{LaunchedSession, RecordedAction, monotonic_ms};
+use super::launched_sessions::LaunchedSessions;
+use super::progress::{ActionEventResult, ProgressSender};
+use super::resume::resume_action;
+use super::start::adopt_start;
 use crate::command_lines::inspect_processes;
 use crate::logs::LogSource;
 use crate::prerequisites::RemotePrerequisites;
@@ -48,59 +48,59 @@ const YIELD: Duration = Duration::from_secs(5);
 /// Interval between two attempts to reserve the component in the meantime.
 const PACE: Duration = Duration::from_millis(20);
 /// Name of the action tasks in panic messages.
-pub(super) const ACTION: &str = "an action";
+pub(super) const ACTION_TASK: &str = "an action";
 
 /// Origin of an action.
-pub(crate) enum Origin {
+pub(crate) enum ActionOrigin {
     /// The agent itself.
-    Own,
+    Agent,
     /// A client that names the agent the request is meant for; a request without target is refused.
     Request(Option<v1::RequestTarget>),
 }
 
 /// Performs actions, one at a time per component. Each continues if its caller disconnects.
 #[derive(Clone)]
-pub(crate) struct Actions {
-    pub(crate) worker: AgentState,
-    pub(crate) memory: Memory,
+pub(crate) struct ActionRunner {
+    pub(crate) state: AgentState,
+    pub(crate) desired_state: Memory,
     pub(crate) prerequisites: RemotePrerequisites,
-    groups: ComponentCgroups,
-    pub(super) launches: Launches,
-    attempts: Attempts,
+    cgroups: ComponentCgroups,
+    pub(super) sessions: LaunchedSessions,
+    attempts: PreemptibleStarts,
     pub(super) tasks: OwnedTasks,
     shutdown: CancellationToken,
 }
 
 /// Kind of work that an action does.
-pub(super) enum Work {
+pub(super) enum ActionWork {
     /// The whole action, on behalf of a requester.
-    Whole(Requester),
+    Perform(Requester),
     /// Waits for a launch of an earlier agent.
-    Adopt(Launch),
+    Adopt(LaunchedSession),
     /// Repeats an action that an earlier agent did not finish, after its stop command, which may still run.
     Resume(Option<ProcessId>),
 }
 
-impl Actions {
-    /// Creates the action runner for the components of `worker`. Operators' decisions are stored in `memory`,
-    /// begun launches in `launches`; started processes get a control group of `groups`. Each action is one of
+impl ActionRunner {
+    /// Creates the action runner for the components of `state`. Operators' decisions are stored in `desired_state`,
+    /// begun launches in `sessions`; started processes get a control group of `cgroups`. Each action is one of
     /// `tasks`: a panic ends the agent, since otherwise the component would stay reserved. Actions that
     /// `shutdown` interrupts are left to the next agent.
     pub(crate) fn new(
         worker: AgentState,
         memory: Memory,
         groups: ComponentCgroups,
-        launches: Launches,
+        launches: LaunchedSessions,
         tasks: OwnedTasks,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
-            worker,
-            memory,
+            state: worker,
+            desired_state: memory,
             prerequisites: RemotePrerequisites::new(),
-            groups,
-            launches,
-            attempts: Attempts::default(),
+            cgroups: groups,
+            sessions: launches,
+            attempts: PreemptibleStarts::default(),
             tasks,
             shutdown,
         }
@@ -117,26 +117,26 @@ impl Actions {
         kind: ActionKind,
         name: &str,
         by: Requester,
-        origin: Origin,
-    ) -> Result<impl Stream<Item = Told> + use<>, Status> {
-        let config = self.worker.config();
-        if let Origin::Request(target) = &origin {
+        origin: ActionOrigin,
+    ) -> Result<impl Stream<Item = ActionEventResult> + use<>, Status> {
+        let config = self.state.config();
+        if let ActionOrigin::Request(target) = &origin {
             // The target is checked against the same configuration that the component is then taken from.
-            let (host, boot_id, config_digest) = (&config.host, self.worker.boot_id(), &config.digest);
+            let (host, boot_id, config_digest) = (&config.host, self.state.boot_id(), &config.digest);
             AgentIdentity { host, boot_id, config_digest }.admit_action(target.as_ref())?;
         }
-        let component = find(&config, name)?.clone();
+        let component = find_component(&config, name)?.clone();
         let (begun, is_begun) = oneshot::channel();
-        // Unbounded, but `News` limits the number of events.
+        // Unbounded, but `ProgressSender` limits the number of events.
         let (events, stream) = mpsc::unbounded_channel();
         let (actions, host) = (self.clone(), config.host.clone());
         // Runs in its own task from the beginning, so that it continues, and finally releases the component,
         // if the caller disconnects.
-        let guard = self.tasks.guard(ACTION).may_end();
+        let guard = self.tasks.guard(ACTION_TASK).may_end();
         tokio::spawn(async move {
             let _guard = guard;
             let name = component.name.clone();
-            let told = |refusal: Refusal| refusal.told(kind, &name, &host);
+            let told = |refusal: ActionError| refusal.into_status(kind, &name, &host);
             let reserved = actions.reserve(&name, kind, &by).await;
             let yielding = match reserved {
                 Ok(yielding) => yielding,
@@ -144,10 +144,10 @@ impl Actions {
                 Err(refusal) => return drop(begun.send(Err(told(refusal)))),
             };
             let _ = begun.send(Ok(()));
-            let work = Work::Whole(by.clone());
-            let outcome = actions.act(kind, component, events.clone(), yielding, work).await;
+            let work = ActionWork::Perform(by.clone());
+            let outcome = actions.run_reserved(kind, component, events.clone(), yielding, work).await;
             // The operator learns whether the decision is stored durably.
-            let kept = actions.memory.settled().await;
+            let kept = actions.desired_state.settled().await;
             let warned = |done: ActionResult| match kept {
                 Err(reason) if by != Requester::autostart() => ActionResult {
                     warning: Some(format!("it is not kept over a restart of rta-agent: {reason}")),
@@ -168,22 +168,22 @@ impl Actions {
         component: &Name,
         kind: ActionKind,
         by: &Requester,
-    ) -> Result<CancellationToken, Refusal> {
+    ) -> Result<CancellationToken, ActionError> {
         let is_own = *by == Requester::autostart();
         let deadline = Instant::now() + YIELD;
         let mut is_heard = is_own;
         loop {
             let hold = ActionLock { kind, by: by.clone(), since: Timestamp::now() };
-            let Err(hold) = self.worker.reserve(component, hold).await? else { break };
+            let Err(hold) = self.state.reserve(component, hold).await? else { break };
             let attempt = self.attempts.with(|attempts| attempts.get(component).cloned());
             let may_yield = hold.by == Requester::autostart() || attempt.is_some();
             let yields = may_yield && !is_own && kind != ActionKind::Start;
             if !yields || Instant::now() >= deadline {
-                return Err(Refusal::new(Code::Aborted, hold.to_string()));
+                return Err(ActionError::new(Code::Aborted, hold.to_string()));
             }
             if !is_heard {
                 // The agent must not begin another attempt in the meantime.
-                self.memory.hear(component, kind, by);
+                self.desired_state.hear(component, kind, by);
                 is_heard = true;
             }
             if let Some(attempt) = attempt {
@@ -192,17 +192,17 @@ impl Actions {
             tokio::time::sleep(PACE).await;
         }
         if !is_heard {
-            self.memory.hear(component, kind, by);
+            self.desired_state.hear(component, kind, by);
         }
         let yielding = CancellationToken::new();
         if is_own {
-            self.may_yield(component, &yielding);
+            self.register_preemptible(component, &yielding);
         }
         Ok(yielding)
     }
 
     /// Registers `yielding`, which an operator's stop or restart of the component cancels.
-    pub(super) fn may_yield(&self, component: &Name, yielding: &CancellationToken) {
+    pub(super) fn register_preemptible(&self, component: &Name, yielding: &CancellationToken) {
         self.attempts.with(|attempts| drop(attempts.insert(component.clone(), yielding.clone())));
     }
 
@@ -212,13 +212,15 @@ impl Actions {
     /// # Errors
     /// Returns an error, with a sentence, if there is no such component, or if the processes cannot be read.
     pub(crate) async fn inspect(&self, name: &str) -> Result<Vec<InspectedProcess>, Status> {
-        let config = self.worker.config();
-        let component = find(&config, name)?.clone();
-        let told =
-            |refusal: Refusal| Status::new(refusal.code, format!("host {}: {}", config.host, refusal.reason));
-        let seen = Eyes::new(self.worker.clone(), component.clone()).glance().await.map_err(told)?;
-        let unseen = |reason: String| Refusal::new(Code::Unavailable, reason);
-        off_the_runtime(move || inspect_processes(&component, &seen.processes).map_err(unseen))
+        let config = self.state.config();
+        let component = find_component(&config, name)?.clone();
+        let told = |refusal: ActionError| {
+            Status::new(refusal.code, format!("host {}: {}", config.host, refusal.reason))
+        };
+        let seen =
+            ComponentView::new(self.state.clone(), component.clone()).quick_check().await.map_err(told)?;
+        let unseen = |reason: String| ActionError::new(Code::Unavailable, reason);
+        run_blocking_step(move || inspect_processes(&component, &seen.processes).map_err(unseen))
             .await
             .map_err(told)
     }
@@ -228,8 +230,8 @@ impl Actions {
     /// # Errors
     /// Returns an error, with a sentence, if there is no such component, or if the processes cannot be read.
     pub(crate) async fn explain(&self, name: &str) -> Result<Vec<ExplainedPart>, Status> {
-        let config = self.worker.config();
-        let component = find(&config, name)?.clone();
+        let config = self.state.config();
+        let component = find_component(&config, name)?.clone();
         // Uses its own scanner, so that it delays no scan of the watcher.
         let own = HostConfig::clone(&config);
         let explained = tokio::task::spawn_blocking(move || Scanner::new(own).explain(&component)).await;
@@ -241,9 +243,9 @@ impl Actions {
     ///
     /// # Errors
     /// Returns an error, with a sentence, if there is no such component, or if no log is configured for it.
-    pub(crate) fn log_of(&self, name: &str) -> Result<(Name, Name, LogSource), Status> {
-        let config = self.worker.config();
-        let component = find(&config, name)?;
+    pub(crate) fn component_log(&self, name: &str) -> Result<(Name, Name, LogSource), Status> {
+        let config = self.state.config();
+        let component = find_component(&config, name)?;
         let (host, name) = (config.host.clone(), component.name.clone());
         match LogSource::of_component(component) {
             Some(log) => Ok((host, name, log)),
@@ -257,17 +259,19 @@ impl Actions {
     ///
     /// # Errors
     /// Returns an error if a start or restart cannot be recorded; a stop is carried out nevertheless.
-    async fn note(
+    async fn record_begin(
         &self,
         component: &Name,
         kind: ActionKind,
         by: &Requester,
         limit: Duration,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ActionError> {
         let (since_ms, limit_ms) = (monotonic_ms(), u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
         let (by, since, until_ms) = (by.clone(), Timestamp::now(), since_ms.saturating_add(limit_ms));
-        let noted =
-            self.launches.action_begins(component, BegunAction { kind, by, since, since_ms, until_ms }).await;
+        let noted = self
+            .sessions
+            .record_action(component, RecordedAction { kind, by, since, since_ms, until_ms })
+            .await;
         match kind {
             ActionKind::Stop => Ok(()),
             ActionKind::Start | ActionKind::Restart => noted,
@@ -275,65 +279,65 @@ impl Actions {
     }
 
     /// Performs an action on a component that is reserved for it, and releases the component.
-    pub(super) async fn act(
+    pub(super) async fn run_reserved(
         &self,
         kind: ActionKind,
         component: HostComponent,
-        events: mpsc::UnboundedSender<Told>,
+        events: mpsc::UnboundedSender<ActionEventResult>,
         yielding: CancellationToken,
-        work: Work,
-    ) -> Result<ActionResult, Refusal> {
+        work: ActionWork,
+    ) -> Result<ActionResult, ActionError> {
         let name = component.name.clone();
         let limit = ActionTimes::from(&component).limit(kind);
         let has_probe = component.probe.is_some();
         let noted_group = match &work {
-            Work::Adopt(launch) => launch.control_group.clone().map(ComponentCgroup::from_path),
-            Work::Whole(_) | Work::Resume(_) => None,
+            ActionWork::Adopt(launch) => launch.control_group.clone().map(ComponentCgroup::from_path),
+            ActionWork::Perform(_) | ActionWork::Resume(_) => None,
         };
-        let act = Act {
-            eyes: Eyes::new(self.worker.clone(), component.clone()),
-            news: News::new(events),
-            group: noted_group.or_else(|| self.groups.for_component(&name)),
-            launches: self.launches.clone(),
-            systemd: self.worker.systemd().clone(),
+        let act = ActionContext {
+            view: ComponentView::new(self.state.clone(), component.clone()),
+            progress: ProgressSender::new(events),
+            cgroup: noted_group.or_else(|| self.cgroups.for_component(&name)),
+            sessions: self.sessions.clone(),
+            systemd: self.state.systemd().clone(),
             tasks: self.tasks.clone(),
             component,
         };
         let launches = kind != ActionKind::Stop;
         if launches {
             // The next agent must not take a component that is coming up for stopped, and start a second one.
-            self.memory.begins(&name, self.worker.boot_id());
+            self.desired_state.begins(&name, self.state.boot_id());
             // If it cannot be stored the component is started nevertheless, and the failure is reported.
-            let _ = self.memory.settled().await;
+            let _ = self.desired_state.settled().await;
         }
         let noted = match &work {
-            Work::Whole(by) => self.note(&name, kind, by, limit).await,
+            ActionWork::Perform(by) => self.record_begin(&name, kind, by, limit).await,
             // Already recorded by the earlier agent, with the time at which it began.
-            Work::Adopt(_) | Work::Resume(_) => Ok(()),
+            ActionWork::Adopt(_) | ActionWork::Resume(_) => Ok(()),
         };
         let performing = async move {
             noted?;
             match work {
-                Work::Whole(_) => perform(&act, kind).await,
-                Work::Adopt(launch) => adopt(&act, &launch).await,
-                Work::Resume(stop_command) => resume(&act, kind, stop_command).await,
+                ActionWork::Perform(_) => perform_action(&act, kind).await,
+                ActionWork::Adopt(launch) => adopt_start(&act, &launch).await,
+                ActionWork::Resume(stop_command) => resume_action(&act, kind, stop_command).await,
             }
         };
         let outcome = tokio::select! {
-            outcome = bounded(limit, performing) => outcome,
+            outcome = with_time_limit(limit, performing) => outcome,
             () = yielding.cancelled() => {
-                Err(Refusal::new(Code::Aborted, "it was given up, since an operator has asked for a stop"))
+                Err(ActionError::new(Code::Aborted, "it was given up, since an operator has asked for a stop"))
             }
         };
         // An action that the agent's shutdown interrupts is continued by the next agent.
         let is_interrupted = outcome.is_err() && self.shutdown.is_cancelled();
         if !is_interrupted {
-            self.launches.action_ended(&name);
+            self.sessions.remove_action(&name);
             if launches {
-                self.memory.ended(&name);
+                self.desired_state.ended(&name);
             }
         }
-        self.worker.refresh_units();
+        self.state.refresh_units();
         self.attempts.with(|attempts| drop(attempts.remove(&name)));
         // A start is complete when the probe has passed, so the worker need not probe again first.
         let passed =
@@ -350,7 +354,7 @@ impl Actions {
             }
             Ok(_) | Err(_) => None,
         };
-        self.worker.release(&name, passed, failed).await;
+        self.state.release(&name, passed, failed).await;
         match &outcome {
             Ok(done) => tracing::info!(component = %name, action = %kind, %done, "done"),
             Err(refusal) => {
@@ -363,9 +367,9 @@ impl Actions {
 
 /// Running starts that yield to an operator's stop, each with its cancellation token; clones share them.
 #[derive(Clone, Debug, Default)]
-struct Attempts(Arc<Mutex<HashMap<Name, CancellationToken>>>);
+struct PreemptibleStarts(Arc<Mutex<HashMap<Name, CancellationToken>>>);
 
-impl Attempts {
+impl PreemptibleStarts {
     fn with<T>(&self, work: impl FnOnce(&mut HashMap<Name, CancellationToken>) -> T) -> T {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -375,7 +379,7 @@ impl Attempts {
 ///
 /// # Errors
 /// Returns an error if the name is malformed, or this host does not carry such a component.
-fn find<'c>(config: &'c HostConfig, name: &str) -> Result<&'c HostComponent, Status> {
+fn find_component<'c>(config: &'c HostConfig, name: &str) -> Result<&'c HostComponent, Status> {
     let selector = Selector { component: name.to_owned(), ..Selector::default() };
     let index = NameIndex::from(config);
     let selection = selector.resolve(&index, Purpose::Acting).map_err(|error| match error.kind {
@@ -389,14 +393,14 @@ fn find<'c>(config: &'c HostConfig, name: &str) -> Result<&'c HostComponent, Sta
 }
 
 /// Runs `work` in a separate task with a time limit, so that panics and hangs end with an error.
-async fn bounded<T: Send + 'static>(
+async fn with_time_limit<T: Send + 'static>(
     limit: Duration,
-    work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
-) -> Result<T, Refusal> {
+    work: impl Future<Output = Result<T, ActionError>> + Send + 'static,
+) -> Result<T, ActionError> {
     let mut work = AbortOnDropHandle::new(tokio::spawn(work));
     match tokio::time::timeout(limit, &mut work).await {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(error)) => Err(Refusal::failed(error)),
+        Ok(Err(error)) => Err(ActionError::internal(error)),
         Err(_) => {
             work.abort();
             let reason = format!(
@@ -404,7 +408,7 @@ async fn bounded<T: Send + 'static>(
                  what was begun may go on",
                 limit.as_secs()
             );
-            Err(Refusal::new(Code::DeadlineExceeded, reason))
+            Err(ActionError::new(Code::DeadlineExceeded, reason))
         }
     }
 }
@@ -421,10 +425,10 @@ mod tests {
             components: vec![],
             digest: String::new(),
         };
-        let refused = find(&config, &"k".repeat(1_000_000)).unwrap_err();
+        let refused = find_component(&config, &"k".repeat(1_000_000)).unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument);
         assert_eq!(refused.message(), "a name has at most 255 bytes, this one has 1000000");
-        let unknown = find(&config, &"k".repeat(255)).unwrap_err();
+        let unknown = find_component(&config, &"k".repeat(255)).unwrap_err();
         assert_eq!(unknown.code(), Code::NotFound);
         assert!(unknown.message().contains("kkk…\"") && unknown.message().len() < 200, "{unknown}");
     }
@@ -432,13 +436,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_action_has_an_end_whatever_happens_in_it() {
         let limit = Duration::from_secs(90);
-        let hangs = bounded(limit, std::future::pending::<Result<(), Refusal>>()).await.unwrap_err();
+        let hangs =
+            with_time_limit(limit, std::future::pending::<Result<(), ActionError>>()).await.unwrap_err();
         assert_eq!(hangs.code, Code::DeadlineExceeded);
         assert!(hangs.reason.starts_with("it was given up after 90 s"), "{}", hangs.reason);
-        let panics: Result<(), Refusal> = bounded(limit, async { panic!("no way") }).await;
+        let panics: Result<(), ActionError> = with_time_limit(limit, async { panic!("no way") }).await;
         let panics = panics.unwrap_err();
         assert_eq!(panics.code, Code::Internal);
         assert!(panics.reason.contains("panicked"), "{}", panics.reason);
-        assert!(bounded(limit, async { Ok(7) }).await.is_ok_and(|seven| seven == 7));
+        assert!(with_time_limit(limit, async { Ok(7) }).await.is_ok_and(|seven| seven == 7));
     }
 }

@@ -21,31 +21,31 @@
 //! | `takeover`, `take_up`, `resume` | continuing actions of an earlier agent |
 //! | `cgroup`, `marks` | identification of the processes that the agent started |
 
-mod act;
-pub(crate) mod action;
-mod aftermath;
 pub(crate) mod cgroup;
-mod chase;
-pub(crate) mod ending;
+pub(crate) mod component_view;
+mod context;
 mod engine;
-pub(crate) mod eyes;
+mod error;
+pub(crate) mod exit_status;
+mod external_supervisor;
+mod failed_start_cleanup;
 mod gate;
-mod held;
 pub(crate) mod launch;
 mod launch_record;
-pub(crate) mod launches;
-mod marks;
-mod news;
-mod probing;
+pub(crate) mod launched_sessions;
+mod marked_processes;
+mod pidfd_process;
 mod process_tree;
-mod refusal;
+mod progress;
+mod recovery;
+mod recovery_decision;
 mod restart;
 mod resume;
+pub(crate) mod runner;
 mod scope;
 mod start;
+mod start_probe;
 mod stop;
-mod supervisor;
-mod suspension;
-mod systemd_engine;
-mod take_up;
-mod takeover;
+mod stop_targets;
+mod suspended_processes;
+mod systemd;

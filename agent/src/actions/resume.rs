@@ -8,10 +8,10 @@ use rta_shared::report::State;
 use rustix::process::Signal;
 use tokio::time::Instant;
 
-use super::act::Act;
-use super::engine::perform;
-use super::held::{Held, still_there};
-use super::refusal::{Refusal, off_the_runtime};
+use super::context::ActionContext;
+use super::engine::perform_action;
+use super::error::{ActionError, run_blocking_step};
+use super::pidfd_process::{PidfdProcess, remaining_processes};
 use crate::cgroup_mount::CgroupFreezers;
 use crate::procfs::ProcFs;
 
@@ -23,32 +23,37 @@ const PACE: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// Returns an error if the action was not done, with the reason.
-pub(super) async fn resume(
-    act: &Act,
+pub(super) async fn resume_action(
+    act: &ActionContext,
     kind: ActionKind,
     stop_command: Option<ProcessId>,
-) -> Result<ActionResult, Refusal> {
+) -> Result<ActionResult, ActionError> {
     if let Some(id) = stop_command {
-        until_ended(act, id).await?;
+        wait_for_stop_command(act, id).await?;
     }
-    perform(act, kind).await
+    perform_action(act, kind).await
 }
 
 /// Waits for a stop command for as long as a stop may take; then kills it.
-async fn until_ended(act: &Act, id: ProcessId) -> Result<(), Refusal> {
+async fn wait_for_stop_command(act: &ActionContext, id: ProcessId) -> Result<(), ActionError> {
     let deadline = Instant::now() + act.component.stop.timeout;
     let hold = move || {
-        Held::new(&ProcFs::open().map_err(Refusal::failed)?, id, &CgroupFreezers::default(), |_, _| true)
+        PidfdProcess::open_checked(
+            &ProcFs::open().map_err(ActionError::internal)?,
+            id,
+            &CgroupFreezers::default(),
+            |_, _| true,
+        )
     };
-    let Some(held) = off_the_runtime(hold).await? else { return Ok(()) };
+    let Some(held) = run_blocking_step(hold).await? else { return Ok(()) };
     let mut left = vec![held];
-    while Instant::now() < deadline && act.eyes.glance().await?.state != State::Stopped {
-        left = still_there(left)?;
+    while Instant::now() < deadline && act.view.quick_check().await?.state != State::Stopped {
+        left = remaining_processes(left)?;
         if left.is_empty() {
             return Ok(());
         }
         tokio::time::sleep(PACE).await;
     }
     // The command has done its work, or never will.
-    left.iter().try_for_each(|held| held.send(Signal::KILL))
+    left.iter().try_for_each(|held| held.send_signal(Signal::KILL))
 }

@@ -1,0 +1,39 @@
+//! Restarts a component: a stop and a start.
+
+use rta_shared::action::{ActionOutcome, ActionResult};
+use tokio::time::Instant;
+use tonic::Code;
+
+use super::component_view::format_pids;
+use super::context::ActionContext;
+use super::error::{ActionError, run_blocking_step};
+use super::launch::check_command;
+use super::start::{self, start_command};
+use super::stop;
+
+/// Restarts a component. If it could not be started again, it is not stopped.
+pub(super) async fn restart_component(act: &ActionContext) -> Result<ActionResult, ActionError> {
+    let began = Instant::now();
+    let (_, command) = start_command(&act.component)?;
+    let command = command.clone();
+    run_blocking_step(move || check_command(&command).map(drop)).await.map_err(|refusal| ActionError {
+        reason: format!("it could not be started again, so it was not stopped: {}", refusal.reason),
+        ..refusal
+    })?;
+    let stopped = stop::stop_component(act).await?;
+    let started = start::start_component(act).await.map_err(|refusal| match stopped.outcome {
+        ActionOutcome::AlreadyStopped => refusal,
+        _ => ActionError { reason: format!("it was stopped, and then: {}", refusal.reason), ..refusal },
+    })?;
+    if started.outcome == ActionOutcome::AlreadyRunning {
+        let who = format_pids(&started.pids);
+        let reason = format!("when it was stopped, something else started it ({who})");
+        return Err(ActionError::new(Code::Aborted, reason));
+    }
+    Ok(ActionResult {
+        outcome: ActionOutcome::Restarted,
+        pids: started.pids,
+        took: began.elapsed(),
+        warning: None,
+    })
+}
