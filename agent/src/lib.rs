@@ -37,12 +37,12 @@
 //! | `machine` | this machine's name and addresses |
 
 mod actions;
-mod authorize;
-mod autostart;
-mod certificate;
+mod authorization;
+mod certificate_expiry;
 mod cgroup_mount;
 mod child_setup;
 mod command_lines;
+mod desired_state;
 mod gone;
 mod launched_exits;
 pub mod lock;
@@ -61,10 +61,10 @@ mod run_history;
 mod run_recorder;
 mod safe_open;
 pub mod scanner;
-mod serve;
+mod server;
 mod service;
 mod state;
-mod state_folder;
+mod supervisor;
 mod systemd;
 mod usage;
 mod users;
@@ -72,5 +72,5 @@ mod visibility;
 pub mod watch;
 
 pub use machine::{interface_addresses, machine_name};
-pub use serve::{Options, serve};
+pub use server::{AgentOptions, serve};
 pub use users::resolve_users;

@@ -9,17 +9,17 @@ use rta_shared::process::ProcessId;
 use rta_shared::report::{ComponentReport, State};
 use tokio::task::{Id, JoinSet};
 
+use crate::desired_state::DesiredStateStore;
 use crate::launched_exits::LaunchedExits;
 use crate::procfs::is_alive;
 use crate::run_history::{
     ComponentObservation, ExitRecord, ExitStatuses, FailedStart, HostBoot, InquiryResult, RunHistory, inquire,
 };
-use crate::state_folder::Memory;
 
 /// Keeps the run history of a host's components current.
 pub(crate) struct RunRecorder {
     history: RunHistory,
-    memory: Memory,
+    desired_state: DesiredStateStore,
     /// Exit statuses of the agent's own children.
     exits: LaunchedExits,
     /// Exit statuses of all processes, as far as the kernel reports them.
@@ -30,15 +30,27 @@ pub(crate) struct RunRecorder {
 }
 
 impl RunRecorder {
-    /// Continues with the records in `memory`.
-    pub(crate) fn new(memory: Memory, exits: LaunchedExits, statuses: ExitStatuses, boot_id: &str) -> Self {
+    /// Continues with the records in `desired_state`.
+    pub(crate) fn new(
+        memory: DesiredStateStore,
+        exits: LaunchedExits,
+        statuses: ExitStatuses,
+        boot_id: &str,
+    ) -> Self {
         let seconds = sysinfo::System::boot_time().ok().and_then(|seconds| i64::try_from(seconds).ok());
         let boot = HostBoot {
             id: boot_id.to_owned(),
             at: seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()),
         };
-        let history = RunHistory::new(memory.changes().read().runs, boot);
-        Self { history, memory, exits, statuses, inquiries: JoinSet::new(), asked: HashMap::new() }
+        let history = RunHistory::new(memory.subscribe().read().runs, boot);
+        Self {
+            history,
+            desired_state: memory,
+            exits,
+            statuses,
+            inquiries: JoinSet::new(),
+            asked: HashMap::new(),
+        }
     }
 
     /// Processes the report of a component, and adds the reason why it is stopped.
@@ -107,7 +119,7 @@ impl RunRecorder {
     /// Stores the records if they have changed.
     pub(crate) fn store(&mut self) {
         if self.history.take_change() {
-            self.memory.set_runs(self.history.records());
+            self.desired_state.set_runs(self.history.records());
         }
     }
 }

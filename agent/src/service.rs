@@ -18,15 +18,15 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Extensions, Request, Response, Status};
 
 use crate::actions::runner::{ActionOrigin, ActionRunner};
-use crate::authorize::requester;
-use crate::logs::{LogError, LogReaders, Piece};
-use crate::maintenance::from_wire;
+use crate::authorization::requester;
+use crate::logs::{LogBatch, LogError, LogReaders};
+use crate::maintenance::windows_from_proto;
 use crate::prerequisites;
 use crate::reload::ConfigReloader;
 use crate::request_target::AgentIdentity;
 
 /// Implementation of the agent service in `proto/rta/v1/agent.proto`.
-pub(crate) struct Service {
+pub(crate) struct AgentGrpcService {
     pub(crate) actions: ActionRunner,
     pub(crate) logs: LogReaders,
     /// `None`: there is no folder to reload.
@@ -38,9 +38,9 @@ pub(crate) struct Service {
 }
 
 /// Response of a streaming call.
-type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type AgentResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-impl Service {
+impl AgentGrpcService {
     /// Admits a request other than an action if it is for this host; see [`AgentIdentity::admit`].
     fn admit(&self, target: Option<&v1::RequestTarget>) -> Result<(), Status> {
         let worker = &self.actions.state;
@@ -68,7 +68,7 @@ impl Service {
         component: &str,
         by: Requester,
         target: Option<v1::RequestTarget>,
-    ) -> Result<Messages<T>, Status> {
+    ) -> Result<AgentResponseStream<T>, Status> {
         self.refuse_read_only()?;
         tracing::info!(action = %kind, component = %printable(component), by = %by, "action requested");
         let events = self.actions.perform(kind, component, by, ActionOrigin::Request(target)).await?;
@@ -84,7 +84,7 @@ fn log_call(what: &str, extensions: &Extensions) {
 }
 
 #[tonic::async_trait]
-impl AgentService for Service {
+impl AgentService for AgentGrpcService {
     async fn get_report(
         &self,
         _: Request<v1::GetReportRequest>,
@@ -96,7 +96,7 @@ impl AgentService for Service {
         Ok(Response::new(v1::GetReportResponse { report: Some(report) }))
     }
 
-    type WatchReportStream = Messages<v1::WatchReportResponse>;
+    type WatchReportStream = AgentResponseStream<v1::WatchReportResponse>;
 
     async fn watch_report(
         &self,
@@ -123,7 +123,7 @@ impl AgentService for Service {
         Ok(Response::new(Box::pin(events)))
     }
 
-    type StartStream = Messages<v1::AgentServiceStartResponse>;
+    type StartStream = AgentResponseStream<v1::AgentServiceStartResponse>;
 
     async fn start(
         &self,
@@ -134,7 +134,7 @@ impl AgentService for Service {
         Ok(Response::new(self.perform(ActionKind::Start, &component, by, target).await?))
     }
 
-    type StopStream = Messages<v1::AgentServiceStopResponse>;
+    type StopStream = AgentResponseStream<v1::AgentServiceStopResponse>;
 
     async fn stop(
         &self,
@@ -145,7 +145,7 @@ impl AgentService for Service {
         Ok(Response::new(self.perform(ActionKind::Stop, &component, by, target).await?))
     }
 
-    type RestartStream = Messages<v1::AgentServiceRestartResponse>;
+    type RestartStream = AgentResponseStream<v1::AgentServiceRestartResponse>;
 
     async fn restart(
         &self,
@@ -165,9 +165,9 @@ impl AgentService for Service {
         let request = request.into_inner();
         self.admit(request.target.as_ref())?;
         self.refuse_read_only()?;
-        memory.set_maintenance(from_wire(request, Timestamp::now())?);
+        memory.set_maintenance(windows_from_proto(request, Timestamp::now())?);
         // The aggregator stores it too; a failure of this agent is reported.
-        let _ = memory.settled().await;
+        let _ = memory.wait_until_written().await;
         Ok(Response::new(v1::AgentServiceSetMaintenanceResponse {}))
     }
 
@@ -177,12 +177,12 @@ impl AgentService for Service {
     ) -> Result<Response<v1::AgentServiceSetPrerequisitesResponse>, Status> {
         let request = request.into_inner();
         self.admit(request.target.as_ref())?;
-        let told = prerequisites::from_wire(request)?;
+        let told = prerequisites::prerequisites_from_proto(request)?;
         self.actions.prerequisites.replace(told, Instant::now());
         Ok(Response::new(v1::AgentServiceSetPrerequisitesResponse {}))
     }
 
-    type ReadLogStream = Messages<v1::AgentServiceReadLogResponse>;
+    type ReadLogStream = AgentResponseStream<v1::AgentServiceReadLogResponse>;
 
     async fn read_log(
         &self,
@@ -201,7 +201,7 @@ impl AgentService for Service {
             }
         })?;
         let pieces = pieces.map(move |piece| match piece {
-            Ok(Piece { lines, notice }) => {
+            Ok(LogBatch { lines, notice }) => {
                 Ok(v1::AgentServiceReadLogResponse { lines, notice: notice.unwrap_or_default() })
             }
             Err(reason) => Err(Status::failed_precondition(format!("{component} on {host}: {reason}"))),

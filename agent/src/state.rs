@@ -19,12 +19,12 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::desired_state::DesiredStateStore;
 use crate::gone::AgentStopped;
 use crate::launched_exits::LaunchedExits;
 use crate::probe::Probes;
 use crate::run_history::{ExitStatuses, FailedStart};
 use crate::run_recorder::RunRecorder;
-use crate::state_folder::Memory;
 use crate::systemd::{SystemdClient, UnitReports, poll_units};
 use crate::usage::UsageSampler;
 use crate::watch::{WatchOptions, WatchSnapshot, Watcher};
@@ -68,7 +68,7 @@ pub(crate) struct AgentStateInputs {
     /// Impairments of the agent itself.
     pub(crate) impairments: ImpairmentList,
     /// Stored decisions and runs of earlier agents; new ones are stored here too.
-    pub(crate) memory: Memory,
+    pub(crate) desired_state: DesiredStateStore,
 }
 
 /// Handle to the worker task; clones share it.
@@ -99,7 +99,7 @@ impl AgentState {
         heartbeat: Heartbeat,
         shutdown: CancellationToken,
     ) -> std::io::Result<(Self, impl Future<Output = ()> + Send)> {
-        let AgentStateInputs { autostarts, certificate_ends, impairments, memory } = inputs;
+        let AgentStateInputs { autostarts, certificate_ends, impairments, desired_state: memory } = inputs;
         let config = Arc::new(config);
         let (requests, inbox) = mpsc::channel(INBOX);
         let (publisher, reports) = watch::channel(None);
@@ -335,7 +335,7 @@ impl AgentStateActor {
                 if let Some(failed) = failed {
                     self.runs.start_failed(&component, failed);
                 }
-                self.probes.has_passed(&component, &passed);
+                self.probes.record_passed(&component, &passed);
             }
             StateRequest::LastProcesses(component, answer) => {
                 // Whoever asked may have gone.
@@ -396,7 +396,7 @@ impl AgentStateActor {
             impairments: self.impairments.all(),
         });
         let is_first = self.publisher.borrow().is_none();
-        if is_first && self.began.elapsed() < FIRST_ANSWERS && self.probes.is_any_unanswered() {
+        if is_first && self.began.elapsed() < FIRST_ANSWERS && self.probes.is_any_pending() {
             return;
         }
         log_changes(self.publisher.borrow().as_deref(), &report);
@@ -427,8 +427,10 @@ impl AgentStateActor {
             // start of an already running component would discard it.
             let oldest = report.processes.iter().map(|process| process.id).min_by_key(|id| id.start_ticks);
             match (report.state, oldest) {
-                (State::Running, Some(_)) => self.probes.follow(&component.name, oldest),
-                (State::Stopped | State::Partial, _) | (_, None) => self.probes.follow(&component.name, None),
+                (State::Running, Some(_)) => self.probes.set_running(&component.name, oldest),
+                (State::Stopped | State::Partial, _) | (_, None) => {
+                    self.probes.set_running(&component.name, None)
+                }
                 (State::Starting | State::Stopping | State::Unknown, _) => {}
             }
             report.set_probe(self.probes.report(&component.name).filter(|_| report.state == State::Running));

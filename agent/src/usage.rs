@@ -103,9 +103,9 @@ mod tests {
     use super::*;
 
     /// Process that is killed and waited for when this is dropped.
-    struct Running(Child);
+    struct RunningChild(Child);
 
-    impl Running {
+    impl RunningChild {
         fn new(script: &str) -> Self {
             Self(Command::new("sh").args(["-c", script]).spawn().unwrap())
         }
@@ -119,7 +119,7 @@ mod tests {
         }
     }
 
-    impl Drop for Running {
+    impl Drop for RunningChild {
         fn drop(&mut self) {
             self.0.kill().unwrap();
             self.0.wait().unwrap();
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn what_works_shows_cpu_and_what_sleeps_does_not() {
-        let (busy, idle) = (Running::new("while :; do :; done"), Running::idle());
+        let (busy, idle) = (RunningChild::new("while :; do :; done"), RunningChild::idle());
         let mut sampler = UsageSampler::new();
         let pids = [busy.pid(), idle.pid()];
         let mut usage = sampler.measure(&pids);
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn what_vanished_is_left_out_also_as_a_zombie() {
         let mut sampler = UsageSampler::new();
-        let mut child = Running::idle();
+        let mut child = RunningChild::idle();
         let pid = child.pid();
         assert!(sampler.measure(&[pid]).of(pid).is_some());
         child.0.kill().unwrap();
@@ -194,7 +194,7 @@ mod tests {
     fn nothing_is_kept_of_processes_that_are_not_asked_for() {
         let mut sampler = UsageSampler::new();
         let stays = std::process::id();
-        let others: Vec<Running> = (0..3).map(|_| Running::idle()).collect();
+        let others: Vec<RunningChild> = (0..3).map(|_| RunningChild::idle()).collect();
         for round in 0..30 {
             // Live ones come and go, and dead ones with them.
             let other = others[round % others.len()].pid();

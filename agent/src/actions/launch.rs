@@ -29,7 +29,7 @@ use super::launched_sessions::LaunchedSessions;
 use super::pidfd_process::{PidfdProcess, remaining_processes};
 use crate::cgroup_mount::CgroupFreezers;
 use crate::child_setup::{ChildSetup, UserAccount, environment_file};
-use crate::logs::{LogPath, length, log_tail};
+use crate::logs::{LogPath, log_length, log_tail};
 use crate::procfs::{ProcFs, is_alive};
 
 /// Time between SIGTERM and SIGKILL for a launch that is given up.
@@ -293,7 +293,7 @@ impl LaunchRequest {
         }
         if let Some(own) = self.log.clone().filter(|own| Some(own) != self.rule.log.as_ref()) {
             let own = LogPath::new(own, self.rule.user.clone());
-            let length = length(&own);
+            let length = log_length(&own);
             logs.push((own, length));
         }
         Ok(logs)

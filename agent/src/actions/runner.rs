@@ -35,13 +35,13 @@ use super::progress::{ActionEventResult, ProgressSender};
 use super::resume::resume_action;
 use super::start::adopt_start;
 use crate::command_lines::inspect_processes;
+use crate::desired_state::DesiredStateStore;
 use crate::logs::LogSource;
 use crate::prerequisites::RemotePrerequisites;
 use crate::request_target::AgentIdentity;
 use crate::run_history::FailedStart;
 use crate::scanner::Scanner;
 use crate::state::AgentState;
-use crate::state_folder::Memory;
 
 /// Time limit for an automatic start to yield to an operator's stop.
 const YIELD: Duration = Duration::from_secs(5);
@@ -62,7 +62,7 @@ pub(crate) enum ActionOrigin {
 #[derive(Clone)]
 pub(crate) struct ActionRunner {
     pub(crate) state: AgentState,
-    pub(crate) desired_state: Memory,
+    pub(crate) desired_state: DesiredStateStore,
     pub(crate) prerequisites: RemotePrerequisites,
     cgroups: ComponentCgroups,
     pub(super) sessions: LaunchedSessions,
@@ -88,7 +88,7 @@ impl ActionRunner {
     /// `shutdown` interrupts are left to the next agent.
     pub(crate) fn new(
         worker: AgentState,
-        memory: Memory,
+        memory: DesiredStateStore,
         groups: ComponentCgroups,
         launches: LaunchedSessions,
         tasks: OwnedTasks,
@@ -147,7 +147,7 @@ impl ActionRunner {
             let work = ActionWork::Perform(by.clone());
             let outcome = actions.run_reserved(kind, component, events.clone(), yielding, work).await;
             // The operator learns whether the decision is stored durably.
-            let kept = actions.desired_state.settled().await;
+            let kept = actions.desired_state.wait_until_written().await;
             let warned = |done: ActionResult| match kept {
                 Err(reason) if by != Requester::autostart() => ActionResult {
                     warning: Some(format!("it is not kept over a restart of rta-agent: {reason}")),
@@ -183,7 +183,7 @@ impl ActionRunner {
             }
             if !is_heard {
                 // The agent must not begin another attempt in the meantime.
-                self.desired_state.hear(component, kind, by);
+                self.desired_state.record_decision(component, kind, by);
                 is_heard = true;
             }
             if let Some(attempt) = attempt {
@@ -192,7 +192,7 @@ impl ActionRunner {
             tokio::time::sleep(PACE).await;
         }
         if !is_heard {
-            self.desired_state.hear(component, kind, by);
+            self.desired_state.record_decision(component, kind, by);
         }
         let yielding = CancellationToken::new();
         if is_own {
@@ -247,7 +247,7 @@ impl ActionRunner {
         let config = self.state.config();
         let component = find_component(&config, name)?;
         let (host, name) = (config.host.clone(), component.name.clone());
-        match LogSource::of_component(component) {
+        match LogSource::from_component(component) {
             Some(log) => Ok((host, name, log)),
             None => Err(Status::failed_precondition(format!(
                 "{name} on {host}: the configuration names no log for it; add log = \"/path\" to the component"
@@ -306,9 +306,9 @@ impl ActionRunner {
         let launches = kind != ActionKind::Stop;
         if launches {
             // The next agent must not take a component that is coming up for stopped, and start a second one.
-            self.desired_state.begins(&name, self.state.boot_id());
+            self.desired_state.add_pending_start(&name, self.state.boot_id());
             // If it cannot be stored the component is started nevertheless, and the failure is reported.
-            let _ = self.desired_state.settled().await;
+            let _ = self.desired_state.wait_until_written().await;
         }
         let noted = match &work {
             ActionWork::Perform(by) => self.record_begin(&name, kind, by, limit).await,
@@ -334,7 +334,7 @@ impl ActionRunner {
         if !is_interrupted {
             self.sessions.remove_action(&name);
             if launches {
-                self.desired_state.ended(&name);
+                self.desired_state.remove_pending_start(&name);
             }
         }
         self.state.refresh_units();

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::progress::ProgressSender;
-use crate::probe::{Asker, told};
+use crate::probe::{Prober, format_question};
 
 /// Pause between two attempts.
 const PACE: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ impl ProbeGate {
         let Some(probing) = &self.probing else {
             news.send(
                 ActionPhase::Probing,
-                format!("asking its probe: {}", told(&rule.question)),
+                format!("asking its probe: {}", format_question(&rule.question)),
                 pids.to_vec(),
             );
             self.probing = Some(RepeatedProbe::start(rule));
@@ -79,10 +79,10 @@ impl RepeatedProbe {
     /// Starts the probe task.
     fn start(rule: &ProbeRule) -> Self {
         let (sender, answers) = watch::channel(None);
-        let mut asker = Asker::new(rule.question.clone(), rule.timeout);
+        let mut asker = Prober::new(rule.question.clone(), rule.timeout);
         let asking = async move {
             loop {
-                let answer = asker.ask().await;
+                let answer = asker.run_attempt().await;
                 let has_passed = answer.is_ok();
                 sender.send_replace(Some(answer));
                 if has_passed {

@@ -14,7 +14,7 @@ use super::component_view::{ComponentView, format_pids, pids};
 use super::error::{ActionError, run_blocking_step};
 use super::progress::ProgressSender;
 use super::start_probe::{ProbeGate, ProbeGateState};
-use crate::logs::{LogPath, length, log_tail};
+use crate::logs::{LogPath, log_length, log_tail};
 use crate::systemd::{SystemdClient, SystemdError, UnitOperation, UnitState, describe_failed_job};
 
 /// Interval between two checks of the processes.
@@ -310,13 +310,13 @@ impl UnitAction<'_> {
 
     /// Returns the length of the component's own log; 0 without one. Off the runtime: the disk may hang.
     async fn log_length(&self) -> u64 {
-        let Some(path) = LogPath::of_component(self.component) else { return 0 };
-        run_blocking_step(move || Ok(length(&path))).await.unwrap_or_default()
+        let Some(path) = LogPath::from_component(self.component) else { return 0 };
+        run_blocking_step(move || Ok(log_length(&path))).await.unwrap_or_default()
     }
 
     /// Adds the lines that the component wrote to its own log since `from`, if it has one.
     async fn with_last_log_lines(&self, refusal: ActionError, from: u64) -> ActionError {
-        let Some(path) = LogPath::of_component(self.component) else { return refusal };
+        let Some(path) = LogPath::from_component(self.component) else { return refusal };
         let words = run_blocking_step(move || Ok(log_tail(&path, from))).await;
         refusal.with_log(words.unwrap_or_default())
     }

@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::lines::Splitter;
-use super::{Piece, parts};
+use super::lines::LineSplitter;
+use super::{LogBatch, split_batch};
 
 /// Buffer size for reading the output.
 const BUFFER: usize = 64 * 1024;
@@ -20,14 +20,14 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 /// Running journalctl. It is killed when this is dropped, and the runtime waits for it.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(super) struct UnitJournal {
     unit: String,
     child: Child,
     output: BufReader<ChildStdout>,
     errors: ChildStderr,
 }
 
-impl Journal {
+impl UnitJournal {
     /// Runs `program` to show the last `lines` of the journal of `unit`, and with `follow` new ones. The
     /// process inherits only `PATH` from the agent. Must be called within a runtime.
     ///
@@ -58,22 +58,22 @@ impl Journal {
     }
 
     /// Forwards the output until the process has ended or the receiver is dropped.
-    pub(super) async fn pass_on(
+    pub(super) async fn forward(
         mut self,
-        pieces: mpsc::Sender<Result<Piece, String>>,
+        pieces: mpsc::Sender<Result<LogBatch, String>>,
         _permit: OwnedSemaphorePermit,
     ) {
         let mut errors = Vec::new();
         let mut said = self.errors.take(REASON);
         let reading = async {
-            let mut lines = Splitter::default();
+            let mut lines = LineSplitter::default();
             let mut buffer = vec![0; BUFFER];
             loop {
-                let mut piece = Piece::default();
+                let mut piece = LogBatch::default();
                 match self.output.read(&mut buffer).await {
                     Ok(0) => {
                         piece.lines.extend(lines.finish());
-                        pass(&self.unit, piece, &pieces).await;
+                        send_batch(&self.unit, piece, &pieces).await;
                         return;
                     }
                     Ok(read) => lines.push(buffer.get(..read).unwrap_or_default(), &mut piece.lines),
@@ -83,7 +83,7 @@ impl Journal {
                         return;
                     }
                 }
-                if !pass(&self.unit, piece, &pieces).await {
+                if !send_batch(&self.unit, piece, &pieces).await {
                     return;
                 }
             }
@@ -109,7 +109,11 @@ impl Journal {
 }
 
 /// Forwards a piece; returns false if the receiver is dropped.
-async fn pass(unit: &str, mut piece: Piece, pieces: &mpsc::Sender<Result<Piece, String>>) -> bool {
+async fn send_batch(
+    unit: &str,
+    mut piece: LogBatch,
+    pieces: &mpsc::Sender<Result<LogBatch, String>>,
+) -> bool {
     let before = piece.lines.len();
     piece.lines.retain(|line| line != "-- No entries --");
     if piece.lines.len() < before {
@@ -118,7 +122,7 @@ async fn pass(unit: &str, mut piece: Piece, pieces: &mpsc::Sender<Result<Piece, 
     // Versions before 252 begin with the time range of the journal.
     let covers = ["-- Journal begins at ", "-- Logs begin at "];
     piece.lines.retain(|line| !covers.iter().any(|covers| line.starts_with(covers)));
-    for part in parts(piece.masked()) {
+    for part in split_batch(piece.masked()) {
         if pieces.send(Ok(part)).await.is_err() {
             return false;
         }
@@ -147,14 +151,14 @@ mod tests {
         path
     }
 
-    async fn begun(journal: Journal) -> mpsc::Receiver<Result<Piece, String>> {
+    async fn begun(journal: UnitJournal) -> mpsc::Receiver<Result<LogBatch, String>> {
         let permit = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
         let (pieces, received) = mpsc::channel(4);
-        tokio::spawn(journal.pass_on(pieces, permit));
+        tokio::spawn(journal.forward(pieces, permit));
         received
     }
 
-    async fn all(journal: Journal) -> Vec<Result<Piece, String>> {
+    async fn all(journal: UnitJournal) -> Vec<Result<LogBatch, String>> {
         let mut received = begun(journal).await;
         let mut all = Vec::new();
         while let Some(piece) = received.recv().await {
@@ -169,7 +173,7 @@ mod tests {
         let script = "printf '%s\\n' \"$@\" > arguments; env > environment\n\
                       echo '-- Journal begins at Mon 2026-11-23. --'; echo one; printf 'two'";
         let program = program(folder.path(), script);
-        let pieces = all(Journal::open(&program, "-x@1.service", 7, false).unwrap()).await;
+        let pieces = all(UnitJournal::open(&program, "-x@1.service", 7, false).unwrap()).await;
         let lines: Vec<String> = pieces.into_iter().flat_map(|piece| piece.unwrap().lines).collect();
         assert_eq!(lines, ["one", "two"]);
         let arguments = std::fs::read_to_string(folder.path().join("arguments")).unwrap();
@@ -182,14 +186,14 @@ mod tests {
     async fn that_there_is_nothing_or_that_it_cannot_be_read_is_said() {
         let folder = tempfile::tempdir().unwrap();
         let empty = program(folder.path(), "echo '-- No entries --'");
-        let pieces = all(Journal::open(&empty, "a.service", 7, false).unwrap()).await;
+        let pieces = all(UnitJournal::open(&empty, "a.service", 7, false).unwrap()).await;
         let notice = Some("the journal has no entries of a.service".to_owned());
-        assert_eq!(pieces, [Ok(Piece { lines: vec![], notice })]);
+        assert_eq!(pieces, [Ok(LogBatch { lines: vec![], notice })]);
         let denied = program(folder.path(), "echo 'No journal files were opened' >&2; exit 1");
-        let pieces = all(Journal::open(&denied, "a.service", 7, false).unwrap()).await;
+        let pieces = all(UnitJournal::open(&denied, "a.service", 7, false).unwrap()).await;
         let reason = "the journal of a.service cannot be read: No journal files were opened";
         assert_eq!(pieces, [Err(reason.to_owned())]);
-        let reason = Journal::open(&folder.path().join("none"), "a.service", 7, false).unwrap_err();
+        let reason = UnitJournal::open(&folder.path().join("none"), "a.service", 7, false).unwrap_err();
         assert!(
             reason.starts_with("the journal of a.service cannot be read: ") && reason.contains("none"),
             "{reason}"
@@ -200,7 +204,7 @@ mod tests {
     async fn it_is_followed_until_its_reader_leaves() {
         let folder = tempfile::tempdir().unwrap();
         let program = program(folder.path(), "echo $$; exec sleep 1000");
-        let mut received = begun(Journal::open(&program, "a.service", 7, true).unwrap()).await;
+        let mut received = begun(UnitJournal::open(&program, "a.service", 7, true).unwrap()).await;
         let piece = received.recv().await.unwrap().unwrap();
         let process = PathBuf::from(format!("/proc/{}", piece.lines[0]));
         assert!(process.exists());

@@ -5,19 +5,19 @@ pub(super) const LONGEST: usize = 8 * 1024;
 
 /// Splits a stream of bytes into lines. An unfinished last line is kept until its end arrives.
 #[derive(Debug, Default)]
-pub(super) struct Splitter {
+pub(super) struct LineSplitter {
     open: Vec<u8>,
     /// Number of bytes of the unfinished line that were left out.
     dropped: usize,
 }
 
-impl Splitter {
+impl LineSplitter {
     /// Appends the lines that `bytes` complete to `lines`.
     pub(super) fn push(&mut self, bytes: &[u8], lines: &mut Vec<String>) {
         let mut rest = bytes;
         while let Some(end) = line_end(rest) {
             self.append(&rest[..end]);
-            lines.extend(self.take());
+            lines.extend(self.take_line());
             rest = &rest[end + 1..];
         }
         self.append(rest);
@@ -25,7 +25,7 @@ impl Splitter {
 
     /// Returns the unfinished line when no more bytes follow; `None` if there is none.
     pub(super) fn finish(&mut self) -> Option<String> {
-        if self.open.is_empty() { None } else { self.take() }
+        if self.open.is_empty() { None } else { self.take_line() }
     }
 
     fn append(&mut self, bytes: &[u8]) {
@@ -34,7 +34,7 @@ impl Splitter {
         self.dropped += bytes.len() - room;
     }
 
-    fn take(&mut self) -> Option<String> {
+    fn take_line(&mut self) -> Option<String> {
         let open = std::mem::take(&mut self.open);
         let line = open.strip_suffix(b"\r").unwrap_or(&open);
         let mut line = String::from_utf8_lossy(line).into_owned();
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     fn lines(pieces: &[&[u8]]) -> (Vec<String>, Option<String>) {
-        let mut splitter = Splitter::default();
+        let mut splitter = LineSplitter::default();
         let mut lines = Vec::new();
         for piece in pieces {
             splitter.push(piece, &mut lines);

@@ -8,9 +8,9 @@
 //! | `tail` | last lines since a launch |
 //! | `journal` | journal of a systemd unit as the log of its component |
 
-mod file;
 mod journal;
 mod lines;
+mod log_file;
 mod log_path;
 mod tail;
 
@@ -23,10 +23,10 @@ use rta_shared::redact::redact_text;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
-use self::file::LogFile;
-use self::journal::Journal;
+use self::journal::UnitJournal;
+use self::log_file::LogFile;
 pub(crate) use self::log_path::LogPath;
-pub(crate) use self::tail::{last_line, length, log_tail};
+pub(crate) use self::tail::{last_line, log_length, log_tail};
 
 /// Maximum number of lines that are read back.
 pub(crate) const MOST_LINES: usize = 10_000;
@@ -43,7 +43,7 @@ const WAITING: usize = 4;
 
 /// Lines of a log, with a notice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Piece {
+pub(crate) struct LogBatch {
     /// Complete lines, without their line ends.
     pub(crate) lines: Vec<String>,
     /// Notice for the reader, as a sentence.
@@ -62,13 +62,13 @@ pub(crate) enum LogSource {
 impl LogSource {
     /// Returns the log of `component`: the file that the configuration names, otherwise the journal of its
     /// unit; `None` if it has neither.
-    pub(crate) fn of_component(component: &HostComponent) -> Option<Self> {
+    pub(crate) fn from_component(component: &HostComponent) -> Option<Self> {
         let unit = || component.start.as_ref()?.engine.unit().map(str::to_owned);
-        LogPath::of_component(component).map(Self::File).or_else(|| unit().map(Self::Journal))
+        LogPath::from_component(component).map(Self::File).or_else(|| unit().map(Self::Journal))
     }
 }
 
-impl Piece {
+impl LogBatch {
     /// Masks what looks like a secret: logs are shown to every user who may view.
     fn masked(mut self) -> Self {
         for line in &mut self.lines {
@@ -106,36 +106,36 @@ impl LogReaders {
         log: LogSource,
         lines: usize,
         follow: bool,
-    ) -> Result<ReceiverStream<Result<Piece, String>>, LogError> {
+    ) -> Result<ReceiverStream<Result<LogBatch, String>>, LogError> {
         let permit = Arc::clone(&self.0).try_acquire_owned().map_err(|_| LogError::Busy)?;
         let lines = lines.min(MOST_LINES);
         let (pieces, stream) = mpsc::channel(WAITING);
         let log = match log {
             LogSource::File(log) => log,
             LogSource::Journal(unit) => {
-                let journal = Journal::open(Path::new(JOURNALCTL), &unit, lines, follow);
-                tokio::spawn(journal.map_err(LogError::Unreadable)?.pass_on(pieces, permit));
+                let journal = UnitJournal::open(Path::new(JOURNALCTL), &unit, lines, follow);
+                tokio::spawn(journal.map_err(LogError::Unreadable)?.forward(pieces, permit));
                 return Ok(ReceiverStream::new(stream));
             }
         };
-        let opened = blocking(move || LogFile::open(log, lines, follow)).await;
+        let opened = read_blocking(move || LogFile::open(log, lines, follow)).await;
         let (file, piece) = opened.and_then(|opened| opened).map_err(LogError::Unreadable)?;
-        tokio::spawn(pass_on(file, piece, follow, pieces, permit));
+        tokio::spawn(forward_file(file, piece, follow, pieces, permit));
         Ok(ReceiverStream::new(stream))
     }
 }
 
 /// Forwards pieces until the receiver is dropped.
-async fn pass_on(
+async fn forward_file(
     mut file: LogFile,
-    first: Piece,
+    first: LogBatch,
     follow: bool,
-    pieces: mpsc::Sender<Result<Piece, String>>,
+    pieces: mpsc::Sender<Result<LogBatch, String>>,
     _permit: OwnedSemaphorePermit,
 ) {
     let mut piece = first;
     loop {
-        for part in parts(piece) {
+        for part in split_batch(piece) {
             if pieces.send(Ok(part)).await.is_err() {
                 return;
             }
@@ -147,8 +147,8 @@ async fn pass_on(
             () = pieces.closed() => return,
             () = tokio::time::sleep(PACE) => {}
         }
-        let read = blocking(move || {
-            let read = file.more();
+        let read = read_blocking(move || {
+            let read = file.read_added();
             (file, read)
         });
         piece = match read.await {
@@ -166,19 +166,19 @@ async fn pass_on(
 }
 
 /// Splits a piece into messages of a bounded size; none if it is empty.
-fn parts(piece: Piece) -> Vec<Piece> {
-    let mut parts: Vec<Piece> =
-        piece.lines.chunks(BATCH).map(|lines| Piece { lines: lines.to_vec(), notice: None }).collect();
+fn split_batch(piece: LogBatch) -> Vec<LogBatch> {
+    let mut parts: Vec<LogBatch> =
+        piece.lines.chunks(BATCH).map(|lines| LogBatch { lines: lines.to_vec(), notice: None }).collect();
     match (parts.first_mut(), piece.notice) {
         (_, None) => {}
         (Some(first), notice) => first.notice = notice,
-        (None, notice) => parts.push(Piece { lines: Vec::new(), notice }),
+        (None, notice) => parts.push(LogBatch { lines: Vec::new(), notice }),
     }
     parts
 }
 
 /// Runs `read` on a blocking thread: a disk may hang, and nothing else should wait for it.
-async fn blocking<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+async fn read_blocking<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
     tokio::task::spawn_blocking(read).await.map_err(|error| format!("the agent failed: {error}"))
 }
 
@@ -201,7 +201,7 @@ mod tests {
             writeln!(log, "line {line}").unwrap();
         }
         let stream = LogReaders::new().read(own(&log), 450, false).await.unwrap();
-        let pieces: Vec<Piece> = stream.map(Result::unwrap).collect().await;
+        let pieces: Vec<LogBatch> = stream.map(Result::unwrap).collect().await;
         let lines: Vec<&String> = pieces.iter().flat_map(|piece| &piece.lines).collect();
         assert_eq!((lines.len(), lines[0].as_str(), lines[449].as_str()), (450, "line 550", "line 999"));
         assert!(pieces.iter().all(|piece| piece.lines.len() <= BATCH && piece.notice.is_none()));

@@ -16,7 +16,7 @@ const LINE: usize = 300;
 
 /// Returns the last lines of the log `path` after byte `from`, each safe to show; together at most [`BYTES`].
 pub(crate) fn log_tail(path: &LogPath, from: u64) -> Vec<String> {
-    match read(path, from) {
+    match read_tail(path, from) {
         Ok(content) => last_lines(&String::from_utf8_lossy(&content)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
@@ -34,17 +34,17 @@ pub(crate) fn last_line(path: &LogPath, started_at: Option<Timestamp>) -> Option
     if started_at.is_some_and(|started| written.as_second() + 1 < started.as_second()) {
         return None;
     }
-    let lines = read(path, 0).ok()?;
+    let lines = read_tail(path, 0).ok()?;
     let line = last_lines(&String::from_utf8_lossy(&lines)).pop()?;
     Some(truncated(&line, LINE).into_owned())
 }
 
 /// Returns the length of the log `path`; 0 if it does not exist, or cannot be read.
-pub(crate) fn length(path: &LogPath) -> u64 {
+pub(crate) fn log_length(path: &LogPath) -> u64 {
     path.open_to_read().and_then(|file| file.metadata()).map_or(0, |metadata| metadata.len())
 }
 
-fn read(path: &LogPath, from: u64) -> std::io::Result<Vec<u8>> {
+fn read_tail(path: &LogPath, from: u64) -> std::io::Result<Vec<u8>> {
     let mut file = path.open_to_read()?;
     let end = file.metadata()?.len();
     // A log that has become shorter was replaced: all of it is new.

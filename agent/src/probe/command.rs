@@ -12,7 +12,7 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::signal::unix;
 
-use super::words::{io_reason, shortened, too_late};
+use super::reasons::{io_reason, shorten, timeout_reason};
 use crate::child_setup::{ChildSetup, UserAccount};
 
 /// Number of bytes kept from the end of the output.
@@ -27,7 +27,7 @@ const KILLED: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Returns an error if the probe does not pass; the reason is a part of a sentence.
-pub(super) async fn ask(
+pub(super) async fn run_probe_command(
     words: &[String],
     timeout: Duration,
     stuck: &mut Option<Child>,
@@ -40,40 +40,40 @@ pub(super) async fn ask(
         ));
     }
     *stuck = None;
-    let mut run = Run::new(words)?;
-    let ended = tokio::time::timeout(timeout, run.read_to_its_end()).await;
+    let mut run = ProbeCommand::new(words)?;
+    let ended = tokio::time::timeout(timeout, run.read_until_exit()).await;
     // The child has not been waited for, so its process group cannot have been reused. Remaining processes of
     // the group are killed too.
     run.group.kill();
     let Ok(status) = tokio::time::timeout(KILLED, run.child.wait()).await else {
         *stuck = Some(run.child);
-        return Err(too_late(timeout));
+        return Err(timeout_reason(timeout));
     };
-    ended.unwrap_or_else(|_| Err(too_late(timeout)))?;
+    ended.unwrap_or_else(|_| Err(timeout_reason(timeout)))?;
     match status {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("{}{}", ending(status), run.tail.last_line())),
-        Err(error) => Err(not_waited_for(&error)),
+        Ok(status) => Err(format!("{}{}", format_exit_status(status), run.tail.last_line())),
+        Err(error) => Err(wait_failed_reason(&error)),
     }
 }
 
-fn not_waited_for(error: &std::io::Error) -> String {
+fn wait_failed_reason(error: &std::io::Error) -> String {
     format!("it cannot be waited for: {}", io_reason(error))
 }
 
 /// Running command. Dropping it kills its process group; the runtime then waits for the child.
-struct Run {
+struct ProbeCommand {
     // Dropped first: until the child has been waited for, its PID and its group cannot be reused.
-    group: Group,
+    group: ProbeProcessGroup,
     leader: Pid,
     child: Child,
     /// Notifies that some child of the agent ended.
     exits: unix::Signal,
     output: pipe::Receiver,
-    tail: Tail,
+    tail: OutputTail,
 }
 
-impl Run {
+impl ProbeCommand {
     fn new(words: &[String]) -> Result<Self, String> {
         let told = |error: std::io::Error| format!("it cannot be run: {}", io_reason(&error));
         let Some((program, arguments)) = words.split_first() else {
@@ -104,12 +104,12 @@ impl Run {
         let child = command.spawn().map_err(told)?;
         let leader = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let leader = leader.ok_or("it has no PID")?;
-        let group = Group(Some(leader));
-        Ok(Self { leader, group, child, exits, output, tail: Tail::default() })
+        let group = ProbeProcessGroup(Some(leader));
+        Ok(Self { leader, group, child, exits, output, tail: OutputTail::default() })
     }
 
     /// Reads the output until the command has ended. Does not wait for the child yet.
-    async fn read_to_its_end(&mut self) -> Result<(), String> {
+    async fn read_until_exit(&mut self) -> Result<(), String> {
         let mut buffer = [0; TAIL];
         let mut open = true;
         loop {
@@ -149,15 +149,15 @@ impl Run {
         match waitid(WaitId::Pid(self.leader), options) {
             Ok(status) => Ok(status.is_some()),
             Err(Errno::INTR) => Ok(false),
-            Err(error) => Err(not_waited_for(&error.into())),
+            Err(error) => Err(wait_failed_reason(&error.into())),
         }
     }
 }
 
 /// Process group that is killed when this is dropped; `None`: already killed.
-struct Group(Option<Pid>);
+struct ProbeProcessGroup(Option<Pid>);
 
-impl Group {
+impl ProbeProcessGroup {
     /// Kills the group, once.
     fn kill(&mut self) {
         if let Some(leader) = self.0.take() {
@@ -167,14 +167,14 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProbeProcessGroup {
     fn drop(&mut self) {
         self.kill();
     }
 }
 
 /// Returns `exit status 1`, or the signal that ended the process.
-fn ending(status: ExitStatus) -> String {
+fn format_exit_status(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(signal)) => format!("ended by signal {signal}"),
@@ -184,9 +184,9 @@ fn ending(status: ExitStatus) -> String {
 
 /// The last [`TAIL`] bytes of an output.
 #[derive(Default)]
-struct Tail(Vec<u8>);
+struct OutputTail(Vec<u8>);
 
-impl Tail {
+impl OutputTail {
     fn push(&mut self, output: &[u8]) {
         self.0.extend_from_slice(output);
         self.0.drain(..self.0.len().saturating_sub(TAIL));
@@ -196,7 +196,7 @@ impl Tail {
     fn last_line(&self) -> String {
         let text = String::from_utf8_lossy(&self.0);
         let line = text.lines().map(str::trim).rfind(|line| !line.is_empty());
-        line.map(|line| format!(": {}", shortened(&redact_text(line)))).unwrap_or_default()
+        line.map(|line| format!(": {}", shorten(&redact_text(line)))).unwrap_or_default()
     }
 }
 
@@ -216,7 +216,7 @@ mod tests {
 
     async fn asked(words: &[String]) -> Result<(), String> {
         let mut stuck = None;
-        let result = ask(words, PATIENCE, &mut stuck).await;
+        let result = run_probe_command(words, PATIENCE, &mut stuck).await;
         assert!(stuck.is_none());
         result
     }
@@ -349,18 +349,18 @@ mod tests {
         let pid = child.id().unwrap();
         let mut stuck = Some(child);
         for _ in 0..2 {
-            let reason = ask(&shell("true"), PATIENCE, &mut stuck).await.unwrap_err();
+            let reason = run_probe_command(&shell("true"), PATIENCE, &mut stuck).await.unwrap_err();
             let expected = format!("pid {pid} of an earlier attempt was killed and does not end; ");
             assert!(reason.starts_with(&expected), "{reason}");
         }
         stuck.as_mut().unwrap().kill().await.unwrap();
-        assert_eq!(ask(&shell("true"), PATIENCE, &mut stuck).await, Ok(()));
+        assert_eq!(run_probe_command(&shell("true"), PATIENCE, &mut stuck).await, Ok(()));
         assert!(stuck.is_none());
     }
 
     #[test]
     fn the_tail_is_bounded() {
-        let mut tail = Tail::default();
+        let mut tail = OutputTail::default();
         assert_eq!(tail.last_line(), "");
         for line in 0..10_000 {
             tail.push(format!("line {line}\r\n \n").as_bytes());

@@ -355,7 +355,7 @@ fn exit_inquiry(
         status,
         is_unwatched,
         success: restart.success,
-        log: LogPath::of_component(seen.component),
+        log: LogPath::from_component(seen.component),
     }
 }
 

@@ -5,7 +5,7 @@ use rta_shared::config::{RestartRule, StopRule};
 
 use super::*;
 
-struct World {
+struct HistoryFixture {
     history: RunHistory,
     component: HostComponent,
     endings: HashMap<u32, ExitRecord>,
@@ -31,7 +31,7 @@ fn ann() -> Requester {
     Requester { user: "ann".to_owned(), address: String::new() }
 }
 
-impl World {
+impl HistoryFixture {
     fn new() -> Self {
         let component = HostComponent {
             name: "app".into(),
@@ -98,7 +98,7 @@ impl World {
 
 #[test]
 fn what_never_ran_is_never_seen_since_it_was_watched_first() {
-    let mut world = World::new();
+    let mut world = HistoryFixture::new();
     assert_eq!(world.history.cause(&"app".into()), None);
     world.see(&[]);
     let first = world.now;
@@ -110,7 +110,7 @@ fn what_never_ran_is_never_seen_since_it_was_watched_first() {
 
 #[test]
 fn exit_is_told_with_its_time_and_known_to_the_next_agent() {
-    let mut world = World::new();
+    let mut world = HistoryFixture::new();
     world.see(&[7]);
     assert!(world.history.take_change());
     assert!(world.see(&[7]).is_none() && !world.history.take_change());
@@ -140,7 +140,7 @@ fn exit_is_told_with_its_time_and_known_to_the_next_agent() {
 
 #[test]
 fn status_may_be_known_after_the_end() {
-    let mut world = World::new();
+    let mut world = HistoryFixture::new();
     world.see(&[7]);
     let inquiry = world.see(&[]).unwrap();
     let at = world.now;
@@ -161,7 +161,7 @@ fn status_may_be_known_after_the_end() {
 
 #[test]
 fn answer_that_comes_too_late_changes_nothing() {
-    let mut world = World::new();
+    let mut world = HistoryFixture::new();
     world.see(&[7]);
     let inquiry = world.see(&[]).unwrap();
     world.see(&[8]);
@@ -175,9 +175,9 @@ fn answer_that_comes_too_late_changes_nothing() {
 
 #[test]
 fn first_process_that_failed_is_why_the_others_ended() {
-    let killed = |world: &World| matches!(world.cause().kind, DownKind::Killed { signal: 9, .. });
+    let killed = |world: &HistoryFixture| matches!(world.cause().kind, DownKind::Killed { signal: 9, .. });
     // A master and workers that end with it, noticed one after the other.
-    let mut world = World::new();
+    let mut world = HistoryFixture::new();
     world.see(&[7, 8, 9]);
     world.ends(7, ExitStatus::from_raw(9));
     world.see(&[8, 9]);
@@ -214,7 +214,7 @@ fn first_process_that_failed_is_why_the_others_ended() {
 #[test]
 fn stop_tells_who_asked_for_it_also_where_the_agent_was_restarted_meanwhile() {
     let stopped = DownKind::Stopped { by: ann() };
-    let mut world = World::new();
+    let mut world = HistoryFixture::new();
     world.see(&[7]);
     world.hold(ActionKind::Stop);
     let hold = world.hold.clone();
@@ -245,7 +245,7 @@ fn stop_tells_who_asked_for_it_also_where_the_agent_was_restarted_meanwhile() {
 
 #[test]
 fn failed_start_says_more_than_the_end_of_its_processes_until_it_runs() {
-    let mut world = World::new();
+    let mut world = HistoryFixture::new();
     world.see(&[]);
     world.hold(ActionKind::Start);
     world.see(&[7]);
@@ -273,7 +273,7 @@ fn failed_start_says_more_than_the_end_of_its_processes_until_it_runs() {
 
 #[test]
 fn reboot_is_why_what_ran_before_it_does_not_run() {
-    let mut world = World::new();
+    let mut world = HistoryFixture::new();
     world.see(&[7]);
     world.next_agent("c");
     assert!(world.see(&[]).is_none());
@@ -282,7 +282,7 @@ fn reboot_is_why_what_ran_before_it_does_not_run() {
 
 #[test]
 fn what_is_not_configured_any_more_is_forgotten() {
-    let mut world = World::new();
+    let mut world = HistoryFixture::new();
     world.see(&[7]);
     world.history.take_change();
     world.history.retain(|_| true);
@@ -293,14 +293,14 @@ fn what_is_not_configured_any_more_is_forgotten() {
 
 #[test]
 fn process_that_stopped_matching_is_told_until_it_has_ended() {
-    let mut world = World::new();
+    let mut world = HistoryFixture::new();
     world.see(&[7]);
     world.living = vec![7];
     let inquiry = world.see(&[]).unwrap();
     let name = world.component.name.clone();
     let unmatched = InquiryResult { kind: Some(DownKind::Unmatched { pid: 7 }), last_log_line: None };
     world.history.apply_inquiry(&name, inquiry.id, unmatched);
-    let kind = |world: &World| world.history.cause(&name).unwrap().kind;
+    let kind = |world: &HistoryFixture| world.history.cause(&name).unwrap().kind;
     world.see(&[]);
     assert_eq!(kind(&world), DownKind::Unmatched { pid: 7 });
     assert_eq!(world.history.last_processes(&name), [ProcessId { pid: 7, start_ticks: 7 }]);

@@ -9,9 +9,9 @@ const SPARK: PartId = PartId { component: 1, part: 0 };
 
 /// Processes of a simulated host.
 #[derive(Default)]
-struct Host(HashMap<u32, ProcessObservation>);
+struct FakeHost(HashMap<u32, ProcessObservation>);
 
-impl Host {
+impl FakeHost {
     fn matched(&mut self, pid: u32, parent_pid: u32, start_ticks: u64, part: PartId) {
         self.candidate(pid, parent_pid, start_ticks, vec![part], false);
     }
@@ -37,7 +37,7 @@ impl Host {
     }
 }
 
-impl ProcessObserver for Host {
+impl ProcessObserver for FakeHost {
     fn observe(&mut self, pid: u32) -> ProcessObservation {
         self.0.get(&pid).cloned().unwrap_or(ProcessObservation::Other)
     }
@@ -52,16 +52,16 @@ impl ProcessObserver for Host {
     }
 }
 
-struct World {
-    host: Host,
+struct TrackerFixture {
+    host: FakeHost,
     tracker: Tracker,
     now: Instant,
 }
 
-impl World {
+impl TrackerFixture {
     /// Returns a host on which Kafka runs as PID 10.
     fn new() -> Self {
-        let mut world = Self { host: Host::default(), tracker: Tracker::default(), now: Instant::now() };
+        let mut world = Self { host: FakeHost::default(), tracker: Tracker::default(), now: Instant::now() };
         world.host.matched(10, 1, 100, KAFKA);
         world.scan(ChangeOrigin::Expected);
         assert_eq!(world.matched(), [(10, 100)]);
@@ -95,7 +95,7 @@ impl World {
 
 #[test]
 fn an_exit_takes_a_process_out_at_once() {
-    let mut world = World::new();
+    let mut world = TrackerFixture::new();
     world.host.0.clear();
     world.event(ProcessEvent::Exit { pid: 10, status: 0 });
     assert_eq!(world.matched(), []);
@@ -104,7 +104,7 @@ fn an_exit_takes_a_process_out_at_once() {
 
 #[test]
 fn an_exec_into_a_component_and_out_of_it_is_noticed_under_the_same_pid() {
-    let mut world = World::new();
+    let mut world = TrackerFixture::new();
     // bash, bash, java: one PID and one start time.
     world.event(ProcessEvent::Exec(20));
     assert_eq!(world.matched(), [(10, 100)]);
@@ -118,7 +118,7 @@ fn an_exec_into_a_component_and_out_of_it_is_noticed_under_the_same_pid() {
 
 #[test]
 fn a_child_that_is_about_to_exec_never_shows() {
-    let mut world = World::new();
+    let mut world = TrackerFixture::new();
     world.host.matched(11, 10, 150, KAFKA);
     world.event(ProcessEvent::Fork { parent: 10, child: 11 });
     assert_eq!(world.matched(), [(10, 100)]);
@@ -131,7 +131,7 @@ fn a_child_that_is_about_to_exec_never_shows() {
 
 #[test]
 fn a_forked_worker_shows_when_it_has_not_called_exec() {
-    let mut world = World::new();
+    let mut world = TrackerFixture::new();
     world.host.matched(11, 10, 150, KAFKA);
     world.event(ProcessEvent::Fork { parent: 10, child: 11 });
     assert!(world.tracker.next_due().is_some());
@@ -147,7 +147,7 @@ fn a_forked_worker_shows_when_it_has_not_called_exec() {
 
 #[test]
 fn a_process_that_becomes_a_daemon_never_seems_stopped() {
-    let mut world = World::new();
+    let mut world = TrackerFixture::new();
     world.host.matched(11, 1, 150, KAFKA);
     world.event(ProcessEvent::Fork { parent: 10, child: 11 });
     world.host.0.remove(&10);
@@ -157,7 +157,7 @@ fn a_process_that_becomes_a_daemon_never_seems_stopped() {
 
 #[test]
 fn a_reused_pid_is_another_process() {
-    let mut world = World::new();
+    let mut world = TrackerFixture::new();
     // The exit event of the old process arrives only when the new one exists and matches.
     world.host.matched(10, 1, 900, KAFKA);
     world.event(ProcessEvent::Exit { pid: 10, status: 0 });
@@ -171,7 +171,7 @@ fn a_reused_pid_is_another_process() {
 
 #[test]
 fn what_a_scan_finds_counts_as_missed_unless_an_event_explains_it() {
-    let mut world = World::new();
+    let mut world = TrackerFixture::new();
     world.host.matched(20, 1, 200, SPARK);
     world.scan(ChangeOrigin::FullScan(world.now));
     assert_eq!(world.matched().len(), 2, "the scan is the truth");
@@ -192,7 +192,7 @@ fn what_a_scan_finds_counts_as_missed_unless_an_event_explains_it() {
 
 #[test]
 fn one_that_cannot_be_read_is_told_until_it_can_or_ends() {
-    let mut world = World::new();
+    let mut world = TrackerFixture::new();
     world.host.0.insert(7, ProcessObservation::Unreadable(Errno::ACCESS));
     world.event(ProcessEvent::Exec(7));
     assert!(world.tracker.take_change());
@@ -223,7 +223,7 @@ fn one_that_cannot_be_read_is_told_until_it_can_or_ends() {
 
 #[test]
 fn a_matched_process_that_becomes_unreadable_is_matched_no_more() {
-    let mut world = World::new();
+    let mut world = TrackerFixture::new();
     world.host.0.insert(10, ProcessObservation::Unreadable(Errno::ACCESS));
     world.tracker.recheck(&mut world.host);
     assert_eq!(world.matched(), []);
@@ -232,7 +232,7 @@ fn a_matched_process_that_becomes_unreadable_is_matched_no_more() {
 
 #[test]
 fn a_review_notices_deaths_and_births() {
-    let mut world = World::new();
+    let mut world = TrackerFixture::new();
     world.host.matched(11, 10, 150, KAFKA);
     world.event(ProcessEvent::Fork { parent: 10, child: 11 });
     world.host.0.remove(&10);
@@ -242,7 +242,7 @@ fn a_review_notices_deaths_and_births() {
 
 #[test]
 fn a_daemon_that_forks_twice_is_found_although_its_events_are_read_late() {
-    let mut world = World::new();
+    let mut world = TrackerFixture::new();
     // All of it has happened before the first event is read.
     world.host.0.clear();
     world.host.matched(12, 1, 160, KAFKA);
@@ -256,7 +256,7 @@ fn a_daemon_that_forks_twice_is_found_although_its_events_are_read_late() {
 
 #[test]
 fn a_death_that_was_never_told_is_noticed_and_counted() {
-    let mut world = World::new();
+    let mut world = TrackerFixture::new();
     world.host.0.clear();
     world.tracker.verify(world.now, &mut world.host);
     assert_eq!(world.matched(), []);
@@ -265,7 +265,7 @@ fn a_death_that_was_never_told_is_noticed_and_counted() {
 
 #[test]
 fn what_may_be_one_component_leaves_the_others_seen() {
-    let mut world = World::new();
+    let mut world = TrackerFixture::new();
     let mut doubtful = |pid, part, reason: &str| {
         let process = Process::new(ProcessId { pid, start_ticks: 1 }, 1);
         let doubts = vec![(part, reason.to_owned())];
@@ -306,7 +306,7 @@ fn what_may_be_one_component_leaves_the_others_seen() {
 
 #[test]
 fn process_that_changes_its_user_becomes_a_component_without_exec() {
-    let mut world = World::new();
+    let mut world = TrackerFixture::new();
     // The arguments match, the user does not.
     world.host.candidate(20, 1, 150, vec![], true);
     world.event(ProcessEvent::Exec(20));
@@ -324,8 +324,9 @@ fn process_that_changes_its_user_becomes_a_component_without_exec() {
 
 #[test]
 fn suspended_process_is_noticed_without_an_event() {
-    let mut world = World::new();
-    let suspension = |world: &World| world.tracker.process(10).and_then(|process| process.suspension);
+    let mut world = TrackerFixture::new();
+    let suspension =
+        |world: &TrackerFixture| world.tracker.process(10).and_then(|process| process.suspension);
     world.tracker.refresh_suspensions(&mut world.host);
     assert!(!world.tracker.take_change());
     world.host.suspend(10, Some(Suspension::Signal));

@@ -1,7 +1,7 @@
 //! State that outlives the agent: the operators' decisions, maintenance, and the reasons why components are
 //! down.
 
-mod file;
+mod state_file;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,8 +14,8 @@ use rta_shared::impairment::{ImpairedPart, ImpairmentList};
 use rta_shared::name::Name;
 use tokio::sync::watch;
 
-pub(crate) use self::file::{Begun, Finished, Remembered, Wish, Word};
-use crate::maintenance::Quiet;
+pub(crate) use self::state_file::{DesiredState, FinishedRun, OperatorDecision, PendingStart, StoredState};
+use crate::maintenance::MaintenanceWindow;
 use crate::run_history::RunRecord;
 
 /// Time limit for the disk before an action is reported without confirmation of its storage.
@@ -25,28 +25,28 @@ const AGAIN: Duration = Duration::from_secs(30);
 
 /// State of the agent; clones share it. Stored in the state folder if there is one.
 #[derive(Clone)]
-pub(crate) struct Memory {
-    held: Arc<watch::Sender<Held>>,
-    written: watch::Receiver<Written>,
+pub(crate) struct DesiredStateStore {
+    held: Arc<watch::Sender<VersionedState>>,
+    written: watch::Receiver<WriteProgress>,
     /// Reason why the stored state cannot be read.
     blind: Option<String>,
 }
 
 /// Number of the last change that was written or failed, with the reason of a failure.
 #[derive(Clone, Debug, Default)]
-struct Written {
+struct WriteProgress {
     changes: u64,
     trouble: Option<String>,
 }
 
 #[derive(Clone, Default)]
-struct Held {
-    remembered: Remembered,
+struct VersionedState {
+    remembered: StoredState,
     /// Number of changes so far.
     changes: u64,
 }
 
-impl Memory {
+impl DesiredStateStore {
     /// Loads the state from `folder`, and returns the task that stores it there; `None`: nothing outlives the
     /// agent. If the file cannot be read, the state is unknown, which is logged.
     pub(crate) fn open(
@@ -55,8 +55,8 @@ impl Memory {
     ) -> (Self, impl Future<Output = ()> + Send) {
         let mut folder = folder;
         let mut blind = None;
-        let remembered = match folder.as_deref().map(file::load) {
-            None => Remembered::default(),
+        let remembered = match folder.as_deref().map(state_file::load) {
+            None => StoredState::default(),
             Some(Ok(remembered)) => remembered,
             Some(Err(error)) => {
                 tracing::error!(error, "the state file cannot be used: autostart is off and nothing is kept");
@@ -68,55 +68,55 @@ impl Memory {
                 // The file is not overwritten, so that it can be repaired.
                 folder = None;
                 blind = Some(error);
-                Remembered::default()
+                StoredState::default()
             }
         };
-        let (held, changes) = watch::channel(Held { remembered, changes: 0 });
-        let (writer, written) = watch::channel(Written::default());
-        let task = keep(folder, changes, writer, impairments);
+        let (held, changes) = watch::channel(VersionedState { remembered, changes: 0 });
+        let (writer, written) = watch::channel(WriteProgress::default());
+        let task = write_changes(folder, changes, writer, impairments);
         (Self { held: Arc::new(held), written, blind }, task)
     }
 
     /// Returns a reader of the state that is notified on every change.
-    pub(crate) fn changes(&self) -> Changes {
-        Changes(self.held.subscribe())
+    pub(crate) fn subscribe(&self) -> StoredStateReceiver {
+        StoredStateReceiver(self.held.subscribe())
     }
 
     /// Returns true if there is a stored state that cannot be read.
-    pub(crate) fn is_blind(&self) -> bool {
+    pub(crate) fn is_unreadable(&self) -> bool {
         self.blind.is_some()
     }
 
     /// Records that a start of `component` begins in this boot.
-    pub(crate) fn begins(&self, component: &Name, boot_id: &str) {
-        let begun = Begun { at: Timestamp::now(), boot_id: boot_id.to_owned() };
+    pub(crate) fn add_pending_start(&self, component: &Name, boot_id: &str) {
+        let begun = PendingStart { at: Timestamp::now(), boot_id: boot_id.to_owned() };
         self.change(|remembered| {
-            remembered.begun.insert(component.clone(), begun);
+            remembered.pending_starts.insert(component.clone(), begun);
             true
         });
     }
 
     /// Records that the start of `component` has ended, successful or not.
-    pub(crate) fn ended(&self, component: &Name) {
-        self.change(|remembered| remembered.begun.remove(component).is_some());
+    pub(crate) fn remove_pending_start(&self, component: &Name) {
+        self.change(|remembered| remembered.pending_starts.remove(component).is_some());
     }
 
     /// Records that an operator has requested `kind` on `component`.
-    pub(crate) fn hear(&self, component: &Name, kind: ActionKind, by: &Requester) {
+    pub(crate) fn record_decision(&self, component: &Name, kind: ActionKind, by: &Requester) {
         let wish = match kind {
-            ActionKind::Start | ActionKind::Restart => Wish::Running,
-            ActionKind::Stop => Wish::Stopped,
+            ActionKind::Start | ActionKind::Restart => DesiredState::Running,
+            ActionKind::Stop => DesiredState::Stopped,
         };
-        let word = Word { wish, by: by.clone(), at: Timestamp::now() };
+        let word = OperatorDecision { wish, by: by.clone(), at: Timestamp::now() };
         self.change(|remembered| {
             remembered.finished.remove(component);
-            remembered.words.insert(component.clone(), word);
+            remembered.decisions.insert(component.clone(), word);
             true
         });
     }
 
     /// Records the clean end of `component` after which it is not to be restarted; `None` removes it.
-    pub(crate) fn finished(&self, component: &Name, finished: Option<&Finished>) {
+    pub(crate) fn set_finished(&self, component: &Name, finished: Option<&FinishedRun>) {
         self.change(|remembered| match finished {
             Some(finished) if remembered.finished.get(component) == Some(finished) => false,
             Some(finished) => {
@@ -128,7 +128,7 @@ impl Memory {
     }
 
     /// Replaces the maintenance windows.
-    pub(crate) fn set_maintenance(&self, maintenance: Vec<Quiet>) {
+    pub(crate) fn set_maintenance(&self, maintenance: Vec<MaintenanceWindow>) {
         self.change(|remembered| {
             let is_news = remembered.maintenance != maintenance;
             remembered.maintenance = maintenance;
@@ -151,7 +151,7 @@ impl Memory {
     /// # Errors
     /// Returns an error with the reason why they are not on the disk; the write is repeated. Without a state
     /// folder it always succeeds.
-    pub(crate) async fn settled(&self) -> Result<(), String> {
+    pub(crate) async fn wait_until_written(&self) -> Result<(), String> {
         if let Some(reason) = &self.blind {
             return Err(reason.clone());
         }
@@ -166,7 +166,7 @@ impl Memory {
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Remembered) -> bool) {
+    fn change(&self, change: impl FnOnce(&mut StoredState) -> bool) {
         self.held.send_if_modified(|held| {
             let is_news = change(&mut held.remembered);
             held.changes += u64::from(is_news);
@@ -176,25 +176,25 @@ impl Memory {
 }
 
 /// Reader of the state.
-pub(crate) struct Changes(watch::Receiver<Held>);
+pub(crate) struct StoredStateReceiver(watch::Receiver<VersionedState>);
 
-impl Changes {
+impl StoredStateReceiver {
     /// Returns the current state, and marks it as seen.
-    pub(crate) fn read(&mut self) -> Remembered {
+    pub(crate) fn read(&mut self) -> StoredState {
         self.0.borrow_and_update().remembered.clone()
     }
 
-    /// Waits for a change after the last [`Changes::read`]. Returns false if there will be none.
+    /// Waits for a change after the last [`StoredStateReceiver::read`]. Returns false if there will be none.
     pub(crate) async fn changed(&mut self) -> bool {
         self.0.changed().await.is_ok()
     }
 }
 
 /// Writes the state into `folder` after each change, and again after a failure.
-async fn keep(
+async fn write_changes(
     folder: Option<PathBuf>,
-    mut held: watch::Receiver<Held>,
-    written: watch::Sender<Written>,
+    mut held: watch::Receiver<VersionedState>,
+    written: watch::Sender<WriteProgress>,
     impairments: ImpairmentList,
 ) {
     let mut trouble: Option<String> = None;
@@ -206,7 +206,7 @@ async fn keep(
         if let Some(folder) =
             folder.clone().filter(|_| changes > written.borrow().changes || trouble.is_some())
         {
-            let storing = tokio::task::spawn_blocking(move || file::store(&folder, &remembered));
+            let storing = tokio::task::spawn_blocking(move || state_file::store(&folder, &remembered));
             let now = match storing.await {
                 Ok(stored) => stored.err(),
                 Err(error) => Some(format!("the agent failed: {error}")),
@@ -228,7 +228,7 @@ async fn keep(
             impairments.set(ImpairedPart::State, now.as_ref().map(message));
             trouble = now;
         }
-        written.send_replace(Written { changes, trouble: trouble.clone() });
+        written.send_replace(WriteProgress { changes, trouble: trouble.clone() });
         tokio::select! {
             changed = held.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(AGAIN), if trouble.is_some() => {}
@@ -244,19 +244,24 @@ mod tests {
     async fn what_was_heard_is_known_to_the_next_agent() {
         let folder = tempfile::tempdir().unwrap();
         let by = Requester { user: "ann".into(), address: String::new() };
-        let (memory, task) = Memory::open(Some(folder.path().to_owned()), ImpairmentList::default());
+        let (memory, task) =
+            DesiredStateStore::open(Some(folder.path().to_owned()), ImpairmentList::default());
         let task = tokio::spawn(task);
-        memory.hear(&"kafka".into(), ActionKind::Start, &by);
-        memory.hear(&"spark".into(), ActionKind::Stop, &by);
-        let quiet = Quiet { component: None, until: None };
+        memory.record_decision(&"kafka".into(), ActionKind::Start, &by);
+        memory.record_decision(&"spark".into(), ActionKind::Stop, &by);
+        let quiet = MaintenanceWindow { component: None, until: None };
         memory.set_maintenance(vec![quiet.clone()]);
-        memory.settled().await.unwrap();
+        memory.wait_until_written().await.unwrap();
         task.abort();
 
-        let (next, _task) = Memory::open(Some(folder.path().to_owned()), ImpairmentList::default());
-        let known = next.changes().read();
-        assert_eq!(known.words.get("kafka").map(|word| word.wish), Some(Wish::Running));
-        assert_eq!(known.words.get("spark").map(|word| (word.wish, &word.by)), Some((Wish::Stopped, &by)));
+        let (next, _task) =
+            DesiredStateStore::open(Some(folder.path().to_owned()), ImpairmentList::default());
+        let known = next.subscribe().read();
+        assert_eq!(known.decisions.get("kafka").map(|word| word.wish), Some(DesiredState::Running));
+        assert_eq!(
+            known.decisions.get("spark").map(|word| (word.wish, &word.by)),
+            Some((DesiredState::Stopped, &by))
+        );
         assert_eq!(known.maintenance, [quiet]);
     }
 
@@ -265,13 +270,13 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("state");
         let impairments = ImpairmentList::default();
-        let (memory, task) = Memory::open(Some(folder.clone()), impairments.clone());
+        let (memory, task) = DesiredStateStore::open(Some(folder.clone()), impairments.clone());
         std::fs::write(folder, "a file, no folder").unwrap();
         tokio::spawn(task);
-        memory.hear(&"kafka".into(), ActionKind::Start, &Requester::default());
-        let error = memory.settled().await.unwrap_err();
+        memory.record_decision(&"kafka".into(), ActionKind::Start, &Requester::default());
+        let error = memory.wait_until_written().await.unwrap_err();
         assert!(error.contains("agent.json cannot be written: "), "{error}");
-        assert!(memory.changes().read().words.contains_key("kafka"));
+        assert!(memory.subscribe().read().decisions.contains_key("kafka"));
         let told = impairments.all();
         assert_eq!((told.len(), told[0].part), (1, ImpairedPart::State));
         assert!(told[0].message.contains("agent.json cannot be written: "), "{}", told[0].message);
@@ -282,8 +287,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("agent.json"), "{").unwrap();
         let impairments = ImpairmentList::default();
-        let (memory, _task) = Memory::open(Some(folder.path().to_owned()), impairments.clone());
-        assert!(memory.is_blind());
+        let (memory, _task) = DesiredStateStore::open(Some(folder.path().to_owned()), impairments.clone());
+        assert!(memory.is_unreadable());
         let message = &impairments.all()[0].message;
         assert!(message.contains("agent.json cannot be read") && message.contains("Autostart is off"));
     }

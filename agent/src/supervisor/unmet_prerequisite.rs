@@ -7,7 +7,7 @@ use rta_shared::prerequisite::Readiness;
 
 /// Prerequisite that is not known to be up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Unmet {
+pub(crate) struct UnmetPrerequisite {
     /// Name such as `kafka server on c9t17308`; without the host if it is this one.
     pub(crate) what: String,
     /// True if it certainly is not up; false if its state is unknown.
@@ -16,11 +16,11 @@ pub(crate) struct Unmet {
 
 /// Returns the first of `needed` without a ready instance; one that certainly is not up takes precedence.
 /// `readiness` returns the readiness of a component on a host. `own` is the host's own name.
-pub(crate) fn unmet(
+pub(crate) fn find_unmet(
     needed: &[Prerequisite],
     own: &Name,
     readiness: impl Fn(&Name, &Name) -> Readiness,
-) -> Option<Unmet> {
+) -> Option<UnmetPrerequisite> {
     let unmet = |needed: &Prerequisite| {
         let known: Vec<Readiness> =
             needed.hosts.iter().map(|host| readiness(host, &needed.component)).collect();
@@ -31,7 +31,7 @@ pub(crate) fn unmet(
             [host] if host == own => needed.component.to_string(),
             hosts => format!("{} on {}", needed.component, joined_list(hosts, " or ")),
         };
-        Some(Unmet { what, is_certain: !known.contains(&Readiness::Unknown) })
+        Some(UnmetPrerequisite { what, is_certain: !known.contains(&Readiness::Unknown) })
     };
     // Certain ones first: `false` sorts before `true`.
     needed.iter().filter_map(unmet).min_by_key(|unmet| !unmet.is_certain)
@@ -54,7 +54,7 @@ mod tests {
             known.iter().find(is_it).map_or(Readiness::Unknown, |known| known.2)
         };
         let needed: Vec<Prerequisite> = needed.iter().map(|needed| (*needed).clone()).collect();
-        unmet(&needed, &"own".into(), readiness).map(|unmet| (unmet.what, unmet.is_certain))
+        find_unmet(&needed, &"own".into(), readiness).map(|unmet| (unmet.what, unmet.is_certain))
     }
 
     #[test]

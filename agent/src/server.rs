@@ -20,14 +20,14 @@ use tonic::transport::Server;
 use crate::actions::cgroup::ComponentCgroups;
 use crate::actions::launched_sessions::LaunchedSessions;
 use crate::actions::runner::ActionRunner;
-use crate::authorize::authorize;
-use crate::autostart::keep_running;
-use crate::certificate;
+use crate::authorization::authorize;
+use crate::certificate_expiry;
+use crate::desired_state::DesiredStateStore;
 use crate::logs::LogReaders;
 use crate::reload::{ConfigFolder, ConfigReloader};
-use crate::service::Service;
+use crate::service::AgentGrpcService;
 use crate::state::{AgentState, AgentStateInputs, AutostartReports};
-use crate::state_folder::Memory;
+use crate::supervisor::run_supervisor;
 use crate::watch::WatchOptions;
 
 /// Time limit for open calls at shutdown.
@@ -45,7 +45,7 @@ const CALLS: u32 = 256;
 
 /// Options of an agent.
 #[derive(Debug)]
-pub struct Options {
+pub struct AgentOptions {
     /// Settings of the watcher.
     pub watch: WatchOptions,
     /// Source of the configuration for reloads, on SIGHUP and on request; `None`: no reloads.
@@ -71,7 +71,7 @@ pub struct Options {
 pub async fn serve(
     listeners: Listeners,
     config: HostConfig,
-    options: Options,
+    options: AgentOptions,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     // Cancels the worker when the server ends for any reason.
@@ -81,10 +81,10 @@ pub async fn serve(
     let (certificate_publisher, certificate_ends) = watch::channel(None);
     let door = listeners.tcp.as_ref().map_or_else(ConnectionAcceptor::plaintext, |(_, door)| door.clone());
     let impairments = ImpairmentList::default();
-    let following = certificate::follow(door, certificate_publisher, impairments.clone());
+    let following = certificate_expiry::watch_expiry(door, certificate_publisher, impairments.clone());
     tasks.spawn("the watch over the certificate", following);
     let kept_in = options.state.clone().or(options.runtime);
-    let (memory, remembering) = Memory::open(options.state, impairments.clone());
+    let (memory, remembering) = DesiredStateStore::open(options.state, impairments.clone());
     tasks.spawn("the writer of the state folder", remembering);
     let (worker, task) = AgentState::new(
         config,
@@ -93,7 +93,7 @@ pub async fn serve(
             autostarts,
             certificate_ends,
             impairments: impairments.clone(),
-            memory: memory.clone(),
+            desired_state: memory.clone(),
         },
         tasks.heartbeat("the owner of the host's state"),
         shutdown.clone(),
@@ -104,7 +104,7 @@ pub async fn serve(
     let groups = ComponentCgroups::new(&worker.config(), folder.as_deref());
     let reloader = options.folder.map(|folder| ConfigReloader::new(folder, worker.clone()));
     if let (Some(reloader), Some(hangup)) = (&reloader, options.hangup) {
-        tasks.spawn("the handler of SIGHUP", obey_hangups(hangup, reloader.clone()));
+        tasks.spawn("the handler of SIGHUP", reload_on_hangup(hangup, reloader.clone()));
         tasks.spawn("the look-up of users", reloader.clone().retry_user_lookups());
     }
     let is_read_only = options.read_only;
@@ -121,18 +121,23 @@ pub async fn serve(
     } else {
         // Before any other action, including automatic starts, can begin.
         actions.recover_actions().await;
-        let keeping = keep_running(actions.clone(), autostart_publisher);
+        let keeping = run_supervisor(actions.clone(), autostart_publisher);
         tasks.spawn("autostart", keeping);
     }
 
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<AgentServiceServer<Service>>().await;
+    health.set_serving::<AgentServiceServer<AgentGrpcService>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .build_v1()
         .context("the protocol's descriptors are broken")?;
-    let service =
-        Service { actions, logs: LogReaders::new(), reloader, is_read_only, shutdown: shutdown.clone() };
+    let service = AgentGrpcService {
+        actions,
+        logs: LogReaders::new(),
+        reloader,
+        is_read_only,
+        shutdown: shutdown.clone(),
+    };
     let calls = Server::builder()
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PING))
@@ -163,7 +168,7 @@ pub async fn serve(
 }
 
 /// Reloads the configuration on every SIGHUP, as daemons do.
-async fn obey_hangups(mut hangup: Signal, reloader: ConfigReloader) {
+async fn reload_on_hangup(mut hangup: Signal, reloader: ConfigReloader) {
     while hangup.recv().await.is_some() {
         // The result is logged, and reported to the aggregator.
         let _ = reloader.reload().await;

@@ -42,10 +42,13 @@ const LONGEST_REQUESTER: usize = 64;
 /// `claimed`.
 pub(crate) fn requester(extensions: &Extensions, claimed: Option<v1::Requester>) -> Requester {
     let v1::Requester { user, address } = claimed.unwrap_or_default();
-    let mut by = Requester { user: shortened(&user), address: shortened(&address) };
+    let mut by = Requester { user: shorten_requester(&user), address: shorten_requester(&address) };
     match extensions.get::<ConnectedPeer>() {
         Some(ConnectedPeer::Local(user)) => {
-            by = Requester { user: shortened(&user.to_string()), address: Requester::LOCAL.to_owned() };
+            by = Requester {
+                user: shorten_requester(&user.to_string()),
+                address: Requester::LOCAL.to_owned(),
+            };
         }
         Some(ConnectedPeer::Tcp(peer)) if by.address.is_empty() => {
             by.address = peer.address.ip().to_canonical().to_string();
@@ -59,7 +62,7 @@ pub(crate) fn requester(extensions: &Extensions, claimed: Option<v1::Requester>)
     by
 }
 
-fn shortened(text: &str) -> String {
+fn shorten_requester(text: &str) -> String {
     printable(text.get(..4 * LONGEST_REQUESTER).unwrap_or(text)).chars().take(LONGEST_REQUESTER).collect()
 }
 

@@ -1,10 +1,10 @@
 //! Keeps components running: restarts a component that an operator started, or that the configuration
 //! declares as running, after it has ended by itself.
 
-mod driver;
 mod policy;
+mod task;
 #[cfg(test)]
 mod tests;
-mod unmet;
+mod unmet_prerequisite;
 
-pub(crate) use driver::keep_running;
+pub(crate) use task::run_supervisor;

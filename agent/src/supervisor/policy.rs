@@ -10,9 +10,9 @@ use rta_shared::autostart::Autostart;
 use rta_shared::config::{RestartRule, RestartWhen, SuccessExitStatus};
 use tokio::time::Instant;
 
-use super::unmet::Unmet;
-use crate::maintenance::Quiet;
-use crate::state_folder::{Wish, Word};
+use super::unmet_prerequisite::UnmetPrerequisite;
+use crate::desired_state::{DesiredState, OperatorDecision};
+use crate::maintenance::MaintenanceWindow;
 
 /// Restarts within the configured time from which on a component counts as flapping.
 const FLAPPING: usize = 3;
@@ -21,12 +21,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Point in time on the monotonic and on the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Moment {
+pub(crate) struct TimePoint {
     pub(crate) at: Instant,
     pub(crate) wall: Timestamp,
 }
 
-impl Moment {
+impl TimePoint {
     pub(crate) fn now() -> Self {
         Self { at: Instant::now(), wall: Timestamp::now() }
     }
@@ -43,14 +43,14 @@ impl Moment {
 
 /// End of a component's run, as far as the agent knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct End {
+pub(crate) struct RunEnd {
     /// True if the component's rule does not count this end as a failure.
     pub(crate) is_well: bool,
     /// Cause of the end, such as `with exit status 1`.
     pub(crate) how: String,
 }
 
-impl End {
+impl RunEnd {
     /// Creates the end for `status`; `success` defines which exit statuses are no failures.
     pub(crate) fn new(status: ExitStatus, success: &SuccessExitStatus) -> Self {
         let how = match (status.code(), status.signal()) {
@@ -64,12 +64,12 @@ impl End {
 
 /// Observation of a component in a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub(crate) enum ObservedState {
     /// The component runs.
     Running,
     /// The component does not run. Carries the end of its last run since the last start; `None`: not known,
     /// or not yet.
-    Stopped(Option<End>),
+    Stopped(Option<RunEnd>),
     /// An action on the component is running.
     Acting,
     /// The state is unknown, or only a part of the component runs. Never a reason to act.
@@ -80,7 +80,7 @@ pub(crate) enum Seen {
 
 /// Decision of the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum RestartDecision {
     /// No action.
     Nothing,
     /// Check again at this time.
@@ -93,66 +93,66 @@ pub(crate) enum Verdict {
 
 /// Restart policy of one component, with its state.
 #[derive(Clone, Debug)]
-pub(crate) struct Keeper {
+pub(crate) struct RestartPolicy {
     rule: RestartRule,
     /// True if the configuration declares the component as running.
     is_declared: bool,
-    word: Option<Word>,
+    decision: Option<OperatorDecision>,
     /// Last known running state; `None`: never known.
-    ran: Option<bool>,
+    was_running: Option<bool>,
     /// Times of the restarts within the rule's time window.
     starts: VecDeque<Instant>,
-    due: Option<Moment>,
+    next_start: Option<TimePoint>,
     given_up: bool,
-    last: Option<Last>,
+    last_end: Option<LastEnd>,
     /// Deadline for a launch of an earlier agent to become the component.
     pending: Option<Timestamp>,
     /// Dependency that is not known to be up.
-    unmet: Option<Unmet>,
+    unmet: Option<UnmetPrerequisite>,
     /// Time since which the state of that dependency is unknown.
     unknown_since: Option<Instant>,
     /// Number of starts that failed or ended while a dependency was not known to be up. They do not count as
     /// failures of the component and only lengthen the delay.
-    in_vain: u32,
+    uncounted_starts: u32,
     /// True if the last start counts against the limit.
     is_counted: bool,
 }
 
 /// Last end of the component, or its last failed start.
 #[derive(Clone, Debug)]
-struct Last {
+struct LastEnd {
     at: Timestamp,
     /// True if the start failed, so that the component never ran.
     is_start: bool,
     /// `None`: not known.
-    end: Option<End>,
+    end: Option<RunEnd>,
 }
 
-impl Keeper {
-    /// Creates the policy. `finished`: time and cause of a clean end that an earlier agent has seen;
+impl RestartPolicy {
+    /// Creates the policy. `clean_end`: time and cause of a clean end that an earlier agent has seen;
     /// `pending`: deadline for a launch of an earlier agent to become the component.
     pub(crate) fn new(
         rule: RestartRule,
         is_declared: bool,
-        word: Option<Word>,
+        word: Option<OperatorDecision>,
         finished: Option<(Timestamp, String)>,
         pending: Option<Timestamp>,
     ) -> Self {
-        let end = |how| Some(End { is_well: true, how });
-        let last = finished.map(|(at, how)| Last { at, is_start: false, end: end(how) });
+        let end = |how| Some(RunEnd { is_well: true, how });
+        let last = finished.map(|(at, how)| LastEnd { at, is_start: false, end: end(how) });
         Self {
             rule,
             is_declared,
-            word,
-            ran: None,
+            decision: word,
+            was_running: None,
             starts: VecDeque::new(),
-            due: None,
+            next_start: None,
             given_up: false,
-            last,
+            last_end: last,
             pending,
             unmet: None,
             unknown_since: None,
-            in_vain: 0,
+            uncounted_starts: 0,
             is_counted: false,
         }
     }
@@ -168,85 +168,90 @@ impl Keeper {
     }
 
     /// Records the dependency that is not known to be up at `now`.
-    pub(crate) fn needs(&mut self, now: Instant, unmet: Option<Unmet>) {
+    pub(crate) fn set_unmet(&mut self, now: Instant, unmet: Option<UnmetPrerequisite>) {
         self.unknown_since = match &unmet {
             Some(unmet) if !unmet.is_certain => Some(self.unknown_since.unwrap_or(now)),
             Some(_) | None => None,
         };
         if unmet.is_none() {
-            self.in_vain = 0;
+            self.uncounted_starts = 0;
         }
         self.unmet = unmet;
     }
 
     /// Records an operator's last decision. Returns true if it is a new one, which resets the policy.
-    pub(crate) fn hear(&mut self, word: Option<&Word>) -> bool {
-        if self.word.as_ref() == word {
+    pub(crate) fn record_decision(&mut self, word: Option<&OperatorDecision>) -> bool {
+        if self.decision.as_ref() == word {
             return false;
         }
-        self.word = word.cloned();
+        self.decision = word.cloned();
         self.starts.clear();
-        self.due = None;
+        self.next_start = None;
         self.given_up = false;
-        self.last = None;
-        self.in_vain = 0;
+        self.last_end = None;
+        self.uncounted_starts = 0;
         // A component that does not run now has not ended by itself.
-        self.ran = self.ran.map(|_| false);
+        self.was_running = self.was_running.map(|_| false);
         true
     }
 
     /// Returns the decision for an observation; `is_quiet`: the component is in maintenance.
-    pub(crate) fn observe(&mut self, now: Moment, seen: &Seen, is_quiet: bool) -> Verdict {
-        self.forget_old(now.at);
+    pub(crate) fn observe(
+        &mut self,
+        now: TimePoint,
+        seen: &ObservedState,
+        is_quiet: bool,
+    ) -> RestartDecision {
+        self.drop_old_starts(now.at);
         let end = match seen {
-            Seen::Acting | Seen::Unclear => return Verdict::Nothing,
-            Seen::Running | Seen::Unmatched => {
-                self.ran = Some(true);
-                self.due = None;
-                return Verdict::Nothing;
+            ObservedState::Acting | ObservedState::Unclear => return RestartDecision::Nothing,
+            ObservedState::Running | ObservedState::Unmatched => {
+                self.was_running = Some(true);
+                self.next_start = None;
+                return RestartDecision::Nothing;
             }
-            Seen::Stopped(end) => end,
+            ObservedState::Stopped(end) => end,
         };
-        let is_first = self.ran.is_none();
-        if self.ran == Some(true) {
-            self.last = Some(Last { at: now.wall, is_start: false, end: None });
-            self.due = None;
-            self.excuse();
+        let is_first = self.was_running.is_none();
+        if self.was_running == Some(true) {
+            self.last_end = Some(LastEnd { at: now.wall, is_start: false, end: None });
+            self.next_start = None;
+            self.uncount_start();
         }
-        self.ran = Some(false);
+        self.was_running = Some(false);
         // The exit status may arrive after the process is gone.
-        match (&mut self.last, end) {
+        match (&mut self.last_end, end) {
             (Some(last), Some(end)) if last.end.is_none() => last.end = Some(end.clone()),
             // After an operator's start the component ran too briefly to be seen running.
             (None, Some(end)) => {
-                self.last = Some(Last { at: now.wall, is_start: false, end: Some(end.clone()) });
+                self.last_end = Some(LastEnd { at: now.wall, is_start: false, end: Some(end.clone()) });
             }
             _ => {}
         }
-        if !self.is_wanted() || self.finished().is_some() {
-            self.due = None;
-            return Verdict::Nothing;
+        if !self.is_wanted() || self.clean_end().is_some() {
+            self.next_start = None;
+            return RestartDecision::Nothing;
         }
         if is_quiet {
-            return Verdict::Nothing;
+            return RestartDecision::Nothing;
         }
         if self.given_up {
-            return Verdict::GivenUp;
+            return RestartDecision::GivenUp;
         }
-        let due = match self.due {
+        let due = match self.next_start {
             Some(due) => due,
             None if self.starts.len() >= usize::try_from(self.rule.limit).unwrap_or(usize::MAX) => {
                 self.given_up = true;
-                return Verdict::GivenUp;
+                return RestartDecision::GivenUp;
             }
             // The component ended while no agent ran, so the delay has passed. A launch of an earlier agent
             // may still become the component.
             None if is_first => self.pending.map_or(now, |until| now.until(until)),
-            None => now.after(self.delay()),
+            None => now.after(self.restart_delay()),
         };
-        self.due = Some(due);
+        self.next_start = Some(due);
         if now.at < due.at {
-            return Verdict::Wait(due.at);
+            return RestartDecision::Wait(due.at);
         }
         match (&self.unmet, self.unknown_since) {
             (None, _) => {
@@ -254,90 +259,93 @@ impl Keeper {
                 self.starts.push_back(now.at);
             }
             // The start is due as soon as the dependency is up.
-            (Some(_), None) => return Verdict::Nothing,
-            (Some(_), Some(since)) if now.at < since + PATIENCE => return Verdict::Wait(since + PATIENCE),
+            (Some(_), None) => return RestartDecision::Nothing,
+            (Some(_), Some(since)) if now.at < since + PATIENCE => {
+                return RestartDecision::Wait(since + PATIENCE);
+            }
             (Some(_), Some(_)) => {
                 self.is_counted = false;
-                self.in_vain = self.in_vain.saturating_add(1);
+                self.uncounted_starts = self.uncounted_starts.saturating_add(1);
             }
         }
-        self.due = None;
-        Verdict::Start
+        self.next_start = None;
+        RestartDecision::Start
     }
 
     /// Uncounts the last start if a dependency is not known to be up, since that explains the end.
-    fn excuse(&mut self) {
+    fn uncount_start(&mut self) {
         if self.is_counted && self.unmet.is_some() {
             self.is_counted = false;
             self.starts.pop_back();
-            self.in_vain = self.in_vain.saturating_add(1);
+            self.uncounted_starts = self.uncounted_starts.saturating_add(1);
         }
     }
 
-    /// Records that the start requested by [`Verdict::Start`] succeeded: the component ran, even if no report
+    /// Records that the start requested by [`RestartDecision::Start`] succeeded: the component ran, even if no report
     /// shows that.
-    pub(crate) fn started(&mut self) {
-        self.ran = Some(true);
+    pub(crate) fn record_started(&mut self) {
+        self.was_running = Some(true);
     }
 
-    /// Records that the start requested by [`Verdict::Start`] failed, with the reason.
-    pub(crate) fn failed(&mut self, now: Moment, reason: String) {
-        let end = Some(End { is_well: false, how: reason });
-        self.last = Some(Last { at: now.wall, is_start: true, end });
-        self.excuse();
+    /// Records that the start requested by [`RestartDecision::Start`] failed, with the reason.
+    pub(crate) fn record_failed(&mut self, now: TimePoint, reason: String) {
+        let end = Some(RunEnd { is_well: false, how: reason });
+        self.last_end = Some(LastEnd { at: now.wall, is_start: true, end });
+        self.uncount_start();
     }
 
-    /// Records that the start requested by [`Verdict::Start`] was not begun, since another action was
+    /// Records that the start requested by [`RestartDecision::Start`] was not begun, since another action was
     /// running.
-    pub(crate) fn not_begun(&mut self) {
+    pub(crate) fn record_not_begun(&mut self) {
         match std::mem::take(&mut self.is_counted) {
             true => drop(self.starts.pop_back()),
-            false => self.in_vain = self.in_vain.saturating_sub(1),
+            false => self.uncounted_starts = self.uncounted_starts.saturating_sub(1),
         }
     }
 
     /// Returns time and cause of a clean end if the rule does not restart the component after it.
-    pub(crate) fn finished(&self) -> Option<(Timestamp, &str)> {
-        let last = self.last.as_ref()?;
+    pub(crate) fn clean_end(&self) -> Option<(Timestamp, &str)> {
+        let last = self.last_end.as_ref()?;
         let end = last.end.as_ref().filter(|end| end.is_well)?;
-        (self.rule.when == RestartWhen::OnFailure && self.ran != Some(true)).then_some((last.at, &end.how))
+        (self.rule.when == RestartWhen::OnFailure && self.was_running != Some(true))
+            .then_some((last.at, &end.how))
     }
 
     /// Returns the restart status for the report; `quiet`: the current maintenance.
-    pub(crate) fn report(&self, quiet: Option<&Quiet>) -> Autostart {
-        let wanted = self.is_wanted() && self.finished().is_none();
-        let is_waiting = wanted && quiet.is_none() && !self.given_up && self.ran == Some(false);
+    pub(crate) fn report(&self, quiet: Option<&MaintenanceWindow>) -> Autostart {
+        let wanted = self.is_wanted() && self.clean_end().is_none();
+        let is_waiting = wanted && quiet.is_none() && !self.given_up && self.was_running == Some(false);
         let waiting_for = self.unmet.as_ref().filter(|_| is_waiting).map(|unmet| unmet.what.clone());
         let is_blocked = self.unmet.as_ref().is_some_and(|unmet| unmet.is_certain);
         Autostart {
             wanted,
-            why: self.why(quiet),
+            why: self.explain(quiet),
             restarts: u32::try_from(self.starts.len()).unwrap_or(u32::MAX),
-            next_at: self.due.filter(|_| quiet.is_none() && !is_blocked).map(|due| due.wall),
+            next_at: self.next_start.filter(|_| quiet.is_none() && !is_blocked).map(|due| due.wall),
             given_up: self.given_up,
-            flapping: self.starts.len() >= FLAPPING || (self.given_up && self.ran == Some(false)),
-            last_end: self.last.as_ref().map(Last::sentence).unwrap_or_default(),
+            flapping: self.starts.len() >= FLAPPING || (self.given_up && self.was_running == Some(false)),
+            last_end: self.last_end.as_ref().map(LastEnd::describe).unwrap_or_default(),
             waiting_for: waiting_for.unwrap_or_default(),
         }
     }
 
     /// Returns true if the component is supposed to run.
     fn is_wanted(&self) -> bool {
-        match self.word.as_ref().map(|word| word.wish) {
+        match self.decision.as_ref().map(|word| word.wish) {
             _ if self.rule.when == RestartWhen::Never => false,
-            Some(Wish::Running) => true,
-            Some(Wish::Stopped) => false,
+            Some(DesiredState::Running) => true,
+            Some(DesiredState::Stopped) => false,
             None => self.is_declared,
         }
     }
 
-    fn why(&self, quiet: Option<&Quiet>) -> String {
-        let by = |word: &Word| match word.by.user.as_str() {
+    fn explain(&self, quiet: Option<&MaintenanceWindow>) -> String {
+        let by = |word: &OperatorDecision| match word.by.user.as_str() {
             "" => "an operator".to_owned(),
             _ => word.by.to_string(),
         };
-        let mut why = match (&self.word, self.finished()) {
-            (Some(word), _) if word.wish == Wish::Stopped => format!("{} stopped it", by(word)),
+        let mut why = match (&self.decision, self.clean_end()) {
+            (Some(word), _) if word.wish == DesiredState::Stopped => format!("{} stopped it", by(word)),
             (_, Some((_, how))) => format!("it ended {how}, which is no failure"),
             (Some(word), None) => format!("{} started it", by(word)),
             (None, None) if self.is_declared => "the configuration wants it running".to_owned(),
@@ -353,13 +361,13 @@ impl Keeper {
     }
 
     /// Returns the delay between the end of the component and its restart.
-    fn delay(&self) -> Duration {
+    fn restart_delay(&self) -> Duration {
         let starts = u32::try_from(self.starts.len()).unwrap_or(u32::MAX);
-        let doubled = starts.saturating_add(self.in_vain);
+        let doubled = starts.saturating_add(self.uncounted_starts);
         self.rule.backoff.saturating_mul(2_u32.saturating_pow(doubled)).min(self.rule.longest)
     }
 
-    fn forget_old(&mut self, now: Instant) {
+    fn drop_old_starts(&mut self, now: Instant) {
         let is_old = |start: &Instant| now.saturating_duration_since(*start) >= self.rule.within;
         while self.starts.front().is_some_and(is_old) {
             self.starts.pop_front();
@@ -367,9 +375,9 @@ impl Keeper {
     }
 }
 
-impl Last {
+impl LastEnd {
     /// Returns a sentence such as `it ended with exit status 1 at 09:30:00 UTC`.
-    fn sentence(&self) -> String {
+    fn describe(&self) -> String {
         let at = self.at.strftime("%H:%M:%S UTC");
         match (&self.end, self.is_start) {
             (Some(end), true) => format!("its start failed at {at}: {}", end.how),

@@ -16,13 +16,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::policy::{End, Keeper, Moment, Seen, Verdict};
-use super::unmet::unmet;
+use super::policy::{ObservedState, RestartDecision, RestartPolicy, RunEnd, TimePoint};
+use super::unmet_prerequisite::find_unmet;
 use crate::actions::runner::{ActionOrigin, ActionRunner};
-use crate::maintenance::{next_end, quiet};
-use crate::prerequisites::Told;
+use crate::desired_state::{FinishedRun, StoredState, StoredStateReceiver};
+use crate::maintenance::{active_window, next_window_end};
+use crate::prerequisites::ReceivedReadiness;
 use crate::state::AutostartReports;
-use crate::state_folder::{Changes, Finished, Remembered};
 
 /// Maximum sleep time, so that a stepping wall clock does not delay the end of a maintenance window.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -31,20 +31,26 @@ const REASON: usize = 300;
 
 /// Keeps the host's components running by their restart rules. Starts them through `actions` like any other
 /// requester, and publishes their restart status. Ends with the worker.
-pub(crate) async fn keep_running(actions: ActionRunner, publisher: watch::Sender<AutostartReports>) {
+pub(crate) async fn run_supervisor(actions: ActionRunner, publisher: watch::Sender<AutostartReports>) {
     let mut reports = actions.state.reports();
     let mut exits = actions.state.exits().subscribe();
     let mut config = actions.state.config_changes();
-    let changes = actions.desired_state.changes();
+    let changes = actions.desired_state.subscribe();
     let prerequisites = actions.prerequisites.subscribe();
-    let mut driver =
-        Driver { actions, changes, prerequisites, kept: HashMap::new(), attempts: JoinSet::new(), publisher };
+    let mut driver = SupervisorTask {
+        actions,
+        changes,
+        prerequisites,
+        components: HashMap::new(),
+        attempts: JoinSet::new(),
+        publisher,
+    };
     loop {
         config.mark_unchanged();
         let report = reports.borrow_and_update().clone();
         let is_seen = report.is_some();
-        let wake = report.map_or_else(|| Instant::now() + LONGEST, |report| driver.step(&report));
-        if is_seen && driver.kept.is_empty() && driver.attempts.is_empty() {
+        let wake = report.map_or_else(|| Instant::now() + LONGEST, |report| driver.evaluate(&report));
+        if is_seen && driver.components.is_empty() && driver.attempts.is_empty() {
             // No component has a restart rule, so reports need not wake the task.
             if config.changed().await.is_err() {
                 return;
@@ -58,27 +64,27 @@ pub(crate) async fn keep_running(actions: ActionRunner, publisher: watch::Sender
             changed = exits.changed() => if changed.is_err() { return },
             changed = driver.prerequisites.changed() => if changed.is_err() { return },
             Some(ended) = driver.attempts.join_next() => if let Ok((component, outcome)) = ended {
-                driver.attempted(&component, outcome);
+                driver.record_attempt(&component, outcome);
             },
             () = tokio::time::sleep_until(wake) => {}
         }
     }
 }
 
-struct Driver {
+struct SupervisorTask {
     actions: ActionRunner,
-    changes: Changes,
+    changes: StoredStateReceiver,
     /// Readiness of prerequisites on other hosts.
-    prerequisites: watch::Receiver<Told>,
+    prerequisites: watch::Receiver<ReceivedReadiness>,
     /// Components that have a restart rule.
-    kept: HashMap<Name, Kept>,
+    components: HashMap<Name, SupervisedComponent>,
     /// Running starts.
-    attempts: JoinSet<(Name, Attempt)>,
+    attempts: JoinSet<(Name, StartAttempt)>,
     publisher: watch::Sender<AutostartReports>,
 }
 
 /// Result of a start.
-enum Attempt {
+enum StartAttempt {
     /// The component runs, with these PIDs.
     Started(Vec<u32>),
     /// Another action was running.
@@ -86,26 +92,26 @@ enum Attempt {
     Failed(Status),
 }
 
-struct Kept {
-    keeper: Keeper,
+struct SupervisedComponent {
+    policy: RestartPolicy,
     depends_on: Vec<Prerequisite>,
     /// PIDs of the last match since the last start.
     pids: Vec<u32>,
     /// True while a start of the component runs.
-    is_attempted: bool,
+    is_starting: bool,
     is_given_up: bool,
     /// Prerequisite that the component waits for, as last logged.
     waiting_for: String,
 }
 
-impl Driver {
+impl SupervisorTask {
     /// Performs what is due by `report`; returns the time of the next step.
-    fn step(&mut self, report: &Report) -> Instant {
-        let now = Moment::now();
+    fn evaluate(&mut self, report: &Report) -> Instant {
+        let now = TimePoint::now();
         let known = self.changes.read();
-        self.follow_config(&known, report);
+        self.apply_config(&known, report);
         let mut wake = now.at + LONGEST;
-        if let Some(end) = next_end(&known.maintenance, now.wall) {
+        if let Some(end) = next_window_end(&known.maintenance, now.wall) {
             // The window is over at that time, not before.
             let wait = Duration::try_from(end.duration_since(now.wall)).unwrap_or_default();
             wake = wake.min(now.at + wait + Duration::from_millis(1));
@@ -116,39 +122,42 @@ impl Driver {
         let seen = report.components.as_ref().map(Vec::as_slice).unwrap_or_default();
         for component in seen {
             let name = &component.component;
-            let Some(kept) = self.kept.get_mut(name) else { continue };
-            if kept.keeper.hear(known.words.get(name)) {
+            let Some(kept) = self.components.get_mut(name) else { continue };
+            if kept.policy.record_decision(known.decisions.get(name)) {
                 kept.pids.clear();
             }
             let readiness = |host: &Name, needed: &Name| match *host == report.host {
-                true => local(seen, needed),
+                true => local_readiness(seen, needed),
                 false => remote.readiness(host, needed, now.at),
             };
-            kept.keeper.needs(now.at, unmet(&kept.depends_on, &report.host, readiness));
-            let quiet = quiet(&known.maintenance, name, now.wall);
-            let seen = kept.seen(component, &self.actions);
-            let verdict = kept.keeper.observe(now, &seen, quiet.is_some());
+            kept.policy.set_unmet(now.at, find_unmet(&kept.depends_on, &report.host, readiness));
+            let quiet = active_window(&known.maintenance, name, now.wall);
+            let seen = kept.observe(component, &self.actions);
+            let verdict = kept.policy.observe(now, &seen, quiet.is_some());
             match verdict {
-                Verdict::Nothing | Verdict::GivenUp => {}
-                Verdict::Wait(due) => wake = wake.min(due),
-                Verdict::Start => {
-                    kept.is_attempted = true;
+                RestartDecision::Nothing | RestartDecision::GivenUp => {}
+                RestartDecision::Wait(due) => wake = wake.min(due),
+                RestartDecision::Start => {
+                    kept.is_starting = true;
                     kept.pids.clear();
                     let (actions, name) = (self.actions.clone(), name.clone());
                     self.attempts.spawn(async move {
                         // Runs in a separate task, so that a panic ends as an error.
-                        let attempt = tokio::spawn(attempt(actions, name.clone())).await;
-                        let failed =
-                            |error| Attempt::Failed(Status::internal(format!("the agent failed: {error}")));
+                        let attempt = tokio::spawn(start_component(actions, name.clone())).await;
+                        let failed = |error| {
+                            StartAttempt::Failed(Status::internal(format!("the agent failed: {error}")))
+                        };
                         (name, attempt.unwrap_or_else(failed))
                     });
                 }
             }
-            let autostart = kept.keeper.report(quiet);
+            let autostart = kept.policy.report(quiet);
             let (reason, restarts) = (&autostart.last_end, autostart.restarts);
             match (verdict, autostart.next_at) {
-                (Verdict::Start, _) => tracing::info!(component = %name, reason, "it is started again"),
-                (Verdict::GivenUp, _) if !kept.is_given_up => {
+                (RestartDecision::Start, _) => {
+                    tracing::info!(component = %name, reason, "it is started again")
+                }
+                (RestartDecision::GivenUp, _) if !kept.is_given_up => {
                     tracing::error!(component = %name, restarts, reason, "it is given up: it ended too often");
                 }
                 _ => {}
@@ -159,13 +168,13 @@ impl Driver {
             }
             kept.waiting_for.clone_from(&autostart.waiting_for);
             kept.is_given_up = autostart.given_up;
-            let finished = kept.keeper.finished();
-            let finished = finished.map(|(at, how)| Finished {
+            let finished = kept.policy.clean_end();
+            let finished = finished.map(|(at, how)| FinishedRun {
                 at,
                 boot_id: report.boot_id.clone(),
                 how: how.to_owned(),
             });
-            self.actions.desired_state.finished(name, finished.as_ref());
+            self.actions.desired_state.set_finished(name, finished.as_ref());
             told.insert(name.clone(), autostart);
         }
         if report.components.is_ok() {
@@ -179,86 +188,86 @@ impl Driver {
     }
 
     /// Adds the components of the configuration, and drops those that are no longer configured.
-    fn follow_config(&mut self, known: &Remembered, report: &Report) {
+    fn apply_config(&mut self, known: &StoredState, report: &Report) {
         let config = self.actions.state.config();
         // Without stored decisions an operator may have stopped what the configuration declares as running.
-        let is_blind = self.actions.desired_state.is_blind();
+        let is_blind = self.actions.desired_state.is_unreadable();
         let is_kept = |component: &&HostComponent| {
             component.start.is_some() && component.restart.when != RestartWhen::Never
         };
         let components: HashMap<&Name, &HostComponent> =
             config.components.iter().filter(is_kept).map(|component| (&component.name, component)).collect();
-        self.kept.retain(|name, _| components.contains_key(name));
+        self.components.retain(|name, _| components.contains_key(name));
         for (name, component) in components {
-            if let Some(kept) = self.kept.get_mut(name) {
+            if let Some(kept) = self.components.get_mut(name) {
                 let is_declared = component.wanted && !is_blind;
-                kept.keeper.configure(component.restart, is_declared);
+                kept.policy.configure(component.restart, is_declared);
                 kept.depends_on.clone_from(&component.depends_on);
                 continue;
             }
             // A component that a shutdown ended has not ended by itself.
             let finished = known.finished.get(name).filter(|finished| finished.boot_id == report.boot_id);
-            let begun = known.begun.get(name).filter(|begun| begun.boot_id == report.boot_id);
+            let begun = known.pending_starts.get(name).filter(|begun| begun.boot_id == report.boot_id);
             let longest = component.start.as_ref().map(|rule| rule.timeout + rule.settle).unwrap_or_default();
-            let keeper = Keeper::new(
+            let keeper = RestartPolicy::new(
                 component.restart,
                 component.wanted && !is_blind,
-                known.words.get(name).cloned(),
+                known.decisions.get(name).cloned(),
                 finished.map(|finished| (finished.at, finished.how.clone())),
                 begun.and_then(|begun| begun.at.checked_add(longest).ok()),
             );
-            let kept = Kept {
-                keeper,
+            let kept = SupervisedComponent {
+                policy: keeper,
                 depends_on: component.depends_on.clone(),
                 pids: Vec::new(),
-                is_attempted: false,
+                is_starting: false,
                 is_given_up: false,
                 waiting_for: String::new(),
             };
-            self.kept.insert(name.clone(), kept);
+            self.components.insert(name.clone(), kept);
         }
     }
 
     /// Records the result of a start.
-    fn attempted(&mut self, component: &Name, outcome: Attempt) {
-        let Some(kept) = self.kept.get_mut(component) else { return };
-        kept.is_attempted = false;
+    fn record_attempt(&mut self, component: &Name, outcome: StartAttempt) {
+        let Some(kept) = self.components.get_mut(component) else { return };
+        kept.is_starting = false;
         match outcome {
-            Attempt::Started(pids) => {
+            StartAttempt::Started(pids) => {
                 kept.pids.extend(pids);
-                kept.keeper.started();
+                kept.policy.record_started();
             }
-            Attempt::NotBegun => kept.keeper.not_begun(),
-            Attempt::Failed(status) => {
+            StartAttempt::NotBegun => kept.policy.record_not_begun(),
+            StartAttempt::Failed(status) => {
                 let known =
                     format!("{} of {component} on {}: ", ActionKind::Start, self.actions.state.config().host);
                 let reason = status.message();
-                let reason = shortened(reason.strip_prefix(&known).unwrap_or(reason));
-                kept.keeper.failed(Moment::now(), reason);
+                let reason = shorten_reason(reason.strip_prefix(&known).unwrap_or(reason));
+                kept.policy.record_failed(TimePoint::now(), reason);
             }
         }
     }
 }
 
-impl Kept {
+impl SupervisedComponent {
     /// Returns the observation of the component in `report`.
-    fn seen(&mut self, report: &ComponentReport, actions: &ActionRunner) -> Seen {
+    fn observe(&mut self, report: &ComponentReport, actions: &ActionRunner) -> ObservedState {
         if !report.processes.is_empty() {
             self.pids = report.processes.iter().map(|process| process.id.pid).collect();
         }
         match report.state {
-            _ if self.is_attempted => Seen::Acting,
-            State::Running => Seen::Running,
-            State::Starting if report.awaits_probe() => Seen::Running,
+            _ if self.is_starting => ObservedState::Acting,
+            State::Running => ObservedState::Running,
+            State::Starting if report.awaits_probe() => ObservedState::Running,
             // It did not end: a start would run a second one beside it.
-            State::Stopped if is_unmatched(report) => Seen::Unmatched,
+            State::Stopped if is_unmatched(report) => ObservedState::Unmatched,
             State::Stopped => {
-                let success = &self.keeper.rule().success;
+                let success = &self.policy.rule().success;
                 let status = actions.state.exits().status_among(&report.component, &self.pids);
-                Seen::Stopped(status.map(|status| End::new(status, success)))
+                ObservedState::Stopped(status.map(|status| RunEnd::new(status, success)))
             }
-            State::Starting | State::Stopping => Seen::Acting,
-            State::Partial | State::Unknown => Seen::Unclear,
+            State::Starting | State::Stopping => ObservedState::Acting,
+            State::Partial | State::Unknown => ObservedState::Unclear,
         }
     }
 }
@@ -269,36 +278,36 @@ fn is_unmatched(report: &ComponentReport) -> bool {
 }
 
 /// Returns the readiness of a component of this host.
-fn local(seen: &[ComponentReport], needed: &Name) -> Readiness {
+fn local_readiness(seen: &[ComponentReport], needed: &Name) -> Readiness {
     let report = seen.iter().find(|report| report.component == *needed);
     report
         .map_or(Readiness::Unknown, |report| Readiness::from_state(Some(report.state), report.probe.as_ref()))
 }
 
 /// Starts the component, and waits for the result.
-async fn attempt(actions: ActionRunner, component: Name) -> Attempt {
+async fn start_component(actions: ActionRunner, component: Name) -> StartAttempt {
     let by = Requester::autostart();
     let begun = actions.perform(ActionKind::Start, component.as_str(), by, ActionOrigin::Agent).await;
     match begun {
         Ok(events) => {
             let mut events = std::pin::pin!(events);
-            let mut outcome = Attempt::Started(Vec::new());
+            let mut outcome = StartAttempt::Started(Vec::new());
             while let Some(event) = events.next().await {
                 match event {
                     Ok(ActionEvent::Progress(_)) => {}
-                    Ok(ActionEvent::Done(done)) => outcome = Attempt::Started(done.pids),
-                    Err(status) => outcome = Attempt::Failed(status),
+                    Ok(ActionEvent::Done(done)) => outcome = StartAttempt::Started(done.pids),
+                    Err(status) => outcome = StartAttempt::Failed(status),
                 }
             }
             outcome
         }
-        Err(status) if status.code() == Code::Aborted => Attempt::NotBegun,
-        Err(status) => Attempt::Failed(status),
+        Err(status) if status.code() == Code::Aborted => StartAttempt::NotBegun,
+        Err(status) => StartAttempt::Failed(status),
     }
 }
 
 /// Returns the first line of a reason, shortened.
-fn shortened(reason: &str) -> String {
+fn shorten_reason(reason: &str) -> String {
     let line = printable(reason.lines().next().unwrap_or_default());
     match line.char_indices().nth(REASON) {
         Some((end, _)) => format!("{}...", line.get(..end).unwrap_or_default()),

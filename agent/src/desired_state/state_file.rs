@@ -11,7 +11,7 @@ use rta_shared::action::Requester;
 use rta_shared::name::Name;
 use serde::{Deserialize, Serialize};
 
-use crate::maintenance::Quiet;
+use crate::maintenance::MaintenanceWindow;
 use crate::run_history::RunRecord;
 
 /// Name of the file in its folder.
@@ -21,22 +21,22 @@ const VERSION: u32 = 1;
 
 /// State that an agent stores for its successors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Remembered {
+pub(crate) struct StoredState {
     /// Last decision of an operator on each component.
-    pub(crate) words: BTreeMap<Name, Word>,
+    pub(crate) decisions: BTreeMap<Name, OperatorDecision>,
     /// Components that ended cleanly by themselves, and are not to be restarted.
-    pub(crate) finished: BTreeMap<Name, Finished>,
+    pub(crate) finished: BTreeMap<Name, FinishedRun>,
     /// Running starts.
-    pub(crate) begun: BTreeMap<Name, Begun>,
-    pub(crate) maintenance: Vec<Quiet>,
+    pub(crate) pending_starts: BTreeMap<Name, PendingStart>,
+    pub(crate) maintenance: Vec<MaintenanceWindow>,
     /// Last run or end of each component.
     pub(crate) runs: BTreeMap<Name, RunRecord>,
 }
 
 /// Last decision of an operator on a component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Word {
-    pub(crate) wish: Wish,
+pub(crate) struct OperatorDecision {
+    pub(crate) wish: DesiredState,
     pub(crate) by: Requester,
     /// Time by the host's clock.
     pub(crate) at: Timestamp,
@@ -45,7 +45,7 @@ pub(crate) struct Word {
 /// State that an operator wants for a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Wish {
+pub(crate) enum DesiredState {
     /// Started by an operator.
     Running,
     /// Stopped by an operator.
@@ -54,7 +54,7 @@ pub(crate) enum Wish {
 
 /// Clean end of a component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Finished {
+pub(crate) struct FinishedRun {
     pub(crate) at: Timestamp,
     /// Boot of the end: a component that a shutdown ended is wanted again after it.
     pub(crate) boot_id: String,
@@ -69,23 +69,23 @@ fn with_status_0() -> String {
 
 /// Start that was begun, and whose end no agent has seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Begun {
+pub(crate) struct PendingStart {
     pub(crate) at: Timestamp,
     /// Boot of the start: it is void after the next one.
     pub(crate) boot_id: String,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Content {
+struct StateFileContent {
     version: u32,
     #[serde(default)]
-    words: BTreeMap<Name, Word>,
+    words: BTreeMap<Name, OperatorDecision>,
     #[serde(default)]
-    finished: BTreeMap<Name, Finished>,
+    finished: BTreeMap<Name, FinishedRun>,
     #[serde(default)]
-    begun: BTreeMap<Name, Begun>,
+    begun: BTreeMap<Name, PendingStart>,
     #[serde(default)]
-    maintenance: Vec<Quiet>,
+    maintenance: Vec<MaintenanceWindow>,
     #[serde(default)]
     runs: BTreeMap<Name, RunRecord>,
 }
@@ -95,22 +95,22 @@ struct Content {
 /// # Errors
 /// Returns an error, with a sentence, if the file cannot be read. The file is left unchanged, so that it can
 /// be repaired.
-pub(crate) fn load(folder: &Path) -> Result<Remembered, String> {
+pub(crate) fn load(folder: &Path) -> Result<StoredState, String> {
     let path = folder.join(FILE);
     let told = |error: &dyn std::fmt::Display| format!("{} cannot be read: {error}", path.display());
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Remembered::default()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(StoredState::default()),
         Err(error) => return Err(told(&error)),
     };
-    let parsed = serde_json::from_slice::<Content>(&bytes).map_err(|error| error.to_string());
+    let parsed = serde_json::from_slice::<StateFileContent>(&bytes).map_err(|error| error.to_string());
     let parsed = parsed.and_then(|content| match content.version {
         VERSION => Ok(content),
         other => Err(format!("it has version {other}, and this agent knows {VERSION}")),
     });
     match parsed {
-        Ok(Content { version: _, words, finished, begun, maintenance, runs }) => {
-            Ok(Remembered { words, finished, begun, maintenance, runs })
+        Ok(StateFileContent { version: _, words, finished, begun, maintenance, runs }) => {
+            Ok(StoredState { decisions: words, finished, pending_starts: begun, maintenance, runs })
         }
         Err(error) => Err(format!("{}; mend it, or move it away to begin anew", told(&error))),
     }
@@ -121,10 +121,11 @@ pub(crate) fn load(folder: &Path) -> Result<Remembered, String> {
 ///
 /// # Errors
 /// Returns an error, with a sentence, if the file cannot be written; the old one stays.
-pub(crate) fn store(folder: &Path, remembered: &Remembered) -> Result<(), String> {
+pub(crate) fn store(folder: &Path, remembered: &StoredState) -> Result<(), String> {
     let path = folder.join(FILE);
-    let Remembered { words, finished, begun, maintenance, runs } = remembered.clone();
-    let content = Content { version: VERSION, words, finished, begun, maintenance, runs };
+    let StoredState { decisions: words, finished, pending_starts: begun, maintenance, runs } =
+        remembered.clone();
+    let content = StateFileContent { version: VERSION, words, finished, begun, maintenance, runs };
     let replace = || -> std::io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         // Only one agent uses the folder, so one name is sufficient, and a crash leaves at most that file.
@@ -144,17 +145,20 @@ pub(crate) fn store(folder: &Path, remembered: &Remembered) -> Result<(), String
 mod tests {
     use super::*;
 
-    fn remembered() -> Remembered {
+    fn remembered() -> StoredState {
         let by = Requester { user: "ann".into(), address: "10.0.0.7".into() };
-        let word = Word { wish: Wish::Stopped, by, at: Timestamp::UNIX_EPOCH };
-        let finished = Finished { at: Timestamp::UNIX_EPOCH, boot_id: "b".into(), how: with_status_0() };
-        Remembered {
-            words: BTreeMap::from([("Kafka server".into(), word)]),
+        let word = OperatorDecision { wish: DesiredState::Stopped, by, at: Timestamp::UNIX_EPOCH };
+        let finished = FinishedRun { at: Timestamp::UNIX_EPOCH, boot_id: "b".into(), how: with_status_0() };
+        StoredState {
+            decisions: BTreeMap::from([("Kafka server".into(), word)]),
             finished: BTreeMap::from([("job".into(), finished)]),
-            begun: BTreeMap::from([("job".into(), Begun { at: Timestamp::UNIX_EPOCH, boot_id: "b".into() })]),
+            pending_starts: BTreeMap::from([(
+                "job".into(),
+                PendingStart { at: Timestamp::UNIX_EPOCH, boot_id: "b".into() },
+            )]),
             maintenance: vec![
-                Quiet { component: None, until: None },
-                Quiet { component: Some("job".into()), until: Some(Timestamp::UNIX_EPOCH) },
+                MaintenanceWindow { component: None, until: None },
+                MaintenanceWindow { component: Some("job".into()), until: Some(Timestamp::UNIX_EPOCH) },
             ],
             runs: BTreeMap::from([("job".into(), RunRecord::new(Timestamp::UNIX_EPOCH))]),
         }
@@ -164,11 +168,11 @@ mod tests {
     fn what_is_stored_is_loaded_and_a_folder_is_made() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("a/b");
-        assert_eq!(load(&folder), Ok(Remembered::default()));
+        assert_eq!(load(&folder), Ok(StoredState::default()));
         store(&folder, &remembered()).unwrap();
         assert_eq!(load(&folder), Ok(remembered()));
-        store(&folder, &Remembered::default()).unwrap();
-        assert_eq!(load(&folder), Ok(Remembered::default()));
+        store(&folder, &StoredState::default()).unwrap();
+        assert_eq!(load(&folder), Ok(StoredState::default()));
         let names: Vec<_> =
             std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["agent.json"]);
@@ -189,13 +193,13 @@ mod tests {
     fn a_person_may_write_it_with_less_in_it() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("agent.json"), "{\"version\": 1}").unwrap();
-        assert_eq!(load(folder.path()), Ok(Remembered::default()));
+        assert_eq!(load(folder.path()), Ok(StoredState::default()));
     }
 
     #[test]
     fn what_cannot_be_written_is_told() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = store(&file.path().join("below"), &Remembered::default()).unwrap_err();
+        let error = store(&file.path().join("below"), &StoredState::default()).unwrap_err();
         assert!(error.contains("agent.json cannot be written: "), "{error}");
         assert!(load(file.path()).unwrap_err().contains("agent.json cannot be read: "));
     }

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 
-use super::lines::Splitter;
-use super::{LogPath, Piece};
+use super::lines::LineSplitter;
+use super::{LogBatch, LogPath};
 
 /// Maximum length read back from the end, and maximum length of a single read of added lines.
 const WINDOW: u64 = 1 << 20;
@@ -19,7 +19,7 @@ pub(super) struct LogFile {
     file: File,
     /// Position up to which the file was read.
     position: u64,
-    lines: Splitter,
+    lines: LineSplitter,
 }
 
 impl LogFile {
@@ -27,17 +27,17 @@ impl LogFile {
     ///
     /// # Errors
     /// Returns an error, with a sentence, if the log cannot be read.
-    pub(super) fn open(path: LogPath, lines: usize, follow: bool) -> Result<(Self, Piece), String> {
+    pub(super) fn open(path: LogPath, lines: usize, follow: bool) -> Result<(Self, LogBatch), String> {
         let opened = path.open_to_read().and_then(|mut file| {
             let end = file.metadata()?.len();
             let from = end.saturating_sub(WINDOW);
-            let bytes = read(&mut file, from, end)?;
+            let bytes = read_range(&mut file, from, end)?;
             Ok((file, from, bytes))
         });
         let (file, from, bytes) =
             opened.map_err(|error| format!("the log {path} cannot be read: {error}"))?;
         let mut all = Vec::new();
-        let mut splitter = Splitter::default();
+        let mut splitter = LineSplitter::default();
         splitter.push(&bytes, &mut all);
         if !follow {
             all.extend(splitter.finish());
@@ -50,7 +50,7 @@ impl LogFile {
         let skip = whole.len().saturating_sub(lines);
         let position = from + u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let log = Self { path, file, position, lines: splitter };
-        Ok((log, Piece { lines: whole.into_iter().skip(skip).collect(), notice }.masked()))
+        Ok((log, LogBatch { lines: whole.into_iter().skip(skip).collect(), notice }.masked()))
     }
 
     /// Returns the lines added since the last call. A rotated log is read to its end before the new one is
@@ -58,14 +58,14 @@ impl LogFile {
     ///
     /// # Errors
     /// Returns an error, with a sentence, if the log cannot be read.
-    pub(super) fn more(&mut self) -> Result<Piece, String> {
-        self.try_more()
-            .map(Piece::masked)
+    pub(super) fn read_added(&mut self) -> Result<LogBatch, String> {
+        self.try_read_added()
+            .map(LogBatch::masked)
             .map_err(|error| format!("the log {} cannot be read: {error}", self.path))
     }
 
-    fn try_more(&mut self) -> io::Result<Piece> {
-        let mut piece = Piece::default();
+    fn try_read_added(&mut self) -> io::Result<LogBatch> {
+        let mut piece = LogBatch::default();
         let end = self.file.metadata()?.len();
         if end < self.position {
             piece.notice = Some("the log was emptied; it is read from its beginning".to_owned());
@@ -74,10 +74,10 @@ impl LogFile {
         } else if end - self.position > TOO_FAR {
             let skipped = end - WINDOW - self.position;
             piece.notice = Some(format!("the log grew too fast: {skipped} bytes are left out"));
-            self.lines = Splitter::default();
+            self.lines = LineSplitter::default();
             self.position = end - WINDOW;
         }
-        let bytes = read(&mut self.file, self.position, end)?;
+        let bytes = read_range(&mut self.file, self.position, end)?;
         self.position += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.lines.push(&bytes, &mut piece.lines);
         if self.position >= end && self.is_replaced()? {
@@ -110,7 +110,7 @@ impl LogFile {
 }
 
 /// Returns the bytes from `from` to `end`, at most [`WINDOW`].
-fn read(file: &mut File, from: u64, end: u64) -> io::Result<Vec<u8>> {
+fn read_range(file: &mut File, from: u64, end: u64) -> io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(from))?;
     let mut bytes = Vec::new();
     file.take(end.saturating_sub(from).min(WINDOW)).read_to_end(&mut bytes)?;
@@ -140,8 +140,8 @@ mod tests {
     fn drain(log: &mut LogFile) -> (Vec<String>, Vec<String>) {
         let (mut lines, mut notices) = (Vec::new(), Vec::new());
         loop {
-            let piece = log.more().unwrap();
-            if piece == Piece::default() {
+            let piece = log.read_added().unwrap();
+            if piece == LogBatch::default() {
                 return (lines, notices);
             }
             lines.extend(piece.lines);

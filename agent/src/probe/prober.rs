@@ -6,12 +6,12 @@ use rta_shared::config::ProbeMethod;
 use rta_shared::redact::{redact_command_line, redact_text};
 use tokio::process::Child;
 
-use super::words::{shortened, too_late};
+use super::reasons::{shorten, timeout_reason};
 use super::{command, http, tcp};
 
 /// Runs the attempts of one probe.
 #[derive(Debug)]
-pub(crate) struct Asker {
+pub(crate) struct Prober {
     question: ProbeMethod,
     timeout: Duration,
     /// Killed command of an earlier attempt that has not ended. While there is one, no other is run: with a
@@ -19,7 +19,7 @@ pub(crate) struct Asker {
     stuck: Option<Child>,
 }
 
-impl Asker {
+impl Prober {
     pub(crate) fn new(question: ProbeMethod, timeout: Duration) -> Self {
         Self { question, timeout, stuck: None }
     }
@@ -28,40 +28,47 @@ impl Asker {
     ///
     /// # Errors
     /// Returns an error if the attempt fails; the sentence begins with the question.
-    pub(crate) async fn ask(&mut self) -> Result<(), String> {
+    pub(crate) async fn run_attempt(&mut self) -> Result<(), String> {
         let result = match &self.question {
-            ProbeMethod::Tcp(address) => in_time(self.timeout, tcp::ask(address)).await,
-            ProbeMethod::Http { url, status } => in_time(self.timeout, http::ask(url, *status)).await,
-            ProbeMethod::Command(words) => command::ask(words, self.timeout, &mut self.stuck).await,
+            ProbeMethod::Tcp(address) => with_timeout(self.timeout, tcp::probe_tcp(address)).await,
+            ProbeMethod::Http { url, status } => {
+                with_timeout(self.timeout, http::probe_http(url, *status)).await
+            }
+            ProbeMethod::Command(words) => {
+                command::run_probe_command(words, self.timeout, &mut self.stuck).await
+            }
         };
-        result.map_err(|reason| format!("{}: {reason}", told(&self.question)))
+        result.map_err(|reason| format!("{}: {reason}", format_question(&self.question)))
     }
 }
 
-async fn in_time(timeout: Duration, attempt: impl Future<Output = Result<(), String>>) -> Result<(), String> {
-    tokio::time::timeout(timeout, attempt).await.unwrap_or_else(|_| Err(too_late(timeout)))
+async fn with_timeout(
+    timeout: Duration,
+    attempt: impl Future<Output = Result<(), String>>,
+) -> Result<(), String> {
+    tokio::time::timeout(timeout, attempt).await.unwrap_or_else(|_| Err(timeout_reason(timeout)))
 }
 
 /// Returns the question for display: one line, and without the password that a URL may contain.
-pub(crate) fn told(question: &ProbeMethod) -> String {
+pub(crate) fn format_question(question: &ProbeMethod) -> String {
     match question {
         ProbeMethod::Http { url, .. } => {
             let authority = url.authority().map_or("", |authority| authority.as_str());
             let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
             let path = url.path_and_query().map_or("/", |path| path.as_str());
-            shortened(&redact_text(&format!("GET http://{place}{path}")))
+            shorten(&redact_text(&format!("GET http://{place}{path}")))
         }
         ProbeMethod::Command(words) => {
             let words = redact_command_line(words.iter().map(String::as_str));
-            shortened(&format!("command {words}"))
+            shorten(&format!("command {words}"))
         }
-        question @ ProbeMethod::Tcp(_) => shortened(&question.to_string()),
+        question @ ProbeMethod::Tcp(_) => shorten(&question.to_string()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::words::TEXT;
+    use super::super::reasons::MAX_TEXT_LENGTH;
     use super::*;
 
     #[test]
@@ -77,9 +84,9 @@ mod tests {
             (command(&["nodetool", "-pw", "s3cret", "status"]), "command nodetool -pw *** status"),
         ];
         for (question, expected) in rows {
-            assert_eq!(told(&question), expected);
+            assert_eq!(format_question(&question), expected);
         }
-        let long = told(&command(&[&"é".repeat(5_000)]));
-        assert_eq!((long.chars().count(), long.ends_with('…')), (TEXT + 1, true));
+        let long = format_question(&command(&[&"é".repeat(5_000)]));
+        assert_eq!((long.chars().count(), long.ends_with('…')), (MAX_TEXT_LENGTH + 1, true));
     }
 }

@@ -8,13 +8,13 @@ use rta_shared::probe::{ProbeReport, ProbeState};
 
 /// Status of the probe of one run of a component.
 #[derive(Clone, Debug)]
-pub(super) struct Fare {
+pub(super) struct ProbeHistory {
     report: ProbeReport,
     /// Number of consecutive failures that count.
     failures: u32,
 }
 
-impl Fare {
+impl ProbeHistory {
     /// Creates the status before the first attempt.
     pub(super) fn new(at: Timestamp) -> Self {
         let report = ProbeReport { state: ProbeState::Pending, since: at, reason: String::new() };
@@ -33,7 +33,7 @@ impl Fare {
 
     /// Processes the result of an attempt that began when the component had been running for `running`.
     /// Returns true if the report changed.
-    pub(super) fn take(
+    pub(super) fn record(
         &mut self,
         rule: &ProbeRule,
         running: Duration,
@@ -45,12 +45,12 @@ impl Fare {
                 self.failures = 0;
                 self.enter(ProbeState::Passing, String::new(), at)
             }
-            Err(reason) if running < rule.grace => self.wait(reason),
+            Err(reason) if running < rule.grace => self.record_uncounted(reason),
             Err(reason) => {
                 self.failures = self.failures.saturating_add(1);
                 match self.failures >= rule.failures {
                     true => self.fail(reason, at),
-                    false => self.wait(reason),
+                    false => self.record_uncounted(reason),
                 }
             }
         }
@@ -58,7 +58,7 @@ impl Fare {
 
     /// Processes a failure that does not count yet: until the probe has passed once, its reason is shown as
     /// pending.
-    fn wait(&mut self, reason: String) -> bool {
+    fn record_uncounted(&mut self, reason: String) -> bool {
         let changed = self.report.is_pending() && self.report.reason != reason;
         if changed {
             self.report.reason = reason;
@@ -106,12 +106,12 @@ mod tests {
     /// Processes one attempt per second, `+` passing and another letter failing for that reason. Returns the
     /// states: `p`ending, `+` or the reason, upper case if the report changed.
     fn trace(rule: &ProbeRule, attempts: &str) -> String {
-        let mut fare = Fare::new(at(0));
+        let mut fare = ProbeHistory::new(at(0));
         let mut trace = String::new();
         for (second, attempt) in (0..).zip(attempts.chars()) {
             let result = if attempt == '+' { Ok(()) } else { Err(attempt.to_string()) };
             let before = fare.report().clone();
-            let changed = fare.take(rule, Duration::from_secs(second), result, at(second));
+            let changed = fare.record(rule, Duration::from_secs(second), result, at(second));
             let report = fare.report();
             assert_eq!(changed, before != *report, "{attempts} at {second}");
             let same_state = before.state == report.state;
@@ -155,11 +155,11 @@ mod tests {
     #[test]
     fn the_first_moment_after_the_grace_counts() {
         let rule = rule(1, 2);
-        let mut fare = Fare::new(at(0));
+        let mut fare = ProbeHistory::new(at(0));
         let failed = || Err("x".to_owned());
-        fare.take(&rule, Duration::from_millis(1_999), failed(), at(2));
+        fare.record(&rule, Duration::from_millis(1_999), failed(), at(2));
         assert_eq!(fare.report().state, ProbeState::Pending);
-        assert!(fare.take(&rule, Duration::from_secs(2), failed(), at(2)));
+        assert!(fare.record(&rule, Duration::from_secs(2), failed(), at(2)));
         assert_eq!(fare.report().state, ProbeState::Failing);
     }
 }

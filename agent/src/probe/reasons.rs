@@ -6,17 +6,17 @@ use std::time::Duration;
 use rta_shared::sanitize::printable;
 
 /// Maximum length of foreign texts, in characters: a reason is one line of a page.
-pub(super) const TEXT: usize = 200;
+pub(super) const MAX_TEXT_LENGTH: usize = 200;
 
 /// Returns the reason for a timeout.
-pub(super) fn too_late(timeout: Duration) -> String {
+pub(super) fn timeout_reason(timeout: Duration) -> String {
     format!("no answer within {} s", timeout.as_secs_f64())
 }
 
 /// Returns foreign text, safe to show and shortened.
-pub(super) fn shortened(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     // The part that is cut off need not be examined.
-    let end = text.char_indices().nth(TEXT).map_or(text.len(), |(end, _)| end);
+    let end = text.char_indices().nth(MAX_TEXT_LENGTH).map_or(text.len(), |(end, _)| end);
     let (shown, rest) = text.split_at(end);
     let shown = printable(shown);
     if rest.is_empty() { shown.into_owned() } else { format!("{shown}…") }
@@ -29,7 +29,7 @@ pub(super) fn io_reason(error: &io::Error) -> String {
     let mut letters = text.chars();
     let mut reason: String = letters.next().map(|first| first.to_ascii_lowercase()).into_iter().collect();
     reason.push_str(letters.as_str());
-    shortened(&reason)
+    shorten(&reason)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 /// Publishes the expiry time of the certificate in use, at once and on every change, and reports a renewed
 /// one that cannot be used.
-pub(crate) async fn follow(
+pub(crate) async fn watch_expiry(
     door: ConnectionAcceptor,
     ends: watch::Sender<Option<Timestamp>>,
     impairments: ImpairmentList,
