@@ -35,7 +35,7 @@ pub(crate) fn authorize(right: Right, call: Request<()>) -> Result<Request<()>, 
 }
 
 /// Maximum length of a name or an address, in characters: they are part of every report.
-const LONGEST_REQUESTER: usize = 64;
+const MAX_REQUESTER_LENGTH: usize = 64;
 
 /// Returns the requester to record for a call with these extensions. Only the aggregator may name the
 /// requester on whose behalf it calls; a local caller is recorded under its own name, regardless of
@@ -63,7 +63,10 @@ pub(crate) fn requester(extensions: &Extensions, claimed: Option<v1::Requester>)
 }
 
 fn shorten_requester(text: &str) -> String {
-    printable(text.get(..4 * LONGEST_REQUESTER).unwrap_or(text)).chars().take(LONGEST_REQUESTER).collect()
+    printable(text.get(..4 * MAX_REQUESTER_LENGTH).unwrap_or(text))
+        .chars()
+        .take(MAX_REQUESTER_LENGTH)
+        .collect()
 }
 
 #[cfg(test)]

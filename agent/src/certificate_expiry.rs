@@ -10,12 +10,12 @@ use tokio::sync::watch;
 /// Publishes the expiry time of the certificate in use, at once and on every change, and reports a renewed
 /// one that cannot be used.
 pub(crate) async fn watch_expiry(
-    door: ConnectionAcceptor,
+    acceptor: ConnectionAcceptor,
     ends: watch::Sender<Option<Timestamp>>,
     impairments: ImpairmentList,
 ) {
     loop {
-        let shown = door.clone();
+        let shown = acceptor.clone();
         // Off the runtime: a disk may hang.
         let look = move || shown.certificate().map(|(_, ends)| (ends, shown.reload_error()));
         let Some((found, trouble)) = run_blocking(look).await else {

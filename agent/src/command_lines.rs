@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_line_is_shown_without_its_secrets_and_only_while_it_is_the_components() {
+    fn command_line_is_masked_and_shown_only_while_it_matches() {
         let text = "[[component]]\nname = \"sleeper\"\ncriteria = [{ regex = '^inspected$' }]\n\
                     [[environment]]\nname = \"E\"\nhost = [{ name = \"h\", components = [\"sleeper\"] }]\n";
         let platform = load_sources(&[Source { name: "x".to_owned(), text: text.to_owned() }]).unwrap();

@@ -6,7 +6,7 @@
 //!
 //! | locked | refused second agent |
 //! |---|---|
-//! | `acquire_lock` in the runtime folder of the host | one for the same configured host, of the same user |
+//! | `lock` in the runtime folder of the host | one for the same configured host, of the same user |
 //! | `agent.lock` in the state folder | one with the same state folder |
 //!
 //! An unprivileged user has a separate runtime folder, so that nobody can prevent root's agent from starting
@@ -26,9 +26,9 @@ use rustix::process::geteuid;
 use sha2::{Digest as _, Sha256};
 
 /// Time limit for acquiring a lock: an agent that was just killed may have a child that is about to end.
-const PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Maximum length of the host's name in the name of its folder.
-const SHOWN: usize = 40;
+const MAX_NAME_LENGTH: usize = 40;
 
 /// Locks that are held until this is dropped.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ fn lock_file(path: &Path) -> Result<File, AgentLockError> {
     let mut file = options.custom_flags(flags).open(path).map_err(AgentLockError::Io)?;
     // Whoever can read a file can lock it (flock(2)), and would keep the agent from starting.
     file.set_permissions(Permissions::from_mode(0o600)).map_err(AgentLockError::Io)?;
-    match pid_lock::acquire(&mut file, PATIENCE) {
+    match pid_lock::acquire(&mut file, LOCK_TIMEOUT) {
         Ok(()) => Ok(file),
         Err(LockError::Error(error)) => Err(AgentLockError::Io(error)),
         Err(taken) => Err(AgentLockError::Taken(taken.holder(), path.to_owned())),
@@ -157,7 +157,7 @@ fn folder_name(host: &Name) -> String {
         .folded()
         .chars()
         .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' })
-        .take(SHOWN)
+        .take(MAX_NAME_LENGTH)
         .collect();
     format!("agent-{shown}-{}", hex(&Sha256::digest(host.folded())[..4]))
 }
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn folder_that_cannot_be_used_is_told_and_a_state_folder_stops_nothing() {
+    fn unusable_folder_is_reported_and_state_folder_stops_nothing() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let refused = acquire_lock(Some(file.path()), &"h".into(), None).unwrap_err();
         assert!(refused.contains("cannot be used: ") && refused.ends_with("with --runtime"), "{refused}");
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn folder_of_somebody_else_is_not_used() {
+    fn folder_of_another_user_is_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let private = folder.path().join("own");
         private_folder(private.clone()).unwrap();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn any_host_has_a_folder_of_its_own() {
+    fn each_host_has_its_own_folder() {
         let name = |host: &str| folder_name(&host.into());
         assert_eq!(name("c9t17308"), name("C9T17308"));
         assert!(name("c9t17308").starts_with("agent-c9t17308-"));

@@ -119,7 +119,7 @@ fn main() -> ExitCode {
             (!arguments.read_only).then(|| acquire_lock(runtime, &prepared.0.host, state)).transpose()?;
         Ok((prepared, lock))
     });
-    let ((config, folder, door), lock) = match prepared {
+    let ((config, folder, connection_acceptor), lock) = match prepared {
         Ok(prepared) => prepared,
         Err(message) => {
             write_error(&message);
@@ -128,7 +128,7 @@ fn main() -> ExitCode {
     };
     let outcome = tokio::runtime::Runtime::new().context("no runtime").and_then(|runtime| {
         let outcome =
-            runtime.block_on(run(&arguments, (config, folder, door), lock.as_ref(), shutdown));
+            runtime.block_on(run(&arguments, (config, folder, connection_acceptor), lock.as_ref(), shutdown));
         // A scan that hangs in the kernel must not delay the shutdown.
         runtime.shutdown_timeout(LAST_SCAN_TIMEOUT);
         outcome
@@ -162,11 +162,11 @@ fn prepare(arguments: &AgentArguments) -> Result<(HostConfig, ConfigFolder, Conn
     let host = arguments.host.clone().unwrap_or_else(rta_agent::machine_name);
     let folder = ConfigFolder { folder: arguments.config.clone(), host };
     let config = folder.load()?;
-    let door = door(arguments, config.host.folded())?;
-    Ok((config, folder, door))
+    let connection_acceptor = connection_acceptor(arguments, config.host.folded())?;
+    Ok((config, folder, connection_acceptor))
 }
 
-fn door(arguments: &AgentArguments, host: &str) -> Result<ConnectionAcceptor, String> {
+fn connection_acceptor(arguments: &AgentArguments, host: &str) -> Result<ConnectionAcceptor, String> {
     let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) else {
         return match arguments.insecure {
             true => Ok(ConnectionAcceptor::plaintext()),
@@ -179,7 +179,7 @@ fn door(arguments: &AgentArguments, host: &str) -> Result<ConnectionAcceptor, St
 
 async fn run(
     arguments: &AgentArguments,
-    (config, folder, door): (HostConfig, ConfigFolder, ConnectionAcceptor),
+    (config, folder, connection_acceptor): (HostConfig, ConfigFolder, ConnectionAcceptor),
     lock: Option<&AgentLock>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -208,6 +208,6 @@ async fn run(
         runtime: lock.map(|lock| lock.folder.clone()),
         read_only: arguments.read_only,
     };
-    let listeners = Listeners { tcp: Some((listener, door)), socket };
+    let listeners = Listeners { tcp: Some((listener, connection_acceptor)), socket };
     rta_agent::serve(listeners, config, options, shutdown).await
 }

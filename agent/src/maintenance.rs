@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn it_covers_a_component_or_the_host_until_it_ends() {
+    fn window_covers_component_or_host_until_it_ends() {
         let all = windows_from_proto(request(&[("Kafka", Some(60)), ("", Some(10))]), at(1000)).unwrap();
         let kafka = Name::from("kafka");
         assert_eq!(active_window(&all, &kafka, at(1000)).unwrap().until, Some(at(1060)));
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_end_it_lasts_and_a_time_past_the_calendar_is_its_end() {
+    fn window_without_end_lasts_and_overlong_one_is_capped() {
         let all = windows_from_proto(request(&[("", None)]), at(0)).unwrap();
         assert!(active_window(&all, &"kafka".into(), Timestamp::MAX).is_some());
         let long = v1::AgentMaintenance {
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn less_than_nothing_is_an_error() {
+    fn negative_duration_is_an_error() {
         let mut request = request(&[("", Some(1))]);
         request.maintenance[0].remaining.as_mut().unwrap().seconds = -5;
         assert_eq!(windows_from_proto(request, at(0)).unwrap_err().code(), tonic::Code::InvalidArgument);

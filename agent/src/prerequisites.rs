@@ -30,8 +30,8 @@ impl RemotePrerequisites {
     }
 
     /// Replaces the readiness of all prerequisites.
-    pub(crate) fn replace(&self, told: Vec<RemotePrerequisite>, now: Instant) {
-        let readiness = told.into_iter().map(|one| ((one.host, one.component), one.readiness));
+    pub(crate) fn replace(&self, received: Vec<RemotePrerequisite>, now: Instant) {
+        let readiness = received.into_iter().map(|one| ((one.host, one.component), one.readiness));
         self.0.send_replace(ReceivedReadiness { at: Some(now), readiness: readiness.collect() });
     }
 
@@ -57,8 +57,8 @@ impl ReceivedReadiness {
 pub(crate) fn prerequisites_from_proto(
     request: v1::AgentServiceSetPrerequisitesRequest,
 ) -> Result<Vec<RemotePrerequisite>, Status> {
-    let told = request.prerequisites.into_iter().map(RemotePrerequisite::try_from);
-    told.collect::<Result<_, _>>().map_err(|error| Status::invalid_argument(error.to_string()))
+    let received = request.prerequisites.into_iter().map(RemotePrerequisite::try_from);
+    received.collect::<Result<_, _>>().map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
 #[cfg(test)]
@@ -68,12 +68,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_told_holds_for_a_while() {
+    fn readiness_expires() {
         let known = RemotePrerequisites::new();
-        let told = known.subscribe();
+        let received = known.subscribe();
         let began = Instant::now();
         let readiness = |host: &str, after: Duration| {
-            told.borrow().readiness(&host.into(), &"Kafka".into(), began + after)
+            received.borrow().readiness(&host.into(), &"Kafka".into(), began + after)
         };
         assert_eq!(readiness("k1", Duration::ZERO), Readiness::Unknown);
         let kafka =

@@ -103,8 +103,8 @@ impl ProcessAttributes for ProcfsAttributes<'_> {
     }
 
     fn is_in_container(&self) -> Result<bool, String> {
-        let told = |error| self.unreadable("the PID namespace", error);
-        let (own, depth) = (self.proc.own_namespace(), self.status().map_err(told)?.namespaces);
+        let to_error = |error| self.unreadable("the PID namespace", error);
+        let (own, depth) = (self.proc.own_namespace(), self.status().map_err(to_error)?.namespaces);
         if own.depth != depth {
             return Ok(true);
         }
@@ -113,7 +113,7 @@ impl ProcessAttributes for ProcfsAttributes<'_> {
         if depth <= 1 {
             return Ok(false);
         }
-        let link = self.folder.link("ns/pid").map_err(told)?;
+        let link = self.folder.link("ns/pid").map_err(to_error)?;
         Ok(own.link.as_ref() != Some(&link))
     }
 }
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn group_is_that_of_the_hierarchy_that_systemd_keeps() {
+    fn group_is_that_of_the_systemd_hierarchy() {
         let rows = [
             ("0::/system.slice/a.service\n", "/system.slice/a.service"),
             ("9:name=systemd:/system.slice/a.service\n4:memory:/x\n0::/\n", "/system.slice/a.service"),
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn real_process_tells_all_of_its_attributes() {
+    fn attributes_of_a_real_process_are_read() {
         let folder = std::env::temp_dir().canonicalize().unwrap();
         let mut child = waiting(Command::new("cat").current_dir(&folder));
         let proc = ProcFs::open().unwrap();

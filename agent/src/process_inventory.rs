@@ -52,9 +52,9 @@ impl InventoryProcess {
     /// # Errors
     /// Returns an error, with the reason, if that cannot be determined.
     pub fn belongs_to(&self, component: &HostComponent) -> Result<bool, String> {
-        let told = |error| format!("pid {} cannot be read: {error}", self.pid);
-        let proc = ProcFs::open().map_err(told)?;
-        let folder = proc.process(self.pid).map_err(told)?;
+        let to_error = |error| format!("pid {} cannot be read: {error}", self.pid);
+        let proc = ProcFs::open().map_err(to_error)?;
+        let folder = proc.process(self.pid).map_err(to_error)?;
         component.matches_process(&self.line, &ProcfsAttributes::new(&proc, &folder, self.pid))
     }
 }
@@ -74,14 +74,14 @@ impl ProcessInventory {
     /// # Errors
     /// Returns an error, with a sentence, if /proc cannot be read at all.
     pub fn collect() -> Result<Self, String> {
-        let told = |error: ProcError| format!("cannot see the processes: /proc cannot be read: {error}");
-        let uptime = Uptime::current().map_err(told)?.uptime_duration();
+        let to_error = |error: ProcError| format!("cannot see the processes: /proc cannot be read: {error}");
+        let uptime = Uptime::current().map_err(to_error)?.uptime_duration();
         let mut inventory = Self { problem: visibility::find_hidepid_problem(), ..Self::default() };
         let mut unreadable = 0_u32;
-        let own = Process::myself().and_then(|own| own.status()).map_err(told)?;
+        let own = Process::myself().and_then(|own| own.status()).map_err(to_error)?;
         let mut names = HashMap::new();
         let mut name = |uid: u32| names.entry(uid).or_insert_with(|| user_name(uid)).clone();
-        for process in procfs::process::all_processes().map_err(told)? {
+        for process in procfs::process::all_processes().map_err(to_error)? {
             match process
                 .and_then(|process| read_process(&process, uptime, pid_namespace_depth(&own), &mut name))
             {
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn forks_lead_back_to_their_original() {
+    fn forks_lead_to_their_original() {
         let inventory = inventory(&[
             (1, 0, "init"),
             (2, 1, "app"),
@@ -249,12 +249,12 @@ mod tests {
     }
 
     #[test]
-    fn a_lineage_ends_whatever_proc_says() {
+    fn lineage_ends_on_any_input() {
         assert_eq!(inventory(&[(1, 2, "a"), (2, 1, "a")]).lineage(1), [1, 2]);
     }
 
     #[test]
-    fn this_very_process_is_seen_with_what_it_listens_on() {
+    fn own_process_is_listed_with_its_listening_sockets() {
         let here = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let inventory = ProcessInventory::collect().unwrap();
         let own = inventory.find(std::process::id()).unwrap();

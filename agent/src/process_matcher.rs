@@ -95,7 +95,7 @@ struct TracerHold {
 }
 
 impl ProcessMatcher {
-    /// Creates an matcher for the components of `config`.
+    /// Creates a matcher for the components of `config`.
     ///
     /// # Errors
     /// Returns an error if /proc cannot be opened.

@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn status_tells_users_namespaces_and_switches() {
+    fn status_has_users_namespaces_and_switches() {
         let text = "Name:\tUid:\\n\nUmask:\t0022\nPid:\t7\nUid:\t1000\t0\t0\t0\nNSpid:\t7\t1\n\
                     voluntary_ctxt_switches:\t40\nnonvoluntary_ctxt_switches:\t2\n";
         let status = ProcStatus { real_uid: 1000, effective_uid: 0, namespaces: 2, switches: 42 };
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn this_very_process_is_read() {
+    fn own_process_is_read() {
         let mut proc = ProcFs::open().unwrap();
         let pid = std::process::id();
         let mut listed = Vec::new();

@@ -14,7 +14,7 @@ use crate::state::AgentState;
 use crate::users::resolve_users;
 
 /// Interval between two look-ups of users that the host does not know.
-const USERS: Duration = Duration::from_secs(30);
+const USER_LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Source of an agent's configuration.
 #[derive(Clone, Debug)]
@@ -59,14 +59,14 @@ pub(crate) struct ConfigReloader {
 }
 
 impl ConfigReloader {
-    pub(crate) fn new(source: ConfigFolder, worker: AgentState) -> Self {
-        Self { source: Arc::new(Mutex::new(source)), state: worker }
+    pub(crate) fn new(source: ConfigFolder, state: AgentState) -> Self {
+        Self { source: Arc::new(Mutex::new(source)), state }
     }
 
     /// Repeats the look-up of users that the host did not know, such as those of a directory service that was
     /// not up yet, and applies the result as soon as one is found.
     pub(crate) async fn retry_user_lookups(self) {
-        let mut pace = tokio::time::interval(USERS);
+        let mut pace = tokio::time::interval(USER_LOOKUP_INTERVAL);
         pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             pace.tick().await;

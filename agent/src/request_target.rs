@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn request_for_another_host_or_boot_or_for_nobody_is_refused() {
+    fn request_for_another_host_or_boot_or_without_target_is_refused() {
         for (target, expected) in [
             (None, "the request does not say for which host it is, "),
             (Some(target("", "boot", "digest")), "the request does not say for which host it is, "),

@@ -32,7 +32,7 @@ pub(crate) struct RunRecorder {
 impl RunRecorder {
     /// Continues with the records in `desired_state`.
     pub(crate) fn new(
-        memory: DesiredStateStore,
+        desired_state: DesiredStateStore,
         exits: LaunchedExits,
         statuses: ExitStatuses,
         boot_id: &str,
@@ -42,15 +42,8 @@ impl RunRecorder {
             id: boot_id.to_owned(),
             at: seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()),
         };
-        let history = RunHistory::new(memory.subscribe().read().runs, boot);
-        Self {
-            history,
-            desired_state: memory,
-            exits,
-            statuses,
-            inquiries: JoinSet::new(),
-            asked: HashMap::new(),
-        }
+        let history = RunHistory::new(desired_state.subscribe().read().runs, boot);
+        Self { history, desired_state, exits, statuses, inquiries: JoinSet::new(), asked: HashMap::new() }
     }
 
     /// Processes the report of a component, and adds the reason why it is stopped.

@@ -129,16 +129,16 @@ impl Scanner {
 
     /// Replaces `listed` by the current processes, and returns the matcher for checking them.
     fn list_processes(&mut self, listed: &mut Vec<ListedProcess>) -> Result<&mut ProcessMatcher, String> {
-        let told = |error| format!("cannot see the processes: /proc cannot be read: {error}");
+        let to_error = |error| format!("cannot see the processes: /proc cannot be read: {error}");
         if let Some(problem) = visibility::find_hidepid_problem() {
             return Err(problem);
         }
         let matcher = match self.matcher.take() {
             Some(matcher) => matcher,
-            None => ProcessMatcher::new(&self.config).map_err(told)?,
+            None => ProcessMatcher::new(&self.config).map_err(to_error)?,
         };
         let matcher = self.matcher.insert(matcher);
-        matcher.list(listed).map_err(told)?;
+        matcher.list(listed).map_err(to_error)?;
         Ok(matcher)
     }
 }

@@ -31,17 +31,20 @@ use crate::supervisor::run_supervisor;
 use crate::watch::WatchOptions;
 
 /// Time limit for open calls at shutdown.
-const GRACE: Duration = Duration::from_secs(2);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Interval of HTTP/2 pings, which end the connections of vanished clients.
-const PING: Duration = Duration::from_secs(20);
+const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// Connection limits. An aggregator needs one connection, and its successor another; a client that answers no
 /// ping counts as silent.
-const BOUNDS: ConnectionLimits =
-    ConnectionLimits { connections: 256, of_one_address: 128, silence: Some(PING.saturating_mul(3)) };
+const CONNECTION_LIMITS: ConnectionLimits = ConnectionLimits {
+    connections: 256,
+    of_one_address: 128,
+    silence: Some(PING_INTERVAL.saturating_mul(3)),
+};
 
 /// Maximum number of open calls per connection: the concurrent actions of a plan, plus the streams of reports
 /// and logs.
-const CALLS: u32 = 256;
+const MAX_CALLS: u32 = 256;
 
 /// Options of an agent.
 #[derive(Debug)]
@@ -79,21 +82,22 @@ pub async fn serve(
     let tasks = OwnedTasks::new(shutdown.clone());
     let (autostart_publisher, autostarts) = watch::channel(AutostartReports::new());
     let (certificate_publisher, certificate_ends) = watch::channel(None);
-    let door = listeners.tcp.as_ref().map_or_else(ConnectionAcceptor::plaintext, |(_, door)| door.clone());
+    let acceptor =
+        listeners.tcp.as_ref().map_or_else(ConnectionAcceptor::plaintext, |(_, acceptor)| acceptor.clone());
     let impairments = ImpairmentList::default();
-    let following = certificate_expiry::watch_expiry(door, certificate_publisher, impairments.clone());
+    let following = certificate_expiry::watch_expiry(acceptor, certificate_publisher, impairments.clone());
     tasks.spawn("the watch over the certificate", following);
     let kept_in = options.state.clone().or(options.runtime);
-    let (memory, remembering) = DesiredStateStore::open(options.state, impairments.clone());
+    let (desired_state, remembering) = DesiredStateStore::open(options.state, impairments.clone());
     tasks.spawn("the writer of the state folder", remembering);
-    let (worker, task) = AgentState::new(
+    let (state, task) = AgentState::new(
         config,
         options.watch,
         AgentStateInputs {
             autostarts,
             certificate_ends,
             impairments: impairments.clone(),
-            desired_state: memory.clone(),
+            desired_state: desired_state.clone(),
         },
         tasks.heartbeat("the owner of the host's state"),
         shutdown.clone(),
@@ -101,19 +105,19 @@ pub async fn serve(
     .context("the host cannot be followed")?;
     tasks.spawn_to_end("the owner of the host's state", task);
     let folder = options.folder.as_ref().map(|folder| folder.folder.clone());
-    let groups = ComponentCgroups::new(&worker.config(), folder.as_deref());
-    let reloader = options.folder.map(|folder| ConfigReloader::new(folder, worker.clone()));
+    let groups = ComponentCgroups::new(&state.config(), folder.as_deref());
+    let reloader = options.folder.map(|folder| ConfigReloader::new(folder, state.clone()));
     if let (Some(reloader), Some(hangup)) = (&reloader, options.hangup) {
         tasks.spawn("the handler of SIGHUP", reload_on_hangup(hangup, reloader.clone()));
         tasks.spawn("the look-up of users", reloader.clone().retry_user_lookups());
     }
     let is_read_only = options.read_only;
-    let boot_id = worker.boot_id().to_owned();
+    let boot_id = state.boot_id().to_owned();
     // Off the runtime: the disk may hang.
     let launches = tokio::task::spawn_blocking(move || LaunchedSessions::open(kept_in.as_deref(), &boot_id));
     let launches = launches.await.context("what an earlier agent began cannot be read")?;
     impairments.set(ImpairedPart::Control, launches.impairment());
-    let actions = ActionRunner::new(worker, memory, groups, launches, tasks.clone(), shutdown.clone());
+    let actions = ActionRunner::new(state, desired_state, groups, launches, tasks.clone(), shutdown.clone());
     if is_read_only {
         let message =
             "the agent was started with --read-only: it starts and stops nothing, also not by itself";
@@ -139,18 +143,21 @@ pub async fn serve(
         shutdown: shutdown.clone(),
     };
     let calls = Server::builder()
-        .http2_keepalive_interval(Some(PING))
-        .http2_keepalive_timeout(Some(PING))
-        .max_concurrent_streams(Some(CALLS))
+        .http2_keepalive_interval(Some(PING_INTERVAL))
+        .http2_keepalive_timeout(Some(PING_INTERVAL))
+        .max_concurrent_streams(Some(MAX_CALLS))
         .layer(AuthorizationLayer::new(AGENT_METHODS, authorize))
         .add_service(AgentServiceServer::new(service))
         .add_service(health_service)
         .add_service(reflection)
-        .serve_with_incoming_shutdown(listeners.connections(BOUNDS), shutdown.clone().cancelled_owned());
+        .serve_with_incoming_shutdown(
+            listeners.connections(CONNECTION_LIMITS),
+            shutdown.clone().cancelled_owned(),
+        );
     tasks.watch(impairments).context("the agent's own tasks cannot be watched")?;
     let grace = async {
         shutdown.cancelled().await;
-        tokio::time::sleep(GRACE).await;
+        tokio::time::sleep(SHUTDOWN_TIMEOUT).await;
     };
     tokio::select! {
         result = calls => {
@@ -159,7 +166,7 @@ pub async fn serve(
             Ok(())
         }
         () = grace => {
-            tracing::warn!("connections were still open after {} s and are cut", GRACE.as_secs());
+            tracing::warn!("connections were still open after {} s and are cut", SHUTDOWN_TIMEOUT.as_secs());
             Ok(())
         }
         // An agent that has lost one of its tasks, and may no longer see its host, must not appear alive.

@@ -177,8 +177,8 @@ impl AgentService for AgentGrpcService {
     ) -> Result<Response<v1::AgentServiceSetPrerequisitesResponse>, Status> {
         let request = request.into_inner();
         self.admit(request.target.as_ref())?;
-        let told = prerequisites::prerequisites_from_proto(request)?;
-        self.actions.prerequisites.replace(told, Instant::now());
+        let to_error = prerequisites::prerequisites_from_proto(request)?;
+        self.actions.prerequisites.replace(to_error, Instant::now());
         Ok(Response::new(v1::AgentServiceSetPrerequisitesResponse {}))
     }
 

@@ -30,19 +30,19 @@ use crate::usage::UsageSampler;
 use crate::watch::{WatchOptions, WatchSnapshot, Watcher};
 
 /// Maximum number of queued requests.
-const INBOX: usize = 128;
+const MAX_QUEUED_REQUESTS: usize = 128;
 /// Interval between two measurements of resource usage.
-const MEASURED: Duration = Duration::from_secs(5);
+const USAGE_INTERVAL: Duration = Duration::from_secs(5);
 /// Interval between two heartbeats.
-const BEAT: Duration = Duration::from_secs(1);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// Missed heartbeats after which the watcher counts as hung in a read of /proc; it publishes each second.
 /// Counted in this task's own ticks instead of seconds, so that a suspended agent does not report a hang.
-const HUNG: u32 = 5;
+const HUNG_AFTER_HEARTBEATS: u32 = 5;
 
 /// Time limit for the first probe results before the first report is published, so that a component that ran
 /// all along is not reported as starting after a restart of the agent. Shorter than the silence after which
 /// the aggregator considers the agent lost.
-const FIRST_ANSWERS: Duration = Duration::from_secs(1);
+const FIRST_PROBES_TIMEOUT: Duration = Duration::from_secs(1);
 
 enum StateRequest {
     /// Reserves a component, or returns the action that holds it.
@@ -81,7 +81,7 @@ pub(crate) struct AgentState {
     config: watch::Receiver<Arc<HostConfig>>,
     systemd: SystemdClient,
     /// Triggers an immediate query of the systemd units.
-    nudge: Arc<Notify>,
+    unit_refresh: Arc<Notify>,
     exits: LaunchedExits,
     boot_id: Arc<str>,
 }
@@ -99,15 +99,15 @@ impl AgentState {
         heartbeat: Heartbeat,
         shutdown: CancellationToken,
     ) -> std::io::Result<(Self, impl Future<Output = ()> + Send)> {
-        let AgentStateInputs { autostarts, certificate_ends, impairments, desired_state: memory } = inputs;
+        let AgentStateInputs { autostarts, certificate_ends, impairments, desired_state } = inputs;
         let config = Arc::new(config);
-        let (requests, inbox) = mpsc::channel(INBOX);
+        let (requests, inbox) = mpsc::channel(MAX_QUEUED_REQUESTS);
         let (publisher, reports) = watch::channel(None);
         let (usage_publisher, usage) = watch::channel(None);
         let (config_publisher, config_reader) = watch::channel(Arc::clone(&config));
         let (units_publisher, units) = watch::channel(UnitReports::new());
         let (exits, statuses) = (LaunchedExits::new(), ExitStatuses::new());
-        let (watcher, sights) = Watcher::start(Arc::clone(&config), options, statuses.clone())?;
+        let (watcher, snapshots) = Watcher::start(Arc::clone(&config), options, statuses.clone())?;
         let mut probes = Probes::new();
         probes.configure(&config.components);
         let boot_id: Arc<str> = read_boot_id().into();
@@ -122,22 +122,22 @@ impl AgentState {
             autostarts,
             certificate_ends,
             impairments,
-            runs: RunRecorder::new(memory, exits.clone(), statuses, &boot_id),
+            runs: RunRecorder::new(desired_state, exits.clone(), statuses, &boot_id),
             heartbeat,
-            sight: None,
-            silence: 0,
-            is_hung: None,
+            snapshot: None,
+            missed_heartbeats: 0,
+            hung_since: None,
             publisher,
-            began: Instant::now(),
+            started_at: Instant::now(),
         };
         let measuring = sample_usage(reports.clone(), usage_publisher);
-        let (systemd, nudge) = (SystemdClient::default(), Arc::new(Notify::new()));
+        let (systemd, unit_refresh) = (SystemdClient::default(), Arc::new(Notify::new()));
         let following =
-            poll_units(systemd.clone(), config_reader.clone(), Arc::clone(&nudge), units_publisher);
+            poll_units(systemd.clone(), config_reader.clone(), Arc::clone(&unit_refresh), units_publisher);
         let task = async move {
             let both = async {
                 tokio::select! {
-                    () = owner.run(sights, inbox) => {}
+                    () = owner.run(snapshots, inbox) => {}
                     () = measuring => {}
                     () = following => {}
                 }
@@ -145,7 +145,17 @@ impl AgentState {
             shutdown.run_until_cancelled_owned(both).await;
         };
         Ok((
-            Self { watcher, requests, reports, usage, config: config_reader, systemd, nudge, exits, boot_id },
+            Self {
+                watcher,
+                requests,
+                reports,
+                usage,
+                config: config_reader,
+                systemd,
+                unit_refresh,
+                exits,
+                boot_id,
+            },
             task,
         ))
     }
@@ -187,13 +197,13 @@ impl AgentState {
 
     /// Triggers an immediate query of the components' units instead of waiting for the next round.
     pub(crate) fn refresh_units(&self) {
-        self.nudge.notify_one();
+        self.unit_refresh.notify_one();
     }
 
     /// Runs a full scan that begins now, and returns the report based on it.
     pub(crate) async fn scan_report(&self) -> Result<Arc<Report>, AgentStopped> {
-        let sight = self.watcher.full_scan().await?;
-        self.report_for(&sight).await
+        let snapshot = self.watcher.full_scan().await?;
+        self.report_for(&snapshot).await
     }
 
     /// Runs a full scan that begins now, and returns its snapshot.
@@ -207,10 +217,10 @@ impl AgentState {
     }
 
     /// Returns the first report based on `sight` or on a later snapshot.
-    async fn report_for(&self, sight: &WatchSnapshot) -> Result<Arc<Report>, AgentStopped> {
+    async fn report_for(&self, snapshot: &WatchSnapshot) -> Result<Arc<Report>, AgentStopped> {
         let mut reports = self.reports.clone();
         let is_it = |report: &Option<Arc<Report>>| {
-            report.as_ref().is_some_and(|report| report.scan.seen_at >= sight.figures.seen_at)
+            report.as_ref().is_some_and(|report| report.scan.seen_at >= snapshot.figures.seen_at)
         };
         let report = reports.wait_for(is_it).await.map_err(|_| AgentStopped)?;
         report.clone().ok_or(AgentStopped)
@@ -270,36 +280,36 @@ struct AgentStateActor {
     impairments: ImpairmentList,
     runs: RunRecorder,
     heartbeat: Heartbeat,
-    sight: Option<Arc<WatchSnapshot>>,
+    snapshot: Option<Arc<WatchSnapshot>>,
     /// Heartbeats since the last snapshot of the watcher.
-    silence: u32,
+    missed_heartbeats: u32,
     /// Time since which the watcher counts as hung.
-    is_hung: Option<Timestamp>,
+    hung_since: Option<Timestamp>,
     publisher: watch::Sender<Option<Arc<Report>>>,
-    began: Instant,
+    started_at: Instant,
 }
 
 impl AgentStateActor {
     async fn run(
         mut self,
-        mut sights: watch::Receiver<Option<Arc<WatchSnapshot>>>,
+        mut snapshots: watch::Receiver<Option<Arc<WatchSnapshot>>>,
         mut inbox: mpsc::Receiver<StateRequest>,
     ) {
-        let mut beat = tokio::time::interval(BEAT);
+        let mut beat = tokio::time::interval(HEARTBEAT_INTERVAL);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut impaired = self.impairments.changes();
         loop {
             tokio::select! {
-                changed = sights.changed() => {
+                changed = snapshots.changed() => {
                     if changed.is_err() {
                         // Without the watcher nothing can be reported; the aggregator notices the missing
                         // reports.
                         tracing::error!("the thread that follows the host ended");
                         return;
                     }
-                    let sight = sights.borrow_and_update().clone();
-                    self.sight = sight.or(self.sight);
-                    self.silence = 0;
+                    let snapshot = snapshots.borrow_and_update().clone();
+                    self.snapshot = snapshot.or(self.snapshot);
+                    self.missed_heartbeats = 0;
                 }
                 request = inbox.recv() => match request {
                     None => return,
@@ -312,7 +322,7 @@ impl AgentStateActor {
                 Ok(()) = impaired.changed() => {}
                 () = self.runs.apply_next_inquiry() => {}
                 _ = beat.tick() => {
-                    self.silence += 1;
+                    self.missed_heartbeats += 1;
                     self.heartbeat.beat();
                 }
             }
@@ -359,8 +369,8 @@ impl AgentStateActor {
                 self.runs.configure(&config);
                 // The configuration is replaced together with its first snapshot, so that no report mixes the
                 // two.
-                if let Ok(sight) = self.watcher.configure(Arc::clone(&config)).await {
-                    self.sight = Some(sight);
+                if let Ok(snapshot) = self.watcher.configure(Arc::clone(&config)).await {
+                    self.snapshot = Some(snapshot);
                 }
                 self.config.send_replace(config);
                 // The requester may have gone.
@@ -371,32 +381,32 @@ impl AgentStateActor {
 
     /// Publishes the current report; nothing before the first snapshot and the first probe results.
     fn publish(&mut self) {
-        let Some(sight) = self.sight.clone() else { return };
-        self.is_hung = match self.is_hung {
-            _ if self.silence < HUNG => None,
+        let Some(snapshot) = self.snapshot.clone() else { return };
+        self.hung_since = match self.hung_since {
+            _ if self.missed_heartbeats < HUNG_AFTER_HEARTBEATS => None,
             Some(since) => Some(since),
             None => Some(Timestamp::now()),
         };
         let report = Arc::new(Report {
-            host: sight.config.host.clone(),
+            host: snapshot.config.host.clone(),
             boot_id: self.boot_id.clone(),
-            scan: sight.figures,
-            components: match (&sight.matches, self.is_hung) {
+            scan: snapshot.figures,
+            components: match (&snapshot.matches, self.hung_since) {
                 (_, Some(since)) => Err(format!(
                     "cannot see the processes: a read of /proc has been hanging since {}",
                     since.strftime("%H:%M:%S UTC")
                 )),
                 (Err(reason), None) => Err(reason.clone()),
-                (Ok(matches), None) => Ok(self.component_reports(&sight, matches)),
+                (Ok(matches), None) => Ok(self.component_reports(&snapshot, matches)),
             },
-            watch: sight.watch.clone(),
-            config: ConfigStatus { digest: sight.config.digest.clone(), error: self.config_error.clone() },
+            watch: snapshot.watch.clone(),
+            config: ConfigStatus { digest: snapshot.config.digest.clone(), error: self.config_error.clone() },
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             certificate_ends: *self.certificate_ends.borrow(),
             impairments: self.impairments.all(),
         });
         let is_first = self.publisher.borrow().is_none();
-        if is_first && self.began.elapsed() < FIRST_ANSWERS && self.probes.is_any_pending() {
+        if is_first && self.started_at.elapsed() < FIRST_PROBES_TIMEOUT && self.probes.is_any_pending() {
             return;
         }
         log_changes(self.publisher.borrow().as_deref(), &report);
@@ -406,17 +416,17 @@ impl AgentStateActor {
 
     fn component_reports(
         &mut self,
-        sight: &WatchSnapshot,
+        snapshot: &WatchSnapshot,
         matches: &crate::watch::ComponentMatches,
     ) -> Vec<ComponentReport> {
-        let components = sight.config.components.iter().zip(matches).enumerate();
+        let components = snapshot.config.components.iter().zip(matches).enumerate();
         let mut report = |at: usize, component: &HostComponent, matches: &[Vec<Process>]| {
             let mut report = ComponentReport::new(
                 component,
                 matches,
                 ComponentContext {
                     action: self.actions.get(&component.name).cloned(),
-                    unseen: sight.unreadable.reason_for(at),
+                    unseen: snapshot.unreadable.reason_for(at),
                     unit: self.units.borrow().get(&component.name).cloned(),
                     autostart: self.autostarts.borrow().get(&component.name).cloned(),
                     ..ComponentContext::default()
@@ -446,14 +456,14 @@ async fn sample_usage(
     mut reports: watch::Receiver<Option<Arc<Report>>>,
     publisher: watch::Sender<Option<Arc<HostUsage>>>,
 ) {
-    let mut gauge = UsageSampler::new();
-    let mut pace = tokio::time::interval(MEASURED);
+    let mut sampler = UsageSampler::new();
+    let mut pace = tokio::time::interval(USAGE_INTERVAL);
     pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     if reports.wait_for(Option::is_some).await.is_err() {
         return;
     }
     loop {
-        let mut used = gauge;
+        let mut used = sampler;
         pace.tick().await;
         let pids: Vec<u32> = match reports.borrow().as_deref().map(|report| &report.components) {
             Some(Ok(components)) => components
@@ -467,7 +477,7 @@ async fn sample_usage(
             (used, usage)
         })
         .await;
-        gauge = used;
+        sampler = used;
         publisher.send_replace(Some(Arc::new(usage)));
     }
 }

@@ -127,14 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_threads_is_field_20() {
+    fn thread_count_is_field_20() {
         let stat = b"42 (a) b) (c) S 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 17 0 987654 1 1 1\n";
         assert_eq!(parse_thread_count(stat), Some(17));
         assert_eq!(parse_thread_count(b"42 (sh) S 7"), None);
     }
 
     #[test]
-    fn the_host_and_this_very_process_are_measured() {
+    fn host_and_own_process_are_measured() {
         let own = std::process::id();
         let thread = std::thread::spawn(std::thread::park);
         let files: Vec<File> = (0..20).map(|_| File::open("/dev/null").unwrap()).collect();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_works_shows_cpu_and_what_sleeps_does_not() {
+    fn busy_process_uses_cpu_and_sleeping_one_does_not() {
         let (busy, idle) = (RunningChild::new("while :; do :; done"), RunningChild::idle());
         let mut sampler = UsageSampler::new();
         let pids = [busy.pid(), idle.pid()];
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_vanished_is_left_out_also_as_a_zombie() {
+    fn ended_process_is_left_out_even_as_a_zombie() {
         let mut sampler = UsageSampler::new();
         let mut child = RunningChild::idle();
         let pid = child.pid();
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_of_processes_that_are_not_asked_for() {
+    fn processes_not_requested_are_dropped() {
         let mut sampler = UsageSampler::new();
         let stays = std::process::id();
         let others: Vec<RunningChild> = (0..3).map(|_| RunningChild::idle()).collect();

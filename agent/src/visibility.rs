@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn who_sees_what_follows_the_mount_options() {
+    fn visibility_follows_the_mount_options() {
         let rows = [
             ("rw", USER, false),
             ("rw,hidepid=0", USER, false),

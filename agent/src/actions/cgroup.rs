@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_agents_own_folder_is_found() {
+    fn own_folder_is_found() {
         let unified = "29 1 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
         let hybrid = "10 31 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw\n\
                       12 33 0:30 / /sys/fs/cgroup/cpuacct rw - cgroup cgroup rw,cpuacct\n\
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_groups_are_plain_and_differ() {
+    fn group_names_are_plain_and_unique() {
         let groups = |key: &str| ComponentCgroups { own: Some(Arc::new("/own".into())), key: key.to_owned() };
         let name = |key, component: &str| groups(key).for_component(&Name::from(component)).unwrap().0;
         let first = name("a", "Kafka Server");

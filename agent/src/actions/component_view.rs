@@ -20,8 +20,8 @@ pub(crate) struct ComponentView {
 }
 
 impl ComponentView {
-    pub(crate) fn new(worker: AgentState, component: HostComponent) -> Self {
-        Self { state: worker, component }
+    pub(crate) fn new(state: AgentState, component: HostComponent) -> Self {
+        Self { state, component }
     }
 
     /// Returns the matched processes, by a full scan that begins now.
@@ -63,25 +63,25 @@ impl ComponentView {
     /// # Errors
     /// Returns the same errors as [`ComponentView::full_scan`].
     pub(crate) async fn process_sets(&self, thorough: bool) -> Result<ProcessSets, ActionError> {
-        let sight = match thorough {
+        let snapshot = match thorough {
             true => self.state.full_scan().await?,
             false => self.state.quick_check().await?,
         };
-        let report = self.report_from(&sight)?;
+        let report = self.report_from(&snapshot)?;
         let own: HashSet<ProcessId> = report.processes.iter().map(|process| process.id).collect();
-        let all = sight.matches.iter().flat_map(|matches| matches.iter().flatten().flatten());
+        let all = snapshot.matches.iter().flat_map(|matches| matches.iter().flatten().flatten());
         let others = all.map(|process| process.id).filter(|id| !own.contains(id)).collect();
         let matched = report.processes.iter().map(|process| process.id).collect();
-        Ok(ProcessSets { matched, others, config: Arc::clone(&sight.config) })
+        Ok(ProcessSets { matched, others, config: Arc::clone(&snapshot.config) })
     }
 
-    fn report_from(&self, sight: &WatchSnapshot) -> Result<ComponentReport, ActionError> {
+    fn report_from(&self, snapshot: &WatchSnapshot) -> Result<ComponentReport, ActionError> {
         let unavailable = |reason: &str| ActionError::new(Code::Unavailable, reason);
-        let matches = sight.matches.as_ref().map_err(|reason| unavailable(reason))?;
+        let matches = snapshot.matches.as_ref().map_err(|reason| unavailable(reason))?;
         // A reload may have moved or removed the component.
         let name = &self.component.name;
-        let at = sight.config.components.iter().position(|known| known.name == *name);
-        let found = at.and_then(|at| Some((at, sight.config.components.get(at)?, matches.get(at)?)));
+        let at = snapshot.config.components.iter().position(|known| known.name == *name);
+        let found = at.and_then(|at| Some((at, snapshot.config.components.get(at)?, matches.get(at)?)));
         let (at, component, matches) = found
             .ok_or_else(|| unavailable("a new configuration has taken it from this host in the meantime"))?;
         if !same_parts(&component.parts, &self.component.parts) {
@@ -91,7 +91,7 @@ impl ComponentView {
             return Err(ActionError::new(Code::FailedPrecondition, reason));
         }
         let circumstances =
-            ComponentContext { unseen: sight.unreadable.reason_for(at), ..ComponentContext::default() };
+            ComponentContext { unseen: snapshot.unreadable.reason_for(at), ..ComponentContext::default() };
         let report = ComponentReport::new(component, matches, circumstances);
         match (&report.unseen, report.state) {
             // The state is unknown, so a start or stop would be a guess.

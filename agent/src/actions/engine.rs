@@ -12,13 +12,14 @@ use super::{restart, start, stop};
 /// # Errors
 /// Returns an error if the action was not done, with the reason.
 pub(super) async fn perform_action(
-    act: &ActionContext,
+    context: &ActionContext,
     kind: ActionKind,
 ) -> Result<ActionResult, ActionError> {
-    let unit = act.component.start.as_ref().and_then(|rule| Some((rule, rule.engine.unit()?)));
+    let unit = context.component.start.as_ref().and_then(|rule| Some((rule, rule.engine.unit()?)));
     if let Some((rule, unit)) = unit {
-        let (systemd, component, eyes, news) = (&act.systemd, &act.component, &act.view, &act.progress);
-        let asked = UnitAction { systemd, component, rule, unit, view: eyes, progress: news };
+        let (systemd, component, view, progress) =
+            (&context.systemd, &context.component, &context.view, &context.progress);
+        let asked = UnitAction { systemd, component, rule, unit, view, progress };
         return match kind {
             ActionKind::Start => systemd::start_unit(&asked).await,
             ActionKind::Stop => systemd::stop_unit(&asked).await,
@@ -26,8 +27,8 @@ pub(super) async fn perform_action(
         };
     }
     match kind {
-        ActionKind::Start => start::start_component(act).await,
-        ActionKind::Stop => stop::stop_component(act).await,
-        ActionKind::Restart => restart::restart_component(act).await,
+        ActionKind::Start => start::start_component(context).await,
+        ActionKind::Stop => stop::stop_component(context).await,
+        ActionKind::Restart => restart::restart_component(context).await,
     }
 }

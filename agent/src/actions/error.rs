@@ -66,10 +66,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sentence_is_one_line_and_the_log_follows_it() {
-        let refusal =
-            ActionError::new(Code::Internal, "it ended:\nso").with_log(vec!["a".into(), "b".into()]);
-        let status = refusal.into_status(ActionKind::Start, &Name::from("app"), &Name::from("h"));
+    fn sentence_is_one_line_and_log_follows() {
+        let error = ActionError::new(Code::Internal, "it ended:\nso").with_log(vec!["a".into(), "b".into()]);
+        let status = error.into_status(ActionKind::Start, &Name::from("app"), &Name::from("h"));
         assert_eq!(status.message(), "start of app on h: it ended:\\nso\na\nb");
     }
 }

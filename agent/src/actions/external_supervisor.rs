@@ -14,10 +14,10 @@ use crate::procfs::ProcFs;
 /// PID of the host's first process.
 const INIT: u32 = 1;
 /// Maximum length of a chain of parents. Real chains are short; a longer one was read while it changed.
-const DEEPEST: usize = 64;
+const MAX_ANCESTORS: usize = 64;
 /// Number of arguments that may hold the program's name, since interpreters and their options come first:
 /// `python3 -u /usr/bin/supervisord`.
-const NAMES: usize = 3;
+const NAME_ARGUMENTS: usize = 3;
 
 /// Origin of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -123,7 +123,7 @@ impl ProcessOrigin {
         let agent = std::process::id();
         let mut ancestors = Vec::new();
         let mut at = tree.get(id.pid).map_or(0, |links| links.parent);
-        while at > INIT && at != agent && ancestors.len() < DEEPEST {
+        while at > INIT && at != agent && ancestors.len() < MAX_ANCESTORS {
             if !own.contains(&at) {
                 ancestors.push(AncestorProcess::read(proc, at));
             }
@@ -170,13 +170,13 @@ impl AncestorProcess {
         }
     }
 
-    /// Returns the supervisor that the ancestor is, if any; `supervisord_program` is supervisord's name for the process
+    /// Returns the supervisor that the ancestor is, if any; `program` is supervisord's name for the process
     /// below it.
     fn supervisor(&self, program: Option<&str>) -> Option<ExternalSupervisor> {
         let first = self
             .arguments
             .iter()
-            .take(NAMES)
+            .take(NAME_ARGUMENTS)
             .map(|argument| argument.rsplit('/').next().unwrap_or_default().trim_end_matches(':'));
         let mut names = std::iter::once(self.name.as_str()).chain(first);
         let folder = |supervisor, stop| {
@@ -272,7 +272,7 @@ mod tests {
         }
     }
 
-    fn told(ancestors: Vec<AncestorProcess>, cgroups: &str, environment: &[u8]) -> Option<String> {
+    fn describe(ancestors: Vec<AncestorProcess>, cgroups: &str, environment: &[u8]) -> Option<String> {
         let origin = ProcessOrigin {
             ancestors,
             service: parse_systemd_service(cgroups),
@@ -333,16 +333,17 @@ mod tests {
         ];
         for (above, environment, expected) in rows {
             let between = AncestorProcess { pid: 9, ..ancestor("bash", &["bash", "run.sh"], "") };
-            let told = told(vec![between, above], "0::/system.slice/any.service\n", environment).unwrap();
-            assert!(told.starts_with(expected), "{told}");
+            let describe =
+                describe(vec![between, above], "0::/system.slice/any.service\n", environment).unwrap();
+            assert!(describe.starts_with(expected), "{describe}");
         }
-        let told = told(vec![ancestor("keep\u{1b}up", &["./keep"], "")], "0::/\n", b"").unwrap();
+        let describe = describe(vec![ancestor("keep\u{1b}up", &["./keep"], "")], "0::/\n", b"").unwrap();
         let expected = "something else starts it: its parent is pid 7 (keep\\u{1b}up); end that first";
-        assert_eq!(told, expected);
+        assert_eq!(describe, expected);
     }
 
     #[test]
-    fn a_service_is_told_by_the_control_group() {
+    fn service_is_found_by_the_control_group() {
         let systemd = |unit: &str| {
             Some(format!("systemd runs it as {unit}; stop it there with \"systemctl stop {unit}\""))
         };
@@ -367,12 +368,12 @@ mod tests {
             ("", None),
         ];
         for (cgroups, expected) in rows {
-            assert_eq!(told(vec![], cgroups, b""), expected, "{cgroups}");
+            assert_eq!(describe(vec![], cgroups, b""), expected, "{cgroups}");
         }
     }
 
     #[test]
-    fn the_parents_of_a_process_are_read_up_to_the_agent() {
+    fn ancestors_are_read_up_to_the_agent() {
         let script = "sleep 1000; true";
         let mut child = std::process::Command::new("sh").args(["-c", script]).spawn().unwrap();
         let proc = ProcFs::open().unwrap();

@@ -19,22 +19,22 @@ use super::stop_targets::{StopTargets, describe_processes};
 use crate::procfs::is_alive;
 
 /// Time limit for the processes to end, once after SIGTERM and once after SIGKILL.
-const PATIENCE: Duration = Duration::from_secs(5);
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Refuses a start while processes of a failed start remain: the component would run twice.
 ///
 /// # Errors
 /// Returns an error, naming the remaining processes, if there are any.
-pub(super) async fn refuse_if_launch_remains(act: &ActionContext) -> Result<(), ActionError> {
-    if !act.sessions.last_launch(&act.component.name).is_some_and(|launch| launch.is_unfinished) {
+pub(super) async fn refuse_if_launch_remains(context: &ActionContext) -> Result<(), ActionError> {
+    if !context.sessions.last_launch(&context.component.name).is_some_and(|launch| launch.is_unfinished) {
         return Ok(());
     }
-    let left = StopTargets::launched_only(act).find_remaining(true).await?;
-    if left.is_empty() {
-        act.sessions.remove_launch(&act.component.name);
+    let remaining = StopTargets::launched_only(context).find_remaining(true).await?;
+    if remaining.is_empty() {
+        context.sessions.remove_launch(&context.component.name);
         return Ok(());
     }
-    let who = describe_processes(&left.all()).await;
+    let who = describe_processes(&remaining.all()).await;
     let reason = format!("what an earlier start launched is there and does not match: {who}; stop it first");
     Err(ActionError::new(Code::FailedPrecondition, reason))
 }
@@ -44,10 +44,10 @@ pub(super) async fn refuse_if_launch_remains(act: &ActionContext) -> Result<(), 
 ///
 /// # Errors
 /// Returns an error that names the removed component and the launched process.
-pub(super) async fn refuse_if_removed_launch_pending(act: &ActionContext) -> Result<(), ActionError> {
-    let (config, now) = (act.view.config(), monotonic_ms());
+pub(super) async fn refuse_if_removed_launch_pending(context: &ActionContext) -> Result<(), ActionError> {
+    let (config, now) = (context.view.config(), monotonic_ms());
     let is_configured = |name: &Name| config.components.iter().any(|known| known.name == *name);
-    let removed = act.sessions.all().into_iter().filter(|(name, _)| !is_configured(name));
+    let removed = context.sessions.all().into_iter().filter(|(name, _)| !is_configured(name));
     let pending = |launch: &LaunchedSession| launch.is_unfinished && now < launch.deadline_ms;
     let pending: Vec<(Name, LaunchedSession)> =
         removed.filter_map(|(name, record)| Some((name, record.launch.filter(pending)?))).collect();
@@ -73,8 +73,8 @@ pub(super) async fn refuse_if_removed_launch_pending(act: &ActionContext) -> Res
 ///
 /// # Errors
 /// Returns an error that names such processes.
-pub(super) async fn refuse_if_unmatched_remains(act: &ActionContext) -> Result<(), ActionError> {
-    let last = act.view.last_processes().await?;
+pub(super) async fn refuse_if_unmatched_remains(context: &ActionContext) -> Result<(), ActionError> {
+    let last = context.view.last_processes().await?;
     if last.is_empty() {
         return Ok(());
     }
@@ -92,39 +92,39 @@ pub(super) async fn refuse_if_unmatched_remains(act: &ActionContext) -> Result<(
 }
 
 /// Returns true if any process of the launch remains.
-pub(super) async fn is_launch_remaining(act: &ActionContext) -> Result<bool, ActionError> {
-    Ok(!StopTargets::launched_only(act).find_remaining(false).await?.is_empty())
+pub(super) async fn is_launch_remaining(context: &ActionContext) -> Result<bool, ActionError> {
+    Ok(!StopTargets::launched_only(context).find_remaining(false).await?.is_empty())
 }
 
 /// Ends the launched process and all of its descendants. Returns a sentence on the result; empty if all had
 /// ended by themselves.
-pub(super) async fn end_launch(act: &ActionContext, launched: &LaunchedCommand) -> String {
-    match try_end_launch(act, launched).await {
+pub(super) async fn end_launch(context: &ActionContext, launched: &LaunchedCommand) -> String {
+    match try_end_launch(context, launched).await {
         Ok(sentence) => sentence,
-        Err(refusal) => format!("what it launched goes on ({})", refusal.reason),
+        Err(error) => format!("what it launched goes on ({})", error.reason),
     }
 }
 
-async fn try_end_launch(act: &ActionContext, launched: &LaunchedCommand) -> Result<String, ActionError> {
+async fn try_end_launch(context: &ActionContext, launched: &LaunchedCommand) -> Result<String, ActionError> {
     let was_running = !launched.has_ended();
-    let mut chase = StopTargets::launched_only(act);
-    let mut left = chase.find_remaining(true).await?;
+    let mut targets = StopTargets::launched_only(context);
+    let mut remaining = targets.find_remaining(true).await?;
     let mut denied = None;
     for signal in [Signal::TERM, Signal::KILL] {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + END_TIMEOUT;
         let mut asked: HashSet<ProcessId> = HashSet::new();
-        while !left.is_empty() && Instant::now() < deadline {
-            let fresh: Vec<ProcessId> = left.all().into_iter().filter(|id| asked.insert(*id)).collect();
+        while !remaining.is_empty() && Instant::now() < deadline {
+            let fresh: Vec<ProcessId> = remaining.all().into_iter().filter(|id| asked.insert(*id)).collect();
             let signalled = match signal {
-                Signal::KILL if !fresh.is_empty() => chase.kill(&left).await?,
-                _ => chase.signal(&left, &fresh, signal).await?,
+                Signal::KILL if !fresh.is_empty() => targets.kill(&remaining).await?,
+                _ => targets.signal(&remaining, &fresh, signal).await?,
             };
             denied = denied.or(signalled.why);
-            chase.wait(&left, deadline).await?;
-            left = chase.find_remaining(false).await?;
+            targets.wait(&remaining, deadline).await?;
+            remaining = targets.find_remaining(false).await?;
         }
     }
-    let ended = chase.ended_pids(&left);
+    let ended = targets.ended_pids(&remaining);
     let is_command_ended = was_running && ended.contains(&launched.pid);
     let rest: Vec<u32> = ended.into_iter().filter(|pid| *pid != launched.pid).collect();
     let mut sentence = match (is_command_ended, rest.as_slice()) {
@@ -137,16 +137,18 @@ async fn try_end_launch(act: &ActionContext, launched: &LaunchedCommand) -> Resu
         (false, []) => String::new(),
         (false, rest) => format!("what it had left ({}) has been ended", format_pids(rest)),
     };
-    if left.is_empty() {
-        act.sessions.remove_launch(&act.component.name);
+    if remaining.is_empty() {
+        context.sessions.remove_launch(&context.component.name);
         return Ok(sentence);
     }
     let why =
-        denied.map_or_else(|| "the kernel holds it, perhaps on a disk".to_owned(), |refusal| refusal.reason);
+        denied.map_or_else(|| "the kernel holds it, perhaps on a disk".to_owned(), |error| error.reason);
     if !sentence.is_empty() {
         sentence.push_str("; ");
     }
-    sentence
-        .push_str(&format!("{} did not end even by SIGKILL: {why}", describe_processes(&left.all()).await));
+    sentence.push_str(&format!(
+        "{} did not end even by SIGKILL: {why}",
+        describe_processes(&remaining.all()).await
+    ));
     Ok(sentence)
 }

@@ -1,6 +1,6 @@
 //! Runs a command detached: in a new session, without input, with its output in the log, and in its own
 //! control group if possible. The launch is recorded for the next agent before the command runs; see
-//! [`super::spawn_gate`].
+//! [`gate`].
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -33,11 +33,11 @@ use crate::logs::{LogPath, log_length, log_tail};
 use crate::procfs::{ProcFs, is_alive};
 
 /// Time between SIGTERM and SIGKILL for a launch that is given up.
-const LAST_CHANCE: Duration = Duration::from_secs(5);
+const TERM_TIMEOUT: Duration = Duration::from_secs(5);
 /// Interval between two checks whether a launch of an earlier agent has ended.
-const PACE: Duration = Duration::from_millis(50);
+const EXIT_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// Name of the tasks that wait for launched processes, in panic messages.
-const REAPER: &str = "the wait for a launched command";
+const REAPER_TASK: &str = "the wait for a launched command";
 
 /// Launched command. It continues when this is dropped, and is reaped when it ends.
 pub(crate) struct LaunchedCommand {
@@ -94,16 +94,16 @@ impl LaunchedCommand {
         )?;
         let (ended, has_ended) = watch::channel(held.is_none());
         if let Some(held) = held {
-            let guard = tasks.guard(REAPER).may_end();
+            let guard = tasks.guard(REAPER_TASK).may_end();
             Handle::current().spawn(async move {
                 let _guard = guard;
                 let mut held = vec![held];
                 while !held.is_empty() {
-                    tokio::time::sleep(PACE).await;
+                    tokio::time::sleep(EXIT_CHECK_INTERVAL).await;
                     match remaining_processes(held) {
                         Ok(left) => held = left,
-                        Err(refusal) => {
-                            return tracing::error!(reason = refusal.reason, "not watched any more");
+                        Err(error) => {
+                            return tracing::error!(reason = error.reason, "not watched any more");
                         }
                     }
                 }
@@ -240,12 +240,12 @@ impl LaunchRequest {
             command.env(LAUNCH_ID, &launch_id);
         }
         let logs = self.open_logs(&mut command)?;
-        let door = self.group.as_ref().and_then(|group| {
-            let told = |error| tracing::debug!(?group, %error, "no control group");
-            group.open_procs_file().map_err(told).ok()
+        let procs_file = self.group.as_ref().and_then(|group| {
+            let to_error = |error| tracing::debug!(?group, %error, "no control group");
+            group.open_procs_file().map_err(to_error).ok()
         });
         let (gate, child_gate) = spawn_gate().map_err(ActionError::internal)?;
-        detach(&mut command, prepared.start, door, child_gate);
+        detach(&mut command, prepared.start, procs_file, child_gate);
 
         let kept_logs = logs.clone();
         let (child, id) = spawn_recorded(command, gate, |id| self.record_launch(id, launch_id, kept_logs))
@@ -257,7 +257,7 @@ impl LaunchRequest {
         let (exit_sender, exit) = watch::channel(None);
         let (ended, has_ended) = watch::channel(false);
         let (give_up, asked) = mpsc::channel(1);
-        let guard = self.tasks.guard(REAPER).may_end();
+        let guard = self.tasks.guard(REAPER_TASK).may_end();
         Handle::current().spawn(async move {
             let _guard = guard;
             wait_for_child(child, exit_sender, asked, self.group).await;
@@ -280,11 +280,11 @@ impl LaunchRequest {
         match &self.rule.log {
             Some(path) => {
                 let path = LogPath::new(path.clone(), self.rule.user.clone());
-                let told = |error: std::io::Error| {
+                let to_error = |error: std::io::Error| {
                     cannot_launch(format!("the log {path} cannot be written: {error}"))
                 };
-                let (file, length) = path.open_to_append().map_err(told)?;
-                command.stderr(file.try_clone().map_err(told)?).stdout(file);
+                let (file, length) = path.open_to_append().map_err(to_error)?;
+                command.stderr(file.try_clone().map_err(to_error)?).stdout(file);
                 logs.push((path, length));
             }
             None => {
@@ -331,11 +331,11 @@ fn cannot_launch(reason: String) -> ActionError {
     ActionError::new(Code::FailedPrecondition, reason)
 }
 
-/// Runs `command`, whose child waits at `spawn_gate` until `record_launch` has recorded its process.
+/// Runs `command`, whose child waits at `gate` until `record` has recorded its process.
 fn spawn_recorded(
     command: std::process::Command,
     mut gate: SpawnGate,
-    note: impl FnOnce(ProcessId) -> Result<(), ActionError> + Send,
+    record: impl FnOnce(ProcessId) -> Result<(), ActionError> + Send,
 ) -> Result<(Child, ProcessId), ActionError> {
     let program = redact_command_line([&*command.get_program().to_string_lossy()]);
     let keep = move || -> Result<Option<ProcessId>, ActionError> {
@@ -344,7 +344,7 @@ fn spawn_recorded(
         let stat =
             ProcFs::open().and_then(|proc| proc.process(pid)?.stat()).map_err(ActionError::internal)?;
         let id = ProcessId { pid, start_ticks: stat.start_ticks };
-        note(id)?;
+        record(id)?;
         // If the child has ended meanwhile, the spawn returns the error.
         let _ = gate.open();
         Ok(Some(id))
@@ -381,7 +381,7 @@ async fn wait_for_child(
             match waits {
                 0 if asked.recv().await.is_some() => Signal::TERM,
                 1 => {
-                    tokio::time::sleep(LAST_CHANCE).await;
+                    tokio::time::sleep(TERM_TIMEOUT).await;
                     Signal::KILL
                 }
                 _ => std::future::pending().await,
@@ -411,15 +411,15 @@ async fn wait_for_child(
     }
 }
 
-/// Gives the command a new session, the control group behind `open_procs_file` if there is one, and a clean start. Its
-/// child waits at `spawn_gate` before it gives up the agent's privileges.
-fn detach(command: &mut std::process::Command, start: ChildSetup, door: Option<File>, gate: ChildGate) {
+/// Gives the command a new session, the control group behind `procs_file` if there is one, and a clean start. Its
+/// child waits at `gate` before it gives up the agent's privileges.
+fn detach(command: &mut std::process::Command, start: ChildSetup, procs_file: Option<File>, gate: ChildGate) {
     use std::os::unix::process::CommandExt as _;
     let become_detached = move || {
         rustix::process::setsid()?;
-        if let Some(door) = &door {
+        if let Some(procs_file) = &procs_file {
             // On failure the child stays in the agent's control group, and is found by its session.
-            let _ = rustix::io::write(door, b"0");
+            let _ = rustix::io::write(procs_file, b"0");
         }
         start.apply()?;
         gate.pass()?;

@@ -25,9 +25,9 @@ use tokio::sync::oneshot;
 use crate::logs::LogPath;
 
 /// Folder of the records below the agent's own.
-const FOLDER: &str = "launches";
+const RECORD_FOLDER: &str = "launches";
 /// Version of the file format.
-const VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 1;
 
 /// Record of a component's last action and launch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ pub(super) struct LaunchRecord {
 impl LaunchRecord {
     pub(super) fn new(component: &Name, boot_id: &str) -> Self {
         let (component, boot_id) = (component.clone(), boot_id.to_owned());
-        Self { version: VERSION, component, boot_id, action: None, launch: None, stop_command: None }
+        Self { version: FORMAT_VERSION, component, boot_id, action: None, launch: None, stop_command: None }
     }
 
     fn is_empty(&self) -> bool {
@@ -130,10 +130,11 @@ impl LaunchRecordWriter {
     /// Returns an error, with a sentence, if the folder cannot be created or read, or if the thread cannot be
     /// created.
     pub(super) fn open(folder: &Path, boot_id: &str) -> Result<(Self, HashMap<Name, LaunchRecord>), String> {
-        let folder = folder.join(FOLDER);
-        let told = |error: &dyn std::fmt::Display| format!("{} cannot be used: {error}", folder.display());
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| told(&error))?;
-        let records = read_records(&folder, boot_id).map_err(|error| told(&error))?;
+        let folder = folder.join(RECORD_FOLDER);
+        let to_error =
+            |error: &dyn std::fmt::Display| format!("{} cannot be used: {error}", folder.display());
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| to_error(&error))?;
+        let records = read_records(&folder, boot_id).map_err(|error| to_error(&error))?;
         let (writer, orders) = mpsc::channel::<WriteRequest>();
         let write_all = move || {
             for WriteRequest { record, written } in orders {
@@ -172,7 +173,7 @@ fn read_records(folder: &Path, boot_id: &str) -> std::io::Result<HashMap<Name, L
             serde_json::from_slice::<LaunchRecord>(&bytes).map_err(|error| error.to_string())
         });
         match parsed {
-            Ok(record) if record.boot_id == boot_id && record.version == VERSION => {
+            Ok(record) if record.boot_id == boot_id && record.version == FORMAT_VERSION => {
                 records.insert(record.component.clone(), record);
             }
             Ok(_) => std::fs::remove_file(&path)?,
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn next_agent_of_this_boot_reads_what_was_written() {
+    fn next_agent_of_this_boot_reads_records() {
         let folder = tempfile::tempdir().unwrap();
         let (writer, none) = LaunchRecordWriter::open(folder.path(), "boot").unwrap();
         assert!(none.is_empty());
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn record_that_cannot_be_written_is_an_error() {
+    fn unwritable_record_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let (writer, _) = LaunchRecordWriter::open(folder.path(), "boot").unwrap();
         std::fs::remove_dir(folder.path().join("launches")).unwrap();

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_stands_while_somebody_known_is_in_it() {
+    fn session_is_alive_while_a_known_member_lives() {
         let launches = LaunchedSessions::open(None, "");
         let name = Name::from("app");
         let id = |pid| ProcessId { pid, start_ticks: 10 };
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn next_agent_knows_what_was_launched_and_not_what_ended() {
+    fn next_agent_loads_launches_and_not_ended_ones() {
         let folder = tempfile::tempdir().unwrap();
         let launches = LaunchedSessions::open(Some(folder.path()), "boot");
         launches.record_launch(&"app".into(), launch()).unwrap();
@@ -264,14 +264,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_launched_that_cannot_be_kept() {
+    fn launch_that_cannot_be_recorded_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let launches = LaunchedSessions::open(Some(file.path()), "boot");
-        let refusal = launches.record_launch(&"app".into(), launch()).unwrap_err();
+        let error = launches.record_launch(&"app".into(), launch()).unwrap_err();
         assert!(
-            refusal.reason.starts_with("nothing was launched, since it could not be noted"),
+            error.reason.starts_with("nothing was launched, since it could not be noted"),
             "{}",
-            refusal.reason
+            error.reason
         );
     }
 }

@@ -11,7 +11,7 @@ use super::process_tree::ProcessTree;
 
 /// Maximum number of bytes read of a process's environment. A process can change the content that the kernel
 /// shows.
-const LONGEST: u64 = 1 << 20;
+const MAX_ENVIRONMENT_SIZE: u64 = 1 << 20;
 
 /// Returns the processes of `table` whose environment has the mark of the launch `id`. Omits processes whose
 /// environment the agent may not read; those run as other users than launched commands.
@@ -20,7 +20,7 @@ pub(super) fn find_marked_processes(tree: &ProcessTree, id: &str) -> Vec<Process
     let is_marked = |id: &ProcessId| {
         let mut environment = Vec::new();
         let file = File::open(format!("/proc/{}/environ", id.pid));
-        let read = file.and_then(|file| file.take(LONGEST).read_to_end(&mut environment));
+        let read = file.and_then(|file| file.take(MAX_ENVIRONMENT_SIZE).read_to_end(&mut environment));
         read.is_ok() && environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
     };
     tree.all().map(|(id, _)| id).filter(is_marked).collect()
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_has_the_mark_is_found() {
+    fn only_marked_processes_are_found() {
         let begin = |id: &str| Command::new("sleep").arg("1000").env(LAUNCH_ID, id).spawn().unwrap();
         let mut children = [begin("this-launch"), begin("this-launch-not")];
         let found = find_marked_processes(&ProcessTree::read().unwrap(), "this-launch");

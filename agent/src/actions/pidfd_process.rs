@@ -77,9 +77,9 @@ impl PidfdProcess {
 }
 
 /// Returns the processes that have not ended: a pidfd is readable when its process has (pidfd_open(2)).
-pub(super) fn remaining_processes(held: Vec<PidfdProcess>) -> Result<Vec<PidfdProcess>, ActionError> {
+pub(super) fn remaining_processes(processes: Vec<PidfdProcess>) -> Result<Vec<PidfdProcess>, ActionError> {
     let mut watched: Vec<PollFd<'_>> =
-        held.iter().map(|process| PollFd::new(&process.pidfd, PollFlags::IN)).collect();
+        processes.iter().map(|process| PollFd::new(&process.pidfd, PollFlags::IN)).collect();
     // A time of zero checks without waiting. After EINTR nothing is known, so all processes are returned.
     match poll(&mut watched, Some(&Timespec::default())) {
         Ok(_) | Err(Errno::INTR) => {}
@@ -91,7 +91,7 @@ pub(super) fn remaining_processes(held: Vec<PidfdProcess>) -> Result<Vec<PidfdPr
         }
     }
     let there: Vec<bool> = watched.iter().map(|watched| watched.revents().is_empty()).collect();
-    Ok(held.into_iter().zip(there).filter_map(|(process, there)| there.then_some(process)).collect())
+    Ok(processes.into_iter().zip(there).filter_map(|(process, there)| there.then_some(process)).collect())
 }
 
 /// Returns a text such as `pid 7 (java), pid 8 (sleep)`, safe to show.
@@ -117,7 +117,7 @@ mod tests {
     use crate::actions::process_tree::ProcessTree;
 
     #[test]
-    fn only_the_very_process_is_held_and_signalled() {
+    fn only_the_intended_process_is_signalled() {
         let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
         let proc = ProcFs::open().unwrap();
         let id = ProcessTree::read().unwrap().id(child.id()).unwrap();
@@ -131,11 +131,11 @@ mod tests {
         assert!(hold(id, false).is_none());
         assert!(child.try_wait().unwrap().is_none());
 
-        let held = hold(id, true).unwrap();
+        let processes = hold(id, true).unwrap();
         assert_eq!(name_processes(&proc, &[id, another]), format!("pid {0} (sleep), pid {0}", child.id()));
-        held.send_signal(Signal::KILL).unwrap();
+        processes.send_signal(Signal::KILL).unwrap();
         child.wait().unwrap();
-        assert!(remaining_processes(vec![held]).unwrap().is_empty());
+        assert!(remaining_processes(vec![processes]).unwrap().is_empty());
         assert!(hold(id, true).is_none());
     }
 }

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_and_its_parent_are_in_it() {
+    fn tree_has_this_process_and_its_parent() {
         let tree = ProcessTree::read().unwrap();
         let own = tree.get(std::process::id()).unwrap();
         assert_eq!(own.parent, std::os::unix::process::parent_id());

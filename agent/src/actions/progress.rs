@@ -13,7 +13,7 @@ pub(crate) type ActionEventResult = Result<ActionEvent, Status>;
 
 /// Maximum number of progress events per action: a component that keeps changing must not fill the memory
 /// behind a caller that reads slowly.
-const MOST: u32 = 200;
+const MAX_PROGRESS_EVENTS: u32 = 200;
 
 /// Sends the progress of an action to its caller.
 pub(crate) struct ProgressSender {
@@ -31,7 +31,7 @@ impl ProgressSender {
         // The text may contain parts of the configuration and of processes.
         let text = printable(&text.into()).into_owned();
         tracing::debug!(phase = phase.word(), text, ?pids, "progress");
-        if self.sent.fetch_add(1, Ordering::Relaxed) < MOST {
+        if self.sent.fetch_add(1, Ordering::Relaxed) < MAX_PROGRESS_EVENTS {
             let progress = ActionProgress { at: Timestamp::now(), phase, text, pids };
             // The caller may have gone.
             let _ = self.events.send(Ok(ActionEvent::Progress(progress)));

@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_launched_is_adopted_however_late() {
+    fn unfinished_launch_is_adopted_at_any_time() {
         for kind in [ActionKind::Start, ActionKind::Restart] {
             for now_ms in [150, 9_999] {
                 let expected = RecoveryDecision::Adopt(launch(100, true));
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn restart_and_stop_are_carried_on_while_they_may_take_and_a_start_is_not_begun_again() {
+    fn interrupted_restart_and_stop_resume_within_their_limit() {
         // A launch of an earlier action does not belong to this one.
         for before in [None, Some(launch(99, false)), Some(launch(99, true))] {
             for kind in [ActionKind::Restart, ActionKind::Stop] {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_systemd_does_is_left_to_it() {
+    fn systemd_actions_are_left_to_systemd() {
         let record = LaunchRecord::new(&"app".into(), "boot");
         for kind in [ActionKind::Start, ActionKind::Stop, ActionKind::Restart] {
             let expected = RecoveryDecision::Discard("systemd goes on with it");

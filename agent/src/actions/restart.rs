@@ -12,18 +12,18 @@ use super::start::{self, start_command};
 use super::stop;
 
 /// Restarts a component. If it could not be started again, it is not stopped.
-pub(super) async fn restart_component(act: &ActionContext) -> Result<ActionResult, ActionError> {
+pub(super) async fn restart_component(context: &ActionContext) -> Result<ActionResult, ActionError> {
     let began = Instant::now();
-    let (_, command) = start_command(&act.component)?;
+    let (_, command) = start_command(&context.component)?;
     let command = command.clone();
-    run_blocking_step(move || check_command(&command).map(drop)).await.map_err(|refusal| ActionError {
-        reason: format!("it could not be started again, so it was not stopped: {}", refusal.reason),
-        ..refusal
+    run_blocking_step(move || check_command(&command).map(drop)).await.map_err(|error| ActionError {
+        reason: format!("it could not be started again, so it was not stopped: {}", error.reason),
+        ..error
     })?;
-    let stopped = stop::stop_component(act).await?;
-    let started = start::start_component(act).await.map_err(|refusal| match stopped.outcome {
-        ActionOutcome::AlreadyStopped => refusal,
-        _ => ActionError { reason: format!("it was stopped, and then: {}", refusal.reason), ..refusal },
+    let stopped = stop::stop_component(context).await?;
+    let started = start::start_component(context).await.map_err(|error| match stopped.outcome {
+        ActionOutcome::AlreadyStopped => error,
+        _ => ActionError { reason: format!("it was stopped, and then: {}", error.reason), ..error },
     })?;
     if started.outcome == ActionOutcome::AlreadyRunning {
         let who = format_pids(&started.pids);

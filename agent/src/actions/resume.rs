@@ -16,7 +16,7 @@ use crate::cgroup_mount::CgroupFreezers;
 use crate::procfs::ProcFs;
 
 /// Interval between two checks whether an earlier agent's stop command has ended.
-const PACE: Duration = Duration::from_millis(50);
+const EXIT_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Repeats an unfinished stop or restart. Waits for its stop command first, since a second one would
 /// interfere with it.
@@ -24,19 +24,19 @@ const PACE: Duration = Duration::from_millis(50);
 /// # Errors
 /// Returns an error if the action was not done, with the reason.
 pub(super) async fn resume_action(
-    act: &ActionContext,
+    context: &ActionContext,
     kind: ActionKind,
     stop_command: Option<ProcessId>,
 ) -> Result<ActionResult, ActionError> {
     if let Some(id) = stop_command {
-        wait_for_stop_command(act, id).await?;
+        wait_for_stop_command(context, id).await?;
     }
-    perform_action(act, kind).await
+    perform_action(context, kind).await
 }
 
 /// Waits for a stop command for as long as a stop may take; then kills it.
-async fn wait_for_stop_command(act: &ActionContext, id: ProcessId) -> Result<(), ActionError> {
-    let deadline = Instant::now() + act.component.stop.timeout;
+async fn wait_for_stop_command(context: &ActionContext, id: ProcessId) -> Result<(), ActionError> {
+    let deadline = Instant::now() + context.component.stop.timeout;
     let hold = move || {
         PidfdProcess::open_checked(
             &ProcFs::open().map_err(ActionError::internal)?,
@@ -47,12 +47,12 @@ async fn wait_for_stop_command(act: &ActionContext, id: ProcessId) -> Result<(),
     };
     let Some(held) = run_blocking_step(hold).await? else { return Ok(()) };
     let mut left = vec![held];
-    while Instant::now() < deadline && act.view.quick_check().await?.state != State::Stopped {
+    while Instant::now() < deadline && context.view.quick_check().await?.state != State::Stopped {
         left = remaining_processes(left)?;
         if left.is_empty() {
             return Ok(());
         }
-        tokio::time::sleep(PACE).await;
+        tokio::time::sleep(EXIT_CHECK_INTERVAL).await;
     }
     // The command has done its work, or never will.
     left.iter().try_for_each(|held| held.send_signal(Signal::KILL))

@@ -44,9 +44,9 @@ use crate::scanner::Scanner;
 use crate::state::AgentState;
 
 /// Time limit for an automatic start to yield to an operator's stop.
-const YIELD: Duration = Duration::from_secs(5);
+const YIELD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Interval between two attempts to reserve the component in the meantime.
-const PACE: Duration = Duration::from_millis(20);
+const RESERVE_INTERVAL: Duration = Duration::from_millis(20);
 /// Name of the action tasks in panic messages.
 pub(super) const ACTION_TASK: &str = "an action";
 
@@ -66,7 +66,7 @@ pub(crate) struct ActionRunner {
     pub(crate) prerequisites: RemotePrerequisites,
     cgroups: ComponentCgroups,
     pub(super) sessions: LaunchedSessions,
-    attempts: PreemptibleStarts,
+    preemptible: PreemptibleStarts,
     pub(super) tasks: OwnedTasks,
     shutdown: CancellationToken,
 }
@@ -88,7 +88,7 @@ impl ActionRunner {
     /// `shutdown` interrupts are left to the next agent.
     pub(crate) fn new(
         worker: AgentState,
-        memory: DesiredStateStore,
+        desired_state: DesiredStateStore,
         groups: ComponentCgroups,
         launches: LaunchedSessions,
         tasks: OwnedTasks,
@@ -96,11 +96,11 @@ impl ActionRunner {
     ) -> Self {
         Self {
             state: worker,
-            desired_state: memory,
+            desired_state,
             prerequisites: RemotePrerequisites::new(),
             cgroups: groups,
             sessions: launches,
-            attempts: PreemptibleStarts::default(),
+            preemptible: PreemptibleStarts::default(),
             tasks,
             shutdown,
         }
@@ -136,12 +136,12 @@ impl ActionRunner {
         tokio::spawn(async move {
             let _guard = guard;
             let name = component.name.clone();
-            let told = |refusal: ActionError| refusal.into_status(kind, &name, &host);
+            let to_error = |error: ActionError| error.into_status(kind, &name, &host);
             let reserved = actions.reserve(&name, kind, &by).await;
             let yielding = match reserved {
                 Ok(yielding) => yielding,
                 // The caller may have gone, here and below.
-                Err(refusal) => return drop(begun.send(Err(told(refusal)))),
+                Err(error) => return drop(begun.send(Err(to_error(error)))),
             };
             let _ = begun.send(Ok(()));
             let work = ActionWork::Perform(by.clone());
@@ -155,7 +155,7 @@ impl ActionRunner {
                 },
                 _ => done,
             };
-            let _ = events.send(outcome.map(warned).map(ActionEvent::Done).map_err(told));
+            let _ = events.send(outcome.map(warned).map(ActionEvent::Done).map_err(to_error));
         });
         is_begun.await.unwrap_or_else(|_| Err(Status::internal("the agent failed")))?;
         Ok(UnboundedReceiverStream::new(stream))
@@ -170,12 +170,12 @@ impl ActionRunner {
         by: &Requester,
     ) -> Result<CancellationToken, ActionError> {
         let is_own = *by == Requester::autostart();
-        let deadline = Instant::now() + YIELD;
+        let deadline = Instant::now() + YIELD_TIMEOUT;
         let mut is_heard = is_own;
         loop {
             let hold = ActionLock { kind, by: by.clone(), since: Timestamp::now() };
             let Err(hold) = self.state.reserve(component, hold).await? else { break };
-            let attempt = self.attempts.with(|attempts| attempts.get(component).cloned());
+            let attempt = self.preemptible.with(|preemptible| preemptible.get(component).cloned());
             let may_yield = hold.by == Requester::autostart() || attempt.is_some();
             let yields = may_yield && !is_own && kind != ActionKind::Start;
             if !yields || Instant::now() >= deadline {
@@ -189,7 +189,7 @@ impl ActionRunner {
             if let Some(attempt) = attempt {
                 attempt.cancel();
             }
-            tokio::time::sleep(PACE).await;
+            tokio::time::sleep(RESERVE_INTERVAL).await;
         }
         if !is_heard {
             self.desired_state.record_decision(component, kind, by);
@@ -203,7 +203,7 @@ impl ActionRunner {
 
     /// Registers `yielding`, which an operator's stop or restart of the component cancels.
     pub(super) fn register_preemptible(&self, component: &Name, yielding: &CancellationToken) {
-        self.attempts.with(|attempts| drop(attempts.insert(component.clone(), yielding.clone())));
+        self.preemptible.with(|preemptible| drop(preemptible.insert(component.clone(), yielding.clone())));
     }
 
     /// Returns the processes that currently match the component of this name or alias, with their command
@@ -214,15 +214,16 @@ impl ActionRunner {
     pub(crate) async fn inspect(&self, name: &str) -> Result<Vec<InspectedProcess>, Status> {
         let config = self.state.config();
         let component = find_component(&config, name)?.clone();
-        let told = |refusal: ActionError| {
-            Status::new(refusal.code, format!("host {}: {}", config.host, refusal.reason))
-        };
-        let seen =
-            ComponentView::new(self.state.clone(), component.clone()).quick_check().await.map_err(told)?;
+        let to_error =
+            |error: ActionError| Status::new(error.code, format!("host {}: {}", config.host, error.reason));
+        let seen = ComponentView::new(self.state.clone(), component.clone())
+            .quick_check()
+            .await
+            .map_err(to_error)?;
         let unseen = |reason: String| ActionError::new(Code::Unavailable, reason);
         run_blocking_step(move || inspect_processes(&component, &seen.processes).map_err(unseen))
             .await
-            .map_err(told)
+            .map_err(to_error)
     }
 
     /// Returns the processes that come nearest to the criteria of the component of this name or alias.
@@ -294,7 +295,7 @@ impl ActionRunner {
             ActionWork::Adopt(launch) => launch.control_group.clone().map(ComponentCgroup::from_path),
             ActionWork::Perform(_) | ActionWork::Resume(_) => None,
         };
-        let act = ActionContext {
+        let context = ActionContext {
             view: ComponentView::new(self.state.clone(), component.clone()),
             progress: ProgressSender::new(events),
             cgroup: noted_group.or_else(|| self.cgroups.for_component(&name)),
@@ -318,9 +319,9 @@ impl ActionRunner {
         let performing = async move {
             noted?;
             match work {
-                ActionWork::Perform(_) => perform_action(&act, kind).await,
-                ActionWork::Adopt(launch) => adopt_start(&act, &launch).await,
-                ActionWork::Resume(stop_command) => resume_action(&act, kind, stop_command).await,
+                ActionWork::Perform(_) => perform_action(&context, kind).await,
+                ActionWork::Adopt(launch) => adopt_start(&context, &launch).await,
+                ActionWork::Resume(stop_command) => resume_action(&context, kind, stop_command).await,
             }
         };
         let outcome = tokio::select! {
@@ -338,7 +339,7 @@ impl ActionRunner {
             }
         }
         self.state.refresh_units();
-        self.attempts.with(|attempts| drop(attempts.remove(&name)));
+        self.preemptible.with(|preemptible| drop(preemptible.remove(&name)));
         // A start is complete when the probe has passed, so the worker need not probe again first.
         let passed =
             match &outcome {
@@ -349,16 +350,16 @@ impl ActionRunner {
             };
         let failed = match &outcome {
             // A start that was ended by an operator's stop, or by the agent's shutdown, has not failed.
-            Err(refusal) if launches && !is_interrupted && !yielding.is_cancelled() => {
-                Some(FailedStart::new(&refusal.reason, &refusal.log))
+            Err(error) if launches && !is_interrupted && !yielding.is_cancelled() => {
+                Some(FailedStart::new(&error.reason, &error.log))
             }
             Ok(_) | Err(_) => None,
         };
         self.state.release(&name, passed, failed).await;
         match &outcome {
             Ok(done) => tracing::info!(component = %name, action = %kind, %done, "done"),
-            Err(refusal) => {
-                tracing::warn!(component = %name, action = %kind, reason = refusal.reason, "not done");
+            Err(error) => {
+                tracing::warn!(component = %name, action = %kind, reason = error.reason, "not done");
             }
         }
         outcome
@@ -418,7 +419,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_longer_than_a_name_is_refused_and_what_is_unknown_is_echoed_in_short() {
+    fn overlong_name_is_refused_and_unknown_name_is_echoed_in_short() {
         let config = HostConfig {
             environment: "E".into(),
             host: "h".into(),
@@ -434,7 +435,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_action_has_an_end_whatever_happens_in_it() {
+    async fn action_times_out_and_survives_panic() {
         let limit = Duration::from_secs(90);
         let hangs =
             with_time_limit(limit, std::future::pending::<Result<(), ActionError>>()).await.unwrap_err();

@@ -60,21 +60,21 @@ impl ProcessScope {
     }
 
     /// Updates the scope. Returns the live processes that belong to the component and do not match, sorted.
-    pub(super) fn update(&mut self, tree: &ProcessTree, moment: &ScopeInput<'_>) -> Vec<ProcessId> {
-        let matched: HashSet<ProcessId> = moment.matched.iter().copied().collect();
+    pub(super) fn update(&mut self, tree: &ProcessTree, input: &ScopeInput<'_>) -> Vec<ProcessId> {
+        let matched: HashSet<ProcessId> = input.matched.iter().copied().collect();
         let children = children_by_parent(tree);
-        let holy = protected_pids(self.agent, tree);
+        let protected = protected_pids(self.agent, tree);
         self.remove_ended(tree);
         let others =
-            moment.others.iter().copied().filter(|id| !matched.contains(id) && !holy.contains(&id.pid));
+            input.others.iter().copied().filter(|id| !matched.contains(id) && !protected.contains(&id.pid));
         self.once_matched.extend(&matched);
         let barred = |id: ProcessId| {
-            let is_own = self.once_matched.contains(&id) && !moment.others.contains(&id);
-            holy.contains(&id.pid) || matched.contains(&id) || is_own
+            let is_own = self.once_matched.contains(&id) && !input.others.contains(&id);
+            protected.contains(&id.pid) || matched.contains(&id) || is_own
         };
         self.spared =
             with_descendants(self.spared.iter().copied().chain(others).collect(), &children, barred);
-        self.add_groups_and_sessions(tree, &matched, moment.session);
+        self.add_groups_and_sessions(tree, &matched, input.session);
         self.known.extend(&matched);
         let is_in = |numbers: &OldestStarts, number: u32, links: &ProcessLinks| {
             numbers.get(&number).is_some_and(|since| links.start_ticks >= *since)
@@ -83,17 +83,17 @@ impl ProcessScope {
             is_in(&self.groups, links.group, links) || is_in(&self.sessions, links.session, links)
         });
         self.known.extend(members.map(|(id, _)| id));
-        self.known.extend(moment.control_group.iter().filter_map(|pid| tree.id(*pid)));
+        self.known.extend(input.control_group.iter().filter_map(|pid| tree.id(*pid)));
         if self.reach == StopScope::Tree {
             let barred = |id: ProcessId| {
-                holy.contains(&id.pid) || (self.spared.contains(&id) && !matched.contains(&id))
+                protected.contains(&id.pid) || (self.spared.contains(&id) && !matched.contains(&id))
             };
             let roots = self.known.iter().copied().filter(|id| tree.is_alive(*id) && !barred(*id)).collect();
             let reached = with_descendants(roots, &children, barred);
             self.known.extend(reached);
         }
         let is_left = |id: &&ProcessId| {
-            !holy.contains(&id.pid)
+            !protected.contains(&id.pid)
                 && tree.is_alive(**id)
                 && !matched.contains(id)
                 && !self.spared.contains(id)
@@ -151,8 +151,9 @@ impl ProcessScope {
 
     /// Returns true if any of `pids` must not be ended with the component.
     pub(super) fn spares_any(&self, tree: &ProcessTree, pids: &[u32]) -> bool {
-        let holy = protected_pids(self.agent, tree);
-        pids.iter().any(|pid| holy.contains(pid) || tree.id(*pid).is_none_or(|id| self.spared.contains(&id)))
+        let protected = protected_pids(self.agent, tree);
+        pids.iter()
+            .any(|pid| protected.contains(pid) || tree.id(*pid).is_none_or(|id| self.spared.contains(&id)))
     }
 }
 
@@ -222,8 +223,8 @@ mod tests {
     ) -> Vec<u32> {
         let matched: Vec<ProcessId> = matched.iter().copied().map(id).collect();
         let others = others.iter().copied().map(id).collect();
-        let moment = ScopeInput { matched: &matched, others: &others, control_group: group, session: None };
-        scope.update(tree, &moment).into_iter().map(|id| id.pid).collect()
+        let input = ScopeInput { matched: &matched, others: &others, control_group: group, session: None };
+        scope.update(tree, &input).into_iter().map(|id| id.pid).collect()
     }
 
     fn host() -> ProcessTree {
@@ -246,13 +247,13 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_holds_descendants_and_the_session_but_nothing_of_others() {
+    fn tree_includes_descendants_and_session_and_nothing_of_others() {
         let mut scope = ProcessScope::new(StopScope::Tree, AGENT);
         assert_eq!(taken(&mut scope, &host(), &[200], &[210], &[]), [201, 202, 203, 204]);
     }
 
     #[test]
-    fn the_narrower_scopes_hold_less() {
+    fn narrower_scopes_include_less() {
         let mut process = ProcessScope::new(StopScope::Process, AGENT);
         assert!(taken(&mut process, &host(), &[200], &[], &[]).is_empty());
         let mut group = ProcessScope::new(StopScope::Group, AGENT);
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_agents_own_group_and_session_are_left_alone() {
+    fn agents_group_and_session_are_excluded() {
         let tree = ProcessTree::from_links([
             process(100, 1, 100, 50),
             process(200, 1, 100, 50),
@@ -268,18 +269,18 @@ mod tests {
         ]);
         for reach in StopScope::ALL {
             let mut scope = ProcessScope::new(reach, AGENT);
-            let moment = ScopeInput {
+            let input = ScopeInput {
                 matched: &[id(200)],
                 others: &HashSet::new(),
                 control_group: &[],
                 session: Some(ProcessId { pid: 50, start_ticks: 0 }),
             };
-            assert!(scope.update(&tree, &moment).is_empty(), "{reach:?}");
+            assert!(scope.update(&tree, &input).is_empty(), "{reach:?}");
         }
     }
 
     #[test]
-    fn what_once_belonged_to_it_still_does_when_its_parent_has_ended() {
+    fn child_stays_included_after_its_parent_ended() {
         let mut scope = ProcessScope::new(StopScope::Tree, AGENT);
         taken(&mut scope, &host(), &[200], &[210], &[]);
         let orphaned = ProcessTree::from_links([
@@ -293,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reused_pid_does_not_belong_to_it() {
+    fn reused_pid_is_not_included() {
         let mut scope = ProcessScope::new(StopScope::Tree, AGENT);
         taken(&mut scope, &host(), &[200], &[], &[]);
         let another = ProcessLinks { start_ticks: 9_999, parent: 1, group: 201, session: 201 };
@@ -307,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_counts_as_long_as_somebody_of_it_is_known_to_live() {
+    fn group_counts_while_a_known_member_lives() {
         let mut scope = ProcessScope::new(StopScope::Group, AGENT);
         let (leader, member) = (process(200, 1, 200, 9), process(201, 200, 200, 9));
         assert_eq!(taken(&mut scope, &ProcessTree::from_links([leader, member]), &[200], &[], &[]), [201]);
@@ -319,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_another_pid_namespace_is_no_group_or_session() {
+    fn number_zero_is_no_group_or_session() {
         let tree =
             ProcessTree::from_links([process(100, 0, 0, 0), process(200, 1, 0, 0), process(201, 1, 0, 0)]);
         for reach in StopScope::ALL {
@@ -331,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_was_begun_for_it_belongs_to_it_in_every_scope() {
+    fn launched_session_is_included_in_every_scope() {
         let tree = ProcessTree::from_links([
             process(200, 1, 200, 200),
             process(201, 1, 201, 200),
@@ -343,14 +344,14 @@ mod tests {
             (StopScope::Tree, vec![id(200), id(201), id(202)]),
         ] {
             let others = HashSet::new();
-            let moment =
+            let input =
                 ScopeInput { matched: &[], others: &others, control_group: &[], session: Some(id(200)) };
-            assert_eq!(ProcessScope::new(reach, AGENT).update(&tree, &moment), expected, "{reach:?}");
+            assert_eq!(ProcessScope::new(reach, AGENT).update(&tree, &input), expected, "{reach:?}");
         }
     }
 
     #[test]
-    fn nothing_above_the_agent_and_not_the_first_process_belongs_to_it() {
+    fn agents_ancestors_and_first_process_are_excluded() {
         // The criterion is so lax that it matches them.
         for matched in [1, 60, 100] {
             let tree = ProcessTree::from_links([
@@ -367,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_control_group_holds_what_left_everything_else() {
+    fn cgroup_member_outside_the_tree_is_included() {
         let tree = ProcessTree::from_links([
             process(400, 1, 400, 400),
             process(401, 400, 401, 401),
@@ -381,13 +382,13 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_below_another_component_is_stopped_all_the_same_when_it_matches() {
+    fn match_below_another_component_is_included() {
         let mut scope = ProcessScope::new(StopScope::Tree, AGENT);
         assert_eq!(taken(&mut scope, &host(), &[210], &[200], &[]), [211]);
     }
 
     #[test]
-    fn what_matched_once_is_still_its_own_when_it_has_another_title() {
+    fn once_matched_process_stays_after_a_title_change() {
         let mut scope = ProcessScope::new(StopScope::Tree, AGENT);
         assert_eq!(taken(&mut scope, &host(), &[210], &[200], &[]), [211]);
         // The process no longer matches, and is a descendant of another component.
@@ -397,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn the_agent_below_a_component_is_no_part_of_it() {
+    fn agent_below_a_component_is_excluded() {
         let tree = ProcessTree::from_links([
             process(60, 1, 60, 60),
             process(100, 60, 100, 50),
@@ -418,7 +419,7 @@ mod tests {
     proptest! {
         /// A process belongs to the tree if its nearest ancestor with a special role is a match.
         #[test]
-        fn in_any_host_exactly_what_is_below_a_match_and_not_below_another_is_stopped(
+        fn scope_is_exactly_the_descendants_of_own_matches_on_any_host(
             processes in proptest::collection::vec(
                 (any::<proptest::sample::Index>(), prop_oneof![
                     1 => Just(Part::Matched), 1 => Just(Part::Others), 4 => Just(Part::Nothing)
@@ -437,15 +438,15 @@ mod tests {
             let tree = ProcessTree::from_links(parents.iter().map(|(pid, parent)| process(*pid, *parent, *pid, 1)));
 
             let mut scope = ProcessScope::new(StopScope::Tree, agent);
-            let holy = protected_pids(agent, &tree);
+            let protected = protected_pids(agent, &tree);
             let stopped = taken(&mut scope, &tree, &those(Part::Matched), &those(Part::Others), &[]);
 
             let belongs = |pid: u32| {
                 let line = std::iter::successors(Some(pid), |pid| parents.get(pid).copied());
                 let special = |pid: &u32| *pid != 1 && (*pid == agent || part(*pid) != Part::Nothing);
                 let nearest = line.skip_while(|pid| !special(pid)).find(|pid| *pid != 1);
-                part(pid) == Part::Nothing && !holy.contains(&pid)
-                    && nearest.is_some_and(|pid| !holy.contains(&pid) && part(pid) == Part::Matched)
+                part(pid) == Part::Nothing && !protected.contains(&pid)
+                    && nearest.is_some_and(|pid| !protected.contains(&pid) && part(pid) == Part::Matched)
             };
             let expected: Vec<u32> = pids.iter().copied().filter(|pid| belongs(*pid)).collect();
             prop_assert_eq!(stopped, expected);

@@ -23,13 +23,13 @@ use super::process_tree::ProcessTree;
 use super::start_probe::{ProbeGate, ProbeGateState};
 
 /// Interval between two checks of the processes.
-const PACE: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// Number of checks, while nothing matches, after which one is a full scan: one a second.
-const THOROUGH: u32 = 10;
+const FULL_SCAN_EVERY: u32 = 10;
 /// Time limit for the exit status of an ended process to become known.
-const REAPED: Duration = Duration::from_secs(1);
+const EXIT_STATUS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Minimum time for a launch of an earlier agent to become the component, however late this agent began.
-const ADOPTED: Duration = Duration::from_secs(2);
+const MIN_ADOPTED_TIME: Duration = Duration::from_secs(2);
 
 /// Returns the start rule and the start command of a component.
 ///
@@ -47,14 +47,14 @@ pub(super) fn start_command(component: &HostComponent) -> Result<(&StartRule, &C
 }
 
 /// Starts a component. If it runs already, nothing is launched.
-pub(super) async fn start_component(act: &ActionContext) -> Result<ActionResult, ActionError> {
+pub(super) async fn start_component(context: &ActionContext) -> Result<ActionResult, ActionError> {
     let began = Instant::now();
-    let (rule, command) = start_command(&act.component)?;
-    let found = act.view.full_scan().await?;
+    let (rule, command) = start_command(&context.component)?;
+    let found = context.view.full_scan().await?;
     match found.state {
         State::Running => {
-            act.sessions.record_matched(
-                &act.component.name,
+            context.sessions.record_matched(
+                &context.component.name,
                 found.processes.iter().map(|process| process.id).collect(),
             );
             let pids = pids(&found.processes);
@@ -74,35 +74,35 @@ pub(super) async fn start_component(act: &ActionContext) -> Result<ActionResult,
         }
         State::Stopped | State::Starting | State::Stopping | State::Unknown => {}
     }
-    failed_start_cleanup::refuse_if_launch_remains(act).await?;
-    failed_start_cleanup::refuse_if_unmatched_remains(act).await?;
-    failed_start_cleanup::refuse_if_removed_launch_pending(act).await?;
+    failed_start_cleanup::refuse_if_launch_remains(context).await?;
+    failed_start_cleanup::refuse_if_unmatched_remains(context).await?;
+    failed_start_cleanup::refuse_if_removed_launch_pending(context).await?;
     let order = LaunchRequest {
         rule: command.clone(),
-        group: act.cgroup.clone(),
-        log: act.component.log.clone(),
+        group: context.cgroup.clone(),
+        log: context.component.log.clone(),
         purpose: LaunchPurpose::Start(rule.timeout),
-        component: act.component.name.clone(),
-        launches: act.sessions.clone(),
-        tasks: act.tasks.clone(),
+        component: context.component.name.clone(),
+        launches: context.sessions.clone(),
+        tasks: context.tasks.clone(),
     };
     let launched = launch(order).await?;
-    act.view.record_exit(&launched);
+    context.view.record_exit(&launched);
     let shown = redact_command_line(command.command.iter().map(String::as_str));
-    tracing::info!(component = %act.component.name, pid = launched.pid, command = shown, "launched");
+    tracing::info!(component = %context.component.name, pid = launched.pid, command = shown, "launched");
     let program = redact_command_line(command.command.first().map(String::as_str));
-    act.progress.send(
+    context.progress.send(
         ActionPhase::Launched,
         format!("{program} was launched (pid {})", launched.pid),
         vec![launched.pid],
     );
     let seconds = rule.timeout.as_secs();
-    act.progress.send(
+    context.progress.send(
         ActionPhase::Waiting,
         format!("waiting up to {seconds} s until its criteria match"),
         Vec::new(),
     );
-    let pids = RunningStart::new(act, rule, launched, rule.timeout).wait_until_stable().await?;
+    let pids = RunningStart::new(context, rule, launched, rule.timeout).wait_until_stable().await?;
     Ok(ActionResult { outcome: ActionOutcome::Started, pids, took: began.elapsed(), warning: None })
 }
 
@@ -112,13 +112,13 @@ pub(super) async fn start_component(act: &ActionContext) -> Result<ActionResult,
 /// # Errors
 /// Returns an error if the component does not become stable.
 pub(super) async fn adopt_start(
-    act: &ActionContext,
+    context: &ActionContext,
     launch: &LaunchedSession,
 ) -> Result<ActionResult, ActionError> {
     let began = Instant::now();
-    let (rule, _) = start_command(&act.component)?;
+    let (rule, _) = start_command(&context.component)?;
     let (leader, id) = (launch.leader, launch.id.clone());
-    let (known, tasks) = (launch.clone(), act.tasks.clone());
+    let (known, tasks) = (launch.clone(), context.tasks.clone());
     let (launched, members) = run_blocking_step(move || {
         let launched = LaunchedCommand::adopt(&known, &tasks)?;
         let tree = ProcessTree::read().map_err(ActionError::internal)?;
@@ -128,14 +128,14 @@ pub(super) async fn adopt_start(
         Ok((launched, marked.into_iter().filter(is_member).collect()))
     })
     .await?;
-    act.sessions.record_members(&act.component.name, members);
-    let left = Duration::from_millis(launch.deadline_ms.saturating_sub(monotonic_ms())).max(ADOPTED);
-    act.progress.send(
+    context.sessions.record_members(&context.component.name, members);
+    let left = Duration::from_millis(launch.deadline_ms.saturating_sub(monotonic_ms())).max(MIN_ADOPTED_TIME);
+    context.progress.send(
         ActionPhase::Waiting,
         format!("what was launched before the agent was restarted (pid {}) is waited for", leader.pid),
         vec![leader.pid],
     );
-    let mut start = RunningStart::new(act, rule, launched, left);
+    let mut start = RunningStart::new(context, rule, launched, left);
     // While the leader lives, the members are read when it ends.
     start.knows_members = start.launched.has_ended();
     let pids = start.wait_until_stable().await?;
@@ -144,7 +144,7 @@ pub(super) async fn adopt_start(
 
 /// Running start.
 struct RunningStart<'a> {
-    act: &'a ActionContext,
+    context: &'a ActionContext,
     rule: &'a StartRule,
     launched: LaunchedCommand,
     deadline: Instant,
@@ -163,10 +163,15 @@ struct RunningStart<'a> {
 
 impl<'a> RunningStart<'a> {
     /// Creates a start whose criteria must match within `left`.
-    fn new(act: &'a ActionContext, rule: &'a StartRule, launched: LaunchedCommand, left: Duration) -> Self {
+    fn new(
+        context: &'a ActionContext,
+        rule: &'a StartRule,
+        launched: LaunchedCommand,
+        left: Duration,
+    ) -> Self {
         let deadline = Instant::now() + left;
         Self {
-            act,
+            context,
             rule,
             launched,
             deadline,
@@ -192,11 +197,11 @@ impl<'a> RunningStart<'a> {
             }
             // A quick check does not see a changed process title, so every few checks a full scan runs.
             looks += 1;
-            let seen = match self.matched.is_empty() && looks.is_multiple_of(THOROUGH) {
-                true => self.act.view.full_scan().await,
-                false => self.act.view.quick_check().await,
+            let seen = match self.matched.is_empty() && looks.is_multiple_of(FULL_SCAN_EVERY) {
+                true => self.context.view.full_scan().await,
+                false => self.context.view.quick_check().await,
             };
-            let found = seen.map_err(|refusal| self.with_running_command(refusal))?;
+            let found = seen.map_err(|error| self.with_running_command(error))?;
             let is_whole = found.state == State::Running;
             let now = &found.processes;
             let stays = now.iter().any(|process| self.matched.iter().any(|before| before.id == process.id));
@@ -216,7 +221,7 @@ impl<'a> RunningStart<'a> {
                     let who = format_pids(&self.ended_matches);
                     let text =
                         format!("{who} ended, and what was launched goes on: waiting for what it becomes");
-                    self.act.progress.send(ActionPhase::Waiting, text, Vec::new());
+                    self.context.progress.send(ActionPhase::Waiting, text, Vec::new());
                 }
             } else if is_whole {
                 // It matches for the first time, or one process handed over to another: the settle time
@@ -237,16 +242,18 @@ impl<'a> RunningStart<'a> {
             }
             self.matched = found.processes;
             self.was_whole = is_whole;
-            if Instant::now() >= self.deadline + self.rule.settle + PACE && self.settled_at > Instant::now() {
+            if Instant::now() >= self.deadline + self.rule.settle + CHECK_INTERVAL
+                && self.settled_at > Instant::now()
+            {
                 return Err(self.never_settled_error().await);
             }
-            tokio::time::sleep(PACE).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     }
 
     /// Returns true if this exit status counts as a success of the command.
     fn is_success(&self, status: ExitStatus) -> bool {
-        self.act.component.restart.success.is_success(status)
+        self.context.component.restart.success.is_success(status)
     }
 
     /// Called after the match has ended. Returns true if no other process can take its place.
@@ -258,7 +265,7 @@ impl<'a> RunningStart<'a> {
             _ if !has_ended => Ok(false),
             Some(status) if !self.is_success(status) => Ok(true),
             // A launcher that leaves processes behind may have left the future component.
-            Some(_) | None => Ok(!failed_start_cleanup::is_launch_remaining(self.act).await?),
+            Some(_) | None => Ok(!failed_start_cleanup::is_launch_remaining(self.context).await?),
         }
     }
 
@@ -269,15 +276,15 @@ impl<'a> RunningStart<'a> {
             ProcessTree::read().map(|tree| tree.session_members(leader)).map_err(ActionError::internal)
         });
         match members.await {
-            Ok(members) => self.act.sessions.record_members(&self.act.component.name, members),
-            Err(refusal) => tracing::warn!(reason = refusal.reason, "a session's members are not known"),
+            Ok(members) => self.context.sessions.record_members(&self.context.component.name, members),
+            Err(error) => tracing::warn!(reason = error.reason, "a session's members are not known"),
         }
     }
 
     /// Ends the processes that a failed start left, so that the next start finds none.
     async fn abandon(&self, code: Code, reason: String) -> ActionError {
         let words = self.launched.last_log_lines().await;
-        let rest = failed_start_cleanup::end_launch(self.act, &self.launched).await;
+        let rest = failed_start_cleanup::end_launch(self.context, &self.launched).await;
         let reason = if rest.is_empty() { reason } else { format!("{reason}; {rest}") };
         ActionError::new(code, reason).with_log(words)
     }
@@ -289,13 +296,13 @@ impl<'a> RunningStart<'a> {
         let pids = pids(now);
         let matches = if pids.len() == 1 { "matches; it has" } else { "match; they have" };
         let text = format!("{} {matches} to stay for {settle} s", format_pids(&pids));
-        self.act.progress.send(ActionPhase::Matched, text, pids);
+        self.context.progress.send(ActionPhase::Matched, text, pids);
     }
 
     /// Called after the settle time. Returns true if the component has no probe, or if the probe has passed.
     async fn is_probe_passed(&mut self, now: &[Process]) -> Result<bool, ActionError> {
-        let rule = self.act.component.probe.as_ref();
-        match self.probe_gate.check(rule, &self.act.progress, &pids(now)) {
+        let rule = self.context.component.probe.as_ref();
+        match self.probe_gate.check(rule, &self.context.progress, &pids(now)) {
             ProbeGateState::Passed => Ok(true),
             ProbeGateState::Failing(reason) if Instant::now() >= self.deadline => {
                 Err(self.probe_failed_error(now, &reason).await)
@@ -306,20 +313,20 @@ impl<'a> RunningStart<'a> {
 
     fn record_stable(&self, now: &[Process]) -> Vec<u32> {
         let ids = now.iter().map(|process| process.id).collect();
-        self.act.sessions.record_matched(&self.act.component.name, ids);
+        self.context.sessions.record_matched(&self.context.component.name, ids);
         let pids = pids(now);
-        let text = match self.act.component.probe {
+        let text = match self.context.component.probe {
             Some(_) => "it stayed, and its probe passed",
             None => "it stayed",
         };
-        self.act.progress.send(ActionPhase::Stable, text, pids.clone());
+        self.context.progress.send(ActionPhase::Stable, text, pids.clone());
         pids
     }
 
     /// Returns the refusal for a component that runs, but whose probe did not pass in time.
     async fn probe_failed_error(&self, now: &[Process], reason: &str) -> ActionError {
         let ids = now.iter().map(|process| process.id).collect();
-        self.act.sessions.record_matched(&self.act.component.name, ids);
+        self.context.sessions.record_matched(&self.context.component.name, ids);
         let (seconds, who) = (self.rule.timeout.as_secs(), format_pids(&pids(now)));
         let reason =
             format!("its probe did not pass within {seconds} s: {reason}; it is left running ({who})");
@@ -331,7 +338,7 @@ impl<'a> RunningStart<'a> {
         let pids = std::mem::take(&mut self.ended_matches);
         // The match is often the launched process itself, which is being reaped just now.
         let exit = match pids.contains(&self.launched.pid) {
-            true => self.launched.wait_for_exit(REAPED).await,
+            true => self.launched.wait_for_exit(EXIT_STATUS_TIMEOUT).await,
             false => self.launched.exit_status(),
         };
         let how = match exit {
@@ -380,7 +387,7 @@ impl<'a> RunningStart<'a> {
     /// Returns the refusal for a component whose processes replace each other, so that none settles.
     async fn never_settled_error(&self) -> ActionError {
         let ids = self.matched.iter().map(|process| process.id).collect();
-        self.act.sessions.record_matched(&self.act.component.name, ids);
+        self.context.sessions.record_matched(&self.context.component.name, ids);
         let seconds = (self.rule.timeout + self.rule.settle).as_secs();
         let who = format_pids(&pids(&self.matched));
         let reason = format!(
@@ -390,9 +397,9 @@ impl<'a> RunningStart<'a> {
     }
 
     /// Returns the refusal for a start that cannot be observed any longer.
-    fn with_running_command(&self, refusal: ActionError) -> ActionError {
-        let reason = format!("{}; what was launched (pid {}) goes on", refusal.reason, self.launched.pid);
-        ActionError { reason, ..refusal }
+    fn with_running_command(&self, error: ActionError) -> ActionError {
+        let reason = format!("{}; what was launched (pid {}) goes on", error.reason, self.launched.pid);
+        ActionError { reason, ..error }
     }
 }
 

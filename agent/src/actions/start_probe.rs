@@ -11,14 +11,14 @@ use super::progress::ProgressSender;
 use crate::probe::{Prober, format_question};
 
 /// Pause between two attempts.
-const PACE: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Probe status of a component that has settled.
 #[derive(Default)]
 pub(crate) struct ProbeGate {
     probing: Option<RepeatedProbe>,
     /// Last reported failure of the probe.
-    told: String,
+    reported: String,
 }
 
 /// Result of the probe at one moment.
@@ -36,12 +36,12 @@ impl ProbeGate {
     pub(crate) fn check(
         &mut self,
         rule: Option<&ProbeRule>,
-        news: &ProgressSender,
+        progress: &ProgressSender,
         pids: &[u32],
     ) -> ProbeGateState {
         let Some(rule) = rule else { return ProbeGateState::Passed };
         let Some(probing) = &self.probing else {
-            news.send(
+            progress.send(
                 ActionPhase::Probing,
                 format!("asking its probe: {}", format_question(&rule.question)),
                 pids.to_vec(),
@@ -53,10 +53,10 @@ impl ProbeGate {
             None => ProbeGateState::Pending,
             Some(Ok(())) => ProbeGateState::Passed,
             Some(Err(reason)) => {
-                if self.told != reason {
+                if self.reported != reason {
                     let text = format!("its probe does not pass yet: {reason}");
-                    news.send(ActionPhase::Probing, text, pids.to_vec());
-                    self.told.clone_from(&reason);
+                    progress.send(ActionPhase::Probing, text, pids.to_vec());
+                    self.reported.clone_from(&reason);
                 }
                 ProbeGateState::Failing(reason)
             }
@@ -88,7 +88,7 @@ impl RepeatedProbe {
                 if has_passed {
                     return;
                 }
-                tokio::time::sleep(PACE).await;
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
         };
         Self { answers, task: tokio::spawn(asking).abort_handle() }
@@ -115,21 +115,23 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_told_of_a_probe_holds_no_password() {
-        let (events, mut told) = mpsc::unbounded_channel();
+    async fn progress_of_a_probe_has_no_password() {
+        let (events, mut reported) = mpsc::unbounded_channel();
         let rule = ProbeRule {
             question: ProbeMethod::Http {
                 url: "http://ann:secret@127.0.0.1:1/up".parse().unwrap(),
                 status: 200,
             },
-            interval: PACE,
-            timeout: PACE,
+            interval: RETRY_INTERVAL,
+            timeout: RETRY_INTERVAL,
             failures: 1,
             grace: Duration::ZERO,
         };
-        let (news, mut wellness) = (ProgressSender::new(events), ProbeGate::default());
-        assert!(matches!(wellness.check(Some(&rule), &news, &[7]), ProbeGateState::Pending));
-        let Some(Ok(ActionEvent::Progress(progress))) = told.recv().await else { panic!("nothing is told") };
+        let (progress, mut gate) = (ProgressSender::new(events), ProbeGate::default());
+        assert!(matches!(gate.check(Some(&rule), &progress, &[7]), ProbeGateState::Pending));
+        let Some(Ok(ActionEvent::Progress(progress))) = reported.recv().await else {
+            panic!("nothing is told")
+        };
         assert_eq!(progress.text, "asking its probe: GET http://127.0.0.1:1/up");
         assert_eq!((progress.phase, progress.pids), (ActionPhase::Probing, vec![7]));
     }

@@ -25,21 +25,21 @@ use super::suspended_processes::{FrozenProcesses, format_resumed};
 use crate::procfs::ProcFs;
 
 /// Time limit for a process to end after SIGKILL. One in uninterruptible sleep may take longer.
-const KILLED: Duration = Duration::from_secs(5);
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Number of rounds after which a component that matches again counts as restarted by something else. Several
 /// rounds are normal: a launcher's children may appear while the launcher ends.
-const ROUNDS: u32 = 10;
+const MAX_ROUNDS: u32 = 10;
 /// Interval between two checks whether the component has come back.
-const SETTLING: Duration = Duration::from_millis(100);
+const SETTLE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// Maximum number of processes whose origin is read.
-const ORIGINS: usize = 20;
+const MAX_ORIGINS: usize = 20;
 
 /// Stops a component. If none of its processes exists, nothing is signalled.
-pub(super) async fn stop_component(act: &ActionContext) -> Result<ActionResult, ActionError> {
+pub(super) async fn stop_component(context: &ActionContext) -> Result<ActionResult, ActionError> {
     let began = Instant::now();
-    let mut chase = StopTargets::new(act);
-    let left = chase.find_remaining(true).await?;
-    if left.is_empty() {
+    let mut targets = StopTargets::new(context);
+    let remaining = targets.find_remaining(true).await?;
+    if remaining.is_empty() {
         return Ok(ActionResult {
             outcome: ActionOutcome::AlreadyStopped,
             pids: Vec::new(),
@@ -47,11 +47,11 @@ pub(super) async fn stop_component(act: &ActionContext) -> Result<ActionResult, 
             warning: None,
         });
     }
-    let deadline = began + act.component.stop.timeout;
-    let supervisor = find_supervisor(left.matched.clone(), left.all()).await;
+    let deadline = began + context.component.stop.timeout;
+    let supervisor = find_supervisor(remaining.matched.clone(), remaining.all()).await;
     let mut stop = RunningStop {
-        act,
-        chase,
+        context,
+        targets,
         supervisor,
         deadline,
         rounds: 0,
@@ -61,24 +61,24 @@ pub(super) async fn stop_component(act: &ActionContext) -> Result<ActionResult, 
         frozen: FrozenProcesses::default(),
         command: StopCommand::Untried,
     };
-    let outcome = stop.wait_until_gone(left).await;
-    let pids = stop.chase.found_pids();
+    let outcome = stop.wait_until_gone(remaining).await;
+    let pids = stop.targets.found_pids();
     let outcome = match outcome {
         Ok(outcome) => stop.verify_stays_stopped().await.map(|()| outcome),
-        Err(refusal) => Err(refusal),
+        Err(error) => Err(error),
     };
     // The command has done its work, or never will.
     if let StopCommand::Running(command) = stop.command {
         let pid = command.pid;
         if command.terminate().await {
             let text = format!("its stop command (pid {pid}) was still running and has been ended");
-            act.progress.send(ActionPhase::Waiting, text, vec![pid]);
+            context.progress.send(ActionPhase::Waiting, text, vec![pid]);
         }
     }
     let outcome = outcome?;
-    act.sessions.remove_launch(&act.component.name);
-    act.progress.send(ActionPhase::Gone, "nothing of it is left", pids.clone());
-    if let Some(group) = &act.cgroup {
+    context.sessions.remove_launch(&context.component.name);
+    context.progress.send(ActionPhase::Gone, "nothing of it is left", pids.clone());
+    if let Some(group) = &context.cgroup {
         group.remove();
     }
     Ok(ActionResult { outcome, pids, took: began.elapsed(), warning: None })
@@ -86,8 +86,8 @@ pub(super) async fn stop_component(act: &ActionContext) -> Result<ActionResult, 
 
 /// Running stop.
 struct RunningStop<'a> {
-    act: &'a ActionContext,
-    chase: StopTargets<'a>,
+    context: &'a ActionContext,
+    targets: StopTargets<'a>,
     /// Program that may restart the component.
     supervisor: Option<ExternalSupervisor>,
     deadline: Instant,
@@ -112,28 +112,31 @@ enum StopCommand {
 }
 
 impl RunningStop<'_> {
-    async fn wait_until_gone(&mut self, mut left: RemainingProcesses) -> Result<ActionOutcome, ActionError> {
+    async fn wait_until_gone(
+        &mut self,
+        mut remaining: RemainingProcesses,
+    ) -> Result<ActionOutcome, ActionError> {
         loop {
-            if left.is_empty() {
-                left = self.chase.find_remaining(true).await?;
+            if remaining.is_empty() {
+                remaining = self.targets.find_remaining(true).await?;
             }
-            if left.is_empty() && !self.is_command_busy() {
+            if remaining.is_empty() && !self.is_command_busy() {
                 return Ok(ActionOutcome::Stopped);
             }
             if Instant::now() >= self.deadline {
-                return self.kill_remaining(left).await;
+                return self.kill_remaining(remaining).await;
             }
-            if left.is_empty() {
+            if remaining.is_empty() {
                 // Only the command is left.
                 self.wait_for_command().await;
                 self.check_command().await;
                 continue;
             }
-            self.terminate_new(&left).await?;
-            self.refuse_if_all_denied(&left).await?;
-            self.chase.wait(&left, self.deadline).await?;
+            self.terminate_new(&remaining).await?;
+            self.refuse_if_all_denied(&remaining).await?;
+            self.targets.wait(&remaining, self.deadline).await?;
             self.check_command().await;
-            left = self.chase.find_remaining(false).await?;
+            remaining = self.targets.find_remaining(false).await?;
         }
     }
 
@@ -155,7 +158,7 @@ impl RunningStop<'_> {
             self.why_denied = signalled.why;
         }
         if let Some(text) = format_resumed(&signalled.resumed) {
-            self.act.progress.send(
+            self.context.progress.send(
                 ActionPhase::Signalled,
                 text,
                 signalled.resumed.iter().map(|id| id.pid).collect(),
@@ -164,7 +167,7 @@ impl RunningStop<'_> {
         let frozen: Vec<ProcessId> = signalled.frozen.iter().map(|(id, _)| *id).collect();
         self.frozen.update(&signalled.reached, signalled.frozen);
         if let Some(why) = self.frozen.explain(&frozen) {
-            self.act.progress.send(ActionPhase::Waiting, why, frozen.iter().map(|id| id.pid).collect());
+            self.context.progress.send(ActionPhase::Waiting, why, frozen.iter().map(|id| id.pid).collect());
         }
         signalled.reached.iter().map(|id| id.pid).collect()
     }
@@ -173,21 +176,21 @@ impl RunningStop<'_> {
     ///
     /// # Errors
     /// Returns an error if the agent may signal none of the remaining processes.
-    async fn refuse_if_all_denied(&mut self, left: &RemainingProcesses) -> Result<(), ActionError> {
-        let those = if left.matched.is_empty() { &left.rest } else { &left.matched };
+    async fn refuse_if_all_denied(&mut self, remaining: &RemainingProcesses) -> Result<(), ActionError> {
+        let those = if remaining.matched.is_empty() { &remaining.rest } else { &remaining.matched };
         if !those.iter().all(|id| self.denied.contains(id)) {
             return Ok(());
         }
-        let Some(refusal) = self.why_denied.take() else { return Ok(()) };
-        let reason = format!("{}; still there: {}", refusal.reason, describe_processes(&left.all()).await);
-        Err(ActionError { reason, ..refusal })
+        let Some(error) = self.why_denied.take() else { return Ok(()) };
+        let reason = format!("{}; still there: {}", error.reason, describe_processes(&remaining.all()).await);
+        Err(ActionError { reason, ..error })
     }
 
     /// Terminates processes that were not signalled yet: the matched ones, by the stop command or the signal,
     /// and only after these have ended the others.
-    async fn terminate_new(&mut self, left: &RemainingProcesses) -> Result<(), ActionError> {
-        let are_matched = !left.matched.is_empty();
-        let those = if are_matched { &left.matched } else { &left.rest };
+    async fn terminate_new(&mut self, remaining: &RemainingProcesses) -> Result<(), ActionError> {
+        let are_matched = !remaining.matched.is_empty();
+        let those = if are_matched { &remaining.matched } else { &remaining.rest };
         let fresh: Vec<ProcessId> = those.iter().filter(|id| !self.signalled.contains(id)).copied().collect();
         if fresh.is_empty() {
             return Ok(());
@@ -196,22 +199,22 @@ impl RunningStop<'_> {
         self.signalled.extend(&fresh);
         if are_matched {
             self.rounds += 1;
-            if self.rounds > ROUNDS {
-                return Err(self.restarted_error(left).await);
+            if self.rounds > MAX_ROUNDS {
+                return Err(self.restarted_error(remaining).await);
             }
             if matches!(self.command, StopCommand::Untried) {
                 self.run_command().await;
             }
             if matches!(self.command, StopCommand::Running(_) | StopCommand::Succeeded) {
                 // The command signals them too; a stopped process would not act on that.
-                let resumed = self.chase.signal(left, &fresh, Signal::CONT).await?;
+                let resumed = self.targets.signal(remaining, &fresh, Signal::CONT).await?;
                 self.record_signalled(SignalResult { denied: Vec::new(), why: None, ..resumed });
                 return Ok(());
             }
         }
-        let signal = self.act.component.stop.signal;
+        let signal = self.context.component.stop.signal;
         let named = describe_processes(&fresh).await;
-        let signalled = self.chase.signal(left, &fresh, to_signal(signal)).await?;
+        let signalled = self.targets.signal(remaining, &fresh, to_signal(signal)).await?;
         let pids = self.record_signalled(signalled);
         if pids.is_empty() {
             return Ok(());
@@ -220,7 +223,7 @@ impl RunningStop<'_> {
             true => format!("{signal} was sent to {named}"),
             false => format!("{signal} was sent to what it left behind: {named}"),
         };
-        self.act.progress.send(ActionPhase::Signalled, text, pids.clone());
+        self.context.progress.send(ActionPhase::Signalled, text, pids.clone());
         if is_first {
             self.report_waiting(pids);
         }
@@ -228,15 +231,16 @@ impl RunningStop<'_> {
     }
 
     fn report_waiting(&self, pids: Vec<u32>) {
-        let (count, seconds) = (counted(pids.len(), "process"), self.act.component.stop.timeout.as_secs());
-        let then = if self.act.component.stop.kill { "SIGKILL follows" } else { "it is given up" };
+        let (count, seconds) =
+            (counted(pids.len(), "process"), self.context.component.stop.timeout.as_secs());
+        let then = if self.context.component.stop.kill { "SIGKILL follows" } else { "it is given up" };
         let text = format!("waiting for the end of {count}; {then} after {seconds} s");
-        self.act.progress.send(ActionPhase::Waiting, text, pids);
+        self.context.progress.send(ActionPhase::Waiting, text, pids);
     }
 
     /// Runs the configured command, if there is one.
     async fn run_command(&mut self) {
-        let Some(rule) = &self.act.component.stop.command else {
+        let Some(rule) = &self.context.component.stop.command else {
             self.command = StopCommand::Failed;
             return;
         };
@@ -247,24 +251,24 @@ impl RunningStop<'_> {
             group: None,
             log: None,
             purpose: LaunchPurpose::Stop,
-            component: self.act.component.name.clone(),
-            launches: self.act.sessions.clone(),
-            tasks: self.act.tasks.clone(),
+            component: self.context.component.name.clone(),
+            launches: self.context.sessions.clone(),
+            tasks: self.context.tasks.clone(),
         })
         .await
         {
             Ok(launched) => {
                 let pid = launched.pid;
                 let shown = redact_command_line(rule.command.iter().map(String::as_str));
-                tracing::info!(component = %self.act.component.name, pid, command = shown, "launched");
+                tracing::info!(component = %self.context.component.name, pid, command = shown, "launched");
                 let text = format!("its stop command {program} runs (pid {pid})");
-                self.act.progress.send(ActionPhase::Signalled, text, vec![pid]);
+                self.context.progress.send(ActionPhase::Signalled, text, vec![pid]);
                 self.report_waiting(self.signalled.iter().map(|id| id.pid).collect());
                 self.command = StopCommand::Running(launched);
             }
-            Err(refusal) => {
-                let text = format!("its stop command did not run, so it is signalled: {}", refusal.reason);
-                self.act.progress.send(ActionPhase::Waiting, text, Vec::new());
+            Err(error) => {
+                let text = format!("its stop command did not run, so it is signalled: {}", error.reason);
+                self.context.progress.send(ActionPhase::Waiting, text, Vec::new());
                 self.command = StopCommand::Failed;
             }
         }
@@ -283,68 +287,72 @@ impl RunningStop<'_> {
         if let Some(last) = command.last_log_lines().await.last() {
             text.push_str(&format!("; it said: {last}"));
         }
-        self.act.progress.send(ActionPhase::Waiting, text, vec![command.pid]);
+        self.context.progress.send(ActionPhase::Waiting, text, vec![command.pid]);
         self.command = StopCommand::Failed;
         self.signalled.clear();
     }
 
     /// Escalates after the time limit: kills the remaining processes if that is configured.
-    async fn kill_remaining(&mut self, mut left: RemainingProcesses) -> Result<ActionOutcome, ActionError> {
-        let rule = &self.act.component.stop;
+    async fn kill_remaining(
+        &mut self,
+        mut remaining: RemainingProcesses,
+    ) -> Result<ActionOutcome, ActionError> {
+        let rule = &self.context.component.stop;
         let seconds = rule.timeout.as_secs();
         let of_what = match self.command {
             StopCommand::Running(_) | StopCommand::Succeeded => "its stop command".to_owned(),
             StopCommand::Untried | StopCommand::Failed => rule.signal.to_string(),
         };
-        if left.is_empty() {
+        if remaining.is_empty() {
             // Only the command has not ended.
             return Ok(ActionOutcome::Stopped);
         }
         if !rule.kill {
-            let named = describe_processes(&left.all()).await;
+            let named = describe_processes(&remaining.all()).await;
             let mut reason = format!(
                 "{named} did not end within {seconds} s of {of_what}, and kill = false in its configuration"
             );
-            if let Some(why) = self.frozen.explain(&left.all()) {
+            if let Some(why) = self.frozen.explain(&remaining.all()) {
                 reason.push_str(&format!("; {why}"));
             }
             return Err(ActionError::new(Code::DeadlineExceeded, reason));
         }
-        let deadline = Instant::now() + KILLED;
+        let deadline = Instant::now() + KILL_TIMEOUT;
         let mut killed: HashSet<ProcessId> = HashSet::new();
         loop {
-            let fresh: Vec<ProcessId> = left.all().into_iter().filter(|id| !killed.contains(id)).collect();
+            let fresh: Vec<ProcessId> =
+                remaining.all().into_iter().filter(|id| !killed.contains(id)).collect();
             if !fresh.is_empty() {
                 self.rounds += u32::from(!killed.is_empty());
-                if self.rounds > ROUNDS {
-                    return Err(self.restarted_error(&left).await);
+                if self.rounds > MAX_ROUNDS {
+                    return Err(self.restarted_error(&remaining).await);
                 }
                 let pids: Vec<u32> = fresh.iter().map(|id| id.pid).collect();
-                tracing::warn!(component = %self.act.component.name, ?pids, "did not end in time and is killed");
+                tracing::warn!(component = %self.context.component.name, ?pids, "did not end in time and is killed");
                 let text = format!(
                     "not ended within {seconds} s of {of_what}: SIGKILL was sent to {}",
                     describe_processes(&fresh).await
                 );
                 killed.extend(fresh);
-                let signalled = self.chase.kill(&left).await?;
+                let signalled = self.targets.kill(&remaining).await?;
                 self.record_signalled(signalled);
-                self.refuse_if_all_denied(&left).await?;
-                self.act.progress.send(ActionPhase::Killed, text, pids);
+                self.refuse_if_all_denied(&remaining).await?;
+                self.context.progress.send(ActionPhase::Killed, text, pids);
             }
-            self.chase.wait(&left, deadline).await?;
-            left = self.chase.find_remaining(false).await?;
-            if left.is_empty() {
-                left = self.chase.find_remaining(true).await?;
+            self.targets.wait(&remaining, deadline).await?;
+            remaining = self.targets.find_remaining(false).await?;
+            if remaining.is_empty() {
+                remaining = self.targets.find_remaining(true).await?;
             }
-            if left.is_empty() {
+            if remaining.is_empty() {
                 return Ok(ActionOutcome::Killed);
             }
             if Instant::now() >= deadline {
-                let survivors = left.all();
+                let survivors = remaining.all();
                 if !survivors.iter().any(|id| killed.contains(id)) {
-                    return Err(self.restarted_error(&left).await);
+                    return Err(self.restarted_error(&remaining).await);
                 }
-                let (named, seconds) = (describe_processes(&survivors).await, KILLED.as_secs());
+                let (named, seconds) = (describe_processes(&survivors).await, KILL_TIMEOUT.as_secs());
                 let why = self
                     .frozen
                     .explain(&survivors)
@@ -360,7 +368,7 @@ impl RunningStop<'_> {
     /// # Errors
     /// Returns an error if it comes back, with the cause and how to stop it there.
     async fn verify_stays_stopped(&mut self) -> Result<(), ActionError> {
-        let settle = match (self.act.component.stop.settle, &self.supervisor) {
+        let settle = match (self.context.component.stop.settle, &self.supervisor) {
             (Some(settle), _) => settle,
             (None, Some(_)) => StopRule::SETTLE,
             (None, None) => Duration::ZERO,
@@ -370,14 +378,15 @@ impl RunningStop<'_> {
         }
         if let Some(supervisor) = self.supervisor.as_ref().filter(|supervisor| supervisor.is_known()) {
             let text = format!("it is gone, and is watched for {} s: {supervisor}", settle.as_secs_f64());
-            self.act.progress.send(ActionPhase::Waiting, text, Vec::new());
+            self.context.progress.send(ActionPhase::Waiting, text, Vec::new());
         }
         let until = Instant::now() + settle;
         while Instant::now() < until {
-            tokio::time::sleep(SETTLING.min(until.saturating_duration_since(Instant::now()))).await;
-            let left = self.chase.find_remaining(Instant::now() >= until).await?;
-            if !left.matched.is_empty() {
-                return Err(self.restarted_error(&left).await);
+            tokio::time::sleep(SETTLE_CHECK_INTERVAL.min(until.saturating_duration_since(Instant::now())))
+                .await;
+            let remaining = self.targets.find_remaining(Instant::now() >= until).await?;
+            if !remaining.matched.is_empty() {
+                return Err(self.restarted_error(&remaining).await);
             }
         }
         Ok(())
@@ -385,12 +394,12 @@ impl RunningStop<'_> {
 
     /// Returns the refusal for a component that was started again in the meantime: ended processes do not
     /// come back.
-    async fn restarted_error(&self, left: &RemainingProcesses) -> ActionError {
-        let ended = format_pids(&self.chase.ended_pids(left));
+    async fn restarted_error(&self, remaining: &RemainingProcesses) -> ActionError {
+        let ended = format_pids(&self.targets.ended_pids(remaining));
         let supervisor =
-            find_supervisor(left.matched.clone(), Vec::new()).await.or_else(|| self.supervisor.clone());
+            find_supervisor(remaining.matched.clone(), Vec::new()).await.or_else(|| self.supervisor.clone());
         let by = supervisor.map_or_else(|| "something else starts it".to_owned(), |by| by.to_string());
-        let who = describe_processes(&left.all()).await;
+        let who = describe_processes(&remaining.all()).await;
         ActionError::new(Code::Aborted, format!("it was ended ({ended}), but {who} came in its place: {by}"))
     }
 }
@@ -401,7 +410,7 @@ async fn find_supervisor(matched: Vec<ProcessId>, own: Vec<ProcessId>) -> Option
     let read = run_blocking_step(move || {
         let own: HashSet<u32> = own.iter().map(|id| id.pid).collect();
         let (Ok(proc), Ok(tree)) = (ProcFs::open(), ProcessTree::read()) else { return Ok(None) };
-        let origins = matched.iter().take(ORIGINS).map(|id| ProcessOrigin::read(&proc, &tree, *id, &own));
+        let origins = matched.iter().take(MAX_ORIGINS).map(|id| ProcessOrigin::read(&proc, &tree, *id, &own));
         Ok(origins.into_iter().find_map(|origin| origin.supervisor()))
     });
     // A failed read counts as unknown.

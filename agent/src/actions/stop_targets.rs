@@ -23,16 +23,16 @@ use crate::process_attributes::ProcfsAttributes;
 use crate::procfs::ProcFs;
 
 /// Interval between two checks for exited processes.
-const PACE: Duration = Duration::from_millis(20);
+const EXIT_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// Time of waiting after which the remaining processes are scanned again.
-const LOOK: Duration = Duration::from_millis(200);
+const RESCAN_INTERVAL: Duration = Duration::from_millis(200);
 /// Maximum number of processes that are awaited at once: a process may have 1,024 files open by default
 /// (getrlimit(2)).
-const AWAITED: usize = 128;
+const MAX_AWAITED: usize = 128;
 
 /// Processes that are being stopped: those of a component, or those that were launched for it.
 pub(super) struct StopTargets<'a> {
-    act: &'a ActionContext,
+    context: &'a ActionContext,
     component: Arc<HostComponent>,
     /// Limits the set to the last launch, whether its processes match or not.
     only_launched: bool,
@@ -123,19 +123,19 @@ impl RemainingProcesses {
 
 impl<'a> StopTargets<'a> {
     /// Creates the set of all processes that belong to the component.
-    pub(super) fn new(act: &'a ActionContext) -> Self {
-        Self::with(act, false, act.component.stop.scope)
+    pub(super) fn new(context: &'a ActionContext) -> Self {
+        Self::with(context, false, context.component.stop.scope)
     }
 
     /// Creates the set of the last launch and all of its descendants.
-    pub(super) fn launched_only(act: &'a ActionContext) -> Self {
-        Self::with(act, true, StopScope::Tree)
+    pub(super) fn launched_only(context: &'a ActionContext) -> Self {
+        Self::with(context, true, StopScope::Tree)
     }
 
-    fn with(act: &'a ActionContext, only_launched: bool, reach: StopScope) -> Self {
+    fn with(context: &'a ActionContext, only_launched: bool, reach: StopScope) -> Self {
         let scope = Some(ProcessScope::new(reach, std::process::id()));
-        let component = Arc::new(act.component.clone());
-        Self { act, component, only_launched, is_wide: None, scope, found: Vec::new() }
+        let component = Arc::new(context.component.clone());
+        Self { context, component, only_launched, is_wide: None, scope, found: Vec::new() }
     }
 
     /// Returns the remaining processes; scans all processes if `thorough`.
@@ -144,20 +144,20 @@ impl<'a> StopTargets<'a> {
     /// Returns an error if the processes cannot be read, or if a match is an ancestor of the agent or the
     /// host's first process.
     pub(super) async fn find_remaining(&mut self, thorough: bool) -> Result<RemainingProcesses, ActionError> {
-        let surroundings = self.act.view.process_sets(thorough).await?;
+        let sets = self.context.view.process_sets(thorough).await?;
         let Some(mut scope) = self.scope.take() else {
             return Err(ActionError::internal("it lost sight of its processes"));
         };
-        let group = self.act.cgroup.clone();
-        let session = self.act.sessions.last_launch(&self.component.name);
+        let group = self.context.cgroup.clone();
+        let session = self.context.sessions.last_launch(&self.component.name);
         let only_launched = self.only_launched;
         // A launch that never became the component belongs to it in every scope. If something matches, it did
         // become the component, whichever agent saw that.
         let never_became = session.as_ref().is_some_and(|one| one.is_unfinished)
-            && (only_launched || surroundings.matched.is_empty());
+            && (only_launched || sets.matched.is_empty());
         let is_tree = self.component.stop.scope == StopScope::Tree;
         let is_wide = *self.is_wide.get_or_insert(is_tree || never_became);
-        let (scope, left) = run_blocking_step(move || {
+        let (scope, remaining) = run_blocking_step(move || {
             // The table is read before the group: see `ScopeInput::control_group`.
             let tree = ProcessTree::read().map_err(unreadable_proc)?;
             let members =
@@ -169,46 +169,46 @@ impl<'a> StopTargets<'a> {
                 Some(_) | None => Vec::new(),
             };
             let session = session.filter(|session| is_wide && session.is_session_alive(&tree));
-            let matched = if only_launched { Vec::new() } else { surroundings.matched };
-            let holy = protected_pids(std::process::id(), &tree);
-            if let Some(id) = matched.iter().find(|id| holy.contains(&id.pid)) {
+            let matched = if only_launched { Vec::new() } else { sets.matched };
+            let protected = protected_pids(std::process::id(), &tree);
+            if let Some(id) = matched.iter().find(|id| protected.contains(&id.pid)) {
                 return Err(protected_process(*id));
             }
             let found: Vec<u32> = members.iter().copied().chain(marked.iter().map(|id| id.pid)).collect();
-            let moment = ScopeInput {
+            let input = ScopeInput {
                 matched: &matched,
-                others: &surroundings.others,
+                others: &sets.others,
                 control_group: &found,
                 session: session.map(|session| session.leader),
             };
-            let rest = scope.update(&tree, &moment);
+            let rest = scope.update(&tree, &input);
             let whole_group = !members.is_empty() && !scope.spares_any(&tree, &members);
-            Ok((scope, RemainingProcesses { matched, rest, whole_group, config: Some(surroundings.config) }))
+            Ok((scope, RemainingProcesses { matched, rest, whole_group, config: Some(sets.config) }))
         })
         .await?;
         self.scope = Some(scope);
-        let met: HashSet<ProcessId> = self.found.iter().copied().collect();
-        self.found.extend(left.all().into_iter().filter(|id| !met.contains(id)));
-        Ok(left)
+        let found_before: HashSet<ProcessId> = self.found.iter().copied().collect();
+        self.found.extend(remaining.all().into_iter().filter(|id| !found_before.contains(id)));
+        Ok(remaining)
     }
 
     /// Signals those of `ids` that are unchanged since `left` was taken, and resumes suspended ones so that
     /// they act on it.
     pub(super) async fn signal(
         &self,
-        left: &RemainingProcesses,
+        remaining: &RemainingProcesses,
         ids: &[ProcessId],
         signal: Signal,
     ) -> Result<SignalResult, ActionError> {
-        let (left, component, ids) = (left.clone(), Arc::clone(&self.component), ids.to_vec());
-        let group = self.act.cgroup.clone();
+        let (remaining, component, ids) = (remaining.clone(), Arc::clone(&self.component), ids.to_vec());
+        let group = self.context.cgroup.clone();
         run_blocking_step(move || {
             let proc = ProcFs::open().map_err(unreadable_proc)?;
             let freezers = CgroupFreezers::read();
             let mut signalled = SignalResult::default();
             for id in ids {
                 let is_right = |line: &CommandLine, process: &ProcfsAttributes<'_>| {
-                    left.is_unchanged(&component, id, line, process)
+                    remaining.is_unchanged(&component, id, line, process)
                 };
                 let held = PidfdProcess::open_checked(&proc, id, &freezers, is_right);
                 let sent = held.and_then(|held| {
@@ -221,9 +221,9 @@ impl<'a> StopTargets<'a> {
                     Ok(Some(())) => signalled.reached.push(id),
                     Ok(None) => {}
                     // The other processes are signalled nevertheless.
-                    Err(refusal) => {
+                    Err(error) => {
                         signalled.denied.push(id);
-                        signalled.why.get_or_insert(refusal);
+                        signalled.why.get_or_insert(error);
                     }
                 }
             }
@@ -233,20 +233,24 @@ impl<'a> StopTargets<'a> {
     }
 
     /// Kills all remaining processes.
-    pub(super) async fn kill(&self, left: &RemainingProcesses) -> Result<SignalResult, ActionError> {
-        if left.whole_group && self.act.cgroup.as_ref().is_some_and(ComponentCgroup::kill) {
+    pub(super) async fn kill(&self, remaining: &RemainingProcesses) -> Result<SignalResult, ActionError> {
+        if remaining.whole_group && self.context.cgroup.as_ref().is_some_and(ComponentCgroup::kill) {
             // This reaches even processes that were forked since; those outside of the group follow.
             tracing::debug!(component = %self.component.name, "its control group is killed");
         }
-        self.signal(left, &left.all(), Signal::KILL).await
+        self.signal(remaining, &remaining.all(), Signal::KILL).await
     }
 
     /// Waits until the matched processes of `left` have ended, or the others if none matches; at most until
     /// the next scan is due.
-    pub(super) async fn wait(&self, left: &RemainingProcesses, deadline: Instant) -> Result<(), ActionError> {
-        let awaited = if left.matched.is_empty() { &left.rest } else { &left.matched };
-        let awaited: Vec<ProcessId> = awaited.iter().take(AWAITED).copied().collect();
-        let (seen, component) = (left.clone(), Arc::clone(&self.component));
+    pub(super) async fn wait(
+        &self,
+        remaining: &RemainingProcesses,
+        deadline: Instant,
+    ) -> Result<(), ActionError> {
+        let awaited = if remaining.matched.is_empty() { &remaining.rest } else { &remaining.matched };
+        let awaited: Vec<ProcessId> = awaited.iter().take(MAX_AWAITED).copied().collect();
+        let (seen, component) = (remaining.clone(), Arc::clone(&self.component));
         let mut held = run_blocking_step(move || {
             let proc = ProcFs::open().map_err(unreadable_proc)?;
             let freezers = CgroupFreezers::default();
@@ -259,11 +263,11 @@ impl<'a> StopTargets<'a> {
             awaited.into_iter().filter_map(hold).collect::<Result<Vec<PidfdProcess>, ActionError>>()
         })
         .await?;
-        let until = deadline.min(Instant::now() + LOOK);
+        let until = deadline.min(Instant::now() + RESCAN_INTERVAL);
         loop {
             // Waits at least once even if no process can be awaited: `left` is outdated then, and the caller
             // scans again.
-            tokio::time::sleep(PACE).await;
+            tokio::time::sleep(EXIT_CHECK_INTERVAL).await;
             held = remaining_processes(held)?;
             if held.is_empty() || Instant::now() >= until {
                 return Ok(());
@@ -277,9 +281,9 @@ impl<'a> StopTargets<'a> {
     }
 
     /// Returns the PIDs of all found processes that are not in `left`.
-    pub(super) fn ended_pids(&self, left: &RemainingProcesses) -> Vec<u32> {
-        let left: HashSet<ProcessId> = left.all().into_iter().collect();
-        self.found.iter().filter(|id| !left.contains(id)).map(|id| id.pid).collect()
+    pub(super) fn ended_pids(&self, remaining: &RemainingProcesses) -> Vec<u32> {
+        let remaining: HashSet<ProcessId> = remaining.all().into_iter().collect();
+        self.found.iter().filter(|id| !remaining.contains(id)).map(|id| id.pid).collect()
     }
 }
 
@@ -287,7 +291,7 @@ impl<'a> StopTargets<'a> {
 pub(super) async fn describe_processes(ids: &[ProcessId]) -> String {
     let ids = ids.to_vec();
     let named = run_blocking_step(move || Ok(format_processes(&ids))).await;
-    named.unwrap_or_else(|refusal| refusal.reason)
+    named.unwrap_or_else(|error| error.reason)
 }
 
 fn format_processes(ids: &[ProcessId]) -> String {

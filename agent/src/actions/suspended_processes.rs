@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frozen_processes_are_told_until_a_signal_finds_them_thawed() {
+    fn frozen_processes_are_reported_until_thawed() {
         let id = |pid| ProcessId { pid, start_ticks: 1 };
         let group = FrozenCgroup { folder: "/sys/fs/cgroup/x".into(), is_legacy: false };
         let mut frozen = FrozenProcesses::default();
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn resumed_processes_are_told() {
+    fn resumed_processes_are_reported() {
         let id = |pid| ProcessId { pid, start_ticks: 1 };
         assert_eq!(format_resumed(&[]), None);
         assert_eq!(

@@ -18,11 +18,11 @@ use crate::logs::{LogPath, log_length, log_tail};
 use crate::systemd::{SystemdClient, SystemdError, UnitOperation, UnitState, describe_failed_job};
 
 /// Interval between two checks of the processes.
-const PACE: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// Number of checks, while nothing matches, after which one is a full scan and queries systemd too.
-const THOROUGH: u32 = 5;
+const FULL_SCAN_EVERY: u32 = 5;
 /// Time limit for a process of a stopped unit to disappear.
-const LAST: Duration = Duration::from_secs(2);
+const FINAL_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Context of an action on a unit.
 pub(super) struct UnitAction<'a> {
@@ -35,9 +35,9 @@ pub(super) struct UnitAction<'a> {
 }
 
 /// Starts the unit. If the component runs already, systemd is not called.
-pub(super) async fn start_unit(act: &UnitAction<'_>) -> Result<ActionResult, ActionError> {
+pub(super) async fn start_unit(context: &UnitAction<'_>) -> Result<ActionResult, ActionError> {
     let began = Instant::now();
-    let found = act.view.full_scan().await?;
+    let found = context.view.full_scan().await?;
     match found.state {
         State::Running => {
             let pids = pids(&found.processes);
@@ -55,22 +55,23 @@ pub(super) async fn start_unit(act: &UnitAction<'_>) -> Result<ActionResult, Act
         }
         State::Stopped | State::Starting | State::Stopping | State::Unknown => {}
     }
-    let state = act.systemd.unit_state(act.unit).await?;
+    let state = context.systemd.unit_state(context.unit).await?;
     // The unit of a SysV script, or one with RemainAfterExit, stays active (exited) when its process dies.
     // systemd does not start a unit that is active.
     if state.is_active() {
-        let text = format!("{} is {}, but nothing of it runs: it is restarted", act.unit, state.describe());
-        act.progress.send(ActionPhase::Waiting, text, Vec::new());
-        return act.start_and_verify(UnitOperation::Restart, began, ActionOutcome::Started).await;
+        let text =
+            format!("{} is {}, but nothing of it runs: it is restarted", context.unit, state.describe());
+        context.progress.send(ActionPhase::Waiting, text, Vec::new());
+        return context.start_and_verify(UnitOperation::Restart, began, ActionOutcome::Started).await;
     }
-    act.start_and_verify(UnitOperation::Start, began, ActionOutcome::Started).await
+    context.start_and_verify(UnitOperation::Start, began, ActionOutcome::Started).await
 }
 
 /// Stops the unit. If nothing matches and the unit is not active, systemd is not called.
-pub(super) async fn stop_unit(act: &UnitAction<'_>) -> Result<ActionResult, ActionError> {
+pub(super) async fn stop_unit(context: &UnitAction<'_>) -> Result<ActionResult, ActionError> {
     let began = Instant::now();
-    let running = act.view.full_scan().await?.processes;
-    let state = act.systemd.unit_state(act.unit).await?;
+    let running = context.view.full_scan().await?.processes;
+    let state = context.systemd.unit_state(context.unit).await?;
     if state.is_idle() && running.is_empty() {
         return Ok(ActionResult {
             outcome: ActionOutcome::AlreadyStopped,
@@ -79,24 +80,29 @@ pub(super) async fn stop_unit(act: &UnitAction<'_>) -> Result<ActionResult, Acti
             warning: None,
         });
     }
-    act.refuse_foreign_processes(&state, &running)?;
-    let deadline = began + act.component.stop.timeout;
-    act.run_job(UnitOperation::Stop, ActionPhase::Signalled, pids(&running), deadline).await?;
-    act.verify_gone(None, "is not of that unit any more; end it by hand").await?;
+    context.refuse_foreign_processes(&state, &running)?;
+    let deadline = began + context.component.stop.timeout;
+    context.run_job(UnitOperation::Stop, ActionPhase::Signalled, pids(&running), deadline).await?;
+    context.verify_gone(None, "is not of that unit any more; end it by hand").await?;
     // TimeoutStopSec passed, and systemd sent SIGKILL.
-    let state = act.systemd.unit_state(act.unit).await?;
+    let state = context.systemd.unit_state(context.unit).await?;
     let outcome = if state.result == "timeout" { ActionOutcome::Killed } else { ActionOutcome::Stopped };
-    act.progress.send(ActionPhase::Gone, "nothing of it is left".to_owned(), Vec::new());
+    context.progress.send(ActionPhase::Gone, "nothing of it is left".to_owned(), Vec::new());
     Ok(ActionResult { outcome, pids: pids(&running), took: began.elapsed(), warning: None })
 }
 
 /// Restarts the unit; starts it if it does not run.
-pub(super) async fn restart_unit(act: &UnitAction<'_>) -> Result<ActionResult, ActionError> {
+pub(super) async fn restart_unit(context: &UnitAction<'_>) -> Result<ActionResult, ActionError> {
     let began = Instant::now();
-    let running = act.view.full_scan().await?.processes;
-    let state = act.systemd.unit_state(act.unit).await?;
-    act.refuse_foreign_processes(&state, &running)?;
-    act.start_and_verify(UnitOperation::Restart, began + act.component.stop.timeout, ActionOutcome::Restarted)
+    let running = context.view.full_scan().await?.processes;
+    let state = context.systemd.unit_state(context.unit).await?;
+    context.refuse_foreign_processes(&state, &running)?;
+    context
+        .start_and_verify(
+            UnitOperation::Restart,
+            began + context.component.stop.timeout,
+            ActionOutcome::Restarted,
+        )
         .await
         .map(|done| ActionResult { took: began.elapsed(), ..done })
 }
@@ -118,26 +124,26 @@ impl UnitAction<'_> {
     /// Runs `verb`, and waits until the component is stable; the timeout begins at `from`.
     async fn start_and_verify(
         &self,
-        verb: UnitOperation,
+        operation: UnitOperation,
         from: Instant,
         outcome: ActionOutcome,
     ) -> Result<ActionResult, ActionError> {
         let deadline = from + self.rule.timeout;
         let written = self.log_length().await;
-        let before = match verb {
+        let before = match operation {
             UnitOperation::Restart => self.view.quick_check().await?.processes,
             UnitOperation::Start | UnitOperation::Stop => Vec::new(),
         };
         let phase = if before.is_empty() { ActionPhase::Launched } else { ActionPhase::Signalled };
-        let asked = self.run_job(verb, phase, pids(&before), deadline).await;
-        if let Err(refusal) = asked {
-            return Err(self.with_last_log_lines(refusal, written).await);
+        let asked = self.run_job(operation, phase, pids(&before), deadline).await;
+        if let Err(error) = asked {
+            return Err(self.with_last_log_lines(error, written).await);
         }
         self.verify_gone(Some(&before), "is not of that unit; end it by hand").await?;
         let stable = self.wait_until_stable(deadline).await;
         let processes = match stable {
             Ok(processes) => processes,
-            Err(refusal) => return Err(self.with_last_log_lines(refusal, written).await),
+            Err(error) => return Err(self.with_last_log_lines(error, written).await),
         };
         let pids = pids(&processes);
         self.progress.send(ActionPhase::Stable, "it is stable".to_owned(), pids.clone());
@@ -147,14 +153,14 @@ impl UnitAction<'_> {
     /// Runs `verb`, and waits until systemd has finished the job.
     async fn run_job(
         &self,
-        verb: UnitOperation,
+        operation: UnitOperation,
         phase: ActionPhase,
         pids: Vec<u32>,
         deadline: Instant,
     ) -> Result<(), ActionError> {
-        let (unit, word) = (self.unit, verb.as_str());
-        let job = self.systemd.start_job(verb, unit).await?;
-        tracing::info!(component = %self.component.name, unit, verb = word, "systemd was asked");
+        let (unit, word) = (self.unit, operation.as_str());
+        let job = self.systemd.start_job(operation, unit).await?;
+        tracing::info!(component = %self.component.name, unit, operation = word, "systemd was asked");
         self.progress.send(phase, format!("systemd was asked to {word} {unit}"), pids);
         self.progress.send(
             ActionPhase::Waiting,
@@ -193,7 +199,7 @@ impl UnitAction<'_> {
         let mut settled_at = deadline;
         let mut wellness = ProbeGate::default();
         loop {
-            let is_thorough = matched.is_empty() && looks.is_multiple_of(THOROUGH);
+            let is_thorough = matched.is_empty() && looks.is_multiple_of(FULL_SCAN_EVERY);
             looks += 1;
             let found = match is_thorough {
                 true => self.view.full_scan().await?,
@@ -256,7 +262,7 @@ impl UnitAction<'_> {
                 );
                 return Err(ActionError::new(Code::DeadlineExceeded, reason));
             }
-            if Instant::now() >= deadline + self.rule.settle + PACE && settled_at > Instant::now() {
+            if Instant::now() >= deadline + self.rule.settle + CHECK_INTERVAL && settled_at > Instant::now() {
                 let reason = format!(
                     "its processes keep changing: none has stayed for its settle time (now {})",
                     format_pids(&pids(&now))
@@ -265,13 +271,13 @@ impl UnitAction<'_> {
             }
             matched = now;
             was_whole = is_whole;
-            tokio::time::sleep(PACE).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     }
 
     /// Verifies that no process of `before` is left; `None`: that none is left at all.
     async fn verify_gone(&self, before: Option<&[Process]>, advice: &str) -> Result<(), ActionError> {
-        let deadline = Instant::now() + LAST;
+        let deadline = Instant::now() + FINAL_CHECK_TIMEOUT;
         loop {
             let now = self.view.quick_check().await?.processes;
             let is_old = |process: &&Process| {
@@ -289,7 +295,7 @@ impl UnitAction<'_> {
                 );
                 return Err(ActionError::new(Code::DeadlineExceeded, reason));
             }
-            tokio::time::sleep(PACE).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     }
 
@@ -315,9 +321,9 @@ impl UnitAction<'_> {
     }
 
     /// Adds the lines that the component wrote to its own log since `from`, if it has one.
-    async fn with_last_log_lines(&self, refusal: ActionError, from: u64) -> ActionError {
-        let Some(path) = LogPath::from_component(self.component) else { return refusal };
+    async fn with_last_log_lines(&self, error: ActionError, from: u64) -> ActionError {
+        let Some(path) = LogPath::from_component(self.component) else { return error };
         let words = run_blocking_step(move || Ok(log_tail(&path, from))).await;
-        refusal.with_log(words.unwrap_or_default())
+        error.with_log(words.unwrap_or_default())
     }
 }

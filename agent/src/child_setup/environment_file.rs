@@ -25,11 +25,12 @@ pub(crate) fn read_environment(
 ) -> Result<Vec<(String, String)>, String> {
     let mut variables = Vec::new();
     for EnvironmentFile { path, is_optional } in files {
-        let told = |error: &dyn std::fmt::Display| format!("environment_file {}: {error}", path.display());
+        let to_error =
+            |error: &dyn std::fmt::Display| format!("environment_file {}: {error}", path.display());
         let text = match read_text(path, user) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound && *is_optional => continue,
-            Err(error) => return Err(told(&error)),
+            Err(error) => return Err(to_error(&error)),
         };
         let parsed = parse(&text).map_err(|(line, reason)| format!("{}:{line}: {reason}", path.display()));
         variables.extend(parsed.map_err(|reason| format!("environment_file {reason}"))?);
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_have_their_line_and_no_value() {
+    fn mistakes_name_their_line_and_no_value() {
         for (text, expected) in [
             ("A=1\n\nsecret words\n", (3, "the line has no \"=\"")),
             (
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_read_in_order_and_told_with_their_path() {
+    fn files_are_read_in_order_and_errors_name_their_path() {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, text: Option<&str>, is_optional| {
             let path = folder.path().join(name);
@@ -253,8 +254,8 @@ mod tests {
             ),
             (EnvironmentFile { path: "/dev/zero".into(), is_optional: true }, "it is no regular file"),
         ] {
-            let told = read_environment(&[file], None).unwrap_err();
-            assert!(told.starts_with("environment_file /") && told.contains(expected), "{told}");
+            let to_error = read_environment(&[file], None).unwrap_err();
+            assert!(to_error.starts_with("environment_file /") && to_error.contains(expected), "{to_error}");
         }
     }
 }

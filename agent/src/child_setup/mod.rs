@@ -226,16 +226,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limit_beyond_the_agents_own_is_told_unless_it_is_root() {
+    fn limit_beyond_the_agents_own_is_reported_unless_root() {
         let own = getrlimit(Resource::Nofile).maximum;
         let limit = |hard| ResourceLimit { resource: LimitedResource::OpenFiles, soft: Some(1), hard };
         assert_eq!(unreachable_limit(&limit(own), false), None);
         assert_eq!(unreachable_limit(&limit(None), true), None);
         if let Some(own) = own {
-            let told = unreachable_limit(&limit(None), false).unwrap();
+            let to_error = unreachable_limit(&limit(None), false).unwrap();
             let expected =
                 format!("limits: nofile = unlimited is above the agent's own hard limit of {own}; ");
-            assert!(told.starts_with(&expected), "{told}");
+            assert!(to_error.starts_with(&expected), "{to_error}");
         }
     }
 }

@@ -19,29 +19,29 @@ use crate::maintenance::MaintenanceWindow;
 use crate::run_history::RunRecord;
 
 /// Time limit for the disk before an action is reported without confirmation of its storage.
-const PATIENCE: Duration = Duration::from_secs(1);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause between a failed write and the next attempt.
-const AGAIN: Duration = Duration::from_secs(30);
+const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
 /// State of the agent; clones share it. Stored in the state folder if there is one.
 #[derive(Clone)]
 pub(crate) struct DesiredStateStore {
-    held: Arc<watch::Sender<VersionedState>>,
+    versioned: Arc<watch::Sender<VersionedState>>,
     written: watch::Receiver<WriteProgress>,
     /// Reason why the stored state cannot be read.
-    blind: Option<String>,
+    read_error: Option<String>,
 }
 
 /// Number of the last change that was written or failed, with the reason of a failure.
 #[derive(Clone, Debug, Default)]
 struct WriteProgress {
     changes: u64,
-    trouble: Option<String>,
+    write_error: Option<String>,
 }
 
 #[derive(Clone, Default)]
 struct VersionedState {
-    remembered: StoredState,
+    stored: StoredState,
     /// Number of changes so far.
     changes: u64,
 }
@@ -54,10 +54,10 @@ impl DesiredStateStore {
         impairments: ImpairmentList,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let mut folder = folder;
-        let mut blind = None;
-        let remembered = match folder.as_deref().map(state_file::load) {
+        let mut read_error = None;
+        let stored = match folder.as_deref().map(state_file::load) {
             None => StoredState::default(),
-            Some(Ok(remembered)) => remembered,
+            Some(Ok(stored)) => stored,
             Some(Err(error)) => {
                 tracing::error!(error, "the state file cannot be used: autostart is off and nothing is kept");
                 let message = format!(
@@ -67,38 +67,38 @@ impl DesiredStateStore {
                 impairments.set(ImpairedPart::State, Some(message));
                 // The file is not overwritten, so that it can be repaired.
                 folder = None;
-                blind = Some(error);
+                read_error = Some(error);
                 StoredState::default()
             }
         };
-        let (held, changes) = watch::channel(VersionedState { remembered, changes: 0 });
+        let (versioned, changes) = watch::channel(VersionedState { stored, changes: 0 });
         let (writer, written) = watch::channel(WriteProgress::default());
         let task = write_changes(folder, changes, writer, impairments);
-        (Self { held: Arc::new(held), written, blind }, task)
+        (Self { versioned: Arc::new(versioned), written, read_error }, task)
     }
 
     /// Returns a reader of the state that is notified on every change.
     pub(crate) fn subscribe(&self) -> StoredStateReceiver {
-        StoredStateReceiver(self.held.subscribe())
+        StoredStateReceiver(self.versioned.subscribe())
     }
 
     /// Returns true if there is a stored state that cannot be read.
     pub(crate) fn is_unreadable(&self) -> bool {
-        self.blind.is_some()
+        self.read_error.is_some()
     }
 
     /// Records that a start of `component` begins in this boot.
     pub(crate) fn add_pending_start(&self, component: &Name, boot_id: &str) {
         let begun = PendingStart { at: Timestamp::now(), boot_id: boot_id.to_owned() };
-        self.change(|remembered| {
-            remembered.pending_starts.insert(component.clone(), begun);
+        self.change(|stored| {
+            stored.pending_starts.insert(component.clone(), begun);
             true
         });
     }
 
     /// Records that the start of `component` has ended, successful or not.
     pub(crate) fn remove_pending_start(&self, component: &Name) {
-        self.change(|remembered| remembered.pending_starts.remove(component).is_some());
+        self.change(|stored| stored.pending_starts.remove(component).is_some());
     }
 
     /// Records that an operator has requested `kind` on `component`.
@@ -108,40 +108,40 @@ impl DesiredStateStore {
             ActionKind::Stop => DesiredState::Stopped,
         };
         let word = OperatorDecision { wish, by: by.clone(), at: Timestamp::now() };
-        self.change(|remembered| {
-            remembered.finished.remove(component);
-            remembered.decisions.insert(component.clone(), word);
+        self.change(|stored| {
+            stored.finished.remove(component);
+            stored.decisions.insert(component.clone(), word);
             true
         });
     }
 
     /// Records the clean end of `component` after which it is not to be restarted; `None` removes it.
     pub(crate) fn set_finished(&self, component: &Name, finished: Option<&FinishedRun>) {
-        self.change(|remembered| match finished {
-            Some(finished) if remembered.finished.get(component) == Some(finished) => false,
+        self.change(|stored| match finished {
+            Some(finished) if stored.finished.get(component) == Some(finished) => false,
             Some(finished) => {
-                remembered.finished.insert(component.clone(), finished.clone());
+                stored.finished.insert(component.clone(), finished.clone());
                 true
             }
-            None => remembered.finished.remove(component).is_some(),
+            None => stored.finished.remove(component).is_some(),
         });
     }
 
     /// Replaces the maintenance windows.
     pub(crate) fn set_maintenance(&self, maintenance: Vec<MaintenanceWindow>) {
-        self.change(|remembered| {
-            let is_news = remembered.maintenance != maintenance;
-            remembered.maintenance = maintenance;
-            is_news
+        self.change(|stored| {
+            let is_changed = stored.maintenance != maintenance;
+            stored.maintenance = maintenance;
+            is_changed
         });
     }
 
     /// Replaces the run records.
     pub(crate) fn set_runs(&self, runs: &BTreeMap<Name, RunRecord>) {
-        self.change(|remembered| {
-            let is_news = remembered.runs != *runs;
-            remembered.runs.clone_from(runs);
-            is_news
+        self.change(|stored| {
+            let is_changed = stored.runs != *runs;
+            stored.runs.clone_from(runs);
+            is_changed
         });
     }
 
@@ -152,25 +152,27 @@ impl DesiredStateStore {
     /// Returns an error with the reason why they are not on the disk; the write is repeated. Without a state
     /// folder it always succeeds.
     pub(crate) async fn wait_until_written(&self) -> Result<(), String> {
-        if let Some(reason) = &self.blind {
+        if let Some(reason) = &self.read_error {
             return Err(reason.clone());
         }
-        let changes = self.held.borrow().changes;
+        let changes = self.versioned.borrow().changes;
         let mut written = self.written.clone();
         let waited =
-            tokio::time::timeout(PATIENCE, written.wait_for(|written| written.changes >= changes)).await;
+            tokio::time::timeout(WRITE_TIMEOUT, written.wait_for(|written| written.changes >= changes)).await;
         match waited {
-            Ok(Ok(written)) => written.trouble.clone().map_or(Ok(()), Err),
+            Ok(Ok(written)) => written.write_error.clone().map_or(Ok(()), Err),
             Ok(Err(_)) => Err("the agent is shutting down".to_owned()),
-            Err(_) => Err(format!("the disk of the state folder takes longer than {} s", PATIENCE.as_secs())),
+            Err(_) => {
+                Err(format!("the disk of the state folder takes longer than {} s", WRITE_TIMEOUT.as_secs()))
+            }
         }
     }
 
     fn change(&self, change: impl FnOnce(&mut StoredState) -> bool) {
-        self.held.send_if_modified(|held| {
-            let is_news = change(&mut held.remembered);
-            held.changes += u64::from(is_news);
-            is_news
+        self.versioned.send_if_modified(|versioned| {
+            let is_changed = change(&mut versioned.stored);
+            versioned.changes += u64::from(is_changed);
+            is_changed
         });
     }
 }
@@ -181,7 +183,7 @@ pub(crate) struct StoredStateReceiver(watch::Receiver<VersionedState>);
 impl StoredStateReceiver {
     /// Returns the current state, and marks it as seen.
     pub(crate) fn read(&mut self) -> StoredState {
-        self.0.borrow_and_update().remembered.clone()
+        self.0.borrow_and_update().stored.clone()
     }
 
     /// Waits for a change after the last [`StoredStateReceiver::read`]. Returns false if there will be none.
@@ -193,45 +195,45 @@ impl StoredStateReceiver {
 /// Writes the state into `folder` after each change, and again after a failure.
 async fn write_changes(
     folder: Option<PathBuf>,
-    mut held: watch::Receiver<VersionedState>,
+    mut versioned: watch::Receiver<VersionedState>,
     written: watch::Sender<WriteProgress>,
     impairments: ImpairmentList,
 ) {
-    let mut trouble: Option<String> = None;
+    let mut write_error: Option<String> = None;
     loop {
-        let (remembered, changes) = {
-            let held = held.borrow_and_update();
-            (held.remembered.clone(), held.changes)
+        let (stored, changes) = {
+            let versioned = versioned.borrow_and_update();
+            (versioned.stored.clone(), versioned.changes)
         };
         if let Some(folder) =
-            folder.clone().filter(|_| changes > written.borrow().changes || trouble.is_some())
+            folder.clone().filter(|_| changes > written.borrow().changes || write_error.is_some())
         {
-            let storing = tokio::task::spawn_blocking(move || state_file::store(&folder, &remembered));
+            let storing = tokio::task::spawn_blocking(move || state_file::store(&folder, &stored));
             let now = match storing.await {
                 Ok(stored) => stored.err(),
                 Err(error) => Some(format!("the agent failed: {error}")),
             };
             match &now {
-                Some(error) if trouble != now => {
+                Some(error) if write_error != now => {
                     tracing::error!(error, "an operator's last word would be forgotten with this agent");
                 }
-                None if trouble.is_some() => tracing::info!("what operators want is kept again"),
+                None if write_error.is_some() => tracing::info!("what operators want is kept again"),
                 Some(_) | None => {}
             }
             let message = |error: &String| {
                 format!(
                     "{error}. What operators start and stop is forgotten when rta-agent ends; it is tried again every \
                      {} s",
-                    AGAIN.as_secs()
+                    RETRY_INTERVAL.as_secs()
                 )
             };
             impairments.set(ImpairedPart::State, now.as_ref().map(message));
-            trouble = now;
+            write_error = now;
         }
-        written.send_replace(WriteProgress { changes, trouble: trouble.clone() });
+        written.send_replace(WriteProgress { changes, write_error: write_error.clone() });
         tokio::select! {
-            changed = held.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(AGAIN), if trouble.is_some() => {}
+            changed = versioned.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(RETRY_INTERVAL), if write_error.is_some() => {}
         }
     }
 }
@@ -241,7 +243,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_was_heard_is_known_to_the_next_agent() {
+    async fn decision_is_known_to_the_next_agent() {
         let folder = tempfile::tempdir().unwrap();
         let by = Requester { user: "ann".into(), address: String::new() };
         let (memory, task) =
@@ -266,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_that_cannot_be_written_stops_nothing() {
+    async fn unwritable_folder_stops_nothing() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("state");
         let impairments = ImpairmentList::default();
@@ -277,9 +279,9 @@ mod tests {
         let error = memory.wait_until_written().await.unwrap_err();
         assert!(error.contains("agent.json cannot be written: "), "{error}");
         assert!(memory.subscribe().read().decisions.contains_key("kafka"));
-        let told = impairments.all();
-        assert_eq!((told.len(), told[0].part), (1, ImpairedPart::State));
-        assert!(told[0].message.contains("agent.json cannot be written: "), "{}", told[0].message);
+        let to_error = impairments.all();
+        assert_eq!((to_error.len(), to_error[0].part), (1, ImpairedPart::State));
+        assert!(to_error[0].message.contains("agent.json cannot be written: "), "{}", to_error[0].message);
     }
 
     #[tokio::test]

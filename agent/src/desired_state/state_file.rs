@@ -15,9 +15,9 @@ use crate::maintenance::MaintenanceWindow;
 use crate::run_history::RunRecord;
 
 /// Name of the file in its folder.
-const FILE: &str = "agent.json";
+const FILE_NAME: &str = "agent.json";
 /// Version of the file format.
-const VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 1;
 
 /// State that an agent stores for its successors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,23 +96,23 @@ struct StateFileContent {
 /// Returns an error, with a sentence, if the file cannot be read. The file is left unchanged, so that it can
 /// be repaired.
 pub(crate) fn load(folder: &Path) -> Result<StoredState, String> {
-    let path = folder.join(FILE);
-    let told = |error: &dyn std::fmt::Display| format!("{} cannot be read: {error}", path.display());
+    let path = folder.join(FILE_NAME);
+    let to_error = |error: &dyn std::fmt::Display| format!("{} cannot be read: {error}", path.display());
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(StoredState::default()),
-        Err(error) => return Err(told(&error)),
+        Err(error) => return Err(to_error(&error)),
     };
     let parsed = serde_json::from_slice::<StateFileContent>(&bytes).map_err(|error| error.to_string());
     let parsed = parsed.and_then(|content| match content.version {
-        VERSION => Ok(content),
-        other => Err(format!("it has version {other}, and this agent knows {VERSION}")),
+        FORMAT_VERSION => Ok(content),
+        other => Err(format!("it has version {other}, and this agent knows {FORMAT_VERSION}")),
     });
     match parsed {
         Ok(StateFileContent { version: _, words, finished, begun, maintenance, runs }) => {
             Ok(StoredState { decisions: words, finished, pending_starts: begun, maintenance, runs })
         }
-        Err(error) => Err(format!("{}; mend it, or move it away to begin anew", told(&error))),
+        Err(error) => Err(format!("{}; mend it, or move it away to begin anew", to_error(&error))),
     }
 }
 
@@ -121,15 +121,14 @@ pub(crate) fn load(folder: &Path) -> Result<StoredState, String> {
 ///
 /// # Errors
 /// Returns an error, with a sentence, if the file cannot be written; the old one stays.
-pub(crate) fn store(folder: &Path, remembered: &StoredState) -> Result<(), String> {
-    let path = folder.join(FILE);
-    let StoredState { decisions: words, finished, pending_starts: begun, maintenance, runs } =
-        remembered.clone();
-    let content = StateFileContent { version: VERSION, words, finished, begun, maintenance, runs };
+pub(crate) fn store(folder: &Path, stored: &StoredState) -> Result<(), String> {
+    let path = folder.join(FILE_NAME);
+    let StoredState { decisions: words, finished, pending_starts: begun, maintenance, runs } = stored.clone();
+    let content = StateFileContent { version: FORMAT_VERSION, words, finished, begun, maintenance, runs };
     let replace = || -> std::io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         // Only one agent uses the folder, so one name is sufficient, and a crash leaves at most that file.
-        let new: PathBuf = folder.join(format!("{FILE}.new"));
+        let new: PathBuf = folder.join(format!("{FILE_NAME}.new"));
         // Operators' names and lines of logs are nobody else's.
         let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(&serde_json::to_vec_pretty(&content)?)?;
@@ -145,7 +144,7 @@ pub(crate) fn store(folder: &Path, remembered: &StoredState) -> Result<(), Strin
 mod tests {
     use super::*;
 
-    fn remembered() -> StoredState {
+    fn stored() -> StoredState {
         let by = Requester { user: "ann".into(), address: "10.0.0.7".into() };
         let word = OperatorDecision { wish: DesiredState::Stopped, by, at: Timestamp::UNIX_EPOCH };
         let finished = FinishedRun { at: Timestamp::UNIX_EPOCH, boot_id: "b".into(), how: with_status_0() };
@@ -165,12 +164,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_is_loaded_and_a_folder_is_made() {
+    fn stored_state_is_loaded_and_folder_is_created() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("a/b");
         assert_eq!(load(&folder), Ok(StoredState::default()));
-        store(&folder, &remembered()).unwrap();
-        assert_eq!(load(&folder), Ok(remembered()));
+        store(&folder, &stored()).unwrap();
+        assert_eq!(load(&folder), Ok(stored()));
         store(&folder, &StoredState::default()).unwrap();
         assert_eq!(load(&folder), Ok(StoredState::default()));
         let names: Vec<_> =
@@ -179,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_understood_is_told_and_left_as_it_is() {
+    fn invalid_file_is_reported_and_left_unchanged() {
         for content in ["{\"version\": 1, \"words\": {\"kaf", "{\"version\": 7}", "[]", ""] {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join("agent.json"), content).unwrap();
@@ -190,14 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn a_person_may_write_it_with_less_in_it() {
+    fn handwritten_file_may_omit_fields() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("agent.json"), "{\"version\": 1}").unwrap();
         assert_eq!(load(folder.path()), Ok(StoredState::default()));
     }
 
     #[test]
-    fn what_cannot_be_written_is_told() {
+    fn write_failure_is_reported() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = store(&file.path().join("below"), &StoredState::default()).unwrap_err();
         assert!(error.contains("agent.json cannot be written: "), "{error}");

@@ -1,7 +1,7 @@
 //! Splits bytes into lines.
 
 /// Maximum length of a line, in bytes; longer ones are cut so that a message can hold them.
-pub(super) const LONGEST: usize = 8 * 1024;
+pub(super) const MAX_LINE_LENGTH: usize = 8 * 1024;
 
 /// Splits a stream of bytes into lines. An unfinished last line is kept until its end arrives.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ impl LineSplitter {
     }
 
     fn append(&mut self, bytes: &[u8]) {
-        let room = LONGEST.saturating_sub(self.open.len()).min(bytes.len());
+        let room = MAX_LINE_LENGTH.saturating_sub(self.open.len()).min(bytes.len());
         self.open.extend_from_slice(&bytes[..room]);
         self.dropped += bytes.len() - room;
     }
@@ -64,15 +64,15 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_whole_however_the_bytes_come() {
+    fn lines_are_whole_for_any_split() {
         let (whole, open) = lines(&[b"a", b"b\n\nc\r\n", b"d\xff", b"e"]);
         assert_eq!(whole, ["ab", "", "c"]);
         assert_eq!(open.as_deref(), Some("d\u{fffd}e"));
     }
 
     #[test]
-    fn a_long_line_is_cut_and_the_next_one_is_not() {
-        let (whole, open) = lines(&[&vec![b'x'; LONGEST], b"yyy\nnext\n"]);
+    fn long_line_is_cut_and_next_is_whole() {
+        let (whole, open) = lines(&[&vec![b'x'; MAX_LINE_LENGTH], b"yyy\nnext\n"]);
         assert!(whole[0].ends_with("x ... (3 bytes more)"));
         assert_eq!((whole[1].as_str(), open), ("next", None));
     }

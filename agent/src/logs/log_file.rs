@@ -10,7 +10,7 @@ use super::{LogBatch, LogPath};
 /// Maximum length read back from the end, and maximum length of a single read of added lines.
 const WINDOW: u64 = 1 << 20;
 /// Maximum lag of a reader; beyond it the lines in between are skipped.
-const TOO_FAR: u64 = 8 * WINDOW;
+const MAX_LAG: u64 = 8 * WINDOW;
 
 /// Log file that is read from its end on.
 #[derive(Debug)]
@@ -65,35 +65,35 @@ impl LogFile {
     }
 
     fn try_read_added(&mut self) -> io::Result<LogBatch> {
-        let mut piece = LogBatch::default();
+        let mut batch = LogBatch::default();
         let end = self.file.metadata()?.len();
         if end < self.position {
-            piece.notice = Some("the log was emptied; it is read from its beginning".to_owned());
-            piece.lines.extend(self.lines.finish());
+            batch.notice = Some("the log was emptied; it is read from its beginning".to_owned());
+            batch.lines.extend(self.lines.finish());
             self.position = 0;
-        } else if end - self.position > TOO_FAR {
+        } else if end - self.position > MAX_LAG {
             let skipped = end - WINDOW - self.position;
-            piece.notice = Some(format!("the log grew too fast: {skipped} bytes are left out"));
+            batch.notice = Some(format!("the log grew too fast: {skipped} bytes are left out"));
             self.lines = LineSplitter::default();
             self.position = end - WINDOW;
         }
         let bytes = read_range(&mut self.file, self.position, end)?;
         self.position += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.lines.push(&bytes, &mut piece.lines);
+        self.lines.push(&bytes, &mut batch.lines);
         if self.position >= end && self.is_replaced()? {
             // Lines written between the last read and the rotation are still to come; the next call returns
             // them.
             if self.file.metadata()?.len() > self.position {
-                return Ok(piece);
+                return Ok(batch);
             }
             if let Ok(file) = self.path.open_to_read() {
-                piece.lines.extend(self.lines.finish());
-                piece.notice = Some("the log was rotated".to_owned());
+                batch.lines.extend(self.lines.finish());
+                batch.notice = Some("the log was rotated".to_owned());
                 self.file = file;
                 self.position = 0;
             }
         }
-        Ok(piece)
+        Ok(batch)
     }
 
     /// Returns true if a different file exists at the path. Without any file the old one still is the log.
@@ -140,21 +140,21 @@ mod tests {
     fn drain(log: &mut LogFile) -> (Vec<String>, Vec<String>) {
         let (mut lines, mut notices) = (Vec::new(), Vec::new());
         loop {
-            let piece = log.read_added().unwrap();
-            if piece == LogBatch::default() {
+            let batch = log.read_added().unwrap();
+            if batch == LogBatch::default() {
                 return (lines, notices);
             }
-            lines.extend(piece.lines);
-            notices.extend(piece.notice);
+            lines.extend(batch.lines);
+            notices.extend(batch.notice);
         }
     }
 
     #[test]
-    fn a_renamed_log_is_read_to_its_end_and_then_the_new_one() {
+    fn rotated_log_is_read_to_its_end_before_the_new_one() {
         let (folder, path) = folder();
         append(&path, "1\n2\n3\n");
-        let (mut log, piece) = LogFile::open(LogPath::own(&path), 2, true).unwrap();
-        assert_eq!(piece.lines, ["2", "3"]);
+        let (mut log, batch) = LogFile::open(LogPath::own(&path), 2, true).unwrap();
+        assert_eq!(batch.lines, ["2", "3"]);
         append(&path, "4\nopen");
         let rotated = folder.path().join("x.log.1");
         std::fs::rename(&path, &rotated).unwrap();
@@ -178,13 +178,13 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_log_is_not_read_whole_and_a_flood_is_cut() {
+    fn huge_log_is_read_in_part_and_flood_is_cut() {
         let (_folder, path) = folder();
         let line = "x".repeat(99) + "\n";
         append(&path, &line.repeat(20_000));
-        let (mut log, piece) = LogFile::open(LogPath::own(&path), 1_000_000, true).unwrap();
-        assert!(piece.lines.len() < 11_000 && piece.lines.iter().all(|line| line.len() == 99));
-        assert!(piece.notice.unwrap().contains("1024 KiB"));
+        let (mut log, batch) = LogFile::open(LogPath::own(&path), 1_000_000, true).unwrap();
+        assert!(batch.lines.len() < 11_000 && batch.lines.iter().all(|line| line.len() == 99));
+        assert!(batch.notice.unwrap().contains("1024 KiB"));
         append(&path, &line.repeat(100_000));
         let (lines, notices) = drain(&mut log);
         assert!(lines.len() < 11_000, "{}", lines.len());
@@ -192,18 +192,18 @@ mod tests {
     }
 
     #[test]
-    fn a_last_line_without_an_end_is_shown_where_nobody_follows() {
+    fn unfinished_last_line_is_shown_without_follow() {
         let (_folder, path) = folder();
         append(&path, "1\nthe last word");
         assert_eq!(LogFile::open(LogPath::own(&path), 9, false).unwrap().1.lines, ["1", "the last word"]);
-        let (mut log, piece) = LogFile::open(LogPath::own(&path), 9, true).unwrap();
-        assert_eq!(piece.lines, ["1"]);
+        let (mut log, batch) = LogFile::open(LogPath::own(&path), 9, true).unwrap();
+        assert_eq!(batch.lines, ["1"]);
         append(&path, "s\n");
         assert_eq!(drain(&mut log).0, ["the last words"]);
     }
 
     #[test]
-    fn a_link_is_followed_only_where_its_owner_could_read_the_file() {
+    fn link_is_followed_only_if_its_owner_could_read_the_file() {
         let (folder, path) = folder();
         append(&path, "1\n");
         let link = folder.path().join("link");
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused_at_once() {
+    fn irregular_file_is_refused_at_once() {
         let (folder, path) = folder();
         assert!(LogFile::open(LogPath::own(&path), 1, false).unwrap_err().contains("cannot be read"));
         let reason = LogFile::open(LogPath::own(folder.path()), 1, false).unwrap_err();

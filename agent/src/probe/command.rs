@@ -16,11 +16,11 @@ use super::reasons::{io_reason, shorten, timeout_reason};
 use crate::child_setup::{ChildSetup, UserAccount};
 
 /// Number of bytes kept from the end of the output.
-const TAIL: usize = 4 * 1024;
+const MAX_TAIL_LENGTH: usize = 4 * 1024;
 /// Default capacity of a pipe (pipe(7)): the maximum that can be left in it when the command has ended.
-const PIPE: usize = 64 * 1024;
+const PIPE_CAPACITY: usize = 64 * 1024;
 /// Time limit for a killed command to end. One in uninterruptible sleep may take longer.
-const KILLED: Duration = Duration::from_secs(1);
+const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs the command of `words`. A killed command that does not end is left in `stuck`; while it is there, no
 /// other is run.
@@ -45,7 +45,7 @@ pub(super) async fn run_probe_command(
     // The child has not been waited for, so its process group cannot have been reused. Remaining processes of
     // the group are killed too.
     run.group.kill();
-    let Ok(status) = tokio::time::timeout(KILLED, run.child.wait()).await else {
+    let Ok(status) = tokio::time::timeout(KILL_TIMEOUT, run.child.wait()).await else {
         *stuck = Some(run.child);
         return Err(timeout_reason(timeout));
     };
@@ -75,22 +75,22 @@ struct ProbeCommand {
 
 impl ProbeCommand {
     fn new(words: &[String]) -> Result<Self, String> {
-        let told = |error: std::io::Error| format!("it cannot be run: {}", io_reason(&error));
+        let to_error = |error: std::io::Error| format!("it cannot be run: {}", io_reason(&error));
         let Some((program, arguments)) = words.split_first() else {
             return Err("the configured command is empty".to_owned());
         };
         // One pipe for both, so that the last line is the last one written.
-        let (output, input) = std::io::pipe().map_err(told)?;
-        let output = pipe::Receiver::from_owned_fd(output.into()).map_err(told)?;
+        let (output, input) = std::io::pipe().map_err(to_error)?;
+        let output = pipe::Receiver::from_owned_fd(output.into()).map_err(to_error)?;
         // Registered before the command runs, so that its end is not missed.
-        let exits = unix::signal(unix::SignalKind::child()).map_err(told)?;
+        let exits = unix::signal(unix::SignalKind::child()).map_err(to_error)?;
         let mut command = Command::new(program);
         command
             .args(arguments)
             .env_clear()
             .envs(UserAccount::own().environment())
             .stdin(Stdio::null())
-            .stdout(input.try_clone().map_err(told)?)
+            .stdout(input.try_clone().map_err(to_error)?)
             .stderr(input)
             .process_group(0)
             .kill_on_drop(true);
@@ -101,7 +101,7 @@ impl ProbeCommand {
         unsafe {
             command.pre_exec(move || start.apply());
         }
-        let child = command.spawn().map_err(told)?;
+        let child = command.spawn().map_err(to_error)?;
         let leader = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let leader = leader.ok_or("it has no PID")?;
         let group = ProbeProcessGroup(Some(leader));
@@ -110,7 +110,7 @@ impl ProbeCommand {
 
     /// Reads the output until the command has ended. Does not wait for the child yet.
     async fn read_until_exit(&mut self) -> Result<(), String> {
-        let mut buffer = [0; TAIL];
+        let mut buffer = [0; MAX_TAIL_LENGTH];
         let mut open = true;
         loop {
             tokio::select! {
@@ -131,7 +131,7 @@ impl ProbeCommand {
             }
         }
         // Reads only what is left in the pipe: another process may still write to it.
-        for _ in 0..PIPE.div_ceil(TAIL) {
+        for _ in 0..PIPE_CAPACITY.div_ceil(MAX_TAIL_LENGTH) {
             match rustix::io::read(self.output.as_fd(), &mut buffer) {
                 Ok(0) => break,
                 Ok(length) => self.tail.push(buffer.get(..length).unwrap_or_default()),
@@ -182,14 +182,14 @@ fn format_exit_status(status: ExitStatus) -> String {
     }
 }
 
-/// The last [`TAIL`] bytes of an output.
+/// The last [`MAX_TAIL_LENGTH`] bytes of an output.
 #[derive(Default)]
 struct OutputTail(Vec<u8>);
 
 impl OutputTail {
     fn push(&mut self, output: &[u8]) {
         self.0.extend_from_slice(output);
-        self.0.drain(..self.0.len().saturating_sub(TAIL));
+        self.0.drain(..self.0.len().saturating_sub(MAX_TAIL_LENGTH));
     }
 
     /// Returns `: <the last line>`, or an empty text if there is none.
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_exit_status_decides_and_the_last_line_says_why() {
+    async fn exit_status_decides_and_last_line_is_the_reason() {
         let rows = [
             ("true", Ok(())),
             ("echo fine; echo better >&2", Ok(())),
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_run_says_so() {
+    async fn unusable_command_has_a_reason() {
         let words = ["/does/not/exist".to_owned()];
         assert_eq!(asked(&words).await, Err("it cannot be run: no such file or directory".to_owned()));
         let words = ["/dev/null".to_owned()];
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn much_output_blocks_nobody_and_its_end_is_kept() {
+    async fn large_output_does_not_block_and_its_end_is_kept() {
         let script = "dd if=/dev/zero bs=1024 count=2048 2>&1; echo; echo the end; exit 1";
         assert_eq!(asked(&shell(script)).await, Err("exit status 1: the end".to_owned()));
         let script = "dd if=/dev/zero bs=1024 count=2048 2>/dev/null | tr '\\0' x; exit 1";
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_command_leaves_running_goes_with_it() {
+    async fn processes_left_by_the_command_are_killed() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pids");
         // The child holds the pipe, and ends neither by itself nor by a signal that can be caught.
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_left_the_group_does_not_hold_up_the_attempt() {
+    async fn process_outside_the_group_does_not_delay_the_attempt() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pids");
         // The shell waits for the PID, so that the escape is complete before the shell ends.
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_hangs_is_ended_in_time_with_its_group() {
+    async fn hanging_command_is_killed_with_its_group() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pids");
         let words = hanging(&file);
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_whose_attempt_is_given_up_is_ended_with_its_group() {
+    async fn dropped_attempt_kills_command_with_its_group() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pids");
         let words = hanging(&file);
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn while_an_earlier_one_does_not_end_no_other_is_run() {
+    async fn no_command_runs_while_an_earlier_one_is_stuck() {
         let child = Command::new("sleep").arg("1000").kill_on_drop(true).spawn().unwrap();
         let pid = child.id().unwrap();
         let mut stuck = Some(child);
@@ -359,12 +359,12 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_is_bounded() {
+    fn output_tail_is_bounded() {
         let mut tail = OutputTail::default();
         assert_eq!(tail.last_line(), "");
         for line in 0..10_000 {
             tail.push(format!("line {line}\r\n \n").as_bytes());
-            assert!(tail.0.len() <= TAIL);
+            assert!(tail.0.len() <= MAX_TAIL_LENGTH);
         }
         assert_eq!(tail.last_line(), ": line 9999");
     }

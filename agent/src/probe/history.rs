@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_moment_after_the_grace_counts() {
+    fn first_failure_after_the_grace_counts() {
         let rule = rule(1, 2);
         let mut fare = ProbeHistory::new(at(0));
         let failed = || Err("x".to_owned());

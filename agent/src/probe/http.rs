@@ -12,8 +12,8 @@ use super::reasons::{io_reason, shorten};
 use super::tcp;
 
 /// Maximum total length of the headers; longer ones fail the attempt. Servers send 1 KiB or less.
-const HEADERS: usize = 16 * 1024;
-const OWN_NAME: &str = concat!("rta-agent/", env!("CARGO_PKG_VERSION"));
+const MAX_HEADER_SIZE: usize = 16 * 1024;
+const USER_AGENT_VALUE: &str = concat!("rta-agent/", env!("CARGO_PKG_VERSION"));
 
 /// Passes if a GET of `url` is answered with `status`.
 pub(super) async fn probe_http(url: &Uri, status: u16) -> Result<(), String> {
@@ -23,14 +23,14 @@ pub(super) async fn probe_http(url: &Uri, status: u16) -> Result<(), String> {
     let path = url.path_and_query().map_or("/", |path| path.as_str());
     let request = Request::get(path)
         .header(HOST, named)
-        .header(USER_AGENT, OWN_NAME)
+        .header(USER_AGENT, USER_AGENT_VALUE)
         .header(CONNECTION, "close")
         .body(String::new())
         .map_err(|error| error.to_string())?;
 
     let stream = TokioIo::new(tcp::connect(&address).await?);
     let mut client = http1::Builder::new();
-    let connected = client.max_buf_size(HEADERS).handshake(stream).await;
+    let connected = client.max_buf_size(MAX_HEADER_SIZE).handshake(stream).await;
     let (mut sender, connection) = connected.map_err(|error| error_reason(&error))?;
     let mut answer = pin!(sender.send_request(request));
     let response = tokio::select! {
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_status_alone_decides() {
+    async fn http_status_decides() {
         let ok = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nonly a part of it";
         let busy = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
         let moved = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_answer_fails_with_its_reason() {
+    async fn invalid_answer_has_a_reason() {
         let (address, _request) = server(b"\x00\xff\x1b[31mgarbage\r\n\r\n").await;
         let reason = asked(&address, 200).await.unwrap_err();
         assert!(reason.starts_with("no HTTP answer: invalid HTTP"), "{reason}");
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_never_answers_fails_in_time() {
+    async fn silent_server_times_out() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let accepted = tokio::spawn(async move {

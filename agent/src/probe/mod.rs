@@ -28,14 +28,14 @@ pub(crate) use self::prober::{Prober, format_question};
 use self::reasons::shorten;
 
 /// Maximum number of queued results. A task whose result finds no room waits, and so probes less often.
-const INBOX: usize = 64;
+const MAX_QUEUED_RESULTS: usize = 64;
 
 /// Probes of a host. When this is dropped their tasks end, and so do the commands that these run.
 pub(crate) struct Probes {
     components: HashMap<Name, ProbedComponent>,
     tasks: JoinSet<()>,
     /// Cloned for each task; kept, so that the inbox never closes.
-    answers: mpsc::Sender<AttemptResult>,
+    results: mpsc::Sender<AttemptResult>,
     inbox: mpsc::Receiver<AttemptResult>,
     /// Number of series begun so far.
     series: u64,
@@ -84,8 +84,8 @@ struct AttemptResult {
 impl Probes {
     /// Creates an empty set of probes.
     pub(crate) fn new() -> Self {
-        let (answers, inbox) = mpsc::channel(INBOX);
-        Self { components: HashMap::new(), tasks: JoinSet::new(), answers, inbox, series: 0 }
+        let (results, inbox) = mpsc::channel(MAX_QUEUED_RESULTS);
+        Self { components: HashMap::new(), tasks: JoinSet::new(), results, inbox, series: 0 }
     }
 
     /// Sets the components to probe. A probe whose rule is unchanged keeps its task and its state. A probe
@@ -146,8 +146,8 @@ impl Probes {
         let has_passed = std::mem::take(&mut probed.passed).contains(&run.id.pid);
         run.series = probed.rule.clone().map(|rule| {
             self.series += 1;
-            let (component, answers) = (component.clone(), self.answers.clone());
-            let attempts = SeriesTask { component, series: self.series, rule, seen: run.seen, answers };
+            let (component, results) = (component.clone(), self.results.clone());
+            let attempts = SeriesTask { component, series: self.series, rule, seen: run.seen, results };
             let now = Timestamp::now();
             ProbeSeries {
                 number: self.series,
@@ -217,18 +217,18 @@ struct SeriesTask {
     series: u64,
     rule: ProbeRule,
     seen: Instant,
-    answers: mpsc::Sender<AttemptResult>,
+    results: mpsc::Sender<AttemptResult>,
 }
 
 impl SeriesTask {
     async fn run(self) {
-        let mut asker = Prober::new(self.rule.question.clone(), self.rule.timeout);
+        let mut prober = Prober::new(self.rule.question.clone(), self.rule.timeout);
         loop {
             let running = self.seen.elapsed();
-            let result = asker.run_attempt().await;
+            let result = prober.run_attempt().await;
             let answer =
                 AttemptResult { component: self.component.clone(), series: self.series, running, result };
-            if self.answers.send(answer).await.is_err() {
+            if self.results.send(answer).await.is_err() {
                 return;
             }
             sleep(self.rule.interval).await;

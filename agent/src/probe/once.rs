@@ -11,7 +11,7 @@ use super::history::ProbeHistory;
 use super::prober::Prober;
 
 /// Pause between two attempts: shorter than an agent's interval, since the caller waits.
-const PACE: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs the probe of each running component, all at the same time, and sets its state in `reports`, which has
 /// the reports of `components` in their order. A failed probe is repeated up to the number of failures that
@@ -27,23 +27,23 @@ pub async fn probe_all(components: &[HostComponent], reports: &mut [ComponentRep
 }
 
 async fn probe_component(rule: ProbeRule, report: &mut ComponentReport) {
-    let mut asker = Prober::new(rule.question.clone(), rule.timeout);
-    let mut fare = ProbeHistory::new(Timestamp::now());
+    let mut prober = Prober::new(rule.question.clone(), rule.timeout);
+    let mut history = ProbeHistory::new(Timestamp::now());
     // The oldest process represents the run, as it does for an agent.
     let began = report.processes.iter().filter_map(|process| process.started_at).min();
     for attempt in 0..rule.failures.max(1) {
         if attempt > 0 {
-            tokio::time::sleep(PACE).await;
+            tokio::time::sleep(RETRY_INTERVAL).await;
         }
         let now = Timestamp::now();
         let running = began.and_then(|began| Duration::try_from(now.duration_since(began)).ok());
-        let result = asker.run_attempt().await;
+        let result = prober.run_attempt().await;
         let has_passed = result.is_ok();
         // If the age of the run is unknown every failure counts.
-        fare.record(&rule, running.unwrap_or(rule.grace), result, Timestamp::now());
+        history.record(&rule, running.unwrap_or(rule.grace), result, Timestamp::now());
         if has_passed {
             break;
         }
     }
-    report.set_probe(Some(fare.report().clone()));
+    report.set_probe(Some(history.report().clone()));
 }

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn questions_are_told_on_one_short_line_without_passwords() {
+    fn questions_are_shown_on_one_short_line_without_passwords() {
         let http = |url: &str| ProbeMethod::Http { url: url.parse().unwrap(), status: 200 };
         let command = |words: &[&str]| ProbeMethod::Command(words.iter().map(ToString::to_string).collect());
         let rows = [

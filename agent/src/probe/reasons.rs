@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_become_parts_of_a_sentence() {
+    fn errors_are_parts_of_a_sentence() {
         let refused = rustix::io::Errno::CONNREFUSED.into();
         assert_eq!(io_reason(&refused), "connection refused");
         assert_eq!(io_reason(&io::Error::other("")), "");

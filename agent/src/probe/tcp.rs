@@ -6,7 +6,7 @@ use tokio::net::{TcpStream, lookup_host};
 use super::reasons::io_reason;
 
 /// Maximum number of addresses of one name that are tried.
-const ADDRESSES: usize = 16;
+const MAX_ADDRESSES: usize = 16;
 
 /// Passes if `address` accepts a connection.
 pub(super) async fn probe_tcp(address: &str) -> Result<(), String> {
@@ -24,7 +24,7 @@ pub(super) async fn connect(address: &str) -> Result<TcpStream, String> {
     let addresses = found.map_err(|error| format!("its name cannot be resolved: {}", io_reason(&error)))?;
     // All at once: an address that never answers must not use up the time of one that would.
     let connections: Vec<_> = addresses
-        .take(ADDRESSES)
+        .take(MAX_ADDRESSES)
         .map(|address| Box::pin(async move { refuse_self_connection(TcpStream::connect(address).await?) }))
         .collect();
     if connections.is_empty() {
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_open_port_passes_and_a_closed_one_says_why() {
+    async fn open_port_passes_and_closed_port_has_a_reason() {
         // Bound, so that the port stays free, and not yet listening.
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -64,13 +64,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_address_says_so() {
+    async fn invalid_address_has_a_reason() {
         let reason = probe_tcp("[::1:80").await.unwrap_err();
         assert!(reason.starts_with("its name cannot be resolved: "), "{reason}");
     }
 
     #[tokio::test]
-    async fn a_connection_to_itself_is_none() {
+    async fn self_connection_is_refused() {
         let own = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
         bind(&own, &std::net::SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = std::net::SocketAddr::try_from(getsockname(&own).unwrap()).unwrap();

@@ -56,7 +56,7 @@ async fn reach(probes: &mut Probes, name: &str, expected: ProbeState) -> ProbeRe
 }
 
 #[tokio::test]
-async fn a_probe_fails_and_heals_while_its_component_runs() {
+async fn probe_fails_and_recovers_while_component_runs() {
     // Bound, so that the port stays free, and not yet listening.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -88,7 +88,7 @@ async fn a_probe_fails_and_heals_while_its_component_runs() {
 }
 
 #[tokio::test]
-async fn a_restart_begins_anew_and_old_answers_count_for_nothing() {
+async fn restart_begins_new_series_and_old_results_are_ignored() {
     let mut probes = Probes::new();
     probes.configure(&[component("app", Some(rule(shell("exit 1"))))]);
     let name = Name::from("app");
@@ -112,7 +112,7 @@ async fn a_restart_begins_anew_and_old_answers_count_for_nothing() {
 }
 
 #[tokio::test]
-async fn a_new_configuration_disturbs_only_what_it_changes() {
+async fn new_configuration_restarts_only_changed_probes() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("asked");
     // Passes on the first attempt, and hangs on the second.
@@ -151,7 +151,7 @@ async fn a_new_configuration_disturbs_only_what_it_changes() {
 }
 
 #[tokio::test]
-async fn probes_that_are_dropped_leave_no_task_and_no_process() {
+async fn dropped_probes_leave_no_task_and_no_process() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pid");
     let mut probes = Probes::new();
@@ -195,7 +195,7 @@ async fn failures_in_the_grace_do_not_count() {
 }
 
 #[tokio::test]
-async fn a_task_that_panics_is_not_believed() {
+async fn panicked_task_fails_its_probe() {
     let mut probes = Probes::new();
     probes.configure(&[component("app", Some(rule(shell("true"))))]);
     let name = Name::from("app");
@@ -209,7 +209,7 @@ async fn a_task_that_panics_is_not_believed() {
 }
 
 #[tokio::test]
-async fn ended_tasks_are_not_gathered() {
+async fn ended_tasks_are_removed() {
     let mut probes = Probes::new();
     probes.configure(&[component("app", Some(rule(shell("true"))))]);
     for start_ticks in 0..100 {

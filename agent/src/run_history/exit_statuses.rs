@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 /// Maximum number of kept records. Far fewer than there are PIDs: if the ends of all processes are recorded,
 /// no record belongs to an earlier process with the same PID.
-const KEPT: usize = 4096;
+const MAX_RECORDS: usize = 4096;
 
 /// Exit statuses of the processes that ended last on the host; clones share them.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ impl ExitStatuses {
     /// Records that the process `pid` ended with `status`, in the form of wait(2).
     pub(crate) fn record_status(&self, pid: u32, status: i32) {
         self.0.send_modify(|statuses| {
-            if statuses.kept.len() >= KEPT {
+            if statuses.kept.len() >= MAX_RECORDS {
                 statuses.kept.pop_front();
             }
             statuses.count += 1;
@@ -110,9 +110,9 @@ mod tests {
         statuses.forget(7);
         assert_eq!(statuses.status_of(7), None);
         statuses.record_status(7, 1);
-        for _ in 0..KEPT {
+        for _ in 0..MAX_RECORDS {
             statuses.record_status(8, 0);
         }
-        assert_eq!((statuses.status_of(7), statuses.0.borrow().kept.len()), (None, KEPT));
+        assert_eq!((statuses.status_of(7), statuses.0.borrow().kept.len()), (None, MAX_RECORDS));
     }
 }

@@ -20,11 +20,11 @@ use crate::logs::LogPath;
 
 /// Time before the end of the last process within which the end of another may be its cause: workers follow
 /// their master, and a wrapper follows the process that it wraps.
-const TOGETHER: Duration = Duration::from_secs(5);
+const RELATED_END_WINDOW: Duration = Duration::from_secs(5);
 /// Maximum number of processes remembered for that.
-const GONE: usize = 64;
+const MAX_GONE: usize = 64;
 /// Maximum length of the reason of a failed start, in bytes.
-const REASON: usize = 300;
+const MAX_REASON_LENGTH: usize = 300;
 
 /// Stored state of one component, for the next agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,8 +83,8 @@ impl FailedStart {
     /// Creates the failed start from the reason and the last lines of the log, which are safe to show.
     pub(crate) fn new(reason: &str, log: &[String]) -> Self {
         Self {
-            reason: truncated(&printable(reason), REASON).into_owned(),
-            last_log_line: log.last().map(|line| truncated(line, REASON).into_owned()),
+            reason: truncated(&printable(reason), MAX_REASON_LENGTH).into_owned(),
+            last_log_line: log.last().map(|line| truncated(line, MAX_REASON_LENGTH).into_owned()),
         }
     }
 }
@@ -229,11 +229,11 @@ impl RunHistory {
 impl LiveState {
     /// Moves the processes for which `is_gone` is true to the gone ones, and drops old ones of these.
     fn note_gone(&mut self, is_gone: impl Fn(&ProcessId) -> bool, now: Timestamp) {
-        let since = now.checked_sub(TOGETHER).unwrap_or(now);
+        let since = now.checked_sub(RELATED_END_WINDOW).unwrap_or(now);
         self.gone.retain(|(_, at)| *at >= since);
         let gone = self.processes.extract_if(.., |id| is_gone(id)).map(|id| (id, now));
         self.gone.extend(gone);
-        self.gone.drain(..self.gone.len().saturating_sub(GONE));
+        self.gone.drain(..self.gone.len().saturating_sub(MAX_GONE));
     }
 }
 
@@ -272,7 +272,7 @@ fn record_end(
     let processes = if live.processes.is_empty() {
         vec![run.oldest]
     } else {
-        live.processes.iter().copied().take(GONE).collect()
+        live.processes.iter().copied().take(MAX_GONE).collect()
     };
     record.last_run = Some(LastRun { boot_id: run.boot_id.clone(), processes });
     let mut because = |at, kind| record.cause = Some(DownCause { at, kind, last_log_line: None });

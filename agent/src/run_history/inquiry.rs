@@ -61,14 +61,14 @@ pub(crate) async fn inquire(
         let kind = DownKind::Unmatched { pid: id.pid };
         return InquiryResult { kind: Some(kind), last_log_line: None };
     }
-    let told = async {
+    let reported_status = async {
         tokio::select! {
             status = exits.wait_for(&component, id.pid) => status,
             status = statuses.wait_for(id.pid) => status,
         }
     };
     let status = match status {
-        None if !is_unwatched => tokio::time::timeout(PATIENCE, told).await.ok(),
+        None if !is_unwatched => tokio::time::timeout(PATIENCE, reported_status).await.ok(),
         known => known,
     };
     let kind = status.map(|status| down_kind(status, &success));

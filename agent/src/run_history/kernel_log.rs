@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn victims_are_known_by_the_kernels_own_words_alone() {
+    fn oom_victims_are_parsed_from_kernel_messages_only() {
         let rows = [
             (
                 "3,812,98765432,-;Out of memory: Killed process 4242 (java) total-vm:1kB, anon-rss:2kB\n",

@@ -6,8 +6,8 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `resolve_path` | resolves a path: which links are followed, and with whose privileges the rest is opened |
-//! | `find_file_user` | opening with the privileges of another user |
+//! | `resolved_path` | resolves a path: which links are followed, and with whose privileges the rest is opened |
+//! | `file_user` | opening with the privileges of another user |
 
 mod file_user;
 mod resolved_path;

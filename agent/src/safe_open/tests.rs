@@ -254,7 +254,7 @@ fn agent_without_root_follows_no_link_of_others() {
 }
 
 #[test]
-fn exchanging_a_folder_and_a_link_while_it_is_opened_gains_nothing() {
+fn exchanging_folder_and_link_during_open_is_refused() {
     let Some(tree) = Tree::new() else { return };
     tree.folder("root", own(), 0o700);
     tree.file("root/x.log", own(), 0o600);

@@ -15,9 +15,9 @@ use crate::desired_state::{DesiredState, OperatorDecision};
 use crate::maintenance::MaintenanceWindow;
 
 /// Restarts within the configured time from which on a component counts as flapping.
-const FLAPPING: usize = 3;
+const FLAPPING_RESTARTS: usize = 3;
 /// Time limit for waiting on a dependency of unknown state; after it the start is attempted.
-const PATIENCE: Duration = Duration::from_secs(60);
+const UNKNOWN_DEPENDENCY_WAIT: Duration = Duration::from_secs(60);
 
 /// Point in time on the monotonic and on the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +129,7 @@ struct LastEnd {
 }
 
 impl RestartPolicy {
-    /// Creates the policy. `clean_end`: time and cause of a clean end that an earlier agent has seen;
+    /// Creates the policy. `finished`: time and cause of a clean end that an earlier agent has seen;
     /// `pending`: deadline for a launch of an earlier agent to become the component.
     pub(crate) fn new(
         rule: RestartRule,
@@ -260,8 +260,8 @@ impl RestartPolicy {
             }
             // The start is due as soon as the dependency is up.
             (Some(_), None) => return RestartDecision::Nothing,
-            (Some(_), Some(since)) if now.at < since + PATIENCE => {
-                return RestartDecision::Wait(since + PATIENCE);
+            (Some(_), Some(since)) if now.at < since + UNKNOWN_DEPENDENCY_WAIT => {
+                return RestartDecision::Wait(since + UNKNOWN_DEPENDENCY_WAIT);
             }
             (Some(_), Some(_)) => {
                 self.is_counted = false;
@@ -312,18 +312,19 @@ impl RestartPolicy {
     }
 
     /// Returns the restart status for the report; `quiet`: the current maintenance.
-    pub(crate) fn report(&self, quiet: Option<&MaintenanceWindow>) -> Autostart {
+    pub(crate) fn report(&self, window: Option<&MaintenanceWindow>) -> Autostart {
         let wanted = self.is_wanted() && self.clean_end().is_none();
-        let is_waiting = wanted && quiet.is_none() && !self.given_up && self.was_running == Some(false);
+        let is_waiting = wanted && window.is_none() && !self.given_up && self.was_running == Some(false);
         let waiting_for = self.unmet.as_ref().filter(|_| is_waiting).map(|unmet| unmet.what.clone());
         let is_blocked = self.unmet.as_ref().is_some_and(|unmet| unmet.is_certain);
         Autostart {
             wanted,
-            why: self.explain(quiet),
+            why: self.explain(window),
             restarts: u32::try_from(self.starts.len()).unwrap_or(u32::MAX),
-            next_at: self.next_start.filter(|_| quiet.is_none() && !is_blocked).map(|due| due.wall),
+            next_at: self.next_start.filter(|_| window.is_none() && !is_blocked).map(|due| due.wall),
             given_up: self.given_up,
-            flapping: self.starts.len() >= FLAPPING || (self.given_up && self.was_running == Some(false)),
+            flapping: self.starts.len() >= FLAPPING_RESTARTS
+                || (self.given_up && self.was_running == Some(false)),
             last_end: self.last_end.as_ref().map(LastEnd::describe).unwrap_or_default(),
             waiting_for: waiting_for.unwrap_or_default(),
         }
@@ -339,7 +340,7 @@ impl RestartPolicy {
         }
     }
 
-    fn explain(&self, quiet: Option<&MaintenanceWindow>) -> String {
+    fn explain(&self, window: Option<&MaintenanceWindow>) -> String {
         let by = |word: &OperatorDecision| match word.by.user.as_str() {
             "" => "an operator".to_owned(),
             _ => word.by.to_string(),
@@ -351,9 +352,9 @@ impl RestartPolicy {
             (None, None) if self.is_declared => "the configuration wants it running".to_owned(),
             (None, None) => "nobody has started it through rta".to_owned(),
         };
-        if let (Some(quiet), true) = (quiet, self.is_wanted()) {
+        if let (Some(window), true) = (window, self.is_wanted()) {
             why.push_str("; in maintenance nothing is started");
-            if let Some(until) = quiet.until {
+            if let Some(until) = window.until {
                 why.push_str(&until.strftime(", until %Y-%m-%d %H:%M UTC").to_string());
             }
         }

@@ -25,9 +25,9 @@ use crate::prerequisites::ReceivedReadiness;
 use crate::state::AutostartReports;
 
 /// Maximum sleep time, so that a stepping wall clock does not delay the end of a maintenance window.
-const LONGEST: Duration = Duration::from_secs(60);
+const MAX_SLEEP: Duration = Duration::from_secs(60);
 /// Maximum length of the stored reason of a failed start, in characters.
-const REASON: usize = 300;
+const MAX_REASON_LENGTH: usize = 300;
 
 /// Keeps the host's components running by their restart rules. Starts them through `actions` like any other
 /// requester, and publishes their restart status. Ends with the worker.
@@ -37,7 +37,7 @@ pub(crate) async fn run_supervisor(actions: ActionRunner, publisher: watch::Send
     let mut config = actions.state.config_changes();
     let changes = actions.desired_state.subscribe();
     let prerequisites = actions.prerequisites.subscribe();
-    let mut driver = SupervisorTask {
+    let mut supervisor = SupervisorTask {
         actions,
         changes,
         prerequisites,
@@ -49,8 +49,8 @@ pub(crate) async fn run_supervisor(actions: ActionRunner, publisher: watch::Send
         config.mark_unchanged();
         let report = reports.borrow_and_update().clone();
         let is_seen = report.is_some();
-        let wake = report.map_or_else(|| Instant::now() + LONGEST, |report| driver.evaluate(&report));
-        if is_seen && driver.components.is_empty() && driver.attempts.is_empty() {
+        let wake = report.map_or_else(|| Instant::now() + MAX_SLEEP, |report| supervisor.evaluate(&report));
+        if is_seen && supervisor.components.is_empty() && supervisor.attempts.is_empty() {
             // No component has a restart rule, so reports need not wake the task.
             if config.changed().await.is_err() {
                 return;
@@ -60,11 +60,11 @@ pub(crate) async fn run_supervisor(actions: ActionRunner, publisher: watch::Send
         tokio::select! {
             changed = reports.changed() => if changed.is_err() { return },
             changed = config.changed() => if changed.is_err() { return },
-            known = driver.changes.changed() => if !known { return },
+            known = supervisor.changes.changed() => if !known { return },
             changed = exits.changed() => if changed.is_err() { return },
-            changed = driver.prerequisites.changed() => if changed.is_err() { return },
-            Some(ended) = driver.attempts.join_next() => if let Ok((component, outcome)) = ended {
-                driver.record_attempt(&component, outcome);
+            changed = supervisor.prerequisites.changed() => if changed.is_err() { return },
+            Some(ended) = supervisor.attempts.join_next() => if let Ok((component, outcome)) = ended {
+                supervisor.record_attempt(&component, outcome);
             },
             () = tokio::time::sleep_until(wake) => {}
         }
@@ -110,36 +110,36 @@ impl SupervisorTask {
         let now = TimePoint::now();
         let known = self.changes.read();
         self.apply_config(&known, report);
-        let mut wake = now.at + LONGEST;
+        let mut wake = now.at + MAX_SLEEP;
         if let Some(end) = next_window_end(&known.maintenance, now.wall) {
             // The window is over at that time, not before.
             let wait = Duration::try_from(end.duration_since(now.wall)).unwrap_or_default();
             wake = wake.min(now.at + wait + Duration::from_millis(1));
         }
-        let mut told = AutostartReports::new();
+        let mut reports_by_name = AutostartReports::new();
         let remote = self.prerequisites.borrow_and_update().clone();
         // If the processes cannot be read, no state is known and nothing is done.
         let seen = report.components.as_ref().map(Vec::as_slice).unwrap_or_default();
         for component in seen {
             let name = &component.component;
-            let Some(kept) = self.components.get_mut(name) else { continue };
-            if kept.policy.record_decision(known.decisions.get(name)) {
-                kept.pids.clear();
+            let Some(supervised) = self.components.get_mut(name) else { continue };
+            if supervised.policy.record_decision(known.decisions.get(name)) {
+                supervised.pids.clear();
             }
             let readiness = |host: &Name, needed: &Name| match *host == report.host {
                 true => local_readiness(seen, needed),
                 false => remote.readiness(host, needed, now.at),
             };
-            kept.policy.set_unmet(now.at, find_unmet(&kept.depends_on, &report.host, readiness));
+            supervised.policy.set_unmet(now.at, find_unmet(&supervised.depends_on, &report.host, readiness));
             let quiet = active_window(&known.maintenance, name, now.wall);
-            let seen = kept.observe(component, &self.actions);
-            let verdict = kept.policy.observe(now, &seen, quiet.is_some());
-            match verdict {
+            let seen = supervised.observe(component, &self.actions);
+            let decision = supervised.policy.observe(now, &seen, quiet.is_some());
+            match decision {
                 RestartDecision::Nothing | RestartDecision::GivenUp => {}
                 RestartDecision::Wait(due) => wake = wake.min(due),
                 RestartDecision::Start => {
-                    kept.is_starting = true;
-                    kept.pids.clear();
+                    supervised.is_starting = true;
+                    supervised.pids.clear();
                     let (actions, name) = (self.actions.clone(), name.clone());
                     self.attempts.spawn(async move {
                         // Runs in a separate task, so that a panic ends as an error.
@@ -151,37 +151,37 @@ impl SupervisorTask {
                     });
                 }
             }
-            let autostart = kept.policy.report(quiet);
+            let autostart = supervised.policy.report(quiet);
             let (reason, restarts) = (&autostart.last_end, autostart.restarts);
-            match (verdict, autostart.next_at) {
+            match (decision, autostart.next_at) {
                 (RestartDecision::Start, _) => {
                     tracing::info!(component = %name, reason, "it is started again")
                 }
-                (RestartDecision::GivenUp, _) if !kept.is_given_up => {
+                (RestartDecision::GivenUp, _) if !supervised.is_given_up => {
                     tracing::error!(component = %name, restarts, reason, "it is given up: it ended too often");
                 }
                 _ => {}
             }
-            if autostart.waiting_for != kept.waiting_for && !autostart.waiting_for.is_empty() {
+            if autostart.waiting_for != supervised.waiting_for && !autostart.waiting_for.is_empty() {
                 let needed = autostart.waiting_for.as_str();
                 tracing::info!(component = %name, needed, "it is not started before what it needs is up");
             }
-            kept.waiting_for.clone_from(&autostart.waiting_for);
-            kept.is_given_up = autostart.given_up;
-            let finished = kept.policy.clean_end();
+            supervised.waiting_for.clone_from(&autostart.waiting_for);
+            supervised.is_given_up = autostart.given_up;
+            let finished = supervised.policy.clean_end();
             let finished = finished.map(|(at, how)| FinishedRun {
                 at,
                 boot_id: report.boot_id.clone(),
                 how: how.to_owned(),
             });
             self.actions.desired_state.set_finished(name, finished.as_ref());
-            told.insert(name.clone(), autostart);
+            reports_by_name.insert(name.clone(), autostart);
         }
         if report.components.is_ok() {
             self.publisher.send_if_modified(|published| {
-                let is_news = *published != told;
-                *published = told;
-                is_news
+                let is_changed = *published != reports_by_name;
+                *published = reports_by_name;
+                is_changed
             });
         }
         wake
@@ -199,51 +199,51 @@ impl SupervisorTask {
             config.components.iter().filter(is_kept).map(|component| (&component.name, component)).collect();
         self.components.retain(|name, _| components.contains_key(name));
         for (name, component) in components {
-            if let Some(kept) = self.components.get_mut(name) {
+            if let Some(supervised) = self.components.get_mut(name) {
                 let is_declared = component.wanted && !is_blind;
-                kept.policy.configure(component.restart, is_declared);
-                kept.depends_on.clone_from(&component.depends_on);
+                supervised.policy.configure(component.restart, is_declared);
+                supervised.depends_on.clone_from(&component.depends_on);
                 continue;
             }
             // A component that a shutdown ended has not ended by itself.
             let finished = known.finished.get(name).filter(|finished| finished.boot_id == report.boot_id);
             let begun = known.pending_starts.get(name).filter(|begun| begun.boot_id == report.boot_id);
             let longest = component.start.as_ref().map(|rule| rule.timeout + rule.settle).unwrap_or_default();
-            let keeper = RestartPolicy::new(
+            let policy = RestartPolicy::new(
                 component.restart,
                 component.wanted && !is_blind,
                 known.decisions.get(name).cloned(),
                 finished.map(|finished| (finished.at, finished.how.clone())),
                 begun.and_then(|begun| begun.at.checked_add(longest).ok()),
             );
-            let kept = SupervisedComponent {
-                policy: keeper,
+            let supervised = SupervisedComponent {
+                policy,
                 depends_on: component.depends_on.clone(),
                 pids: Vec::new(),
                 is_starting: false,
                 is_given_up: false,
                 waiting_for: String::new(),
             };
-            self.components.insert(name.clone(), kept);
+            self.components.insert(name.clone(), supervised);
         }
     }
 
     /// Records the result of a start.
     fn record_attempt(&mut self, component: &Name, outcome: StartAttempt) {
-        let Some(kept) = self.components.get_mut(component) else { return };
-        kept.is_starting = false;
+        let Some(supervised) = self.components.get_mut(component) else { return };
+        supervised.is_starting = false;
         match outcome {
             StartAttempt::Started(pids) => {
-                kept.pids.extend(pids);
-                kept.policy.record_started();
+                supervised.pids.extend(pids);
+                supervised.policy.record_started();
             }
-            StartAttempt::NotBegun => kept.policy.record_not_begun(),
+            StartAttempt::NotBegun => supervised.policy.record_not_begun(),
             StartAttempt::Failed(status) => {
                 let known =
                     format!("{} of {component} on {}: ", ActionKind::Start, self.actions.state.config().host);
                 let reason = status.message();
                 let reason = shorten_reason(reason.strip_prefix(&known).unwrap_or(reason));
-                kept.policy.record_failed(TimePoint::now(), reason);
+                supervised.policy.record_failed(TimePoint::now(), reason);
             }
         }
     }
@@ -309,7 +309,7 @@ async fn start_component(actions: ActionRunner, component: Name) -> StartAttempt
 /// Returns the first line of a reason, shortened.
 fn shorten_reason(reason: &str) -> String {
     let line = printable(reason.lines().next().unwrap_or_default());
-    match line.char_indices().nth(REASON) {
+    match line.char_indices().nth(MAX_REASON_LENGTH) {
         Some((end, _)) => format!("{}...", line.get(..end).unwrap_or_default()),
         None => line.into_owned(),
     }

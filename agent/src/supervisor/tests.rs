@@ -61,7 +61,7 @@ fn wait(clock: TestClock, seconds: u64) -> RestartDecision {
 }
 
 #[test]
-fn it_is_started_again_after_its_backoff() {
+fn ended_component_is_restarted_after_its_backoff() {
     let clock = TestClock::new();
     let mut keeper = running(RestartWhen::Always, clock);
     assert_eq!(keeper.observe(clock.at(10), &ended(0), false), wait(clock, 11));
@@ -77,7 +77,7 @@ fn it_is_started_again_after_its_backoff() {
 }
 
 #[test]
-fn each_further_attempt_waits_twice_as_long_up_to_the_longest_and_then_it_is_given_up() {
+fn delay_doubles_up_to_the_maximum_until_it_is_given_up() {
     let clock = TestClock::new();
     let mut keeper = running(RestartWhen::Always, clock);
     let mut now = 10;
@@ -103,7 +103,7 @@ fn each_further_attempt_waits_twice_as_long_up_to_the_longest_and_then_it_is_giv
 }
 
 #[test]
-fn three_restarts_are_flapping_until_they_are_long_past() {
+fn three_restarts_are_flapping_until_they_expire() {
     let clock = TestClock::new();
     let mut keeper = running(RestartWhen::Always, clock);
     for round in 1..=3 {
@@ -121,7 +121,7 @@ fn three_restarts_are_flapping_until_they_are_long_past() {
 }
 
 #[test]
-fn a_good_end_is_no_failure_and_an_unknown_one_is() {
+fn clean_end_is_no_failure_and_unknown_end_is() {
     let clock = TestClock::new();
     let mut keeper = running(RestartWhen::OnFailure, clock);
     assert_eq!(keeper.observe(clock.at(10), &ended(0), false), RestartDecision::Nothing);
@@ -138,7 +138,7 @@ fn a_good_end_is_no_failure_and_an_unknown_one_is() {
 }
 
 #[test]
-fn an_exit_status_that_comes_late_still_counts() {
+fn late_exit_status_counts() {
     let clock = TestClock::new();
     let mut keeper = running(RestartWhen::OnFailure, clock);
     assert_eq!(keeper.observe(clock.at(10), &GONE, false), wait(clock, 11));
@@ -147,7 +147,7 @@ fn an_exit_status_that_comes_late_still_counts() {
 }
 
 #[test]
-fn a_good_end_is_remembered_by_the_next_agent() {
+fn clean_end_is_kept_for_the_next_agent() {
     let clock = TestClock::new();
     let by = Some(word(DesiredState::Running));
     let finished = Some((Timestamp::UNIX_EPOCH, "with exit status 143".to_owned()));
@@ -164,7 +164,7 @@ fn a_good_end_is_remembered_by_the_next_agent() {
 }
 
 #[test]
-fn a_fresh_agent_starts_at_once_what_is_wanted_and_nothing_else() {
+fn new_agent_starts_wanted_components_at_once() {
     let clock = TestClock::new();
     let fresh = |declared, wish: Option<DesiredState>| {
         RestartPolicy::new(rule(RestartWhen::Always), declared, wish.map(word), None, None).observe(
@@ -182,7 +182,7 @@ fn a_fresh_agent_starts_at_once_what_is_wanted_and_nothing_else() {
 }
 
 #[test]
-fn an_operators_stop_is_not_fought() {
+fn operator_stop_prevents_restart() {
     let clock = TestClock::new();
     let mut keeper = running(RestartWhen::Always, clock);
     keeper.record_decision(Some(&word(DesiredState::Stopped)));
@@ -195,7 +195,7 @@ fn an_operators_stop_is_not_fought() {
 }
 
 #[test]
-fn what_somebody_else_started_raises_no_wish() {
+fn foreign_start_sets_no_desired_state() {
     let clock = TestClock::new();
     let mut keeper = RestartPolicy::new(rule(RestartWhen::Always), false, None, None, None);
     keeper.observe(clock.at(0), &ObservedState::Running, false);
@@ -204,7 +204,7 @@ fn what_somebody_else_started_raises_no_wish() {
 }
 
 #[test]
-fn what_is_not_known_is_no_reason_to_act_and_what_is_due_waits() {
+fn unknown_state_defers_due_start() {
     let clock = TestClock::new();
     let mut keeper = running(RestartWhen::Always, clock);
     assert_eq!(keeper.observe(clock.at(1), &ObservedState::Unclear, false), RestartDecision::Nothing);
@@ -214,7 +214,7 @@ fn what_is_not_known_is_no_reason_to_act_and_what_is_due_waits() {
 }
 
 #[test]
-fn an_operators_failed_start_is_tried_again_after_a_while_not_at_once() {
+fn failed_operator_start_is_retried_after_a_delay() {
     let clock = TestClock::new();
     let mut keeper = running(RestartWhen::Always, clock);
     assert_eq!(keeper.observe(clock.at(10), &GONE, false), wait(clock, 11));
@@ -225,7 +225,7 @@ fn an_operators_failed_start_is_tried_again_after_a_while_not_at_once() {
 }
 
 #[test]
-fn a_run_too_short_to_be_seen_has_an_end_all_the_same() {
+fn run_too_short_to_be_seen_has_an_end() {
     let clock = TestClock::new();
     let mut keeper = running(RestartWhen::OnFailure, clock);
     let again = OperatorDecision { at: clock.at(10).wall, ..word(DesiredState::Running) };
@@ -245,7 +245,7 @@ fn a_run_too_short_to_be_seen_has_an_end_all_the_same() {
 }
 
 #[test]
-fn an_attempt_that_was_not_begun_does_not_count() {
+fn start_that_was_not_begun_does_not_count() {
     let clock = TestClock::new();
     let mut keeper = running(RestartWhen::Always, clock);
     keeper.observe(clock.at(10), &GONE, false);
@@ -255,7 +255,7 @@ fn an_attempt_that_was_not_begun_does_not_count() {
 }
 
 #[test]
-fn in_maintenance_nothing_is_started_and_after_it_what_is_wanted_is() {
+fn maintenance_defers_wanted_starts() {
     let clock = TestClock::new();
     let quiet = MaintenanceWindow { component: None, until: Some("2026-11-24T12:00:00Z".parse().unwrap()) };
     let mut keeper = running(RestartWhen::Always, clock);
@@ -282,7 +282,7 @@ proptest! {
     /// For any observations, the starts within the rule's time stay within the limit, none follows an
     /// operator's stop, and each follows a certain "stopped".
     #[test]
-    fn starts_are_bounded_and_never_against_a_wish(
+    fn starts_are_limited_and_respect_decisions(
         steps in prop::collection::vec((0_u64..40, any_seen(), any::<bool>(), 0_u8..20), 1..200),
     ) {
         let clock = TestClock::new();
@@ -309,7 +309,7 @@ proptest! {
 }
 
 #[test]
-fn what_an_earlier_agent_launched_is_given_its_time_to_come_up() {
+fn launch_of_an_earlier_agent_gets_its_time() {
     let start = TimePoint::now();
     let pending = start.after(Duration::from_secs(60)).wall;
     let word = Some(word(DesiredState::Running));
@@ -341,7 +341,7 @@ fn not_known(what: &str) -> Option<UnmetPrerequisite> {
 }
 
 #[test]
-fn what_it_needs_comes_first_however_long_that_takes() {
+fn start_waits_for_its_prerequisite() {
     let clock = TestClock::new();
     let mut keeper = RestartPolicy::new(rule(RestartWhen::Always), true, None, None, None);
     for second in [0, 1, 3_000, 100_000] {
@@ -360,7 +360,7 @@ fn what_it_needs_comes_first_however_long_that_takes() {
 }
 
 #[test]
-fn an_end_while_what_it_needs_is_not_up_is_no_failure_of_its_own() {
+fn end_while_a_prerequisite_is_down_does_not_count() {
     let clock = TestClock::new();
     let mut keeper = running(RestartWhen::Always, clock);
     assert_eq!(keeper.observe(clock.at(10), &GONE, false), wait(clock, 11));
@@ -387,7 +387,7 @@ fn an_end_while_what_it_needs_is_not_up_is_no_failure_of_its_own() {
 }
 
 #[test]
-fn where_nothing_is_known_of_what_it_needs_it_is_tried_after_a_minute_and_that_does_not_count() {
+fn unknown_prerequisite_is_ignored_after_a_minute_without_counting() {
     let clock = TestClock::new();
     let mut keeper = RestartPolicy::new(rule(RestartWhen::Always), true, None, None, None);
     keeper.set_unmet(clock.at(0).at, not_known("kafka on k1"));

@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn one_ready_instance_is_enough_and_what_is_certain_is_told_first() {
+    fn one_ready_instance_suffices_and_certain_ones_come_first() {
         use Readiness::{NotReady, Ready};
         let certain = |what: &str| Some((what.to_owned(), true));
         let not_known = |what: &str| Some((what.to_owned(), false));

@@ -66,8 +66,8 @@ impl UnitJob {
         while let Some(message) = self.removed.next().await {
             let Ok(message) = message else { return Err(SystemdError::ConnectionLost) };
             let body = message.body();
-            let told = body.deserialize::<(u32, OwnedObjectPath, String, String)>();
-            if let Ok((_, path, _, result)) = told
+            let to_error = body.deserialize::<(u32, OwnedObjectPath, String, String)>();
+            if let Ok((_, path, _, result)) = to_error
                 && path == self.path
             {
                 return Ok(result);
@@ -87,7 +87,7 @@ impl SystemdClient {
         operation: UnitOperation,
         unit: &str,
     ) -> Result<UnitJob, SystemdError> {
-        let told = |error: zbus::Error| SystemdError::from_zbus(&error, unit);
+        let to_error = |error: zbus::Error| SystemdError::from_zbus(&error, unit);
         let connection = self.connect().await?;
         let rule = MatchRule::builder()
             .msg_type(Type::Signal)
@@ -96,9 +96,9 @@ impl SystemdClient {
             .interface(MANAGER_INTERFACE)
             .member("JobRemoved")
             .build()
-            .map_err(told)?;
+            .map_err(to_error)?;
         // Subscribed before the call: a short job is removed before its path is known here.
-        let removed = MessageStream::for_match_rule(rule, &connection, None).await.map_err(told)?;
+        let removed = MessageStream::for_match_rule(rule, &connection, None).await.map_err(to_error)?;
         let answer = call_method(
             &connection,
             OBJECT_PATH,
@@ -107,8 +107,8 @@ impl SystemdClient {
             &(unit, "replace"),
         )
         .await
-        .map_err(told)?;
-        let path = answer.body().deserialize::<OwnedObjectPath>().map_err(told)?;
+        .map_err(to_error)?;
+        let path = answer.body().deserialize::<OwnedObjectPath>().map_err(to_error)?;
         Ok(UnitJob { path, removed })
     }
 
@@ -120,19 +120,19 @@ impl SystemdClient {
         match self.query_unit_state(unit).await {
             // The bus may have been restarted since the last call.
             Err(SystemdError::ConnectionLost) => self.query_unit_state(unit).await,
-            told => told,
+            to_error => to_error,
         }
     }
 
     async fn query_unit_state(&self, unit: &str) -> Result<UnitState, SystemdError> {
-        let told = |error: zbus::Error| SystemdError::from_zbus(&error, unit);
+        let to_error = |error: zbus::Error| SystemdError::from_zbus(&error, unit);
         let connection = self.connect().await?;
         let answer =
             call_method(&connection, OBJECT_PATH, MANAGER_INTERFACE, "ListUnitsByNames", &(&[unit][..],))
                 .await;
-        let answer = answer.map_err(told)?;
+        let answer = answer.map_err(to_error)?;
         let body = answer.body();
-        let found = body.deserialize::<Vec<UnitListEntry>>().map_err(told)?;
+        let found = body.deserialize::<Vec<UnitListEntry>>().map_err(to_error)?;
         let Some((_, _, load, active, sub, _, path, ..)) = found.into_iter().next() else {
             return Err(SystemdError::UnknownUnit(unit.to_owned()));
         };
@@ -152,10 +152,11 @@ impl SystemdClient {
                 _ => None,
             };
             let get = |name| get_property(&connection, &path, interface, name);
-            state.result = get("Result").await.map_err(told)?.as_deref().and_then(text).unwrap_or_default();
+            state.result =
+                get("Result").await.map_err(to_error)?.as_deref().and_then(text).unwrap_or_default();
             if unit.ends_with(".service") {
-                let code = get("ExecMainCode").await.map_err(told)?;
-                let status = get("ExecMainStatus").await.map_err(told)?;
+                let code = get("ExecMainCode").await.map_err(to_error)?;
+                let status = get("ExecMainStatus").await.map_err(to_error)?;
                 state.main_code = code.as_deref().and_then(number).unwrap_or_default();
                 state.main_status = status.as_deref().and_then(number).unwrap_or_default();
             }

@@ -93,19 +93,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_of_the_bus_are_told_by_what_to_do() {
-        let told = |name, text| SystemdError::from_dbus_error(name, text, "kafka.service").to_string();
+    fn bus_errors_name_the_remedy() {
+        let to_error = |name, text| SystemdError::from_dbus_error(name, text, "kafka.service").to_string();
         assert_eq!(
-            told("org.freedesktop.systemd1.NoSuchUnit", "Unit kafka.service not found."),
+            to_error("org.freedesktop.systemd1.NoSuchUnit", "Unit kafka.service not found."),
             "systemd knows no unit kafka.service on this host"
         );
         assert!(
-            told("org.freedesktop.PolicyKit1.Error.AccessDenied", "no").contains("run the agent as root")
+            to_error("org.freedesktop.PolicyKit1.Error.AccessDenied", "no").contains("run the agent as root")
         );
         assert_eq!(
-            told("org.freedesktop.systemd1.UnitMasked", "Unit kafka.service is masked."),
+            to_error("org.freedesktop.systemd1.UnitMasked", "Unit kafka.service is masked."),
             "systemd refuses: Unit kafka.service is masked."
         );
-        assert_eq!(told("org.x.Y", "a\u{1b}[31m"), "systemd refuses: a\\u{1b}[31m");
+        assert_eq!(to_error("org.x.Y", "a\u{1b}[31m"), "systemd refuses: a\\u{1b}[31m");
     }
 }

@@ -37,9 +37,9 @@ pub(crate) async fn poll_units(
         }
         publisher.send_if_modified(|known| {
             log_new_errors(known, &seen);
-            let is_news = *known != seen;
+            let is_changed = *known != seen;
             *known = seen;
-            is_news
+            is_changed
         });
         let idle = async {
             match units.is_empty() {

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_quotes_the_units_result() {
+    fn unit_failure_quotes_result() {
         assert_eq!(
             describe_failed_job("failed", "start", "kafka.service", &failed("exit-code", 1, 1)),
             "systemd: kafka.service failed: exit-code, status 1"
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_is_not_done_says_why() {
+    fn failed_job_has_a_reason() {
         let state = UnitState { active: "inactive".into(), sub: "dead".into(), ..UnitState::default() };
         assert!(
             describe_failed_job("dependency", "start", "k.service", &state).contains("that k.service needs")

@@ -22,14 +22,14 @@ use super::netlink::{
 const GROUP: u32 = PROC_INDEX;
 /// Requested receive buffer: some 10,000 events, since the kernel takes twice the requested size (socket(7))
 /// and counts some 800 bytes per event.
-const KEPT: usize = 4 * 1024 * 1024;
+const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 /// Buffer size for one datagram; an event has 76 bytes.
-const DATAGRAM: usize = 4 * 1024;
+const MAX_DATAGRAM: usize = 4 * 1024;
 /// Maximum number of datagrams read before anything else is done: scans and answers continue during a storm
 /// of events.
-const AT_ONCE: usize = 4096;
+const MAX_DATAGRAMS_PER_READ: usize = 4096;
 /// Time limit for the kernel's answer. It answers at once or never.
-const PATIENCE: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// `NLMSG_DONE` (linux/netlink.h), the type of connector messages.
 const DONE: u16 = 3;
 
@@ -57,7 +57,7 @@ impl ProcessConnector {
     /// # Errors
     /// Returns an error, with a sentence, if no events can be received.
     pub(super) fn open() -> Result<Self, String> {
-        let told = |error: Errno| {
+        let to_error = |error: Errno| {
             match error {
             Errno::PERM | Errno::ACCESS => {
                 "the kernel does not let the agent have its process events; run it as root or give it CAP_NET_ADMIN"
@@ -73,19 +73,19 @@ impl ProcessConnector {
         };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(netlink::CONNECTOR))
-            .map_err(told)?;
+            .map_err(to_error)?;
         // The kernel chooses the address; 0 would be its own.
-        bind(&socket, &SocketAddrNetlink::new(0, GROUP)).map_err(told)?;
+        bind(&socket, &SocketAddrNetlink::new(0, GROUP)).map_err(to_error)?;
         // Without CAP_NET_ADMIN the usual size stays; an overrun is detected either way.
-        let _ = sockopt::set_socket_recv_buffer_size_force(&socket, KEPT);
+        let _ = sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER);
         let token = std::process::id();
-        send(&socket, &listen_request(token), SendFlags::empty()).map_err(told)?;
-        let mut connector = Self { socket, buffer: Vec::with_capacity(DATAGRAM), received: 0 };
-        connector.await_answer(token).map_err(|error| error.map_or_else(no_answer_message, told))?;
-        connector.await_event().map_err(|error| error.map_or_else(no_answer_message, told))?;
-        connector.attach_thread_filter().map_err(told)?;
+        send(&socket, &listen_request(token), SendFlags::empty()).map_err(to_error)?;
+        let mut connector = Self { socket, buffer: Vec::with_capacity(MAX_DATAGRAM), received: 0 };
+        connector.await_answer(token).map_err(|error| error.map_or_else(no_answer_message, to_error))?;
+        connector.await_event().map_err(|error| error.map_or_else(no_answer_message, to_error))?;
+        connector.attach_thread_filter().map_err(to_error)?;
         // Discards events from before the filter; the first scan follows.
-        connector.read(|_| {}).map_err(told)?;
+        connector.read(|_| {}).map_err(to_error)?;
         Ok(connector)
     }
 
@@ -95,7 +95,7 @@ impl ProcessConnector {
     /// Returns an error if the socket is broken.
     pub(super) fn read(&mut self, mut tell: impl FnMut(ProcessEvent)) -> Result<EventRead, Errno> {
         let mut outcome = EventRead::All;
-        for _ in 0..AT_ONCE {
+        for _ in 0..MAX_DATAGRAMS_PER_READ {
             self.buffer.clear();
             match recvfrom(&self.socket, spare_capacity(&mut self.buffer), RecvFlags::empty()) {
                 Ok((_, _, sender)) => {
@@ -148,7 +148,7 @@ impl ProcessConnector {
         &mut self,
         mut is_it: impl FnMut(&Self, &[ProcessEvent]) -> bool,
     ) -> Result<(), Option<Errno>> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
         loop {
             let mut events = Vec::new();
             self.read(|event| events.push(event)).map_err(Some)?;
@@ -245,7 +245,7 @@ mod tests {
 
     /// Checks, if this machine provides events, that those of processes arrive and those of threads do not.
     #[test]
-    fn the_kernel_tells_of_processes_and_not_of_threads() {
+    fn kernel_reports_processes_and_not_threads() {
         let Ok(mut connector) = ProcessConnector::open() else {
             // A container, or no permission to listen: the agent's own tests cover its behaviour then.
             return;

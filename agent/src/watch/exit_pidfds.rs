@@ -14,10 +14,10 @@ use super::exit_info::exit_status;
 
 /// Maximum number of held pidfds: a process may have 1,024 files open by default (getrlimit(2)). The end of
 /// further processes is noticed by the next pass, within a second.
-const HELD: usize = 512;
+const MAX_PIDFDS: usize = 512;
 
 /// Time limit for reading an exit status: it is available only after the parent has waited for the process.
-const ASKED: Duration = Duration::from_secs(10);
+const EXIT_STATUS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Pidfds of the watched processes.
 #[derive(Debug, Default)]
@@ -29,12 +29,12 @@ pub(super) struct ExitPidfds {
 }
 
 impl ExitPidfds {
-    /// Holds exactly the processes `wanted`, up to [`HELD`]. Returns those that are newly held: they must be
+    /// Holds exactly the processes `wanted`, up to [`MAX_PIDFDS`]. Returns those that are newly held: they must be
     /// checked again, since the PID may already have been reused when its pidfd was opened.
     pub(super) fn watch(&mut self, wanted: impl Iterator<Item = ProcessId>) -> Vec<u32> {
         let mut old = std::mem::take(&mut self.held);
         let mut begun = Vec::new();
-        for id in wanted.take(HELD) {
+        for id in wanted.take(MAX_PIDFDS) {
             if let Some(held) = old.remove(&id.pid).filter(|(held, _)| *held == id) {
                 self.held.insert(id.pid, held);
                 continue;
@@ -68,7 +68,7 @@ impl ExitPidfds {
                 known.push((*pid, status));
                 false
             }
-            Ok(None) => since.elapsed() < ASKED,
+            Ok(None) => since.elapsed() < EXIT_STATUS_TIMEOUT,
             // The kernel does not provide the status.
             Err(_) => false,
         });
@@ -76,7 +76,7 @@ impl ExitPidfds {
     }
 
     fn await_exit_status(&mut self, pid: u32, pidfd: OwnedFd) {
-        if self.ended.len() < HELD {
+        if self.ended.len() < MAX_PIDFDS {
             self.ended.push((pid, pidfd, Instant::now()));
         }
     }

@@ -37,7 +37,7 @@ use crate::gone::AgentStopped;
 use crate::run_history::ExitStatuses;
 
 /// Maximum number of queued commands: each action and each caller of a report sends one at a time.
-const COMMANDS: usize = 128;
+const MAX_QUEUED_COMMANDS: usize = 128;
 
 /// Settings of the watcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ struct WatcherInner {
     /// `None` only while this is dropped.
     commands: Option<mpsc::Sender<WatchCommand>>,
     /// Eventfd that wakes the thread for a command.
-    bell: Arc<OwnedFd>,
+    wakeup: Arc<OwnedFd>,
 }
 
 impl Watcher {
@@ -103,14 +103,14 @@ impl Watcher {
         options: WatchOptions,
         statuses: ExitStatuses,
     ) -> std::io::Result<(Self, watch::Receiver<Option<Arc<WatchSnapshot>>>)> {
-        let (commands, asked) = mpsc::channel(COMMANDS);
-        let (publisher, sights) = watch::channel(None);
-        let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let heard = Arc::clone(&bell);
+        let (commands, asked) = mpsc::channel(MAX_QUEUED_COMMANDS);
+        let (publisher, snapshots) = watch::channel(None);
+        let wakeup = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let heard = Arc::clone(&wakeup);
         let thread = std::thread::Builder::new().name("watch".to_owned());
         // Not joined: a thread that hangs in a read of /proc must not delay the shutdown.
         thread.spawn(move || WatchThread::new(config, options, asked, heard, publisher, statuses).run())?;
-        Ok((Self(Arc::new(WatcherInner { commands: Some(commands), bell })), sights))
+        Ok((Self(Arc::new(WatcherInner { commands: Some(commands), wakeup })), snapshots))
     }
 
     /// Runs a full scan that begins now, and returns its snapshot.
@@ -135,18 +135,18 @@ impl Watcher {
         &self,
         command: impl FnOnce(oneshot::Sender<Arc<WatchSnapshot>>) -> WatchCommand,
     ) -> Result<Arc<WatchSnapshot>, AgentStopped> {
-        let (answer, sight) = oneshot::channel();
+        let (answer, snapshot) = oneshot::channel();
         let commands = self.0.commands.as_ref().ok_or(AgentStopped)?;
         commands.send(command(answer)).await.map_err(|_| AgentStopped)?;
         self.0.wake();
-        sight.await.map_err(|_| AgentStopped)
+        snapshot.await.map_err(|_| AgentStopped)
     }
 }
 
 impl WatcherInner {
     fn wake(&self) {
         // Fails only if the counter is full: the thread has been woken then.
-        let _ = rustix::io::write(&*self.bell, &1_u64.to_ne_bytes());
+        let _ = rustix::io::write(&*self.wakeup, &1_u64.to_ne_bytes());
     }
 }
 

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_events_are_understood() {
+    fn kernel_events_are_decoded() {
         let rows: [(u32, &[u32], Option<ProcessEvent>); 7] = [
             (NONE, &[13, 0], Some(ProcessEvent::Answer { token: 42, error: 13 })),
             (FORK, &[10, 10, 20, 20], Some(ProcessEvent::Fork { parent: 10, child: 20 })),
@@ -141,13 +141,13 @@ mod tests {
     }
 
     #[test]
-    fn a_datagram_may_hold_several_messages() {
+    fn datagram_with_several_messages_is_decoded() {
         let datagram = [message(EXEC, &[1, 1]), message(0x200, &[1]), message(EXIT, &[1, 1, 0, 0])].concat();
         assert_eq!(events(&datagram), [ProcessEvent::Exec(1), ProcessEvent::Exit { pid: 1, status: 0 }]);
     }
 
     #[test]
-    fn another_connectors_message_is_none_of_ours() {
+    fn message_of_another_connector_is_ignored() {
         let mut foreign = message(EXEC, &[1, 1]);
         foreign[16] = 7;
         assert_eq!(events(&foreign), []);
@@ -160,7 +160,7 @@ mod tests {
         }
 
         #[test]
-        fn a_message_that_is_cut_short_tells_nothing_and_one_that_is_changed_breaks_nothing(
+        fn truncated_message_is_ignored_and_changed_one_survived(
             cut in 0_usize..76, at in 0_usize..68, byte in any::<u8>()
         ) {
             let whole = message(FORK, &[10, 10, 20, 20]);

@@ -7,7 +7,7 @@ use crate::procfs::ListedProcess;
 
 /// Age up to which a process is checked each time, since it may call exec some time after its start, as
 /// launchers do. Older processes are left to the next full scan.
-const YOUNG: Duration = Duration::from_secs(10);
+const YOUNG_AGE: Duration = Duration::from_secs(10);
 
 /// Processes of the last listing.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ impl NewProcesses {
 
 impl KnownProcess {
     fn is_young(&self, now: Instant) -> bool {
-        now.duration_since(self.since) < YOUNG
+        now.duration_since(self.since) < YOUNG_AGE
     }
 }
 
@@ -76,13 +76,13 @@ mod tests {
     }
 
     #[test]
-    fn the_new_and_the_young_are_worth_a_look_and_the_old_are_not() {
+    fn new_and_young_processes_are_checked_and_old_ones_not() {
         let mut listing = NewProcesses::default();
         let start = Instant::now();
         let first = [listed(1, 11), listed(5, 15)];
         assert_eq!(worth_a_look(&mut listing, start, &first), [1, 5]);
-        assert_eq!(worth_a_look(&mut listing, start + YOUNG / 2, &first), [1, 5]);
-        let later = start + YOUNG;
+        assert_eq!(worth_a_look(&mut listing, start + YOUNG_AGE / 2, &first), [1, 5]);
+        let later = start + YOUNG_AGE;
         assert_eq!(worth_a_look(&mut listing, later, &first), [] as [u32; 0]);
         assert!(listing.is_settled(listed(5, 15), later) && !listing.is_settled(listed(6, 16), later));
         let more = [listed(1, 11), listed(3, 13), listed(5, 15), listed(9, 19)];
@@ -90,21 +90,21 @@ mod tests {
     }
 
     #[test]
-    fn a_reused_pid_is_new() {
+    fn reused_pid_is_new() {
         let mut listing = NewProcesses::default();
         let start = Instant::now();
         worth_a_look(&mut listing, start, &[listed(5, 15)]);
-        assert_eq!(worth_a_look(&mut listing, start + YOUNG, &[listed(5, 99)]), [5]);
-        assert!(!listing.is_settled(listed(5, 99), start + YOUNG));
+        assert_eq!(worth_a_look(&mut listing, start + YOUNG_AGE, &[listed(5, 99)]), [5]);
+        assert!(!listing.is_settled(listed(5, 99), start + YOUNG_AGE));
     }
 
     #[test]
-    fn what_ended_is_forgotten() {
+    fn ended_process_is_forgotten() {
         let mut listing = NewProcesses::default();
         let start = Instant::now();
         let all = [listed(1, 11), listed(2, 12), listed(3, 13)];
         worth_a_look(&mut listing, start, &all);
-        let later = start + YOUNG;
+        let later = start + YOUNG_AGE;
         assert_eq!(worth_a_look(&mut listing, later, &[listed(2, 12)]), [] as [u32; 0]);
         assert_eq!(worth_a_look(&mut listing, later, &all), [1, 3]);
     }

@@ -23,13 +23,13 @@ use crate::run_history::ExitStatuses;
 use crate::visibility;
 
 /// Interval between two published snapshots; without events also between two checks for new processes.
-const BEAT: Duration = Duration::from_secs(1);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// Minimum time before the next full scan after events were lost, or after the processes could not be read.
-const REST: Duration = Duration::from_secs(1);
+const RESCAN_DELAY: Duration = Duration::from_secs(1);
 /// Number of beats between two checks of the matched processes, with events.
-const VERIFIED: u32 = 5;
+const VERIFY_HEARTBEATS: u32 = 5;
 /// Number of processes that a full scan checks before it reads events: some tenths of a millisecond.
-const CHUNK: usize = 64;
+const SCAN_CHUNK: usize = 64;
 
 pub(super) struct WatchThread {
     config: Arc<HostConfig>,
@@ -40,7 +40,7 @@ pub(super) struct WatchThread {
     /// Exit statuses of processes.
     exit_statuses: ExitStatuses,
     /// `None` if /proc could not be opened.
-    inspector: Option<ProcessMatcher>,
+    matcher: Option<ProcessMatcher>,
     tracker: Tracker,
     source: ChangeSource,
     /// Reason why no events are used.
@@ -68,7 +68,7 @@ pub(super) struct WatchThread {
 /// Source of changes between full scans.
 enum ChangeSource {
     Events(ProcessConnector),
-    Scans { listing: NewProcesses, deaths: ExitPidfds },
+    Scans { new_processes: NewProcesses, exit_pidfds: ExitPidfds },
 }
 
 impl WatchThread {
@@ -101,7 +101,7 @@ impl WatchThread {
             wakeup: bell,
             publisher,
             exit_statuses: statuses,
-            inspector: None,
+            matcher: None,
             tracker: Tracker::default(),
             source,
             fallback_reason: fallback,
@@ -133,7 +133,7 @@ impl WatchThread {
             }
             let now = Instant::now();
             if now >= self.next_heartbeat {
-                self.next_heartbeat = now + BEAT;
+                self.next_heartbeat = now + HEARTBEAT_INTERVAL;
                 self.check_new_processes();
                 self.verify(now);
                 self.publish();
@@ -166,14 +166,14 @@ impl WatchThread {
             }
             WatchCommand::QuickCheck(answer) => {
                 self.check_new_processes();
-                if let Some(inspector) = &mut self.inspector {
-                    self.tracker.recheck(inspector);
+                if let Some(matcher) = &mut self.matcher {
+                    self.tracker.recheck(matcher);
                 }
                 answer
             }
             WatchCommand::Configure(config, answer) => {
-                if let Some(inspector) = &mut self.inspector {
-                    inspector.configure(&config);
+                if let Some(matcher) = &mut self.matcher {
+                    matcher.configure(&config);
                 }
                 self.config = config;
                 self.tracker.clear();
@@ -182,9 +182,9 @@ impl WatchThread {
                 answer
             }
         };
-        let sight = self.publish();
+        let snapshot = self.publish();
         // The requester may have gone.
-        let _ = answer.send(sight);
+        let _ = answer.send(snapshot);
     }
 
     /// Waits for an event, a command, or the next due time.
@@ -195,8 +195,8 @@ impl WatchThread {
         let mut watched = vec![PollFd::new(&self.wakeup, PollFlags::IN)];
         match &self.source {
             ChangeSource::Events(connector) => watched.push(PollFd::new(connector, PollFlags::IN)),
-            ChangeSource::Scans { deaths, .. } => {
-                watched.extend(deaths.poll_fds());
+            ChangeSource::Scans { exit_pidfds, .. } => {
+                watched.extend(exit_pidfds.poll_fds());
             }
         }
         // An error such as EINTR ends the wait early.
@@ -215,7 +215,7 @@ impl WatchThread {
 
     fn process_events(&mut self) {
         let now = Instant::now();
-        let Self { tracker, inspector, exit_statuses: statuses, .. } = self;
+        let Self { tracker, matcher, exit_statuses: statuses, .. } = self;
         let ChangeSource::Events(connector) = &mut self.source else { return };
         // If the processes cannot be read, events are read nevertheless, and dropped.
         let read = connector.read(|event| {
@@ -223,8 +223,8 @@ impl WatchThread {
                 // Recorded before the end of the process is noticed.
                 statuses.record_status(pid, status);
             }
-            if let Some(inspector) = inspector {
-                tracker.handle_event(event, now, inspector);
+            if let Some(matcher) = matcher {
+                tracker.handle_event(event, now, matcher);
             }
         });
         match read {
@@ -234,7 +234,7 @@ impl WatchThread {
                 self.events_lost = true;
                 self.changes_explained = true;
                 self.tracker.explain_all();
-                self.next_scan = self.next_scan.min(now.max(self.last_scan + REST));
+                self.next_scan = self.next_scan.min(now.max(self.last_scan + RESCAN_DELAY));
                 tracing::warn!("the kernel's events came too fast and some were lost; a full scan follows");
             }
             Err(error) => {
@@ -248,10 +248,10 @@ impl WatchThread {
     }
 
     fn process_exits(&mut self) {
-        let ChangeSource::Scans { deaths, .. } = &mut self.source else { return };
-        let is_any_dead = !deaths.take_ended().is_empty();
+        let ChangeSource::Scans { exit_pidfds, .. } = &mut self.source else { return };
+        let is_any_dead = !exit_pidfds.take_ended().is_empty();
         // Recorded before the end of the processes is noticed.
-        for (pid, status) in deaths.exit_statuses() {
+        for (pid, status) in exit_pidfds.exit_statuses() {
             self.exit_statuses.record_status(pid, status);
         }
         // A daemon may have left a child in its place, so new processes are checked first.
@@ -266,11 +266,11 @@ impl WatchThread {
         self.changes_explained = std::mem::take(&mut self.events_lost);
         self.unreadable_reason = visibility::find_hidepid_problem().or_else(|| self.scan_processes().err());
         if self.unreadable_reason.is_some() {
-            self.inspector = None;
+            self.matcher = None;
             self.tracker.clear();
             self.is_filled = false;
-            if let ChangeSource::Scans { listing, deaths } = &mut self.source {
-                (*listing, *deaths) = (NewProcesses::default(), ExitPidfds::default());
+            if let ChangeSource::Scans { new_processes, exit_pidfds } = &mut self.source {
+                (*new_processes, *exit_pidfds) = (NewProcesses::default(), ExitPidfds::default());
             }
         }
         let ended = Instant::now();
@@ -280,26 +280,26 @@ impl WatchThread {
         self.last_scan = ended;
         // Events that were lost during the scan require another one.
         let soon = self.events_lost || self.unreadable_reason.is_some();
-        self.next_scan = ended + if soon { REST } else { self.period };
+        self.next_scan = ended + if soon { RESCAN_DELAY } else { self.period };
     }
 
     fn scan_processes(&mut self) -> Result<(), String> {
-        let told = |error| format!("cannot see the processes: /proc cannot be read: {error}");
-        if self.inspector.is_none() {
-            self.inspector = Some(ProcessMatcher::new(&self.config).map_err(told)?);
+        let to_error = |error| format!("cannot see the processes: /proc cannot be read: {error}");
+        if self.matcher.is_none() {
+            self.matcher = Some(ProcessMatcher::new(&self.config).map_err(to_error)?);
         }
         // New processes are checked first, so that the scan does not count them as missed.
         self.check_new_processes();
         let mut listed = std::mem::take(&mut self.listed);
-        let outcome = self.inspector.as_mut().map_or(Ok(()), |inspector| inspector.list(&mut listed));
+        let outcome = self.matcher.as_mut().map_or(Ok(()), |matcher| matcher.list(&mut listed));
         self.figures.processes_seen = u32::try_from(listed.len()).unwrap_or(u32::MAX);
         self.tracker.begin_scan();
-        for chunk in listed.chunks(CHUNK) {
+        for chunk in listed.chunks(SCAN_CHUNK) {
             let now = Instant::now();
             for listed in chunk {
-                let occasion = self.change_origin(*listed, now);
-                if let Some(inspector) = &mut self.inspector {
-                    self.tracker.check_process(listed.pid, occasion, inspector);
+                let origin = self.change_origin(*listed, now);
+                if let Some(matcher) = &mut self.matcher {
+                    self.tracker.check_process(listed.pid, origin, matcher);
                 }
             }
             // Exits are reported at once, and the kernel's buffer does not fill.
@@ -307,24 +307,24 @@ impl WatchThread {
             self.publish_changes();
         }
         let now = Instant::now();
-        let occasion = match &mut self.source {
+        let origin = match &mut self.source {
             ChangeSource::Events(_) if self.is_filled && !self.changes_explained => {
                 ChangeOrigin::FullScan(now)
             }
             ChangeSource::Events(_) => ChangeOrigin::Expected,
-            ChangeSource::Scans { listing, .. } => {
+            ChangeSource::Scans { new_processes, .. } => {
                 if !self.is_filled {
-                    listing.update(&listed, now, |_| {});
+                    new_processes.update(&listed, now, |_| {});
                 }
                 // Exits are reported by pidfds, perhaps a moment later.
                 ChangeOrigin::Expected
             }
         };
-        if let Some(inspector) = &mut self.inspector {
-            self.tracker.end_scan(occasion, inspector);
+        if let Some(matcher) = &mut self.matcher {
+            self.tracker.end_scan(origin, matcher);
         }
         self.listed = listed;
-        outcome.map_err(told)?;
+        outcome.map_err(to_error)?;
         self.watch_exits();
         self.is_filled = true;
         Ok(())
@@ -335,8 +335,8 @@ impl WatchThread {
     fn change_origin(&self, listed: ListedProcess, now: Instant) -> ChangeOrigin {
         let is_known = match &self.source {
             ChangeSource::Events(_) => true,
-            ChangeSource::Scans { listing, .. } => {
-                self.tracker.process(listed.pid).is_none() && listing.is_settled(listed, now)
+            ChangeSource::Scans { new_processes, .. } => {
+                self.tracker.process(listed.pid).is_none() && new_processes.is_settled(listed, now)
             }
         };
         if self.is_filled && !self.changes_explained && is_known {
@@ -349,47 +349,47 @@ impl WatchThread {
     /// With events: re-checks matched processes every few beats, since the kernel may silently drop an event
     /// when it has no memory left.
     fn verify(&mut self, now: Instant) {
-        let (ChangeSource::Events(_), Some(inspector)) = (&self.source, &mut self.inspector) else { return };
+        let (ChangeSource::Events(_), Some(matcher)) = (&self.source, &mut self.matcher) else { return };
         self.heartbeats += 1;
-        match self.heartbeats.is_multiple_of(VERIFIED) {
-            true => self.tracker.verify(now, inspector),
+        match self.heartbeats.is_multiple_of(VERIFY_HEARTBEATS) {
+            true => self.tracker.verify(now, matcher),
             // No event reports that a process was stopped by a signal, or frozen.
-            false => self.tracker.refresh_suspensions(inspector),
+            false => self.tracker.refresh_suspensions(matcher),
         }
     }
 
     /// Without events: checks all processes that are new, young or matched.
     fn check_new_processes(&mut self) {
-        let ChangeSource::Scans { listing, .. } = &mut self.source else { return };
-        let Some(inspector) = self.inspector.as_mut().filter(|_| self.is_filled) else { return };
-        if let Err(error) = inspector.list(&mut self.listed) {
+        let ChangeSource::Scans { new_processes, .. } = &mut self.source else { return };
+        let Some(matcher) = self.matcher.as_mut().filter(|_| self.is_filled) else { return };
+        if let Err(error) = matcher.list(&mut self.listed) {
             tracing::error!(%error, "/proc cannot be read");
             self.next_scan = Instant::now();
             return;
         }
-        listing.update(&self.listed, Instant::now(), |pid| {
-            self.tracker.check_process(pid, ChangeOrigin::Expected, inspector)
+        new_processes.update(&self.listed, Instant::now(), |pid| {
+            self.tracker.check_process(pid, ChangeOrigin::Expected, matcher)
         });
-        self.tracker.recheck(inspector);
+        self.tracker.recheck(matcher);
         self.figures.seen_at = Timestamp::now();
         self.watch_exits();
     }
 
     /// Without events: holds a pidfd on each matched process.
     fn watch_exits(&mut self) {
-        let ChangeSource::Scans { deaths, .. } = &mut self.source else { return };
-        let Some(inspector) = &mut self.inspector else { return };
+        let ChangeSource::Scans { exit_pidfds, .. } = &mut self.source else { return };
+        let Some(matcher) = &mut self.matcher else { return };
         let matched =
             self.tracker.tracked_pids().filter_map(|pid| self.tracker.process(pid)).map(|process| process.id);
-        for pid in deaths.watch(matched) {
+        for pid in exit_pidfds.watch(matched) {
             self.exit_statuses.forget(pid);
-            self.tracker.check_process(pid, ChangeOrigin::Expected, inspector);
+            self.tracker.check_process(pid, ChangeOrigin::Expected, matcher);
         }
     }
 
     fn log_missed_changes(&mut self) {
-        let Some(inspector) = &mut self.inspector else { return };
-        for pid in self.tracker.check_due(Instant::now(), inspector) {
+        let Some(matcher) = &mut self.matcher else { return };
+        for pid in self.tracker.check_due(Instant::now(), matcher) {
             self.differences += 1;
             let matched = self.tracker.process(pid).is_some();
             tracing::warn!(pid, matched, "a full scan found a change that nothing had told");
@@ -411,7 +411,7 @@ impl WatchThread {
         if mode == WatchMode::Events && self.unreadable_reason.is_none() {
             self.figures.seen_at = Timestamp::now();
         }
-        let sight = Arc::new(WatchSnapshot {
+        let snapshot = Arc::new(WatchSnapshot {
             config: Arc::clone(&self.config),
             matches: match &self.unreadable_reason {
                 Some(reason) => Err(reason.clone()),
@@ -426,8 +426,8 @@ impl WatchThread {
                 differences: self.differences,
             },
         });
-        self.publisher.send_replace(Some(Arc::clone(&sight)));
-        sight
+        self.publisher.send_replace(Some(Arc::clone(&snapshot)));
+        snapshot
     }
 
     fn matches(&self) -> ComponentMatches {
@@ -446,6 +446,6 @@ impl WatchThread {
 
 impl ChangeSource {
     fn scans() -> Self {
-        Self::Scans { listing: NewProcesses::default(), deaths: ExitPidfds::default() }
+        Self::Scans { new_processes: NewProcesses::default(), exit_pidfds: ExitPidfds::default() }
     }
 }

@@ -14,9 +14,9 @@ use crate::process_matcher::{ProcessCandidate, ProcessObservation, ProcessObserv
 
 /// Delay before a forked child is checked: until it calls exec, which most do at once, it shows its parent's
 /// command line.
-const UNBORN: Duration = Duration::from_millis(100);
+const EXEC_DELAY: Duration = Duration::from_millis(100);
 /// Time after which a change that only a scan has found counts as missed: its event may still arrive.
-const EXCUSED: Duration = Duration::from_millis(500);
+const EVENT_DELAY: Duration = Duration::from_millis(500);
 
 /// Table of matched processes, and of those that may be, or may become, a component's.
 #[derive(Debug, Default)]
@@ -59,23 +59,23 @@ impl Tracker {
         &mut self,
         event: ProcessEvent,
         now: Instant,
-        look: &mut impl ProcessObserver,
+        observer: &mut impl ProcessObserver,
     ) {
         match event {
             ProcessEvent::Fork { parent, child } => {
                 self.unexplained.remove(&child);
                 if self.matched.contains_key(&child) || self.unreadable.contains_key(&child) {
                     // The exit event of the previous process with this PID was lost.
-                    self.check_process(child, ChangeOrigin::Expected, look);
+                    self.check_process(child, ChangeOrigin::Expected, observer);
                 }
                 // Independent of the parent: events are read after the fact, and the parent may no longer
                 // match, or not yet. Nearly all children call exec or end before they are due.
-                self.pending_execs.insert(child, PendingExec { parent, due: now + UNBORN });
+                self.pending_execs.insert(child, PendingExec { parent, due: now + EXEC_DELAY });
             }
             ProcessEvent::Exec(pid) => {
                 self.pending_execs.remove(&pid);
                 self.unexplained.remove(&pid);
-                self.check_process(pid, ChangeOrigin::Expected, look);
+                self.check_process(pid, ChangeOrigin::Expected, observer);
             }
             ProcessEvent::Exit { pid, .. } => {
                 self.pending_execs.remove(&pid);
@@ -85,15 +85,15 @@ impl Tracker {
                     let children: Vec<u32> = self
                         .pending_execs
                         .iter()
-                        .filter(|(_, unborn)| unborn.parent == pid)
+                        .filter(|(_, pending)| pending.parent == pid)
                         .map(|(pid, _)| *pid)
                         .collect();
                     for child in children {
                         self.pending_execs.remove(&child);
-                        self.check_process(child, ChangeOrigin::Expected, look);
+                        self.check_process(child, ChangeOrigin::Expected, observer);
                     }
                     // Checked instead of just removed: the PID may belong to another matching process by now.
-                    self.check_process(pid, ChangeOrigin::Expected, look);
+                    self.check_process(pid, ChangeOrigin::Expected, observer);
                 }
             }
             ProcessEvent::Answer { .. } => {}
@@ -101,17 +101,21 @@ impl Tracker {
     }
 
     /// Checks due children. Returns the PIDs of changes that scans found and no event has explained in time.
-    pub(super) fn check_due(&mut self, now: Instant, look: &mut impl ProcessObserver) -> Vec<u32> {
-        let born: Vec<u32> =
-            self.pending_execs.iter().filter(|(_, unborn)| unborn.due <= now).map(|(pid, _)| *pid).collect();
+    pub(super) fn check_due(&mut self, now: Instant, observer: &mut impl ProcessObserver) -> Vec<u32> {
+        let born: Vec<u32> = self
+            .pending_execs
+            .iter()
+            .filter(|(_, pending)| pending.due <= now)
+            .map(|(pid, _)| *pid)
+            .collect();
         for pid in born {
             self.pending_execs.remove(&pid);
-            self.check_process(pid, ChangeOrigin::Expected, look);
+            self.check_process(pid, ChangeOrigin::Expected, observer);
         }
         let missed: Vec<u32> = self
             .unexplained
             .iter()
-            .filter(|(_, found)| now >= **found + EXCUSED)
+            .filter(|(_, found)| now >= **found + EVENT_DELAY)
             .map(|(pid, _)| *pid)
             .collect();
         for pid in &missed {
@@ -127,8 +131,8 @@ impl Tracker {
 
     /// Returns the next time at which [`Tracker::check_due`] has work.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let born = self.pending_execs.values().map(|unborn| unborn.due);
-        born.chain(self.unexplained.values().map(|found| *found + EXCUSED)).min()
+        let born = self.pending_execs.values().map(|pending| pending.due);
+        born.chain(self.unexplained.values().map(|found| *found + EVENT_DELAY)).min()
     }
 
     /// Begins a full scan: [`Tracker::check_process`] follows for each listed process, then [`Tracker::end_scan`].
@@ -137,35 +141,35 @@ impl Tracker {
     }
 
     /// Checks the processes that the scan has not met: each has ended, or is getting its PID just now.
-    pub(super) fn end_scan(&mut self, occasion: ChangeOrigin, look: &mut impl ProcessObserver) {
+    pub(super) fn end_scan(&mut self, origin: ChangeOrigin, observer: &mut impl ProcessObserver) {
         let unmet = self.matched.iter().filter(|(_, matched)| matched.scan < self.scan).map(|(pid, _)| *pid);
         let unmet: Vec<u32> = unmet.chain(self.unreadable.keys().copied()).collect();
         for pid in unmet {
-            self.check_process(pid, occasion, look);
+            self.check_process(pid, origin, observer);
         }
     }
 
     /// Re-checks all processes that are matched, unreadable or freshly forked.
-    pub(super) fn recheck(&mut self, look: &mut impl ProcessObserver) {
-        let unborn = std::mem::take(&mut self.pending_execs).into_keys();
-        let known: Vec<u32> = self.tracked_pids().chain(unborn).collect();
+    pub(super) fn recheck(&mut self, observer: &mut impl ProcessObserver) {
+        let pending = std::mem::take(&mut self.pending_execs).into_keys();
+        let known: Vec<u32> = self.tracked_pids().chain(pending).collect();
         for pid in known {
-            self.check_process(pid, ChangeOrigin::Expected, look);
+            self.check_process(pid, ChangeOrigin::Expected, observer);
         }
     }
 
     /// Re-checks all processes that are matched or unreadable; a change should have been reported by an
     /// event.
-    pub(super) fn verify(&mut self, now: Instant, look: &mut impl ProcessObserver) {
+    pub(super) fn verify(&mut self, now: Instant, observer: &mut impl ProcessObserver) {
         let known: Vec<u32> = self.tracked_pids().collect();
         for pid in known {
-            self.check_process(pid, ChangeOrigin::FullScan(now), look);
+            self.check_process(pid, ChangeOrigin::FullScan(now), observer);
         }
     }
 
     /// Updates whether matched processes are suspended, and re-checks those that fail to match only because
     /// of their user or another attribute, since no event reports a change of these.
-    pub(super) fn refresh_suspensions(&mut self, look: &mut impl ProcessObserver) {
+    pub(super) fn refresh_suspensions(&mut self, observer: &mut impl ProcessObserver) {
         let mut pids: Vec<u32> = Vec::new();
         for (pid, matched) in &mut self.matched {
             let candidate = &mut matched.candidate;
@@ -173,7 +177,7 @@ impl Tracker {
                 pids.push(*pid);
                 continue;
             }
-            match look.suspension(candidate.process.id) {
+            match observer.suspension(candidate.process.id) {
                 Ok(suspension) if suspension == candidate.process.suspension => {}
                 Ok(suspension) => {
                     candidate.process.suspension = suspension;
@@ -184,7 +188,7 @@ impl Tracker {
             }
         }
         for pid in pids {
-            self.check_process(pid, ChangeOrigin::Expected, look);
+            self.check_process(pid, ChangeOrigin::Expected, observer);
         }
     }
 
@@ -192,10 +196,10 @@ impl Tracker {
     pub(super) fn check_process(
         &mut self,
         pid: u32,
-        occasion: ChangeOrigin,
-        look: &mut impl ProcessObserver,
+        origin: ChangeOrigin,
+        observer: &mut impl ProcessObserver,
     ) {
-        let seen = look.observe(pid);
+        let seen = observer.observe(pid);
         let reads_alike = match &seen {
             ProcessObservation::Unreadable(error) => self.unreadable.insert(pid, *error) == Some(*error),
             ProcessObservation::Other | ProcessObservation::Candidate(_) => {
@@ -222,7 +226,7 @@ impl Tracker {
             return;
         }
         self.changed = true;
-        if let (ChangeOrigin::FullScan(now), false, false) = (occasion, matches_alike, is_explained) {
+        if let (ChangeOrigin::FullScan(now), false, false) = (origin, matches_alike, is_explained) {
             self.unexplained.insert(pid, now);
         }
     }

@@ -28,10 +28,10 @@ impl UnreadableProcesses {
         for candidate in candidates {
             let pid = candidate.process.id.pid;
             for (part, reason) in &candidate.doubts {
-                let told = components.entry(part.component).or_insert_with(|| (pid, reason.clone()));
+                let first = components.entry(part.component).or_insert_with(|| (pid, reason.clone()));
                 // Of several reasons, that of the lowest PID, so that the choice is stable.
-                if pid < told.0 {
-                    *told = (pid, reason.clone());
+                if pid < first.0 {
+                    *first = (pid, reason.clone());
                 }
             }
         }

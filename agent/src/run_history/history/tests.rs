@@ -97,7 +97,7 @@ impl HistoryFixture {
 }
 
 #[test]
-fn what_never_ran_is_never_seen_since_it_was_watched_first() {
+fn component_that_never_ran_is_never_seen() {
     let mut world = HistoryFixture::new();
     assert_eq!(world.history.cause(&"app".into()), None);
     world.see(&[]);
@@ -109,7 +109,7 @@ fn what_never_ran_is_never_seen_since_it_was_watched_first() {
 }
 
 #[test]
-fn exit_is_told_with_its_time_and_known_to_the_next_agent() {
+fn exit_has_its_time_and_is_kept_for_the_next_agent() {
     let mut world = HistoryFixture::new();
     world.see(&[7]);
     assert!(world.history.take_change());
@@ -123,11 +123,11 @@ fn exit_is_told_with_its_time_and_known_to_the_next_agent() {
         last_log_line: None,
     };
     assert_eq!(world.cause(), expected);
-    let told = InquiryResult {
+    let result = InquiryResult {
         kind: inquiry.status.map(|status| down_kind(status, &inquiry.success)),
         last_log_line: Some("bye".to_owned()),
     };
-    world.history.apply_inquiry(&"app".into(), inquiry.id, told);
+    world.history.apply_inquiry(&"app".into(), inquiry.id, result);
     assert!(world.see(&[]).is_none());
     world.next_agent("b");
     assert!(world.see(&[]).is_none());
@@ -160,7 +160,7 @@ fn status_may_be_known_after_the_end() {
 }
 
 #[test]
-fn answer_that_comes_too_late_changes_nothing() {
+fn late_inquiry_result_changes_nothing() {
     let mut world = HistoryFixture::new();
     world.see(&[7]);
     let inquiry = world.see(&[]).unwrap();
@@ -174,7 +174,7 @@ fn answer_that_comes_too_late_changes_nothing() {
 }
 
 #[test]
-fn first_process_that_failed_is_why_the_others_ended() {
+fn first_failed_process_is_the_cause() {
     let killed = |world: &HistoryFixture| matches!(world.cause().kind, DownKind::Killed { signal: 9, .. });
     // A master and workers that end with it, noticed one after the other.
     let mut world = HistoryFixture::new();
@@ -212,7 +212,7 @@ fn first_process_that_failed_is_why_the_others_ended() {
 }
 
 #[test]
-fn stop_tells_who_asked_for_it_also_where_the_agent_was_restarted_meanwhile() {
+fn stop_names_its_requester_after_an_agent_restart() {
     let stopped = DownKind::Stopped { by: ann() };
     let mut world = HistoryFixture::new();
     world.see(&[7]);
@@ -244,7 +244,7 @@ fn stop_tells_who_asked_for_it_also_where_the_agent_was_restarted_meanwhile() {
 }
 
 #[test]
-fn failed_start_says_more_than_the_end_of_its_processes_until_it_runs() {
+fn failed_start_takes_precedence_until_it_runs() {
     let mut world = HistoryFixture::new();
     world.see(&[]);
     world.hold(ActionKind::Start);
@@ -272,7 +272,7 @@ fn failed_start_says_more_than_the_end_of_its_processes_until_it_runs() {
 }
 
 #[test]
-fn reboot_is_why_what_ran_before_it_does_not_run() {
+fn reboot_is_the_cause_after_a_boot() {
     let mut world = HistoryFixture::new();
     world.see(&[7]);
     world.next_agent("c");
@@ -281,7 +281,7 @@ fn reboot_is_why_what_ran_before_it_does_not_run() {
 }
 
 #[test]
-fn what_is_not_configured_any_more_is_forgotten() {
+fn removed_component_is_forgotten() {
     let mut world = HistoryFixture::new();
     world.see(&[7]);
     world.history.take_change();
@@ -292,7 +292,7 @@ fn what_is_not_configured_any_more_is_forgotten() {
 }
 
 #[test]
-fn process_that_stopped_matching_is_told_until_it_has_ended() {
+fn process_that_stopped_matching_is_the_cause_until_it_ends() {
     let mut world = HistoryFixture::new();
     world.see(&[7]);
     world.living = vec![7];

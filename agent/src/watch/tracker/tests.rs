@@ -94,7 +94,7 @@ impl TrackerFixture {
 }
 
 #[test]
-fn an_exit_takes_a_process_out_at_once() {
+fn exit_removes_process_at_once() {
     let mut world = TrackerFixture::new();
     world.host.0.clear();
     world.event(ProcessEvent::Exit { pid: 10, status: 0 });
@@ -103,7 +103,7 @@ fn an_exit_takes_a_process_out_at_once() {
 }
 
 #[test]
-fn an_exec_into_a_component_and_out_of_it_is_noticed_under_the_same_pid() {
+fn exec_into_and_out_of_a_component_is_noticed() {
     let mut world = TrackerFixture::new();
     // bash, bash, java: one PID and one start time.
     world.event(ProcessEvent::Exec(20));
@@ -117,7 +117,7 @@ fn an_exec_into_a_component_and_out_of_it_is_noticed_under_the_same_pid() {
 }
 
 #[test]
-fn a_child_that_is_about_to_exec_never_shows() {
+fn child_before_exec_is_not_matched() {
     let mut world = TrackerFixture::new();
     world.host.matched(11, 10, 150, KAFKA);
     world.event(ProcessEvent::Fork { parent: 10, child: 11 });
@@ -130,23 +130,23 @@ fn a_child_that_is_about_to_exec_never_shows() {
 }
 
 #[test]
-fn a_forked_worker_shows_when_it_has_not_called_exec() {
+fn forked_worker_without_exec_is_matched() {
     let mut world = TrackerFixture::new();
     world.host.matched(11, 10, 150, KAFKA);
     world.event(ProcessEvent::Fork { parent: 10, child: 11 });
     assert!(world.tracker.next_due().is_some());
-    world.after(UNBORN);
+    world.after(EXEC_DELAY);
     assert_eq!(world.matched(), [(10, 100), (11, 150)]);
     // The children of that child are checked as well.
     world.host.matched(12, 11, 160, KAFKA);
     world.event(ProcessEvent::Fork { parent: 11, child: 12 });
-    world.after(UNBORN);
+    world.after(EXEC_DELAY);
     assert_eq!(world.matched().len(), 3);
     assert_eq!(world.tracker.next_due(), None);
 }
 
 #[test]
-fn a_process_that_becomes_a_daemon_never_seems_stopped() {
+fn daemonizing_process_never_counts_as_stopped() {
     let mut world = TrackerFixture::new();
     world.host.matched(11, 1, 150, KAFKA);
     world.event(ProcessEvent::Fork { parent: 10, child: 11 });
@@ -156,7 +156,7 @@ fn a_process_that_becomes_a_daemon_never_seems_stopped() {
 }
 
 #[test]
-fn a_reused_pid_is_another_process() {
+fn reused_pid_is_another_process() {
     let mut world = TrackerFixture::new();
     // The exit event of the old process arrives only when the new one exists and matches.
     world.host.matched(10, 1, 900, KAFKA);
@@ -170,28 +170,28 @@ fn a_reused_pid_is_another_process() {
 }
 
 #[test]
-fn what_a_scan_finds_counts_as_missed_unless_an_event_explains_it() {
+fn unexplained_scan_change_counts_as_missed() {
     let mut world = TrackerFixture::new();
     world.host.matched(20, 1, 200, SPARK);
     world.scan(ChangeOrigin::FullScan(world.now));
     assert_eq!(world.matched().len(), 2, "the scan is the truth");
-    assert_eq!(world.after(EXCUSED), [20]);
-    assert_eq!(world.after(EXCUSED), [] as [u32; 0], "it is counted once");
+    assert_eq!(world.after(EVENT_DELAY), [20]);
+    assert_eq!(world.after(EVENT_DELAY), [] as [u32; 0], "it is counted once");
 
     world.host.matched(30, 1, 300, SPARK);
     world.scan(ChangeOrigin::FullScan(world.now));
     world.event(ProcessEvent::Exec(30));
-    assert_eq!(world.after(EXCUSED), [] as [u32; 0]);
+    assert_eq!(world.after(EVENT_DELAY), [] as [u32; 0]);
 
     world.host.0.remove(&10);
     world.scan(ChangeOrigin::FullScan(world.now));
-    assert_eq!(world.after(EXCUSED), [10], "a death that was not told");
+    assert_eq!(world.after(EVENT_DELAY), [10], "a death that was not told");
     world.scan(ChangeOrigin::FullScan(world.now));
-    assert_eq!(world.after(EXCUSED), [] as [u32; 0]);
+    assert_eq!(world.after(EVENT_DELAY), [] as [u32; 0]);
 }
 
 #[test]
-fn one_that_cannot_be_read_is_told_until_it_can_or_ends() {
+fn unreadable_process_is_reported_until_readable_or_ended() {
     let mut world = TrackerFixture::new();
     world.host.0.insert(7, ProcessObservation::Unreadable(Errno::ACCESS));
     world.event(ProcessEvent::Exec(7));
@@ -201,7 +201,7 @@ fn one_that_cannot_be_read_is_told_until_it_can_or_ends() {
             .tracker
             .unreadable_processes()
             .reason_for(0)
-            .is_some_and(|told| told.starts_with("the command line of pid 7 cannot be read: "))
+            .is_some_and(|reason| reason.starts_with("the command line of pid 7 cannot be read: "))
     );
     world.scan(ChangeOrigin::Expected);
     assert!(!world.tracker.take_change());
@@ -212,7 +212,7 @@ fn one_that_cannot_be_read_is_told_until_it_can_or_ends() {
             .tracker
             .unreadable_processes()
             .reason_for(0)
-            .is_some_and(|told| told.contains("pid 7 cannot be read, nor that of another one: "))
+            .is_some_and(|reason| reason.contains("pid 7 cannot be read, nor that of another one: "))
     );
     world.host.0.remove(&7);
     world.event(ProcessEvent::Exit { pid: 7, status: 0 });
@@ -222,7 +222,7 @@ fn one_that_cannot_be_read_is_told_until_it_can_or_ends() {
 }
 
 #[test]
-fn a_matched_process_that_becomes_unreadable_is_matched_no_more() {
+fn unreadable_process_is_no_longer_matched() {
     let mut world = TrackerFixture::new();
     world.host.0.insert(10, ProcessObservation::Unreadable(Errno::ACCESS));
     world.tracker.recheck(&mut world.host);
@@ -231,7 +231,7 @@ fn a_matched_process_that_becomes_unreadable_is_matched_no_more() {
 }
 
 #[test]
-fn a_review_notices_deaths_and_births() {
+fn recheck_notices_exits_and_new_matches() {
     let mut world = TrackerFixture::new();
     world.host.matched(11, 10, 150, KAFKA);
     world.event(ProcessEvent::Fork { parent: 10, child: 11 });
@@ -241,7 +241,7 @@ fn a_review_notices_deaths_and_births() {
 }
 
 #[test]
-fn a_daemon_that_forks_twice_is_found_although_its_events_are_read_late() {
+fn double_fork_is_matched_with_late_events() {
     let mut world = TrackerFixture::new();
     // All of it has happened before the first event is read.
     world.host.0.clear();
@@ -250,21 +250,21 @@ fn a_daemon_that_forks_twice_is_found_although_its_events_are_read_late() {
     world.event(ProcessEvent::Exit { pid: 10, status: 0 });
     world.event(ProcessEvent::Fork { parent: 11, child: 12 });
     world.event(ProcessEvent::Exit { pid: 11, status: 0 });
-    world.after(UNBORN);
+    world.after(EXEC_DELAY);
     assert_eq!(world.matched(), [(12, 160)]);
 }
 
 #[test]
-fn a_death_that_was_never_told_is_noticed_and_counted() {
+fn missed_exit_is_noticed_and_counted() {
     let mut world = TrackerFixture::new();
     world.host.0.clear();
     world.tracker.verify(world.now, &mut world.host);
     assert_eq!(world.matched(), []);
-    assert_eq!(world.after(EXCUSED), [10]);
+    assert_eq!(world.after(EVENT_DELAY), [10]);
 }
 
 #[test]
-fn what_may_be_one_component_leaves_the_others_seen() {
+fn doubt_about_one_component_does_not_affect_others() {
     let mut world = TrackerFixture::new();
     let mut doubtful = |pid, part, reason: &str| {
         let process = Process::new(ProcessId { pid, start_ticks: 1 }, 1);
@@ -300,12 +300,12 @@ fn what_may_be_one_component_leaves_the_others_seen() {
             .tracker
             .unreadable_processes()
             .reason_for(SPARK.component)
-            .is_some_and(|told| told.starts_with("pid 30 "))
+            .is_some_and(|reason| reason.starts_with("pid 30 "))
     );
 }
 
 #[test]
-fn process_that_changes_its_user_becomes_a_component_without_exec() {
+fn process_that_changes_its_user_matches_without_exec() {
     let mut world = TrackerFixture::new();
     // The arguments match, the user does not.
     world.host.candidate(20, 1, 150, vec![], true);
@@ -319,7 +319,7 @@ fn process_that_changes_its_user_becomes_a_component_without_exec() {
     world.host.candidate(20, 1, 150, vec![], true);
     world.scan(ChangeOrigin::FullScan(world.now));
     assert_eq!(world.matched(), [(10, 100)]);
-    assert_eq!(world.after(EXCUSED), [] as [u32; 0]);
+    assert_eq!(world.after(EVENT_DELAY), [] as [u32; 0]);
 }
 
 #[test]
@@ -337,5 +337,5 @@ fn suspended_process_is_noticed_without_an_event() {
     // A full scan notices it as well, and does not count it as a missed event.
     world.scan(ChangeOrigin::FullScan(world.now));
     assert!(world.tracker.take_change());
-    assert_eq!((suspension(&world), world.after(EXCUSED)), (None, vec![]));
+    assert_eq!((suspension(&world), world.after(EVENT_DELAY)), (None, vec![]));
 }
