@@ -19,7 +19,7 @@ use std::mem::MaybeUninit;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use rta_agent::scanner::Scanner;
+use rta_agent::host::scanner::Scanner;
 use rta_shared::config::{HostConfig, Source, load_sources};
 use rta_shared::matcher::{Matcher, PartId};
 use rta_shared::process::CommandLine;

@@ -9,9 +9,9 @@ use rta_shared::sanitize::printable;
 use tokio::sync::Mutex;
 use tonic::Status;
 
-use crate::machine::interface_addresses;
+use crate::host::machine::interface_addresses;
+use crate::host::users::resolve_users;
 use crate::state::AgentState;
-use crate::users::resolve_users;
 
 /// Interval between two look-ups of users that the host does not know.
 const USER_LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
@@ -85,7 +85,7 @@ impl ConfigReloader {
                 config
             });
             let Ok(config) = looked_up.await else { continue };
-            // The worker has ended, so the agent is shutting down.
+            // The state actor has ended, so the agent is shutting down.
             if unknown(&config) < before && self.state.configure(Ok(config)).await.is_err() {
                 return;
             }

@@ -10,8 +10,8 @@ use rta_shared::report::{ComponentReport, State};
 use tokio::task::{Id, JoinSet};
 
 use crate::desired_state::DesiredStateStore;
-use crate::launched_exits::LaunchedExits;
-use crate::procfs::is_alive;
+use crate::host::procfs::is_alive;
+use crate::run_history::LaunchedExits;
 use crate::run_history::{
     ComponentObservation, ExitRecord, ExitStatuses, FailedStart, HostBoot, InquiryResult, RunHistory, inquire,
 };

@@ -17,12 +17,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
-use crate::actions::cgroup::ComponentCgroups;
 use crate::actions::launched_sessions::LaunchedSessions;
 use crate::actions::runner::ActionRunner;
 use crate::authorization::authorize;
 use crate::certificate_expiry;
 use crate::desired_state::DesiredStateStore;
+use crate::host::cgroup::ComponentCgroups;
 use crate::logs::LogReaders;
 use crate::reload::{ConfigFolder, ConfigReloader};
 use crate::service::AgentGrpcService;
@@ -77,7 +77,7 @@ pub async fn serve(
     options: AgentOptions,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    // Cancels the worker when the server ends for any reason.
+    // Cancels the state actor when the server ends for any reason.
     let _all_end_together = shutdown.clone().drop_guard();
     let tasks = OwnedTasks::new(shutdown.clone());
     let (autostart_publisher, autostarts) = watch::channel(AutostartReports::new());

@@ -20,13 +20,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::desired_state::DesiredStateStore;
-use crate::gone::AgentStopped;
-use crate::launched_exits::LaunchedExits;
+use crate::host::systemd::{SystemdClient, UnitReports, poll_units};
+use crate::host::usage::UsageSampler;
 use crate::probe::Probes;
+use crate::run_history::LaunchedExits;
 use crate::run_history::{ExitStatuses, FailedStart};
 use crate::run_recorder::RunRecorder;
-use crate::systemd::{SystemdClient, UnitReports, poll_units};
-use crate::usage::UsageSampler;
+use crate::watch::AgentStopped;
 use crate::watch::{WatchOptions, WatchSnapshot, Watcher};
 
 /// Maximum number of queued requests.
@@ -59,7 +59,7 @@ enum StateRequest {
 /// Restart status of each component that has a restart rule.
 pub(crate) type AutostartReports = HashMap<Name, Autostart>;
 
-/// Inputs of the worker from the agent's other tasks.
+/// Inputs of the actor from the agent's other tasks.
 pub(crate) struct AgentStateInputs {
     /// Restart status of the components.
     pub(crate) autostarts: watch::Receiver<AutostartReports>,
@@ -71,7 +71,7 @@ pub(crate) struct AgentStateInputs {
     pub(crate) desired_state: DesiredStateStore,
 }
 
-/// Handle to the worker task; clones share it.
+/// Handle to the actor task; clones share it.
 #[derive(Clone)]
 pub(crate) struct AgentState {
     watcher: Watcher,
@@ -87,7 +87,7 @@ pub(crate) struct AgentState {
 }
 
 impl AgentState {
-    /// Creates a worker for `config`, and the task that the caller must run. The reports contain the
+    /// Creates the actor for `config`, and the task that the caller must run. The reports contain the
     /// watcher's snapshots and `inputs`. The task sends `heartbeat` while it makes progress.
     ///
     /// # Errors
@@ -216,7 +216,7 @@ impl AgentState {
         self.watcher.quick_check().await
     }
 
-    /// Returns the first report based on `sight` or on a later snapshot.
+    /// Returns the first report based on `snapshot` or on a later snapshot.
     async fn report_for(&self, snapshot: &WatchSnapshot) -> Result<Arc<Report>, AgentStopped> {
         let mut reports = self.reports.clone();
         let is_it = |report: &Option<Arc<Report>>| {
@@ -241,7 +241,7 @@ impl AgentState {
     /// Releases a component. `passed`: the processes for which the start has seen the component's probe pass;
     /// `failed`: the reason why the start failed.
     pub(crate) async fn release(&self, component: &Name, passed: Vec<u32>, failed: Option<FailedStart>) {
-        // If the worker is gone, so is the reservation.
+        // If the actor is gone, so is the reservation.
         let _ = self.requests.send(StateRequest::Release(component.clone(), passed, failed)).await;
     }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rta_agent::process_inventory::{InventoryProcess, ListeningSockets, ProcessInventory};
+use rta_agent::host::process_inventory::{InventoryProcess, ListeningSockets, ProcessInventory};
 use rta_shared::format::counted;
 use rta_shared::learn::identify;
 use serde_json::json;

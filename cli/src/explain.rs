@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use rta_agent::scanner::Scanner;
+use rta_agent::host::scanner::Scanner;
 use rta_shared::explain::ExplainedPart;
 use rta_shared::overview::InstanceId;
 use rta_shared::sanitize::printable;

@@ -1,6 +1,6 @@
 //! Configuration and variables of this machine, for commands that inspect its processes.
 
-use rta_agent::process_inventory::InventoryProcess;
+use rta_agent::host::process_inventory::InventoryProcess;
 use rta_shared::config::{HostConfig, Platform, load_folder};
 use rta_shared::name::Name;
 

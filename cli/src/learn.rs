@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use rta_agent::process_inventory::{InventoryProcess, ProcessInventory};
+use rta_agent::host::process_inventory::{InventoryProcess, ProcessInventory};
 use rta_shared::config::{Source, load_sources};
 use rta_shared::format::counted;
 use rta_shared::learn::{IndistinguishableError, LearnSubject, Proposal, ProposedCriterion, learn as learnt};

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::Path;
 
 use jiff::Timestamp;
+use rta_agent::host::scanner::Scanner;
 use rta_agent::probe;
-use rta_agent::scanner::Scanner;
 use rta_aggregator::evaluate_host;
 use rta_shared::config::{Host, HostConfig, Platform, load_folder};
 use rta_shared::overview::Health;

@@ -3,11 +3,11 @@
 use rta_shared::config::HostComponent;
 use rta_shared::lifecycle::tasks::OwnedTasks;
 
-use super::cgroup::ComponentCgroup;
 use super::component_view::ComponentView;
 use super::launched_sessions::LaunchedSessions;
 use super::progress::ProgressSender;
-use crate::systemd::SystemdClient;
+use crate::host::cgroup::ComponentCgroup;
+use crate::host::systemd::SystemdClient;
 
 /// Context of an action: the component and the agent's resources that the action uses.
 pub(super) struct ActionContext {

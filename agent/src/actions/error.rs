@@ -7,7 +7,7 @@ use rta_shared::name::Name;
 use rta_shared::sanitize::printable;
 use tonic::{Code, Status};
 
-use crate::gone::AgentStopped;
+use crate::watch::AgentStopped;
 
 /// Error of an action.
 #[derive(Debug)]
@@ -29,12 +29,12 @@ impl ActionError {
         Self { log, ..self }
     }
 
-    /// Creates the refusal for a failure of the agent itself.
+    /// Creates the error for a failure of the agent itself.
     pub(crate) fn internal(error: impl Display) -> Self {
         Self::new(Code::Internal, format!("the agent failed: {error}"))
     }
 
-    /// Converts the refusal into a status: the sentence on the first line, then one line of the log per line.
+    /// Converts the error into a status: the sentence on the first line, then one line of the log per line.
     pub(crate) fn into_status(self, kind: ActionKind, component: &Name, host: &Name) -> Status {
         let mut message = format!("{kind} of {component} on {host}: {}", printable(&self.reason));
         for line in &self.log {

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use rta_shared::process::{CommandLine, ProcessId};
 use rta_shared::sanitize::printable;
 
-use super::process_tree::ProcessTree;
-use crate::procfs::ProcFs;
+use crate::host::process_tree::ProcessTree;
+use crate::host::procfs::ProcFs;
 
 /// PID of the host's first process.
 const INIT: u32 = 1;

@@ -14,9 +14,9 @@ use super::context::ActionContext;
 use super::error::{ActionError, run_blocking_step};
 use super::launch::LaunchedCommand;
 use super::launch_record::{LaunchedSession, monotonic_ms};
-use super::process_tree::ProcessTree;
 use super::stop_targets::{StopTargets, describe_processes};
-use crate::procfs::is_alive;
+use crate::host::process_tree::ProcessTree;
+use crate::host::procfs::is_alive;
 
 /// Time limit for the processes to end, once after SIGTERM and once after SIGKILL.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,8 +39,8 @@ pub(super) async fn refuse_if_launch_remains(context: &ActionContext) -> Result<
     Err(ActionError::new(Code::FailedPrecondition, reason))
 }
 
-/// Refuses while an earlier agent's launch of a component that was removed from the configuration may still become
-/// one, perhaps this component under another name. A start would run a second one beside it.
+/// Refuses while an earlier agent's launch of a component that was removed from the configuration may still
+/// become one, perhaps this component under another name. A start would run a second one beside it.
 ///
 /// # Errors
 /// Returns an error that names the removed component and the launched process.
@@ -68,8 +68,8 @@ pub(super) async fn refuse_if_removed_launch_pending(context: &ActionContext) ->
     Err(ActionError::new(Code::FailedPrecondition, reason))
 }
 
-/// Refuses while a process exists that was the component and only stopped matching: the configuration or the process
-/// itself has changed. A start would run a second one beside it.
+/// Refuses while a process exists that was the component and only stopped matching: the configuration or the
+/// process itself has changed. A start would run a second one beside it.
 ///
 /// # Errors
 /// Returns an error that names such processes.

@@ -12,7 +12,7 @@ use super::error::ActionError;
 use super::launch_record::{
     LaunchRecord, LaunchRecordWriter, LaunchedSession, RecordedAction, WriteReceiver,
 };
-use super::process_tree::ProcessTree;
+use crate::host::process_tree::ProcessTree;
 
 /// Running actions and last launches of all components; clones share them. Stored in the agent's folder if
 /// there is one.
@@ -212,8 +212,8 @@ fn cannot_record(error: &str) -> ActionError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::process_tree::ProcessLinks;
     use super::*;
+    use crate::host::process_tree::ProcessLinks;
 
     fn launch() -> LaunchedSession {
         LaunchedSession {

@@ -7,7 +7,7 @@ use std::io::Read as _;
 use rta_shared::process::ProcessId;
 
 use super::launch_record::LAUNCH_ID;
-use super::process_tree::ProcessTree;
+use crate::host::process_tree::ProcessTree;
 
 /// Maximum number of bytes read of a process's environment. A process can change the content that the kernel
 /// shows.

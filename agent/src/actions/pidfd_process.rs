@@ -10,9 +10,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tonic::Code;
 
 use super::error::ActionError;
-use crate::cgroup_mount::{CgroupFreezers, FrozenCgroup};
-use crate::process_attributes::ProcfsAttributes;
-use crate::procfs::ProcFs;
+use crate::host::cgroup_mount::{CgroupFreezers, FrozenCgroup};
+use crate::host::process_attributes::ProcfsAttributes;
+use crate::host::procfs::ProcFs;
 
 /// Process held by a pidfd.
 #[derive(Debug)]
@@ -114,7 +114,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::actions::process_tree::ProcessTree;
+    use crate::host::process_tree::ProcessTree;
 
     #[test]
     fn only_the_intended_process_is_signalled() {

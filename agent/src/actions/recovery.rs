@@ -45,7 +45,7 @@ impl ActionRunner {
     async fn continue_action(&self, component: HostComponent, action: RecordedAction, work: ActionWork) {
         let RecordedAction { kind, by, since, .. } = action;
         let hold = ActionLock { kind, by, since };
-        // No other action can hold the component yet; if the worker is gone, the agent is about to end.
+        // No other action can hold the component yet; if the state actor is gone, the agent is about to end.
         if !matches!(self.state.reserve(&component.name, hold).await, Ok(Ok(()))) {
             return;
         }

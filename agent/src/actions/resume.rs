@@ -12,8 +12,8 @@ use super::context::ActionContext;
 use super::engine::perform_action;
 use super::error::{ActionError, run_blocking_step};
 use super::pidfd_process::{PidfdProcess, remaining_processes};
-use crate::cgroup_mount::CgroupFreezers;
-use crate::procfs::ProcFs;
+use crate::host::cgroup_mount::CgroupFreezers;
+use crate::host::procfs::ProcFs;
 
 /// Interval between two checks whether an earlier agent's stop command has ended.
 const EXIT_CHECK_INTERVAL: Duration = Duration::from_millis(50);

@@ -24,7 +24,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
 
-use super::cgroup::{ComponentCgroup, ComponentCgroups};
 use super::component_view::ComponentView;
 use super::context::ActionContext;
 use super::engine::perform_action;
@@ -33,14 +32,15 @@ use super::launch_record::{LaunchedSession, RecordedAction, monotonic_ms};
 use super::launched_sessions::LaunchedSessions;
 use super::progress::{ActionEventResult, ProgressSender};
 use super::resume::resume_action;
-use super::start::adopt_start;
-use crate::command_lines::inspect_processes;
+use crate::actions::engine::command::start::adopt_start;
 use crate::desired_state::DesiredStateStore;
+use crate::host::cgroup::{ComponentCgroup, ComponentCgroups};
+use crate::host::command_lines::inspect_processes;
+use crate::host::scanner::Scanner;
 use crate::logs::LogSource;
 use crate::prerequisites::RemotePrerequisites;
 use crate::request_target::AgentIdentity;
 use crate::run_history::FailedStart;
-use crate::scanner::Scanner;
 use crate::state::AgentState;
 
 /// Time limit for an automatic start to yield to an operator's stop.
@@ -82,10 +82,10 @@ pub(super) enum ActionWork {
 }
 
 impl ActionRunner {
-    /// Creates the action runner for the components of `state`. Operators' decisions are stored in `desired_state`,
-    /// begun launches in `sessions`; started processes get a control group of `cgroups`. Each action is one of
-    /// `tasks`: a panic ends the agent, since otherwise the component would stay reserved. Actions that
-    /// `shutdown` interrupts are left to the next agent.
+    /// Creates the action runner for the components of `state`. Operators' decisions are stored in
+    /// `desired_state`, begun launches in `sessions`; started processes get a control group of `cgroups`.
+    /// Each action is one of `tasks`: a panic ends the agent, since otherwise the component would stay
+    /// reserved. Actions that `shutdown` interrupts are left to the next agent.
     pub(crate) fn new(
         worker: AgentState,
         desired_state: DesiredStateStore,
@@ -340,7 +340,7 @@ impl ActionRunner {
         }
         self.state.refresh_units();
         self.preemptible.with(|preemptible| drop(preemptible.remove(&name)));
-        // A start is complete when the probe has passed, so the worker need not probe again first.
+        // A start is complete when the probe has passed, so the state actor need not probe again first.
         let passed =
             match &outcome {
                 Ok(ActionResult {

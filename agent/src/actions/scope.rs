@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use rta_shared::config::StopScope;
 use rta_shared::process::ProcessId;
 
-use super::process_tree::{ProcessLinks, ProcessTree};
+use crate::host::process_tree::{ProcessLinks, ProcessTree};
 
 /// Processes that belong to a component. A process that once belonged to it stays in the set, since a child
 /// whose parent ended is reparented.

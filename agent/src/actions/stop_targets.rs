@@ -11,16 +11,16 @@ use rustix::process::Signal;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::cgroup::ComponentCgroup;
 use super::context::ActionContext;
 use super::error::{ActionError, run_blocking_step};
 use super::marked_processes::find_marked_processes;
 use super::pidfd_process::{PidfdProcess, name_processes, remaining_processes};
-use super::process_tree::ProcessTree;
 use super::scope::{ProcessScope, ScopeInput, protected_pids};
-use crate::cgroup_mount::{CgroupFreezers, FrozenCgroup};
-use crate::process_attributes::ProcfsAttributes;
-use crate::procfs::ProcFs;
+use crate::host::cgroup::ComponentCgroup;
+use crate::host::cgroup_mount::{CgroupFreezers, FrozenCgroup};
+use crate::host::process_attributes::ProcfsAttributes;
+use crate::host::process_tree::ProcessTree;
+use crate::host::procfs::ProcFs;
 
 /// Interval between two checks for exited processes.
 const EXIT_CHECK_INTERVAL: Duration = Duration::from_millis(20);

@@ -3,7 +3,7 @@
 use rta_shared::process::ProcessId;
 
 use super::component_view::format_pids;
-use crate::cgroup_mount::FrozenCgroup;
+use crate::host::cgroup_mount::FrozenCgroup;
 
 /// Frozen processes of a stop, each with the control group that freezes it.
 #[derive(Debug, Default)]

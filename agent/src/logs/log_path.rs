@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rta_shared::config::HostComponent;
 use serde::{Deserialize, Serialize};
 
-use crate::safe_open;
+use crate::host::safe_open;
 
 /// Path of a component's log, and the user that the component is configured to run as.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,7 +14,8 @@ const MAX_BYTES: u64 = 4096;
 /// Maximum length of a single line, in bytes.
 const MAX_LINE_LENGTH: usize = 300;
 
-/// Returns the last lines of the log `path` after byte `from`, each safe to show; together at most [`MAX_BYTES`].
+/// Returns the last lines of the log `path` after byte `from`, each safe to show; together at most
+/// [`MAX_BYTES`].
 pub(crate) fn log_tail(path: &LogPath, from: u64) -> Vec<String> {
     match read_tail(path, from) {
         Ok(content) => last_lines(&String::from_utf8_lossy(&content)),

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix;
 
 use super::reasons::{io_reason, shorten, timeout_reason};
-use crate::child_setup::{ChildSetup, UserAccount};
+use crate::host::child_setup::{ChildSetup, UserAccount};
 
 /// Number of bytes kept from the end of the output.
 const MAX_TAIL_LENGTH: usize = 4 * 1024;

@@ -302,8 +302,8 @@ fn record_end(
     Some(exit_inquiry(seen, id, run.started_at, status, is_first))
 }
 
-/// Updates the record of a component that is still down: its exit status may have become known, or a process that
-/// stopped matching may have ended.
+/// Updates the record of a component that is still down: its exit status may have become known, or a process
+/// that stopped matching may have ended.
 fn record_still_down(
     record: &mut RunRecord,
     live: &LiveState,

@@ -12,9 +12,9 @@ use rta_shared::process::ProcessId;
 
 use super::exit_statuses::{ExitStatuses, down_kind};
 use super::kernel_log::was_oom_killed;
-use crate::launched_exits::LaunchedExits;
+use crate::host::procfs::is_alive;
 use crate::logs::{LogPath, last_line};
-use crate::procfs::is_alive;
+use crate::run_history::LaunchedExits;
 
 /// Time limit for an exit status to become known after the process was found to be gone.
 const PATIENCE: Duration = Duration::from_secs(2);

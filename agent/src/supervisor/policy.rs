@@ -281,8 +281,8 @@ impl RestartPolicy {
         }
     }
 
-    /// Records that the start requested by [`RestartDecision::Start`] succeeded: the component ran, even if no report
-    /// shows that.
+    /// Records that the start requested by [`RestartDecision::Start`] succeeded: the component ran, even if
+    /// no report shows that.
     pub(crate) fn record_started(&mut self) {
         self.was_running = Some(true);
     }

@@ -30,7 +30,7 @@ const MAX_SLEEP: Duration = Duration::from_secs(60);
 const MAX_REASON_LENGTH: usize = 300;
 
 /// Keeps the host's components running by their restart rules. Starts them through `actions` like any other
-/// requester, and publishes their restart status. Ends with the worker.
+/// requester, and publishes their restart status. Ends with the state actor.
 pub(crate) async fn run_supervisor(actions: ActionRunner, publisher: watch::Sender<AutostartReports>) {
     let mut reports = actions.state.reports();
     let mut exits = actions.state.exits().subscribe();

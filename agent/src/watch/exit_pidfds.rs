@@ -29,8 +29,8 @@ pub(super) struct ExitPidfds {
 }
 
 impl ExitPidfds {
-    /// Holds exactly the processes `wanted`, up to [`MAX_PIDFDS`]. Returns those that are newly held: they must be
-    /// checked again, since the PID may already have been reused when its pidfd was opened.
+    /// Holds exactly the processes `wanted`, up to [`MAX_PIDFDS`]. Returns those that are newly held: they
+    /// must be checked again, since the PID may already have been reused when its pidfd was opened.
     pub(super) fn watch(&mut self, wanted: impl Iterator<Item = ProcessId>) -> Vec<u32> {
         let mut old = std::mem::take(&mut self.held);
         let mut begun = Vec::new();

@@ -3,13 +3,12 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`event`] | decoder of the kernel's process events; pure |
+//! | [`netlink`] | decoder of the kernel's process events; pure |
 //! | `connector` | socket that receives the events |
-//! | `listing` | selection of new processes from a listing of /proc; pure |
-//! | `deaths` | pidfds that report exits where no kernel events are available |
+//! | `new_processes` | selection of new processes from a listing of /proc; pure |
+//! | `exit_pidfds` | pidfds that report exits where no kernel events are available |
 //! | `exit_info` | exit status of a process by its pidfd |
 //! | `tracker` | table of the components' processes; pure |
-//! | `unreadable` | sentences on processes that cannot be read; pure |
 //! | `thread` | loop that drives all of these |
 
 mod connector;
@@ -19,7 +18,6 @@ pub mod netlink;
 mod new_processes;
 mod thread;
 mod tracker;
-mod unreadable_processes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +30,7 @@ use rustix::fd::OwnedFd;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::thread::WatchThread;
-pub(crate) use self::unreadable_processes::UnreadableProcesses;
-use crate::gone::AgentStopped;
+use crate::host::unreadable_processes::UnreadableProcesses;
 use crate::run_history::ExitStatuses;
 
 /// Maximum number of queued commands: each action and each caller of a report sends one at a time.
@@ -53,6 +50,10 @@ impl Default for WatchOptions {
         Self { period: Duration::from_secs(30), events: true }
     }
 }
+
+/// The task that should answer has ended, since the agent is shutting down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AgentStopped;
 
 /// Processes of each part of each component.
 pub(crate) type ComponentMatches = Vec<Vec<Vec<Process>>>;

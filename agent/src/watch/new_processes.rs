@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::procfs::ListedProcess;
+use crate::host::procfs::ListedProcess;
 
 /// Age up to which a process is checked each time, since it may call exec some time after its start, as
 /// launchers do. Older processes are left to the next full scan.

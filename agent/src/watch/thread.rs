@@ -17,10 +17,10 @@ use super::netlink::ProcessEvent;
 use super::new_processes::NewProcesses;
 use super::tracker::{ChangeOrigin, Tracker};
 use super::{ComponentMatches, WatchCommand, WatchOptions, WatchSnapshot};
-use crate::process_matcher::ProcessMatcher;
-use crate::procfs::ListedProcess;
+use crate::host::process_matcher::ProcessMatcher;
+use crate::host::procfs::ListedProcess;
+use crate::host::visibility;
 use crate::run_history::ExitStatuses;
-use crate::visibility;
 
 /// Interval between two published snapshots; without events also between two checks for new processes.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
@@ -330,7 +330,7 @@ impl WatchThread {
         Ok(())
     }
 
-    /// Returns the occasion for a process in a full scan: a change that should have been noticed before
+    /// Returns the origin for a process in a full scan: a change that should have been noticed before
     /// counts as missed.
     fn change_origin(&self, listed: ListedProcess, now: Instant) -> ChangeOrigin {
         let is_known = match &self.source {

@@ -9,8 +9,8 @@ use rta_shared::process::Process;
 use rustix::io::Errno;
 
 use super::netlink::ProcessEvent;
-use super::unreadable_processes::UnreadableProcesses;
-use crate::process_matcher::{ProcessCandidate, ProcessObservation, ProcessObserver};
+use crate::host::process_matcher::{ProcessCandidate, ProcessObservation, ProcessObserver};
+use crate::host::unreadable_processes::UnreadableProcesses;
 
 /// Delay before a forked child is checked: until it calls exec, which most do at once, it shows its parent's
 /// command line.
@@ -135,7 +135,8 @@ impl Tracker {
         born.chain(self.unexplained.values().map(|found| *found + EVENT_DELAY)).min()
     }
 
-    /// Begins a full scan: [`Tracker::check_process`] follows for each listed process, then [`Tracker::end_scan`].
+    /// Begins a full scan: [`Tracker::check_process`] follows for each listed process, then
+    /// [`Tracker::end_scan`].
     pub(super) fn begin_scan(&mut self) {
         self.scan += 1;
     }

@@ -2,6 +2,8 @@
 //! control group if possible. The launch is recorded for the next agent before the command runs; see
 //! [`gate`].
 
+mod gate;
+
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
@@ -21,16 +23,16 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::Code;
 
-use super::cgroup::ComponentCgroup;
+use self::gate::{ChildGate, SpawnGate, spawn_gate};
 use super::error::ActionError;
-use super::gate::{ChildGate, SpawnGate, spawn_gate};
 use super::launch_record::{LAUNCH_ID, LaunchedSession, monotonic_ms, new_launch_id};
 use super::launched_sessions::LaunchedSessions;
 use super::pidfd_process::{PidfdProcess, remaining_processes};
-use crate::cgroup_mount::CgroupFreezers;
-use crate::child_setup::{ChildSetup, UserAccount, environment_file};
+use crate::host::cgroup::ComponentCgroup;
+use crate::host::cgroup_mount::CgroupFreezers;
+use crate::host::child_setup::{ChildSetup, UserAccount, environment_file};
+use crate::host::procfs::{ProcFs, is_alive};
 use crate::logs::{LogPath, log_length, log_tail};
-use crate::procfs::{ProcFs, is_alive};
 
 /// Time between SIGTERM and SIGKILL for a launch that is given up.
 const TERM_TIMEOUT: Duration = Duration::from_secs(5);
@@ -411,8 +413,8 @@ async fn wait_for_child(
     }
 }
 
-/// Gives the command a new session, the control group behind `procs_file` if there is one, and a clean start. Its
-/// child waits at `gate` before it gives up the agent's privileges.
+/// Gives the command a new session, the control group behind `procs_file` if there is one, and a clean start.
+/// Its child waits at `gate` before it gives up the agent's privileges.
 fn detach(command: &mut std::process::Command, start: ChildSetup, procs_file: Option<File>, gate: ChildGate) {
     use std::os::unix::process::CommandExt as _;
     let become_detached = move || {

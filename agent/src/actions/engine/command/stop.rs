@@ -13,16 +13,16 @@ use rustix::process::Signal;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::component_view::format_pids;
-use super::context::ActionContext;
-use super::error::{ActionError, run_blocking_step};
-use super::exit_status::format_exit_status;
-use super::external_supervisor::{ExternalSupervisor, ProcessOrigin};
-use super::launch::{LaunchPurpose, LaunchRequest, LaunchedCommand, launch};
-use super::process_tree::ProcessTree;
-use super::stop_targets::{RemainingProcesses, SignalResult, StopTargets, describe_processes};
-use super::suspended_processes::{FrozenProcesses, format_resumed};
-use crate::procfs::ProcFs;
+use crate::actions::component_view::format_pids;
+use crate::actions::context::ActionContext;
+use crate::actions::error::{ActionError, run_blocking_step};
+use crate::actions::exit_status::format_exit_status;
+use crate::actions::external_supervisor::{ExternalSupervisor, ProcessOrigin};
+use crate::actions::launch::{LaunchPurpose, LaunchRequest, LaunchedCommand, launch};
+use crate::actions::stop_targets::{RemainingProcesses, SignalResult, StopTargets, describe_processes};
+use crate::actions::suspended_processes::{FrozenProcesses, format_resumed};
+use crate::host::process_tree::ProcessTree;
+use crate::host::procfs::ProcFs;
 
 /// Time limit for a process to end after SIGKILL. One in uninterruptible sleep may take longer.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ const SETTLE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 const MAX_ORIGINS: usize = 20;
 
 /// Stops a component. If none of its processes exists, nothing is signalled.
-pub(super) async fn stop_component(context: &ActionContext) -> Result<ActionResult, ActionError> {
+pub(crate) async fn stop_component(context: &ActionContext) -> Result<ActionResult, ActionError> {
     let began = Instant::now();
     let mut targets = StopTargets::new(context);
     let remaining = targets.find_remaining(true).await?;
@@ -392,7 +392,7 @@ impl RunningStop<'_> {
         Ok(())
     }
 
-    /// Returns the refusal for a component that was started again in the meantime: ended processes do not
+    /// Creates the error for a component that was started again in the meantime: ended processes do not
     /// come back.
     async fn restarted_error(&self, remaining: &RemainingProcesses) -> ActionError {
         let ended = format_pids(&self.targets.ended_pids(remaining));

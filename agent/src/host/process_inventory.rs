@@ -14,10 +14,10 @@ use rta_shared::attributes::acting_user;
 use rta_shared::config::HostComponent;
 use rta_shared::process::CommandLine;
 
-use crate::process_attributes::ProcfsAttributes;
-use crate::procfs::ProcFs;
-use crate::users::user_name;
-use crate::visibility;
+use crate::host::process_attributes::ProcfsAttributes;
+use crate::host::procfs::ProcFs;
+use crate::host::users::user_name;
+use crate::host::visibility;
 
 /// Processes that have a command line, as of about one moment.
 #[derive(Clone, Debug, Default)]

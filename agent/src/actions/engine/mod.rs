@@ -1,11 +1,14 @@
 //! Selects the engine of an action: the agent's own commands and signals, or systemd.
 
+pub(super) mod command;
+mod systemd;
+
 use rta_shared::action::{ActionKind, ActionResult};
 
+use self::command::{restart, start, stop};
+use self::systemd::UnitAction;
 use super::context::ActionContext;
 use super::error::ActionError;
-use super::systemd::{self, UnitAction};
-use super::{restart, start, stop};
 
 /// Performs `kind` with the component's engine.
 ///

@@ -11,16 +11,16 @@ use rta_shared::report::{ComponentReport, PartReport, State};
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::component_view::{format_pids, pids};
-use super::context::ActionContext;
-use super::error::{ActionError, run_blocking_step};
-use super::exit_status::format_exit_status;
-use super::failed_start_cleanup;
-use super::launch::{LaunchPurpose, LaunchRequest, LaunchedCommand, launch};
-use super::launch_record::{LaunchedSession, monotonic_ms};
-use super::marked_processes::find_marked_processes;
-use super::process_tree::ProcessTree;
-use super::start_probe::{ProbeGate, ProbeGateState};
+use crate::actions::component_view::{format_pids, pids};
+use crate::actions::context::ActionContext;
+use crate::actions::error::{ActionError, run_blocking_step};
+use crate::actions::exit_status::format_exit_status;
+use crate::actions::failed_start_cleanup;
+use crate::actions::launch::{LaunchPurpose, LaunchRequest, LaunchedCommand, launch};
+use crate::actions::launch_record::{LaunchedSession, monotonic_ms};
+use crate::actions::marked_processes::find_marked_processes;
+use crate::actions::start_probe::{ProbeGate, ProbeGateState};
+use crate::host::process_tree::ProcessTree;
 
 /// Interval between two checks of the processes.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
@@ -35,7 +35,7 @@ const MIN_ADOPTED_TIME: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// Returns an error if no start command is configured.
-pub(super) fn start_command(component: &HostComponent) -> Result<(&StartRule, &CommandRule), ActionError> {
+pub(crate) fn start_command(component: &HostComponent) -> Result<(&StartRule, &CommandRule), ActionError> {
     let rule = component.start.as_ref().and_then(|rule| match &rule.engine {
         StartEngine::Command(command) => Some((rule, command)),
         StartEngine::Systemd(_) => None,
@@ -47,7 +47,7 @@ pub(super) fn start_command(component: &HostComponent) -> Result<(&StartRule, &C
 }
 
 /// Starts a component. If it runs already, nothing is launched.
-pub(super) async fn start_component(context: &ActionContext) -> Result<ActionResult, ActionError> {
+pub(crate) async fn start_component(context: &ActionContext) -> Result<ActionResult, ActionError> {
     let began = Instant::now();
     let (rule, command) = start_command(&context.component)?;
     let found = context.view.full_scan().await?;
@@ -111,7 +111,7 @@ pub(super) async fn start_component(context: &ActionContext) -> Result<ActionRes
 ///
 /// # Errors
 /// Returns an error if the component does not become stable.
-pub(super) async fn adopt_start(
+pub(crate) async fn adopt_start(
     context: &ActionContext,
     launch: &LaunchedSession,
 ) -> Result<ActionResult, ActionError> {
@@ -323,7 +323,7 @@ impl<'a> RunningStart<'a> {
         pids
     }
 
-    /// Returns the refusal for a component that runs, but whose probe did not pass in time.
+    /// Creates the error for a component that runs, but whose probe did not pass in time.
     async fn probe_failed_error(&self, now: &[Process], reason: &str) -> ActionError {
         let ids = now.iter().map(|process| process.id).collect();
         self.context.sessions.record_matched(&self.context.component.name, ids);
@@ -333,7 +333,7 @@ impl<'a> RunningStart<'a> {
         ActionError::new(Code::DeadlineExceeded, reason).with_log(self.launched.last_log_lines().await)
     }
 
-    /// Returns the refusal for a component that matched, and ended before it was stable.
+    /// Creates the error for a component that matched, and ended before it was stable.
     async fn early_exit_error(&mut self) -> ActionError {
         let pids = std::mem::take(&mut self.ended_matches);
         // The match is often the launched process itself, which is being reaped just now.
@@ -355,7 +355,7 @@ impl<'a> RunningStart<'a> {
         self.abandon(Code::Internal, reason).await
     }
 
-    /// Returns the refusal for a component that did not match in time.
+    /// Creates the error for a component that did not match in time.
     async fn timeout_error(&self, found: &ComponentReport) -> ActionError {
         let seconds = self.rule.timeout.as_secs();
         let what = match found.state {
@@ -384,7 +384,7 @@ impl<'a> RunningStart<'a> {
         self.abandon(Code::DeadlineExceeded, format!("{what}{how}; check the criteria")).await
     }
 
-    /// Returns the refusal for a component whose processes replace each other, so that none settles.
+    /// Creates the error for a component whose processes replace each other, so that none settles.
     async fn never_settled_error(&self) -> ActionError {
         let ids = self.matched.iter().map(|process| process.id).collect();
         self.context.sessions.record_matched(&self.context.component.name, ids);
@@ -396,7 +396,7 @@ impl<'a> RunningStart<'a> {
         ActionError::new(Code::Aborted, reason).with_log(self.launched.last_log_lines().await)
     }
 
-    /// Returns the refusal for a start that cannot be observed any longer.
+    /// Creates the error for a start that cannot be observed any longer.
     fn with_running_command(&self, error: ActionError) -> ActionError {
         let reason = format!("{}; what was launched (pid {}) goes on", error.reason, self.launched.pid);
         ActionError { reason, ..error }

@@ -6,7 +6,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `resolved_path` | resolves a path: which links are followed, and with whose privileges the rest is opened |
+//! | `resolved_path` | resolves a path: which links are followed, with whose privileges the rest is opened |
 //! | `file_user` | opening with the privileges of another user |
 
 mod file_user;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rta_shared::config::EnvironmentFile;
 
-use crate::safe_open::open_to_read;
+use crate::host::safe_open::open_to_read;
 
 /// Maximum size of a file in bytes; a larger one is assumed to be a mistake.
 const MAX_FILE_SIZE: u64 = 1 << 20;

@@ -4,15 +4,16 @@ use rta_shared::action::{ActionOutcome, ActionResult};
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::component_view::format_pids;
-use super::context::ActionContext;
-use super::error::{ActionError, run_blocking_step};
-use super::launch::check_command;
-use super::start::{self, start_command};
-use super::stop;
+use crate::actions::component_view::format_pids;
+use crate::actions::context::ActionContext;
+use crate::actions::engine::command::start;
+use crate::actions::engine::command::start::start_command;
+use crate::actions::engine::command::stop;
+use crate::actions::error::{ActionError, run_blocking_step};
+use crate::actions::launch::check_command;
 
 /// Restarts a component. If it could not be started again, it is not stopped.
-pub(super) async fn restart_component(context: &ActionContext) -> Result<ActionResult, ActionError> {
+pub(crate) async fn restart_component(context: &ActionContext) -> Result<ActionResult, ActionError> {
     let began = Instant::now();
     let (_, command) = start_command(&context.component)?;
     let command = command.clone();

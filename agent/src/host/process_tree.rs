@@ -5,27 +5,27 @@ use std::collections::HashMap;
 use rta_shared::process::ProcessId;
 use rustix::io::Errno;
 
-use crate::procfs::ProcFs;
+use crate::host::procfs::ProcFs;
 
 /// Properties of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ProcessLinks {
-    pub(super) start_ticks: u64,
-    pub(super) parent: u32,
-    pub(super) group: u32,
-    pub(super) session: u32,
+pub(crate) struct ProcessLinks {
+    pub(crate) start_ticks: u64,
+    pub(crate) parent: u32,
+    pub(crate) group: u32,
+    pub(crate) session: u32,
 }
 
 /// Live processes by PID, without zombies.
 #[derive(Debug, Default)]
-pub(super) struct ProcessTree(HashMap<u32, ProcessLinks>);
+pub(crate) struct ProcessTree(HashMap<u32, ProcessLinks>);
 
 impl ProcessTree {
     /// Reads the tree. Blocking.
     ///
     /// # Errors
     /// Returns an error if /proc cannot be read. A process that cannot be read is left out.
-    pub(super) fn read() -> Result<Self, Errno> {
+    pub(crate) fn read() -> Result<Self, Errno> {
         let mut proc = ProcFs::open()?;
         let mut listed = Vec::new();
         proc.list(&mut listed)?;
@@ -44,36 +44,36 @@ impl ProcessTree {
         Ok(Self(links.collect()))
     }
 
-    pub(super) fn get(&self, pid: u32) -> Option<&ProcessLinks> {
+    pub(crate) fn get(&self, pid: u32) -> Option<&ProcessLinks> {
         self.0.get(&pid)
     }
 
     /// Returns the process that has this PID.
-    pub(super) fn id(&self, pid: u32) -> Option<ProcessId> {
+    pub(crate) fn id(&self, pid: u32) -> Option<ProcessId> {
         self.get(pid).map(|links| ProcessId { pid, start_ticks: links.start_ticks })
     }
 
     /// Returns true if this very process lives.
-    pub(super) fn is_alive(&self, id: ProcessId) -> bool {
+    pub(crate) fn is_alive(&self, id: ProcessId) -> bool {
         self.id(id.pid) == Some(id)
     }
 
     /// Returns the members of the session that `leader` created.
-    pub(super) fn session_members(&self, leader: ProcessId) -> Vec<ProcessId> {
+    pub(crate) fn session_members(&self, leader: ProcessId) -> Vec<ProcessId> {
         let members = self
             .all()
             .filter(|(id, links)| links.session == leader.pid && id.start_ticks >= leader.start_ticks);
         members.map(|(id, _)| id).collect()
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = (ProcessId, &ProcessLinks)> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (ProcessId, &ProcessLinks)> {
         self.0.iter().map(|(pid, links)| (ProcessId { pid: *pid, start_ticks: links.start_ticks }, links))
     }
 }
 
 #[cfg(test)]
 impl ProcessTree {
-    pub(super) fn from_links(links: impl IntoIterator<Item = (u32, ProcessLinks)>) -> Self {
+    pub(crate) fn from_links(links: impl IntoIterator<Item = (u32, ProcessLinks)>) -> Self {
         Self(links.into_iter().collect())
     }
 }

@@ -6,7 +6,7 @@ use rta_shared::attributes::{ProcessAttributes, acting_user, unit_of};
 use rta_shared::process::CommandLine;
 use rustix::io::Errno;
 
-use crate::procfs::{ProcFs, ProcStatus, ProcessDir};
+use crate::host::procfs::{ProcFs, ProcStatus, ProcessDir};
 
 /// Suffix that the kernel adds to the path of a file or a directory that was removed or replaced.
 const DELETED_SUFFIX: &[u8] = b" (deleted)";

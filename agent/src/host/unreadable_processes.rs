@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rustix::io::Errno;
 
-use crate::process_matcher::ProcessCandidate;
+use crate::host::process_matcher::ProcessCandidate;
 
 /// Remedy for unreadable processes.
 const REMEDY: &str = "run the agent as root or give it CAP_SYS_PTRACE";

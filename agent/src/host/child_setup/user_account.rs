@@ -9,19 +9,19 @@ use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 /// Account of a command's process.
 #[derive(Clone, Debug)]
 pub(crate) struct UserAccount {
-    pub(super) name: String,
-    pub(super) home: PathBuf,
-    pub(super) shell: PathBuf,
+    pub(crate) name: String,
+    pub(crate) home: PathBuf,
+    pub(crate) shell: PathBuf,
     /// `None`: the agent's own privileges.
-    pub(super) credentials: Option<Credentials>,
+    pub(crate) credentials: Option<Credentials>,
 }
 
 /// User and groups that a process switches to before it runs the command.
 #[derive(Clone, Debug)]
-pub(super) struct Credentials {
-    pub(super) uid: Uid,
-    pub(super) gid: Gid,
-    pub(super) groups: Vec<Gid>,
+pub(crate) struct Credentials {
+    pub(crate) uid: Uid,
+    pub(crate) gid: Gid,
+    pub(crate) groups: Vec<Gid>,
 }
 
 impl UserAccount {

@@ -10,12 +10,12 @@ use rta_shared::report::State;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::component_view::{ComponentView, format_pids, pids};
-use super::error::{ActionError, run_blocking_step};
-use super::progress::ProgressSender;
-use super::start_probe::{ProbeGate, ProbeGateState};
+use crate::actions::component_view::{ComponentView, format_pids, pids};
+use crate::actions::error::{ActionError, run_blocking_step};
+use crate::actions::progress::ProgressSender;
+use crate::actions::start_probe::{ProbeGate, ProbeGateState};
+use crate::host::systemd::{SystemdClient, SystemdError, UnitOperation, UnitState, describe_failed_job};
 use crate::logs::{LogPath, log_length, log_tail};
-use crate::systemd::{SystemdClient, SystemdError, UnitOperation, UnitState, describe_failed_job};
 
 /// Interval between two checks of the processes.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);

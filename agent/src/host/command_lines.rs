@@ -6,8 +6,8 @@ use rta_shared::process::{CommandLine, Process};
 use rta_shared::redact::redact_arguments;
 use rta_shared::sanitize::truncated;
 
-use crate::process_attributes::ProcfsAttributes;
-use crate::procfs::ProcFs;
+use crate::host::process_attributes::ProcfsAttributes;
+use crate::host::procfs::ProcFs;
 
 /// Returns those of `processes` that still exist and still belong to the component. Blocking.
 ///

@@ -8,11 +8,11 @@ use rustix::process::{Gid, Uid, getegid, geteuid, getgid, getuid};
 
 /// User and groups with whose privileges a file is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct FileUser {
+pub(crate) struct FileUser {
     /// Name for messages: `user kafka`, or `user 1001` for an ID without an account.
-    pub(super) shown: String,
-    pub(super) uid: Uid,
-    pub(super) gid: Gid,
+    pub(crate) shown: String,
+    pub(crate) uid: Uid,
+    pub(crate) gid: Gid,
     groups: Vec<Gid>,
 }
 
@@ -21,7 +21,7 @@ impl FileUser {
     ///
     /// # Errors
     /// Returns an error if there is no such user or the lookup fails.
-    pub(super) fn from_name(name: &str) -> io::Result<Self> {
+    pub(crate) fn from_name(name: &str) -> io::Result<Self> {
         let user = User::from_name(name)?;
         user.map_or_else(
             || Err(io::Error::other(format!("there is no user \"{name}\" on this host"))),
@@ -34,7 +34,7 @@ impl FileUser {
     ///
     /// # Errors
     /// Returns an error if the lookup fails.
-    pub(super) fn from_owner(uid: Uid, gid: Gid) -> io::Result<Self> {
+    pub(crate) fn from_owner(uid: Uid, gid: Gid) -> io::Result<Self> {
         match User::from_uid(nix::unistd::Uid::from_raw(uid.as_raw()))? {
             Some(user) => Self::from_account(user),
             None => Ok(Self { shown: format!("user {}", uid.as_raw()), uid, gid, groups: Vec::new() }),
@@ -60,7 +60,7 @@ impl FileUser {
     ///
     /// # Errors
     /// Returns an error if the IDs cannot be changed, or if `work` fails.
-    pub(super) fn run_as<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    pub(crate) fn run_as<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         let switched = || {
             rustix::thread::set_thread_groups(&self.groups)?;
             rustix::thread::set_thread_res_gid(getgid(), self.gid, getegid())?;

@@ -9,11 +9,11 @@ use rta_shared::config::{HostComponent, HostConfig};
 use rta_shared::explain::{ExplainedPart, ExplainedProcess};
 use rta_shared::report::{ComponentContext, ComponentReport, ScanFigures};
 
-use crate::process_matcher::{ProcessMatcher, ProcessObservation, ProcessObserver as _};
-use crate::procfs::ListedProcess;
-use crate::users::{resolve_users, user_name};
-use crate::visibility;
-use crate::watch::UnreadableProcesses;
+use crate::host::process_matcher::{ProcessMatcher, ProcessObservation, ProcessObserver as _};
+use crate::host::procfs::ListedProcess;
+use crate::host::unreadable_processes::UnreadableProcesses;
+use crate::host::users::{resolve_users, user_name};
+use crate::host::visibility;
 
 /// Maximum number of processes in the explanation of each part of a component.
 const MAX_NEAREST: usize = 5;

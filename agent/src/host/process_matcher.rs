@@ -10,10 +10,10 @@ use rta_shared::matcher::{Matcher, PartId};
 use rta_shared::process::{CommandLine, Process, ProcessId, Suspension};
 use rustix::io::Errno;
 
-use crate::cgroup_mount::CgroupFreezers;
-use crate::process_attributes::ProcfsAttributes;
-use crate::procfs::{ListedProcess, ProcFs, ProcStat};
-use crate::users::UserNames;
+use crate::host::cgroup_mount::CgroupFreezers;
+use crate::host::process_attributes::ProcfsAttributes;
+use crate::host::procfs::{ListedProcess, ProcFs, ProcStat};
+use crate::host::users::UserNames;
 
 /// Maximum number of attempts to read a process that calls exec while it is read.
 const READ_ATTEMPTS: usize = 3;

@@ -11,7 +11,7 @@ use rta_shared::name::Name;
 use rta_shared::sanitize::hex;
 use sha2::{Digest as _, Sha256};
 
-use crate::cgroup_mount::CgroupMount;
+use crate::host::cgroup_mount::CgroupMount;
 
 /// Maximum length of a component's name in the name of its group.
 const MAX_SLUG_LENGTH: usize = 40;
@@ -39,7 +39,7 @@ impl ComponentCgroups {
     }
 
     /// Returns the group of a component; it need not exist.
-    pub(super) fn for_component(&self, component: &Name) -> Option<ComponentCgroup> {
+    pub(crate) fn for_component(&self, component: &Name) -> Option<ComponentCgroup> {
         let own = self.own.as_ref()?;
         let digest = Sha256::digest(format!("{}\0{}", self.key, component.folded()));
         let name = format!("rta-{}-{}", slug(component.folded()), hex(&digest[..4]));
@@ -49,15 +49,15 @@ impl ComponentCgroups {
 
 /// Control group of a component. All methods block, but only briefly: the file system is virtual.
 #[derive(Clone, Debug)]
-pub(super) struct ComponentCgroup(PathBuf);
+pub(crate) struct ComponentCgroup(PathBuf);
 
 impl ComponentCgroup {
     /// Creates a handle to the group at a folder that an earlier agent recorded.
-    pub(super) fn from_path(folder: PathBuf) -> Self {
+    pub(crate) fn from_path(folder: PathBuf) -> Self {
         Self(folder)
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.0
     }
 
@@ -66,7 +66,7 @@ impl ComponentCgroup {
     ///
     /// # Errors
     /// Returns an error if the group cannot be created, mostly for lack of permission.
-    pub(super) fn open_procs_file(&self) -> io::Result<File> {
+    pub(crate) fn open_procs_file(&self) -> io::Result<File> {
         match std::fs::create_dir(&self.0) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             Ok(()) | Err(_) => {}
@@ -75,19 +75,19 @@ impl ComponentCgroup {
     }
 
     /// Returns true if `folder` is the group's folder.
-    pub(super) fn is_at(&self, folder: &Path) -> bool {
+    pub(crate) fn is_at(&self, folder: &Path) -> bool {
         self.0 == folder
     }
 
     /// Returns the PIDs of the group's members; none if the group does not exist.
-    pub(super) fn members(&self) -> Vec<u32> {
+    pub(crate) fn members(&self) -> Vec<u32> {
         let listed = std::fs::read_to_string(self.0.join("cgroup.procs")).unwrap_or_default();
         listed.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
     /// Kills all members at once, whatever they fork meanwhile. Returns false if the kernel does not support
     /// that (before Linux 5.14).
-    pub(super) fn kill(&self) -> bool {
+    pub(crate) fn kill(&self) -> bool {
         OpenOptions::new()
             .write(true)
             .open(self.0.join("cgroup.kill"))
@@ -96,7 +96,7 @@ impl ComponentCgroup {
     }
 
     /// Removes the group, unless it has members.
-    pub(super) fn remove(&self) {
+    pub(crate) fn remove(&self) {
         // It may not exist, and a leftover group does no harm.
         let _ = std::fs::remove_dir(&self.0);
     }

@@ -48,21 +48,21 @@ impl FolderWriters {
 }
 
 /// Returns true for root and for the agent's own user.
-pub(super) fn is_trusted(uid: Uid) -> bool {
+pub(crate) fn is_trusted(uid: Uid) -> bool {
     uid.is_root() || uid == geteuid()
 }
 
 /// Result of resolving a path as far as possible with the agent's own privileges.
 #[derive(Debug)]
-pub(super) struct ResolvedPath {
+pub(crate) struct ResolvedPath {
     /// Folder in which the rest of the path begins.
-    pub(super) folder: OwnedFd,
+    pub(crate) folder: OwnedFd,
     /// Remaining names; the last one is the file's.
-    pub(super) rest: Vec<OsString>,
+    pub(crate) rest: Vec<OsString>,
     /// User with whose privileges the rest is opened; `None`: the agent's own.
-    pub(super) user: Option<FileUser>,
+    pub(crate) user: Option<FileUser>,
     /// True if another user could have placed other entries on the way: the file itself must be checked.
-    pub(super) is_exposed: bool,
+    pub(crate) is_exposed: bool,
 }
 
 /// Resolves the absolute path `path` of a file that `user` is to have access to (`None`: the agent's own
@@ -75,7 +75,7 @@ pub(super) struct ResolvedPath {
 ///
 /// # Errors
 /// Returns an error if the path cannot be resolved, or leads through a link that is not followed.
-pub(super) fn resolve_path(path: &Path, user: Option<&FileUser>, create: bool) -> io::Result<ResolvedPath> {
+pub(crate) fn resolve_path(path: &Path, user: Option<&FileUser>, create: bool) -> io::Result<ResolvedPath> {
     if !path.is_absolute() {
         return Err(io::Error::other("it is no absolute path"));
     }
@@ -169,7 +169,7 @@ pub(super) fn resolve_path(path: &Path, user: Option<&FileUser>, create: bool) -
 ///
 /// # Errors
 /// Returns an error if a folder is missing and not to be created, or is a link.
-pub(super) fn descend<'n>(
+pub(crate) fn descend<'n>(
     folder: BorrowedFd<'_>,
     names: &'n [OsString],
     create: bool,
@@ -193,10 +193,10 @@ pub(super) fn descend<'n>(
 }
 
 /// Opens an entry only for inspection: it is not read, and a device or a pipe is not triggered.
-pub(super) const PATH_FLAGS: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+pub(crate) const PATH_FLAGS: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Returns the error for an entry `name` that is a link and is not followed.
-pub(super) fn refused_link(name: &OsStr) -> io::Error {
+pub(crate) fn refused_link(name: &OsStr) -> io::Error {
     io::Error::other(format!(
         "\"{}\" in it is a symbolic link, in a folder that others than root can change; name the place itself",
         name.display()

@@ -1,4 +1,4 @@
-//! Clean start of the agent's child processes: nothing of the agent's own state is inherited.
+//! Setup of the agent's child processes: nothing of the agent's own state is inherited.
 //!
 //! | of the agent | a child gets |
 //! |---|---|
@@ -11,7 +11,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `account` | user account that a command runs as |
+//! | `user_account` | user account that a command runs as |
 //! | [`environment_file`] | reading files of variables |
 
 pub(crate) mod environment_file;
