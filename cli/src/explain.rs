@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 #[cfg(feature = "standalone")]
-use rta_agent::scan::Scanner;
+use rta_agent::host::scanner::Scanner;
 use rta_shared::explain::ExplainedPart;
 use rta_shared::overview::InstanceId;
 use rta_shared::sanitize::printable;

@@ -1,6 +1,6 @@
 //! Configuration and variables of this machine, for commands that inspect its processes.
 
-use rta_agent::survey::Surveyed;
+use rta_agent::host::process_inventory::InventoryProcess;
 use rta_shared::config::{HostConfig, Platform, load_folder};
 use rta_shared::name::Name;
 
@@ -42,9 +42,10 @@ impl Known {
 
     /// Returns the component of this machine that a process belongs to, or may belong to if
     /// that cannot be determined.
-    pub(crate) fn claimant(&self, process: &Surveyed) -> Option<&Name> {
+    pub(crate) fn claimant(&self, process: &InventoryProcess) -> Option<&Name> {
         let (_, config) = self.config.as_ref()?;
-        let component = config.components.iter().find(|component| process.is_of(component) != Ok(false))?;
+        let component =
+            config.components.iter().find(|component| process.belongs_to(component) != Ok(false))?;
         Some(&component.name)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use rta_agent::survey::{Survey, Surveyed};
+use rta_agent::host::process_inventory::{InventoryProcess, ProcessInventory};
 use rta_shared::config::{Source, load_sources};
 use rta_shared::format::counted;
 use rta_shared::learn::{IndistinguishableError, LearnSubject, Proposal, ProposedCriterion, learn as learnt};
@@ -21,7 +21,7 @@ const LISTED: usize = 20;
 /// Writes the component to `out`, and remarks to `notes`.
 pub(crate) fn learn(wish: &Learn, out: &mut dyn Write, notes: &mut dyn Write) -> Outcome {
     let known = Known::new(&wish.here)?;
-    let survey = Survey::take().map_err(|reason| Failure::new(CANNOT_TELL, reason))?;
+    let survey = ProcessInventory::collect().map_err(|reason| Failure::new(CANNOT_TELL, reason))?;
     let target = match (wish.pid, &wish.text) {
         (Some(pid), _) => by_pid(&survey, pid)?,
         (None, text) => by_text(&survey, text.as_deref().unwrap_or_default())?,
@@ -32,13 +32,13 @@ pub(crate) fn learn(wish: &Learn, out: &mut dyn Write, notes: &mut dyn Write) ->
     if let Some(component) = known.claimant(target) {
         writeln!(notes, "rta: pid {} already is the process of component \"{component}\"", target.pid)?;
     }
-    let original = survey.original(target.pid);
-    let (forks, others): (Vec<&Surveyed>, Vec<&Surveyed>) = survey
+    let original = survey.find_original(target.pid);
+    let (forks, others): (Vec<&InventoryProcess>, Vec<&InventoryProcess>) = survey
         .processes()
         .filter(|process| ![target.pid, std::process::id()].contains(&process.pid))
         // A process in a container matches a component only if its configuration says so.
         .filter(|process| target.in_container || !process.in_container)
-        .partition(|process| survey.original(process.pid) == original);
+        .partition(|process| survey.find_original(process.pid) == original);
     let subjects: Vec<LearnSubject<'_>> = others.iter().map(|other| subject(other)).collect();
     let mut proposal = learnt(subject(target), &subjects, &known.variables)
         .map_err(|inseparable| inseparable_failure(target, &inseparable, &others))?;
@@ -58,11 +58,11 @@ pub(crate) fn learn(wish: &Learn, out: &mut dyn Write, notes: &mut dyn Write) ->
     Ok(OK)
 }
 
-fn subject(process: &Surveyed) -> LearnSubject<'_> {
+fn subject(process: &InventoryProcess) -> LearnSubject<'_> {
     LearnSubject { line: &process.line, user: Some(&process.user) }
 }
 
-fn by_pid(survey: &Survey, pid: u32) -> Result<&Surveyed, Failure> {
+fn by_pid(survey: &ProcessInventory, pid: u32) -> Result<&InventoryProcess, Failure> {
     if pid == std::process::id() {
         return Err(Failure::new(USAGE, format!("pid {pid} is this very command")));
     }
@@ -80,12 +80,12 @@ fn by_pid(survey: &Survey, pid: u32) -> Result<&Surveyed, Failure> {
 
 /// Returns the one process with `text` in its command line; for forks, their original. Ancestors of this
 /// command are excluded: they contain the text because it was typed there.
-fn by_text<'s>(survey: &'s Survey, text: &str) -> Result<&'s Surveyed, Failure> {
+fn by_text<'s>(survey: &'s ProcessInventory, text: &str) -> Result<&'s InventoryProcess, Failure> {
     let lineage = survey.lineage(std::process::id());
-    let mut found: Vec<&Surveyed> = survey
+    let mut found: Vec<&InventoryProcess> = survey
         .processes()
         .filter(|process| !lineage.contains(&process.pid) && joined(&process.line).contains(text))
-        .filter_map(|process| survey.find(survey.original(process.pid)))
+        .filter_map(|process| survey.find(survey.find_original(process.pid)))
         .collect();
     found.sort_by_key(|process| process.pid);
     found.dedup_by_key(|process| process.pid);
@@ -105,16 +105,16 @@ fn by_text<'s>(survey: &'s Survey, text: &str) -> Result<&'s Surveyed, Failure> 
 }
 
 fn inseparable_failure(
-    target: &Surveyed,
+    target: &InventoryProcess,
     inseparable: &IndistinguishableError,
-    others: &[&Surveyed],
+    others: &[&InventoryProcess],
 ) -> Failure {
     let pid = target.pid;
     let secret = match inseparable.has_secret {
         true => "; arguments that look secret were not used",
         false => "",
     };
-    let others: Vec<&Surveyed> =
+    let others: Vec<&InventoryProcess> =
         inseparable.others.iter().filter_map(|at| others.get(*at).copied()).collect();
     let message = match others.len() {
         0 => format!("nothing in the command line of pid {pid} makes a criterion{secret}"),
@@ -128,7 +128,7 @@ fn inseparable_failure(
 }
 
 /// Lists processes, one per line.
-fn listed(processes: &[&Surveyed]) -> String {
+fn listed(processes: &[&InventoryProcess]) -> String {
     let mut list: String = processes
         .iter()
         .take(LISTED)

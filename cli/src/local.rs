@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::Path;
 
 use jiff::Timestamp;
+use rta_agent::host::scanner::Scanner;
 use rta_agent::probe;
-use rta_agent::scan::Scanner;
 use rta_aggregator::evaluate_host;
 use rta_shared::config::{Host, HostConfig, Platform, load_folder};
 use rta_shared::overview::Health;
@@ -26,7 +26,7 @@ pub(crate) fn local(host: Option<&str>, folder: &Path, style: Style, out: &mut d
     let name = config.host.clone();
     let mut scan = Scanner::new(config.clone()).scan();
     match &mut scan.components {
-        Ok(reports) => runtime()?.block_on(probe::ask_all(&config.components, reports)),
+        Ok(reports) => runtime()?.block_on(probe::probe_all(&config.components, reports)),
         Err(reason) => return Err(Failure::new(CANNOT_TELL, format!("host {name}: {reason}"))),
     }
     let report = Report {

@@ -94,7 +94,7 @@ async fn run(
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         set_agent(&mut platform, host.name.as_str(), listener.local_addr()?);
         let config = platform::host_config(&platform, host, &programs)?;
-        let options = rta_agent::Options {
+        let options = rta_agent::AgentOptions {
             watch: WatchOptions::default(),
             folder: None,
             hangup: None,
