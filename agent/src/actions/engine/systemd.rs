@@ -121,7 +121,7 @@ impl From<SystemdError> for ActionError {
 }
 
 impl UnitAction<'_> {
-    /// Runs `verb`, and waits until the component is stable; the timeout begins at `from`.
+    /// Runs `operation`, and waits until the component is stable; the timeout begins at `from`.
     async fn start_and_verify(
         &self,
         operation: UnitOperation,
@@ -150,7 +150,7 @@ impl UnitAction<'_> {
         Ok(ActionResult { outcome, pids, took: from.elapsed(), warning: None })
     }
 
-    /// Runs `verb`, and waits until systemd has finished the job.
+    /// Runs `operation`, and waits until systemd has finished the job.
     async fn run_job(
         &self,
         operation: UnitOperation,
@@ -160,7 +160,7 @@ impl UnitAction<'_> {
     ) -> Result<(), ActionError> {
         let (unit, word) = (self.unit, operation.as_str());
         let job = self.systemd.start_job(operation, unit).await?;
-        tracing::info!(component = %self.component.name, unit, operation = word, "systemd was asked");
+        tracing::info!(component = %self.component.name, unit, verb = word, "systemd was asked");
         self.progress.send(phase, format!("systemd was asked to {word} {unit}"), pids);
         self.progress.send(
             ActionPhase::Waiting,
