@@ -14,9 +14,9 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 /// Maximum number in total.
-const CALLS: usize = 1024;
+const MAX_CALLS: usize = 1024;
 /// Maximum number from one address, which leaves room for other addresses.
-const OF_ONE_ADDRESS: usize = 256;
+const MAX_CALLS_PER_ADDRESS: usize = 256;
 
 /// Answers a limited number of calls at a time, and further ones with `RESOURCE_EXHAUSTED`. A call lasts
 /// until its stream ends.
@@ -27,26 +27,26 @@ pub(crate) struct CallLimit {
 
 impl CallLimit {
     pub(crate) fn new() -> Self {
-        Self { places: KeyedSemaphore::new(CALLS, OF_ONE_ADDRESS) }
+        Self { places: KeyedSemaphore::new(MAX_CALLS, MAX_CALLS_PER_ADDRESS) }
     }
 }
 
 impl<S> Layer<S> for CallLimit {
-    type Service = Limited<S>;
+    type Service = LimitedService<S>;
 
-    fn layer(&self, inner: S) -> Limited<S> {
-        Limited { inner, places: self.places.clone() }
+    fn layer(&self, inner: S) -> LimitedService<S> {
+        LimitedService { inner, places: self.places.clone() }
     }
 }
 
 /// Service that is called only within the limit.
 #[derive(Clone, Debug)]
-pub(crate) struct Limited<S> {
+pub(crate) struct LimitedService<S> {
     inner: S,
     places: KeyedSemaphore<ConnectionOrigin>,
 }
 
-impl<S, B> Service<Request<B>> for Limited<S>
+impl<S, B> Service<Request<B>> for LimitedService<S>
 where
     S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
     S::Future: Send + 'static,
@@ -64,7 +64,7 @@ where
         let unknown = ConnectionOrigin::Address(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let Some(place) = self.places.acquire(from.unwrap_or(unknown)) else {
             let said = format!(
-                "the aggregator answers as many calls as it does at one time ({CALLS} in all, {OF_ONE_ADDRESS} from \
+                "the aggregator answers as many calls as it does at one time ({MAX_CALLS} in all, {MAX_CALLS_PER_ADDRESS} from \
                  one address); ask again later, or end what follows it"
             );
             return futures::future::ok(Status::resource_exhausted(said).into_http()).boxed();
@@ -114,7 +114,7 @@ mod tests {
     async fn one_address_has_its_share_until_its_streams_end() {
         let limit = CallLimit::new();
         let mut open = Vec::new();
-        for _ in 0..OF_ONE_ADDRESS {
+        for _ in 0..MAX_CALLS_PER_ADDRESS {
             open.push(call(&limit, [10, 0, 0, 1]).await);
         }
         assert!(open.iter().all(|response| code(response) == Code::Ok));
@@ -128,8 +128,8 @@ mod tests {
     async fn all_addresses_together_have_so_many() {
         let limit = CallLimit::new();
         let mut open = Vec::new();
-        for from in 0..CALLS / OF_ONE_ADDRESS {
-            for _ in 0..OF_ONE_ADDRESS {
+        for from in 0..MAX_CALLS / MAX_CALLS_PER_ADDRESS {
+            for _ in 0..MAX_CALLS_PER_ADDRESS {
                 open.push(call(&limit, [10, 0, 1, u8::try_from(from).unwrap()]).await);
             }
         }

@@ -9,8 +9,8 @@ use rta_shared::tls::{CertificateIdentity, IdentityKind, PeerInfo};
 use tonic::codegen::http::Request;
 use tonic::{Extensions, Status};
 
-use crate::access::{Access, Person, Role, bearer};
-use crate::operations::requester;
+use crate::access::{AccessControl, Principal, UserRole, bearer_token};
+use crate::operations::new_requester;
 
 const NO_TOKEN: &str = "the aggregator has users and asks who you are: give --token-file with a token, which rta user token makes";
 const NO_CERTIFICATE: &str =
@@ -18,14 +18,14 @@ const NO_CERTIFICATE: &str =
 
 /// Authorized caller.
 #[derive(Clone, Debug)]
-pub(crate) struct Caller {
+pub(crate) struct AuthenticatedCaller {
     /// Name as proved by a token, a certificate or the kernel; `None`: nothing was proved.
     name: Option<String>,
     /// Address; empty if it is not known.
     address: String,
 }
 
-/// Accepts a call whose caller has the right to it, and puts the [`Caller`] into its extensions.
+/// Accepts a call whose caller has the right to it, and puts the [`AuthenticatedCaller`] into its extensions.
 ///
 /// On the local socket, the mode of its file limits who can connect; these callers are operators under their
 /// login name, unless the users file has that name as a viewer. Without TLS, which only `--insecure` allows,
@@ -34,26 +34,34 @@ pub(crate) struct Caller {
 /// # Errors
 /// Returns `UNAUTHENTICATED` if the caller has no credentials or an unknown token, and `PERMISSION_DENIED` if
 /// the caller's role does not include the right.
-pub(crate) fn authorize(access: &Access, right: Right, mut call: Request<()>) -> Result<Request<()>, Status> {
+pub(crate) fn authorize(
+    access: &AccessControl,
+    right: Right,
+    mut call: Request<()>,
+) -> Result<Request<()>, Status> {
     let (kind, caller) = identify(access, &call)?;
     if kind.may(ServerKind::Aggregator, right) {
         call.extensions_mut().insert(caller);
         return Ok(call);
     }
-    if kind == CallerKind::Anonymous && right == Right::View && is_clear(&call) && access.is_viewing_open() {
+    if kind == CallerKind::Anonymous
+        && right == Right::View
+        && is_unencrypted(&call)
+        && access.is_viewing_open()
+    {
         return Ok(call);
     }
     Err(refusal(kind, &caller, &call))
 }
 
-fn is_clear(call: &Request<()>) -> bool {
+fn is_unencrypted(call: &Request<()>) -> bool {
     matches!(
         call.extensions().get::<ConnectedPeer>(),
         Some(ConnectedPeer::Tcp(PeerInfo { secured: false, .. }))
     )
 }
 
-fn identify(access: &Access, call: &Request<()>) -> Result<(CallerKind, Caller), Status> {
+fn identify(access: &AccessControl, call: &Request<()>) -> Result<(CallerKind, AuthenticatedCaller), Status> {
     let peer = call.extensions().get::<ConnectedPeer>();
     let address = match peer {
         Some(ConnectedPeer::Tcp(peer)) => peer.address.ip().to_canonical().to_string(),
@@ -61,19 +69,23 @@ fn identify(access: &Access, call: &Request<()>) -> Result<(CallerKind, Caller),
         None => String::new(),
     };
     if let Some(ConnectedPeer::Local(user @ LocalUser { is_member: false, .. })) = peer {
-        return Ok((CallerKind::OtherLocalUser, Caller { name: Some(user.to_string()), address }));
+        return Ok((
+            CallerKind::OtherLocalUser,
+            AuthenticatedCaller { name: Some(user.to_string()), address },
+        ));
     }
     if let Some(header) = call.headers().get("authorization") {
-        let person = header.to_str().ok().and_then(bearer).and_then(|token| access.of_token(token));
-        let Person { name, role } =
-            person.ok_or_else(|| Status::unauthenticated("the token is not known to the aggregator"))?;
-        return Ok((role.into(), Caller { name: Some(name), address }));
+        let principal =
+            header.to_str().ok().and_then(bearer_token).and_then(|token| access.principal_of_token(token));
+        let Principal { name, role } =
+            principal.ok_or_else(|| Status::unauthenticated("the token is not known to the aggregator"))?;
+        return Ok((role.into(), AuthenticatedCaller { name: Some(name), address }));
     }
     let (kind, name) = match peer {
         Some(ConnectedPeer::Local(user)) => {
             let kind = match access.role_of(&user.name) {
-                Some(Role::Viewer) => CallerKind::Viewer,
-                Some(Role::Operator) | None => CallerKind::LocalMember,
+                Some(UserRole::Viewer) => CallerKind::Viewer,
+                Some(UserRole::Operator) | None => CallerKind::LocalMember,
             };
             (kind, Some(user.to_string()))
         }
@@ -89,10 +101,10 @@ fn identify(access: &Access, call: &Request<()>) -> Result<(CallerKind, Caller),
         }
         Some(ConnectedPeer::Tcp(_)) | None => (CallerKind::Anonymous, None),
     };
-    Ok((kind, Caller { name, address }))
+    Ok((kind, AuthenticatedCaller { name, address }))
 }
 
-fn refusal(kind: CallerKind, caller: &Caller, call: &Request<()>) -> Status {
+fn refusal(kind: CallerKind, caller: &AuthenticatedCaller, call: &Request<()>) -> Status {
     let name = caller.name.as_deref().map(|name| printable(name).to_string()).unwrap_or_default();
     match kind {
         CallerKind::OtherLocalUser => Status::permission_denied(format!(
@@ -105,23 +117,23 @@ fn refusal(kind: CallerKind, caller: &Caller, call: &Request<()>) -> Status {
         CallerKind::Viewer => {
             Status::permission_denied(format!("{name} may look, and not act; ask with an operator's token"))
         }
-        _ if is_clear(call) => Status::unauthenticated(NO_TOKEN),
+        _ if is_unencrypted(call) => Status::unauthenticated(NO_TOKEN),
         _ => Status::unauthenticated(NO_CERTIFICATE),
     }
 }
 
-impl Caller {
+impl AuthenticatedCaller {
     /// Returns the caller from a call's extensions.
     ///
     /// # Errors
     /// Returns `UNAUTHENTICATED` if the call was accepted without a caller.
-    pub(crate) fn of(extensions: &Extensions) -> Result<Self, Status> {
+    pub(crate) fn from_extensions(extensions: &Extensions) -> Result<Self, Status> {
         extensions.get::<Self>().cloned().ok_or_else(|| Status::unauthenticated(NO_TOKEN))
     }
 
     /// Returns the requester to record: the proved name, or without TLS the name that the client `told`.
     pub(crate) fn requester(self, told: &str) -> Requester {
-        requester(self.name.as_deref().unwrap_or(told), self.address)
+        new_requester(self.name.as_deref().unwrap_or(told), self.address)
     }
 }
 
@@ -147,7 +159,7 @@ mod tests {
     }
 
     /// Creates access with a user `ann` of this role.
-    fn users(viewing: &str, role: &str) -> Access {
+    fn users(viewing: &str, role: &str) -> AccessControl {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users.toml");
         let hash = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -156,17 +168,18 @@ mod tests {
         );
         std::fs::write(&path, text).unwrap();
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        Access::users(&path, false).unwrap()
+        AccessControl::users(&path, false).unwrap()
     }
 
     /// Returns the user that an action is recorded for, or the code of the refusal.
-    fn acts(access: &Access, call: Request<()>) -> Result<String, Code> {
+    fn acts(access: &AccessControl, call: Request<()>) -> Result<String, Code> {
         let call = authorize(access, Right::Act, call).map_err(|status| status.code())?;
-        let caller = Caller::of(call.extensions()).map_err(|status| status.code())?;
+        let caller =
+            AuthenticatedCaller::from_extensions(call.extensions()).map_err(|status| status.code())?;
         Ok(caller.requester("told").to_string())
     }
 
-    fn looks(access: &Access, call: Request<()>) -> Result<(), Code> {
+    fn looks(access: &AccessControl, call: Request<()>) -> Result<(), Code> {
         authorize(access, Right::View, call).map(drop).map_err(|status| status.code())
     }
 
@@ -183,7 +196,7 @@ mod tests {
 
     #[test]
     fn over_tls_only_known_ones_ask_and_only_people_act_under_their_own_name() {
-        let open = Access::open(false);
+        let open = AccessControl::without_users(false);
         assert_eq!(looks(&open, tcp(true, None)), Err(Code::Unauthenticated));
         let host = || tcp(true, Some((IdentityKind::Host, "h")));
         assert_eq!((looks(&open, host()), acts(&open, host())), (Ok(()), Err(Code::PermissionDenied)));
@@ -197,7 +210,7 @@ mod tests {
 
     #[test]
     fn local_members_act_under_their_login_name_unless_they_are_viewers() {
-        let open = Access::open(false);
+        let open = AccessControl::without_users(false);
         assert_eq!(acts(&open, local("ann", true)).as_deref(), Ok("ann (uid 1000), local"));
         assert_eq!(looks(&open, local("eve", false)), Err(Code::PermissionDenied));
         let viewer = users("closed", "viewer");

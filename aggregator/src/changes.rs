@@ -8,7 +8,7 @@ use rta_shared::sanitize::printable;
 
 /// Difference between two overviews.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Change<'o> {
+pub(crate) enum OverviewChange<'o> {
     /// Health of an instance.
     Health { before: LocatedInstance<'o>, now: LocatedInstance<'o> },
     /// Reachability of a host, or its error.
@@ -19,73 +19,79 @@ pub(crate) enum Change<'o> {
 
 /// Returns all differences, in the configuration's order. Instances and hosts in only one of the overviews
 /// are left out: they were reported when the configuration changed.
-pub(crate) fn changes<'o>(before: &'o Overview, now: &'o Overview) -> Vec<Change<'o>> {
+pub(crate) fn diff_overviews<'o>(before: &'o Overview, now: &'o Overview) -> Vec<OverviewChange<'o>> {
     let mut changes = Vec::new();
     // With an unchanged configuration the positions match. This shortcut matters, since every overview is
     // compared.
     if before.config_digest == now.config_digest {
-        for (old, new) in hosts(before).zip(hosts(now)) {
+        for (old, new) in hosts_with_environment(before).zip(hosts_with_environment(now)) {
             compare_hosts(old, new, &mut changes);
         }
         for (old, new) in before.instances().zip(now.instances()) {
-            compare(old, new, &mut changes);
+            compare_instances(old, new, &mut changes);
         }
     } else {
-        let known: HashMap<_, _> = hosts(before).map(|(name, host)| (&host.name, (name, host))).collect();
-        for new in hosts(now) {
+        let known: HashMap<_, _> =
+            hosts_with_environment(before).map(|(name, host)| (&host.name, (name, host))).collect();
+        for new in hosts_with_environment(now) {
             if let Some(old) = known.get(&new.1.name) {
                 compare_hosts(*old, new, &mut changes);
             }
         }
-        let known: HashMap<_, _> = before.instances().map(|located| (key(located), located)).collect();
+        let known: HashMap<_, _> =
+            before.instances().map(|located| (instance_key(located), located)).collect();
         for new in now.instances() {
-            if let Some(old) = known.get(&key(new)) {
-                compare(*old, new, &mut changes);
+            if let Some(old) = known.get(&instance_key(new)) {
+                compare_instances(*old, new, &mut changes);
             }
         }
     }
     changes
 }
 
-type InEnvironment<'o> = (&'o Name, &'o HostOverview);
+type HostInEnvironment<'o> = (&'o Name, &'o HostOverview);
 
-fn hosts(overview: &Overview) -> impl Iterator<Item = InEnvironment<'_>> {
+fn hosts_with_environment(overview: &Overview) -> impl Iterator<Item = HostInEnvironment<'_>> {
     overview
         .environments
         .iter()
         .flat_map(|environment| environment.hosts.iter().map(|host| (&environment.name, host)))
 }
 
-fn key<'o>(located: LocatedInstance<'o>) -> (&'o Name, &'o Name) {
+fn instance_key<'o>(located: LocatedInstance<'o>) -> (&'o Name, &'o Name) {
     (&located.host.name, &located.instance.component)
 }
 
 fn compare_hosts<'o>(
-    (_, before): InEnvironment<'o>,
-    (environment, now): InEnvironment<'o>,
-    changes: &mut Vec<Change<'o>>,
+    (_, before): HostInEnvironment<'o>,
+    (environment, now): HostInEnvironment<'o>,
+    changes: &mut Vec<OverviewChange<'o>>,
 ) {
     if before.reachable != now.reachable || before.error != now.error {
-        changes.push(Change::Host { now, environment });
+        changes.push(OverviewChange::Host { now, environment });
     }
 }
 
-fn compare<'o>(before: LocatedInstance<'o>, now: LocatedInstance<'o>, changes: &mut Vec<Change<'o>>) {
+fn compare_instances<'o>(
+    before: LocatedInstance<'o>,
+    now: LocatedInstance<'o>,
+    changes: &mut Vec<OverviewChange<'o>>,
+) {
     let (old, new) = (before.instance, now.instance);
     if old.health != new.health {
-        changes.push(Change::Health { before, now });
+        changes.push(OverviewChange::Health { before, now });
     }
     let done = |instance: &InstanceOverview| {
         instance.autostart.as_ref().map(|autostart| (autostart.restarts, autostart.given_up))
     };
     if new.autostart.is_some() && done(old) != done(new) {
-        changes.push(Change::Autostart(now));
+        changes.push(OverviewChange::Autostart(now));
     }
 }
 
-impl Change<'_> {
+impl OverviewChange<'_> {
     /// Logs the difference as one line.
-    pub(crate) fn log(&self) {
+    pub(crate) fn log_change(&self) {
         match self {
             Self::Health { before, now } => {
                 let (from, to) = (before.instance.health.word(), now.instance.health.word());
@@ -102,7 +108,7 @@ impl Change<'_> {
                     .autostart
                     .as_ref()
                     .map_or((0, false), |autostart| (autostart.restarts, autostart.given_up));
-                let end = last_end(*now);
+                let end = last_end_text(*now);
                 tracing::info!(instance = %now.id(), restarts, given_up, %end, "kept running by its agent");
             }
         }
@@ -110,7 +116,7 @@ impl Change<'_> {
 }
 
 /// Returns the last end of an instance, as its agent reported it.
-pub(crate) fn last_end(located: LocatedInstance<'_>) -> String {
+pub(crate) fn last_end_text(located: LocatedInstance<'_>) -> String {
     let end = located.instance.autostart.as_ref().map(|autostart| autostart.last_end.as_str());
     printable(end.unwrap_or_default()).into_owned()
 }
@@ -124,14 +130,14 @@ mod tests {
     fn hosts_are_held_against_themselves_wherever_they_stand() {
         let before = sample();
         let mut after = sample();
-        assert!(changes(&before, &after).is_empty());
+        assert!(diff_overviews(&before, &after).is_empty());
         after.config_digest = "other".to_owned();
         after.environments[0].hosts.remove(0);
-        assert!(changes(&before, &after).is_empty());
+        assert!(diff_overviews(&before, &after).is_empty());
         after.environments[0].hosts[1].error = None;
-        let changes = changes(&before, &after);
+        let changes = diff_overviews(&before, &after);
         assert!(
-            matches!(changes.as_slice(), [Change::Host { now, .. }] if now.name == *"c2t08979"),
+            matches!(changes.as_slice(), [OverviewChange::Host { now, .. }] if now.name == *"c2t08979"),
             "{changes:?}"
         );
     }

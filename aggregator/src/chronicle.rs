@@ -6,20 +6,20 @@ use jiff::Timestamp;
 use rta_shared::event::{Event, EventKind};
 use rta_shared::overview::{Health, HostOverview, LocatedInstance};
 
-use crate::changes::{Change, last_end};
-use crate::record::Place;
+use crate::changes::{OverviewChange, last_end_text};
+use crate::record::HostOrInstance;
 
 /// Last known value of every instance and host. It survives a restart of the aggregator, so that a change in
 /// the meantime is recorded once, and an unchanged value is not recorded.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Chronicle {
-    known: HashMap<Place, Known>,
+pub(crate) struct TransitionTracker {
+    known: HashMap<HostOrInstance, KnownValue>,
     /// Restart count of each instance by its agent, and whether the agent gave up.
-    autostarts: HashMap<Place, (u32, bool)>,
+    autostarts: HashMap<HostOrInstance, (u32, bool)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Known {
+struct KnownValue {
     value: String,
     /// True if the value comes from an earlier aggregator.
     is_earlier: bool,
@@ -27,61 +27,75 @@ struct Known {
 
 /// Result of a change.
 #[derive(Debug)]
-pub(crate) enum Note {
+pub(crate) enum Transition {
     /// Event to record.
     Event(Box<Event>),
     /// First known value of a place, without an event.
-    First(Place, String),
+    FirstValue(HostOrInstance, String),
 }
 
-impl Chronicle {
+impl TransitionTracker {
     /// Creates a chronicle with the values that an earlier aggregator recorded.
-    pub(crate) fn new(known: HashMap<Place, String>) -> Self {
-        let earlier = |(place, value)| (place, Known { value, is_earlier: true });
+    pub(crate) fn new(known: HashMap<HostOrInstance, String>) -> Self {
+        let earlier = |(place, value)| (place, KnownValue { value, is_earlier: true });
         Self { known: known.into_iter().map(earlier).collect(), autostarts: HashMap::new() }
     }
 
     /// Converts a change at the moment `at`; empty if there is nothing new.
-    pub(crate) fn note(&mut self, change: &Change<'_>, at: Timestamp) -> Vec<Note> {
+    pub(crate) fn track_change(&mut self, change: &OverviewChange<'_>, at: Timestamp) -> Vec<Transition> {
         match change {
-            Change::Health { now, .. } => self.health(*now, at).into_iter().collect(),
-            Change::Host { now, environment } => {
-                let place =
-                    Place { environment: (*environment).clone(), host: now.name.clone(), component: None };
-                self.host(place, now, at).into_iter().collect()
+            OverviewChange::Health { now, .. } => self.track_health(*now, at).into_iter().collect(),
+            OverviewChange::Host { now, environment } => {
+                let place = HostOrInstance {
+                    environment: (*environment).clone(),
+                    host: now.name.clone(),
+                    component: None,
+                };
+                self.track_host(place, now, at).into_iter().collect()
             }
-            Change::Autostart(now) => self.autostart(*now, at),
+            OverviewChange::Autostart(now) => self.track_autostart(*now, at),
         }
     }
 
     /// Returns the agent's restarts since its last report, including those made while the host was
     /// unreachable.
-    fn autostart(&mut self, now: LocatedInstance<'_>, at: Timestamp) -> Vec<Note> {
+    fn track_autostart(&mut self, now: LocatedInstance<'_>, at: Timestamp) -> Vec<Transition> {
         let Some(autostart) = &now.instance.autostart else { return Vec::new() };
         let (restarts, given_up) = (autostart.restarts, autostart.given_up);
-        let before = self.autostarts.insert(place(now), (restarts, given_up));
+        let before = self.autostarts.insert(instance_place(now), (restarts, given_up));
         // The restarts in a first report may be long past.
         let Some((restarts_before, given_up_before)) = before else { return Vec::new() };
-        let note =
-            |to, text| Note::Event(Box::new(event(EventKind::Autostart, place(now), at, None, to, text)));
+        let transition = |to, text| {
+            Transition::Event(Box::new(new_event(
+                EventKind::Autostart,
+                instance_place(now),
+                at,
+                None,
+                to,
+                text,
+            )))
+        };
         let mut notes = Vec::new();
         if restarts > restarts_before {
-            let text =
-                format!("{} was started again by its agent ({restarts} of late){}", place(now), because(now));
-            notes.push(note("restarted", text));
+            let text = format!(
+                "{} was started again by its agent ({restarts} of late){}",
+                instance_place(now),
+                reason_suffix(now)
+            );
+            notes.push(transition("restarted", text));
         }
         if given_up && !given_up_before {
             let text = format!(
                 "{} ended too often and is not started any more until an operator does{}",
-                place(now),
-                because(now)
+                instance_place(now),
+                reason_suffix(now)
             );
-            notes.push(note("given up", text));
+            notes.push(transition("given up", text));
         }
         notes
     }
 
-    fn health(&mut self, now: LocatedInstance<'_>, at: Timestamp) -> Option<Note> {
+    fn track_health(&mut self, now: LocatedInstance<'_>, at: Timestamp) -> Option<Transition> {
         let instance = now.instance;
         // If a whole host is unknown, the host's event covers its instances, and their last known values stay
         // until the host answers again. An outage of a thousand hosts is a thousand events.
@@ -89,7 +103,7 @@ impl Chronicle {
         if instance.health == Health::Unknown && !is_of_its_own {
             return None;
         }
-        let place = place(now);
+        let place = instance_place(now);
         let mut text = format!("{place} is {}", instance.health);
         if !instance.reason.is_empty() {
             text = format!("{text}: {}", instance.reason);
@@ -97,10 +111,10 @@ impl Chronicle {
         if let Some(cause) = &instance.cause {
             text = format!("{text} (cause: {cause})");
         }
-        self.change(EventKind::Health, place, instance.health.word(), at, text)
+        self.track_value(EventKind::Health, place, instance.health.word(), at, text)
     }
 
-    fn host(&mut self, place: Place, now: &HostOverview, at: Timestamp) -> Option<Note> {
+    fn track_host(&mut self, place: HostOrInstance, now: &HostOverview, at: Timestamp) -> Option<Transition> {
         let value = match (now.reachable, &now.error) {
             (true, None) => "reachable",
             (true, Some(_)) => "unknown",
@@ -112,20 +126,20 @@ impl Chronicle {
             Some(error) => format!("{place} is {value}: {error}"),
             None => format!("{place} is {value}"),
         };
-        self.change(EventKind::Host, place, value, at, text)
+        self.track_value(EventKind::Host, place, value, at, text)
     }
 
-    fn change(
+    fn track_value(
         &mut self,
         kind: EventKind,
-        place: Place,
+        place: HostOrInstance,
         value: &str,
         at: Timestamp,
         text: String,
-    ) -> Option<Note> {
-        let known = Known { value: value.to_owned(), is_earlier: false };
+    ) -> Option<Transition> {
+        let known = KnownValue { value: value.to_owned(), is_earlier: false };
         let Some(before) = self.known.insert(place.clone(), known) else {
-            return Some(Note::First(place, value.to_owned()));
+            return Some(Transition::FirstValue(place, value.to_owned()));
         };
         if before.value == value {
             return None;
@@ -134,32 +148,32 @@ impl Chronicle {
             true => format!("{text}; it changed while the aggregator was not running"),
             false => text,
         };
-        Some(Note::Event(Box::new(event(kind, place, at, Some(before.value), value, text))))
+        Some(Transition::Event(Box::new(new_event(kind, place, at, Some(before.value), value, text))))
     }
 }
 
-fn place(located: LocatedInstance<'_>) -> Place {
-    Place {
+fn instance_place(located: LocatedInstance<'_>) -> HostOrInstance {
+    HostOrInstance {
         environment: located.environment.name.clone(),
         host: located.host.name.clone(),
         component: Some(located.instance.component.clone()),
     }
 }
 
-fn because(located: LocatedInstance<'_>) -> String {
-    let end = last_end(located);
+fn reason_suffix(located: LocatedInstance<'_>) -> String {
+    let end = last_end_text(located);
     if end.is_empty() { end } else { format!(": {end}") }
 }
 
-fn event(
+fn new_event(
     kind: EventKind,
-    place: Place,
+    place: HostOrInstance,
     at: Timestamp,
     from: Option<String>,
     to: &str,
     text: String,
 ) -> Event {
-    let Place { environment, host, component } = place;
+    let HostOrInstance { environment, host, component } = place;
     Event {
         id: 0,
         at,
@@ -181,21 +195,21 @@ mod tests {
     use rta_shared::overview::Overview;
 
     use super::*;
-    use crate::changes::changes;
+    use crate::changes::diff_overviews;
     use crate::web::page::tests::sample;
 
-    fn notes(chronicle: &mut Chronicle, before: &Overview, now: &Overview) -> Vec<Note> {
-        let changes = changes(before, now);
-        changes.iter().flat_map(|change| chronicle.note(change, Timestamp::UNIX_EPOCH)).collect()
+    fn notes(chronicle: &mut TransitionTracker, before: &Overview, now: &Overview) -> Vec<Transition> {
+        let changes = diff_overviews(before, now);
+        changes.iter().flat_map(|change| chronicle.track_change(change, Timestamp::UNIX_EPOCH)).collect()
     }
 
-    fn texts(notes: &[Note]) -> Vec<String> {
-        let text = |note: &Note| match note {
-            Note::Event(event) => {
+    fn texts(notes: &[Transition]) -> Vec<String> {
+        let text = |transition: &Transition| match transition {
+            Transition::Event(event) => {
                 let or_dash = |text: &Option<String>| text.clone().unwrap_or("-".to_owned());
                 format!("{}>{} {}", or_dash(&event.from), or_dash(&event.to), event.text)
             }
-            Note::First(place, value) => format!("first {place} {value}"),
+            Transition::FirstValue(place, value) => format!("first {place} {value}"),
         };
         notes.iter().map(text).collect()
     }
@@ -212,17 +226,20 @@ mod tests {
         overview
     }
 
-    fn known(rows: &[(&str, Option<&str>, &str)]) -> Chronicle {
+    fn known(rows: &[(&str, Option<&str>, &str)]) -> TransitionTracker {
         let known = rows.iter().map(|(host, component, value)| {
             let component = component.map(Into::into);
-            (Place { environment: "DEV".into(), host: (*host).into(), component }, (*value).to_owned())
+            (
+                HostOrInstance { environment: "DEV".into(), host: (*host).into(), component },
+                (*value).to_owned(),
+            )
         });
-        Chronicle::new(known.collect())
+        TransitionTracker::new(known.collect())
     }
 
     #[test]
     fn the_first_sight_of_everything_is_no_event() {
-        let mut chronicle = Chronicle::default();
+        let mut chronicle = TransitionTracker::default();
         assert_eq!(
             texts(&notes(&mut chronicle, &unheard(), &sample())),
             [
@@ -255,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_silent_host_is_one_event_and_its_instances_keep_what_was_known() {
-        let mut chronicle = Chronicle::default();
+        let mut chronicle = TransitionTracker::default();
         notes(&mut chronicle, &unheard(), &sample());
         let mut silent = sample();
         let host = &mut silent.environments[0].hosts[0];
@@ -290,7 +307,7 @@ mod tests {
             });
             overview
         };
-        let mut chronicle = Chronicle::default();
+        let mut chronicle = TransitionTracker::default();
         assert!(notes(&mut chronicle, &sample(), &autostart(1, false)).is_empty());
         assert_eq!(
             texts(&notes(&mut chronicle, &autostart(1, false), &autostart(2, true))),

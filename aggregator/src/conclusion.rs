@@ -12,18 +12,18 @@ use rta_shared::overview::{EnvironmentOverview, Health, HostOverview, InstanceId
 use rta_shared::probe::ProbeState;
 use rta_shared::report::ComponentReport;
 
-use self::alone::alone;
+use self::alone::local_health;
 use crate::clock::ClockSkew;
-use crate::knowledge::HostKnowledge;
+use crate::knowledge::HostState;
 
 /// Evaluates the platform; `knowledge` has one entry for each of its hosts, in its order.
-pub(crate) fn conclude(
+pub(crate) fn evaluate_platform(
     platform: &Platform,
     graph: &DependencyGraph,
-    knowledge: &[HostKnowledge],
+    host_states: &[HostState],
 ) -> Vec<EnvironmentOverview> {
-    let mut verdicts = verdicts(platform, graph, knowledge).into_iter();
-    let mut knowledge = knowledge.iter();
+    let mut verdicts = evaluate_instances(platform, graph, host_states).into_iter();
+    let mut host_states = host_states.iter();
     platform
         .environments
         .iter()
@@ -31,14 +31,14 @@ pub(crate) fn conclude(
             let hosts: Vec<HostOverview> = environment
                 .hosts
                 .iter()
-                .zip(knowledge.by_ref())
+                .zip(host_states.by_ref())
                 .map(|(host, known)| {
                     let instances: Vec<InstanceOverview> = host
                         .components
                         .iter()
                         .zip(verdicts.by_ref())
                         .map(|(name, verdict)| {
-                            let seen = known.component(&host.name, name).ok();
+                            let seen = known.component_report(&host.name, name).ok();
                             let component = platform.component(name.as_str());
                             let mut instance = InstanceOverview {
                                 component: name.clone(),
@@ -66,12 +66,12 @@ pub(crate) fn conclude(
                     HostOverview {
                         name: host.name.clone(),
                         role: host.role.clone(),
-                        health: worst(instances.iter().map(|instance| instance.health)),
+                        health: worst_health(instances.iter().map(|instance| instance.health)),
                         reachable: known.is_reachable(),
                         scanned_at: known.scanned_at(),
-                        error: known.error().map(str::to_owned),
+                        error: known.unknown_reason().map(str::to_owned),
                         instances,
-                        agent: known.agent(&platform.digest),
+                        agent: known.agent_overview(&platform.digest),
                         usage: known.usage(),
                         maintenance: None,
                         impairments: known.impairments(&platform.digest),
@@ -80,7 +80,7 @@ pub(crate) fn conclude(
                 .collect();
             EnvironmentOverview {
                 name: environment.name.clone(),
-                health: worst(hosts.iter().map(|host| host.health)),
+                health: worst_health(hosts.iter().map(|host| host.health)),
                 hosts,
             }
         })
@@ -89,10 +89,10 @@ pub(crate) fn conclude(
 
 /// Converts the times that the agent gave by its host's clock.
 fn correct_times(instance: &mut InstanceOverview, skew: &ClockSkew) {
-    if skew.ahead().is_zero() {
+    if skew.skew_ahead().is_zero() {
         return;
     }
-    let correct = |time: &mut Timestamp| *time = skew.correct(*time);
+    let correct = |time: &mut Timestamp| *time = skew.correct_time(*time);
     instance.processes.iter_mut().filter_map(|process| process.started_at.as_mut()).for_each(correct);
     instance.probe.iter_mut().for_each(|probe| correct(&mut probe.since));
     instance.action.iter_mut().for_each(|action| correct(&mut action.since));
@@ -101,53 +101,57 @@ fn correct_times(instance: &mut InstanceOverview, skew: &ClockSkew) {
 }
 
 /// Returns the worst health; unknown if there are none.
-fn worst(healths: impl Iterator<Item = Health>) -> Health {
+fn worst_health(healths: impl Iterator<Item = Health>) -> Health {
     healths.max().unwrap_or(Health::Unknown)
 }
 
 /// Health of one instance with its reason and root cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Verdict {
+struct HealthResult {
     health: Health,
     reason: String,
     /// Position of the root cause in the graph.
     cause: Option<usize>,
 }
 
-impl Verdict {
-    fn own(health: Health, reason: impl Into<String>) -> Self {
+impl HealthResult {
+    fn without_cause(health: Health, reason: impl Into<String>) -> Self {
         Self { health, reason: reason.into(), cause: None }
     }
 }
 
 /// Evaluates each instance of the graph, in its order.
-fn verdicts(platform: &Platform, graph: &DependencyGraph, knowledge: &[HostKnowledge]) -> Vec<Verdict> {
+fn evaluate_instances(
+    platform: &Platform,
+    graph: &DependencyGraph,
+    host_states: &[HostState],
+) -> Vec<HealthResult> {
     let sights: Vec<Result<&ComponentReport, String>> = platform
         .hosts()
-        .zip(knowledge)
-        .flat_map(|(host, known)| host.components.iter().map(|name| known.component(&host.name, name)))
+        .zip(host_states)
+        .flat_map(|(host, known)| host.components.iter().map(|name| known.component_report(&host.name, name)))
         .collect();
-    let mut verdicts = vec![Verdict::own(Health::Unknown, ""); graph.len()];
+    let mut verdicts = vec![HealthResult::without_cause(Health::Unknown, ""); graph.len()];
     // Prerequisites come first, so that their verdicts exist when they are needed.
     for at in graph.prerequisites_first() {
         let own = match sights.get(*at) {
             Some(Ok(seen)) => {
-                let (health, reason) = alone(seen);
-                Verdict::own(health, reason)
+                let (health, reason) = local_health(seen);
+                HealthResult::without_cause(health, reason)
             }
-            Some(Err(reason)) => Verdict::own(Health::Unknown, reason.clone()),
+            Some(Err(reason)) => HealthResult::without_cause(Health::Unknown, reason.clone()),
             None => continue,
         };
         verdicts[*at] = match own.health {
             Health::Degraded if !has_failing_probe(sights.get(*at)) => {
                 // A second or a suspended process would not be over with what it lacks: it is a root of its own.
-                Verdict { cause: None, ..with_its_needs(graph, *at, own, &verdicts) }
+                HealthResult { cause: None, ..evaluate_running(graph, *at, own, &verdicts) }
             }
-            Health::Up | Health::Degraded => with_its_needs(graph, *at, own, &verdicts),
+            Health::Up | Health::Degraded => evaluate_running(graph, *at, own, &verdicts),
             Health::Down => {
                 let autostart = sights.get(*at).and_then(|seen| seen.as_ref().ok()?.autostart.as_ref());
                 let awaited = autostart.map_or("", |autostart| autostart.waiting_for.as_str());
-                under_its_root(graph, *at, own, awaited, &verdicts)
+                evaluate_down(graph, *at, own, awaited, &verdicts)
             }
             Health::Unknown => own,
         };
@@ -163,11 +167,16 @@ fn has_failing_probe(seen: Option<&Result<&ComponentReport, String>>) -> bool {
 
 /// Evaluates a running instance with its requirements. If the instance is degraded by itself, unknown
 /// requirements are ignored; one that is certainly unmet is likely to be the cause.
-fn with_its_needs(graph: &DependencyGraph, at: usize, own: Verdict, verdicts: &[Verdict]) -> Verdict {
-    let mut unmet: Vec<Unmet> = graph
+fn evaluate_running(
+    graph: &DependencyGraph,
+    at: usize,
+    own: HealthResult,
+    verdicts: &[HealthResult],
+) -> HealthResult {
+    let mut unmet: Vec<UnmetRequirement> = graph
         .requirements(at)
         .iter()
-        .filter_map(|requirement| unmet(graph, graph.id(at), requirement, verdicts))
+        .filter_map(|requirement| find_unmet(graph, graph.id(at), requirement, verdicts))
         .collect();
     if own.health == Health::Degraded {
         unmet.retain(|unmet| unmet.certain);
@@ -190,7 +199,7 @@ fn with_its_needs(graph: &DependencyGraph, at: usize, own: Verdict, verdicts: &[
         .filter(|reason| !reason.is_empty())
         .chain(unmet.iter().map(|unmet| unmet.sentence.as_str()))
         .collect();
-    Verdict {
+    HealthResult {
         health: if chief.certain { Health::Degraded } else { Health::Unknown },
         reason: sentences.join("; "),
         cause: Some(chief.root),
@@ -200,19 +209,19 @@ fn with_its_needs(graph: &DependencyGraph, at: usize, own: Verdict, verdicts: &[
 /// Evaluates an instance that is down with its requirements: the first one that is certainly down becomes its
 /// root cause. `awaited` is what its agent waits for before it starts the instance, which the reason names
 /// already.
-fn under_its_root(
+fn evaluate_down(
     graph: &DependencyGraph,
     at: usize,
-    own: Verdict,
+    own: HealthResult,
     awaited: &str,
-    verdicts: &[Verdict],
-) -> Verdict {
+    verdicts: &[HealthResult],
+) -> HealthResult {
     let unmet = graph.requirements(at).iter().filter_map(|requirement| {
-        let unmet = unmet(graph, graph.id(at), requirement, verdicts)?;
+        let unmet = find_unmet(graph, graph.id(at), requirement, verdicts)?;
         (unmet.certain && verdicts[unmet.root].health == Health::Down).then_some(unmet)
     });
-    let Some(Unmet { root, .. }) = { unmet }.next() else { return own };
-    let lacked = seen_from(graph.id(at), graph.id(root));
+    let Some(UnmetRequirement { root, .. }) = { unmet }.next() else { return own };
+    let lacked = relative_name(graph.id(at), graph.id(root));
     // With several hosts: `kafka server on k1 or k2`.
     let is_named =
         awaited.strip_prefix(&lacked).is_some_and(|rest| rest.is_empty() || rest.starts_with(" or "));
@@ -220,11 +229,11 @@ fn under_its_root(
         true => own.reason,
         false => format!("{}; it also lacks {lacked}", own.reason),
     };
-    Verdict { reason, cause: Some(root), ..own }
+    HealthResult { reason, cause: Some(root), ..own }
 }
 
 /// Requirement that is not known to be met.
-struct Unmet {
+struct UnmetRequirement {
     /// True if it certainly is not met.
     certain: bool,
     /// Position of the root cause in the graph.
@@ -233,12 +242,12 @@ struct Unmet {
 }
 
 /// Returns `None` if one of the providers is up.
-fn unmet(
+fn find_unmet(
     graph: &DependencyGraph,
     needing: &InstanceId,
     requirement: &Requirement,
-    verdicts: &[Verdict],
-) -> Option<Unmet> {
+    verdicts: &[HealthResult],
+) -> Option<UnmetRequirement> {
     let health = |at: &usize| verdicts[*at].health;
     if requirement.providers.iter().any(|at| health(at) == Health::Up) {
         return None;
@@ -249,11 +258,11 @@ fn unmet(
     let provider = graph.id(chief);
     let verdict = &verdicts[chief];
     let sentence = match (verdict.cause, requirement.providers.len()) {
-        (None, 1) => format!("{} is {}", seen_from(needing, provider), verdict.health),
+        (None, 1) => format!("{} is {}", relative_name(needing, provider), verdict.health),
         (Some(root), 1) => {
             let because = verdicts[root].health;
-            let root = seen_from(needing, graph.id(root));
-            format!("{root} is {because}, which {} needs", seen_from(needing, provider))
+            let root = relative_name(needing, graph.id(root));
+            format!("{root} is {because}, which {} needs", relative_name(needing, provider))
         }
         (_, several) => {
             let each: Vec<_> = requirement
@@ -264,11 +273,11 @@ fn unmet(
             format!("none of {several} {} is known to be up ({})", requirement.component, each.join(", "))
         }
     };
-    Some(Unmet { certain: unknown.is_none(), root: verdict.cause.unwrap_or(chief), sentence })
+    Some(UnmetRequirement { certain: unknown.is_none(), root: verdict.cause.unwrap_or(chief), sentence })
 }
 
 /// Returns an instance's shortest unambiguous name as seen from another instance.
-fn seen_from(needing: &InstanceId, other: &InstanceId) -> String {
+fn relative_name(needing: &InstanceId, other: &InstanceId) -> String {
     if other.environment != needing.environment {
         other.to_string()
     } else if other.host != needing.host {

@@ -9,21 +9,21 @@ use rta_shared::overview::{Health, InstanceId, Overview};
 use rta_shared::selector::{Purpose, Selector};
 
 use crate::operation_error::OperationError;
-use crate::operations::{Operations, agent};
+use crate::operations::{Operations, agent_of};
 
 /// Instance with its criteria and its neighbours in the graph.
 #[derive(Clone, Debug)]
-pub(crate) struct Detail {
+pub(crate) struct InstanceDefinition {
     pub(crate) id: InstanceId,
     /// Criteria of all parts.
-    pub(crate) criteria: Vec<Criterion>,
-    pub(crate) needs: Vec<Need>,
+    pub(crate) criteria: Vec<ConfiguredCriterion>,
+    pub(crate) needs: Vec<ConfiguredRequirement>,
     pub(crate) dependents: Vec<InstanceId>,
 }
 
 /// Criterion as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Criterion {
+pub(crate) struct ConfiguredCriterion {
     pub(crate) part: Option<String>,
     pub(crate) kind: CriterionKind,
     pub(crate) index: Option<i32>,
@@ -33,7 +33,7 @@ pub(crate) struct Criterion {
 
 /// Requirement: any one of the providers meets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Need {
+pub(crate) struct ConfiguredRequirement {
     pub(crate) component: String,
     pub(crate) providers: Vec<InstanceId>,
 }
@@ -43,11 +43,14 @@ impl Operations {
     ///
     /// # Errors
     /// Returns an error if the selector does not select one instance.
-    pub(crate) async fn detail(&self, selector: &Selector) -> Result<Detail, OperationError> {
-        let id = self.id_of(selector)?;
+    pub(crate) async fn instance_definition(
+        &self,
+        selector: &Selector,
+    ) -> Result<InstanceDefinition, OperationError> {
+        let id = self.resolve_id(selector)?;
         let operations = self.clone();
         // This takes a while on a large platform.
-        let made = tokio::task::spawn_blocking(move || operations.detail_of(&id)).await;
+        let made = tokio::task::spawn_blocking(move || operations.definition_of(&id)).await;
         made.map_err(|error| {
             OperationError::new(tonic::Code::Internal, format!("the aggregator failed: {error}"))
         })
@@ -57,14 +60,14 @@ impl Operations {
     ///
     /// # Errors
     /// Returns an error if the selector does not select one instance.
-    pub(crate) fn id_of(&self, selector: &Selector) -> Result<InstanceId, OperationError> {
-        Ok(self.fleet().resolve(selector, Purpose::Reading)?.id())
+    pub(crate) fn resolve_id(&self, selector: &Selector) -> Result<InstanceId, OperationError> {
+        Ok(self.inventory().resolve_instance(selector, Purpose::Reading)?.id())
     }
 
     /// Returns the details of an instance in the current configuration.
-    pub(crate) fn detail_of(&self, id: &InstanceId) -> Detail {
-        let fleet = self.fleet();
-        detail(&fleet.platform, fleet.graph(), id)
+    pub(crate) fn definition_of(&self, id: &InstanceId) -> InstanceDefinition {
+        let inventory = self.inventory();
+        build_definition(&inventory.platform, inventory.graph(), id)
     }
 
     /// Returns the processes of an instance with their command lines, as its agent sees them now.
@@ -72,18 +75,21 @@ impl Operations {
     /// # Errors
     /// Returns an error if the selector does not select one instance, or if the agent does not answer or
     /// refuses.
-    pub(crate) async fn inspect(&self, selector: &Selector) -> Result<Vec<InspectedProcess>, OperationError> {
-        let fleet = self.fleet();
-        let found = fleet.resolve(selector, Purpose::Reading)?;
-        agent(&fleet, &found)?.inspect(&found.component.name).await
+    pub(crate) async fn inspect_processes(
+        &self,
+        selector: &Selector,
+    ) -> Result<Vec<InspectedProcess>, OperationError> {
+        let inventory = self.inventory();
+        let found = inventory.resolve_instance(selector, Purpose::Reading)?;
+        agent_of(&inventory, &found)?.inspect_component(&found.component.name).await
     }
 }
 
-fn detail(platform: &Platform, graph: &DependencyGraph, id: &InstanceId) -> Detail {
+fn build_definition(platform: &Platform, graph: &DependencyGraph, id: &InstanceId) -> InstanceDefinition {
     let own = (0..graph.len()).find(|at| graph.id(*at) == id);
     let named = |at: &usize| graph.id(*at).clone();
     let needs = own.map(|at| graph.requirements(at)).unwrap_or_default();
-    let needs = needs.iter().map(|need| Need {
+    let needs = needs.iter().map(|need| ConfiguredRequirement {
         component: need.component.as_str().to_owned(),
         providers: need.providers.iter().map(named).collect(),
     });
@@ -98,7 +104,7 @@ fn detail(platform: &Platform, graph: &DependencyGraph, id: &InstanceId) -> Deta
     let criteria = parts.unwrap_or_default().iter().flat_map(|part| {
         let is_said = part.criteria.iter().any(|criterion| criterion.kind() == CriterionKind::User);
         // The user of the start command applies if no criterion names another one.
-        let implied = user.clone().filter(|_| !is_said).map(|text| Criterion {
+        let implied = user.clone().filter(|_| !is_said).map(|text| ConfiguredCriterion {
             part: part.name.as_ref().map(|name| name.as_str().to_owned()),
             kind: CriterionKind::User,
             index: None,
@@ -106,7 +112,7 @@ fn detail(platform: &Platform, graph: &DependencyGraph, id: &InstanceId) -> Deta
         });
         part.criteria
             .iter()
-            .map(|criterion| Criterion {
+            .map(|criterion| ConfiguredCriterion {
                 part: part.name.as_ref().map(|name| name.as_str().to_owned()),
                 kind: criterion.kind(),
                 index: criterion.index(),
@@ -114,11 +120,11 @@ fn detail(platform: &Platform, graph: &DependencyGraph, id: &InstanceId) -> Deta
             })
             .chain(implied)
     });
-    Detail { criteria: criteria.collect(), needs: needs.collect(), dependents, id: id.clone() }
+    InstanceDefinition { criteria: criteria.collect(), needs: needs.collect(), dependents, id: id.clone() }
 }
 
 /// Returns the health of an instance in the overview; `None` if it is not in it.
-pub(crate) fn health(overview: &Overview, id: &InstanceId) -> Option<Health> {
+pub(crate) fn find_health(overview: &Overview, id: &InstanceId) -> Option<Health> {
     overview.find(id).map(|located| located.instance.health)
 }
 
@@ -153,12 +159,15 @@ mod tests {
             host: host.into(),
             component: component.into(),
         };
-        let of = |platform: &Platform, id| detail(platform, &DependencyGraph::new(platform), &id);
+        let of = |platform: &Platform, id| build_definition(platform, &DependencyGraph::new(platform), &id);
         let Ok(platform) = platform else { return assert!(platform.is_ok(), "{platform:?}") };
         let kafka = of(&platform, id("h", "kafka server"));
         assert_eq!(
             kafka.needs,
-            [Need { component: "zookeeper".to_owned(), providers: vec![id("h", "zookeeper")] }]
+            [ConfiguredRequirement {
+                component: "zookeeper".to_owned(),
+                providers: vec![id("h", "zookeeper")]
+            }]
         );
         let regexes: Vec<_> = kafka.criteria.iter().map(|one| (one.index, one.text.as_str())).collect();
         assert_eq!(regexes, [(Some(0), "java"), (None, r"kafka\.Kafka")]);

@@ -6,7 +6,7 @@ use rta_shared::tls::{ClientTls, ConnectionAcceptor};
 
 /// TLS configuration of the aggregator.
 #[derive(Debug)]
-pub struct Doors {
+pub struct TlsConfigs {
     /// Server of the page.
     pub web: ConnectionAcceptor,
     /// Server of the rta command.
@@ -17,9 +17,9 @@ pub struct Doors {
     pub agents: Option<ClientTls>,
 }
 
-impl Doors {
+impl TlsConfigs {
     /// Creates a configuration without TLS.
-    pub fn clear() -> Self {
+    pub fn without_tls() -> Self {
         Self {
             web: ConnectionAcceptor::plaintext(),
             grpc: ConnectionAcceptor::plaintext(),

@@ -11,31 +11,31 @@ use rta_shared::selector::{NameIndex, Purpose, Selector};
 use rta_shared::tls::ClientTls;
 use tonic::Code;
 
-use crate::agent::Agent;
+use crate::agent::AgentClient;
 use crate::agent_id::AgentId;
 use crate::operation_error::OperationError;
 
 /// Platform and its agents, which are loaded and replaced together.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Fleet {
+pub(crate) struct Inventory {
     pub(crate) platform: Platform,
     /// Agents of [`Platform::hosts`], in the same order.
-    pub(crate) agents: Vec<Agent>,
+    pub(crate) agents: Vec<AgentClient>,
     graph: OnceLock<DependencyGraph>,
-    places: HashMap<Name, HostPlace>,
-    asking: Option<ClientTls>,
+    positions: HashMap<Name, HostPosition>,
+    client_tls: Option<ClientTls>,
 }
 
 /// Instance in the configuration.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Found<'p> {
+pub(crate) struct ConfiguredInstance<'p> {
     /// Position of its host among [`Platform::hosts`].
-    pub(crate) host_at: usize,
+    pub(crate) host_index: usize,
     pub(crate) host: &'p Host,
     pub(crate) component: &'p Component,
 }
 
-impl Found<'_> {
+impl ConfiguredInstance<'_> {
     pub(crate) fn id(&self) -> InstanceId {
         InstanceId {
             environment: self.host.environment.clone(),
@@ -47,7 +47,7 @@ impl Found<'_> {
 
 /// Position of a host in a platform.
 #[derive(Clone, Copy, Debug)]
-struct HostPlace {
+struct HostPosition {
     /// Position of its environment.
     environment: usize,
     /// Position within the environment.
@@ -56,17 +56,17 @@ struct HostPlace {
     at: usize,
 }
 
-fn host_places(platform: &Platform) -> HashMap<Name, HostPlace> {
+fn host_positions(platform: &Platform) -> HashMap<Name, HostPosition> {
     let hosts = platform.environments.iter().enumerate().flat_map(|(environment, one)| {
         one.hosts.iter().enumerate().map(move |(within, host)| (environment, within, host))
     });
-    let places = hosts
-        .enumerate()
-        .map(|(at, (environment, within, host))| (host.name.clone(), HostPlace { environment, within, at }));
+    let places = hosts.enumerate().map(|(at, (environment, within, host))| {
+        (host.name.clone(), HostPosition { environment, within, at })
+    });
     places.collect()
 }
 
-impl Fleet {
+impl Inventory {
     /// Creates the fleet of `platform`. An agent in `before` with the same host and address is reused, with
     /// its connection and the state stored under its ID. Agents at https:// addresses are connected with
     /// `asking`.
@@ -75,27 +75,33 @@ impl Fleet {
     /// Returns an error if an agent's address is invalid, which a checked configuration excludes.
     pub(crate) fn new(
         platform: Platform,
-        before: &[Agent],
-        asking: Option<&ClientTls>,
+        before: &[AgentClient],
+        client_tls: Option<&ClientTls>,
     ) -> Result<Self, tonic::transport::Error> {
         let known: HashMap<_, _> = before.iter().map(|agent| (agent.host(), agent)).collect();
         let agents = platform
             .hosts()
-            .map(|host| match known.get(&host.name).filter(|agent| agent.is_of(host)) {
+            .map(|host| match known.get(&host.name).filter(|agent| agent.belongs_to(host)) {
                 Some(agent) => Ok((*agent).clone()),
-                None => Agent::new(host, asking),
+                None => AgentClient::new(host, client_tls),
             })
             .collect::<Result<_, _>>()?;
-        let places = host_places(&platform);
-        Ok(Self { platform, agents, graph: OnceLock::new(), places, asking: asking.cloned() })
+        let places = host_positions(&platform);
+        Ok(Self {
+            platform,
+            agents,
+            graph: OnceLock::new(),
+            positions: places,
+            client_tls: client_tls.cloned(),
+        })
     }
 
-    /// Creates the fleet of a newer `platform`, reusing the agents as in [`Fleet::new`].
+    /// Creates the fleet of a newer `platform`, reusing the agents as in [`Inventory::new`].
     ///
     /// # Errors
-    /// Returns an error on the same condition as [`Fleet::new`].
-    pub(crate) fn replaced_by(&self, platform: Platform) -> Result<Self, tonic::transport::Error> {
-        Self::new(platform, &self.agents, self.asking.as_ref())
+    /// Returns an error on the same condition as [`Inventory::new`].
+    pub(crate) fn with_platform(&self, platform: Platform) -> Result<Self, tonic::transport::Error> {
+        Self::new(platform, &self.agents, self.client_tls.as_ref())
     }
 
     /// Returns the dependency graph. It is built on first use, since that takes a while on a large platform.
@@ -107,35 +113,43 @@ impl Fleet {
     ///
     /// # Errors
     /// Returns an error if the configuration does not have it.
-    pub(crate) fn find(&self, id: &InstanceId) -> Result<Found<'_>, OperationError> {
-        let found = self.find_exactly(id);
+    pub(crate) fn find_instance(&self, id: &InstanceId) -> Result<ConfiguredInstance<'_>, OperationError> {
+        let found = self.look_up_instance(id);
         // The words for what is wrong need the search.
-        found.map_or_else(|| self.resolve(&Selector::from(id), Purpose::Acting), Ok)
+        found.map_or_else(|| self.resolve_instance(&Selector::from(id), Purpose::Acting), Ok)
     }
 
     /// Returns the one instance that is selected.
     ///
     /// # Errors
     /// Returns an error if the selector selects no instance, or several.
-    pub(crate) fn resolve(&self, selector: &Selector, purpose: Purpose) -> Result<Found<'_>, OperationError> {
+    pub(crate) fn resolve_instance(
+        &self,
+        selector: &Selector,
+        purpose: Purpose,
+    ) -> Result<ConfiguredInstance<'_>, OperationError> {
         let index = NameIndex::from(&self.platform);
         let selection = selector.resolve(&index, purpose)?;
         let id = selection.one("name the environment or the host")?.id();
-        self.find_exactly(&id)
+        self.look_up_instance(&id)
             .ok_or_else(|| OperationError::new(Code::Internal, format!("{id} has no place among the hosts")))
     }
 
-    fn find_exactly(&self, id: &InstanceId) -> Option<Found<'_>> {
-        self.places.get(&id.host).and_then(|place| {
+    fn look_up_instance(&self, id: &InstanceId) -> Option<ConfiguredInstance<'_>> {
+        self.positions.get(&id.host).and_then(|place| {
             let environment = self.platform.environments.get(place.environment)?;
             let host = environment.hosts.get(place.within).filter(|_| environment.name == id.environment)?;
             let component = self.platform.component(id.component.as_str())?;
-            host.carries(&component.name).then_some(Found { host_at: place.at, host, component })
+            host.carries(&component.name).then_some(ConfiguredInstance {
+                host_index: place.at,
+                host,
+                component,
+            })
         })
     }
 
-    pub(crate) fn ids(&self) -> impl Iterator<Item = AgentId> {
-        self.agents.iter().map(Agent::id)
+    pub(crate) fn agent_ids(&self) -> impl Iterator<Item = AgentId> {
+        self.agents.iter().map(AgentClient::id)
     }
 }
 
@@ -158,16 +172,16 @@ mod tests {
 
     #[tokio::test]
     async fn an_instance_is_found_by_its_full_name_alone() {
-        let fleet = Fleet::new(platform(&(host("a", 1) + &host("b", 2))), &[], None).unwrap();
+        let inventory = Inventory::new(platform(&(host("a", 1) + &host("b", 2))), &[], None).unwrap();
         let find = |environment: &str, host: &str, component: &str| {
             let id = InstanceId {
                 environment: environment.into(),
                 host: host.into(),
                 component: component.into(),
             };
-            fleet
-                .find(&id)
-                .map(|found| (found.host_at, found.id().to_string()))
+            inventory
+                .find_instance(&id)
+                .map(|found| (found.host_index, found.id().to_string()))
                 .map_err(|error| error.message)
         };
         assert_eq!(find("E", "B", "C"), Ok((1, "E/b/c".to_owned())));
@@ -179,13 +193,13 @@ mod tests {
     #[tokio::test]
     async fn the_same_host_at_the_same_address_keeps_its_agent_wherever_it_stands() {
         let before =
-            Fleet::new(platform(&(host("a", 1) + &host("b", 2) + &host("c", 3))), &[], None).unwrap();
-        let [a, b, c] = before.ids().collect::<Vec<_>>()[..] else { panic!("three hosts") };
+            Inventory::new(platform(&(host("a", 1) + &host("b", 2) + &host("c", 3))), &[], None).unwrap();
+        let [a, b, c] = before.agent_ids().collect::<Vec<_>>()[..] else { panic!("three hosts") };
         // `a` is removed, `c` moves to the front, `b` gets another address, and a new host gets the old one
         // of `a`.
         let after = platform(&(host("C", 3) + &host("b", 4) + &host("d", 1)));
-        let after = Fleet::new(after, &before.agents, None).unwrap();
-        let [first, second, third] = after.ids().collect::<Vec<_>>()[..] else { panic!("three hosts") };
+        let after = Inventory::new(after, &before.agents, None).unwrap();
+        let [first, second, third] = after.agent_ids().collect::<Vec<_>>()[..] else { panic!("three hosts") };
         assert_eq!(first, c);
         assert!([a, b, c].iter().all(|old| *old != second && *old != third) && second != third);
     }

@@ -7,37 +7,37 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::agent::Notices;
+use crate::agent::AgentNotices;
 use crate::agent_id::AgentId;
-use crate::fleet::Fleet;
-use crate::hub::{Inbox, Message};
-use crate::knowledge::News;
+use crate::fleet::Inventory;
+use crate::hub::{StateInbox, StateMessage};
+use crate::knowledge::AgentUpdate;
 
 /// Delay between a panic of a task and its restart.
-const PAUSE: Duration = Duration::from_secs(1);
+const RESTART_DELAY: Duration = Duration::from_secs(1);
 
 /// Tasks of a fleet, one for each agent.
 #[derive(Debug)]
-pub(crate) struct Followers {
-    inbox: Inbox,
-    notices: Notices,
+pub(crate) struct AgentTasks {
+    inbox: StateInbox,
+    notices: AgentNotices,
     /// Each task with the token that ends it.
     tasks: HashMap<AgentId, (CancellationToken, JoinHandle<Option<()>>)>,
 }
 
-impl Followers {
+impl AgentTasks {
     /// Creates a set without tasks. Updates go to `inbox`; every agent receives the parts of `notices` for
     /// its host.
-    pub(crate) fn new(inbox: Inbox, notices: Notices) -> Self {
+    pub(crate) fn new(inbox: StateInbox, notices: AgentNotices) -> Self {
         Self { inbox, notices, tasks: HashMap::new() }
     }
 
     /// Follows exactly the agents of `fleet`; tasks of agents that remain continue undisturbed. The state
     /// actor must have received the fleet before, since it drops updates of unknown agents.
-    pub(crate) async fn follow(&mut self, fleet: &Fleet) {
-        let wanted: HashSet<AgentId> = fleet.ids().collect();
-        self.end(|id| !wanted.contains(id)).await;
-        for agent in &fleet.agents {
+    pub(crate) async fn follow_agents(&mut self, inventory: &Inventory) {
+        let wanted: HashSet<AgentId> = inventory.agent_ids().collect();
+        self.stop_tasks(|id| !wanted.contains(id)).await;
+        for agent in &inventory.agents {
             self.tasks.entry(agent.id()).or_insert_with(|| {
                 let cancelled = CancellationToken::new();
                 let (agent, inbox) = (agent.clone(), self.inbox.clone());
@@ -48,20 +48,23 @@ impl Followers {
                         let (agent, inbox, notices) = (agent.clone(), inbox.clone(), notices.clone());
                         async move {
                             // The state actor ends only at shutdown; messages after that may be lost.
-                            let tell = async |news| drop(inbox.send(Message::News(agent.id(), news)).await);
-                            agent.follow(tell, &notices).await;
+                            let tell = async |update| {
+                                drop(inbox.send(StateMessage::AgentUpdate(agent.id(), update)).await)
+                            };
+                            agent.follow_reports(tell, &notices).await;
                         }
                     }
                 };
-                let lost = async move |news| drop(inbox.send(Message::News(agent.id(), news)).await);
-                let task = cancelled.clone().run_until_cancelled_owned(follow_over_panics(follow, lost));
+                let lost =
+                    async move |update| drop(inbox.send(StateMessage::AgentUpdate(agent.id(), update)).await);
+                let task = cancelled.clone().run_until_cancelled_owned(restart_on_panic(follow, lost));
                 (cancelled, tokio::spawn(task))
             });
         }
     }
 
     /// Ends the tasks of the agents for which `is_gone` holds, and waits until they have ended.
-    pub(crate) async fn end(&mut self, is_gone: impl Fn(&AgentId) -> bool) {
+    pub(crate) async fn stop_tasks(&mut self, is_gone: impl Fn(&AgentId) -> bool) {
         let gone: Vec<_> = self.tasks.extract_if(|id, _| is_gone(id)).map(|(_, task)| task).collect();
         for (cancelled, _) in &gone {
             cancelled.cancel();
@@ -74,11 +77,11 @@ impl Followers {
     }
 }
 
-/// Runs `follow`, and again after each panic. A panic makes the host unknown, so that its last report does
+/// Runs `follow_reports`, and again after each panic. A panic makes the host unknown, so that its last report does
 /// not stay on display.
-async fn follow_over_panics<F: Future<Output = ()> + Send + 'static>(
+async fn restart_on_panic<F: Future<Output = ()> + Send + 'static>(
     follow: impl Fn() -> F,
-    lost: impl AsyncFn(News),
+    lost: impl AsyncFn(AgentUpdate),
 ) {
     loop {
         // Runs in a task of its own, so that its panic is caught; it is aborted with this one.
@@ -88,8 +91,8 @@ async fn follow_over_panics<F: Future<Output = ()> + Send + 'static>(
                 tracing::error!(%error, "the task that follows an agent panicked and is started again");
                 let reason =
                     "the aggregator failed to follow this host's agent and tries again; its log says why";
-                lost(News::Lost(reason.to_owned())).await;
-                tokio::time::sleep(PAUSE).await;
+                lost(AgentUpdate::Lost(reason.to_owned())).await;
+                tokio::time::sleep(RESTART_DELAY).await;
             }
         }
     }
@@ -105,8 +108,8 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::maintenance::AllMaintenance;
-    use crate::prerequisites::AllPrerequisites;
+    use crate::maintenance::MaintenanceSnapshot;
+    use crate::prerequisites::PrerequisitesByHost;
 
     fn platform(hosts: &str) -> Platform {
         let text = format!(
@@ -127,26 +130,26 @@ mod tests {
             async move { assert!(!is_first, "a report that nobody expected") }
         };
         let lost = Mutex::new(Vec::new());
-        follow_over_panics(follow, async |news| lost.lock().unwrap().push(news)).await;
+        restart_on_panic(follow, async |update| lost.lock().unwrap().push(update)).await;
         assert_eq!(begun.into_inner(), 2);
         let lost = lost.into_inner().unwrap();
-        assert!(matches!(lost.as_slice(), [News::Lost(_)]), "{lost:?}");
+        assert!(matches!(lost.as_slice(), [AgentUpdate::Lost(_)]), "{lost:?}");
     }
 
     #[tokio::test]
     async fn followers_come_and_go_with_the_fleet_and_none_is_left() {
         let (inbox, mut messages) = tokio::sync::mpsc::channel(8);
-        let (_, maintenance) = watch::channel(AllMaintenance::default());
-        let (_, prerequisites) = watch::channel(AllPrerequisites::default());
-        let mut followers = Followers::new(inbox, Notices { maintenance, prerequisites });
-        let before = Fleet::new(platform(&(host("a", 1) + &host("b", 2))), &[], None).unwrap();
-        followers.follow(&before).await;
-        let after = Fleet::new(platform(&(host("b", 2) + &host("c", 3))), &before.agents, None).unwrap();
-        followers.follow(&after).await;
-        let followed: HashSet<AgentId> = followers.tasks.keys().copied().collect();
-        assert_eq!(followed, after.ids().collect());
-        followers.end(|_| true).await;
-        drop(followers);
+        let (_, maintenance) = watch::channel(MaintenanceSnapshot::default());
+        let (_, prerequisites) = watch::channel(PrerequisitesByHost::default());
+        let mut agent_tasks = AgentTasks::new(inbox, AgentNotices { maintenance, prerequisites });
+        let before = Inventory::new(platform(&(host("a", 1) + &host("b", 2))), &[], None).unwrap();
+        agent_tasks.follow_agents(&before).await;
+        let after = Inventory::new(platform(&(host("b", 2) + &host("c", 3))), &before.agents, None).unwrap();
+        agent_tasks.follow_agents(&after).await;
+        let followed: HashSet<AgentId> = agent_tasks.tasks.keys().copied().collect();
+        assert_eq!(followed, after.agent_ids().collect());
+        agent_tasks.stop_tasks(|_| true).await;
+        drop(agent_tasks);
         // Every task has dropped its sender.
         while messages.recv().await.is_some() {}
     }

@@ -15,31 +15,31 @@ use rta_shared::suggestion::did_you_mean;
 use tokio::sync::oneshot;
 use tonic::Code;
 
-use crate::hub::{MaintenanceChange, Message};
-use crate::maintenance::{ended_with_its_host_alone, places};
+use crate::hub::{MaintenanceChange, StateMessage};
+use crate::maintenance::{explain_host_maintenance, resolve_places};
 use crate::operation_error::OperationError;
 use crate::operations::Operations;
-use crate::record::{MOST, Query};
+use crate::record::{EventQuery, MAX_EVENTS};
 
 /// Default number of events in an answer.
-pub(crate) const SOME: usize = 200;
+pub(crate) const DEFAULT_EVENTS: usize = 200;
 /// Maximum length of a reason, in bytes.
-const LONGEST_REASON: usize = 1000;
+const MAX_REASON_BYTES: usize = 1000;
 
 /// Event query as a person wrote it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct EventFilter {
     pub(crate) since: Option<Timestamp>,
     pub(crate) before: Option<u64>,
     /// Names to match.
     pub(crate) selector: Selector,
     /// Words of kinds; empty: any.
     pub(crate) kinds: Vec<String>,
-    /// Maximum number; 0: [`SOME`].
+    /// Maximum number; 0: [`DEFAULT_EVENTS`].
     pub(crate) limit: usize,
 }
 
-impl TryFrom<v1::ListEventsRequest> for Asked {
+impl TryFrom<v1::ListEventsRequest> for EventFilter {
     type Error = OperationError;
 
     fn try_from(request: v1::ListEventsRequest) -> Result<Self, OperationError> {
@@ -58,7 +58,7 @@ impl TryFrom<v1::ListEventsRequest> for Asked {
 
 /// Request to begin or end maintenance.
 #[derive(Clone, Debug)]
-pub(crate) struct Wished {
+pub(crate) struct MaintenanceRequest {
     pub(crate) selector: Selector,
     /// True for all instances or hosts that match.
     pub(crate) all: bool,
@@ -68,17 +68,17 @@ pub(crate) struct Wished {
     pub(crate) reason: String,
 }
 
-impl TryFrom<v1::SetMaintenanceRequest> for Wished {
+impl TryFrom<v1::SetMaintenanceRequest> for MaintenanceRequest {
     type Error = OperationError;
 
     fn try_from(request: v1::SetMaintenanceRequest) -> Result<Self, OperationError> {
-        let length = request.lasting().map_err(|_| too_short())?;
+        let length = request.lasting().map_err(|_| too_short_error())?;
         let v1::SetMaintenanceRequest { component, environment, host, all, on, reason, .. } = request;
         Ok(Self { selector: Selector { environment, host, component }, all, on, length, reason })
     }
 }
 
-fn too_short() -> OperationError {
+fn too_short_error() -> OperationError {
     OperationError::new(Code::InvalidArgument, "maintenance has to last longer than nothing")
 }
 
@@ -87,27 +87,27 @@ impl Operations {
     ///
     /// # Errors
     /// Returns an error if a kind or name is unknown or too long, or if the record cannot be read.
-    pub(crate) async fn events(&self, asked: &Asked) -> Result<Vec<Event>, OperationError> {
-        if let Some(message) = asked.kinds.iter().find_map(|kind| too_long(kind)) {
+    pub(crate) async fn list_events(&self, filter: &EventFilter) -> Result<Vec<Event>, OperationError> {
+        if let Some(message) = filter.kinds.iter().find_map(|kind| too_long(kind)) {
             return Err(OperationError::new(Code::InvalidArgument, message));
         }
-        let fleet = self.fleet();
-        let index = NameIndex::from(&fleet.platform);
-        let exact = asked.selector.canonical(&index)?;
-        let events = self.recorded(query(&exact, asked)?).await?;
+        let inventory = self.inventory();
+        let index = NameIndex::from(&inventory.platform);
+        let exact = filter.selector.canonical(&index)?;
+        let events = self.query_events(build_query(&exact, filter)?).await?;
         if !events.is_empty() {
             return Ok(events);
         }
         // Names that were removed from the configuration may still have events; a name without any is part of a
         // name, or a mistake.
-        match meant(&asked.selector, &index)? {
-            Some(meant) if meant != exact => self.recorded(query(&meant, asked)?).await,
+        match canonical_selector(&filter.selector, &index)? {
+            Some(meant) if meant != exact => self.query_events(build_query(&meant, filter)?).await,
             Some(_) | None => Ok(events),
         }
     }
 
-    async fn recorded(&self, query: Query) -> Result<Vec<Event>, OperationError> {
-        let events = self.recorder.events(query).await;
+    async fn query_events(&self, query: EventQuery) -> Result<Vec<Event>, OperationError> {
+        let events = self.store.query_events(query).await;
         events.map_err(|message| OperationError::new(Code::Unavailable, message))
     }
 
@@ -115,35 +115,35 @@ impl Operations {
     ///
     /// # Errors
     /// Returns an error if a name is unknown or ambiguous, or if the duration is invalid.
-    pub(crate) async fn maintain(
+    pub(crate) async fn set_maintenance(
         &self,
-        wished: Wished,
+        request: MaintenanceRequest,
         by: Requester,
     ) -> Result<Vec<Maintenance>, OperationError> {
-        let places = places(&self.fleet().platform, &wished.selector, wished.all)?;
+        let places = resolve_places(&self.inventory().platform, &request.selector, request.all)?;
         let invalid = |message: String| OperationError::new(Code::InvalidArgument, message);
         let off = places.clone();
-        let change = if wished.on {
-            if wished.reason.len() > LONGEST_REASON {
-                return Err(invalid(format!("the reason is longer than {LONGEST_REASON} bytes")));
+        let change = if request.on {
+            if request.reason.len() > MAX_REASON_BYTES {
+                return Err(invalid(format!("the reason is longer than {MAX_REASON_BYTES} bytes")));
             }
             let since = Timestamp::now();
-            let until = match wished.length {
+            let until = match request.length {
                 None => None,
                 Some(length) if !length.is_zero() => Some(
                     since
                         .checked_add(length)
                         .map_err(|_| invalid("maintenance cannot be as long as that".to_owned()))?,
                 ),
-                Some(_) => return Err(too_short()),
+                Some(_) => return Err(too_short_error()),
             };
-            let one = |place: crate::record::Place| Maintenance {
+            let one = |place: crate::record::HostOrInstance| Maintenance {
                 environment: place.environment,
                 host: place.host,
                 component: place.component,
                 since,
                 until,
-                reason: wished.reason.trim().to_owned(),
+                reason: request.reason.trim().to_owned(),
                 by: by.clone(),
             };
             MaintenanceChange::Begin(places.into_iter().map(one).collect())
@@ -152,22 +152,22 @@ impl Operations {
         };
         let (answer, changed) = oneshot::channel();
         let ended = || OperationError::new(Code::Unavailable, "the aggregator is shutting down");
-        self.inbox.send(Message::Maintain(change, answer)).await.map_err(|_| ended())?;
+        self.inbox.send(StateMessage::ChangeMaintenance(change, answer)).await.map_err(|_| ended())?;
         let changed = changed.await.map_err(|_| ended())?;
         if let (false, [], Some(message)) =
-            (wished.on, changed.as_slice(), ended_with_its_host_alone(self.maintenance.borrow().all(), &off))
+            (request.on, changed.as_slice(), explain_host_maintenance(self.maintenance.borrow().all(), &off))
         {
             return Err(OperationError::new(Code::FailedPrecondition, message));
         }
         // The change survives a restart from now on; if it cannot be written, the overview shows that.
-        self.recorder.flush().await;
+        self.store.flush().await;
         Ok(changed)
     }
 }
 
 /// Converts a query, in which `names` take the place of the names as they were written.
-fn query(names: &Selector, asked: &Asked) -> Result<Query, OperationError> {
-    let kinds = asked.kinds.iter().map(|word| {
+fn build_query(names: &Selector, filter: &EventFilter) -> Result<EventQuery, OperationError> {
+    let kinds = filter.kinds.iter().map(|word| {
         EventKind::from_word(&word.to_lowercase()).ok_or_else(|| {
             let hint = did_you_mean(word, EventKind::ALL.map(EventKind::word));
             let message = format!("there is no kind \"{}\" of events{hint}", quoted_input(word));
@@ -175,16 +175,16 @@ fn query(names: &Selector, asked: &Asked) -> Result<Query, OperationError> {
         })
     });
     let name = |name: &str| (!name.is_empty()).then(|| Name::from(name));
-    Ok(Query {
-        since: asked.since,
-        before: asked.before,
+    Ok(EventQuery {
+        since: filter.since,
+        before: filter.before,
         environment: name(&names.environment),
         host: name(&names.host),
         component: name(&names.component),
         kinds: kinds.collect::<Result<_, _>>()?,
-        limit: match asked.limit {
-            0 => SOME,
-            limit => limit.min(MOST),
+        limit: match filter.limit {
+            0 => DEFAULT_EVENTS,
+            limit => limit.min(MAX_EVENTS),
         },
     })
 }
@@ -193,7 +193,7 @@ fn query(names: &Selector, asked: &Asked) -> Result<Query, OperationError> {
 ///
 /// # Errors
 /// Returns an error if a name is not known.
-fn meant(written: &Selector, index: &NameIndex<'_>) -> Result<Option<Selector>, OperationError> {
+fn canonical_selector(written: &Selector, index: &NameIndex<'_>) -> Result<Option<Selector>, OperationError> {
     match written.resolve(index, Purpose::Reading) {
         Ok(selection) => {
             let name = |name: Option<&Name>| name.map(|name| name.as_str().to_owned()).unwrap_or_default();
@@ -212,12 +212,12 @@ fn meant(written: &Selector, index: &NameIndex<'_>) -> Result<Option<Selector>, 
 ///
 /// # Errors
 /// Returns an error, as a sentence, if the text is neither.
-pub(crate) fn since(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+pub(crate) fn parse_since(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     if let Ok(at) = text.trim().parse::<Timestamp>() {
         return Ok(at);
     }
-    length(text)
-        .and_then(|length| now.checked_sub(length).map_err(|error| not_a_length(text, &error)))
+    parse_length(text)
+        .and_then(|length| now.checked_sub(length).map_err(|error| length_error(text, &error)))
         .map_err(|_| {
             let text = printable(text);
             format!("\"{text}\" is no time; write for example 2h, 7d or 2026-11-25T09:30:00Z")
@@ -228,17 +228,17 @@ pub(crate) fn since(text: &str, now: Timestamp) -> Result<Timestamp, String> {
 ///
 /// # Errors
 /// Returns an error, as a sentence, if the text is no duration or it is negative.
-pub fn length(text: &str) -> Result<SignedDuration, String> {
-    let span: jiff::Span = text.trim().parse().map_err(|error: jiff::Error| not_a_length(text, &error))?;
+pub fn parse_length(text: &str) -> Result<SignedDuration, String> {
+    let span: jiff::Span = text.trim().parse().map_err(|error: jiff::Error| length_error(text, &error))?;
     let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours());
-    let length = length.map_err(|error| not_a_length(text, &error))?;
+    let length = length.map_err(|error| length_error(text, &error))?;
     if length.is_negative() {
-        return Err(not_a_length(text, &"it is negative"));
+        return Err(length_error(text, &"it is negative"));
     }
     Ok(length)
 }
 
-fn not_a_length(text: &str, why: &dyn Display) -> String {
+fn length_error(text: &str, why: &dyn Display) -> String {
     format!("\"{}\" is no length of time ({why}); write for example 2h or 90d", printable(text))
 }
 
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn words_become_a_query() {
-        let asked = Asked {
+        let filter = EventFilter {
             selector: Selector {
                 host: "d1.example.net".to_owned(),
                 component: "raw writter".to_owned(),
@@ -271,27 +271,28 @@ mod tests {
             },
             kinds: vec!["Health".to_owned()],
             limit: 1_000_000,
-            ..Asked::default()
+            ..EventFilter::default()
         };
-        let names = asked.selector.canonical(&NameIndex::from(&platform())).unwrap();
-        let query = query(&names, &asked).unwrap();
+        let names = filter.selector.canonical(&NameIndex::from(&platform())).unwrap();
+        let query = build_query(&names, &filter).unwrap();
         assert_eq!((query.host, query.component), (Some("d1".into()), Some("raw writer".into())));
         assert_eq!(
             (query.environment, query.kinds, query.limit),
-            (Some("gone".into()), vec![EventKind::Health], MOST)
+            (Some("gone".into()), vec![EventKind::Health], MAX_EVENTS)
         );
     }
 
     #[test]
     fn slips_are_told_with_the_nearest_word() {
-        let asked = Asked { kinds: vec!["helth".to_owned()], ..Asked::default() };
-        let error = query(&asked.selector, &asked).unwrap_err();
+        let filter = EventFilter { kinds: vec!["helth".to_owned()], ..EventFilter::default() };
+        let error = build_query(&filter.selector, &filter).unwrap_err();
         assert_eq!(error.message, "there is no kind \"helth\" of events; did you mean \"health\"?");
         let platform = platform();
         let index = NameIndex::from(&platform);
         let meant = |environment: &str, host: &str, component: &str| {
             let [environment, host, component] = [environment, host, component].map(str::to_owned);
-            meant(&Selector { environment, host, component }, &index).map_err(|error| error.message)
+            canonical_selector(&Selector { environment, host, component }, &index)
+                .map_err(|error| error.message)
         };
         for (environment, host, component, expected) in [
             ("DVE", "", "", "environment \"DVE\" is not known; did you mean \"DEV\"?"),
@@ -312,13 +313,13 @@ mod tests {
     #[test]
     fn times_are_written_as_people_do() {
         let now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * 100);
-        assert_eq!(length("90d"), Ok(SignedDuration::from_hours(24 * 90)));
-        assert_eq!(length("1h 30m"), Ok(SignedDuration::from_mins(90)));
-        assert_eq!(since("1w", now), Ok(now - SignedDuration::from_hours(24 * 7)));
-        assert_eq!(since("1970-01-02T00:00:00Z", now).map(Timestamp::as_second), Ok(86_400));
+        assert_eq!(parse_length("90d"), Ok(SignedDuration::from_hours(24 * 90)));
+        assert_eq!(parse_length("1h 30m"), Ok(SignedDuration::from_mins(90)));
+        assert_eq!(parse_since("1w", now), Ok(now - SignedDuration::from_hours(24 * 7)));
+        assert_eq!(parse_since("1970-01-02T00:00:00Z", now).map(Timestamp::as_second), Ok(86_400));
         for wrong in ["", "soon", "-2h", "3 months", "99999999999d"] {
-            assert!(length(wrong).is_err(), "{wrong}");
-            assert!(since(wrong, now).is_err(), "{wrong}");
+            assert!(parse_length(wrong).is_err(), "{wrong}");
+            assert!(parse_since(wrong, now).is_err(), "{wrong}");
         }
     }
 }

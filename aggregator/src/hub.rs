@@ -18,53 +18,55 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::agent_id::AgentId;
 use crate::certificates;
-use crate::changes::changes;
-use crate::chronicle::{Chronicle, Note};
-use crate::clock::Moment;
-use crate::conclusion::conclude;
-use crate::fleet::Fleet;
-use crate::knowledge::{Knowledge, News};
-use crate::maintenance::{AllMaintenance, Current, beginning, ending, is_configured, is_ended_by};
-use crate::pending::Pending;
+use crate::changes::diff_overviews;
+use crate::chronicle::{Transition, TransitionTracker};
+use crate::clock::ClockPair;
+use crate::conclusion::evaluate_platform;
+use crate::fleet::Inventory;
+use crate::knowledge::{AgentUpdate, HostStates};
+use crate::maintenance::{
+    ActiveMaintenance, MaintenanceSnapshot, begin_event, end_event, is_configured, is_ended_by,
+};
+use crate::pending::PendingReplies;
 use crate::planned_stops::PlannedStops;
-use crate::prerequisites::{AllPrerequisites, RemoteNeeds};
-use crate::record::{Place, Recorder};
-use crate::since::Since;
-use crate::strip::shown::Shown;
+use crate::prerequisites::{PrerequisitesByHost, RemotePrerequisiteIndex};
+use crate::record::{EventStoreHandle, HostOrInstance};
+use crate::since::HealthTimes;
+use crate::strip::shown::TimelineRecorder;
 use crate::usage_history::UsageHistory;
 
 /// Maximum delay of an overview that changes scan times alone, so that a thousand heartbeats a second do not
 /// make a thousand overviews.
-const SCAN_TIMES: Duration = Duration::from_millis(500);
+const SCAN_TIME_INTERVAL: Duration = Duration::from_millis(500);
 /// Interval of the actor's own heartbeat.
-const BEAT: Duration = Duration::from_secs(1);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// Capacity of the inbox. Senders wait while it is full.
-const INBOX: usize = 1024;
+const INBOX_CAPACITY: usize = 1024;
 /// Maximum number of messages that are handled before the next evaluation.
-const BATCH: usize = 256;
+const MAX_BATCH: usize = 256;
 /// Maximum pause between two overviews. A change is published at once, unless an overview was published just
 /// before: then it waits as long as that one took to make. The steps of a large plan share overviews in this
 /// way.
-const LONGEST_REST: Duration = Duration::from_millis(50);
+const MAX_PAUSE: Duration = Duration::from_millis(50);
 /// Maximum time between two checks for ended maintenance: clocks can be set.
-const LOOK: Duration = Duration::from_secs(10);
+const MAINTENANCE_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Messages to the state actor.
 #[derive(Debug)]
-pub(crate) enum Message {
+pub(crate) enum StateMessage {
     /// Update from this agent.
-    News(AgentId, News),
+    AgentUpdate(AgentId, AgentUpdate),
     /// Replaces the platform.
-    Replace(Arc<Fleet>),
+    ReplacePlatform(Arc<Inventory>),
     /// Problems of a configuration that was refused, one a line.
-    Refused(String),
+    ConfigRefused(String),
     /// Replaces the impairments of one part of the aggregator.
-    Impaired(ImpairedPart, Vec<Impairment>),
+    ReplaceImpairments(ImpairedPart, Vec<Impairment>),
     /// Begins or ends maintenance. Answered with the affected maintenance when the overview shows it.
-    Maintain(MaintenanceChange, oneshot::Sender<Vec<Maintenance>>),
+    ChangeMaintenance(MaintenanceChange, oneshot::Sender<Vec<Maintenance>>),
     /// A plan stopped this instance on purpose. The update is the host's report after the stop; `None` if the
     /// agent did not send one.
-    Stopped(InstanceId, PlannedStop, Option<(AgentId, News)>),
+    AddPlannedStop(InstanceId, PlannedStop, Option<(AgentId, AgentUpdate)>),
     /// Answered when the published overview contains everything sent before.
     Flush(oneshot::Sender<()>),
 }
@@ -75,25 +77,25 @@ pub(crate) enum MaintenanceChange {
     /// Begins these.
     Begin(Vec<Maintenance>),
     /// Ends the maintenance of these places, on behalf of the requester.
-    End(Vec<Place>, Requester),
+    End(Vec<HostOrInstance>, Requester),
 }
 
 /// Receivers of the published state.
 #[derive(Clone, Debug)]
-pub(crate) struct Published {
+pub(crate) struct PublishedState {
     pub(crate) overview: watch::Receiver<Arc<Overview>>,
-    pub(crate) maintenance: watch::Receiver<AllMaintenance>,
-    pub(crate) prerequisites: watch::Receiver<AllPrerequisites>,
+    pub(crate) maintenance: watch::Receiver<MaintenanceSnapshot>,
+    pub(crate) prerequisites: watch::Receiver<PrerequisitesByHost>,
     pub(crate) usage: UsageHistory,
 }
 
 /// Sender of messages to the state actor.
-pub(crate) type Inbox = mpsc::Sender<Message>;
+pub(crate) type StateInbox = mpsc::Sender<StateMessage>;
 
 /// Waits until the published overview contains everything sent before, or the state actor has ended.
-pub(crate) async fn flush(inbox: &Inbox) {
+pub(crate) async fn flush_state(inbox: &StateInbox) {
     let (done, published) = oneshot::channel();
-    if inbox.send(Message::Flush(done)).await.is_ok() {
+    if inbox.send(StateMessage::Flush(done)).await.is_ok() {
         // On an error the actor has ended, and its last overview stays.
         let _ = published.await;
     }
@@ -102,92 +104,96 @@ pub(crate) async fn flush(inbox: &Inbox) {
 /// Creates the state actor of `fleet`: its inbox, its published state, and the task to run. Events go to
 /// `recorder`; its record also supplies the state that an earlier aggregator left. The overview includes
 /// `own_impairments`; `heartbeat` shows that the actor works.
-pub(crate) fn hub(
-    fleet: Arc<Fleet>,
-    recorder: Recorder,
+pub(crate) fn create_state_actor(
+    inventory: Arc<Inventory>,
+    store: EventStoreHandle,
     own_impairments: ImpairmentList,
     heartbeat: Heartbeat,
-) -> (Inbox, Published, impl Future<Output = ()> + Send) {
-    let (inbox, messages) = mpsc::channel(INBOX);
-    let graph = DependencyGraph::new(&fleet.platform);
-    let now = Moment::now();
-    let mut hub = Hub {
-        needs: RemoteNeeds::new(&fleet.platform, &graph),
+) -> (StateInbox, PublishedState, impl Future<Output = ()> + Send) {
+    let (inbox, messages) = mpsc::channel(INBOX_CAPACITY);
+    let graph = DependencyGraph::new(&inventory.platform);
+    let now = ClockPair::now();
+    let mut state_actor = StateActor {
+        remote_prerequisites: RemotePrerequisiteIndex::new(&inventory.platform, &graph),
         graph,
-        knowledge: Knowledge::of(fleet.ids()),
-        fleet,
+        host_states: HostStates::for_agents(inventory.agent_ids()),
+        inventory,
         config_error: None,
-        maintenance: Current::new(recorder.maintenance(), recorder.maintained()),
-        told_maintenance: watch::Sender::default(),
-        told_prerequisites: watch::Sender::default(),
-        stops: PlannedStops::new(recorder.planned_stops()),
-        since: Since::default(),
-        chronicle: Chronicle::new(recorder.known()),
-        shown: Shown::default(),
-        usage: UsageHistory::default(),
-        record_error: recorder.error(),
-        record_error_since: None,
+        maintenance: ActiveMaintenance::new(store.maintenance(), store.maintained_hosts()),
+        maintenance_sender: watch::Sender::default(),
+        prerequisite_sender: watch::Sender::default(),
+        planned_stops: PlannedStops::new(store.planned_stops()),
+        health_times: HealthTimes::default(),
+        transitions: TransitionTracker::new(store.known_values()),
+        timeline_recorder: TimelineRecorder::default(),
+        usage_history: UsageHistory::default(),
+        store_error: store.watch_error(),
+        store_error_since: None,
         impairments: HashMap::new(),
         own_impairments,
         heartbeat,
-        read_clock: now,
-        began: now.wall,
-        recorder,
+        last_clock: now,
+        started_at: now.wall,
+        store,
     };
-    hub.since = Since::new(&hub.graph, &hub.recorder.changed());
-    hub.forget_removed();
-    hub.end_what_is_over(Timestamp::now());
-    hub.tell_maintenance();
-    let maintenance = hub.told_maintenance.subscribe();
-    let first = hub.overview();
-    hub.mark(&first);
-    hub.tell_prerequisites(&first);
+    state_actor.health_times = HealthTimes::new(&state_actor.graph, &state_actor.store.health_changes());
+    state_actor.drop_removed();
+    state_actor.end_expired_maintenance(Timestamp::now());
+    state_actor.publish_maintenance();
+    let maintenance = state_actor.maintenance_sender.subscribe();
+    let first = state_actor.build_overview();
+    state_actor.record_timeline(&first);
+    state_actor.publish_prerequisites(&first);
     let (publisher, overview) = watch::channel(Arc::new(first));
-    let usage = hub.usage.clone();
-    let prerequisites = hub.told_prerequisites.subscribe();
-    (inbox, Published { overview, maintenance, prerequisites, usage }, hub.run(messages, publisher))
+    let usage = state_actor.usage_history.clone();
+    let prerequisites = state_actor.prerequisite_sender.subscribe();
+    (
+        inbox,
+        PublishedState { overview, maintenance, prerequisites, usage },
+        state_actor.run(messages, publisher),
+    )
 }
 
-struct Hub {
-    fleet: Arc<Fleet>,
+struct StateActor {
+    inventory: Arc<Inventory>,
     graph: DependencyGraph,
-    knowledge: Knowledge,
+    host_states: HostStates,
     config_error: Option<String>,
-    maintenance: Current,
-    told_maintenance: watch::Sender<AllMaintenance>,
+    maintenance: ActiveMaintenance,
+    maintenance_sender: watch::Sender<MaintenanceSnapshot>,
     /// Remote prerequisites that each agent needs to know.
-    needs: RemoteNeeds,
-    told_prerequisites: watch::Sender<AllPrerequisites>,
-    stops: PlannedStops,
-    since: Since,
-    chronicle: Chronicle,
-    shown: Shown,
-    usage: UsageHistory,
-    recorder: Recorder,
-    record_error: watch::Receiver<Option<String>>,
+    remote_prerequisites: RemotePrerequisiteIndex,
+    prerequisite_sender: watch::Sender<PrerequisitesByHost>,
+    planned_stops: PlannedStops,
+    health_times: HealthTimes,
+    transitions: TransitionTracker,
+    timeline_recorder: TimelineRecorder,
+    usage_history: UsageHistory,
+    store: EventStoreHandle,
+    store_error: watch::Receiver<Option<String>>,
     /// Start of the record's impairment.
-    record_error_since: Option<Timestamp>,
+    store_error_since: Option<Timestamp>,
     /// Impairments of the other parts.
     impairments: HashMap<ImpairedPart, Vec<Impairment>>,
     own_impairments: ImpairmentList,
     heartbeat: Heartbeat,
     /// Last reading of the clock.
-    read_clock: Moment,
+    last_clock: ClockPair,
     /// Start of this aggregator, in the present setting of its clock.
-    began: Timestamp,
+    started_at: Timestamp,
 }
 
-impl Hub {
-    fn overview(&mut self) -> Overview {
-        let fleet = Arc::clone(&self.fleet);
-        let platform = &fleet.platform;
-        let now = self.follow_own_clock();
-        let mut environments = conclude(platform, &self.graph, self.knowledge.hosts());
-        self.maintenance.fill(&mut environments);
-        let ended = self.stops.fill(&mut environments, self.read_clock.at, now);
-        ended.into_iter().for_each(|id| self.recorder.note_stop(id, None));
-        self.since.fill(&mut environments, now);
-        let impairments = self.impairments(&environments, now);
+impl StateActor {
+    fn build_overview(&mut self) -> Overview {
+        let inventory = Arc::clone(&self.inventory);
+        let platform = &inventory.platform;
+        let now = self.check_clock();
+        let mut environments = evaluate_platform(platform, &self.graph, self.host_states.hosts());
+        self.maintenance.apply_to(&mut environments);
+        let ended = self.planned_stops.apply_to(&mut environments, self.last_clock.at, now);
+        ended.into_iter().for_each(|id| self.store.record_planned_stop(id, None));
+        self.health_times.set_since(&mut environments, now);
+        let impairments = self.collect_impairments(&environments, now);
         Overview {
             generated_at: now,
             environments,
@@ -200,110 +206,114 @@ impl Hub {
 
     /// Reads the clock. If it was set since the last reading, shifts the stored times, so that ages stay the
     /// same.
-    fn follow_own_clock(&mut self) -> Timestamp {
-        let now = Moment::now();
-        if let Some(step) = self.read_clock.step_until(now) {
+    fn check_clock(&mut self) -> Timestamp {
+        let now = ClockPair::now();
+        if let Some(step) = self.last_clock.step_until(now) {
             tracing::warn!(seconds = step.as_secs(), "this host's clock was set");
-            self.knowledge.follow_step(step);
-            self.since.follow_step(step, self.began);
-            self.stops.follow_step(step, self.began);
-            self.began = self.began.checked_add(step).unwrap_or(self.began);
+            self.host_states.shift_clock(step);
+            self.health_times.shift_clock(step, self.started_at);
+            self.planned_stops.shift_clock(step, self.started_at);
+            self.started_at = self.started_at.checked_add(step).unwrap_or(self.started_at);
         }
-        self.read_clock = now;
+        self.last_clock = now;
         now.wall
     }
 
     /// Returns all impairments of the aggregator itself, the most severe first.
-    fn impairments(&mut self, environments: &[EnvironmentOverview], now: Timestamp) -> Vec<Impairment> {
+    fn collect_impairments(
+        &mut self,
+        environments: &[EnvironmentOverview],
+        now: Timestamp,
+    ) -> Vec<Impairment> {
         let mut all: Vec<Impairment> = self.impairments.values().flatten().cloned().collect();
         all.extend(self.own_impairments.all());
-        let record_error = self.record_error.borrow().clone();
-        self.record_error_since = record_error.is_some().then(|| self.record_error_since.unwrap_or(now));
+        let record_error = self.store_error.borrow().clone();
+        self.store_error_since = record_error.is_some().then(|| self.store_error_since.unwrap_or(now));
         all.extend(record_error.map(|message| Impairment {
             part: ImpairedPart::Store,
             message,
-            since: self.record_error_since,
+            since: self.store_error_since,
         }));
         if let Some(problems) = &self.config_error {
             let first = problems.lines().next().unwrap_or_default();
             let message = format!("the aggregator refused a new configuration: {first}");
             all.push(Impairment::new(ImpairedPart::Configuration, message));
         }
-        all.extend(certificates::of_agents(environments, now));
+        all.extend(certificates::agent_impairment(environments, now));
         all.sort();
         all
     }
 
-    fn replace(&mut self, fleet: Arc<Fleet>) {
-        let graph = DependencyGraph::new(&fleet.platform);
-        self.since = self.since.carried_over(&self.graph, &graph);
-        self.needs = RemoteNeeds::new(&fleet.platform, &graph);
+    fn replace_platform(&mut self, inventory: Arc<Inventory>) {
+        let graph = DependencyGraph::new(&inventory.platform);
+        self.health_times = self.health_times.with_graph(&self.graph, &graph);
+        self.remote_prerequisites = RemotePrerequisiteIndex::new(&inventory.platform, &graph);
         self.graph = graph;
-        self.knowledge = std::mem::take(&mut self.knowledge).carried_over(fleet.ids());
-        self.fleet = fleet;
+        self.host_states = std::mem::take(&mut self.host_states).with_agents(inventory.agent_ids());
+        self.inventory = inventory;
         self.config_error = None;
-        self.maintenance.move_with(&self.fleet.platform);
-        self.forget_removed();
+        self.maintenance.follow_platform(&self.inventory.platform);
+        self.drop_removed();
     }
 
     /// Begins or ends maintenance. Returns the affected maintenance.
-    fn maintain(&mut self, change: MaintenanceChange) -> Vec<Maintenance> {
+    fn change_maintenance(&mut self, change: MaintenanceChange) -> Vec<Maintenance> {
         let mut is_settled = false;
         let changed = match change {
             MaintenanceChange::Begin(mut new) => {
                 // The configuration may have changed since the request was made.
-                new.retain(|one| is_configured(&self.fleet.platform, one));
+                new.retain(|one| is_configured(&self.inventory.platform, one));
                 self.maintenance.begin(&new);
-                new.iter().for_each(|one| self.recorder.record(beginning(one)));
+                new.iter().for_each(|one| self.store.append_event(begin_event(one)));
                 new
             }
             MaintenanceChange::End(places, by) => {
                 let ended = self.maintenance.end(|one| places.iter().any(|place| is_ended_by(one, place)));
                 let now = Timestamp::now();
-                ended.iter().for_each(|one| self.recorder.record(ending(one, now, "", Some(&by))));
-                is_settled = self.maintenance.settle(places.into_iter().map(|place| place.host));
+                ended.iter().for_each(|one| self.store.append_event(end_event(one, now, "", Some(&by))));
+                is_settled = self.maintenance.mark_known(places.into_iter().map(|place| place.host));
                 ended
             }
         };
         if is_settled || !changed.is_empty() {
-            self.tell_maintenance();
+            self.publish_maintenance();
         }
         changed
     }
 
     /// Ends maintenance whose time is over. Returns true if there was any.
-    fn end_what_is_over(&mut self, now: Timestamp) -> bool {
+    fn end_expired_maintenance(&mut self, now: Timestamp) -> bool {
         self.end_maintenance(now, "its time is over", |one| one.is_over(now))
     }
 
     /// Ends maintenance and planned stops of what was removed from the configuration: nobody could name it
     /// any more.
-    fn forget_removed(&mut self) {
-        let removed = self.stops.forget_removed(&self.graph);
-        removed.into_iter().for_each(|id| self.recorder.note_stop(id, None));
-        let fleet = Arc::clone(&self.fleet);
+    fn drop_removed(&mut self) {
+        let removed = self.planned_stops.drop_removed(&self.graph);
+        removed.into_iter().for_each(|id| self.store.record_planned_stop(id, None));
+        let inventory = Arc::clone(&self.inventory);
         let why = "it is not in the configuration any more";
-        self.end_maintenance(Timestamp::now(), why, |one| !is_configured(&fleet.platform, one));
+        self.end_maintenance(Timestamp::now(), why, |one| !is_configured(&inventory.platform, one));
     }
 
     fn end_maintenance(&mut self, now: Timestamp, why: &str, is_it: impl Fn(&Maintenance) -> bool) -> bool {
         let ended = self.maintenance.end(is_it);
-        ended.iter().for_each(|one| self.recorder.record(ending(one, now, why, None)));
+        ended.iter().for_each(|one| self.store.append_event(end_event(one, now, why, None)));
         if !ended.is_empty() {
-            self.tell_maintenance();
+            self.publish_maintenance();
         }
         !ended.is_empty()
     }
 
-    fn tell_maintenance(&self) {
+    fn publish_maintenance(&self) {
         let known = self.maintenance.known();
-        self.recorder.maintain(known.all().to_vec());
-        self.told_maintenance.send_replace(Arc::new(known.clone()));
+        self.store.record_maintenance(known.all().to_vec());
+        self.maintenance_sender.send_replace(Arc::new(known.clone()));
     }
 
-    fn tell_prerequisites(&self, overview: &Overview) {
-        let standing = self.needs.standing(overview);
-        self.told_prerequisites.send_if_modified(|told| {
+    fn publish_prerequisites(&self, overview: &Overview) {
+        let standing = self.remote_prerequisites.readiness(overview);
+        self.prerequisite_sender.send_if_modified(|told| {
             let is_news = **told != standing;
             if is_news {
                 *told = Arc::new(standing);
@@ -312,135 +322,139 @@ impl Hub {
         });
     }
 
-    /// Returns the time until the next check for ended maintenance, at most [`LOOK`].
-    fn maintenance_holds(&self) -> Option<Duration> {
+    /// Returns the time until the next check for ended maintenance, at most [`MAINTENANCE_CHECK_INTERVAL`].
+    fn next_maintenance_check(&self) -> Option<Duration> {
         let left = self.maintenance.next_end()?.duration_since(Timestamp::now());
-        Some(Duration::try_from(left).unwrap_or_default().min(LOOK))
+        Some(Duration::try_from(left).unwrap_or_default().min(MAINTENANCE_CHECK_INTERVAL))
     }
 
-    async fn run(mut self, mut messages: mpsc::Receiver<Message>, publisher: watch::Sender<Arc<Overview>>) {
-        let mut scan_times = tokio::time::interval(SCAN_TIMES);
+    async fn run(
+        mut self,
+        mut messages: mpsc::Receiver<StateMessage>,
+        publisher: watch::Sender<Arc<Overview>>,
+    ) {
+        let mut scan_times = tokio::time::interval(SCAN_TIME_INTERVAL);
         scan_times.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut batch = Vec::with_capacity(BATCH);
+        let mut batch = Vec::with_capacity(MAX_BATCH);
         let mut only_times_changed = false;
-        let mut pending = Pending::default();
+        let mut pending = PendingReplies::default();
         let mut rest_until = Instant::now();
-        let mut record_error = self.record_error.clone();
+        let mut record_error = self.store_error.clone();
         let mut own_impairments = self.own_impairments.changes();
-        let mut beat = tokio::time::interval(BEAT);
+        let mut beat = tokio::time::interval(HEARTBEAT_INTERVAL);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let holds = self.maintenance_holds();
+            let holds = self.next_maintenance_check();
             tokio::select! {
-                taken = messages.recv_many(&mut batch, BATCH) => {
+                taken = messages.recv_many(&mut batch, MAX_BATCH) => {
                     if taken == 0 {
                         return;
                     }
                     for message in batch.drain(..) {
                         match message {
-                            Message::News(agent, news) => {
-                                pending.changed |= self.knowledge.learn(agent, news);
+                            StateMessage::AgentUpdate(agent, update) => {
+                                pending.changed |= self.host_states.apply_update(agent, update);
                                 only_times_changed = true;
                             }
-                            Message::Replace(fleet) => {
-                                self.replace(fleet);
+                            StateMessage::ReplacePlatform(inventory) => {
+                                self.replace_platform(inventory);
                                 pending.changed = true;
                             }
-                            Message::Refused(problems) => {
+                            StateMessage::ConfigRefused(problems) => {
                                 self.config_error = Some(problems);
                                 pending.changed = true;
                             }
-                            Message::Impaired(part, impairments) => {
+                            StateMessage::ReplaceImpairments(part, impairments) => {
                                 let before = self.impairments.insert(part, impairments);
                                 pending.changed |= before.as_ref() != self.impairments.get(&part);
                             }
-                            Message::Maintain(change, done) => {
-                                pending.maintained.push((done, self.maintain(change)));
+                            StateMessage::ChangeMaintenance(change, done) => {
+                                pending.maintenance_replies.push((done, self.change_maintenance(change)));
                                 pending.changed = true;
                             }
-                            Message::Stopped(id, stop, news) => {
-                                if let Some((agent, news)) = news {
-                                    self.knowledge.learn(agent, news);
+                            StateMessage::AddPlannedStop(id, stop, update) => {
+                                if let Some((agent, update)) = update {
+                                    self.host_states.apply_update(agent, update);
                                 }
-                                self.recorder.note_stop(id.clone(), Some(stop.clone()));
-                                self.stops.note(id, stop);
+                                self.store.record_planned_stop(id.clone(), Some(stop.clone()));
+                                self.planned_stops.add(id, stop);
                                 pending.changed = true;
                             }
-                            Message::Flush(done) => pending.flushed.push(done),
+                            StateMessage::Flush(done) => pending.flush_replies.push(done),
                         }
                     }
                     match pending.needs_overview(only_times_changed) {
                         true if Instant::now() < rest_until => {}
                         true => {
-                            rest_until = self.publish_and_rest(&publisher);
+                            rest_until = self.publish_and_pause(&publisher);
                             only_times_changed = false;
-                            pending.answer();
+                            pending.send_replies();
                         }
-                        false => pending.answer(),
+                        false => pending.send_replies(),
                     }
                 }
                 () = tokio::time::sleep_until(rest_until), if pending.needs_overview(only_times_changed) => {
-                    rest_until = self.publish_and_rest(&publisher);
+                    rest_until = self.publish_and_pause(&publisher);
                     only_times_changed = false;
-                    pending.answer();
+                    pending.send_replies();
                 }
                 Ok(()) = record_error.changed() => {
                     self.publish(&publisher);
-                    if self.record_error.borrow().is_none() {
+                    if self.store_error.borrow().is_none() {
                         // Changes may have been lost meanwhile; the current states are valid from now on.
-                        self.recorder.mark(Timestamp::now(), self.shown.all());
+                        self.store.record_samples(Timestamp::now(), self.timeline_recorder.current_states());
                     }
                 }
                 Ok(()) = own_impairments.changed() => self.publish(&publisher),
                 _ = beat.tick() => {
                     self.heartbeat.beat();
                     // A reader measures ages from the time of the overview, so it must be recent.
-                    if self.read_clock.at.elapsed() >= BEAT {
+                    if self.last_clock.at.elapsed() >= HEARTBEAT_INTERVAL {
                         self.publish(&publisher);
                     }
                 }
-                () = tokio::time::sleep(holds.unwrap_or(LOOK)), if holds.is_some() => {
-                    if self.end_what_is_over(Timestamp::now()) {
+                () = tokio::time::sleep(holds.unwrap_or(MAINTENANCE_CHECK_INTERVAL)), if holds.is_some() => {
+                    if self.end_expired_maintenance(Timestamp::now()) {
                         self.publish(&publisher);
                     }
                 }
                 _ = scan_times.tick(), if only_times_changed => {
-                    rest_until = self.publish_and_rest(&publisher);
+                    rest_until = self.publish_and_pause(&publisher);
                     only_times_changed = false;
-                    pending.answer();
+                    pending.send_replies();
                 }
             }
         }
     }
 
     /// Publishes an overview. Returns the time until which the next one waits for further changes.
-    fn publish_and_rest(&mut self, publisher: &watch::Sender<Arc<Overview>>) -> Instant {
+    fn publish_and_pause(&mut self, publisher: &watch::Sender<Arc<Overview>>) -> Instant {
         let began = Instant::now();
         self.publish(publisher);
         let ended = Instant::now();
-        ended + (ended - began).min(LONGEST_REST)
+        ended + (ended - began).min(MAX_PAUSE)
     }
 
     fn publish(&mut self, publisher: &watch::Sender<Arc<Overview>>) {
-        let overview = Arc::new(self.overview());
+        let overview = Arc::new(self.build_overview());
         let before = publisher.send_replace(Arc::clone(&overview));
-        self.tell_prerequisites(&overview);
+        self.publish_prerequisites(&overview);
         let mut first = Vec::new();
-        for change in changes(&before, &overview) {
-            change.log();
-            for note in self.chronicle.note(&change, overview.generated_at) {
-                match note {
-                    Note::Event(event) => self.recorder.record(*event),
-                    Note::First(place, value) => first.push((place, value)),
+        for change in diff_overviews(&before, &overview) {
+            change.log_change();
+            for transition in self.transitions.track_change(&change, overview.generated_at) {
+                match transition {
+                    Transition::Event(event) => self.store.append_event(*event),
+                    Transition::FirstValue(place, value) => first.push((place, value)),
                 }
             }
         }
-        self.recorder.know(first);
-        self.mark(&overview);
-        self.usage.note(&overview);
+        self.store.record_known_values(first);
+        self.record_timeline(&overview);
+        self.usage_history.record_usage(&overview);
     }
 
-    fn mark(&mut self, overview: &Overview) {
-        self.recorder.mark(overview.generated_at, self.shown.note(overview));
+    fn record_timeline(&mut self, overview: &Overview) {
+        self.store.record_samples(overview.generated_at, self.timeline_recorder.record_overview(overview));
     }
 }

@@ -13,15 +13,15 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::fleet::Fleet;
-use crate::followers::Followers;
-use crate::hub::{Inbox, Message, flush};
-use crate::knowledge::News;
-use crate::record::Recorder;
+use crate::fleet::Inventory;
+use crate::followers::AgentTasks;
+use crate::hub::{StateInbox, StateMessage, flush_state};
+use crate::knowledge::AgentUpdate;
+use crate::record::EventStoreHandle;
 
 /// Configuration of the aggregator, and its source.
 #[derive(Debug)]
-pub enum Configuration {
+pub enum ConfigSource {
     /// Constant configuration without a folder.
     Fixed(Platform),
     /// Configuration in a folder.
@@ -31,53 +31,53 @@ pub enum Configuration {
         /// Folder to read it from again.
         folder: PathBuf,
         /// Signal that requests a reload (SIGHUP). The agents do not reload then.
-        asked: Signal,
+        reload_signal: Signal,
     },
 }
 
 /// Receiver of the result of a requested reload.
-pub(crate) type Request = oneshot::Sender<PlatformReload>;
+pub(crate) type ReloadRequest = oneshot::Sender<PlatformReload>;
 
 /// Capacity of the queue for reload requests; further callers wait.
-pub(crate) const REQUESTS: usize = 16;
+pub(crate) const RELOAD_QUEUE: usize = 16;
 
 /// Source of newer configurations and of reload requests.
-pub(crate) struct Source {
+pub(crate) struct ReloadTriggers {
     pub(crate) folder: PathBuf,
-    pub(crate) asked: Signal,
-    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) reload_signal: Signal,
+    pub(crate) requests: mpsc::Receiver<ReloadRequest>,
 }
 
 /// Owner of the fleet and its agent tasks.
-pub(crate) struct Keeper {
-    pub(crate) fleet: watch::Sender<Arc<Fleet>>,
-    pub(crate) followers: Followers,
-    pub(crate) inbox: Inbox,
-    pub(crate) recorder: Recorder,
+pub(crate) struct ConfigManager {
+    pub(crate) inventory: watch::Sender<Arc<Inventory>>,
+    pub(crate) agent_tasks: AgentTasks,
+    pub(crate) inbox: StateInbox,
+    pub(crate) store: EventStoreHandle,
 }
 
-impl Keeper {
+impl ConfigManager {
     /// Follows the fleet and handles reloads one after the other, until `shutdown`.
-    pub(crate) async fn run(mut self, source: Option<Source>, shutdown: CancellationToken) {
-        let fleet = self.current();
-        self.followers.follow(&fleet).await;
+    pub(crate) async fn run(mut self, source: Option<ReloadTriggers>, shutdown: CancellationToken) {
+        let inventory = self.current_inventory();
+        self.agent_tasks.follow_agents(&inventory).await;
         match source {
-            Some(source) => self.reload_when_asked(source, &shutdown).await,
+            Some(source) => self.handle_reloads(source, &shutdown).await,
             None => shutdown.cancelled().await,
         }
-        self.followers.end(|_| true).await;
+        self.agent_tasks.stop_tasks(|_| true).await;
     }
 
-    async fn reload_when_asked(&mut self, source: Source, shutdown: &CancellationToken) {
-        let Source { folder, mut asked, mut requests } = source;
+    async fn handle_reloads(&mut self, source: ReloadTriggers, shutdown: &CancellationToken) {
+        let ReloadTriggers { folder, reload_signal: mut asked, mut requests } = source;
         loop {
             let request = tokio::select! {
                 () = shutdown.cancelled() => return,
                 Some(()) = asked.recv() => None,
                 Some(request) = requests.recv() => Some(request),
             };
-            let Some(loaded) = shutdown.run_until_cancelled(load(&folder)).await else { return };
-            let aggregator = self.take(loaded).await;
+            let Some(loaded) = shutdown.run_until_cancelled(load_config(&folder)).await else { return };
+            let aggregator = self.apply_config(loaded).await;
             let Some(request) = request else { continue };
             let Some(hosts) = shutdown.run_until_cancelled(self.reload_agents()).await else { return };
             // The receiver may be gone.
@@ -86,69 +86,73 @@ impl Keeper {
     }
 
     /// Applies the loaded configuration, or keeps the old one if it is invalid.
-    async fn take(&mut self, loaded: Result<Platform, String>) -> ReloadResult {
-        let old = self.current();
-        let fleet = loaded.and_then(|platform| {
-            old.replaced_by(platform).map_err(|error| format!("an agent's address is none: {error}"))
+    async fn apply_config(&mut self, loaded: Result<Platform, String>) -> ReloadResult {
+        let old = self.current_inventory();
+        let inventory = loaded.and_then(|platform| {
+            old.with_platform(platform).map_err(|error| format!("an agent's address is none: {error}"))
         });
-        let reload = match fleet {
+        let reload = match inventory {
             Err(problems) => {
                 for problem in problems.lines() {
                     tracing::warn!(problem, "the new configuration is refused, the old one goes on");
                 }
-                self.record(&old.platform.digest, "refused", refusal(&problems));
-                self.tell(Message::Refused(problems.clone())).await;
+                self.record_reload(&old.platform.digest, "refused", refusal_text(&problems));
+                self.send_to_state(StateMessage::ConfigRefused(problems.clone())).await;
                 ReloadResult {
                     digest: old.platform.digest.clone(),
                     changes: Vec::new(),
                     error: Some(problems),
                 }
             }
-            Ok(fleet) => {
-                let changes = platform_changes(&old.platform, &fleet.platform);
-                let digest = fleet.platform.digest.clone();
+            Ok(inventory) => {
+                let changes = platform_changes(&old.platform, &inventory.platform);
+                let digest = inventory.platform.digest.clone();
                 tracing::info!(digest, changes = changes.len(), "configuration loaded");
                 for change in &changes {
                     tracing::info!(change, "configuration changed");
                 }
-                self.record(&old.platform.digest, &digest, acceptance(&changes));
-                let fleet = Arc::new(fleet);
+                self.record_reload(&old.platform.digest, &digest, acceptance_text(&changes));
+                let inventory = Arc::new(inventory);
                 // The state actor first, since it drops updates of unknown agents; then the tasks that send
                 // updates.
-                self.tell(Message::Replace(Arc::clone(&fleet))).await;
-                self.fleet.send_replace(Arc::clone(&fleet));
-                self.followers.follow(&fleet).await;
+                self.send_to_state(StateMessage::ReplacePlatform(Arc::clone(&inventory))).await;
+                self.inventory.send_replace(Arc::clone(&inventory));
+                self.agent_tasks.follow_agents(&inventory).await;
                 ReloadResult { digest, changes, error: None }
             }
         };
-        flush(&self.inbox).await;
+        flush_state(&self.inbox).await;
         reload
     }
 
     /// Reloads every agent's own configuration, all at once, and fetches new reports, so that the overview
     /// shows them.
     async fn reload_agents(&self) -> Vec<HostReload> {
-        let fleet = self.current();
-        let reloads = fleet.platform.hosts().zip(&fleet.agents).map(async |(host, agent)| {
+        let inventory = self.current_inventory();
+        let reloads = inventory.platform.hosts().zip(&inventory.agents).map(async |(host, agent)| {
             let outcome = agent.reload_config().await;
             if outcome.error.is_none()
-                && let Ok((report, receipt)) = agent.report().await
+                && let Ok((report, receipt)) = agent.request_report().await
             {
-                self.tell(Message::News(agent.id(), News::Scanned(Box::new(report), receipt))).await;
+                self.send_to_state(StateMessage::AgentUpdate(
+                    agent.id(),
+                    AgentUpdate::Scanned(Box::new(report), receipt),
+                ))
+                .await;
             }
             HostReload { environment: host.environment.clone(), host: host.name.clone(), outcome }
         });
         let hosts = join_all(reloads).await;
-        flush(&self.inbox).await;
+        flush_state(&self.inbox).await;
         hosts
     }
 
-    fn current(&self) -> Arc<Fleet> {
-        Arc::clone(&self.fleet.borrow())
+    fn current_inventory(&self) -> Arc<Inventory> {
+        Arc::clone(&self.inventory.borrow())
     }
 
-    fn record(&self, from: &str, to: &str, text: String) {
-        self.recorder.record(Event {
+    fn record_reload(&self, from: &str, to: &str, text: String) {
+        self.store.append_event(Event {
             id: 0,
             at: Timestamp::now(),
             kind: EventKind::Config,
@@ -163,14 +167,14 @@ impl Keeper {
         });
     }
 
-    async fn tell(&self, message: Message) {
+    async fn send_to_state(&self, message: StateMessage) {
         // The state actor ends only at shutdown.
         let _ = self.inbox.send(message).await;
     }
 }
 
 /// Returns the sentence for a refused configuration, with its first problem.
-fn refusal(problems: &str) -> String {
+fn refusal_text(problems: &str) -> String {
     let first = problems.lines().next().unwrap_or_default();
     match problems.lines().count().saturating_sub(1) {
         0 => format!("a new configuration was refused: {first}"),
@@ -179,7 +183,7 @@ fn refusal(problems: &str) -> String {
 }
 
 /// Returns the sentence for an accepted configuration, with its changes, one a line.
-fn acceptance(changes: &[String]) -> String {
+fn acceptance_text(changes: &[String]) -> String {
     match changes {
         [] => "the configuration was read anew, nothing changed".to_owned(),
         changes => format!("a new configuration was taken:\n{}", changes.join("\n")),
@@ -187,7 +191,7 @@ fn acceptance(changes: &[String]) -> String {
 }
 
 /// Loads the configuration in `folder`; the error contains every problem, one a line.
-async fn load(folder: &Path) -> Result<Platform, String> {
+async fn load_config(folder: &Path) -> Result<Platform, String> {
     let folder = folder.to_owned();
     match tokio::task::spawn_blocking(move || load_folder(&folder)).await {
         Ok(loaded) => loaded.map_err(|error| error.to_string()),
@@ -203,8 +207,8 @@ mod tests {
     use rta_shared::overview::Overview;
 
     use super::*;
-    use crate::agent::Notices;
-    use crate::hub::hub;
+    use crate::agent::AgentNotices;
+    use crate::hub::create_state_actor;
 
     fn platform(hosts: &[&str]) -> Platform {
         let hosts: String = hosts
@@ -223,36 +227,41 @@ mod tests {
 
     #[tokio::test]
     async fn a_wrong_configuration_changes_nothing_and_a_right_one_everything_at_once() {
-        let fleet = Arc::new(Fleet::new(platform(&["a", "b"]), &[], None).unwrap());
-        let (inbox, published, hub) =
-            hub(Arc::clone(&fleet), Recorder::default(), ImpairmentList::default(), Heartbeat::default());
-        let overview = published.overview;
-        let hub = tokio::spawn(hub);
-        let (publisher, fleets) = watch::channel(Arc::clone(&fleet));
-        let followers = Followers::new(
-            inbox.clone(),
-            Notices { maintenance: published.maintenance, prerequisites: published.prerequisites },
+        let inventory = Arc::new(Inventory::new(platform(&["a", "b"]), &[], None).unwrap());
+        let (inbox, published, state_actor) = create_state_actor(
+            Arc::clone(&inventory),
+            EventStoreHandle::default(),
+            ImpairmentList::default(),
+            Heartbeat::default(),
         );
-        let mut keeper = Keeper { fleet: publisher, followers, inbox, recorder: Recorder::default() };
+        let overview = published.overview;
+        let state_actor = tokio::spawn(state_actor);
+        let (publisher, fleets) = watch::channel(Arc::clone(&inventory));
+        let agent_tasks = AgentTasks::new(
+            inbox.clone(),
+            AgentNotices { maintenance: published.maintenance, prerequisites: published.prerequisites },
+        );
+        let mut config_manager =
+            ConfigManager { inventory: publisher, agent_tasks, inbox, store: EventStoreHandle::default() };
 
-        let refused = keeper.take(Err("x.toml:1:1: one\nx.toml:2:1: two".to_owned())).await;
+        let refused = config_manager.apply_config(Err("x.toml:1:1: one\nx.toml:2:1: two".to_owned())).await;
         assert_eq!(refused.error, overview.borrow().config_error);
         assert!(refused.error.is_some_and(|error| error.lines().count() == 2));
-        assert_eq!(refused.digest, fleet.platform.digest);
+        assert_eq!(refused.digest, inventory.platform.digest);
         assert_eq!(names(&overview.borrow()), ["E/a/c", "E/b/c"]);
         assert_eq!(fleets.borrow().agents.len(), 2);
 
-        let taken = keeper.take(Ok(platform(&["b", "d"]))).await;
+        let taken = config_manager.apply_config(Ok(platform(&["b", "d"]))).await;
         assert_eq!(taken.changes, ["environment \"E\": host d added", "environment \"E\": host a removed"]);
         assert_eq!(overview.borrow().config_error, None);
         assert_eq!(overview.borrow().config_digest, taken.digest);
         assert_eq!(names(&overview.borrow()), ["E/b/c", "E/d/c"]);
         let names: Vec<String> = fleets.borrow().platform.hosts().map(|host| host.name.to_string()).collect();
         assert_eq!(names, ["b", "d"]);
-        assert_eq!(fleets.borrow().agents[0].id(), fleet.agents[1].id());
+        assert_eq!(fleets.borrow().agents[0].id(), inventory.agents[1].id());
 
-        keeper.followers.end(|_| true).await;
-        drop(keeper);
-        hub.await.unwrap();
+        config_manager.agent_tasks.stop_tasks(|_| true).await;
+        drop(config_manager);
+        state_actor.await.unwrap();
     }
 }

@@ -10,17 +10,17 @@ use rta_shared::report::{ComponentReport, Report, ScanFigures};
 use rta_shared::usage::HostUsage;
 
 use crate::agent_id::AgentId;
-use crate::clock::{ClockSkew, Receipt};
+use crate::clock::{ClockSkew, MessageReceipt};
 
 /// Update from one agent's task.
 #[derive(Clone, Debug)]
-pub(crate) enum News {
+pub(crate) enum AgentUpdate {
     /// Report from the stream.
-    Report(Box<Report>, Receipt),
+    Report(Box<Report>, MessageReceipt),
     /// Report that was requested separately.
-    Scanned(Box<Report>, Receipt),
+    Scanned(Box<Report>, MessageReceipt),
     /// Heartbeat: the agent's last report is still valid.
-    Heartbeat(ScanFigures, Receipt),
+    Heartbeat(ScanFigures, MessageReceipt),
     /// Resource usage of the host and its matched processes.
     Usage(HostUsage),
     /// The agent does not answer, or its answer is invalid; the reason as a sentence.
@@ -30,19 +30,19 @@ pub(crate) enum News {
 /// State of every host. Updates are addressed by agent ID: when the configuration changes, positions shift
 /// and names move from one machine to another.
 #[derive(Debug, Default)]
-pub(crate) struct Knowledge {
+pub(crate) struct HostStates {
     positions: HashMap<AgentId, usize>,
-    hosts: Vec<HostKnowledge>,
+    hosts: Vec<HostState>,
 }
 
-impl Knowledge {
+impl HostStates {
     /// Creates the state of hosts with these agents, without any report yet.
-    pub(crate) fn of(agents: impl Iterator<Item = AgentId>) -> Self {
-        Self::default().carried_over(agents)
+    pub(crate) fn for_agents(agents: impl Iterator<Item = AgentId>) -> Self {
+        Self::default().with_agents(agents)
     }
 
     /// Keeps the state of the hosts with these agents. Adds new ones without a report, and drops all others.
-    pub(crate) fn carried_over(mut self, agents: impl Iterator<Item = AgentId>) -> Self {
+    pub(crate) fn with_agents(mut self, agents: impl Iterator<Item = AgentId>) -> Self {
         let mut after = Self::default();
         for (at, agent) in agents.enumerate() {
             let known = self.positions.get(&agent).and_then(|at| self.hosts.get_mut(*at));
@@ -54,88 +54,88 @@ impl Knowledge {
 
     /// Applies an update; drops it if the agent's host was removed. Returns true if the update can affect
     /// anything but times and usage.
-    pub(crate) fn learn(&mut self, agent: AgentId, news: News) -> bool {
+    pub(crate) fn apply_update(&mut self, agent: AgentId, update: AgentUpdate) -> bool {
         let known = self.positions.get(&agent).and_then(|at| self.hosts.get_mut(*at));
-        known.is_some_and(|known| known.learn(news))
+        known.is_some_and(|known| known.apply_update(update))
     }
 
     /// Applies a step of the aggregator's own clock: ages of received messages stay the same.
-    pub(crate) fn follow_step(&mut self, step: SignedDuration) {
-        self.hosts.iter_mut().for_each(|host| host.follow_step(step));
+    pub(crate) fn shift_clock(&mut self, step: SignedDuration) {
+        self.hosts.iter_mut().for_each(|host| host.shift_clock(step));
     }
 
     /// Returns the state of each host, in the order in which the agents were given.
-    pub(crate) fn hosts(&self) -> &[HostKnowledge] {
+    pub(crate) fn hosts(&self) -> &[HostState] {
         &self.hosts
     }
 }
 
 /// State of one host at one moment.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct HostKnowledge {
+pub(crate) struct HostState {
     report: Option<Report>,
     /// Receipt of the last message.
-    receipt: Option<Receipt>,
+    receipt: Option<MessageReceipt>,
     skew: ClockSkew,
-    standing: Standing,
+    freshness: Freshness,
     usage: Option<HostUsage>,
 }
 
 #[derive(Clone, Debug, Default)]
-enum Standing {
+enum Freshness {
     /// No answer and no failure yet.
     #[default]
-    Unheard,
+    NeverReported,
     /// The last report is valid.
     Fresh,
     /// The last report is out of date; the reason.
     Lost(String),
 }
 
-impl HostKnowledge {
+impl HostState {
     /// Applies an update. Returns true if it can affect anything but times and usage.
-    pub(crate) fn learn(&mut self, news: News) -> bool {
-        match news {
-            News::Scanned(report, _) if self.knows_better_than(&report) => false,
-            News::Report(report, receipt) | News::Scanned(report, receipt) => {
-                let is_skew_new = self.receive(receipt);
-                let same = matches!(self.standing, Standing::Fresh)
+    pub(crate) fn apply_update(&mut self, update: AgentUpdate) -> bool {
+        match update {
+            AgentUpdate::Scanned(report, _) if self.has_newer_report(&report) => false,
+            AgentUpdate::Report(report, receipt) | AgentUpdate::Scanned(report, receipt) => {
+                let is_skew_new = self.note_receipt(receipt);
+                let same = matches!(self.freshness, Freshness::Fresh)
                     && self.report.as_ref().is_some_and(|old| old.equals_except_times(&report));
                 self.report = Some(*report);
-                self.standing = Standing::Fresh;
+                self.freshness = Freshness::Fresh;
                 !same || is_skew_new
             }
-            News::Heartbeat(scan, receipt) => match &mut self.report {
+            AgentUpdate::Heartbeat(scan, receipt) => match &mut self.report {
                 // A heartbeat confirms a report; without one it has no meaning.
                 None => false,
                 Some(report) => {
                     report.scan = scan;
-                    let was_fresh = matches!(self.standing, Standing::Fresh);
-                    self.standing = Standing::Fresh;
-                    self.receive(receipt) || !was_fresh
+                    let was_fresh = matches!(self.freshness, Freshness::Fresh);
+                    self.freshness = Freshness::Fresh;
+                    self.note_receipt(receipt) || !was_fresh
                 }
             },
-            News::Usage(usage) => {
+            AgentUpdate::Usage(usage) => {
                 self.usage = Some(usage);
                 false
             }
-            News::Lost(reason) => {
-                let same = matches!(&self.standing, Standing::Lost(old) if *old == reason);
-                self.standing = Standing::Lost(reason);
+            AgentUpdate::Lost(reason) => {
+                let same = matches!(&self.freshness, Freshness::Lost(old) if *old == reason);
+                self.freshness = Freshness::Lost(reason);
                 !same
             }
         }
     }
 
     /// Stores when a message was sent and received. Returns true if the reported skew changed.
-    fn receive(&mut self, receipt: Receipt) -> bool {
+    fn note_receipt(&mut self, receipt: MessageReceipt) -> bool {
         self.receipt = Some(receipt);
-        self.skew.measure(&receipt)
+        self.skew.add_message(&receipt)
     }
 
     /// Applies a step of the aggregator's own clock.
-    fn follow_step(&mut self, step: SignedDuration) {
-        self.skew.begin_again();
+    fn shift_clock(&mut self, step: SignedDuration) {
+        self.skew.reset();
         if let Some(receipt) = &mut self.receipt {
             receipt.received = receipt.received.checked_add(step).unwrap_or(receipt.received);
         }
@@ -143,7 +143,7 @@ impl HostKnowledge {
 
     /// Returns true if the stream's report is newer than a requested one, which then arrived late. To apply
     /// it would be an error that nothing corrects, since the agent has sent the newer state already.
-    fn knows_better_than(&self, report: &Report) -> bool {
+    fn has_newer_report(&self, report: &Report) -> bool {
         self.is_reachable()
             && self.report.as_ref().is_some_and(|known| {
                 known.boot_id == report.boot_id && known.scan.seen_at > report.scan.seen_at
@@ -152,16 +152,16 @@ impl HostKnowledge {
 
     /// Returns true if the agent answers and its report is valid.
     pub(crate) fn is_reachable(&self) -> bool {
-        matches!(self.standing, Standing::Fresh)
+        matches!(self.freshness, Freshness::Fresh)
     }
 
     /// Returns the agent's last data about itself; `digest` is that of the aggregator's configuration.
-    pub(crate) fn agent(&self, digest: &str) -> Option<AgentOverview> {
+    pub(crate) fn agent_overview(&self, digest: &str) -> Option<AgentOverview> {
         let report = self.report.as_ref()?;
         Some(AgentOverview {
             version: report.agent_version.clone(),
             watch: report.watch.clone(),
-            seen_at: self.by_own_clock(report.scan.seen_at)?,
+            seen_at: self.to_own_clock(report.scan.seen_at)?,
             scan_micros: u64::try_from(report.scan.duration.as_micros()).unwrap_or(u64::MAX),
             processes_seen: report.scan.processes_seen,
             config_digest: report.config.digest.clone(),
@@ -179,7 +179,7 @@ impl HostKnowledge {
         let Some(report) = self.report.as_ref().filter(|_| self.is_reachable()) else { return Vec::new() };
         let mut impairments = report.impairments.clone();
         for impairment in &mut impairments {
-            impairment.since = impairment.since.map(|at| self.skew.correct(at));
+            impairment.since = impairment.since.map(|at| self.skew.correct_time(at));
         }
         impairments.extend(self.skew.impairment());
         let configuration = |message: String| Impairment::new(ImpairedPart::Configuration, message);
@@ -199,20 +199,20 @@ impl HostKnowledge {
     /// Returns the usage of the host, with times of the aggregator's clock; `None` if it may be out of date.
     pub(crate) fn usage(&self) -> Option<HostUsage> {
         let mut usage = self.usage.clone().filter(|_| self.is_reachable())?;
-        usage.measured_at = self.skew.correct(usage.measured_at);
-        usage.booted_at = usage.booted_at.map(|at| self.skew.correct(at));
+        usage.measured_at = self.skew.correct_time(usage.measured_at);
+        usage.booted_at = usage.booted_at.map(|at| self.skew.correct_time(at));
         Some(usage)
     }
 
     /// Returns the end of the last reported full scan, by the aggregator's clock.
     pub(crate) fn scanned_at(&self) -> Option<Timestamp> {
-        self.by_own_clock(self.report.as_ref()?.scan.scanned_at)
+        self.to_own_clock(self.report.as_ref()?.scan.scanned_at)
     }
 
     /// Converts a time of the last report's scan to the aggregator's clock.
-    fn by_own_clock(&self, then: Timestamp) -> Option<Timestamp> {
+    fn to_own_clock(&self, then: Timestamp) -> Option<Timestamp> {
         let seen = self.report.as_ref()?.scan.seen_at;
-        Some(self.receipt.as_ref()?.by_own_clock(then, seen))
+        Some(self.receipt.as_ref()?.to_own_clock(then, seen))
     }
 
     /// Returns the skew of the host's clock, to correct the times in its report.
@@ -221,22 +221,22 @@ impl HostKnowledge {
     }
 
     /// Returns the reason why the host is unknown; `None` if it is known, and before the first answer.
-    pub(crate) fn error(&self) -> Option<&str> {
-        match &self.standing {
-            Standing::Lost(reason) => Some(reason),
-            Standing::Unheard => None,
-            Standing::Fresh => {
+    pub(crate) fn unknown_reason(&self) -> Option<&str> {
+        match &self.freshness {
+            Freshness::Lost(reason) => Some(reason),
+            Freshness::NeverReported => None,
+            Freshness::Fresh => {
                 self.report.as_ref().and_then(|report| report.components.as_ref().err()).map(String::as_str)
             }
         }
     }
 
     /// Returns the agent's report of a component, or the reason why there is none as `Err`.
-    pub(crate) fn component(&self, host: &Name, component: &Name) -> Result<&ComponentReport, String> {
-        match (&self.standing, &self.report) {
-            (Standing::Lost(_), _) => Err(format!("the agent on {host} does not answer")),
-            (Standing::Unheard, _) | (_, None) => Err(format!("the agent on {host} has not answered yet")),
-            (Standing::Fresh, Some(report)) => match &report.components {
+    pub(crate) fn component_report(&self, host: &Name, component: &Name) -> Result<&ComponentReport, String> {
+        match (&self.freshness, &self.report) {
+            (Freshness::Lost(_), _) => Err(format!("the agent on {host} does not answer")),
+            (Freshness::NeverReported, _) | (_, None) => Err(format!("the agent on {host} has not answered yet")),
+            (Freshness::Fresh, Some(report)) => match &report.components {
                 Err(_) => Err(format!("the agent on {host} cannot see its processes")),
                 Ok(components) => components.iter().find(|seen| seen.component == *component).ok_or_else(|| {
                     format!("the agent on {host} does not know this component; its configuration is another one")
@@ -250,29 +250,29 @@ impl HostKnowledge {
 mod tests {
     use super::*;
 
-    fn lost(reason: &str) -> News {
-        News::Lost(reason.to_owned())
+    fn lost(reason: &str) -> AgentUpdate {
+        AgentUpdate::Lost(reason.to_owned())
     }
 
-    fn errors(knowledge: &Knowledge) -> Vec<Option<&str>> {
-        knowledge.hosts().iter().map(HostKnowledge::error).collect()
+    fn errors(host_states: &HostStates) -> Vec<Option<&str>> {
+        host_states.hosts().iter().map(HostState::unknown_reason).collect()
     }
 
     #[test]
     fn knowledge_moves_with_its_agent_and_late_news_reaches_nobody_else() {
-        let [a, b, c, replaced] = [(); 4].map(|()| AgentId::fresh());
-        let mut knowledge = Knowledge::of([a, b, c].into_iter());
+        let [a, b, c, replaced] = [(); 4].map(|()| AgentId::new_unique());
+        let mut host_states = HostStates::for_agents([a, b, c].into_iter());
         for (agent, reason) in [(a, "a"), (b, "b"), (c, "c")] {
-            assert!(knowledge.learn(agent, lost(reason)));
+            assert!(host_states.apply_update(agent, lost(reason)));
         }
         // The host of a is removed, b gets another address, c moves to the front.
-        let mut knowledge = knowledge.carried_over([c, replaced].into_iter());
-        assert_eq!(errors(&knowledge), [Some("c"), None]);
+        let mut host_states = host_states.with_agents([c, replaced].into_iter());
+        assert_eq!(errors(&host_states), [Some("c"), None]);
         for gone in [a, b] {
-            assert!(!knowledge.learn(gone, lost("late")));
+            assert!(!host_states.apply_update(gone, lost("late")));
         }
-        assert_eq!(errors(&knowledge), [Some("c"), None]);
-        assert!(knowledge.learn(replaced, lost("new")));
-        assert_eq!(errors(&knowledge), [Some("c"), Some("new")]);
+        assert_eq!(errors(&host_states), [Some("c"), None]);
+        assert!(host_states.apply_update(replaced, lost("new")));
+        assert_eq!(errors(&host_states), [Some("c"), Some("new")]);
     }
 }

@@ -70,10 +70,10 @@ mod usage_history;
 pub mod web;
 mod web_server;
 
-pub use doors::Doors;
-pub use history::length;
-pub use keeper::Configuration;
+pub use doors::TlsConfigs;
+pub use history::parse_length;
+pub use keeper::ConfigSource;
 pub use local::evaluate_host;
-pub use record::{Record, RecordOptions, Recorder, Unfinished};
-pub use serve::{Page, serve};
-pub use web::Network;
+pub use record::{EventStore, EventStoreHandle, StoreOptions, UnfinishedPlan};
+pub use serve::{WebOptions, serve};
+pub use web::IpNetwork;

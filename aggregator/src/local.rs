@@ -7,9 +7,9 @@ use rta_shared::name::Name;
 use rta_shared::overview::{ComponentAliases, Overview};
 use rta_shared::report::Report;
 
-use crate::clock::Receipt;
-use crate::conclusion::conclude;
-use crate::knowledge::{HostKnowledge, News};
+use crate::clock::MessageReceipt;
+use crate::conclusion::evaluate_platform;
+use crate::knowledge::{AgentUpdate, HostState};
 
 /// Returns the overview of the host of `report` at the moment `now`. Prerequisites on the host itself are
 /// evaluated; those on other hosts are unknown, since the report does not contain them. Empty if the platform
@@ -18,14 +18,17 @@ pub fn evaluate_host(platform: &Platform, report: Report, now: Timestamp) -> Ove
     let host = report.host.clone();
     let mut report = Some(report);
     let known = |name: &Name| {
-        let mut known = HostKnowledge::default();
+        let mut known = HostState::default();
         if let Some(report) = report.take_if(|report| report.host == *name) {
-            known.learn(News::Report(Box::new(report), Receipt { received: now, sent: None }));
+            known.apply_update(AgentUpdate::Report(
+                Box::new(report),
+                MessageReceipt { received: now, sent: None },
+            ));
         }
         known
     };
-    let known: Vec<HostKnowledge> = platform.hosts().map(|host| &host.name).map(known).collect();
-    let mut environments = conclude(platform, &DependencyGraph::new(platform), &known);
+    let known: Vec<HostState> = platform.hosts().map(|host| &host.name).map(known).collect();
+    let mut environments = evaluate_platform(platform, &DependencyGraph::new(platform), &known);
     for environment in &mut environments {
         environment.hosts.retain(|one| one.name == host);
     }

@@ -9,7 +9,7 @@ use crate::operations::Operations;
 
 /// Part of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogPiece {
+pub struct LogChunk {
     /// Whole lines, without line ends, as they were written.
     pub lines: Vec<String>,
     /// Note for the reader, as a sentence; usually empty.
@@ -29,16 +29,16 @@ impl Operations {
         lines: u32,
         follow: bool,
     ) -> Result<
-        (InstanceId, impl Stream<Item = Result<LogPiece, OperationError>> + Send + use<>),
+        (InstanceId, impl Stream<Item = Result<LogChunk, OperationError>> + Send + use<>),
         OperationError,
     > {
-        let fleet = self.fleet();
-        let found = fleet.resolve(selector, Purpose::Reading)?;
-        let agent = crate::operations::agent(&fleet, &found)?.clone();
+        let inventory = self.inventory();
+        let found = inventory.resolve_instance(selector, Purpose::Reading)?;
+        let agent = crate::operations::agent_of(&inventory, &found)?.clone();
         let messages = agent.read_log(&found.component.name, lines, follow).await?;
         let pieces = messages.map(move |message| match message {
-            Ok(message) => Ok(LogPiece { lines: message.lines, notice: message.notice }),
-            Err(status) => Err(agent.told(&status)),
+            Ok(message) => Ok(LogChunk { lines: message.lines, notice: message.notice }),
+            Err(status) => Err(agent.to_operation_error(&status)),
         });
         Ok((found.id(), pieces))
     }

@@ -14,27 +14,27 @@ use rta_shared::selector::{HostRef, NameIndex, Purpose, Selector};
 use tonic::Code;
 
 use crate::operation_error::{OperationError, not_found};
-use crate::record::Place;
+use crate::record::HostOrInstance;
 
 /// All that is in maintenance, for those who tell it to the agents.
-pub(crate) type AllMaintenance = Arc<Known>;
+pub(crate) type MaintenanceSnapshot = Arc<KnownMaintenance>;
 
 /// What is known of maintenance. Of a host without any that is only so much: an aggregator that cannot read its
 /// record, or has none, knows nothing of what an earlier one was told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Known {
+pub(crate) struct KnownMaintenance {
     all: Vec<Maintenance>,
     /// The hosts that were in maintenance, with a component or as a whole, and that are known to be so or not.
     hosts: HashSet<Name>,
 }
 
-impl Known {
+impl KnownMaintenance {
     pub(crate) fn all(&self) -> &[Maintenance] {
         &self.all
     }
 
     /// What of `host` is in maintenance; `None`: that is not known, and its agent keeps what it was told before.
-    pub(crate) fn of(&self, host: &Name) -> Option<Vec<Maintenance>> {
+    pub(crate) fn of_host(&self, host: &Name) -> Option<Vec<Maintenance>> {
         let own: Vec<Maintenance> = self.all.iter().filter(|one| one.host == *host).cloned().collect();
         (!own.is_empty() || self.hosts.contains(host)).then_some(own)
     }
@@ -45,11 +45,11 @@ impl Known {
 ///
 /// # Errors
 /// Returns an error if nothing is named, if a name is unknown, or if several instances match without `all`.
-pub(crate) fn places(
+pub(crate) fn resolve_places(
     platform: &Platform,
     selector: &Selector,
     all: bool,
-) -> Result<Vec<Place>, OperationError> {
+) -> Result<Vec<HostOrInstance>, OperationError> {
     if selector.is_empty() && !all {
         let message = "name a component, a host or an environment, or write --all";
         return Err(OperationError::new(Code::InvalidArgument, message));
@@ -59,7 +59,7 @@ pub(crate) fn places(
     if selection.component.is_some() && !all {
         selection.one("name the environment or the host, or write --all")?;
     }
-    let place = |host: &HostRef<'_>| Place {
+    let place = |host: &HostRef<'_>| HostOrInstance {
         environment: host.environment.clone(),
         host: host.name.clone(),
         component: selection.component.cloned(),
@@ -72,15 +72,15 @@ pub(crate) fn places(
 
 /// What is in maintenance now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Current(Known);
+pub(crate) struct ActiveMaintenance(KnownMaintenance);
 
-impl Current {
+impl ActiveMaintenance {
     /// `all` is in maintenance, and these `hosts` are known to be so or not.
     pub(crate) fn new(all: Vec<Maintenance>, hosts: HashSet<Name>) -> Self {
-        Self(Known { all, hosts })
+        Self(KnownMaintenance { all, hosts })
     }
 
-    pub(crate) fn known(&self) -> &Known {
+    pub(crate) fn known(&self) -> &KnownMaintenance {
         &self.0
     }
 
@@ -100,14 +100,14 @@ impl Current {
     }
 
     /// From now on it is known of these hosts what of them is in maintenance; true where it was not.
-    pub(crate) fn settle(&mut self, hosts: impl IntoIterator<Item = Name>) -> bool {
+    pub(crate) fn mark_known(&mut self, hosts: impl IntoIterator<Item = Name>) -> bool {
         let before = self.0.hosts.len();
         self.0.hosts.extend(hosts);
         self.0.hosts.len() > before
     }
 
     /// Hosts are in the environments in which `platform` has them.
-    pub(crate) fn move_with(&mut self, platform: &Platform) {
+    pub(crate) fn follow_platform(&mut self, platform: &Platform) {
         for one in &mut self.0.all {
             if let Some(host) = platform.hosts().find(|host| host.name == one.host) {
                 one.environment = host.environment.clone();
@@ -121,7 +121,7 @@ impl Current {
     }
 
     /// Writes into the overview what is in maintenance: an instance by its own, else by its host's.
-    pub(crate) fn fill(&self, environments: &mut [EnvironmentOverview]) {
+    pub(crate) fn apply_to(&self, environments: &mut [EnvironmentOverview]) {
         let all = &self.0.all;
         if all.is_empty() {
             return;
@@ -140,12 +140,12 @@ impl Current {
 }
 
 /// Whether what is named `off` ends it: itself, and with a host everything on it.
-pub(crate) fn is_ended_by(one: &Maintenance, off: &Place) -> bool {
+pub(crate) fn is_ended_by(one: &Maintenance, off: &HostOrInstance) -> bool {
     one.host == off.host && (off.component.is_none() || one.component == off.component)
 }
 
 /// Why nothing is ended although `off` is in maintenance: it is so with its whole host. `None` where it is in none.
-pub(crate) fn ended_with_its_host_alone(all: &[Maintenance], off: &[Place]) -> Option<String> {
+pub(crate) fn explain_host_maintenance(all: &[Maintenance], off: &[HostOrInstance]) -> Option<String> {
     let place = off.iter().find(|place| {
         place.component.is_some() && all.iter().any(|one| one.host == place.host && one.component.is_none())
     })?;
@@ -162,13 +162,13 @@ pub(crate) fn is_configured(platform: &Platform, one: &Maintenance) -> bool {
     })
 }
 
-fn place(one: &Maintenance) -> Place {
+fn place(one: &Maintenance) -> HostOrInstance {
     let Maintenance { environment, host, component, .. } = one;
-    Place { environment: environment.clone(), host: host.clone(), component: component.clone() }
+    HostOrInstance { environment: environment.clone(), host: host.clone(), component: component.clone() }
 }
 
 /// It begins.
-pub(crate) fn beginning(one: &Maintenance) -> Event {
+pub(crate) fn begin_event(one: &Maintenance) -> Event {
     let mut text = format!("maintenance of {} began", place(one));
     match one.until {
         Some(until) => text.push_str(&until.strftime(", until %Y-%m-%d %H:%M:%S UTC").to_string()),
@@ -177,26 +177,26 @@ pub(crate) fn beginning(one: &Maintenance) -> Event {
     if !one.reason.is_empty() {
         text = format!("{text}: {}", one.reason);
     }
-    event(one, one.since, ("off", "on"), text, Some(one.by.clone()))
+    new_event(one, one.since, ("off", "on"), text, Some(one.by.clone()))
 }
 
 /// It ends: by somebody, or `why`.
-pub(crate) fn ending(one: &Maintenance, at: Timestamp, why: &str, by: Option<&Requester>) -> Event {
+pub(crate) fn end_event(one: &Maintenance, at: Timestamp, why: &str, by: Option<&Requester>) -> Event {
     let text = match why {
         "" => format!("maintenance of {} ended", place(one)),
         why => format!("maintenance of {} ended: {why}", place(one)),
     };
-    event(one, at, ("on", "off"), text, by.cloned())
+    new_event(one, at, ("on", "off"), text, by.cloned())
 }
 
-fn event(
+fn new_event(
     one: &Maintenance,
     at: Timestamp,
     (from, to): (&str, &str),
     text: String,
     by: Option<Requester>,
 ) -> Event {
-    let Place { environment, host, component } = place(one);
+    let HostOrInstance { environment, host, component } = place(one);
     Event {
         id: 0,
         at,
@@ -245,7 +245,7 @@ mod tests {
             host: host.to_owned(),
             component: component.to_owned(),
         };
-        let places = places(&platform(), &selector, all).map_err(|error| error.message)?;
+        let places = resolve_places(&platform(), &selector, all).map_err(|error| error.message)?;
         Ok(places.iter().map(ToString::to_string).collect())
     }
 
@@ -290,21 +290,24 @@ mod tests {
 
     #[test]
     fn of_a_host_that_nobody_ever_spoke_of_nothing_is_known() {
-        let of = |current: &Current, host: &str| current.known().of(&host.into()).map(|own| own.len());
-        let mut current = Current::new(vec![maintenance("d1", None, Some(5))], HashSet::from(["d2".into()]));
+        let of = |current: &ActiveMaintenance, host: &str| {
+            current.known().of_host(&host.into()).map(|own| own.len())
+        };
+        let mut current =
+            ActiveMaintenance::new(vec![maintenance("d1", None, Some(5))], HashSet::from(["d2".into()]));
         assert_eq!((of(&current, "d1"), of(&current, "d2"), of(&current, "d3")), (Some(1), Some(0), None));
         current.end(|one| one.host == *"d1");
         assert_eq!(of(&current, "d1"), Some(0));
-        assert!(current.settle(["d3".into()]) && !current.settle(["d3".into()]));
+        assert!(current.mark_known(["d3".into()]) && !current.mark_known(["d3".into()]));
         assert_eq!(of(&current, "d3"), Some(0));
     }
 
     #[test]
     fn it_goes_with_a_host_into_another_environment() {
-        let mut current = Current::default();
+        let mut current = ActiveMaintenance::default();
         let elsewhere = Maintenance { environment: "ITG".into(), ..maintenance("d1", None, None) };
         current.begin(&[elsewhere]);
-        current.move_with(&platform());
+        current.follow_platform(&platform());
         assert_eq!(current.known().all()[0].environment, *"DEV");
         current.begin(&[maintenance("d1", None, Some(5))]);
         assert_eq!(current.known().all().len(), 1);
@@ -313,10 +316,10 @@ mod tests {
     #[test]
     fn the_overview_shows_an_instances_own_before_its_hosts() {
         let mut environments = sample().environments;
-        let mut current = Current::default();
+        let mut current = ActiveMaintenance::default();
         current.begin(&[maintenance("c9t21193", None, None)]);
         current.begin(&[maintenance("c2t08978", Some("Novelty Detector"), Some(5))]);
-        current.fill(&mut environments);
+        current.apply_to(&mut environments);
         let told: Vec<_> = environments[0]
             .hosts
             .iter()
@@ -332,7 +335,7 @@ mod tests {
 
     #[test]
     fn what_is_set_again_is_replaced_and_what_is_over_ends() {
-        let mut current = Current::default();
+        let mut current = ActiveMaintenance::default();
         current.begin(&[maintenance("a", None, Some(9)), maintenance("a", Some("c"), Some(3))]);
         current.begin(&[maintenance("A", None, Some(5))]);
         assert_eq!(current.next_end(), Some(Timestamp::UNIX_EPOCH + SignedDuration::from_secs(3)));
@@ -345,31 +348,32 @@ mod tests {
     fn off_for_a_host_ends_everything_on_it_and_off_for_an_instance_itself() {
         let all =
             [maintenance("a", None, None), maintenance("a", Some("c"), None), maintenance("b", None, None)];
-        let off = |host: &str, component: Option<&str>| Place {
+        let off = |host: &str, component: Option<&str>| HostOrInstance {
             environment: "DEV".into(),
             host: host.into(),
             component: component.map(Into::into),
         };
-        let ended = |place: &Place| all.iter().map(|one| is_ended_by(one, place)).collect::<Vec<_>>();
+        let ended =
+            |place: &HostOrInstance| all.iter().map(|one| is_ended_by(one, place)).collect::<Vec<_>>();
         assert_eq!(ended(&off("a", None)), [true, true, false]);
         assert_eq!(ended(&off("a", Some("c"))), [false, true, false]);
         assert_eq!(ended(&off("b", Some("c"))), [false; 3]);
-        let told = ended_with_its_host_alone(&all, &[off("b", Some("c"))]).unwrap();
+        let told = explain_host_maintenance(&all, &[off("b", Some("c"))]).unwrap();
         assert!(
             told.starts_with("c on b is in maintenance with its whole host: end that of host b"),
             "{told}"
         );
-        assert_eq!(ended_with_its_host_alone(&all, &[off("z", Some("c")), off("z", None)]), None);
+        assert_eq!(explain_host_maintenance(&all, &[off("z", Some("c")), off("z", None)]), None);
     }
 
     #[test]
     fn events_say_what_until_when_and_why() {
         let one = maintenance("a", None, Some(5));
         assert_eq!(
-            beginning(&one).text,
+            begin_event(&one).text,
             "maintenance of host a began, until 1970-01-01 00:00:05 UTC: a Some(5)"
         );
-        let event = ending(&one, Timestamp::UNIX_EPOCH, "its time is over", None);
+        let event = end_event(&one, Timestamp::UNIX_EPOCH, "its time is over", None);
         assert_eq!(event.text, "maintenance of host a ended: its time is over");
         assert_eq!((event.from.as_deref(), event.to.as_deref()), (Some("on"), Some("off")));
     }

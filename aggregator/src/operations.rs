@@ -26,63 +26,63 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Code;
 
-use crate::agent::{Agent, Notices};
-use crate::fleet::{Fleet, Found};
-use crate::followers::Followers;
-use crate::hub::{Inbox, Message, Published, flush, hub};
-use crate::keeper::{Configuration, Keeper, REQUESTS, Request, Source};
-use crate::knowledge::News;
-use crate::maintenance::AllMaintenance;
+use crate::agent::{AgentClient, AgentNotices};
+use crate::fleet::{ConfiguredInstance, Inventory};
+use crate::followers::AgentTasks;
+use crate::hub::{PublishedState, StateInbox, StateMessage, create_state_actor, flush_state};
+use crate::keeper::{ConfigManager, ConfigSource, RELOAD_QUEUE, ReloadRequest, ReloadTriggers};
+use crate::knowledge::AgentUpdate;
+use crate::maintenance::MaintenanceSnapshot;
 use crate::operation_error::OperationError;
-use crate::plan::account::Account;
+use crate::plan::account::PlanRun;
 use crate::plan::agree;
-use crate::plan::book::Book;
-use crate::plan::make::make;
-use crate::plan::reach::{Situation, standings};
-use crate::plan::run::{Failure, run_to_the_end};
-use crate::plan::select::{keep_stopped_by, select};
-use crate::plan::targets::targets;
+use crate::plan::book::PlanRegistry;
+use crate::plan::make::make_plan;
+use crate::plan::reach::{PlannerInput, instance_snapshots};
+use crate::plan::run::{StepFailure, run_plan};
+use crate::plan::select::{retain_stopped_by, select_instances};
+use crate::plan::targets::request_targets;
 use crate::plan::unfinished;
-use crate::record::Recorder;
-use crate::strip::remembered::Remembered;
-use crate::usage_history::{Sample, UsageHistory};
+use crate::record::EventStoreHandle;
+use crate::strip::remembered::TimelineCache;
+use crate::usage_history::{UsageHistory, UsageSample};
 
 /// How long a plan waits for hosts of which nothing was heard yet; longer than it takes to give them up.
-const FIRST_NEWS: Duration = Duration::from_secs(6);
+const FIRST_REPORT_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// A handle on the running aggregator; clones share it.
 #[derive(Clone)]
 pub struct Operations {
-    fleet: watch::Receiver<Arc<Fleet>>,
-    pub(crate) inbox: Inbox,
+    inventory: watch::Receiver<Arc<Inventory>>,
+    pub(crate) inbox: StateInbox,
     overview: watch::Receiver<Arc<Overview>>,
-    pub(crate) maintenance: watch::Receiver<AllMaintenance>,
+    pub(crate) maintenance: watch::Receiver<MaintenanceSnapshot>,
     /// `None` where the configuration stands in no folder.
-    reloads: Option<mpsc::Sender<Request>>,
-    pub(crate) recorder: Recorder,
-    pub(crate) strips: Arc<Remembered>,
-    pub(crate) usage: UsageHistory,
-    book: Arc<Book>,
+    reloads: Option<mpsc::Sender<ReloadRequest>>,
+    pub(crate) store: EventStoreHandle,
+    pub(crate) timeline_cache: Arc<TimelineCache>,
+    pub(crate) usage_history: UsageHistory,
+    plan_registry: Arc<PlanRegistry>,
     /// The tasks of the plans under way.
-    plans: TaskTracker,
+    plan_tasks: TaskTracker,
     /// The tasks of the aggregator itself.
     tasks: OwnedTasks,
-    ending: CancellationToken,
+    shutdown: CancellationToken,
 }
 
 /// A plan, and what each of its steps is for.
-struct Planned {
+struct PreparedPlan {
     plan: Plan,
     targets: Vec<RequestTarget>,
 }
 
 /// Why a plan was not begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NotBegun {
+pub(crate) enum BeginPlanError {
     /// It cannot be.
     Refused(OperationError),
     /// It touches more than was named and agreed.
-    Unagreed {
+    Unconfirmed {
         /// What would be done.
         plan: Plan,
         /// What it touches beside, as a sentence.
@@ -90,118 +90,120 @@ pub(crate) enum NotBegun {
     },
 }
 
-impl From<OperationError> for NotBegun {
+impl From<OperationError> for BeginPlanError {
     fn from(error: OperationError) -> Self {
         Self::Refused(error)
     }
 }
 
-impl From<NotBegun> for OperationError {
-    fn from(not_begun: NotBegun) -> Self {
+impl From<BeginPlanError> for OperationError {
+    fn from(not_begun: BeginPlanError) -> Self {
         match not_begun {
-            NotBegun::Refused(error) => error,
-            NotBegun::Unagreed { sentence, .. } => Self::new(Code::FailedPrecondition, sentence),
+            BeginPlanError::Refused(error) => error,
+            BeginPlanError::Unconfirmed { sentence, .. } => Self::new(Code::FailedPrecondition, sentence),
         }
     }
 }
 
 impl Operations {
     /// Operations on the platform of `configuration`, and the task that follows its agents and carries out plans
-    /// until `shutdown`. What happens goes to `recorder`; the state actor has a heartbeat in `tasks`, and shows what is
+    /// until `shutdown`. What happens goes to `store`; the state actor has a heartbeat in `tasks`, and shows what is
     /// in `impairments`.
     ///
     /// # Errors
     /// An agent's address that is none; a checked configuration has no such.
     pub fn start(
-        configuration: Configuration,
-        recorder: Recorder,
-        asking: Option<&ClientTls>,
+        configuration: ConfigSource,
+        store: EventStoreHandle,
+        client_tls: Option<&ClientTls>,
         tasks: &OwnedTasks,
         impairments: &ImpairmentList,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
         let (platform, source, reloads) = match configuration {
-            Configuration::Fixed(platform) => (platform, None, None),
-            Configuration::Folder { platform, folder, asked } => {
-                let (reloads, requests) = mpsc::channel(REQUESTS);
-                (platform, Some(Source { folder, asked, requests }), Some(reloads))
+            ConfigSource::Fixed(platform) => (platform, None, None),
+            ConfigSource::Folder { platform, folder, reload_signal: asked } => {
+                let (reloads, requests) = mpsc::channel(RELOAD_QUEUE);
+                (platform, Some(ReloadTriggers { folder, reload_signal: asked, requests }), Some(reloads))
             }
         };
-        let fleet = Arc::new(Fleet::new(platform, &[], asking)?);
-        let (inbox, published, hub) = hub(
-            Arc::clone(&fleet),
-            recorder.clone(),
+        let inventory = Arc::new(Inventory::new(platform, &[], client_tls)?);
+        let (inbox, published, state_actor) = create_state_actor(
+            Arc::clone(&inventory),
+            store.clone(),
             impairments.clone(),
             tasks.heartbeat("the owner of the platform's state"),
         );
-        let Published { overview, maintenance, prerequisites, usage } = published;
-        let notices = Notices { maintenance: maintenance.clone(), prerequisites };
-        let (publisher, fleet) = watch::channel(fleet);
-        let keeper = Keeper {
-            fleet: publisher,
-            followers: Followers::new(inbox.clone(), notices),
+        let PublishedState { overview, maintenance, prerequisites, usage } = published;
+        let notices = AgentNotices { maintenance: maintenance.clone(), prerequisites };
+        let (publisher, inventory) = watch::channel(inventory);
+        let config_manager = ConfigManager {
+            inventory: publisher,
+            agent_tasks: AgentTasks::new(inbox.clone(), notices),
             inbox: inbox.clone(),
-            recorder: recorder.clone(),
+            store: store.clone(),
         };
-        let hub = shutdown.clone().run_until_cancelled_owned(hub);
-        let keeper = keeper.run(source, shutdown.clone());
+        let state_actor = shutdown.clone().run_until_cancelled_owned(state_actor);
+        let config_manager = config_manager.run(source, shutdown.clone());
         let operations = Self {
-            fleet,
+            inventory: inventory,
             inbox,
             overview,
             maintenance,
             reloads,
-            recorder,
-            strips: Arc::default(),
-            usage,
-            book: Arc::default(),
-            plans: TaskTracker::new(),
+            store,
+            timeline_cache: Arc::default(),
+            usage_history: usage,
+            plan_registry: Arc::default(),
+            plan_tasks: TaskTracker::new(),
             tasks: tasks.clone(),
-            ending: shutdown.clone(),
+            shutdown: shutdown.clone(),
         };
-        let unfinished = operations.reopen_unfinished();
-        let plans = operations.clone().end_plans(unfinished);
+        let unfinished = operations.reopen_unfinished_plans();
+        let plans = operations.clone().end_unfinished_plans(unfinished);
         let task = async move {
-            tokio::join!(hub, keeper, plans);
+            tokio::join!(state_actor, config_manager, plans);
         };
         Ok((operations, task))
     }
 
     /// Puts the plans into the book that an earlier aggregator did not end.
-    fn reopen_unfinished(&self) -> Vec<Arc<Account>> {
+    fn reopen_unfinished_plans(&self) -> Vec<Arc<PlanRun>> {
         let now = Timestamp::now();
-        let reopened = self.recorder.unfinished().into_iter().map(|plan| {
-            let account = Arc::new(unfinished::reopen(plan, self.recorder.clone(), now));
-            self.book.add(Arc::clone(&account));
-            account
+        let reopened = self.store.unfinished_plans().into_iter().map(|plan| {
+            let plan_run = Arc::new(unfinished::reopen_plan(plan, self.store.clone(), now));
+            self.plan_registry.add(Arc::clone(&plan_run));
+            plan_run
         });
         reopened.collect()
     }
 
     /// Ends the plans that an earlier aggregator did not, as soon as every host was heard of; then waits for
     /// those that are under way when everything ends.
-    async fn end_plans(self, unfinished: Vec<Arc<Account>>) {
-        if !unfinished.is_empty() && self.ending.run_until_cancelled(self.ready()).await.is_some() {
-            for account in unfinished {
-                for (id, stop) in unfinished::close(&account, &self.overview(), Timestamp::now()) {
+    async fn end_unfinished_plans(self, unfinished: Vec<Arc<PlanRun>>) {
+        if !unfinished.is_empty()
+            && self.shutdown.run_until_cancelled(self.wait_until_ready()).await.is_some()
+        {
+            for plan_run in unfinished {
+                for (id, stop) in unfinished::close_plan(&plan_run, &self.overview(), Timestamp::now()) {
                     // The hub ends only at shutdown.
-                    let _ = self.inbox.send(Message::Stopped(id, stop, None)).await;
+                    let _ = self.inbox.send(StateMessage::AddPlannedStop(id, stop, None)).await;
                 }
             }
         }
-        self.ending.cancelled().await;
-        self.plans.close();
-        self.plans.wait().await;
+        self.shutdown.cancelled().await;
+        self.plan_tasks.close();
+        self.plan_tasks.wait().await;
     }
 
     /// Cancelled when the aggregator ends.
-    pub(crate) fn ending(&self) -> CancellationToken {
-        self.ending.clone()
+    pub(crate) fn shutdown_token(&self) -> CancellationToken {
+        self.shutdown.clone()
     }
 
     /// The platform and its agents as they are now, for one operation from its beginning to its end.
-    pub(crate) fn fleet(&self) -> Arc<Fleet> {
-        Arc::clone(&self.fleet.borrow())
+    pub(crate) fn inventory(&self) -> Arc<Inventory> {
+        Arc::clone(&self.inventory.borrow())
     }
 
     /// The overview as it stands.
@@ -210,7 +212,7 @@ impl Operations {
     }
 
     /// The overview as it changes.
-    pub fn watch(&self) -> watch::Receiver<Arc<Overview>> {
+    pub fn watch_overview(&self) -> watch::Receiver<Arc<Overview>> {
         self.overview.clone()
     }
 
@@ -227,53 +229,57 @@ impl Operations {
     }
 
     /// Returns when every host has been heard of, or is known not to answer.
-    async fn ready(&self) {
+    async fn wait_until_ready(&self) {
         // The hub ends only at shutdown.
         let _ = self.overview.clone().wait_for(|overview| is_ready(overview)).await;
     }
 
     /// Makes every agent scan now; returns within 5 seconds.
     pub async fn refresh(&self) -> Arc<Overview> {
-        let fleet = self.fleet();
-        join_all(fleet.agents.iter().map(|agent| self.refresh_host(agent))).await;
-        self.flushed().await
+        let inventory = self.inventory();
+        join_all(inventory.agents.iter().map(|agent| self.refresh_host(agent))).await;
+        self.flushed_overview().await
     }
 
-    async fn refresh_host(&self, agent: &Agent) {
-        if let Some(news) = scan(agent).await {
+    async fn refresh_host(&self, agent: &AgentClient) {
+        if let Some(update) = request_scan(agent).await {
             // The hub ends only at shutdown.
-            let _ = self.inbox.send(Message::News(agent.id(), news)).await;
+            let _ = self.inbox.send(StateMessage::AgentUpdate(agent.id(), update)).await;
         }
     }
 
     /// The overview in which everything told so far is contained.
-    async fn flushed(&self) -> Arc<Overview> {
-        flush(&self.inbox).await;
+    async fn flushed_overview(&self) -> Arc<Overview> {
+        flush_state(&self.inbox).await;
         self.overview()
     }
 
     /// What an instance used in the last hour, the oldest first.
-    pub(crate) fn usage_of(&self, id: &InstanceId) -> Vec<Sample> {
-        self.usage.of(id, Timestamp::now())
+    pub(crate) fn recent_usage(&self, id: &InstanceId) -> Vec<UsageSample> {
+        self.usage_history.instance_samples(id, Timestamp::now())
     }
 
     /// The plan that does `kind` for a wish, by the overview as it stands.
     ///
     /// # Errors
     /// The wish names nothing, or several where one is meant; or there is no such plan.
-    pub async fn plan(&self, kind: ActionKind, wish: &ActionRequest) -> Result<Plan, OperationError> {
-        Ok(self.planned(kind, wish).await?.plan)
+    pub async fn plan(&self, kind: ActionKind, request: &ActionRequest) -> Result<Plan, OperationError> {
+        Ok(self.prepare_plan(kind, request).await?.plan)
     }
 
     /// [`Operations::plan`], with what each step is for.
-    async fn planned(&self, kind: ActionKind, wish: &ActionRequest) -> Result<Planned, OperationError> {
+    async fn prepare_plan(
+        &self,
+        kind: ActionKind,
+        request: &ActionRequest,
+    ) -> Result<PreparedPlan, OperationError> {
         // A host that has just been added, or all of them after a start, are soon heard of or given up.
-        let _ = tokio::time::timeout(FIRST_NEWS, self.ready()).await;
-        let (fleet, overview, wish) = (self.fleet(), self.overview(), wish.clone());
+        let _ = tokio::time::timeout(FIRST_REPORT_TIMEOUT, self.wait_until_ready()).await;
+        let (inventory, overview, request) = (self.inventory(), self.overview(), request.clone());
         // Of a large platform it takes a while.
         let made = tokio::task::spawn_blocking(move || {
-            let plan = make_plan(kind, &fleet, &overview, &wish)?;
-            Ok(Planned { targets: targets(&plan, &overview), plan })
+            let plan = plan_request(kind, &inventory, &overview, &request)?;
+            Ok(PreparedPlan { targets: request_targets(&plan, &overview), plan })
         });
         made.await.unwrap_or_else(|error| {
             Err(OperationError::new(Code::Internal, format!("the aggregator failed: {error}")))
@@ -284,94 +290,95 @@ impl Operations {
     ///
     /// # Errors
     /// Those of [`Operations::plan`]; a plan that touches more than was named and agreed; too many under way.
-    pub(crate) async fn begin(
+    pub(crate) async fn begin_plan(
         &self,
         kind: ActionKind,
-        wish: &ActionRequest,
-        conduct: ExecutionOptions,
+        request: &ActionRequest,
+        options: ExecutionOptions,
         by: Requester,
-    ) -> Result<Arc<Account>, NotBegun> {
-        let Planned { plan, targets } = self.planned(kind, wish).await?;
-        let unagreed = agree::unagreed(&plan, &conduct);
+    ) -> Result<Arc<PlanRun>, BeginPlanError> {
+        let PreparedPlan { plan, targets } = self.prepare_plan(kind, request).await?;
+        let unagreed = agree::unconfirmed_effects(&plan, &options);
         if !unagreed.is_empty() {
-            let sentence = agree::sentence(&plan, wish, &unagreed);
-            return Err(NotBegun::Unagreed { plan, sentence });
+            let sentence = agree::confirmation_sentence(&plan, request, &unagreed);
+            return Err(BeginPlanError::Unconfirmed { plan, sentence });
         }
-        if self.ending.is_cancelled() {
+        if self.shutdown.is_cancelled() {
             let message = "the aggregator is shutting down";
             return Err(OperationError::new(Code::Unavailable, message).into());
         }
-        let id = self.recorder.next_plan_id();
+        let id = self.store.next_plan_id();
         let begun = PlanStart { id, plan, at: Timestamp::now(), by, unrecorded: None };
-        let account = Arc::new(Account::new(begun, self.recorder.clone()));
-        if !self.book.add(Arc::clone(&account)) {
+        let plan_run = Arc::new(PlanRun::new(begun, self.store.clone()));
+        if !self.plan_registry.add(Arc::clone(&plan_run)) {
             let message = "too many plans are under way; wait for one to end, or cancel it";
             return Err(OperationError::new(Code::ResourceExhausted, message).into());
         }
         let (recorded, is_recorded) = oneshot::channel();
         let guard = self.tasks.guard("a plan").may_end();
-        let carrying_out = self.clone().carry_out(Arc::clone(&account), targets, conduct, recorded);
-        self.plans.spawn(async move {
+        let carrying_out = self.clone().execute_plan(Arc::clone(&plan_run), targets, options, recorded);
+        self.plan_tasks.spawn(async move {
             let _guard = guard;
             carrying_out.await;
         });
         // The task ends without a word only where it panics, which ends the aggregator.
         let _ = is_recorded.await;
-        Ok(account)
+        Ok(plan_run)
     }
 
     /// Records a plan, tells `recorded` that this was done or cannot be, and carries the plan out.
-    async fn carry_out(
+    async fn execute_plan(
         self,
-        account: Arc<Account>,
+        plan_run: Arc<PlanRun>,
         targets: Vec<RequestTarget>,
-        conduct: ExecutionOptions,
+        options: ExecutionOptions,
         recorded: oneshot::Sender<()>,
     ) {
-        let begun = account.begun();
+        let begun = plan_run.begun();
         let (plan, action, steps, by) = (begun.id, begun.plan.kind, begun.plan.steps.len(), &begun.by);
         tracing::info!(plan, %action, steps, %by, "plan begins");
-        let is_written = async { self.recorder.plan_begun(begun).await };
-        if let Some(Err(why)) = self.ending.run_until_cancelled(is_written).await {
+        let is_written = async { self.store.record_plan_begin(begun).await };
+        if let Some(Err(why)) = self.shutdown.run_until_cancelled(is_written).await {
             tracing::error!(plan, why, "plan not recorded before its first step");
-            account.note_unrecorded(why);
+            plan_run.note_unrecorded(why);
         }
         // Whoever asked may have gone.
         let _ = recorded.send(());
         let perform = {
-            let (operations, account) = (self.clone(), Arc::clone(&account));
+            let (operations, plan_run) = (self.clone(), Arc::clone(&plan_run));
             move |at, step| {
                 let target = targets.get(at).cloned().unwrap_or_default();
-                operations.clone().perform_step(Arc::clone(&account), at, step, target)
+                operations.clone().perform_step(Arc::clone(&plan_run), at, step, target)
             }
         };
-        run_to_the_end(account, conduct, perform, self.ending.clone()).await;
+        run_plan(plan_run, options, perform, self.shutdown.clone()).await;
     }
 
     /// Does one step of a plan.
     async fn perform_step(
         self,
-        account: Arc<Account>,
+        plan_run: Arc<PlanRun>,
         at: usize,
         step: Step,
         target: RequestTarget,
-    ) -> Result<String, Failure> {
+    ) -> Result<String, StepFailure> {
         // That it is attempted is known to a later aggregator, too.
-        if !account.is_record_slow() && !self.recorder.flush().await {
-            account.note_slow_record();
+        if !plan_run.is_store_slow() && !self.store.flush().await {
+            plan_run.note_slow_store();
         }
         let tell = |progress: ActionProgress| {
             let progress = ActionProgress { text: printable_lines(&progress.text), ..progress };
-            account.progress(at, Timestamp::now(), progress);
+            plan_run.add_progress(at, Timestamp::now(), progress);
         };
-        let outcome = self.perform(step.action, &step.instance, target, account.begun(), tell).await;
-        outcome
-            .map(|done| done.to_string())
-            .map_err(|error| Failure { unreachable: error.code == Code::Unavailable, reason: error.message })
+        let outcome = self.perform_action(step.action, &step.instance, target, plan_run.begun(), tell).await;
+        outcome.map(|done| done.to_string()).map_err(|error| StepFailure {
+            unreachable: error.code == Code::Unavailable,
+            reason: error.message,
+        })
     }
 
     /// Does `kind` with one instance and waits until it is done; the overview then shows the result.
-    async fn perform(
+    async fn perform_action(
         &self,
         kind: ActionKind,
         id: &InstanceId,
@@ -379,12 +386,13 @@ impl Operations {
         plan: &PlanStart,
         tell: impl Fn(ActionProgress),
     ) -> Result<ActionResult, OperationError> {
-        let fleet = self.fleet();
-        let found = fleet.find(id)?;
-        let agent = agent(&fleet, &found)?;
+        let inventory = self.inventory();
+        let found = inventory.find_instance(id)?;
+        let agent = agent_of(&inventory, &found)?;
         tracing::info!(instance = %id, ?kind, "asking the agent");
         let patience = ActionTimes::from(found.component).patience(kind);
-        let outcome = agent.control(kind, &found.component.name, target, &plan.by, patience, tell).await;
+        let outcome =
+            agent.perform_action(kind, &found.component.name, target, &plan.by, patience, tell).await;
         match &outcome {
             Ok(done) => tracing::info!(instance = %id, ?kind, %done, "the agent answered"),
             Err(error) => tracing::warn!(instance = %id, ?kind, %error, "the agent did not do it"),
@@ -397,13 +405,13 @@ impl Operations {
         match is_stopped {
             true => {
                 let stop = PlannedStop { plan: plan.id, by: plan.by.clone(), at: Timestamp::now() };
-                let news = scan(agent).await.map(|news| (agent.id(), news));
+                let update = request_scan(agent).await.map(|update| (agent.id(), update));
                 // In one message: one overview shows both.
-                let _ = self.inbox.send(Message::Stopped(id.clone(), stop, news)).await;
+                let _ = self.inbox.send(StateMessage::AddPlannedStop(id.clone(), stop, update)).await;
             }
             false => self.refresh_host(agent).await,
         }
-        self.flushed().await;
+        self.flushed_overview().await;
         outcome
     }
 
@@ -411,16 +419,16 @@ impl Operations {
     ///
     /// # Errors
     /// There is no such.
-    pub(crate) fn account(&self, plan: u64) -> Result<Arc<Account>, OperationError> {
-        self.book.find(plan).ok_or_else(|| {
+    pub(crate) fn plan_run(&self, plan: u64) -> Result<Arc<PlanRun>, OperationError> {
+        self.plan_registry.find(plan).ok_or_else(|| {
             let message = format!("plan {plan} is not known; it may have ended long ago: rta events tells");
             OperationError::new(Code::NotFound, message)
         })
     }
 
     /// The accounts of the plans under way and of late, the newest first.
-    pub(crate) fn accounts(&self) -> Vec<Arc<Account>> {
-        self.book.all()
+    pub(crate) fn plan_runs(&self) -> Vec<Arc<PlanRun>> {
+        self.plan_registry.all()
     }
 
     /// Keeps a plan from beginning what it has not begun, but for what brings back what it has stopped; how many
@@ -428,8 +436,8 @@ impl Operations {
     ///
     /// # Errors
     /// There is no such plan, or it has ended.
-    pub(crate) fn cancel(&self, plan: u64) -> Result<usize, OperationError> {
-        let skipped = self.account(plan)?.cancel().ok_or_else(|| {
+    pub(crate) fn cancel_plan(&self, plan: u64) -> Result<usize, OperationError> {
+        let skipped = self.plan_run(plan)?.cancel().ok_or_else(|| {
             OperationError::new(
                 Code::FailedPrecondition,
                 format!("plan {plan} has ended; nothing is cancelled"),
@@ -443,14 +451,14 @@ impl Operations {
     ///
     /// # Errors
     /// Returns an error if the selector does not select one instance, or the agent does not answer, or refuses.
-    pub async fn explain(
+    pub async fn explain_instance(
         &self,
         selector: &Selector,
     ) -> Result<(InstanceId, Vec<ExplainedPart>), OperationError> {
-        let fleet = self.fleet();
-        let found = fleet.resolve(selector, Purpose::Reading)?;
-        let agent = agent(&fleet, &found)?;
-        Ok((found.id(), agent.explain(&found.component.name).await?))
+        let inventory = self.inventory();
+        let found = inventory.resolve_instance(selector, Purpose::Reading)?;
+        let agent = agent_of(&inventory, &found)?;
+        Ok((found.id(), agent.explain_component(&found.component.name).await?))
     }
 
     /// Reads the configuration anew, here and then on every host, and waits until that is done. It goes on if
@@ -458,7 +466,7 @@ impl Operations {
     ///
     /// # Errors
     /// A configuration that stands in no folder.
-    pub async fn reload(&self) -> Result<PlatformReload, OperationError> {
+    pub async fn reload_config(&self) -> Result<PlatformReload, OperationError> {
         let Some(reloads) = &self.reloads else {
             return Err(OperationError::new(
                 Code::Unimplemented,
@@ -473,27 +481,30 @@ impl Operations {
 }
 
 /// How much of the name that somebody gives is kept.
-const LONGEST_USER: usize = 64;
+const MAX_USER_CHARS: usize = 64;
 
 /// Who asks, by their own account, and from which address.
-pub(crate) fn requester(user: &str, address: String) -> Requester {
-    let user = printable(user.trim()).chars().take(LONGEST_USER).collect();
+pub(crate) fn new_requester(user: &str, address: String) -> Requester {
+    let user = printable(user.trim()).chars().take(MAX_USER_CHARS).collect();
     Requester { user, address }
 }
 
 /// The agent of an instance's host.
-pub(crate) fn agent<'f>(fleet: &'f Fleet, found: &Found<'_>) -> Result<&'f Agent, OperationError> {
-    fleet
+pub(crate) fn agent_of<'f>(
+    inventory: &'f Inventory,
+    found: &ConfiguredInstance<'_>,
+) -> Result<&'f AgentClient, OperationError> {
+    inventory
         .agents
-        .get(found.host_at)
+        .get(found.host_index)
         .ok_or_else(|| OperationError::new(Code::Internal, format!("host {} has no agent", found.host.name)))
 }
 
 /// The plan that does `kind` for a wish, where the fleet stands as `overview` shows it.
-/// Has `agent` scan its host now; `None` where it does not answer.
-async fn scan(agent: &Agent) -> Option<News> {
-    match agent.report().await {
-        Ok((report, receipt)) => Some(News::Scanned(Box::new(report), receipt)),
+/// Has `agent_of` scan its host now; `None` where it does not answer.
+async fn request_scan(agent: &AgentClient) -> Option<AgentUpdate> {
+    match agent.request_report().await {
+        Ok((report, receipt)) => Some(AgentUpdate::Scanned(Box::new(report), receipt)),
         // Whoever follows the agent tells when it is lost; one that is only busy is not.
         Err(reason) => {
             tracing::debug!(host = %agent.host(), reason, "no fresh scan");
@@ -502,30 +513,30 @@ async fn scan(agent: &Agent) -> Option<News> {
     }
 }
 
-fn make_plan(
+fn plan_request(
     kind: ActionKind,
-    fleet: &Fleet,
+    inventory: &Inventory,
     overview: &Overview,
-    wish: &ActionRequest,
+    request: &ActionRequest,
 ) -> Result<Plan, OperationError> {
-    if wish.stopped_by != 0 && kind != ActionKind::Start {
+    if request.stopped_by != 0 && kind != ActionKind::Start {
         let message = "what a plan has stopped can only be started again";
         return Err(OperationError::new(Code::InvalidArgument, message));
     }
-    let mut named = select(&fleet.platform, wish)?;
-    if wish.stopped_by != 0 {
-        keep_stopped_by(wish.stopped_by, &mut named, fleet.graph(), overview)?;
+    let mut selected = select_instances(&inventory.platform, request)?;
+    if request.stopped_by != 0 {
+        retain_stopped_by(request.stopped_by, &mut selected, inventory.graph(), overview)?;
     }
-    let components = &fleet.platform.components;
+    let components = &inventory.platform.components;
     let startable: HashSet<&str> = components
         .iter()
         .filter(|component| component.start.is_some())
         .map(|component| component.name.folded())
         .collect();
-    let graph = fleet.graph();
-    let standings = standings(graph, overview, |name| startable.contains(name.folded()));
-    let situation = Situation { graph, standings: &standings };
-    make(kind, situation, &named, wish.no_dependencies)
+    let graph = inventory.graph();
+    let snapshots = instance_snapshots(graph, overview, |name| startable.contains(name.folded()));
+    let input = PlannerInput { graph, snapshots: &snapshots };
+    make_plan(kind, input, &selected, request.no_dependencies)
 }
 
 fn is_ready(overview: &Overview) -> bool {
@@ -544,20 +555,20 @@ impl Operations {
     pub(crate) fn showing(overview: Overview) -> Self {
         let (inbox, _) = mpsc::channel(1);
         let (_, overview) = watch::channel(Arc::new(overview));
-        let (_, fleet) = watch::channel(Arc::default());
+        let (_, inventory) = watch::channel(Arc::default());
         Self {
-            fleet,
+            inventory: inventory,
             inbox,
             overview,
             maintenance: watch::Sender::default().subscribe(),
             reloads: None,
-            recorder: Recorder::default(),
-            strips: Arc::default(),
-            usage: UsageHistory::default(),
-            book: Arc::default(),
-            plans: TaskTracker::new(),
+            store: EventStoreHandle::default(),
+            timeline_cache: Arc::default(),
+            usage_history: UsageHistory::default(),
+            plan_registry: Arc::default(),
+            plan_tasks: TaskTracker::new(),
             tasks: OwnedTasks::new(CancellationToken::new()),
-            ending: CancellationToken::new(),
+            shutdown: CancellationToken::new(),
         }
     }
 }

@@ -19,11 +19,11 @@ const CLOCK_ERROR: SignedDuration = SignedDuration::from_secs(5);
 
 /// Valid planned stops, by host name: every overview looks up those of each host.
 #[derive(Debug, Default)]
-pub(crate) struct PlannedStops(HashMap<Name, Vec<HeldStop>>);
+pub(crate) struct PlannedStops(HashMap<Name, Vec<TrackedStop>>);
 
 /// Valid planned stop.
 #[derive(Debug)]
-struct HeldStop {
+struct TrackedStop {
     id: InstanceId,
     stop: PlannedStop,
     /// Time at which the stop was added; `None` once a report has shown it.
@@ -39,19 +39,19 @@ impl PlannedStops {
     }
 
     /// Adds a stop of an instance by a plan.
-    pub(crate) fn note(&mut self, id: InstanceId, stop: PlannedStop) {
+    pub(crate) fn add(&mut self, id: InstanceId, stop: PlannedStop) {
         self.insert(id, stop, Some(Instant::now()));
     }
 
     fn insert(&mut self, id: InstanceId, stop: PlannedStop, unseen_since: Option<Instant>) {
         let of_host = self.0.entry(id.host.clone()).or_default();
         of_host.retain(|held| held.id != id);
-        of_host.push(HeldStop { id, stop, unseen_since });
+        of_host.push(TrackedStop { id, stop, unseen_since });
     }
 
     /// Sets the stops in an evaluation made at `now`, which is `wall` by this host's clock. Returns the instances that
     /// run or are being started again; their stops are removed.
-    pub(crate) fn fill(
+    pub(crate) fn apply_to(
         &mut self,
         environments: &mut [EnvironmentOverview],
         now: Instant,
@@ -65,7 +65,7 @@ impl PlannedStops {
             for host in &mut environment.hosts {
                 let Some(of_host) = self.0.get_mut(&host.name) else { continue };
                 for instance in &mut host.instances {
-                    let is_it = |held: &HeldStop| {
+                    let is_it = |held: &TrackedStop| {
                         held.id.component == instance.component && held.id.environment == environment.name
                     };
                     let Some(at) = of_host.iter().position(is_it) else { continue };
@@ -73,7 +73,7 @@ impl PlannedStops {
                     let cause = instance.down_cause.as_ref();
                     match instance.state {
                         Some(State::Stopped)
-                            if cause.is_some_and(|cause| is_of_later_run(cause, &held.stop, wall)) =>
+                            if cause.is_some_and(|cause| ended_in_later_run(cause, &held.stop, wall)) =>
                         {
                             ended.push(of_host.swap_remove(at).id);
                         }
@@ -103,13 +103,13 @@ impl PlannedStops {
     }
 
     /// Follows a step of this host's clock, so that stops keep their ages.
-    pub(crate) fn follow_step(&mut self, step: SignedDuration, began: Timestamp) {
+    pub(crate) fn shift_clock(&mut self, step: SignedDuration, began: Timestamp) {
         let stops = self.0.values_mut().flatten().map(|held| &mut held.stop.at);
         stops.filter(|at| **at >= began).for_each(|at| *at = at.checked_add(step).unwrap_or(*at));
     }
 
     /// Removes the stops of instances that are not in `graph` any more. Returns those instances.
-    pub(crate) fn forget_removed(&mut self, graph: &DependencyGraph) -> Vec<InstanceId> {
+    pub(crate) fn drop_removed(&mut self, graph: &DependencyGraph) -> Vec<InstanceId> {
         if self.0.is_empty() {
             return Vec::new();
         }
@@ -130,7 +130,7 @@ impl PlannedStops {
 }
 
 /// Returns true if the instance ran again after `stop`, unobserved, and ended after that.
-fn is_of_later_run(cause: &DownCause, stop: &PlannedStop, now: Timestamp) -> bool {
+fn ended_in_later_run(cause: &DownCause, stop: &PlannedStop, now: Timestamp) -> bool {
     let is_after = |time: Timestamp, other| time.duration_since(other) > CLOCK_ERROR;
     // A stop of the future was noted by a clock that was wrong, and says nothing of the order.
     let is_later = is_after(cause.at, stop.at) || is_after(stop.at, now);
@@ -177,7 +177,7 @@ mod tests {
             instance.state = Some(state);
             instance.health = health;
             instance.reason = "it is not running; it also lacks zoo".to_owned();
-            let ended = stops.fill(&mut shown, now, wall());
+            let ended = stops.apply_to(&mut shown, now, wall());
             (shown[0].hosts[0].instances[0].clone(), ended)
         };
         let stop = PlannedStop {
@@ -216,7 +216,7 @@ mod tests {
             environment.hosts[0].instances = vec![down];
             let mut stops = PlannedStops::new(HashMap::from([(id.clone(), stop.clone())]));
             let mut environments = vec![environment];
-            let ended = stops.fill(&mut environments, Instant::now(), wall());
+            let ended = stops.apply_to(&mut environments, Instant::now(), wall());
             let instance = environments.remove(0).hosts.remove(0).instances.remove(0);
             assert_eq!(ended.is_empty(), instance.stopped_by.is_some());
             let reason = "stopped by somebody (plan 5); it also lacks zoo";
@@ -254,15 +254,15 @@ mod tests {
             vec![environment]
         };
         let mut stops = PlannedStops::default();
-        stops.note(id(), stop);
+        stops.add(id(), stop);
         let now = Instant::now();
-        assert!(stops.fill(&mut shown(State::Running), now, wall()).is_empty());
+        assert!(stops.apply_to(&mut shown(State::Running), now, wall()).is_empty());
         let mut seen = shown(State::Stopped);
-        assert!(stops.fill(&mut seen, now, wall()).is_empty());
+        assert!(stops.apply_to(&mut seen, now, wall()).is_empty());
         assert!(seen[0].hosts[0].instances[0].stopped_by.is_some());
-        assert_eq!(stops.fill(&mut shown(State::Starting), now, wall()), [id()]);
+        assert_eq!(stops.apply_to(&mut shown(State::Starting), now, wall()), [id()]);
         // If no report shows the stop in time, an unobserved start followed it.
-        stops.note(id(), PlannedStop { plan: 6, by: Requester::default(), at: Timestamp::UNIX_EPOCH });
-        assert_eq!(stops.fill(&mut shown(State::Running), now + 2 * REPORT_DELAY, wall()), [id()]);
+        stops.add(id(), PlannedStop { plan: 6, by: Requester::default(), at: Timestamp::UNIX_EPOCH });
+        assert_eq!(stops.apply_to(&mut shown(State::Running), now + 2 * REPORT_DELAY, wall()), [id()]);
     }
 }

@@ -10,18 +10,18 @@ use rta_shared::overview::Overview;
 use rta_shared::prerequisite::{Readiness, RemotePrerequisite};
 
 /// Readiness of the remote prerequisites, for each host that has any.
-pub(crate) type AllPrerequisites = Arc<HashMap<Name, Vec<RemotePrerequisite>>>;
+pub(crate) type PrerequisitesByHost = Arc<HashMap<Name, Vec<RemotePrerequisite>>>;
 
 /// Remote prerequisites that each host's agent needs to know.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct RemoteNeeds {
+pub(crate) struct RemotePrerequisiteIndex {
     /// Positions in the graph, for each host that has any.
-    of_hosts: Vec<(Name, Vec<usize>)>,
+    by_host: Vec<(Name, Vec<usize>)>,
     /// Union of all these positions.
-    wanted: HashSet<usize>,
+    positions: HashSet<usize>,
 }
 
-impl RemoteNeeds {
+impl RemotePrerequisiteIndex {
     /// Collects the remote prerequisites of everything that agents start automatically; `graph` is that of
     /// `platform`.
     pub(crate) fn new(platform: &Platform, graph: &DependencyGraph) -> Self {
@@ -47,15 +47,15 @@ impl RemoteNeeds {
             }
         }
         let wanted = of_hosts.iter().flat_map(|(_, needed)| needed).copied().collect();
-        Self { of_hosts, wanted }
+        Self { by_host: of_hosts, positions: wanted }
     }
 
     /// Returns their readiness by `overview`, which must be of the same platform.
-    pub(crate) fn standing(&self, overview: &Overview) -> HashMap<Name, Vec<RemotePrerequisite>> {
-        if self.of_hosts.is_empty() {
+    pub(crate) fn readiness(&self, overview: &Overview) -> HashMap<Name, Vec<RemotePrerequisite>> {
+        if self.by_host.is_empty() {
             return HashMap::new();
         }
-        let instances = overview.instances().enumerate().filter(|(at, _)| self.wanted.contains(at));
+        let instances = overview.instances().enumerate().filter(|(at, _)| self.positions.contains(at));
         let known: HashMap<usize, RemotePrerequisite> = instances
             .map(|(at, located)| {
                 let instance = located.instance;
@@ -67,7 +67,7 @@ impl RemoteNeeds {
             })
             .collect();
         let of_host = |needed: &[usize]| needed.iter().filter_map(|at| known.get(at).cloned()).collect();
-        self.of_hosts.iter().map(|(host, needed)| (host.clone(), of_host(needed))).collect()
+        self.by_host.iter().map(|(host, needed)| (host.clone(), of_host(needed))).collect()
     }
 }
 
@@ -78,8 +78,8 @@ mod tests {
     use rta_shared::report::State;
 
     use super::*;
-    use crate::conclusion::conclude;
-    use crate::knowledge::HostKnowledge;
+    use crate::conclusion::evaluate_platform;
+    use crate::knowledge::HostState;
 
     const PLATFORM: &str = r#"
         [[component]]
@@ -113,18 +113,18 @@ mod tests {
         let source = Source { name: "x.toml".to_owned(), text: PLATFORM.to_owned() };
         let platform = load_sources(&[source]).unwrap();
         let graph = DependencyGraph::new(&platform);
-        let needs = RemoteNeeds::new(&platform, &graph);
-        let unheard = vec![HostKnowledge::default(); 3];
+        let needs = RemotePrerequisiteIndex::new(&platform, &graph);
+        let unheard = vec![HostState::default(); 3];
         let mut overview = Overview {
             generated_at: Timestamp::UNIX_EPOCH,
-            environments: conclude(&platform, &graph, &unheard),
+            environments: evaluate_platform(&platform, &graph, &unheard),
             config_digest: String::new(),
             config_error: None,
             impairments: vec![],
             aliases: vec![],
         };
         let told = |overview: &Overview| {
-            let told = needs.standing(overview);
+            let told = needs.readiness(overview);
             assert_eq!(told.keys().collect::<Vec<_>>(), [&Name::from("w1")]);
             let one =
                 |one: &RemotePrerequisite| (one.host.to_string(), one.component.to_string(), one.readiness);

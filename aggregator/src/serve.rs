@@ -14,36 +14,39 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
-use crate::access::Access;
+use crate::access::AccessControl;
 use crate::call_limit::CallLimit;
 use crate::caller;
-use crate::certificates::Certificates;
-use crate::doors::Doors;
+use crate::certificates::OwnCertificates;
+use crate::doors::TlsConfigs;
 use crate::expiry;
-use crate::keeper::Configuration;
+use crate::keeper::ConfigSource;
 use crate::operations::Operations;
-use crate::record::Record;
-use crate::service::Service;
-use crate::web::{HostPolicy, Network, router};
+use crate::record::EventStore;
+use crate::service::AggregatorGrpc;
+use crate::web::{HostPolicy, IpNetwork, router};
 use crate::web_server;
 
 /// Time limit for open answers at shutdown.
-const GRACE: Duration = Duration::from_secs(2);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 /// HTTP/2 pings end the connections of clients that vanished.
-const PING: Duration = Duration::from_secs(20);
+const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// Limits for connections of commands and scripts. A client that answers no ping counts as silent.
-pub(crate) const BOUNDS: ConnectionLimits =
-    ConnectionLimits { connections: 1024, of_one_address: 256, silence: Some(PING.saturating_mul(3)) };
+pub(crate) const CONNECTION_LIMITS: ConnectionLimits = ConnectionLimits {
+    connections: 1024,
+    of_one_address: 256,
+    silence: Some(PING_INTERVAL.saturating_mul(3)),
+};
 
 /// Configuration of the page's server.
 #[derive(Clone, Debug)]
-pub struct Page {
+pub struct WebOptions {
     /// Users and their rights; for gRPC, the known tokens.
-    pub access: Access,
+    pub access: AccessControl,
     /// Host names that are answered; empty: those of loopback, and on other addresses any.
     pub names: Vec<String>,
     /// Proxies that are trusted for the origin of a request.
-    pub proxies: Vec<Network>,
+    pub proxies: Vec<IpNetwork>,
 }
 
 /// Follows every agent of the platform of `configuration` and serves the page on `web` and gRPC on `grpc`,
@@ -53,12 +56,12 @@ pub struct Page {
 /// # Errors
 /// Returns an error if a server fails.
 pub async fn serve(
-    configuration: Configuration,
-    record: Record,
+    configuration: ConfigSource,
+    record: EventStore,
     web: TcpListener,
     grpc: Listeners,
-    doors: Doors,
-    page: Page,
+    tls_configs: TlsConfigs,
+    page: WebOptions,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let hosts =
@@ -66,38 +69,38 @@ pub async fn serve(
     let access = page.access;
     // The end of one server ends the other, and the agent tasks.
     let all_end_together = shutdown.clone().drop_guard();
-    record.note_beginning();
+    record.record_start();
     let (tasks, impairments) = (OwnedTasks::new(shutdown.clone()), ImpairmentList::default());
     access.follow_file(&tasks, &impairments).context("the users file cannot be followed")?;
-    let (operations, followers) = Operations::start(
+    let (operations, agent_tasks) = Operations::start(
         configuration,
-        record.recorder(),
-        doors.agents.as_ref(),
+        record.handle(),
+        tls_configs.agents.as_ref(),
         &tasks,
         &impairments,
         &shutdown,
     )?;
-    let followers = tasks.spawn_to_end("the owner of the platform's state", followers);
-    let certificates = Certificates {
-        doors: vec![doors.web.clone(), doors.grpc.clone()],
-        agents: doors.agents.clone(),
-        ca: doors.ca,
+    let agent_tasks = tasks.spawn_to_end("the owner of the platform's state", agent_tasks);
+    let certificates = OwnCertificates {
+        doors: vec![tls_configs.web.clone(), tls_configs.grpc.clone()],
+        agents: tls_configs.agents.clone(),
+        ca: tls_configs.ca,
     };
-    let expiry = expiry::follow(certificates, operations.inbox.clone());
+    let expiry = expiry::check_certificates(certificates, operations.inbox.clone());
     tasks.spawn("the watch over certificates", expiry);
 
     let pages = router(operations.clone(), hosts, access.clone(), &page.proxies);
-    let page = web_server::serve(web, doors.web, pages, shutdown.clone());
+    let page = web_server::serve(web, tls_configs.web, pages, shutdown.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<AggregatorServiceServer<Service>>().await;
+    health.set_serving::<AggregatorServiceServer<AggregatorGrpc>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .build_v1()
         .context("the protocol's descriptors are broken")?;
-    let service = Service { operations, shutdown: shutdown.clone() };
+    let service = AggregatorGrpc { operations, shutdown: shutdown.clone() };
     let calls = Server::builder()
-        .http2_keepalive_interval(Some(PING))
-        .http2_keepalive_timeout(Some(PING))
+        .http2_keepalive_interval(Some(PING_INTERVAL))
+        .http2_keepalive_timeout(Some(PING_INTERVAL))
         .max_concurrent_streams(Some(64))
         .layer(AuthorizationLayer::new(AGGREGATOR_METHODS, move |right, call| {
             caller::authorize(&access, right, call)
@@ -106,7 +109,10 @@ pub async fn serve(
         .add_service(AggregatorServiceServer::new(service))
         .add_service(health_service)
         .add_service(reflection)
-        .serve_with_incoming_shutdown(grpc.connections(BOUNDS), shutdown.clone().cancelled_owned());
+        .serve_with_incoming_shutdown(
+            grpc.connections(CONNECTION_LIMITS),
+            shutdown.clone().cancelled_owned(),
+        );
     let page = async {
         page.await;
         anyhow::ensure!(shutdown.is_cancelled(), "the page's server ended unexpectedly");
@@ -121,18 +127,18 @@ pub async fn serve(
     tasks.watch(impairments).context("the aggregator's own tasks cannot be watched")?;
     let grace = async {
         shutdown.cancelled().await;
-        tokio::time::sleep(GRACE).await;
+        tokio::time::sleep(SHUTDOWN_TIMEOUT).await;
     };
     let outcome = tokio::select! {
         result = both => result,
         () = grace => {
-            tracing::warn!("connections were still open after {} s and are cut", GRACE.as_secs());
+            tracing::warn!("connections were still open after {} s and are cut", SHUTDOWN_TIMEOUT.as_secs());
             Ok(())
         }
         failure = tasks.failed() => Err(anyhow::anyhow!("{failure}")),
     };
     drop(all_end_together);
-    let followed = followers.await;
+    let followed = agent_tasks.await;
     record.close().await;
     followed.context("what follows the agents failed")?;
     outcome

@@ -13,54 +13,55 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use crate::caller::Caller;
-use crate::history::{Asked, Wished};
-use crate::logs::LogPiece;
+use crate::caller::AuthenticatedCaller;
+use crate::history::{EventFilter, MaintenanceRequest};
+use crate::logs::LogChunk;
 use crate::operation_error::OperationError;
 use crate::operations::Operations;
-use crate::plan::account::Account;
+use crate::plan::account::PlanRun;
 
 /// [`Operations`] with the interface of `proto/rta/v1/aggregator.proto`.
-pub(crate) struct Service {
+pub(crate) struct AggregatorGrpc {
     pub(crate) operations: Operations,
     /// Ends the streams.
     pub(crate) shutdown: CancellationToken,
 }
 
 /// Answer of a streaming call.
-type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type MessageStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-impl Service {
+impl AggregatorGrpc {
     /// Begins a plan, and streams its events.
-    async fn control<R, T>(
+    async fn stream_action<R, T>(
         &self,
         kind: ActionKind,
         request: Request<R>,
         parts: impl FnOnce(R) -> (Option<v1::PlanWish>, Option<v1::PlanConduct>),
         message: impl Fn(v1::PlanEvent) -> T + Send + 'static,
-    ) -> Result<Response<Messages<T>>, Status> {
-        let caller = Caller::of(request.extensions())?;
-        let (wish, conduct) = parts(request.into_inner());
-        let (conduct, user) = conduct.unwrap_or_default().parts();
+    ) -> Result<Response<MessageStream<T>>, Status> {
+        let caller = AuthenticatedCaller::from_extensions(request.extensions())?;
+        let (wish, options) = parts(request.into_inner());
+        let (options, user) = options.unwrap_or_default().parts();
         let wish = wish.unwrap_or_default().into();
         let by = caller.requester(&user);
-        let account = self.operations.begin(kind, &wish, conduct, by).await.map_err(OperationError::from)?;
-        Ok(Response::new(self.told(account, message)))
+        let plan_run =
+            self.operations.begin_plan(kind, &wish, options, by).await.map_err(OperationError::from)?;
+        Ok(Response::new(self.stream_plan(plan_run, message)))
     }
 
     /// Streams a plan's events from its beginning to its end.
-    fn told<T>(
+    fn stream_plan<T>(
         &self,
-        account: Arc<Account>,
+        plan_run: Arc<PlanRun>,
         message: impl Fn(v1::PlanEvent) -> T + Send + 'static,
-    ) -> Messages<T> {
-        let events = account.listen().map(move |event: PlanEvent| Ok(message((&event).into())));
+    ) -> MessageStream<T> {
+        let events = plan_run.stream_events().map(move |event: PlanEvent| Ok(message((&event).into())));
         Box::pin(events.take_until(self.shutdown.clone().cancelled_owned()))
     }
 }
 
 #[tonic::async_trait]
-impl AggregatorService for Service {
+impl AggregatorService for AggregatorGrpc {
     async fn get_overview(
         &self,
         _: Request<v1::GetOverviewRequest>,
@@ -69,13 +70,13 @@ impl AggregatorService for Service {
         Ok(Response::new(v1::GetOverviewResponse { overview: Some(overview.as_ref().into()) }))
     }
 
-    type WatchOverviewStream = Messages<v1::WatchOverviewResponse>;
+    type WatchOverviewStream = MessageStream<v1::WatchOverviewResponse>;
 
     async fn watch_overview(
         &self,
         _: Request<v1::WatchOverviewRequest>,
     ) -> Result<Response<Self::WatchOverviewStream>, Status> {
-        let overviews = WatchStream::new(self.operations.watch())
+        let overviews = WatchStream::new(self.operations.watch_overview())
             .map(|overview| Ok(v1::WatchOverviewResponse { overview: Some(overview.as_ref().into()) }))
             .take_until(self.shutdown.clone().cancelled_owned());
         Ok(Response::new(Box::pin(overviews)))
@@ -93,7 +94,7 @@ impl AggregatorService for Service {
         Ok(Response::new(v1::PlanResponse { plan: Some((&plan).into()) }))
     }
 
-    type StartStream = Messages<v1::AggregatorServiceStartResponse>;
+    type StartStream = MessageStream<v1::AggregatorServiceStartResponse>;
 
     async fn start(
         &self,
@@ -101,10 +102,10 @@ impl AggregatorService for Service {
     ) -> Result<Response<Self::StartStream>, Status> {
         let parts = |request: v1::AggregatorServiceStartRequest| (request.wish, request.conduct);
         let message = |event| v1::AggregatorServiceStartResponse { event: Some(event) };
-        self.control(ActionKind::Start, request, parts, message).await
+        self.stream_action(ActionKind::Start, request, parts, message).await
     }
 
-    type StopStream = Messages<v1::AggregatorServiceStopResponse>;
+    type StopStream = MessageStream<v1::AggregatorServiceStopResponse>;
 
     async fn stop(
         &self,
@@ -112,10 +113,10 @@ impl AggregatorService for Service {
     ) -> Result<Response<Self::StopStream>, Status> {
         let parts = |request: v1::AggregatorServiceStopRequest| (request.wish, request.conduct);
         let message = |event| v1::AggregatorServiceStopResponse { event: Some(event) };
-        self.control(ActionKind::Stop, request, parts, message).await
+        self.stream_action(ActionKind::Stop, request, parts, message).await
     }
 
-    type RestartStream = Messages<v1::AggregatorServiceRestartResponse>;
+    type RestartStream = MessageStream<v1::AggregatorServiceRestartResponse>;
 
     async fn restart(
         &self,
@@ -123,20 +124,20 @@ impl AggregatorService for Service {
     ) -> Result<Response<Self::RestartStream>, Status> {
         let parts = |request: v1::AggregatorServiceRestartRequest| (request.wish, request.conduct);
         let message = |event| v1::AggregatorServiceRestartResponse { event: Some(event) };
-        self.control(ActionKind::Restart, request, parts, message).await
+        self.stream_action(ActionKind::Restart, request, parts, message).await
     }
 
-    type WatchPlanStream = Messages<v1::WatchPlanResponse>;
+    type WatchPlanStream = MessageStream<v1::WatchPlanResponse>;
 
     async fn watch_plan(
         &self,
         request: Request<v1::WatchPlanRequest>,
     ) -> Result<Response<Self::WatchPlanStream>, Status> {
-        let account = self.operations.account(request.into_inner().plan_id)?;
-        Ok(Response::new(self.told(account, |event| v1::WatchPlanResponse { event: Some(event) })))
+        let plan_run = self.operations.plan_run(request.into_inner().plan_id)?;
+        Ok(Response::new(self.stream_plan(plan_run, |event| v1::WatchPlanResponse { event: Some(event) })))
     }
 
-    type ReadLogStream = Messages<v1::AggregatorServiceReadLogResponse>;
+    type ReadLogStream = MessageStream<v1::AggregatorServiceReadLogResponse>;
 
     async fn read_log(
         &self,
@@ -149,7 +150,7 @@ impl AggregatorService for Service {
         let first =
             v1::AggregatorServiceReadLogResponse { instance: Some((&id).into()), ..Default::default() };
         let pieces = pieces.map(|piece| {
-            let LogPiece { lines, notice } = piece?;
+            let LogChunk { lines, notice } = piece?;
             Ok(v1::AggregatorServiceReadLogResponse { instance: None, lines, notice })
         });
         let messages = futures::stream::iter([Ok(first)]).chain(pieces);
@@ -160,8 +161,8 @@ impl AggregatorService for Service {
         &self,
         request: Request<v1::CancelPlanRequest>,
     ) -> Result<Response<v1::CancelPlanResponse>, Status> {
-        Caller::of(request.extensions())?;
-        let skipped = self.operations.cancel(request.into_inner().plan_id)?;
+        AuthenticatedCaller::from_extensions(request.extensions())?;
+        let skipped = self.operations.cancel_plan(request.into_inner().plan_id)?;
         Ok(Response::new(v1::CancelPlanResponse { skipped: u32::try_from(skipped).unwrap_or(u32::MAX) }))
     }
 
@@ -169,7 +170,7 @@ impl AggregatorService for Service {
         &self,
         request: Request<v1::ListEventsRequest>,
     ) -> Result<Response<v1::ListEventsResponse>, Status> {
-        let events = self.operations.events(&Asked::try_from(request.into_inner())?).await?;
+        let events = self.operations.list_events(&EventFilter::try_from(request.into_inner())?).await?;
         Ok(Response::new(v1::ListEventsResponse { events: events.iter().map(Into::into).collect() }))
     }
 
@@ -177,8 +178,10 @@ impl AggregatorService for Service {
         &self,
         request: Request<v1::SetMaintenanceRequest>,
     ) -> Result<Response<v1::SetMaintenanceResponse>, Status> {
-        let by = Caller::of(request.extensions())?.requester(&request.get_ref().user);
-        let changed = self.operations.maintain(Wished::try_from(request.into_inner())?, by).await?;
+        let by =
+            AuthenticatedCaller::from_extensions(request.extensions())?.requester(&request.get_ref().user);
+        let changed =
+            self.operations.set_maintenance(MaintenanceRequest::try_from(request.into_inner())?, by).await?;
         Ok(Response::new(v1::SetMaintenanceResponse { changed: changed.iter().map(Into::into).collect() }))
     }
 
@@ -186,8 +189,8 @@ impl AggregatorService for Service {
         &self,
         request: Request<v1::ReloadConfigRequest>,
     ) -> Result<Response<v1::ReloadConfigResponse>, Status> {
-        Caller::of(request.extensions())?;
-        Ok(Response::new(self.operations.reload().await?.into()))
+        AuthenticatedCaller::from_extensions(request.extensions())?;
+        Ok(Response::new(self.operations.reload_config().await?.into()))
     }
 
     async fn explain(
@@ -195,7 +198,8 @@ impl AggregatorService for Service {
         request: Request<v1::AggregatorServiceExplainRequest>,
     ) -> Result<Response<v1::AggregatorServiceExplainResponse>, Status> {
         let v1::AggregatorServiceExplainRequest { component, environment, host } = request.into_inner();
-        let (id, parts) = self.operations.explain(&Selector { environment, host, component }).await?;
+        let (id, parts) =
+            self.operations.explain_instance(&Selector { environment, host, component }).await?;
         Ok(Response::new(v1::AggregatorServiceExplainResponse {
             instance: Some((&id).into()),
             parts: parts.into_iter().map(Into::into).collect(),

@@ -9,15 +9,15 @@ use rta_shared::overview::{HostOverview, InstanceId, Overview};
 use rta_shared::usage::UsageTotal;
 
 /// Minimum time between two samples; agents measure more often.
-const SPACING: SignedDuration = SignedDuration::from_secs(15);
+const MIN_SAMPLE_INTERVAL: SignedDuration = SignedDuration::from_secs(15);
 /// Retention time of samples.
-const KEPT: SignedDuration = SignedDuration::from_hours(1);
+const RETENTION: SignedDuration = SignedDuration::from_hours(1);
 /// Maximum number of samples of an instance. With 12 bytes each, 14,000 instances take 40 MB.
-const MOST: usize = 240;
+const MAX_SAMPLES: usize = 240;
 
 /// Usage of an instance at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Sample {
+pub(crate) struct UsageSample {
     /// Time by the aggregator's clock, to the second.
     pub(crate) at: Timestamp,
     /// CPU time in percent of one core.
@@ -27,14 +27,14 @@ pub(crate) struct Sample {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Packed {
+struct PackedSample {
     /// Seconds since 1970.
     at: u32,
     cpu_percent: f32,
     resident_kib: u32,
 }
 
-impl Packed {
+impl PackedSample {
     fn new(at: Timestamp, used: &UsageTotal) -> Self {
         Self {
             at: u32::try_from(at.as_second()).unwrap_or_default(),
@@ -48,8 +48,8 @@ impl Packed {
         Timestamp::UNIX_EPOCH + SignedDuration::from_secs(i64::from(self.at))
     }
 
-    fn unpacked(self) -> Sample {
-        Sample {
+    fn unpack(self) -> UsageSample {
+        UsageSample {
             at: self.at(),
             cpu_percent: f64::from(self.cpu_percent),
             resident_bytes: u64::from(self.resident_kib) * 1024,
@@ -59,31 +59,31 @@ impl Packed {
 
 /// Usage of every instance; clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct UsageHistory(Arc<Mutex<Hosts>>);
+pub(crate) struct UsageHistory(Arc<Mutex<SamplesByHost>>);
 
 #[derive(Debug, Default)]
-struct Hosts {
+struct SamplesByHost {
     config_digest: String,
-    hosts: HashMap<Name, Host>,
+    hosts: HashMap<Name, HostSamples>,
 }
 
 #[derive(Debug)]
-struct Host {
+struct HostSamples {
     /// Time of the last stored measurement, by the host's clock.
     measured_at: Timestamp,
     /// Time at which it was stored, by the aggregator's clock.
     taken_at: Timestamp,
-    components: HashMap<Name, VecDeque<Packed>>,
+    components: HashMap<Name, VecDeque<PackedSample>>,
 }
 
 impl UsageHistory {
     /// Stores new measurements that are due; drops hosts and components that were removed from the
     /// configuration.
-    pub(crate) fn note(&self, overview: &Overview) {
+    pub(crate) fn record_usage(&self, overview: &Overview) {
         // A panic while the lock is held leaves usable samples.
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if hosts.config_digest != overview.config_digest {
-            hosts.forget_removed(overview);
+            hosts.drop_removed(overview);
         }
         for host in overview.environments.iter().flat_map(|environment| &environment.hosts) {
             hosts.note(host, overview.generated_at);
@@ -92,16 +92,17 @@ impl UsageHistory {
 
     /// Returns an instance's samples of the hour before `now`, the oldest first. Times without a measurement
     /// have none, because the instance did not run or its host was unknown.
-    pub(crate) fn of(&self, id: &InstanceId, now: Timestamp) -> Vec<Sample> {
+    pub(crate) fn instance_samples(&self, id: &InstanceId, now: Timestamp) -> Vec<UsageSample> {
         let hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let samples = hosts.hosts.get(&id.host).and_then(|host| host.components.get(&id.component));
-        let samples = samples.into_iter().flatten().filter(|sample| now.duration_since(sample.at()) <= KEPT);
-        samples.map(|sample| sample.unpacked()).collect()
+        let samples =
+            samples.into_iter().flatten().filter(|sample| now.duration_since(sample.at()) <= RETENTION);
+        samples.map(|sample| sample.unpack()).collect()
     }
 }
 
-impl Hosts {
-    fn forget_removed(&mut self, overview: &Overview) {
+impl SamplesByHost {
+    fn drop_removed(&mut self, overview: &Overview) {
         self.config_digest.clone_from(&overview.config_digest);
         let there: HashSet<(&Name, &Name)> =
             overview.instances().map(|located| (&located.host.name, &located.instance.component)).collect();
@@ -113,13 +114,13 @@ impl Hosts {
 
     fn note(&mut self, host: &HostOverview, now: Timestamp) {
         let Some(usage) = &host.usage else { return };
-        let known = self.hosts.entry(host.name.clone()).or_insert_with(|| Host {
+        let known = self.hosts.entry(host.name.clone()).or_insert_with(|| HostSamples {
             measured_at: Timestamp::MIN,
             taken_at: Timestamp::MIN,
             components: HashMap::new(),
         });
         // If the clock was set back, the next sample is due at once.
-        let is_early = known.taken_at <= now && now.duration_since(known.taken_at) < SPACING;
+        let is_early = known.taken_at <= now && now.duration_since(known.taken_at) < MIN_SAMPLE_INTERVAL;
         if is_early || known.measured_at == usage.measured_at {
             return;
         }
@@ -130,9 +131,9 @@ impl Hosts {
             };
             let samples = known.components.entry(instance.component.clone()).or_default();
             // Samples with a later time were made with a clock that was ahead; their real time is unknown.
-            samples.retain(|sample| sample.at() <= now && now.duration_since(sample.at()) <= KEPT);
-            samples.push_back(Packed::new(now, &used));
-            if samples.len() > MOST {
+            samples.retain(|sample| sample.at() <= now && now.duration_since(sample.at()) <= RETENTION);
+            samples.push_back(PackedSample::new(now, &used));
+            if samples.len() > MAX_SAMPLES {
                 samples.pop_front();
             }
         }
@@ -184,33 +185,33 @@ mod tests {
     }
 
     fn seconds(history: &UsageHistory, now: i64) -> Vec<i64> {
-        history.of(&detector(), at(now)).iter().map(|sample| sample.at.as_second()).collect()
+        history.instance_samples(&detector(), at(now)).iter().map(|sample| sample.at.as_second()).collect()
     }
 
     #[test]
     fn samples_are_spaced_and_of_one_measurement_each() {
         let history = UsageHistory::default();
         for second in [0, 5, 14, 15, 20, 31] {
-            history.note(&measured(second, 12.5));
+            history.record_usage(&measured(second, 12.5));
         }
         let again = measured(31, 12.5);
-        history.note(&Overview { generated_at: at(100), ..again });
+        history.record_usage(&Overview { generated_at: at(100), ..again });
         assert_eq!(seconds(&history, 100), [0, 15, 31]);
-        let first = history.of(&detector(), at(100))[0];
+        let first = history.instance_samples(&detector(), at(100))[0];
         assert_eq!((first.cpu_percent, first.resident_bytes), (12.5, 10_240_000));
     }
 
     #[test]
     fn what_does_not_run_or_is_not_known_has_no_samples() {
         let history = UsageHistory::default();
-        history.note(&measured(0, 1.0));
+        history.record_usage(&measured(0, 1.0));
         let mut lost = measured(20, 1.0);
         lost.environments[0].hosts[1].usage = None;
-        history.note(&lost);
+        history.record_usage(&lost);
         let mut stopped = measured(40, 1.0);
         stopped.environments[0].hosts[1].instances[0].processes.clear();
-        history.note(&stopped);
-        history.note(&measured(60, 1.0));
+        history.record_usage(&stopped);
+        history.record_usage(&measured(60, 1.0));
         assert_eq!(seconds(&history, 60), [0, 60]);
     }
 
@@ -218,19 +219,19 @@ mod tests {
     fn an_hour_is_kept_and_never_more_than_the_memory_that_was_promised() {
         let history = UsageHistory::default();
         for second in (0..10_000).step_by(15) {
-            history.note(&measured(second, 1.0));
+            history.record_usage(&measured(second, 1.0));
         }
         let kept = seconds(&history, 9_990);
-        assert_eq!((kept.len(), kept.last()), (MOST, Some(&9_990)));
+        assert_eq!((kept.len(), kept.last()), (MAX_SAMPLES, Some(&9_990)));
         assert!(seconds(&history, 20_000).is_empty());
-        assert_eq!(size_of::<Packed>(), 12);
+        assert_eq!(size_of::<PackedSample>(), 12);
     }
 
     #[test]
     fn a_clock_that_is_set_back_begins_anew() {
         let history = UsageHistory::default();
         for second in [5_000, 5_020, 100, 120] {
-            history.note(&measured(second, 1.0));
+            history.record_usage(&measured(second, 1.0));
         }
         assert_eq!(seconds(&history, 120), [100, 120]);
     }
@@ -238,11 +239,11 @@ mod tests {
     #[test]
     fn what_is_gone_from_the_configuration_is_forgotten() {
         let history = UsageHistory::default();
-        history.note(&measured(0, 1.0));
+        history.record_usage(&measured(0, 1.0));
         let mut other = sample();
         other.config_digest = "def".to_owned();
         other.environments[0].hosts.remove(1);
-        history.note(&other);
+        history.record_usage(&other);
         assert!(seconds(&history, 0).is_empty());
     }
 }

@@ -17,29 +17,29 @@ use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::web::Secured;
+use crate::web::SecureConnection;
 
 /// Time limit for the head of a request, from the start of the connection or the end of the last answer. It
 /// is longer than a proxy keeps an unused connection (nginx: 60 s), or a request that is sent just then would
 /// be lost.
-const HEAD: Duration = Duration::from_secs(75);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
 /// Maximum size of a request's head, in bytes; real ones are far smaller.
-const LARGEST_HEAD: usize = 64 * 1024;
+const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// Limits of connections: all live pages, and more concurrent requests than are expected. Behind a proxy
 /// nearly all come from one address; the limit for one address leaves some for a direct diagnosis.
-pub(crate) const BOUNDS: ConnectionLimits =
+pub(crate) const CONNECTION_LIMITS: ConnectionLimits =
     ConnectionLimits { connections: 4096, of_one_address: 3584, silence: None };
 
 /// Serves `pages` on `door` until `shutdown`, then ends the open answers.
 pub(crate) async fn serve(
     listener: TcpListener,
-    door: ConnectionAcceptor,
+    acceptor: ConnectionAcceptor,
     pages: Router,
     shutdown: CancellationToken,
 ) {
-    let mut links = door.accept_connections(listener, BOUNDS);
+    let mut links = acceptor.accept_connections(listener, CONNECTION_LIMITS);
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(LARGEST_HEAD);
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEADER_BYTES);
     let open = GracefulShutdown::new();
     loop {
         let link = tokio::select! {
@@ -55,7 +55,7 @@ pub(crate) async fn serve(
             None => break,
         };
         let (pages, from) = (pages.clone(), ConnectInfo(link.peer().address));
-        let secured = Secured(link.peer().secured);
+        let secured = SecureConnection(link.peer().secured);
         let answer = service_fn(move |mut request: Request<Incoming>| {
             // Actions are recorded with the client's address.
             request.extensions_mut().insert(from);

@@ -2,19 +2,19 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `users` | the file of users and tokens, validated as a whole |
+//! | `with_users_file` | the file of users and tokens, validated as a whole |
 //! | `password` | passwords and their hashes, and tokens |
 //! | `sessions` | sessions of signed-in users; pure, takes the time as a value |
 //! | `attempts` | rate limit for wrong passwords; pure, takes the time as a value |
 //! | `queue` | order of password checks; pure |
-//! | `turns` | limit of concurrent checks, in that order |
+//! | `check_slots` | limit of concurrent checks, in that order |
 
 mod attempts;
 mod password;
 mod queue;
 mod sessions;
 mod turns;
-mod users;
+mod with_users_file;
 
 use std::io;
 use std::net::IpAddr;
@@ -28,33 +28,33 @@ use rta_shared::impairment::{ImpairedPart, ImpairmentList};
 use rta_shared::lifecycle::tasks::OwnedTasks;
 use tokio::time::sleep;
 
-use attempts::Origin;
-use sessions::Sessions;
-use turns::Turns;
-use users::Users;
+use attempts::SignInOrigin;
+use sessions::SessionStore;
+use turns::CheckSlots;
+use with_users_file::UserList;
 
-pub use password::{hash, new_token};
-pub(crate) use password::{is_veiled, veiled};
-pub(crate) use users::Role;
+pub use password::{hash_password, new_token};
+pub(crate) use password::{mask_token, matches_masked};
+pub(crate) use with_users_file::UserRole;
 
 /// Interval between two checks for a changed users file.
-const LOOK: Duration = Duration::from_secs(2);
+const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// Maximum number of concurrent password checks: each takes some 20 MB of memory and a processor for some 20
 /// ms.
-const MOST_CHECKS: usize = 4;
+const MAX_CONCURRENT_CHECKS: usize = 4;
 
 /// Users, tokens and sessions; clones share them.
 #[derive(Clone, Debug)]
-pub struct Access(Arc<Inner>);
+pub struct AccessControl(Arc<AccessState>);
 
 #[derive(Debug)]
-struct Inner {
+struct AccessState {
     /// True if nobody may act through the page.
     read_only: bool,
     /// `None`: there are no users, and nobody signs in.
     users: Option<UsersFile>,
-    sessions: Mutex<Sessions>,
-    turns: Turns,
+    sessions: Mutex<SessionStore>,
+    check_slots: CheckSlots,
 }
 
 /// Users file and its content.
@@ -62,28 +62,28 @@ struct Inner {
 struct UsersFile {
     path: PathBuf,
     /// Stamp of the file at the first read.
-    stamp: Option<Stamp>,
-    users: RwLock<Arc<Users>>,
+    stamp: Option<FileStamp>,
+    users: RwLock<Arc<UserList>>,
 }
 
 /// Authenticated user or token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Person {
+pub(crate) struct Principal {
     pub(crate) name: String,
-    pub(crate) role: Role,
+    pub(crate) role: UserRole,
 }
 
 /// Authenticated user with a browser session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SignedIn {
-    pub(crate) person: Person,
+pub(crate) struct UserSession {
+    pub(crate) principal: Principal,
     /// Token that each form of the session carries.
     pub(crate) csrf: String,
 }
 
 /// Reason for a failed sign-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NotSignedIn {
+pub(crate) enum SignInError {
     /// The name or the password is wrong; the caller cannot tell which.
     Wrong,
     /// Too many sign-ins are in progress, most of them from the same network or on the same account as this
@@ -91,19 +91,19 @@ pub(crate) enum NotSignedIn {
     Busy,
 }
 
-impl Access {
+impl AccessControl {
     /// Creates access without users: every client may view, and may act unless `read_only`.
-    pub fn open(read_only: bool) -> Self {
+    pub fn without_users(read_only: bool) -> Self {
         Self::with(None, read_only)
     }
 
-    /// Creates access with the users and tokens of the file `path`. See `Access::follow_file` for later
+    /// Creates access with the users and tokens of the file `path`. See `AccessControl::follow_file` for later
     /// changes.
     ///
     /// # Errors
     /// Returns every problem of the file, one a line.
     pub fn users(path: &Path, read_only: bool) -> Result<Self, String> {
-        let (stamp, users) = (stamp(path), Users::load(path)?);
+        let (stamp, users) = (file_stamp(path), UserList::load(path)?);
         let file = UsersFile { path: path.to_owned(), stamp, users: RwLock::new(Arc::new(users)) };
         Ok(Self::with(Some(file), read_only))
     }
@@ -129,8 +129,8 @@ impl Access {
     fn with(users: Option<UsersFile>, read_only: bool) -> Self {
         // Half of the processors are left for users who are signed in.
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let turns = Turns::new((processors / 2).clamp(1, MOST_CHECKS));
-        Self(Arc::new(Inner { read_only, users, sessions: Mutex::default(), turns }))
+        let slots = CheckSlots::new((processors / 2).clamp(1, MAX_CONCURRENT_CHECKS));
+        Self(Arc::new(AccessState { read_only, users, sessions: Mutex::default(), check_slots: slots }))
     }
 
     /// Returns true if people have to sign in to act.
@@ -145,11 +145,11 @@ impl Access {
 
     /// Returns true if viewing needs no sign-in.
     pub(crate) fn is_viewing_open(&self) -> bool {
-        self.current().is_none_or(|users| users.is_viewing_open)
+        self.current_users().is_none_or(|users| users.is_viewing_open)
     }
 
     /// Returns the users as last read from the file.
-    fn current(&self) -> Option<Arc<Users>> {
+    fn current_users(&self) -> Option<Arc<UserList>> {
         let users = self.0.users.as_ref()?.users.read().unwrap_or_else(PoisonError::into_inner);
         Some(Arc::clone(&users))
     }
@@ -164,49 +164,49 @@ impl Access {
         name: &str,
         password: String,
         address: IpAddr,
-    ) -> Result<String, NotSignedIn> {
+    ) -> Result<String, SignInError> {
         let arrived = Instant::now();
-        let Some(users) = self.current() else { return Err(NotSignedIn::Wrong) };
+        let Some(users) = self.current_users() else { return Err(SignInError::Wrong) };
         let user = users.users.iter().find(|user| user.name == name).cloned();
-        let origin = Origin::new(address, user.as_ref().map(|user| user.name.as_str()));
-        let Some(turn) = self.0.turns.take(&origin).await else {
+        let origin = SignInOrigin::new(address, user.as_ref().map(|user| user.name.as_str()));
+        let Some(slot) = self.0.check_slots.acquire(&origin).await else {
             // An immediate retry would only keep the queue full.
-            self.pause(&origin, arrived).await;
-            return Err(NotSignedIn::Busy);
+            self.delay_answer(&origin, arrived).await;
+            return Err(SignInError::Busy);
         };
         let hash = user.as_ref().map(|user| user.password.clone());
         // The check takes as long for an unknown user. The turn ends with the check, even if the client is
         // gone.
         let is_right = tokio::task::spawn_blocking(move || {
-            let is_right = password::is_right(hash.as_deref(), &password);
-            drop(turn);
+            let is_right = password::check_password(hash.as_deref(), &password);
+            drop(slot);
             is_right
         });
         let is_right = is_right.await.unwrap_or_default();
         match user.filter(|_| is_right) {
             Some(user) => {
-                self.0.turns.succeeded(&origin);
+                self.0.check_slots.forget_failures(&origin);
                 tracing::info!(name, %address, "signed in");
                 let begun = self.sessions().begin(&user, Instant::now());
-                begun.ok_or(NotSignedIn::Wrong)
+                begun.ok_or(SignInError::Wrong)
             }
             None => {
                 tracing::warn!(name = rta_shared::sanitize::quoted_input(name), %address, "a wrong name or password");
-                self.pause(&origin, arrived).await;
-                Err(NotSignedIn::Wrong)
+                self.delay_answer(&origin, arrived).await;
+                Err(SignInError::Wrong)
             }
         }
     }
 
     /// Delays the answer to a failed attempt that arrived at that moment.
-    async fn pause(&self, origin: &Origin, arrived: Instant) {
-        let pause = self.0.turns.pause(origin);
+    async fn delay_answer(&self, origin: &SignInOrigin, arrived: Instant) {
+        let pause = self.0.check_slots.answer_delay(origin);
         sleep(pause.saturating_sub(arrived.elapsed())).await;
     }
 
     /// Returns the user of the session of this cookie; `None` if it is over.
-    pub(crate) fn signed_in(&self, cookie: &str) -> Option<SignedIn> {
-        let users = self.current()?;
+    pub(crate) fn find_session(&self, cookie: &str) -> Option<UserSession> {
+        let users = self.current_users()?;
         self.sessions().find(cookie, &users, Instant::now())
     }
 
@@ -216,42 +216,42 @@ impl Access {
     }
 
     /// Returns the role of the user of this name; `None` if there is no such user.
-    pub(crate) fn role_of(&self, name: &str) -> Option<Role> {
-        let users = self.current()?;
+    pub(crate) fn role_of(&self, name: &str) -> Option<UserRole> {
+        let users = self.current_users()?;
         let user = users.users.iter().find(|user| user.name.eq_ignore_ascii_case(name))?;
         Some(user.role)
     }
 
     /// Returns the owner of this token; `None` if it is unknown.
-    pub(crate) fn of_token(&self, token: &str) -> Option<Person> {
-        self.current()?.of_token(token)
+    pub(crate) fn principal_of_token(&self, token: &str) -> Option<Principal> {
+        self.current_users()?.principal_of_token(token)
     }
 
-    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+    fn sessions(&self) -> MutexGuard<'_, SessionStore> {
         self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Returns the token of an "Authorization" header, if it has one (RFC 6750).
-pub(crate) fn bearer(header: &str) -> Option<&str> {
+pub(crate) fn bearer_token(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// Reloads the users file when it has changed, until `inner` is dropped. An invalid file changes nothing, is
 /// reported, and is tried again.
-fn follow_file(inner: &Weak<Inner>, impairments: &ImpairmentList) {
+fn follow_file(inner: &Weak<AccessState>, impairments: &ImpairmentList) {
     let mut read = None;
     let mut told = String::new();
     loop {
-        std::thread::sleep(LOOK);
+        std::thread::sleep(FILE_CHECK_INTERVAL);
         let Some(inner) = inner.upgrade() else { return };
         let Some(file) = &inner.users else { return };
-        let now = stamp(&file.path);
+        let now = file_stamp(&file.path);
         if now == read.unwrap_or(file.stamp) {
             continue;
         }
-        match Users::load(&file.path) {
+        match UserList::load(&file.path) {
             Ok(users) => {
                 tracing::info!(
                     users = users.users.len(),
@@ -264,7 +264,7 @@ fn follow_file(inner: &Weak<Inner>, impairments: &ImpairmentList) {
             }
             Err(problems) if problems != told => {
                 tracing::error!(problems, "the file of users is not right; the old one goes on");
-                impairments.set(ImpairedPart::Users, Some(refused(&problems)));
+                impairments.set(ImpairedPart::Users, Some(file_problem_sentence(&problems)));
                 told = problems;
             }
             Err(_) => {}
@@ -273,7 +273,7 @@ fn follow_file(inner: &Weak<Inner>, impairments: &ImpairmentList) {
 }
 
 /// Returns the sentence about a users file with these problems, one a line.
-fn refused(problems: &str) -> String {
+fn file_problem_sentence(problems: &str) -> String {
     let mut lines = problems.lines();
     let first = lines.next().unwrap_or_default();
     let more = match lines.count() {
@@ -285,9 +285,9 @@ fn refused(problems: &str) -> String {
 
 /// Identity of a file's content: its inode, its size, and the time of the last change of its content or
 /// permissions, since 1970 in seconds and nanoseconds.
-type Stamp = (u64, u64, i64, i64);
+type FileStamp = (u64, u64, i64, i64);
 
-fn stamp(path: &Path) -> Option<Stamp> {
+fn file_stamp(path: &Path) -> Option<FileStamp> {
     let metadata = path.metadata().ok()?;
     Some((metadata.ino(), metadata.len(), metadata.ctime(), metadata.ctime_nsec()))
 }

@@ -3,36 +3,36 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use super::attempts::Origin;
+use super::attempts::SignInOrigin;
 
 /// Maximum number of attempts that wait on one account from one network.
-const OF_ONE_LANE: usize = 256;
+const MAX_PER_ACCOUNT: usize = 256;
 /// Maximum number of attempts that wait in total.
-const IN_ALL: usize = 1024;
+const MAX_WAITING: usize = 1024;
 
 /// Attempts that wait to be checked. If there are too many, one is evicted from the largest group, so that a
 /// client with one attempt is not locked out by a client with a thousand.
 #[derive(Debug, Default)]
 pub(super) struct FairQueue {
-    networks: VecDeque<Network>,
+    networks: VecDeque<NetworkQueue>,
     waiting: usize,
     last_id: u64,
 }
 
 #[derive(Debug)]
-struct Network {
+struct NetworkQueue {
     address: IpAddr,
-    lanes: VecDeque<Lane>,
+    lanes: VecDeque<AccountQueue>,
 }
 
 #[derive(Debug)]
-struct Lane {
-    origin: Origin,
+struct AccountQueue {
+    origin: SignInOrigin,
     /// IDs in order of arrival.
     waiting: VecDeque<u64>,
 }
 
-impl Network {
+impl NetworkQueue {
     fn waiting(&self) -> usize {
         self.lanes.iter().map(|lane| lane.waiting.len()).sum()
     }
@@ -40,25 +40,25 @@ impl Network {
 
 impl FairQueue {
     /// Adds an attempt. Returns its ID, and that of an attempt that is evicted for it.
-    pub(super) fn push(&mut self, origin: &Origin) -> (u64, Option<u64>) {
+    pub(super) fn push(&mut self, origin: &SignInOrigin) -> (u64, Option<u64>) {
         self.last_id += 1;
         let id = self.last_id;
         let address = origin.network();
         let at = self.networks.iter().position(|network| network.address == address).unwrap_or_else(|| {
-            self.networks.push_back(Network { address, lanes: VecDeque::new() });
+            self.networks.push_back(NetworkQueue { address, lanes: VecDeque::new() });
             self.networks.len() - 1
         });
         let lanes = &mut self.networks[at].lanes;
         let lane = lanes.iter().position(|lane| lane.origin == *origin).unwrap_or_else(|| {
-            lanes.push_back(Lane { origin: origin.clone(), waiting: VecDeque::new() });
+            lanes.push_back(AccountQueue { origin: origin.clone(), waiting: VecDeque::new() });
             lanes.len() - 1
         });
         let lane = &mut lanes[lane].waiting;
         lane.push_back(id);
         self.waiting += 1;
-        let evicted = match lane.len() > OF_ONE_LANE {
+        let evicted = match lane.len() > MAX_PER_ACCOUNT {
             true => lane.front().copied(),
-            false if self.waiting > IN_ALL => self.most_numerous(),
+            false if self.waiting > MAX_WAITING => self.most_numerous(),
             false => None,
         };
         if let Some(evicted) = evicted {
@@ -69,8 +69,11 @@ impl FairQueue {
 
     /// Removes and returns the next attempt for which `is_due` returns true. `is_due` receives the origin and
     /// the number of attempts that wait with it.
-    pub(super) fn next(&mut self, is_due: impl Fn(&Origin, usize) -> bool) -> Option<(u64, Origin)> {
-        let is_due = |lane: &Lane| is_due(&lane.origin, lane.waiting.len());
+    pub(super) fn next(
+        &mut self,
+        is_due: impl Fn(&SignInOrigin, usize) -> bool,
+    ) -> Option<(u64, SignInOrigin)> {
+        let is_due = |lane: &AccountQueue| is_due(&lane.origin, lane.waiting.len());
         let (network, lane) = self
             .networks
             .iter()
@@ -106,7 +109,7 @@ impl FairQueue {
     }
 
     /// Returns the origins that wait, each with the number of its attempts.
-    pub(super) fn origins(&self) -> impl Iterator<Item = (&Origin, usize)> {
+    pub(super) fn origins(&self) -> impl Iterator<Item = (&SignInOrigin, usize)> {
         let lanes = self.networks.iter().flat_map(|network| &network.lanes);
         lanes.map(|lane| (&lane.origin, lane.waiting.len()))
     }
@@ -121,8 +124,8 @@ impl FairQueue {
 mod tests {
     use super::*;
 
-    fn from(account: &str, host: u8) -> Origin {
-        Origin::new(IpAddr::from([10, 0, 0, host]), Some(account))
+    fn from(account: &str, host: u8) -> SignInOrigin {
+        SignInOrigin::new(IpAddr::from([10, 0, 0, host]), Some(account))
     }
 
     fn push(queue: &mut FairQueue, account: &str, host: u8) -> u64 {
@@ -148,7 +151,7 @@ mod tests {
         let mut queue = FairQueue::default();
         push(&mut queue, "ann", 1);
         let bob = push(&mut queue, "bob", 1);
-        let due = |origin: &Origin, _| *origin != from("ann", 1);
+        let due = |origin: &SignInOrigin, _| *origin != from("ann", 1);
         assert_eq!(queue.next(due), Some((bob, from("bob", 1))));
         assert_eq!(queue.next(due), None);
         assert_eq!(queue.origins().count(), 1);
@@ -159,17 +162,17 @@ mod tests {
         let mut queue = FairQueue::default();
         let right = push(&mut queue, "bob", 1);
         let flood: Vec<(u64, Option<u64>)> =
-            (0..OF_ONE_LANE + 2).map(|_| queue.push(&from("ann", 1))).collect();
-        assert_eq!(flood[OF_ONE_LANE - 1].1, None);
-        assert_eq!(flood[OF_ONE_LANE].1, Some(flood[0].0));
-        assert_eq!(flood[OF_ONE_LANE + 1].1, Some(flood[1].0));
+            (0..MAX_PER_ACCOUNT + 2).map(|_| queue.push(&from("ann", 1))).collect();
+        assert_eq!(flood[MAX_PER_ACCOUNT - 1].1, None);
+        assert_eq!(flood[MAX_PER_ACCOUNT].1, Some(flood[0].0));
+        assert_eq!(flood[MAX_PER_ACCOUNT + 1].1, Some(flood[1].0));
         // Many accounts from one network, until the queue is full.
         let mut evicted = Vec::new();
-        for account in 0..2 * IN_ALL {
+        for account in 0..2 * MAX_WAITING {
             evicted.extend(queue.push(&from(&(account / 3).to_string(), 3)).1);
         }
-        assert_eq!(queue.waiting, IN_ALL);
-        assert!(evicted.len() > IN_ALL / 2 && !evicted.contains(&right));
+        assert_eq!(queue.waiting, MAX_WAITING);
+        assert!(evicted.len() > MAX_WAITING / 2 && !evicted.contains(&right));
         let single = push(&mut queue, "cid", 2);
         let next: Vec<u64> = drain(&mut queue).into_iter().take(3).collect();
         assert!(next.contains(&right) && next.contains(&single), "{next:?}");

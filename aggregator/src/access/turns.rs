@@ -8,22 +8,22 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::attempts::{Attempts, Origin};
+use super::attempts::{SignInOrigin, SignInRateLimiter};
 use super::queue::FairQueue;
 
 /// Distributor of turns; clones share the state.
 #[derive(Clone, Debug)]
-pub(super) struct Turns(Arc<Mutex<State>>);
+pub(super) struct CheckSlots(Arc<Mutex<SlotState>>);
 
 /// Permission to check one password, for as long as it is held.
 #[derive(Debug)]
-pub(super) struct Turn(Turns);
+pub(super) struct CheckSlot(CheckSlots);
 
 #[derive(Debug)]
-struct State {
-    attempts: Attempts,
+struct SlotState {
+    attempts: SignInRateLimiter,
     queue: FairQueue,
-    waiting: HashMap<u64, oneshot::Sender<Turn>>,
+    waiting: HashMap<u64, oneshot::Sender<CheckSlot>>,
     /// Number of turns that nobody holds.
     free: usize,
     /// Time of the next scheduled check for a due attempt.
@@ -31,31 +31,31 @@ struct State {
 }
 
 /// Guard that removes an attempt from the queue when its client has gone.
-struct Waiting {
-    turns: Turns,
+struct WaitingAttempt {
+    slots: CheckSlots,
     id: u64,
 }
 
-impl Drop for Waiting {
+impl Drop for WaitingAttempt {
     fn drop(&mut self) {
-        let mut state = self.turns.state();
+        let mut state = self.slots.state();
         state.queue.remove(self.id);
         state.waiting.remove(&self.id);
     }
 }
 
-impl Drop for Turn {
+impl Drop for CheckSlot {
     fn drop(&mut self) {
         self.0.state().free += 1;
-        self.0.hand_out();
+        self.0.assign_free_slots();
     }
 }
 
-impl Turns {
+impl CheckSlots {
     /// Creates this number of turns.
     pub(super) fn new(at_a_time: usize) -> Self {
-        let state = State {
-            attempts: Attempts::default(),
+        let state = SlotState {
+            attempts: SignInRateLimiter::default(),
             queue: FairQueue::default(),
             waiting: HashMap::new(),
             free: at_a_time,
@@ -65,8 +65,8 @@ impl Turns {
     }
 
     /// Waits for a turn. `None` if too many attempts wait and this one was evicted.
-    pub(super) async fn take(&self, origin: &Origin) -> Option<Turn> {
-        let (sender, turn) = oneshot::channel();
+    pub(super) async fn acquire(&self, origin: &SignInOrigin) -> Option<CheckSlot> {
+        let (sender, slot) = oneshot::channel();
         let waiting = {
             let mut state = self.state();
             let (id, evicted) = state.queue.push(origin);
@@ -74,50 +74,50 @@ impl Turns {
             if let Some(evicted) = evicted {
                 state.waiting.remove(&evicted);
             }
-            Waiting { turns: self.clone(), id }
+            WaitingAttempt { slots: self.clone(), id }
         };
-        self.hand_out();
-        let turn = turn.await.ok();
+        self.assign_free_slots();
+        let slot = slot.await.ok();
         drop(waiting);
-        turn
+        slot
     }
 
-    /// See [`Attempts::succeeded`].
-    pub(super) fn succeeded(&self, origin: &Origin) {
-        self.state().attempts.succeeded(origin);
+    /// See [`SignInRateLimiter::forget_failures`].
+    pub(super) fn forget_failures(&self, origin: &SignInOrigin) {
+        self.state().attempts.forget_failures(origin);
     }
 
-    /// See [`Attempts::pause`].
-    pub(super) fn pause(&self, origin: &Origin) -> Duration {
-        self.state().attempts.pause(origin)
+    /// See [`SignInRateLimiter::answer_delay`].
+    pub(super) fn answer_delay(&self, origin: &SignInOrigin) -> Duration {
+        self.state().attempts.answer_delay(origin)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SlotState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives free turns to the next attempts.
-    fn hand_out(&self) {
+    fn assign_free_slots(&self) {
         let now = Instant::now();
         // Sent without the lock: the turn of a client that has gone is returned at once.
-        while let Some((sender, turn)) = self.next(now) {
-            drop(sender.send(turn));
+        while let Some((sender, slot)) = self.next(now) {
+            drop(sender.send(slot));
         }
         self.set_alarm(now);
     }
 
-    fn next(&self, now: Instant) -> Option<(oneshot::Sender<Turn>, Turn)> {
+    fn next(&self, now: Instant) -> Option<(oneshot::Sender<CheckSlot>, CheckSlot)> {
         let mut guard = self.state();
         let state = &mut *guard;
         while state.free > 0 {
-            let is_due = |origin: &Origin, waiting| {
-                state.attempts.due(origin, waiting).is_none_or(|due| due <= now.into_std())
+            let is_due = |origin: &SignInOrigin, waiting| {
+                state.attempts.next_check_at(origin, waiting).is_none_or(|due| due <= now.into_std())
             };
             let (id, origin) = state.queue.next(is_due)?;
             if let Some(sender) = state.waiting.remove(&id) {
-                state.attempts.begin(&origin, now.into_std());
+                state.attempts.count_attempt(&origin, now.into_std());
                 state.free -= 1;
-                return Some((sender, Turn(self.clone())));
+                return Some((sender, CheckSlot(self.clone())));
             }
         }
         None
@@ -130,17 +130,18 @@ impl Turns {
         if state.free == 0 {
             return;
         }
-        let due = |(origin, waiting)| state.attempts.due(origin, waiting).map_or(now, Instant::from_std);
+        let due =
+            |(origin, waiting)| state.attempts.next_check_at(origin, waiting).map_or(now, Instant::from_std);
         let due = state.queue.origins().map(due).min();
         let Some(due) = due.filter(|due| state.alarm.is_none_or(|alarm| *due < alarm)) else { return };
         // Without a runtime no attempt waits any more.
         let Ok(runtime) = Handle::try_current() else { return };
         state.alarm = Some(due);
-        let turns = self.clone();
+        let slots = self.clone();
         runtime.spawn(async move {
             tokio::time::sleep_until(due).await;
-            turns.state().alarm = None;
-            turns.hand_out();
+            slots.state().alarm = None;
+            slots.assign_free_slots();
         });
     }
 }
@@ -153,41 +154,41 @@ mod tests {
 
     use super::*;
 
-    fn from(account: &str) -> Origin {
-        Origin::new(IpAddr::from([10, 0, 0, 1]), Some(account))
+    fn from(account: &str) -> SignInOrigin {
+        SignInOrigin::new(IpAddr::from([10, 0, 0, 1]), Some(account))
     }
 
     #[tokio::test]
     async fn only_so_many_have_a_turn_and_each_is_handed_on() {
-        let turns = Turns::new(1);
-        let first = turns.take(&from("ann")).await.unwrap();
+        let slots = CheckSlots::new(1);
+        let first = slots.acquire(&from("ann")).await.unwrap();
         let (ann, bob) = (from("ann"), from("bob"));
-        let mut second = Box::pin(turns.take(&ann));
-        let mut third = Box::pin(turns.take(&bob));
+        let mut second = Box::pin(slots.acquire(&ann));
+        let mut third = Box::pin(slots.acquire(&bob));
         assert!((&mut second).now_or_never().is_none() && (&mut third).now_or_never().is_none());
         // A client that has gone is skipped.
         drop(second);
         drop(first);
         let third = third.await.unwrap();
-        assert!(turns.take(&from("cid")).now_or_never().is_none());
+        assert!(slots.acquire(&from("cid")).now_or_never().is_none());
         drop(third);
-        assert_eq!(turns.state().free, 1);
-        assert!(turns.state().waiting.is_empty());
+        assert_eq!(slots.state().free, 1);
+        assert!(slots.state().waiting.is_empty());
     }
 
     #[tokio::test]
     async fn attempts_after_many_wrong_ones_wait_and_none_is_refused() {
-        let turns = Turns::new(4);
+        let slots = CheckSlots::new(4);
         for _ in 0..10 {
-            drop(turns.take(&from("ann")).await.unwrap());
+            drop(slots.acquire(&from("ann")).await.unwrap());
         }
         // The next attempt on that account is woken when it is due.
         let (ann, bob) = (from("ann"), from("bob"));
-        let waiting = turns.take(&ann);
-        assert!(turns.take(&bob).now_or_never().flatten().is_some(), "another account is due at once");
+        let waiting = slots.acquire(&ann);
+        assert!(slots.acquire(&bob).now_or_never().flatten().is_some(), "another account is due at once");
         assert!(waiting.await.is_some(), "it is checked, if later");
-        turns.succeeded(&ann);
-        assert!(turns.take(&ann).now_or_never().flatten().is_some(), "its owner is there");
-        assert_eq!(turns.state().free, 4);
+        slots.forget_failures(&ann);
+        assert!(slots.acquire(&ann).now_or_never().flatten().is_some(), "its owner is there");
+        assert_eq!(slots.state().free, 4);
     }
 }

@@ -12,27 +12,29 @@ use rta_shared::report::Report;
 use rta_shared::sanitize::printable_lines;
 use tonic::{Code, Response, Status, Streaming};
 
-use super::Agent;
-use crate::clock::Receipt;
+use super::AgentClient;
+use crate::clock::MessageReceipt;
 use crate::operation_error::OperationError;
 
 /// Time limit for a fresh scan.
-const SCAN: Duration = Duration::from_secs(4);
+const SCAN_TIMEOUT: Duration = Duration::from_secs(4);
 /// Time limit for an agent's reload of its configuration.
-const RELOAD: Duration = Duration::from_secs(10);
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-impl Agent {
+impl AgentClient {
     /// Requests a fresh scan. Returns its report and receipt, or a sentence that says why there is none.
-    pub(crate) async fn report(&self) -> Result<(Report, Receipt), String> {
+    pub(crate) async fn request_report(&self) -> Result<(Report, MessageReceipt), String> {
         let mut client = self.client.clone();
-        match tokio::time::timeout(SCAN, client.get_report(v1::GetReportRequest {})).await {
-            Err(_) => {
-                Err(format!("the agent at {} took longer than {} s to scan", self.address, SCAN.as_secs()))
-            }
-            Ok(Err(status)) => Err(self.sentence(&status)),
+        match tokio::time::timeout(SCAN_TIMEOUT, client.get_report(v1::GetReportRequest {})).await {
+            Err(_) => Err(format!(
+                "the agent at {} took longer than {} s to scan",
+                self.address,
+                SCAN_TIMEOUT.as_secs()
+            )),
+            Ok(Err(status)) => Err(self.describe_failure(&status)),
             Ok(Ok(response)) => {
                 let report = response.into_inner().report;
-                self.checked(
+                self.decode_report(
                     report
                         .ok_or_else(|| format!("the agent at {} answered without a report", self.address))?,
                 )
@@ -41,11 +43,11 @@ impl Agent {
     }
 
     /// Starts, stops or restarts a component of this host, waits no longer than `patience`, and passes
-    /// progress to `tell`. `target` is the host, boot and configuration that the action was planned for.
+    /// progress to `tell`. `request_target` is the host, boot and configuration that the action was planned for.
     ///
     /// # Errors
     /// Returns an error if the agent refuses, does not answer, or belongs to another host.
-    pub(crate) async fn control(
+    pub(crate) async fn perform_action(
         &self,
         kind: ActionKind,
         component: &Name,
@@ -56,7 +58,7 @@ impl Agent {
     ) -> Result<ActionResult, OperationError> {
         // The target at planning time is sent, not the latest known one; but another host's agent gets no
         // request at all.
-        self.target()?;
+        self.request_target()?;
         let (component, by) = (component.as_str().to_owned(), Some(by.into()));
         let target = Some(target);
         let mut client = self.client.clone();
@@ -64,15 +66,15 @@ impl Agent {
             match kind {
                 ActionKind::Start => {
                     let request = v1::AgentServiceStartRequest { component, by, target };
-                    self.heard(client.start(request).await, tell).await
+                    self.receive_action_end(client.start(request).await, tell).await
                 }
                 ActionKind::Stop => {
                     let request = v1::AgentServiceStopRequest { component, by, target };
-                    self.heard(client.stop(request).await, tell).await
+                    self.receive_action_end(client.stop(request).await, tell).await
                 }
                 ActionKind::Restart => {
                     let request = v1::AgentServiceRestartRequest { component, by, target };
-                    self.heard(client.restart(request).await, tell).await
+                    self.receive_action_end(client.restart(request).await, tell).await
                 }
             }
         };
@@ -89,7 +91,7 @@ impl Agent {
     }
 
     /// Receives the events of an action until its end.
-    async fn heard<T>(
+    async fn receive_action_end<T>(
         &self,
         opened: Result<Response<Streaming<T>>, Status>,
         tell: impl Fn(ActionProgress),
@@ -97,7 +99,7 @@ impl Agent {
     where
         ActionEvent: TryFrom<T, Error = ProtocolError>,
     {
-        let told = |status: Status| OperationError::new(status.code(), self.sentence(&status));
+        let told = |status: Status| OperationError::new(status.code(), self.describe_failure(&status));
         let mut events = opened.map_err(told)?.into_inner();
         while let Some(event) = events.message().await.map_err(told)? {
             match ActionEvent::try_from(event) {
@@ -118,11 +120,14 @@ impl Agent {
     ///
     /// # Errors
     /// Returns an error if the agent refuses or does not answer.
-    pub(crate) async fn explain(&self, component: &Name) -> Result<Vec<ExplainedPart>, OperationError> {
+    pub(crate) async fn explain_component(
+        &self,
+        component: &Name,
+    ) -> Result<Vec<ExplainedPart>, OperationError> {
         let mut client = self.client.clone();
-        let (component, target) = (component.as_str().to_owned(), Some(self.target()?));
+        let (component, target) = (component.as_str().to_owned(), Some(self.request_target()?));
         let request = v1::AgentServiceExplainRequest { component, target };
-        let parts = self.looked(client.explain(request)).await?.parts;
+        let parts = self.with_scan_timeout(client.explain(request)).await?.parts;
         let parts = parts.into_iter().map(TryInto::try_into).collect::<Result<_, ProtocolError>>();
         parts.map_err(|error| {
             OperationError::new(
@@ -133,16 +138,20 @@ impl Agent {
     }
 
     /// Awaits a call that reads the host's processes, with the time limit of a scan.
-    async fn looked<T>(
+    async fn with_scan_timeout<T>(
         &self,
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, OperationError> {
-        match tokio::time::timeout(SCAN, call).await {
+        match tokio::time::timeout(SCAN_TIMEOUT, call).await {
             Err(_) => Err(OperationError::new(
                 Code::DeadlineExceeded,
-                format!("the agent at {} took longer than {} s to look", self.address, SCAN.as_secs()),
+                format!(
+                    "the agent at {} took longer than {} s to look",
+                    self.address,
+                    SCAN_TIMEOUT.as_secs()
+                ),
             )),
-            Ok(Err(status)) => Err(OperationError::new(status.code(), self.sentence(&status))),
+            Ok(Err(status)) => Err(OperationError::new(status.code(), self.describe_failure(&status))),
             Ok(Ok(response)) => Ok(response.into_inner()),
         }
     }
@@ -151,11 +160,14 @@ impl Agent {
     ///
     /// # Errors
     /// Returns an error if the agent refuses or does not answer.
-    pub(crate) async fn inspect(&self, component: &Name) -> Result<Vec<InspectedProcess>, OperationError> {
+    pub(crate) async fn inspect_component(
+        &self,
+        component: &Name,
+    ) -> Result<Vec<InspectedProcess>, OperationError> {
         let mut client = self.client.clone();
-        let (component, target) = (component.as_str().to_owned(), Some(self.target()?));
+        let (component, target) = (component.as_str().to_owned(), Some(self.request_target()?));
         let request = v1::AgentServiceInspectRequest { component, target };
-        let processes = self.looked(client.inspect(request)).await?.processes;
+        let processes = self.with_scan_timeout(client.inspect(request)).await?.processes;
         Ok(processes.into_iter().map(Into::into).collect())
     }
 
@@ -170,37 +182,41 @@ impl Agent {
         follow: bool,
     ) -> Result<Streaming<v1::AgentServiceReadLogResponse>, OperationError> {
         let mut client = self.client.clone();
-        let (component, target) = (component.as_str().to_owned(), Some(self.target()?));
+        let (component, target) = (component.as_str().to_owned(), Some(self.request_target()?));
         let request = v1::AgentServiceReadLogRequest { component, lines, follow, target };
-        match tokio::time::timeout(SCAN, client.read_log(request)).await {
+        match tokio::time::timeout(SCAN_TIMEOUT, client.read_log(request)).await {
             Err(_) => Err(OperationError::new(
                 Code::DeadlineExceeded,
-                format!("the agent at {} has not opened the log within {} s", self.address, SCAN.as_secs()),
+                format!(
+                    "the agent at {} has not opened the log within {} s",
+                    self.address,
+                    SCAN_TIMEOUT.as_secs()
+                ),
             )),
-            Ok(Err(status)) => Err(self.told(&status)),
+            Ok(Err(status)) => Err(self.to_operation_error(&status)),
             Ok(Ok(response)) => Ok(response.into_inner()),
         }
     }
 
     /// Converts a failed call to an error of the operation.
-    pub(crate) fn told(&self, status: &Status) -> OperationError {
-        OperationError::new(status.code(), self.sentence(status))
+    pub(crate) fn to_operation_error(&self, status: &Status) -> OperationError {
+        OperationError::new(status.code(), self.describe_failure(status))
     }
 
     /// Requests that the agent reloads its own configuration.
     pub(crate) async fn reload_config(&self) -> ReloadResult {
         let mut client = self.client.clone();
         let refused = |error: String| ReloadResult { error: Some(error), ..ReloadResult::default() };
-        let target = match self.target() {
+        let target = match self.request_target() {
             Ok(target) => Some(target),
             Err(error) => return refused(error.message),
         };
         let call = client.reload_config(v1::AgentServiceReloadConfigRequest { target });
-        match tokio::time::timeout(RELOAD, call).await {
+        match tokio::time::timeout(RELOAD_TIMEOUT, call).await {
             Err(_) => refused(format!(
                 "the agent at {} has not said within {} s how its reload ended; look at the status",
                 self.address,
-                RELOAD.as_secs()
+                RELOAD_TIMEOUT.as_secs()
             )),
             Ok(Ok(response)) => response.into_inner().into(),
             Ok(Err(status)) => refused(match (status.code(), status.message()) {
@@ -210,7 +226,7 @@ impl Agent {
                 ),
                 // The message has a line for each problem.
                 (Code::FailedPrecondition, problems) => printable_lines(problems),
-                _ => self.sentence(&status),
+                _ => self.describe_failure(&status),
             }),
         }
     }
@@ -257,7 +273,7 @@ mod tests {
             .add_routes(routes)
             .serve_with_incoming_shutdown(TcpIncoming::from(listener), ended.clone().cancelled_owned());
         let server = tokio::spawn(server);
-        let reload = Agent::new(&host, None).unwrap().reload_config().await;
+        let reload = AgentClient::new(&host, None).unwrap().reload_config().await;
         ended.cancel();
         server.await.unwrap().unwrap();
         reload

@@ -13,65 +13,69 @@ use rta_shared::report::ScanFigures;
 use tokio::sync::{Notify, watch};
 use tonic::Code;
 
-use super::Agent;
-use crate::clock::Receipt;
-use crate::knowledge::News;
-use crate::maintenance::AllMaintenance;
-use crate::prerequisites::AllPrerequisites;
+use super::AgentClient;
+use crate::clock::MessageReceipt;
+use crate::knowledge::AgentUpdate;
+use crate::maintenance::MaintenanceSnapshot;
+use crate::prerequisites::PrerequisitesByHost;
 
 /// Maximum silence: an agent sends at least every 2 seconds, and counts as lost after this time. Together
 /// with the delay of the page, a lost host is unknown within 5 seconds.
-const SILENCE: Duration = Duration::from_secs(3);
+const MAX_SILENCE: Duration = Duration::from_secs(3);
 /// Delays between attempts to reach a lost agent: up to a second, so that it is back soon after it answers.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+const MIN_RECONNECT_DELAY: Duration = Duration::from_millis(100);
+const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(1);
 /// Time limit for an agent's answer to a notice, and the delay before a retry.
-const NOTICE: Duration = Duration::from_secs(3);
+const NOTICE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// State that is sent to the agents, each the part of its own host.
 #[derive(Clone, Debug)]
-pub(crate) struct Notices {
-    pub(crate) maintenance: watch::Receiver<AllMaintenance>,
-    pub(crate) prerequisites: watch::Receiver<AllPrerequisites>,
+pub(crate) struct AgentNotices {
+    pub(crate) maintenance: watch::Receiver<MaintenanceSnapshot>,
+    pub(crate) prerequisites: watch::Receiver<PrerequisitesByHost>,
 }
 
 /// Decodes a heartbeat that is received now.
-fn received(heartbeat: v1::Heartbeat) -> Result<(ScanFigures, Receipt), ProtocolError> {
-    let receipt = Receipt::now(heartbeat.sent_at.map(from_wire_time).transpose()?);
+fn decode_heartbeat(heartbeat: v1::Heartbeat) -> Result<(ScanFigures, MessageReceipt), ProtocolError> {
+    let receipt = MessageReceipt::now(heartbeat.sent_at.map(from_wire_time).transpose()?);
     Ok((heartbeat.try_into()?, receipt))
 }
 
-impl Agent {
+impl AgentClient {
     /// Follows the agent forever. Passes updates to `tell`, and sends the agent the parts of `notices` for
     /// its host. Passes one error for each lost stream or failed attempt.
-    pub(crate) async fn follow<F: Future<Output = ()>>(&self, tell: impl Fn(News) -> F, notices: &Notices) {
+    pub(crate) async fn follow_reports<F: Future<Output = ()>>(
+        &self,
+        tell: impl Fn(AgentUpdate) -> F,
+        notices: &AgentNotices,
+    ) {
         let waits = ExponentialBuilder::default()
-            .with_min_delay(FIRST_WAIT)
-            .with_max_delay(LONGEST_WAIT)
+            .with_min_delay(MIN_RECONNECT_DELAY)
+            .with_max_delay(MAX_RECONNECT_DELAY)
             .with_jitter()
             .without_max_times();
         let mut wait = waits.build();
         loop {
             let mut heard = false;
-            let reason = self.listen(&mut heard, &tell, notices).await;
+            let reason = self.receive_reports(&mut heard, &tell, notices).await;
             tracing::debug!(host = %self.host, agent = self.address, reason, "agent lost");
-            tell(News::Lost(reason)).await;
+            tell(AgentUpdate::Lost(reason)).await;
             if heard {
                 wait = waits.build();
             }
-            tokio::time::sleep(wait.next().unwrap_or(LONGEST_WAIT)).await;
+            tokio::time::sleep(wait.next().unwrap_or(MAX_RECONNECT_DELAY)).await;
         }
     }
 
     /// Passes on the messages of one stream until it ends. Returns the reason for the end.
-    async fn listen<F: Future<Output = ()>>(
+    async fn receive_reports<F: Future<Output = ()>>(
         &self,
         heard: &mut bool,
-        tell: impl Fn(News) -> F,
-        notices: &Notices,
+        tell: impl Fn(AgentUpdate) -> F,
+        notices: &AgentNotices,
     ) -> String {
         let silent = || {
-            let seconds = SILENCE.as_secs();
+            let seconds = MAX_SILENCE.as_secs();
             format!(
                 "the agent at {} has been silent for {seconds} s: it hangs, or the network is cut",
                 self.address
@@ -79,41 +83,41 @@ impl Agent {
         };
         let mut client = self.client.clone();
         let opening = client.watch_report(v1::WatchReportRequest {});
-        let mut stream = match tokio::time::timeout(SILENCE, opening).await {
+        let mut stream = match tokio::time::timeout(MAX_SILENCE, opening).await {
             Err(_) => return silent(),
-            Ok(Err(status)) => return self.sentence(&status),
+            Ok(Err(status)) => return self.describe_failure(&status),
             Ok(Ok(response)) => response.into_inner(),
         };
         let known = Notify::new();
         let reading = async {
             loop {
-                let event = match tokio::time::timeout(SILENCE, stream.message()).await {
+                let event = match tokio::time::timeout(MAX_SILENCE, stream.message()).await {
                     Err(_) => return silent(),
-                    Ok(Err(status)) => return self.sentence(&status),
+                    Ok(Err(status)) => return self.describe_failure(&status),
                     Ok(Ok(None)) => return format!("the agent at {} ended", self.address),
                     Ok(Ok(Some(message))) => message.event,
                 };
-                let news = match event {
-                    Some(Event::Report(report)) => match self.checked(report) {
+                let update = match event {
+                    Some(Event::Report(report)) => match self.decode_report(report) {
                         Ok((report, receipt)) => {
                             known.notify_one();
-                            News::Report(Box::new(report), receipt)
+                            AgentUpdate::Report(Box::new(report), receipt)
                         }
                         Err(reason) => return reason,
                     },
-                    Some(Event::Heartbeat(heartbeat)) => match received(heartbeat) {
-                        Ok((scan, receipt)) => News::Heartbeat(scan, receipt),
+                    Some(Event::Heartbeat(heartbeat)) => match decode_heartbeat(heartbeat) {
+                        Ok((scan, receipt)) => AgentUpdate::Heartbeat(scan, receipt),
                         Err(error) => return format!("the agent at {}: {error}", self.address),
                     },
                     Some(Event::Usage(usage)) => match usage.try_into() {
-                        Ok(usage) => News::Usage(usage),
+                        Ok(usage) => AgentUpdate::Usage(usage),
                         Err(error) => return format!("the agent at {}: {error}", self.address),
                     },
                     // An event of a later version: not understood, but it shows that the agent is alive.
                     None => continue,
                 };
                 *heard = true;
-                tell(news).await;
+                tell(update).await;
             }
         };
         tokio::select! {
@@ -122,8 +126,8 @@ impl Agent {
                 // Not before the first report has identified the agent.
                 known.notified().await;
                 tokio::select! {
-                    never = self.tell_maintenance(notices.maintenance.clone()) => never,
-                    never = self.tell_prerequisites(notices.prerequisites.clone()) => never,
+                    never = self.send_maintenance(notices.maintenance.clone()) => never,
+                    never = self.send_prerequisites(notices.prerequisites.clone()) => never,
                 }
             } => match never {},
         }
@@ -131,11 +135,11 @@ impl Agent {
 
     /// Sends the agent the maintenance of its host: at once, since it may remember maintenance that is over,
     /// and after every change. Retries if that fails.
-    async fn tell_maintenance(&self, mut maintenance: watch::Receiver<AllMaintenance>) -> Infallible {
+    async fn send_maintenance(&self, mut maintenance: watch::Receiver<MaintenanceSnapshot>) -> Infallible {
         let mut told: Option<Vec<Maintenance>> = None;
         let mut complained = String::new();
         loop {
-            let own = maintenance.borrow_and_update().of(&self.host);
+            let own = maintenance.borrow_and_update().of_host(&self.host);
             if let Some(own) = own.filter(|own| told.as_ref() != Some(own)) {
                 match self.set_maintenance(&own, Timestamp::now()).await {
                     Ok(()) => told = Some(own),
@@ -144,7 +148,7 @@ impl Agent {
                             tracing::warn!(host = %self.host, reason, "the agent was not told of maintenance");
                             complained = reason;
                         }
-                        tokio::time::sleep(NOTICE).await;
+                        tokio::time::sleep(NOTICE_TIMEOUT).await;
                         continue;
                     }
                 }
@@ -158,7 +162,10 @@ impl Agent {
 
     /// Sends the agent the readiness of its prerequisites on other hosts: at once, after every change, and
     /// periodically, since it expires. Sends nothing to an agent without such prerequisites.
-    async fn tell_prerequisites(&self, mut prerequisites: watch::Receiver<AllPrerequisites>) -> Infallible {
+    async fn send_prerequisites(
+        &self,
+        mut prerequisites: watch::Receiver<PrerequisitesByHost>,
+    ) -> Infallible {
         let mut told: Option<Vec<RemotePrerequisite>> = None;
         loop {
             let own = prerequisites.borrow_and_update().get(&self.host).cloned();
@@ -189,12 +196,12 @@ impl Agent {
     /// Replaces the agent's prerequisites on other hosts. Ignores an agent of a version without this call.
     async fn set_prerequisites(&self, own: &[RemotePrerequisite]) -> Result<(), String> {
         let prerequisites = own.iter().map(v1::RemotePrerequisite::from).collect();
-        let target = Some(self.target().map_err(|error| error.message)?);
+        let target = Some(self.request_target().map_err(|error| error.message)?);
         let request = v1::AgentServiceSetPrerequisitesRequest { prerequisites, target };
         let mut client = self.client.clone();
-        match tokio::time::timeout(NOTICE, client.set_prerequisites(request)).await {
-            Err(_) => Err(format!("no answer within {} s", NOTICE.as_secs())),
-            Ok(Err(status)) if status.code() != Code::Unimplemented => Err(self.sentence(&status)),
+        match tokio::time::timeout(NOTICE_TIMEOUT, client.set_prerequisites(request)).await {
+            Err(_) => Err(format!("no answer within {} s", NOTICE_TIMEOUT.as_secs())),
+            Ok(Err(status)) if status.code() != Code::Unimplemented => Err(self.describe_failure(&status)),
             Ok(_) => Ok(()),
         }
     }
@@ -203,18 +210,20 @@ impl Agent {
     /// call.
     async fn set_maintenance(&self, own: &[Maintenance], now: Timestamp) -> Result<(), String> {
         let maintenance = own.iter().filter_map(|one| v1::AgentMaintenance::at(one, now));
-        let target = Some(self.target().map_err(|error| error.message)?);
+        let target = Some(self.request_target().map_err(|error| error.message)?);
         let request = v1::AgentServiceSetMaintenanceRequest { maintenance: maintenance.collect(), target };
         let mut client = self.client.clone();
-        match tokio::time::timeout(NOTICE, client.set_maintenance(request)).await {
-            Err(_) => {
-                Err(format!("the agent at {} did not answer within {} s", self.address, NOTICE.as_secs()))
-            }
+        match tokio::time::timeout(NOTICE_TIMEOUT, client.set_maintenance(request)).await {
+            Err(_) => Err(format!(
+                "the agent at {} did not answer within {} s",
+                self.address,
+                NOTICE_TIMEOUT.as_secs()
+            )),
             Ok(Err(status)) if status.code() == Code::Unimplemented => {
                 tracing::debug!(host = %self.host, "the agent is of a version that knows no maintenance");
                 Ok(())
             }
-            Ok(Err(status)) => Err(self.sentence(&status)),
+            Ok(Err(status)) => Err(self.describe_failure(&status)),
             Ok(Ok(_)) => Ok(()),
         }
     }

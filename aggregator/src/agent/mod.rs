@@ -18,35 +18,35 @@ use rta_shared::tls::{ClientTls, ServerTarget, connect};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-pub(crate) use self::follow::Notices;
+pub(crate) use self::follow::AgentNotices;
 use crate::agent_id::AgentId;
-use crate::clock::Receipt;
+use crate::clock::MessageReceipt;
 use crate::operation_error::OperationError;
 
 /// Time limit for establishing a connection.
-const CONNECT: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Maximum size of a status. A status is a header, and that of a refused configuration has a line for each
 /// problem.
-const LARGEST_STATUS: u32 = 256 * 1024;
+const MAX_STATUS_BYTES: u32 = 256 * 1024;
 /// HTTP/2 pings detect a connection that a cut network left dangling, so that the next call opens a new one.
-const PING: Duration = Duration::from_secs(2);
+const PING_INTERVAL: Duration = Duration::from_secs(2);
 
 const NO_CERTIFICATE: &str =
     "it is asked by TLS, and rta-aggregator was started without --tls-cert, --tls-key and --tls-ca";
 
 /// Client of one host's agent.
 #[derive(Clone, Debug)]
-pub(crate) struct Agent {
+pub(crate) struct AgentClient {
     id: AgentId,
     host: Name,
     address: String,
     client: AgentServiceClient<Channel>,
-    answered: Arc<Mutex<Answered>>,
+    last_responder: Arc<Mutex<LastResponder>>,
 }
 
-/// Host whose agent answered last at the address; clones of an [`Agent`] share it.
+/// Host whose agent answered last at the address; clones of an [`AgentClient`] share it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum Answered {
+enum LastResponder {
     /// None so far.
     #[default]
     Nobody,
@@ -56,31 +56,31 @@ enum Answered {
     Foreign(Name),
 }
 
-impl Agent {
+impl AgentClient {
     /// Creates the client for the agent of `host`. It connects at the first call. An agent at an https://
     /// address is called with `asking`, and has to prove that it is the host or what its address says.
     ///
     /// # Errors
     /// Returns an error if the address is invalid, which a checked configuration excludes.
-    pub(crate) fn new(host: &Host, asking: Option<&ClientTls>) -> Result<Self, tonic::transport::Error> {
+    pub(crate) fn new(host: &Host, client_tls: Option<&ClientTls>) -> Result<Self, tonic::transport::Error> {
         let endpoint = Endpoint::from_shared(host.agent.clone())?
-            .connect_timeout(CONNECT)
+            .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
-            .http2_keep_alive_interval(PING)
-            .keep_alive_timeout(PING)
-            .http2_max_header_list_size(LARGEST_STATUS);
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_INTERVAL)
+            .http2_max_header_list_size(MAX_STATUS_BYTES);
         let target = ServerTarget::new(&host.agent, &[host.name.folded()]);
-        let channel = match (target.filter(|_| host.agent.starts_with("https://")), asking) {
+        let channel = match (target.filter(|_| host.agent.starts_with("https://")), client_tls) {
             (None, _) => endpoint.connect_lazy(),
-            (Some(target), Some(asking)) => asking.channel(&endpoint, target),
+            (Some(target), Some(client_tls)) => client_tls.channel(&endpoint, target),
             (Some(_), None) => connect::failing_channel(&endpoint, NO_CERTIFICATE),
         };
         Ok(Self {
-            id: AgentId::fresh(),
+            id: AgentId::new_unique(),
             host: host.name.clone(),
             address: host.agent.clone(),
             client: AgentServiceClient::new(channel),
-            answered: Arc::default(),
+            last_responder: Arc::default(),
         })
     }
 
@@ -93,29 +93,29 @@ impl Agent {
     }
 
     /// Returns true if the configuration gives this agent to `host`.
-    pub(crate) fn is_of(&self, host: &Host) -> bool {
+    pub(crate) fn belongs_to(&self, host: &Host) -> bool {
         self.host == host.name && self.address == host.agent
     }
 
     /// Decodes a report that is received now, and checks that it is of the right host.
-    fn checked(&self, report: v1::Report) -> Result<(Report, Receipt), String> {
+    fn decode_report(&self, report: v1::Report) -> Result<(Report, MessageReceipt), String> {
         let told = |error: ProtocolError| format!("the agent at {}: {error}", self.address);
-        let receipt = Receipt::now(report.sent_at.map(from_wire_time).transpose().map_err(told)?);
+        let receipt = MessageReceipt::now(report.sent_at.map(from_wire_time).transpose().map_err(told)?);
         let report = Report::try_from(report).map_err(told)?;
         if report.host != self.host {
-            let sentence = self.foreign(&report.host);
-            self.answered(Answered::Foreign(report.host));
+            let sentence = self.foreign_agent_message(&report.host);
+            self.note_responder(LastResponder::Foreign(report.host));
             return Err(sentence);
         }
-        self.answered(Answered::Own { boot_id: report.boot_id.clone() });
+        self.note_responder(LastResponder::Own { boot_id: report.boot_id.clone() });
         Ok((report, receipt))
     }
 
-    fn answered(&self, by: Answered) {
-        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = by;
+    fn note_responder(&self, by: LastResponder) {
+        *self.last_responder.lock().unwrap_or_else(PoisonError::into_inner) = by;
     }
 
-    fn foreign(&self, host: &Name) -> String {
+    fn foreign_agent_message(&self, host: &Name) -> String {
         format!(
             "the agent at {} is that of host {}, not of {}; correct the agent's address in the configuration",
             self.address,
@@ -130,12 +130,12 @@ impl Agent {
     /// # Errors
     /// Returns FAILED_PRECONDITION if the agent of another host answers at the address: nothing is sent to
     /// it.
-    fn target(&self) -> Result<v1::RequestTarget, OperationError> {
-        let boot_id = match self.answered.lock().unwrap_or_else(PoisonError::into_inner).clone() {
-            Answered::Nobody => String::new(),
-            Answered::Own { boot_id } => boot_id,
-            Answered::Foreign(host) => {
-                return Err(OperationError::new(Code::FailedPrecondition, self.foreign(&host)));
+    fn request_target(&self) -> Result<v1::RequestTarget, OperationError> {
+        let boot_id = match self.last_responder.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            LastResponder::Nobody => String::new(),
+            LastResponder::Own { boot_id } => boot_id,
+            LastResponder::Foreign(host) => {
+                return Err(OperationError::new(Code::FailedPrecondition, self.foreign_agent_message(&host)));
             }
         };
         let host = self.host.as_str().to_owned();
@@ -143,7 +143,7 @@ impl Agent {
     }
 
     /// Describes a failed call for people.
-    fn sentence(&self, status: &Status) -> String {
+    fn describe_failure(&self, status: &Status) -> String {
         // A status with a source did not come from the agent: the call did not reach it, or was cut. The
         // status of a failed action has the last log lines below its sentence.
         let Some(mut source) = status.source() else { return printable_lines(status.message()) };

@@ -9,11 +9,11 @@ use rta_shared::report::{ComponentReport, PartReport, State};
 use rta_shared::unit::UnitReport;
 
 /// Returns the health, and the reason why it is not up as a sentence (empty if it is up).
-pub(super) fn alone(seen: &ComponentReport) -> (Health, String) {
+pub(super) fn local_health(seen: &ComponentReport) -> (Health, String) {
     let down = |reason: &str| (Health::Down, reason.to_owned());
     match seen.state {
-        State::Stopped => down(&stopped(seen)),
-        State::Starting if seen.awaits_probe() => down(&awaited(seen)),
+        State::Stopped => down(&stopped_reason(seen)),
+        State::Starting if seen.awaits_probe() => down(&awaited_reason(seen)),
         State::Starting => down("it is being started"),
         State::Stopping => down("it is being stopped"),
         State::Unknown => {
@@ -39,7 +39,8 @@ pub(super) fn alone(seen: &ComponentReport) -> (Health, String) {
                 reasons.push(format!("its probe fails: {}", probe.reason));
             }
             if let Some(autostart) = seen.autostart.as_ref().filter(|autostart| autostart.flapping) {
-                reasons.push(format!("it was restarted {} lately (flapping)", times(autostart.restarts)));
+                reasons
+                    .push(format!("it was restarted {} lately (flapping)", format_times(autostart.restarts)));
             }
             // An idle unit alone is no problem: the process does its work, no matter what started it.
             if let Some(unit) = seen.unit.as_ref().filter(|unit| !reasons.is_empty() && is_idle(unit)) {
@@ -53,7 +54,7 @@ pub(super) fn alone(seen: &ComponentReport) -> (Health, String) {
 
 /// Returns the sentence for a component that waits for the first success of its probe, with the probe's last
 /// result.
-fn awaited(seen: &ComponentReport) -> String {
+fn awaited_reason(seen: &ComponentReport) -> String {
     let mut reason = "it is starting: waiting for its probe".to_owned();
     if let Some(probe) = seen.probe.as_ref().filter(|probe| !probe.reason.is_empty()) {
         reason.push_str(&format!(" ({})", probe.reason));
@@ -62,7 +63,7 @@ fn awaited(seen: &ComponentReport) -> String {
 }
 
 /// Returns the sentence for a component that does not run, with its cause and its restart state.
-fn stopped(seen: &ComponentReport) -> String {
+fn stopped_reason(seen: &ComponentReport) -> String {
     let cause = seen.down_cause.as_ref();
     let mut reason = cause.map_or_else(|| "it is not running".to_owned(), ToString::to_string);
     match &seen.unit {
@@ -84,7 +85,7 @@ fn stopped(seen: &ComponentReport) -> String {
     let is_unmatched = cause.is_some_and(|cause| matches!(cause.kind, DownKind::Unmatched { .. }));
     match seen.autostart.as_ref().filter(|_| !is_unmatched) {
         Some(Autostart { given_up: true, restarts, last_end, .. }) => {
-            reason.push_str(&format!("; given up after {}", counted(*restarts)));
+            reason.push_str(&format!("; given up after {}", format_restarts(*restarts)));
             if !last_end.is_empty() {
                 reason.push_str(&format!(": {last_end}"));
             }
@@ -104,12 +105,12 @@ fn is_idle(unit: &UnitReport) -> bool {
 }
 
 /// Formats as `once`, `3 times`.
-fn times(count: u32) -> String {
+fn format_times(count: u32) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 /// Formats as `1 restart`, `3 restarts`.
-fn counted(restarts: u32) -> String {
+fn format_restarts(restarts: u32) -> String {
     format!("{restarts} restart{}", if restarts == 1 { "" } else { "s" })
 }
 
@@ -155,7 +156,7 @@ mod tests {
             (State::Unknown, Health::Unknown, "it was not found, but not every process can be seen"),
         ];
         for (state, health, reason) in rows {
-            assert_eq!(alone(&seen(state)), (health, reason.to_owned()));
+            assert_eq!(local_health(&seen(state)), (health, reason.to_owned()));
         }
     }
 
@@ -173,15 +174,15 @@ mod tests {
         starting.set_probe(probe(ProbeState::Pending));
         assert_eq!(starting.state, State::Starting);
         let why = "it is starting: waiting for its probe (tcp 127.0.0.1:1: refused)";
-        assert_eq!(alone(&starting), (Health::Down, why.to_owned()));
+        assert_eq!(local_health(&starting), (Health::Down, why.to_owned()));
         report.set_probe(probe(ProbeState::Passing));
-        assert_eq!((report.state, alone(&report).0), (State::Running, Health::Up));
+        assert_eq!((report.state, local_health(&report).0), (State::Running, Health::Up));
         report.set_probe(probe(ProbeState::Failing));
         assert_eq!(report.state, State::Running);
         report.parts[1].running = 2;
         report.parts[1].pids = vec![7, 8];
         assert_eq!(
-            alone(&report),
+            local_health(&report),
             (
                 Health::Degraded,
                 "driver runs 2 times, at most 1 is right: pids 7, 8; its probe fails: tcp 127.0.0.1:1: refused"
@@ -198,7 +199,7 @@ mod tests {
             ..Process::new(ProcessId { pid: 4242, start_ticks: 1 }, 1)
         }];
         let reason = "pid 4242 is stopped by a signal (SIGSTOP); resume it with kill -CONT 4242";
-        assert_eq!(alone(&report), (Health::Degraded, reason.to_owned()));
+        assert_eq!(local_health(&report), (Health::Degraded, reason.to_owned()));
     }
 
     fn unit(active: &str, sub: &str, result: &str) -> Option<UnitReport> {
@@ -230,21 +231,21 @@ mod tests {
         ];
         for (unit, reason) in rows {
             let report = ComponentReport { unit, ..seen(State::Stopped) };
-            assert_eq!(alone(&report), (Health::Down, reason.to_owned()));
+            assert_eq!(local_health(&report), (Health::Down, reason.to_owned()));
         }
         let mut report = ComponentReport { unit: unit("", "", ""), ..seen(State::Stopped) };
         report.unit.as_mut().unwrap().error = Some("no bus".into());
-        assert_eq!(alone(&report).1, "it is not running; kafka.service: no bus");
+        assert_eq!(local_health(&report).1, "it is not running; kafka.service: no bus");
     }
 
     #[test]
     fn what_runs_outside_of_its_unit_is_up_and_the_unit_is_told_with_other_trouble() {
         let failed = || unit("failed", "failed", "signal");
         let running = ComponentReport { unit: failed(), ..seen(State::Running) };
-        assert_eq!(alone(&running), (Health::Up, String::new()));
+        assert_eq!(local_health(&running), (Health::Up, String::new()));
         let partial = ComponentReport { unit: failed(), ..seen(State::Partial) };
         assert_eq!(
-            alone(&partial),
+            local_health(&partial),
             (
                 Health::Degraded,
                 "only some of its processes run; missing: driver; its unit kafka.service failed (failed, signal)"
@@ -266,7 +267,7 @@ mod tests {
             waiting_for: String::new(),
         };
         let with = |state, autostart: &Autostart| {
-            alone(&ComponentReport { autostart: Some(autostart.clone()), ..seen(state) })
+            local_health(&ComponentReport { autostart: Some(autostart.clone()), ..seen(state) })
         };
         assert_eq!(with(State::Running, &autostart), (Health::Up, String::new()));
         assert_eq!(with(State::Stopped, &autostart).1, "it is not running");

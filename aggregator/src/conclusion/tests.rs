@@ -15,8 +15,8 @@ use rta_shared::report::{
 };
 
 use super::*;
-use crate::clock::Receipt;
-use crate::knowledge::News;
+use crate::clock::MessageReceipt;
+use crate::knowledge::AgentUpdate;
 
 const PLATFORM: &str = r#"
     [[component]]
@@ -49,13 +49,13 @@ const PLATFORM: &str = r#"
 "#;
 
 /// Platform in which everything runs until a test changes it.
-struct World {
+struct EvaluationFixture {
     platform: Platform,
     graph: DependencyGraph,
-    knowledge: Vec<HostKnowledge>,
+    host_states: Vec<HostState>,
 }
 
-impl World {
+impl EvaluationFixture {
     fn new() -> Self {
         Self::of(PLATFORM, &["a", "s", "a1", "a2", "s1"])
     }
@@ -64,40 +64,40 @@ impl World {
         let source = Source { name: "x.toml".to_owned(), text: text.to_owned() };
         let platform = load_sources(&[source]).unwrap();
         let graph = DependencyGraph::new(&platform);
-        let knowledge = platform.hosts().map(|_| HostKnowledge::default()).collect();
-        let mut world = Self { platform, graph, knowledge };
+        let host_states = platform.hosts().map(|_| HostState::default()).collect();
+        let mut world = Self { platform, graph, host_states };
         for host in hosts {
             world.report(host, |_| {});
         }
         world
     }
 
-    fn known(&mut self, host: &str) -> &mut HostKnowledge {
+    fn host_state(&mut self, host: &str) -> &mut HostState {
         let at = self.platform.hosts().position(|other| other.name == *host).unwrap();
-        &mut self.knowledge[at]
+        &mut self.host_states[at]
     }
 
     /// Sends a report that everything runs, modified by `change`.
     fn report(&mut self, host: &str, change: impl FnOnce(&mut Vec<ComponentReport>)) {
         let names = self.platform.find_host(host).unwrap().components.clone();
         let mut components: Vec<_> =
-            names.iter().map(|name| seen_as(name, vec![process(7, 1)], None)).collect();
+            names.iter().map(|name| component_report(name, vec![process(7, 1)], None)).collect();
         change(&mut components);
-        let news = News::Report(Box::new(report(host, Ok(components))), receipt());
-        self.known(host).learn(news);
+        let update = AgentUpdate::Report(Box::new(report(host, Ok(components))), receipt());
+        self.host_state(host).apply_update(update);
     }
 
     fn stop(&mut self, host: &str, component: &str) {
         self.report(host, |components| {
             for seen in components.iter_mut().filter(|seen| seen.component == *component) {
-                *seen = seen_as(&seen.component, vec![], None);
+                *seen = component_report(&seen.component, vec![], None);
             }
         });
     }
 
     /// Returns health, reason and cause of an instance.
     fn verdict(&self, id: &str) -> (Health, String, Option<String>) {
-        let environments = conclude(&self.platform, &self.graph, &self.knowledge);
+        let environments = evaluate_platform(&self.platform, &self.graph, &self.host_states);
         let overview = Overview {
             generated_at: Timestamp::UNIX_EPOCH,
             environments,
@@ -112,7 +112,7 @@ impl World {
     }
 
     fn hosts(&self) -> Vec<HostOverview> {
-        conclude(&self.platform, &self.graph, &self.knowledge)
+        evaluate_platform(&self.platform, &self.graph, &self.host_states)
             .into_iter()
             .flat_map(|environment| environment.hosts)
             .collect()
@@ -124,7 +124,7 @@ fn process(pid: u32, parent_pid: u32) -> Process {
 }
 
 /// Creates the report of a component with a single part and these processes.
-fn seen_as(name: &Name, processes: Vec<Process>, action: Option<ActionLock>) -> ComponentReport {
+fn component_report(name: &Name, processes: Vec<Process>, action: Option<ActionLock>) -> ComponentReport {
     let component = HostComponent {
         name: name.clone(),
         aliases: vec![],
@@ -154,8 +154,8 @@ fn report(host: &str, components: Result<Vec<ComponentReport>, String>) -> Repor
     }
 }
 
-fn receipt() -> Receipt {
-    Receipt { received: Timestamp::UNIX_EPOCH, sent: None }
+fn receipt() -> MessageReceipt {
+    MessageReceipt { received: Timestamp::UNIX_EPOCH, sent: None }
 }
 
 fn scan() -> ScanFigures {
@@ -167,13 +167,13 @@ fn up() -> (Health, String, Option<String>) {
     (Health::Up, String::new(), None)
 }
 
-fn because(health: Health, reason: &str, cause: &str) -> (Health, String, Option<String>) {
+fn with_cause(health: Health, reason: &str, cause: &str) -> (Health, String, Option<String>) {
     (health, reason.to_owned(), (!cause.is_empty()).then(|| cause.to_owned()))
 }
 
 #[test]
 fn all_that_runs_with_its_needs_is_up() {
-    let world = World::new();
+    let world = EvaluationFixture::new();
     for host in world.hosts() {
         assert_eq!((host.health, host.reachable, &host.error), (Health::Up, true, &None));
         assert!(host.instances.iter().all(|instance| instance.health == Health::Up));
@@ -182,90 +182,93 @@ fn all_that_runs_with_its_needs_is_up() {
 
 #[test]
 fn a_dead_kafka_degrades_the_detector_on_another_host_and_is_named() {
-    let mut world = World::new();
+    let mut world = EvaluationFixture::new();
     world.stop("a", "kafka");
-    assert_eq!(world.verdict("DEV/a/kafka"), because(Health::Down, "it is not running", ""));
+    assert_eq!(world.verdict("DEV/a/kafka"), with_cause(Health::Down, "it is not running", ""));
     let reason = "kafka on a is down";
-    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Degraded, reason, "DEV/a/kafka"));
+    assert_eq!(world.verdict("DEV/s/detector"), with_cause(Health::Degraded, reason, "DEV/a/kafka"));
     assert_eq!(world.verdict("ITG/s1/detector"), up());
 }
 
 #[test]
 fn the_root_is_named_not_the_symptom() {
-    let mut world = World::new();
+    let mut world = EvaluationFixture::new();
     world.stop("s", "cassandra");
     let reason = "cassandra is down, which kairos needs";
-    assert_eq!(world.verdict("DEV/s/grafana"), because(Health::Degraded, reason, "DEV/s/cassandra"));
+    assert_eq!(world.verdict("DEV/s/grafana"), with_cause(Health::Degraded, reason, "DEV/s/cassandra"));
 }
 
 #[test]
 fn any_one_provider_will_do() {
-    let mut world = World::new();
+    let mut world = EvaluationFixture::new();
     world.stop("a1", "kafka");
     assert_eq!(world.verdict("ITG/s1/detector"), up());
     world.stop("a2", "kafka");
     let reason = "none of 2 kafka is known to be up (a1 down, a2 down)";
-    assert_eq!(world.verdict("ITG/s1/detector"), because(Health::Degraded, reason, "ITG/a1/kafka"));
+    assert_eq!(world.verdict("ITG/s1/detector"), with_cause(Health::Degraded, reason, "ITG/a1/kafka"));
 }
 
 #[test]
 fn a_lost_host_is_unknown_and_so_is_what_needs_it() {
-    let mut world = World::new();
-    world.known("a").learn(News::Lost("no route to host".to_owned()));
+    let mut world = EvaluationFixture::new();
+    world.host_state("a").apply_update(AgentUpdate::Lost("no route to host".to_owned()));
     let host = &world.hosts()[0];
     assert_eq!((host.health, host.reachable), (Health::Unknown, false));
     assert_eq!(host.error.as_deref(), Some("no route to host"));
     assert_eq!((host.instances[0].state, host.instances[0].processes.len()), (None, 0));
     assert!(host.scanned_at.is_some());
     let reason = "kafka on a is unknown";
-    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Unknown, reason, "DEV/a/kafka"));
+    assert_eq!(world.verdict("DEV/s/detector"), with_cause(Health::Unknown, reason, "DEV/a/kafka"));
 }
 
 #[test]
 fn a_certain_failure_outweighs_an_unknown() {
-    let mut world = World::new();
-    world.known("a").learn(News::Lost("gone".to_owned()));
+    let mut world = EvaluationFixture::new();
+    world.host_state("a").apply_update(AgentUpdate::Lost("gone".to_owned()));
     world.stop("s", "cassandra");
     let reason = "kafka on a is unknown; cassandra is down";
-    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Degraded, reason, "DEV/s/cassandra"));
+    assert_eq!(world.verdict("DEV/s/detector"), with_cause(Health::Degraded, reason, "DEV/s/cassandra"));
     // Its own failure outweighs everything.
     world.stop("s", "detector");
-    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Down, "it is not running", ""));
+    assert_eq!(world.verdict("DEV/s/detector"), with_cause(Health::Down, "it is not running", ""));
 }
 
 #[test]
 fn instance_that_is_down_is_folded_under_the_root_that_is_down_too() {
-    let mut world = World::new();
+    let mut world = EvaluationFixture::new();
     let stop_all = |components: &mut Vec<ComponentReport>| {
         for seen in components {
-            *seen = seen_as(&seen.component, vec![], None);
+            *seen = component_report(&seen.component, vec![], None);
         }
     };
     world.report("s", stop_all);
     let lacks = |what: &str| format!("it is not running; it also lacks {what}");
-    assert_eq!(world.verdict("DEV/s/cassandra"), because(Health::Down, "it is not running", ""));
+    assert_eq!(world.verdict("DEV/s/cassandra"), with_cause(Health::Down, "it is not running", ""));
     for component in ["kairos", "grafana", "detector"] {
         let id = format!("DEV/s/{component}");
-        assert_eq!(world.verdict(&id), because(Health::Down, &lacks("cassandra"), "DEV/s/cassandra"));
+        assert_eq!(world.verdict(&id), with_cause(Health::Down, &lacks("cassandra"), "DEV/s/cassandra"));
     }
     // The first of several missing prerequisites is the cause; one that is merely unknown is none.
     world.stop("a", "kafka");
-    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Down, &lacks("kafka on a"), "DEV/a/kafka"));
-    world.known("a").learn(News::Lost("gone".to_owned()));
     assert_eq!(
         world.verdict("DEV/s/detector"),
-        because(Health::Down, &lacks("cassandra"), "DEV/s/cassandra")
+        with_cause(Health::Down, &lacks("kafka on a"), "DEV/a/kafka")
+    );
+    world.host_state("a").apply_update(AgentUpdate::Lost("gone".to_owned()));
+    assert_eq!(
+        world.verdict("DEV/s/detector"),
+        with_cause(Health::Down, &lacks("cassandra"), "DEV/s/cassandra")
     );
 }
 
 #[test]
 fn root_is_named_once_where_the_agent_waits_for_it() {
-    let mut world = World::new();
+    let mut world = EvaluationFixture::new();
     world.stop("a", "kafka");
     let mut reason = |awaited: &str| {
         world.report("s", |components| {
             let detector = components.iter_mut().find(|seen| seen.component == *"detector").unwrap();
-            *detector = seen_as(&detector.component, vec![], None);
+            *detector = component_report(&detector.component, vec![], None);
             detector.autostart = Some(Autostart {
                 wanted: true,
                 why: String::new(),
@@ -293,50 +296,51 @@ fn root_is_named_once_where_the_agent_waits_for_it() {
 
 #[test]
 fn a_heartbeat_brings_a_lost_host_back() {
-    let mut world = World::new();
-    world.known("a").learn(News::Lost("gone".to_owned()));
-    assert!(world.known("a").learn(News::Heartbeat(scan(), receipt())));
+    let mut world = EvaluationFixture::new();
+    world.host_state("a").apply_update(AgentUpdate::Lost("gone".to_owned()));
+    assert!(world.host_state("a").apply_update(AgentUpdate::Heartbeat(scan(), receipt())));
     assert_eq!(world.verdict("DEV/a/kafka"), up());
-    assert!(!world.known("a").learn(News::Heartbeat(scan(), receipt())));
+    assert!(!world.host_state("a").apply_update(AgentUpdate::Heartbeat(scan(), receipt())));
 }
 
 #[test]
 fn before_the_first_report_nothing_is_known() {
-    let mut world = World::new();
-    *world.known("a") = HostKnowledge::default();
-    world.known("a").learn(News::Heartbeat(scan(), receipt()));
+    let mut world = EvaluationFixture::new();
+    *world.host_state("a") = HostState::default();
+    world.host_state("a").apply_update(AgentUpdate::Heartbeat(scan(), receipt()));
     let reason = "the agent on a has not answered yet";
-    assert_eq!(world.verdict("DEV/a/kafka"), because(Health::Unknown, reason, ""));
+    assert_eq!(world.verdict("DEV/a/kafka"), with_cause(Health::Unknown, reason, ""));
     assert_eq!(world.verdict("DEV/s/detector").0, Health::Unknown);
 }
 
 #[test]
 fn cannot_see_is_not_stopped() {
-    let mut world = World::new();
-    world
-        .known("a")
-        .learn(News::Report(Box::new(report("a", Err("/proc hides processes".to_owned()))), receipt()));
+    let mut world = EvaluationFixture::new();
+    world.host_state("a").apply_update(AgentUpdate::Report(
+        Box::new(report("a", Err("/proc hides processes".to_owned()))),
+        receipt(),
+    ));
     let host = &world.hosts()[0];
     assert_eq!((host.health, host.error.as_deref()), (Health::Unknown, Some("/proc hides processes")));
 }
 
 #[test]
 fn a_component_that_the_agent_does_not_know_is_unknown() {
-    let mut world = World::new();
+    let mut world = EvaluationFixture::new();
     world.report("a", Vec::clear);
     assert_eq!(world.verdict("DEV/a/kafka").0, Health::Unknown);
 }
 
 #[test]
 fn doubled_and_partial_components_are_degraded_and_so_is_what_needs_them() {
-    let mut world = World::new();
+    let mut world = EvaluationFixture::new();
     world.report("a", |components| {
-        components[0] = seen_as(&"kafka".into(), vec![process(7, 1), process(8, 1)], None);
+        components[0] = component_report(&"kafka".into(), vec![process(7, 1), process(8, 1)], None);
     });
     let reason = "it runs more than once: pids 7, 8";
-    assert_eq!(world.verdict("DEV/a/kafka"), because(Health::Degraded, reason, ""));
+    assert_eq!(world.verdict("DEV/a/kafka"), with_cause(Health::Degraded, reason, ""));
     let reason = "kafka on a is degraded";
-    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Degraded, reason, "DEV/a/kafka"));
+    assert_eq!(world.verdict("DEV/s/detector"), with_cause(Health::Degraded, reason, "DEV/a/kafka"));
     world.report("a", |components| components[0].state = State::Partial);
     assert_eq!(world.verdict("DEV/a/kafka").0, Health::Degraded);
 }
@@ -346,33 +350,33 @@ fn what_is_starting_or_stopping_is_not_up() {
     for (kind, reason) in
         [(ActionKind::Start, "it is being started"), (ActionKind::Stop, "it is being stopped")]
     {
-        let mut world = World::new();
+        let mut world = EvaluationFixture::new();
         world.report("a", |components| {
             let action = Some(ActionLock { kind, by: Requester::default(), since: Timestamp::UNIX_EPOCH });
-            components[0] = seen_as(&"kafka".into(), vec![process(7, 1)], action);
+            components[0] = component_report(&"kafka".into(), vec![process(7, 1)], action);
         });
-        assert_eq!(world.verdict("DEV/a/kafka"), because(Health::Down, reason, ""));
+        assert_eq!(world.verdict("DEV/a/kafka"), with_cause(Health::Down, reason, ""));
     }
     // It runs, and its probe has not succeeded yet.
-    let mut world = World::new();
+    let mut world = EvaluationFixture::new();
     world.report("a", |components| {
         let pending = ProbeReport {
             state: ProbeState::Pending,
             since: Timestamp::UNIX_EPOCH,
             reason: "tcp h:1: refused".to_owned(),
         };
-        components[0] = seen_as(&"kafka".into(), vec![process(7, 1)], None);
+        components[0] = component_report(&"kafka".into(), vec![process(7, 1)], None);
         components[0].set_probe(Some(pending));
     });
     let reason = "it is starting: waiting for its probe (tcp h:1: refused)";
-    assert_eq!(world.verdict("DEV/a/kafka"), because(Health::Down, reason, ""));
+    assert_eq!(world.verdict("DEV/a/kafka"), with_cause(Health::Down, reason, ""));
     let reason = "kafka on a is down";
-    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Degraded, reason, "DEV/a/kafka"));
+    assert_eq!(world.verdict("DEV/s/detector"), with_cause(Health::Degraded, reason, "DEV/a/kafka"));
 }
 
 #[test]
 fn an_instance_in_trouble_of_its_own_also_names_what_it_needs_and_lacks() {
-    let mut world = World::new();
+    let mut world = EvaluationFixture::new();
     let fail_probe = |components: &mut Vec<ComponentReport>| {
         for seen in components.iter_mut().filter(|seen| seen.component == *"detector") {
             let reason = "tcp h:1: refused".to_owned();
@@ -382,21 +386,21 @@ fn an_instance_in_trouble_of_its_own_also_names_what_it_needs_and_lacks() {
     };
     world.report("s", fail_probe);
     let own = "its probe fails: tcp h:1: refused";
-    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Degraded, own, ""));
+    assert_eq!(world.verdict("DEV/s/detector"), with_cause(Health::Degraded, own, ""));
     // An unknown prerequisite explains nothing.
-    world.known("a").learn(News::Lost("gone".to_owned()));
-    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Degraded, own, ""));
+    world.host_state("a").apply_update(AgentUpdate::Lost("gone".to_owned()));
+    assert_eq!(world.verdict("DEV/s/detector"), with_cause(Health::Degraded, own, ""));
     world.stop("a", "kafka");
     let both = "its probe fails: tcp h:1: refused; kafka on a is down";
-    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Degraded, both, "DEV/a/kafka"));
+    assert_eq!(world.verdict("DEV/s/detector"), with_cause(Health::Degraded, both, "DEV/a/kafka"));
 }
 
 #[test]
 fn second_process_is_a_trouble_of_its_own_beside_what_is_lacked() {
-    let mut world = World::new();
+    let mut world = EvaluationFixture::new();
     world.report("s", |components| {
         let detector = components.iter_mut().find(|seen| seen.component == *"detector").unwrap();
-        *detector = seen_as(&detector.component, vec![process(7, 1), process(8, 1)], None);
+        *detector = component_report(&detector.component, vec![process(7, 1), process(8, 1)], None);
     });
     world.stop("a", "kafka");
     let (health, reason, cause) = world.verdict("DEV/s/detector");
@@ -406,12 +410,12 @@ fn second_process_is_a_trouble_of_its_own_beside_what_is_lacked() {
 
 #[test]
 fn what_is_down_explains_before_what_is_degraded_and_one_root_is_named_once() {
-    let mut world = World::new();
-    let twice = || seen_as(&"kafka".into(), vec![process(7, 1), process(8, 1)], None);
+    let mut world = EvaluationFixture::new();
+    let twice = || component_report(&"kafka".into(), vec![process(7, 1), process(8, 1)], None);
     world.report("a", |components| components[0] = twice());
     world.stop("s", "cassandra");
     let reason = "kafka on a is degraded; cassandra is down";
-    assert_eq!(world.verdict("DEV/s/detector"), because(Health::Degraded, reason, "DEV/s/cassandra"));
+    assert_eq!(world.verdict("DEV/s/detector"), with_cause(Health::Degraded, reason, "DEV/s/cassandra"));
 
     let text = r#"
         [[component]]
@@ -429,31 +433,31 @@ fn what_is_down_explains_before_what_is_degraded_and_one_root_is_named_once() {
         name = "E"
         host = [{ name = "h", components = ["kafka", "writer", "reader"] }]
     "#;
-    let mut world = World::of(text, &["h"]);
+    let mut world = EvaluationFixture::of(text, &["h"]);
     world.stop("h", "kafka");
     let reason = "kafka is down";
-    assert_eq!(world.verdict("E/h/reader"), because(Health::Degraded, reason, "E/h/kafka"));
+    assert_eq!(world.verdict("E/h/reader"), with_cause(Health::Degraded, reason, "E/h/kafka"));
 }
 
 #[test]
 fn a_report_that_comes_late_does_not_undo_what_the_stream_told() {
-    let mut world = World::new();
-    let mut late = report("a", Ok(vec![seen_as(&"kafka".into(), vec![process(7, 1)], None)]));
+    let mut world = EvaluationFixture::new();
+    let mut late = report("a", Ok(vec![component_report(&"kafka".into(), vec![process(7, 1)], None)]));
     late.scan.seen_at = Timestamp::from_second(100).unwrap();
-    let mut newer = report("a", Ok(vec![seen_as(&"kafka".into(), vec![], None)]));
+    let mut newer = report("a", Ok(vec![component_report(&"kafka".into(), vec![], None)]));
     newer.scan.seen_at = Timestamp::from_second(101).unwrap();
-    world.known("a").learn(News::Report(Box::new(newer), receipt()));
-    assert!(!world.known("a").learn(News::Scanned(Box::new(late.clone()), receipt())));
+    world.host_state("a").apply_update(AgentUpdate::Report(Box::new(newer), receipt()));
+    assert!(!world.host_state("a").apply_update(AgentUpdate::Scanned(Box::new(late.clone()), receipt())));
     assert_eq!(world.verdict("DEV/a/kafka").0, Health::Down);
     // The clock may step back: the stream is applied all the same, as is a report after a silence.
-    world.known("a").learn(News::Lost("gone".to_owned()));
-    assert!(world.known("a").learn(News::Scanned(Box::new(late), receipt())));
+    world.host_state("a").apply_update(AgentUpdate::Lost("gone".to_owned()));
+    assert!(world.host_state("a").apply_update(AgentUpdate::Scanned(Box::new(late), receipt())));
     assert_eq!(world.verdict("DEV/a/kafka"), up());
 }
 
 #[test]
 fn times_of_a_host_with_a_wrong_clock_are_shown_by_the_aggregators() {
-    let mut world = World::new();
+    let mut world = EvaluationFixture::new();
     let at = |second: i64| Timestamp::from_second(second).unwrap();
     let two_hours = 7200;
     // Received at 1000 to 1002, while the host's clock was two hours ahead.
@@ -462,14 +466,16 @@ fn times_of_a_host_with_a_wrong_clock_are_shown_by_the_aggregators() {
         seen_at: at(second + two_hours - 1),
         ..scan()
     };
-    let receipt = |second: i64| Receipt { received: at(second), sent: Some(at(second + two_hours)) };
+    let receipt = |second: i64| MessageReceipt { received: at(second), sent: Some(at(second + two_hours)) };
     world.report("a", |components| {
         let since = at(990 + two_hours);
         let action = Some(ActionLock { kind: ActionKind::Stop, by: Requester::default(), since });
-        components[0] = seen_as(&"kafka".into(), vec![process(7, 1)], action);
+        components[0] = component_report(&"kafka".into(), vec![process(7, 1)], action);
     });
     let told: Vec<bool> = (1000..1003)
-        .map(|second| world.known("a").learn(News::Heartbeat(seen(second), receipt(second))))
+        .map(|second| {
+            world.host_state("a").apply_update(AgentUpdate::Heartbeat(seen(second), receipt(second)))
+        })
         .collect();
     assert_eq!(told, [false, false, true]);
     let host = &world.hosts()[0];
@@ -478,7 +484,7 @@ fn times_of_a_host_with_a_wrong_clock_are_shown_by_the_aggregators() {
     assert_eq!(host.instances[0].action.as_ref().map(|action| action.since), Some(at(990)));
     assert!(host.impairments[0].message.starts_with("this host's clock is 2 h ahead"), "{host:?}");
     // The time of its last report stays after it is lost.
-    world.known("a").learn(News::Lost("gone".to_owned()));
+    world.host_state("a").apply_update(AgentUpdate::Lost("gone".to_owned()));
     assert_eq!(world.hosts()[0].seen_at(), Some(at(1001)));
     assert!(world.hosts()[0].impairments.is_empty());
 }

@@ -8,29 +8,29 @@ use tonic::Code;
 
 use super::Operations;
 use crate::operation_error::OperationError;
-use crate::record::Noted;
-use crate::strip::remembered::Strips;
-use crate::strip::{Mark, Strip};
+use crate::record::TimelineRows;
+use crate::strip::remembered::TimelineMap;
+use crate::strip::{Timeline, TimelineSample};
 
 /// Maximum length of a timeline.
-pub(crate) const LONGEST: SignedDuration = SignedDuration::from_hours(90 * 24);
+pub(crate) const MAX_LENGTH: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 impl Operations {
     /// Returns the timeline of an instance over the last `length`.
     ///
     /// # Errors
     /// Returns an error if the length is out of range, the instance is unknown, or the record cannot be read.
-    pub(crate) async fn strip(
+    pub(crate) async fn timeline(
         &self,
         id: &InstanceId,
         length: SignedDuration,
-    ) -> Result<Strip, OperationError> {
+    ) -> Result<Timeline, OperationError> {
         if self.overview().find(id).is_none() {
             return Err(OperationError::new(Code::NotFound, format!("{id} is not known")));
         }
-        let noted = self.noted(length, Some(id.clone())).await?;
+        let rows = self.timeline_rows(length, Some(id.clone())).await?;
         let now = Timestamp::now();
-        strip(&noted, id, length, now)
+        build_timeline(&rows, id, length, now)
     }
 
     /// Returns the timelines of all instances of the overview over the last `length`. They may be cached: up
@@ -38,47 +38,47 @@ impl Operations {
     ///
     /// # Errors
     /// Returns an error if the length is out of range or the record cannot be read.
-    pub(crate) async fn strips(&self, length: SignedDuration) -> Result<Strips, OperationError> {
-        let cell = self.strips.of(length, self.recorder.marked());
+    pub(crate) async fn timelines(&self, length: SignedDuration) -> Result<TimelineMap, OperationError> {
+        let cell = self.timeline_cache.entry_for(length, self.store.sample_count());
         let made = cell.get_or_try_init(async || {
-            let noted = self.noted(length, None).await?;
+            let rows = self.timeline_rows(length, None).await?;
             let (now, overview) = (Timestamp::now(), self.overview());
-            let strips = overview.instances().map(|located| {
+            let timelines = overview.instances().map(|located| {
                 let id = located.id();
-                Ok((id.clone(), strip(&noted, &id, length, now)?))
+                Ok((id.clone(), build_timeline(&rows, &id, length, now)?))
             });
-            strips.collect::<Result<_, OperationError>>().map(Arc::new)
+            timelines.collect::<Result<_, OperationError>>().map(Arc::new)
         });
         made.await.cloned()
     }
 
-    async fn noted(
+    async fn timeline_rows(
         &self,
         length: SignedDuration,
         instance: Option<InstanceId>,
-    ) -> Result<Noted, OperationError> {
-        let since = beginning(length, Timestamp::now())?;
-        let noted = self.recorder.noted(since, instance).await;
-        noted.map_err(|message| OperationError::new(Code::Unavailable, message))
+    ) -> Result<TimelineRows, OperationError> {
+        let since = timeline_start(length, Timestamp::now())?;
+        let rows = self.store.query_timeline(since, instance).await;
+        rows.map_err(|message| OperationError::new(Code::Unavailable, message))
     }
 }
 
-/// Returns the timeline of one instance; `now` must not be before the query of `noted`.
-fn strip(
-    noted: &Noted,
+/// Returns the timeline of one instance; `now` must not be before the query of `query_timeline`.
+fn build_timeline(
+    rows: &TimelineRows,
     id: &InstanceId,
     length: SignedDuration,
     now: Timestamp,
-) -> Result<Strip, OperationError> {
-    let marks = noted.marks.get(id).map_or::<&[Mark], _>(&[], Vec::as_slice);
-    Ok(Strip::from_marks(beginning(length, now)?, now, marks, &noted.gaps))
+) -> Result<Timeline, OperationError> {
+    let marks = rows.samples.get(id).map_or::<&[TimelineSample], _>(&[], Vec::as_slice);
+    Ok(Timeline::from_samples(timeline_start(length, now)?, now, marks, &rows.gaps))
 }
 
 /// Returns the start of a timeline that ends now.
-fn beginning(length: SignedDuration, now: Timestamp) -> Result<Timestamp, OperationError> {
-    let is_one = length > SignedDuration::ZERO && length <= LONGEST;
+fn timeline_start(length: SignedDuration, now: Timestamp) -> Result<Timestamp, OperationError> {
+    let is_one = length > SignedDuration::ZERO && length <= MAX_LENGTH;
     is_one.then(|| now.checked_sub(length).ok()).flatten().ok_or_else(|| {
-        let days = LONGEST.as_hours() / 24;
+        let days = MAX_LENGTH.as_hours() / 24;
         let message = format!("a history is longer than nothing, and not longer than {days}d");
         OperationError::new(Code::InvalidArgument, message)
     })
@@ -90,12 +90,12 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::keeper::Configuration;
-    use crate::strip::Stretch;
+    use crate::keeper::ConfigSource;
+    use crate::strip::TimelineState;
     use rta_shared::impairment::ImpairmentList;
     use rta_shared::lifecycle::tasks::OwnedTasks;
 
-    use crate::record::Record;
+    use crate::record::EventStore;
 
     const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
@@ -115,18 +115,18 @@ mod tests {
         load_sources(&[Source { name: "x".to_owned(), text: text.to_owned() }]).unwrap()
     }
 
-    fn states(strip: &Strip) -> Vec<Stretch> {
-        strip.spans.iter().map(|span| span.state).collect()
+    fn states(timeline: &Timeline) -> Vec<TimelineState> {
+        timeline.spans.iter().map(|span| span.state).collect()
     }
 
     #[tokio::test]
     async fn what_nobody_has_heard_of_was_never_up_for_one_and_for_all() {
-        let record = Record::in_memory();
+        let record = EventStore::in_memory();
         let shutdown = CancellationToken::new();
-        let configuration = Configuration::Fixed(platform());
+        let configuration = ConfigSource::Fixed(platform());
         let (operations, task) = Operations::start(
             configuration,
-            record.recorder(),
+            record.handle(),
             None,
             &OwnedTasks::new(shutdown.clone()),
             &ImpairmentList::default(),
@@ -134,25 +134,25 @@ mod tests {
         )
         .unwrap();
         let task = tokio::spawn(task);
-        let strips = operations.strips(HOUR).await.unwrap();
-        assert_eq!(strips.len(), 2);
-        for (id, strip) in strips.iter() {
-            assert_eq!(states(strip), [Stretch::NotRecorded, Stretch::Unknown]);
-            assert_eq!(strip.to.duration_since(strip.from), HOUR);
-            assert_eq!(strip.uptime(), None);
-            let own = operations.strip(id, HOUR).await.unwrap();
-            assert_eq!(own.spans[0].to, strip.spans[0].to);
-            assert_eq!(states(&own), states(strip));
+        let timelines = operations.timelines(HOUR).await.unwrap();
+        assert_eq!(timelines.len(), 2);
+        for (id, timeline) in timelines.iter() {
+            assert_eq!(states(timeline), [TimelineState::NotRecorded, TimelineState::Unknown]);
+            assert_eq!(timeline.to.duration_since(timeline.from), HOUR);
+            assert_eq!(timeline.uptime(), None);
+            let own = operations.timeline(id, HOUR).await.unwrap();
+            assert_eq!(own.spans[0].to, timeline.spans[0].to);
+            assert_eq!(states(&own), states(timeline));
         }
         let id = InstanceId { environment: "DEV".into(), host: "d1".into(), component: "kafka".into() };
-        assert_eq!(operations.strip(&id, HOUR).await.unwrap_err().message, "DEV/d1/kafka is not known");
-        for wrong in [SignedDuration::ZERO, LONGEST + HOUR, SignedDuration::MIN, SignedDuration::MAX] {
-            let error = operations.strips(wrong).await.unwrap_err();
+        assert_eq!(operations.timeline(&id, HOUR).await.unwrap_err().message, "DEV/d1/kafka is not known");
+        for wrong in [SignedDuration::ZERO, MAX_LENGTH + HOUR, SignedDuration::MIN, SignedDuration::MAX] {
+            let error = operations.timelines(wrong).await.unwrap_err();
             assert_eq!(error.message, "a history is longer than nothing, and not longer than 90d");
         }
         shutdown.cancel();
         task.await.unwrap();
         record.close().await;
-        assert!(operations.strip(strips.keys().next().unwrap(), HOUR).await.is_err());
+        assert!(operations.timeline(timelines.keys().next().unwrap(), HOUR).await.is_err());
     }
 }

@@ -12,32 +12,32 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::schedule::restores_stopped;
-use crate::record::Recorder;
+use crate::record::EventStoreHandle;
 
 /// Maximum number of streamed events. Later progress only updates the snapshot; the begin and the end of a
 /// step are always streamed.
-const CHANGES: usize = 10_000;
+const MAX_STREAMED_EVENTS: usize = 10_000;
 /// Maximum length of a step's text, in bytes.
-const LONGEST: usize = 2 * 1024;
+const MAX_TEXT_BYTES: usize = 2 * 1024;
 /// Maximum length of a failure's text, in bytes; it contains the last log lines.
-const LONGEST_FAILURE: usize = 16 * 1024;
+const MAX_FAILURE_BYTES: usize = 16 * 1024;
 /// Maximum number of process IDs kept of a progress update.
-const PIDS: usize = 64;
+const MAX_PIDS: usize = 64;
 
 /// Plan with its events and states.
 #[derive(Debug)]
-pub(crate) struct Account {
+pub(crate) struct PlanRun {
     begun: PlanStart,
-    recorder: Recorder,
-    told: Mutex<Told>,
+    store: EventStoreHandle,
+    log: Mutex<PlanLog>,
     /// Number of events.
-    length: watch::Sender<usize>,
+    event_count: watch::Sender<usize>,
     cancelled: CancellationToken,
-    is_record_slow: AtomicBool,
+    is_store_slow: AtomicBool,
 }
 
 #[derive(Debug)]
-struct Told {
+struct PlanLog {
     events: Vec<PlanEvent>,
     /// State and last text of each step.
     steps: Vec<(StepState, String)>,
@@ -50,7 +50,7 @@ struct Told {
 
 /// State of a plan at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Snapshot {
+pub(crate) struct PlanSnapshot {
     pub(crate) begun: PlanStart,
     /// State and last text of each step.
     pub(crate) steps: Vec<(StepState, String)>,
@@ -58,11 +58,11 @@ pub(crate) struct Snapshot {
     pub(crate) end: Option<PlanEnd>,
 }
 
-impl Account {
+impl PlanRun {
     /// Creates the account of a new or recovered plan. Changes go to `recorder`.
-    pub(crate) fn new(begun: PlanStart, recorder: Recorder) -> Self {
+    pub(crate) fn new(begun: PlanStart, store: EventStoreHandle) -> Self {
         let steps = begun.plan.steps.len();
-        let told = Told {
+        let log = PlanLog {
             events: vec![PlanEvent::Begun(begun.clone())],
             steps: vec![(StepState::Waiting, String::new()); steps],
             skipped_for_cancel: false,
@@ -71,11 +71,11 @@ impl Account {
         };
         Self {
             begun,
-            recorder,
-            told: Mutex::new(told),
-            length: watch::Sender::new(1),
+            store,
+            log: Mutex::new(log),
+            event_count: watch::Sender::new(1),
             cancelled: CancellationToken::new(),
-            is_record_slow: AtomicBool::new(false),
+            is_store_slow: AtomicBool::new(false),
         }
     }
 
@@ -85,22 +85,22 @@ impl Account {
 
     /// Stores the reason why the plan was not on disk before its first step. New listeners receive it.
     pub(crate) fn note_unrecorded(&self, why: String) {
-        self.locked(|told| {
-            if let Some(PlanEvent::Begun(begun)) = told.events.first_mut() {
+        self.with_log(|log| {
+            if let Some(PlanEvent::Begun(begun)) = log.events.first_mut() {
                 begun.unrecorded = Some(why.clone());
             }
-            told.unrecorded = Some(why);
+            log.unrecorded = Some(why);
         });
     }
 
     /// Returns true if the record exceeded its time limit once; later steps of this plan do not wait for it.
-    pub(crate) fn is_record_slow(&self) -> bool {
-        self.is_record_slow.load(Ordering::Relaxed)
+    pub(crate) fn is_store_slow(&self) -> bool {
+        self.is_store_slow.load(Ordering::Relaxed)
     }
 
     /// Stores that the record exceeded its time limit.
-    pub(crate) fn note_slow_record(&self) {
-        self.is_record_slow.store(true, Ordering::Relaxed);
+    pub(crate) fn note_slow_store(&self) {
+        self.is_store_slow.store(true, Ordering::Relaxed);
     }
 
     /// Returns the token that is cancelled with the plan.
@@ -109,70 +109,70 @@ impl Account {
     }
 
     pub(crate) fn is_under_way(&self) -> bool {
-        self.locked(|told| told.end.is_none())
+        self.with_log(|log| log.end.is_none())
     }
 
     /// Marks a step as under way. Returns false, without a change, if the plan was cancelled and the step
     /// does not restart what the plan has stopped.
-    pub(crate) fn begin(&self, step: usize, at: Timestamp) -> bool {
-        self.locked(|told| {
-            let begins = !self.cancelled.is_cancelled() || self.restores_stopped(told, step);
+    pub(crate) fn begin_step(&self, step: usize, at: Timestamp) -> bool {
+        self.with_log(|log| {
+            let begins = !self.cancelled.is_cancelled() || self.restores_stopped(log, step);
             if begins {
-                self.change(told, step, at, StepState::UnderWay, String::new());
+                self.change_step(log, step, at, StepState::UnderWay, String::new());
             }
             begins
         })
     }
 
     /// Adds a progress update of a step.
-    pub(crate) fn progress(&self, step: usize, at: Timestamp, mut progress: ActionProgress) {
-        progress.text = truncated(&progress.text, LONGEST).into_owned();
-        progress.pids.truncate(PIDS);
+    pub(crate) fn add_progress(&self, step: usize, at: Timestamp, mut progress: ActionProgress) {
+        progress.text = truncated(&progress.text, MAX_TEXT_BYTES).into_owned();
+        progress.pids.truncate(MAX_PIDS);
         let text = progress.text.clone();
         let change = StepChange { step, at, state: StepState::UnderWay, progress: Some(progress), text };
-        self.locked(|told| {
-            if told.events.len() < CHANGES {
-                self.note(told, change);
+        self.with_log(|log| {
+            if log.events.len() < MAX_STREAMED_EVENTS {
+                self.append_change(log, change);
             } else {
-                show(told, &change);
+                apply_to_snapshot(log, &change);
             }
         });
     }
 
     /// Applies the end of a step.
-    pub(crate) fn settle(&self, step: usize, at: Timestamp, state: StepState, text: String) {
-        self.locked(|told| self.change(told, step, at, state, text));
+    pub(crate) fn end_step(&self, step: usize, at: Timestamp, state: StepState, text: String) {
+        self.with_log(|log| self.change_step(log, step, at, state, text));
     }
 
     /// Skips a step because the plan was cancelled.
-    pub(crate) fn skip_for_cancel(&self, step: usize, at: Timestamp) {
-        self.locked(|told| {
-            told.skipped_for_cancel = true;
-            self.change(told, step, at, StepState::Skipped, "not attempted: cancelled".to_owned());
+    pub(crate) fn skip_cancelled_step(&self, step: usize, at: Timestamp) {
+        self.with_log(|log| {
+            log.skipped_for_cancel = true;
+            self.change_step(log, step, at, StepState::Skipped, "not attempted: cancelled".to_owned());
         });
     }
 
     /// Applies a state of a step that is recorded already.
-    pub(crate) fn recall(&self, step: usize, at: Timestamp, state: StepState, text: String) {
-        let change = change(step, at, state, &text);
-        self.locked(|told| self.note(told, change));
+    pub(crate) fn restore_step(&self, step: usize, at: Timestamp, state: StepState, text: String) {
+        let change = step_change(step, at, state, &text);
+        self.with_log(|log| self.append_change(log, change));
     }
 
     /// Ends the plan. Every step must have ended.
-    pub(crate) fn end(&self, at: Timestamp) -> PlanEnd {
-        self.locked(|told| {
-            let count = |state| told.steps.iter().filter(|(other, _)| *other == state).count();
+    pub(crate) fn end_plan(&self, at: Timestamp) -> PlanEnd {
+        self.with_log(|log| {
+            let count = |state| log.steps.iter().filter(|(other, _)| *other == state).count();
             let end = PlanEnd {
                 at,
                 done: count(StepState::Done),
                 failed: count(StepState::Failed),
                 skipped: count(StepState::Skipped),
                 interrupted: count(StepState::Interrupted),
-                cancelled: told.skipped_for_cancel,
+                cancelled: log.skipped_for_cancel,
             };
-            self.recorder.plan_ended(self.begun.id, &end);
-            told.end = Some(end.clone());
-            self.tell(told, PlanEvent::Ended(end.clone()));
+            self.store.record_plan_end(self.begun.id, &end);
+            log.end = Some(end.clone());
+            self.push_event(log, PlanEvent::Ended(end.clone()));
             end
         })
     }
@@ -180,37 +180,37 @@ impl Account {
     /// Cancels the plan: steps that have not begun are skipped, except those that restart what the plan has
     /// stopped. Returns the number of skipped steps; `None` if all steps have ended.
     pub(crate) fn cancel(&self) -> Option<usize> {
-        self.locked(|told| {
-            if told.steps.iter().all(|(state, _)| state.is_final()) {
+        self.with_log(|log| {
+            if log.steps.iter().all(|(state, _)| state.is_final()) {
                 return None;
             }
             self.cancelled.cancel();
             let is_skipped =
-                |at: &usize| told.steps[*at].0 == StepState::Waiting && !self.restores_stopped(told, *at);
-            Some((0..told.steps.len()).filter(is_skipped).count())
+                |at: &usize| log.steps[*at].0 == StepState::Waiting && !self.restores_stopped(log, *at);
+            Some((0..log.steps.len()).filter(is_skipped).count())
         })
     }
 
     /// Returns the current state of the plan.
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        self.locked(|told| Snapshot {
-            begun: PlanStart { unrecorded: told.unrecorded.clone(), ..self.begun.clone() },
-            steps: told.steps.clone(),
-            end: told.end.clone(),
+    pub(crate) fn snapshot(&self) -> PlanSnapshot {
+        self.with_log(|log| PlanSnapshot {
+            begun: PlanStart { unrecorded: log.unrecorded.clone(), ..self.begun.clone() },
+            steps: log.steps.clone(),
+            end: log.end.clone(),
         })
     }
 
     /// Returns a stream of all events from the beginning to the end, future ones included.
-    pub(crate) fn listen(self: Arc<Self>) -> impl Stream<Item = PlanEvent> + Send + use<> {
-        let length = self.length.subscribe();
-        futures::stream::unfold((self, length, 0), async |(account, mut length, next)| {
+    pub(crate) fn stream_events(self: Arc<Self>) -> impl Stream<Item = PlanEvent> + Send + use<> {
+        let length = self.event_count.subscribe();
+        futures::stream::unfold((self, length, 0), async |(plan_run, mut length, next)| {
             loop {
                 // Marked as seen before the read, so that a change in between is detected.
                 length.borrow_and_update();
                 let (event, is_over) =
-                    account.locked(|told| (told.events.get(next).cloned(), told.end.is_some()));
+                    plan_run.with_log(|log| (log.events.get(next).cloned(), log.end.is_some()));
                 match event {
-                    Some(event) => return Some((event, (account, length, next + 1))),
+                    Some(event) => return Some((event, (plan_run, length, next + 1))),
                     None if is_over => return None,
                     // The sender is part of the account, which the stream holds.
                     None => length.changed().await.ok()?,
@@ -219,41 +219,41 @@ impl Account {
         })
     }
 
-    fn restores_stopped(&self, told: &Told, step: usize) -> bool {
-        restores_stopped(&self.begun.plan.steps, |at| told.steps[at].0, step)
+    fn restores_stopped(&self, log: &PlanLog, step: usize) -> bool {
+        restores_stopped(&self.begun.plan.steps, |at| log.steps[at].0, step)
     }
 
-    fn change(&self, told: &mut Told, step: usize, at: Timestamp, state: StepState, text: String) {
-        let change = change(step, at, state, &text);
-        self.recorder.step_changed(self.begun.id, &change);
-        self.note(told, change);
+    fn change_step(&self, log: &mut PlanLog, step: usize, at: Timestamp, state: StepState, text: String) {
+        let change = step_change(step, at, state, &text);
+        self.store.record_step(self.begun.id, &change);
+        self.append_change(log, change);
     }
 
-    fn note(&self, told: &mut Told, change: StepChange) {
-        show(told, &change);
-        self.tell(told, PlanEvent::Step(change));
+    fn append_change(&self, log: &mut PlanLog, change: StepChange) {
+        apply_to_snapshot(log, &change);
+        self.push_event(log, PlanEvent::Step(change));
     }
 
-    fn tell(&self, told: &mut Told, event: PlanEvent) {
-        told.events.push(event);
-        self.length.send_replace(told.events.len());
+    fn push_event(&self, log: &mut PlanLog, event: PlanEvent) {
+        log.events.push(event);
+        self.event_count.send_replace(log.events.len());
     }
 
-    fn locked<T>(&self, look: impl FnOnce(&mut Told) -> T) -> T {
+    fn with_log<T>(&self, look: impl FnOnce(&mut PlanLog) -> T) -> T {
         // A panic while the lock is held cannot leave a change half-written.
-        look(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut self.log.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// Creates the change of a step; its text is cut to the limit.
-fn change(step: usize, at: Timestamp, state: StepState, text: &str) -> StepChange {
-    let longest = if state == StepState::Failed { LONGEST_FAILURE } else { LONGEST };
+fn step_change(step: usize, at: Timestamp, state: StepState, text: &str) -> StepChange {
+    let longest = if state == StepState::Failed { MAX_FAILURE_BYTES } else { MAX_TEXT_BYTES };
     StepChange { step, at, state, progress: None, text: truncated(text, longest).into_owned() }
 }
 
 /// Applies a change to the snapshot without an event.
-fn show(told: &mut Told, change: &StepChange) {
-    if let Some(step) = told.steps.get_mut(change.step) {
+fn apply_to_snapshot(log: &mut PlanLog, change: &StepChange) {
+    if let Some(step) = log.steps.get_mut(change.step) {
         *step = (change.state, change.text.clone());
     }
 }
@@ -268,7 +268,7 @@ pub(crate) mod tests {
     use super::*;
 
     /// Creates the beginning of a plan of starts; `after` lists the prerequisites of each step.
-    pub(crate) fn beginning(id: u64, after: &[&[usize]]) -> PlanStart {
+    pub(crate) fn plan_begin(id: u64, after: &[&[usize]]) -> PlanStart {
         let steps = after.iter().enumerate().map(|(at, after)| Step {
             instance: InstanceId {
                 environment: "E".into(),
@@ -293,88 +293,92 @@ pub(crate) mod tests {
 
     #[tokio::test]
     async fn every_listener_hears_everything_once_whenever_it_comes() {
-        let account = Arc::new(Account::new(beginning(7, &[&[], &[0]]), Recorder::default()));
-        let early = tokio::spawn(Arc::clone(&account).listen().collect::<Vec<_>>());
+        let plan_run = Arc::new(PlanRun::new(plan_begin(7, &[&[], &[0]]), EventStoreHandle::default()));
+        let early = tokio::spawn(Arc::clone(&plan_run).stream_events().collect::<Vec<_>>());
         tokio::task::yield_now().await;
-        assert!(account.begin(0, NOW));
-        let halfway = tokio::spawn(Arc::clone(&account).listen().collect::<Vec<_>>());
+        assert!(plan_run.begin_step(0, NOW));
+        let halfway = tokio::spawn(Arc::clone(&plan_run).stream_events().collect::<Vec<_>>());
         for _ in 0..100 {
-            account.progress(0, NOW, progress());
+            plan_run.add_progress(0, NOW, progress());
             tokio::task::yield_now().await;
         }
-        account.settle(0, NOW, StepState::Done, "started".to_owned());
-        account.settle(1, NOW, StepState::Skipped, "not attempted".to_owned());
-        let end = account.end(NOW);
+        plan_run.end_step(0, NOW, StepState::Done, "started".to_owned());
+        plan_run.end_step(1, NOW, StepState::Skipped, "not attempted".to_owned());
+        let end = plan_run.end_plan(NOW);
         assert_eq!((end.done, end.skipped, end.cancelled), (1, 1, false));
-        let late: Vec<PlanEvent> = Arc::clone(&account).listen().collect().await;
+        let late: Vec<PlanEvent> = Arc::clone(&plan_run).stream_events().collect().await;
         assert_eq!(late.len(), 105);
         assert!(matches!(&late[0], PlanEvent::Begun(begun) if begun.id == 7));
         assert_eq!(late[104], PlanEvent::Ended(end));
         assert_eq!(early.await.unwrap(), late);
         assert_eq!(halfway.await.unwrap(), late);
         assert_eq!(
-            account.snapshot().steps,
+            plan_run.snapshot().steps,
             [(StepState::Done, "started".to_owned()), (StepState::Skipped, "not attempted".to_owned())]
         );
     }
 
     #[test]
     fn what_was_cancelled_does_not_begin_and_what_has_ended_cannot_be_cancelled() {
-        let account = Account::new(beginning(1, &[&[], &[], &[]]), Recorder::default());
-        assert!(account.begin(0, NOW));
-        assert_eq!(account.cancel(), Some(2));
-        assert!(!account.begin(1, NOW));
-        let states: Vec<StepState> = account.snapshot().steps.into_iter().map(|(state, _)| state).collect();
+        let plan_run = PlanRun::new(plan_begin(1, &[&[], &[], &[]]), EventStoreHandle::default());
+        assert!(plan_run.begin_step(0, NOW));
+        assert_eq!(plan_run.cancel(), Some(2));
+        assert!(!plan_run.begin_step(1, NOW));
+        let states: Vec<StepState> = plan_run.snapshot().steps.into_iter().map(|(state, _)| state).collect();
         assert_eq!(states, [StepState::UnderWay, StepState::Waiting, StepState::Waiting]);
-        account.settle(0, NOW, StepState::Done, String::new());
-        account.skip_for_cancel(1, NOW);
-        account.skip_for_cancel(2, NOW);
+        plan_run.end_step(0, NOW, StepState::Done, String::new());
+        plan_run.skip_cancelled_step(1, NOW);
+        plan_run.skip_cancelled_step(2, NOW);
         // No step is left that a second cancel could skip.
-        assert_eq!(account.cancel(), None);
-        assert!(account.end(NOW).cancelled);
-        assert_eq!(account.cancel(), None);
+        assert_eq!(plan_run.cancel(), None);
+        assert!(plan_run.end_plan(NOW).cancelled);
+        assert_eq!(plan_run.cancel(), None);
     }
 
     #[test]
     fn a_plan_that_was_cancelled_when_its_last_step_was_under_way_was_done() {
-        let account = Account::new(beginning(1, &[&[]]), Recorder::default());
-        assert!(account.begin(0, NOW));
-        assert_eq!(account.cancel(), Some(0));
-        account.settle(0, NOW, StepState::Done, String::new());
-        let end = account.end(NOW);
+        let plan_run = PlanRun::new(plan_begin(1, &[&[]]), EventStoreHandle::default());
+        assert!(plan_run.begin_step(0, NOW));
+        assert_eq!(plan_run.cancel(), Some(0));
+        plan_run.end_step(0, NOW, StepState::Done, String::new());
+        let end = plan_run.end_plan(NOW);
         assert!(!end.cancelled && end.is_complete());
     }
 
     #[test]
     fn what_is_told_of_a_step_has_a_bound() {
-        let account = Account::new(beginning(1, &[&[]]), Recorder::default());
+        let plan_run = PlanRun::new(plan_begin(1, &[&[]]), EventStoreHandle::default());
         let text = "ü".repeat(100_000);
-        account.progress(0, NOW, ActionProgress { text: text.clone(), pids: vec![7; 1_000], ..progress() });
-        let shown = || account.snapshot().steps[0].1.clone();
-        assert!(shown().ends_with("ü…") && shown().len() <= LONGEST, "{}", shown().len());
-        let PlanEvent::Step(StepChange { progress: Some(told), text: said, .. }) =
-            account.locked(|told| told.events[1].clone())
+        plan_run.add_progress(
+            0,
+            NOW,
+            ActionProgress { text: text.clone(), pids: vec![7; 1_000], ..progress() },
+        );
+        let shown = || plan_run.snapshot().steps[0].1.clone();
+        assert!(shown().ends_with("ü…") && shown().len() <= MAX_TEXT_BYTES, "{}", shown().len());
+        let PlanEvent::Step(StepChange { progress: Some(log), text: said, .. }) =
+            plan_run.with_log(|log| log.events[1].clone())
         else {
             panic!("progress");
         };
-        assert_eq!((told.text, told.pids.len()), (said, 64));
-        account.settle(0, NOW, StepState::Failed, text.clone());
-        assert!(shown().len() > LONGEST && shown().len() <= LONGEST_FAILURE, "{}", shown().len());
-        account.recall(0, NOW, StepState::Done, text);
-        assert!(shown().len() <= LONGEST);
+        assert_eq!((log.text, log.pids.len()), (said, 64));
+        plan_run.end_step(0, NOW, StepState::Failed, text.clone());
+        assert!(shown().len() > MAX_TEXT_BYTES && shown().len() <= MAX_FAILURE_BYTES, "{}", shown().len());
+        plan_run.restore_step(0, NOW, StepState::Done, text);
+        assert!(shown().len() <= MAX_TEXT_BYTES);
     }
 
     #[test]
     fn progress_has_a_bound_and_ends_have_not() {
-        let account = Account::new(beginning(1, &[&[]]), Recorder::default());
-        for _ in 0..CHANGES + 50 {
-            account.progress(0, NOW, progress());
+        let plan_run = PlanRun::new(plan_begin(1, &[&[]]), EventStoreHandle::default());
+        for _ in 0..MAX_STREAMED_EVENTS + 50 {
+            plan_run.add_progress(0, NOW, progress());
         }
         // The snapshot still contains the newest text.
-        account.progress(0, NOW, ActionProgress { text: "newest".to_owned(), ..progress() });
-        assert_eq!(account.snapshot().steps, [(StepState::UnderWay, "newest".to_owned())]);
-        account.settle(0, NOW, StepState::Failed, "reason".to_owned());
-        assert_eq!(account.locked(|told| told.events.len()), CHANGES + 1);
-        assert_eq!(account.snapshot().steps, [(StepState::Failed, "reason".to_owned())]);
+        plan_run.add_progress(0, NOW, ActionProgress { text: "newest".to_owned(), ..progress() });
+        assert_eq!(plan_run.snapshot().steps, [(StepState::UnderWay, "newest".to_owned())]);
+        plan_run.end_step(0, NOW, StepState::Failed, "reason".to_owned());
+        assert_eq!(plan_run.with_log(|log| log.events.len()), MAX_STREAMED_EVENTS + 1);
+        assert_eq!(plan_run.snapshot().steps, [(StepState::Failed, "reason".to_owned())]);
     }
 }

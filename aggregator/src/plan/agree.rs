@@ -9,16 +9,20 @@ use rta_shared::plan::{ActionRequest, ExecutionOptions, Plan};
 use rta_shared::sanitize::printable;
 
 /// Returns the instances that need a confirmation and have none.
-pub(crate) fn unagreed<'p>(plan: &'p Plan, conduct: &ExecutionOptions) -> Vec<&'p InstanceId> {
+pub(crate) fn unconfirmed_effects<'p>(plan: &'p Plan, options: &ExecutionOptions) -> Vec<&'p InstanceId> {
     let mut unagreed = plan.instances_to_confirm();
-    let agreed: HashSet<&InstanceId> = conduct.agreed.iter().collect();
-    unagreed.retain(|id| !conduct.everything && !agreed.contains(id));
+    let agreed: HashSet<&InstanceId> = options.agreed.iter().collect();
+    unagreed.retain(|id| !options.everything && !agreed.contains(id));
     unagreed
 }
 
 /// Returns the sentence that asks for confirmation, such as `stop of kafka server on h1 also takes down:
-/// detector on h2; say --yes or --no-dependencies`. `unagreed` must not be empty.
-pub(crate) fn sentence(plan: &Plan, wish: &ActionRequest, unagreed: &[&InstanceId]) -> String {
+/// detector on h2; say --yes or --no-dependencies`. `unconfirmed_effects` must not be empty.
+pub(crate) fn confirmation_sentence(
+    plan: &Plan,
+    request: &ActionRequest,
+    unagreed: &[&InstanceId],
+) -> String {
     let unagreed: HashSet<&InstanceId> = unagreed.iter().copied().collect();
     let of = |mut instances: Vec<_>| {
         instances.retain(|id| unagreed.contains(*id));
@@ -30,15 +34,17 @@ pub(crate) fn sentence(plan: &Plan, wish: &ActionRequest, unagreed: &[&InstanceI
         let verb = if plan.kind == ActionKind::Stop { "stops" } else { "restarts" };
         parts.push(format!("{verb}: {}", joined_list(named.iter().map(|id| id.name_in_text()), ", ")));
     }
-    parts.extend(consequences(plan, &unnamed).into_iter().map(|consequence| format!("also {consequence}")));
-    parts.extend(no_way_back(plan));
+    parts.extend(
+        describe_effects(plan, &unnamed).into_iter().map(|consequence| format!("also {consequence}")),
+    );
+    parts.extend(irreversible_stops(plan));
     let advice = if unnamed.is_empty() { "say --yes" } else { "say --yes or --no-dependencies" };
-    format!("{} of {} {}; {advice}", plan.kind, subject(plan, wish), parts.join("; it "))
+    format!("{} of {} {}; {advice}", plan.kind, request_subject(plan, request), parts.join("; it "))
 }
 
 /// Returns the sentence about irreversible stops, such as `stops what rta cannot start again: b on h (the
 /// configuration has no start command for it)`; `None` if there are none.
-pub(crate) fn no_way_back(plan: &Plan) -> Option<String> {
+pub(crate) fn irreversible_stops(plan: &Plan) -> Option<String> {
     let steps: Vec<String> = plan
         .irreversible_steps()
         .map(|step| format!("{} ({})", step.instance.name_in_text(), step.irreversible))
@@ -47,7 +53,7 @@ pub(crate) fn no_way_back(plan: &Plan) -> Option<String> {
 }
 
 /// Returns the effects of `plan` on `instances`, a text for each kind, such as `takes down: detector on h2`.
-pub(crate) fn consequences(plan: &Plan, instances: &[&InstanceId]) -> Vec<String> {
+pub(crate) fn describe_effects(plan: &Plan, instances: &[&InstanceId]) -> Vec<String> {
     let stopping = plan.steps.iter().filter(|step| step.action != ActionKind::Start);
     let stopping: HashSet<&InstanceId> = stopping.map(|step| &step.instance).collect();
     let (stopped, started): (Vec<&InstanceId>, Vec<&InstanceId>) =
@@ -63,14 +69,14 @@ pub(crate) fn consequences(plan: &Plan, instances: &[&InstanceId]) -> Vec<String
 }
 
 /// Returns the subject of the request, such as `kafka server on h1` or `host h1`.
-pub(crate) fn subject(plan: &Plan, wish: &ActionRequest) -> String {
-    let ActionRequest { component, environment, host, all, .. } = wish;
+pub(crate) fn request_subject(plan: &Plan, request: &ActionRequest) -> String {
+    let ActionRequest { component, environment, host, all, .. } = request;
     if !component.is_empty() && !all {
         let named = plan.steps.iter().find(|step| step.named);
         return named.map_or_else(|| printable(component).into_owned(), |step| step.instance.name_in_text());
     }
-    if wish.stopped_by != 0 {
-        return format!("what plan {} has stopped", wish.stopped_by);
+    if request.stopped_by != 0 {
+        return format!("what plan {} has stopped", request.stopped_by);
     }
     let place = match (host.as_str(), environment.as_str()) {
         ("", "") => None,
@@ -101,7 +107,7 @@ mod tests {
 
     #[test]
     fn what_was_not_agreed_is_named() {
-        let wish = ActionRequest { component: "KAFKA".to_owned(), ..ActionRequest::default() };
+        let request = ActionRequest { component: "KAFKA".to_owned(), ..ActionRequest::default() };
         let plan = Plan {
             kind: ActionKind::Stop,
             steps: vec![
@@ -110,33 +116,33 @@ mod tests {
                 step(id("kafka", "a"), ActionKind::Stop, true),
             ],
         };
-        let conduct = ExecutionOptions { agreed: vec![id("app", "b")], ..ExecutionOptions::default() };
-        let left = unagreed(&plan, &conduct);
+        let options = ExecutionOptions { agreed: vec![id("app", "b")], ..ExecutionOptions::default() };
+        let left = unconfirmed_effects(&plan, &options);
         assert_eq!(
-            sentence(&plan, &wish, &left),
+            confirmation_sentence(&plan, &request, &left),
             "stop of kafka on a also takes down: detector on c; say --yes or --no-dependencies"
         );
         let all = ExecutionOptions { everything: true, ..ExecutionOptions::default() };
-        assert!(unagreed(&plan, &all).is_empty());
+        assert!(unconfirmed_effects(&plan, &all).is_empty());
     }
 
     #[test]
     fn several_that_are_stopped_and_what_cannot_be_started_again_are_named() {
-        let wish = ActionRequest { host: "a".to_owned(), ..ActionRequest::default() };
+        let request = ActionRequest { host: "a".to_owned(), ..ActionRequest::default() };
         let watched =
             |id| Step { irreversible: "no start command".to_owned(), ..step(id, ActionKind::Stop, true) };
         let steps = vec![step(id("app", "a"), ActionKind::Stop, true), watched(id("kafka", "a"))];
         let plan = Plan { kind: ActionKind::Stop, steps };
         assert_eq!(
-            sentence(&plan, &wish, &unagreed(&plan, &ExecutionOptions::default())),
+            confirmation_sentence(&plan, &request, &unconfirmed_effects(&plan, &ExecutionOptions::default())),
             "stop of host a stops: app on a, kafka on a; it stops what rta cannot start again: kafka on a \
              (no start command); say --yes"
         );
         let plan = Plan { kind: ActionKind::Stop, steps: vec![watched(id("kafka", "a"))] };
-        let left = unagreed(&plan, &ExecutionOptions::default());
+        let left = unconfirmed_effects(&plan, &ExecutionOptions::default());
         assert_eq!(left, [&id("kafka", "a")]);
         assert_eq!(
-            sentence(
+            confirmation_sentence(
                 &plan,
                 &ActionRequest { component: "kafka".to_owned(), ..ActionRequest::default() },
                 &left
@@ -147,7 +153,7 @@ mod tests {
 
     #[test]
     fn what_a_restart_stops_and_what_it_only_starts_are_told_apart() {
-        let wish = ActionRequest { host: "a".to_owned(), ..ActionRequest::default() };
+        let request = ActionRequest { host: "a".to_owned(), ..ActionRequest::default() };
         let plan = Plan {
             kind: ActionKind::Restart,
             steps: vec![
@@ -158,7 +164,7 @@ mod tests {
             ],
         };
         assert_eq!(
-            sentence(&plan, &wish, &unagreed(&plan, &ExecutionOptions::default())),
+            confirmation_sentence(&plan, &request, &unconfirmed_effects(&plan, &ExecutionOptions::default())),
             "restart of host a also restarts: app on b; it also starts: zoo on b; say --yes or --no-dependencies"
         );
     }

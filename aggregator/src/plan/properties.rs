@@ -13,26 +13,26 @@ use rta_shared::overview::Health;
 use rta_shared::plan::Plan;
 use rta_shared::report::State;
 
-use super::make::make;
-use super::reach::{Situation, Standing};
-use super::select::Named;
+use super::make::make_plan;
+use super::reach::{InstanceSnapshot, PlannerInput};
+use super::select::SelectedInstances;
 
 /// Platform with its state and a request.
 #[derive(Debug)]
-struct Case {
+struct TestCase {
     graph: DependencyGraph,
-    standings: Vec<Standing>,
-    named: Named,
+    snapshots: Vec<InstanceSnapshot>,
+    selected: SelectedInstances,
     /// Choice of the ready step that is done next.
     choices: Vec<Index>,
 }
 
 /// Hosts that carry each component, and what it needs of the components before it.
-type Shape = Vec<(u8, Vec<(Index, u8)>)>;
+type PlatformShape = Vec<(u8, Vec<(Index, u8)>)>;
 
 const HOSTS: usize = 3;
 
-fn platform(shape: &Shape) -> Platform {
+fn platform(shape: &PlatformShape) -> Platform {
     let name = |at: usize| format!("c{at}").into();
     // Each component is carried by a host, so that every requirement has a provider.
     let carries = |at: usize, host: usize| {
@@ -76,34 +76,34 @@ fn platform(shape: &Shape) -> Platform {
     }
 }
 
-fn case(states: impl Strategy<Value = (Option<State>, bool)> + 'static) -> impl Strategy<Value = Case> {
+fn case(states: impl Strategy<Value = (Option<State>, bool)> + 'static) -> impl Strategy<Value = TestCase> {
     let needs = proptest::collection::vec((any::<Index>(), any::<u8>()), 0..4);
     let shape = proptest::collection::vec((0_u8..8, needs), 1..9);
-    let standings = proptest::collection::vec(states, HOSTS * 9);
+    let snapshots = proptest::collection::vec(states, HOSTS * 9);
     let names = proptest::collection::vec(any::<Index>(), 1..4);
     let choices = proptest::collection::vec(any::<Index>(), 60);
-    (shape, standings, names, any::<bool>(), choices).prop_map(|(shape, standings, names, alone, choices)| {
+    (shape, snapshots, names, any::<bool>(), choices).prop_map(|(shape, snapshots, names, alone, choices)| {
         let graph = DependencyGraph::new(&platform(&shape));
-        let standings = standings.into_iter().take(graph.len()).map(|(state, startable)| {
+        let snapshots = snapshots.into_iter().take(graph.len()).map(|(state, startable)| {
             let health = if state == Some(State::Running) { Health::Degraded } else { Health::Down };
-            Standing { state, health, startable }
+            InstanceSnapshot { state, health, startable }
         });
         let mut positions: BTreeSet<usize> = names.iter().map(|name| name.index(graph.len())).collect();
         if alone {
             positions.retain(|at| *at == names[0].index(graph.len()));
         }
-        let named = Named { positions: positions.into_iter().collect(), alone };
-        Case { standings: standings.collect(), graph, named, choices }
+        let selected = SelectedInstances { positions: positions.into_iter().collect(), is_single: alone };
+        TestCase { snapshots: snapshots.collect(), graph, selected, choices }
     })
 }
 
 /// Generates cases in which every instance can be started, and is either running or stopped.
-fn simple() -> impl Strategy<Value = Case> {
+fn simple() -> impl Strategy<Value = TestCase> {
     case(any::<bool>().prop_map(|runs| (Some(if runs { State::Running } else { State::Stopped }), true)))
 }
 
 /// Generates cases with every state that an agent can report.
-fn wild() -> impl Strategy<Value = Case> {
+fn wild() -> impl Strategy<Value = TestCase> {
     let states = [
         Some(State::Running),
         Some(State::Partial),
@@ -116,13 +116,13 @@ fn wild() -> impl Strategy<Value = Case> {
     case((proptest::sample::select(states.to_vec()), proptest::bool::weighted(0.9)))
 }
 
-impl Case {
-    fn situation(&self) -> Situation<'_> {
-        Situation { graph: &self.graph, standings: &self.standings }
+impl TestCase {
+    fn input(&self) -> PlannerInput<'_> {
+        PlannerInput { graph: &self.graph, snapshots: &self.snapshots }
     }
 
-    fn make(&self, kind: ActionKind) -> Option<Plan> {
-        make(kind, self.situation(), &self.named, false).ok()
+    fn make_plan(&self, kind: ActionKind) -> Option<Plan> {
+        make_plan(kind, self.input(), &self.selected, false).ok()
     }
 
     fn at(&self, plan: &Plan, step: usize) -> usize {
@@ -130,7 +130,7 @@ impl Case {
     }
 
     fn running(&self) -> Vec<bool> {
-        self.standings.iter().map(|standing| standing.runs()).collect()
+        self.snapshots.iter().map(|snapshot| snapshot.is_running()).collect()
     }
 
     /// Returns true if every requirement of the instance that was met in `before` is met now.
@@ -164,7 +164,7 @@ impl Case {
 
     /// Returns everything reachable from the named instances in one direction of the graph.
     fn closure(&self, upwards: bool) -> BTreeSet<usize> {
-        let mut closure: BTreeSet<usize> = self.named.positions.iter().copied().collect();
+        let mut closure: BTreeSet<usize> = self.selected.positions.iter().copied().collect();
         loop {
             let more: Vec<usize> = (0..self.graph.len())
                 .flat_map(|at| {
@@ -188,15 +188,15 @@ proptest! {
     #[test]
     fn steps_come_after_those_that_they_wait_for(case in wild()) {
         for kind in [ActionKind::Start, ActionKind::Stop, ActionKind::Restart] {
-            let Some(plan) = case.make(kind) else { continue };
+            let Some(plan) = case.make_plan(kind) else { continue };
             for (at, step) in plan.steps.iter().enumerate() {
                 prop_assert!(step.after.iter().all(|before| *before < at));
                 prop_assert!(step.after.windows(2).all(|pair| pair[0] < pair[1]));
                 // A named step may have a note about further dependents.
                 prop_assert!(step.named || !step.why.is_empty());
                 prop_assert!(!step.named || step.why.is_empty() || step.why.contains("it too"));
-                let named = case.named.positions.contains(&case.at(&plan, at));
-                prop_assert_eq!(step.named, named);
+                let selected = case.selected.positions.contains(&case.at(&plan, at));
+                prop_assert_eq!(step.named, selected);
                 let same = plan.steps.iter().filter(|other| {
                     other.instance == step.instance && other.action == step.action
                 });
@@ -207,19 +207,19 @@ proptest! {
 
     #[test]
     fn a_start_starts_prerequisites_first_and_only_what_is_missing(case in wild()) {
-        let Some(plan) = case.make(ActionKind::Start) else { return Ok(()) };
+        let Some(plan) = case.make_plan(ActionKind::Start) else { return Ok(()) };
         let closure = case.closure(true);
         for (position, step) in plan.steps.iter().enumerate() {
             let at = case.at(&plan, position);
             prop_assert_eq!(step.action, ActionKind::Start);
-            prop_assert!(closure.contains(&at) && case.standings[at].startable);
-            prop_assert!(!case.standings[at].runs() || (step.named && case.named.alone));
+            prop_assert!(closure.contains(&at) && case.snapshots[at].startable);
+            prop_assert!(!case.snapshots[at].is_running() || (step.named && case.selected.is_single));
             if !step.named {
                 // A prerequisite is pulled in only if no other provider runs.
                 let is_needed = closure.iter().any(|needing| {
                     case.graph.requirements(*needing).iter().any(|requirement| {
                         requirement.providers.contains(&at)
-                            && !requirement.providers.iter().any(|other| case.standings[*other].runs())
+                            && !requirement.providers.iter().any(|other| case.snapshots[*other].is_running())
                     })
                 });
                 prop_assert!(is_needed);
@@ -229,7 +229,7 @@ proptest! {
 
     #[test]
     fn a_start_ends_with_the_named_running_and_everything_served_on_the_way(case in simple()) {
-        let plan = case.make(ActionKind::Start);
+        let plan = case.make_plan(ActionKind::Start);
         prop_assert!(plan.is_some(), "everything can be started");
         let plan = plan.unwrap();
         let mut unserved = Vec::new();
@@ -243,14 +243,14 @@ proptest! {
             let touched = plan.steps.iter().any(|step| step.instance == *case.graph.id(at));
             prop_assert_eq!(*runs, touched || case.running()[at]);
         }
-        for at in &case.named.positions {
+        for at in &case.selected.positions {
             prop_assert!(after[*at] && case.is_served(*at, &after, None));
         }
     }
 
     #[test]
     fn a_stop_takes_dependents_first_and_leaves_nobody_without(case in simple()) {
-        let plan = case.make(ActionKind::Stop).unwrap();
+        let plan = case.make_plan(ActionKind::Stop).unwrap();
         let before = case.running();
         let closure = case.closure(false);
         let mut left = Vec::new();
@@ -264,18 +264,18 @@ proptest! {
             let touched = plan.steps.iter().any(|step| step.instance == *case.graph.id(at));
             prop_assert_eq!(*runs, before[at] && !touched);
         }
-        prop_assert!(case.named.positions.iter().all(|at| !after[*at]));
+        prop_assert!(case.selected.positions.iter().all(|at| !after[*at]));
     }
 
     #[test]
     fn nobody_is_taken_down_who_could_stay(case in wild()) {
-        let plan = case.make(ActionKind::Stop).unwrap();
+        let plan = case.make_plan(ActionKind::Stop).unwrap();
         let down: BTreeSet<usize> = (0..plan.steps.len()).map(|step| case.at(&plan, step)).collect();
         for (position, step) in plan.steps.iter().enumerate().filter(|(_, step)| !step.named) {
             let at = case.at(&plan, position);
-            prop_assert!(case.standings[at].is_alive());
+            prop_assert!(case.snapshots[at].is_alive());
             let loses = case.graph.requirements(at).iter().any(|requirement| {
-                let mut serving = requirement.providers.iter().filter(|other| case.standings[**other].serves());
+                let mut serving = requirement.providers.iter().filter(|other| case.snapshots[**other].is_serving());
                 serving.clone().next().is_some() && serving.all(|other| down.contains(other))
             });
             prop_assert!(loses, "{:?}", step);
@@ -285,15 +285,15 @@ proptest! {
     #[test]
     fn a_stop_is_a_start_reversed(case in simple()) {
         // Stops everything that runs, then starts it again from that state.
-        let everything = Named { positions: (0..case.graph.len()).collect(), alone: false };
-        let stop = make(ActionKind::Stop, case.situation(), &everything, false).unwrap();
-        let stopped: Vec<Standing> = case.standings.iter()
-            .map(|standing| Standing { state: Some(State::Stopped), ..*standing })
+        let everything = SelectedInstances { positions: (0..case.graph.len()).collect(), is_single: false };
+        let stop = make_plan(ActionKind::Stop, case.input(), &everything, false).unwrap();
+        let stopped: Vec<InstanceSnapshot> = case.snapshots.iter()
+            .map(|snapshot| InstanceSnapshot { state: Some(State::Stopped), ..*snapshot })
             .collect();
-        let named: Vec<usize> = (0..case.graph.len()).filter(|at| case.standings[*at].runs()).collect();
-        let again = Named { positions: named, alone: false };
-        let situation = Situation { graph: &case.graph, standings: &stopped };
-        let start = make(ActionKind::Start, situation, &again, true).unwrap();
+        let selected: Vec<usize> = (0..case.graph.len()).filter(|at| case.snapshots[*at].is_running()).collect();
+        let again = SelectedInstances { positions: selected, is_single: false };
+        let input = PlannerInput { graph: &case.graph, snapshots: &stopped };
+        let start = make_plan(ActionKind::Start, input, &again, true).unwrap();
         let mut backwards: Vec<_> = start.steps.iter().map(|step| &step.instance).collect();
         backwards.reverse();
         let forwards: Vec<_> = stop.steps.iter().map(|step| &step.instance).collect();
@@ -302,7 +302,7 @@ proptest! {
 
     #[test]
     fn a_restart_ends_with_everything_back_and_nobody_ever_without(case in simple()) {
-        let plan = case.make(ActionKind::Restart).unwrap();
+        let plan = case.make_plan(ActionKind::Restart).unwrap();
         let before = case.running();
         let mut broken = Vec::new();
         let after = case.simulate(&plan, |at, action, then, now| {
@@ -314,21 +314,21 @@ proptest! {
             broken.extend((0..now.len()).filter(|other| {
                 lowest[*other] && !case.is_served(*other, &lowest, Some(&before))
             }));
-            let named = case.named.positions.contains(&at);
-            if action != ActionKind::Stop && !case.is_served(at, then, (!named).then_some(&before)) {
+            let selected = case.selected.positions.contains(&at);
+            if action != ActionKind::Stop && !case.is_served(at, then, (!selected).then_some(&before)) {
                 broken.push(at);
             }
         });
         prop_assert_eq!(broken, Vec::<usize>::new());
         for (at, runs) in after.iter().enumerate() {
-            let named = case.named.positions.contains(&at);
+            let selected = case.selected.positions.contains(&at);
             let stopped = plan.steps.iter().any(|step| {
                 step.instance == *case.graph.id(at) && step.action != ActionKind::Start
             });
             prop_assert!(*runs || !before[at]);
-            prop_assert!(!named || *runs);
+            prop_assert!(!selected || *runs);
             // Every named instance that ran has stopped once.
-            prop_assert!(!named || !before[at] || stopped);
+            prop_assert!(!selected || !before[at] || stopped);
         }
     }
 }

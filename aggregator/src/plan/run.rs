@@ -8,16 +8,16 @@ use rta_shared::plan::{ExecutionOptions, PlanEnd, Step, StepState};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::account::Account;
-use super::schedule::{Schedule, SkipReason, Skipped, StepEnd};
+use super::account::PlanRun;
+use super::schedule::{Schedule, SkipReason, SkippedStep, StepEnd};
 
 /// Default and maximum number of steps under way at once.
-const PARALLEL: u32 = 8;
-const MOST_PARALLEL: u32 = 64;
+const DEFAULT_PARALLEL: u32 = 8;
+const MAX_PARALLEL: u32 = 64;
 
 /// Failure of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct StepFailure {
     /// Sentence, possibly followed by the last log lines.
     pub(crate) reason: String,
     /// True if the agent could not be reached. That concerns one host, and only the steps that depend on it.
@@ -25,43 +25,43 @@ pub(crate) struct Failure {
 }
 
 /// Returns the maximum number of steps under way at once.
-fn parallel(conduct: &ExecutionOptions) -> usize {
-    let wished = if conduct.parallel == 0 { PARALLEL } else { conduct.parallel };
-    usize::try_from(wished.min(MOST_PARALLEL)).unwrap_or(1)
+fn parallel_limit(options: &ExecutionOptions) -> usize {
+    let wished = if options.parallel == 0 { DEFAULT_PARALLEL } else { options.parallel };
+    usize::try_from(wished.min(MAX_PARALLEL)).unwrap_or(1)
 }
 
 /// Runs the plan of `account`. `perform` executes one step, given its position, and returns its outcome.
 /// Returns `None` if the aggregator is `ending` before the plan has ended.
-pub(crate) async fn run<F>(
-    account: &Account,
-    conduct: &ExecutionOptions,
+pub(crate) async fn run_steps<F>(
+    plan_run: &PlanRun,
+    options: &ExecutionOptions,
     perform: impl Fn(usize, Step) -> F,
     ending: &CancellationToken,
 ) -> Option<PlanEnd>
 where
-    F: Future<Output = Result<String, Failure>> + Send + 'static,
+    F: Future<Output = Result<String, StepFailure>> + Send + 'static,
 {
-    let steps = &account.begun().plan.steps;
-    let mut schedule = Schedule::new(steps, conduct.keep_going);
-    let mut under_way = UnderWay::default();
+    let steps = &plan_run.begun().plan.steps;
+    let mut schedule = Schedule::new(steps, options.keep_going);
+    let mut under_way = RunningSteps::default();
     let mut is_cancelled = false;
     loop {
-        if !is_cancelled && account.cancelled().is_cancelled() {
+        if !is_cancelled && plan_run.cancelled().is_cancelled() {
             is_cancelled = true;
-            skip(account, schedule.cancel());
+            skip_steps(plan_run, schedule.cancel());
         }
-        while under_way.tasks.len() < parallel(conduct) && !ending.is_cancelled() {
+        while under_way.tasks.len() < parallel_limit(options) && !ending.is_cancelled() {
             let Some(at) = schedule.next_ready() else { break };
             // Cancelled in between: the next round skips it.
-            if !account.begin(at, Timestamp::now()) {
+            if !plan_run.begin_step(at, Timestamp::now()) {
                 break;
             }
-            schedule.begin(at);
+            schedule.begin_step(at);
             under_way.begin(at, perform(at, steps[at].clone()));
         }
         if under_way.tasks.is_empty() {
             match (schedule.is_over(), ending.is_cancelled()) {
-                (true, _) => return Some(account.end(Timestamp::now())),
+                (true, _) => return Some(plan_run.end_plan(Timestamp::now())),
                 (false, true) => return None,
                 // Cancelled just now.
                 (false, false) => continue,
@@ -71,11 +71,11 @@ where
             ended = under_way.next() => {
                 if let Some((at, end, text)) = ended {
                     let state = if end == StepEnd::Done { StepState::Done } else { StepState::Failed };
-                    account.settle(at, Timestamp::now(), state, text);
-                    skip(account, schedule.settle(at, end));
+                    plan_run.end_step(at, Timestamp::now(), state, text);
+                    skip_steps(plan_run, schedule.end_step(at, end));
                 }
             }
-            () = account.cancelled().cancelled(), if !is_cancelled => {}
+            () = plan_run.cancelled().cancelled(), if !is_cancelled => {}
             // Steps under way on the agents continue; the next aggregator determines their outcome.
             () = ending.cancelled() => return None,
         }
@@ -83,36 +83,36 @@ where
 }
 
 /// Marks the skipped steps.
-fn skip(account: &Account, skipped: Vec<Skipped>) {
-    let steps = &account.begun().plan.steps;
+fn skip_steps(plan_run: &PlanRun, skipped: Vec<SkippedStep>) {
+    let steps = &plan_run.begun().plan.steps;
     let now = Timestamp::now();
     for (at, why) in skipped {
         match why {
             SkipReason::DependsOn(failed) => {
-                account.settle(at, now, StepState::Skipped, because(&steps[failed]));
+                plan_run.end_step(at, now, StepState::Skipped, failure_reason(&steps[failed]));
             }
             SkipReason::AfterFailure(failed) => {
-                let reason = because(&steps[failed]);
+                let reason = failure_reason(&steps[failed]);
                 let reason = format!("{reason} (--keep-going goes on with what does not depend on it)");
-                account.settle(at, now, StepState::Skipped, reason);
+                plan_run.end_step(at, now, StepState::Skipped, reason);
             }
-            SkipReason::Cancelled => account.skip_for_cancel(at, now),
+            SkipReason::Cancelled => plan_run.skip_cancelled_step(at, now),
         }
     }
 }
 
 /// Steps under way.
 #[derive(Default)]
-struct UnderWay {
-    tasks: JoinSet<Result<String, Failure>>,
+struct RunningSteps {
+    tasks: JoinSet<Result<String, StepFailure>>,
     steps: HashMap<Id, usize>,
 }
 
-impl UnderWay {
+impl RunningSteps {
     fn begin(
         &mut self,
         step: usize,
-        performing: impl Future<Output = Result<String, Failure>> + Send + 'static,
+        performing: impl Future<Output = Result<String, StepFailure>> + Send + 'static,
     ) {
         let task = self.tasks.spawn(performing);
         self.steps.insert(task.id(), step);
@@ -125,28 +125,28 @@ impl UnderWay {
         let step = self.steps.remove(&id)?;
         Some(match joined {
             Ok((_, Ok(text))) => (step, StepEnd::Done, text),
-            Ok((_, Err(Failure { reason, unreachable: true }))) => (step, StepEnd::Unreachable, reason),
-            Ok((_, Err(Failure { reason, unreachable: false }))) => (step, StepEnd::Failed, reason),
+            Ok((_, Err(StepFailure { reason, unreachable: true }))) => (step, StepEnd::Unreachable, reason),
+            Ok((_, Err(StepFailure { reason, unreachable: false }))) => (step, StepEnd::Failed, reason),
             Err(error) => (step, StepEnd::Failed, format!("the aggregator failed: {error}")),
         })
     }
 }
 
-fn because(failed: &Step) -> String {
+fn failure_reason(failed: &Step) -> String {
     format!("not attempted, since the {} of {} failed", failed.action, failed.instance.name_in_text())
 }
 
 /// Runs a plan in a task that owns its arguments.
-pub(crate) async fn run_to_the_end<F>(
-    account: Arc<Account>,
-    conduct: ExecutionOptions,
+pub(crate) async fn run_plan<F>(
+    plan_run: Arc<PlanRun>,
+    options: ExecutionOptions,
     perform: impl Fn(usize, Step) -> F,
     ending: CancellationToken,
 ) where
-    F: Future<Output = Result<String, Failure>> + Send + 'static,
+    F: Future<Output = Result<String, StepFailure>> + Send + 'static,
 {
-    let id = account.begun().id;
-    match run(&account, &conduct, perform, &ending).await {
+    let id = plan_run.begun().id;
+    match run_steps(&plan_run, &options, perform, &ending).await {
         Some(end) if end.is_complete() => tracing::info!(plan = id, %end, "plan ended"),
         Some(end) => tracing::warn!(plan = id, %end, "plan ended"),
         None => tracing::warn!(plan = id, "the aggregator ends before the plan"),

@@ -25,7 +25,7 @@ pub(super) enum SkipReason {
 }
 
 /// Position of a skipped step, and the reason.
-pub(super) type Skipped = (usize, SkipReason);
+pub(super) type SkippedStep = (usize, SkipReason);
 
 /// End of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,20 +111,20 @@ impl<'p> Schedule<'p> {
     }
 
     /// Marks a step as under way.
-    pub(super) fn begin(&mut self, at: usize) {
+    pub(super) fn begin_step(&mut self, at: usize) {
         self.ready.remove(&at);
         self.states[at] = StepState::UnderWay;
     }
 
     /// Applies the end of a step. Returns the steps that are skipped because of it, in the plan's order.
-    pub(super) fn settle(&mut self, at: usize, end: StepEnd) -> Vec<Skipped> {
+    pub(super) fn end_step(&mut self, at: usize, end: StepEnd) -> Vec<SkippedStep> {
         let state = if end == StepEnd::Done { StepState::Done } else { StepState::Failed };
         let mut skipped = Vec::new();
         if state == StepState::Failed {
             self.culprits[at] = Some(at);
         }
-        let affected = self.mark(at, state);
-        self.spread(affected, &mut skipped);
+        let affected = self.set_final_state(at, state);
+        self.propagate(affected, &mut skipped);
         if end == StepEnd::Failed && !self.keep_going && self.halted.is_none() {
             self.halt(SkipReason::AfterFailure(at), &mut skipped);
         }
@@ -132,21 +132,21 @@ impl<'p> Schedule<'p> {
     }
 
     /// Skips the steps that have not begun. Returns them, in the plan's order.
-    pub(super) fn cancel(&mut self) -> Vec<Skipped> {
+    pub(super) fn cancel(&mut self) -> Vec<SkippedStep> {
         let mut skipped = Vec::new();
         self.halt(SkipReason::Cancelled, &mut skipped);
         skipped
     }
 
-    fn halt(&mut self, why: SkipReason, skipped: &mut Vec<Skipped>) {
+    fn halt(&mut self, why: SkipReason, skipped: &mut Vec<SkippedStep>) {
         self.halted = Some(why);
         let waiting = (0..self.steps.len()).filter(|at| self.states[*at] == StepState::Waiting).collect();
-        self.spread(waiting, skipped);
+        self.propagate(waiting, skipped);
     }
 
     /// Skips or readies the `affected` steps, and the steps affected by that in turn. Prerequisites have
     /// smaller positions and are therefore visited first.
-    fn spread(&mut self, mut affected: BTreeSet<usize>, skipped: &mut Vec<Skipped>) {
+    fn propagate(&mut self, mut affected: BTreeSet<usize>, skipped: &mut Vec<SkippedStep>) {
         while let Some(at) = affected.pop_first() {
             if self.states[at] != StepState::Waiting {
                 continue;
@@ -157,15 +157,16 @@ impl<'p> Schedule<'p> {
                         self.culprits[at] = Some(failed);
                     }
                     skipped.push((at, why));
-                    affected.append(&mut self.mark(at, StepState::Skipped));
+                    affected.append(&mut self.set_final_state(at, StepState::Skipped));
                 }
-                None => self.look_whether_ready(at),
+                None => self.update_ready(at),
             }
         }
     }
 
     fn reason_to_skip(&self, at: usize) -> Option<SkipReason> {
-        let is_in_the_way = |before: &usize| self.states[*before].is_final() && !self.lets_begin(*before, at);
+        let is_in_the_way =
+            |before: &usize| self.states[*before].is_final() && !self.is_unblocked(*before, at);
         let before = self.steps[at].after.iter().copied().filter(is_in_the_way);
         match before.filter_map(|before| self.culprits[before]).next() {
             Some(failed) => Some(SkipReason::DependsOn(failed)),
@@ -173,15 +174,16 @@ impl<'p> Schedule<'p> {
         }
     }
 
-    fn look_whether_ready(&mut self, at: usize) {
-        if self.unfinished[at] == 0 && self.steps[at].after.iter().all(|before| self.lets_begin(*before, at))
+    fn update_ready(&mut self, at: usize) {
+        if self.unfinished[at] == 0
+            && self.steps[at].after.iter().all(|before| self.is_unblocked(*before, at))
         {
             self.ready.insert(at);
         }
     }
 
     /// Sets the final state of a step. Returns the steps that it may affect.
-    fn mark(&mut self, at: usize, state: StepState) -> BTreeSet<usize> {
+    fn set_final_state(&mut self, at: usize, state: StepState) -> BTreeSet<usize> {
         self.states[at] = state;
         self.ready.remove(&at);
         self.settled += 1;
@@ -205,7 +207,7 @@ impl<'p> Schedule<'p> {
     }
 
     /// Returns true if the step `at` no longer waits for the step `before`.
-    fn lets_begin(&self, before: usize, at: usize) -> bool {
+    fn is_unblocked(&self, before: usize, at: usize) -> bool {
         match self.states[before] {
             StepState::Done => true,
             StepState::Skipped => self.restores_stopped(at) && self.is_untouched(before),

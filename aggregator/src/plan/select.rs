@@ -13,11 +13,11 @@ use crate::operation_error::{OperationError, not_found};
 
 /// The instances that a wish names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Named {
+pub(crate) struct SelectedInstances {
     /// Their positions in the dependency graph, ascending.
     pub(crate) positions: Vec<usize>,
     /// It is a component that was named, and stands in one place.
-    pub(crate) alone: bool,
+    pub(crate) is_single: bool,
 }
 
 /// Resolves the instances that `wish` names.
@@ -25,30 +25,33 @@ pub(crate) struct Named {
 /// # Errors
 /// Returns an error if a name is unknown, if several instances match and not all are wished, or if the wish names
 /// nothing.
-pub(crate) fn select(platform: &Platform, wish: &ActionRequest) -> Result<Named, OperationError> {
-    let selector = wish.selector();
-    if selector.is_empty() && !wish.all && wish.stopped_by == 0 {
+pub(crate) fn select_instances(
+    platform: &Platform,
+    request: &ActionRequest,
+) -> Result<SelectedInstances, OperationError> {
+    let selector = request.selector();
+    if selector.is_empty() && !request.all && request.stopped_by == 0 {
         let message = "name a component, --host, --env, or --all";
         return Err(OperationError::new(Code::InvalidArgument, message));
     }
     let index = NameIndex::from(platform);
     let selection = selector.resolve(&index, Purpose::Acting)?;
     let names_component = selection.component.is_some();
-    if names_component && !wish.all {
+    if names_component && !request.all {
         selection.one("name the environment or the host, or say --all")?;
     }
     // The dependency graph counts instances in the configuration's order, too.
     let positions = selection.instances.iter().map(|instance| instance.at).collect();
-    Ok(Named { positions, alone: names_component && !wish.all })
+    Ok(SelectedInstances { positions, is_single: names_component && !request.all })
 }
 
 /// Keeps of what is named only what this plan has stopped, and what has not run since.
 ///
 /// # Errors
 /// There is no such instance.
-pub(crate) fn keep_stopped_by(
+pub(crate) fn retain_stopped_by(
     plan: u64,
-    named: &mut Named,
+    selected: &mut SelectedInstances,
     graph: &DependencyGraph,
     overview: &Overview,
 ) -> Result<(), OperationError> {
@@ -56,9 +59,9 @@ pub(crate) fn keep_stopped_by(
         located.instance.stopped_by.as_ref().is_some_and(|stop| stop.plan == plan)
     };
     let stopped: HashSet<InstanceId> = overview.instances().filter(is_of_it).map(|one| one.id()).collect();
-    named.positions.retain(|at| stopped.contains(graph.id(*at)));
-    named.alone = false;
-    match named.positions.is_empty() {
+    selected.positions.retain(|at| stopped.contains(graph.id(*at)));
+    selected.is_single = false;
+    match selected.positions.is_empty() {
         true => Err(not_found(format!("nothing that plan {plan} has stopped is still as it left it"))),
         false => Ok(()),
     }
@@ -90,10 +93,10 @@ mod tests {
     }
 
     /// `component`, `environment`, `host`, and whether all are wished.
-    fn named(component: &str, environment: &str, host: &str, all: bool) -> Result<Vec<String>, String> {
+    fn selected(component: &str, environment: &str, host: &str, all: bool) -> Result<Vec<String>, String> {
         let platform = platform();
         let graph = DependencyGraph::new(&platform);
-        let wish = ActionRequest {
+        let request = ActionRequest {
             component: component.to_owned(),
             environment: environment.to_owned(),
             host: host.to_owned(),
@@ -101,22 +104,22 @@ mod tests {
             no_dependencies: false,
             stopped_by: 0,
         };
-        let named = select(&platform, &wish).map_err(|error| error.message)?;
-        assert_eq!(named.alone, !component.is_empty() && !all);
-        Ok(named.positions.into_iter().map(|at| graph.id(at).to_string()).collect())
+        let selected = select_instances(&platform, &request).map_err(|error| error.message)?;
+        assert_eq!(selected.is_single, !component.is_empty() && !all);
+        Ok(selected.positions.into_iter().map(|at| graph.id(at).to_string()).collect())
     }
 
     #[test]
     fn a_component_is_one_instance_unless_all_are_wished() {
-        assert_eq!(named("RAW  writter", "", "d1", false).unwrap(), ["DEV/d1/raw writer"]);
-        assert_eq!(named("kafka server", "itg", "", false).unwrap(), ["ITG/i1/kafka server"]);
+        assert_eq!(selected("RAW  writter", "", "d1", false).unwrap(), ["DEV/d1/raw writer"]);
+        assert_eq!(selected("kafka server", "itg", "", false).unwrap(), ["ITG/i1/kafka server"]);
         assert_eq!(
-            named("kafka server", "", "", false).unwrap_err(),
+            selected("kafka server", "", "", false).unwrap_err(),
             "\"kafka server\" is on several hosts, name the environment or the host, or say --all: \
              DEV/d1/kafka server, ITG/i1/kafka server"
         );
         assert_eq!(
-            named("kafka server", "", "", true).unwrap(),
+            selected("kafka server", "", "", true).unwrap(),
             ["DEV/d1/kafka server", "ITG/i1/kafka server"]
         );
     }
@@ -124,14 +127,14 @@ mod tests {
     #[test]
     fn without_component_it_is_the_whole_place() {
         let dev = ["DEV/d1/kafka server", "DEV/d1/raw writer", "DEV/d2/raw writer"];
-        assert_eq!(named("", "dev", "", false).unwrap(), dev);
-        assert_eq!(named("", "", "D1.example.net", false).unwrap(), dev[..2]);
-        assert_eq!(named("", "", "", true).unwrap().len(), 4);
+        assert_eq!(selected("", "dev", "", false).unwrap(), dev);
+        assert_eq!(selected("", "", "D1.example.net", false).unwrap(), dev[..2]);
+        assert_eq!(selected("", "", "", true).unwrap().len(), 4);
     }
 
     #[test]
     fn what_names_nothing_is_refused_with_what_to_do() {
-        for (wish, expected) in [
+        for (request, expected) in [
             (("", "", "", false), "name a component, --host, --env, or --all"),
             (("", "DVE", "", false), "environment \"DVE\" is not known; did you mean \"DEV\"?"),
             (("", "", "x9", true), "host \"x9\" is not known; known: d1, d2, i1"),
@@ -145,8 +148,8 @@ mod tests {
                 "\"raw writer\" is not on any host of environment ITG; there is DEV/d1/raw writer, DEV/d2/raw writer",
             ),
         ] {
-            let (component, environment, host, all) = wish;
-            assert_eq!(named(component, environment, host, all).unwrap_err(), expected);
+            let (component, environment, host, all) = request;
+            assert_eq!(selected(component, environment, host, all).unwrap_err(), expected);
         }
     }
 }

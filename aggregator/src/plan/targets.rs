@@ -12,7 +12,7 @@ use rta_shared::proto::v1::RequestTarget;
 ///
 /// Targets are stored with the plan rather than looked up when a step begins. A plan takes minutes, and a
 /// host that was rebooted or reconfigured in between is not the one that somebody agreed to act on.
-pub(crate) fn targets(plan: &Plan, overview: &Overview) -> Vec<RequestTarget> {
+pub(crate) fn request_targets(plan: &Plan, overview: &Overview) -> Vec<RequestTarget> {
     let hosts = overview.environments.iter().flat_map(|environment| &environment.hosts);
     let agents: HashMap<&Name, _> = hosts.map(|host| (&host.name, host.agent.as_ref())).collect();
     let target = |host: &Name| {
@@ -56,6 +56,6 @@ mod tests {
             config_digest: config_digest.to_owned(),
         };
         let expected = [target("c2t08978", "", ""), target("c9t21193", "b", "def"), target("gone", "", "")];
-        assert_eq!(targets(&plan, &overview), expected);
+        assert_eq!(request_targets(&plan, &overview), expected);
     }
 }

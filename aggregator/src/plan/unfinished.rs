@@ -10,8 +10,8 @@ use rta_shared::plan::StepState;
 use rta_shared::planned_stop::PlannedStop;
 use rta_shared::report::State;
 
-use super::account::{Account, Snapshot};
-use crate::record::{Recorder, Unfinished};
+use super::account::{PlanRun, PlanSnapshot};
+use crate::record::{EventStoreHandle, UnfinishedPlan};
 
 /// Text of a step that had not begun according to the record. The last moment may be missing in the record,
 /// so the present state is appended.
@@ -19,33 +19,35 @@ const NOT_ATTEMPTED: &str = "not attempted: the aggregator ended before";
 
 /// Reopens an interrupted plan: steps that had not begun are skipped, and steps under way have an unknown
 /// outcome.
-pub(crate) fn reopen(unfinished: Unfinished, recorder: Recorder, now: Timestamp) -> Account {
-    let account = Account::new(unfinished.begun, recorder);
-    for at in 0..account.begun().plan.steps.len() {
+pub(crate) fn reopen_plan(unfinished: UnfinishedPlan, store: EventStoreHandle, now: Timestamp) -> PlanRun {
+    let plan_run = PlanRun::new(unfinished.begun, store);
+    for at in 0..plan_run.begun().plan.steps.len() {
         let known = unfinished.states.get(at).cloned();
         let (state, text) = known.unwrap_or((StepState::Waiting, String::new()));
         match state {
-            StepState::Waiting => account.settle(at, now, StepState::Skipped, NOT_ATTEMPTED.to_owned()),
+            StepState::Waiting => plan_run.end_step(at, now, StepState::Skipped, NOT_ATTEMPTED.to_owned()),
             StepState::UnderWay | StepState::Interrupted => {
                 let text = "the aggregator ended meanwhile; how it is now is being looked at".to_owned();
-                account.settle(at, now, StepState::Interrupted, text);
+                plan_run.end_step(at, now, StepState::Interrupted, text);
             }
-            StepState::Done | StepState::Failed | StepState::Skipped => account.recall(at, now, state, text),
+            StepState::Done | StepState::Failed | StepState::Skipped => {
+                plan_run.restore_step(at, now, state, text)
+            }
         }
     }
-    account
+    plan_run
 }
 
 /// Ends an interrupted plan, once `overview` contains the state of every host. Returns the instances that it
 /// was stopping when the aggregator ended and that have stopped or still stop; earlier stops are in the
 /// record.
-pub(crate) fn close(
-    account: &Arc<Account>,
+pub(crate) fn close_plan(
+    plan_run: &Arc<PlanRun>,
     overview: &Overview,
     now: Timestamp,
 ) -> Vec<(InstanceId, PlannedStop)> {
     let mut stopped = Vec::new();
-    let Snapshot { begun, steps: stood, .. } = account.snapshot();
+    let PlanSnapshot { begun, steps: stood, .. } = plan_run.snapshot();
     let known: HashMap<InstanceId, &InstanceOverview> =
         overview.instances().map(|located| (located.id(), located.instance)).collect();
     for (at, (step, (state, said))) in begun.plan.steps.iter().zip(stood).enumerate() {
@@ -54,7 +56,7 @@ pub(crate) fn close(
             StepState::Skipped if said == NOT_ATTEMPTED => NOT_ATTEMPTED,
             _ => continue,
         };
-        let text = format!("{what}; {}", standing(known.get(&step.instance).copied()));
+        let text = format!("{what}; {}", state_sentence(known.get(&step.instance).copied()));
         if state == StepState::Interrupted {
             let instance = step.instance.name_in_text();
             tracing::warn!(plan = begun.id, action = %step.action, instance, text, "step interrupted");
@@ -68,15 +70,15 @@ pub(crate) fn close(
                 stopped.push((step.instance.clone(), stop));
             }
         }
-        account.settle(at, now, state, text);
+        plan_run.end_step(at, now, state, text);
     }
-    let end = account.end(now);
-    tracing::warn!(plan = account.begun().id, %end, "the plan was interrupted by the aggregator's end");
+    let end = plan_run.end_plan(now);
+    tracing::warn!(plan = plan_run.begun().id, %end, "the plan was interrupted by the aggregator's end");
     stopped
 }
 
 /// Returns the present state as a sentence, such as `it is running now`.
-fn standing(instance: Option<&InstanceOverview>) -> String {
+fn state_sentence(instance: Option<&InstanceOverview>) -> String {
     let Some(instance) = instance else { return "the configuration does not have it any more".to_owned() };
     match instance.state {
         Some(state) => format!("it is {state} now"),
@@ -87,13 +89,13 @@ fn standing(instance: Option<&InstanceOverview>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::account::tests::beginning;
+    use crate::plan::account::tests::plan_begin;
     use crate::web::page::tests::sample;
 
     #[test]
     fn it_is_told_what_was_done_what_was_not_and_how_the_rest_is_now() {
         let now = Timestamp::UNIX_EPOCH;
-        let mut begun = beginning(3, &[&[], &[], &[], &[0], &[1]]);
+        let mut begun = plan_begin(3, &[&[], &[], &[], &[0], &[1]]);
         let known = [("c9t21193", "kafka server"), ("c2t08979", "cassandra"), ("h", "gone")];
         for (step, (host, component)) in begun.plan.steps.iter_mut().skip(1).zip(known) {
             step.instance =
@@ -106,13 +108,14 @@ mod tests {
             under_way(),
             (StepState::Interrupted, String::new()),
         ];
-        let account = Arc::new(reopen(Unfinished { begun, states }, Recorder::default(), now));
-        assert!(account.is_under_way());
-        assert_eq!(account.cancel(), None, "nobody carries it out any more");
+        let plan_run =
+            Arc::new(reopen_plan(UnfinishedPlan { begun, states }, EventStoreHandle::default(), now));
+        assert!(plan_run.is_under_way());
+        assert_eq!(plan_run.cancel(), None, "nobody carries it out any more");
         let mut overview = sample();
         overview.environments[0].hosts[2].instances[0].reason = "the agent does not answer".to_owned();
-        assert_eq!(close(&account, &overview, now), [], "it was no stop");
-        let snapshot = account.snapshot();
+        assert_eq!(close_plan(&plan_run, &overview, now), [], "it was no stop");
+        let snapshot = plan_run.snapshot();
         let texts: Vec<(StepState, &str)> =
             snapshot.steps.iter().map(|(state, text)| (*state, text.as_str())).collect();
         let interrupted = StepState::Interrupted;
@@ -139,7 +142,7 @@ mod tests {
     #[test]
     fn stop_that_was_under_way_and_is_done_is_a_planned_stop() {
         let now = Timestamp::UNIX_EPOCH;
-        let mut begun = beginning(3, &[&[], &[], &[]]);
+        let mut begun = plan_begin(3, &[&[], &[], &[]]);
         begun.plan.kind = ActionKind::Stop;
         let known =
             [("c9t21193", "kafka server"), ("c2t08978", "novelty detector"), ("c2t08979", "cassandra")];
@@ -152,7 +155,8 @@ mod tests {
         // The second still runs, and the third was not requested.
         let under_way = || (StepState::UnderWay, String::new());
         let states = vec![under_way(), under_way()];
-        let account = Arc::new(reopen(Unfinished { begun, states }, Recorder::default(), now));
+        let plan_run =
+            Arc::new(reopen_plan(UnfinishedPlan { begun, states }, EventStoreHandle::default(), now));
         let mut overview = sample();
         for instance in overview.environments[0].hosts.iter_mut().flat_map(|host| &mut host.instances) {
             instance.state = Some(match instance.component == *"novelty detector" {
@@ -160,6 +164,6 @@ mod tests {
                 false => State::Stopped,
             });
         }
-        assert_eq!(close(&account, &overview, now), [(first, PlannedStop { plan: 3, by, at: now })]);
+        assert_eq!(close_plan(&plan_run, &overview, now), [(first, PlannedStop { plan: 3, by, at: now })]);
     }
 }

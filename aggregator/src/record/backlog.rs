@@ -10,136 +10,136 @@ use rta_shared::plan::{PlanEnd, PlanStart, StepChange};
 use rta_shared::planned_stop::PlannedStop;
 use rusqlite::Connection;
 
-use super::marks::Unwritten;
-use super::plans::Running;
-use super::store::{self, Left};
-use super::{Place, Unfinished, known_by};
+use super::marks::PendingSamples;
+use super::plans::RunningPlan;
+use super::store::{self, RecoveredState};
+use super::{HostOrInstance, UnfinishedPlan, known_value_of};
 
 /// Maximum number of pending events while they cannot be written; the oldest are dropped first.
-pub(super) const KEPT: usize = 1000;
+pub(super) const MAX_PENDING_EVENTS: usize = 1000;
 /// Maximum number of ended plans that are kept while their end cannot be written.
-const KEPT_PLANS: usize = 100;
+const MAX_PENDING_PLANS: usize = 100;
 
 /// Pending writes. Events are appended; everything else is state, of which only the latest value is written,
 /// however often it changed while nothing could be written.
 #[derive(Debug, Default)]
-pub(super) struct Backlog {
+pub(super) struct PendingWrites {
     events: VecDeque<Event>,
-    /// Number of events dropped since the last call of [`Backlog::take_lost`].
+    /// Number of events dropped since the last call of [`PendingWrites::take_lost`].
     lost: u64,
-    plans: BTreeMap<u64, Open>,
-    maintenance: Changed<Vec<Maintenance>>,
-    known: HashMap<Place, String>,
-    changed_places: BTreeSet<Place>,
-    stops: HashMap<InstanceId, PlannedStop>,
+    plans: BTreeMap<u64, PendingPlan>,
+    maintenance: DirtyValue<Vec<Maintenance>>,
+    known: HashMap<HostOrInstance, String>,
+    changed_places: BTreeSet<HostOrInstance>,
+    planned_stops: HashMap<InstanceId, PlannedStop>,
     changed_stops: BTreeSet<InstanceId>,
-    last_plan: Changed<u64>,
-    pub(super) marks: Unwritten,
+    last_plan: DirtyValue<u64>,
+    pub(super) samples: PendingSamples,
 }
 
 #[derive(Debug, Default)]
-struct Changed<T> {
+struct DirtyValue<T> {
     value: T,
-    is_new: bool,
+    is_dirty: bool,
 }
 
-impl<T> Changed<T> {
+impl<T> DirtyValue<T> {
     fn to(value: T) -> Self {
-        Self { value, is_new: true }
+        Self { value, is_dirty: true }
     }
 }
 
 /// Plan whose end is not written yet.
 #[derive(Debug)]
-struct Open {
-    plan: Running,
+struct PendingPlan {
+    plan: RunningPlan,
     is_new: bool,
     changed: BTreeSet<usize>,
     end: Option<PlanEnd>,
 }
 
-impl Backlog {
+impl PendingWrites {
     /// Adds the state that an earlier aggregator left, which is already written.
-    pub(super) fn with(self, left: &Left) -> Self {
-        let plans = left.unfinished.iter().map(|Unfinished { begun, states }| {
-            let plan = Running::standing(begun.clone(), states.clone());
-            (begun.id, Open { plan, is_new: false, changed: BTreeSet::new(), end: None })
+    pub(super) fn with_recovered(self, recovered: &RecoveredState) -> Self {
+        let plans = recovered.unfinished.iter().map(|UnfinishedPlan { begun, states }| {
+            let plan = RunningPlan::with_states(begun.clone(), states.clone());
+            (begun.id, PendingPlan { plan, is_new: false, changed: BTreeSet::new(), end: None })
         });
         Self {
             plans: plans.collect(),
-            maintenance: Changed { value: left.maintenance.clone(), is_new: false },
-            known: left.known.clone(),
-            stops: left.stops.clone(),
+            maintenance: DirtyValue { value: recovered.maintenance.clone(), is_dirty: false },
+            known: recovered.known_values.clone(),
+            planned_stops: recovered.planned_stops.clone(),
             ..self
         }
     }
 
     /// Marks everything as unwritten, since the database is a new one.
-    pub(super) fn everything_is_new(&mut self, now: Timestamp) {
+    pub(super) fn mark_all_dirty(&mut self, now: Timestamp) {
         for open in self.plans.values_mut() {
             open.is_new = true;
             open.changed = (0..open.plan.states.len()).collect();
         }
-        self.maintenance.is_new = true;
+        self.maintenance.is_dirty = true;
         self.changed_places = self.known.keys().cloned().collect();
-        self.changed_stops = self.stops.keys().cloned().collect();
-        self.last_plan.is_new = true;
-        self.marks.note_all(now);
+        self.changed_stops = self.planned_stops.keys().cloned().collect();
+        self.last_plan.is_dirty = true;
+        self.samples.repeat_states(now);
     }
 
-    pub(super) fn add(&mut self, event: Event) {
-        if let Some((place, value)) = known_by(&event) {
-            self.know(place, value);
+    pub(super) fn add_event(&mut self, event: Event) {
+        if let Some((place, value)) = known_value_of(&event) {
+            self.set_known(place, value);
         }
         self.events.push_back(event);
     }
 
     /// Adds the known value of an instance or a host.
-    pub(super) fn know(&mut self, place: Place, value: String) {
+    pub(super) fn set_known(&mut self, place: HostOrInstance, value: String) {
         self.changed_places.insert(place.clone());
         self.known.insert(place, value);
     }
 
     /// Adds a planned stop; `None` removes it.
-    pub(super) fn note_stop(&mut self, id: InstanceId, stop: Option<PlannedStop>) {
+    pub(super) fn set_planned_stop(&mut self, id: InstanceId, stop: Option<PlannedStop>) {
         self.changed_stops.insert(id.clone());
         match stop {
-            Some(stop) => drop(self.stops.insert(id, stop)),
-            None => drop(self.stops.remove(&id)),
+            Some(stop) => drop(self.planned_stops.insert(id, stop)),
+            None => drop(self.planned_stops.remove(&id)),
         }
     }
 
-    pub(super) fn begin(&mut self, begun: PlanStart) {
-        let plan = Running::new(begun);
-        self.events.push_back(plan.beginning());
+    pub(super) fn begin_plan(&mut self, begun: PlanStart) {
+        let plan = RunningPlan::new(begun);
+        self.events.push_back(plan.begin_event());
         let ended: Vec<u64> =
             self.plans.iter().filter(|(_, open)| open.end.is_some()).map(|(id, _)| *id).collect();
-        for id in ended.iter().take(ended.len().saturating_sub(KEPT_PLANS)) {
+        for id in ended.iter().take(ended.len().saturating_sub(MAX_PENDING_PLANS)) {
             self.plans.remove(id);
         }
-        let open = Open { is_new: true, changed: BTreeSet::new(), end: None, plan };
+        let open = PendingPlan { is_new: true, changed: BTreeSet::new(), end: None, plan };
         self.plans.insert(open.plan.begun.id, open);
     }
 
-    pub(super) fn change(&mut self, plan: u64, change: &StepChange) {
+    pub(super) fn change_step(&mut self, plan: u64, change: &StepChange) {
         let Some(open) = self.plans.get_mut(&plan) else { return };
-        self.events.extend(open.plan.change(change));
+        self.events.extend(open.plan.apply_change(change));
         open.changed.insert(change.step);
     }
 
-    pub(super) fn end(&mut self, plan: u64, end: PlanEnd) {
+    pub(super) fn end_plan(&mut self, plan: u64, end: PlanEnd) {
         let Some(open) = self.plans.get_mut(&plan) else { return };
-        self.events.push_back(open.plan.ending(&end));
+        self.events.push_back(open.plan.end_event(&end));
         open.end = Some(end);
     }
 
-    pub(super) fn maintain(&mut self, all: Vec<Maintenance>) {
-        self.maintenance = Changed::to(all);
+    pub(super) fn set_maintenance(&mut self, all: Vec<Maintenance>) {
+        self.maintenance = DirtyValue::to(all);
     }
 
     /// Reserves plan IDs up to this one.
-    pub(super) fn reserve(&mut self, last_plan: u64) {
-        self.last_plan = Changed::to(last_plan);
+    pub(super) fn reserve_plan_ids(&mut self, last_plan: u64) {
+        self.last_plan = DirtyValue::to(last_plan);
     }
 
     /// Returns true if there is nothing to write.
@@ -147,9 +147,9 @@ impl Backlog {
         self.events.is_empty()
             && self.changed_places.is_empty()
             && self.changed_stops.is_empty()
-            && self.marks.is_empty()
-            && !self.maintenance.is_new
-            && !self.last_plan.is_new
+            && self.samples.is_empty()
+            && !self.maintenance.is_dirty
+            && !self.last_plan.is_dirty
             && self.plans.values().all(|open| !open.is_new && open.changed.is_empty() && open.end.is_none())
     }
 
@@ -159,42 +159,42 @@ impl Backlog {
     }
 
     /// Writes everything within the caller's transaction.
-    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+    pub(super) fn write_all(&self, connection: &Connection) -> rusqlite::Result<()> {
         for event in &self.events {
-            store::put_event(connection, event)?;
+            store::write_event(connection, event)?;
         }
         for (id, open) in &self.plans {
             if open.is_new {
-                store::put_plan(connection, &open.plan.begun)?;
+                store::write_plan(connection, &open.plan.begun)?;
             }
             for step in &open.changed {
                 if let Some(state) = open.plan.states.get(*step) {
-                    store::put_step(connection, *id, *step, state)?;
+                    store::write_step(connection, *id, *step, state)?;
                 }
             }
             if let Some(end) = &open.end {
-                store::end_plan(connection, *id, end.at)?;
+                store::write_plan_end(connection, *id, end.at)?;
             }
         }
-        if self.maintenance.is_new {
-            store::put_maintenance(connection, &self.maintenance.value)?;
+        if self.maintenance.is_dirty {
+            store::write_maintenance(connection, &self.maintenance.value)?;
         }
         for place in &self.changed_places {
             if let Some(known) = self.known.get(place) {
-                store::put_known(connection, place, known)?;
+                store::write_known_value(connection, place, known)?;
             }
         }
         for id in &self.changed_stops {
-            store::put_planned_stop(connection, id, self.stops.get(id))?;
+            store::write_planned_stop(connection, id, self.planned_stops.get(id))?;
         }
-        if self.last_plan.is_new {
-            store::put_last_plan(connection, self.last_plan.value)?;
+        if self.last_plan.is_dirty {
+            store::write_last_plan(connection, self.last_plan.value)?;
         }
-        self.marks.write(connection)
+        self.samples.write_all(connection)
     }
 
     /// Removes everything after a successful write.
-    pub(super) fn is_written(&mut self) {
+    pub(super) fn clear_written(&mut self) {
         self.events.clear();
         self.plans.retain(|_, open| open.end.is_none());
         for open in self.plans.values_mut() {
@@ -203,14 +203,14 @@ impl Backlog {
         }
         self.changed_places.clear();
         self.changed_stops.clear();
-        self.maintenance.is_new = false;
-        self.last_plan.is_new = false;
-        self.marks.is_written();
+        self.maintenance.is_dirty = false;
+        self.last_plan.is_dirty = false;
+        self.samples.clear_written();
     }
 
-    /// Drops the oldest events above [`KEPT`] after a failed write.
-    pub(super) fn is_kept(&mut self) {
-        let surplus = self.events.len().saturating_sub(KEPT);
+    /// Drops the oldest events above [`MAX_PENDING_EVENTS`] after a failed write.
+    pub(super) fn drop_excess(&mut self) {
+        let surplus = self.events.len().saturating_sub(MAX_PENDING_EVENTS);
         self.events.drain(..surplus);
         self.lost += u64::try_from(surplus).unwrap_or(u64::MAX);
     }

@@ -11,14 +11,14 @@ use rta_shared::pid_lock::{self, LockError};
 
 /// Locked data folder. The kernel releases the lock however this program ends.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct DataFolder {
     path: PathBuf,
     lock: File,
 }
 
 /// Reason why a folder was not locked, as part of a sentence.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum NotTaken {
+pub(super) enum FolderLockError {
     /// Another aggregator has locked it.
     Used(String),
     /// The folder cannot be created or written.
@@ -37,23 +37,23 @@ impl From<Metadata> for FileId {
 
 impl FileId {
     /// Returns the identity of the file at this path; `None` if there is none or it cannot be read.
-    pub(super) fn named(path: &Path) -> Option<Self> {
+    pub(super) fn of_path(path: &Path) -> Option<Self> {
         path.metadata().ok().map(Self::from)
     }
 }
 
-impl Folder {
+impl DataFolder {
     /// Creates the folder if missing, with mode 0700, and locks it. The lock file contains the process ID of
     /// the holder.
     ///
     /// # Errors
     /// Returns an error if the folder cannot be created or written, or if another aggregator has it.
-    pub(super) fn take(path: &Path) -> Result<Self, NotTaken> {
-        let told = |error: io::Error| NotTaken::Unusable(format!("{}: {error}", path.display()));
+    pub(super) fn lock_folder(path: &Path) -> Result<Self, FolderLockError> {
+        let told = |error: io::Error| FolderLockError::Unusable(format!("{}: {error}", path.display()));
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(told)?;
         let mut options = File::options();
         options.create(true).truncate(false).read(true).write(true).mode(0o600);
-        let mut lock = options.open(lock_file(path)).map_err(told)?;
+        let mut lock = options.open(lock_path(path)).map_err(told)?;
         // Whoever can read a file can lock it (flock(2)), and would keep the aggregator from recording.
         lock.set_permissions(Permissions::from_mode(0o600)).map_err(told)?;
         match pid_lock::acquire(&mut lock, Duration::ZERO) {
@@ -61,7 +61,7 @@ impl Folder {
             Err(LockError::Error(error)) => Err(told(error)),
             Err(taken) => {
                 let (folder, pid) = (path.display(), taken.holder());
-                Err(NotTaken::Used(format!("{folder}: another rta-aggregator{pid} records there")))
+                Err(FolderLockError::Used(format!("{folder}: another rta-aggregator{pid} records there")))
             }
         }
     }
@@ -69,22 +69,22 @@ impl Folder {
     /// Returns true if the folder at the path is still the one that is locked.
     pub(super) fn is_in_place(&self) -> bool {
         let locked = self.lock.metadata().ok().map(FileId::from);
-        locked.is_some() && locked == FileId::named(&lock_file(&self.path))
+        locked.is_some() && locked == FileId::of_path(&lock_path(&self.path))
     }
 
     /// Creates and locks the folder again if it is not in place any more.
     ///
     /// # Errors
-    /// Returns an error on the same conditions as [`Folder::take`].
-    pub(super) fn take_again(&mut self) -> Result<(), NotTaken> {
+    /// Returns an error on the same conditions as [`DataFolder::lock_folder`].
+    pub(super) fn lock_again(&mut self) -> Result<(), FolderLockError> {
         if !self.is_in_place() {
-            *self = Self::take(&self.path)?;
+            *self = Self::lock_folder(&self.path)?;
         }
         Ok(())
     }
 
     /// Returns the path of the database file.
-    pub(super) fn database(&self) -> PathBuf {
+    pub(super) fn database_path(&self) -> PathBuf {
         self.path.join("rta.db")
     }
 
@@ -103,7 +103,7 @@ impl Folder {
         }
         // The database last: after a crash in between, the remaining file is found damaged again.
         for suffix in ["-wal", "-shm", ""] {
-            match std::fs::rename(with_suffix(&self.database(), suffix), with_suffix(&aside, suffix)) {
+            match std::fs::rename(with_suffix(&self.database_path(), suffix), with_suffix(&aside, suffix)) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
@@ -113,7 +113,7 @@ impl Folder {
     }
 }
 
-fn lock_file(folder: &Path) -> PathBuf {
+fn lock_path(folder: &Path) -> PathBuf {
     folder.join("rta.lock")
 }
 
@@ -127,7 +127,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 ///
 /// # Errors
 /// Returns an error if one cannot be removed.
-pub(super) fn remove_belongings(path: &Path) -> io::Result<()> {
+pub(super) fn remove_side_files(path: &Path) -> io::Result<()> {
     for suffix in ["-wal", "-shm"] {
         match std::fs::remove_file(with_suffix(path, suffix)) {
             Ok(()) => {}

@@ -7,19 +7,19 @@ use rta_shared::name::Name;
 use rta_shared::overview::InstanceId;
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 
-use super::columns::{damaged, time};
-use crate::strip::{Gap, Mark, Stretch};
+use super::columns::{corrupt_value, read_time};
+use crate::strip::{RecordingGap, TimelineSample, TimelineState};
 
 /// Maximum number of pending marks while they cannot be written, or two for each instance if that is more.
-const KEPT: usize = 50_000;
+const MAX_PENDING_SAMPLES: usize = 50_000;
 /// Maximum number of pending gaps while they cannot be written.
-const KEPT_GAPS: usize = 100;
+const MAX_PENDING_GAPS: usize = 100;
 /// Maximum number of marks in an answer, some 40 MB. Older ones are left out.
-const MOST: i64 = 1_000_000;
+const MAX_ROWS: i64 = 1_000_000;
 
 /// Query for the marks needed to reconstruct the state since a moment.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct TimelineQuery {
     pub(super) since: Timestamp,
     /// `None`: all instances.
     pub(super) instance: Option<InstanceId>,
@@ -27,71 +27,74 @@ pub(super) struct Asked {
 
 /// Recorded marks and gaps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Noted {
+pub(crate) struct TimelineRows {
     /// Marks of each instance since the requested moment, and the last one before, in recording order.
-    pub(crate) marks: HashMap<InstanceId, Vec<Mark>>,
-    pub(crate) gaps: Vec<Gap>,
+    pub(crate) samples: HashMap<InstanceId, Vec<TimelineSample>>,
+    pub(crate) gaps: Vec<RecordingGap>,
 }
 
 /// Pending marks and gaps, and the last state of each instance.
 #[derive(Debug, Default)]
-pub(super) struct Unwritten {
-    marks: Vec<(InstanceId, Mark)>,
-    gaps: Vec<Gap>,
-    shown: HashMap<InstanceId, Stretch>,
+pub(super) struct PendingSamples {
+    samples: Vec<(InstanceId, TimelineSample)>,
+    gaps: Vec<RecordingGap>,
+    states: HashMap<InstanceId, TimelineState>,
 }
 
-impl Unwritten {
+impl PendingSamples {
     pub(super) fn is_empty(&self) -> bool {
-        self.marks.is_empty() && self.gaps.is_empty()
+        self.samples.is_empty() && self.gaps.is_empty()
     }
 
     /// Adds the states of instances from `at` on.
-    pub(super) fn add(&mut self, at: Timestamp, shown: Vec<(InstanceId, Stretch)>) {
+    pub(super) fn add(&mut self, at: Timestamp, shown: Vec<(InstanceId, TimelineState)>) {
         for (instance, state) in shown {
             match state {
-                Stretch::NotRecorded => self.shown.remove(&instance),
-                state => self.shown.insert(instance.clone(), state),
+                TimelineState::NotRecorded => self.states.remove(&instance),
+                state => self.states.insert(instance.clone(), state),
             };
-            self.marks.push((instance, Mark { at, state }));
+            self.samples.push((instance, TimelineSample { at, state }));
         }
-        if self.marks.len() <= KEPT.max(2 * self.shown.len()) {
+        if self.samples.len() <= MAX_PENDING_SAMPLES.max(2 * self.states.len()) {
             return;
         }
         // The marks that led to the current state are lost.
-        let since = self.marks.iter().map(|(_, mark)| mark.at).min().unwrap_or(at);
-        self.marks.clear();
-        self.add_gap(Gap { since: since.min(at), until: at });
-        self.note_all(at);
+        let since = self.samples.iter().map(|(_, sample)| sample.at).min().unwrap_or(at);
+        self.samples.clear();
+        self.add_gap(RecordingGap { since: since.min(at), until: at });
+        self.repeat_states(at);
     }
 
     /// Adds the current state of every instance at `at`, since earlier marks may be lost.
-    pub(super) fn note_all(&mut self, at: Timestamp) {
-        let all = self.shown.iter().map(|(instance, state)| (instance.clone(), Mark { at, state: *state }));
-        self.marks.extend(all);
+    pub(super) fn repeat_states(&mut self, at: Timestamp) {
+        let all = self
+            .states
+            .iter()
+            .map(|(instance, state)| (instance.clone(), TimelineSample { at, state: *state }));
+        self.samples.extend(all);
     }
 
-    pub(super) fn add_gap(&mut self, gap: Gap) {
+    pub(super) fn add_gap(&mut self, gap: RecordingGap) {
         self.gaps.push(gap);
-        if self.gaps.len() > KEPT_GAPS {
+        if self.gaps.len() > MAX_PENDING_GAPS {
             let since = self.gaps.iter().map(|gap| gap.since).min().unwrap_or(gap.since);
-            self.gaps = vec![Gap { since, until: gap.until }];
+            self.gaps = vec![RecordingGap { since, until: gap.until }];
         }
     }
 
     /// Writes everything within the caller's transaction.
-    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+    pub(super) fn write_all(&self, connection: &Connection) -> rusqlite::Result<()> {
         let mut place = connection.prepare_cached(
             "INSERT OR IGNORE INTO places (environment_key, host_key, component_key) VALUES (?, ?, ?)",
         )?;
-        let mut mark = connection.prepare_cached(
+        let mut sample = connection.prepare_cached(
             "INSERT INTO marks (place, at, state) SELECT id, ?, ? FROM places \
              WHERE environment_key = ? AND host_key = ? AND component_key = ?",
         )?;
-        for (InstanceId { environment, host, component }, Mark { at, state }) in &self.marks {
+        for (InstanceId { environment, host, component }, TimelineSample { at, state }) in &self.samples {
             let (environment, host, component) = (environment.folded(), host.folded(), component.folded());
             place.execute(params![environment, host, component])?;
-            mark.execute(params![at.as_microsecond(), state.word(), environment, host, component])?;
+            sample.execute(params![at.as_microsecond(), state.word(), environment, host, component])?;
         }
         for gap in &self.gaps {
             connection
@@ -102,23 +105,23 @@ impl Unwritten {
     }
 
     /// Removes everything after a successful write.
-    pub(super) fn is_written(&mut self) {
-        self.marks.clear();
+    pub(super) fn clear_written(&mut self) {
+        self.samples.clear();
         self.gaps.clear();
     }
 
     /// Adds the pending marks and gaps to those read from the database.
-    pub(super) fn complete(&self, noted: &mut Noted, asked: &Asked) {
-        let wanted = |instance: &InstanceId| asked.instance.as_ref().is_none_or(|wanted| wanted == instance);
-        for (instance, mark) in self.marks.iter().filter(|(instance, _)| wanted(instance)) {
-            noted.marks.entry(instance.clone()).or_default().push(*mark);
+    pub(super) fn add_pending_to(&self, rows: &mut TimelineRows, query: &TimelineQuery) {
+        let wanted = |instance: &InstanceId| query.instance.as_ref().is_none_or(|wanted| wanted == instance);
+        for (instance, sample) in self.samples.iter().filter(|(instance, _)| wanted(instance)) {
+            rows.samples.entry(instance.clone()).or_default().push(*sample);
         }
-        noted.gaps.extend(&self.gaps);
+        rows.gaps.extend(&self.gaps);
     }
 }
 
 /// Writes `now` as the last time at which the aggregator ran.
-pub(super) fn put_alive(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+pub(super) fn write_last_active(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT OR REPLACE INTO numbers (name, value) VALUES ('alive', ?)")?
         .execute([now.as_microsecond()])?;
@@ -126,16 +129,21 @@ pub(super) fn put_alive(connection: &Connection, now: Timestamp) -> rusqlite::Re
 }
 
 /// Returns the last time at which an aggregator ran with this database; `None` if none did.
-pub(super) fn alive(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
-    connection.query_row("SELECT value FROM numbers WHERE name = 'alive'", [], |row| time(row, 0)).optional()
+pub(super) fn read_last_active(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    connection
+        .query_row("SELECT value FROM numbers WHERE name = 'alive'", [], |row| read_time(row, 0))
+        .optional()
 }
 
 /// Reads the written marks and gaps.
-pub(super) fn noted(connection: &Connection, asked: &Asked) -> rusqlite::Result<Noted> {
-    let mut since = asked.since.as_microsecond();
+pub(super) fn read_timeline(
+    connection: &Connection,
+    query: &TimelineQuery,
+) -> rusqlite::Result<TimelineRows> {
+    let mut since = query.since.as_microsecond();
     let oldest: Option<i64> = connection
         .prepare_cached("SELECT at FROM marks WHERE at >= ? ORDER BY at DESC LIMIT 1 OFFSET ?")?
-        .query_row(params![since, MOST], |row| row.get(0))
+        .query_row(params![since, MAX_ROWS], |row| row.get(0))
         .optional()?;
     if let Some(oldest) = oldest {
         // The limit may cut apart the marks of this very moment.
@@ -146,14 +154,14 @@ pub(super) fn noted(connection: &Connection, asked: &Asked) -> rusqlite::Result<
     let last_before = "(SELECT id FROM marks WHERE place = places.id AND at < ?1 ORDER BY id DESC LIMIT 1)";
     let of = "marks.id, environment_key, host_key, component_key, at, state \
               FROM marks JOIN places ON places.id = marks.place";
-    match &asked.instance {
+    match &query.instance {
         // In two parts, each with its own index; a single query would scan the whole table.
         None => {
             let sql = format!(
                 "SELECT {of} WHERE at >= ?1 UNION ALL \
                  SELECT {of} WHERE marks.id IN (SELECT {last_before} FROM places)"
             );
-            read(connection, &sql, params![since], &mut found)?;
+            read_samples(connection, &sql, params![since], &mut found)?;
         }
         Some(InstanceId { environment, host, component }) => {
             let sql = format!(
@@ -161,51 +169,56 @@ pub(super) fn noted(connection: &Connection, asked: &Asked) -> rusqlite::Result<
                  AND (at >= ?1 OR marks.id = {last_before})"
             );
             let names = (environment.folded(), host.folded(), component.folded());
-            read(connection, &sql, params![since, names.0, names.1, names.2], &mut found)?;
+            read_samples(connection, &sql, params![since, names.0, names.1, names.2], &mut found)?;
         }
     }
     found.sort_unstable_by_key(|(id, ..)| *id);
-    let mut noted = Noted { marks: HashMap::new(), gaps: gaps(connection)? };
-    for (_, instance, mark) in found {
-        noted.marks.entry(instance).or_default().push(mark);
+    let mut rows = TimelineRows { samples: HashMap::new(), gaps: read_gaps(connection)? };
+    for (_, instance, sample) in found {
+        rows.samples.entry(instance).or_default().push(sample);
     }
-    Ok(noted)
+    Ok(rows)
 }
 
-fn read(
+fn read_samples(
     connection: &Connection,
     sql: &str,
     values: &[&dyn ToSql],
-    found: &mut Vec<(i64, InstanceId, Mark)>,
+    found: &mut Vec<(i64, InstanceId, TimelineSample)>,
 ) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(values)?;
     while let Some(row) = rows.next()? {
         let name = |at: usize| -> rusqlite::Result<Name> { Ok(row.get_ref(at)?.as_str()?.into()) };
         let instance = InstanceId { environment: name(1)?, host: name(2)?, component: name(3)? };
-        let state = Stretch::from_word(row.get_ref(5)?.as_str()?).ok_or_else(|| damaged(5))?;
-        found.push((row.get(0)?, instance, Mark { at: time(row, 4)?, state }));
+        let state = TimelineState::from_word(row.get_ref(5)?.as_str()?).ok_or_else(|| corrupt_value(5))?;
+        found.push((row.get(0)?, instance, TimelineSample { at: read_time(row, 4)?, state }));
     }
     Ok(())
 }
 
-fn gaps(connection: &Connection) -> rusqlite::Result<Vec<Gap>> {
+fn read_gaps(connection: &Connection) -> rusqlite::Result<Vec<RecordingGap>> {
     let mut statement = connection.prepare_cached("SELECT since, until FROM gaps ORDER BY rowid")?;
-    let gaps = statement.query_map([], |row| Ok(Gap { since: time(row, 0)?, until: time(row, 1)? }))?;
+    let gaps = statement
+        .query_map([], |row| Ok(RecordingGap { since: read_time(row, 0)?, until: read_time(row, 1)? }))?;
     gaps.collect()
 }
 
 /// Returns the time before which marks may be deleted to keep about `rows`; `None` if there are no more than
 /// that.
-pub(super) fn cutoff_for(connection: &Connection, rows: i64) -> rusqlite::Result<Option<Timestamp>> {
+pub(super) fn sample_cutoff(connection: &Connection, rows: i64) -> rusqlite::Result<Option<Timestamp>> {
     connection
-        .query_row("SELECT at FROM marks ORDER BY at DESC LIMIT 1 OFFSET ?", [rows], |row| time(row, 0))
+        .query_row("SELECT at FROM marks ORDER BY at DESC LIMIT 1 OFFSET ?", [rows], |row| read_time(row, 0))
         .optional()
 }
 
 /// Deletes up to `most` marks older than `cutoff`, except the last one of each instance, which holds its
 /// state at that time, unless a gap ended that state. Returns true if there may be more.
-pub(super) fn forget(connection: &mut Connection, cutoff: Timestamp, most: i64) -> rusqlite::Result<bool> {
+pub(super) fn delete_samples(
+    connection: &mut Connection,
+    cutoff: Timestamp,
+    most: i64,
+) -> rusqlite::Result<bool> {
     let cutoff = cutoff.as_microsecond();
     let transaction = connection.transaction()?;
     let deleted = transaction.execute(

@@ -46,47 +46,47 @@ use rta_shared::plan::{PlanEnd, PlanStart, StepChange, StepState};
 use rta_shared::planned_stop::PlannedStop;
 use tokio::sync::{oneshot, watch};
 
-pub(crate) use marks::Noted;
-pub(crate) use query::{MOST, Query};
-use writer::{Order, Writer};
+pub(crate) use marks::TimelineRows;
+pub(crate) use query::{EventQuery, MAX_EVENTS};
+use writer::{StoreCommand, StoreWriter};
 
-use crate::strip::Stretch;
+use crate::strip::TimelineState;
 
 /// Capacity of the queue for events, marks and questions. One large outage makes some thousands of events at
 /// once; beyond the capacity events are lost, and counted. State (plans, maintenance, known values) is never
 /// rejected: it is small, and made by operators.
-const QUEUE: usize = 10_000;
+const QUEUE_CAPACITY: usize = 10_000;
 /// Time limit for an answer of the thread: a disk that hangs never answers.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Plan IDs that are reserved ahead, so that none is used twice if the aggregator is killed.
-const RESERVED: u64 = 100;
+const RESERVED_IDS: u64 = 100;
 
 /// Location and retention time of the record.
 #[derive(Clone, Debug)]
-pub struct RecordOptions {
+pub struct StoreOptions {
     /// Data folder, created if missing. `None`: the database is in memory, and lost when the aggregator ends.
     pub data: Option<PathBuf>,
     /// Retention time of events.
-    pub keep: SignedDuration,
+    pub retention: SignedDuration,
 }
 
-impl Default for RecordOptions {
+impl Default for StoreOptions {
     /// Keeps events in memory, for 90 days.
     fn default() -> Self {
-        Self { data: None, keep: SignedDuration::from_hours(90 * 24) }
+        Self { data: None, retention: SignedDuration::from_hours(90 * 24) }
     }
 }
 
 /// Instance, or whole host.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct HostOrInstance {
     pub(crate) environment: Name,
     pub(crate) host: Name,
     /// `None`: the host.
     pub(crate) component: Option<Name>,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for HostOrInstance {
     /// Formats as `kafka server on h1` or `host h1`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.component {
@@ -98,7 +98,7 @@ impl fmt::Display for Place {
 
 /// Plan that an earlier aggregator began and did not end.
 #[derive(Clone, Debug)]
-pub struct Unfinished {
+pub struct UnfinishedPlan {
     /// The plan.
     pub begun: PlanStart,
     /// State and last text of each step.
@@ -107,48 +107,48 @@ pub struct Unfinished {
 
 /// Open record with its thread. Its owner closes it.
 #[derive(Debug)]
-pub struct Record {
-    recorder: Recorder,
+pub struct EventStore {
+    handle: EventStoreHandle,
     used_by_another: Option<String>,
     /// `None` if the thread could not be started.
     thread: Option<JoinHandle<()>>,
 }
 
-impl Record {
+impl EventStore {
     /// Opens the record. Falls back to a database in memory if that fails; the overview shows the reason.
-    pub fn open(options: &RecordOptions) -> Self {
+    pub fn open(options: &StoreOptions) -> Self {
         let (error, _) = watch::channel(None);
-        let (sender, orders) = channel();
-        let (writer, left) = Writer::open(options, error.clone(), Timestamp::now());
+        let (sender, commands) = channel();
+        let (writer, recovered) = StoreWriter::open(options, error.clone(), Timestamp::now());
         let used_by_another = writer.used_by_another.clone();
-        let recorder = Recorder(Arc::new(Shared {
-            orders: sender,
+        let store = EventStoreHandle(Arc::new(HandleState {
+            commands: sender,
             error,
-            waiting: writer.waiting(),
-            lost: writer.lost_before(),
-            last_plan: AtomicU64::new(left.last_plan),
-            reserved: AtomicU64::new(left.last_plan),
-            marked: AtomicU64::new(0),
-            unfinished: left.unfinished,
-            maintenance: left.maintenance,
-            maintained: left.maintained,
-            known: left.known,
-            stops: left.stops,
-            changed: left.changed,
+            queued: writer.queued_counter(),
+            lost: writer.lost_counter(),
+            last_plan: AtomicU64::new(recovered.last_plan),
+            reserved: AtomicU64::new(recovered.last_plan),
+            samples_recorded: AtomicU64::new(0),
+            unfinished: recovered.unfinished,
+            maintenance: recovered.maintenance,
+            maintained_hosts: recovered.maintained_hosts,
+            known_values: recovered.known_values,
+            planned_stops: recovered.planned_stops,
+            health_changes: recovered.health_changes,
         }));
-        recorder.reserve(left.last_plan);
-        let end = ThreadEnd(recorder.0.error.clone());
+        store.reserve_plan_ids(recovered.last_plan);
+        let end = ThreadEndGuard(store.0.error.clone());
         let thread = std::thread::Builder::new().name("record".to_owned()).spawn(move || {
             let _end = end;
-            writer.run(&orders);
+            writer.run(&commands);
         });
-        let thread = thread.map_err(|error| recorder.is_gone(&error.to_string())).ok();
-        Self { recorder, used_by_another, thread }
+        let thread = thread.map_err(|error| store.report_thread_end(&error.to_string())).ok();
+        Self { handle: store, used_by_another, thread }
     }
 
     /// Opens a record in memory, which is lost when the aggregator ends.
     pub fn in_memory() -> Self {
-        Self::open(&RecordOptions::default())
+        Self::open(&StoreOptions::default())
     }
 
     /// Returns a sentence with the other aggregator's process ID if another aggregator has the data folder.
@@ -158,30 +158,30 @@ impl Record {
     }
 
     /// Returns a handle to record events with.
-    pub fn recorder(&self) -> Recorder {
-        self.recorder.clone()
+    pub fn handle(&self) -> EventStoreHandle {
+        self.handle.clone()
     }
 
     /// Records the start of the aggregator.
-    pub(crate) fn note_beginning(&self) {
+    pub(crate) fn record_start(&self) {
         let text = format!("rta-aggregator {} began", env!("CARGO_PKG_VERSION"));
-        let event = own_event(Timestamp::now(), text);
-        self.recorder.record(Event { to: Some("began".to_owned()), ..event });
+        let event = aggregator_event(Timestamp::now(), text);
+        self.handle.append_event(Event { to: Some("began".to_owned()), ..event });
     }
 
     /// Records the end of the aggregator, writes everything pending, and ends the thread.
     pub(crate) async fn close(self) {
-        let event = own_event(Timestamp::now(), "rta-aggregator ended".to_owned());
-        self.recorder.record(Event { to: Some("ended".to_owned()), ..event });
+        let event = aggregator_event(Timestamp::now(), "rta-aggregator ended".to_owned());
+        self.handle.append_event(Event { to: Some("ended".to_owned()), ..event });
         let Some(thread) = self.thread else { return };
-        let last_plan = self.recorder.0.last_plan.load(Ordering::Relaxed);
-        let orders = self.recorder.0.orders.clone();
+        let last_plan = self.handle.0.last_plan.load(Ordering::Relaxed);
+        let commands = self.handle.0.commands.clone();
         let closing = tokio::task::spawn_blocking(move || {
             // The thread may have ended already.
-            let _ = orders.send(Order::Close(last_plan));
+            let _ = commands.send(StoreCommand::Close(last_plan));
             thread.join()
         });
-        match tokio::time::timeout(ANSWER, closing).await {
+        match tokio::time::timeout(ANSWER_TIMEOUT, closing).await {
             Ok(Ok(Ok(()))) => {}
             Ok(_) => tracing::error!("the record's thread failed"),
             Err(_) => tracing::error!("the record could not be written to its end: its disk hangs"),
@@ -192,13 +192,13 @@ impl Record {
 /// Handle to record events and state with; clones share one queue. The calls that are not `async` return at
 /// once.
 #[derive(Clone, Debug)]
-pub struct Recorder(Arc<Shared>);
+pub struct EventStoreHandle(Arc<HandleState>);
 
 #[derive(Debug)]
-struct Shared {
-    orders: Sender<Order>,
+struct HandleState {
+    commands: Sender<StoreCommand>,
     /// Number of events, marks and questions in the queue.
-    waiting: Arc<AtomicUsize>,
+    queued: Arc<AtomicUsize>,
     /// Reason why nothing is recorded at the moment.
     error: watch::Sender<Option<String>>,
     /// Number of events and marks that were lost because the queue was full.
@@ -206,25 +206,25 @@ struct Shared {
     last_plan: AtomicU64,
     /// Highest plan ID that the database has reserved.
     reserved: AtomicU64,
-    /// Number of calls of [`Recorder::mark`] that were queued.
-    marked: AtomicU64,
-    unfinished: Vec<Unfinished>,
+    /// Number of calls of [`EventStoreHandle::record_samples`] that were queued.
+    samples_recorded: AtomicU64,
+    unfinished: Vec<UnfinishedPlan>,
     maintenance: Vec<Maintenance>,
-    maintained: HashSet<Name>,
-    known: HashMap<Place, String>,
-    stops: HashMap<InstanceId, PlannedStop>,
-    changed: HashMap<InstanceId, (Health, Timestamp)>,
+    maintained_hosts: HashSet<Name>,
+    known_values: HashMap<HostOrInstance, String>,
+    planned_stops: HashMap<InstanceId, PlannedStop>,
+    health_changes: HashMap<InstanceId, (Health, Timestamp)>,
 }
 
-impl Recorder {
+impl EventStoreHandle {
     /// Records an event. Its ID is assigned when it is written.
-    pub fn record(&self, event: Event) {
-        if self.is_room() {
-            self.leave(Order::Event(Box::new(event)));
+    pub fn append_event(&self, event: Event) {
+        if self.reserve_slot() {
+            self.send_command(StoreCommand::AppendEvent(Box::new(event)));
         } else {
-            self.is_lost();
+            self.count_lost();
             // The known value is kept even if the event is lost.
-            self.know(known_by(&event).into_iter().collect());
+            self.record_known_values(known_value_of(&event).into_iter().collect());
         }
     }
 
@@ -232,16 +232,16 @@ impl Recorder {
     /// database.
     pub fn next_plan_id(&self) -> u64 {
         let id = self.0.last_plan.fetch_add(1, Ordering::Relaxed) + 1;
-        if id + RESERVED / 2 > self.0.reserved.load(Ordering::Relaxed) {
-            self.reserve(id);
+        if id + RESERVED_IDS / 2 > self.0.reserved.load(Ordering::Relaxed) {
+            self.reserve_plan_ids(id);
         }
         id
     }
 
-    fn reserve(&self, from: u64) {
-        let last = from + RESERVED;
+    fn reserve_plan_ids(&self, from: u64) {
+        let last = from + RESERVED_IDS;
         self.0.reserved.fetch_max(last, Ordering::Relaxed);
-        self.leave(Order::Reserve(last));
+        self.send_command(StoreCommand::ReservePlanIds(last));
     }
 
     /// Records the beginning of a plan, and returns when it is on disk (in memory without a data folder).
@@ -249,28 +249,28 @@ impl Recorder {
     /// # Errors
     /// Returns an error, as a sentence, if the plan is not on disk. It is recorded later if that becomes
     /// possible.
-    pub(crate) async fn plan_begun(&self, begun: &PlanStart) -> Result<(), String> {
+    pub(crate) async fn record_plan_begin(&self, begun: &PlanStart) -> Result<(), String> {
         let (answer, written) = oneshot::channel();
-        self.leave(Order::Begun(Box::new(begun.clone()), answer));
-        match tokio::time::timeout(ANSWER, written).await {
+        self.send_command(StoreCommand::BeginPlan(Box::new(begun.clone()), answer));
+        match tokio::time::timeout(ANSWER_TIMEOUT, written).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err("the record has ended; restart rta-aggregator".to_owned()),
-            Err(_) => Err(format!("the disk did not answer within {} s", ANSWER.as_secs())),
+            Err(_) => Err(format!("the disk did not answer within {} s", ANSWER_TIMEOUT.as_secs())),
         }
     }
 
     /// Records a change of a step's state.
-    pub fn step_changed(&self, plan: u64, change: &StepChange) {
-        self.leave(Order::Step(plan, Box::new(change.clone())));
+    pub fn record_step(&self, plan: u64, change: &StepChange) {
+        self.send_command(StoreCommand::ChangeStep(plan, Box::new(change.clone())));
     }
 
     /// Records the end of a plan.
-    pub fn plan_ended(&self, plan: u64, end: &PlanEnd) {
-        self.leave(Order::Ended(plan, end.clone()));
+    pub fn record_plan_end(&self, plan: u64, end: &PlanEnd) {
+        self.send_command(StoreCommand::EndPlan(plan, end.clone()));
     }
 
     /// Returns the plans that an earlier aggregator began and did not end.
-    pub fn unfinished(&self) -> Vec<Unfinished> {
+    pub fn unfinished_plans(&self) -> Vec<UnfinishedPlan> {
         self.0.unfinished.clone()
     }
 
@@ -280,75 +280,75 @@ impl Recorder {
     }
 
     /// Returns the hosts whose maintenance an earlier aggregator recorded.
-    pub(crate) fn maintained(&self) -> HashSet<Name> {
-        self.0.maintained.clone()
+    pub(crate) fn maintained_hosts(&self) -> HashSet<Name> {
+        self.0.maintained_hosts.clone()
     }
 
     /// Returns the last known value of every instance and host when an earlier aggregator ended.
-    pub(crate) fn known(&self) -> HashMap<Place, String> {
-        self.0.known.clone()
+    pub(crate) fn known_values(&self) -> HashMap<HostOrInstance, String> {
+        self.0.known_values.clone()
     }
 
     /// Returns the instances that plans had stopped and that had not run since when an earlier aggregator
     /// ended.
     pub(crate) fn planned_stops(&self) -> HashMap<InstanceId, PlannedStop> {
-        self.0.stops.clone()
+        self.0.planned_stops.clone()
     }
 
     /// Records that a plan stopped this instance; `None` removes the planned stop.
-    pub(crate) fn note_stop(&self, id: InstanceId, stop: Option<PlannedStop>) {
-        self.leave(Order::Stopped(id, stop));
+    pub(crate) fn record_planned_stop(&self, id: InstanceId, stop: Option<PlannedStop>) {
+        self.send_command(StoreCommand::SetPlannedStop(id, stop));
     }
 
     /// Returns the last health change of each instance that an earlier aggregator recorded.
-    pub(crate) fn changed(&self) -> HashMap<InstanceId, (Health, Timestamp)> {
-        self.0.changed.clone()
+    pub(crate) fn health_changes(&self) -> HashMap<InstanceId, (Health, Timestamp)> {
+        self.0.health_changes.clone()
     }
 
     /// Replaces the recorded maintenance by `all`.
-    pub(crate) fn maintain(&self, all: Vec<Maintenance>) {
-        self.leave(Order::Maintain(all));
+    pub(crate) fn record_maintenance(&self, all: Vec<Maintenance>) {
+        self.send_command(StoreCommand::SetMaintenance(all));
     }
 
     /// Records known values without an event.
-    pub(crate) fn know(&self, known: Vec<(Place, String)>) {
+    pub(crate) fn record_known_values(&self, known: Vec<(HostOrInstance, String)>) {
         if !known.is_empty() {
-            self.leave(Order::Know(known));
+            self.send_command(StoreCommand::SetKnown(known));
         }
     }
 
     /// Records the timeline states that these instances have from `at` on.
-    pub(crate) fn mark(&self, at: Timestamp, shown: Vec<(InstanceId, Stretch)>) {
+    pub(crate) fn record_samples(&self, at: Timestamp, shown: Vec<(InstanceId, TimelineState)>) {
         if shown.is_empty() {
             return;
         }
-        if self.is_room() {
-            self.leave(Order::Mark(at, shown));
-            self.0.marked.fetch_add(1, Ordering::Relaxed);
+        if self.reserve_slot() {
+            self.send_command(StoreCommand::AddSamples(at, shown));
+            self.0.samples_recorded.fetch_add(1, Ordering::Relaxed);
         } else {
-            self.is_lost();
+            self.count_lost();
         }
     }
 
     /// Returns a counter that grows with every recorded mark, to detect new ones.
-    pub(crate) fn marked(&self) -> u64 {
-        self.0.marked.load(Ordering::Relaxed)
+    pub(crate) fn sample_count(&self) -> u64 {
+        self.0.samples_recorded.load(Ordering::Relaxed)
     }
 
     /// Waits until everything queued before is written or has failed (the overview shows the failure).
     /// Returns false if the time limit was exceeded.
     pub(crate) async fn flush(&self) -> bool {
         let (done, written) = oneshot::channel();
-        self.leave(Order::Flush(done));
-        tokio::time::timeout(ANSWER, written).await.is_ok()
+        self.send_command(StoreCommand::Flush(done));
+        tokio::time::timeout(ANSWER_TIMEOUT, written).await.is_ok()
     }
 
     /// Returns the matching events, the newest first. Events that could not be written yet have the ID 0.
     ///
     /// # Errors
     /// Returns an error, as a sentence, if the database cannot be read in time.
-    pub(crate) async fn events(&self, query: Query) -> Result<Vec<Event>, String> {
-        self.ask("events", |answer| Order::Ask(Box::new(query), answer)).await
+    pub(crate) async fn query_events(&self, query: EventQuery) -> Result<Vec<Event>, String> {
+        self.query_thread("events", |answer| StoreCommand::QueryEvents(Box::new(query), answer)).await
     }
 
     /// Loads the timeline samples needed to reconstruct the state since `since`, of one instance or (`None`)
@@ -356,52 +356,53 @@ impl Recorder {
     ///
     /// # Errors
     /// Returns an error, as a sentence, if the database cannot be read in time.
-    pub(crate) async fn noted(
+    pub(crate) async fn query_timeline(
         &self,
         since: Timestamp,
         instance: Option<InstanceId>,
-    ) -> Result<Noted, String> {
-        let asked = Box::new(marks::Asked { since, instance });
-        self.ask("times past", |answer| Order::AskNoted(asked, answer)).await
+    ) -> Result<TimelineRows, String> {
+        let query = Box::new(marks::TimelineQuery { since, instance });
+        self.query_thread("times past", |answer| StoreCommand::QueryTimeline(query, answer)).await
     }
 
-    async fn ask<T>(
+    async fn query_thread<T>(
         &self,
         what: &str,
-        order: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Order,
+        command: impl FnOnce(oneshot::Sender<Result<T, String>>) -> StoreCommand,
     ) -> Result<T, String> {
         let (answer, answered) = oneshot::channel();
-        if !self.is_room() {
+        if !self.reserve_slot() {
             return Err(format!("{what} cannot be read at the moment: the record is busy"));
         }
-        self.leave(order(answer));
-        match tokio::time::timeout(ANSWER, answered).await {
+        self.send_command(command(answer));
+        match tokio::time::timeout(ANSWER_TIMEOUT, answered).await {
             Ok(Ok(found)) => found,
             Ok(Err(_)) => Err(format!("{what} cannot be read: the record has ended")),
-            Err(_) => {
-                Err(format!("{what} could not be read within {} s: the disk is slow", ANSWER.as_secs()))
-            }
+            Err(_) => Err(format!(
+                "{what} could not be read within {} s: the disk is slow",
+                ANSWER_TIMEOUT.as_secs()
+            )),
         }
     }
 
     /// Returns the reason why nothing is recorded at the moment, as a sentence; `None` while recording works.
-    pub fn error(&self) -> watch::Receiver<Option<String>> {
+    pub fn watch_error(&self) -> watch::Receiver<Option<String>> {
         self.0.error.subscribe()
     }
 
-    fn leave(&self, order: Order) {
-        if self.0.orders.send(order).is_err() {
-            self.is_gone("its thread has ended");
+    fn send_command(&self, command: StoreCommand) {
+        if self.0.commands.send(command).is_err() {
+            self.report_thread_end("its thread has ended");
         }
     }
 
     /// Reserves a slot in the queue for one more event, mark or question. Returns false if the queue is full.
-    fn is_room(&self) -> bool {
-        let more = |waiting: usize| (waiting < QUEUE).then_some(waiting + 1);
-        self.0.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    fn reserve_slot(&self) -> bool {
+        let more = |waiting: usize| (waiting < QUEUE_CAPACITY).then_some(waiting + 1);
+        self.0.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
-    fn is_lost(&self) {
+    fn count_lost(&self) {
         self.0.lost.fetch_add(1, Ordering::Relaxed);
         self.0.error.send_if_modified(|error| {
             let is_new = error.is_none();
@@ -413,44 +414,44 @@ impl Recorder {
         });
     }
 
-    fn is_gone(&self, why: &str) {
+    fn report_thread_end(&self, why: &str) {
         self.0.error.send_if_modified(|error| {
             let is_new = error.is_none();
-            error.get_or_insert_with(|| gone(why));
+            error.get_or_insert_with(|| thread_end_message(why));
             is_new
         });
     }
 }
 
 /// Returns the sentence for a thread that has ended.
-fn gone(why: &str) -> String {
+fn thread_end_message(why: &str) -> String {
     format!("events are not recorded: {why}; restart rta-aggregator")
 }
 
 /// Guard on the stack of the record's thread; reports a panic of that thread when it is dropped.
-struct ThreadEnd(watch::Sender<Option<String>>);
+struct ThreadEndGuard(watch::Sender<Option<String>>);
 
-impl Drop for ThreadEnd {
+impl Drop for ThreadEndGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.send_replace(Some(gone("its thread panicked")));
+            self.0.send_replace(Some(thread_end_message("its thread panicked")));
         }
     }
 }
 
 /// Returns the known value of an instance or a host that follows from an event.
-fn known_by(event: &Event) -> Option<(Place, String)> {
+fn known_value_of(event: &Event) -> Option<(HostOrInstance, String)> {
     let (EventKind::Health | EventKind::Host, Some(environment), Some(host), Some(value)) =
         (event.kind, &event.environment, &event.host, &event.to)
     else {
         return None;
     };
     let (environment, host, component) = (environment.clone(), host.clone(), event.component.clone());
-    Some((Place { environment, host, component }, value.clone()))
+    Some((HostOrInstance { environment, host, component }, value.clone()))
 }
 
 /// Creates an event about the aggregator itself.
-fn own_event(at: Timestamp, text: String) -> Event {
+fn aggregator_event(at: Timestamp, text: String) -> Event {
     Event {
         id: 0,
         at,
@@ -467,25 +468,25 @@ fn own_event(at: Timestamp, text: String) -> Event {
 }
 
 #[cfg(test)]
-impl Default for Recorder {
+impl Default for EventStoreHandle {
     /// Creates a handle that records nothing.
     fn default() -> Self {
-        let (orders, _) = channel();
+        let (commands, _) = channel();
         let (error, _) = watch::channel(None);
-        Self(Arc::new(Shared {
-            orders,
+        Self(Arc::new(HandleState {
+            commands: commands,
             error,
-            waiting: Arc::default(),
+            queued: Arc::default(),
             lost: Arc::default(),
             last_plan: AtomicU64::new(0),
             reserved: AtomicU64::new(0),
-            marked: AtomicU64::new(0),
+            samples_recorded: AtomicU64::new(0),
             unfinished: Vec::new(),
             maintenance: Vec::new(),
-            maintained: HashSet::new(),
-            known: HashMap::new(),
-            stops: HashMap::new(),
-            changed: HashMap::new(),
+            maintained_hosts: HashSet::new(),
+            known_values: HashMap::new(),
+            planned_stops: HashMap::new(),
+            health_changes: HashMap::new(),
         }))
     }
 }

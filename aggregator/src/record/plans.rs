@@ -9,16 +9,16 @@ use rta_shared::plan::{Plan, PlanEnd, PlanStart, StepChange, StepState};
 
 /// Plan in progress with the states of its steps.
 #[derive(Clone, Debug)]
-pub(super) struct Running {
+pub(super) struct RunningPlan {
     pub(super) begun: PlanStart,
     pub(super) states: Vec<(StepState, String)>,
     /// Subject of the plan, computed once, since the event of every step contains it.
-    subject: Subject,
+    subject: PlanSubject,
 }
 
 /// Subject of a plan.
 #[derive(Clone, Debug)]
-struct Subject {
+struct PlanSubject {
     /// Text such as `stop of kafka server on h1`.
     title: String,
     /// Parts that all named instances have in common.
@@ -27,7 +27,7 @@ struct Subject {
     component: Option<Name>,
 }
 
-impl Subject {
+impl PlanSubject {
     fn of(plan: &Plan) -> Self {
         let named = plan.requested_instances();
         let title = match named.as_slice() {
@@ -36,32 +36,32 @@ impl Subject {
         };
         Self {
             title,
-            environment: common(&named, |id| &id.environment),
-            host: common(&named, |id| &id.host),
-            component: common(&named, |id| &id.component),
+            environment: common_part(&named, |id| &id.environment),
+            host: common_part(&named, |id| &id.host),
+            component: common_part(&named, |id| &id.component),
         }
     }
 }
 
-impl Running {
+impl RunningPlan {
     pub(super) fn new(begun: PlanStart) -> Self {
         let states = vec![(StepState::Waiting, String::new()); begun.plan.steps.len()];
-        Self::standing(begun, states)
+        Self::with_states(begun, states)
     }
 
     /// Creates a plan whose steps already have these states.
-    pub(super) fn standing(begun: PlanStart, states: Vec<(StepState, String)>) -> Self {
-        Self { subject: Subject::of(&begun.plan), begun, states }
+    pub(super) fn with_states(begun: PlanStart, states: Vec<(StepState, String)>) -> Self {
+        Self { subject: PlanSubject::of(&begun.plan), begun, states }
     }
 
     /// Returns the event of its begin: `stop of kafka server on h1: 3 steps`.
-    pub(super) fn beginning(&self) -> Event {
+    pub(super) fn begin_event(&self) -> Event {
         let text = format!("{}: {}", self.subject.title, counted(self.begun.plan.steps.len(), "step"));
-        self.event(EventKind::Plan, self.begun.at, None, Some("under way"), text)
+        self.new_event(EventKind::Plan, self.begun.at, None, Some("under way"), text)
     }
 
     /// Returns the event of its end: `stop of kafka server on h1: 2 steps done, 1 failed`.
-    pub(super) fn ending(&self, end: &PlanEnd) -> Event {
+    pub(super) fn end_event(&self, end: &PlanEnd) -> Event {
         let outcome = match end {
             PlanEnd { cancelled: true, .. } => "cancelled",
             PlanEnd { interrupted: 1.., .. } => "interrupted",
@@ -69,11 +69,11 @@ impl Running {
             _ => "failed",
         };
         let text = format!("{}: {end}", self.subject.title);
-        self.event(EventKind::Plan, end.at, Some("under way"), Some(outcome), text)
+        self.new_event(EventKind::Plan, end.at, Some("under way"), Some(outcome), text)
     }
 
     /// Applies a change of a step. Returns an event if the step began or ended by it.
-    pub(super) fn change(&mut self, change: &StepChange) -> Option<Event> {
+    pub(super) fn apply_change(&mut self, change: &StepChange) -> Option<Event> {
         let known = self.states.get_mut(change.step)?;
         let (before, said) = std::mem::replace(known, (change.state, change.text.clone()));
         // An interruption makes two events: one at once, one when the present state is known.
@@ -91,11 +91,11 @@ impl Running {
             environment: Some(environment),
             host: Some(host),
             component: Some(component),
-            ..self.event(EventKind::Step, change.at, Some(before.word()), Some(change.state.word()), text)
+            ..self.new_event(EventKind::Step, change.at, Some(before.word()), Some(change.state.word()), text)
         })
     }
 
-    fn event(
+    fn new_event(
         &self,
         kind: EventKind,
         at: jiff::Timestamp,
@@ -103,7 +103,7 @@ impl Running {
         to: Option<&str>,
         text: String,
     ) -> Event {
-        let Subject { environment, host, component, .. } = self.subject.clone();
+        let PlanSubject { environment, host, component, .. } = self.subject.clone();
         Event {
             id: 0,
             at,
@@ -121,7 +121,7 @@ impl Running {
 }
 
 /// Returns the part that all instances have in common, if there is one.
-fn common(instances: &[&InstanceId], part: impl Fn(&InstanceId) -> &Name) -> Option<Name> {
+fn common_part(instances: &[&InstanceId], part: impl Fn(&InstanceId) -> &Name) -> Option<Name> {
     let first = part(instances.first()?);
     instances.iter().all(|id| part(id) == first).then(|| first.clone())
 }

@@ -5,11 +5,11 @@ use rta_shared::event::{Event, EventKind};
 use rta_shared::name::Name;
 
 /// Maximum number of events in an answer.
-pub(crate) const MOST: usize = 10_000;
+pub(crate) const MAX_EVENTS: usize = 10_000;
 
 /// Filter for events: all conditions must match. The result is ordered newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Query {
+pub(crate) struct EventQuery {
     /// Earliest time, inclusive.
     pub(crate) since: Option<Timestamp>,
     /// Upper bound of the ID, exclusive.
@@ -23,7 +23,7 @@ pub(crate) struct Query {
     pub(crate) limit: usize,
 }
 
-impl Default for Query {
+impl Default for EventQuery {
     fn default() -> Self {
         Self {
             since: None,
@@ -37,9 +37,9 @@ impl Default for Query {
     }
 }
 
-impl Query {
+impl EventQuery {
     /// Returns true if all conditions match an event that has no ID yet.
-    pub(super) fn fits_new(&self, event: &Event) -> bool {
+    pub(super) fn matches_pending(&self, event: &Event) -> bool {
         fn fits(wanted: Option<&Name>, found: Option<&Name>) -> bool {
             wanted.is_none() || wanted == found
         }

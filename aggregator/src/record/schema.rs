@@ -8,27 +8,27 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// `PRAGMA application_id`: "rta1". A file without it belongs to another program.
-const APPLICATION: i32 = 0x7274_6131;
+const APPLICATION_ID: i32 = 0x7274_6131;
 /// Time limit for waiting on a lock that another reader of the file holds.
-const BUSY: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum size of the write-ahead log after a checkpoint, in bytes (`PRAGMA journal_size_limit`).
-const LARGEST_LOG: i64 = 16 << 20;
+const MAX_WAL_BYTES: i64 = 16 << 20;
 /// Maximum size, in bytes, of a file that is checked as a whole when it is opened (some 0.2 s for each 100
 /// MB). Damage in a larger file is found when a damaged page is read.
-const LARGEST_CHECKED: u64 = 256 << 20;
+const MAX_CHECKED_BYTES: u64 = 256 << 20;
 
 /// `PRAGMA synchronous`: commits survive the end of this program; a loss of power may lose the last ones.
-pub(super) const NORMAL: &str = "NORMAL";
+pub(super) const SYNCHRONOUS_NORMAL: &str = "NORMAL";
 /// `PRAGMA synchronous`: a commit returns when it is on disk (<https://sqlite.org/pragma.html#pragma_synchronous>).
-pub(super) const FULL: &str = "FULL";
+pub(super) const SYNCHRONOUS_FULL: &str = "FULL";
 
 /// Migrations from each version of the schema to the next; the first creates it.
-const STEPS: [&str; 3] = [FIRST, SECOND, THIRD];
+const MIGRATIONS: [&str; 3] = [MIGRATION_1, MIGRATION_2, MIGRATION_3];
 /// Version of the schema that this program writes.
-pub(super) const VERSION: usize = STEPS.len();
+pub(super) const VERSION: usize = MIGRATIONS.len();
 
 /// Times are in microseconds since 1970, UTC. Columns with `_key` hold names in the form used for comparison.
-const FIRST: &str = "
+const MIGRATION_1: &str = "
 CREATE TABLE events (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     at INTEGER NOT NULL,
@@ -91,7 +91,7 @@ CREATE TABLE numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WIT
 
 /// States of instances over time, the source of the timelines. Every start of an aggregator begins a new
 /// series.
-const SECOND: &str = "
+const MIGRATION_2: &str = "
 CREATE TABLE places (
     id INTEGER PRIMARY KEY,
     environment_key TEXT NOT NULL, host_key TEXT NOT NULL, component_key TEXT NOT NULL,
@@ -105,7 +105,7 @@ CREATE TABLE gaps (since INTEGER NOT NULL, until INTEGER NOT NULL) STRICT;
 ";
 
 /// Instances that plans have stopped on purpose and that have not run since.
-const THIRD: &str = "
+const MIGRATION_3: &str = "
 CREATE TABLE planned_stops (
     environment TEXT NOT NULL, host TEXT NOT NULL, component TEXT NOT NULL,
     plan INTEGER NOT NULL, at INTEGER NOT NULL,
@@ -116,29 +116,29 @@ CREATE TABLE planned_stops (
 
 /// Reason why a database cannot be used.
 #[derive(Debug)]
-pub(super) enum Unusable {
+pub(super) enum OpenError {
     /// The file is damaged or no database; holds the reason.
-    Damaged(String),
+    Corrupt(String),
     /// Any other failure; holds the reason.
     Refused(String),
 }
 
-impl From<rusqlite::Error> for Unusable {
+impl From<rusqlite::Error> for OpenError {
     fn from(error: rusqlite::Error) -> Self {
-        match is_damage(&error) {
-            true => Self::Damaged(why(&error)),
-            false => Self::Refused(why(&error)),
+        match is_corruption(&error) {
+            true => Self::Corrupt(describe_error(&error)),
+            false => Self::Refused(describe_error(&error)),
         }
     }
 }
 
 /// Returns true if the file itself is damaged or no database.
-pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+pub(super) fn is_corruption(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 /// Describes an error for people.
-pub(super) fn why(error: &rusqlite::Error) -> String {
+pub(super) fn describe_error(error: &rusqlite::Error) -> String {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "the disk is full".to_owned(),
         Some(ErrorCode::ReadOnly) => "it cannot be written".to_owned(),
@@ -155,23 +155,23 @@ pub(super) fn why(error: &rusqlite::Error) -> String {
 }
 
 /// Opens the database file `path` and migrates it to the newest version; creates it if missing. With `check`
-/// a file up to [`LARGEST_CHECKED`] is checked as a whole.
-pub(super) fn open(path: &Path, check: bool) -> Result<Connection, Unusable> {
+/// a file up to [`MAX_CHECKED_BYTES`] is checked as a whole.
+pub(super) fn open_database(path: &Path, check: bool) -> Result<Connection, OpenError> {
     let size = path.metadata().map_or(0, |metadata| metadata.len());
     if size > 0 {
         // Read-only: a file that is not to be used must not be changed.
         let looking = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        looking.busy_timeout(BUSY)?;
+        looking.busy_timeout(BUSY_TIMEOUT)?;
         version(&looking)?;
     }
     // Names of operators and lines of logs are nobody else's; SQLite gives its other files the same mode.
     drop(File::options().append(true).create(true).mode(0o600).open(path));
     let mut connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY)?;
-    if size > 0 && check && size <= LARGEST_CHECKED {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    if size > 0 && check && size <= MAX_CHECKED_BYTES {
         let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if found != "ok" {
-            return Err(Unusable::Damaged(format!("it is damaged ({found})")));
+            return Err(OpenError::Corrupt(format!("it is damaged ({found})")));
         }
     }
     prepare(&mut connection)?;
@@ -179,13 +179,13 @@ pub(super) fn open(path: &Path, check: bool) -> Result<Connection, Unusable> {
 }
 
 /// Creates a database in memory.
-pub(super) fn open_in_memory() -> Result<Connection, Unusable> {
+pub(super) fn open_in_memory() -> Result<Connection, OpenError> {
     let mut connection = Connection::open_in_memory()?;
     prepare(&mut connection)?;
     Ok(connection)
 }
 
-fn prepare(connection: &mut Connection) -> Result<(), Unusable> {
+fn prepare(connection: &mut Connection) -> Result<(), OpenError> {
     let version = version(connection)?;
     if version == 0 {
         // Both take effect only before the first table is created.
@@ -193,25 +193,25 @@ fn prepare(connection: &mut Connection) -> Result<(), Unusable> {
     }
     // The answer is the mode in use, which differs for a database in memory.
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
-    connection.query_row(&format!("PRAGMA journal_size_limit = {LARGEST_LOG}"), [], |_| Ok(()))?;
-    set_synchronous(connection, NORMAL)?;
-    for (at, step) in STEPS.iter().enumerate().skip(version) {
+    connection.query_row(&format!("PRAGMA journal_size_limit = {MAX_WAL_BYTES}"), [], |_| Ok(()))?;
+    set_synchronous(connection, SYNCHRONOUS_NORMAL)?;
+    for (at, step) in MIGRATIONS.iter().enumerate().skip(version) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(step)?;
-        transaction.pragma_update(None, "application_id", APPLICATION)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", i64::try_from(at + 1).unwrap_or(i64::MAX))?;
         transaction.commit()?;
     }
     Ok(())
 }
 
-/// Sets the durability of later commits: [`NORMAL`] or [`FULL`].
+/// Sets the durability of later commits: [`SYNCHRONOUS_NORMAL`] or [`SYNCHRONOUS_FULL`].
 pub(super) fn set_synchronous(connection: &Connection, level: &str) -> rusqlite::Result<()> {
     connection.execute_batch(&format!("PRAGMA synchronous = {level};"))
 }
 
 /// Returns the version of the schema; 0 for an empty database.
-fn version(connection: &Connection) -> Result<usize, Unusable> {
+fn version(connection: &Connection) -> Result<usize, OpenError> {
     let number = |pragma: &str| -> rusqlite::Result<i64> {
         connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))
     };
@@ -220,11 +220,11 @@ fn version(connection: &Connection) -> Result<usize, Unusable> {
     if tables == 0 && version == 0 {
         return Ok(0);
     }
-    if number("application_id")? != i64::from(APPLICATION) {
-        return Err(Unusable::Refused("it is the database of another program".to_owned()));
+    if number("application_id")? != i64::from(APPLICATION_ID) {
+        return Err(OpenError::Refused("it is the database of another program".to_owned()));
     }
     usize::try_from(version).ok().filter(|version| (1..=VERSION).contains(version)).ok_or_else(|| {
-        Unusable::Refused(format!(
+        OpenError::Refused(format!(
             "it is of version {version}, and this rta-aggregator knows versions up to {VERSION}; \
              install the newer one that wrote it, or name another folder with --data"
         ))

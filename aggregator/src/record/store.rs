@@ -13,57 +13,63 @@ use rta_shared::planned_stop::PlannedStop;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
-use super::columns::{damaged, time};
-use super::query::Query;
-use super::{Place, Unfinished, marks};
+use super::columns::{corrupt_value, read_time};
+use super::query::EventQuery;
+use super::{HostOrInstance, UnfinishedPlan, marks};
 
 /// Maximum length of the text of an event or a step, in bytes. The text of a failure contains the last log
 /// lines.
-const LONGEST_TEXT: usize = 4096;
+const MAX_TEXT_BYTES: usize = 4096;
 /// Maximum size of the events in one answer, in bytes: gRPC allows 4 MiB.
-const LARGEST_ANSWER: usize = 3 << 20;
+const MAX_ANSWER_BYTES: usize = 3 << 20;
 
 /// Period that is searched for the last health changes: a record may be long.
-const LOOKED_BACK: SignedDuration = SignedDuration::from_hours(7 * 24);
+const HEALTH_CHANGE_PERIOD: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// State left by an earlier aggregator.
 #[derive(Debug, Default)]
-pub(super) struct Left {
-    pub(super) unfinished: Vec<Unfinished>,
+pub(super) struct RecoveredState {
+    pub(super) unfinished: Vec<UnfinishedPlan>,
     pub(super) maintenance: Vec<Maintenance>,
     /// Hosts whose maintenance is recorded.
-    pub(super) maintained: HashSet<Name>,
-    pub(super) known: HashMap<Place, String>,
-    pub(super) stops: HashMap<InstanceId, PlannedStop>,
-    /// Last health change of each instance, within the last [`LOOKED_BACK`].
-    pub(super) changed: HashMap<InstanceId, (Health, Timestamp)>,
+    pub(super) maintained_hosts: HashSet<Name>,
+    pub(super) known_values: HashMap<HostOrInstance, String>,
+    pub(super) planned_stops: HashMap<InstanceId, PlannedStop>,
+    /// Last health change of each instance, within the last [`HEALTH_CHANGE_PERIOD`].
+    pub(super) health_changes: HashMap<InstanceId, (Health, Timestamp)>,
     /// Highest plan ID in use.
     pub(super) last_plan: u64,
     /// Last time at which an aggregator is known to have run; `None` if none has.
-    pub(super) alive: Option<Timestamp>,
+    pub(super) last_active: Option<Timestamp>,
 }
 
 /// Reads the state left by an earlier aggregator.
-pub(super) fn left(connection: &Connection, now: Timestamp) -> rusqlite::Result<Left> {
+pub(super) fn read_recovered_state(
+    connection: &Connection,
+    now: Timestamp,
+) -> rusqlite::Result<RecoveredState> {
     let greatest: i64 = connection.query_row(
         "SELECT max(ifnull((SELECT value FROM numbers WHERE name = 'plan'), 0), ifnull((SELECT max(id) FROM plans), 0))",
         [],
         |row| row.get(0),
     )?;
-    Ok(Left {
-        unfinished: unfinished(connection)?,
-        maintenance: maintenance(connection)?,
-        maintained: maintained(connection)?,
-        known: known(connection)?,
-        stops: planned_stops(connection)?,
-        changed: changed(connection, now.checked_sub(LOOKED_BACK).unwrap_or(Timestamp::MIN))?,
+    Ok(RecoveredState {
+        unfinished: read_unfinished_plans(connection)?,
+        maintenance: read_maintenance(connection)?,
+        maintained_hosts: read_maintained_hosts(connection)?,
+        known_values: read_known_values(connection)?,
+        planned_stops: read_planned_stops(connection)?,
+        health_changes: read_health_changes(
+            connection,
+            now.checked_sub(HEALTH_CHANGE_PERIOD).unwrap_or(Timestamp::MIN),
+        )?,
         last_plan: greatest.unsigned_abs(),
-        alive: marks::alive(connection)?,
+        last_active: marks::read_last_active(connection)?,
     })
 }
 
 /// Returns the last health change of each instance since `from`.
-fn changed(
+fn read_health_changes(
     connection: &Connection,
     from: Timestamp,
 ) -> rusqlite::Result<HashMap<InstanceId, (Health, Timestamp)>> {
@@ -86,7 +92,7 @@ fn changed(
 }
 
 /// Returns the hosts with a recorded begin or end of maintenance.
-fn maintained(connection: &Connection) -> rusqlite::Result<HashSet<Name>> {
+fn read_maintained_hosts(connection: &Connection) -> rusqlite::Result<HashSet<Name>> {
     let mut statement =
         connection.prepare("SELECT DISTINCT host FROM events WHERE kind = ? AND host IS NOT NULL")?;
     let hosts = statement.query_map([EventKind::Maintenance.word()], |row| row.get::<_, String>(0))?;
@@ -94,7 +100,7 @@ fn maintained(connection: &Connection) -> rusqlite::Result<HashSet<Name>> {
 }
 
 /// Appends an event.
-pub(super) fn put_event(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
+pub(super) fn write_event(connection: &Connection, event: &Event) -> rusqlite::Result<()> {
     let shown = |name: &Option<Name>| name.as_ref().map(|name| name.as_str().to_owned());
     let folded = |name: &Option<Name>| name.as_ref().map(|name| name.folded().to_owned());
     let by = event.by.as_ref();
@@ -114,7 +120,7 @@ pub(super) fn put_event(connection: &Connection, event: &Event) -> rusqlite::Res
             folded(&event.component),
             event.from,
             event.to,
-            cut(&event.text),
+            truncate_text(&event.text),
             by.map(|by| &by.user),
             by.map(|by| &by.address),
             event.plan.map(to_number),
@@ -126,7 +132,7 @@ pub(super) fn put_event(connection: &Connection, event: &Event) -> rusqlite::Res
 ///
 /// # Errors
 /// Returns an error if the database fails or if the plan cannot be serialized as JSON.
-pub(super) fn put_plan(connection: &Connection, begun: &PlanStart) -> rusqlite::Result<()> {
+pub(super) fn write_plan(connection: &Connection, begun: &PlanStart) -> rusqlite::Result<()> {
     let plan = serde_json::to_string(&begun.plan)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     connection
@@ -142,7 +148,7 @@ pub(super) fn put_plan(connection: &Connection, begun: &PlanStart) -> rusqlite::
 }
 
 /// Writes the state of a step of a plan.
-pub(super) fn put_step(
+pub(super) fn write_step(
     connection: &Connection,
     plan: u64,
     step: usize,
@@ -154,13 +160,13 @@ pub(super) fn put_step(
             to_number(plan),
             i64::try_from(step).unwrap_or(i64::MAX),
             state.word(),
-            cut(text)
+            truncate_text(text)
         ])?;
     Ok(())
 }
 
 /// Writes the end of a plan.
-pub(super) fn end_plan(connection: &Connection, plan: u64, at: Timestamp) -> rusqlite::Result<()> {
+pub(super) fn write_plan_end(connection: &Connection, plan: u64, at: Timestamp) -> rusqlite::Result<()> {
     connection
         .prepare_cached("UPDATE plans SET ended = ? WHERE id = ?")?
         .execute(params![at.as_microsecond(), to_number(plan)])?;
@@ -168,7 +174,7 @@ pub(super) fn end_plan(connection: &Connection, plan: u64, at: Timestamp) -> rus
 }
 
 /// Replaces the recorded maintenance.
-pub(super) fn put_maintenance(connection: &Connection, all: &[Maintenance]) -> rusqlite::Result<()> {
+pub(super) fn write_maintenance(connection: &Connection, all: &[Maintenance]) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM maintenance", [])?;
     for one in all {
         connection.execute(
@@ -190,8 +196,12 @@ pub(super) fn put_maintenance(connection: &Connection, all: &[Maintenance]) -> r
 }
 
 /// Writes the known value of an instance or a host.
-pub(super) fn put_known(connection: &Connection, place: &Place, value: &str) -> rusqlite::Result<()> {
-    let Place { environment, host, component } = place;
+pub(super) fn write_known_value(
+    connection: &Connection,
+    place: &HostOrInstance,
+    value: &str,
+) -> rusqlite::Result<()> {
+    let HostOrInstance { environment, host, component } = place;
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO known (environment_key, host_key, component_key, value) VALUES (?, ?, ?, ?)",
@@ -206,7 +216,7 @@ pub(super) fn put_known(connection: &Connection, place: &Place, value: &str) -> 
 }
 
 /// Writes a planned stop; `None` deletes it.
-pub(super) fn put_planned_stop(
+pub(super) fn write_planned_stop(
     connection: &Connection,
     id: &InstanceId,
     stop: Option<&PlannedStop>,
@@ -231,20 +241,20 @@ pub(super) fn put_planned_stop(
     Ok(())
 }
 
-fn planned_stops(connection: &Connection) -> rusqlite::Result<HashMap<InstanceId, PlannedStop>> {
+fn read_planned_stops(connection: &Connection) -> rusqlite::Result<HashMap<InstanceId, PlannedStop>> {
     let mut statement = connection
         .prepare("SELECT environment, host, component, plan, at, user, address FROM planned_stops")?;
     let all = statement.query_map([], |row| {
         let name = |at: usize| row.get::<_, String>(at).map(Name::from);
         let by = Requester { user: row.get(5)?, address: row.get(6)? };
         let id = InstanceId { environment: name(0)?, host: name(1)?, component: name(2)? };
-        Ok((id, PlannedStop { plan: number(row, 3)?, at: time(row, 4)?, by }))
+        Ok((id, PlannedStop { plan: read_number(row, 3)?, at: read_time(row, 4)?, by }))
     })?;
     all.collect()
 }
 
 /// Writes the highest reserved plan ID.
-pub(super) fn put_last_plan(connection: &Connection, last: u64) -> rusqlite::Result<()> {
+pub(super) fn write_last_plan(connection: &Connection, last: u64) -> rusqlite::Result<()> {
     connection
         .execute("INSERT OR REPLACE INTO numbers (name, value) VALUES ('plan', ?)", [to_number(last)])?;
     Ok(())
@@ -252,7 +262,11 @@ pub(super) fn put_last_plan(connection: &Connection, last: u64) -> rusqlite::Res
 
 /// Deletes up to `most` events older than `cutoff`, and ended plans of that age. Returns true if there may be
 /// more.
-pub(super) fn forget(connection: &mut Connection, cutoff: Timestamp, most: usize) -> rusqlite::Result<bool> {
+pub(super) fn delete_events(
+    connection: &mut Connection,
+    cutoff: Timestamp,
+    most: usize,
+) -> rusqlite::Result<bool> {
     let (cutoff, most) = (cutoff.as_microsecond(), i64::try_from(most).unwrap_or(i64::MAX));
     let transaction = connection.transaction()?;
     transaction.execute("UPDATE retention SET cutoff = ?", [cutoff])?;
@@ -273,7 +287,7 @@ pub(super) fn forget(connection: &mut Connection, cutoff: Timestamp, most: usize
 
 /// Returns the time before which all events must be deleted to keep at most `rows`; `None` if there are no
 /// more than that.
-pub(super) fn cutoff_for(connection: &Connection, rows: usize) -> rusqlite::Result<Option<Timestamp>> {
+pub(super) fn event_cutoff(connection: &Connection, rows: usize) -> rusqlite::Result<Option<Timestamp>> {
     let newest_to_go: Option<i64> = connection
         .query_row(
             "SELECT at FROM events ORDER BY at DESC LIMIT 1 OFFSET ?",
@@ -284,8 +298,8 @@ pub(super) fn cutoff_for(connection: &Connection, rows: usize) -> rusqlite::Resu
     Ok(newest_to_go.and_then(|at| Timestamp::from_microsecond(at + 1).ok()))
 }
 
-/// Returns the matching events, the newest first. Ends early at [`LARGEST_ANSWER`].
-pub(super) fn events(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Event>> {
+/// Returns the matching events, the newest first. Ends early at [`MAX_ANSWER_BYTES`].
+pub(super) fn read_events(connection: &Connection, query: &EventQuery) -> rusqlite::Result<Vec<Event>> {
     let mut conditions: Vec<String> = Vec::new();
     let mut values: Vec<Value> = Vec::new();
     if let Some(before) = query.before {
@@ -321,9 +335,9 @@ pub(super) fn events(connection: &Connection, query: &Query) -> rusqlite::Result
     let mut events = Vec::new();
     let mut size = 0;
     while let Some(row) = rows.next()? {
-        let event = event(row)?;
+        let event = read_event(row)?;
         size += 200 + event.text.len();
-        if size > LARGEST_ANSWER && !events.is_empty() {
+        if size > MAX_ANSWER_BYTES && !events.is_empty() {
             break;
         }
         events.push(event);
@@ -331,7 +345,7 @@ pub(super) fn events(connection: &Connection, query: &Query) -> rusqlite::Result
     Ok(events)
 }
 
-fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
+fn read_event(row: &Row<'_>) -> rusqlite::Result<Event> {
     let name = |at: usize| -> rusqlite::Result<Option<Name>> {
         Ok(row.get::<_, Option<String>>(at)?.map(Name::from))
     };
@@ -339,9 +353,9 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
     let user: Option<String> = row.get(9)?;
     let address: Option<String> = row.get(10)?;
     Ok(Event {
-        id: number(row, 0)?,
-        at: time(row, 1)?,
-        kind: EventKind::from_word(&kind).ok_or_else(|| damaged(2))?,
+        id: read_number(row, 0)?,
+        at: read_time(row, 1)?,
+        kind: EventKind::from_word(&kind).ok_or_else(|| corrupt_value(2))?,
         environment: name(3)?,
         host: name(4)?,
         component: name(5)?,
@@ -353,14 +367,14 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
     })
 }
 
-fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<Unfinished>> {
+fn read_unfinished_plans(connection: &Connection) -> rusqlite::Result<Vec<UnfinishedPlan>> {
     let mut statement = connection
         .prepare("SELECT id, at, user, address, plan FROM plans WHERE ended IS NULL ORDER BY id")?;
     let mut steps = connection.prepare("SELECT step, state, text FROM steps WHERE plan = ?")?;
     let mut rows = statement.query([])?;
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
-        let id = number(row, 0)?;
+        let id = read_number(row, 0)?;
         let plan: String = row.get(4)?;
         let plan: Plan = match serde_json::from_str(&plan) {
             Ok(plan) => plan,
@@ -374,21 +388,21 @@ fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<Unfinished>> {
         while let Some(row) = rows.next()? {
             let word: String = row.get(1)?;
             let state = StepState::ALL.into_iter().find(|state| state.word() == word);
-            let at = usize::try_from(number(row, 0)?).unwrap_or(usize::MAX);
+            let at = usize::try_from(read_number(row, 0)?).unwrap_or(usize::MAX);
             if let (Some(state), Some(known)) = (state, states.get_mut(at)) {
                 *known = (state, row.get(2)?);
             }
         }
         let by = Requester { user: row.get(2)?, address: row.get(3)? };
-        all.push(Unfinished {
-            begun: PlanStart { id, plan, at: time(row, 1)?, by, unrecorded: None },
+        all.push(UnfinishedPlan {
+            begun: PlanStart { id, plan, at: read_time(row, 1)?, by, unrecorded: None },
             states,
         });
     }
     Ok(all)
 }
 
-fn maintenance(connection: &Connection) -> rusqlite::Result<Vec<Maintenance>> {
+fn read_maintenance(connection: &Connection) -> rusqlite::Result<Vec<Maintenance>> {
     let mut statement = connection.prepare(
         "SELECT environment, host, component, since, until, reason, user, address FROM maintenance ORDER BY rowid",
     )?;
@@ -399,8 +413,10 @@ fn maintenance(connection: &Connection) -> rusqlite::Result<Vec<Maintenance>> {
             environment: name(0)?,
             host: name(1)?,
             component: row.get::<_, Option<String>>(2)?.map(Name::from),
-            since: time(row, 3)?,
-            until: until.map(|at| Timestamp::from_microsecond(at).map_err(|_| damaged(4))).transpose()?,
+            since: read_time(row, 3)?,
+            until: until
+                .map(|at| Timestamp::from_microsecond(at).map_err(|_| corrupt_value(4)))
+                .transpose()?,
             reason: row.get(5)?,
             by: Requester { user: row.get(6)?, address: row.get(7)? },
         })
@@ -408,12 +424,12 @@ fn maintenance(connection: &Connection) -> rusqlite::Result<Vec<Maintenance>> {
     all.collect()
 }
 
-fn known(connection: &Connection) -> rusqlite::Result<HashMap<Place, String>> {
+fn read_known_values(connection: &Connection) -> rusqlite::Result<HashMap<HostOrInstance, String>> {
     let mut statement =
         connection.prepare("SELECT environment_key, host_key, component_key, value FROM known")?;
     let all = statement.query_map([], |row| {
         let component: String = row.get(2)?;
-        let place = Place {
+        let place = HostOrInstance {
             environment: row.get::<_, String>(0)?.into(),
             host: row.get::<_, String>(1)?.into(),
             component: (!component.is_empty()).then(|| component.into()),
@@ -423,7 +439,7 @@ fn known(connection: &Connection) -> rusqlite::Result<HashMap<Place, String>> {
     all.collect()
 }
 
-fn number(row: &Row<'_>, at: usize) -> rusqlite::Result<u64> {
+fn read_number(row: &Row<'_>, at: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(at).map(i64::unsigned_abs)
 }
 
@@ -431,11 +447,11 @@ fn to_number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// Cuts a text to [`LONGEST_TEXT`].
-fn cut(text: &str) -> String {
-    if text.len() <= LONGEST_TEXT {
+/// Cuts a text to [`MAX_TEXT_BYTES`].
+fn truncate_text(text: &str) -> String {
+    if text.len() <= MAX_TEXT_BYTES {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(LONGEST_TEXT);
+    let end = text.floor_char_boundary(MAX_TEXT_BYTES);
     format!("{} ...", &text[..end])
 }

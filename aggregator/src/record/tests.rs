@@ -21,29 +21,29 @@ fn at(seconds: i64) -> Timestamp {
     START + SignedDuration::from_secs(seconds)
 }
 
-struct Opened {
-    writer: Writer,
-    left: super::store::Left,
+struct TestStore {
+    writer: StoreWriter,
+    recovered: super::store::RecoveredState,
     error: watch::Receiver<Option<String>>,
 }
 
-fn open(data: Option<&Path>) -> Opened {
+fn open(data: Option<&Path>) -> TestStore {
     let (told, error) = watch::channel(None);
     let keep = SignedDuration::from_hours(24);
-    let options = RecordOptions { data: data.map(Path::to_owned), keep };
-    let (writer, left) = Writer::open(&options, told, at(1000));
-    Opened { writer, left, error }
+    let options = StoreOptions { data: data.map(Path::to_owned), retention: keep };
+    let (writer, recovered) = StoreWriter::open(&options, told, at(1000));
+    TestStore { writer, recovered: recovered, error }
 }
 
-impl Opened {
-    fn tell(&mut self, order: Order) {
-        self.writer.take(order);
+impl TestStore {
+    fn apply(&mut self, command: StoreCommand) {
+        self.writer.apply_command(command);
     }
 
     /// Records an event with this text, and writes it.
-    fn record(&mut self, seconds: i64, text: &str) {
-        self.tell(Order::Event(Box::new(own_event(at(seconds), text.to_owned()))));
-        self.writer.write(at(seconds));
+    fn append(&mut self, seconds: i64, text: &str) {
+        self.apply(StoreCommand::AppendEvent(Box::new(aggregator_event(at(seconds), text.to_owned()))));
+        self.writer.write_pending(at(seconds));
     }
 
     fn error(&self) -> Option<String> {
@@ -51,7 +51,7 @@ impl Opened {
     }
 
     fn texts(&mut self) -> Vec<String> {
-        texts(self.writer.answer(&Query::default()).unwrap())
+        texts(self.writer.query_events(&EventQuery::default()).unwrap())
     }
 }
 
@@ -66,7 +66,7 @@ fn health(seconds: i64, component: &str, to: &str) -> Event {
         host: Some("H1".into()),
         component: Some(component.into()),
         to: Some(to.to_owned()),
-        ..own_event(at(seconds), format!("{component} is {to}"))
+        ..aggregator_event(at(seconds), format!("{component} is {to}"))
     }
 }
 
@@ -75,7 +75,7 @@ fn file(folder: &TempDir) -> std::path::PathBuf {
 }
 
 /// Names of the files that were moved aside.
-fn aside(folder: &TempDir) -> Vec<String> {
+fn files_aside(folder: &TempDir) -> Vec<String> {
     let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
     let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
     // The presence of the write-ahead log's index depends on SQLite alone.
@@ -95,15 +95,15 @@ fn events_come_back_newest_first_over_a_restart() {
         plan: Some(7),
         ..health(1, "Kafka  Server", "down")
     };
-    opened.tell(Order::Event(Box::new(event.clone())));
-    opened.record(2, "later");
+    opened.apply(StoreCommand::AppendEvent(Box::new(event.clone())));
+    opened.append(2, "later");
     drop(opened);
 
     use std::os::unix::fs::PermissionsExt as _;
     assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
     let mut opened = open(Some(&data));
     assert_eq!(opened.error(), None);
-    let events = opened.writer.answer(&Query::default()).unwrap();
+    let events = opened.writer.query_events(&EventQuery::default()).unwrap();
     assert_eq!(events[1], Event { id: 1, ..event });
     assert_eq!(events[1].component.as_ref().unwrap().as_str(), "Kafka  Server");
     assert_eq!(texts(events), ["later", "Kafka  Server is down"]);
@@ -112,9 +112,9 @@ fn events_come_back_newest_first_over_a_restart() {
 #[tokio::test]
 async fn a_plan_is_on_disk_before_whoever_began_it_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let options = RecordOptions { data: Some(folder.path().to_owned()), ..RecordOptions::default() };
-    let record = Record::open(&options);
-    assert_eq!(record.recorder().plan_begun(&begun(7)).await, Ok(()));
+    let options = StoreOptions { data: Some(folder.path().to_owned()), ..StoreOptions::default() };
+    let record = EventStore::open(&options);
+    assert_eq!(record.handle().record_plan_begin(&begun(7)).await, Ok(()));
     // Nothing is closed yet, and another connection sees the plan.
     let plans = Connection::open(file(&folder)).unwrap();
     let user: String = plans.query_row("SELECT user FROM plans WHERE id = 7", [], |row| row.get(0)).unwrap();
@@ -125,25 +125,25 @@ async fn a_plan_is_on_disk_before_whoever_began_it_goes_on() {
 #[tokio::test]
 async fn whoever_begins_a_plan_is_told_that_it_is_not_on_disk() {
     let folder = tempfile::tempdir().unwrap();
-    let options = RecordOptions { data: Some(folder.path().to_owned()), ..RecordOptions::default() };
-    let record = Record::open(&options);
-    record.recorder().flush().await;
+    let options = StoreOptions { data: Some(folder.path().to_owned()), ..StoreOptions::default() };
+    let record = EventStore::open(&options);
+    record.handle().flush().await;
     // Makes every write fail.
     let other = Connection::open(file(&folder)).unwrap();
     other.execute_batch("DROP TABLE plans").unwrap();
-    let why = record.recorder().plan_begun(&begun(7)).await.unwrap_err();
+    let why = record.handle().record_plan_begin(&begun(7)).await.unwrap_err();
     assert!(why.contains("no such table"), "{why}");
     record.close().await;
 
-    let nowhere = RecordOptions { data: Some("/proc/nowhere".into()), ..RecordOptions::default() };
-    let record = Record::open(&nowhere);
-    let why = record.recorder().plan_begun(&begun(7)).await.unwrap_err();
+    let nowhere = StoreOptions { data: Some("/proc/nowhere".into()), ..StoreOptions::default() };
+    let record = EventStore::open(&nowhere);
+    let why = record.handle().record_plan_begin(&begun(7)).await.unwrap_err();
     assert!(why.starts_with("events are kept in memory only: "), "{why}");
     record.close().await;
 
     // A record in memory by choice is no error.
-    let record = Record::in_memory();
-    assert_eq!(record.recorder().plan_begun(&begun(7)).await, Ok(()));
+    let record = EventStore::in_memory();
+    assert_eq!(record.handle().record_plan_begin(&begun(7)).await, Ok(()));
     record.close().await;
 }
 
@@ -151,30 +151,31 @@ async fn whoever_begins_a_plan_is_told_that_it_is_not_on_disk() {
 fn queries_narrow_and_page() {
     let mut opened = open(None);
     for (seconds, component) in [(1, "kafka"), (2, "spark"), (3, "kafka"), (4, "kafka")] {
-        opened.tell(Order::Event(Box::new(health(seconds, component, "down"))));
+        opened.apply(StoreCommand::AppendEvent(Box::new(health(seconds, component, "down"))));
     }
-    opened.record(5, "own");
-    let mut ask = |query: Query| -> Vec<u64> {
-        opened.writer.answer(&query).unwrap().iter().map(|event| event.id).collect()
+    opened.append(5, "own");
+    let mut ask = |query: EventQuery| -> Vec<u64> {
+        opened.writer.query_events(&query).unwrap().iter().map(|event| event.id).collect()
     };
-    let all = Query::default;
+    let all = EventQuery::default;
     assert_eq!(ask(all()), [5, 4, 3, 2, 1]);
-    assert_eq!(ask(Query { component: Some("KAFKA".into()), ..all() }), [4, 3, 1]);
-    assert_eq!(ask(Query { host: Some("h1".into()), before: Some(4), limit: 2, ..all() }), [3, 2]);
-    assert_eq!(ask(Query { environment: Some("other".into()), ..all() }), [] as [u64; 0]);
-    assert_eq!(ask(Query { since: Some(at(3)), ..all() }), [5, 4, 3]);
-    assert_eq!(ask(Query { since: Some(at(6)), ..all() }), [] as [u64; 0]);
-    assert_eq!(ask(Query { kinds: vec![EventKind::Aggregator, EventKind::Plan], ..all() }), [5]);
+    assert_eq!(ask(EventQuery { component: Some("KAFKA".into()), ..all() }), [4, 3, 1]);
+    assert_eq!(ask(EventQuery { host: Some("h1".into()), before: Some(4), limit: 2, ..all() }), [3, 2]);
+    assert_eq!(ask(EventQuery { environment: Some("other".into()), ..all() }), [] as [u64; 0]);
+    assert_eq!(ask(EventQuery { since: Some(at(3)), ..all() }), [5, 4, 3]);
+    assert_eq!(ask(EventQuery { since: Some(at(6)), ..all() }), [] as [u64; 0]);
+    assert_eq!(ask(EventQuery { kinds: vec![EventKind::Aggregator, EventKind::Plan], ..all() }), [5]);
 }
 
 #[test]
 fn an_answer_stays_below_what_a_message_may_hold() {
     let mut opened = open(None);
     for _ in 0..1500 {
-        opened.tell(Order::Event(Box::new(own_event(START, "x".repeat(1 << 16)))));
+        opened.apply(StoreCommand::AppendEvent(Box::new(aggregator_event(START, "x".repeat(1 << 16)))));
     }
-    opened.writer.write(START);
-    let events = opened.writer.answer(&Query { limit: MOST, ..Query::default() }).unwrap();
+    opened.writer.write_pending(START);
+    let events =
+        opened.writer.query_events(&EventQuery { limit: MAX_EVENTS, ..EventQuery::default() }).unwrap();
     let size: usize = events.iter().map(|event| event.text.len()).sum();
     assert!((1..1500).contains(&events.len()) && size < 4 << 20, "{} events, {size}", events.len());
     assert!(events[0].text.ends_with("x ..."));
@@ -183,7 +184,7 @@ fn an_answer_stays_below_what_a_message_may_hold() {
 #[test]
 fn the_database_itself_refuses_to_change_events() {
     let folder = tempfile::tempdir().unwrap();
-    open(Some(folder.path())).record(1, "so it was");
+    open(Some(folder.path())).append(1, "so it was");
     let database = Connection::open(file(&folder)).unwrap();
     for forgery in [
         "UPDATE events SET text = 'otherwise'",
@@ -201,20 +202,21 @@ fn the_database_itself_refuses_to_change_events() {
 fn what_is_older_than_it_is_kept_is_forgotten_piece_by_piece_and_the_rest_is_not() {
     let mut opened = open(None);
     for seconds in 0..2500 {
-        opened.tell(Order::Event(Box::new(own_event(at(seconds), "old".to_owned()))));
+        opened.apply(StoreCommand::AppendEvent(Box::new(aggregator_event(at(seconds), "old".to_owned()))));
     }
-    opened.record(90_000, "new");
+    opened.append(90_000, "new");
     // One day is kept: at 88,500 s, everything before 2,100 s is too old.
     let now = at(86_400 + 2100);
-    assert!(opened.writer.forget(now));
-    assert!(opened.writer.forget(now));
-    assert!(!opened.writer.forget(now));
-    let events = opened.writer.answer(&Query { limit: MOST, ..Query::default() }).unwrap();
+    assert!(opened.writer.delete_batch(now));
+    assert!(opened.writer.delete_batch(now));
+    assert!(!opened.writer.delete_batch(now));
+    let events =
+        opened.writer.query_events(&EventQuery { limit: MAX_EVENTS, ..EventQuery::default() }).unwrap();
     assert_eq!((events.len(), events.last().unwrap().at), (401, at(2100)));
     // IDs continue.
-    while opened.writer.forget(at(1_000_000)) {}
-    opened.record(1_000_001, "next");
-    assert_eq!(opened.writer.answer(&Query::default()).unwrap()[0].id, 2502);
+    while opened.writer.delete_batch(at(1_000_000)) {}
+    opened.append(1_000_001, "next");
+    assert_eq!(opened.writer.query_events(&EventQuery::default()).unwrap()[0].id, 2502);
 }
 
 fn begun(id: u64) -> PlanStart {
@@ -235,41 +237,41 @@ fn begun(id: u64) -> PlanStart {
     PlanStart { id, plan: Plan { kind: ActionKind::Stop, steps }, at: at(1), by, unrecorded: None }
 }
 
-fn change(step: usize, state: StepState, text: &str) -> Order {
+fn change(step: usize, state: StepState, text: &str) -> StoreCommand {
     let text = text.to_owned();
-    Order::Step(7, Box::new(StepChange { step, at: at(2), state, progress: None, text }))
+    StoreCommand::ChangeStep(7, Box::new(StepChange { step, at: at(2), state, progress: None, text }))
 }
 
 #[test]
 fn a_plan_that_was_cut_short_is_found_with_how_far_each_step_was() {
     let folder = tempfile::tempdir().unwrap();
     let mut opened = open(Some(folder.path()));
-    opened.tell(Order::Begun(Box::new(begun(7)), oneshot::channel().0));
-    opened.tell(change(0, StepState::UnderWay, ""));
-    opened.tell(change(0, StepState::UnderWay, "SIGTERM was sent"));
-    opened.tell(change(0, StepState::Done, "stopped in 1.0 s"));
-    opened.writer.write(at(2));
-    opened.tell(change(1, StepState::UnderWay, ""));
-    opened.writer.write(at(3));
+    opened.apply(StoreCommand::BeginPlan(Box::new(begun(7)), oneshot::channel().0));
+    opened.apply(change(0, StepState::UnderWay, ""));
+    opened.apply(change(0, StepState::UnderWay, "SIGTERM was sent"));
+    opened.apply(change(0, StepState::Done, "stopped in 1.0 s"));
+    opened.writer.write_pending(at(2));
+    opened.apply(change(1, StepState::UnderWay, ""));
+    opened.writer.write_pending(at(3));
     drop(opened);
 
     let mut opened = open(Some(folder.path()));
-    let found = &opened.left.unfinished[0];
-    assert_eq!((opened.left.unfinished.len(), &found.begun), (1, &begun(7)));
+    let found = &opened.recovered.unfinished[0];
+    assert_eq!((opened.recovered.unfinished.len(), &found.begun), (1, &begun(7)));
     let waiting = || (StepState::Waiting, String::new());
     assert_eq!(
         found.states,
         [(StepState::Done, "stopped in 1.0 s".to_owned()), (StepState::UnderWay, String::new()), waiting()]
     );
-    assert!(opened.left.last_plan >= 7);
-    opened.tell(change(1, StepState::Interrupted, "it is being looked at"));
-    opened.tell(change(1, StepState::Interrupted, "it is stopped now"));
+    assert!(opened.recovered.last_plan >= 7);
+    opened.apply(change(1, StepState::Interrupted, "it is being looked at"));
+    opened.apply(change(1, StepState::Interrupted, "it is stopped now"));
     let end = PlanEnd { at: at(4), done: 1, failed: 0, skipped: 1, interrupted: 1, cancelled: false };
-    opened.tell(Order::Ended(7, end));
-    opened.writer.write(at(4));
+    opened.apply(StoreCommand::EndPlan(7, end));
+    opened.writer.write_pending(at(4));
     let told: Vec<String> = opened
         .writer
-        .answer(&Query::default())
+        .query_events(&EventQuery::default())
         .unwrap()
         .into_iter()
         .rev()
@@ -292,7 +294,7 @@ fn a_plan_that_was_cut_short_is_found_with_how_far_each_step_was() {
         ]
     );
     drop(opened);
-    assert!(open(Some(folder.path())).left.unfinished.is_empty());
+    assert!(open(Some(folder.path())).recovered.unfinished.is_empty());
 }
 
 fn maintenance() -> Maintenance {
@@ -307,44 +309,47 @@ fn maintenance() -> Maintenance {
     }
 }
 
-fn kafka() -> Place {
-    Place { environment: "DEV".into(), host: "h1".into(), component: Some("kafka".into()) }
+fn kafka() -> HostOrInstance {
+    HostOrInstance { environment: "DEV".into(), host: "h1".into(), component: Some("kafka".into()) }
 }
 
 #[test]
 fn maintenance_and_what_was_known_outlive_the_aggregator() {
     let folder = tempfile::tempdir().unwrap();
     let mut opened = open(Some(folder.path()));
-    opened.tell(Order::Maintain(vec![maintenance()]));
-    let host = Place { component: None, ..kafka() };
-    opened.tell(Order::Know(vec![(kafka(), "up".to_owned()), (host.clone(), "reachable".to_owned())]));
-    opened.tell(Order::Event(Box::new(health(2, "Kafka", "down"))));
-    opened.writer.write(at(3));
+    opened.apply(StoreCommand::SetMaintenance(vec![maintenance()]));
+    let host = HostOrInstance { component: None, ..kafka() };
+    opened.apply(StoreCommand::SetKnown(vec![
+        (kafka(), "up".to_owned()),
+        (host.clone(), "reachable".to_owned()),
+    ]));
+    opened.apply(StoreCommand::AppendEvent(Box::new(health(2, "Kafka", "down"))));
+    opened.writer.write_pending(at(3));
     drop(opened);
-    let left = open(Some(folder.path())).left;
-    assert_eq!(left.maintenance, [maintenance()]);
+    let recovered = open(Some(folder.path())).recovered;
+    assert_eq!(recovered.maintenance, [maintenance()]);
     let expected = HashMap::from([(kafka(), "down".to_owned()), (host, "reachable".to_owned())]);
-    assert_eq!(left.known, expected);
+    assert_eq!(recovered.known_values, expected);
 }
 
 #[tokio::test]
 async fn no_plan_ever_has_the_number_of_another_one() {
     let folder = tempfile::tempdir().unwrap();
-    let options = RecordOptions { data: Some(folder.path().to_owned()), ..RecordOptions::default() };
-    let record = Record::open(&options);
-    let recorder = record.recorder();
-    let ids: Vec<u64> = (0..300).map(|_| recorder.next_plan_id()).collect();
+    let options = StoreOptions { data: Some(folder.path().to_owned()), ..StoreOptions::default() };
+    let record = EventStore::open(&options);
+    let store = record.handle();
+    let ids: Vec<u64> = (0..300).map(|_| store.next_plan_id()).collect();
     assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
     record.close().await;
-    let record = Record::open(&options);
+    let record = EventStore::open(&options);
     // IDs are assigned without a gap; none of these was written as a plan.
-    assert_eq!(record.recorder().next_plan_id(), 301);
-    record.recorder().flush().await;
-    let Record { recorder, thread, .. } = record;
+    assert_eq!(record.handle().next_plan_id(), 301);
+    record.handle().flush().await;
+    let EventStore { handle, thread, .. } = record;
     // Simulates a kill: the thread receives no `Close`.
-    drop(recorder);
+    drop(handle);
     thread.unwrap().join().unwrap();
-    assert!(Record::open(&options).recorder().next_plan_id() > 301);
+    assert!(EventStore::open(&options).handle().next_plan_id() > 301);
 }
 
 #[test]
@@ -354,8 +359,11 @@ fn what_is_no_database_is_kept_aside_and_a_new_one_is_begun() {
     fs::write(folder.path().join("rta.db-wal"), "nor this").unwrap();
     let mut opened = open(Some(folder.path()));
     assert_eq!(opened.error(), None);
-    opened.record(1001, "after");
-    assert_eq!(aside(&folder), ["rta.db.corrupt-19700101T001640Z", "rta.db.corrupt-19700101T001640Z-wal"]);
+    opened.append(1001, "after");
+    assert_eq!(
+        files_aside(&folder),
+        ["rta.db.corrupt-19700101T001640Z", "rta.db.corrupt-19700101T001640Z-wal"]
+    );
     let texts = opened.texts();
     assert_eq!(texts[0], "after");
     assert!(texts[1].contains("could not be used: it is no database; it is kept as "), "{texts:?}");
@@ -364,57 +372,57 @@ fn what_is_no_database_is_kept_aside_and_a_new_one_is_begun() {
 }
 
 /// Overwrites the middle of the file, where its pages of events are.
-fn damage(folder: &TempDir) {
+fn corrupt_file(folder: &TempDir) {
     let mut content = fs::read(file(folder)).unwrap();
     let (middle, end) = (content.len() / 3, content.len());
     content[middle..end - 4096].fill(0x5a);
     fs::write(file(folder), content).unwrap();
 }
 
-fn filled(folder: &TempDir) -> Opened {
+fn open_filled(folder: &TempDir) -> TestStore {
     let mut opened = open(Some(folder.path()));
     for seconds in 0..3000 {
-        opened.tell(Order::Event(Box::new(health(seconds, "kafka", "down"))));
+        opened.apply(StoreCommand::AppendEvent(Box::new(health(seconds, "kafka", "down"))));
     }
-    opened.tell(Order::Maintain(vec![maintenance()]));
-    opened.tell(Order::Begun(Box::new(begun(7)), oneshot::channel().0));
-    opened.writer.write(at(3000));
+    opened.apply(StoreCommand::SetMaintenance(vec![maintenance()]));
+    opened.apply(StoreCommand::BeginPlan(Box::new(begun(7)), oneshot::channel().0));
+    opened.writer.write_pending(at(3000));
     opened
 }
 
 #[test]
 fn a_file_that_is_damaged_in_its_middle_is_found_out_when_it_is_opened() {
     let folder = tempfile::tempdir().unwrap();
-    drop(filled(&folder));
-    damage(&folder);
+    drop(open_filled(&folder));
+    corrupt_file(&folder);
     let mut opened = open(Some(folder.path()));
-    assert_eq!((opened.error(), aside(&folder).len()), (None, 1));
-    opened.record(3001, "after");
+    assert_eq!((opened.error(), files_aside(&folder).len()), (None, 1));
+    opened.append(3001, "after");
     assert_eq!(opened.texts().len(), 2);
 }
 
 #[test]
 fn a_file_that_is_damaged_meanwhile_is_replaced_and_what_must_not_be_lost_is_written_anew() {
     let folder = tempfile::tempdir().unwrap();
-    let mut opened = filled(&folder);
+    let mut opened = open_filled(&folder);
     opened.writer.checkpoint();
-    damage(&folder);
+    corrupt_file(&folder);
     // One of the next events reads a damaged page.
     for seconds in 3001..3100 {
-        opened.record(seconds, "after");
-        opened.writer.forget(at(1_000_000 + seconds));
-        let _ = opened.writer.answer(&Query::default());
+        opened.append(seconds, "after");
+        opened.writer.delete_batch(at(1_000_000 + seconds));
+        let _ = opened.writer.query_events(&EventQuery::default());
     }
-    assert_eq!(aside(&folder).len(), 1);
-    opened.writer.write(at(3100));
-    opened.record(3101, "last");
+    assert_eq!(files_aside(&folder).len(), 1);
+    opened.writer.write_pending(at(3100));
+    opened.append(3101, "last");
     assert_eq!(opened.error(), None);
     assert_eq!(opened.texts()[0], "last");
     drop(opened);
-    let left = open(Some(folder.path())).left;
-    assert_eq!(left.maintenance, [maintenance()]);
-    assert_eq!(left.unfinished.len(), 1);
-    assert_eq!(left.known[&Place { host: "H1".into(), ..kafka() }], "down");
+    let recovered = open(Some(folder.path())).recovered;
+    assert_eq!(recovered.maintenance, [maintenance()]);
+    assert_eq!(recovered.unfinished.len(), 1);
+    assert_eq!(recovered.known_values[&HostOrInstance { host: "H1".into(), ..kafka() }], "down");
 }
 
 #[test]
@@ -424,7 +432,7 @@ fn a_newer_or_foreign_database_is_refused_and_left_alone() {
         ("PRAGMA application_id = 7", "it is the database of another program"),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        open(Some(folder.path())).record(1, "before");
+        open(Some(folder.path())).append(1, "before");
         let database = Connection::open(file(&folder)).unwrap();
         database.execute_batch(statements).unwrap();
         drop(database);
@@ -434,11 +442,11 @@ fn a_newer_or_foreign_database_is_refused_and_left_alone() {
         let error = opened.error().unwrap();
         assert!(error.starts_with("events are kept in memory only: "), "{error}");
         assert!(error.contains(expected), "{error}");
-        opened.record(2, "in memory");
+        opened.append(2, "in memory");
         assert_eq!(opened.texts(), ["in memory"]);
         drop(opened);
         assert_eq!(fs::read(file(&folder)).unwrap(), before);
-        assert!(aside(&folder).is_empty());
+        assert!(files_aside(&folder).is_empty());
     }
 }
 
@@ -452,7 +460,7 @@ fn a_folder_that_cannot_be_had_is_told_and_events_are_kept_in_memory() {
         error.starts_with("events are kept in memory only: ") && error.contains("Not a directory"),
         "{error}"
     );
-    opened.record(1, "in memory");
+    opened.append(1, "in memory");
     assert_eq!(opened.texts(), ["in memory"]);
 
     let held = open(Some(folder.path()));
@@ -466,31 +474,36 @@ fn a_folder_that_cannot_be_had_is_told_and_events_are_kept_in_memory() {
 fn a_full_disk_is_told_what_happens_meanwhile_is_kept_and_written_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
     let mut opened = open(Some(folder.path()));
-    opened.record(1, "before");
+    opened.append(1, "before");
     opened.writer.limit_pages(1);
     // More events than are kept.
-    opened.tell(Order::Maintain(vec![maintenance()]));
+    opened.apply(StoreCommand::SetMaintenance(vec![maintenance()]));
     for number in 0..1500 {
-        opened.tell(Order::Event(Box::new(own_event(at(100), format!("{number} {}", "x".repeat(100))))));
+        opened.apply(StoreCommand::AppendEvent(Box::new(aggregator_event(
+            at(100),
+            format!("{number} {}", "x".repeat(100)),
+        ))));
     }
-    opened.writer.write(at(34_200));
+    opened.writer.write_pending(at(34_200));
     let error = opened.error().unwrap();
     assert!(
         error.starts_with("events are not recorded since 09:30 UTC: ") && error.ends_with("the disk is full"),
         "{error}"
     );
-    opened.tell(Order::Event(Box::new(own_event(at(34_300), "meanwhile".to_owned()))));
-    opened.writer.write(at(34_301));
+    opened.apply(StoreCommand::AppendEvent(Box::new(aggregator_event(at(34_300), "meanwhile".to_owned()))));
+    opened.writer.write_pending(at(34_301));
     assert_eq!(opened.error(), Some(error));
     // Reads still work.
-    let events = opened.writer.answer(&Query { limit: MOST, ..Query::default() }).unwrap();
+    let events =
+        opened.writer.query_events(&EventQuery { limit: MAX_EVENTS, ..EventQuery::default() }).unwrap();
     assert_eq!((events.len(), events[0].id, events[0].text.as_str()), (1001, 0, "meanwhile"));
     assert_eq!(events[1000].text, "before");
 
     opened.writer.limit_pages(1_000_000);
-    opened.writer.write(at(34_560));
+    opened.writer.write_pending(at(34_560));
     assert_eq!(opened.error(), None);
-    let events = opened.writer.answer(&Query { limit: MOST, ..Query::default() }).unwrap();
+    let events =
+        opened.writer.query_events(&EventQuery { limit: MAX_EVENTS, ..EventQuery::default() }).unwrap();
     assert_eq!(events.len(), 1002);
     assert!(
         events[0].text.starts_with("events could not be recorded from 09:30:00 to 09:36:00 UTC: ")
@@ -499,32 +512,32 @@ fn a_full_disk_is_told_what_happens_meanwhile_is_kept_and_written_when_there_is_
         events[0].text
     );
     drop(opened);
-    assert_eq!(open(Some(folder.path())).left.maintenance, [maintenance()]);
+    assert_eq!(open(Some(folder.path())).recovered.maintenance, [maintenance()]);
 }
 
 #[tokio::test]
 async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_states_are_kept() {
     let (told, error) = watch::channel(None);
-    let (orders, waiting) = channel();
-    let (writer, left) = Writer::open(&RecordOptions::default(), told.clone(), START);
-    let recorder = Recorder(Arc::new(Shared {
-        orders,
-        waiting: writer.waiting(),
+    let (commands, waiting) = channel();
+    let (writer, recovered) = StoreWriter::open(&StoreOptions::default(), told.clone(), START);
+    let store = EventStoreHandle(Arc::new(HandleState {
+        commands,
+        queued: writer.queued_counter(),
         error: told,
-        lost: writer.lost_before(),
-        last_plan: AtomicU64::new(left.last_plan),
+        lost: writer.lost_counter(),
+        last_plan: AtomicU64::new(recovered.last_plan),
         reserved: AtomicU64::new(1000),
-        marked: AtomicU64::new(0),
+        samples_recorded: AtomicU64::new(0),
         unfinished: vec![],
         maintenance: vec![],
-        maintained: HashSet::new(),
-        known: HashMap::new(),
-        stops: HashMap::new(),
-        changed: HashMap::new(),
+        maintained_hosts: HashSet::new(),
+        known_values: HashMap::new(),
+        planned_stops: HashMap::new(),
+        health_changes: HashMap::new(),
     }));
-    let event = |text: &str| own_event(Timestamp::now(), text.to_owned());
-    for _ in 0..QUEUE {
-        recorder.record(event("x"));
+    let event = |text: &str| aggregator_event(Timestamp::now(), text.to_owned());
+    for _ in 0..QUEUE_CAPACITY {
+        store.append_event(event("x"));
     }
     assert_eq!(*error.borrow(), None);
     let health = Event {
@@ -535,33 +548,36 @@ async fn callers_never_wait_and_events_that_find_no_room_are_counted_while_state
         to: Some("down".to_owned()),
         ..event("app is down")
     };
-    recorder.record(health);
-    recorder.record(event("y"));
-    recorder.maintain(vec![maintenance()]);
+    store.append_event(health);
+    store.append_event(event("y"));
+    store.record_maintenance(vec![maintenance()]);
     assert!(error.borrow().as_ref().unwrap().starts_with("events are lost since "));
-    assert!(recorder.events(Query::default()).await.unwrap_err().contains("is busy"));
-    let orders: Vec<Order> = waiting.try_iter().collect();
-    let is_known = |order: &&Order| matches!(order, Order::Know(known) if known[0].1 == "down");
-    assert_eq!(orders.iter().filter(is_known).count(), 1);
-    assert!(orders.iter().any(|order| matches!(order, Order::Maintain(all) if all.len() == 1)));
-    orders.into_iter().for_each(|order| recorder.0.orders.send(order).unwrap());
+    assert!(store.query_events(EventQuery::default()).await.unwrap_err().contains("is busy"));
+    let commands: Vec<StoreCommand> = waiting.try_iter().collect();
+    let is_known =
+        |command: &&StoreCommand| matches!(command, StoreCommand::SetKnown(known) if known[0].1 == "down");
+    assert_eq!(commands.iter().filter(is_known).count(), 1);
+    assert!(
+        commands.iter().any(|command| matches!(command, StoreCommand::SetMaintenance(all) if all.len() == 1))
+    );
+    commands.into_iter().for_each(|command| store.0.commands.send(command).unwrap());
 
     let thread = std::thread::spawn(move || writer.run(&waiting));
     let events = loop {
-        match recorder.events(Query { limit: MOST, ..Query::default() }).await {
-            Ok(events) if events.len() == MOST => break texts(events),
+        match store.query_events(EventQuery { limit: MAX_EVENTS, ..EventQuery::default() }).await {
+            Ok(events) if events.len() == MAX_EVENTS => break texts(events),
             Ok(_) | Err(_) => tokio::task::yield_now().await,
         }
     };
     assert!(events.contains(&"2 events could not be recorded: the disk was too slow".to_owned()));
     assert!(!events.contains(&"y".to_owned()));
-    drop(recorder);
+    drop(store);
     thread.join().unwrap();
 }
 
 /// Returns the events in the file itself, as the next aggregator finds them.
 fn on_disk(folder: &Path) -> Vec<String> {
-    texts(open(Some(folder)).writer.answer(&Query::default()).unwrap())
+    texts(open(Some(folder)).writer.query_events(&EventQuery::default()).unwrap())
 }
 
 #[test]
@@ -583,12 +599,12 @@ fn deleted_or_replaced_data_folder_is_written_again_whole() {
         let parent = tempfile::tempdir().unwrap();
         let data = parent.path().join("data");
         let mut opened = open(Some(&data));
-        (0..33).for_each(|number| opened.record(number, &format!("event {number}")));
+        (0..33).for_each(|number| opened.append(number, &format!("event {number}")));
         harm(&data);
         // There is nothing to write; the loss is detected all the same.
-        opened.writer.write(at(40));
+        opened.writer.write_pending(at(40));
         assert_eq!(opened.error(), None, "{what}");
-        opened.record(41, "one more");
+        opened.append(41, "one more");
         drop(opened);
         let found = on_disk(&data);
         assert_eq!(found.len(), 35, "{what}: {found:#?}");
@@ -608,15 +624,15 @@ fn data_folder_that_cannot_be_made_again_is_reported_and_loses_nothing() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path().join("data");
     let mut opened = open(Some(&data));
-    opened.record(1, "before");
+    opened.append(1, "before");
     fs::remove_dir_all(&data).unwrap();
     fs::write(&data, "a file in its place").unwrap();
-    opened.record(2, "meanwhile");
+    opened.append(2, "meanwhile");
     let error = opened.error().unwrap();
     assert!(error.contains("was deleted or replaced and cannot be written again"), "{error}");
     assert!(opened.texts().contains(&"meanwhile".to_owned()));
     fs::remove_file(&data).unwrap();
-    opened.record(3, "after");
+    opened.append(3, "after");
     assert_eq!(opened.error(), None);
     drop(opened);
     let found = on_disk(&data);

@@ -22,7 +22,7 @@ use serde::Serialize;
 /// Ordered by importance: where there is no room to draw each state, the greatest is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Stretch {
+pub(crate) enum TimelineState {
     /// [`Health::Up`].
     Up,
     /// The instance was in maintenance, whatever its health.
@@ -38,7 +38,7 @@ pub(crate) enum Stretch {
     Down,
 }
 
-impl Stretch {
+impl TimelineState {
     /// Values in ascending order.
     pub(crate) const ALL: [Self; 6] =
         [Self::Up, Self::Maintenance, Self::NotRecorded, Self::Unknown, Self::Degraded, Self::Down];
@@ -61,7 +61,7 @@ impl Stretch {
     }
 
     /// Returns the state of an instance in an overview.
-    pub(crate) fn of(instance: &InstanceOverview) -> Self {
+    pub(crate) fn of_instance(instance: &InstanceOverview) -> Self {
         match (&instance.maintenance, instance.health) {
             (Some(_), _) => Self::Maintenance,
             (None, Health::Up) => Self::Up,
@@ -74,27 +74,27 @@ impl Stretch {
 
 /// State of an instance from a moment on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct TimelineSample {
     pub(crate) at: Timestamp,
-    pub(crate) state: Stretch,
+    pub(crate) state: TimelineState,
 }
 
 /// Time in which no aggregator ran, or whose data is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Gap {
+pub(crate) struct RecordingGap {
     pub(crate) since: Timestamp,
     pub(crate) until: Timestamp,
 }
 
 /// Time in which the state was the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Span {
+pub(crate) struct TimelineSpan {
     pub(crate) from: Timestamp,
     pub(crate) to: Timestamp,
-    pub(crate) state: Stretch,
+    pub(crate) state: TimelineState,
 }
 
-impl Span {
+impl TimelineSpan {
     pub(crate) fn length(&self) -> SignedDuration {
         self.to.duration_since(self.from)
     }
@@ -102,28 +102,33 @@ impl Span {
 
 /// Timeline of one instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Strip {
+pub(crate) struct Timeline {
     pub(crate) from: Timestamp,
     pub(crate) to: Timestamp,
     /// Spans in order and without holes, from `from` to `to`; two neighbours have different states.
-    pub(crate) spans: Vec<Span>,
+    pub(crate) spans: Vec<TimelineSpan>,
 }
 
-impl Strip {
+impl Timeline {
     /// Creates the timeline from `from` to `to`, from an instance's `marks` in recording order and the `gaps`
     /// of the record in any order. Times without data are "not recorded": before the first mark, in a gap,
     /// and from a gap to the next mark, since changes in between may be missing. If the clock was set back,
     /// the times that occurred twice are not recorded either.
-    pub(crate) fn from_marks(from: Timestamp, to: Timestamp, marks: &[Mark], gaps: &[Gap]) -> Self {
-        let mut pieces: Vec<Span> = Vec::with_capacity(marks.len());
+    pub(crate) fn from_samples(
+        from: Timestamp,
+        to: Timestamp,
+        samples: &[TimelineSample],
+        gaps: &[RecordingGap],
+    ) -> Self {
+        let mut pieces: Vec<TimelineSpan> = Vec::with_capacity(samples.len());
         // End of the time that is covered so far.
         let mut latest = Timestamp::MIN;
-        for (at, mark) in marks.iter().enumerate() {
-            if mark.at < latest {
-                take_back(&mut pieces, mark.at);
+        for (at, sample) in samples.iter().enumerate() {
+            if sample.at < latest {
+                cut_after(&mut pieces, sample.at);
             }
-            latest = latest.max(mark.at);
-            let until = match marks.get(at + 1) {
+            latest = latest.max(sample.at);
+            let until = match samples.get(at + 1) {
                 Some(next) => next.at,
                 None => to,
             };
@@ -134,39 +139,39 @@ impl Strip {
             }
             let end = gaps
                 .iter()
-                .filter(|gap| gap.until > mark.at && gap.until > gap.since)
+                .filter(|gap| gap.until > sample.at && gap.until > gap.since)
                 .map(|gap| gap.since)
                 .fold(until, Timestamp::min);
             if end > latest {
-                pieces.push(Span { from: latest, to: end, state: mark.state });
+                pieces.push(TimelineSpan { from: latest, to: end, state: sample.state });
             }
         }
-        Self { from, to, spans: filled(from, to, &pieces) }
+        Self { from, to, spans: fill_holes(from, to, &pieces) }
     }
 
     /// Returns the share of the time, in percent, in which the instance ran, as service monitors count it: up
     /// and degraded count as running, down does not; maintenance is agreed and excluded. Unknown and
     /// unrecorded times are excluded and reported separately. `None` if no time is left.
     pub(crate) fn uptime(&self) -> Option<f64> {
-        let ran = self.total(Stretch::Up) + self.total(Stretch::Degraded);
-        let known = ran + self.total(Stretch::Down);
+        let ran = self.total_time(TimelineState::Up) + self.total_time(TimelineState::Degraded);
+        let known = ran + self.total_time(TimelineState::Down);
         (known > SignedDuration::ZERO).then(|| 100.0 * ran.as_secs_f64() / known.as_secs_f64())
     }
 
     /// Returns the total time in this state.
-    pub(crate) fn total(&self, state: Stretch) -> SignedDuration {
-        let lengths = self.spans.iter().filter(|span| span.state == state).map(Span::length);
+    pub(crate) fn total_time(&self, state: TimelineState) -> SignedDuration {
+        let lengths = self.spans.iter().filter(|span| span.state == state).map(TimelineSpan::length);
         lengths.fold(SignedDuration::ZERO, SignedDuration::saturating_add)
     }
 
     /// Returns the number of spans in this state.
-    pub(crate) fn times(&self, state: Stretch) -> usize {
+    pub(crate) fn count_spans(&self, state: TimelineState) -> usize {
         self.spans.iter().filter(|span| span.state == state).count()
     }
 }
 
 /// Removes the time after `at` from the pieces.
-fn take_back(pieces: &mut Vec<Span>, at: Timestamp) {
+fn cut_after(pieces: &mut Vec<TimelineSpan>, at: Timestamp) {
     pieces.retain(|piece| piece.from < at);
     for piece in pieces {
         piece.to = piece.to.min(at);
@@ -174,22 +179,22 @@ fn take_back(pieces: &mut Vec<Span>, at: Timestamp) {
 }
 
 /// Returns the spans between `from` and `to`: fills holes with "not recorded", and joins equal neighbours.
-fn filled(from: Timestamp, to: Timestamp, pieces: &[Span]) -> Vec<Span> {
-    let mut spans: Vec<Span> = Vec::with_capacity(pieces.len() + 1);
-    let mut add = |span: Span| match spans.last_mut() {
+fn fill_holes(from: Timestamp, to: Timestamp, pieces: &[TimelineSpan]) -> Vec<TimelineSpan> {
+    let mut spans: Vec<TimelineSpan> = Vec::with_capacity(pieces.len() + 1);
+    let mut add = |span: TimelineSpan| match spans.last_mut() {
         _ if span.from >= span.to => {}
         Some(last) if last.state == span.state => last.to = span.to,
         _ => spans.push(span),
     };
     let mut told = from;
     for piece in pieces {
-        let piece = Span { from: piece.from.max(told), to: piece.to.min(to), ..*piece };
+        let piece = TimelineSpan { from: piece.from.max(told), to: piece.to.min(to), ..*piece };
         if piece.from < piece.to {
-            add(Span { from: told, to: piece.from, state: Stretch::NotRecorded });
+            add(TimelineSpan { from: told, to: piece.from, state: TimelineState::NotRecorded });
             add(piece);
             told = piece.to;
         }
     }
-    add(Span { from: told, to, state: Stretch::NotRecorded });
+    add(TimelineSpan { from: told, to, state: TimelineState::NotRecorded });
     spans
 }

@@ -8,26 +8,26 @@ use std::collections::HashMap;
 
 use rta_shared::overview::{InstanceId, Overview};
 
-use super::Stretch;
+use super::TimelineState;
 
 /// Last state of every instance.
 #[derive(Debug, Default)]
-pub(crate) struct Shown {
+pub(crate) struct TimelineRecorder {
     /// `None` before the first overview.
     config_digest: Option<String>,
     /// Instances in the configuration's order.
-    instances: Vec<(InstanceId, Stretch)>,
+    instances: Vec<(InstanceId, TimelineState)>,
 }
 
-impl Shown {
+impl TimelineRecorder {
     /// Returns the instances whose state changed, new ones included. Removed instances become "not recorded".
-    pub(crate) fn note(&mut self, overview: &Overview) -> Vec<(InstanceId, Stretch)> {
+    pub(crate) fn record_overview(&mut self, overview: &Overview) -> Vec<(InstanceId, TimelineState)> {
         // With an unchanged configuration the positions match. This shortcut matters, since every overview is
         // compared.
         if self.config_digest.as_ref() == Some(&overview.config_digest) {
             let mut changed = Vec::new();
             for ((id, before), located) in self.instances.iter_mut().zip(overview.instances()) {
-                let now = Stretch::of(located.instance);
+                let now = TimelineState::of_instance(located.instance);
                 if *before != now {
                     *before = now;
                     changed.push((id.clone(), now));
@@ -36,17 +36,18 @@ impl Shown {
             return changed;
         }
         self.config_digest = Some(overview.config_digest.clone());
-        let now = overview.instances().map(|located| (located.id(), Stretch::of(located.instance)));
+        let now =
+            overview.instances().map(|located| (located.id(), TimelineState::of_instance(located.instance)));
         let before = std::mem::replace(&mut self.instances, now.collect());
-        let mut before: HashMap<InstanceId, Stretch> = before.into_iter().collect();
-        let mut changed: Vec<(InstanceId, Stretch)> =
+        let mut before: HashMap<InstanceId, TimelineState> = before.into_iter().collect();
+        let mut changed: Vec<(InstanceId, TimelineState)> =
             self.instances.iter().filter(|(id, now)| before.remove(id) != Some(*now)).cloned().collect();
-        changed.extend(before.into_keys().map(|gone| (gone, Stretch::NotRecorded)));
+        changed.extend(before.into_keys().map(|gone| (gone, TimelineState::NotRecorded)));
         changed
     }
 
     /// Returns the states of all instances.
-    pub(crate) fn all(&self) -> Vec<(InstanceId, Stretch)> {
+    pub(crate) fn current_states(&self) -> Vec<(InstanceId, TimelineState)> {
         self.instances.clone()
     }
 }
@@ -58,34 +59,34 @@ mod tests {
     use super::*;
     use crate::web::page::tests::sample;
 
-    fn told(changed: &[(InstanceId, Stretch)]) -> Vec<String> {
+    fn told(changed: &[(InstanceId, TimelineState)]) -> Vec<String> {
         changed.iter().map(|(id, state)| format!("{} {}", id.component, state.word())).collect()
     }
 
     #[test]
     fn everything_is_noted_once_and_then_what_changes_also_without_an_event() {
-        let mut shown = Shown::default();
+        let mut shown = TimelineRecorder::default();
         let mut overview = sample();
         assert_eq!(
-            told(&shown.note(&overview)),
+            told(&shown.record_overview(&overview)),
             ["kafka server down", "novelty detector degraded", "cassandra unknown"]
         );
-        assert!(shown.note(&overview).is_empty());
+        assert!(shown.record_overview(&overview).is_empty());
         // Its host is unchanged; only its prerequisite became unknown. That is no event.
         let detector = &mut overview.environments[0].hosts[1].instances[0];
         detector.health = Health::Unknown;
-        assert_eq!(told(&shown.note(&overview)), ["novelty detector unknown"]);
-        assert_eq!(shown.all().len(), 3);
+        assert_eq!(told(&shown.record_overview(&overview)), ["novelty detector unknown"]);
+        assert_eq!(shown.current_states().len(), 3);
     }
 
     #[test]
     fn what_comes_and_goes_with_the_configuration_is_noted() {
-        let mut shown = Shown::default();
-        shown.note(&sample());
+        let mut shown = TimelineRecorder::default();
+        shown.record_overview(&sample());
         let mut other = sample();
         other.config_digest = "def".to_owned();
         other.environments[0].hosts.remove(0);
-        assert_eq!(told(&shown.note(&other)), ["kafka server not recorded"]);
-        assert_eq!(told(&shown.note(&sample())), ["kafka server down"]);
+        assert_eq!(told(&shown.record_overview(&other)), ["kafka server not recorded"]);
+        assert_eq!(told(&shown.record_overview(&sample())), ["kafka server down"]);
     }
 }

@@ -9,14 +9,14 @@ fn at(minutes: i64) -> Timestamp {
 }
 
 /// Returns the timeline of the hour from minute 100 to minute 160.
-fn told(marks: &[(i64, Stretch)], gaps: &[(i64, i64)]) -> Vec<String> {
-    let marks: Vec<Mark> =
-        marks.iter().map(|(minutes, state)| Mark { at: at(*minutes), state: *state }).collect();
-    let gaps: Vec<Gap> =
-        gaps.iter().map(|(since, until)| Gap { since: at(*since), until: at(*until) }).collect();
-    let strip = Strip::from_marks(at(100), at(160), &marks, &gaps);
+fn told(samples: &[(i64, TimelineState)], gaps: &[(i64, i64)]) -> Vec<String> {
+    let samples: Vec<TimelineSample> =
+        samples.iter().map(|(minutes, state)| TimelineSample { at: at(*minutes), state: *state }).collect();
+    let gaps: Vec<RecordingGap> =
+        gaps.iter().map(|(since, until)| RecordingGap { since: at(*since), until: at(*until) }).collect();
+    let timeline = Timeline::from_samples(at(100), at(160), &samples, &gaps);
     let minutes = |moment: Timestamp| moment.as_second() / 60;
-    strip
+    timeline
         .spans
         .iter()
         .map(|span| format!("{}-{} {}", minutes(span.from), minutes(span.to), span.state.word()))
@@ -25,8 +25,8 @@ fn told(marks: &[(i64, Stretch)], gaps: &[(i64, i64)]) -> Vec<String> {
 
 #[test]
 fn a_strip_tells_what_was_noted_and_no_more() {
-    use Stretch::{Degraded, Down, Maintenance, NotRecorded, Unknown, Up};
-    type Case<'c> = (&'c str, &'c [(i64, Stretch)], &'c [(i64, i64)], &'c [&'c str]);
+    use TimelineState::{Degraded, Down, Maintenance, NotRecorded, Unknown, Up};
+    type Case<'c> = (&'c str, &'c [(i64, TimelineState)], &'c [(i64, i64)], &'c [&'c str]);
     let cases: [Case<'_>; 17] = [
         ("nothing was ever noted", &[], &[], &["100-160 not recorded"]),
         ("as it was before the time asked for", &[(3, Down), (7, Up)], &[], &["100-160 up"]),
@@ -96,20 +96,22 @@ fn a_strip_tells_what_was_noted_and_no_more() {
             &["100-160 not recorded"],
         ),
     ];
-    for (what, marks, gaps, expected) in cases {
-        assert_eq!(told(marks, gaps), expected, "{what}");
+    for (what, samples, gaps, expected) in cases {
+        assert_eq!(told(samples, gaps), expected, "{what}");
     }
 }
 
 #[test]
 fn uptime_is_the_share_of_what_is_known_and_was_not_agreed() {
-    use Stretch::{Degraded, Down, Maintenance, Unknown, Up};
-    let uptime = |marks: &[(i64, Stretch)]| {
-        let marks: Vec<Mark> =
-            marks.iter().map(|(minutes, state)| Mark { at: at(*minutes), state: *state }).collect();
-        Strip::from_marks(at(0), at(100), &marks, &[]).uptime()
+    use TimelineState::{Degraded, Down, Maintenance, Unknown, Up};
+    let uptime = |samples: &[(i64, TimelineState)]| {
+        let samples: Vec<TimelineSample> = samples
+            .iter()
+            .map(|(minutes, state)| TimelineSample { at: at(*minutes), state: *state })
+            .collect();
+        Timeline::from_samples(at(0), at(100), &samples, &[]).uptime()
     };
-    for (marks, expected) in [
+    for (samples, expected) in [
         (&[][..], None),
         (&[(0, Unknown), (50, Maintenance)], None),
         (&[(0, Up)], Some(100.0)),
@@ -119,49 +121,49 @@ fn uptime_is_the_share_of_what_is_known_and_was_not_agreed() {
         // Ten minutes each of up and down; the rest is excluded.
         (&[(20, Up), (30, Down), (40, Unknown), (60, Maintenance)], Some(50.0)),
     ] {
-        assert_eq!(uptime(marks), expected, "{marks:?}");
+        assert_eq!(uptime(samples), expected, "{samples:?}");
     }
 }
 
-fn state() -> impl Strategy<Value = Stretch> {
-    proptest::sample::select(Stretch::ALL.to_vec())
+fn state() -> impl Strategy<Value = TimelineState> {
+    proptest::sample::select(TimelineState::ALL.to_vec())
 }
 
 proptest! {
     #[test]
     fn every_moment_has_one_state(
-        marks in proptest::collection::vec((0_i64..200, state()), 0..20),
+        samples in proptest::collection::vec((0_i64..200, state()), 0..20),
         gaps in proptest::collection::vec((0_i64..200, 0_i64..40), 0..5),
         start in 0_i64..200,
         length in 1_i64..100,
         is_ordered: bool,
     ) {
-        let mut marks: Vec<Mark> = marks.iter().map(|(minutes, state)| Mark { at: at(*minutes), state: *state }).collect();
+        let mut samples: Vec<TimelineSample> = samples.iter().map(|(minutes, state)| TimelineSample { at: at(*minutes), state: *state }).collect();
         if is_ordered {
-            marks.sort_by_key(|mark| mark.at);
+            samples.sort_by_key(|sample| sample.at);
         }
-        let gaps: Vec<Gap> =
-            gaps.iter().map(|(since, length)| Gap { since: at(*since), until: at(since + length) }).collect();
+        let gaps: Vec<RecordingGap> =
+            gaps.iter().map(|(since, length)| RecordingGap { since: at(*since), until: at(since + length) }).collect();
         let (from, to) = (at(start), at(start + length));
-        let strip = Strip::from_marks(from, to, &marks, &gaps);
-        prop_assert_eq!(strip.spans.first().map(|span| span.from), Some(from));
-        prop_assert_eq!(strip.spans.last().map(|span| span.to), Some(to));
-        for span in &strip.spans {
+        let timeline = Timeline::from_samples(from, to, &samples, &gaps);
+        prop_assert_eq!(timeline.spans.first().map(|span| span.from), Some(from));
+        prop_assert_eq!(timeline.spans.last().map(|span| span.to), Some(to));
+        for span in &timeline.spans {
             prop_assert!(span.from < span.to);
         }
-        for pair in strip.spans.windows(2) {
+        for pair in timeline.spans.windows(2) {
             prop_assert_eq!(pair[0].to, pair[1].from);
             prop_assert_ne!(pair[0].state, pair[1].state);
         }
-        let all = Stretch::ALL.into_iter().map(|state| strip.total(state));
+        let all = TimelineState::ALL.into_iter().map(|state| timeline.total_time(state));
         prop_assert_eq!(all.fold(SignedDuration::ZERO, |sum, one| sum + one), to.duration_since(from));
         // A gap has no state.
         for gap in gaps.iter().filter(|gap| gap.until > gap.since) {
-            for span in strip.spans.iter().filter(|span| span.state != Stretch::NotRecorded) {
+            for span in timeline.spans.iter().filter(|span| span.state != TimelineState::NotRecorded) {
                 prop_assert!(span.to <= gap.since || span.from >= gap.until);
             }
         }
-        if let Some(uptime) = strip.uptime() {
+        if let Some(uptime) = timeline.uptime() {
             prop_assert!((0.0..=100.0).contains(&uptime));
         }
     }

@@ -4,14 +4,14 @@
 use jiff::SignedDuration;
 use rta_shared::format::counted;
 
-use super::{Stretch, Strip};
+use super::{Timeline, TimelineState};
 
 /// Explanation of the number.
-pub(crate) const MEANING: &str = "Share of the time in which it ran, up or degraded. Maintenance, and what is unknown \
+pub(crate) const UPTIME_EXPLANATION: &str = "Share of the time in which it ran, up or degraded. Maintenance, and what is unknown \
                                   or was not recorded, do not count";
 
 /// Formats as `99.98 %`; rounded down, so that 100 % means never down. `-` if nothing is known.
-pub(crate) fn share(uptime: Option<f64>) -> String {
+pub(crate) fn format_uptime(uptime: Option<f64>) -> String {
     match uptime {
         None => "-".to_owned(),
         Some(percent) if percent >= 100.0 => "100 %".to_owned(),
@@ -21,26 +21,26 @@ pub(crate) fn share(uptime: Option<f64>) -> String {
 }
 
 /// Formats as `up 97.2 %, down 40 min in 2 outages, unknown 3 min`.
-pub(crate) fn sentence(strip: &Strip) -> String {
-    let mut parts = match strip.uptime() {
-        Some(_) => vec![format!("up {}", share(strip.uptime()))],
+pub(crate) fn describe_timeline(timeline: &Timeline) -> String {
+    let mut parts = match timeline.uptime() {
+        Some(_) => vec![format!("up {}", format_uptime(timeline.uptime()))],
         None => vec!["uptime not known".to_owned()],
     };
-    for state in Stretch::ALL.into_iter().rev().filter(|state| *state != Stretch::Up) {
-        let (total, times) = (strip.total(state), strip.times(state));
+    for state in TimelineState::ALL.into_iter().rev().filter(|state| *state != TimelineState::Up) {
+        let (total, times) = (timeline.total_time(state), timeline.count_spans(state));
         match state {
             _ if times == 0 => {}
-            Stretch::Down => {
-                parts.push(format!("down {} in {}", lasting(total), counted(times, "outage")));
+            TimelineState::Down => {
+                parts.push(format!("down {} in {}", format_length(total), counted(times, "outage")));
             }
-            state => parts.push(format!("{} {}", state.word(), lasting(total))),
+            state => parts.push(format!("{} {}", state.word(), format_length(total))),
         }
     }
     parts.join(", ")
 }
 
 /// Formats as `under 1 s`, `40 s`, `12 min`, `3 h 20 min`, `2 d 4 h`: rounded down to two units at most.
-pub(crate) fn lasting(length: SignedDuration) -> String {
+pub(crate) fn format_length(length: SignedDuration) -> String {
     let seconds = length.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     let two = |great: i64, unit: &str, small: i64, small_unit: &str| match small {
@@ -61,7 +61,7 @@ pub(crate) fn lasting(length: SignedDuration) -> String {
 mod tests {
     use jiff::Timestamp;
 
-    use super::super::Mark;
+    use super::super::TimelineSample;
     use super::*;
 
     #[test]
@@ -73,14 +73,14 @@ mod tests {
             (Some(99.999_9), "99.99 %"),
             (Some(100.0), "100 %"),
         ] {
-            assert_eq!(share(uptime), expected);
+            assert_eq!(format_uptime(uptime), expected);
         }
     }
 
     #[test]
     fn lengths_have_what_matters() {
         let lengths = [0, 59, 60, 95, 3599, 3600, 12_000, 86_400, 190_000];
-        let told = lengths.map(|seconds| lasting(SignedDuration::from_secs(seconds)));
+        let told = lengths.map(|seconds| format_length(SignedDuration::from_secs(seconds)));
         assert_eq!(
             told,
             ["under 1 s", "59 s", "1 min", "1 min 35 s", "59 min", "1 h", "3 h 20 min", "1 d", "2 d 4 h"]
@@ -90,22 +90,22 @@ mod tests {
     #[test]
     fn the_sentence_tells_the_worst_first_and_nothing_that_was_not() {
         let at = |minutes| Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes);
-        let mark = |minutes, state| Mark { at: at(minutes), state };
-        let marks = [
-            mark(0, Stretch::Up),
-            mark(500, Stretch::Down),
-            mark(520, Stretch::Up),
-            mark(900, Stretch::Unknown),
-            mark(903, Stretch::Down),
-            mark(923, Stretch::Degraded),
-            mark(1433, Stretch::Maintenance),
+        let sample = |minutes, state| TimelineSample { at: at(minutes), state };
+        let samples = [
+            sample(0, TimelineState::Up),
+            sample(500, TimelineState::Down),
+            sample(520, TimelineState::Up),
+            sample(900, TimelineState::Unknown),
+            sample(903, TimelineState::Down),
+            sample(923, TimelineState::Degraded),
+            sample(1433, TimelineState::Maintenance),
         ];
-        let strip = Strip::from_marks(at(0), at(1440), &marks, &[]);
+        let timeline = Timeline::from_samples(at(0), at(1440), &samples, &[]);
         assert_eq!(
-            sentence(&strip),
+            describe_timeline(&timeline),
             "up 97.2 %, down 40 min in 2 outages, degraded 8 h 30 min, unknown 3 min, maintenance 7 min"
         );
-        let nothing = Strip::from_marks(at(0), at(60), &[], &[]);
-        assert_eq!(sentence(&nothing), "uptime not known, not recorded 1 h");
+        let nothing = Timeline::from_samples(at(0), at(60), &[], &[]);
+        assert_eq!(describe_timeline(&nothing), "uptime not known, not recorded 1 h");
     }
 }

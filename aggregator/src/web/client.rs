@@ -17,17 +17,17 @@ use rta_shared::keyed_semaphore::KeyedSemaphore;
 
 /// Maximum numbers of concurrent requests through trusted proxies: in total, and for one client, whose
 /// connections cannot be counted. A live page is one request.
-const PROXIED: usize = 3584;
-const OF_ONE_CLIENT: usize = 896;
+const MAX_PROXIED_REQUESTS: usize = 3584;
+const MAX_REQUESTS_PER_CLIENT: usize = 896;
 
 /// IP network, such as `10.0.0.0/8`, or one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
+pub struct IpNetwork {
     address: IpAddr,
     prefix: u32,
 }
 
-impl Network {
+impl IpNetwork {
     fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
@@ -43,7 +43,7 @@ impl Network {
     }
 }
 
-impl FromStr for Network {
+impl FromStr for IpNetwork {
     type Err = String;
 
     /// Parses `127.0.0.1`, `10.0.0.0/8`, `fd00::/8`.
@@ -62,14 +62,17 @@ impl FromStr for Network {
 
 /// Proxies whose headers are trusted, and the limits for requests of their clients.
 #[derive(Clone, Debug)]
-pub(super) struct Proxies {
-    trusted: Arc<[Network]>,
+pub(super) struct TrustedProxies {
+    trusted: Arc<[IpNetwork]>,
     places: KeyedSemaphore<IpAddr>,
 }
 
-impl Proxies {
-    pub(super) fn new(trusted: &[Network]) -> Self {
-        Self { trusted: trusted.into(), places: KeyedSemaphore::new(PROXIED, OF_ONE_CLIENT) }
+impl TrustedProxies {
+    pub(super) fn new(trusted: &[IpNetwork]) -> Self {
+        Self {
+            trusted: trusted.into(),
+            places: KeyedSemaphore::new(MAX_PROXIED_REQUESTS, MAX_REQUESTS_PER_CLIENT),
+        }
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
@@ -77,21 +80,21 @@ impl Proxies {
     }
 
     /// Returns the client of a request that arrived on a connection from `peer`.
-    fn client(&self, peer: IpAddr, is_https: bool, headers: &HeaderMap) -> Client {
-        let mut client = Client { address: peer, is_https, is_proxied: self.trusts(peer) };
+    fn client(&self, peer: IpAddr, is_https: bool, headers: &HeaderMap) -> ClientOrigin {
+        let mut client = ClientOrigin { address: peer, is_https, is_proxied: self.trusts(peer) };
         if !client.is_proxied {
             return client;
         }
         // Each proxy appends the address of its client: entries before the last untrusted one were made by
         // that client.
-        for hop in values(headers, "x-forwarded-for").rev() {
+        for hop in header_values(headers, "x-forwarded-for").rev() {
             let Some(address) = hop_address(hop) else { break };
             client.address = address;
             if !self.trusts(address) {
                 break;
             }
         }
-        if let Some(scheme) = values(headers, "x-forwarded-proto").next_back() {
+        if let Some(scheme) = header_values(headers, "x-forwarded-proto").next_back() {
             client.is_https = scheme.eq_ignore_ascii_case("https");
         }
         client
@@ -99,7 +102,7 @@ impl Proxies {
 }
 
 /// Returns the values of a list header, over all its lines, in their order.
-fn values<'h>(headers: &'h HeaderMap, name: &'static str) -> impl DoubleEndedIterator<Item = &'h str> {
+fn header_values<'h>(headers: &'h HeaderMap, name: &'static str) -> impl DoubleEndedIterator<Item = &'h str> {
     let lines: Vec<&HeaderValue> = headers.get_all(name).iter().collect();
     // A line that is no text is an empty value, which is no address.
     let values: Vec<&str> =
@@ -116,7 +119,7 @@ fn hop_address(hop: &str) -> Option<IpAddr> {
 
 /// Origin of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Client {
+pub(super) struct ClientOrigin {
     pub(super) address: IpAddr,
     /// True if the browser uses HTTPS, to the aggregator or to a trusted proxy; its cookies are limited to
     /// HTTPS then.
@@ -124,13 +127,13 @@ pub(super) struct Client {
     is_proxied: bool,
 }
 
-impl Client {
+impl ClientOrigin {
     /// Client without any information.
     pub(super) const UNKNOWN: Self =
         Self { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), is_https: false, is_proxied: false };
 }
 
-impl<S: Sync> FromRequestParts<S> for Client {
+impl<S: Sync> FromRequestParts<S> for ClientOrigin {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
@@ -140,15 +143,19 @@ impl<S: Sync> FromRequestParts<S> for Client {
 
 /// Extension of a request: true if its connection uses TLS.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Secured(pub(crate) bool);
+pub(crate) struct SecureConnection(pub(crate) bool);
 
-/// Adds the [`Client`] to a request, and limits concurrent requests of a proxy's clients.
-pub(super) async fn locate(State(proxies): State<Proxies>, mut request: Request, next: Next) -> Response {
+/// Adds the [`ClientOrigin`] to a request, and limits concurrent requests of a proxy's clients.
+pub(super) async fn locate_client(
+    State(proxies): State<TrustedProxies>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.ip().to_canonical());
-    let is_https = request.extensions().get::<Secured>().is_some_and(|secured| secured.0);
+    let is_https = request.extensions().get::<SecureConnection>().is_some_and(|secured| secured.0);
     let client = match peer {
         Some(peer) => proxies.client(peer, is_https, request.headers()),
-        None => Client { is_https, ..Client::UNKNOWN },
+        None => ClientOrigin { is_https, ..ClientOrigin::UNKNOWN },
     };
     request.extensions_mut().insert(client);
     if !client.is_proxied {
@@ -172,7 +179,7 @@ pub(super) async fn locate(State(proxies): State<Proxies>, mut request: Request,
 mod tests {
     use super::*;
 
-    fn network(text: &str) -> Network {
+    fn network(text: &str) -> IpNetwork {
         text.parse().unwrap()
     }
 
@@ -196,13 +203,13 @@ mod tests {
         for wrong in
             ["", "proxy", "10.0.0.0/33", "10.0.0.0/-1", "::1/129", "10.0.0.0/", "10.0.0/8", "1.2.3.4/+8/"]
         {
-            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
+            assert!(wrong.parse::<IpNetwork>().is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn only_what_trusted_proxies_say_is_believed() {
-        let proxies = Proxies::new(&[network("10.0.0.1"), network("10.1.0.0/16")]);
+        let proxies = TrustedProxies::new(&[network("10.0.0.1"), network("10.1.0.0/16")]);
         type Headers = &'static [(&'static str, &'static str)];
         let client = |peer: &str, headers: Headers| {
             let headers: HeaderMap = headers

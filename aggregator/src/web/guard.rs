@@ -13,12 +13,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 /// Content security policy: only the page's own scripts, stylesheets, icon and forms.
-const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; \
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; \
                       img-src 'self'; form-action 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";
 
 /// Maximum size of a form, in bytes. Real ones are far smaller; the longest lists a few thousand instances.
-pub(super) const LARGEST_BODY: usize = 256 * 1024;
+pub(super) const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// Values of the `Host` header that are answered.
 ///
@@ -44,7 +44,7 @@ impl HostPolicy {
         }
     }
 
-    fn admits(&self, host: &str) -> bool {
+    fn allows(&self, host: &str) -> bool {
         let name = without_port(host);
         let own = match self {
             Self::Loopback(own) => *own,
@@ -65,13 +65,17 @@ fn without_port(host: &str) -> &str {
 }
 
 /// Refuses invalid requests, and adds the security headers to all answers.
-pub(super) async fn guard(State(policy): State<HostPolicy>, request: Request, next: Next) -> Response {
+pub(super) async fn check_host_and_origin(
+    State(policy): State<HostPolicy>,
+    request: Request,
+    next: Next,
+) -> Response {
     let mut response = match refusal(&policy, request.method(), request.headers()) {
         Some(sentence) => (StatusCode::FORBIDDEN, sentence).into_response(),
         None => next.run(request).await,
     };
     let headers: [(HeaderName, &'static str); 4] = [
-        (CONTENT_SECURITY_POLICY, POLICY),
+        (CONTENT_SECURITY_POLICY, PAGE_POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "same-origin"),
         (X_FRAME_OPTIONS, "DENY"),
@@ -89,7 +93,7 @@ fn refusal(policy: &HostPolicy, method: &Method, headers: &HeaderMap) -> Option<
     if headers.get_all(HOST).iter().count() > 1 {
         return Some("The request names several hosts.\n");
     }
-    if !policy.admits(host) {
+    if !policy.allows(host) {
         return Some("This server does not answer under that host name; ask for http://localhost.\n");
     }
     if matches!(*method, Method::GET | Method::HEAD) {

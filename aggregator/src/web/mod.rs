@@ -47,7 +47,7 @@ mod theme;
 mod viewer;
 mod which;
 
-pub use client::Network;
-pub(crate) use client::Secured;
+pub use client::IpNetwork;
+pub(crate) use client::SecureConnection;
 pub use guard::HostPolicy;
 pub use routes::router;

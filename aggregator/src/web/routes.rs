@@ -16,45 +16,50 @@ use tower_http::compression::CompressionLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use super::actions;
-use super::admit::admit;
+use super::admit::authenticate;
 use super::assets::{Asset, ICON, MORPH, SCRIPT, STYLE};
-use super::client::{Network, Proxies, locate};
+use super::client::{IpNetwork, TrustedProxies, locate_client};
 use super::events::{events_json, events_page};
 use super::fallback::{not_found, wrong_method};
-use super::graph::graph;
-use super::guard::{HostPolicy, LARGEST_BODY, guard};
+use super::graph::graph_page;
+use super::guard::{HostPolicy, MAX_BODY_BYTES, check_host_and_origin};
 use super::history::{history_json, history_page};
-use super::live::Rooms;
-use super::log::log;
+use super::live::Subscriptions;
+use super::log::log_page;
 use super::page::{self, Selection};
-use super::problem::problems;
-use super::viewer::Viewer;
+use super::problem::convert_errors;
+use super::viewer::RequestContext;
 use super::{instance, live, sign_in, theme};
-use crate::access::Access;
+use crate::access::AccessControl;
 use crate::operations::Operations;
 
 /// Time limit from the request to the start of its answer, which includes the time to send a form.
-const ANSWER: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Minimum interval between manual refreshes.
-const REFRESHED: Duration = Duration::from_millis(500);
+const MIN_REFRESH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Creates the web server's routes. Headers of `proxies` are trusted for the origin of requests.
-pub fn router(operations: Operations, hosts: HostPolicy, access: Access, proxies: &[Network]) -> Router {
+pub fn router(
+    operations: Operations,
+    hosts: HostPolicy,
+    access: AccessControl,
+    proxies: &[IpNetwork],
+) -> Router {
     Router::new()
         .route("/", get(overview_page))
         .route("/api/v1/overview", get(overview_json))
         .route("/live", get(live::overview))
-        .route("/instance", get(instance::instance))
-        .route("/preview", get(instance::preview))
+        .route("/instance", get(instance::instance_page))
+        .route("/preview", get(instance::preview_page))
         .route("/live/instance", get(live::instance))
         .route("/live/graph", get(live::graph))
         .route("/live/plan", get(live::plan))
-        .route("/sign-in", get(sign_in::form).post(sign_in::sign_in))
+        .route("/sign-in", get(sign_in::sign_in_form).post(sign_in::sign_in))
         .route("/sign-out", post(sign_in::sign_out))
-        .route("/theme", post(theme::choose))
-        .route("/graph", get(graph))
-        .route("/log", get(log))
+        .route("/theme", post(theme::set_theme))
+        .route("/graph", get(graph_page))
+        .route("/log", get(log_page))
         .route("/events", get(events_page))
         .route("/api/v1/events", get(events_json))
         .route("/history", get(history_page))
@@ -73,29 +78,29 @@ pub fn router(operations: Operations, hosts: HostPolicy, access: Access, proxies
         .route(&ICON.path, get(async || asset(&ICON)))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         // Rights come from the table in rta_shared::authorization, in which each route has to stand.
-        .layer(middleware::from_fn_with_state(access.clone(), admit))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, ANSWER))
-        .layer(middleware::from_fn_with_state(Proxies::new(proxies), locate))
-        .layer(middleware::from_fn_with_state(hosts, guard))
-        .layer(middleware::from_fn(problems))
+        .layer(middleware::from_fn_with_state(access.clone(), authenticate))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, ANSWER_TIMEOUT))
+        .layer(middleware::from_fn_with_state(TrustedProxies::new(proxies), locate_client))
+        .layer(middleware::from_fn_with_state(hosts, check_host_and_origin))
+        .layer(middleware::from_fn(convert_errors))
         // Live streams are not compressed, so that they arrive at once.
         .layer(CompressionLayer::new())
-        .layer(Extension(Refreshed::default()))
-        .layer(Extension(Rooms::new(operations.clone())))
+        .layer(Extension(LastRefresh::default()))
+        .layer(Extension(Subscriptions::new(operations.clone())))
         .layer(Extension(access))
         .with_state(operations)
 }
 
 async fn overview_page(
     State(operations): State<Operations>,
-    viewer: Viewer,
+    context: RequestContext,
     Query(selection): Query<Selection>,
 ) -> impl IntoResponse {
-    let plans: Vec<_> = operations.accounts().iter().map(|account| account.snapshot()).collect();
+    let plans: Vec<_> = operations.plan_runs().iter().map(|plan_run| plan_run.snapshot()).collect();
     let markup =
-        page::overview(&operations.overview(), &plans, &selection.tidied(), &viewer, Timestamp::now());
+        page::overview(&operations.overview(), &plans, &selection.tidied(), &context, Timestamp::now());
     ([(CACHE_CONTROL, "no-store")], markup)
 }
 
@@ -111,15 +116,15 @@ async fn ready(State(operations): State<Operations>) -> impl IntoResponse {
 }
 
 /// Time of the last manual refresh.
-type Refreshed = Arc<Mutex<Option<Instant>>>;
+type LastRefresh = Arc<Mutex<Option<Instant>>>;
 
-/// Handles a manual refresh, which every viewer may request: one at a time, and none within [`REFRESHED`].
+/// Handles a manual refresh, which every viewer may request: one at a time, and none within [`MIN_REFRESH_INTERVAL`].
 async fn refresh(
     State(operations): State<Operations>,
-    Extension(refreshed): Extension<Refreshed>,
+    Extension(refreshed): Extension<LastRefresh>,
 ) -> Redirect {
     let mut last = refreshed.lock().await;
-    if last.is_none_or(|last| last.elapsed() >= REFRESHED) {
+    if last.is_none_or(|last| last.elapsed() >= MIN_REFRESH_INTERVAL) {
         operations.refresh().await;
         *last = Some(Instant::now());
     }
@@ -148,7 +153,7 @@ mod tests {
         router(
             Operations::showing(overview),
             HostPolicy::for_listener("127.0.0.1:8080".parse().unwrap(), &[]),
-            Access::open(false),
+            AccessControl::without_users(false),
             &[],
         )
     }
@@ -185,7 +190,7 @@ mod tests {
     async fn readiness_ends_with_a_failed_task() {
         let operations = Operations::showing(sample());
         let hosts = HostPolicy::for_listener("127.0.0.1:8080".parse().unwrap(), &[]);
-        let site = router(operations.clone(), hosts, Access::open(false), &[]);
+        let site = router(operations.clone(), hosts, AccessControl::without_users(false), &[]);
         let ready = || Request::get("/readyz").header("host", "localhost:8080").body(Body::empty()).unwrap();
         assert_eq!(site.clone().oneshot(ready()).await.unwrap().status(), 200);
         drop(operations.tasks().guard("the state actor"));

@@ -9,7 +9,7 @@ use super::theme::Theme;
 
 /// User for whom a page is rendered, and their rights.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Viewer {
+pub(crate) struct RequestContext {
     /// Name of the user, or of the token; `None` if not signed in.
     pub(crate) name: Option<String>,
     /// Address of the client; empty if it is not known.
@@ -26,9 +26,9 @@ pub(crate) struct Viewer {
     pub(crate) theme: Theme,
 }
 
-impl Viewer {
+impl RequestContext {
     /// Creates the viewer for a server without users: every client may act.
-    pub(crate) fn anybody(here: &str) -> Self {
+    pub(crate) fn anonymous(here: &str) -> Self {
         Self {
             name: None,
             address: String::new(),
@@ -41,17 +41,17 @@ impl Viewer {
     }
 
     /// Returns the name or the address, to count open pages by user.
-    pub(crate) fn who(&self) -> &str {
+    pub(crate) fn client_name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.address)
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Viewer {
+impl<S: Sync> FromRequestParts<S> for RequestContext {
     type Rejection = Infallible;
 
     /// Returns the viewer that `admit` added; without one, a viewer that may not act.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let admitted = parts.extensions.get::<Self>().cloned();
-        Ok(admitted.unwrap_or_else(|| Self { may_act: false, ..Self::anybody("/") }))
+        Ok(admitted.unwrap_or_else(|| Self { may_act: false, ..Self::anonymous("/") }))
     }
 }

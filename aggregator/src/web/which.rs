@@ -6,15 +6,15 @@ use serde::Deserialize;
 /// Query parameters that name an instance.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Which {
+pub(super) struct InstanceQuery {
     environment: String,
     host: String,
     component: String,
 }
 
-impl From<Which> for Selector {
-    fn from(which: Which) -> Self {
-        let Which { environment, host, component } = which;
+impl From<InstanceQuery> for Selector {
+    fn from(query: InstanceQuery) -> Self {
+        let InstanceQuery { environment, host, component } = query;
         Self { environment, host, component }
     }
 }

@@ -7,8 +7,8 @@ use rta_shared::plan::ActionRequest;
 use rta_shared::report::State;
 
 use super::*;
-use crate::plan::reach::Standing;
-use crate::plan::select::select;
+use crate::plan::reach::InstanceSnapshot;
+use crate::plan::select::select_instances;
 
 const PLATFORM: &str = r#"
     [[component]]
@@ -46,31 +46,31 @@ const PLATFORM: &str = r#"
 "#;
 
 /// Platform in which everything runs except what a test stops.
-struct World {
+struct PlannerFixture {
     platform: Platform,
     graph: DependencyGraph,
-    standings: Vec<Standing>,
+    snapshots: Vec<InstanceSnapshot>,
 }
 
-impl World {
+impl PlannerFixture {
     fn with(states: &[(&str, Option<State>)]) -> Self {
         let source = Source { name: "x.toml".to_owned(), text: PLATFORM.to_owned() };
         let platform = load_sources(&[source]).unwrap();
         let graph = DependencyGraph::new(&platform);
-        let standings = (0..graph.len()).map(|at| {
+        let snapshots = (0..graph.len()).map(|at| {
             let id = graph.id(at).to_string();
             let told = states.iter().find(|(name, _)| id == format!("E/{name}"));
             let state = told.map_or(Some(State::Running), |(_, state)| *state);
             let health = if state == Some(State::Running) { Health::Up } else { Health::Down };
-            Standing { state, health, startable: !id.ends_with("store") }
+            InstanceSnapshot { state, health, startable: !id.ends_with("store") }
         });
-        let standings: Vec<Standing> = standings.collect();
+        let snapshots: Vec<InstanceSnapshot> = snapshots.collect();
         assert!(
             states
                 .iter()
                 .all(|(name, _)| (0..graph.len()).any(|at| graph.id(at).to_string() == format!("E/{name}")))
         );
-        Self { standings, platform, graph }
+        Self { snapshots, platform, graph }
     }
 
     fn stopped(names: &[&str]) -> Self {
@@ -78,10 +78,11 @@ impl World {
         Self::with(&states)
     }
 
-    fn plan(&self, kind: ActionKind, wish: &ActionRequest) -> Result<Vec<String>, String> {
-        let situation = Situation { graph: &self.graph, standings: &self.standings };
-        let named = select(&self.platform, wish).unwrap();
-        let plan = make(kind, situation, &named, wish.no_dependencies).map_err(|error| error.message)?;
+    fn plan(&self, kind: ActionKind, request: &ActionRequest) -> Result<Vec<String>, String> {
+        let input = PlannerInput { graph: &self.graph, snapshots: &self.snapshots };
+        let selected = select_instances(&self.platform, request).unwrap();
+        let plan =
+            make_plan(kind, input, &selected, request.no_dependencies).map_err(|error| error.message)?;
         let steps = plan.steps.iter().map(|step| {
             let mark = if step.named { "" } else { "+" };
             let after: Vec<String> = step.after.iter().map(usize::to_string).collect();
@@ -94,28 +95,28 @@ impl World {
     }
 
     fn start(&self, component: &str, host: &str) -> Result<Vec<String>, String> {
-        self.plan(ActionKind::Start, &wish(component, host))
+        self.plan(ActionKind::Start, &request(component, host))
     }
 
     fn stop(&self, component: &str, host: &str) -> Vec<String> {
-        self.plan(ActionKind::Stop, &wish(component, host)).unwrap()
+        self.plan(ActionKind::Stop, &request(component, host)).unwrap()
     }
 
     fn restart(&self, component: &str, host: &str) -> Result<Vec<String>, String> {
-        self.plan(ActionKind::Restart, &wish(component, host))
+        self.plan(ActionKind::Restart, &request(component, host))
     }
 }
 
-fn wish(component: &str, host: &str) -> ActionRequest {
+fn request(component: &str, host: &str) -> ActionRequest {
     ActionRequest { component: component.to_owned(), host: host.to_owned(), ..ActionRequest::default() }
 }
 
 #[test]
 fn stop_says_what_cannot_be_started_again() {
-    let world = World::with(&[]);
-    let situation = Situation { graph: &world.graph, standings: &world.standings };
-    let named = select(&world.platform, &wish("store", "")).unwrap();
-    let plan = make(ActionKind::Stop, situation, &named, false).unwrap();
+    let world = PlannerFixture::with(&[]);
+    let input = PlannerInput { graph: &world.graph, snapshots: &world.snapshots };
+    let selected = select_instances(&world.platform, &request("store", "")).unwrap();
+    let plan = make_plan(ActionKind::Stop, input, &selected, false).unwrap();
     let irreversible: Vec<(String, &str)> = plan
         .irreversible_steps()
         .map(|step| (step.instance.to_string(), step.irreversible.as_str()))
@@ -126,7 +127,8 @@ fn stop_says_what_cannot_be_started_again() {
 
 #[test]
 fn a_start_pulls_in_what_is_missing_and_nothing_else() {
-    let world = World::stopped(&["a/zoo", "a/kafka", "b/kafka", "c/detector", "c/alarm", "c/writer"]);
+    let world =
+        PlannerFixture::stopped(&["a/zoo", "a/kafka", "b/kafka", "c/detector", "c/alarm", "c/writer"]);
     assert_eq!(
         world.start("detector", "").unwrap(),
         [
@@ -136,10 +138,10 @@ fn a_start_pulls_in_what_is_missing_and_nothing_else() {
         ]
     );
     // One provider is enough, and a running instance is not touched.
-    let world = World::stopped(&["a/kafka", "c/detector"]);
+    let world = PlannerFixture::stopped(&["a/kafka", "c/detector"]);
     assert_eq!(world.start("detector", "").unwrap(), ["start c/detector []"]);
     // A running prerequisite is not started, but its own missing prerequisite is, and comes first.
-    let world = World::stopped(&["a/zoo", "a/kafka", "c/detector"]);
+    let world = PlannerFixture::stopped(&["a/zoo", "a/kafka", "c/detector"]);
     assert_eq!(
         world.start("detector", "").unwrap(),
         ["+start a/zoo [] kafka on b needs it", "start c/detector [0]"]
@@ -148,8 +150,8 @@ fn a_start_pulls_in_what_is_missing_and_nothing_else() {
 
 #[test]
 fn what_was_named_is_preferred_where_several_would_do() {
-    let world = World::stopped(&["a/kafka", "b/kafka", "c/detector"]);
-    let all = ActionRequest { all: true, ..wish("kafka", "b") };
+    let world = PlannerFixture::stopped(&["a/kafka", "b/kafka", "c/detector"]);
+    let all = ActionRequest { all: true, ..request("kafka", "b") };
     assert_eq!(world.plan(ActionKind::Start, &all).unwrap(), ["start b/kafka []"]);
     let everything = ActionRequest { all: true, ..ActionRequest::default() };
     assert_eq!(
@@ -160,7 +162,7 @@ fn what_was_named_is_preferred_where_several_would_do() {
 
 #[test]
 fn what_runs_is_a_step_only_where_it_was_named_alone() {
-    let world = World::stopped(&["c/alarm"]);
+    let world = PlannerFixture::stopped(&["c/alarm"]);
     assert_eq!(world.start("detector", "").unwrap(), ["start c/detector []"]);
     assert_eq!(world.start("", "c").unwrap(), ["start c/alarm []"]);
     assert!(world.start("", "a").unwrap().is_empty());
@@ -169,25 +171,26 @@ fn what_runs_is_a_step_only_where_it_was_named_alone() {
 
 #[test]
 fn what_cannot_be_started_refuses_the_plan_that_needs_it() {
-    let world = World::stopped(&["c/store", "c/writer"]);
+    let world = PlannerFixture::stopped(&["c/store", "c/writer"]);
     assert_eq!(
         world.start("store", "").unwrap_err(),
         "start of store on c: the configuration has no start command for it; it is watched only"
     );
     let refused = world.start("writer", "").unwrap_err();
     assert!(refused.starts_with("writer on c needs store on c, which does not run"), "{refused}");
-    let alone = ActionRequest { no_dependencies: true, ..wish("writer", "") };
+    let alone = ActionRequest { no_dependencies: true, ..request("writer", "") };
     assert_eq!(world.plan(ActionKind::Start, &alone).unwrap(), ["start c/writer []"]);
     // In a whole host it is left out if nothing needs it.
-    let world = World::stopped(&["c/store", "c/alarm"]);
+    let world = PlannerFixture::stopped(&["c/store", "c/alarm"]);
     assert!(world.start("", "c").is_err(), "the writer runs, and needs it");
-    let world = World::stopped(&["c/alarm"]);
+    let world = PlannerFixture::stopped(&["c/alarm"]);
     assert_eq!(world.start("", "c").unwrap(), ["start c/alarm []"]);
 }
 
 #[test]
 fn what_is_not_known_is_asked_where_it_was_named_and_refused_where_it_is_needed() {
-    let world = World::with(&[("a/kafka", None), ("b/kafka", None), ("c/detector", Some(State::Stopped))]);
+    let world =
+        PlannerFixture::with(&[("a/kafka", None), ("b/kafka", None), ("c/detector", Some(State::Stopped))]);
     assert_eq!(world.start("kafka", "b").unwrap(), ["start b/kafka []"]);
     let refused = world.start("detector", "").unwrap_err();
     assert!(
@@ -200,9 +203,9 @@ fn what_is_not_known_is_asked_where_it_was_named_and_refused_where_it_is_needed(
 
 #[test]
 fn a_stop_takes_down_those_that_lose_their_last_provider() {
-    let world = World::stopped(&[]);
+    let world = PlannerFixture::stopped(&[]);
     assert_eq!(world.stop("kafka", "a"), ["stop a/kafka []"]);
-    let world = World::stopped(&["b/kafka"]);
+    let world = PlannerFixture::stopped(&["b/kafka"]);
     assert_eq!(
         world.stop("zoo", ""),
         [
@@ -212,10 +215,10 @@ fn a_stop_takes_down_those_that_lose_their_last_provider() {
             "stop a/zoo [2]"
         ]
     );
-    let alone = ActionRequest { no_dependencies: true, ..wish("zoo", "") };
+    let alone = ActionRequest { no_dependencies: true, ..request("zoo", "") };
     assert_eq!(world.plan(ActionKind::Stop, &alone).unwrap(), ["stop a/zoo []"]);
-    let both = ActionRequest { all: true, ..wish("kafka", "") };
-    let world = World::stopped(&["c/alarm"]);
+    let both = ActionRequest { all: true, ..request("kafka", "") };
+    let world = PlannerFixture::stopped(&["c/alarm"]);
     assert_eq!(
         world.plan(ActionKind::Stop, &both).unwrap(),
         ["+stop c/detector [] it needs kafka on a", "stop b/kafka [0]", "stop a/kafka [0]"]
@@ -225,7 +228,7 @@ fn a_stop_takes_down_those_that_lose_their_last_provider() {
 #[test]
 fn a_stop_names_those_of_which_it_is_not_known_whether_they_need_it() {
     let silent = [("b/kafka", Some(State::Stopped)), ("c/detector", None), ("c/alarm", None)];
-    let world = World::with(&silent);
+    let world = PlannerFixture::with(&silent);
     let note = "detector on c, whose host does not answer, needs it too";
     assert_eq!(world.stop("kafka", "a"), [format!("stop a/kafka [] {note}")]);
     assert_eq!(
@@ -233,19 +236,19 @@ fn a_stop_names_those_of_which_it_is_not_known_whether_they_need_it() {
         [format!("+stop a/kafka [] it needs zoo on a; {note}"), "stop a/zoo [0]".to_owned()]
     );
     assert_eq!(world.restart("kafka", "a").unwrap(), [format!("restart a/kafka [] {note}")]);
-    let alone = ActionRequest { no_dependencies: true, ..wish("kafka", "a") };
+    let alone = ActionRequest { no_dependencies: true, ..request("kafka", "a") };
     assert_eq!(world.plan(ActionKind::Stop, &alone).unwrap(), ["stop a/kafka []"]);
     let unseen = [("b/kafka", Some(State::Stopped)), ("c/detector", Some(State::Unknown))];
     let note = "detector on c, of which it is not known whether it runs, needs it too";
-    assert_eq!(World::with(&unseen).stop("kafka", "a"), [format!("stop a/kafka [] {note}")]);
+    assert_eq!(PlannerFixture::with(&unseen).stop("kafka", "a"), [format!("stop a/kafka [] {note}")]);
     // Another provider remains.
-    assert_eq!(World::with(&[("c/detector", None)]).stop("kafka", "a"), ["stop a/kafka []"]);
+    assert_eq!(PlannerFixture::with(&[("c/detector", None)]).stop("kafka", "a"), ["stop a/kafka []"]);
 }
 
 #[test]
 fn a_dependent_that_is_just_starting_or_partly_there_is_taken_down_too() {
     for state in [State::Starting, State::Partial, State::Stopping] {
-        let world = World::with(&[
+        let world = PlannerFixture::with(&[
             ("b/kafka", Some(State::Stopped)),
             ("c/alarm", Some(State::Stopped)),
             ("c/detector", Some(state)),
@@ -256,7 +259,7 @@ fn a_dependent_that_is_just_starting_or_partly_there_is_taken_down_too() {
 
 #[test]
 fn a_restart_brings_the_dependents_back() {
-    let world = World::stopped(&["b/kafka"]);
+    let world = PlannerFixture::stopped(&["b/kafka"]);
     assert_eq!(
         world.restart("kafka", "a").unwrap(),
         [
@@ -268,15 +271,15 @@ fn a_restart_brings_the_dependents_back() {
         ]
     );
     // A stopped instance is not started, and an instance without dependents is restarted in one step.
-    let world = World::stopped(&["b/kafka", "c/detector", "c/alarm"]);
+    let world = PlannerFixture::stopped(&["b/kafka", "c/detector", "c/alarm"]);
     assert_eq!(world.restart("kafka", "a").unwrap(), ["restart a/kafka []"]);
-    let world = World::stopped(&[]);
+    let world = PlannerFixture::stopped(&[]);
     assert_eq!(world.restart("kafka", "a").unwrap(), ["restart a/kafka []"]);
 }
 
 #[test]
 fn a_restart_starts_what_does_not_run_and_first_of_all_what_is_missing() {
-    let world = World::stopped(&["a/zoo", "b/kafka", "c/alarm"]);
+    let world = PlannerFixture::stopped(&["a/zoo", "b/kafka", "c/alarm"]);
     assert_eq!(
         world.restart("kafka", "a").unwrap(),
         [
@@ -286,21 +289,21 @@ fn a_restart_starts_what_does_not_run_and_first_of_all_what_is_missing() {
             "+start c/detector [1 2] it ran before"
         ]
     );
-    let world = World::stopped(&["c/detector"]);
+    let world = PlannerFixture::stopped(&["c/detector"]);
     assert_eq!(world.restart("detector", "").unwrap(), ["start c/detector []"]);
 }
 
 #[test]
 fn a_restart_that_could_not_bring_everything_back_is_refused() {
-    let world = World::stopped(&[]);
+    let world = PlannerFixture::stopped(&[]);
     assert_eq!(
         world.restart("store", "").unwrap_err(),
         "restart of store on c: the configuration has no start command for it; it is watched only"
     );
     assert!(world.restart("", "c").is_err(), "the store could not be started again");
-    let mut world = World::stopped(&["b/kafka"]);
+    let mut world = PlannerFixture::stopped(&["b/kafka"]);
     let at = (0..world.graph.len()).find(|at| world.graph.id(*at).component == *"detector").unwrap();
-    world.standings[at].startable = false;
+    world.snapshots[at].startable = false;
     let refused = world.restart("kafka", "a").unwrap_err();
     assert!(
         refused.starts_with(

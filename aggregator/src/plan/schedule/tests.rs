@@ -6,11 +6,11 @@ use proptest::sample::Index;
 use super::*;
 
 /// Action on each instance, and the prerequisites of each of its steps.
-type Shape = Vec<(u8, Vec<Index>, Vec<Index>)>;
+type PlanShape = Vec<(u8, Vec<Index>, Vec<Index>)>;
 
 /// Creates steps in the order of real plans: first the stops, then the starts and restarts. A stopped
 /// instance may be started again after that.
-fn steps(shape: &Shape) -> Vec<Step> {
+fn steps(shape: &PlanShape) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut stops: HashMap<usize, usize> = HashMap::new();
     let mut add = |instance: usize, action, waits: &[Index], own_stop: Option<usize>| {
@@ -49,7 +49,7 @@ fn steps(shape: &Shape) -> Vec<Step> {
 }
 
 /// Plain form of the rules; each pass costs time proportional to the whole plan.
-struct Rules<'p> {
+struct PlainRules<'p> {
     steps: &'p [Step],
     keep_going: bool,
     states: Vec<StepState>,
@@ -57,7 +57,7 @@ struct Rules<'p> {
     is_cancelled: bool,
 }
 
-impl Rules<'_> {
+impl PlainRules<'_> {
     fn restores_stopped(&self, at: usize) -> bool {
         restores_stopped(self.steps, |before| self.states[before], at)
     }
@@ -68,7 +68,7 @@ impl Rules<'_> {
         own.all(|one| self.states[one] == StepState::Skipped)
     }
 
-    fn lets_begin(&self, before: usize, at: usize) -> bool {
+    fn is_unblocked(&self, before: usize, at: usize) -> bool {
         match self.states[before] {
             StepState::Done => true,
             StepState::Skipped => self.restores_stopped(at) && self.is_untouched(before),
@@ -79,7 +79,7 @@ impl Rules<'_> {
     fn ready(&self) -> Vec<usize> {
         let is_ready = |at: &usize| {
             self.states[*at] == StepState::Waiting
-                && self.steps[*at].after.iter().all(|before| self.lets_begin(*before, *at))
+                && self.steps[*at].after.iter().all(|before| self.is_unblocked(*before, *at))
         };
         (0..self.steps.len()).filter(is_ready).collect()
     }
@@ -99,7 +99,7 @@ impl Rules<'_> {
         let mut culprits: Vec<Option<usize>> = Vec::new();
         for at in 0..self.steps.len() {
             let is_in_the_way =
-                |before: &usize| self.states[*before].is_final() && !self.lets_begin(*before, at);
+                |before: &usize| self.states[*before].is_final() && !self.is_unblocked(*before, at);
             let culprit = match self.states[at] {
                 StepState::Failed => Some(at),
                 _ => {
@@ -131,7 +131,7 @@ proptest! {
     ) {
         let steps = steps(&shape);
         let mut schedule = Schedule::new(&steps, keep_going);
-        let mut rules = Rules {
+        let mut rules = PlainRules {
             steps: &steps,
             keep_going,
             states: vec![StepState::Waiting; steps.len()],
@@ -143,7 +143,7 @@ proptest! {
             prop_assert_eq!(schedule.ready.iter().copied().collect::<Vec<_>>(), rules.ready());
             match schedule.next_ready() {
                 Some(at) if kind < 5 => {
-                    schedule.begin(at);
+                    schedule.begin_step(at);
                     rules.states[at] = StepState::UnderWay;
                     under_way.push(at);
                 }
@@ -158,7 +158,7 @@ proptest! {
                         10 => StepEnd::Unreachable,
                         _ => StepEnd::Done,
                     };
-                    schedule.settle(at, end);
+                    schedule.end_step(at, end);
                     rules.states[at] = if end == StepEnd::Done { StepState::Done } else { StepState::Failed };
                     if end == StepEnd::Failed && !keep_going {
                         rules.first_failure.get_or_insert(at);
@@ -195,8 +195,8 @@ fn skipped_steps_name_the_failure_that_they_depend_on() {
         .map(|(at, after)| step(at, ActionKind::Start, after))
         .collect();
     let mut schedule = Schedule::new(&steps, false);
-    schedule.begin(0);
-    let skipped = schedule.settle(0, StepEnd::Failed);
+    schedule.begin_step(0);
+    let skipped = schedule.end_step(0, StepEnd::Failed);
     let expected =
         [(1, SkipReason::DependsOn(0)), (2, SkipReason::DependsOn(0)), (3, SkipReason::AfterFailure(0))];
     assert_eq!(skipped, expected);
@@ -211,8 +211,8 @@ fn a_cancelled_plan_still_starts_what_it_has_stopped() {
         step(0, ActionKind::Start, &[0, 1]),
     ];
     let mut schedule = Schedule::new(&steps, false);
-    schedule.begin(0);
-    assert!(schedule.settle(0, StepEnd::Done).is_empty());
+    schedule.begin_step(0);
+    assert!(schedule.end_step(0, StepEnd::Done).is_empty());
     assert_eq!(schedule.cancel(), [(1, SkipReason::Cancelled)]);
     assert_eq!(schedule.next_ready(), Some(2));
 }

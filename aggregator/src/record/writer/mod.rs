@@ -21,40 +21,40 @@ use rta_shared::planned_stop::PlannedStop;
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
-use super::backlog::Backlog;
-use super::folder::{FileId, Folder};
-use super::marks::{self, Asked, Noted};
-use super::query::Query;
-use super::schema::{self, why};
-use super::{Place, own_event};
-use crate::strip::{Gap, Stretch};
+use super::backlog::PendingWrites;
+use super::folder::{DataFolder, FileId};
+use super::marks::{self, TimelineQuery, TimelineRows};
+use super::query::EventQuery;
+use super::schema::{self, describe_error};
+use super::{HostOrInstance, aggregator_event};
+use crate::strip::{RecordingGap, TimelineState};
 
 /// Maximum number of commands that are written at once.
-const BATCH: usize = 2000;
+const MAX_BATCH: usize = 2000;
 /// Interval between retries after a failed write.
-const AGAIN: Duration = Duration::from_secs(3);
+const RETRY_INTERVAL: Duration = Duration::from_secs(3);
 /// Interval between two writes of the time of last activity, which shows afterwards until when a killed
 /// aggregator ran.
-const ALIVE: Duration = Duration::from_secs(60);
+const ACTIVITY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Commands to the thread.
 #[derive(Debug)]
-pub(super) enum Order {
-    Event(Box<Event>),
+pub(super) enum StoreCommand {
+    AppendEvent(Box<Event>),
     /// Answered when the plan is on disk, or with the reason why it is not.
-    Begun(Box<PlanStart>, oneshot::Sender<Result<(), String>>),
-    Step(u64, Box<StepChange>),
-    Ended(u64, PlanEnd),
-    Maintain(Vec<Maintenance>),
-    Know(Vec<(Place, String)>),
+    BeginPlan(Box<PlanStart>, oneshot::Sender<Result<(), String>>),
+    ChangeStep(u64, Box<StepChange>),
+    EndPlan(u64, PlanEnd),
+    SetMaintenance(Vec<Maintenance>),
+    SetKnown(Vec<(HostOrInstance, String)>),
     /// Planned stop of this instance; `None` removes it.
-    Stopped(InstanceId, Option<PlannedStop>),
+    SetPlannedStop(InstanceId, Option<PlannedStop>),
     /// Timeline states of these instances from this moment on.
-    Mark(Timestamp, Vec<(InstanceId, Stretch)>),
+    AddSamples(Timestamp, Vec<(InstanceId, TimelineState)>),
     /// Reserves plan IDs up to this one.
-    Reserve(u64),
-    Ask(Box<Query>, oneshot::Sender<Result<Vec<Event>, String>>),
-    AskNoted(Box<Asked>, oneshot::Sender<Result<Noted, String>>),
+    ReservePlanIds(u64),
+    QueryEvents(Box<EventQuery>, oneshot::Sender<Result<Vec<Event>, String>>),
+    QueryTimeline(Box<TimelineQuery>, oneshot::Sender<Result<TimelineRows, String>>),
     /// Answered when everything before is written or has failed.
     Flush(oneshot::Sender<()>),
     /// Ends the thread; the number is the last plan ID in use.
@@ -63,17 +63,17 @@ pub(super) enum Order {
 
 /// Current write failure.
 #[derive(Debug)]
-struct Failure {
+struct WriteFailure {
     since: Timestamp,
-    why: String,
-    again_at: Instant,
+    reason: String,
+    retry_at: Instant,
 }
 
 /// State of the thread.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(super) struct StoreWriter {
     /// `None`: the database is in memory.
-    folder: Option<Folder>,
+    folder: Option<DataFolder>,
     /// `None` after a failure: the file has to be opened again.
     database: Option<Connection>,
     /// Identity of the open database file.
@@ -81,193 +81,210 @@ pub(super) struct Writer {
     /// Sentence that names the other aggregator that has the folder.
     pub(super) used_by_another: Option<String>,
     /// Reason to move the file aside before it is opened again.
-    damage: Option<String>,
-    pub(super) backlog: Backlog,
-    keep: SignedDuration,
-    failure: Option<Failure>,
+    corruption: Option<String>,
+    pub(super) pending: PendingWrites,
+    retention: SignedDuration,
+    failure: Option<WriteFailure>,
     /// Problem that lasts until the aggregator is restarted.
-    for_good: Option<String>,
-    told: watch::Sender<Option<String>>,
+    permanent_error: Option<String>,
+    error_sender: watch::Sender<Option<String>>,
     /// Number of events, marks and questions in the queue.
-    waiting: Arc<AtomicUsize>,
+    queued: Arc<AtomicUsize>,
     lost: Arc<AtomicU64>,
     /// Number of events taken since the last retention run.
-    taken: usize,
-    tidy_at: Instant,
+    events_since_retention: usize,
+    retention_at: Instant,
     replaced_at: Option<Instant>,
     /// Time of the next write of the time of last activity.
-    alive_at: Instant,
+    activity_at: Instant,
     /// Time of the last check for lost events.
-    looked_at: Timestamp,
+    lost_checked_at: Timestamp,
     /// Answers for the callers that wait until the beginning of a plan is on disk.
-    intents: Vec<oneshot::Sender<Result<(), String>>>,
+    plan_begin_replies: Vec<oneshot::Sender<Result<(), String>>>,
 }
 
-impl Writer {
+impl StoreWriter {
     /// Returns the counter of events, marks and questions in the queue.
-    pub(super) fn waiting(&self) -> Arc<AtomicUsize> {
-        Arc::clone(&self.waiting)
+    pub(super) fn queued_counter(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.queued)
     }
 
     /// Returns the counter of events that were lost because the queue was full.
-    pub(super) fn lost_before(&self) -> Arc<AtomicU64> {
+    pub(super) fn lost_counter(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.lost)
     }
 
     /// Runs until it receives `Close` or all senders are gone.
-    pub(super) fn run(mut self, orders: &Receiver<Order>) {
+    pub(super) fn run(mut self, commands: &Receiver<StoreCommand>) {
         loop {
-            let first = match orders.recv_timeout(self.idle()) {
-                Ok(order) => Some(order),
+            let first = match commands.recv_timeout(self.until_next_work()) {
+                Ok(command) => Some(command),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => {
-                    self.write(Timestamp::now());
+                    self.write_pending(Timestamp::now());
                     return;
                 }
             };
             let mut waiting = Vec::new();
             let mut is_closed = false;
-            for order in first.into_iter().chain(orders.try_iter()).take(BATCH) {
-                if matches!(order, Order::Event(_) | Order::Mark(..) | Order::Ask(..) | Order::AskNoted(..)) {
-                    self.waiting.fetch_sub(1, Ordering::Relaxed);
+            for command in first.into_iter().chain(commands.try_iter()).take(MAX_BATCH) {
+                if matches!(
+                    command,
+                    StoreCommand::AppendEvent(_)
+                        | StoreCommand::AddSamples(..)
+                        | StoreCommand::QueryEvents(..)
+                        | StoreCommand::QueryTimeline(..)
+                ) {
+                    self.queued.fetch_sub(1, Ordering::Relaxed);
                 }
-                match order {
-                    Order::Close(last_plan) => {
-                        self.backlog.reserve(last_plan);
+                match command {
+                    StoreCommand::Close(last_plan) => {
+                        self.pending.reserve_plan_ids(last_plan);
                         is_closed = true;
                         break;
                     }
-                    Order::Ask(..) | Order::AskNoted(..) | Order::Flush(_) => waiting.push(order),
-                    order => self.take(order),
+                    StoreCommand::QueryEvents(..)
+                    | StoreCommand::QueryTimeline(..)
+                    | StoreCommand::Flush(_) => waiting.push(command),
+                    command => self.apply_command(command),
                 }
             }
             // A plan waits for its intent to be on disk, so the write is tried at once.
-            if is_closed || self.is_due() || !self.intents.is_empty() {
-                self.write(Timestamp::now());
+            if is_closed || self.is_due() || !self.plan_begin_replies.is_empty() {
+                self.write_pending(Timestamp::now());
             }
-            self.answer_intents();
-            for order in waiting {
+            self.answer_plan_begins();
+            for command in waiting {
                 // The receiver may be gone.
-                match order {
-                    Order::Ask(query, answer) => drop(answer.send(self.answer(&query))),
-                    Order::AskNoted(asked, answer) => drop(answer.send(self.noted(&asked))),
-                    Order::Flush(done) => drop(done.send(())),
+                match command {
+                    StoreCommand::QueryEvents(query, answer) => drop(answer.send(self.query_events(&query))),
+                    StoreCommand::QueryTimeline(query, answer) => {
+                        drop(answer.send(self.query_timeline(&query)))
+                    }
+                    StoreCommand::Flush(done) => drop(done.send(())),
                     _ => {}
                 }
             }
             if is_closed {
                 return;
             }
-            self.tidy(Timestamp::now());
+            self.apply_retention(Timestamp::now());
         }
     }
 
     /// Returns the time until there is something to do.
-    fn idle(&self) -> Duration {
-        let next = self.failure.as_ref().map_or(self.alive_at, |failure| failure.again_at);
-        let next = next.min(self.tidy_at).saturating_duration_since(Instant::now());
-        if self.folder.is_some() { next.min(restoring::LOOK) } else { next }
+    fn until_next_work(&self) -> Duration {
+        let next = self.failure.as_ref().map_or(self.activity_at, |failure| failure.retry_at);
+        let next = next.min(self.retention_at).saturating_duration_since(Instant::now());
+        if self.folder.is_some() { next.min(restoring::FILE_CHECK_INTERVAL) } else { next }
     }
 
     fn is_due(&self) -> bool {
-        self.failure.as_ref().is_none_or(|failure| failure.again_at <= Instant::now())
+        self.failure.as_ref().is_none_or(|failure| failure.retry_at <= Instant::now())
     }
 
-    pub(super) fn take(&mut self, order: Order) {
-        match order {
-            Order::Event(event) => {
-                self.taken += 1;
-                self.backlog.add(*event);
+    pub(super) fn apply_command(&mut self, command: StoreCommand) {
+        match command {
+            StoreCommand::AppendEvent(event) => {
+                self.events_since_retention += 1;
+                self.pending.add_event(*event);
             }
-            Order::Begun(begun, answer) => {
-                self.backlog.begin(*begun);
-                self.intents.push(answer);
+            StoreCommand::BeginPlan(begun, answer) => {
+                self.pending.begin_plan(*begun);
+                self.plan_begin_replies.push(answer);
             }
-            Order::Step(plan, change) => self.backlog.change(plan, &change),
-            Order::Ended(plan, end) => self.backlog.end(plan, end),
-            Order::Maintain(all) => self.backlog.maintain(all),
-            Order::Know(known) => {
-                known.into_iter().for_each(|(place, value)| self.backlog.know(place, value));
+            StoreCommand::ChangeStep(plan, change) => self.pending.change_step(plan, &change),
+            StoreCommand::EndPlan(plan, end) => self.pending.end_plan(plan, end),
+            StoreCommand::SetMaintenance(all) => self.pending.set_maintenance(all),
+            StoreCommand::SetKnown(known) => {
+                known.into_iter().for_each(|(place, value)| self.pending.set_known(place, value));
             }
-            Order::Stopped(id, stop) => self.backlog.note_stop(id, stop),
-            Order::Reserve(last) => self.backlog.reserve(last),
-            Order::Mark(at, shown) => self.backlog.marks.add(at, shown),
-            Order::Ask(..) | Order::AskNoted(..) | Order::Flush(_) | Order::Close(_) => {}
+            StoreCommand::SetPlannedStop(id, stop) => self.pending.set_planned_stop(id, stop),
+            StoreCommand::ReservePlanIds(last) => self.pending.reserve_plan_ids(last),
+            StoreCommand::AddSamples(at, shown) => self.pending.samples.add(at, shown),
+            StoreCommand::QueryEvents(..)
+            | StoreCommand::QueryTimeline(..)
+            | StoreCommand::Flush(_)
+            | StoreCommand::Close(_) => {}
         }
         if self.failure.is_some() {
-            self.backlog.is_kept();
+            self.pending.drop_excess();
         }
     }
 
     /// Answers the callers that wait until the beginning of a plan is on disk.
-    fn answer_intents(&mut self) {
-        let failure = self.failure.as_ref().map(|failure| failure.why.clone());
-        let outcome = failure.or_else(|| self.for_good.clone()).map_or(Ok(()), Err);
-        for answer in self.intents.drain(..) {
+    fn answer_plan_begins(&mut self) {
+        let failure = self.failure.as_ref().map(|failure| failure.reason.clone());
+        let outcome = failure.or_else(|| self.permanent_error.clone()).map_or(Ok(()), Err);
+        for answer in self.plan_begin_replies.drain(..) {
             // The receiver may be gone.
             let _ = answer.send(outcome.clone());
         }
     }
 
     /// Writes everything pending, if that is possible.
-    pub(super) fn write(&mut self, now: Timestamp) {
+    pub(super) fn write_pending(&mut self, now: Timestamp) {
         let lost = self.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             let count = counted(usize::try_from(lost).unwrap_or(usize::MAX), "event");
             let text = format!("{count} could not be recorded: the disk was too slow");
             tracing::error!("{text}");
-            self.backlog.add(own_event(now, text));
-            self.backlog.marks.add_gap(Gap { since: self.looked_at.min(now), until: now });
+            self.pending.add_event(aggregator_event(now, text));
+            self.pending.samples.add_gap(RecordingGap { since: self.lost_checked_at.min(now), until: now });
         }
-        self.looked_at = now;
-        let is_alive_noted = self.alive_at > Instant::now();
-        if self.backlog.is_empty() && self.failure.is_none() && is_alive_noted && self.is_in_place() {
+        self.lost_checked_at = now;
+        let is_alive_noted = self.activity_at > Instant::now();
+        if self.pending.is_empty() && self.failure.is_none() && is_alive_noted && self.is_in_place() {
             return;
         }
-        match self.try_to_write(now) {
-            Ok(()) => self.is_well_again(now),
-            Err(why) => self.fail(why, now),
+        match self.try_write(now) {
+            Ok(()) => self.clear_failure(now),
+            Err(why) => self.note_failure(why, now),
         }
         if lost > 0 {
-            self.tell();
+            self.publish_error();
         }
     }
 
-    fn try_to_write(&mut self, now: Timestamp) -> Result<(), String> {
+    fn try_write(&mut self, now: Timestamp) -> Result<(), String> {
         if self.database.is_none() {
             if self.folder.is_none() {
                 return Err("there is no memory for it".to_owned());
             }
             self.open_file(false, now)?;
-            self.backlog.everything_is_new(now);
+            self.pending.mark_all_dirty(now);
         }
         if !self.is_in_place() {
             self.restore(now)?;
         }
         let Some(database) = &mut self.database else { return Err("it is not open".to_owned()) };
-        let backlog = &self.backlog;
+        let pending = &self.pending;
         // An intent must survive a loss of power before it is acted on; other writes may lose the last
         // moment.
-        let synchronous = if self.intents.is_empty() { schema::NORMAL } else { schema::FULL };
+        let synchronous = if self.plan_begin_replies.is_empty() {
+            schema::SYNCHRONOUS_NORMAL
+        } else {
+            schema::SYNCHRONOUS_FULL
+        };
         let write = |database: &mut Connection| -> rusqlite::Result<()> {
             schema::set_synchronous(database, synchronous)?;
             let transaction = database.transaction()?;
-            backlog.write(&transaction)?;
-            marks::put_alive(&transaction, now)?;
+            pending.write_all(&transaction)?;
+            marks::write_last_active(&transaction, now)?;
             transaction.commit()
         };
         match write(database) {
             Ok(()) => {
-                self.backlog.is_written();
-                self.alive_at = Instant::now() + ALIVE;
+                self.pending.clear_written();
+                self.activity_at = Instant::now() + ACTIVITY_INTERVAL;
                 Ok(())
             }
             Err(error) => {
-                let told = self.sentence(&error);
-                self.lay_down(&error);
-                match self.damage.is_some() && self.may_replace() {
+                let told = self.failure_sentence(&error);
+                self.close_database(&error);
+                match self.corruption.is_some() && self.may_replace() {
                     // A new database is created at once.
-                    true => self.try_to_write(now),
+                    true => self.try_write(now),
                     false => Err(told),
                 }
             }
@@ -276,59 +293,59 @@ impl Writer {
 
     /// Closes the file after a failure, so that it is opened again, unless the disk is merely full. A
     /// database in memory stays open: it is the only copy.
-    fn lay_down(&mut self, error: &rusqlite::Error) {
+    fn close_database(&mut self, error: &rusqlite::Error) {
         let is_full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
         if self.folder.is_some() && !is_full {
             self.database = None;
-            self.damage = schema::is_damage(error).then(|| why(error));
+            self.corruption = schema::is_corruption(error).then(|| describe_error(error));
         }
     }
 
-    fn sentence(&self, error: &rusqlite::Error) -> String {
+    fn failure_sentence(&self, error: &rusqlite::Error) -> String {
         match &self.folder {
-            Some(folder) => format!("{}: {}", folder.database().display(), why(error)),
-            None => why(error),
+            Some(folder) => format!("{}: {}", folder.database_path().display(), describe_error(error)),
+            None => describe_error(error),
         }
     }
 
-    fn fail(&mut self, why: String, now: Timestamp) {
-        self.backlog.is_kept();
-        let again_at = Instant::now() + AGAIN;
+    fn note_failure(&mut self, why: String, now: Timestamp) {
+        self.pending.drop_excess();
+        let again_at = Instant::now() + RETRY_INTERVAL;
         match &mut self.failure {
             Some(failure) => {
-                failure.why = why;
-                failure.again_at = again_at;
+                failure.reason = why;
+                failure.retry_at = again_at;
             }
             None => {
                 tracing::error!(why, "events cannot be recorded; monitoring goes on");
-                self.failure = Some(Failure { since: now, why, again_at });
+                self.failure = Some(WriteFailure { since: now, reason: why, retry_at: again_at });
             }
         }
-        self.tell();
+        self.publish_error();
     }
 
-    fn is_well_again(&mut self, now: Timestamp) {
-        let Some(Failure { since, why, .. }) = self.failure.take() else { return };
+    fn clear_failure(&mut self, now: Timestamp) {
+        let Some(WriteFailure { since, reason: why, .. }) = self.failure.take() else { return };
         let span = format!("{} to {}", since.strftime("%H:%M:%S"), now.strftime("%H:%M:%S UTC"));
-        let what_is_lost = match self.backlog.take_lost() {
+        let what_is_lost = match self.pending.take_lost() {
             0 => "none is lost".to_owned(),
             lost => format!("{} lost", counted(usize::try_from(lost).unwrap_or(usize::MAX), "event")),
         };
         let text = format!("events could not be recorded from {span}: {why}; {what_is_lost}");
         tracing::info!("{text}");
-        self.backlog.add(own_event(now, text));
-        self.tell();
-        self.write(now);
+        self.pending.add_event(aggregator_event(now, text));
+        self.publish_error();
+        self.write_pending(now);
     }
 
     /// Publishes the current problem for the overview.
-    fn tell(&self) {
+    fn publish_error(&self) {
         let failure = self.failure.as_ref().map(|failure| {
             let since = failure.since.strftime("%H:%M UTC");
-            format!("events are not recorded since {since}: {}", failure.why)
+            format!("events are not recorded since {since}: {}", failure.reason)
         });
-        let wrong = failure.or_else(|| self.for_good.clone());
-        self.told.send_if_modified(|told| {
+        let wrong = failure.or_else(|| self.permanent_error.clone());
+        self.error_sender.send_if_modified(|told| {
             let is_news = *told != wrong;
             *told = wrong;
             is_news
@@ -337,7 +354,7 @@ impl Writer {
 }
 
 #[cfg(test)]
-impl Writer {
+impl StoreWriter {
     /// Copies the write-ahead log into the file itself.
     pub(super) fn checkpoint(&self) {
         let database = self.database.as_ref().unwrap();

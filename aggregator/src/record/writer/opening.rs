@@ -8,97 +8,97 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use super::Writer;
-use crate::record::backlog::Backlog;
-use crate::record::folder::{FileId, Folder, NotTaken};
-use crate::record::schema::{self, Unusable};
-use crate::record::store::{self, Left};
-use crate::record::{RecordOptions, own_event};
-use crate::strip::Gap;
+use super::StoreWriter;
+use crate::record::backlog::PendingWrites;
+use crate::record::folder::{DataFolder, FileId, FolderLockError};
+use crate::record::schema::{self, OpenError};
+use crate::record::store::{self, RecoveredState};
+use crate::record::{StoreOptions, aggregator_event};
+use crate::strip::RecordingGap;
 
 /// Minimum time between two replacements of a damaged database: if it is damaged sooner, the disk itself is
 /// broken.
-const REPLACED: Duration = Duration::from_secs(600);
+const MIN_REPLACEMENT_INTERVAL: Duration = Duration::from_secs(600);
 
-impl Writer {
+impl StoreWriter {
     /// Opens the database, or one in memory if that fails, and returns the state that an earlier aggregator
-    /// left. Publishes problems to `told`.
+    /// left. Publishes problems to `error_sender`.
     pub(in crate::record) fn open(
-        options: &RecordOptions,
+        options: &StoreOptions,
         told: watch::Sender<Option<String>>,
         now: Timestamp,
-    ) -> (Self, Left) {
+    ) -> (Self, RecoveredState) {
         let mut writer = Self {
             folder: None,
             database: None,
             file: None,
             used_by_another: None,
-            damage: None,
-            backlog: Backlog::default(),
-            keep: options.keep,
+            corruption: None,
+            pending: PendingWrites::default(),
+            retention: options.retention,
             failure: None,
-            for_good: None,
-            told,
-            waiting: Arc::default(),
+            permanent_error: None,
+            error_sender: told,
+            queued: Arc::default(),
             lost: Arc::default(),
-            taken: 0,
-            tidy_at: Instant::now(),
+            events_since_retention: 0,
+            retention_at: Instant::now(),
             replaced_at: None,
-            alive_at: Instant::now(),
-            looked_at: now,
-            intents: Vec::new(),
+            activity_at: Instant::now(),
+            lost_checked_at: now,
+            plan_begin_replies: Vec::new(),
         };
-        let mut left = Left::default();
+        let mut recovered = RecoveredState::default();
         let opened = match &options.data {
             None => Ok(()),
-            Some(data) => {
-                Folder::take(data).map_err(|not_taken| writer.note_not_taken(not_taken)).and_then(|folder| {
+            Some(data) => DataFolder::lock_folder(data)
+                .map_err(|not_taken| writer.note_lock_error(not_taken))
+                .and_then(|folder| {
                     writer.folder = Some(folder);
-                    left = writer.open_file(true, now)?;
-                    writer.backlog = std::mem::take(&mut writer.backlog).with(&left);
-                    if let Some(since) = left.alive {
-                        writer.backlog.marks.add_gap(Gap { since, until: now });
+                    recovered = writer.open_file(true, now)?;
+                    writer.pending = std::mem::take(&mut writer.pending).with_recovered(&recovered);
+                    if let Some(since) = recovered.last_active {
+                        writer.pending.samples.add_gap(RecordingGap { since, until: now });
                     }
                     Ok(())
-                })
-            }
+                }),
         };
         if let Err(why) = opened {
             let sentence = format!("events are kept in memory only: {why}");
             tracing::error!("{sentence}");
             writer.folder = None;
-            writer.for_good = Some(sentence);
+            writer.permanent_error = Some(sentence);
         }
         if writer.folder.is_none() {
             match schema::open_in_memory() {
                 Ok(database) => writer.database = Some(database),
-                Err(Unusable::Damaged(why) | Unusable::Refused(why)) => {
-                    writer.for_good = Some(format!("events are not recorded: {why}"));
+                Err(OpenError::Corrupt(why) | OpenError::Refused(why)) => {
+                    writer.permanent_error = Some(format!("events are not recorded: {why}"));
                 }
             }
         }
-        writer.tell();
-        (writer, left)
+        writer.publish_error();
+        (writer, recovered)
     }
 
     /// Opens the file. Moves a damaged one aside and creates a new one.
-    pub(super) fn open_file(&mut self, check: bool, now: Timestamp) -> Result<Left, String> {
-        let Some(folder) = &self.folder else { return Ok(Left::default()) };
-        let path = folder.database();
+    pub(super) fn open_file(&mut self, check: bool, now: Timestamp) -> Result<RecoveredState, String> {
+        let Some(folder) = &self.folder else { return Ok(RecoveredState::default()) };
+        let path = folder.database_path();
         let told = |why: String| format!("{}: {why}", path.display());
-        let open = || -> Result<(Connection, Left), Unusable> {
-            let database = schema::open(&path, check)?;
-            let left = store::left(&database, now)?;
-            Ok((database, left))
+        let open = || -> Result<(Connection, RecoveredState), OpenError> {
+            let database = schema::open_database(&path, check)?;
+            let recovered = store::read_recovered_state(&database, now)?;
+            Ok((database, recovered))
         };
-        let opened = match self.damage.take() {
-            Some(why) => Err(Unusable::Damaged(why)),
+        let opened = match self.corruption.take() {
+            Some(why) => Err(OpenError::Corrupt(why)),
             None => open(),
         };
         let opened = match opened {
-            Err(Unusable::Damaged(why)) if self.may_replace() => {
+            Err(OpenError::Corrupt(why)) if self.may_replace() => {
                 let aside = folder.move_aside("corrupt", now).map_err(|error| {
-                    self.damage = Some(why.clone());
+                    self.corruption = Some(why.clone());
                     told(format!("{why}, and it cannot be moved aside: {error}"))
                 })?;
                 self.replaced_at = Some(Instant::now());
@@ -107,27 +107,27 @@ impl Writer {
             }
             opened => opened,
         };
-        let (database, left) =
-            opened.map_err(|(Unusable::Damaged(why) | Unusable::Refused(why))| told(why))?;
+        let (database, recovered) =
+            opened.map_err(|(OpenError::Corrupt(why) | OpenError::Refused(why))| told(why))?;
         self.database = Some(database);
-        self.file = FileId::named(&path);
-        Ok(left)
+        self.file = FileId::of_path(&path);
+        Ok(recovered)
     }
 
     /// Stores the sentence that names the other aggregator, if one has the folder. Returns the sentence for
     /// either reason.
-    fn note_not_taken(&mut self, not_taken: NotTaken) -> String {
+    fn note_lock_error(&mut self, not_taken: FolderLockError) -> String {
         match not_taken {
-            NotTaken::Used(sentence) => {
+            FolderLockError::Used(sentence) => {
                 self.used_by_another = Some(sentence.clone());
                 sentence
             }
-            NotTaken::Unusable(sentence) => sentence,
+            FolderLockError::Unusable(sentence) => sentence,
         }
     }
 
     pub(super) fn may_replace(&self) -> bool {
-        self.replaced_at.is_none_or(|at| at.elapsed() > REPLACED)
+        self.replaced_at.is_none_or(|at| at.elapsed() > MIN_REPLACEMENT_INTERVAL)
     }
 
     fn note_replacement(&mut self, path: &Path, aside: &Path, why: &str, now: Timestamp) {
@@ -137,6 +137,6 @@ impl Writer {
             aside.display()
         );
         tracing::error!("{text}");
-        self.backlog.add(own_event(now, text));
+        self.pending.add_event(aggregator_event(now, text));
     }
 }

@@ -8,19 +8,21 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Writer;
-use crate::record::folder::{FileId, NotTaken, remove_belongings};
-use crate::record::own_event;
+use super::StoreWriter;
+use crate::record::aggregator_event;
+use crate::record::folder::{FileId, FolderLockError, remove_side_files};
 
 /// Interval between two checks that the file is still in place.
-pub(super) const LOOK: Duration = Duration::from_secs(3);
+pub(super) const FILE_CHECK_INTERVAL: Duration = Duration::from_secs(3);
 
-impl Writer {
+impl StoreWriter {
     /// Returns true if the open database is the file at its path, and the folder is the locked one. Also
     /// returns true if no file is open.
     pub(super) fn is_in_place(&self) -> bool {
         match (&self.folder, &self.database) {
-            (Some(folder), Some(_)) => folder.is_in_place() && FileId::named(&folder.database()) == self.file,
+            (Some(folder), Some(_)) => {
+                folder.is_in_place() && FileId::of_path(&folder.database_path()) == self.file
+            }
             _ => true,
         }
     }
@@ -33,23 +35,25 @@ impl Writer {
     /// try.
     pub(super) fn restore(&mut self, now: Timestamp) -> Result<(), String> {
         let (Some(folder), Some(database)) = (&mut self.folder, &self.database) else { return Ok(()) };
-        let path = folder.database();
+        let path = folder.database_path();
         let told = |why: &dyn std::fmt::Display| {
             format!("{} was deleted or replaced and cannot be written again: {why}", path.display())
         };
         // The `-wal` and `-shm` files in this folder belong to the open database. Neither the new file nor
         // the one at the path now may be combined with them.
         if folder.is_in_place() {
-            remove_belongings(&path).map_err(|error| told(&error))?;
+            remove_side_files(&path).map_err(|error| told(&error))?;
         }
-        folder.take_again().map_err(|(NotTaken::Used(why) | NotTaken::Unusable(why))| told(&why))?;
-        let aside = match FileId::named(&path) {
+        folder
+            .lock_again()
+            .map_err(|(FolderLockError::Used(why) | FolderLockError::Unusable(why))| told(&why))?;
+        let aside = match FileId::of_path(&path) {
             Some(_) => Some(folder.move_aside("foreign", now).map_err(|error| told(&error))?),
             None => None,
         };
         let written = database.execute("VACUUM INTO ?1", [path.to_string_lossy()]);
         if let Err(error) =
-            written.map_err(|error| told(&error)).and_then(|_| sync(&path).map_err(|e| told(&e)))
+            written.map_err(|error| told(&error)).and_then(|_| sync_file(&path).map_err(|e| told(&e)))
         {
             // An incomplete file must not be taken for the whole one.
             let _ = std::fs::remove_file(&path);
@@ -66,13 +70,13 @@ impl Writer {
             kept.unwrap_or_default()
         );
         tracing::warn!("{text}");
-        self.backlog.add(own_event(now, text));
+        self.pending.add_event(aggregator_event(now, text));
         Ok(())
     }
 }
 
 /// Waits until a file and its directory entry are on disk.
-fn sync(path: &Path) -> std::io::Result<()> {
+fn sync_file(path: &Path) -> std::io::Result<()> {
     File::open(path)?.sync_all()?;
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }

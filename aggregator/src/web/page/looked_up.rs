@@ -14,29 +14,29 @@ use super::health::text;
 use super::links::{log_address, named};
 use super::sparkline::sparkline;
 use super::strip::{legend, strip};
-use super::tree::Node;
-use crate::logs::LogPiece;
-use crate::strip::Strip;
-use crate::usage_history::Sample;
+use super::tree::HtmlNode;
+use crate::logs::LogChunk;
+use crate::strip::Timeline;
+use crate::usage_history::UsageSample;
 
 /// Details of an instance; each is a value or the reason why it is unknown.
 #[derive(Debug)]
-pub(in crate::web) struct LookedUp {
+pub(in crate::web) struct InstanceDetails {
     pub(in crate::web) processes: Result<Vec<InspectedProcess>, String>,
     pub(in crate::web) events: Result<Vec<Event>, String>,
-    pub(in crate::web) strip: Result<Strip, String>,
+    pub(in crate::web) timeline: Result<Timeline, String>,
     /// Recent resource usage.
-    pub(in crate::web) used: Vec<Sample>,
+    pub(in crate::web) used: Vec<UsageSample>,
     /// `None`: no log is configured.
-    pub(in crate::web) log: Option<Result<LogPiece, String>>,
+    pub(in crate::web) log: Option<Result<LogChunk, String>>,
 }
 
-impl LookedUp {
+impl InstanceDetails {
     /// Renders the timeline of the last day, and the usage of the last hour.
-    pub(super) fn past(&self, id: &InstanceId) -> Node {
+    pub(super) fn past(&self, id: &InstanceId) -> HtmlNode {
         let name = format!("{} on {}", id.component, id.host);
         let last = self.used.last();
-        let series = |value: fn(&Sample) -> f64| -> Vec<(Timestamp, f64)> {
+        let series = |value: fn(&UsageSample) -> f64| -> Vec<(Timestamp, f64)> {
             self.used.iter().map(|sample| (sample.at, value(sample))).collect()
         };
         #[expect(clippy::cast_precision_loss, reason = "a drawing needs no more digits")]
@@ -44,7 +44,7 @@ impl LookedUp {
         let element = html! {
             section #past.panel {
                 h2 { "Last 24 hours" }
-                @match &self.strip {
+                @match &self.timeline {
                     Err(reason) => p.error { (text(reason)) },
                     Ok(shown) => {
                         div.detail-strip { (strip(shown, &format!("{name}, last 24 hours"))) }
@@ -64,11 +64,11 @@ impl LookedUp {
                 p.hint { a href=(named("/history", id, &[("length", "7d")])) { "Last 7 days" } }
             }
         };
-        Node::leaf("past", &element)
+        HtmlNode::leaf("past", &element)
     }
 
     /// Renders the command lines, with their secrets masked.
-    pub(super) fn command_lines(&self) -> Node {
+    pub(super) fn command_lines(&self) -> HtmlNode {
         let element = html! {
             section #command-lines.panel {
                 h2 { "Command lines" }
@@ -90,11 +90,11 @@ impl LookedUp {
                 }
             }
         };
-        Node::leaf("command-lines", &element)
+        HtmlNode::leaf("command-lines", &element)
     }
 
     /// Renders the recent events.
-    pub(super) fn of_late(&self, id: &InstanceId) -> Node {
+    pub(super) fn of_late(&self, id: &InstanceId) -> HtmlNode {
         let all = named("/events", id, &[]);
         let element = html! {
             section #of-late.panel {
@@ -109,11 +109,11 @@ impl LookedUp {
                 }
             }
         };
-        Node::leaf("of-late", &element)
+        HtmlNode::leaf("of-late", &element)
     }
 
     /// Renders the last lines of its log; `None` if it has no log.
-    pub(super) fn log_tail(&self, id: &InstanceId) -> Option<Node> {
+    pub(super) fn log_tail(&self, id: &InstanceId) -> Option<HtmlNode> {
         let log = self.log.as_ref()?;
         let element = html! {
             section #log.panel {
@@ -130,6 +130,6 @@ impl LookedUp {
                 p.hint { a href=(log_address(id)) { "More of the log" } }
             }
         };
-        Some(Node::leaf("log", &element))
+        Some(HtmlNode::leaf("log", &element))
     }
 }

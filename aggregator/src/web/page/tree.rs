@@ -7,45 +7,50 @@ use maud::{Markup, Render};
 
 /// Element of a page, with an ID that is unique on the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::web) struct Node {
+pub(in crate::web) struct HtmlNode {
     id: String,
-    content: Content,
+    content: NodeContent,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Content {
+enum NodeContent {
     /// Whole element.
     Leaf(String),
     /// Element with children.
-    Group { open: String, children: Vec<Node>, close: &'static str },
+    Group { open: String, children: Vec<HtmlNode>, close: &'static str },
 }
 
-impl Node {
+impl HtmlNode {
     /// Creates an element without children; its root has the ID.
     pub(in crate::web) fn leaf(id: impl Into<String>, element: &Markup) -> Self {
-        Self { id: id.into(), content: Content::Leaf(element.0.clone()) }
+        Self { id: id.into(), content: NodeContent::Leaf(element.0.clone()) }
     }
 
     /// Creates an element `tag` of this class with children.
-    pub(in crate::web) fn group(id: impl Into<String>, tag: Tag, class: &str, children: Vec<Node>) -> Self {
+    pub(in crate::web) fn group(
+        id: impl Into<String>,
+        tag: GroupTag,
+        class: &str,
+        children: Vec<HtmlNode>,
+    ) -> Self {
         let id = id.into();
         let (tag, close) = match tag {
-            Tag::Article => ("article", "</article>"),
-            Tag::Details => ("details", "</details>"),
-            Tag::Division => ("div", "</div>"),
-            Tag::Section => ("section", "</section>"),
-            Tag::List => ("ul", "</ul>"),
+            GroupTag::Article => ("article", "</article>"),
+            GroupTag::Details => ("details", "</details>"),
+            GroupTag::Division => ("div", "</div>"),
+            GroupTag::Section => ("section", "</section>"),
+            GroupTag::List => ("ul", "</ul>"),
         };
         let attribute = |text: &str| maud::html! { (text) }.0;
         let open = format!("<{tag} id=\"{}\" class=\"{}\">", attribute(&id), attribute(class));
-        Self { id, content: Content::Group { open, children, close } }
+        Self { id, content: NodeContent::Group { open, children, close } }
     }
 
     /// Appends the element as HTML.
     fn write(&self, html: &mut String) {
         match &self.content {
-            Content::Leaf(element) => html.push_str(element),
-            Content::Group { open, children, close } => {
+            NodeContent::Leaf(element) => html.push_str(element),
+            NodeContent::Group { open, children, close } => {
                 html.push_str(open);
                 children.iter().for_each(|child| child.write(html));
                 html.push_str(close);
@@ -62,19 +67,19 @@ impl Node {
     ///   the element with that ID, or first without this attribute.
     pub(in crate::web) fn changes(&self, before: &Self) -> String {
         let mut html = String::new();
-        self.differs(before, &mut html);
+        self.write_patch(before, &mut html);
         html
     }
 
-    fn differs(&self, before: &Self, html: &mut String) {
+    fn write_patch(&self, before: &Self, html: &mut String) {
         match (&self.content, &before.content) {
             (now, then) if now == then && self.id == before.id => {}
             (
-                Content::Group { open, children, .. },
-                Content::Group { open: open_before, children: children_before, .. },
+                NodeContent::Group { open, children, .. },
+                NodeContent::Group { open: open_before, children: children_before, .. },
             ) if open == open_before => {
-                let (orders, is_shorter) = self.orders(children, children_before);
-                if is_shorter { html.push_str(&orders) } else { self.write(html) }
+                let (child_operations, is_shorter) = self.child_operations(children, children_before);
+                if is_shorter { html.push_str(&child_operations) } else { self.write(html) }
             }
             _ => self.write(html),
         }
@@ -82,12 +87,12 @@ impl Node {
 
     /// Returns the operations on the children, and true if a child stays, which makes them shorter than the
     /// whole group.
-    fn orders(&self, children: &[Self], before: &[Self]) -> (String, bool) {
+    fn child_operations(&self, children: &[Self], before: &[Self]) -> (String, bool) {
         let places: HashMap<&str, usize> =
             before.iter().enumerate().map(|(at, child)| (child.id.as_str(), at)).collect();
         let was: Vec<Option<usize>> =
             children.iter().map(|child| places.get(child.id.as_str()).copied()).collect();
-        let stays = longest_rise(&was);
+        let stays = longest_increasing_subsequence(&was);
         let mut html = String::new();
         let mut is_there = vec![false; before.len()];
         was.iter().flatten().for_each(|at| is_there[*at] = true);
@@ -97,7 +102,7 @@ impl Node {
         let mut after: Option<&str> = None;
         for ((child, was), stays) in children.iter().zip(was).zip(stays.iter()) {
             match was.filter(|_| *stays) {
-                Some(was) => child.differs(&before[was], &mut html),
+                Some(was) => child.write_patch(&before[was], &mut html),
                 None => {
                     html.push_str(
                         &maud::html! { template data-into=(self.id) data-after=[after] { (child) } }.0,
@@ -112,7 +117,7 @@ impl Node {
 
 /// Returns which places belong to a longest increasing subsequence, so that as few of the others as possible
 /// move.
-fn longest_rise(places: &[Option<usize>]) -> Vec<bool> {
+fn longest_increasing_subsequence(places: &[Option<usize>]) -> Vec<bool> {
     // For each length, the end of the subsequence with the lowest last place; and the predecessor of each
     // place.
     let mut ends: Vec<usize> = Vec::new();
@@ -137,7 +142,7 @@ fn longest_rise(places: &[Option<usize>]) -> Vec<bool> {
 
 /// Kind of a group's element.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::web) enum Tag {
+pub(in crate::web) enum GroupTag {
     Article,
     Details,
     Division,
@@ -145,7 +150,7 @@ pub(in crate::web) enum Tag {
     List,
 }
 
-impl Render for Node {
+impl Render for HtmlNode {
     fn render_to(&self, buffer: &mut String) {
         self.write(buffer);
     }
@@ -159,12 +164,17 @@ mod tests {
 
     use super::*;
 
-    fn leaf(id: &str, text: &str) -> Node {
-        Node::leaf(id, &html! { p id=(id) { (text) } })
+    fn leaf(id: &str, text: &str) -> HtmlNode {
+        HtmlNode::leaf(id, &html! { p id=(id) { (text) } })
     }
 
-    fn page(children: Vec<Node>) -> Node {
-        Node::group("page", Tag::Division, "a \"b\"", vec![Node::group("list", Tag::List, "l", children)])
+    fn page(children: Vec<HtmlNode>) -> HtmlNode {
+        HtmlNode::group(
+            "page",
+            GroupTag::Division,
+            "a \"b\"",
+            vec![HtmlNode::group("list", GroupTag::List, "l", children)],
+        )
     }
 
     #[test]
@@ -203,18 +213,18 @@ mod tests {
         assert_eq!(changed, "<template data-into=\"list\" data-after=\"a\"><p id=\"d\">1</p></template>");
     }
 
-    /// Content of two lists of a page, which may be absent.
+    /// NodeContent of two lists of a page, which may be absent.
     type Lists = [Vec<String>; 2];
 
-    fn page_of([first, second]: &Lists) -> Node {
+    fn page_of([first, second]: &Lists) -> HtmlNode {
         let list = |id: &str, names: &[String]| {
-            Node::group(id, Tag::List, "l", names.iter().map(|name| leaf(name, "1")).collect())
+            HtmlNode::group(id, GroupTag::List, "l", names.iter().map(|name| leaf(name, "1")).collect())
         };
-        Node::group("page", Tag::Division, "p", vec![list("list-0", first), list("list-1", second)])
+        HtmlNode::group("page", GroupTag::Division, "p", vec![list("list-0", first), list("list-1", second)])
     }
 
     /// Applies an operation as the script does.
-    fn obey(lists: &mut Lists, order: &str) {
+    fn apply_operation(lists: &mut Lists, order: &str) {
         let attribute = |name: &str| {
             let (_, rest) = order.split_once(&format!("{name}=\""))?;
             rest.split('"').next().map(str::to_owned)
@@ -254,7 +264,7 @@ mod tests {
                     rest = rest.split_once("</ul>").unwrap().1;
                 } else {
                     let (order, after) = rest.split_once("</template>").unwrap();
-                    obey(&mut lists, order);
+                    apply_operation(&mut lists, order);
                     rest = after;
                 }
             }

@@ -8,10 +8,10 @@ use rta_shared::overview::{EnvironmentOverview, HealthCounts, HostOverview};
 use rta_shared::planned_outage::PlannedStopIndex;
 use rta_shared::root_cause::counts_sentence;
 
-use super::health::{Tone, icon, text};
+use super::health::{HealthTone, icon, text};
 use super::selection::Selection;
 use super::slug;
-use super::tree::{Node, Tag};
+use super::tree::{GroupTag, HtmlNode};
 
 /// Renders the hosts of an environment by role, in the configuration's order. Hosts that are down by
 /// `planned` stops alone are muted.
@@ -19,7 +19,7 @@ pub(super) fn wall(
     environment: &EnvironmentOverview,
     hosts: &[&HostOverview],
     planned: &PlannedStopIndex,
-) -> Node {
+) -> HtmlNode {
     let mut by_role: BTreeMap<&str, Vec<&HostOverview>> = BTreeMap::new();
     for host in hosts {
         let role = host.role.as_ref().map_or("", |role| role.as_str());
@@ -36,13 +36,13 @@ pub(super) fn wall(
             }
         };
         let tiles = hosts.into_iter().map(|host| tile(environment, host, planned)).collect();
-        [Node::leaf(format!("{id}:head"), &head), Node::group(id, Tag::List, "tiles", tiles)]
+        [HtmlNode::leaf(format!("{id}:head"), &head), HtmlNode::group(id, GroupTag::List, "tiles", tiles)]
     });
-    Node::group(id.clone(), Tag::Division, "wall", roles.collect())
+    HtmlNode::group(id.clone(), GroupTag::Division, "wall", roles.collect())
 }
 
-fn tile(environment: &EnvironmentOverview, host: &HostOverview, planned: &PlannedStopIndex) -> Node {
-    let tone = Tone::new(host.health, planned.explains_host(environment, host));
+fn tile(environment: &EnvironmentOverview, host: &HostOverview, planned: &PlannedStopIndex) -> HtmlNode {
+    let tone = HealthTone::new(host.health, planned.explains_host(environment, host));
     let id = format!("tile:{}:{}", slug(environment.name.as_str()), slug(host.name.as_str()));
     let counts: HealthCounts = host.instances.iter().map(|instance| instance.health).collect();
     let element = html! {
@@ -52,5 +52,5 @@ fn tile(environment: &EnvironmentOverview, host: &HostOverview, planned: &Planne
             }
         }
     };
-    Node::leaf(id, &element)
+    HtmlNode::leaf(id, &element)
 }

@@ -10,43 +10,43 @@ use rta_shared::authorization::CallerKind;
 use rta_shared::sanitize::printable;
 use serde::Deserialize;
 
-use super::Person;
-use super::password::{digest, is_same, problem};
+use super::Principal;
+use super::password::{constant_time_eq, hash_problem, token_digest};
 
 /// Role of a user or token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Role {
+pub(crate) enum UserRole {
     /// May view.
     Viewer,
     /// May view, start and stop.
     Operator,
 }
 
-impl From<Role> for CallerKind {
-    fn from(role: Role) -> Self {
+impl From<UserRole> for CallerKind {
+    fn from(role: UserRole) -> Self {
         match role {
-            Role::Viewer => Self::Viewer,
-            Role::Operator => Self::Operator,
+            UserRole::Viewer => Self::Viewer,
+            UserRole::Operator => Self::Operator,
         }
     }
 }
 
 /// Content of the users file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Users {
+pub(super) struct UserList {
     /// True if viewing needs no sign-in.
     pub(super) is_viewing_open: bool,
-    pub(super) users: Vec<User>,
-    pub(super) tokens: Vec<Token>,
+    pub(super) users: Vec<UserEntry>,
+    pub(super) tokens: Vec<TokenEntry>,
 }
 
 /// User, a person.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct User {
+pub(super) struct UserEntry {
     pub(super) name: String,
-    pub(super) role: Role,
+    pub(super) role: UserRole,
     /// Argon2id hash in PHC format.
     pub(super) password: String,
 }
@@ -54,16 +54,16 @@ pub(super) struct User {
 /// Token of a script.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Token {
+pub(super) struct TokenEntry {
     pub(super) name: String,
-    pub(super) role: Role,
+    pub(super) role: UserRole,
     /// SHA-256 of the token, in hexadecimal.
     pub(super) sha256: String,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Viewing {
+enum ViewingRule {
     Open,
     #[default]
     Closed,
@@ -71,16 +71,16 @@ enum Viewing {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Content {
+struct UsersFileContent {
     #[serde(default)]
-    viewing: Viewing,
+    viewing: ViewingRule,
     #[serde(default)]
-    user: Vec<User>,
+    user: Vec<UserEntry>,
     #[serde(default)]
-    token: Vec<Token>,
+    token: Vec<TokenEntry>,
 }
 
-impl Users {
+impl UserList {
     /// Loads and validates the file `path`.
     ///
     /// # Errors
@@ -113,7 +113,7 @@ impl Users {
     }
 
     fn parse(text: &str) -> Result<Self, Vec<String>> {
-        let Content { viewing, user: users, token: tokens } =
+        let UsersFileContent { viewing, user: users, token: tokens } =
             toml::from_str(text).map_err(|error| vec![error.to_string().trim_end().to_owned()])?;
         let mut problems = Vec::new();
         let mut names = HashSet::new();
@@ -130,7 +130,7 @@ impl Users {
             }
         }
         for user in &users {
-            if let Some(problem) = problem(&user.password) {
+            if let Some(problem) = hash_problem(&user.password) {
                 problems.push(format!("the password of \"{}\" {problem}", printable(&user.name)));
             }
         }
@@ -148,44 +148,48 @@ impl Users {
             problems.push("it names nobody; make a user with rta user hash".to_owned());
         }
         match problems.is_empty() {
-            true => Ok(Self { is_viewing_open: viewing == Viewing::Open, users, tokens }),
+            true => Ok(Self { is_viewing_open: viewing == ViewingRule::Open, users, tokens }),
             false => Err(problems),
         }
     }
 
     /// Returns the owner of this token.
-    pub(super) fn of_token(&self, token: &str) -> Option<Person> {
-        let digest = digest(token);
-        let found = self.tokens.iter().find(|known| is_same(&known.sha256.to_lowercase(), &digest))?;
-        Some(Person { name: found.name.clone(), role: found.role })
+    pub(super) fn principal_of_token(&self, token: &str) -> Option<Principal> {
+        let digest = token_digest(token);
+        let found =
+            self.tokens.iter().find(|known| constant_time_eq(&known.sha256.to_lowercase(), &digest))?;
+        Some(Principal { name: found.name.clone(), role: found.role })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::password::{hash, new_token};
+    use super::super::password::{hash_password, new_token};
     use super::*;
 
     #[test]
     fn users_and_tokens_are_read() {
-        let (hash, (token, sha256)) = (hash("correct horse battery").unwrap(), new_token().unwrap());
+        let (hash, (token, sha256)) = (hash_password("correct horse battery").unwrap(), new_token().unwrap());
         let text = format!(
             "viewing = \"open\"\n[[user]]\nname = \"ann\"\nrole = \"operator\"\npassword = \"{hash}\"\n\
              [[token]]\nname = \"job\"\nrole = \"viewer\"\nsha256 = \"{}\"\n",
             sha256.to_uppercase()
         );
-        let users = Users::parse(&text).unwrap();
-        assert!(users.is_viewing_open && users.users[0].role == Role::Operator);
-        assert_eq!(users.of_token(&token), Some(Person { name: "job".to_owned(), role: Role::Viewer }));
-        assert_eq!(users.of_token("rta_other"), None);
-        assert!(!Users::parse(&text.replacen("viewing = \"open\"", "", 1)).unwrap().is_viewing_open);
+        let users = UserList::parse(&text).unwrap();
+        assert!(users.is_viewing_open && users.users[0].role == UserRole::Operator);
+        assert_eq!(
+            users.principal_of_token(&token),
+            Some(Principal { name: "job".to_owned(), role: UserRole::Viewer })
+        );
+        assert_eq!(users.principal_of_token("rta_other"), None);
+        assert!(!UserList::parse(&text.replacen("viewing = \"open\"", "", 1)).unwrap().is_viewing_open);
     }
 
     #[test]
     fn every_problem_is_told_at_once() {
         let text = "[[user]]\nname = \"ann\"\nrole = \"operator\"\npassword = \"x\"\n\
                     [[token]]\nname = \"Ann\"\nrole = \"viewer\"\nsha256 = \"x\"\n";
-        let problems = Users::parse(text).unwrap_err().join("\n");
+        let problems = UserList::parse(text).unwrap_err().join("\n");
         for expected in
             ["password of \"ann\" is no password hash", "\"Ann\" is given twice", "64 hexadecimal"]
         {
@@ -196,7 +200,7 @@ mod tests {
             ("[[user]]\nname = \"a\"\nrole = \"king\"\npassword = \"x\"", "king"),
             ("[[user]]\nnme = \"a\"", "nme"),
         ] {
-            let problems = Users::parse(text).unwrap_err().join("\n");
+            let problems = UserList::parse(text).unwrap_err().join("\n");
             assert!(problems.contains(expected), "{problems}");
         }
     }
@@ -205,13 +209,13 @@ mod tests {
     fn a_file_that_others_may_write_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o666)).unwrap();
-        assert!(Users::load(file.path()).unwrap_err().contains("chmod go-w"));
-        assert!(Users::load(Path::new("/nowhere")).is_err());
-        assert!(Users::load(Path::new("/dev/null")).unwrap_err().contains("no regular file"));
+        assert!(UserList::load(file.path()).unwrap_err().contains("chmod go-w"));
+        assert!(UserList::load(Path::new("/nowhere")).is_err());
+        assert!(UserList::load(Path::new("/dev/null")).unwrap_err().contains("no regular file"));
         std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o600)).unwrap();
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::chown(file.path(), Some(65_534), None).unwrap();
-            assert!(Users::load(file.path()).unwrap_err().contains("belongs to another user (uid 65534)"));
+            assert!(UserList::load(file.path()).unwrap_err().contains("belongs to another user (uid 65534)"));
         }
     }
 }
