@@ -1,7 +1,7 @@
 //! Platform with its agents.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use rta_shared::config::{Component, Host, Platform};
 use rta_shared::dependency::DependencyGraph;
@@ -18,7 +18,7 @@ use crate::operation_error::OperationError;
 /// Platform and its agents, which are loaded and replaced together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Inventory {
-    pub(crate) platform: Platform,
+    pub(crate) platform: Arc<Platform>,
     /// Agents of [`Platform::hosts`], in the same order.
     pub(crate) agents: Vec<AgentClient>,
     graph: OnceLock<DependencyGraph>,
@@ -86,12 +86,12 @@ impl Inventory {
                 None => AgentClient::new(host, client_tls),
             })
             .collect::<Result<_, _>>()?;
-        let places = host_positions(&platform);
+        let positions = host_positions(&platform);
         Ok(Self {
-            platform,
+            platform: Arc::new(platform),
             agents,
             graph: OnceLock::new(),
-            positions: places,
+            positions,
             client_tls: client_tls.cloned(),
         })
     }
@@ -128,7 +128,7 @@ impl Inventory {
         selector: &Selector,
         purpose: Purpose,
     ) -> Result<ConfiguredInstance<'_>, OperationError> {
-        let index = NameIndex::from(&self.platform);
+        let index = NameIndex::from(self.platform.as_ref());
         let selection = selector.resolve(&index, purpose)?;
         let id = selection.one("name the environment or the host")?.id();
         self.look_up_instance(&id)

@@ -7,9 +7,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::agent::AgentNotices;
+use crate::agent::{AgentClient, AgentNotices};
 use crate::agent_id::AgentId;
-use crate::fleet::Inventory;
 use crate::hub::{StateInbox, StateMessage};
 use crate::knowledge::AgentUpdate;
 
@@ -32,12 +31,12 @@ impl AgentTasks {
         Self { inbox, notices, tasks: HashMap::new() }
     }
 
-    /// Follows exactly the agents of `fleet`; tasks of agents that remain continue undisturbed. The state
-    /// actor must have received the fleet before, since it drops updates of unknown agents.
-    pub(crate) async fn follow_agents(&mut self, inventory: &Inventory) {
-        let wanted: HashSet<AgentId> = inventory.agent_ids().collect();
+    /// Follows exactly these agents; tasks of agents that remain continue undisturbed. The state actor must
+    /// have received their platform before, since it drops updates of unknown agents.
+    pub(crate) async fn follow_agents(&mut self, agents: &[AgentClient]) {
+        let wanted: HashSet<AgentId> = agents.iter().map(AgentClient::id).collect();
         self.stop_tasks(|id| !wanted.contains(id)).await;
-        for agent in &inventory.agents {
+        for agent in agents {
             self.tasks.entry(agent.id()).or_insert_with(|| {
                 let cancelled = CancellationToken::new();
                 let (agent, inbox) = (agent.clone(), self.inbox.clone());
@@ -108,6 +107,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
+    use crate::fleet::Inventory;
     use crate::maintenance::MaintenanceSnapshot;
     use crate::prerequisites::PrerequisitesByHost;
 
@@ -143,9 +143,9 @@ mod tests {
         let (_, prerequisites) = watch::channel(PrerequisitesByHost::default());
         let mut agent_tasks = AgentTasks::new(inbox, AgentNotices { maintenance, prerequisites });
         let before = Inventory::new(platform(&(host("a", 1) + &host("b", 2))), &[], None).unwrap();
-        agent_tasks.follow_agents(&before).await;
+        agent_tasks.follow_agents(&before.agents).await;
         let after = Inventory::new(platform(&(host("b", 2) + &host("c", 3))), &before.agents, None).unwrap();
-        agent_tasks.follow_agents(&after).await;
+        agent_tasks.follow_agents(&after.agents).await;
         let followed: HashSet<AgentId> = agent_tasks.tasks.keys().copied().collect();
         assert_eq!(followed, after.agent_ids().collect());
         agent_tasks.stop_tasks(|_| true).await;

@@ -92,7 +92,7 @@ impl Operations {
             return Err(OperationError::new(Code::InvalidArgument, message));
         }
         let inventory = self.inventory();
-        let index = NameIndex::from(&inventory.platform);
+        let index = NameIndex::from(inventory.platform.as_ref());
         let exact = filter.selector.canonical(&index)?;
         let events = self.query_events(build_query(&exact, filter)?).await?;
         if !events.is_empty() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rta_shared::action::Requester;
+use rta_shared::config::Platform;
 use rta_shared::dependency::DependencyGraph;
 use rta_shared::impairment::{ImpairedPart, Impairment, ImpairmentList};
 use rta_shared::lifecycle::tasks::Heartbeat;
@@ -22,7 +23,6 @@ use crate::changes::diff_overviews;
 use crate::chronicle::{Transition, TransitionTracker};
 use crate::clock::ClockPair;
 use crate::conclusion::evaluate_platform;
-use crate::fleet::Inventory;
 use crate::knowledge::{AgentUpdate, HostStates};
 use crate::maintenance::{
     ActiveMaintenance, MaintenanceSnapshot, begin_event, end_event, is_configured, is_ended_by,
@@ -56,8 +56,8 @@ const MAINTENANCE_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) enum StateMessage {
     /// Update from this agent.
     AgentUpdate(AgentId, AgentUpdate),
-    /// Replaces the platform.
-    ReplacePlatform(Arc<Inventory>),
+    /// Replaces the platform; with the agents of its hosts, in their order.
+    ReplacePlatform(Arc<Platform>, Vec<AgentId>),
     /// Problems of a configuration that was refused, one a line.
     ConfigRefused(String),
     /// Replaces the impairments of one part of the aggregator.
@@ -101,23 +101,24 @@ pub(crate) async fn flush_state(inbox: &StateInbox) {
     }
 }
 
-/// Creates the state actor of `fleet`: its inbox, its published state, and the task to run. Events go to
-/// `recorder`; its record also supplies the state that an earlier aggregator left. The overview includes
-/// `own_impairments`; `heartbeat` shows that the actor works.
+/// Creates the state actor of `platform`, whose hosts have these `agents`: its inbox, its published state, and
+/// the task to run. Events go to `store`, which also supplies the state that an earlier aggregator left. The
+/// overview includes `own_impairments`; `heartbeat` shows that the actor works.
 pub(crate) fn create_state_actor(
-    inventory: Arc<Inventory>,
+    platform: Arc<Platform>,
+    agents: Vec<AgentId>,
     store: EventStoreHandle,
     own_impairments: ImpairmentList,
     heartbeat: Heartbeat,
 ) -> (StateInbox, PublishedState, impl Future<Output = ()> + Send) {
     let (inbox, messages) = mpsc::channel(INBOX_CAPACITY);
-    let graph = DependencyGraph::new(&inventory.platform);
+    let graph = DependencyGraph::new(&platform);
     let now = ClockPair::now();
     let mut state_actor = StateActor {
-        remote_prerequisites: RemotePrerequisiteIndex::new(&inventory.platform, &graph),
+        remote_prerequisites: RemotePrerequisiteIndex::new(&platform, &graph),
         graph,
-        host_states: HostStates::for_agents(inventory.agent_ids()),
-        inventory,
+        host_states: HostStates::for_agents(agents.into_iter()),
+        platform,
         config_error: None,
         maintenance: ActiveMaintenance::new(store.maintenance(), store.maintained_hosts()),
         maintenance_sender: watch::Sender::default(),
@@ -155,7 +156,7 @@ pub(crate) fn create_state_actor(
 }
 
 struct StateActor {
-    inventory: Arc<Inventory>,
+    platform: Arc<Platform>,
     graph: DependencyGraph,
     host_states: HostStates,
     config_error: Option<String>,
@@ -185,10 +186,9 @@ struct StateActor {
 
 impl StateActor {
     fn build_overview(&mut self) -> Overview {
-        let inventory = Arc::clone(&self.inventory);
-        let platform = &inventory.platform;
+        let platform = Arc::clone(&self.platform);
         let now = self.check_clock();
-        let mut environments = evaluate_platform(platform, &self.graph, self.host_states.hosts());
+        let mut environments = evaluate_platform(&platform, &self.graph, self.host_states.hosts());
         self.maintenance.apply_to(&mut environments);
         let ended = self.planned_stops.apply_to(&mut environments, self.last_clock.at, now);
         ended.into_iter().for_each(|id| self.store.record_planned_stop(id, None));
@@ -200,7 +200,7 @@ impl StateActor {
             config_digest: platform.digest.clone(),
             config_error: self.config_error.clone(),
             impairments,
-            aliases: ComponentAliases::list(platform),
+            aliases: ComponentAliases::list(&platform),
         }
     }
 
@@ -244,15 +244,15 @@ impl StateActor {
         all
     }
 
-    fn replace_platform(&mut self, inventory: Arc<Inventory>) {
-        let graph = DependencyGraph::new(&inventory.platform);
+    fn replace_platform(&mut self, platform: Arc<Platform>, agents: Vec<AgentId>) {
+        let graph = DependencyGraph::new(&platform);
         self.health_times = self.health_times.with_graph(&self.graph, &graph);
-        self.remote_prerequisites = RemotePrerequisiteIndex::new(&inventory.platform, &graph);
+        self.remote_prerequisites = RemotePrerequisiteIndex::new(&platform, &graph);
         self.graph = graph;
-        self.host_states = std::mem::take(&mut self.host_states).with_agents(inventory.agent_ids());
-        self.inventory = inventory;
+        self.host_states = std::mem::take(&mut self.host_states).with_agents(agents.into_iter());
+        self.platform = platform;
         self.config_error = None;
-        self.maintenance.follow_platform(&self.inventory.platform);
+        self.maintenance.follow_platform(&self.platform);
         self.drop_removed();
     }
 
@@ -262,7 +262,7 @@ impl StateActor {
         let changed = match change {
             MaintenanceChange::Begin(mut new) => {
                 // The configuration may have changed since the request was made.
-                new.retain(|one| is_configured(&self.inventory.platform, one));
+                new.retain(|one| is_configured(&self.platform, one));
                 self.maintenance.begin(&new);
                 new.iter().for_each(|one| self.store.append_event(begin_event(one)));
                 new
@@ -291,9 +291,9 @@ impl StateActor {
     fn drop_removed(&mut self) {
         let removed = self.planned_stops.drop_removed(&self.graph);
         removed.into_iter().for_each(|id| self.store.record_planned_stop(id, None));
-        let inventory = Arc::clone(&self.inventory);
+        let platform = Arc::clone(&self.platform);
         let why = "it is not in the configuration any more";
-        self.end_maintenance(Timestamp::now(), why, |one| !is_configured(&inventory.platform, one));
+        self.end_maintenance(Timestamp::now(), why, |one| !is_configured(&platform, one));
     }
 
     fn end_maintenance(&mut self, now: Timestamp, why: &str, is_it: impl Fn(&Maintenance) -> bool) -> bool {
@@ -356,8 +356,8 @@ impl StateActor {
                                 pending.changed |= self.host_states.apply_update(agent, update);
                                 only_times_changed = true;
                             }
-                            StateMessage::ReplacePlatform(inventory) => {
-                                self.replace_platform(inventory);
+                            StateMessage::ReplacePlatform(platform, agents) => {
+                                self.replace_platform(platform, agents);
                                 pending.changed = true;
                             }
                             StateMessage::ConfigRefused(problems) => {

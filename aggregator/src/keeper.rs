@@ -60,7 +60,7 @@ impl ConfigManager {
     /// Follows the fleet and handles reloads one after the other, until `shutdown`.
     pub(crate) async fn run(mut self, source: Option<ReloadTriggers>, shutdown: CancellationToken) {
         let inventory = self.current_inventory();
-        self.agent_tasks.follow_agents(&inventory).await;
+        self.agent_tasks.follow_agents(&inventory.agents).await;
         match source {
             Some(source) => self.handle_reloads(source, &shutdown).await,
             None => shutdown.cancelled().await,
@@ -115,9 +115,10 @@ impl ConfigManager {
                 let inventory = Arc::new(inventory);
                 // The state actor first, since it drops updates of unknown agents; then the tasks that send
                 // updates.
-                self.send_to_state(StateMessage::ReplacePlatform(Arc::clone(&inventory))).await;
+                let (platform, agents) = (Arc::clone(&inventory.platform), inventory.agent_ids().collect());
+                self.send_to_state(StateMessage::ReplacePlatform(platform, agents)).await;
                 self.inventory.send_replace(Arc::clone(&inventory));
-                self.agent_tasks.follow_agents(&inventory).await;
+                self.agent_tasks.follow_agents(&inventory.agents).await;
                 ReloadResult { digest, changes, error: None }
             }
         };
@@ -229,7 +230,8 @@ mod tests {
     async fn a_wrong_configuration_changes_nothing_and_a_right_one_everything_at_once() {
         let inventory = Arc::new(Inventory::new(platform(&["a", "b"]), &[], None).unwrap());
         let (inbox, published, state_actor) = create_state_actor(
-            Arc::clone(&inventory),
+            Arc::clone(&inventory.platform),
+            inventory.agent_ids().collect(),
             EventStoreHandle::default(),
             ImpairmentList::default(),
             Heartbeat::default(),

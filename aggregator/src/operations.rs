@@ -129,7 +129,8 @@ impl Operations {
         };
         let inventory = Arc::new(Inventory::new(platform, &[], client_tls)?);
         let (inbox, published, state_actor) = create_state_actor(
-            Arc::clone(&inventory),
+            Arc::clone(&inventory.platform),
+            inventory.agent_ids().collect(),
             store.clone(),
             impairments.clone(),
             tasks.heartbeat("the owner of the platform's state"),

@@ -201,7 +201,8 @@ async fn what_found_no_room_leaves_a_gap_after_which_everything_is_noted_again()
         ..Arc::into_inner(EventStoreHandle::default().0).unwrap()
     }));
     let (inbox, _published, state_actor) = create_state_actor(
-        Arc::new(inventory),
+        Arc::clone(&inventory.platform),
+        inventory.agent_ids().collect(),
         store.clone(),
         ImpairmentList::default(),
         Heartbeat::default(),
