@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use jiff::SignedDuration;
-use rta_aggregator::access::AccessControl;
+use rta_aggregator::auth::AccessControl;
 use rta_aggregator::{ConfigSource, EventStore, IpNetwork, StoreOptions, TlsConfigs, WebOptions, open_files};
 use rta_shared::config::{Platform, load_folder};
 use rta_shared::connection::Listeners;
@@ -180,7 +180,7 @@ fn prepare(arguments: &Arguments) -> Result<ServerSetup, String> {
     }
     let platform = load_folder(&arguments.config).map_err(|error| error.to_string())?;
     let access = match &arguments.users {
-        Some(path) => AccessControl::users(path, arguments.read_only)?,
+        Some(path) => AccessControl::with_users_file(path, arguments.read_only)?,
         // Every client, which may be any user of this host, would act without a name.
         None => AccessControl::without_users(arguments.read_only || !arguments.insecure),
     };

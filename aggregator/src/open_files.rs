@@ -2,12 +2,12 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::{serve, web_server};
+use crate::{server, web};
 
 /// Maximum number of open files beside the agents' connections: connections of the page and of commands, and
 /// a few files.
 pub const MAX_OPEN_FILES: u64 =
-    (web_server::CONNECTION_LIMITS.connections + serve::CONNECTION_LIMITS.connections + 128) as u64;
+    (web::server::CONNECTION_LIMITS.connections + server::CONNECTION_LIMITS.connections + 128) as u64;
 
 /// Raises the limit as far as allowed (getrlimit(2), `RLIMIT_NOFILE`: a process usually starts with 1,024,
 /// and may have more). Returns the new limit; `None`: there is none.

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, IsTerminal as _, Write, stdin};
 
-use rta_aggregator::access::{hash_password, new_token};
+use rta_aggregator::auth::{hash_password, new_token};
 
 use crate::command::{Entry, People};
 use crate::exit::{FAILED, Failure, OK, Outcome, USAGE};

@@ -15,8 +15,8 @@ use tonic::Code;
 use super::action_subject::ActionSubject;
 use super::page;
 use super::viewer::RequestContext;
+use crate::api::{BeginPlanError, Operations, new_requester};
 use crate::operation_error::OperationError;
-use crate::operations::{BeginPlanError, Operations, new_requester};
 
 /// User that is recorded for actions without sign-in.
 const ANONYMOUS_USER: &str = "page";

@@ -21,7 +21,7 @@ use super::problem::ApiProblem;
 use super::session_cookie::session_id;
 use super::theme::Theme;
 use super::viewer::RequestContext;
-use crate::access::{AccessControl, Principal, UserSession, bearer_token, mask_token, matches_masked};
+use crate::auth::{AccessControl, Principal, UserSession, bearer_token, mask_token, matches_masked};
 
 /// Time limit for the body of a form.
 const FORM_TIMEOUT: Duration = Duration::from_secs(20);

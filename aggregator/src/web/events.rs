@@ -14,9 +14,9 @@ use tonic::Code;
 use super::page::{self, EventForm};
 use super::problem::ApiProblem;
 use super::viewer::RequestContext;
-use crate::history::{DEFAULT_EVENTS, EventFilter, parse_since};
+use crate::api::Operations;
+use crate::api::history::{DEFAULT_EVENTS, EventFilter, parse_since};
 use crate::operation_error::OperationError;
-use crate::operations::Operations;
 
 /// Query parameters, all as text: a form sends unused fields as empty ones.
 #[derive(Debug, Default, Deserialize)]

@@ -13,11 +13,11 @@ use tonic::Code;
 
 use super::page;
 use super::viewer::RequestContext;
-use crate::fleet::Inventory;
+use crate::api::Operations;
 use crate::graph::build_graph;
 use crate::graph::layout::compute_layout;
+use crate::inventory::Inventory;
 use crate::operation_error::{OperationError, not_found};
-use crate::operations::Operations;
 
 /// Query parameters of the page.
 #[derive(Debug, Deserialize)]

@@ -19,11 +19,11 @@ use super::events::error_status;
 use super::page::{self, HistoryFilter, InstancePast};
 use super::problem::ApiProblem;
 use super::viewer::RequestContext;
-use crate::history::parse_length;
+use crate::api::Operations;
+use crate::api::history::parse_length;
 use crate::operation_error::OperationError;
-use crate::operations::Operations;
-use crate::strip::TimelineSpan;
-use crate::strip::remembered::TimelineMap;
+use crate::timeline::TimelineSpan;
+use crate::timeline::cache::TimelineMap;
 
 /// Query parameters, all as text: a form sends unused fields as empty ones.
 #[derive(Debug, Default, Deserialize)]

@@ -18,9 +18,9 @@ use super::log::read_tail;
 use super::page::{self, InstanceDetails};
 use super::viewer::RequestContext;
 use super::which::InstanceQuery;
-use crate::history::EventFilter;
+use crate::api::Operations;
+use crate::api::history::EventFilter;
 use crate::operation_error::OperationError;
-use crate::operations::Operations;
 
 /// Number of recent events shown.
 const SHOWN_EVENTS: usize = 10;

@@ -13,9 +13,9 @@ use super::actions::refusal_page;
 use super::page;
 use super::viewer::RequestContext;
 use super::which::InstanceQuery;
-use crate::logs::LogChunk;
+use crate::api::Operations;
+use crate::api::logs::LogChunk;
 use crate::operation_error::OperationError;
-use crate::operations::Operations;
 
 /// Number of last lines shown.
 const SHOWN_LINES: u32 = 500;

@@ -41,6 +41,7 @@ mod log;
 pub(crate) mod page;
 mod problem;
 mod routes;
+pub(crate) mod server;
 mod session_cookie;
 mod sign_in;
 mod theme;

@@ -30,8 +30,8 @@ use super::page::{self, Selection};
 use super::problem::convert_errors;
 use super::viewer::RequestContext;
 use super::{instance, live, sign_in, theme};
-use crate::access::AccessControl;
-use crate::operations::Operations;
+use crate::api::Operations;
+use crate::auth::AccessControl;
 
 /// Time limit from the request to the start of its answer, which includes the time to send a form.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);

@@ -13,7 +13,7 @@ use super::page;
 use super::session_cookie::{cookie_name, session_id};
 use super::theme::local_address;
 use super::viewer::RequestContext;
-use crate::access::{AccessControl, SignInError};
+use crate::auth::{AccessControl, SignInError};
 
 /// Query parameters: the page to show after signing in.
 #[derive(Debug, Default, Deserialize)]

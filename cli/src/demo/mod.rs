@@ -118,7 +118,7 @@ async fn run(
         Listeners { tcp: None, socket: Some(socket) },
         rta_aggregator::TlsConfigs { agents, ..rta_aggregator::TlsConfigs::without_tls() },
         rta_aggregator::WebOptions {
-            access: rta_aggregator::access::AccessControl::without_users(false),
+            access: rta_aggregator::auth::AccessControl::without_users(false),
             names: Vec::new(),
             proxies: Vec::new(),
         },

@@ -29,7 +29,7 @@ use super::graph;
 use super::page::Selection;
 use super::viewer::RequestContext;
 use super::which::InstanceQuery;
-use crate::operations::Operations;
+use crate::api::Operations;
 
 pub(super) use subscriptions::Subscriptions;
 

@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::operations::Operations;
+use crate::api::Operations;
 use crate::web::page::{self, HtmlNode, InstanceDetails, Selection};
 use crate::web::viewer::RequestContext;
 use crate::web::{graph, instance};

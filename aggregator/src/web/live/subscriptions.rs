@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::renderer::{LiveRenderer, PagePatch, PageSubject, PageVersion};
-use crate::operations::Operations;
+use crate::api::Operations;
 use crate::web::viewer::RequestContext;
 
 /// Maximum number of open pages; more are refused, and continue without live changes.

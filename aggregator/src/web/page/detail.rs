@@ -16,7 +16,7 @@ use super::looked_up::InstanceDetails;
 use super::plan::capitalised;
 use super::tree::{GroupTag, HtmlNode};
 use super::{form, maintenance, planned};
-use crate::detail::{InstanceDefinition, find_health};
+use crate::api::instance_definition::{InstanceDefinition, find_health};
 use crate::web::address::with_query;
 use crate::web::viewer::RequestContext;
 
@@ -251,8 +251,8 @@ mod tests {
     use rta_shared::process::Suspension;
 
     use super::*;
-    use crate::detail::{ConfiguredCriterion, ConfiguredRequirement};
-    use crate::logs::LogChunk;
+    use crate::api::instance_definition::{ConfiguredCriterion, ConfiguredRequirement};
+    use crate::api::logs::LogChunk;
     use crate::web::page::tests::sample;
 
     fn id(host: &str, component: &str) -> InstanceId {

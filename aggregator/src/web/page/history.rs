@@ -12,9 +12,9 @@ use super::links::address;
 use super::sparkline::sparkline;
 use super::strip::{legend, strip};
 use super::{config, layout};
-use crate::strip::Timeline;
-use crate::strip::words::UPTIME_EXPLANATION;
-use crate::usage_history::UsageSample;
+use crate::timeline::Timeline;
+use crate::timeline::description::UPTIME_EXPLANATION;
+use crate::usage::UsageSample;
 use crate::web::address::with_query;
 use crate::web::viewer::RequestContext;
 
@@ -217,7 +217,7 @@ mod tests {
     use rta_shared::overview::InstanceOverview;
 
     use super::*;
-    use crate::strip::{TimelineSample, TimelineState};
+    use crate::timeline::{TimelineSample, TimelineState};
     use crate::web::page::tests::{instance, sample};
 
     fn at(minutes: i64) -> Timestamp {

@@ -15,9 +15,9 @@ use super::links::{log_address, named};
 use super::sparkline::sparkline;
 use super::strip::{legend, strip};
 use super::tree::HtmlNode;
-use crate::logs::LogChunk;
-use crate::strip::Timeline;
-use crate::usage_history::UsageSample;
+use crate::api::logs::LogChunk;
+use crate::timeline::Timeline;
+use crate::usage::UsageSample;
 
 /// Details of an instance; each is a value or the reason why it is unknown.
 #[derive(Debug)]

@@ -36,7 +36,7 @@ use rta_shared::planned_outage::{PlannedStopIndex, on_purpose_note};
 use rta_shared::report::State;
 use rta_shared::root_cause::{counts_sentence, find_root_causes};
 
-use crate::plan::account::PlanSnapshot;
+use crate::plans::run::PlanSnapshot;
 use crate::web::viewer::RequestContext;
 
 pub(super) use detail::{detail, parts as detail_parts};

@@ -5,7 +5,7 @@ use rta_shared::format::counted;
 
 use super::health::{clock, text};
 use super::plan::{address, progress_text, title};
-use crate::plan::account::PlanSnapshot;
+use crate::plans::run::PlanSnapshot;
 
 /// Maximum number of recent plans listed.
 const MAX_PLANS: usize = 8;

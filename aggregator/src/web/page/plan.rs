@@ -11,8 +11,8 @@ use super::health::{clock, text};
 use super::layout::PageFrame;
 use super::tree::{GroupTag, HtmlNode};
 use super::{form, layout, planned};
-use crate::plan::account::PlanSnapshot;
-use crate::plan::agree;
+use crate::plans::confirmation;
+use crate::plans::run::PlanSnapshot;
 use crate::web::action_subject::ActionSubject;
 use crate::web::viewer::RequestContext;
 
@@ -119,8 +119,8 @@ pub(in crate::web) fn confirmation(context: &RequestContext, subject: &ActionSub
             div.plan-head {
                 h1 { (text(&question)) }
                 @if unnamed.is_empty() && touched == 1 { p { "Nothing else is touched by it." } }
-                @if let Some(no_way_back) = agree::irreversible_stops(plan) { p.warning { "It " (text(&no_way_back)) "." } }
-                @for consequence in agree::describe_effects(plan, &unnamed) { p { "It also " (text(&consequence)) "." } }
+                @if let Some(no_way_back) = confirmation::irreversible_stops(plan) { p.warning { "It " (text(&no_way_back)) "." } }
+                @for consequence in confirmation::describe_effects(plan, &unnamed) { p { "It also " (text(&consequence)) "." } }
             }
             ol.steps {
                 @for step in &plan.steps { (step_row(step, None, "", None)) }

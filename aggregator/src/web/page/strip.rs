@@ -5,8 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
 use super::health::text;
-use crate::strip::words::{UPTIME_EXPLANATION, describe_timeline, format_length, format_uptime};
-use crate::strip::{Timeline, TimelineSpan, TimelineState};
+use crate::timeline::description::{UPTIME_EXPLANATION, describe_timeline, format_length, format_uptime};
+use crate::timeline::{Timeline, TimelineSpan, TimelineState};
 
 /// Width of the drawing in its own units; the stylesheet sets the width on screen.
 const WIDTH: f64 = 1000.0;
@@ -139,7 +139,7 @@ fn class(state: TimelineState) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::strip::TimelineSample;
+    use crate::timeline::TimelineSample;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
