@@ -65,7 +65,7 @@ impl MessageReceipt {
 
     /// Converts the time `then` of the host's clock, which is not after the message, to the aggregator's
     /// clock. `reference` replaces the time of sending if the agent did not send it.
-    pub(crate) fn to_own_clock(&self, then: Timestamp, reference: Timestamp) -> Timestamp {
+    pub(crate) fn local_time_of(&self, then: Timestamp, reference: Timestamp) -> Timestamp {
         let age = self.sent.unwrap_or(reference).duration_since(then).max(SignedDuration::ZERO);
         self.received.checked_sub(age).unwrap_or(self.received)
     }
@@ -227,9 +227,9 @@ mod tests {
     fn ages_come_from_the_receipt_whatever_the_host_says() {
         let receipt = message(0, seconds(7200), seconds(0));
         let seen = receipt.sent.unwrap() - seconds(3);
-        assert_eq!(receipt.to_own_clock(seen, seen), receipt.received - seconds(3));
+        assert_eq!(receipt.local_time_of(seen, seen), receipt.received - seconds(3));
         // A host that claims to have seen later than it sent counts as having seen when it sent.
-        assert_eq!(receipt.to_own_clock(seen + seconds(50), seen), receipt.received);
+        assert_eq!(receipt.local_time_of(seen + seconds(50), seen), receipt.received);
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl Operations {
         let state_actor = shutdown.clone().run_until_cancelled_owned(state_actor);
         let config_manager = config_manager.run(source, shutdown.clone());
         let operations = Self {
-            inventory: inventory,
+            inventory,
             inbox,
             overview,
             maintenance,
@@ -561,7 +561,7 @@ impl Operations {
         let (_, overview) = watch::channel(Arc::new(overview));
         let (_, inventory) = watch::channel(Arc::default());
         Self {
-            inventory: inventory,
+            inventory,
             inbox,
             overview,
             maintenance: watch::Sender::default().subscribe(),

@@ -64,7 +64,7 @@ impl SessionStore {
         };
         session.used = now;
         let principal = Principal { name: user.name.clone(), role: user.role };
-        Some(UserSession { principal: principal, csrf: session.csrf.clone() })
+        Some(UserSession { principal, csrf: session.csrf.clone() })
     }
 
     pub(crate) fn end(&mut self, id: &str) {

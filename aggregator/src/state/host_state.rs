@@ -212,7 +212,7 @@ impl HostState {
     /// Converts a time of the last report's scan to the aggregator's clock.
     fn to_own_clock(&self, then: Timestamp) -> Option<Timestamp> {
         let seen = self.report.as_ref()?.scan.seen_at;
-        Some(self.receipt.as_ref()?.to_own_clock(then, seen))
+        Some(self.receipt.as_ref()?.local_time_of(then, seen))
     }
 
     /// Returns the skew of the host's clock, to correct the times in its report.

@@ -474,7 +474,7 @@ impl Default for EventStoreHandle {
         let (commands, _) = channel();
         let (error, _) = watch::channel(None);
         Self(Arc::new(HandleState {
-            commands: commands,
+            commands,
             error,
             queued: Arc::default(),
             lost: Arc::default(),

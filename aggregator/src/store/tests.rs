@@ -32,7 +32,7 @@ fn open(data: Option<&Path>) -> TestStore {
     let keep = SignedDuration::from_hours(24);
     let options = StoreOptions { data: data.map(Path::to_owned), retention: keep };
     let (writer, recovered) = StoreWriter::open(&options, told, at(1000));
-    TestStore { writer, recovered: recovered, error }
+    TestStore { writer, recovered, error }
 }
 
 impl TestStore {

@@ -52,7 +52,7 @@ impl TimelineCache {
         made.push(CacheEntry {
             length,
             begun_at: Instant::now(),
-            sample_count: sample_count,
+            sample_count,
             timelines: Arc::clone(&timelines),
         });
         timelines

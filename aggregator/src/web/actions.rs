@@ -14,9 +14,9 @@ use tonic::Code;
 
 use super::action_subject::ActionSubject;
 use super::page;
-use super::viewer::RequestContext;
 use crate::api::{BeginPlanError, Operations, new_requester};
 use crate::operation_error::OperationError;
+use crate::web::request_context::RequestContext;
 
 /// User that is recorded for actions without sign-in.
 const ANONYMOUS_USER: &str = "page";
@@ -51,7 +51,7 @@ impl ActionForm {
                     agreed.push(page::plan::instance(&value)?);
                     continue;
                 }
-                // Checked before, see `admit`.
+                // Checked before, see `authenticate`.
                 "csrf" => continue,
                 "alone" => {
                     alone = true;

@@ -13,10 +13,10 @@ use tonic::Code;
 
 use super::page::{self, EventForm};
 use super::problem::ApiProblem;
-use super::viewer::RequestContext;
 use crate::api::Operations;
 use crate::api::history::{DEFAULT_EVENTS, EventFilter, parse_since};
 use crate::operation_error::OperationError;
+use crate::web::request_context::RequestContext;
 
 /// Query parameters, all as text: a form sends unused fields as empty ones.
 #[derive(Debug, Default, Deserialize)]

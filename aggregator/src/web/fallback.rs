@@ -4,7 +4,7 @@ use axum::http::{Method, StatusCode, Uri};
 use maud::Markup;
 
 use super::page;
-use super::viewer::RequestContext;
+use crate::web::request_context::RequestContext;
 
 /// Answers a path without a route.
 pub(super) async fn not_found(context: RequestContext, uri: Uri) -> (StatusCode, Markup) {

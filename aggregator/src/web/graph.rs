@@ -12,12 +12,12 @@ use serde::Deserialize;
 use tonic::Code;
 
 use super::page;
-use super::viewer::RequestContext;
 use crate::api::Operations;
 use crate::graph::build_graph;
 use crate::graph::layout::compute_layout;
 use crate::inventory::Inventory;
 use crate::operation_error::{OperationError, not_found};
+use crate::web::request_context::RequestContext;
 
 /// Query parameters of the page.
 #[derive(Debug, Deserialize)]

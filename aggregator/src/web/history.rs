@@ -18,12 +18,12 @@ use tonic::Code;
 use super::events::error_status;
 use super::page::{self, HistoryFilter, InstancePast};
 use super::problem::ApiProblem;
-use super::viewer::RequestContext;
 use crate::api::Operations;
 use crate::api::history::parse_length;
 use crate::operation_error::OperationError;
 use crate::timeline::TimelineSpan;
 use crate::timeline::cache::TimelineMap;
+use crate::web::request_context::RequestContext;
 
 /// Query parameters, all as text: a form sends unused fields as empty ones.
 #[derive(Debug, Default, Deserialize)]

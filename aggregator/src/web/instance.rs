@@ -16,11 +16,11 @@ use super::action_subject::ActionSubject;
 use super::actions::{id_of, refusal_page};
 use super::log::read_tail;
 use super::page::{self, InstanceDetails};
-use super::viewer::RequestContext;
-use super::which::InstanceQuery;
 use crate::api::Operations;
 use crate::api::history::EventFilter;
 use crate::operation_error::OperationError;
+use crate::web::instance_query::InstanceQuery;
+use crate::web::request_context::RequestContext;
 
 /// Number of recent events shown.
 const SHOWN_EVENTS: usize = 10;

@@ -11,11 +11,11 @@ use rta_shared::overview::InstanceId;
 
 use super::actions::refusal_page;
 use super::page;
-use super::viewer::RequestContext;
-use super::which::InstanceQuery;
 use crate::api::Operations;
 use crate::api::logs::LogChunk;
 use crate::operation_error::OperationError;
+use crate::web::instance_query::InstanceQuery;
+use crate::web::request_context::RequestContext;
 
 /// Number of last lines shown.
 const SHOWN_LINES: u32 = 500;

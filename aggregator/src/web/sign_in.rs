@@ -8,12 +8,12 @@ use axum_extra::extract::cookie::{Cookie, SameSite};
 use rta_shared::name::MAX_NAME_LENGTH;
 use serde::Deserialize;
 
-use super::client::ClientOrigin;
 use super::page;
-use super::session_cookie::{cookie_name, session_id};
 use super::theme::local_address;
-use super::viewer::RequestContext;
 use crate::auth::{AccessControl, SignInError};
+use crate::web::middleware::client_origin::ClientOrigin;
+use crate::web::middleware::session_cookie::{cookie_name, session_id};
+use crate::web::request_context::RequestContext;
 
 /// Query parameters: the page to show after signing in.
 #[derive(Debug, Default, Deserialize)]

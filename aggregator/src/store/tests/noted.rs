@@ -49,7 +49,7 @@ fn open_at(folder: &TempDir, seconds: i64) -> TestStore {
     let options =
         StoreOptions { data: Some(folder.path().to_owned()), retention: SignedDuration::from_hours(24) };
     let (writer, recovered) = StoreWriter::open(&options, told, at(seconds));
-    TestStore { writer, recovered: recovered, error }
+    TestStore { writer, recovered, error }
 }
 
 #[test]

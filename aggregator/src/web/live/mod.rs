@@ -27,9 +27,9 @@ use self::subscriptions::{SubscribeError, Subscription};
 use super::actions::PlanQuery;
 use super::graph;
 use super::page::Selection;
-use super::viewer::RequestContext;
-use super::which::InstanceQuery;
 use crate::api::Operations;
+use crate::web::instance_query::InstanceQuery;
+use crate::web::request_context::RequestContext;
 
 pub(super) use subscriptions::Subscriptions;
 

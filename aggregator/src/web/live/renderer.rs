@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::api::Operations;
 use crate::web::page::{self, HtmlNode, InstanceDetails, Selection};
-use crate::web::viewer::RequestContext;
+use crate::web::request_context::RequestContext;
 use crate::web::{graph, instance};
 
 /// Interval for updates of usage, times, and looked-up details.

@@ -10,7 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::renderer::{LiveRenderer, PagePatch, PageSubject, PageVersion};
 use crate::api::Operations;
-use crate::web::viewer::RequestContext;
+use crate::web::request_context::RequestContext;
 
 /// Maximum number of open pages; more are refused, and continue without live changes.
 const MAX_SUBSCRIPTIONS: usize = 1_000;

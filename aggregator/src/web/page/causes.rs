@@ -7,8 +7,8 @@ use rta_shared::root_cause::{RootCause, affected_sentence};
 
 use super::health::{ago, icon, lasting, reason, text};
 use super::links::{address, names};
-use super::tree::{GroupTag, HtmlNode};
 use super::{OverviewContext, anchor, maintenance, planned, slug};
+use crate::web::page::html_patch::{GroupTag, HtmlNode};
 
 /// Maximum number of causes shown before the rest is folded.
 const MAX_SHOWN: usize = 10;

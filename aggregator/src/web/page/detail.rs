@@ -12,13 +12,13 @@ use rta_shared::report::State;
 use super::health::{HealthTone, ago, badge, icon, lasting, text};
 use super::layout::{self, PageFrame};
 use super::links::{address, named};
-use super::looked_up::InstanceDetails;
 use super::plan::capitalised;
-use super::tree::{GroupTag, HtmlNode};
 use super::{form, maintenance, planned};
 use crate::api::instance_definition::{InstanceDefinition, find_health};
 use crate::web::address::with_query;
-use crate::web::viewer::RequestContext;
+use crate::web::page::html_patch::{GroupTag, HtmlNode};
+use crate::web::page::instance_details::InstanceDetails;
+use crate::web::request_context::RequestContext;
 
 /// Renders the page of the instance of `detail`.
 pub(in crate::web) fn detail(

@@ -9,8 +9,9 @@ use rta_shared::planned_outage::on_purpose_note;
 use rta_shared::root_cause::{RootCause, counts_sentence};
 
 use super::health::{HealthTone, badge, text};
-use super::tree::{GroupTag, HtmlNode};
-use super::{OverviewContext, causes, environment_id, graph, host, wall};
+use super::{OverviewContext, causes, environment_id, graph, host};
+use crate::web::page::host_grid;
+use crate::web::page::html_patch::{GroupTag, HtmlNode};
 
 /// Maximum number of hosts shown as cards; beyond it, only those that are not up.
 const MAX_CARDS: usize = 24;
@@ -78,7 +79,7 @@ fn hosts(environment: &EnvironmentOverview, shown: &OverviewContext<'_>, id: &st
     children.push(HtmlNode::leaf(note_id.clone(), &html! { p.hosts-note #(note_id) { (note) } }));
     if is_many {
         let hosts: Vec<&HostOverview> = all.iter().map(|(host, _)| *host).collect();
-        children.push(wall::wall(environment, &hosts, shown.planned));
+        children.push(host_grid::host_grid(environment, &hosts, shown.planned));
     }
     HtmlNode::group(format!("{id}:all"), GroupTag::Division, "hosts-all", children)
 }

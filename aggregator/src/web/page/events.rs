@@ -8,7 +8,7 @@ use rta_shared::overview::{Health, Overview};
 use super::health::{icon, text};
 use super::{config, layout};
 use crate::web::address::with_query;
-use crate::web::viewer::RequestContext;
+use crate::web::request_context::RequestContext;
 
 /// Periods that the form offers, as parameter and as text.
 const PERIODS: [(&str, &str); 4] =

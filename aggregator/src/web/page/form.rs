@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use rta_shared::overview::InstanceId;
 
 use crate::web::action_subject::ActionSubject;
-use crate::web::viewer::RequestContext;
+use crate::web::request_context::RequestContext;
 
 /// Renders a form of `viewer` that posts to `path`; `class` is for the stylesheet.
 pub(super) fn post(context: &RequestContext, path: &str, class: Option<&str>, content: &Markup) -> Markup {

@@ -10,13 +10,13 @@ use super::events::{distinct_sorted, select_field};
 use super::health::{badge, text};
 use super::links::address;
 use super::sparkline::sparkline;
-use super::strip::{legend, strip};
 use super::{config, layout};
 use crate::timeline::Timeline;
 use crate::timeline::description::UPTIME_EXPLANATION;
 use crate::usage::UsageSample;
 use crate::web::address::with_query;
-use crate::web::viewer::RequestContext;
+use crate::web::page::timeline::{legend, strip};
+use crate::web::request_context::RequestContext;
 
 /// Lengths that the page offers, as parameter and as text.
 const LENGTHS: [(&str, &str); 2] = [("24h", "24 hours"), ("7d", "7 days")];

@@ -5,8 +5,8 @@ use rta_shared::overview::{EnvironmentOverview, HostOverview, InstanceOverview, 
 
 use super::health::{HealthTone, ago, badge, text};
 use super::selection::Selection;
-use super::tree::{GroupTag, HtmlNode};
 use super::{OverviewContext, agent, anchor, config, instance, maintenance, slug};
+use crate::web::page::html_patch::{GroupTag, HtmlNode};
 
 /// Renders the host's card with these of its instances.
 pub(super) fn host(

@@ -10,7 +10,7 @@ use rta_shared::report::{PartReport, State};
 use super::health::{HealthTone, badge, lasting, text};
 use super::links::{address, log_address};
 use super::{OverviewContext, anchor, form, maintenance, planned};
-use crate::web::viewer::RequestContext;
+use crate::web::request_context::RequestContext;
 
 /// Renders the instance's row in its host's card.
 pub(super) fn row(located: LocatedInstance<'_>, shown: &OverviewContext<'_>) -> Markup {

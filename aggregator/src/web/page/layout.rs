@@ -6,7 +6,7 @@ use rta_shared::sanitize::printable;
 use super::form;
 use super::health::{shapes, text};
 use crate::web::assets::{ICON, MORPH, SCRIPT, STYLE};
-use crate::web::viewer::RequestContext;
+use crate::web::request_context::RequestContext;
 
 /// Navigation of every page: paths and titles.
 const PAGES: [(&str, &str); 4] =

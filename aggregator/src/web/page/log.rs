@@ -7,7 +7,7 @@ use rta_shared::sanitize::printable_line;
 use super::health::text;
 use super::layout::layout;
 use crate::api::logs::LogChunk;
-use crate::web::viewer::RequestContext;
+use crate::web::request_context::RequestContext;
 
 /// Renders the page of an instance's log: the lines read, or the reason why they cannot be read.
 pub(in crate::web) fn log(

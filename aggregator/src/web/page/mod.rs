@@ -15,7 +15,6 @@ mod instance;
 mod layout;
 mod links;
 mod log;
-mod looked_up;
 mod maintenance;
 mod notice;
 pub(super) mod plan;
@@ -23,9 +22,6 @@ pub(super) mod planned;
 mod selection;
 mod sign_in;
 mod sparkline;
-mod strip;
-mod tree;
-mod wall;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -37,21 +33,21 @@ use rta_shared::report::State;
 use rta_shared::root_cause::{counts_sentence, find_root_causes};
 
 use crate::plans::run::PlanSnapshot;
-use crate::web::viewer::RequestContext;
+use crate::web::request_context::RequestContext;
 
 pub(super) use detail::{detail, parts as detail_parts};
 pub(super) use events::{EventForm, events};
 pub(super) use graph::{graph, parts as graph_parts};
 use health::HealthTone;
 pub(super) use history::{HistoryFilter, InstancePast, history};
+use html_patch::GroupTag;
+pub(super) use html_patch::HtmlNode;
+pub(super) use instance_details::InstanceDetails;
 use layout::PageFrame;
 pub(super) use layout::message;
 pub(super) use log::log;
-pub(super) use looked_up::InstanceDetails;
 pub(super) use selection::Selection;
 pub(super) use sign_in::sign_in;
-use tree::GroupTag;
-pub(super) use tree::HtmlNode;
 
 /// Seconds until the page reloads while something changes.
 const RELOAD_SECONDS: u32 = 2;
@@ -231,5 +227,9 @@ fn slug(name: &str) -> String {
     slug
 }
 
+mod host_grid;
+mod html_patch;
+mod instance_details;
 #[cfg(test)]
 pub(crate) mod tests;
+mod timeline;

@@ -9,12 +9,12 @@ use rta_shared::planned_outage::PlannedStopIndex;
 
 use super::health::{clock, text};
 use super::layout::PageFrame;
-use super::tree::{GroupTag, HtmlNode};
 use super::{form, layout, planned};
 use crate::plans::confirmation;
 use crate::plans::run::PlanSnapshot;
 use crate::web::action_subject::ActionSubject;
-use crate::web::viewer::RequestContext;
+use crate::web::page::html_patch::{GroupTag, HtmlNode};
+use crate::web::request_context::RequestContext;
 
 /// Seconds until the page reloads while the plan is under way.
 const RELOAD_SECONDS: u32 = 1;

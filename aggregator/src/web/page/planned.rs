@@ -10,9 +10,9 @@ use rta_shared::root_cause::{RootCause, find_root_causes};
 
 use super::health::{self, HealthTone, ago, icon, text};
 use super::links::{address, names};
-use super::tree::{GroupTag, HtmlNode};
 use super::{OverviewContext, form, layout};
-use crate::web::viewer::RequestContext;
+use crate::web::page::html_patch::{GroupTag, HtmlNode};
+use crate::web::request_context::RequestContext;
 
 /// Maximum number of plans listed; the instances of others are shown in their hosts' cards.
 const MAX_PLANS: usize = 20;

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::layout;
-use crate::web::viewer::RequestContext;
+use crate::web::request_context::RequestContext;
 
 /// Renders the sign-in form, which redirects to `next`. `error` is the reason why the last attempt failed.
 pub(in crate::web) fn sign_in(context: &RequestContext, next: &str, error: Option<&str>) -> Markup {

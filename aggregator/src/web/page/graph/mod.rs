@@ -23,7 +23,7 @@ use crate::graph::layout::GraphLayout;
 use crate::graph::{EnvironmentGraph, GraphNode};
 use crate::web::address::with_query;
 use crate::web::page;
-use crate::web::viewer::RequestContext;
+use crate::web::request_context::RequestContext;
 
 /// Renders the page of `graph`, which belongs to `environment` and has the layout `laid_out`.
 pub(in crate::web) fn graph(

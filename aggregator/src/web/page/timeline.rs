@@ -16,7 +16,7 @@ const MIN_WIDTH: f64 = 5.0;
 const MAX_PIECES: u16 = 120;
 
 /// Renders the timeline called `label`, with the share of uptime beside it.
-pub(super) fn strip(strip: &Timeline, label: &str) -> Markup {
+pub(crate) fn strip(strip: &Timeline, label: &str) -> Markup {
     let is_joined = strip.spans.len() > usize::from(MAX_PIECES);
     let mut pieces = if is_joined { merge_spans(strip) } else { strip.spans.clone() };
     // The worst state is drawn last, on top of its neighbours.
@@ -38,7 +38,7 @@ pub(super) fn strip(strip: &Timeline, label: &str) -> Markup {
 }
 
 /// Renders an example of each state with its word.
-pub(super) fn legend() -> Markup {
+pub(crate) fn legend() -> Markup {
     html! {
         ul.legend aria-label="What the strips show" {
             @for state in TimelineState::ALL {

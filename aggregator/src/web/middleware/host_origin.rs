@@ -18,7 +18,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 's
                       base-uri 'none'; frame-ancestors 'none'";
 
 /// Maximum size of a form, in bytes. Real ones are far smaller; the longest lists a few thousand instances.
-pub(super) const MAX_BODY_BYTES: usize = 256 * 1024;
+pub(crate) const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// Values of the `Host` header that are answered.
 ///
@@ -65,7 +65,7 @@ fn without_port(host: &str) -> &str {
 }
 
 /// Refuses invalid requests, and adds the security headers to all answers.
-pub(super) async fn check_host_and_origin(
+pub(crate) async fn check_host_and_origin(
     State(policy): State<HostPolicy>,
     request: Request,
     next: Next,

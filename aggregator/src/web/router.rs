@@ -16,22 +16,22 @@ use tower_http::compression::CompressionLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use super::actions;
-use super::admit::authenticate;
 use super::assets::{Asset, ICON, MORPH, SCRIPT, STYLE};
-use super::client::{IpNetwork, TrustedProxies, locate_client};
 use super::events::{events_json, events_page};
 use super::fallback::{not_found, wrong_method};
 use super::graph::graph_page;
-use super::guard::{HostPolicy, MAX_BODY_BYTES, check_host_and_origin};
 use super::history::{history_json, history_page};
 use super::live::Subscriptions;
 use super::log::log_page;
 use super::page::{self, Selection};
 use super::problem::convert_errors;
-use super::viewer::RequestContext;
 use super::{instance, live, sign_in, theme};
 use crate::api::Operations;
 use crate::auth::AccessControl;
+use crate::web::middleware::auth::authenticate;
+use crate::web::middleware::client_origin::{IpNetwork, TrustedProxies, locate_client};
+use crate::web::middleware::host_origin::{HostPolicy, MAX_BODY_BYTES, check_host_and_origin};
+use crate::web::request_context::RequestContext;
 
 /// Time limit from the request to the start of its answer, which includes the time to send a form.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn table_has_every_route() {
-        let routes = include_str!("routes.rs").split_once("pub fn router").unwrap().1;
+        let routes = include_str!("router.rs").split_once("pub fn router").unwrap().1;
         let routes = routes.split_once(".fallback(").unwrap().0;
         let named: Vec<&str> =
             routes.split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();

@@ -11,11 +11,11 @@ use rta_shared::root_cause::counts_sentence;
 use super::health::{HealthTone, icon, text};
 use super::selection::Selection;
 use super::slug;
-use super::tree::{GroupTag, HtmlNode};
+use crate::web::page::html_patch::{GroupTag, HtmlNode};
 
 /// Renders the hosts of an environment by role, in the configuration's order. Hosts that are down by
 /// `planned` stops alone are muted.
-pub(super) fn wall(
+pub(crate) fn host_grid(
     environment: &EnvironmentOverview,
     hosts: &[&HostOverview],
     planned: &PlannedStopIndex,

@@ -62,13 +62,13 @@ impl FromStr for IpNetwork {
 
 /// Proxies whose headers are trusted, and the limits for requests of their clients.
 #[derive(Clone, Debug)]
-pub(super) struct TrustedProxies {
+pub(crate) struct TrustedProxies {
     trusted: Arc<[IpNetwork]>,
     places: KeyedSemaphore<IpAddr>,
 }
 
 impl TrustedProxies {
-    pub(super) fn new(trusted: &[IpNetwork]) -> Self {
+    pub(crate) fn new(trusted: &[IpNetwork]) -> Self {
         Self {
             trusted: trusted.into(),
             places: KeyedSemaphore::new(MAX_PROXIED_REQUESTS, MAX_REQUESTS_PER_CLIENT),
@@ -119,17 +119,17 @@ fn hop_address(hop: &str) -> Option<IpAddr> {
 
 /// Origin of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ClientOrigin {
-    pub(super) address: IpAddr,
+pub(crate) struct ClientOrigin {
+    pub(crate) address: IpAddr,
     /// True if the browser uses HTTPS, to the aggregator or to a trusted proxy; its cookies are limited to
     /// HTTPS then.
-    pub(super) is_https: bool,
+    pub(crate) is_https: bool,
     is_proxied: bool,
 }
 
 impl ClientOrigin {
     /// Client without any information.
-    pub(super) const UNKNOWN: Self =
+    pub(crate) const UNKNOWN: Self =
         Self { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), is_https: false, is_proxied: false };
 }
 
@@ -146,7 +146,7 @@ impl<S: Sync> FromRequestParts<S> for ClientOrigin {
 pub(crate) struct SecureConnection(pub(crate) bool);
 
 /// Adds the [`ClientOrigin`] to a request, and limits concurrent requests of a proxy's clients.
-pub(super) async fn locate_client(
+pub(crate) async fn locate_client(
     State(proxies): State<TrustedProxies>,
     mut request: Request,
     next: Next,

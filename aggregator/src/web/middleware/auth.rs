@@ -12,23 +12,23 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use rta_shared::authorization::table::route_right;
 use rta_shared::authorization::{CallerKind, Right, ServerKind};
 
-use super::address::with_query;
-use super::client::ClientOrigin;
-use super::fallback::wrong_method;
-use super::guard::MAX_BODY_BYTES;
-use super::page;
-use super::problem::ApiProblem;
-use super::session_cookie::session_id;
-use super::theme::Theme;
-use super::viewer::RequestContext;
 use crate::auth::{AccessControl, Principal, UserSession, bearer_token, mask_token, matches_masked};
+use crate::web::address::with_query;
+use crate::web::fallback::wrong_method;
+use crate::web::middleware::client_origin::ClientOrigin;
+use crate::web::middleware::host_origin::MAX_BODY_BYTES;
+use crate::web::middleware::session_cookie::session_id;
+use crate::web::page;
+use crate::web::problem::ApiProblem;
+use crate::web::request_context::RequestContext;
+use crate::web::theme::Theme;
 
 /// Time limit for the body of a form.
 const FORM_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Adds the [`RequestContext`] to a request, and refuses requests without the needed right. Routes that are not in
 /// the table ([`HTTP_ROUTES`](rta_shared::authorization::HTTP_ROUTES)) are refused for everybody.
-pub(super) async fn authenticate(
+pub(crate) async fn authenticate(
     State(access): State<AccessControl>,
     mut request: Request,
     next: Next,

@@ -6,7 +6,7 @@ use serde::Deserialize;
 /// Query parameters that name an instance.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct InstanceQuery {
+pub(crate) struct InstanceQuery {
     environment: String,
     host: String,
     component: String,

@@ -13,11 +13,11 @@ use super::events::row as event_row;
 use super::health::text;
 use super::links::{log_address, named};
 use super::sparkline::sparkline;
-use super::strip::{legend, strip};
-use super::tree::HtmlNode;
 use crate::api::logs::LogChunk;
 use crate::timeline::Timeline;
 use crate::usage::UsageSample;
+use crate::web::page::html_patch::HtmlNode;
+use crate::web::page::timeline::{legend, strip};
 
 /// Details of an instance; each is a value or the reason why it is unknown.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(in crate::web) struct InstanceDetails {
 
 impl InstanceDetails {
     /// Renders the timeline of the last day, and the usage of the last hour.
-    pub(super) fn past(&self, id: &InstanceId) -> HtmlNode {
+    pub(crate) fn past(&self, id: &InstanceId) -> HtmlNode {
         let name = format!("{} on {}", id.component, id.host);
         let last = self.used.last();
         let series = |value: fn(&UsageSample) -> f64| -> Vec<(Timestamp, f64)> {
@@ -68,7 +68,7 @@ impl InstanceDetails {
     }
 
     /// Renders the command lines, with their secrets masked.
-    pub(super) fn command_lines(&self) -> HtmlNode {
+    pub(crate) fn command_lines(&self) -> HtmlNode {
         let element = html! {
             section #command-lines.panel {
                 h2 { "Command lines" }
@@ -94,7 +94,7 @@ impl InstanceDetails {
     }
 
     /// Renders the recent events.
-    pub(super) fn of_late(&self, id: &InstanceId) -> HtmlNode {
+    pub(crate) fn of_late(&self, id: &InstanceId) -> HtmlNode {
         let all = named("/events", id, &[]);
         let element = html! {
             section #of-late.panel {
@@ -113,7 +113,7 @@ impl InstanceDetails {
     }
 
     /// Renders the last lines of its log; `None` if it has no log.
-    pub(super) fn log_tail(&self, id: &InstanceId) -> Option<HtmlNode> {
+    pub(crate) fn log_tail(&self, id: &InstanceId) -> Option<HtmlNode> {
         let log = self.log.as_ref()?;
         let element = html! {
             section #log.panel {

@@ -49,7 +49,7 @@ impl RequestContext {
 impl<S: Sync> FromRequestParts<S> for RequestContext {
     type Rejection = Infallible;
 
-    /// Returns the viewer that `admit` added; without one, a viewer that may not act.
+    /// Returns the context that `authenticate` added; without one, a context whose user may not act.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let admitted = parts.extensions.get::<Self>().cloned();
         Ok(admitted.unwrap_or_else(|| Self { may_act: false, ..Self::anonymous("/") }))
