@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, IsTerminal as _, Write, stdin};
 
-use rta_aggregator::access::{hash, new_token};
+use rta_aggregator::auth::{hash_password, new_token};
 
 use crate::command::{Entry, People};
 use crate::exit::{FAILED, Failure, OK, Outcome, USAGE};
@@ -12,7 +12,7 @@ pub(crate) fn people(wish: &People, out: &mut dyn Write, told: &mut dyn Write) -
     match wish {
         People::Hash(entry) => {
             let password = password(told)?;
-            let hash = hash(&password).map_err(|reason| Failure::new(USAGE, reason))?;
+            let hash = hash_password(&password).map_err(|reason| Failure::new(USAGE, reason))?;
             write_entry(out, "user", entry, "password", &hash)
         }
         People::Token(entry) => {

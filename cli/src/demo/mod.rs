@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures::StreamExt as _;
 use rta_agent::watch::WatchOptions;
-use rta_aggregator::{Configuration, Record};
+use rta_aggregator::{ConfigSource, EventStore};
 use rta_shared::action::ActionKind;
 use rta_shared::config::Platform;
 use rta_shared::connection::Listeners;
@@ -112,13 +112,13 @@ async fn run(
     let own = ca.host(AGGREGATOR_NAME).map_err(anyhow::Error::msg)?;
     let agents = Some(ClientTls::in_memory(&own).map_err(anyhow::Error::msg)?);
     servers.push(tokio::spawn(rta_aggregator::serve(
-        Configuration::Fixed(platform),
-        Record::in_memory(),
+        ConfigSource::Fixed(platform),
+        EventStore::in_memory(),
         web,
         Listeners { tcp: None, socket: Some(socket) },
-        rta_aggregator::Doors { agents, ..rta_aggregator::Doors::clear() },
-        rta_aggregator::Page {
-            access: rta_aggregator::access::Access::open(false),
+        rta_aggregator::TlsConfigs { agents, ..rta_aggregator::TlsConfigs::without_tls() },
+        rta_aggregator::WebOptions {
+            access: rta_aggregator::auth::AccessControl::without_users(false),
             names: Vec::new(),
             proxies: Vec::new(),
         },
