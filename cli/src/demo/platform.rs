@@ -6,9 +6,10 @@ use std::time::Duration;
 use regex::bytes::Regex;
 use rta_shared::config::{
     CommandRule, CommandTemplate, Host, HostConfig, Platform, Source, StartEngine, StartEngineTemplate,
-    StartRule, StartTemplate, Template, load_sources,
+    StartRule, StartTemplate, load_sources,
 };
 use rta_shared::criterion::Criterion;
+use rta_shared::template::Template;
 
 use super::command_lines::command_line;
 use super::stand_in::LEASE;

@@ -14,7 +14,6 @@ mod parse;
 mod platform;
 mod process_settings;
 mod source;
-mod template;
 mod validate;
 
 pub use diff::{host_changes, platform_changes, same_parts};
@@ -31,4 +30,3 @@ pub use platform::{
 };
 pub use process_settings::{EnvironmentFile, LimitedResource, ProcessSettings, ResourceLimit};
 pub use source::{LoadError, Problem, Source};
-pub use template::{CompileError, RegexTemplate, Template, UnknownVariable};

@@ -10,13 +10,13 @@ use super::host::{
     RestartRule, StartEngine, StartRule, StopRule, StopScope, StopSignal,
 };
 use super::process_settings::{EnvironmentFile, ProcessSettings};
-use super::template::{CompileError, RegexTemplate, Template, UnknownVariable};
 use crate::address::{AddressProblem, host_and_port, url as url_of};
 use crate::attributes::{AttributeCriterion, CriterionKind, UserCriterion};
 use crate::criterion::Criterion;
 use crate::name::{Name, find_host};
 use crate::redact::redact_text;
 use crate::sanitize::printable;
+use crate::template::{CompileError, RegexTemplate, Template, UnknownVariable};
 
 /// All components, roles and environments. Every reference between them is valid.
 #[derive(Clone, Debug, Default)]

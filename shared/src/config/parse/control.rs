@@ -10,6 +10,7 @@ use super::texts::parse_template;
 use super::{RawStart, RawStop, process};
 use crate::sanitize::printable;
 use crate::suggestion::did_you_mean;
+use crate::template::Template;
 
 /// Keys that are valid only with a command; for systemd, the unit contains these settings.
 const OF_A_COMMAND: [&str; 5] = ["command", "directory", "user", "environment", "log"];
@@ -60,10 +61,7 @@ pub(super) fn parse_start(mut fields: TableReader<'_, '_>, problems: &mut Proble
 }
 
 /// Reads `systemd = "kafka.service"`, the alternative to a command.
-fn unit(
-    fields: &mut TableReader<'_, '_>,
-    problems: &mut Problems<'_>,
-) -> Option<Located<super::super::template::Template>> {
+fn unit(fields: &mut TableReader<'_, '_>, problems: &mut Problems<'_>) -> Option<Located<Template>> {
     let unit = fields.text("systemd", problems)?;
     for key in OF_A_COMMAND.into_iter().chain(process::KEYS) {
         if let Some(value) = fields.value(key) {

@@ -3,10 +3,10 @@
 use super::super::fields::{TableReader, TomlValue, reader_of_table};
 use super::super::platform::CriterionTemplate;
 use super::super::source::{Located, Problems};
-use super::super::template::{RegexTemplate, Template};
 use super::control::is_unit_name;
 use super::texts::parse_template;
 use crate::sanitize::printable;
+use crate::template::{RegexTemplate, Template};
 
 /// Attributes that a criterion can test instead of arguments.
 const ATTRIBUTES: [&str; 5] = ["user", "executable", "directory", "unit", "parent"];

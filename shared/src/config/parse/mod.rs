@@ -17,8 +17,8 @@ use super::host::{ProcessCount, RestartRule, StopScope, StopSignal};
 use super::platform::{CriterionTemplate, ProbeTemplate};
 use super::process_settings::ProcessSettings;
 use super::source::{Located, Problems, Source, SourceLocation};
-use super::template::Template;
 use crate::sanitize::printable;
+use crate::template::Template;
 
 /// Content of all files of a configuration.
 #[derive(Debug, Default)]

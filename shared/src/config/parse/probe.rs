@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::super::fields::TableReader;
 use super::super::platform::{ProbeMethodTemplate, ProbeTemplate};
 use super::super::source::Problems;
-use super::super::template::Template;
 use super::RawProbe;
 use super::texts::parse_template;
+use crate::template::Template;
 
 /// Default values of the durations.
 const INTERVAL: Duration = Duration::from_secs(10);

@@ -3,9 +3,9 @@
 use super::super::fields::{TableReader, TomlValue, reader_of_table};
 use super::super::process_settings::{LimitedResource, ProcessSettings, ResourceLimit};
 use super::super::source::{Located, Problems};
-use super::super::template::Template;
 use super::texts::parse_template;
 use crate::sanitize::printable;
+use crate::template::Template;
 
 /// Keys that this module reads.
 pub(super) const KEYS: [&str; 5] = ["environment_file", "umask", "group", "limits", "nice"];

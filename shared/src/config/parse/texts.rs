@@ -1,7 +1,7 @@
 //! Reads texts that may contain variables.
 
 use super::super::source::{Located, Problems};
-use super::super::template::Template;
+use crate::template::Template;
 
 pub(super) fn parse_template(
     text: Located<String>,

@@ -3,7 +3,7 @@
 use super::super::parse::{RawComponent, RawConfig};
 use super::super::platform::{Component, Host, NULL_DEVICE, Platform};
 use super::super::source::{Located, Problems};
-use super::super::template::Template;
+use crate::template::Template;
 
 /// Purpose of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use super::super::host::{HostComponent, ProbeMethod};
 use super::super::parse::RawConfig;
 use super::super::platform::{BUILT_IN_VARIABLES, Platform};
 use super::super::source::Problems;
-use super::super::template::Template;
 use crate::attributes::CriterionKind;
 use crate::process::CommandLine;
 use crate::sanitize::printable;
+use crate::template::Template;
 
 /// Placeholder for the address of a host that only the host itself knows.
 const SOME_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);

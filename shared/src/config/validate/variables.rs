@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::parse::{RawComponent, RawConfig, RawStart};
 use super::super::platform::{BUILT_IN_VARIABLES, Host, Platform};
 use super::super::source::{Located, Problems, SourceLocation};
-use super::super::template::{Template, is_variable_name};
 use crate::sanitize::printable;
 use crate::suggestion::{did_you_mean, nearest};
+use crate::template::{Template, is_variable_name};
 
 /// Returns the default values of variables, from the top-level `[variables]` tables of all files.
 pub(super) fn default_variables(

@@ -83,7 +83,7 @@ impl Template {
 }
 
 /// Returns true if `name` is valid within `${}`.
-pub(super) fn is_variable_name(name: &str) -> bool {
+pub(crate) fn is_variable_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
@@ -107,7 +107,7 @@ impl RegexTemplate {
     }
 
     /// Returns the text of the regex.
-    pub(super) fn template(&self) -> &Template {
+    pub(crate) fn template(&self) -> &Template {
         &self.0
     }
 
