@@ -1,12 +1,18 @@
 //! Texts with variables: `${name}`.
 
+mod form;
+mod located;
+
 use std::fmt;
 
 use regex::bytes::Regex;
 
+pub use self::form::{Form, Resolved, Templated};
+pub use self::located::{Located, SourceLocation};
+
 /// Text in which `${name}` is replaced by a variable's value. `$${` is an escaped `${`; any other `$` is
 /// literal, so that regexes need no escaping.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<TemplatePart>,
 }
@@ -116,15 +122,12 @@ impl RegexTemplate {
     /// # Errors
     /// Returns an error if a variable has no value, or if the regex crate rejects the regex.
     pub fn compile(&self, values: impl Fn(&str) -> Option<Vec<String>>) -> Result<Regex, CompileError> {
-        let pattern = self
-            .0
-            .expand(|name| {
-                // An empty list of values would leave an empty group, which matches everywhere.
-                let values = values(name).filter(|values| !values.is_empty())?;
-                let escaped: Vec<_> = values.iter().map(|value| regex::escape(value)).collect();
-                Some(format!("(?:{})", escaped.join("|")))
-            })
-            .map_err(CompileError::Unknown)?;
+        let pattern = self.0.expand(|name| {
+            // An empty list of values would leave an empty group, which matches everywhere.
+            let values = values(name).filter(|values| !values.is_empty())?;
+            let escaped: Vec<_> = values.iter().map(|value| regex::escape(value)).collect();
+            Some(format!("(?:{})", escaped.join("|")))
+        })?;
         Regex::new(&pattern).map_err(|error| CompileError::Regex(reason(&error)))
     }
 }
@@ -171,6 +174,12 @@ pub enum CompileError {
     Unknown(UnknownVariable),
     /// The regex crate rejects the regex, for this reason.
     Regex(String),
+}
+
+impl From<UnknownVariable> for CompileError {
+    fn from(variable: UnknownVariable) -> Self {
+        Self::Unknown(variable)
+    }
 }
 
 impl fmt::Display for CompileError {

@@ -1,7 +1,6 @@
 //! Settings of a command's process, independent of those of the agent.
 
 use std::fmt;
-use std::path::PathBuf;
 
 /// Settings of a command's process; unset ones have the values of a clean start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,15 +13,6 @@ pub struct ProcessSettings {
     pub limits: Vec<ResourceLimit>,
     /// Priority from -20, the highest, to 19; `None`: 0.
     pub nice: Option<i32>,
-}
-
-/// File of environment variables, in the syntax of systemd's `EnvironmentFile=`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EnvironmentFile {
-    /// Absolute path of the file.
-    pub path: PathBuf,
-    /// True if the file may be missing.
-    pub is_optional: bool,
 }
 
 /// Limit of one resource.
