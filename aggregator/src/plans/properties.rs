@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use rta_shared::action::ActionKind;
 use rta_shared::config::{
-    Component, Dependency, DependencyPlace, Environment, Host, Platform, RestartRule, StopTemplate,
+    Component, Dependency, DependencyPlace, Environment, Host, Platform, RestartRule, StopRule,
 };
 use rta_shared::dependency::DependencyGraph;
 use rta_shared::overview::Health;
@@ -43,7 +43,6 @@ fn platform(shape: &PlatformShape) -> Platform {
         name: name(at),
         aliases: vec![],
         parts: vec![],
-        container: false,
         depends_on: needs
             .iter()
             .filter(|_| at > 0)
@@ -53,7 +52,7 @@ fn platform(shape: &PlatformShape) -> Platform {
             })
             .collect(),
         start: None,
-        stop: StopTemplate::default(),
+        stop: StopRule::default(),
         probe: None,
         log: None,
         restart: RestartRule::default(),

@@ -240,7 +240,7 @@ impl RunningStop<'_> {
 
     /// Runs the configured command, if there is one.
     async fn run_command(&mut self) {
-        let Some(rule) = &self.context.component.stop.command else {
+        let Some(rule) = self.context.component.stop_command() else {
             self.command = StopCommand::Failed;
             return;
         };

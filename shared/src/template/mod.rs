@@ -1,12 +1,18 @@
 //! Texts with variables: `${name}`.
 
+mod form;
+mod located;
+
 use std::fmt;
 
 use regex::bytes::Regex;
 
+pub use self::form::{Form, Resolved, Templated};
+pub use self::located::{Located, SourceLocation};
+
 /// Text in which `${name}` is replaced by a variable's value. `$${` is an escaped `${`; any other `$` is
 /// literal, so that regexes need no escaping.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<TemplatePart>,
 }
@@ -83,7 +89,7 @@ impl Template {
 }
 
 /// Returns true if `name` is valid within `${}`.
-pub(super) fn is_variable_name(name: &str) -> bool {
+pub(crate) fn is_variable_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
@@ -107,7 +113,7 @@ impl RegexTemplate {
     }
 
     /// Returns the text of the regex.
-    pub(super) fn template(&self) -> &Template {
+    pub(crate) fn template(&self) -> &Template {
         &self.0
     }
 
@@ -116,15 +122,12 @@ impl RegexTemplate {
     /// # Errors
     /// Returns an error if a variable has no value, or if the regex crate rejects the regex.
     pub fn compile(&self, values: impl Fn(&str) -> Option<Vec<String>>) -> Result<Regex, CompileError> {
-        let pattern = self
-            .0
-            .expand(|name| {
-                // An empty list of values would leave an empty group, which matches everywhere.
-                let values = values(name).filter(|values| !values.is_empty())?;
-                let escaped: Vec<_> = values.iter().map(|value| regex::escape(value)).collect();
-                Some(format!("(?:{})", escaped.join("|")))
-            })
-            .map_err(CompileError::Unknown)?;
+        let pattern = self.0.expand(|name| {
+            // An empty list of values would leave an empty group, which matches everywhere.
+            let values = values(name).filter(|values| !values.is_empty())?;
+            let escaped: Vec<_> = values.iter().map(|value| regex::escape(value)).collect();
+            Some(format!("(?:{})", escaped.join("|")))
+        })?;
         Regex::new(&pattern).map_err(|error| CompileError::Regex(reason(&error)))
     }
 }
@@ -171,6 +174,12 @@ pub enum CompileError {
     Unknown(UnknownVariable),
     /// The regex crate rejects the regex, for this reason.
     Regex(String),
+}
+
+impl From<UnknownVariable> for CompileError {
+    fn from(variable: UnknownVariable) -> Self {
+        Self::Unknown(variable)
+    }
 }
 
 impl fmt::Display for CompileError {

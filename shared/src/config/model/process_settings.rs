@@ -1,7 +1,6 @@
 //! Settings of a command's process, independent of those of the agent.
 
-use std::fmt;
-use std::path::PathBuf;
+use crate::words::words;
 
 /// Settings of a command's process; unset ones have the values of a clean start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,15 +15,6 @@ pub struct ProcessSettings {
     pub nice: Option<i32>,
 }
 
-/// File of environment variables, in the syntax of systemd's `EnvironmentFile=`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EnvironmentFile {
-    /// Absolute path of the file.
-    pub path: PathBuf,
-    /// True if the file may be missing.
-    pub is_optional: bool,
-}
-
 /// Limit of one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceLimit {
@@ -36,7 +26,8 @@ pub struct ResourceLimit {
     pub hard: Option<u64>,
 }
 
-/// Resource that the kernel limits (getrlimit(2)).
+/// Resource that the kernel limits (getrlimit(2)). Its word, which is the key in the configuration, is the
+/// kernel's name without `RLIMIT_`, in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitedResource {
     /// Bytes of address space.
@@ -59,38 +50,14 @@ pub enum LimitedResource {
     Stack,
 }
 
-impl LimitedResource {
-    /// All resources that a configuration may limit.
-    pub const ALL: [Self; 9] = [
-        Self::AddressSpace,
-        Self::Core,
-        Self::Cpu,
-        Self::Data,
-        Self::FileSize,
-        Self::LockedMemory,
-        Self::OpenFiles,
-        Self::Processes,
-        Self::Stack,
-    ];
-
-    /// Returns the key in the configuration: the kernel's name without `RLIMIT_`, in lower case.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::AddressSpace => "as",
-            Self::Core => "core",
-            Self::Cpu => "cpu",
-            Self::Data => "data",
-            Self::FileSize => "fsize",
-            Self::LockedMemory => "memlock",
-            Self::OpenFiles => "nofile",
-            Self::Processes => "nproc",
-            Self::Stack => "stack",
-        }
-    }
-}
-
-impl fmt::Display for LimitedResource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.key())
-    }
-}
+words!(LimitedResource {
+    AddressSpace => "as",
+    Core => "core",
+    Cpu => "cpu",
+    Data => "data",
+    FileSize => "fsize",
+    LockedMemory => "memlock",
+    OpenFiles => "nofile",
+    Processes => "nproc",
+    Stack => "stack",
+});
