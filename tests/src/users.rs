@@ -4,14 +4,14 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::{Site, binary};
+use crate::{TestConfig, binary};
 
 /// Password of every user.
 pub const PASSWORD: &str = "correct horse battery";
 
 /// Users file: `ann` is an operator, `bob` a viewer.
 #[derive(Clone, Debug)]
-pub struct People {
+pub struct TestUsers {
     /// File, for `--users`.
     pub file: PathBuf,
     /// Token of the script `job`, an operator.
@@ -20,16 +20,16 @@ pub struct People {
     pub viewer_token: String,
 }
 
-impl People {
+impl TestUsers {
     /// Creates the users file of a site, with `viewing` set to `open` or `closed`.
     ///
     /// # Panics
     /// Panics if the file cannot be created.
-    pub fn new(site: &Site, viewing: &str) -> Self {
-        let (_, ann) = entry("hash", "ann", "operator");
-        let (_, bob) = entry("hash", "bob", "viewer");
-        let (operator_token, job) = entry("token", "job", "operator");
-        let (viewer_token, probe) = entry("token", "probe", "viewer");
+    pub fn new(site: &TestConfig, viewing: &str) -> Self {
+        let (_, ann) = create_entry("hash", "ann", "operator");
+        let (_, bob) = create_entry("hash", "bob", "viewer");
+        let (operator_token, job) = create_entry("token", "job", "operator");
+        let (viewer_token, probe) = create_entry("token", "probe", "viewer");
         let file = site.path("users.toml");
         let text = format!("viewing = \"{viewing}\"\n{ann}{bob}{job}{probe}");
         std::fs::write(&file, text).expect("the file of users can be written");
@@ -39,7 +39,7 @@ impl People {
 
 /// Returns the output of `rta user` for a password or a token: the token, printed to
 /// standard error, and the entry.
-fn entry(what: &str, name: &str, role: &str) -> (String, String) {
+fn create_entry(what: &str, name: &str, role: &str) -> (String, String) {
     let mut command = Command::new(binary("rta"));
     command.args(["user", what, "--name", name, "--role", role]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -12,7 +12,7 @@ const PAGE: usize = 1000;
 
 /// Recorded requests.
 #[derive(Debug, Default)]
-pub(crate) struct Record {
+pub(crate) struct EventLog {
     /// Names of all requesters.
     pub(crate) names: BTreeSet<String>,
     /// Number of events of plans and steps.
@@ -21,7 +21,7 @@ pub(crate) struct Record {
     pub(crate) nameless: Vec<String>,
 }
 
-impl Record {
+impl EventLog {
     /// Reads all recorded events; `None` if the aggregator does not answer.
     pub(crate) fn read(platform: &Platform) -> Option<Self> {
         let mut record = Self::default();

@@ -11,13 +11,13 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// Thread that starts the processes until this is dropped.
 #[derive(Debug)]
-pub struct Storm {
+pub struct ForkLoad {
     ended: Arc<AtomicBool>,
     made: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Storm {
+impl ForkLoad {
     /// Starts `a_second` processes per second, evenly, and every five seconds `burst`
     /// more as fast as possible.
     pub fn new(a_second: u32, burst: usize) -> Self {
@@ -36,7 +36,7 @@ impl Storm {
                     wanted += burst;
                 }
                 for _ in 0..wanted {
-                    if let Ok(mut child) = whiff() {
+                    if let Ok(mut child) = spawn_true() {
                         let _ = child.wait();
                         count.fetch_add(1, Ordering::Relaxed);
                     }
@@ -48,12 +48,12 @@ impl Storm {
     }
 
     /// Returns the number of processes started.
-    pub fn made(&self) -> u64 {
+    pub fn started(&self) -> u64 {
         self.made.load(Ordering::Relaxed)
     }
 }
 
-impl Drop for Storm {
+impl Drop for ForkLoad {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Relaxed);
         // If the thread panicked, the panic has been printed.
@@ -61,6 +61,6 @@ impl Drop for Storm {
     }
 }
 
-fn whiff() -> std::io::Result<Child> {
+fn spawn_true() -> std::io::Result<Child> {
     Command::new("/bin/true").stdin(Stdio::null()).stdout(Stdio::null()).spawn()
 }

@@ -8,10 +8,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use crate::actual_state::{ActualState, HealthSet};
 use crate::components::{INSTANCES, Launch};
 use crate::platform::{AGENTS, HOSTS};
-use crate::sampler::{Said, Sample};
-use crate::truth::{Healths, Truth};
+use crate::sampler::{OverviewSample, ShownInstance};
 
 /// Time to notice that a process started, ended or was stopped: the interval of a second between
 /// scans, and a busy machine.
@@ -39,11 +39,11 @@ pub(crate) enum Violation {
 
 /// Results so far.
 #[derive(Debug)]
-pub(crate) struct Judge {
+pub(crate) struct OverviewChecker {
     began: Instant,
-    truths: VecDeque<Truth>,
+    truths: VecDeque<ActualState>,
     /// Sample requested after the last true state; compared together with the next one.
-    pending: Option<Sample>,
+    pending: Option<OverviewSample>,
     /// Time when each host, its connection or its agent last changed.
     disturbed: [Instant; AGENTS],
     /// Last violation of each instance, so that a lasting wrong state counts once.
@@ -54,7 +54,7 @@ pub(crate) struct Judge {
     counts: BTreeMap<Violation, usize>,
 }
 
-impl Judge {
+impl OverviewChecker {
     pub(crate) fn new() -> Self {
         let now = Instant::now();
         Self {
@@ -95,7 +95,7 @@ impl Judge {
     }
 
     /// Processes the true state of the hosts and, if the aggregator answered, the sample requested after it.
-    pub(crate) fn take(&mut self, truth: Truth, sample: Option<Sample>) {
+    pub(crate) fn take(&mut self, truth: ActualState, sample: Option<OverviewSample>) {
         for (at, pids) in truth.pids.iter().enumerate().filter(|(_, pids)| pids.len() > 1) {
             let before = self.truths.back().map_or(0, |truth| truth.pids[at].len());
             if before < 2 {
@@ -107,7 +107,7 @@ impl Judge {
             self.truths.pop_front();
         }
         if let Some(sample) = std::mem::replace(&mut self.pending, sample) {
-            self.judge(&sample);
+            self.check(&sample);
             self.samples += 1;
         }
     }
@@ -121,11 +121,11 @@ impl Judge {
     }
 
     /// Returns the last true state of the hosts.
-    pub(crate) fn last(&self) -> Option<&Truth> {
+    pub(crate) fn last(&self) -> Option<&ActualState> {
         self.truths.back()
     }
 
-    fn judge(&mut self, sample: &Sample) {
+    fn check(&mut self, sample: &OverviewSample) {
         for (at, said) in sample.instances.iter().enumerate() {
             let allowed = self.allowed(at, sample);
             let is_wrong = !allowed.has(said.health);
@@ -149,43 +149,43 @@ impl Judge {
 
     /// Returns the true states since `time` before the sample, including the one that held at
     /// the start of that time.
-    fn window(&self, sample: &Sample, time: Duration) -> impl Iterator<Item = &Truth> {
+    fn window(&self, sample: &OverviewSample, time: Duration) -> impl Iterator<Item = &ActualState> {
         let began = sample.asked.checked_sub(time).unwrap_or(self.began);
         let first = self.truths.iter().rposition(|truth| truth.at <= began).unwrap_or_default();
         self.truths.iter().skip(first)
     }
 
     /// Returns the correct healths of an instance in this sample.
-    fn allowed(&self, at: usize, sample: &Sample) -> Healths {
+    fn allowed(&self, at: usize, sample: &OverviewSample) -> HealthSet {
         let instance = &INSTANCES[at];
         let since_disturbed = sample.asked.saturating_duration_since(self.disturbed[instance.host]);
-        let mut allowed = Healths::NONE;
+        let mut allowed = HealthSet::NONE;
         for truth in self.window(sample, NOTICE) {
             let is_reachable = truth.reachable[instance.host];
-            allowed = allowed.or(if is_reachable { truth.own_health(at) } else { Healths::UNKNOWN });
+            allowed = allowed.or(if is_reachable { truth.own_health(at) } else { HealthSet::UNKNOWN });
         }
         if since_disturbed < SILENCE {
             let seen = self.window(sample, SILENCE + NOTICE).map(|truth| truth.own_health(at));
-            allowed = seen.fold(allowed, Healths::or);
+            allowed = seen.fold(allowed, HealthSet::or);
         }
         if since_disturbed < RECONNECT {
-            allowed = allowed.or(Healths::UNKNOWN);
+            allowed = allowed.or(HealthSet::UNKNOWN);
         }
         let said = &sample.instances[at];
         if said.is_busy {
-            allowed = allowed.or(Healths::DOWN);
+            allowed = allowed.or(HealthSet::DOWN);
         }
         if instance.launch == Launch::Restarted && said.reason.contains("flapping") {
-            allowed = allowed.or(Healths::DEGRADED);
+            allowed = allowed.or(HealthSet::DEGRADED);
         }
-        if let Some(needed) = instance.needs.filter(|_| allowed.has(Healths::UP)) {
+        if let Some(needed) = instance.needs.filter(|_| allowed.has(HealthSet::UP)) {
             let needed = self.allowed(needed, sample);
-            allowed = allowed.without(Healths::UP);
+            allowed = allowed.without(HealthSet::UP);
             for (one, follows) in [
-                (Healths::UP, Healths::UP),
-                (Healths::DEGRADED, Healths::DEGRADED),
-                (Healths::DOWN, Healths::DEGRADED),
-                (Healths::UNKNOWN, Healths::UNKNOWN),
+                (HealthSet::UP, HealthSet::UP),
+                (HealthSet::DEGRADED, HealthSet::DEGRADED),
+                (HealthSet::DOWN, HealthSet::DEGRADED),
+                (HealthSet::UNKNOWN, HealthSet::UNKNOWN),
             ] {
                 if needed.has(one) {
                     allowed = allowed.or(follows);
@@ -196,12 +196,12 @@ impl Judge {
     }
 
     /// Returns true if a process shown as running never belonged to the instance within the window.
-    fn is_foreign(&self, at: usize, sample: &Sample, said: &Said) -> bool {
+    fn is_foreign(&self, at: usize, sample: &OverviewSample, said: &ShownInstance) -> bool {
         let own = |pid: &u32| self.window(sample, SILENCE + NOTICE).any(|truth| truth.pids[at].contains(pid));
         said.is_running && !said.pids.iter().all(own)
     }
 
-    fn is_stuck(&mut self, at: usize, said: &Said) -> bool {
+    fn is_stuck(&mut self, at: usize, said: &ShownInstance) -> bool {
         if !said.is_busy {
             self.busy_since[at] = None;
             return false;

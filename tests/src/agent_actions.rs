@@ -13,14 +13,14 @@ pub type AgentClient = AgentServiceClient<Channel>;
 
 /// Recorded events of an action.
 #[derive(Debug)]
-pub struct Acted {
+pub struct ActionRun {
     /// Progress events, in order.
     pub progress: Vec<ActionProgress>,
     /// Result.
-    pub end: Result<ActionResult, Status>,
+    pub result: Result<ActionResult, Status>,
 }
 
-impl Acted {
+impl ActionRun {
     /// Returns the phases that were reached, in order.
     pub fn phases(&self) -> Vec<ActionPhase> {
         self.progress.iter().map(|progress| progress.phase).collect()
@@ -31,7 +31,7 @@ impl Acted {
 ///
 /// # Panics
 /// Panics if the agent cannot be reached.
-pub async fn connect(address: SocketAddr) -> AgentClient {
+pub async fn connect_agent(address: SocketAddr) -> AgentClient {
     AgentClient::connect(format!("http://{address}")).await.expect("the agent can be reached")
 }
 
@@ -39,7 +39,7 @@ pub async fn connect(address: SocketAddr) -> AgentClient {
 ///
 /// # Panics
 /// Panics if the agent does not report.
-pub async fn target(client: &mut AgentClient) -> Option<v1::RequestTarget> {
+pub async fn request_target(client: &mut AgentClient) -> Option<v1::RequestTarget> {
     let response = client.watch_report(v1::WatchReportRequest {}).await.expect("the agent reports");
     let mut events = response.into_inner();
     loop {
@@ -60,44 +60,46 @@ pub async fn target(client: &mut AgentClient) -> Option<v1::RequestTarget> {
 ///
 /// # Panics
 /// Panics if an event is invalid or the stream ends without a result.
-pub async fn act(client: &mut AgentClient, kind: ActionKind, component: &str) -> Acted {
+pub async fn run_action(client: &mut AgentClient, kind: ActionKind, component: &str) -> ActionRun {
     let component = component.to_owned();
     let by = Requester { user: "ann".to_owned(), address: "10.0.0.7".to_owned() };
     let by = Some((&by).into());
-    let target = target(client).await;
+    let target = request_target(client).await;
     match kind {
         ActionKind::Start => {
             let request = v1::AgentServiceStartRequest { component, by, target };
-            heard(client.start(request).await).await
+            read_events(client.start(request).await).await
         }
         ActionKind::Stop => {
             let request = v1::AgentServiceStopRequest { component, by, target };
-            heard(client.stop(request).await).await
+            read_events(client.stop(request).await).await
         }
         ActionKind::Restart => {
             let request = v1::AgentServiceRestartRequest { component, by, target };
-            heard(client.restart(request).await).await
+            read_events(client.restart(request).await).await
         }
     }
 }
 
-async fn heard<T: TryInto<ActionEvent>>(response: Result<tonic::Response<Streaming<T>>, Status>) -> Acted {
+async fn read_events<T: TryInto<ActionEvent>>(
+    response: Result<tonic::Response<Streaming<T>>, Status>,
+) -> ActionRun {
     let mut progress = Vec::new();
     let mut events = match response {
         Ok(response) => response.into_inner(),
-        Err(status) => return Acted { progress, end: Err(status) },
+        Err(status) => return ActionRun { progress, result: Err(status) },
     };
     loop {
         let event = match events.message().await {
             Ok(event) => event.expect("an action has an end"),
-            Err(status) => return Acted { progress, end: Err(status) },
+            Err(status) => return ActionRun { progress, result: Err(status) },
         };
         match event.try_into().ok().expect("what an agent tells can be understood") {
             ActionEvent::Progress(step) => progress.push(step),
             ActionEvent::Done(done) => {
                 let more = events.message().await.expect("the stream ends well");
                 assert!(more.is_none(), "the end is the last");
-                return Acted { progress, end: Ok(done) };
+                return ActionRun { progress, result: Ok(done) };
             }
         }
     }

@@ -8,18 +8,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{Program, binary, patiently};
+use crate::{ServerProcess, binary, wait_for};
 
 /// Configuration folder with components played by stand-ins, on hosts of the environment TEST.
 ///
 /// Every component's process has an argument `--token=<component>-<token>`; the token is unique to the test.
 #[derive(Debug)]
-pub struct Site {
+pub struct TestConfig {
     folder: TempDir,
     token: String,
 }
 
-impl Site {
+impl TestConfig {
     /// Creates a folder without components or hosts.
     ///
     /// # Panics
@@ -29,7 +29,7 @@ impl Site {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let token = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let site = Self { folder: tempfile::tempdir().expect("a folder can be made"), token };
-        std::fs::create_dir(site.config()).expect("a folder can be made");
+        std::fs::create_dir(site.folder()).expect("a folder can be made");
         site
     }
 
@@ -37,7 +37,7 @@ impl Site {
     ///
     /// # Panics
     /// Panics if it cannot be written.
-    pub fn of_one_host(components: impl FnOnce(&Self) -> String) -> Self {
+    pub fn one_host(components: impl FnOnce(&Self) -> String) -> Self {
         let site = Self::new();
         let text = components(&site);
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("name = ")).collect();
@@ -50,7 +50,7 @@ impl Site {
     }
 
     /// Returns the configuration folder.
-    pub fn config(&self) -> PathBuf {
+    pub fn folder(&self) -> PathBuf {
         self.folder.path().join("config")
     }
 
@@ -69,12 +69,12 @@ impl Site {
     /// # Panics
     /// Panics if it cannot be written.
     pub fn write(&self, name: &str, content: &str) {
-        std::fs::write(self.config().join(name), content).expect("the configuration can be written");
+        std::fs::write(self.folder().join(name), content).expect("the configuration can be written");
     }
 
     /// Returns the TOML of a component played by a stand-in. `more` is added to its `[component.start]`
     /// table, or starts another table.
-    pub fn component(&self, name: &str, depends_on: &str, more: &str) -> String {
+    pub fn component_toml(&self, name: &str, depends_on: &str, more: &str) -> String {
         let stand_in = binary("stand-in");
         format!(
             "[[component]]\nname = \"{name}\"\ncriteria = [{{ regex = '^--token={name}-{token}$' }}]\n\
@@ -84,22 +84,22 @@ impl Site {
             token = self.token,
             stand_in = stand_in.display(),
             lease = std::process::id(),
-            log = self.log(name).display(),
+            log = self.log_path(name).display(),
         )
     }
 
-    /// Returns the TOML of a [`Site::component`] that is started by a shell script with this content. In the
+    /// Returns the TOML of a [`TestConfig::component_toml`] that is started by a shell script with this content. In the
     /// script, `$stand_in` is the stand-in's program and `$token` the end of every token; the component's
     /// process must be `$stand_in --token=<name>-$token`.
     ///
     /// # Panics
     /// Panics if the script cannot be written.
-    pub fn scripted(&self, name: &str, script: &str, more: &str) -> String {
+    pub fn scripted_component_toml(&self, name: &str, script: &str, more: &str) -> String {
         let path = self.path(&format!("{name}.sh"));
         let stand_in = binary("stand-in");
         let text = format!("stand_in='{}'\ntoken='{}'\n{script}\n", stand_in.display(), self.token);
         std::fs::write(&path, text).expect("a script can be written");
-        self.component(name, "", more).replace(
+        self.component_toml(name, "", more).replace(
             &format!("command = [\"{}\", \"--token={name}-{}\"]", stand_in.display(), self.token),
             &format!("command = [\"/bin/bash\", \"{}\"]", path.display()),
         )
@@ -109,7 +109,7 @@ impl Site {
     ///
     /// # Panics
     /// Panics if /proc cannot be read.
-    pub fn process(&self, name: &str) -> Option<u32> {
+    pub fn find_process(&self, name: &str) -> Option<u32> {
         let token = format!("--token={name}-{}", self.token);
         self.processes().into_iter().find(|pid| {
             let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -121,37 +121,37 @@ impl Site {
     ///
     /// # Panics
     /// Panics if there is none.
-    pub fn kill(&self, name: &str) {
-        self.signal(name, Signal::KILL);
+    pub fn kill_component(&self, name: &str) {
+        self.signal_component(name, Signal::KILL);
     }
 
     /// Sends `signal` to the process of this test that plays `name`.
     ///
     /// # Panics
     /// Panics if there is none.
-    pub fn signal(&self, name: &str, signal: Signal) {
-        let pid = self.process(name).and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    pub fn signal_component(&self, name: &str, signal: Signal) {
+        let pid = self.find_process(name).and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
         kill_process(pid.expect("it runs"), signal).expect("it can be signalled");
     }
 
     /// Returns the path of a component's log.
-    pub fn log(&self, name: &str) -> PathBuf {
+    pub fn log_path(&self, name: &str) -> PathBuf {
         self.path(&format!("log/{name}.log"))
     }
 
     /// Starts an agent for one host of the configuration, on a free port.
-    pub fn agent(&self, host: &str) -> (Program, SocketAddr) {
-        self.agent_at(host, "127.0.0.1:0")
+    pub fn start_agent(&self, host: &str) -> (ServerProcess, SocketAddr) {
+        self.start_agent_at(host, "127.0.0.1:0")
     }
 
     /// Starts an agent for one host of the configuration.
-    pub fn agent_at(&self, host: &str, address: &str) -> (Program, SocketAddr) {
-        self.agent_with(host, address, &[])
+    pub fn start_agent_at(&self, host: &str, address: &str) -> (ServerProcess, SocketAddr) {
+        self.start_agent_with(host, address, &[])
     }
 
     /// Starts an agent for one host of the configuration, with `more` arguments.
-    pub fn agent_with(&self, host: &str, address: &str, more: &[&str]) -> (Program, SocketAddr) {
-        let (config, runtime) = (self.config(), self.path("runtime"));
+    pub fn start_agent_with(&self, host: &str, address: &str, more: &[&str]) -> (ServerProcess, SocketAddr) {
+        let (config, runtime) = (self.folder(), self.path("runtime"));
         let arguments = [
             Path::new("--config"),
             &config,
@@ -164,7 +164,7 @@ impl Site {
             &runtime,
         ];
         let more = more.iter().map(Path::new);
-        let mut agent = Program::start("rta-agent", arguments.into_iter().chain(more));
+        let mut agent = ServerProcess::start("rta-agent", arguments.into_iter().chain(more));
         let address = agent.address("address");
         (agent, address)
     }
@@ -172,13 +172,13 @@ impl Site {
     /// Starts agents for these hosts on free ports, with `more` arguments, and returns their addresses.
     /// The file `name` of the configuration first contains `content` for placeholder addresses, and
     /// then for the real ones.
-    pub fn agents<const N: usize>(
+    pub fn start_agents<const N: usize>(
         &self,
         hosts: [&str; N],
         more: &[&str],
         name: &str,
         content: impl Fn([SocketAddr; N]) -> String,
-    ) -> [(Program, SocketAddr); N] {
+    ) -> [(ServerProcess, SocketAddr); N] {
         let mut port = 0;
         self.write(
             name,
@@ -187,14 +187,14 @@ impl Site {
                 SocketAddr::from(([127, 0, 0, 1], port))
             })),
         );
-        let agents = hosts.map(|host| self.agent_with(host, "127.0.0.1:0", more));
+        let agents = hosts.map(|host| self.start_agent_with(host, "127.0.0.1:0", more));
         self.write(name, &content(agents.each_ref().map(|(_, address)| *address)));
         // The agents must use the same configuration as the aggregator will read.
         for (agent, _) in &agents {
             agent.signal(Signal::HUP);
         }
         for (agent, _) in &agents {
-            patiently("an agent to read its configuration", || {
+            wait_for("an agent to read its configuration", || {
                 agent.log().iter().any(|line| line.contains("the configuration is read anew")).then_some(())
             });
         }
@@ -205,7 +205,7 @@ impl Site {
     ///
     /// # Panics
     /// Panics if it cannot be run.
-    pub fn play(&self, component: &str) -> Child {
+    pub fn start_stand_in(&self, component: &str) -> Child {
         let mut command = Command::new(binary("stand-in"));
         command
             .arg(format!("--token={component}-{}", self.token))
@@ -238,22 +238,22 @@ impl Site {
 
 /// Child processes of a test, killed and waited for when this is dropped.
 #[derive(Debug, Default)]
-pub struct Children(Vec<Child>);
+pub struct ChildProcesses(Vec<Child>);
 
-impl Children {
+impl ChildProcesses {
     /// Starts a process and returns its PID.
     ///
     /// # Panics
     /// Panics if it cannot be run.
-    pub fn begin(&mut self, command: &mut Command) -> u32 {
-        self.begin_with_log(command, Stdio::null())
+    pub fn spawn(&mut self, command: &mut Command) -> u32 {
+        self.spawn_with_log(command, Stdio::null())
     }
 
     /// Starts a process whose standard error goes to `log`, and returns its PID.
     ///
     /// # Panics
     /// Panics if it cannot be run.
-    pub fn begin_with_log(&mut self, command: &mut Command, log: impl Into<Stdio>) -> u32 {
+    pub fn spawn_with_log(&mut self, command: &mut Command, log: impl Into<Stdio>) -> u32 {
         let child = command.stdout(Stdio::null()).stderr(log).spawn();
         let child = child.expect("the program can be run");
         let pid = child.id();
@@ -262,7 +262,7 @@ impl Children {
     }
 
     /// Takes over a process that was started elsewhere.
-    pub fn hold(&mut self, child: Child) {
+    pub fn adopt(&mut self, child: Child) {
         self.0.push(child);
     }
 
@@ -270,13 +270,13 @@ impl Children {
     ///
     /// # Panics
     /// Panics if it is not one of these processes.
-    pub fn end(&mut self, pid: u32) {
+    pub fn kill(&mut self, pid: u32) {
         let at = self.0.iter().position(|child| child.id() == pid).expect("it was begun");
         end(self.0.remove(at));
     }
 }
 
-impl Drop for Children {
+impl Drop for ChildProcesses {
     fn drop(&mut self) {
         self.0.drain(..).for_each(end);
     }
@@ -299,7 +299,7 @@ fn end(mut child: Child) {
     let _ = child.wait();
 }
 
-impl Drop for Site {
+impl Drop for TestConfig {
     fn drop(&mut self) {
         let pids = self.processes();
         let groups: Vec<PathBuf> = pids.iter().filter_map(|pid| control_group(*pid)).collect();

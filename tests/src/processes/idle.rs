@@ -5,22 +5,22 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
 /// Environment variable that marks a process of the crowd.
-const IDLE: &str = "RTA_TESTS_IDLE";
+const IDLE_VARIABLE: &str = "RTA_TESTS_IDLE";
 
 /// Idle processes. They end when this is dropped, or when the creating process ends in any way.
 #[derive(Debug)]
-pub struct Crowd {
+pub struct IdleProcesses {
     /// Write end of the pipe that all processes wait on; nothing is ever written.
     lease: Option<std::io::PipeWriter>,
     waiting: std::io::PipeReader,
-    members: Vec<Child>,
+    children: Vec<Child>,
 }
 
-impl Crowd {
+impl IdleProcesses {
     /// Idles until the crowd ends and then exits, if this process was started as one of a crowd. Must be
     /// called first by every program that creates a crowd.
-    pub fn be_idle_if_asked() {
-        if std::env::var_os(IDLE).is_some() {
+    pub fn run_if_idle_process() {
+        if std::env::var_os(IDLE_VARIABLE).is_some() {
             // Nothing is ever written; the end of the stream is the end of the crowd.
             let _ = std::io::stdin().read(&mut [0]);
             std::process::exit(0);
@@ -34,21 +34,21 @@ impl Crowd {
     #[expect(clippy::new_without_default, reason = "it makes a pipe")]
     pub fn new() -> Self {
         let (waiting, lease) = pipe().expect("a pipe can be made");
-        Self { lease: Some(lease), waiting, members: Vec::new() }
+        Self { lease: Some(lease), waiting, children: Vec::new() }
     }
 
     /// Adds a process with this command line, which starts with the program's name; returns its PID.
     ///
     /// # Panics
     /// Panics if it cannot be run.
-    pub fn join(&mut self, line: &[String]) -> u32 {
+    pub fn add(&mut self, line: &[String]) -> u32 {
         let (name, arguments) = line.split_first().expect("a command line has a first argument");
         let mut command = Command::new("/proc/self/exe");
-        command.arg0(name).args(arguments).env_clear().env(IDLE, "1");
+        command.arg0(name).args(arguments).env_clear().env(IDLE_VARIABLE, "1");
         command.stdin(self.waiting.try_clone().expect("a pipe can be shared"));
         let child = command.stdout(Stdio::null()).spawn().expect("this program can be run again");
         let pid = child.id();
-        self.members.push(child);
+        self.children.push(child);
         pid
     }
 
@@ -57,17 +57,17 @@ impl Crowd {
     /// # Panics
     /// Panics if it is not part of the crowd.
     pub fn kill(&mut self, pid: u32) {
-        let at = self.members.iter().position(|member| member.id() == pid).expect("one of the crowd");
-        let mut member = self.members.swap_remove(at);
+        let at = self.children.iter().position(|member| member.id() == pid).expect("one of the crowd");
+        let mut member = self.children.swap_remove(at);
         member.kill().expect("a child can be killed");
         member.wait().expect("a child can be waited for");
     }
 }
 
-impl Drop for Crowd {
+impl Drop for IdleProcesses {
     fn drop(&mut self) {
         self.lease = None;
-        for member in &mut self.members {
+        for member in &mut self.children {
             // An error means that it was already waited for.
             let _ = member.wait();
         }

@@ -13,25 +13,25 @@ use tokio::runtime::Runtime;
 
 /// Report or overview.
 #[derive(Clone, Debug)]
-pub struct Sighting {
+pub struct ObservedReport {
     /// Time of its arrival.
     pub at: Instant,
     /// Components by name; empty if the host is not reachable.
-    pub components: BTreeMap<String, Seen>,
+    pub components: BTreeMap<String, ObservedComponent>,
     /// Agent's mode of watching its host.
     pub watch: v1::Watch,
 }
 
 /// Reported state of one component.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Seen {
+pub struct ObservedComponent {
     /// State.
     pub state: v1::State,
     /// Processes.
     pub processes: Vec<v1::Process>,
 }
 
-impl Seen {
+impl ObservedComponent {
     /// Returns the PIDs of its processes.
     pub fn pids(&self) -> Vec<u32> {
         self.processes.iter().map(|process| process.pid).collect()
@@ -40,18 +40,18 @@ impl Seen {
 
 /// Stream of reports or overviews, read in the background until this is dropped.
 #[derive(Debug)]
-pub struct Follower {
-    sightings: mpsc::Receiver<Sighting>,
-    last: Option<Sighting>,
+pub struct ReportStream {
+    received: mpsc::Receiver<ObservedReport>,
+    last: Option<ObservedReport>,
     _runtime: Runtime,
 }
 
-impl Follower {
+impl ReportStream {
     /// Follows an agent's reports.
     ///
     /// # Panics
     /// Panics if the agent cannot be reached.
-    pub fn of_agent(address: SocketAddr) -> Self {
+    pub fn from_agent(address: SocketAddr) -> Self {
         Self::new(async move |sink| {
             let mut client = AgentServiceClient::connect(format!("http://{address}")).await?;
             let mut stream = client.watch_report(v1::WatchReportRequest {}).await?.into_inner();
@@ -60,10 +60,10 @@ impl Follower {
                 let Some(Event::Report(report)) = message.event else { continue };
                 let components = report.components.into_iter().map(|component| {
                     let state = component.state();
-                    (component.component, Seen { state, processes: component.processes })
+                    (component.component, ObservedComponent { state, processes: component.processes })
                 });
                 let components = components.collect();
-                sink.send(Sighting { at, components, watch: report.watch.unwrap_or_default() })?;
+                sink.send(ObservedReport { at, components, watch: report.watch.unwrap_or_default() })?;
             }
             Ok(())
         })
@@ -73,7 +73,7 @@ impl Follower {
     ///
     /// # Panics
     /// Panics if the aggregator cannot be reached.
-    pub fn of_aggregator(address: SocketAddr) -> Self {
+    pub fn from_aggregator(address: SocketAddr) -> Self {
         Self::new(async move |sink| {
             let mut client = AggregatorServiceClient::connect(format!("http://{address}")).await?;
             let mut stream = client.watch_overview(v1::WatchOverviewRequest {}).await?.into_inner();
@@ -83,17 +83,17 @@ impl Follower {
                 let Some(host) = hosts.flat_map(|environment| environment.hosts).next() else { continue };
                 let components = host.instances.into_iter().filter(|_| host.reachable).map(|instance| {
                     let state = instance.state();
-                    (instance.component, Seen { state, processes: instance.processes })
+                    (instance.component, ObservedComponent { state, processes: instance.processes })
                 });
                 let components = components.collect();
                 let watch = host.agent.and_then(|agent| agent.watch).unwrap_or_default();
-                sink.send(Sighting { at, components, watch })?;
+                sink.send(ObservedReport { at, components, watch })?;
             }
             Ok(())
         })
     }
 
-    fn new<F>(follow: impl FnOnce(mpsc::Sender<Sighting>) -> F) -> Self
+    fn new<F>(follow: impl FnOnce(mpsc::Sender<ObservedReport>) -> F) -> Self
     where
         F: Future<Output = Result<(), Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
     {
@@ -102,38 +102,38 @@ impl Follower {
         let runtime = runtime.expect("a runtime can be made");
         // The channel ends with the stream, so waiting readers notice.
         runtime.spawn(follow(sink));
-        Self { sightings, last: None, _runtime: runtime }
+        Self { received: sightings, last: None, _runtime: runtime }
     }
 
     /// Returns everything that arrived since the last call.
-    pub fn arrived(&mut self) -> Vec<Sighting> {
-        let arrived: Vec<Sighting> = self.sightings.try_iter().collect();
+    pub fn take_new(&mut self) -> Vec<ObservedReport> {
+        let arrived: Vec<ObservedReport> = self.received.try_iter().collect();
         self.last = arrived.last().or(self.last.as_ref()).cloned();
         arrived
     }
 
     /// Returns the last arrival; `None` before the first.
-    pub fn last(&mut self) -> Option<&Sighting> {
-        self.arrived();
+    pub fn last(&mut self) -> Option<&ObservedReport> {
+        self.take_new();
         self.last.as_ref()
     }
 
     /// Waits until a component is in a wanted state. Returns the time of that arrival, or
     /// `None` after the time limit.
-    pub fn await_that(
+    pub fn wait_for_component(
         &mut self,
         component: &str,
         timeout: Duration,
-        is_it: impl Fn(&Seen) -> bool,
+        is_it: impl Fn(&ObservedComponent) -> bool,
     ) -> Option<Instant> {
-        let holds = |sighting: &Sighting| sighting.components.get(component).is_some_and(&is_it);
+        let holds = |sighting: &ObservedReport| sighting.components.get(component).is_some_and(&is_it);
         if let Some(last) = self.last.as_ref().filter(|last| holds(last)) {
             return Some(last.at);
         }
         let deadline = Instant::now() + timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let sighting = self.sightings.recv_timeout(left).ok()?;
+            let sighting = self.received.recv_timeout(left).ok()?;
             let (at, found) = (sighting.at, holds(&sighting));
             self.last = Some(sighting);
             if found {

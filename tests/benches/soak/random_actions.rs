@@ -5,38 +5,38 @@ use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rta_tests::{Random, Site, binary, patiently};
+use rta_tests::{RandomNumbers, TestConfig, binary, wait_for};
 
-use crate::record::Record;
+use crate::report_checker::ReportChecker;
 
 /// Runs a shell that runs a shell that becomes the stand-in, all under one PID.
 const LAUNCHER: &str = r#"exec /bin/sh -c 'exec "$STAND_IN" "--token=$TOKEN"'"#;
 /// Script of a restless process, which matches by its last argument. A line of input makes it fork children,
 /// which briefly show its command line; the end of input makes it another program under the same PID.
-const RESTLESS: &str = r#"while read _; do (:); /bin/true; done; exec "$STAND_IN" --token=none"#;
+const FORKING_LAUNCHER: &str = r#"while read _; do (:); /bin/true; done; exec "$STAND_IN" --token=none"#;
 /// Last PID assigned in the writer's PID namespace; the next process gets the PID after it.
 const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
 /// Time after which a restless process's children have ended.
-const CHILDHOOD: Duration = Duration::from_millis(100);
+const YOUNG_AGE: Duration = Duration::from_millis(100);
 
 /// Processes of the bench, and a random number generator.
-pub(crate) struct Acts {
+pub(crate) struct RandomActions {
     pub(crate) components: Vec<String>,
     running: BTreeMap<String, Child>,
     /// Processes that do not belong to components.
     unrelated: Vec<Child>,
-    random: Random,
+    random: RandomNumbers,
     /// Number of times that each action was performed.
     pub(crate) done: BTreeMap<&'static str, usize>,
 }
 
-impl Acts {
+impl RandomActions {
     pub(crate) fn new(components: Vec<String>, seed: u64) -> Self {
         Self {
             components,
             running: BTreeMap::new(),
             unrelated: Vec::new(),
-            random: Random::new(seed),
+            random: RandomNumbers::new(seed),
             done: BTreeMap::new(),
         }
     }
@@ -47,7 +47,7 @@ impl Acts {
     }
 
     /// Performs a random action on a random component.
-    pub(crate) fn act(&mut self, site: &Site, record: &mut Record) {
+    pub(crate) fn run_next(&mut self, site: &TestConfig, record: &mut ReportChecker) {
         let at = self.random(self.components.len());
         let component = self.components[at].clone();
         let choice = self.random(4);
@@ -62,17 +62,24 @@ impl Acts {
         }
     }
 
-    fn start(&mut self, component: &str, choice: usize, site: &Site, record: &mut Record) -> &'static str {
+    fn start(
+        &mut self,
+        component: &str,
+        choice: usize,
+        site: &TestConfig,
+        record: &mut ReportChecker,
+    ) -> &'static str {
         let token = format!("{component}-{}", site.token());
         let (child, what) = match choice {
-            0 => (site.play(component), "started"),
+            0 => (site.start_stand_in(component), "started"),
             1 => {
                 let child = shell(LAUNCHER).env("TOKEN", &token).spawn().unwrap();
                 (child, "started by a launcher that executes twice")
             }
             2 => {
                 let argument = format!("--token={token}");
-                let child = shell(RESTLESS).args(["sh", &argument]).stdin(Stdio::piped()).spawn().unwrap();
+                let child =
+                    shell(FORKING_LAUNCHER).args(["sh", &argument]).stdin(Stdio::piped()).spawn().unwrap();
                 (child, "started as a shell that forks")
             }
             _ => {
@@ -82,13 +89,13 @@ impl Acts {
                 let other = self.unrelated.swap_remove(0);
                 let pid = other.id();
                 end(other);
-                let child = with_pid(pid, || site.play(component));
+                let child = with_pid(pid, || site.start_stand_in(component));
                 let hit = child.id() == pid;
                 (child, if hit { "started under the PID of another" } else { "started; the PID was missed" })
             }
         };
         record.began(component, child.id());
-        patiently("a command line", || shows(child.id(), &token).then_some(()));
+        wait_for("a command line", || shows(child.id(), &token).then_some(()));
         self.running.insert(component.to_owned(), child);
         what
     }
@@ -98,8 +105,8 @@ impl Acts {
         component: &str,
         mut child: Child,
         choice: usize,
-        site: &Site,
-        record: &mut Record,
+        site: &TestConfig,
+        record: &mut ReportChecker,
     ) -> &'static str {
         let pid = child.id();
         if let Some(mut lines) = child.stdin.take() {
@@ -108,12 +115,12 @@ impl Acts {
             if choice.is_multiple_of(2) {
                 child.stdin = Some(lines);
                 self.running.insert(component.to_owned(), child);
-                std::thread::sleep(CHILDHOOD);
+                std::thread::sleep(YOUNG_AGE);
                 return "forked children";
             }
             drop(lines);
             let token = format!("{component}-{}", site.token());
-            patiently("a command line", || (!shows(pid, &token)).then_some(()));
+            wait_for("a command line", || (!shows(pid, &token)).then_some(()));
             record.ended(component, pid);
             self.unrelated.push(child);
             return "became another program under its PID";
@@ -129,7 +136,7 @@ impl Acts {
                 if hit { "killed, and another got its PID" } else { "killed; the PID was missed" }
             }
             _ => {
-                let next = with_pid(pid, || site.play(component));
+                let next = with_pid(pid, || site.start_stand_in(component));
                 let hit = next.id() == pid;
                 record.began(component, next.id());
                 self.running.insert(component.to_owned(), next);
@@ -139,7 +146,7 @@ impl Acts {
     }
 }
 
-impl Drop for Acts {
+impl Drop for RandomActions {
     fn drop(&mut self) {
         self.running.values_mut().chain(&mut self.unrelated).for_each(|child| {
             // An error means that it has ended.

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rta_shared::proto::v1::State;
-use rta_tests::Sighting;
+use rta_tests::ObservedReport;
 
 /// Number of process lifetimes kept per component; older ones were reported long ago.
 const KEPT: usize = 50;
 
 /// Lifetime of one process of a component.
 #[derive(Debug)]
-struct Life {
+struct ProcessLife {
     pid: u32,
     /// Time from which the process certainly no longer belongs to the component.
     until: Option<Instant>,
@@ -19,10 +19,10 @@ struct Life {
 
 /// Processes that ran, and wrong reports about them.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(crate) struct ReportChecker {
     /// Maximum delay for reporting the end of a process.
     grace: Duration,
-    lives: BTreeMap<String, Vec<Life>>,
+    lives: BTreeMap<String, Vec<ProcessLife>>,
     /// Distinct wrong states, as sentences.
     pub(crate) wrong: BTreeSet<String>,
     /// Number of comparisons of a component at checkpoints.
@@ -33,7 +33,7 @@ pub(crate) struct Record {
     pub(crate) latest: Duration,
 }
 
-impl Record {
+impl ReportChecker {
     pub(crate) fn new(components: &[String], grace: Duration) -> Self {
         Self {
             grace,
@@ -48,7 +48,7 @@ impl Record {
     /// Records that a component has a process from now on, or in a moment.
     pub(crate) fn began(&mut self, component: &str, pid: u32) {
         let lives = self.lives.get_mut(component).unwrap();
-        lives.push(Life { pid, until: None });
+        lives.push(ProcessLife { pid, until: None });
         if lives.len() > KEPT {
             lives.remove(0);
         }
@@ -64,7 +64,7 @@ impl Record {
     /// Records as wrong every reported process that has not belonged to the component for longer
     /// than the grace period, or never did. A child of a component's process is ignored: it may
     /// not have called exec yet.
-    pub(crate) fn judge(&mut self, who: &str, sighting: &Sighting, at: Instant) {
+    pub(crate) fn judge(&mut self, who: &str, sighting: &ObservedReport, at: Instant) {
         for (component, seen) in &sighting.components {
             let lives = &self.lives[component];
             let lives_now = |pid| lives.iter().any(|life| life.pid == pid && life.until.is_none());
@@ -94,7 +94,7 @@ impl Record {
     }
 
     /// Compares every component, after a time in which nothing has started or ended.
-    pub(crate) fn compare(&mut self, who: &str, sighting: Option<&Sighting>, second: u64) {
+    pub(crate) fn compare(&mut self, who: &str, sighting: Option<&ObservedReport>, second: u64) {
         for (component, lives) in &self.lives {
             let pids: Vec<u32> =
                 lives.iter().filter(|life| life.until.is_none()).map(|life| life.pid).collect();

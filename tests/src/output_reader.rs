@@ -7,27 +7,27 @@ use std::time::Duration;
 
 /// Collects a stream's lines in a separate thread, so that the writer never blocks.
 #[derive(Clone, Debug, Default)]
-pub struct Lines(Arc<Mutex<Collected>>);
+pub struct OutputReader(Arc<Mutex<ReaderState>>);
 
 #[derive(Debug, Default)]
-struct Collected {
+struct ReaderState {
     lines: Vec<String>,
-    reading: Reading,
+    mode: ReadMode,
 }
 
 /// Treatment of the stream after the next line.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) enum Reading {
+pub(crate) enum ReadMode {
     /// Read to the end.
     #[default]
-    On,
+    Open,
     /// Closed: the writer gets an error.
     Closed,
     /// Kept open but not read, so that the writer fills it.
     Stalled,
 }
 
-impl Lines {
+impl OutputReader {
     /// Reads `stream` to its end in the background.
     pub fn collect(stream: impl Read + Send + 'static) -> Self {
         let lines = Self::default();
@@ -38,10 +38,10 @@ impl Lines {
                 let line = String::from_utf8_lossy(&line).into_owned();
                 let mut collected = sink.0.lock().expect("no reader panics");
                 collected.lines.push(line);
-                match collected.reading {
-                    Reading::On => {}
-                    Reading::Closed => return,
-                    Reading::Stalled => break,
+                match collected.mode {
+                    ReadMode::Open => {}
+                    ReadMode::Closed => return,
+                    ReadMode::Stalled => break,
                 }
             }
             // Stalled: stays open as long as anything else holds these lines.
@@ -53,12 +53,12 @@ impl Lines {
     }
 
     /// Returns all lines so far.
-    pub fn all(&self) -> Vec<String> {
+    pub fn lines(&self) -> Vec<String> {
         self.0.lock().expect("no writer panics").lines.clone()
     }
 
     /// Sets the treatment of the stream after the next line.
-    pub(crate) fn go_on(&self, reading: Reading) {
-        self.0.lock().expect("no writer panics").reading = reading;
+    pub(crate) fn set_mode(&self, reading: ReadMode) {
+        self.0.lock().expect("no writer panics").mode = reading;
     }
 }

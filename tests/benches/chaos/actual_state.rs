@@ -8,9 +8,9 @@ use crate::platform::{AGENTS, Platform};
 
 /// Set of healths.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Healths(u8);
+pub(crate) struct HealthSet(u8);
 
-impl Healths {
+impl HealthSet {
     pub(crate) const NONE: Self = Self(0);
     pub(crate) const UP: Self = Self(1);
     pub(crate) const DEGRADED: Self = Self(2);
@@ -41,7 +41,7 @@ impl Healths {
     }
 }
 
-impl fmt::Debug for Healths {
+impl fmt::Debug for HealthSet {
     /// Formats the set as `down|unknown`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = [
@@ -58,7 +58,7 @@ impl fmt::Debug for Healths {
 
 /// True state at one moment.
 #[derive(Clone, Debug)]
-pub(crate) struct Truth {
+pub(crate) struct ActualState {
     pub(crate) at: Instant,
     /// True for each host with a reachable agent.
     pub(crate) reachable: [bool; AGENTS],
@@ -68,9 +68,9 @@ pub(crate) struct Truth {
     pub(crate) stopped: Vec<bool>,
 }
 
-impl Truth {
+impl ActualState {
     /// Reads the processes of every host, including those that are cut off.
-    pub(crate) fn look(platform: &Platform, is_cut: [bool; AGENTS]) -> Self {
+    pub(crate) fn observe(platform: &Platform, is_cut: [bool; AGENTS]) -> Self {
         let at = Instant::now();
         let hosts: Vec<_> = (0..AGENTS).map(|host| platform.host(host).processes()).collect();
         let is_agent = |argument: &String| argument.ends_with("/rta-agent");
@@ -89,12 +89,12 @@ impl Truth {
     }
 
     /// Returns the correct healths of an instance by its own processes, if its agent is reachable.
-    pub(crate) fn own_health(&self, instance: usize) -> Healths {
+    pub(crate) fn own_health(&self, instance: usize) -> HealthSet {
         match self.pids[instance].len() {
-            0 => Healths::DOWN,
-            _ if self.stopped[instance] => Healths::DEGRADED,
-            1 => Healths::UP,
-            _ => Healths::DEGRADED,
+            0 => HealthSet::DOWN,
+            _ if self.stopped[instance] => HealthSet::DEGRADED,
+            1 => HealthSet::UP,
+            _ => HealthSet::DEGRADED,
         }
     }
 }

@@ -13,7 +13,7 @@ use tonic_prost::ProstCodec;
 
 /// Outcome of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reception {
+pub enum CallOutcome {
     /// Answered, possibly with an error about the request.
     Answered,
     /// Caller refused by the server.
@@ -41,10 +41,10 @@ pub fn socket_channel(path: &Path) -> Channel {
 ///
 /// # Panics
 /// Panics if `path` is not a valid path.
-pub async fn call_method(channel: &Channel, path: &str, token: Option<&str>) -> Reception {
+pub async fn call_method(channel: &Channel, path: &str, token: Option<&str>) -> CallOutcome {
     let mut calls = Grpc::new(channel.clone());
     if calls.ready().await.is_err() {
-        return Reception::NoConnection;
+        return CallOutcome::NoConnection;
     }
     let mut request = Request::new(());
     if let Some(token) = token {
@@ -54,13 +54,13 @@ pub async fn call_method(channel: &Channel, path: &str, token: Option<&str>) -> 
     let path = PathAndQuery::try_from(path).expect("a method has a path");
     // The response stream is not read.
     match calls.server_streaming(request, path, ProstCodec::<(), ()>::default()).await {
-        Ok(_) => Reception::Answered,
+        Ok(_) => CallOutcome::Answered,
         // A status with a source did not come from the server.
-        Err(status) if status.source().is_some() => Reception::NoConnection,
+        Err(status) if status.source().is_some() => CallOutcome::NoConnection,
         Err(status) => match status.code() {
-            Code::Unauthenticated | Code::PermissionDenied => Reception::Refused,
-            Code::Unimplemented if status.message().is_empty() => Reception::UnknownMethod,
-            _ => Reception::Answered,
+            Code::Unauthenticated | Code::PermissionDenied => CallOutcome::Refused,
+            Code::Unimplemented if status.message().is_empty() => CallOutcome::UnknownMethod,
+            _ => CallOutcome::Answered,
         },
     }
 }

@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::lines::Reading;
-use crate::{Lines, binary};
+use crate::output_reader::ReadMode;
+use crate::{OutputReader, binary};
 
 /// Time limit that only broken tests exceed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Calls `attempt` until it returns a value.
 ///
 /// # Panics
 /// Panics after a minute without a value; `what` names the awaited condition.
-pub fn patiently<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub fn wait_for<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + TEST_TIMEOUT;
     loop {
         if let Some(found) = attempt() {
             return found;
@@ -33,7 +33,7 @@ pub fn patiently<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
 ///
 /// # Panics
 /// Panics if it cannot be run.
-pub fn run<A: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = A>) -> Output {
+pub fn run_binary<A: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = A>) -> Output {
     let mut command = Command::new(binary(name));
     command.args(arguments).stdin(Stdio::null()).env_remove("RTA_AGGREGATOR").env_remove("RTA_LOG");
     command.env_remove("RTA_CA").env_remove("RTA_CERT").env_remove("RTA_KEY").env_remove("RTA_TOKEN_FILE");
@@ -42,13 +42,13 @@ pub fn run<A: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = A>) 
 
 /// Serving binary, killed when this is dropped.
 #[derive(Debug)]
-pub struct Program {
+pub struct ServerProcess {
     child: Child,
-    log: Lines,
+    log: OutputReader,
     _runtime: Option<TempDir>,
 }
 
-impl Program {
+impl ServerProcess {
     /// Starts one of the binaries, with its log as JSON.
     ///
     /// # Panics
@@ -56,7 +56,7 @@ impl Program {
     pub fn start<A: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = A>) -> Self {
         let mut command = Command::new(binary(name));
         command.args(arguments);
-        Self::run(command)
+        Self::spawn(command)
     }
 
     /// Starts `command`, which ends in the arguments of one of the binaries, with its log as JSON. Adds
@@ -65,7 +65,7 @@ impl Program {
     ///
     /// # Panics
     /// Panics if it cannot be run.
-    pub fn run(mut command: Command) -> Self {
+    pub fn spawn(mut command: Command) -> Self {
         let has = |flag: &str| command.get_args().any(|argument| argument == flag);
         let (is_clear, has_socket) = (!has("--tls-cert") && !has("--insecure"), has("--socket"));
         if is_clear {
@@ -87,7 +87,7 @@ impl Program {
         command.args(["--log-format", "json"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).env("RTA_LOG", "info");
         let mut child = command.spawn().expect("the binary can be run");
-        let log = Lines::collect(child.stderr.take().expect("the log is piped"));
+        let log = OutputReader::collect(child.stderr.take().expect("the log is piped"));
         Self { child, log, _runtime: runtime }
     }
 
@@ -96,10 +96,10 @@ impl Program {
     /// # Panics
     /// Panics if it does not log one in time, or exits.
     pub fn address(&mut self, key: &str) -> SocketAddr {
-        patiently("a program to listen", || {
+        wait_for("a program to listen", || {
             let ended = self.child.try_wait().expect("a child can be asked");
-            assert!(ended.is_none(), "it ended: {:#?}", self.log.all());
-            self.log.all().iter().find_map(|line| {
+            assert!(ended.is_none(), "it ended: {:#?}", self.log.lines());
+            self.log.lines().iter().find_map(|line| {
                 let event: serde_json::Value = serde_json::from_str(line).ok()?;
                 (event["message"] == "listening").then(|| event[key].as_str()?.parse().ok()).flatten()
             })
@@ -108,17 +108,17 @@ impl Program {
 
     /// Returns its log so far.
     pub fn log(&self) -> Vec<String> {
-        self.log.all()
+        self.log.lines()
     }
 
     /// Closes the reading end of its log after the next line, as if `| logger` had ended.
     pub fn close_log(&self) {
-        self.log.go_on(Reading::Closed);
+        self.log.set_mode(ReadMode::Closed);
     }
 
     /// Stops reading its log after the next line, but keeps it open.
     pub fn stall_log(&self) {
-        self.log.go_on(Reading::Stalled);
+        self.log.set_mode(ReadMode::Stalled);
     }
 
     /// Returns its process ID.
@@ -139,12 +139,12 @@ impl Program {
     ///
     /// # Panics
     /// Panics if it does not end in time.
-    pub fn ended(&mut self) -> ExitStatus {
-        patiently("a program to end", || self.child.try_wait().expect("a child can be asked"))
+    pub fn wait(&mut self) -> ExitStatus {
+        wait_for("a program to end", || self.child.try_wait().expect("a child can be asked"))
     }
 }
 
-impl Drop for Program {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         // An error means that it has ended and was waited for.
         let _ = self.child.kill();

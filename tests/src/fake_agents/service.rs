@@ -19,21 +19,25 @@ use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-use super::{Clock, set};
+use super::{HostClock, set_component_state};
 
 /// Heartbeat interval of real agents.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// Simulated agent with its report, which starts and stops change at once.
 #[derive(Clone, Debug)]
-pub(super) struct SimulatedAgent {
+pub(super) struct FakeAgentService {
     report: watch::Sender<v1::Report>,
     actions: Arc<AtomicUsize>,
-    clock: Clock,
+    clock: HostClock,
 }
 
-impl SimulatedAgent {
-    pub(super) fn new(report: watch::Sender<v1::Report>, actions: Arc<AtomicUsize>, clock: Clock) -> Self {
+impl FakeAgentService {
+    pub(super) fn new(
+        report: watch::Sender<v1::Report>,
+        actions: Arc<AtomicUsize>,
+        clock: HostClock,
+    ) -> Self {
         Self { report, actions, clock }
     }
 
@@ -41,7 +45,7 @@ impl SimulatedAgent {
     fn act(&self, component: &str, state: v1::State, outcome: v1::ActionOutcome) -> v1::ActionResult {
         self.actions.fetch_add(1, Ordering::SeqCst);
         let at = self.report.borrow().components.iter().position(|one| one.component == component);
-        set(&self.report, at.expect("the host carries the component"), state);
+        set_component_state(&self.report, at.expect("the host carries the component"), state);
         v1::ActionResult {
             outcome: outcome.into(),
             took: Some(Duration::default().try_into().expect("it is short")),
@@ -50,21 +54,21 @@ impl SimulatedAgent {
     }
 }
 
-impl NamedService for SimulatedAgent {
+impl NamedService for FakeAgentService {
     const NAME: &'static str = "rta.v1.AgentService";
 }
 
-type Events<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-type Answer<T> = Ready<Result<Response<Events<T>>, Status>>;
+type EventStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type StreamResponse<T> = Ready<Result<Response<EventStream<T>>, Status>>;
 
-fn only<T: Send + 'static>(message: T) -> Answer<T> {
+fn only<T: Send + 'static>(message: T) -> StreamResponse<T> {
     ready(Ok(Response::new(Box::pin(tokio_stream::once(Ok(message))))))
 }
 
-impl ServerStreamingService<v1::WatchReportRequest> for SimulatedAgent {
+impl ServerStreamingService<v1::WatchReportRequest> for FakeAgentService {
     type Response = v1::WatchReportResponse;
-    type ResponseStream = Events<Self::Response>;
-    type Future = Answer<Self::Response>;
+    type ResponseStream = EventStream<Self::Response>;
+    type Future = StreamResponse<Self::Response>;
 
     fn call(&mut self, _: Request<v1::WatchReportRequest>) -> Self::Future {
         let reports = WatchStream::new(self.report.subscribe()).map(Event::Report);
@@ -79,7 +83,7 @@ impl ServerStreamingService<v1::WatchReportRequest> for SimulatedAgent {
     }
 }
 
-impl UnaryService<v1::GetReportRequest> for SimulatedAgent {
+impl UnaryService<v1::GetReportRequest> for FakeAgentService {
     type Response = v1::GetReportResponse;
     type Future = Ready<Result<Response<Self::Response>, Status>>;
 
@@ -92,10 +96,10 @@ impl UnaryService<v1::GetReportRequest> for SimulatedAgent {
 /// Implements the actions, each of which has its own message types of the same form.
 macro_rules! actions {
     ($($request:ident, $response:ident, $event:ident, $state:ident, $outcome:ident;)*) => {$(
-        impl ServerStreamingService<v1::$request> for SimulatedAgent {
+        impl ServerStreamingService<v1::$request> for FakeAgentService {
             type Response = v1::$response;
-            type ResponseStream = Events<Self::Response>;
-            type Future = Answer<Self::Response>;
+            type ResponseStream = EventStream<Self::Response>;
+            type Future = StreamResponse<Self::Response>;
 
             fn call(&mut self, request: Request<v1::$request>) -> Self::Future {
                 let component = request.into_inner().component;
@@ -112,7 +116,7 @@ actions! {
     AgentServiceRestartRequest, AgentServiceRestartResponse, agent_service_restart_response, Running, Restarted;
 }
 
-impl tonic::codegen::Service<http::Request<Body>> for SimulatedAgent {
+impl tonic::codegen::Service<http::Request<Body>> for FakeAgentService {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;

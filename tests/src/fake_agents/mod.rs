@@ -16,31 +16,31 @@ use tokio::sync::watch;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-use service::SimulatedAgent;
+use service::FakeAgentService;
 
 /// Agents of simulated hosts, in this process. They end when this is dropped.
 #[derive(Debug)]
-pub struct MadeUpHosts {
-    agents: Vec<MadeUpAgent>,
+pub struct FakeAgents {
+    agents: Vec<FakeAgent>,
     /// Number of actions requested from the agents.
     actions: Arc<AtomicUsize>,
     _runtime: Runtime,
 }
 
 #[derive(Debug)]
-struct MadeUpAgent {
+struct FakeAgent {
     address: SocketAddr,
     report: watch::Sender<v1::Report>,
 }
 
 /// Clock of a host.
 #[derive(Clone, Copy, Debug)]
-struct Clock {
+struct HostClock {
     /// Seconds ahead of this machine's clock.
     ahead: i64,
 }
 
-impl Clock {
+impl HostClock {
     fn now(self) -> SystemTime {
         let size = Duration::from_secs(self.ahead.unsigned_abs());
         let now = SystemTime::now();
@@ -48,7 +48,7 @@ impl Clock {
     }
 }
 
-impl MadeUpHosts {
+impl FakeAgents {
     /// Creates hosts with components, all of them running.
     ///
     /// # Panics
@@ -67,14 +67,14 @@ impl MadeUpHosts {
         let runtime = runtime.expect("a runtime can be made");
         let actions = Arc::new(AtomicUsize::new(0));
         let agents = ahead.iter().enumerate().map(|(at, ahead)| {
-            let clock = Clock { ahead: *ahead };
-            let report = watch::Sender::new(report(at, components, clock));
+            let clock = HostClock { ahead: *ahead };
+            let report = watch::Sender::new(initial_report(at, components, clock));
             let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("there is a free port");
             let address = listener.local_addr().expect("it has an address");
-            let service = SimulatedAgent::new(report.clone(), Arc::clone(&actions), clock);
+            let service = FakeAgentService::new(report.clone(), Arc::clone(&actions), clock);
             let server = Server::builder().add_service(service);
             runtime.spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
-            MadeUpAgent { address, report }
+            FakeAgent { address, report }
         });
         Self { agents: agents.collect(), actions: Arc::clone(&actions), _runtime: runtime }
     }
@@ -91,7 +91,7 @@ impl MadeUpHosts {
     }
 
     /// Returns the number of starts, stops and restarts requested from the agents.
-    pub fn actions(&self) -> usize {
+    pub fn action_count(&self) -> usize {
         self.actions.load(Ordering::SeqCst)
     }
 
@@ -109,7 +109,7 @@ impl MadeUpHosts {
         let _ =
             writeln!(toml, "[[role]]\nname = \"r\"\ncomponents = {names:?}\n[[environment]]\nname = \"E\"");
         for (at, agent) in self.agents.iter().enumerate() {
-            let name = host(at);
+            let name = host_name(at);
             let _ = writeln!(
                 toml,
                 "[[environment.host]]\nname = \"{name}\"\nrole = \"r\"\nagent = \"http://{}\"",
@@ -123,13 +123,13 @@ impl MadeUpHosts {
     ///
     /// # Panics
     /// Panics if the host or component does not exist.
-    pub fn set(&self, host: usize, component: usize, state: v1::State) {
-        set(&self.agents[host].report, component, state);
+    pub fn set_state(&self, host: usize, component: usize, state: v1::State) {
+        set_component_state(&self.agents[host].report, component, state);
     }
 
     /// Returns the number of components of all hosts in this reported state.
-    pub fn count(&self, state: v1::State) -> usize {
-        let count = |agent: &MadeUpAgent| {
+    pub fn count_in_state(&self, state: v1::State) -> usize {
+        let count = |agent: &FakeAgent| {
             agent.report.borrow().components.iter().filter(|one| one.state() == state).count()
         };
         self.agents.iter().map(count).sum()
@@ -137,7 +137,7 @@ impl MadeUpHosts {
 }
 
 /// Sets the state of a component in `report`.
-fn set(report: &watch::Sender<v1::Report>, component: usize, state: v1::State) {
+fn set_component_state(report: &watch::Sender<v1::Report>, component: usize, state: v1::State) {
     report.send_modify(|report| {
         let seen = &mut report.components[component];
         seen.set_state(state);
@@ -149,7 +149,7 @@ fn set(report: &watch::Sender<v1::Report>, component: usize, state: v1::State) {
 }
 
 /// Returns the name of a simulated host.
-fn host(at: usize) -> String {
+fn host_name(at: usize) -> String {
     format!("h{at:04}")
 }
 
@@ -167,7 +167,7 @@ fn part(component: usize, runs: bool) -> v1::PartReport {
     v1::PartReport { count, running: u32::from(runs), pids, ..v1::PartReport::default() }
 }
 
-fn report(at: usize, components: usize, clock: Clock) -> v1::Report {
+fn initial_report(at: usize, components: usize, clock: HostClock) -> v1::Report {
     let component = |at: usize| v1::ComponentReport {
         component: format!("component {at}"),
         state: v1::State::Running.into(),
@@ -176,8 +176,8 @@ fn report(at: usize, components: usize, clock: Clock) -> v1::Report {
         ..v1::ComponentReport::default()
     };
     v1::Report {
-        host: host(at),
-        boot_id: host(at),
+        host: host_name(at),
+        boot_id: host_name(at),
         scanned_at: Some(clock.now().into()),
         seen_at: Some(clock.now().into()),
         processes_seen: 300,
